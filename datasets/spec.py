@@ -1,0 +1,74 @@
+"""What a dataset is: where its images come from, and how a source is read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+class DatasetError(Exception):
+    """A dataset can't be made or used; the message names the rule, the value and the remedy."""
+
+
+class Tree(Protocol):
+    """A read-only tree of files: an extracted folder or a zip archive.
+
+    Paths are relative, with forward slashes. A tree pickles as its root path, so that
+    conversion processes can each open their own.
+    """
+
+    root: Path
+
+    def files(self) -> dict[str, int]:
+        """Every file's path and size in bytes, in sorted order."""
+
+    def read(self, path: str) -> bytes:
+        """The content of one file. Raises `KeyError` for a path that `files` doesn't list."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One labelled image: its `path` inside the tree and its class, an index into `class_ids`."""
+
+    path: str
+    label: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listing:
+    """Everything a source offers, before a single image was decoded.
+
+    `train` is the official training split, `test` the official validation (or test) split.
+    `class_ids` are unique and sorted, `class_names` are for people, in the same order.
+    """
+
+    class_ids: tuple[str, ...]
+    class_names: tuple[str, ...]
+    train: tuple[Sample, ...]
+    test: tuple[Sample, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Archive:
+    """A file to download: its address, exact size in bytes and md5 as published."""
+
+    url: str
+    size_bytes: int
+    md5: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatasetSpec:
+    """A dataset the project knows by name.
+
+    `list_samples` reads a tree's layout and raises `DatasetError` when it isn't this dataset's.
+    At most one of `archive` (downloaded without `--source`) and `generate` (written into an
+    empty folder without `--source`) is set; with neither, `--source` is required.
+    """
+
+    name: str
+    summary: str
+    image_size: int
+    list_samples: Callable[[Tree], Listing]
+    archive: Archive | None = None
+    generate: Callable[[Path], None] | None = None

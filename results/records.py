@@ -1,0 +1,126 @@
+"""What remains on disk: the records of a run, in plain Python, so that anything can read them.
+
+Fractions lie in 0…1, times are in seconds, memory in bytes. A number that isn't finite is
+written as `None`: JSON has no NaN, and a diverged trial is a state, not a number.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from typing import Any, Self, TypeVar, cast
+
+T = TypeVar("T")
+
+SCHEMA_VERSION = 1
+
+
+class TrialState(StrEnum):
+    """Where a trial stands. `STOPPED` trials ended early, for the reason recorded with them."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class StopReason(StrEnum):
+    """Why a trial ended before its last epoch."""
+
+    RUNG = "rung"
+    OVERFITTING = "overfitting"
+    DIVERGED = "diverged"
+    PLATEAU = "plateau"
+    BUDGET = "budget"
+
+
+class RecordError(ValueError):
+    """A record on disk can't be read; the message names the file or field and the remedy."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EpochMetrics:
+    """One trained and evaluated epoch. `epoch` counts from 1.
+
+    `train_loss` is the running mean over the epoch's augmented batches; `train_top1` is the
+    accuracy on a clean sample of the training images, in evaluation mode, as is everything
+    that starts with `val_`. `gap` is `train_top1 - val_top1`. Losses are `None` when they are
+    not finite; the `val_` fields and the gap are `None` only in final training, which has no
+    validation images. `images_per_s` counts trained images against `train_s`; `wall_s` is the
+    whole epoch with its evaluation.
+    """
+
+    epoch: int
+    train_loss: float | None
+    train_top1: float
+    val_loss: float | None
+    val_top1: float | None
+    val_top5: float | None
+    gap: float | None
+    lr: float
+    images_per_s: float
+    train_s: float
+    wall_s: float
+    peak_memory_bytes: int
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """Reads a record back, unknown keys left out. Raises `RecordError` for missing ones."""
+        return _read(cls, value)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialRecord:
+    """One trial as it stands; the last line for a number in `trials.jsonl` is the true one.
+
+    `params` are what the sampler chose, `config` all that decides the trial. `best_epoch` is
+    the first epoch with the highest `val_top1`; `epochs` how many were trained.
+    """
+
+    number: int
+    state: TrialState
+    params: dict[str, Any]
+    config: dict[str, Any]
+    reason: StopReason | None = None
+    detail: str | None = None
+    epochs: int = 0
+    best_epoch: int | None = None
+    best_val_top1: float | None = None
+    wall_s: float = 0.0
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """Reads a record back, unknown keys left out. Raises `RecordError` for missing ones."""
+        return _read(cls, value, state=TrialState, reason=StopReason)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FinalRecord:
+    """The outcome of final training: test accuracy, opened once, and what was trained."""
+
+    config: dict[str, Any]
+    test_top1: float
+    test_top5: float
+    test_loss: float | None
+    train_top1: float
+    test_images: int
+    train_images: int
+    wall_s: float
+    provenance: dict[str, Any] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+
+def _read(cls: type[T], value: dict[str, Any], **enums: type[StrEnum]) -> T:
+    known = {f.name for f in fields(cast(Any, cls))}
+    kept = {key: item for key, item in value.items() if key in known}
+    try:
+        for key, enum in enums.items():
+            if kept.get(key) is not None:
+                kept[key] = enum(kept[key])
+        return cls(**kept)
+    except (TypeError, ValueError) as error:
+        raise RecordError(f"{cls.__name__} can't be read: {error}") from error
+
+
+def to_json(record: Any) -> str:
+    """One record as one line of JSON. Raises `ValueError` for NaN and infinity."""
+    return json.dumps(asdict(record), allow_nan=False, separators=(",", ":"))

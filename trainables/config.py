@@ -1,0 +1,182 @@
+"""Everything that decides a trial, in one frozen record that checks itself."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from difflib import get_close_matches
+from typing import Any, Self
+
+from trainables.catalog import NETWORKS
+
+STEMS = ("imagenet", "small")
+OPTIMIZERS = ("adam", "adamw", "sgd")
+SCHEDULES = ("constant", "cosine", "one-cycle", "step")
+PRECISIONS = ("auto", "bfloat16", "float32")
+
+
+class ConfigError(ValueError):
+    """A configuration breaks rules; `errors` holds one sentence for each."""
+
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__(" ".join(errors))
+        self.errors = errors
+
+    def __reduce__(self) -> tuple[type[Self], tuple[list[str]]]:
+        return type(self), (self.errors,)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialConfig:
+    """One trial's configuration. Raises `ConfigError` with every broken rule at once.
+
+    image_size: side in pixels that the network sees; stored images are resized on the device.
+    stem: `imagenet` (7×7 stride 2, then pooling) or `small` (3×3 stride 1, no pooling).
+    weights: `none`, `imagenet`, or the path of a state-dict file.
+    freeze_depth: how many stages, from the stem on, don't train (0: all train).
+    dropout: probability before the last dense layer.
+    label_smoothing: share of the target spread evenly over the classes.
+    mixup_alpha: MixUp's Beta(alpha, alpha); 0 turns it off (Zhang et al. 2018).
+    cutout: side of the erased square, as a share of the image side; 0 turns it off.
+    flip: mirror half of the training images.
+    crop: largest random shift, as a share of the image side; 0 turns it off.
+    weight_decay: on weights with two or more dimensions only; decoupled with `adamw`.
+    momentum: for `sgd`, and only there (left out: 0).
+    schedule: `step` multiplies lr by `step_factor` every `step_epochs` epochs.
+    warmup_epochs: epochs of linear warm-up from 0 before the schedule (not for `one-cycle`,
+    which has its own).
+    batch_size: images per optimizer step.
+    epochs: the horizon that the schedule is laid out for.
+    precision: `auto` is resolved once a study, before its first trial.
+    """
+
+    network: str
+    image_size: int = 64
+    stem: str = "imagenet"
+    weights: str = "none"
+    freeze_depth: int = 0
+    dropout: float = 0.0
+    label_smoothing: float = 0.0
+    mixup_alpha: float = 0.0
+    cutout: float = 0.0
+    flip: bool = False
+    crop: float = 0.0
+    optimizer: str = "adamw"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    momentum: float | None = None
+    schedule: str = "cosine"
+    warmup_epochs: float = 0.0
+    step_epochs: int = 7
+    step_factor: float = 0.1
+    batch_size: int = 64
+    epochs: int = 30
+    seed: int = 0
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        errors = [*_type_errors(self)] or [*_value_errors(self)]
+        if errors:
+            raise ConfigError(errors)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """A configuration from plain values. Raises `ConfigError`, unknown keys included."""
+        known = [f.name for f in fields(cls)]
+        unknown = [key for key in values if key not in known]
+        errors = [_unknown_key(key, known) for key in unknown]
+        if "network" not in values:
+            errors.append(f"network must be one of {_names(NETWORKS)}, but it is missing.")
+        try:
+            config = cls(
+                **{"network": "resnet18"} | {k: v for k, v in values.items() if k in known}
+            )
+        except ConfigError as error:
+            errors += error.errors
+        if errors:
+            raise ConfigError(errors)
+        return config
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: strings, numbers, booleans and `None`."""
+        return asdict(self)
+
+    def but(self, **changes: Any) -> Self:
+        """The same configuration with some fields changed, checked again."""
+        return replace(self, **changes)
+
+
+def _unknown_key(key: str, known: list[str]) -> str:
+    close = get_close_matches(key, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known fields are {', '.join(known)}."
+    return f"{key} is not a field of a trial configuration; {hint}"
+
+
+def _names(values: Any) -> str:
+    return ", ".join(sorted(values))
+
+
+def _type_errors(c: TrialConfig) -> list[str]:
+    """Wrong types first: the value rules below may then compare freely."""
+    errors = []
+    for f in fields(c):
+        value = getattr(c, f.name)
+        if f.type == "int" or f.type is int:
+            good = isinstance(value, int) and not isinstance(value, bool)
+            wanted = "a whole number"
+        elif f.type is bool:
+            good, wanted = isinstance(value, bool), "true or false"
+        elif f.type is str:
+            good, wanted = isinstance(value, str), "text"
+        else:
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            good = (number and math.isfinite(value)) or (value is None and f.type is not float)
+            wanted = "a finite number"
+        if not good:
+            errors.append(f"{f.name} must be {wanted}, but got {f.name}={value!r}.")
+    return errors
+
+
+def _value_errors(c: TrialConfig) -> list[str]:
+    rules: list[tuple[bool, str, str]] = [
+        (c.network in NETWORKS, "network", f"must be one of {_names(NETWORKS)}"),
+        (32 <= c.image_size <= 224, "image_size", "must lie in 32…224 pixels"),
+        (c.stem in STEMS, "stem", f"must be one of {_names(STEMS)}"),
+        (c.stem == "imagenet" or c.weights == "none", "stem",
+         "must be imagenet when pretrained weights are used (their stem is 7×7)"),
+        (c.weights != "", "weights", "must be none, imagenet or a file"),
+        (0 <= c.dropout < 1, "dropout", "must lie in [0, 1)"),
+        (0 <= c.label_smoothing < 1, "label_smoothing", "must lie in [0, 1)"),
+        (c.mixup_alpha >= 0, "mixup_alpha", "must be ≥ 0"),
+        (0 <= c.cutout < 1, "cutout", "must lie in [0, 1) of the image side"),
+        (0 <= c.crop <= 0.5, "crop", "must lie in 0…0.5 of the image side"),
+        (c.optimizer in OPTIMIZERS, "optimizer", f"must be one of {_names(OPTIMIZERS)}"),
+        (c.lr > 0, "lr", "must be > 0"),
+        (c.weight_decay >= 0, "weight_decay", "must be ≥ 0"),
+        (c.momentum is None or 0 <= c.momentum < 1, "momentum", "must lie in [0, 1)"),
+        (c.momentum is None or c.optimizer == "sgd", "momentum", "goes with optimizer=sgd only"),
+        (c.schedule in SCHEDULES, "schedule", f"must be one of {_names(SCHEDULES)}"),
+        (0 <= c.warmup_epochs <= max(c.epochs, 0), "warmup_epochs", "must lie in 0…epochs"),
+        (c.warmup_epochs == 0 or c.schedule != "one-cycle", "warmup_epochs",
+         "must be 0 with schedule=one-cycle, which warms up by itself"),
+        (c.step_epochs >= 1, "step_epochs", "must be ≥ 1"),
+        (0 < c.step_factor <= 1, "step_factor", "must lie in (0, 1]"),
+        (c.batch_size >= 2, "batch_size", "must be ≥ 2 (BatchNorm needs two images)"),
+        (c.epochs >= 1, "epochs", "must be ≥ 1"),
+        (c.seed >= 0, "seed", "must be ≥ 0"),
+        (c.precision in PRECISIONS, "precision", f"must be one of {_names(PRECISIONS)}"),
+    ]  # fmt: skip
+    errors = [f"{n} {rule}, but got {n}={getattr(c, n)!r}." for good, n, rule in rules if not good]
+    facts = NETWORKS.get(c.network)
+    if facts:
+        deepest = len(facts.stages)
+        if not 0 <= c.freeze_depth <= deepest:
+            errors.append(
+                f"freeze_depth must lie in 0…{deepest} for {c.network} "
+                f"({', '.join(facts.stages)}), but got freeze_depth={c.freeze_depth}."
+            )
+        if c.weights == "imagenet" and not facts.pretrained:
+            errors.append(
+                f"weights must be none or a file for {c.network}, which has no ImageNet weights, "
+                "but got weights='imagenet'."
+            )
+    return errors
