@@ -87,6 +87,11 @@ class TrialRecord:
     best_val_top1: float | None = None
     wall_s: float = 0.0
 
+    @property
+    def trusted(self) -> bool:
+        """Whether training went well as far as it went: neither failed nor diverged."""
+        return self.state is not TrialState.FAILED and self.reason is not StopReason.DIVERGED
+
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
         """Reads a record back, unknown keys left out. Raises `RecordError` for missing ones."""

@@ -1,0 +1,103 @@
+"""The best configuration of a run, as a YAML file that final training reads.
+
+python -m results.export runs/NAME [--trial N] [--to FILE]
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from results.records import SCHEMA_VERSION, RecordError, TrialRecord
+from results.store import BEST, RunError, read_manifest, read_trials, write_atomic
+
+
+def ranked(trials: dict[int, TrialRecord]) -> list[TrialRecord]:
+    """Trials with a result, best first: by highest val_top1 of any epoch, ties to the earlier.
+
+    Failed and diverged trials keep what they reached before: their checkpoint-free
+    configuration can still be trained, but they rank behind all others.
+    """
+    scored = [t for t in trials.values() if t.best_val_top1 is not None]
+    return sorted(scored, key=lambda t: (not t.trusted, -(t.best_val_top1 or 0), t.number))
+
+
+def best_config(directory: Path, trial: int | None = None) -> dict[str, Any]:
+    """What best.yaml holds: configuration, metric, how it was selected, baseline, provenance.
+
+    Raises `RunError` when the run has no trial with a result, or not this one.
+    """
+    manifest, trials = read_manifest(directory), read_trials(directory)
+    order = ranked(trials)
+    if trial is not None:
+        order = [t for t in order if t.number == trial]
+        if not order:
+            raise RunError(
+                f"--trial must name a trial with at least one epoch, but got {trial}; "
+                f"{directory} has {_numbers(ranked(trials))}."
+            )
+    if not order:
+        raise RunError(f"{directory} has no trial with a finished epoch yet; let it run longer.")
+    winner, baseline = order[0], trials.get(0)
+    rule = "highest val_top1 of any epoch of any trial" if trial is None else f"--trial {trial}"
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "config": winner.config,
+        "dataset": manifest["dataset"]["name"],
+        "dataset_fingerprint": manifest["dataset"]["fingerprint"],
+        "metric": "val_top1",
+        "value": winner.best_val_top1,
+        "epoch": winner.best_epoch,
+        "trial": winner.number,
+        "selected_by": rule,
+        "trials_considered": len(ranked(trials)),
+        "baseline": _baseline(baseline, manifest),
+        "provenance": manifest.get("provenance", {}) | {"run": manifest["name"]},
+    }
+
+
+def export(directory: Path, trial: int | None = None, to: Path | None = None) -> Path:
+    """Writes `best.yaml` into the run (or `to`) and returns its path."""
+    path = to or directory / (BEST if trial is None else f"trial-{trial}.yaml")
+    value = best_config(directory, trial)
+    write_atomic(path, yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
+    return path
+
+
+def _baseline(record: TrialRecord | None, manifest: dict[str, Any]) -> dict[str, Any] | None:
+    if record is None:
+        return None
+    return {
+        "trial": record.number,
+        "state": record.state.value,
+        "value": record.best_val_top1,
+        "epoch": record.best_epoch,
+        "published": manifest.get("published"),
+        "config": record.config,
+    }
+
+
+def _numbers(trials: list[TrialRecord]) -> str:
+    return ", ".join(str(t.number) for t in sorted(trials, key=lambda t: t.number)) or "none"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m results.export", description=__doc__)
+    parser.add_argument("run", type=Path, help="a run directory, e.g. runs/NAME")
+    parser.add_argument("--trial", type=int, help="this trial's configuration, not the best one's")
+    parser.add_argument("--to", type=Path, help="the file to write (default: inside the run)")
+    options = parser.parse_args(arguments)
+    try:
+        path = export(options.run, options.trial, options.to)
+    except (RunError, RecordError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{path}\nTrain it to the end: python -m trainables.final --config {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

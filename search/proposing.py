@@ -1,0 +1,94 @@
+"""From a space to configurations: the sampler, the baseline, and what the user has fixed."""
+
+import hashlib
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+
+from search.space import Space, suggested
+from trainables.config import TrialConfig
+
+STARTUP_TRIALS = 10
+"""Random configurations before TPE's model takes over (Optuna's default)."""
+
+
+class Proposer:
+    """Configurations of a space, with some fields fixed for every trial.
+
+    `fixed` holds values of `TrialConfig` fields that no trial may vary: a parameter of the
+    space that stands there is not searched.
+    """
+
+    def __init__(self, space: Space, fixed: Mapping[str, Any], seed: int) -> None:
+        self.space, self.fixed, self.seed = space, dict(fixed), seed
+
+    def sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        """A fresh sampler whose choices depend on seed, trial number and history alone.
+
+        Optuna doesn't store a sampler's random state; without this, a resumed study would
+        propose other trials than an uninterrupted one. Independent TPE with constant liar:
+        with ASHA, Optuna 5's multivariate default did worse than random search.
+        """
+        digest = hashlib.sha256(f"{self.seed}:{number}".encode()).digest()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.TPESampler(
+                seed=int.from_bytes(digest[:4]),
+                n_startup_trials=STARTUP_TRIALS,
+                multivariate=False,
+                constant_liar=True,
+            )
+
+    def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], TrialConfig]:
+        """(searched parameters, whole configuration). Raises `ConfigError`."""
+        values = suggested(self.space, _Fixing(trial, self.fixed))  # type: ignore[arg-type]
+        return dict(trial.params), self._config(values)
+
+    def baseline_params(self) -> dict[str, Any]:
+        """The baseline in the space's parameters, without those that are fixed."""
+        trial = optuna.trial.FixedTrial(self.space.baseline.to_dict())
+        suggested(self.space, _Fixing(trial, self.fixed))  # type: ignore[arg-type]
+        return dict(trial.params)
+
+    def baseline(self) -> TrialConfig:
+        """The published configuration with what the user has fixed. Raises `ConfigError`."""
+        return self._config({})
+
+    def preview(self, count: int) -> tuple[list[TrialConfig], dict[str, BaseDistribution]]:
+        """The first configurations, as a search would try them, and every parameter's range.
+
+        Exact up to `STARTUP_TRIALS`, since those depend on no result. Raises `ConfigError`.
+        """
+        study = optuna.create_study(direction="maximize")
+        study.enqueue_trial(self.baseline_params())
+        configs, ranges = [], {}
+        for number in range(count):
+            study.sampler = self.sampler(number)
+            trial = study.ask()
+            configs.append(self.propose(trial)[1])
+            ranges |= trial.distributions
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        return configs, ranges
+
+    def _config(self, values: Mapping[str, Any]) -> TrialConfig:
+        return TrialConfig.from_dict(self.space.baseline.to_dict() | dict(values) | self.fixed)
+
+
+class _Fixing:
+    """An Optuna trial that answers for fixed parameters without asking."""
+
+    def __init__(self, trial: optuna.trial.BaseTrial, fixed: Mapping[str, Any]) -> None:
+        self._trial, self._fixed = trial, fixed
+
+    def __getattr__(self, attribute: str) -> Any:
+        method = getattr(self._trial, attribute)
+        if not attribute.startswith("suggest_"):
+            return method
+
+        def suggest(name: str, *args: Any, **kwargs: Any) -> Any:
+            return self._fixed[name] if name in self._fixed else method(name, *args, **kwargs)
+
+        return suggest

@@ -1,0 +1,34 @@
+"""ResNet-10 from scratch on the demo dataset: a whole search in minutes, on any machine.
+
+Few images and no augmentation: the baseline learns its training images by heart. What the
+search varies is what a larger one would.
+"""
+
+from typing import Any
+
+import optuna
+
+from search.space import Space
+from trainables.config import TrialConfig
+
+
+def suggest(trial: optuna.Trial) -> dict[str, Any]:
+    """Regularisation, augmentation and learning rate."""
+    return {
+        "dropout": trial.suggest_float("dropout", 0.0, 0.5, step=0.1),
+        "label_smoothing": trial.suggest_float("label_smoothing", 0.0, 0.2, step=0.05),
+        "mixup_alpha": trial.suggest_float("mixup_alpha", 0.0, 0.4, step=0.1),
+        "cutout": trial.suggest_float("cutout", 0.0, 0.5, step=0.125),
+        "flip": trial.suggest_categorical("flip", [False, True]),
+        "crop": trial.suggest_float("crop", 0.0, 0.125, step=0.0625),
+        "lr": trial.suggest_float("lr", 3e-4, 1e-2, log=True),
+        "weight_decay": trial.suggest_categorical("weight_decay", [0.0, 1e-3, 1e-2, 5e-2]),
+    }
+
+
+SPACE = Space(
+    summary="ResNet-10 from scratch on the embedded demo images: a whole search in minutes",
+    dataset="demo",
+    baseline=TrialConfig(network="resnet10", lr=1e-3, batch_size=32, epochs=12),
+    suggest=suggest,
+)

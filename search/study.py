@@ -1,0 +1,273 @@
+"""One search: what was proposed, what was seen, what was decided. Knows no Ray.
+
+`epochs.jsonl` and `trials.jsonl` are the truth. The Optuna study on its journal file follows
+them: it proposes, and `optuna-dashboard` shows it live. A killed search is continued by
+replaying its records through the same decisions.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState as OptunaState
+
+from results.records import EpochMetrics, StopReason, TrialRecord, TrialState
+from results.store import RunStore, read_epochs, read_trials
+from search import stopping
+from search.proposing import Proposer
+from search.rungs import Rungs
+from trainables.config import ConfigError, TrialConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rules:
+    """When trials end early. Epoch counts, and gaps as fractions; 0 turns a rule off."""
+
+    epochs: int
+    grace: int
+    factor: int
+    max_gap: float
+    gap_patience: int
+    plateau_patience: int
+    num_classes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Proposal:
+    """A trial to run; `epochs_done` of it are recorded already (after a resume)."""
+
+    number: int
+    config: TrialConfig
+    epochs_done: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ending:
+    """How a trial ends: complete, or stopped for a reason told in `detail`."""
+
+    state: TrialState
+    reason: StopReason | None = None
+    detail: str | None = None
+
+
+COMPLETE = Ending(state=TrialState.COMPLETE)
+
+
+class Study:
+    """Proposes trials, takes their epochs, decides which go on. Call it from one thread.
+
+    `trials` is how many are proposed altogether; the baseline is number 0 and is exempt from
+    every rule but divergence, so that winner and baseline are compared at equal length.
+    """
+
+    def __init__(self, *, proposer: Proposer, rules: Rules, trials: int, store: RunStore) -> None:
+        self.rules, self.trials, self.store = rules, trials, store
+        self.rungs = Rungs(grace=rules.grace, factor=rules.factor, epochs=rules.epochs)
+        self.records: dict[int, TrialRecord] = {}
+        self.epochs: dict[int, list[EpochMetrics]] = {}
+        self.out_of_time = False
+        self._proposer = proposer
+        name = store.directory.name
+        self._optuna = _open_optuna(journal(store.directory), name, proposer)
+        self._asked: dict[int, optuna.Trial] = {}
+        self._waiting: list[Proposal] = []
+        self._replay()
+
+    # --- proposing -------------------------------------------------------------------------
+
+    def ask(self) -> Proposal | None:
+        """The next trial: first those that a killed search left unfinished; `None` at the end."""
+        if self.out_of_time:
+            return None
+        if self._waiting:
+            return self._waiting.pop(0)
+        while len(self.records) < self.trials:
+            number = len(self.records)
+            self._optuna.sampler = self._proposer.sampler(number)
+            trial = self._optuna.ask()
+            try:
+                params, config = self._proposer.propose(trial)
+            except ConfigError as error:
+                self._begin(trial, {}, {})
+                self.fail(number, str(error))
+                continue
+            self._begin(trial, params, config.to_dict())
+            return Proposal(number=number, config=config)
+        return None
+
+    def _begin(self, trial: optuna.Trial, params: dict[str, Any], config: dict[str, Any]) -> None:
+        record = TrialRecord(
+            number=trial.number, state=TrialState.RUNNING, params=params, config=config
+        )
+        self._asked[trial.number] = trial
+        self.epochs[trial.number] = []
+        self._put(record)
+
+    # --- deciding --------------------------------------------------------------------------
+
+    def report(self, number: int, metrics: EpochMetrics) -> Ending | None:
+        """Takes one epoch; `None` when the trial goes on, else how it has ended.
+
+        An epoch that is recorded already (a worker went back to its checkpoint) is not counted
+        again; an ended trial answers with its ending again.
+        """
+        if self.records[number].state is not TrialState.RUNNING:
+            return self._ending(number)
+        if metrics.epoch <= len(self.epochs[number]):
+            return None
+        self.store.add_epoch(number, metrics)
+        return self._take(number, metrics)
+
+    def fail(self, number: int, error: str) -> None:
+        """Ends a trial that can't be trained; `error` says why."""
+        if self.records[number].state is TrialState.RUNNING:
+            self._end(number, Ending(state=TrialState.FAILED, detail=error))
+
+    def _take(self, number: int, metrics: EpochMetrics) -> Ending | None:
+        self.epochs[number].append(metrics)
+        with _quiet_optuna():
+            self._asked[number].report(_value(metrics), metrics.epoch)
+        ending = self._decide(number)
+        if ending:
+            self._end(number, ending)
+        return ending
+
+    def _decide(self, number: int) -> Ending | None:
+        """Divergence first, then completion, then what the baseline is exempt from."""
+        epochs, rules = self.epochs[number], self.rules
+        last = epochs[-1]
+        if said := stopping.diverged(epochs, rules.num_classes):
+            return _stopped(StopReason.DIVERGED, said)
+        goes_on = self.rungs.record(number, last.epoch, _value(last))
+        if last.epoch >= rules.epochs:
+            return COMPLETE
+        if self.out_of_time:
+            return _stopped(StopReason.BUDGET, "the time budget is used up")
+        if number == 0:
+            return None
+        if rules.max_gap and (
+            said := stopping.overfitting(epochs, rules.max_gap, rules.gap_patience)
+        ):
+            return _stopped(StopReason.OVERFITTING, said)
+        if rules.plateau_patience and (said := stopping.plateau(epochs, rules.plateau_patience)):
+            return _stopped(StopReason.PLATEAU, said)
+        if not goes_on:
+            said = f"not in the top 1/{rules.factor} at epoch {last.epoch}"
+            return _stopped(StopReason.RUNG, said)
+        return None
+
+    def _end(self, number: int, ending: Ending) -> None:
+        self._put(self._ended(number, ending))
+        self._tell(number)
+        self.store.checkpoint(number).unlink(missing_ok=True)
+
+    def _ended(self, number: int, ending: Ending) -> TrialRecord:
+        epochs, record = self.epochs[number], self.records[number]
+        best = max(epochs, key=_value, default=None)
+        return TrialRecord(
+            number=number,
+            state=ending.state,
+            params=record.params,
+            config=record.config,
+            reason=ending.reason,
+            detail=ending.detail,
+            epochs=len(epochs),
+            best_epoch=best.epoch if best else None,
+            best_val_top1=_value(best) if best else None,
+            wall_s=round(sum(e.wall_s for e in epochs), 3),
+        )
+
+    def _ending(self, number: int) -> Ending:
+        record = self.records[number]
+        return Ending(state=record.state, reason=record.reason, detail=record.detail)
+
+    def _tell(self, number: int) -> None:
+        """The same to Optuna: PRUNED, not COMPLETE, for what was stopped."""
+        record = self.records[number]
+        trial = self._asked.pop(number)
+        if record.state is TrialState.COMPLETE:
+            self._optuna.tell(trial, record.best_val_top1)
+        elif record.state is TrialState.STOPPED and record.trusted:
+            self._optuna.tell(trial, state=OptunaState.PRUNED)
+        else:
+            self._optuna.tell(trial, state=OptunaState.FAIL)
+
+    def _put(self, record: TrialRecord) -> None:
+        self.records[record.number] = record
+        self.store.add_trial(record)
+
+    # --- resuming --------------------------------------------------------------------------
+
+    def _replay(self) -> None:
+        """Brings rungs, epochs and Optuna to where the records on disk stand."""
+        self.records = read_trials(self.store.directory)
+        self.epochs = {number: [] for number in self.records}
+        optuna_trials = {t.number: t for t in self._optuna.get_trials(deepcopy=False)}
+        for number in self.records:
+            frozen = optuna_trials.get(number)
+            if frozen is not None and frozen.state is OptunaState.RUNNING:
+                self._asked[number] = optuna.Trial(self._optuna, frozen._trial_id)
+        for number, metrics in read_epochs(self.store.directory):
+            if number in self.epochs and metrics.epoch == len(self.epochs[number]) + 1:
+                self._replay_epoch(number, metrics)
+        for number, record in self.records.items():
+            if record.state is not TrialState.RUNNING and number in self._asked:
+                self._tell(number)
+        self._waiting = [
+            Proposal(
+                number=number,
+                config=TrialConfig.from_dict(record.config),
+                epochs_done=len(self.epochs[number]),
+            )
+            for number, record in self.records.items()
+            if record.state is TrialState.RUNNING
+        ]
+
+    def _replay_epoch(self, number: int, metrics: EpochMetrics) -> None:
+        if self.records[number].state is TrialState.RUNNING:
+            self._take(number, metrics)
+            return
+        self.epochs[number].append(metrics)
+        self.rungs.record(number, metrics.epoch, _value(metrics))
+
+
+def journal(directory: Path) -> Path:
+    """Where a run keeps its Optuna journal."""
+    return directory / "journal.log"
+
+
+def _open_optuna(path: Path, name: str, proposer: Proposer) -> optuna.Study:
+    with _quiet_optuna():
+        storage: BaseStorage = JournalStorage(JournalFileBackend(str(path)))
+        study = optuna.create_study(
+            storage=storage, study_name=name, direction="maximize", load_if_exists=True
+        )
+        if not study.get_trials(deepcopy=False):
+            study.enqueue_trial(proposer.baseline_params())
+    return study
+
+
+def _stopped(reason: StopReason, detail: str) -> Ending:
+    return Ending(state=TrialState.STOPPED, reason=reason, detail=detail)
+
+
+def _value(metrics: EpochMetrics) -> float:
+    """The metric that the search maximises; it is missing in final training only."""
+    return metrics.val_top1 if metrics.val_top1 is not None else 0.0
+
+
+@contextmanager
+def _quiet_optuna() -> Iterator[None]:
+    """Optuna logs every study and trial; our own monitor tells the same."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
