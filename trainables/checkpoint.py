@@ -1,0 +1,113 @@
+"""What an interrupted training goes on from: one file, complete or absent."""
+
+import hashlib
+import json
+import os
+import pickle
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+from results.records import EpochMetrics, RecordError
+from trainables.config import TrialConfig
+from trainables.networks import Network
+
+
+class CheckpointError(Exception):
+    """A checkpoint can't be resumed from; the message says why and what to do."""
+
+
+def identity(config: TrialConfig, data_fingerprint: str, network: Network) -> str:
+    """What must be equal for a resumed training to give the numbers of an uninterrupted one.
+
+    Frozen stages count by content: they are not in the checkpoint, so the network that
+    resumes brings its own.
+    """
+    digest = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode())
+    digest.update(data_fingerprint.encode())
+    for stage in network.frozen_stages():
+        for tensor in stage.state_dict().values():
+            digest.update(tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save(
+    path: Path, network: Network, optimizer: Optimizer, history: list[EpochMetrics], identity: str
+) -> None:
+    """Writes the trained stages, the optimizer's state and the epochs so far, atomically."""
+    write_atomically(
+        path,
+        {
+            "identity": identity,
+            "network": network.trained_state(),
+            "optimizer": optimizer.state_dict(),
+            "history": [asdict(epoch) for epoch in history],
+        },
+    )
+
+
+def load(path: Path, network: Network, optimizer: Optimizer, identity: str) -> list[EpochMetrics]:
+    """Restores network and optimizer in place; gives the epochs that were trained.
+
+    Raises `CheckpointError` for a missing or damaged file and for another training's.
+    """
+    content = _read(path)
+    if content["identity"] != identity:
+        raise CheckpointError(
+            f"A checkpoint must come from the same configuration, dataset and frozen weights, "
+            f"but {path} comes from others: use those again, or delete it to start over."
+        )
+    network.load_state_dict(content["network"], strict=False)
+    optimizer.load_state_dict(content["optimizer"])
+    return _history(path, content)
+
+
+def read_history(path: Path) -> list[EpochMetrics]:
+    """The epochs that the checkpoint at `path` holds. Raises `CheckpointError` as `load`."""
+    return _history(path, _read(path))
+
+
+def write_atomically(path: Path, content: Any) -> None:
+    """`torch.save` to a temporary name beside `path`, then rename: never half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise CheckpointError(
+            f"A checkpoint must be a file, but {path} is none: start without one, or give its path."
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+        raise _damaged(path) from error
+    wanted = {"identity", "network", "optimizer", "history"}
+    if not isinstance(content, dict) or not wanted <= content.keys():
+        raise _damaged(path)
+    return content
+
+
+def _history(path: Path, content: dict[str, Any]) -> list[EpochMetrics]:
+    try:
+        return [EpochMetrics.from_json(epoch) for epoch in content["history"]]
+    except RecordError as error:
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> CheckpointError:
+    return CheckpointError(
+        f"A checkpoint must be a complete file of this project, but {path} is damaged or is "
+        "something else: delete it to start over."
+    )

@@ -1,0 +1,200 @@
+"""One trial, from its configuration to a stream of epochs. Knows nothing of who drives it."""
+
+import math
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+from torch import Tensor
+from torch.optim import Optimizer
+
+from datasets.loader import batches
+from datasets.splits import SPLIT_SEED, VAL_FRACTION, FinalData, SearchData, Split
+from results.records import EpochMetrics
+from trainables import checkpoint as checkpoints
+from trainables import weights
+from trainables.augment import for_training
+from trainables.config import ConfigError, TrialConfig
+from trainables.evaluate import autocast, evaluate, to_device
+from trainables.networks import Network, build, freeze
+from trainables.optim import lr_at, make_optimizer, set_lr
+
+CHECK_EVERY = 50
+"""Steps between two looks at the loss, each of which makes a GPU wait."""
+
+
+def train(
+    config: TrialConfig,
+    data: SearchData | FinalData,
+    resume: Path | None = None,
+    *,
+    checkpoint: Path | None = None,
+    network: Network | None = None,
+    device: torch.device | None = None,
+) -> Iterator[EpochMetrics]:
+    """Trains `config` and yields every epoch's metrics, evaluated, as soon as it is over.
+
+    resume: a checkpoint to go on from; the epochs it holds are not yielded again.
+    checkpoint: written after each epoch, before that epoch is yielded.
+    network: trained in place (by default a new one, see `new_network`).
+    device: by default the first GPU where there is one, else the CPU.
+
+    Everything random is drawn from torch's global generators, which are seeded from
+    `config.seed` and the epoch: on a CPU, with one number of threads, equal calls give equal
+    numbers, and a resumed training gives those of an uninterrupted one. A loss that isn't
+    finite cuts its epoch short and is yielded as `None`: the caller decides whether to go on.
+
+    Raises `ConfigError` (precision not resolved, fewer images than a batch), `WeightsError`
+    and `CheckpointError`, all before the first step, at the first `next`.
+    """
+    _check(config, data)
+    device = device or default_device()
+    network = network or new_network(config, len(data.images.class_ids), device)
+    optimizer = make_optimizer(network, config)
+    identity = checkpoints.identity(config, data.images.fingerprint, network)
+    history = checkpoints.load(resume, network, optimizer, identity) if resume else []
+    sample = data.train_sample if isinstance(data, SearchData) else _sample(data.train)
+    _reset_peak_memory(device)
+
+    for epoch in range(len(history) + 1, config.epochs + 1):
+        started = time.perf_counter()
+        trained = _train_epoch(network, optimizer, config, data, epoch, device)
+        train_s = time.perf_counter() - started
+        seen = evaluate(network, sample, data.images, config, device)
+        val = (
+            evaluate(network, data.val, data.images, config, device)
+            if isinstance(data, SearchData)
+            else None
+        )
+        metrics = EpochMetrics(
+            epoch=epoch,
+            train_loss=_finite(trained.loss),
+            train_top1=seen.top1,
+            val_loss=_finite(val.loss) if val else None,
+            val_top1=val.top1 if val else None,
+            val_top5=val.top5 if val else None,
+            gap=seen.top1 - val.top1 if val else None,
+            lr=trained.lr,
+            images_per_s=trained.images / train_s,
+            train_s=train_s,
+            wall_s=time.perf_counter() - started,
+            peak_memory_bytes=_peak_memory(device),
+        )
+        history.append(metrics)
+        if checkpoint:
+            checkpoints.save(checkpoint, network, optimizer, history, identity)
+        yield metrics
+
+
+def new_network(config: TrialConfig, num_classes: int, device: torch.device) -> Network:
+    """The network that `config` starts from: seeded, with its weights, frozen, on `device`."""
+    torch.manual_seed(config.seed)
+    network = build(config, num_classes)
+    weights.load(network, config)
+    freeze(network, config.freeze_depth)
+    return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def default_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _TrainedEpoch:
+    """`loss` is the mean over the steps, `lr` the last step's."""
+
+    loss: float
+    lr: float
+    images: int
+
+
+def _train_epoch(
+    network: Network,
+    optimizer: Optimizer,
+    config: TrialConfig,
+    data: SearchData | FinalData,
+    epoch: int,
+    device: torch.device,
+) -> _TrainedEpoch:
+    order_seed = _seed_everything(config.seed, epoch)
+    steps = len(data.train) // config.batch_size
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    done, lr = 0, 0.0
+    network.train()
+    source = batches(data.train, config.batch_size, order_seed=order_seed, drop_last=True)
+    with closing(source):
+        for done, (pixels, labels) in enumerate(source, start=1):
+            lr = lr_at(config, (epoch - 1) * steps + done - 1, steps)
+            set_lr(optimizer, lr)
+            batch, targets = for_training(
+                to_device(pixels, device), to_device(labels, device), config, data.images
+            )
+            total += train_step(network, optimizer, batch, targets, config)
+            if done % CHECK_EVERY == 0 and not math.isfinite(total.item()):
+                break
+    return _TrainedEpoch(loss=total.item() / done, lr=lr, images=done * config.batch_size)
+
+
+def train_step(
+    network: Network, optimizer: Optimizer, batch: Tensor, targets: Tensor, config: TrialConfig
+) -> Tensor:
+    """One step of gradient descent; gives the batch's loss, without waiting for it."""
+    with autocast(config, batch.device):
+        logits = network(batch)
+    loss = cross_entropy(logits.float(), targets, label_smoothing=config.label_smoothing)
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return loss.detach()
+
+
+def _check(config: TrialConfig, data: SearchData | FinalData) -> None:
+    errors = []
+    if config.precision == "auto":
+        errors.append(
+            "precision must be bfloat16 or float32 when training starts, but got "
+            "precision='auto': resolve it with trainables.precision first."
+        )
+    if len(data.train) < config.batch_size:
+        errors.append(
+            f"batch_size must be ≤ {len(data.train)}, the number of training images, but got "
+            f"batch_size={config.batch_size}: lower it, or use more images."
+        )
+    if errors:
+        raise ConfigError(errors)
+
+
+def _sample(train: Split) -> Split:
+    """A fixed tenth of `train`, for its clean accuracy."""
+    wanted = max(1, round(VAL_FRACTION * len(train)))
+    chosen = np.random.default_rng(SPLIT_SEED).choice(train.indices, wanted, replace=False)
+    return Split(name="train_sample", beton=train.beton, indices=np.sort(chosen))
+
+
+def _seed_everything(seed: int, epoch: int) -> int:
+    """Seeds torch for an epoch, which then needs nothing from those before; gives an order."""
+    words = np.random.SeedSequence([seed, epoch]).generate_state(2)
+    torch.manual_seed(int(words[0]))
+    return int(words[1])
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _reset_peak_memory(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _peak_memory(device: torch.device) -> int:
+    """On a GPU this training's peak, in bytes; on a CPU the process's, trials before included."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
