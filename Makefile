@@ -1,0 +1,59 @@
+# Every target sets the project up first; the second time that costs nothing.
+
+PYTHON ?= python3
+READY := .venv/ready
+BIN := .venv/bin
+BENCHMARKS := $(wildcard tests/benchmarks/bench_*.py)
+
+.PHONY: help setup search test test-slow check format bench constraints clean
+
+help:
+	@echo 'make search       set up, then run a whole search on the embedded demo dataset'
+	@echo 'make test         set up, then run the tests (make test-slow: those that take minutes)'
+	@echo 'make check        set up, then formatting, lint and types'
+	@echo 'make format       set up, then rewrite the files as make check wants them'
+	@echo 'make bench        set up, then run every benchmark in tests/benchmarks'
+	@echo 'make setup        system packages, and .venv with the versions in constraints.txt'
+	@echo 'make constraints  resolve the newest versions and write constraints.txt anew'
+	@echo 'make clean        remove .venv and caches; never data/ or runs/'
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt .ci/setup
+	@PYTHON='$(PYTHON)' .ci/setup
+	@touch $@
+
+search: $(READY)
+	$(BIN)/python -m search.run --space demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)
+	@test -n '$(BENCHMARKS)' || { echo 'error: tests/benchmarks holds no bench_*.py.' >&2; exit 2; }
+	@set -e; for benchmark in $(BENCHMARKS:.py=); do \
+		echo "$$benchmark"; $(BIN)/python -m "$$(echo "$$benchmark" | tr / .)"; \
+	done
+
+constraints:
+	$(PYTHON) -m venv --clear build/newest
+	build/newest/bin/python -m pip install --use-pep517 --editable '.[dev]'
+	build/newest/bin/python -m pip freeze --exclude-editable > build/constraints.txt
+	{ echo '# The versions that were tested together, written by `make constraints`.'; \
+		cat build/constraints.txt; } > constraints.txt
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,236 @@
+"""Is everything here that a search needs? Known in a moment, without importing the heavy packages.
+
+Import it before anything else of the project: it asks nothing of the environment but Python.
+"""
+
+from __future__ import annotations  # so that an old Python gets as far as its own sentence
+
+import ctypes
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("search", "trainables", "datasets", "results")
+OLDEST_PYTHON = (3, 11)
+
+
+class PreflightError(Exception):
+    """Something is missing; `errors` holds one sentence for each piece, with its remedy."""
+
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__(" ".join(errors))
+        self.errors = errors
+
+
+def _python_error() -> list[str]:
+    version = tuple(sys.version_info[:3])
+    if version >= OLDEST_PYTHON:
+        return []
+    found = ".".join(map(str, version))
+    return [
+        f"Python must be 3.11 or newer, but this is {found}; type `make setup PYTHON=python3.12`."
+    ]
+
+
+def foreign_packages(root: Path) -> list[str]:
+    """One sentence for each of our folders that Python would import from outside `root`.
+
+    Another project's package of that name (Hugging Face's `datasets`, say) would run instead of
+    ours. Plain enough to run in a Ray worker, with the root that the worker should see.
+    """
+    errors = []
+    for name in ROOMS:
+        found = _location(name)
+        if found is None or found != (root / name).resolve():
+            where = f"finds {found}" if found else "finds no such package"
+            errors.append(
+                f"`{name}` must be the folder in {root}, but Python {where}; start from {root} "
+                f"with `python -m …`, and leave PYTHONPATH empty."
+            )
+    return errors
+
+
+def _location(name: str) -> Path | None:
+    """The folder that `import name` would take, without importing it."""
+    try:
+        spec = find_spec(name)
+    except ValueError:  # a module without a spec: made by hand, not ours
+        return None
+    if spec is None:
+        return None
+    if spec.origin is not None:
+        return Path(spec.origin).resolve().parent
+    folders = list(spec.submodule_search_locations or [])
+    return Path(folders[0]).resolve() if folders else None
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _requirements(root: Path) -> list[str]:
+    import tomllib  # new in 3.11, the Python that is asked for above
+
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    return list(project["dependencies"])
+
+
+def _dependency_errors(root: Path) -> list[str]:
+    """What `pyproject.toml` asks for against what is installed."""
+    lines = _requirements(root)
+    names = [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in lines]
+    absent = [name for name in names if _version(name) is None]
+    errors = []
+    if absent:
+        errors.append(
+            f"Python packages must be installed, but {sys.executable} lacks {', '.join(absent)}; "
+            f"type `make setup`, then start with {root / '.venv/bin/python'}."
+        )
+    if "packaging" not in absent:
+        present = [line for line, name in zip(lines, names, strict=True) if name not in absent]
+        errors += [error for line in present for error in _requirement_errors(line)]
+    return errors
+
+
+def _requirement_errors(line: str) -> list[str]:
+    from packaging.requirements import Requirement  # only once it is known to be installed
+
+    wanted = Requirement(line)
+    found = metadata.version(wanted.name)
+    errors = []
+    if not wanted.specifier.contains(found, prereleases=True):
+        errors.append(
+            f"{wanted.name} must be {wanted.specifier}, but {found} is installed; "
+            "type `make setup`."
+        )
+    for extra in sorted(wanted.extras):
+        lacking = _lacking_for(wanted.name, extra)
+        if lacking:
+            errors.append(
+                f"{wanted.name} must be installed as {wanted.name}[{extra}], but "
+                f"{', '.join(lacking)} is missing; type `make setup`."
+            )
+    return errors
+
+
+def _lacking_for(name: str, extra: str) -> list[str]:
+    """The distributions that an extra of an installed distribution asks for and that are absent."""
+    from packaging.requirements import Requirement
+
+    wanted = [Requirement(line) for line in metadata.requires(name) or []]
+    return sorted(
+        {
+            each.name
+            for each in wanted
+            if each.marker
+            and each.marker.evaluate({"extra": extra})
+            and not each.marker.evaluate({"extra": ""})
+            and _version(each.name) is None
+        }
+    )
+
+
+def _torchvision_errors() -> list[str]:
+    """torchvision 0.N goes with torch 2.(N - 15), a CPU build with a CPU build.
+
+    A wrong pair installs, and fails at import with «operator torchvision::nms does not exist».
+    Source: the table in torchvision's README.
+    """
+    torch, vision = _version("torch"), _version("torchvision")
+    if torch is None or vision is None:
+        return []
+    torch_minor, vision_minor = (re.match(r"(\d+)\.(\d+)", text) for text in (torch, vision))
+    same_release = (
+        torch_minor is None
+        or vision_minor is None
+        or (torch_minor[1], vision_minor[1]) != ("2", "0")
+        or int(vision_minor[2]) - 15 == int(torch_minor[2])
+    )
+    if same_release and torch.endswith("+cpu") == vision.endswith("+cpu"):
+        return []
+    return [
+        "torchvision must be of torch's release and build, but torch "
+        f"{torch} and torchvision {vision} are installed; type `make setup`, or install both "
+        "from one index in one command."
+    ]
+
+
+def _ffcv_errors() -> list[str]:
+    """What FFCV needs: to be compiled while it is absent, to be loaded once it is there."""
+    if _version("ffcv") is None:
+        return _build_errors()
+    built = [file for file in metadata.files("ffcv") or [] if file.name.startswith("_libffcv")]
+    try:
+        for file in built:
+            ctypes.CDLL(str(file.locate()))
+    except OSError as error:
+        return [
+            f"ffcv must be loadable, but its compiled part isn't ({error}); type "
+            "`.venv/bin/pip install --force-reinstall --no-deps --no-cache-dir ffcv==1.0.2` "
+            "to build it against the libraries of this system."
+        ]
+    return []
+
+
+def _build_errors() -> list[str]:
+    pieces = [
+        ("a C++ compiler", shutil.which("c++") is not None, "build-essential"),
+        ("Python's headers", _has_python_headers(), "python3-dev"),
+    ]
+    if shutil.which("pkg-config") is None:
+        # Without it FFCV's build says «Could not find required package: opencv».
+        pieces.append(("pkg-config", False, "pkg-config libopencv-dev libturbojpeg0-dev"))
+    else:
+        pieces.append(("OpenCV 4's headers", _has_library("opencv4"), "libopencv-dev"))
+        pieces.append(("TurboJPEG's headers", _has_library("libturbojpeg"), "libturbojpeg0-dev"))
+    return [
+        f"{what} must be installed to build ffcv, but can't be found; type `make setup`, or "
+        f"`apt-get install {package}`."
+        for what, found, package in pieces
+        if not found
+    ]
+
+
+def _has_python_headers() -> bool:
+    return Path(sysconfig.get_paths()["include"], "Python.h").is_file()
+
+
+def _has_library(name: str) -> bool:
+    command = ["pkg-config", "--exists", name]
+    return subprocess.run(command, check=False).returncode == 0  # noqa: S603 (fixed words)
+
+
+def missing(root: Path = ROOT) -> list[str]:
+    """One sentence for every missing piece: what must be, what was found, what to type.
+
+    Empty when a search can start. Reads package metadata and asks pkg-config; imports nothing
+    heavy. With too old a Python nothing else is worth a look.
+    """
+    return _python_error() or [
+        *foreign_packages(root),
+        *_dependency_errors(root),
+        *_torchvision_errors(),
+        *_ffcv_errors(),
+    ]
+
+
+def check() -> None:
+    """Raises `PreflightError` with every missing piece."""
+    errors = missing()
+    if errors:
+        raise PreflightError(errors)
+
+
+if __name__ == "__main__":
+    for sentence in missing():
+        print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(2 if missing() else 0)
