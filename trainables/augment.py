@@ -5,8 +5,8 @@ for each trial. Everything here is a few vectorised passes over a batch.
 """
 
 import torch
-from torch.nn.functional import interpolate
 from torch import Tensor
+from torch.nn.functional import interpolate
 from torchvision.transforms import v2
 
 from datasets.splits import Images

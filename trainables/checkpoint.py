@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import pickle
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch.optim import Optimizer
 
 from results.records import EpochMetrics, RecordError
 from trainables.config import TrialConfig
+from trainables.files import write_atomically
 from trainables.networks import Network
 
 
@@ -38,15 +38,13 @@ def save(
     path: Path, network: Network, optimizer: Optimizer, history: list[EpochMetrics], identity: str
 ) -> None:
     """Writes the trained stages, the optimizer's state and the epochs so far, atomically."""
-    write_atomically(
-        path,
-        {
-            "identity": identity,
-            "network": network.trained_state(),
-            "optimizer": optimizer.state_dict(),
-            "history": [asdict(epoch) for epoch in history],
-        },
-    )
+    content = {
+        "identity": identity,
+        "network": network.trained_state(),
+        "optimizer": optimizer.state_dict(),
+        "history": [asdict(epoch) for epoch in history],
+    }
+    write_atomically(path, lambda file: torch.save(content, file))
 
 
 def load(path: Path, network: Network, optimizer: Optimizer, identity: str) -> list[EpochMetrics]:
@@ -68,20 +66,6 @@ def load(path: Path, network: Network, optimizer: Optimizer, identity: str) -> l
 def read_history(path: Path) -> list[EpochMetrics]:
     """The epochs that the checkpoint at `path` holds. Raises `CheckpointError` as `load`."""
     return _history(path, _read(path))
-
-
-def write_atomically(path: Path, content: Any) -> None:
-    """`torch.save` to a temporary name beside `path`, then rename: never half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, Any]:

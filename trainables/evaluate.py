@@ -1,11 +1,12 @@
 """How well a network does on a split: clean images, evaluation mode, no autograd."""
 
+import math
 from contextlib import closing
 from dataclasses import dataclass
 
 import torch
-from torch.nn.functional import cross_entropy
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from datasets.loader import batches
 from datasets.splits import Images, Split
@@ -27,6 +28,15 @@ class Evaluation:
     loss: float
     top1: float
     top5: float
+
+    @property
+    def finite_loss(self) -> float | None:
+        """The loss as records hold it: `None` where it isn't finite."""
+        return finite(self.loss)
+
+
+def finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 @torch.inference_mode()

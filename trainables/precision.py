@@ -79,7 +79,7 @@ class _Steps:
 
     def __init__(self, config: TrialConfig, size: int) -> None:
         self.config = config
-        network = build(config, _CLASSES).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = build(config, _CLASSES).to(memory_format=torch.channels_last)
         freeze(network, config.freeze_depth)
         self.network = network
         self.optimizer = make_optimizer(network, config)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from datasets.loader import batches
@@ -21,7 +21,7 @@ from trainables import checkpoint as checkpoints
 from trainables import weights
 from trainables.augment import for_training
 from trainables.config import ConfigError, TrialConfig
-from trainables.evaluate import autocast, evaluate, to_device
+from trainables.evaluate import autocast, evaluate, finite, to_device
 from trainables.networks import Network, build, freeze
 from trainables.optim import lr_at, make_optimizer, set_lr
 
@@ -74,9 +74,9 @@ def train(
         )
         metrics = EpochMetrics(
             epoch=epoch,
-            train_loss=_finite(trained.loss),
+            train_loss=finite(trained.loss),
             train_top1=seen.top1,
-            val_loss=_finite(val.loss) if val else None,
+            val_loss=val.finite_loss if val else None,
             val_top1=val.top1 if val else None,
             val_top5=val.top5 if val else None,
             gap=seen.top1 - val.top1 if val else None,
@@ -159,7 +159,7 @@ def _check(config: TrialConfig, data: SearchData | FinalData) -> None:
     if config.precision == "auto":
         errors.append(
             "precision must be bfloat16 or float32 when training starts, but got "
-            "precision='auto': resolve it with trainables.precision first."
+            "precision='auto': resolve it first (trainables.precision)."
         )
     if len(data.train) < config.batch_size:
         errors.append(
@@ -182,10 +182,6 @@ def _seed_everything(seed: int, epoch: int) -> int:
     words = np.random.SeedSequence([seed, epoch]).generate_state(2)
     torch.manual_seed(int(words[0]))
     return int(words[1])
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _reset_peak_memory(device: torch.device) -> None:

@@ -1,0 +1,104 @@
+"""Learning rates and weight decay by the numbers."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
+
+from trainables.config import TrialConfig
+from trainables.networks import build, freeze
+from trainables.optim import lr_at, make_optimizer, set_lr
+
+STEPS = 10
+CONFIG = TrialConfig(network="resnet10", lr=0.2, epochs=8)
+
+
+def rates(config: TrialConfig) -> list[float]:
+    return [lr_at(config, step, STEPS) for step in range(config.epochs * STEPS)]
+
+
+def torch_rates(scheduler: type[LRScheduler], steps: int, **arguments: float) -> list[float]:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=CONFIG.lr)
+    schedule = scheduler(optimizer, **arguments)
+    found = []
+    for _ in range(steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step() if len(found) < steps else None
+    return found
+
+
+def test_constant() -> None:
+    assert set(rates(CONFIG.but(schedule="constant"))) == {0.2}
+
+
+def test_cosine_is_torchs() -> None:
+    assert rates(CONFIG) == pytest.approx(torch_rates(CosineAnnealingLR, 80, T_max=80), abs=1e-12)
+    assert lr_at(CONFIG, 40, STEPS) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 8])
+def test_one_cycle_is_torchs(epochs: int) -> None:
+    config = CONFIG.but(schedule="one-cycle", epochs=epochs)
+    total = epochs * STEPS
+    expected = torch_rates(OneCycleLR, total, max_lr=0.2, total_steps=total)
+    assert rates(config) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+def test_one_cycle_of_very_few_steps(steps: int) -> None:
+    config = CONFIG.but(schedule="one-cycle", epochs=1)
+    for step in range(steps):
+        assert 0 < lr_at(config, step, steps) <= 0.2
+
+
+def test_step_falls_every_step_epochs() -> None:
+    config = CONFIG.but(schedule="step", step_epochs=3, step_factor=0.5)
+    assert [lr_at(config, epoch * STEPS, STEPS) for epoch in range(8)] == pytest.approx(
+        [0.2, 0.2, 0.2, 0.1, 0.1, 0.1, 0.05, 0.05]
+    )
+    assert lr_at(config, 29, STEPS) == pytest.approx(0.2)
+
+
+def test_warmup_rises_in_equal_steps_and_then_the_schedule_begins() -> None:
+    config = CONFIG.but(warmup_epochs=1.5)
+    warm = rates(config)
+    assert warm[:16] == pytest.approx([0.2 * (step + 1) / 16 for step in range(16)])
+    assert warm[15:] == pytest.approx(
+        [0.1 * (1 + math.cos(math.pi * step / 65)) for step in range(65)]
+    )
+
+
+def test_warmup_may_take_the_whole_training() -> None:
+    config = CONFIG.but(warmup_epochs=8)
+    assert rates(config) == pytest.approx([0.2 * (step + 1) / 81 for step in range(80)])
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_only_weights_with_two_dimensions_decay(optimizer: str) -> None:
+    """With zero gradients, whatever moves was moved by weight decay."""
+    config = CONFIG.but(optimizer=optimizer, weight_decay=0.1)
+    network = build(config, num_classes=5)
+    nn.init.ones_(network.head.fc.bias)
+    freeze(network, 3)
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            parameter.grad = torch.zeros_like(parameter)
+    make_optimizer(network, config).step()
+    moved = {n for n, p in network.named_parameters() if not torch.equal(p, before[n])}
+    frozen = ("stages.stem.", "stages.layer1.", "stages.layer2.")
+    assert moved == {n for n, p in before.items() if p.ndim >= 2 and not n.startswith(frozen)}
+
+
+def test_sgd_keeps_momentum() -> None:
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(network.weight)
+    optimizer = make_optimizer(network, CONFIG.but(optimizer="sgd", momentum=0.9))
+    set_lr(optimizer, 0.1)
+    for expected in (-0.1, -0.1 - 0.19, -0.1 - 0.19 - 0.271):
+        network.weight.grad = torch.ones_like(network.weight)
+        optimizer.step()
+        assert network.weight.item() == pytest.approx(expected)

@@ -1,0 +1,175 @@
+"""Weights from torchvision and from files, and what is said when they don't fit."""
+
+import hashlib
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+
+from trainables import weights
+from trainables.config import TrialConfig
+from trainables.networks import build
+from trainables.weights import WeightsError
+
+RESNET18 = TrialConfig(network="resnet18")
+
+
+@pytest.fixture(scope="module")
+def source() -> torchvision.models.ResNet:
+    torch.manual_seed(0)
+    model = torchvision.models.resnet18(num_classes=7)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean = torch.randn_like(module.bias) / 10
+            module.running_var = torch.rand_like(module.bias) + 0.5
+    return model.eval()
+
+
+def saved(content: Any, folder: Path) -> TrialConfig:
+    torch.save(content, folder / "weights.pth")
+    return RESNET18.but(weights=str(folder / "weights.pth"))
+
+
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model"])
+def test_copied_weights_give_torchvisions_output(
+    source: torchvision.models.ResNet, wrapper: str | None, tmp_path: Path
+) -> None:
+    state = source.state_dict()
+    config = saved({wrapper: state, "epoch": 3} if wrapper else state, tmp_path)
+    network = build(config, num_classes=7)
+    weights.load(network, config)
+    images = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(network.eval()(images), source(images), atol=1e-5, rtol=1e-5)
+
+
+def test_every_resnet_has_the_tensors_of_torchvisions() -> None:
+    for name in ("resnet18", "resnet34", "resnet50", "resnet101"):
+        with torch.device("meta"):
+            theirs = torchvision.models.get_model(name).state_dict()
+            ours = build(TrialConfig(network=name), num_classes=1000).state_dict()
+        shapes = {weights.our_name(k): v.shape for k, v in theirs.items()}
+        assert shapes == {k: v.shape for k, v in ours.items()}
+
+
+def test_our_own_state_dict_is_read_back(tmp_path: Path) -> None:
+    first, second = build(RESNET18, num_classes=7), build(RESNET18, num_classes=7)
+    config = saved(first.state_dict(), tmp_path)
+    weights.load(second, config)
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, second.state_dict()[name]), name
+
+
+def test_a_head_for_other_classes_is_left_out_and_said(
+    source: torchvision.models.ResNet, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = saved(source.state_dict(), tmp_path)
+    network = build(config, num_classes=20)
+    head = network.state_dict()["head.fc.weight"].clone()
+    with caplog.at_level("INFO"):
+        weights.load(network, config)
+    state = network.state_dict()
+    assert torch.equal(state["head.fc.weight"], head)
+    assert torch.equal(state["stages.layer4.1.conv2.weight"], source.layer4[1].conv2.weight)
+    assert "head" in caplog.text
+
+
+def test_check_accepts_what_load_accepts(source: torchvision.models.ResNet, tmp_path: Path) -> None:
+    weights.check(RESNET18)
+    weights.check(saved(source.state_dict(), tmp_path))
+
+
+def test_misfits_are_named_in_one_sentence(
+    source: torchvision.models.ResNet, tmp_path: Path
+) -> None:
+    state = dict(source.state_dict())
+    del state["layer1.0.conv1.weight"]
+    state["classifier.weight"] = torch.zeros(1)
+    state["bn1.bias"] = torch.zeros(3)
+    with pytest.raises(WeightsError) as caught:
+        weights.check(saved(state, tmp_path))
+    message = str(caught.value)
+    assert "stages.layer1.0.conv1.weight is missing" in message
+    assert "classifier.weight" in message
+    assert "stages.stem.bn1.bias (3,) instead of (64,) is of another shape" in message
+
+
+def test_another_networks_weights_are_refused_with_few_names(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"and [0-9]+ more") as caught:
+        weights.check(saved(torchvision.models.resnet50().state_dict(), tmp_path))
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("content", [{"weights": 3}, [1, 2], {"state_dict": {}}, {}])
+def test_a_file_without_a_state_dict_is_refused(content: Any, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="must be a state dict"):
+        weights.check(saved(content, tmp_path))
+
+
+def test_a_damaged_or_missing_file_is_refused(
+    source: torchvision.models.ResNet, tmp_path: Path
+) -> None:
+    config = saved(source.state_dict(), tmp_path)
+    path = Path(config.weights)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(WeightsError, match="can't be read"):
+        weights.check(config)
+    path.write_bytes(b"")
+    with pytest.raises(WeightsError, match="can't be read"):
+        weights.check(config)
+    path.unlink()
+    with pytest.raises(WeightsError, match="existing file"):
+        weights.check(config)
+
+
+def test_pickled_code_is_never_run(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="can't be read"):
+        weights.check(saved({"x": torch.nn.Linear(2, 2)}, tmp_path))
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """No network, and an empty torch hub cache."""
+
+    def unreachable(*args: Any, **kwargs: Any) -> None:
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unreachable)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    return tmp_path / "hub" / "checkpoints"
+
+
+def test_an_unreachable_download_names_the_three_ways_on(offline: Path) -> None:
+    with pytest.raises(WeightsError) as caught:
+        weights.check(RESNET18.but(weights="imagenet"))
+    message = str(caught.value)
+    assert str(offline / "resnet18-f37072fd.pth") in message
+    assert "--weights PATH" in message
+    assert "--weights none" in message
+    assert "https://download.pytorch.org/models/resnet18-f37072fd.pth" in message
+    assert socket.getdefaulttimeout() is None
+
+
+def test_a_file_put_into_the_cache_is_used_but_checked_by_its_hash(
+    offline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = RESNET18.but(weights="imagenet")
+    model = torchvision.models.resnet18()
+    offline.mkdir(parents=True)
+    draft = offline / "draft.pth"
+    torch.save(model.state_dict(), draft)
+    path = offline / "resnet18-f37072fd.pth"
+    path.write_bytes(draft.read_bytes())
+    with pytest.raises(WeightsError, match="sha256 that starts with f37072fd"):
+        weights.check(config)
+
+    digest = hashlib.sha256(draft.read_bytes()).hexdigest()[:8]
+    monkeypatch.setattr(weights, "_url", lambda network: f"https://x.invalid/resnet18-{digest}.pth")
+    draft.rename(offline / f"resnet18-{digest}.pth")
+    weights.check(config)
+    network = build(config, num_classes=20)
+    weights.load(network, config)
+    assert torch.equal(network.stages.stem.conv1.weight, model.conv1.weight)
