@@ -76,3 +76,16 @@ def stratified(
     chosen = np.sort(np.concatenate(part)) if part else np.empty(0, dtype=np.int64)
     rest = np.setdiff1d(np.arange(len(labels)), chosen, assume_unique=True)
     return rest.astype(np.int64), chosen.astype(np.int64)
+
+
+def sample_like(
+    labels: NDArray[np.int64], part: NDArray[np.int64], seed: int = SPLIT_SEED
+) -> NDArray[np.int64]:
+    """Sorted indices outside `part`, as many of every class as `part` has (or all there are)."""
+    generator = np.random.default_rng([seed, 1])
+    outside = np.setdiff1d(np.arange(len(labels)), part, assume_unique=True)
+    chosen = [
+        generator.permutation(outside[labels[outside] == label])[:count]
+        for label, count in zip(*np.unique(labels[part], return_counts=True), strict=True)
+    ]
+    return np.sort(np.concatenate(chosen)).astype(np.int64)

@@ -1,0 +1,100 @@
+"""Batches of images from a beton, through FFCV: decoded there, augmented elsewhere.
+
+FFCV compiles a pipeline for every `Loader`. Here a process has one loader a file, for every
+split, batch size and trial; what an epoch reads, and in what order, is said when it starts.
+"""
+
+import threading
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from datasets.beton import check_beton
+from datasets.ffcv_import import IntDecoder, Loader, SimpleRGBImageDecoder, Squeeze, ToTensor
+from datasets.loader_epoch import Epoch
+from datasets.spec import DatasetError
+from datasets.splits import Split
+
+DEADLINE_S = 60.0
+
+Batches = Generator[tuple[torch.Tensor, torch.Tensor], None, None]
+
+_lock = threading.Lock()
+_loaders: dict[Path, tuple[tuple[int, int, int], Loader]] = {}
+
+
+def batches(
+    split: Split,
+    batch_size: int,
+    *,
+    order_seed: int | None,
+    drop_last: bool,
+    deadline_s: float = DEADLINE_S,
+) -> Batches:
+    """One pass over a split: (uint8 images (B, H, W, 3), int64 labels (B,)) on the CPU.
+
+    The tensors are the caller's own. `order_seed` None keeps the split's order; a number
+    shuffles by that number alone. With `drop_last` a smaller last batch is left out. The pass
+    may be left at any time: closing the generator, or dropping it, ends its thread.
+
+    Raises `DatasetError` at once for a beton that is missing, half-written, cut short or too
+    small for the indices, and while reading when that fails or gives no batch for `deadline_s`
+    seconds.
+    """
+    if batch_size < 1:
+        raise DatasetError(f"batch_size must be ≥ 1, but got batch_size={batch_size}.")
+    loader = _loader(split.beton)
+    order = _order(split, order_seed)
+    if len(order) and not 0 <= order.min() <= order.max() < loader.reader.num_samples:
+        raise DatasetError(
+            f"{split.beton} has {loader.reader.num_samples} images, but {split.name} asks for "
+            f"number {order.max()}; make the data anew with --overwrite."
+        )
+    if drop_last:
+        order = order[: len(order) // batch_size * batch_size]
+    return _pass(loader, order, batch_size, deadline_s)
+
+
+def _pass(loader: Loader, order: NDArray[np.int64], batch_size: int, deadline_s: float) -> Batches:
+    with _lock:
+        epoch = Epoch(loader, order, batch_size)
+    try:
+        while (batch := epoch.next_batch(deadline_s)) is not None:
+            yield batch
+    finally:
+        epoch.leave(deadline_s)
+
+
+def _order(split: Split, seed: int | None) -> NDArray[np.int64]:
+    indices = np.ascontiguousarray(split.indices, dtype=np.int64)
+    return indices if seed is None else np.random.default_rng(seed).permutation(indices)
+
+
+def _loader(beton: Path) -> Loader:
+    """The one loader for a file as it lies there now; a replaced file gets a new one."""
+    check_beton(beton)
+    status = beton.stat()
+    identity = (status.st_ino, status.st_size, status.st_mtime_ns)
+    with _lock:
+        known = _loaders.get(beton)
+        if known is None or known[0] != identity:
+            known = _loaders[beton] = (identity, _new_loader(beton))
+        return known[1]
+
+
+def _new_loader(beton: Path) -> Loader:
+    return Loader(
+        str(beton),
+        batch_size=1,  # said anew for every epoch
+        num_workers=1,  # reads 100,000 images/s and more; several clash with numba's threads
+        os_cache=True,  # one copy in the page cache for all processes
+        seed=0,  # unused, but left out FFCV draws it from numpy's global generator
+        drop_last=False,
+        pipelines={
+            "image": [SimpleRGBImageDecoder(), ToTensor()],
+            "label": [IntDecoder(), ToTensor(), Squeeze(1)],
+        },
+    )

@@ -1,0 +1,150 @@
+"""What is known about prepared data: `manifest.json`, written last, so that it vouches for all."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from datasets.spec import DatasetError
+
+SCHEMA_VERSION = 1
+FILE_NAME = "manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """One prepared dataset.
+
+    fingerprint: sha256 over class ids, labels, pixels and split; the same for the same content,
+    whatever the path, the machine or the number of workers.
+    train_per_class, test_per_class: images of each class in the official splits, val included
+    in train. mean, std: per channel, pixel / 255, over train without val.
+    val, train_sample: sorted indices into the train file (see `SearchData`).
+    files: name -> bytes and sha256. skipped: path and reason of each image left out.
+    """
+
+    dataset: str
+    fingerprint: str
+    class_ids: tuple[str, ...]
+    class_names: tuple[str, ...]
+    image_size: int
+    train_per_class: tuple[int, ...]
+    test_per_class: tuple[int, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    split_seed: int
+    val_fraction: float
+    val: tuple[int, ...]
+    train_sample: tuple[int, ...]
+    files: Mapping[str, Mapping[str, Any]]
+    source: str
+    source_fingerprint: str
+    skipped: tuple[tuple[str, str], ...]
+    versions: Mapping[str, str]
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def train_images(self) -> int:
+        """Images in train, without val."""
+        return sum(self.train_per_class) - len(self.val)
+
+    @property
+    def val_images(self) -> int:
+        """Images in val."""
+        return len(self.val)
+
+    @property
+    def test_images(self) -> int:
+        """Images in test."""
+        return sum(self.test_per_class)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """Reads a manifest back. Raises `TypeError` for missing or unknown keys."""
+        tuples = {f.name for f in fields(cls) if str(f.type).startswith("tuple")}
+        values: dict[str, Any] = {k: tuple(v) if k in tuples else v for k, v in value.items()}
+        return cls(**values)
+
+
+def write_manifest(manifest: Manifest, directory: Path) -> None:
+    """Writes `manifest.json` at once or not at all, and only then is the data finished."""
+    path = directory / FILE_NAME
+    partial = directory / f".{FILE_NAME}.partial"
+    with partial.open("w", encoding="utf-8") as file:
+        json.dump(asdict(manifest), file, allow_nan=False, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    sync_folder(directory)
+
+
+def sync_folder(directory: Path) -> None:
+    """Makes renames in a folder survive a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remake(directory: Path) -> str:
+    """The command that makes this folder's data again."""
+    where = "" if directory.parent == Path("data") else f" --data {directory.parent}"
+    return f"`python -m datasets.prepare {directory.name}{where} --overwrite`"
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """The manifest in `directory`, its files' sizes checked.
+
+    Raises `DatasetError` when it is missing, damaged or of another version, and when a file is
+    missing or has another size: mapping a file that was cut short would kill the process.
+    """
+    path = directory / FILE_NAME
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        version = value["schema_version"]
+        if version != SCHEMA_VERSION:
+            raise DatasetError(
+                f"{path} must have schema_version {SCHEMA_VERSION}, but has {version}; "
+                f"make the data anew with {remake(directory)}."
+            )
+        manifest = Manifest.from_json(value)
+        sizes = {name: facts["bytes"] for name, facts in manifest.files.items()}
+    except FileNotFoundError as error:
+        command = remake(directory).replace(" --overwrite", "")
+        raise DatasetError(
+            f"{directory} holds no prepared data ({FILE_NAME} is missing); make it with {command}."
+        ) from error
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DatasetError(
+            f"{path} is damaged ({error}); make the data anew with {remake(directory)}."
+        ) from error
+    for name, size in sizes.items():
+        _check_size(directory / name, size)
+    return manifest
+
+
+def _check_size(path: Path, size: int) -> None:
+    found = path.stat().st_size if path.is_file() else None
+    if found != size:
+        state = "is missing" if found is None else f"has {found}"
+        raise DatasetError(
+            f"{path} must have {size} bytes, but {state}; make it anew with {remake(path.parent)}."
+        )
+
+
+def verify(directory: Path) -> Manifest:
+    """Reads every file whole. Raises `DatasetError` when one differs from the manifest."""
+    manifest = read_manifest(directory)
+    for name, facts in manifest.files.items():
+        with (directory / name).open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != facts["sha256"]:
+            raise DatasetError(
+                f"{directory / name} must have sha256 {facts['sha256'][:12]}…, but has "
+                f"{found[:12]}…; make it anew with {remake(directory)}."
+            )
+    return manifest

@@ -1,0 +1,154 @@
+"""Makes a dataset ready to train on: `python -m datasets.prepare tiny-imagenet`."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from datasets.manifest import FILE_NAME, Manifest, read_manifest, verify
+from datasets.registry import DATASETS, find
+from datasets.spec import DatasetError, DatasetSpec, Tree
+
+SMALLEST_PX, LARGEST_PX = 16, 512
+
+
+def prepare(
+    name: str,
+    *,
+    source: Path | None = None,
+    data: Path = Path("data"),
+    workers: int | None = None,
+    size: int | None = None,
+    skip_broken: bool = False,
+    overwrite: bool = False,
+) -> Manifest:
+    """The manifest of `data`/`name`, converted first where it isn't there yet.
+
+    source: zip or folder; without it the dataset is downloaded or generated where it can be.
+    workers: decoding processes, by default one a core; the result doesn't depend on them.
+    size: side in pixels, by default the dataset's own. Raises `DatasetError` for everything a
+    user can put right, above all when other data is there already and `overwrite` is not set.
+    """
+    spec = find(name)
+    _check_options(workers, size)
+    directory = data / name
+    if not overwrite and (directory / FILE_NAME).exists():
+        return _existing(directory, source, size)
+    from datasets.lock import locked
+
+    with locked(directory):
+        # Another process may have finished the work while this one waited.
+        if not overwrite and (directory / FILE_NAME).exists():
+            return _existing(directory, source, size)
+        tree = _open_source(spec, source, data)
+        listing = spec.list_samples(tree)
+        from datasets.convert import convert
+
+        return convert(
+            name,
+            tree,
+            listing,
+            directory,
+            size=size or spec.image_size,
+            workers=workers or len(os.sched_getaffinity(0)),
+            skip_broken=skip_broken,
+        )
+
+
+def _check_options(workers: int | None, size: int | None) -> None:
+    if workers is not None and workers < 1:
+        raise DatasetError(f"workers must be ≥ 1, but got workers={workers}.")
+    if size is not None and not SMALLEST_PX <= size <= LARGEST_PX:
+        raise DatasetError(f"size must lie in {SMALLEST_PX}…{LARGEST_PX} pixels, but got {size}.")
+
+
+def _existing(directory: Path, source: Path | None, size: int | None) -> Manifest:
+    """The manifest that is there, if it is what was asked for."""
+    manifest = read_manifest(directory)
+    remedy = "use another folder with --data, or replace them with --overwrite."
+    if size is not None and size != manifest.image_size:
+        raise DatasetError(
+            f"The images in {directory} have {manifest.image_size} px, not {size}; {remedy}"
+        )
+    if source is not None:
+        from datasets.tree import fingerprint, open_tree
+
+        if fingerprint(open_tree(source)) != manifest.source_fingerprint:
+            raise DatasetError(
+                f"The images in {directory} were made from another source "
+                f"({manifest.source}), not from {source}; {remedy}"
+            )
+    return manifest
+
+
+def _open_source(spec: DatasetSpec, source: Path | None, data: Path) -> Tree:
+    from datasets.tree import open_tree
+
+    if source is None and spec.archive is not None:
+        from datasets.download import fetch
+
+        source = fetch(spec.archive, data / "downloads" / Path(spec.archive.url).name)
+    elif source is None and spec.generate is not None:
+        source = data / spec.name / "source"
+        if not source.exists():
+            spec.generate(source)
+    elif source is None:
+        raise DatasetError(
+            f"{spec.name} needs images of yours; name them with --source ZIP or --source FOLDER."
+        )
+    return open_tree(source)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m datasets.prepare",
+        description="Makes a dataset ready to train on.",
+        epilog="datasets: " + "; ".join(f"{s.name} – {s.summary}" for s in DATASETS.values()),
+    )
+    parser.add_argument("name", metavar="NAME", help="one of the datasets below")
+    parser.add_argument("--source", type=Path, metavar="ZIP|DIR", help="archive or folder")
+    parser.add_argument(
+        "--data", type=Path, default=Path("data"), metavar="DIR", help="default: data"
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="default: one a core")
+    parser.add_argument("--size", type=int, metavar="PX", help="default: the dataset's own")
+    parser.add_argument("--skip-broken", action="store_true", help="leave broken images out")
+    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+    parser.add_argument("--verify", action="store_true", help="read everything back and compare")
+    return parser
+
+
+def summary(manifest: Manifest, directory: Path) -> str:
+    """Three lines for people."""
+    total = sum(facts["bytes"] for facts in manifest.files.values())
+    skipped = f", {len(manifest.skipped)} broken left out" if manifest.skipped else ""
+    return (
+        f"{manifest.dataset}: {len(manifest.class_ids)} classes, {manifest.train_images:,} train "
+        f"+ {manifest.val_images:,} val + {manifest.test_images:,} test images of "
+        f"{manifest.image_size} px{skipped}\n"
+        f"in {directory} ({total / 1e6:,.0f} MB), from {manifest.source}\n"
+        f"fingerprint {manifest.fingerprint[:16]}"
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    options = vars(_parser().parse_args(arguments))
+    directory = options["data"] / options["name"]
+    check = options.pop("verify")
+    try:
+        manifest = prepare(**options)
+        if check:
+            verify(directory)
+    except DatasetError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("error: interrupted; nothing half-made was kept.", file=sys.stderr)
+        return 130
+    print(summary(manifest, directory) + (", verified" if check else ""))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

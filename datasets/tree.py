@@ -1,0 +1,139 @@
+"""A source of files, read where it lies: an extracted folder or a zip archive."""
+
+import hashlib
+import os
+import stat
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from datasets.spec import DatasetError, Tree
+
+
+class FolderTree:
+    """The files under a folder. Linked folders are followed, each real folder once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._files: dict[str, int] | None = None
+
+    def __reduce__(self) -> tuple[type["FolderTree"], tuple[Path]]:
+        return type(self), (self.root,)
+
+    def files(self) -> dict[str, int]:
+        """Every file's path and size in bytes, in sorted order; hidden ones left out."""
+        if self._files is None:
+            self._files = dict(sorted(self._walk()))
+        return self._files
+
+    def _walk(self) -> list[tuple[str, int]]:
+        found = []
+        seen: set[str] = set()
+        for folder, folders, names in os.walk(self.root, followlinks=True):
+            real = os.path.realpath(folder)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            folders[:] = sorted(name for name in folders if not _hidden(name))
+            inside = Path(folder).relative_to(self.root)
+            for name in names:
+                if not _hidden(name):
+                    size = Path(folder, name).stat().st_size
+                    found.append(((inside / name).as_posix(), size))
+        return found
+
+    def read(self, path: str) -> bytes:
+        """The content of one file. Raises `KeyError` for a path that isn't there."""
+        try:
+            return (self.root / path).read_bytes()
+        except FileNotFoundError as error:
+            raise KeyError(path) from error
+
+
+class ZipTree:
+    """The files in a zip archive, opened when first read, in each process for itself."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._archive: zipfile.ZipFile | None = None
+
+    def __reduce__(self) -> tuple[type["ZipTree"], tuple[Path]]:
+        return type(self), (self.root,)
+
+    @property
+    def archive(self) -> zipfile.ZipFile:
+        """The open archive. Raises `DatasetError` for a file that is no zip."""
+        if self._archive is None:
+            try:
+                self._archive = zipfile.ZipFile(self.root)
+            except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+                raise DatasetError(
+                    f"{self.root} is no zip archive or a damaged one ({error}); "
+                    "download or copy it again, or pass the extracted folder."
+                ) from error
+        return self._archive
+
+    def entries(self) -> list[zipfile.ZipInfo]:
+        """The visible files' entries, sorted by path."""
+        visible = (e for e in self.archive.infolist() if not e.is_dir() and not _hidden(e.filename))
+        return sorted(visible, key=lambda entry: entry.filename)
+
+    def files(self) -> dict[str, int]:
+        """Every file's path and size in bytes, in sorted order; hidden ones left out."""
+        return {entry.filename: entry.file_size for entry in self.entries()}
+
+    def read(self, path: str) -> bytes:
+        """The content of one file. Raises `KeyError`, or `BadZipFile` for a wrong checksum."""
+        return self.archive.read(path)
+
+
+def open_tree(path: Path) -> Tree:
+    """The tree at `path`, a folder or a zip archive.
+
+    Raises `DatasetError` for a missing path, for a file that is no zip, and for an archive with
+    an entry that would land outside its folder, is a link or is encrypted.
+    """
+    if path.is_dir():
+        return FolderTree(path)
+    if not path.is_file():
+        raise DatasetError(f"The source must be a zip archive or a folder, but {path} is missing.")
+    tree = ZipTree(path)
+    for entry in tree.archive.infolist():
+        fault = _fault(entry)
+        if fault:
+            raise DatasetError(
+                f"{path} is refused: its entry {entry.orig_filename!r} {fault}; "
+                "use an archive from a source that you trust."
+            )
+    return tree
+
+
+def fingerprint(tree: Tree) -> str:
+    """A cheap sha256 that tells sources apart without reading them.
+
+    Over every path and size, and in a zip every CRC-32 too; a folder's files with other
+    content but the same sizes look the same.
+    """
+    digest = hashlib.sha256()
+    if isinstance(tree, ZipTree):
+        for entry in tree.entries():
+            digest.update(f"{entry.filename}\0{entry.file_size}\0{entry.CRC:08x}\n".encode())
+    else:
+        for path, size in tree.files().items():
+            digest.update(f"{path}\0{size}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _hidden(path: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.split("/"))
+
+
+def _fault(entry: zipfile.ZipInfo) -> str | None:
+    name = entry.orig_filename
+    if "\\" in name or name.startswith("/") or ".." in PurePosixPath(name).parts:
+        return "would escape its folder"
+    if stat.S_ISLNK(entry.external_attr >> 16):
+        return "is a symbolic link"
+    if entry.flag_bits & 1:
+        return "is encrypted"
+    return None

@@ -1,0 +1,62 @@
+"""Small real data for every room: a zip in Tiny ImageNet's layout, and the same prepared."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datasets.prepare import prepare
+
+TINY_CLASSES = ("n00000001", "n00000002", "n00000003", "n00000004")
+TINY_TRAIN_PER_CLASS = 20
+TINY_TEST_PER_CLASS = 6
+
+
+def tiny_image(label: int, number: int, size: int = 64) -> bytes:
+    """A JPEG that a network can tell apart by class: a tinted, noisy image of one brightness."""
+    generator = np.random.default_rng([label, number])
+    tint = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200], [160, 160, 40]])[label % 4]
+    pixels = tint + generator.normal(0, 40, size=(size, size, 3))
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def tiny_files() -> dict[str, bytes]:
+    """Path -> content, in the official layout."""
+    files = {
+        "wnids.txt": "\n".join(TINY_CLASSES).encode(),
+        "words.txt": "\n".join(f"{c}\tclass {c[-1]}, synonym" for c in TINY_CLASSES).encode(),
+    }
+    annotations = []
+    for label, class_id in enumerate(TINY_CLASSES):
+        for number in range(TINY_TRAIN_PER_CLASS):
+            path = f"train/{class_id}/images/{class_id}_{number}.JPEG"
+            files[path] = tiny_image(label, number)
+        for number in range(TINY_TEST_PER_CLASS):
+            name = f"val_{label}_{number}.JPEG"
+            files[f"val/images/{name}"] = tiny_image(label, 1000 + number)
+            annotations.append(f"{name}\t{class_id}\t0\t0\t63\t63")
+    files["val/val_annotations.txt"] = "\n".join(annotations).encode()
+    return files
+
+
+@pytest.fixture(scope="session")
+def tiny_zip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """4 classes × (20 train + 6 test) JPEGs of 64 px, zipped under one outer folder."""
+    path = tmp_path_factory.mktemp("tiny") / "tiny.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in tiny_files().items():
+            archive.writestr(f"tiny-imagenet-200/{name}", content)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tiny_zip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The prepared directory: 72 train + 8 val + 24 test images. Read it, don't write there."""
+    data = tmp_path_factory.mktemp("data")
+    prepare("tiny-imagenet", source=tiny_zip, data=data, workers=1)
+    return data / "tiny-imagenet"
