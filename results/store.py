@@ -6,6 +6,7 @@
         epochs.jsonl     one line an epoch, in the order in which it was decided on
         trials.jsonl     a line when a trial starts and one when it ends; the last one counts
         best.yaml        written last
+        errors/          the traceback of each failed trial
         checkpoints/     of unfinished trials only
 
 One process writes a run at a time, under `.lock`; anybody may read.
@@ -145,6 +146,13 @@ class RunStore:
     def checkpoint(self, trial: int) -> Path:
         """Where an unfinished trial keeps its checkpoint."""
         return self.directory / "checkpoints" / f"{trial:04d}.pt"
+
+    def add_error(self, trial: int, text: str) -> Path:
+        """Keeps the whole traceback of a trial that failed, for whoever mends it."""
+        path = self.directory / "errors" / f"{trial:04d}.txt"
+        path.parent.mkdir(exist_ok=True)
+        write_atomic(path, text)
+        return path
 
     def close(self) -> None:
         """Flushes to the disk and gives the lock back."""

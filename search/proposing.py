@@ -1,8 +1,10 @@
 """From a space to configurations: the sampler, the baseline, and what the user has fixed."""
 
 import hashlib
+import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import optuna
@@ -45,7 +47,7 @@ class Proposer:
     def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], TrialConfig]:
         """(searched parameters, whole configuration). Raises `ConfigError`."""
         values = suggested(self.space, _Fixing(trial, self.fixed))  # type: ignore[arg-type]
-        return dict(trial.params), self._config(values)
+        return {name: values.get(name) for name in trial.params}, self._config(values)
 
     def baseline_params(self) -> dict[str, Any]:
         """The baseline in the space's parameters, without those that are fixed."""
@@ -62,9 +64,11 @@ class Proposer:
 
         Exact up to `STARTUP_TRIALS`, since those depend on no result. Raises `ConfigError`.
         """
-        study = optuna.create_study(direction="maximize")
+        with quiet_optuna():
+            study = optuna.create_study(direction="maximize")
         study.enqueue_trial(self.baseline_params())
-        configs, ranges = [], {}
+        configs: list[TrialConfig] = []
+        ranges: dict[str, BaseDistribution] = {}
         for number in range(count):
             study.sampler = self.sampler(number)
             trial = study.ask()
@@ -92,3 +96,14 @@ class _Fixing:
             return self._fixed[name] if name in self._fixed else method(name, *args, **kwargs)
 
         return suggest
+
+
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Optuna logs every study and trial; our own monitor tells the same."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)

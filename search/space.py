@@ -91,5 +91,9 @@ def _space_of(module: Any, name: str) -> Space:
 
 
 def suggested(space: Space, trial: optuna.Trial) -> dict[str, Any]:
-    """The parameters that a trial tries: plain values, named like fields of `TrialConfig`."""
-    return dict(space.suggest(trial))
+    """The parameters that a trial tries, named like fields of `TrialConfig`.
+
+    Floats are rounded to 12 digits: Optuna's steps give 0.30000000000000004.
+    """
+    values = dict(space.suggest(trial))
+    return {k: float(f"{v:.12g}") if isinstance(v, float) else v for k, v in values.items()}

@@ -5,9 +5,8 @@ them: it proposes, and `optuna-dashboard` shows it live. A killed search is cont
 replaying its records through the same decisions.
 """
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState as OptunaState
 
 from results.records import EpochMetrics, StopReason, TrialRecord, TrialState
-from results.store import RunStore, read_epochs, read_trials
+from results.store import RunError, RunStore, read_epochs, read_trials
 from search import stopping
-from search.proposing import Proposer
+from search.proposing import Proposer, quiet_optuna
 from search.rungs import Rungs
 from trainables.config import ConfigError, TrialConfig
 
@@ -62,20 +61,30 @@ COMPLETE = Ending(state=TrialState.COMPLETE)
 class Study:
     """Proposes trials, takes their epochs, decides which go on. Call it from one thread.
 
-    `trials` is how many are proposed altogether; the baseline is number 0 and is exempt from
-    every rule but divergence, so that winner and baseline are compared at equal length.
+    `trials` is how many are proposed altogether; `time_left` gives the seconds until nothing
+    more is proposed and running trials end with their epoch. The baseline is trial 0 and is
+    exempt from every rule but divergence and time: winner and baseline are compared at equal
+    length.
     """
 
-    def __init__(self, *, proposer: Proposer, rules: Rules, trials: int, store: RunStore) -> None:
+    def __init__(
+        self,
+        *,
+        proposer: Proposer,
+        rules: Rules,
+        trials: int,
+        store: RunStore,
+        time_left: Callable[[], float] = lambda: math.inf,
+    ) -> None:
         self.rules, self.trials, self.store = rules, trials, store
         self.rungs = Rungs(grace=rules.grace, factor=rules.factor, epochs=rules.epochs)
         self.records: dict[int, TrialRecord] = {}
         self.epochs: dict[int, list[EpochMetrics]] = {}
-        self.out_of_time = False
-        self._proposer = proposer
+        self._proposer, self._time_left = proposer, time_left
         name = store.directory.name
         self._optuna = _open_optuna(journal(store.directory), name, proposer)
         self._asked: dict[int, optuna.Trial] = {}
+        self._orphans: list[optuna.Trial] = []
         self._waiting: list[Proposal] = []
         self._replay()
 
@@ -83,14 +92,14 @@ class Study:
 
     def ask(self) -> Proposal | None:
         """The next trial: first those that a killed search left unfinished; `None` at the end."""
-        if self.out_of_time:
+        if self._time_left() <= 0:
             return None
         if self._waiting:
             return self._waiting.pop(0)
         while len(self.records) < self.trials:
             number = len(self.records)
             self._optuna.sampler = self._proposer.sampler(number)
-            trial = self._optuna.ask()
+            trial = self._orphans.pop(0) if self._orphans else self._optuna.ask()
             try:
                 params, config = self._proposer.propose(trial)
             except ConfigError as error:
@@ -125,13 +134,15 @@ class Study:
         return self._take(number, metrics)
 
     def fail(self, number: int, error: str) -> None:
-        """Ends a trial that can't be trained; `error` says why."""
+        """Ends a trial that can't be trained; the last line of `error` says why."""
         if self.records[number].state is TrialState.RUNNING:
-            self._end(number, Ending(state=TrialState.FAILED, detail=error))
+            self.store.add_error(number, error)
+            lines = [line.strip() for line in error.splitlines() if line.strip()]
+            self._end(number, Ending(state=TrialState.FAILED, detail=lines[-1] if lines else "?"))
 
     def _take(self, number: int, metrics: EpochMetrics) -> Ending | None:
         self.epochs[number].append(metrics)
-        with _quiet_optuna():
+        with quiet_optuna():
             self._asked[number].report(_value(metrics), metrics.epoch)
         ending = self._decide(number)
         if ending:
@@ -147,7 +158,7 @@ class Study:
         goes_on = self.rungs.record(number, last.epoch, _value(last))
         if last.epoch >= rules.epochs:
             return COMPLETE
-        if self.out_of_time:
+        if self._time_left() <= 0:
             return _stopped(StopReason.BUDGET, "the time budget is used up")
         if number == 0:
             return None
@@ -208,11 +219,19 @@ class Study:
         """Brings rungs, epochs and Optuna to where the records on disk stand."""
         self.records = read_trials(self.store.directory)
         self.epochs = {number: [] for number in self.records}
-        optuna_trials = {t.number: t for t in self._optuna.get_trials(deepcopy=False)}
-        for number in self.records:
-            frozen = optuna_trials.get(number)
-            if frozen is not None and frozen.state is OptunaState.RUNNING:
-                self._asked[number] = optuna.Trial(self._optuna, frozen._trial_id)
+        known = self._optuna.get_trials(deepcopy=False)
+        if len(known) < len(self.records):
+            raise RunError(
+                f"{journal(self.store.directory)} must hold every trial of the run, but it has "
+                f"{len(known)} of {len(self.records)}; restore it from a copy of the run."
+            )
+        for frozen in known:
+            if frozen.state is OptunaState.RUNNING:
+                trial = optuna.Trial(self._optuna, frozen._trial_id)
+                if frozen.number in self.records:
+                    self._asked[frozen.number] = trial
+                else:  # killed between asking Optuna and recording the trial
+                    self._orphans.append(trial)
         for number, metrics in read_epochs(self.store.directory):
             if number in self.epochs and metrics.epoch == len(self.epochs[number]) + 1:
                 self._replay_epoch(number, metrics)
@@ -230,10 +249,13 @@ class Study:
         ]
 
     def _replay_epoch(self, number: int, metrics: EpochMetrics) -> None:
-        if self.records[number].state is TrialState.RUNNING:
+        record = self.records[number]
+        if record.state is TrialState.RUNNING:
             self._take(number, metrics)
             return
         self.epochs[number].append(metrics)
+        if record.reason is StopReason.DIVERGED and metrics.epoch == record.epochs:
+            return  # the epoch that diverged was never compared
         self.rungs.record(number, metrics.epoch, _value(metrics))
 
 
@@ -243,7 +265,7 @@ def journal(directory: Path) -> Path:
 
 
 def _open_optuna(path: Path, name: str, proposer: Proposer) -> optuna.Study:
-    with _quiet_optuna():
+    with quiet_optuna():
         storage: BaseStorage = JournalStorage(JournalFileBackend(str(path)))
         study = optuna.create_study(
             storage=storage, study_name=name, direction="maximize", load_if_exists=True
@@ -260,14 +282,3 @@ def _stopped(reason: StopReason, detail: str) -> Ending:
 def _value(metrics: EpochMetrics) -> float:
     """The metric that the search maximises; it is missing in final training only."""
     return metrics.val_top1 if metrics.val_top1 is not None else 0.0
-
-
-@contextmanager
-def _quiet_optuna() -> Iterator[None]:
-    """Optuna logs every study and trial; our own monitor tells the same."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)

@@ -1,0 +1,259 @@
+"""Carries a plan out: data, weights, precision, Ray, the study, and what is told at the end."""
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from datasets.access import open_search_data
+from datasets.prepare import prepare
+from datasets.spec import DatasetError
+from datasets.splits import SearchData
+from results.export import export, ranked
+from results.records import RecordError, TrialState
+from results.store import EPOCHS, RunError, RunStore, read_manifest
+from search import probe
+from search.monitor import Monitor, leaderboard
+from search.options import budget_seconds
+from search.plan import Plan
+from search.printing import plain, short
+from search.provenance import command_line, provenance
+from search.show import describe_cost, describe_resources
+from search.study import Rules, Study
+from search.tuner import ClusterError, Dashboard, free_port, run_trials, start_ray
+from trainables.config import TrialConfig
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class SearchError(Exception):
+    """The search can't start or go on; `errors` holds one sentence for each reason."""
+
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__(" ".join(errors))
+        self.errors = errors
+
+
+def execute(plan: Plan, *, resuming: bool) -> int:
+    """Runs the search to its end or to Ctrl-C; returns the exit code.
+
+    Raises `SearchError` for whatever stops it before the first trial.
+    """
+    console = Console(highlight=False)
+    monitor = Monitor(console, plan.options.trials, plan.epochs)
+    try:
+        session = _open(plan, monitor, resuming)
+    except (DatasetError, RunError, RecordError, ClusterError, OSError) as error:
+        raise SearchError([str(error)]) from error
+    interrupted = False
+    try:
+        run_trials(session.study, monitor, plan.resources, plan.data)
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        _stop_ray()
+        session.close()
+    return _summarise(plan, session.study, console, interrupted)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Session:
+    """What is open while trials run."""
+
+    study: Study
+    store: RunStore
+    manifest: dict[str, Any]
+
+    def close(self) -> None:
+        """Notes the session's end and gives the run free."""
+        self.manifest["sessions"][-1]["ended"] = _now()
+        self.store.write_manifest(self.manifest)
+        self.store.close()
+
+
+def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
+    """Everything before the first trial, the cheap refusals first."""
+    say = monitor.say
+    dashboard = Dashboard(host=plan.options.dashboard_host, port=plan.options.dashboard_port)
+    port = free_port(dashboard)
+    saved = read_manifest(plan.directory) if resuming else None
+    data = _data(plan, saved)
+    say(f"run        {plan.directory}")
+    say(f"dataset    {plan.dataset}: {len(data.images.class_ids)} classes, "
+        f"{len(data.train):,} train + {len(data.val):,} val images")  # fmt: skip
+    say(f"trials     {plan.options.trials} of up to {plan.epochs} epochs, rungs at "
+        f"{', '.join(map(str, plan.rungs)) or 'none'}; {describe_resources(plan)}")  # fmt: skip
+    say(f"cost       {describe_cost(plan)}")
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        _await(pool.submit(probe.check_weights, plan.baseline))
+        measured = None
+        if saved is None and plan.baseline.precision == "auto":
+            measured = pool.submit(probe.measure, plan.baseline, plan.resources.threads)
+        address = start_ray(plan.resources, dashboard, port, ROOT)
+        try:
+            precision, why = _await(measured) if measured else _settled(plan.baseline, saved)
+        except BaseException:
+            _stop_ray()
+            raise
+    say(f"precision  {precision} ({why})")
+    say(f"dashboard  {address}  (it asks for a token: type `ray get-auth-token`)")
+    try:
+        return _study(plan, data, precision, saved)
+    except BaseException:
+        _stop_ray()
+        raise
+
+
+def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:
+    """The prepared dataset. Raises `DatasetError` and `SearchError`."""
+    source = Path(plan.options.source) if plan.options.source and saved is None else None
+    prepare(plan.dataset, source=source, data=Path(plan.options.data))
+    data = open_search_data(plan.data)
+    if saved is not None and saved["dataset"]["fingerprint"] != data.images.fingerprint:
+        raise SearchError(
+            [
+                f"A run must go on with the dataset it began with, but {plan.data} holds other "
+                f"images than {plan.name} was started on; name the right folder with --data."
+            ]
+        )
+    smallest = min(len(data.train), 2**62)
+    if plan.baseline.batch_size > smallest:
+        raise SearchError(
+            [
+                f"batch_size must be ≤ the {smallest} training images, but got "
+                f"{plan.baseline.batch_size}; lower it with --set batch_size=N."
+            ]
+        )
+    return data
+
+
+def _await(future: "Future[Any]") -> Any:
+    try:
+        return future.result()
+    except probe.ProbeError as error:
+        raise SearchError([str(error)]) from error
+
+
+def _settled(baseline: TrialConfig, saved: dict[str, Any] | None) -> tuple[str, str]:
+    if saved is not None:
+        return str(saved["precision"]), "as the run began"
+    return baseline.precision, "as asked"
+
+
+def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] | None) -> _Session:
+    manifest = saved or {
+        "name": plan.name,
+        "space": plan.options.space,
+        "dataset": {"name": plan.dataset, "fingerprint": data.images.fingerprint},
+        "precision": precision,
+        "published": asdict(plan.space.published) if plan.space.published else None,
+        "sessions": [],
+    }
+    manifest = manifest | {
+        "options": asdict(plan.options),
+        "provenance": provenance(plan.machine, command_line()),
+    }
+    used = _used_seconds(manifest["sessions"], plan.directory)
+    manifest["sessions"] = [*manifest["sessions"], {"started": _now(), "ended": None}]
+    if saved is None:
+        store = RunStore.create(plan.directory, manifest)
+    else:
+        store = RunStore(plan.directory)
+        store.write_manifest(manifest)
+    plan.proposer.fixed["precision"] = precision
+    study = Study(
+        proposer=plan.proposer,
+        rules=Rules(
+            epochs=plan.epochs,
+            grace=plan.grace,
+            factor=plan.options.reduction_factor,
+            max_gap=plan.options.max_gap,
+            gap_patience=plan.options.gap_patience,
+            plateau_patience=plan.options.plateau_patience,
+            num_classes=len(data.images.class_ids),
+        ),
+        trials=plan.options.trials,
+        store=store,
+        time_left=_countdown(budget_seconds(plan.options), used),
+    )
+    return _Session(study=study, store=store, manifest=manifest)
+
+
+def _countdown(budget: float | None, used: float) -> Callable[[], float]:
+    """Seconds left of the budget, sessions before this one counted."""
+    if budget is None:
+        return lambda: math.inf
+    end = time.monotonic() + budget - used
+    return lambda: end - time.monotonic()
+
+
+def _used_seconds(sessions: list[dict[str, Any]], directory: Path) -> float:
+    """What earlier sessions took; one that was killed ended with its last recorded epoch."""
+    used = 0.0
+    for session in sessions:
+        started = datetime.fromisoformat(session["started"])
+        if session["ended"]:
+            ended = datetime.fromisoformat(session["ended"])
+        else:
+            ended = datetime.fromtimestamp((directory / EPOCHS).stat().st_mtime, UTC)
+        used += max(0.0, (ended - started).total_seconds())
+    return used
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _stop_ray() -> None:
+    ray = sys.modules.get("ray")
+    if ray is not None:
+        ray.shutdown()
+
+
+def _summarise(plan: Plan, study: Study, console: Console, interrupted: bool) -> int:
+    """Leaderboard, best configuration and the next commands to type."""
+    say = plain(console)
+    unfinished = [r for r in study.records.values() if r.state is TrialState.RUNNING]
+    interrupted = interrupted or bool(unfinished)
+    resume = f"python -m search.run --resume {plan.name}"
+    if plan.options.out != "runs":
+        resume += f" --out {plan.options.out}"
+    order = ranked(study.records)
+    console.print()
+    if order:
+        console.print(leaderboard(study.records))
+        _say_winner(plan, study, say)
+    if interrupted:
+        say(f"Interrupted: {len(study.epochs)} trials are on disk, {len(unfinished)} of them "
+            f"unfinished. Go on with:\n  {resume}")  # fmt: skip
+        return 130
+    if not order:
+        failures = {r.detail for r in study.records.values() if r.state is TrialState.FAILED}
+        for failure in sorted(filter(None, failures)):
+            say(f"every trial failed: {failure}")
+        return 1
+    return 0
+
+
+def _say_winner(plan: Plan, study: Study, say: Callable[[str], None]) -> None:
+    winner, baseline = ranked(study.records)[0], study.records.get(0)
+    path = export(plan.directory)
+    won = f"Best: trial {winner.number}, val_top1 {winner.best_val_top1:.3f}"
+    if baseline and baseline.best_val_top1 is not None and winner.number != 0:
+        won += f"; baseline {baseline.best_val_top1:.3f}"
+    say(f"{won} (epoch {winner.best_epoch})")
+    say("  " + ", ".join(f"{key} {short(value)}" for key, value in winner.params.items()))
+    say(f"Written to {path}. Train it to the end, and open test once:")
+    say(f"  python -m trainables.final --config {path}{_data_flag(plan)}")
+
+
+def _data_flag(plan: Plan) -> str:
+    return "" if plan.options.data == "data" else f" --data {plan.options.data}"

@@ -1,0 +1,77 @@
+"""What a search says while it runs: one plain line an event, and a table at the end."""
+
+import time
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+from results.export import ranked
+from results.records import EpochMetrics, TrialRecord, TrialState
+from search.printing import plain
+from search.study import Proposal
+
+
+class Monitor:
+    """Prints to `console`, by `say`. Keeps only what its own lines need."""
+
+    def __init__(self, console: Console, trials: int, epochs: int) -> None:
+        self.say, self._trials, self._epochs = plain(console), trials, epochs
+        self._started = time.monotonic()
+        self._best = 0.0
+
+    def started(self, proposal: Proposal) -> None:
+        """A trial begins, or goes on after a resume."""
+        done = proposal.epochs_done
+        what = f"goes on after epoch {done}" if done else f"starts ({self._trials} in all)"
+        self._event(proposal.number, what)
+
+    def epoch(self, number: int, m: EpochMetrics) -> None:
+        """One epoch of one trial, marked when it is the best so far."""
+        value = m.val_top1 or 0.0
+        mark = "  best so far" if value > self._best else ""
+        self._best = max(self._best, value)
+        loss = "—" if m.train_loss is None else f"{m.train_loss:.3f}"
+        self._event(
+            number,
+            f"epoch {m.epoch:>2}/{self._epochs}  val_top1 {value:.3f}  gap {m.gap or 0:+.3f}  "
+            f"train loss {loss}  {m.images_per_s:.0f} images/s{mark}",
+        )
+
+    def ended(self, record: TrialRecord) -> None:
+        """A trial's end, with the reason."""
+        self._event(record.number, describe(record))
+
+    def _event(self, number: int, text: str) -> None:
+        minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
+        name = "baseline" if number == 0 else f"trial {number}"
+        self.say(f"{minutes:3d}:{seconds:02d}  {name:<9} {text}")
+
+
+def describe(record: TrialRecord) -> str:
+    """How a trial stands, in words."""
+    if record.state is TrialState.STOPPED:
+        return f"stopped, {record.reason}: {record.detail}"
+    if record.state is TrialState.FAILED:
+        return f"failed: {record.detail}"
+    return "complete" if record.state is TrialState.COMPLETE else "unfinished"
+
+
+def leaderboard(trials: Mapping[int, TrialRecord], top: int = 10) -> Table:
+    """The best trials, the baseline among them wherever it stands."""
+    order = ranked(dict(trials))
+    table = Table(title="Leaderboard", title_justify="left")
+    for column in ("rank", "trial", "val_top1", "at epoch", "epochs", "ended"):
+        table.add_column(column, justify="left" if column == "ended" else "right", no_wrap=True)
+    for rank, record in enumerate(order, 1):
+        if rank <= top or record.number == 0:
+            name = "baseline" if record.number == 0 else str(record.number)
+            table.add_row(
+                str(rank),
+                name,
+                f"{record.best_val_top1:.3f}",
+                str(record.best_epoch),
+                str(record.epochs),
+                record.reason or record.state,
+            )
+    return table

@@ -1,0 +1,250 @@
+"""Every option of a search, declared once: command line, run.yaml, saved run and help."""
+
+import argparse
+import dataclasses
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trainables.config import TrialConfig
+
+
+class OptionsError(Exception):
+    """Options break rules; `errors` holds one sentence for each."""
+
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__("\n".join(errors))
+        self.errors = errors
+
+
+def _option(default: Any, text: str, **extra: Any) -> Any:
+    """One option: its default and its line in the help."""
+    return field(default=default, metadata={"help": text, **extra})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """What a search can be told. The text values `auto` and "" mean: decided by the search."""
+
+    space: str = _option("", "what to search: a name (see --list) or a Python file")
+    dataset: str = _option("", "dataset name (default: the space's)")
+    source: str = _option("", "archive or folder to make the dataset from")
+    data: str = _option("data", "where prepared datasets lie")
+    trials: int = _option(32, "how many configurations are tried, the baseline included")
+    epochs: int = _option(0, "epochs of a full training (0: the baseline's)")
+    time_budget: str = _option("", "stop after this time, e.g. 90s, 45m, 2h, 1d (default: none)")
+    concurrency: str = _option("auto", "trials at the same time: auto or a number")
+    gpus_per_trial: str = _option("auto", "GPU share of a trial: auto or a number, e.g. 0.5")
+    weights: str = _option("", "none, imagenet, or a state-dict file (default: the space's)")
+    precision: str = _option("auto", "auto (measured once a study), float32 or bfloat16")
+    seed: int = _option(0, "seed of proposals and training")
+    grace: int = _option(0, "first rung, in epochs (0: a tenth of --epochs, 2 at the least)")
+    reduction_factor: int = _option(3, "the top 1/N of the trials pass a rung")
+    max_gap: float = _option(0.2, "gap from which a trial counts as overfitting (0: never)")
+    gap_patience: int = _option(3, "epochs without a better val_top1 before overfitting stops")
+    plateau_patience: int = _option(0, "epochs without progress before a plateau stops (0: never)")
+    set: tuple[str, ...] = _option((), "fix a field for all trials, e.g. --set batch_size=32")
+    name: str = _option("", "name of the run (default: the space and the time)")
+    out: str = _option("runs", "where runs are written")
+    dashboard_host: str = _option("127.0.0.1", "address that the Ray dashboard listens on")
+    dashboard_port: str = _option(
+        "auto", "port of the Ray dashboard: auto (from 8265 up) or a number"
+    )
+
+
+ACTIONS = {
+    "config": "read options from a YAML file; the command line wins",
+    "resume": "go on with this run (its name under --out)",
+    "dry_run": "show what would be done, without starting anything",
+    "list": "list the spaces",
+}
+"""What isn't part of a run's description and so isn't saved with it."""
+
+RESUMABLE = ("trials", "time_budget", "concurrency", "gpus_per_trial", "dashboard_host",
+             "dashboard_port", "data", "out")  # fmt: skip
+"""Options that may change when a run goes on; the others decide its results."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line: one flag a field of `Options`, and the actions."""
+    made = argparse.ArgumentParser(
+        prog="python -m search.run",
+        description="Search for the configuration that generalises best.",
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    made.add_argument("--list", action="store_true", help=ACTIONS["list"])
+    made.add_argument("--dry-run", action="store_true", help=ACTIONS["dry_run"])
+    made.add_argument("--config", metavar="FILE", help=ACTIONS["config"])
+    made.add_argument("--resume", metavar="NAME", help=ACTIONS["resume"])
+    for f in fields(Options):
+        flag, text = "--" + f.name.replace("_", "-"), _help(f)
+        if f.name == "set":
+            made.add_argument(flag, nargs="+", action="extend", metavar="KEY=VALUE", help=text)
+        else:
+            made.add_argument(flag, metavar=_metavar(f), help=text)
+    return made
+
+
+def _help(f: "dataclasses.Field[Any]") -> str:
+    text = str(f.metadata["help"]).replace("%", "%%")
+    shown = f.default not in ("", ()) and "0:" not in text and "auto" not in str(f.default)
+    return f"{text} (default: {f.default})" if shown else text
+
+
+def _metavar(f: "dataclasses.Field[Any]") -> str:
+    return "N" if f.type is int else "X" if f.type is float else f.name.upper()
+
+
+def parse(arguments: list[str] | None) -> tuple[dict[str, Any], list[str]]:
+    """What the command line gives, by option, and a sentence for each unknown flag."""
+    made = parser()
+    given, rest = made.parse_known_args(arguments)
+    flags = [flag for action in made._actions for flag in action.option_strings]
+    errors: list[str] = []
+    for word in rest:
+        close = get_close_matches(word, flags, n=1) if word.startswith("-") else []
+        hint = f"did you mean {close[0]}?" if close else "see --help."
+        if word.startswith("-") or not errors:
+            errors.append(f"{word} is not an option; {hint}")
+    return vars(given), errors
+
+
+def resolve(*layers: Mapping[str, Any]) -> tuple[Options, list[str]]:
+    """Options from layers of values, later ones winning, and a sentence for each fault.
+
+    Where a value is faulty the option has its default, so that what depends on the others can
+    be checked too and every error is reported at once.
+    """
+    values: dict[str, Any] = {}
+    for layer in layers:
+        values |= layer
+    errors: list[str] = []
+    known = {f.name: f for f in fields(Options)}
+    for key in [key for key in values if key not in known]:
+        close = get_close_matches(key, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else "see --help."
+        errors.append(f"{key} is not an option; {hint}")
+        del values[key]
+    for key, value in list(values.items()):
+        try:
+            values[key] = _convert(known[key], value)
+        except (TypeError, ValueError):
+            wanted = {"int": "a whole number", "float": "a number"}.get(_type(known[key]), "text")
+            errors.append(f"--{_flag(key)} must be {wanted}, but got {value!r}.")
+            del values[key]
+    faults = _faults(Options(**values))
+    usable = {key: value for key, value in values.items() if key not in faults}
+    if "set" in faults:  # what is well formed there is checked all the same
+        usable["set"] = tuple(item for item in values["set"] if "=" in item)
+    return Options(**usable), [*errors, *(text for texts in faults.values() for text in texts)]
+
+
+def _type(f: "dataclasses.Field[Any]") -> str:
+    return str(getattr(f.type, "__name__", f.type))
+
+
+def _flag(key: str) -> str:
+    return key.replace("_", "-")
+
+
+def _convert(f: "dataclasses.Field[Any]", value: Any) -> Any:
+    if f.name == "set":
+        return (
+            tuple(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else tuple(value)
+        )
+    if value is None or isinstance(value, bool | list | dict):
+        raise TypeError
+    if f.type is int:
+        return int(str(value))
+    return float(value) if f.type is float else str(value)
+
+
+def _faults(o: Options) -> dict[str, list[str]]:
+    """The broken rules of each option that breaks any."""
+    rules = [
+        (o.space != "", "space", "must be given (--list shows the names)"),
+        (o.trials >= 1, "trials", "must be ≥ 1"),
+        (o.epochs >= 0, "epochs", "must be ≥ 0"),
+        (not o.time_budget or _seconds(o.time_budget) is not None, "time_budget",
+         "must be a number with s, m, h or d, e.g. 2h"),
+        (o.concurrency == "auto" or _number(o.concurrency, whole=True) >= 1, "concurrency",
+         "must be auto or a whole number ≥ 1"),
+        (o.gpus_per_trial == "auto" or _gpu_share(o.gpus_per_trial), "gpus_per_trial",
+         "must be auto, a share up to 1, or a whole number"),
+        (o.seed >= 0, "seed", "must be ≥ 0"),
+        (o.precision in ("auto", "float32", "bfloat16"), "precision",
+         "must be auto, float32 or bfloat16"),
+        (o.grace >= 0, "grace", "must be ≥ 0"),
+        (o.reduction_factor >= 2, "reduction_factor", "must be ≥ 2"),
+        (0 <= o.max_gap <= 1, "max_gap", "must lie in 0…1"),
+        (o.gap_patience >= 1, "gap_patience", "must be ≥ 1"),
+        (o.plateau_patience >= 0, "plateau_patience", "must be ≥ 0"),
+        (re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", o.name or "x") is not None, "name",
+         "must be letters, digits, dots, dashes and underscores"),
+        (o.dashboard_port == "auto" or 1 <= _number(o.dashboard_port, whole=True) <= 65535,
+         "dashboard_port", "must be auto or a port in 1…65535"),
+    ]  # fmt: skip
+    faults: dict[str, list[str]] = {}
+    for good, name, rule in rules:
+        if not good:
+            text = f"--{_flag(name)} {rule}, but got {getattr(o, name)!r}."
+            faults.setdefault(name, []).append(text)
+    for item in o.set:
+        if "=" not in item:
+            faults.setdefault("set", []).append(f"--set must be KEY=VALUE, but got {item!r}.")
+    return faults
+
+
+def _number(text: str, *, whole: bool) -> float:
+    """The number that a text stands for; NaN, which no rule accepts, when it is none."""
+    try:
+        return int(text) if whole else float(text)
+    except ValueError:
+        return math.nan
+
+
+def _gpu_share(text: str) -> bool:
+    share = _number(text, whole=False)
+    return 0 <= share <= 1 or share == round(share) if math.isfinite(share) else False
+
+
+def _seconds(text: str) -> float | None:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]] if found else None
+
+
+def budget_seconds(options: Options) -> float | None:
+    """The time budget in seconds, or `None` without one."""
+    return _seconds(options.time_budget) if options.time_budget else None
+
+
+def fixed_fields(options: Options) -> dict[str, Any]:
+    """The `TrialConfig` fields that `--set` fixes, as typed values (YAML's rules for scalars)."""
+    known = {f.name: f.type for f in fields(TrialConfig)}
+    values: dict[str, Any] = {}
+    for item in options.set:
+        key, _, text = item.partition("=")
+        value = yaml.safe_load(text) if text else ""
+        wants_float = known.get(key) in (float, float | None)
+        # YAML reads 1e-3 as text: its floats need a dot.
+        number = _number(str(value), whole=False) if wants_float else math.nan
+        values[key] = value if math.isnan(number) else number
+    return values
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The options in a YAML file. Raises `OptionsError` when it can't be read."""
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise OptionsError([f"--config {path} can't be read: {error}"]) from error
+    if not isinstance(value, dict):
+        raise OptionsError([f"--config {path} must hold option: value lines."])
+    return {str(key).replace("-", "_"): item for key, item in value.items()}

@@ -1,0 +1,187 @@
+"""From options to a plan: everything that can be known, and refused, before anything starts."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+
+from datasets.registry import find
+from datasets.spec import DatasetError
+from search import rungs
+from search.options import Options, fixed_fields
+from search.proposing import Proposer
+from search.resources import Machine, Resources, machine, share
+from search.space import Space, SpaceError
+from search.space import find as find_space
+from trainables.catalog import forward_gmacs
+from trainables.config import ConfigError, TrialConfig
+
+PREVIEWED = 5
+_PROBED = 20
+"""How many random configurations are built beforehand, to catch a range that breaks a rule."""
+
+GMACS_PER_THREAD = 35.0
+"""Training speed of one CPU thread, in 10⁹ multiply-adds a second, float32: measured on an AMD
+EPYC with AVX-512 at 64 px: ResNet-18 78 images/s, ResNet-50 35 images/s."""
+
+GMACS_PER_GPU = 10_000.0
+"""A rule of thumb for a current data-centre GPU with bfloat16; not measured."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What a search will do. `preview` are its first configurations, the baseline first."""
+
+    name: str
+    options: Options
+    space: Space
+    dataset: str
+    directory: Path
+    epochs: int
+    grace: int
+    rungs: tuple[int, ...]
+    proposer: Proposer
+    preview: list[TrialConfig]
+    ranges: dict[str, BaseDistribution]
+    machine: Machine
+    resources: Resources
+
+    @property
+    def data(self) -> Path:
+        """The folder of the prepared dataset."""
+        return Path(self.options.data) / self.dataset
+
+    @property
+    def baseline(self) -> TrialConfig:
+        """Trial 0."""
+        return self.preview[0]
+
+
+def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[str]]:
+    """The plan, or `None` where it can't be made, and one sentence for each error."""
+    errors: list[str] = []
+    here = machine()
+    space = _attempt(errors, lambda: find_space(options.space)) if options.space else None
+    if space is None:
+        return None, errors
+    dataset = options.dataset or space.dataset
+    name = options.name or f"{Path(options.space).stem}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    directory = Path(options.out) / name
+    errors += _path_errors(options, dataset, directory, resuming)
+    errors += _gpu_errors(options, here)
+    epochs = options.epochs or space.baseline.epochs
+    proposer = Proposer(space, _fixed(options, epochs), options.seed)
+    grace = options.grace or max(2, round(epochs / 10))
+    previewed = _attempt(errors, lambda: proposer.preview(_PROBED))
+    if previewed is None or errors:
+        return None, errors
+    return Plan(
+        name=name,
+        options=options,
+        space=space,
+        dataset=dataset,
+        directory=directory,
+        epochs=epochs,
+        grace=grace,
+        rungs=rungs.levels(grace=grace, factor=options.reduction_factor, epochs=epochs),
+        proposer=proposer,
+        preview=previewed[0][:PREVIEWED],
+        ranges=previewed[1],
+        machine=here,
+        resources=share(
+            here,
+            concurrency=options.concurrency,
+            gpus_per_trial=options.gpus_per_trial,
+            trials=options.trials,
+        ),
+    ), []
+
+
+def _attempt(errors: list[str], make: Any) -> Any:
+    """What `make` gives; `None` when it raises, with its sentences added to `errors`."""
+    try:
+        return make()
+    except ConfigError as error:
+        errors += error.errors
+    except SpaceError as error:
+        errors.append(str(error))
+    return None
+
+
+def _fixed(options: Options, epochs: int) -> dict[str, Any]:
+    """What no trial may vary, by name of its field. `--set` comes last."""
+    fixed: dict[str, Any] = {"epochs": epochs, "seed": options.seed, "precision": options.precision}
+    if options.weights:
+        fixed["weights"] = _absolute(options.weights)
+    values = fixed_fields(options)
+    if "weights" in values:
+        values["weights"] = _absolute(str(values["weights"]))
+    return fixed | values
+
+
+def _absolute(weights: str) -> str:
+    """A weights file as workers find it, whose working directory is another."""
+    return weights if weights in ("none", "imagenet") else str(Path(weights).expanduser().resolve())
+
+
+def _path_errors(options: Options, dataset: str, directory: Path, resuming: bool) -> list[str]:
+    errors = []
+    try:
+        spec = find(dataset)
+    except DatasetError as error:
+        errors.append(f"--dataset: {error}")
+    else:
+        prepared = (Path(options.data) / dataset / "manifest.json").exists()
+        if not (options.source or prepared or spec.archive or spec.generate):
+            errors.append(
+                f"--source must name the images of dataset {dataset}, an archive or a folder, "
+                "but it is missing."
+            )
+    if options.source and not Path(options.source).exists():
+        errors.append(f"--source must exist, but {options.source} doesn't; check the path.")
+    weights = options.weights or str(fixed_fields(options).get("weights", "none"))
+    if weights not in ("none", "imagenet") and not Path(weights).expanduser().is_file():
+        errors.append(
+            f"--weights must be none, imagenet or a state-dict file, but {weights} is no file."
+        )
+    if not resuming and (directory / "manifest.json").exists():
+        errors.append(
+            f"--name must be new, but {directory} already holds a run; go on with it by "
+            f"--resume {directory.name}, or choose another name."
+        )
+    return errors
+
+
+def _gpu_errors(options: Options, here: Machine) -> list[str]:
+    if options.gpus_per_trial in ("auto", "0") or here.gpus:
+        return []
+    return [
+        f"--gpus-per-trial must be auto or 0 on a machine without a GPU, but got "
+        f"{options.gpus_per_trial!r}."
+    ]
+
+
+def expected_epochs(plan: Plan) -> float:
+    """Epochs of a whole search when each rung lets exactly its share pass: a lower estimate."""
+    total, reached, share_left = 0.0, 0, 1.0
+    for level in (*plan.rungs, plan.epochs):
+        total += share_left * (level - reached)
+        reached, share_left = level, share_left / plan.options.reduction_factor
+    others = plan.options.trials - 1
+    return plan.epochs + others * total
+
+
+def expected_seconds(plan: Plan, images: int) -> float:
+    """Rough cost of the search for `images` training images, from a rule and not a measurement.
+
+    A training step costs three forward passes: one forward, two backward.
+    """
+    configs = plan.preview
+    gmacs = sum(3 * forward_gmacs(c.network, c.image_size, c.stem) for c in configs) / len(configs)
+    if plan.resources.gpus:
+        rate = GMACS_PER_GPU * plan.resources.gpus
+    else:
+        rate = GMACS_PER_THREAD * plan.resources.threads
+    return expected_epochs(plan) * images * gmacs / rate / plan.resources.concurrent

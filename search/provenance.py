@@ -1,0 +1,66 @@
+"""Where a result comes from: versions, commit, machine and command."""
+
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from search.resources import Machine
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("ray", "optuna", "torch", "torchvision", "ffcv", "numba", "numpy", "pandas")
+
+
+def provenance(machine: Machine, command: list[str]) -> dict[str, Any]:
+    """Plain values for the run's manifest."""
+    return {
+        "command": " ".join(command),
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in PACKAGES},
+        "commit": _commit(),
+        "machine": {
+            "cpu": _cpu_model(),
+            "cpus": machine.cpus,
+            "memory_gib": round(machine.memory_bytes / 2**30, 1),
+            "gpus": list(machine.gpus),
+            "system": f"{platform.system()} {platform.release()}",
+        },
+    }
+
+
+def _commit() -> str | None:
+    """The checkout's commit, marked when files differ from it; `None` outside a checkout."""
+    commit = _git("rev-parse", "HEAD")
+    return f"{commit}-dirty" if commit and _git("status", "--porcelain") else commit
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
+def _cpu_model() -> str:
+    """The processor's name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def command_line() -> list[str]:
+    """What was typed, as well as Python knows it."""
+    return ["python", "-m", "search.run", *sys.argv[1:]]

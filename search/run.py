@@ -1,0 +1,81 @@
+"""Search for the configuration that generalises best: `python -m search.run --space resnet50`."""
+
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from search.preflight import PreflightError, check
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code: 0 done, 1 no result, 2 refused, 130 interrupted."""
+    try:
+        check()
+        return _main(arguments)
+    except PreflightError as error:
+        return _refuse(error.errors)
+    except KeyboardInterrupt:
+        print("interrupted before the search began", file=sys.stderr)
+        return 130
+
+
+def _main(arguments: list[str] | None) -> int:
+    # The rest of the project needs what the preflight has just found.
+    from search.execute import SearchError, execute
+    from search.options import OptionsError, parse, read_yaml, resolve
+    from search.plan import make_plan
+    from search.show import show_plan, show_spaces
+
+    given, unknown = parse(arguments)
+    actions = {name: given.pop(name, None) for name in ("list", "dry_run", "config", "resume")}
+    if actions["list"]:
+        return show_spaces()
+    resumed = actions["resume"]
+    try:
+        layers = [read_yaml(Path(actions["config"]))] if actions["config"] else []
+        if resumed:
+            layers.insert(0, saved_options(resumed, given.get("out", "runs"), [*layers, given]))
+    except OptionsError as error:
+        return _refuse(unknown + error.errors)
+    options, errors = resolve(*layers, given)
+    plan, more = make_plan(options, resuming=bool(resumed))
+    if unknown or errors or more or plan is None:
+        return _refuse(unknown + errors + more)
+    if actions["dry_run"]:
+        return show_plan(plan)
+    try:
+        return execute(plan, resuming=bool(resumed))
+    except SearchError as error:
+        return _refuse(error.errors)
+
+
+def saved_options(name: str, out: str, layers: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the run was started with. Raises `OptionsError` where `layers` change its results."""
+    from results.store import RunError, read_manifest
+    from search.options import RESUMABLE, Options, OptionsError
+
+    try:
+        saved = dict(read_manifest(Path(out) / name)["options"])
+    except RunError as error:
+        raise OptionsError([f"--resume: {error}"]) from error
+    changed = [
+        f"--{key.replace('_', '-')} can't change when a run goes on (it was {saved.get(key)!r}); "
+        "leave it out, or start a new run."
+        for layer in layers
+        for key in layer
+        if key not in RESUMABLE and key in {f.name for f in fields(Options)}
+    ]
+    if changed:
+        raise OptionsError(changed)
+    return saved | {"name": name, "out": out}
+
+
+def _refuse(errors: list[str]) -> int:
+    for error in errors:
+        print(f"error: {error}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""What is printed before a search: the list of spaces, and a plan."""
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from rich.console import Console
+from rich.table import Table
+
+from datasets.manifest import read_manifest
+from datasets.spec import DatasetError
+from search.plan import Plan, expected_epochs, expected_seconds
+from search.printing import plain, short
+from search.space import SpaceError, find, names
+
+NOMINAL_IMAGES = {"tiny-imagenet": 90_000, "tiny-imagenet-20": 9_000}
+"""Training images where the dataset isn't prepared yet and its size is known beforehand."""
+
+
+def show_spaces() -> int:
+    """One line a space."""
+    width = max(len(name) for name in names())
+    for name in names():
+        try:
+            summary = find(name).summary
+        except SpaceError as error:
+            summary = f"({error})"
+        print(f"{name:<{width}}  {summary}")
+    return 0
+
+
+def show_plan(plan: Plan) -> int:
+    """The dry run: what would be searched, when trials are compared, what it may cost."""
+    console = Console(highlight=False)
+    say = plain(console)
+    say(f"run      {plan.directory}")
+    say(f"space    {plan.options.space}: {plan.space.summary}")
+    say(f"dataset  {plan.dataset}{_dataset_note(plan)}")
+    say(f"trials   {plan.options.trials}, the baseline first; {plan.epochs} epochs at most")
+    rungs = ", ".join(map(str, plan.rungs)) or "none"
+    say(f"rungs    {rungs}; the top 1/{plan.options.reduction_factor} of the trials go on")
+    say(f"at once  {describe_resources(plan)}")
+    say(f"cost     {describe_cost(plan)}")
+    console.print(_ranges(plan))
+    console.print(_configs(plan))
+    return 0
+
+
+def describe_resources(plan: Plan) -> str:
+    """How many trials at once, with what, and why."""
+    r = plan.resources
+    gpu = f" and {r.gpus:g} GPU" if r.gpus else ""
+    trials = "trial" if r.concurrent == 1 else "trials"
+    return f"{r.concurrent} {trials} of {r.threads} CPU thread(s){gpu} each ({r.why})"
+
+
+def describe_cost(plan: Plan) -> str:
+    """Epochs and hours, as an estimate that says what it rests on."""
+    epochs = expected_epochs(plan)
+    images = training_images(plan)
+    if images is None:
+        return f"about {epochs:.0f} epochs; the time is known once the dataset is prepared"
+    hours = expected_seconds(plan, images) / 3600
+    time = f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.0f} min"
+    basis = "a rule of thumb, unmeasured" if plan.resources.gpus else "a rule from one machine"
+    return f"about {epochs:.0f} epochs of {images:,} images, {time} ({basis}; within a factor of 2)"
+
+
+def training_images(plan: Plan) -> int | None:
+    """How many images an epoch has, where that is known already."""
+    try:
+        return read_manifest(plan.data).train_images
+    except DatasetError:
+        return None if plan.options.source else NOMINAL_IMAGES.get(plan.dataset)
+
+
+def _dataset_note(plan: Plan) -> str:
+    try:
+        manifest = read_manifest(plan.data)
+    except DatasetError:
+        return " (to be prepared first)"
+    return f" ({len(manifest.class_ids)} classes, {manifest.train_images:,} training images)"
+
+
+def _ranges(plan: Plan) -> Table:
+    table = Table(title="Searched", title_justify="left")
+    for column in ("parameter", "range", "baseline"):
+        table.add_column(column)
+    for name, distribution in plan.ranges.items():
+        table.add_row(name, describe_range(distribution), str(getattr(plan.baseline, name)))
+    return table
+
+
+def describe_range(distribution: BaseDistribution) -> str:
+    """A distribution in a few words."""
+    if isinstance(distribution, CategoricalDistribution):
+        return "one of " + ", ".join(map(str, distribution.choices))
+    low, high = getattr(distribution, "low", ""), getattr(distribution, "high", "")
+    step = getattr(distribution, "step", None)
+    log = ", log" if getattr(distribution, "log", False) else ""
+    return f"{low:g} … {high:g}{f', step {step:g}' if step else ''}{log}"
+
+
+def _configs(plan: Plan) -> Table:
+    table = Table(title="First configurations", title_justify="left")
+    table.add_column("parameter")
+    for number in range(len(plan.preview)):
+        table.add_column("baseline" if number == 0 else f"trial {number}", justify="right")
+    for name in plan.ranges:
+        table.add_row(name, *(short(getattr(config, name)) for config in plan.preview))
+    return table

@@ -1,0 +1,139 @@
+"""Assembles Ray Tune around a study and runs it. The only file that starts Ray."""
+
+import logging
+import os
+import shutil
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.monitor import Monitor
+from search.resources import Resources
+from search.study import Proposal, Study
+
+FIRST_PORT = 8265
+"""Ray's own default for the dashboard."""
+
+
+class ClusterError(Exception):
+    """Ray can't be started as asked; the message names the value and the remedy."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dashboard:
+    """Where the Ray dashboard shall listen: `port` is `auto` or a number."""
+
+    host: str
+    port: str
+
+
+def free_port(dashboard: Dashboard) -> int:
+    """The dashboard's port. Raises `ClusterError` when the one asked for is taken."""
+    if dashboard.port != "auto":
+        if not _is_free(dashboard.host, int(dashboard.port)):
+            raise ClusterError(
+                f"--dashboard-port must be free, but {dashboard.port} is in use on "
+                f"{dashboard.host}; choose another, or auto."
+            )
+        return int(dashboard.port)
+    for port in range(FIRST_PORT, FIRST_PORT + 100):
+        if _is_free(dashboard.host, port):
+            return port
+    raise ClusterError(f"--dashboard-port auto found none free from {FIRST_PORT} up; name one.")
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def start_ray(resources: Resources, dashboard: Dashboard, port: int, root: Path) -> str:
+    """Starts Ray on this machine and returns the dashboard's address.
+
+    Raises `ClusterError` when Ray doesn't start, or when its workers would import other
+    packages under the names of ours.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    # The run directory is what a search is resumed from; Ray's own snapshots go unread.
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "100000")
+    import ray
+
+    try:
+        context = ray.init(
+            num_cpus=resources.concurrent * resources.threads,
+            include_dashboard=True,
+            dashboard_host=dashboard.host,
+            dashboard_port=port,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+        )
+    except (RuntimeError, OSError, ConnectionError, TimeoutError) as error:
+        raise ClusterError(f"Ray doesn't start: {error}; its logs are in /tmp/ray.") from error
+    found = ray.get(ray.remote(num_cpus=0)(_foreign).remote(str(root)))
+    if found:
+        ray.shutdown()
+        raise ClusterError(" ".join(found))
+    return f"http://{context.dashboard_url}"
+
+
+def _foreign(root: str) -> list[str]:
+    from search.preflight import foreign_packages
+
+    return foreign_packages(Path(root))
+
+
+def run_trials(study: Study, monitor: Monitor, resources: Resources, data: Path) -> None:
+    """Runs the study's trials until it proposes no more, or Ctrl-C. Ray must be running."""
+    from ray import tune
+
+    from search.scheduler import StudyScheduler
+    from search.searcher import StudySearcher
+    from search.worker import TrialWorker
+
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    directory = study.store.directory.resolve()
+
+    def task(proposal: Proposal) -> dict[str, Any]:
+        monitor.started(proposal)
+        return {
+            "number": proposal.number,
+            "config": proposal.config.to_dict(),
+            "epochs_done": proposal.epochs_done,
+            "data": str(data.resolve()),
+            "checkpoint": str(study.store.checkpoint(proposal.number).resolve()),
+            "threads": resources.threads,
+        }
+
+    scratch = directory / ".ray"
+    tuner = tune.Tuner(
+        tune.with_resources(TrialWorker, {"cpu": resources.threads, "gpu": resources.gpus}),
+        tune_config=tune.TuneConfig(
+            search_alg=StudySearcher(study, task),
+            scheduler=StudyScheduler(study, monitor),
+            num_samples=-1,
+            max_concurrent_trials=resources.concurrent,
+            reuse_actors=True,
+            trial_name_creator=lambda trial: f"trial-{trial.config['number']:04d}",
+            trial_dirname_creator=lambda trial: f"{trial.config['number']:04d}-{trial.trial_id}",
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(scratch),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=1),
+            # The trainable writes its own checkpoints, of what can't be made again.
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )
+    try:
+        tuner.fit()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

@@ -1,0 +1,69 @@
+"""The Ray Trainable: a process that trains one trial after another without ever going cold.
+
+Imports, the compiled loader and the mapped dataset stay in the process; a trial brings its
+configuration and leaves nothing but epochs. torch is imported here in workers only.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from results.records import EpochMetrics
+from trainables.config import TrialConfig
+
+
+class TrialWorker(tune.Trainable):
+    """Trains what `search.searcher` proposes; one `step` is one epoch.
+
+    The config that Ray passes: `number`, `config` (a `TrialConfig` mapping), `epochs_done`
+    (recorded before, in another process), `data` (the prepared dataset's folder), `checkpoint`
+    (a path) and `threads`.
+    """
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Begins the first trial of this process."""
+        self._epochs: Iterator[EpochMetrics] = iter(())
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Ends the trial before, begins the next one."""
+        self.cleanup()
+        self._epochs = epochs(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """One epoch's metrics. When a trial is over is the scheduler's to say."""
+        return asdict(next(self._epochs))
+
+    def cleanup(self) -> None:
+        """Releases the loader's threads and the network."""
+        close = getattr(self._epochs, "close", None)
+        if close:
+            close()
+
+
+def epochs(task: dict[str, Any]) -> Iterator[EpochMetrics]:
+    """A trial's epochs after those recorded, going on from its checkpoint where there is one.
+
+    A checkpoint may hold an epoch more than was recorded, when the driver was killed between
+    the two: its metrics are taken from there rather than trained again.
+    """
+    from datasets.access import open_search_data
+    from trainables.checkpoint import CheckpointError, read_history
+    from trainables.threads import set_threads
+    from trainables.train import train
+
+    set_threads(task["threads"])
+    config, path = TrialConfig.from_dict(task["config"]), Path(task["checkpoint"])
+    data = open_search_data(Path(task["data"]))
+    resume = None
+    if path.exists():
+        try:
+            yield from (e for e in read_history(path) if e.epoch > task["epochs_done"])
+            resume = path
+        except CheckpointError:
+            path.unlink()  # damaged: the epochs are trained again, to the same numbers
+    yield from train(config, data, resume, checkpoint=path)
