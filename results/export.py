@@ -5,20 +5,20 @@ python -m results.export runs/NAME [--trial N] [--to FILE]
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from results.records import SCHEMA_VERSION, RecordError, TrialRecord
-from results.store import BEST, RunError, read_manifest, read_trials, write_atomic
+from results.store import BEST, RunError, read_manifest, read_standings, write_atomic
 
 
-def ranked(trials: dict[int, TrialRecord]) -> list[TrialRecord]:
+def ranked(trials: Mapping[int, TrialRecord]) -> list[TrialRecord]:
     """Trials with a result, best first: by highest val_top1 of any epoch, ties to the earlier.
 
-    Failed and diverged trials keep what they reached before: their checkpoint-free
-    configuration can still be trained, but they rank behind all others.
+    Failed and diverged trials rank behind all others, whatever they reached before.
     """
     scored = [t for t in trials.values() if t.best_val_top1 is not None]
     return sorted(scored, key=lambda t: (not t.trusted, -(t.best_val_top1 or 0), t.number))
@@ -29,7 +29,7 @@ def best_config(directory: Path, trial: int | None = None) -> dict[str, Any]:
 
     Raises `RunError` when the run has no trial with a result, or not this one.
     """
-    manifest, trials = read_manifest(directory), read_trials(directory)
+    manifest, trials = read_manifest(directory), read_standings(directory)
     order = ranked(trials)
     if trial is not None:
         order = [t for t in order if t.number == trial]

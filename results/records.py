@@ -5,12 +5,12 @@ written as `None`: JSON has no NaN, and a diverged trial is a state, not a numbe
 """
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Self, TypeVar, cast
 
 T = TypeVar("T")
-
 SCHEMA_VERSION = 1
 
 
@@ -86,6 +86,17 @@ class TrialRecord:
     best_epoch: int | None = None
     best_val_top1: float | None = None
     wall_s: float = 0.0
+
+    def reached(self, epochs: Sequence[EpochMetrics]) -> Self:
+        """This trial after `epochs`: how many, the best of them, and their time."""
+        best = max(epochs, key=lambda e: e.val_top1 or 0.0, default=None)
+        return replace(
+            self,
+            epochs=len(epochs),
+            best_epoch=best.epoch if best else None,
+            best_val_top1=best.val_top1 if best else None,
+            wall_s=round(sum(e.wall_s for e in epochs), 3),
+        )
 
     @property
     def trusted(self) -> bool:

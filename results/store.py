@@ -20,7 +20,14 @@ from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
-from results.records import SCHEMA_VERSION, EpochMetrics, RecordError, TrialRecord, to_json
+from results.records import (
+    SCHEMA_VERSION,
+    EpochMetrics,
+    RecordError,
+    TrialRecord,
+    TrialState,
+    to_json,
+)
 
 EPOCHS, TRIALS, MANIFEST, BEST = "epochs.jsonl", "trials.jsonl", "manifest.json", "best.yaml"
 
@@ -74,6 +81,18 @@ def read_trials(directory: Path) -> dict[int, TrialRecord]:
     """Every trial's latest record, by number, in the order in which they began."""
     records = (TrialRecord.from_json(value) for value in read_lines(directory / TRIALS))
     return {record.number: record for record in records}
+
+
+def read_standings(directory: Path) -> dict[int, TrialRecord]:
+    """`read_trials`, with unfinished trials as far as their epochs have come."""
+    trials = read_trials(directory)
+    epochs: dict[int, list[EpochMetrics]] = {number: [] for number in trials}
+    for number, metrics in read_epochs(directory):
+        epochs.setdefault(number, []).append(metrics)
+    return {
+        number: record.reached(epochs[number]) if record.state is TrialState.RUNNING else record
+        for number, record in trials.items()
+    }
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:

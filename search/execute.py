@@ -17,17 +17,16 @@ from datasets.access import open_search_data
 from datasets.prepare import prepare
 from datasets.spec import DatasetError
 from datasets.splits import SearchData
-from results.export import export, ranked
-from results.records import RecordError, TrialState
+from results.records import RecordError
 from results.store import EPOCHS, RunError, RunStore, read_manifest
 from search import probe
-from search.monitor import Monitor, leaderboard
+from search.monitor import Monitor
 from search.options import budget_seconds
 from search.plan import Plan
-from search.printing import plain, short
 from search.provenance import command_line, provenance
 from search.show import describe_cost, describe_resources
 from search.study import Rules, Study
+from search.summary import summarise
 from search.tuner import ClusterError, Dashboard, free_port, run_trials, start_ray
 from trainables.config import TrialConfig
 
@@ -61,7 +60,7 @@ def execute(plan: Plan, *, resuming: bool) -> int:
     finally:
         _stop_ray()
         session.close()
-    return _summarise(plan, session.study, console, interrupted)
+    return summarise(plan, console, interrupted or not session.study.finished())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -216,44 +215,3 @@ def _stop_ray() -> None:
     ray = sys.modules.get("ray")
     if ray is not None:
         ray.shutdown()
-
-
-def _summarise(plan: Plan, study: Study, console: Console, interrupted: bool) -> int:
-    """Leaderboard, best configuration and the next commands to type."""
-    say = plain(console)
-    unfinished = [r for r in study.records.values() if r.state is TrialState.RUNNING]
-    interrupted = interrupted or bool(unfinished)
-    resume = f"python -m search.run --resume {plan.name}"
-    if plan.options.out != "runs":
-        resume += f" --out {plan.options.out}"
-    order = ranked(study.records)
-    console.print()
-    if order:
-        console.print(leaderboard(study.records))
-        _say_winner(plan, study, say)
-    if interrupted:
-        say(f"Interrupted: {len(study.epochs)} trials are on disk, {len(unfinished)} of them "
-            f"unfinished. Go on with:\n  {resume}")  # fmt: skip
-        return 130
-    if not order:
-        failures = {r.detail for r in study.records.values() if r.state is TrialState.FAILED}
-        for failure in sorted(filter(None, failures)):
-            say(f"every trial failed: {failure}")
-        return 1
-    return 0
-
-
-def _say_winner(plan: Plan, study: Study, say: Callable[[str], None]) -> None:
-    winner, baseline = ranked(study.records)[0], study.records.get(0)
-    path = export(plan.directory)
-    won = f"Best: trial {winner.number}, val_top1 {winner.best_val_top1:.3f}"
-    if baseline and baseline.best_val_top1 is not None and winner.number != 0:
-        won += f"; baseline {baseline.best_val_top1:.3f}"
-    say(f"{won} (epoch {winner.best_epoch})")
-    say("  " + ", ".join(f"{key} {short(value)}" for key, value in winner.params.items()))
-    say(f"Written to {path}. Train it to the end, and open test once:")
-    say(f"  python -m trainables.final --config {path}{_data_flag(plan)}")
-
-
-def _data_flag(plan: Plan) -> str:
-    return "" if plan.options.data == "data" else f" --data {plan.options.data}"

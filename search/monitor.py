@@ -1,12 +1,9 @@
-"""What a search says while it runs: one plain line an event, and a table at the end."""
+"""What a search says while it runs: one plain line an event."""
 
 import time
-from collections.abc import Mapping
 
 from rich.console import Console
-from rich.table import Table
 
-from results.export import ranked
 from results.records import EpochMetrics, TrialRecord, TrialState
 from search.printing import plain
 from search.study import Proposal
@@ -55,23 +52,3 @@ def describe(record: TrialRecord) -> str:
     if record.state is TrialState.FAILED:
         return f"failed: {record.detail}"
     return "complete" if record.state is TrialState.COMPLETE else "unfinished"
-
-
-def leaderboard(trials: Mapping[int, TrialRecord], top: int = 10) -> Table:
-    """The best trials, the baseline among them wherever it stands."""
-    order = ranked(dict(trials))
-    table = Table(title="Leaderboard", title_justify="left")
-    for column in ("rank", "trial", "val_top1", "at epoch", "epochs", "ended"):
-        table.add_column(column, justify="left" if column == "ended" else "right", no_wrap=True)
-    for rank, record in enumerate(order, 1):
-        if rank <= top or record.number == 0:
-            name = "baseline" if record.number == 0 else str(record.number)
-            table.add_row(
-                str(rank),
-                name,
-                f"{record.best_val_top1:.3f}",
-                str(record.best_epoch),
-                str(record.epochs),
-                record.reason or record.state,
-            )
-    return table

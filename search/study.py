@@ -7,7 +7,7 @@ replaying its records through the same decisions.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,7 @@ class Study:
         self._optuna = _open_optuna(journal(store.directory), name, proposer)
         self._asked: dict[int, optuna.Trial] = {}
         self._orphans: list[optuna.Trial] = []
+        self._reported: dict[int, set[int]] = {}
         self._waiting: list[Proposal] = []
         self._replay()
 
@@ -109,6 +110,11 @@ class Study:
             self._begin(trial, params, config.to_dict())
             return Proposal(number=number, config=config)
         return None
+
+    def finished(self) -> bool:
+        """Whether nothing is left to do: every trial has ended, or the time is up."""
+        ended = all(r.state is not TrialState.RUNNING for r in self.records.values())
+        return ended and (len(self.records) >= self.trials or self._time_left() <= 0)
 
     def _begin(self, trial: optuna.Trial, params: dict[str, Any], config: dict[str, Any]) -> None:
         record = TrialRecord(
@@ -142,7 +148,7 @@ class Study:
 
     def _take(self, number: int, metrics: EpochMetrics) -> Ending | None:
         self.epochs[number].append(metrics)
-        with quiet_optuna():
+        if metrics.epoch not in self._reported.get(number, ()):
             self._asked[number].report(_value(metrics), metrics.epoch)
         ending = self._decide(number)
         if ending:
@@ -174,25 +180,10 @@ class Study:
         return None
 
     def _end(self, number: int, ending: Ending) -> None:
-        self._put(self._ended(number, ending))
+        record = self.records[number].reached(self.epochs[number])
+        self._put(replace(record, state=ending.state, reason=ending.reason, detail=ending.detail))
         self._tell(number)
         self.store.checkpoint(number).unlink(missing_ok=True)
-
-    def _ended(self, number: int, ending: Ending) -> TrialRecord:
-        epochs, record = self.epochs[number], self.records[number]
-        best = max(epochs, key=_value, default=None)
-        return TrialRecord(
-            number=number,
-            state=ending.state,
-            params=record.params,
-            config=record.config,
-            reason=ending.reason,
-            detail=ending.detail,
-            epochs=len(epochs),
-            best_epoch=best.epoch if best else None,
-            best_val_top1=_value(best) if best else None,
-            wall_s=round(sum(e.wall_s for e in epochs), 3),
-        )
 
     def _ending(self, number: int) -> Ending:
         record = self.records[number]
@@ -228,6 +219,7 @@ class Study:
         for frozen in known:
             if frozen.state is OptunaState.RUNNING:
                 trial = optuna.Trial(self._optuna, frozen._trial_id)
+                self._reported[frozen.number] = set(frozen.intermediate_values)
                 if frozen.number in self.records:
                     self._asked[frozen.number] = trial
                 else:  # killed between asking Optuna and recording the trial

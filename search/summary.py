@@ -1,0 +1,72 @@
+"""What is told at a search's end: leaderboard, best configuration, and the next command to type."""
+
+from collections.abc import Callable, Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+from results.export import export, ranked
+from results.records import TrialRecord, TrialState
+from results.store import read_standings
+from search.plan import Plan
+from search.printing import plain, short
+
+
+def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
+    """Prints what is on disk; returns the exit code: 0 done, 1 no result, 130 interrupted."""
+    say = plain(console)
+    trials = read_standings(plan.directory)
+    order = ranked(trials)
+    console.print()
+    if order:
+        console.print(leaderboard(trials))
+        _say_winner(plan, order[0], trials.get(0), say)
+    if interrupted:
+        unfinished = sum(record.state is TrialState.RUNNING for record in trials.values())
+        say(
+            f"Interrupted: {len(trials)} of {plan.options.trials} trials are on disk, {unfinished} "
+            "of them unfinished. Go on with:"
+        )
+        say(f"  python -m search.run --resume {plan.name}{_flag('out', plan.options.out, 'runs')}")
+        return 130
+    if not order:
+        for failure in sorted({record.detail or "?" for record in trials.values()}):
+            say(f"Every trial failed: {failure} (tracebacks are in {plan.directory / 'errors'})")
+        return 1
+    return 0
+
+
+def _say_winner(
+    plan: Plan, winner: TrialRecord, baseline: TrialRecord | None, say: Callable[[str], None]
+) -> None:
+    name = "the baseline" if winner.number == 0 else f"trial {winner.number}"
+    won = f"Best: {name}, val_top1 {winner.best_val_top1:.3f} at epoch {winner.best_epoch}"
+    if winner.number != 0 and baseline and baseline.best_val_top1 is not None:
+        won += f" (baseline {baseline.best_val_top1:.3f})"
+    say(won)
+    say("  " + ", ".join(f"{key} {short(value)}" for key, value in winner.params.items()))
+    path = export(plan.directory)
+    say(f"Written to {path}. Next, train it to the end and open test once:")
+    say(f"  python -m trainables.final --config {path}{_flag('data', plan.options.data, 'data')}")
+
+
+def _flag(name: str, value: str, default: str) -> str:
+    return "" if value == default else f" --{name} {value}"
+
+
+def leaderboard(trials: Mapping[int, TrialRecord], top: int = 10) -> Table:
+    """The best trials, and the baseline wherever it stands."""
+    table = Table(title="Leaderboard", title_justify="left")
+    for column in ("rank", "trial", "val_top1", "at epoch", "epochs", "ended"):
+        table.add_column(column, justify="left" if column == "ended" else "right", no_wrap=True)
+    for rank, record in enumerate(ranked(trials), 1):
+        if rank <= top or record.number == 0:
+            table.add_row(
+                str(rank),
+                "baseline" if record.number == 0 else str(record.number),
+                f"{record.best_val_top1:.3f}",
+                str(record.best_epoch),
+                str(record.epochs),
+                record.reason or record.state,
+            )
+    return table
