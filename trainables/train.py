@@ -59,7 +59,7 @@ def train(
     optimizer = make_optimizer(network, config)
     identity = checkpoints.identity(config, data.images.fingerprint, network)
     history = checkpoints.load(resume, network, optimizer, identity) if resume else []
-    sample = data.train_sample if isinstance(data, SearchData) else _sample(data.train)
+    sample, held_out = _evaluated_splits(data)
     _reset_peak_memory(device)
 
     for epoch in range(len(history) + 1, config.epochs + 1):
@@ -67,11 +67,7 @@ def train(
         trained = _train_epoch(network, optimizer, config, data, epoch, device)
         train_s = time.perf_counter() - started
         seen = evaluate(network, sample, data.images, config, device)
-        val = (
-            evaluate(network, data.val, data.images, config, device)
-            if isinstance(data, SearchData)
-            else None
-        )
+        val = evaluate(network, held_out, data.images, config, device) if held_out else None
         metrics = EpochMetrics(
             epoch=epoch,
             train_loss=finite(trained.loss),
@@ -103,6 +99,11 @@ def new_network(config: TrialConfig, num_classes: int, device: torch.device) -> 
 
 def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def set_threads(count: int) -> None:
+    """How many threads torch uses on the CPU, in this process."""
+    torch.set_num_threads(count)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,11 +171,13 @@ def _check(config: TrialConfig, data: SearchData | FinalData) -> None:
         raise ConfigError(errors)
 
 
-def _sample(train: Split) -> Split:
-    """A fixed tenth of `train`, for its clean accuracy."""
-    wanted = max(1, round(VAL_FRACTION * len(train)))
-    chosen = np.random.default_rng(SPLIT_SEED).choice(train.indices, wanted, replace=False)
-    return Split(name="train_sample", beton=train.beton, indices=np.sort(chosen))
+def _evaluated_splits(data: SearchData | FinalData) -> tuple[Split, Split | None]:
+    """A clean sample of train, and val where there is one; else the sample is a fixed tenth."""
+    if isinstance(data, SearchData):
+        return data.train_sample, data.val
+    wanted = max(1, round(VAL_FRACTION * len(data.train)))
+    chosen = np.random.default_rng(SPLIT_SEED).choice(data.train.indices, wanted, replace=False)
+    return Split(name="train_sample", beton=data.train.beton, indices=np.sort(chosen)), None
 
 
 def _seed_everything(seed: int, epoch: int) -> int:
