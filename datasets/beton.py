@@ -19,17 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.decode import Broken, Chunk
-from datasets.ffcv_import import (
-    ALLOC_TABLE_TYPE,
-    DatasetWriter,
-    HeaderType,
-    IntField,
-    MemoryAllocator,
-    Reader,
-    RGBImageField,
-    handle_sample,
-)
 from datasets.spec import DatasetError
+
+# FFCV brings torch, which takes a second to import: it is imported where it is needed, while the
+# decoding processes are already at work.
 
 PAGE_BYTES = 1 << 21
 """The smallest page FFCV takes; an image must fit into one: at most 836 px."""
@@ -54,11 +47,9 @@ class FileFacts:
 
 
 def beton_bytes(count: int, size: int) -> int:
-    """An upper bound of the file's size in bytes, exact to two pages."""
-    image = 3 * size * size
-    pages = -(-count // (PAGE_BYTES // image))
-    table = count * (int(ALLOC_TABLE_TYPE.itemsize) + 32)
-    return (pages + 2) * PAGE_BYTES + table
+    """An upper bound of the file's size in bytes, exact to two pages and 8 bytes an image."""
+    images_a_page = PAGE_BYTES // (3 * size * size)
+    return (-(-count // images_a_page) + 2) * PAGE_BYTES + 64 * count
 
 
 def write_beton(
@@ -98,6 +89,14 @@ def _without_pixels(chunk: Chunk) -> Chunk:
 @contextmanager
 def _appending(path: Path, count: int) -> Iterator[Callable[[Any, Any], None]]:
     """A function that appends (image, label); the file is complete when the block ends."""
+    from datasets.ffcv_import import (
+        DatasetWriter,
+        IntField,
+        MemoryAllocator,
+        RGBImageField,
+        handle_sample,
+    )
+
     fields = {"image": RGBImageField(write_mode="raw"), "label": IntField()}
     writer = DatasetWriter(str(path), fields, page_size=PAGE_BYTES, num_workers=1)
     writer.num_samples = count
@@ -135,6 +134,8 @@ def verify_beton(path: Path, written: Written, size: int) -> FileFacts:
 
     Raises `DatasetError` when labels, shapes or pixels differ.
     """
+    from datasets.ffcv_import import Reader
+
     reader = Reader(str(path))
     images, labels = reader.metadata["f0"], reader.metadata["f1"]
     good = (
@@ -168,27 +169,3 @@ def _runs(
         breaks = np.flatnonzero(np.diff(inside) != image) + 1
         for run in np.split(inside, breaks):
             yield int(run[0]), int(run[-1]) + image
-
-
-def check_beton(path: Path) -> int:
-    """The number of samples in a complete file, from its first bytes and its size.
-
-    A mapped file that is too short kills the process (SIGBUS) or yields nothing, so this runs
-    before anything is mapped. Raises `DatasetError` for a missing, half-written or cut file.
-    """
-    remedy = "make it anew with `python -m datasets.prepare NAME --overwrite`."
-    try:
-        with path.open("rb") as file:
-            head = file.read(HeaderType.itemsize)
-            size = os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise DatasetError(f"{path} can't be read ({error.strerror}); {remedy}") from error
-    if len(head) < HeaderType.itemsize:
-        raise DatasetError(f"{path} is cut short at {size} bytes; {remedy}")
-    header = np.frombuffer(head, dtype=HeaderType)[0]
-    table, count = int(header["alloc_table_ptr"]), int(header["num_samples"])
-    if header["version"] != 2 or header["num_fields"] != 2 or table == 0 or count == 0:
-        raise DatasetError(f"{path} is half-written or no beton; {remedy}")
-    if size != table + count * ALLOC_TABLE_TYPE.itemsize:
-        raise DatasetError(f"{path} is cut short at {size} bytes; {remedy}")
-    return count

@@ -5,11 +5,12 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ from datasets.spec import Sample, Tree
 
 CHUNK_BYTES = 2 << 20
 """Decoded bytes that travel at once: 170 images of 64 px."""
+
+AHEAD = 8
+"""Chunks decoded ahead for each worker."""
 
 _LEVELS = np.stack([np.arange(256), np.arange(256) ** 2], axis=1)
 
@@ -124,7 +128,7 @@ def decoder(
         workers, multiprocessing.get_context("spawn"), _start_worker, (tree, size)
     )
     try:
-        yield lambda samples: _in_order(pool, _chunks(samples, size), ahead=2 * workers + 2)
+        yield lambda samples: _in_order(pool, _chunks(samples, size), ahead=AHEAD * workers)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -135,15 +139,20 @@ def _chunks(samples: Sequence[Sample], size: int) -> Iterator[Sequence[Sample]]:
 
 
 def _in_order(
-    pool: ProcessPoolExecutor, chunks: Iterable[Sequence[Sample]], ahead: int
+    pool: ProcessPoolExecutor, chunks: Iterator[Sequence[Sample]], ahead: int
 ) -> Iterator[Chunk]:
-    waiting: deque[Future[Chunk]] = deque()
-    for chunk in chunks:
-        waiting.append(pool.submit(_decode_in_worker, chunk))
-        if len(waiting) > ahead:
-            yield waiting.popleft().result()
+    """Starts at once with the first chunks; each one taken lets one more begin."""
+    waiting = deque(pool.submit(_decode_in_worker, chunk) for chunk in islice(chunks, ahead))
+    return _take(pool, chunks, waiting)
+
+
+def _take(
+    pool: ProcessPoolExecutor, chunks: Iterator[Sequence[Sample]], waiting: deque[Future[Chunk]]
+) -> Iterator[Chunk]:
     while waiting:
         yield waiting.popleft().result()
+        for chunk in islice(chunks, 1):
+            waiting.append(pool.submit(_decode_in_worker, chunk))
 
 
 _worker: tuple[Tree, int] | None = None

@@ -55,7 +55,7 @@ SHAPES: dict[str, tuple[tuple[float, float], ...]] = {
         for k in range(10)
     ),
 }  # fmt: skip
-PATTERNS = ("plain", "stripes", "dots", "checks")
+PATTERNS = ("plain", "striped", "dotted", "checked")
 CLASSES = tuple((shape, pattern) for shape in SHAPES for pattern in PATTERNS)
 
 Floats = NDArray[np.float64]
@@ -157,9 +157,9 @@ def _pattern(name: str, first: Floats, second: Floats, random: np.random.Generat
     v = (y * np.cos(angle) - x * np.sin(angle)) * 2 * np.pi / spacing
     chosen = {
         "plain": np.zeros_like(u, dtype=bool),
-        "stripes": np.sin(u) > 0,
-        "dots": np.sin(u) + np.sin(v) > 0.7,
-        "checks": np.sin(u) * np.sin(v) > 0,
+        "striped": np.sin(u) > 0,
+        "dotted": np.sin(u) + np.sin(v) > 0.7,
+        "checked": np.sin(u) * np.sin(v) > 0,
     }[name]
     return Image.fromarray(np.where(chosen[..., None], second, first).astype(np.uint8))
 

@@ -1,5 +1,6 @@
 """An archive from the internet, whole or not at all: resumed, its size and md5 checked."""
 
+import errno
 import hashlib
 import shutil
 import urllib.error
@@ -65,7 +66,9 @@ def _download(archive: Archive, partial: Path, timeout_s: float) -> None:
                 reason = "the connection was closed"
             except urllib.error.HTTPError as error:
                 raise _unreachable(archive, f"HTTP status {error.code}") from error
-            except (urllib.error.URLError, HTTPException, ConnectionError, TimeoutError) as error:
+            except (HTTPException, OSError) as error:
+                if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+                    raise _full(partial.parent) from error
                 reason = str(getattr(error, "reason", error)) or type(error).__name__
             idle = 0 if _size(partial) > before else idle + 1
             if idle == ATTEMPTS or (idle and before == 0):
@@ -101,6 +104,13 @@ def _copy(
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
+
+
+def _full(folder: Path) -> DatasetError:
+    return DatasetError(
+        f"The disk that holds {folder} is full; free some space and run the same command again, "
+        "it goes on where it stopped."
+    )
 
 
 def _unreachable(archive: Archive, reason: str) -> DatasetError:

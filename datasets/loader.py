@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from datasets.beton import check_beton
 from datasets.ffcv_import import IntDecoder, Loader, SimpleRGBImageDecoder, Squeeze, ToTensor
+from datasets.loader_check import check_beton
 from datasets.loader_epoch import Epoch
 from datasets.spec import DatasetError
 from datasets.splits import Split

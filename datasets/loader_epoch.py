@@ -1,5 +1,6 @@
 """FFCV's reading thread made safe: it can be left at any time, and it never fails in silence."""
 
+import atexit
 import queue
 import threading
 import time
@@ -28,6 +29,7 @@ class Epoch(EpochIterator):  # type: ignore[misc]  # FFCV is untyped
     def __init__(self, loader: Loader, order: NDArray[np.int64], batch_size: int) -> None:
         self.failure: BaseException | None = None
         self.left = threading.Event()
+        _running.add(self)
         # FFCV reads the batch size when an epoch begins, never after.
         loader.batch_size = batch_size
         super().__init__(loader, order)
@@ -81,6 +83,17 @@ class Epoch(EpochIterator):  # type: ignore[misc]  # FFCV is untyped
         self.join(deadline_s)
         self.close()
         self.memory_allocations = None
+        _running.discard(self)
+
+
+_running: set[Epoch] = set()
+
+
+@atexit.register
+def _leave_all() -> None:
+    """A thread that still reads while the interpreter is taken down aborts the process."""
+    for epoch in list(_running):
+        epoch.leave(deadline_s=5.0)
 
 
 _compiled: dict[Any, Any] = {}

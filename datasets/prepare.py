@@ -40,8 +40,14 @@ def prepare(
         # Another process may have finished the work while this one waited.
         if not overwrite and (directory / FILE_NAME).exists():
             return _existing(directory, source, size)
-        tree = _open_source(spec, source, data)
-        listing = spec.list_samples(tree)
+        try:
+            tree = _open_source(spec, source, data)
+            listing = spec.list_samples(tree)
+        except OSError as error:
+            raise DatasetError(
+                f"The source of {name} can't be read or written ({error}); "
+                "check its path and rights and the free disk space."
+            ) from error
         from datasets.convert import convert
 
         return convert(

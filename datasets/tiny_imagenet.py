@@ -59,7 +59,7 @@ def _annotated(tree: Tree, top: str) -> list[tuple[str, str]]:
     """(path, class id) of every official validation image, in sorted order."""
     annotations = f"{top}val/val_annotations.txt"
     try:
-        lines = tree.read(annotations).decode().splitlines()
+        lines = tree.read(annotations).decode(errors="replace").splitlines()
     except KeyError as error:
         raise DatasetError(
             f"{tree.root} must hold {annotations}, but it is missing; extract the archive again, "
@@ -105,7 +105,7 @@ def _names(tree: Tree, top: str) -> dict[str, str]:
     path = f"{top}words.txt"
     if path not in tree.files():
         return {}
-    pairs = (line.split("\t", 1) for line in tree.read(path).decode().splitlines())
+    pairs = (line.split("\t", 1) for line in tree.read(path).decode(errors="replace").splitlines())
     return {pair[0]: pair[1].split(",")[0].strip() for pair in pairs if len(pair) == 2}
 
 

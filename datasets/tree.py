@@ -4,6 +4,7 @@ import hashlib
 import os
 import stat
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from datasets.spec import DatasetError, Tree
@@ -56,6 +57,7 @@ class ZipTree:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._archive: zipfile.ZipFile | None = None
+        self._entries: list[zipfile.ZipInfo] | None = None
 
     def __reduce__(self) -> tuple[type["ZipTree"], tuple[Path]]:
         return type(self), (self.root,)
@@ -75,16 +77,24 @@ class ZipTree:
 
     def entries(self) -> list[zipfile.ZipInfo]:
         """The visible files' entries, sorted by path."""
-        visible = (e for e in self.archive.infolist() if not e.is_dir() and not _hidden(e.filename))
-        return sorted(visible, key=lambda entry: entry.filename)
+        if self._entries is None:
+            all_of_them = self.archive.infolist()
+            visible = [e for e in all_of_them if not e.is_dir() and not _hidden(e.filename)]
+            self._entries = sorted(visible, key=lambda entry: entry.filename)
+        return self._entries
 
     def files(self) -> dict[str, int]:
         """Every file's path and size in bytes, in sorted order; hidden ones left out."""
         return {entry.filename: entry.file_size for entry in self.entries()}
 
     def read(self, path: str) -> bytes:
-        """The content of one file. Raises `KeyError`, or `BadZipFile` for a wrong checksum."""
-        return self.archive.read(path)
+        """The content of one file. Raises `KeyError`, or `DatasetError` for a damaged entry."""
+        try:
+            return self.archive.read(path)
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
+            raise DatasetError(
+                f"{path} in {self.root} is damaged ({error}); download or copy the archive again."
+            ) from error
 
 
 def open_tree(path: Path) -> Tree:
@@ -125,7 +135,8 @@ def fingerprint(tree: Tree) -> str:
 
 
 def _hidden(path: str) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in path.split("/"))
+    framed = f"/{path}/"
+    return "/." in framed or "/__MACOSX/" in framed
 
 
 def _fault(entry: zipfile.ZipInfo) -> str | None:

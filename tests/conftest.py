@@ -55,6 +55,16 @@ def tiny_zip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same files as in `tiny_zip`, as a folder. Read it, don't write there."""
+    root = tmp_path_factory.mktemp("tiny-folder")
+    for name, content in tiny_files().items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    return root
+
+
+@pytest.fixture(scope="session")
 def tiny_data(tiny_zip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The prepared directory: 72 train + 8 val + 24 test images. Read it, don't write there."""
     data = tmp_path_factory.mktemp("data")

@@ -1,0 +1,161 @@
+"""Decoding: every kind of image becomes RGB of one size; broken ones are named."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datasets.decode import decode_chunk, decode_image, decoder
+from datasets.spec import Sample
+from datasets.tiny_imagenet import list_samples
+from datasets.tree import open_tree
+
+ROOT = Path(__file__).parents[2]
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def corner(data: bytes, size: int = 32) -> list[int]:
+    image = decode_image(data, size)
+    assert (image.mode, image.size) == ("RGB", (size, size))
+    return np.asarray(image)[0, 0].tolist()
+
+
+def test_modes_become_rgb() -> None:
+    side = (32, 32)
+    assert corner(encoded(Image.new("L", side, 90))) == [90, 90, 90]
+    assert corner(encoded(Image.new("1", side, 1))) == [255, 255, 255]
+    assert corner(encoded(Image.new("RGBA", side, (200, 0, 0, 0)))) == [255, 255, 255]
+    assert corner(encoded(Image.new("RGBA", side, (200, 10, 0, 255)))) == [200, 10, 0]
+    assert corner(encoded(Image.new("LA", side, (7, 255)))) == [7, 7, 7]
+    palette = Image.new("RGB", side, (10, 20, 30)).convert("P", palette=Image.Palette.ADAPTIVE)
+    assert corner(encoded(palette)) == [10, 20, 30]
+    sixteen = Image.fromarray(np.full(side, 0x8040, dtype=np.uint16))
+    assert corner(encoded(sixteen)) == [128, 128, 128]
+    cmyk = corner(encoded(Image.new("CMYK", side, (0, 255, 255, 0)), "JPEG", quality=100))
+    assert np.abs(np.array(cmyk) - [255, 0, 0]).max() <= 3
+    with pytest.raises(ValueError, match="mode F have no known range"):
+        decode_image(encoded(Image.new("F", side, 0.5), "TIFF"), 32)
+
+
+def test_same_size_keeps_every_pixel() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    assert np.array_equal(np.asarray(decode_image(encoded(Image.fromarray(pixels)), 32)), pixels)
+
+
+def test_other_sizes_fit_the_short_side_and_keep_the_middle() -> None:
+    # 30 red, 60 green, 30 blue columns: the middle 60×60 square is green.
+    pixels = np.zeros((60, 120, 3), dtype=np.uint8)
+    pixels[:, :30, 0] = pixels[:, 30:90, 1] = pixels[:, 90:, 2] = 200
+    for size in (16, 60, 100):
+        middle = np.asarray(decode_image(encoded(Image.fromarray(pixels)), size))
+        assert middle.shape == (size, size, 3)
+        # The filter looks a little over the edge of the cut.
+        assert np.abs(middle[:, 4:-4].astype(int) - [0, 200, 0]).max() <= 1
+        assert np.abs(middle.astype(int) - [0, 200, 0]).max() <= 60
+
+
+def test_shrinking_is_antialiased() -> None:
+    fine = np.indices((128, 128)).sum(axis=0) % 2 * 255
+    small = np.asarray(decode_image(encoded(Image.fromarray(fine.astype(np.uint8))), 32))
+    assert abs(small.mean() - 127.5) < 2
+    assert small.std() < 10  # picking single pixels would leave it at 127
+
+
+def test_exif_orientation_is_applied() -> None:
+    pixels = np.zeros((32, 32, 3), dtype=np.uint8)
+    pixels[:16] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    data = encoded(Image.fromarray(pixels), "JPEG", quality=95, exif=exif)
+    turned = np.asarray(decode_image(data, 32)).astype(int)
+    assert turned[:12].mean() < 10
+    assert turned[20:].mean() > 245
+
+
+def test_chunk_names_broken_images_and_sums_exactly(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    good = [random.integers(0, 256, (16, 16, 3), dtype=np.uint8) for _ in range(2)]
+    whole = encoded(Image.fromarray(good[0]), "JPEG")
+    contents = {
+        "0.png": encoded(Image.fromarray(good[0])),
+        "cut.jpg": whole[: len(whole) // 2],
+        "empty.jpg": b"",
+        "text.jpg": b"hello, I am no image",
+        "4.png": encoded(Image.fromarray(good[1])),
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    samples = [Sample(path=name, label=n) for n, name in enumerate([*contents, "gone.png"])]
+    chunk = decode_chunk(open_tree(tmp_path), samples, 16)
+    assert np.array_equal(chunk.pixels, np.stack(good))
+    assert chunk.labels.tolist() == [0, 4]
+    assert [b.path for b in chunk.broken] == ["cut.jpg", "empty.jpg", "text.jpg", "gone.png"]
+    assert all(broken.reason for broken in chunk.broken)
+    whole_numbers = np.stack(good).astype(np.int64).reshape(2, -1, 3)
+    assert np.array_equal(chunk.moments[..., 0], whole_numbers.sum(axis=1))
+    assert np.array_equal(chunk.moments[..., 1], (whole_numbers**2).sum(axis=1))
+
+
+def test_pool_gives_the_same_chunks_in_the_same_order(
+    tiny_zip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datasets.decode.CHUNK_BYTES", 7 * 3 * 64 * 64)
+    tree = open_tree(tiny_zip)
+    samples = list_samples(tree).train
+    found = {}
+    for workers in (1, 2):
+        with decoder(tree, 64, workers) as decode:
+            found[workers] = list(decode(samples))
+    assert [len(chunk.labels) for chunk in found[2]] == [7] * 11 + [3]
+    for one, two in zip(found[1], found[2], strict=True):
+        assert np.array_equal(one.pixels, two.pixels)
+        assert np.array_equal(one.labels, two.labels)
+
+
+ORPHANS = """
+import multiprocessing, os, signal, sys
+from pathlib import Path
+from datasets.decode import decoder
+from datasets.tiny_imagenet import list_samples
+from datasets.tree import open_tree
+tree = open_tree(Path(sys.argv[1]))
+with decoder(tree, 64, 2) as decode:
+    next(decode(list_samples(tree).train))
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_killed_conversion_leaves_no_process(tiny_zip: Path) -> None:
+    command = [sys.executable, "-c", ORPHANS, str(tiny_zip)]
+    # Files rather than pipes: an orphan would keep a pipe open and this test waiting.
+    done = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert done.stdout is not None
+    pids = [int(pid) for pid in done.stdout.readline().split()]
+    assert done.wait(30) == -signal.SIGKILL
+    assert pids
+    until = time.monotonic() + 10
+    while any(_alive(pid) for pid in pids) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not [pid for pid in pids if _alive(pid)]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        # A zombie answers too, where nothing reaps orphans.
+        return ") Z" not in Path(f"/proc/{pid}/stat").read_text()
+    except (ProcessLookupError, FileNotFoundError):
+        return False
