@@ -211,10 +211,11 @@ class Study:
         self.records = read_trials(self.store.directory)
         self.epochs = {number: [] for number in self.records}
         known = self._optuna.get_trials(deepcopy=False)
-        if len(known) < len(self.records):
+        begun = sum(frozen.state is not OptunaState.WAITING for frozen in known)
+        if begun < len(self.records):
             raise RunError(
                 f"{journal(self.store.directory)} must hold every trial of the run, but it has "
-                f"{len(known)} of {len(self.records)}; restore it from a copy of the run."
+                f"{begun} of {len(self.records)}; restore it from a copy of the run."
             )
         for frozen in known:
             if frozen.state is OptunaState.RUNNING:
