@@ -72,7 +72,7 @@ def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[st
     errors += _path_errors(options, dataset, directory, resuming)
     errors += _gpu_errors(options, here)
     epochs = options.epochs or space.baseline.epochs
-    proposer = Proposer(space, _fixed(options, epochs), options.seed)
+    proposer = Proposer(space, _fixed(options, space, epochs), options.seed)
     grace = options.grace or max(2, round(epochs / 10))
     previewed = _attempt(errors, lambda: proposer.preview(_PROBED))
     if previewed is None or errors:
@@ -110,14 +110,17 @@ def _attempt(errors: list[str], make: Any) -> Any:
     return None
 
 
-def _fixed(options: Options, epochs: int) -> dict[str, Any]:
-    """What no trial may vary, by name of its field. `--set` comes last."""
+def _fixed(options: Options, space: Space, epochs: int) -> dict[str, Any]:
+    """What no trial may vary, by name of its field. `--set` comes last.
+
+    Without pretrained weights nothing is worth freezing: then every stage trains.
+    """
     fixed: dict[str, Any] = {"epochs": epochs, "seed": options.seed, "precision": options.precision}
-    if options.weights:
-        fixed["weights"] = _absolute(options.weights)
     values = fixed_fields(options)
-    if "weights" in values:
-        values["weights"] = _absolute(str(values["weights"]))
+    weights = str(values.pop("weights", options.weights or space.baseline.weights))
+    fixed["weights"] = _absolute(weights)
+    if weights == "none":
+        fixed["freeze_depth"] = 0
     return fixed | values
 
 

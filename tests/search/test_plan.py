@@ -1,0 +1,74 @@
+import pytest
+
+from search.options import resolve
+from search.plan import expected_epochs, expected_seconds, make_plan
+
+
+def plan_of(tmp_path, **values):
+    options, errors = resolve({"space": "demo", "out": str(tmp_path), **values})
+    assert not errors
+    plan, errors = make_plan(options, resuming=False)
+    assert not errors
+    return plan
+
+
+def errors_of(tmp_path, **values):
+    options, errors = resolve({"space": "demo", "out": str(tmp_path), **values})
+    plan, more = make_plan(options, resuming=False)
+    assert plan is None or not more
+    return errors + more
+
+
+def test_rungs_and_horizon_follow_the_epochs(tmp_path):
+    plan = plan_of(tmp_path, epochs=30)
+    assert (plan.grace, plan.rungs) == (3, (3, 9, 27))
+    assert {c.epochs for c in plan.preview} == {30}
+    assert plan_of(tmp_path, epochs=30, grace=2, reduction_factor=4).rungs == (2, 8)
+
+
+def test_without_pretrained_weights_every_stage_trains(tmp_path):
+    plan = plan_of(tmp_path, space="resnet50", weights="none", source=str(tmp_path))
+    assert "freeze_depth" not in plan.ranges
+    assert {(c.freeze_depth, c.weights) for c in plan.preview} == {(0, "none")}
+    asked = plan_of(
+        tmp_path, space="resnet50", source=str(tmp_path), set=["weights=none", "freeze_depth=1"]
+    )
+    assert {c.freeze_depth for c in asked.preview} == {1}
+    assert "freeze_depth" in plan_of(tmp_path, space="resnet50", source=str(tmp_path)).ranges
+
+
+def test_expected_epochs_by_hand(tmp_path):
+    plan = plan_of(tmp_path, trials=10, epochs=9, grace=1)
+    # the baseline's nine, then nine trials of 1 + 2/3 + 6/9 epochs
+    assert expected_epochs(plan) == pytest.approx(9 + 9 * (1 + 2 / 3 + 6 / 9))
+
+
+def test_the_estimate_grows_with_the_images(tmp_path):
+    plan = plan_of(tmp_path, trials=4)
+    assert expected_seconds(plan, 2000) == pytest.approx(2 * expected_seconds(plan, 1000))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"dataset": "tiny-imagenett"}, "did you mean tiny-imagenet"),
+        ({"dataset": "folder"}, "--source must name the images"),
+        ({"source": "/nowhere/at/all.zip"}, "--source must exist"),
+        ({"weights": "/nowhere/weights.pt"}, "is no file"),
+        ({"gpus_per_trial": "1"}, "without a GPU"),
+        ({"set": ["lr=-1"]}, "lr must be > 0"),
+        ({"set": ["droput=0.1"]}, "did you mean dropout"),
+        ({"set": ["weights=imagenet"]}, "has no ImageNet weights"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_starts(tmp_path, values, message, monkeypatch):
+    monkeypatch.setattr("search.resources._gpus", lambda: ())
+    found = errors_of(tmp_path, **values)
+    assert len(found) == 1
+    assert message in found[0]
+
+
+def test_a_name_that_is_taken_is_refused(tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "manifest.json").write_text("{}")
+    assert "go on with it by --resume old" in errors_of(tmp_path, name="old")[0]
