@@ -1,0 +1,174 @@
+"""Final training from the command line: what it writes, refuses and goes on from."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from datasets.access import open_final_data
+from results.records import EpochMetrics, FinalRecord
+from trainables import final
+from trainables.config import TrialConfig
+from trainables.evaluate import evaluate
+from trainables.networks import build
+
+CONFIG = TrialConfig(
+    network="resnet10", image_size=32, batch_size=16, epochs=3, lr=2e-3, precision="float32"
+)
+
+
+@pytest.fixture
+def best(tiny_data: Path, tmp_path: Path) -> Path:
+    """A best.yaml as a search exports it, in a folder of its own."""
+    return write_best(tmp_path / "best.yaml", tiny_data)
+
+
+def write_best(path: Path, tiny_data: Path, **changes: Any) -> Path:
+    values = {
+        "schema_version": 1,
+        "config": CONFIG.to_dict(),
+        "dataset": tiny_data.name,
+        "dataset_fingerprint": open_final_data(tiny_data).images.fingerprint,
+        "metric": "val_top1",
+        "value": 0.5,
+        "epoch": 2,
+        "provenance": {"run": "r"},
+        "from_a_later_version": [1],
+    }
+    path.write_text(yaml.safe_dump(values | changes))
+    return path
+
+
+def run(best: Path, tiny_data: Path, *more: str) -> int:
+    arguments = ["--config", str(best), "--data", str(tiny_data.parent), "--threads", "1", *more]
+    return final.main(arguments)
+
+
+def test_it_trains_tests_once_and_writes_everything(
+    best: Path, tiny_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(best, tiny_data) == 0
+    out = best.parent / "final"
+    assert sorted(p.name for p in out.iterdir()) == ["final.json", "history.jsonl", "model.pt"]
+    record = FinalRecord(**json.loads((out / "final.json").read_text()))
+    lines = (out / "history.jsonl").read_text().splitlines()
+    history = [EpochMetrics.from_json(json.loads(line)) for line in lines]
+    assert [epoch.epoch for epoch in history] == [1, 2, 3]
+    assert (record.train_images, record.test_images) == (80, 24)
+    assert record.train_top1 == history[-1].train_top1
+    assert record.provenance["selection"]["from_a_later_version"] == [1]
+    assert record.wall_s >= sum(epoch.wall_s for epoch in history)
+
+    network = build(CONFIG, num_classes=4)
+    network.load_state_dict(torch.load(out / "model.pt", weights_only=True))
+    data = open_final_data(tiny_data)
+    again = evaluate(network, data.test, data.images, CONFIG, torch.device("cpu"))
+    assert again.top1 == record.test_top1 > 0.5
+    assert again.loss == pytest.approx(record.test_loss)
+    printed = capsys.readouterr().out
+    assert f"test top-1 {record.test_top1:.2%}" in printed
+    assert printed.count("epoch ") == 3
+
+
+def test_an_interrupted_training_goes_on_to_the_same_numbers(
+    best: Path, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(best, tiny_data, "--out", str(tmp_path / "whole")) == 0
+
+    def interrupt(metrics: EpochMetrics, epochs: int) -> str:
+        if metrics.epoch == 2:
+            raise KeyboardInterrupt
+        return ""
+
+    with monkeypatch.context() as patch:
+        patch.setattr(final, "_line", interrupt)
+        assert run(best, tiny_data, "--out", str(tmp_path / "cut")) == 130
+    assert [p.name for p in (tmp_path / "cut").iterdir()] == ["checkpoint.pt"]
+    assert run(best, tiny_data, "--out", str(tmp_path / "cut")) == 0
+
+    whole, cut = (
+        [json.loads(line) for line in (tmp_path / d / "history.jsonl").read_text().splitlines()]
+        for d in ("whole", "cut")
+    )
+    assert [e["train_loss"] for e in cut] == [e["train_loss"] for e in whole]
+    models = [torch.load(tmp_path / d / "model.pt", weights_only=True) for d in ("whole", "cut")]
+    assert all(torch.equal(tensor, models[1][name]) for name, tensor in models[0].items())
+
+
+def test_a_finished_training_is_only_replaced_when_told(
+    best: Path, tiny_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(best, tiny_data, "--epochs", "1") == 0
+    model = best.parent / "final" / "model.pt"
+    before = model.read_bytes()
+    assert run(best, tiny_data, "--epochs", "1") == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert run(best, tiny_data, "--epochs", "1", "--seed", "5", "--overwrite") == 0
+    assert model.read_bytes() != before
+    record = json.loads((model.parent / "final.json").read_text())
+    assert record["config"]["seed"] == 5
+    assert record["config"]["epochs"] == 1
+
+
+def test_a_diverged_training_says_so_and_leaves_nothing(
+    best: Path, tiny_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = CONFIG.but(optimizer="sgd", lr=1e18).to_dict()
+    write_best(best, tiny_data, config=config)
+    assert run(best, tiny_data) == 2
+    assert "diverged" in capsys.readouterr().err
+    assert list((best.parent / "final").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dataset_fingerprint": "0" * 64}, "must be the one that the search saw"),
+        ({"config": CONFIG.to_dict() | {"lr": -1, "dropout": 3}}, "lr must be > 0"),
+        ({"config": CONFIG.to_dict() | {"precision": "auto"}}, "precision must be bfloat16 or"),
+        ({"config": CONFIG.to_dict() | {"batch_size": 81}}, "batch_size must be ≤ 80"),
+        ({"config": None}, "must have the key config"),
+        ({"dataset": 3}, "must have the key dataset"),
+        ({"dataset": "tiny-imagnet"}, "tiny-imagenet"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    changes: dict[str, Any],
+    message: str,
+    best: Path,
+    tiny_data: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_best(best, tiny_data, **changes)
+    assert run(best, tiny_data) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert all(line.startswith("error: ") for line in printed.err.splitlines())
+    assert not (best.parent / "final").exists()
+
+
+@pytest.mark.parametrize("content", [None, "- 1\n", "a: [", "\xff\x00"])
+def test_a_file_that_is_no_best_yaml(
+    content: str | None, tmp_path: Path, tiny_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "best.yaml"
+    if content is not None:
+        path.write_text(content, encoding="latin-1")
+    assert run(path, tiny_data) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert str(path) in line
+
+
+def test_a_foreign_checkpoint_is_refused(
+    best: Path, tiny_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = best.parent / "final"
+    assert run(best, tiny_data, "--epochs", "1") == 0
+    (out / "final.json").unlink()
+    (out / "model.pt").rename(out / "checkpoint.pt")
+    assert run(best, tiny_data) == 2
+    assert "is damaged or is something else" in capsys.readouterr().err
