@@ -24,7 +24,7 @@ from search.monitor import Monitor
 from search.options import budget_seconds
 from search.plan import Plan
 from search.provenance import command_line, provenance
-from search.show import describe_cost, describe_resources
+from search.show import describe_cost, describe_fixed, describe_resources
 from search.study import Rules, Study
 from search.summary import summarise
 from search.tuner import ClusterError, Dashboard, free_port, run_trials, start_ray
@@ -90,6 +90,7 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
         f"{len(data.train):,} train + {len(data.val):,} val images")  # fmt: skip
     say(f"trials     {plan.options.trials} of up to {plan.epochs} epochs, rungs at "
         f"{', '.join(map(str, plan.rungs)) or 'none'}; {describe_resources(plan)}")  # fmt: skip
+    say(f"fixed      {describe_fixed(plan)}")
     say(f"cost       {describe_cost(plan)}")
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         _await(pool.submit(probe.check_weights, plan.baseline))

@@ -55,9 +55,9 @@ class Proposer:
         suggested(self.space, _Fixing(trial, self.fixed))  # type: ignore[arg-type]
         return dict(trial.params)
 
-    def baseline(self) -> TrialConfig:
-        """The published configuration with what the user has fixed. Raises `ConfigError`."""
-        return self._config({})
+    def searchable(self) -> set[str]:
+        """Names of the space's parameters that the baseline has, fixed ones included."""
+        return set(Proposer(self.space, {}, self.seed).baseline_params())
 
     def preview(self, count: int) -> tuple[list[TrialConfig], dict[str, BaseDistribution]]:
         """The first configurations, as a search would try them, and every parameter's range.

@@ -36,11 +36,24 @@ def show_plan(plan: Plan) -> int:
     say(f"trials   {plan.options.trials}, the baseline first; {plan.epochs} epochs at most")
     rungs = ", ".join(map(str, plan.rungs)) or "none"
     say(f"rungs    {rungs}; the top 1/{plan.options.reduction_factor} of the trials go on")
+    say(f"fixed    {describe_fixed(plan)}")
     say(f"at once  {describe_resources(plan)}")
     say(f"cost     {describe_cost(plan)}")
     console.print(_ranges(plan))
     console.print(_configs(plan))
     return 0
+
+
+def describe_fixed(plan: Plan) -> str:
+    """What every trial has in common against the published configuration and its ranges."""
+    baseline = plan.space.baseline
+    searched = plan.proposer.searchable()
+    changed = {
+        name: value
+        for name, value in plan.proposer.fixed.items()
+        if value != getattr(baseline, name) or name in searched
+    }
+    return ", ".join(f"{name} {short(value)}" for name, value in changed.items()) or "nothing"
 
 
 def describe_resources(plan: Plan) -> str:

@@ -1,0 +1,85 @@
+import pytest
+import yaml
+
+from results import export, frame
+from results.records import StopReason, TrialRecord, TrialState
+from results.store import RunError, RunStore
+from tests.search.curves import metrics
+from trainables.config import TrialConfig
+
+MANIFEST = {
+    "name": "run",
+    "dataset": {"name": "demo", "fingerprint": "abc"},
+    "published": {"val_top1": 0.529, "note": "30 epochs"},
+    "provenance": {"commit": "c0ffee"},
+}
+
+
+def trial(number, state, best, *, reason=None, epochs=3):
+    config = TrialConfig(network="resnet10", lr=0.001 * (number + 1), precision="float32")
+    return TrialRecord(
+        number=number,
+        state=state,
+        params={"lr": config.lr},
+        config=config.to_dict(),
+        reason=reason,
+        epochs=epochs,
+        best_epoch=2 if best is not None else None,
+        best_val_top1=best,
+    )
+
+
+@pytest.fixture
+def run(tmp_path):
+    store = RunStore.create(tmp_path / "run", MANIFEST)
+    store.add_trial(trial(0, TrialState.COMPLETE, 0.50))
+    store.add_trial(trial(1, TrialState.STOPPED, 0.61, reason=StopReason.RUNG))
+    store.add_trial(trial(2, TrialState.COMPLETE, 0.61))
+    store.add_trial(trial(3, TrialState.STOPPED, 0.90, reason=StopReason.DIVERGED))
+    store.add_trial(trial(4, TrialState.FAILED, None, epochs=0))
+    store.add_trial(trial(5, TrialState.RUNNING, None, epochs=0))
+    store.add_epoch(5, metrics(1, 0.55))
+    store.close()
+    return tmp_path / "run"
+
+
+def test_the_best_is_the_highest_epoch_of_any_sound_trial_and_ties_go_to_the_earlier(run):
+    best = yaml.safe_load(export.export(run).read_text())
+    assert (best["trial"], best["value"], best["epoch"]) == (1, 0.61, 2)
+    assert TrialConfig.from_dict(best["config"]).lr == 0.002
+    assert best["baseline"]["value"] == 0.5
+    assert best["baseline"]["published"]["val_top1"] == 0.529
+    assert best["trials_considered"] == 5
+    assert (best["dataset"], best["dataset_fingerprint"]) == ("demo", "abc")
+    assert best["provenance"]["commit"] == "c0ffee"
+    assert "highest val_top1" in best["selected_by"]
+
+
+def test_any_trial_can_be_exported_under_its_own_name(run):
+    path = export.export(run, 2)
+    assert path.name == "trial-2.yaml"
+    assert yaml.safe_load(path.read_text())["config"]["lr"] == 0.003
+    with pytest.raises(RunError, match="0, 1, 2, 3, 5"):
+        export.export(run, 4)
+
+
+def test_the_command_line_says_what_to_type_next(run, capsys, tmp_path):
+    assert export.main([str(run), "--to", str(tmp_path / "b.yaml")]) == 0
+    assert f"trainables.final --config {tmp_path / 'b.yaml'}" in capsys.readouterr().out
+    assert export.main([str(tmp_path / "nothing")]) == 2
+    assert "is not a run" in capsys.readouterr().err
+
+
+def test_a_run_without_an_epoch_has_no_best(tmp_path):
+    RunStore.create(tmp_path / "run", MANIFEST).close()
+    with pytest.raises(RunError, match="no trial with a finished epoch"):
+        export.export(tmp_path / "run")
+
+
+def test_frames_hold_every_trial_and_epoch(run):
+    trials = frame.trials(run)
+    assert list(trials.index) == [0, 1, 2, 3, 4, 5]
+    assert trials.loc[1, "params.lr"] == 0.002
+    assert trials.loc[1, "reason"] == "rung"
+    epochs = frame.epochs(run)
+    assert epochs.loc[0, ["trial", "epoch", "val_top1"]].tolist() == [5, 1, 0.55]

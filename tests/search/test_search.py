@@ -1,0 +1,136 @@
+"""Whole searches on Ray, with real training on small images."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from results.records import StopReason, TrialState
+from results.store import read_epochs, read_trials
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": ""}
+
+
+def command(tmp_path, data, *more):
+    return [
+        sys.executable, "-m", "search.run", "--space", "demo", "--dataset", "tiny-imagenet",
+        "--data", str(data.parent), "--out", str(tmp_path), "--name", "run",
+        "--epochs", "3", "--grace", "1", "--precision", "float32",
+        "--set", "batch_size=16", "image_size=32", *more,
+    ]  # fmt: skip
+
+
+def run(arguments):
+    return subprocess.run(
+        arguments, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=400
+    )
+
+
+def numbers(directory):
+    """Every epoch's metrics that don't depend on the clock, and every trial's end."""
+    epochs = {
+        (trial, m.epoch): (m.train_loss, m.train_top1, m.val_loss, m.val_top1, m.lr)
+        for trial, m in read_epochs(directory)
+    }
+    ends = {n: (r.params, r.state, r.reason, r.epochs) for n, r in read_trials(directory).items()}
+    return epochs, ends
+
+
+def test_a_search_runs_to_its_best_config(tmp_path, tiny_data):
+    done = run(command(tmp_path, tiny_data, "--trials", "5"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"dashboard +http://127\.0\.0\.1:\d+ .*ray get-auth-token", done.stdout)
+    directory = tmp_path / "run"
+    trials = read_trials(directory)
+    assert len(trials) == 5
+    assert trials[0].state is TrialState.COMPLETE
+    assert any(r.reason is StopReason.RUNG for r in trials.values())
+    assert all(r.epochs == 3 for r in trials.values() if r.state is TrialState.COMPLETE)
+    best = yaml.safe_load((directory / "best.yaml").read_text())
+    assert best["value"] == max(r.best_val_top1 for r in trials.values())
+    manifest = json.loads((directory / "manifest.json").read_text())
+    assert manifest["dataset"]["fingerprint"] == best["dataset_fingerprint"]
+    assert manifest["provenance"]["versions"]["ray"]
+    assert f"trainables.final --config {directory / 'best.yaml'}" in done.stdout
+    left = {path.name for path in directory.iterdir()}
+    assert left == {"manifest.json", "journal.log", "epochs.jsonl", "trials.jsonl", "best.yaml",
+                    "checkpoints", ".lock"}  # fmt: skip
+    assert list((directory / "checkpoints").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_killed_search_goes_on_to_the_same_numbers(tmp_path, tiny_data):
+    one = ("--trials", "4", "--concurrency", "1")
+    whole = run(command(tmp_path / "whole", tiny_data, *one))
+    assert whole.returncode == 0, whole.stderr
+    epochs = tmp_path / "cut" / "run" / "epochs.jsonl"
+    killed = start(command(tmp_path / "cut", tiny_data, *one))
+    wait_for(lambda: epochs.exists() and epochs.read_text().count("\n") >= 2, killed)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    subprocess.run([sys.executable, "-m", "ray.scripts.scripts", "stop", "--force"], check=False)
+    resumed = run(
+        [sys.executable, "-m", "search.run", "--resume", "run", "--out", str(tmp_path / "cut")]
+    )
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert numbers(tmp_path / "cut" / "run") == numbers(tmp_path / "whole" / "run")
+    assert len(epochs.read_text().splitlines()) == len(numbers(tmp_path / "whole" / "run")[0])
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_in_a_summary_and_a_run_that_goes_on(tmp_path, tiny_data):
+    epochs = tmp_path / "run" / "epochs.jsonl"
+    process = start(command(tmp_path, tiny_data, "--trials", "6"))
+    wait_for(lambda: epochs.exists() and epochs.read_text().count("\n") >= 2, process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, out + err
+    assert "Leaderboard" in out
+    assert f"python -m search.run --resume run --out {tmp_path}" in out
+    before = len(epochs.read_text().splitlines())
+    resumed = run([sys.executable, "-m", "search.run", "--resume", "run", "--out", str(tmp_path)])
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert len(read_trials(tmp_path / "run")) == 6
+    keys = [(t, m.epoch) for t, m in read_epochs(tmp_path / "run")]
+    assert len(set(keys)) == len(keys) > before
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_replaced_and_its_trial_goes_on(tmp_path, tiny_data):
+    epochs = tmp_path / "run" / "epochs.jsonl"
+    process = start(command(tmp_path, tiny_data, "--trials", "3", "--concurrency", "1"))
+    wait_for(lambda: epochs.exists() and epochs.read_text().count("\n") >= 1, process)
+    found = subprocess.run(["pgrep", "-f", "ray::.*TrialWorker"], capture_output=True, text=True)
+    assert found.stdout.split()
+    for pid in found.stdout.split():
+        os.kill(int(pid), signal.SIGKILL)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, out + err
+    records = read_trials(tmp_path / "run").values()
+    assert {r.state for r in records} <= {TrialState.COMPLETE, TrialState.STOPPED}
+    keys = [(t, m.epoch) for t, m in read_epochs(tmp_path / "run")]
+    assert len(set(keys)) == len(keys)
+
+
+def start(arguments):
+    return subprocess.Popen(
+        arguments, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def wait_for(condition, process):
+    for _ in range(600):
+        if condition():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.2)
+    raise AssertionError("the search recorded nothing in two minutes")
