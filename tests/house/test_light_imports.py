@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "torchvision", "ray", "ffcv", "numba", "cv2"}
 LIGHT = [
@@ -56,3 +58,30 @@ def test_a_heavy_import_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "light.py").write_text("import json\n")
     (tmp_path / "sly.py").write_text("import light\nimport numba\n")
     assert heavy_imports(["light", "sly"], tmp_path) == {"sly": ["numba"]}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "search.run --help",
+        "search.run --list",
+        "search.run --space demo --dry-run",
+        "search.preflight",
+        "datasets.prepare --help",
+        "results.export --help",
+    ],
+)
+def test_commands_that_only_tell_load_nothing_heavy(command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", *command.split()],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    # One line a module on stderr: «import time: SELF | CUMULATIVE | NAME».
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "argparse" in loaded or "tomllib" in loaded
+    assert loaded & HEAVY == set()
