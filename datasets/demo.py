@@ -17,28 +17,30 @@ from datasets.spec import DatasetSpec
 from datasets.tiny_imagenet import list_samples
 
 SEED = 2_015
-TRAIN_PER_CLASS = 50
+TRAIN_PER_CLASS = 60
 TEST_PER_CLASS = 50
 SIDE = 64
 DRAWN = 2 * SIDE
 """Drawn at twice the side, then halved, for smooth edges."""
 
 # The difficulty.
-RADIUS = (0.22, 0.36)
+RADIUS = (0.28, 0.42)
 """Of the shape, as shares of the side."""
-OFFSET = 0.14
+OFFSET = 0.1
 """Of the shape's middle from the image's, at most, as a share of the side."""
-TILT = 40.0
-"""Degrees either way."""
-CONTRAST = 55.0
-"""Least distance between the shape's two colours, and to the ground, in grey levels."""
-CLUTTER = (3, 8)
+TILT = 25.0
+"""Degrees either way, of the shape and of its pattern."""
+SPACING = (18.0, 26.0)
+"""Of the pattern, in pixels as drawn."""
+DARK, BRIGHT = (0.0, 120.0), (135.0, 255.0)
+"""Grey levels of each channel: of the ground and the pattern's gaps, and of the shape."""
+CLUTTER = (1, 5)
 """Pieces of other shapes behind it."""
-OCCLUSION = 0.5
+OCCLUSION = 0.35
 """Chance of a bar in front of it."""
-LIGHT = 0.35
+LIGHT = 0.3
 """Strength of the light's fall-off over the image."""
-NOISE = (4.0, 18.0)
+NOISE = (3.0, 14.0)
 """Standard deviation of the pixel noise, in grey levels."""
 
 SHAPES: dict[str, tuple[tuple[float, float], ...]] = {
@@ -91,13 +93,14 @@ def draw(label: int, number: int) -> Image.Image:
     """One RGB image of a class; `number` tells its images apart."""
     random = np.random.default_rng([SEED, label, number])
     shape, pattern = CLASSES[label]
-    ground, first, second = _colours(random)
+    ground, gaps = random.uniform(*DARK, (2, 3))
+    first = random.uniform(*BRIGHT, 3)
     image = Image.new("RGB", (DRAWN, DRAWN), _rgb(ground))
     _clutter(image, random)
     middle = (0.5 + random.uniform(-OFFSET, OFFSET, 2)) * DRAWN
     radius = random.uniform(*RADIUS) * DRAWN
     mask = _mask(SHAPES[shape], middle, radius, np.deg2rad(random.uniform(-TILT, TILT)), random)
-    image.paste(_pattern(pattern, first, second, random), (0, 0), mask)
+    image.paste(_pattern(pattern, first, gaps, random), (0, 0), mask)
     if random.random() < OCCLUSION:
         _bar(image, random)
     return _photograph(image, random)
@@ -105,16 +108,6 @@ def draw(label: int, number: int) -> Image.Image:
 
 def _save(image: Image.Image, path: Path) -> None:
     image.save(path, "JPEG", quality=90)
-
-
-def _colours(random: np.random.Generator) -> list[Floats]:
-    """Three colours, every two of them at least `CONTRAST` apart."""
-    chosen: list[Floats] = []
-    while len(chosen) < 3:
-        colour = random.uniform(20, 235, 3)
-        if all(np.abs(colour - other).mean() >= CONTRAST for other in chosen):
-            chosen.append(colour)
-    return chosen
 
 
 def _rgb(colour: Floats) -> tuple[int, int, int]:
@@ -149,19 +142,22 @@ def _mask(
     return mask
 
 
-def _pattern(name: str, first: Floats, second: Floats, random: np.random.Generator) -> Image.Image:
-    """A whole image of the pattern, at a random angle, phase and spacing."""
-    angle, spacing = random.uniform(0, np.pi), random.uniform(14, 22)
-    y, x = np.mgrid[0:DRAWN, 0:DRAWN] + random.uniform(0, spacing, (2, 1, 1))
-    u = (x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / spacing
-    v = (y * np.cos(angle) - x * np.sin(angle)) * 2 * np.pi / spacing
+def _pattern(name: str, colour: Floats, gaps: Floats, random: np.random.Generator) -> Image.Image:
+    """A whole image of the pattern, tilted a little, at a random phase and spacing."""
+    angle = np.deg2rad(random.uniform(-TILT, TILT))
+    spacing = random.uniform(*SPACING)
+    phase = random.uniform(0, 2 * np.pi, 2)
+    y, x = (axis * 2 * np.pi / spacing for axis in np.ogrid[0:DRAWN, 0:DRAWN])
+    across = np.sin(x * np.cos(angle) + y * np.sin(angle) + phase[0])
+    along = np.sin(y * np.cos(angle) - x * np.sin(angle) + phase[1])
     chosen = {
-        "plain": np.zeros_like(u, dtype=bool),
-        "striped": np.sin(u) > 0,
-        "dotted": np.sin(u) + np.sin(v) > 0.7,
-        "checked": np.sin(u) * np.sin(v) > 0,
+        "plain": np.False_,
+        "striped": across > 0,
+        "dotted": across + along > 0.7,
+        "checked": across * along > 0,
     }[name]
-    return Image.fromarray(np.where(chosen[..., None], second, first).astype(np.uint8))
+    pixels = np.where(np.broadcast_to(chosen, across.shape)[..., None], gaps, colour)
+    return Image.fromarray(pixels.astype(np.uint8))
 
 
 def _bar(image: Image.Image, random: np.random.Generator) -> None:

@@ -29,10 +29,10 @@ class Epoch(EpochIterator):  # type: ignore[misc]  # FFCV is untyped
     def __init__(self, loader: Loader, order: NDArray[np.int64], batch_size: int) -> None:
         self.failure: BaseException | None = None
         self.left = threading.Event()
-        _running.add(self)
         # FFCV reads the batch size when an epoch begins, never after.
         loader.batch_size = batch_size
         super().__init__(loader, order)
+        _running.add(self)
 
     def run(self) -> None:
         """The reading thread: batches into the queue until the end, a failure, or `leave`."""
