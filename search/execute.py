@@ -28,7 +28,6 @@ from search.show import describe_cost, describe_fixed, describe_resources
 from search.study import Rules, Study
 from search.summary import summarise
 from search.tuner import ClusterError, Dashboard, free_port, run_trials, start_ray
-from trainables.config import TrialConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -48,18 +47,21 @@ def execute(plan: Plan, *, resuming: bool) -> int:
     """
     console = Console(highlight=False)
     monitor = Monitor(console, plan.options.trials, plan.epochs)
-    try:
-        session = _open(plan, monitor, resuming)
-    except (DatasetError, RunError, RecordError, ClusterError, OSError) as error:
-        raise SearchError([str(error)]) from error
     interrupted = False
     try:
-        run_trials(session.study, monitor, plan.resources, plan.data)
-    except KeyboardInterrupt:
-        interrupted = True
+        try:
+            session = _open(plan, monitor, resuming)
+        except (DatasetError, RunError, RecordError, ClusterError, OSError) as error:
+            raise SearchError([str(error)]) from error
+        try:
+            if not session.study.finished():
+                run_trials(session.study, monitor, plan.resources, plan.data)
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            session.close()
     finally:
         _stop_ray()
-        session.close()
     return summarise(plan, console, interrupted or not session.study.finished())
 
 
@@ -94,22 +96,23 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
     say(f"cost       {describe_cost(plan)}")
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         _await(pool.submit(probe.check_weights, plan.baseline))
+        if saved is not None:
+            session = _study(plan, data, str(saved["precision"]), saved)
+            if not session.study.finished():
+                _start(plan, monitor, dashboard, port)
+            return session
         measured = None
-        if saved is None and plan.baseline.precision == "auto":
+        if plan.baseline.precision == "auto":
             measured = pool.submit(probe.measure, plan.baseline, plan.resources.threads)
-        address = start_ray(plan.resources, dashboard, port, ROOT)
-        try:
-            precision, why = _await(measured) if measured else _settled(plan.baseline, saved)
-        except BaseException:
-            _stop_ray()
-            raise
-    say(f"precision  {precision} ({why})")
-    say(f"dashboard  {address}  (it asks for a token: type `ray get-auth-token`)")
-    try:
-        return _study(plan, data, precision, saved)
-    except BaseException:
-        _stop_ray()
-        raise
+        _start(plan, monitor, dashboard, port)
+        precision, why = _await(measured) if measured else (plan.baseline.precision, "as asked")
+        say(f"precision  {precision} ({why})")
+        return _study(plan, data, precision, None)
+
+
+def _start(plan: Plan, monitor: Monitor, dashboard: Dashboard, port: int) -> None:
+    address = start_ray(plan.resources, dashboard, port, ROOT)
+    monitor.say(f"dashboard  {address}  (it asks for a token: type `ray get-auth-token`)")
 
 
 def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:
@@ -140,12 +143,6 @@ def _await(future: "Future[Any]") -> Any:
         return future.result()
     except probe.ProbeError as error:
         raise SearchError([str(error)]) from error
-
-
-def _settled(baseline: TrialConfig, saved: dict[str, Any] | None) -> tuple[str, str]:
-    if saved is not None:
-        return str(saved["precision"]), "as the run began"
-    return baseline.precision, "as asked"
 
 
 def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] | None) -> _Session:

@@ -68,6 +68,7 @@ def start_ray(resources: Resources, dashboard: Dashboard, port: int, root: Path)
 
     try:
         context = ray.init(
+            address="local",  # never by accident a cluster that somebody else has started
             num_cpus=resources.concurrent * resources.threads,
             include_dashboard=True,
             dashboard_host=dashboard.host,

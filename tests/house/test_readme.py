@@ -1,0 +1,117 @@
+"""Every command in README.md: fast, that it can be parsed; slow, that it runs."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from search.options import parse, resolve
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
+LINES = [line for kind, body in BLOCKS if kind == "sh" for line in body.splitlines()]
+MODULES = [line.split()[2:] for line in LINES if line.startswith("python -m ")]
+SMALL = ["--trials", "2", "--epochs", "2", "--set", "network=resnet10", "image_size=32",
+         "batch_size=16", "precision=float32"]  # fmt: skip
+
+
+def test_every_shell_line_is_of_a_kind_that_is_tested():
+    kinds = ("python -m ", "make ", ". .venv/bin/activate")
+    assert [line for line in LINES if not line.startswith(kinds)] == []
+    assert len(MODULES) >= 8
+
+
+def test_make_targets_exist():
+    targets = set(re.findall(r"^(\w[\w-]*):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    named = {line.split()[1] for line in LINES if line.startswith("make ")}
+    assert named
+    assert named <= targets
+
+
+@pytest.mark.parametrize("words", [m for m in MODULES if m[0] == "search.run"], ids=" ".join)
+def test_search_commands_are_parsed(words):
+    given, unknown = parse(words[1:])
+    for action in ("list", "dry_run", "resume", "config"):
+        given.pop(action, None)
+    _, errors = resolve({"space": "demo"}, given)
+    assert unknown + errors == []
+
+
+def test_options_in_the_table_exist():
+    flags = set(re.findall(r"^\| `(--.*?)` \|", TEXT, flags=re.MULTILINE))
+    assert len(flags) >= 5
+    for words in flags:
+        given, unknown = parse(words.split())
+        given.pop("config", None)
+        assert unknown + resolve({"space": "demo"}, given)[1] == []
+
+
+def test_the_space_in_the_text_is_one(tmp_path):
+    from search.proposing import Proposer
+    from search.space import find
+
+    body = next(body for kind, body in BLOCKS if kind == "python" and "SPACE" in body)
+    (tmp_path / "my_space.py").write_text(body)
+    configs, ranges = Proposer(find(str(tmp_path / "my_space.py")), {}, 0).preview(10)
+    assert set(ranges) == {"lr", "cutout"}
+    assert configs[0].stem == "small"
+
+
+def run(words, log):
+    done = subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    log.append(" ".join(words))
+    assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_every_command_runs(tmp_path, tiny_zip, tiny_data):
+    """In the order of the text, on small images and with small numbers added."""
+    log: list[str] = []
+    pictures = tmp_path / "pictures"
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            folder = pictures / split / name
+            folder.mkdir(parents=True)
+            for number in range(40):
+                (folder / f"{number}.jpg").write_bytes(picture(len(name + split) + number))
+    data, out = ["--data", str(tmp_path / "data")], ["--out", str(tmp_path)]
+    places = {"tiny-imagenet-200.zip": str(tiny_zip), "ROOT": str(pictures)}
+    for words in MODULES:
+        module, *rest = [places.get(word, word) for word in words]
+        rest = [word.replace("runs/first", str(tmp_path / "first")) for word in rest]
+        if module == "search.run" and "--resume" in rest:
+            rest += out
+        elif module == "search.run" and "--list" not in rest:
+            rest += [*data, *out, "--weights", "none", *SMALL]
+            rest += ["--name", "first"] if "--source" in rest else []
+        elif module != "results.export":
+            rest += data
+        printed = run([module, *rest], log)
+        if module == "trainables.final":
+            assert "test top-1" in printed
+    assert len(log) == len(MODULES)
+    assert (tmp_path / "first" / "final" / "model.pt").exists()
+
+
+def picture(seed: int) -> bytes:
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.random.default_rng(seed).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG")
+    return buffer.getvalue()
