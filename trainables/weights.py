@@ -78,7 +78,7 @@ def _read(config: TrialConfig) -> dict[str, Tensor]:
         )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
         raise WeightsError(
             f"Weights must be a state dict that torch.save wrote, but {path} can't be read as one: "
             "fetch it again, or save `model.state_dict()` alone."

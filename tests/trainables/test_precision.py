@@ -10,7 +10,7 @@ CONFIG = TrialConfig(network="resnet10", image_size=32)
 
 
 @pytest.mark.parametrize(
-    ("bfloat16", "expected"),
+    ("ratio", "expected"),
     [(2.0, "bfloat16"), (1.06, "bfloat16"), (1.04, "float32"), (0.5, "float32")],
 )
 def test_the_faster_one_wins_by_a_margin(
