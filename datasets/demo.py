@@ -24,19 +24,19 @@ DRAWN = 2 * SIDE
 """Drawn at twice the side, then halved, for smooth edges."""
 
 # The difficulty.
-RADIUS = (0.28, 0.42)
+RADIUS = (0.26, 0.40)
 """Of the shape, as shares of the side."""
-OFFSET = 0.1
+OFFSET = 0.12
 """Of the shape's middle from the image's, at most, as a share of the side."""
-TILT = 25.0
+TILT = 30.0
 """Degrees either way, of the shape and of its pattern."""
 SPACING = (18.0, 26.0)
 """Of the pattern, in pixels as drawn."""
-DARK, BRIGHT = (0.0, 120.0), (135.0, 255.0)
+DARK, BRIGHT = (0.0, 130.0), (125.0, 255.0)
 """Grey levels of each channel: of the ground and the pattern's gaps, and of the shape."""
-CLUTTER = (1, 5)
+CLUTTER = (2, 6)
 """Pieces of other shapes behind it."""
-OCCLUSION = 0.35
+OCCLUSION = 0.45
 """Chance of a bar in front of it."""
 LIGHT = 0.3
 """Strength of the light's fall-off over the image."""
