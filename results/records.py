@@ -46,7 +46,9 @@ class EpochMetrics:
     that starts with `val_`. `gap` is `train_top1 - val_top1`. Losses are `None` when they are
     not finite; the `val_` fields and the gap are `None` only in final training, which has no
     validation images. `images_per_s` counts trained images against `train_s`; `wall_s` is the
-    whole epoch with its evaluation.
+    whole epoch with its evaluation. `start_s` is the time to the epoch's first optimizer step,
+    in a trial's first epoch from the trial's beginning, so with building the network; `idle_s`
+    how long the worker waited for the search before the epoch.
     """
 
     epoch: int
@@ -61,6 +63,8 @@ class EpochMetrics:
     train_s: float
     wall_s: float
     peak_memory_bytes: int
+    start_s: float = 0.0
+    idle_s: float = 0.0
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:

@@ -20,6 +20,7 @@ from datasets.splits import SearchData
 from results.records import RecordError
 from results.store import EPOCHS, RunError, RunStore, read_manifest
 from search import probe
+from search.calibration import Calibrations, Measured, key
 from search.monitor import Monitor
 from search.options import budget_seconds
 from search.plan import Plan
@@ -101,13 +102,33 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
             if not session.study.finished():
                 _start(plan, monitor, dashboard, port)
             return session
-        measured = None
-        if plan.baseline.precision == "auto":
-            measured = pool.submit(probe.measure, plan.baseline, plan.resources.threads)
+        measuring = _Measuring(plan, pool)
         _start(plan, monitor, dashboard, port)
-        precision, why = _await(measured) if measured else (plan.baseline.precision, "as asked")
+        precision, why = measuring.outcome()
         say(f"precision  {precision} ({why})")
         return _study(plan, data, precision, None)
+
+
+class _Measuring:
+    """The precision: as asked, as measured before, or being measured in `pool` meanwhile."""
+
+    def __init__(self, plan: Plan, pool: ProcessPoolExecutor) -> None:
+        self._asked = plan.baseline.precision
+        self._known = Calibrations(Path(plan.options.out) / ".calibrations.json")
+        self._key = key(plan.baseline, plan.resources.threads, plan.machine)
+        self._future: Future[Measured] | None = None
+        if self._asked == "auto" and self._known.find(self._key) is None:
+            self._future = pool.submit(probe.measure, plan.baseline, plan.resources.threads)
+
+    def outcome(self) -> tuple[str, str]:
+        """(precision, why), when it is known."""
+        if self._asked != "auto":
+            return self._asked, "as asked"
+        if self._future:
+            self._known.keep(self._key, self._future.result())
+        measured = self._known.find(self._key)
+        assert measured is not None
+        return measured.precision, measured.why() + ("" if self._future else ", measured before")
 
 
 def _start(plan: Plan, monitor: Monitor, dashboard: Dashboard, port: int) -> None:

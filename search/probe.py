@@ -1,5 +1,6 @@
 """What only torch can say before a search, asked in a process of its own: the driver has none."""
 
+from search.calibration import Measured
 from trainables.config import TrialConfig
 
 
@@ -19,11 +20,9 @@ def check_weights(config: TrialConfig) -> None:
         raise ProbeError(str(error)) from error
 
 
-def measure(config: TrialConfig, threads: int) -> tuple[str, str]:
-    """(precision, why): what trains this network faster here."""
+def measure(config: TrialConfig, threads: int) -> Measured:
+    """Which precision trains this network faster with `threads` threads, by a few steps of each."""
     from trainables.precision import resolve
 
     found = resolve(config, threads)
-    speeds = ", ".join(f"{name} {rate:.0f}" for name, rate in found.images_per_s.items())
-    why = f"images/s a trial: {speeds}" if speeds else "this GPU supports it"
-    return found.precision, why
+    return Measured(precision=found.precision, images_per_s=found.images_per_s)

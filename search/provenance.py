@@ -21,7 +21,7 @@ def provenance(machine: Machine, command: list[str]) -> dict[str, Any]:
         "versions": {name: metadata.version(name) for name in PACKAGES},
         "commit": _commit(),
         "machine": {
-            "cpu": _cpu_model(),
+            "cpu": cpu_model(),
             "cpus": machine.cpus,
             "memory_gib": round(machine.memory_bytes / 2**30, 1),
             "gpus": list(machine.gpus),
@@ -51,7 +51,7 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip() or None
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
     """The processor's name where the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

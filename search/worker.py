@@ -4,6 +4,7 @@ Imports, the compiled loader and the mapped dataset stay in the process; a trial
 configuration and leaves nothing but epochs. torch is imported here in workers only.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +27,7 @@ class TrialWorker(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         """Begins the first trial of this process."""
         self._epochs: Iterator[EpochMetrics] = iter(())
+        self._ended = time.perf_counter()
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -36,7 +38,10 @@ class TrialWorker(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """One epoch's metrics. When a trial is over is the scheduler's to say."""
-        return asdict(next(self._epochs))
+        idle_s = time.perf_counter() - self._ended
+        metrics = asdict(next(self._epochs)) | {"idle_s": idle_s}
+        self._ended = time.perf_counter()
+        return metrics
 
     def cleanup(self) -> None:
         """Releases the loader's threads and the network."""
@@ -53,8 +58,7 @@ def epochs(task: dict[str, Any]) -> Iterator[EpochMetrics]:
     """
     from datasets.access import open_search_data
     from trainables.checkpoint import CheckpointError, read_history
-    from trainables.threads import set_threads
-    from trainables.train import train
+    from trainables.train import set_threads, train
 
     set_threads(task["threads"])
     config, path = TrialConfig.from_dict(task["config"]), Path(task["checkpoint"])

@@ -53,6 +53,7 @@ def train(
     Raises `ConfigError` (precision not resolved, fewer images than a batch), `WeightsError`
     and `CheckpointError`, all before the first step, at the first `next`.
     """
+    began = time.perf_counter()
     _check(config, data)
     device = device or default_device()
     network = network or new_network(config, len(data.images.class_ids), device)
@@ -81,11 +82,13 @@ def train(
             train_s=train_s,
             wall_s=time.perf_counter() - started,
             peak_memory_bytes=_peak_memory(device),
+            start_s=trained.first_step_at - began,
         )
         history.append(metrics)
         if checkpoint:
             checkpoints.save(checkpoint, network, optimizer, history, identity)
         yield metrics
+        began = time.perf_counter()
 
 
 def new_network(config: TrialConfig, num_classes: int, device: torch.device) -> Network:
@@ -108,11 +111,15 @@ def set_threads(count: int) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _TrainedEpoch:
-    """`loss` is the mean over the steps, `lr` the last step's."""
+    """`loss` is the mean over the steps, `lr` the last step's.
+
+    `first_step_at` is when the first batch lay ready, on the clock of `time.perf_counter`.
+    """
 
     loss: float
     lr: float
     images: int
+    first_step_at: float
 
 
 def _train_epoch(
@@ -126,7 +133,7 @@ def _train_epoch(
     order_seed = _seed_everything(config.seed, epoch)
     steps = len(data.train) // config.batch_size
     total = torch.zeros((), dtype=torch.float64, device=device)
-    done, lr = 0, 0.0
+    done, lr, first_step_at = 0, 0.0, 0.0
     network.train()
     source = batches(data.train, config.batch_size, order_seed=order_seed, drop_last=True)
     with closing(source):
@@ -136,10 +143,16 @@ def _train_epoch(
             batch, targets = for_training(
                 to_device(pixels, device), to_device(labels, device), config, data.images
             )
+            first_step_at = first_step_at or time.perf_counter()
             total += train_step(network, optimizer, batch, targets, config)
             if done % CHECK_EVERY == 0 and not math.isfinite(total.item()):
                 break
-    return _TrainedEpoch(loss=total.item() / done, lr=lr, images=done * config.batch_size)
+    return _TrainedEpoch(
+        loss=total.item() / done,
+        lr=lr,
+        images=done * config.batch_size,
+        first_step_at=first_step_at,
+    )
 
 
 def train_step(

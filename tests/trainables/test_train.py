@@ -34,7 +34,7 @@ CONFIG = TrialConfig(
     precision="float32",
 )
 PLAIN = TrialConfig(network="resnet10", image_size=32, batch_size=8, lr=2e-3, precision="float32")
-CLOCK = ("images_per_s", "train_s", "wall_s", "peak_memory_bytes")
+CLOCK = ("images_per_s", "train_s", "wall_s", "start_s", "idle_s", "peak_memory_bytes")
 
 
 @pytest.fixture
