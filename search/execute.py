@@ -41,13 +41,14 @@ class SearchError(Exception):
         self.errors = errors
 
 
-def execute(plan: Plan, *, resuming: bool) -> int:
+def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
     """Runs the search to its end or to Ctrl-C; returns the exit code.
 
     Raises `SearchError` for whatever stops it before the first trial.
     """
     console = Console(highlight=False)
-    monitor = Monitor(console, plan.options.trials, plan.epochs)
+    monitor = Monitor(console, plan.options.trials, plan.epochs, verbose=verbose)
+    monitor.stage("imports and plan")
     interrupted = False
     try:
         try:
@@ -88,6 +89,7 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
     port = free_port(dashboard)
     saved = read_manifest(plan.directory) if resuming else None
     data = _data(plan, saved)
+    monitor.stage("dataset")
     say(f"run        {plan.directory}")
     say(f"dataset    {plan.dataset}: {len(data.images.class_ids)} classes, "
         f"{len(data.train):,} train + {len(data.val):,} val images")  # fmt: skip
@@ -96,7 +98,9 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
     say(f"fixed      {describe_fixed(plan)}")
     say(f"cost       {describe_cost(plan)}")
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        _await(pool.submit(probe.check_weights, plan.baseline))
+        if plan.baseline.weights != "none":
+            _await(pool.submit(probe.check_weights, plan.baseline))
+            monitor.stage("pretrained weights")
         if saved is not None:
             session = _study(plan, data, str(saved["precision"]), saved)
             if not session.study.finished():
@@ -105,6 +109,7 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
         measuring = _Measuring(plan, pool)
         _start(plan, monitor, dashboard, port)
         precision, why = measuring.outcome()
+        monitor.stage("precision")
         say(f"precision  {precision} ({why})")
         return _study(plan, data, precision, None)
 
@@ -133,6 +138,7 @@ class _Measuring:
 
 def _start(plan: Plan, monitor: Monitor, dashboard: Dashboard, port: int) -> None:
     address = start_ray(plan.resources, dashboard, port, ROOT)
+    monitor.stage("Ray")
     monitor.say(f"dashboard  {address}  (it asks for a token: type `ray get-auth-token`)")
 
 

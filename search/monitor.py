@@ -2,6 +2,7 @@
 
 import time
 
+import psutil
 from rich.console import Console
 
 from results.records import EpochMetrics, TrialRecord, TrialState
@@ -12,10 +13,30 @@ from search.study import Proposal
 class Monitor:
     """Prints to `console`, by `say`. Keeps only what its own lines need."""
 
-    def __init__(self, console: Console, trials: int, epochs: int) -> None:
+    def __init__(self, console: Console, trials: int, epochs: int, *, verbose: bool) -> None:
         self.say, self._trials, self._epochs = plain(console), trials, epochs
+        self._command_at = psutil.Process().create_time()
+        self._stage_at = self._command_at
+        self._verbose = verbose
         self._started = time.monotonic()
         self._best = 0.0
+
+    def stage(self, name: str) -> None:
+        """Notes the end of a stage before the first trial; told with `--verbose`."""
+        now = time.time()
+        if self._verbose:
+            since = now - self._command_at
+            self.say(f"  {name}: {now - self._stage_at:.1f} s (at {since:.1f} s)")
+        self._stage_at = now
+
+    def first_step(self, at: float) -> None:
+        """When an epoch's first optimizer step began, on the wall clock; the first one counts."""
+        if self._verbose:
+            stage, since = at - self._stage_at, at - self._command_at
+            self.say(
+                f"  worker, network and first batch: {stage:.1f} s (first step at {since:.1f} s)"
+            )
+        self._verbose = False
 
     def started(self, proposal: Proposal) -> None:
         """A trial begins, or goes on after a resume."""

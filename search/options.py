@@ -63,6 +63,7 @@ ACTIONS = {
     "resume": "go on with this run (its name under --out)",
     "dry_run": "show what would be done, without starting anything",
     "list": "list the spaces",
+    "verbose": "also print where the time before the first optimizer step goes",
 }
 """What isn't part of a run's description and so isn't saved with it."""
 
@@ -81,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--list", action="store_true", help=ACTIONS["list"])
     made.add_argument("--dry-run", action="store_true", help=ACTIONS["dry_run"])
+    made.add_argument("--verbose", action="store_true", help=ACTIONS["verbose"])
     made.add_argument("--config", metavar="FILE", help=ACTIONS["config"])
     made.add_argument("--resume", metavar="NAME", help=ACTIONS["resume"])
     for f in fields(Options):

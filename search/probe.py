@@ -10,8 +10,6 @@ class ProbeError(Exception):
 
 def check_weights(config: TrialConfig) -> None:
     """Fetches pretrained weights, so that workers find them. Raises `ProbeError`."""
-    if config.weights == "none":
-        return
     from trainables.weights import WeightsError, check
 
     try:

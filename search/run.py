@@ -23,12 +23,12 @@ def main(arguments: list[str] | None = None) -> int:
 def _main(arguments: list[str] | None) -> int:
     # The rest of the project needs what the preflight has just found.
     from search.execute import SearchError, execute
-    from search.options import OptionsError, parse, read_yaml, resolve
+    from search.options import ACTIONS, OptionsError, parse, read_yaml, resolve
     from search.plan import make_plan
     from search.show import show_plan, show_spaces
 
     given, unknown = parse(arguments)
-    actions = {name: given.pop(name, None) for name in ("list", "dry_run", "config", "resume")}
+    actions = {name: given.pop(name, None) for name in ACTIONS}
     if actions["list"]:
         return show_spaces()
     resumed = actions["resume"]
@@ -45,7 +45,7 @@ def _main(arguments: list[str] | None) -> int:
     if actions["dry_run"]:
         return show_plan(plan)
     try:
-        return execute(plan, resuming=bool(resumed))
+        return execute(plan, resuming=bool(resumed), verbose=bool(actions["verbose"]))
     except SearchError as error:
         return _refuse(error.errors)
 

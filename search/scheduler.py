@@ -24,6 +24,7 @@ class StudyScheduler(FIFOScheduler):
         """Takes an epoch; also ends trials that are complete, so that all come through here."""
         number, metrics = trial.config["number"], EpochMetrics.from_json(result)
         ending = self._study.report(number, metrics)
+        self._monitor.first_step(result["first_step_at"])
         self._monitor.epoch(number, metrics)
         if ending is None:
             return str(self.CONTINUE)

@@ -25,7 +25,9 @@ class TrialWorker(tune.Trainable):
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Begins the first trial of this process."""
+        """Begins the first trial of this process. Imports what training needs, once."""
+        import trainables.train  # noqa: F401
+
         self._epochs: Iterator[EpochMetrics] = iter(())
         self._ended = time.perf_counter()
         self.reset_config(config)
@@ -37,11 +39,14 @@ class TrialWorker(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """One epoch's metrics. When a trial is over is the scheduler's to say."""
-        idle_s = time.perf_counter() - self._ended
+        """One epoch's metrics, and on the wall clock when its first optimizer step began.
+
+        When a trial is over is the scheduler's to say.
+        """
+        began, idle_s = time.time(), time.perf_counter() - self._ended
         metrics = asdict(next(self._epochs)) | {"idle_s": idle_s}
         self._ended = time.perf_counter()
-        return metrics
+        return metrics | {"first_step_at": began + metrics["start_s"]}
 
     def cleanup(self) -> None:
         """Releases the loader's threads and the network."""
