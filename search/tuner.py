@@ -15,6 +15,8 @@ from search.study import Proposal, Study
 FIRST_PORT = 8265
 """Ray's own default for the dashboard."""
 
+PRELOADED = "torch,datasets.loader,trainables.train"
+
 
 class ClusterError(Exception):
     """Ray can't be started as asked; the message names the value and the remedy."""
@@ -64,6 +66,9 @@ def start_ray(resources: Resources, dashboard: Dashboard, port: int, root: Path)
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     # The run directory is what a search is resumed from; Ray's own snapshots go unread.
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "100000")
+    # Workers import while the driver still measures and plans.
+    os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
+    os.environ["PYTHONPATH"] = str(root)
     import ray
 
     try:
