@@ -29,6 +29,6 @@ def suggest(trial: optuna.Trial) -> dict[str, Any]:
 SPACE = Space(
     summary="ResNet-10 from scratch on the embedded demo images: a whole search in minutes",
     dataset="demo",
-    baseline=TrialConfig(network="resnet10", lr=1e-3, batch_size=32, epochs=12),
+    baseline=TrialConfig(network="resnet10", lr=2e-3, batch_size=32, epochs=15),
     suggest=suggest,
 )
