@@ -6,11 +6,14 @@ import shutil
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search.monitor import Monitor
 from search.resources import Resources
 from search.study import Proposal, Study
+
+if TYPE_CHECKING:
+    from ray import tune
 
 FIRST_PORT = 8265
 """Ray's own default for the dashboard."""
@@ -96,8 +99,17 @@ def _foreign(root: str) -> list[str]:
     return foreign_packages(Path(root))
 
 
-def run_trials(study: Study, monitor: Monitor, resources: Resources, data: Path) -> None:
-    """Runs the study's trials until it proposes no more, or Ctrl-C. Ray must be running."""
+def run_trials(
+    study: Study,
+    monitor: Monitor,
+    resources: Resources,
+    data: Path,
+    worker: "type[tune.Trainable] | None" = None,
+) -> None:
+    """Runs the study's trials until it proposes no more, or Ctrl-C. Ray must be running.
+
+    worker: what trains them, by default `TrialWorker`.
+    """
     from ray import tune
 
     from search.scheduler import StudyScheduler
@@ -120,7 +132,9 @@ def run_trials(study: Study, monitor: Monitor, resources: Resources, data: Path)
 
     scratch = directory / ".ray"
     tuner = tune.Tuner(
-        tune.with_resources(TrialWorker, {"cpu": resources.threads, "gpu": resources.gpus}),
+        tune.with_resources(
+            worker or TrialWorker, {"cpu": resources.threads, "gpu": resources.gpus}
+        ),
         tune_config=tune.TuneConfig(
             search_alg=StudySearcher(study, task),
             scheduler=StudyScheduler(study, monitor),
