@@ -14,7 +14,7 @@ from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from datasets.spec import Sample, Tree
 
@@ -55,10 +55,15 @@ def decode_image(data: bytes, size: int) -> Image.Image:
     Grayscale, palette and CMYK are converted, transparency is laid on white, EXIF orientation
     applied; of an animation the first frame counts. Another size is resampled (bicubic,
     antialiased) so that the short side fits, and the middle is cut out of the long side.
-    Raises whatever Pillow raises for a broken file, and `ValueError` for a mode without a
-    known range.
+    Raises whatever Pillow raises for a broken file, and `ValueError` for an empty one, an
+    unknown format, and a mode without a known range.
     """
-    image: Image.Image = Image.open(BytesIO(data))
+    if not data:
+        raise ValueError("the file is empty")
+    try:
+        image: Image.Image = Image.open(BytesIO(data))
+    except UnidentifiedImageError:
+        raise ValueError("no image format that Pillow knows") from None
     # JPEGs of cameras decode up to eight times faster when libjpeg scales them down first.
     image.draft(None, (2 * size, 2 * size))
     if image.info.get("exif"):

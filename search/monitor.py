@@ -33,9 +33,7 @@ class Monitor:
         """When an epoch's first optimizer step began, on the wall clock; the first one counts."""
         if self._verbose:
             stage, since = at - self._stage_at, at - self._command_at
-            self.say(
-                f"  worker, network and first batch: {stage:.1f} s (first step at {since:.1f} s)"
-            )
+            self.say(f"  worker and first batch: {stage:.1f} s (first step at {since:.1f} s)")
         self._verbose = False
 
     def started(self, proposal: Proposal) -> None:

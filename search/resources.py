@@ -63,7 +63,9 @@ def share(machine: Machine, *, concurrency: str, gpus_per_trial: str, trials: in
     else:
         gpus = 0.0 if gpus_per_trial == "auto" else float(gpus_per_trial)
     if gpus:
-        fitting = max(1, int(len(machine.gpus) / gpus))
+        # A trial doesn't reach over two GPUs for its share, so each holds whole trials.
+        each = len(machine.gpus) * int(1 / gpus) if gpus <= 1 else int(len(machine.gpus) / gpus)
+        fitting = max(1, each)
         why = f"{gpus:g} GPU a trial on {len(machine.gpus)}"
     else:
         by_memory = max(1, int(machine.memory_bytes * 0.8 / WORKER_BYTES))

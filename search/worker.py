@@ -56,10 +56,11 @@ class TrialWorker(tune.Trainable):
 
 
 def epochs(task: dict[str, Any]) -> Iterator[EpochMetrics]:
-    """A trial's epochs after those recorded, going on from its checkpoint where there is one.
+    """A trial's epochs, going on from its checkpoint where there is one.
 
-    A checkpoint may hold an epoch more than was recorded, when the driver was killed between
-    the two: its metrics are taken from there rather than trained again.
+    A checkpoint may lag behind what was recorded: those epochs are trained again, to the same
+    numbers, and the study passes over them. After a crash of the whole machine it may be ahead:
+    then what the records lack is taken from there.
     """
     from datasets.access import open_search_data
     from trainables.checkpoint import CheckpointError, read_history

@@ -1,0 +1,44 @@
+import pytest
+
+from search.resources import Machine, machine, share
+
+GIB = 1 << 30
+
+
+def resources(machine, concurrency="auto", gpus_per_trial="auto", trials=100):
+    return share(machine, concurrency=concurrency, gpus_per_trial=gpus_per_trial, trials=trials)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gib", "concurrent", "threads"),
+    [(2, 24, 2, 1), (16, 64, 16, 1), (16, 8, 3, 5), (1, 2, 1, 1)],
+)
+def test_on_cpus_a_trial_a_core_as_far_as_memory_goes(cpus, gib, concurrent, threads):
+    found = resources(Machine(cpus=cpus, memory_bytes=gib * GIB, gpus=()))
+    assert (found.concurrent, found.threads, found.gpus) == (concurrent, threads, 0.0)
+
+
+def test_no_more_at_once_than_there_are_trials_and_each_gets_more_threads():
+    found = resources(Machine(cpus=8, memory_bytes=64 * GIB, gpus=()), trials=2)
+    assert (found.concurrent, found.threads) == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("gpus_per_trial", "concurrent", "share_of_each"),
+    [("auto", 4, 1.0), ("0.5", 8, 0.5), ("0.3", 12, 0.3), ("2", 2, 2.0), ("0", 16, 0.0)],
+)
+def test_on_gpus_whole_trials_fit_each_device(gpus_per_trial, concurrent, share_of_each):
+    here = Machine(cpus=16, memory_bytes=256 * GIB, gpus=("A100",) * 4)
+    found = resources(here, gpus_per_trial=gpus_per_trial)
+    assert (found.concurrent, found.gpus) == (concurrent, share_of_each)
+
+
+def test_what_is_asked_for_is_what_happens():
+    here = Machine(cpus=2, memory_bytes=24 * GIB, gpus=())
+    assert resources(here, concurrency="5").concurrent == 5
+    assert resources(here, concurrency="5").threads == 1
+
+
+def test_this_machine_has_cores_and_memory():
+    assert machine().cpus >= 1
+    assert machine().memory_bytes > 1 << 28
