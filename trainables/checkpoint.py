@@ -35,17 +35,30 @@ def identity(config: TrialConfig, data_fingerprint: str, network: Network) -> st
     return digest.hexdigest()
 
 
-def save(
-    path: Path, network: Network, optimizer: Optimizer, history: list[EpochMetrics], identity: str
-) -> None:
-    """Writes the trained stages, the optimizer's state and the epochs so far, atomically."""
-    content = {
+def snapshot(
+    network: Network, optimizer: Optimizer, history: list[EpochMetrics], identity: str
+) -> dict[str, Any]:
+    """What a checkpoint holds: trained stages, optimizer state, the epochs so far.
+
+    Tensors are copied to the CPU, so training may go on before they are written.
+    """
+    return {
         "identity": identity,
-        "network": network.trained_state(),
-        "optimizer": optimizer.state_dict(),
+        "network": _copied(network.trained_state()),
+        "optimizer": _copied(optimizer.state_dict()),
         "history": [asdict(epoch) for epoch in history],
     }
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Writes a snapshot, atomically. Needs no GPU and may run in any thread."""
     write_atomically(path, lambda file: torch.save(content, file))
+
+
+def remove_leftovers(path: Path) -> None:
+    """Removes what processes that were killed while writing have left beside `path`."""
+    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+        leftover.unlink(missing_ok=True)
 
 
 def load(path: Path, network: Network, optimizer: Optimizer, identity: str) -> list[EpochMetrics]:
@@ -67,6 +80,15 @@ def load(path: Path, network: Network, optimizer: Optimizer, identity: str) -> l
 def read_history(path: Path) -> list[EpochMetrics]:
     """The epochs that the checkpoint at `path` holds. Raises `CheckpointError` as `load`."""
     return _history(path, _read(path))
+
+
+def _copied(value: Any) -> Any:
+    """A state dict with every tensor in it copied to the CPU."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copied(each) for key, each in value.items()}
+    return [_copied(each) for each in value] if isinstance(value, list) else value
 
 
 def _read(path: Path) -> dict[str, Any]:

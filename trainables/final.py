@@ -73,7 +73,7 @@ def train_finally(
         history.append(metrics)
         print(_line(metrics, config.epochs), flush=True)
         if metrics.train_loss is None:
-            checkpoint.unlink()
+            checkpoint.unlink(missing_ok=True)
             raise FinalError(
                 f"The training loss must stay finite, but epoch {metrics.epoch} diverged: lower "
                 f"lr ({config.lr:g}) in the configuration, or try another --seed."

@@ -38,10 +38,18 @@ class Network(nn.Module):
         return list(self.stages.values())[self.frozen :]
 
     def forward(self, images: Tensor) -> Tensor:
+        return self.classify(self.frozen_features(images))
+
+    def frozen_features(self, images: Tensor) -> Tensor:
+        """What the frozen stages make of float (B, 3, S, S), without autograd."""
         features = images
         with torch.no_grad():
             for stage in self.frozen_stages():
                 features = stage(features)
+        return features
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits (B, classes) from the frozen stages' outputs."""
         for stage in self.trained_stages():
             features = stage(features)
         logits: Tensor = self.head(features)

@@ -4,7 +4,7 @@ import math
 import resource
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +21,10 @@ from trainables import checkpoint as checkpoints
 from trainables import weights
 from trainables.augment import for_training
 from trainables.config import ConfigError, TrialConfig
-from trainables.evaluate import autocast, evaluate, finite, to_device
+from trainables.evaluate import Evaluator, autocast, finite, to_device
 from trainables.networks import Network, build, freeze
 from trainables.optim import lr_at, make_optimizer, set_lr
+from trainables.saving import Saver
 
 CHECK_EVERY = 50
 """Steps between two looks at the loss, each of which makes a GPU wait."""
@@ -41,7 +42,11 @@ def train(
     """Trains `config` and yields every epoch's metrics, evaluated, as soon as it is over.
 
     resume: a checkpoint to go on from; the epochs it holds are not yielded again.
-    checkpoint: written after each epoch, before that epoch is yielded.
+    checkpoint: where to write one when another epoch is asked for and `SAVE_EVERY_S` seconds
+    have passed since the last, and when no epoch is left. A training that is closed instead,
+    as a search does when it stops a trial, writes nothing more. So the file may lag behind
+    what was yielded; resumed from there, those epochs are trained again to the same numbers.
+    It is written beside the next epoch, and finished before that one is yielded.
     network: trained in place (by default a new one, see `new_network`).
     device: by default the first GPU where there is one, else the CPU.
 
@@ -51,44 +56,65 @@ def train(
     finite cuts its epoch short and is yielded as `None`: the caller decides whether to go on.
 
     Raises `ConfigError` (precision not resolved, fewer images than a batch), `WeightsError`
-    and `CheckpointError`, all before the first step, at the first `next`.
+    and `CheckpointError`, all before the first step, at the first `next`; `OSError` when a
+    checkpoint can't be written, before the next epoch is yielded.
     """
+    device = device or default_device()
+    try:
+        yield from _train(config, data, resume, checkpoint, network, device)
+    finally:
+        _give_back_memory(device)
+
+
+def _train(
+    config: TrialConfig,
+    data: SearchData | FinalData,
+    resume: Path | None,
+    checkpoint: Path | None,
+    network: Network | None,
+    device: torch.device,
+) -> Iterator[EpochMetrics]:
     began = time.perf_counter()
     _check(config, data)
-    device = device or default_device()
     network = network or new_network(config, len(data.images.class_ids), device)
     optimizer = make_optimizer(network, config)
     identity = checkpoints.identity(config, data.images.fingerprint, network)
     history = checkpoints.load(resume, network, optimizer, identity) if resume else []
     sample, held_out = _evaluated_splits(data)
+    evaluator = Evaluator(network, data.images, config, device)
     _reset_peak_memory(device)
 
-    for epoch in range(len(history) + 1, config.epochs + 1):
-        started = time.perf_counter()
-        trained = _train_epoch(network, optimizer, config, data, epoch, device)
-        train_s = time.perf_counter() - started
-        seen = evaluate(network, sample, data.images, config, device)
-        val = evaluate(network, held_out, data.images, config, device) if held_out else None
-        metrics = EpochMetrics(
-            epoch=epoch,
-            train_loss=finite(trained.loss),
-            train_top1=seen.top1,
-            val_loss=val.finite_loss if val else None,
-            val_top1=val.top1 if val else None,
-            val_top5=val.top5 if val else None,
-            gap=seen.top1 - val.top1 if val else None,
-            lr=trained.lr,
-            images_per_s=trained.images / train_s,
-            train_s=train_s,
-            wall_s=time.perf_counter() - started,
-            peak_memory_bytes=_peak_memory(device),
-            start_s=trained.first_step_at - began,
-        )
-        history.append(metrics)
-        if checkpoint:
-            checkpoints.save(checkpoint, network, optimizer, history, identity)
-        yield metrics
-        began = time.perf_counter()
+    with closing(Saver(checkpoint, identity)) if checkpoint else nullcontext() as saver:
+        for epoch in range(len(history) + 1, config.epochs + 1):
+            started = time.perf_counter()
+            trained = _train_epoch(network, optimizer, config, data, epoch, device)
+            train_s = time.perf_counter() - started
+            seen = evaluator.evaluate(sample)
+            val = evaluator.evaluate(held_out) if held_out else None
+            metrics = EpochMetrics(
+                epoch=epoch,
+                train_loss=finite(trained.loss),
+                train_top1=seen.top1,
+                val_loss=val.finite_loss if val else None,
+                val_top1=val.top1 if val else None,
+                val_top5=val.top5 if val else None,
+                gap=seen.top1 - val.top1 if val else None,
+                lr=trained.lr,
+                images_per_s=trained.images / train_s,
+                train_s=train_s,
+                wall_s=time.perf_counter() - started,
+                peak_memory_bytes=_peak_memory(device),
+                start_s=trained.first_step_at - began,
+            )
+            history.append(metrics)
+            if saver:
+                saver.wait()
+            yield metrics
+            began = time.perf_counter()
+            if saver and (saver.due() or epoch == config.epochs):
+                saver.save(network, optimizer, history)
+        if saver:
+            saver.wait()
 
 
 def new_network(config: TrialConfig, num_classes: int, device: torch.device) -> Network:
@@ -198,6 +224,12 @@ def _seed_everything(seed: int, epoch: int) -> int:
     words = np.random.SeedSequence([seed, epoch]).generate_state(2)
     torch.manual_seed(int(words[0]))
     return int(words[1])
+
+
+def _give_back_memory(device: torch.device) -> None:
+    """What a trial took of a GPU: torch would keep it, and other trials may share the GPU."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def _reset_peak_memory(device: torch.device) -> None:

@@ -38,7 +38,7 @@ def write(path: Path, config: TrialConfig = CONFIG, data: str = "data") -> Netwo
     images, labels = torch.randn(4, 3, 32, 32), torch.arange(4)
     train_step(network, optimizer, images, labels, config)
     identity = checkpoint.identity(config, data, network)
-    checkpoint.save(path, network, optimizer, [EPOCH], identity)
+    checkpoint.write(path, checkpoint.snapshot(network, optimizer, [EPOCH], identity))
     return network
 
 

@@ -13,9 +13,10 @@ from datasets.loader import batches
 from datasets.splits import SearchData, Split
 from trainables.augment import for_evaluation
 from trainables.config import TrialConfig
-from trainables.evaluate import Evaluation, evaluate
+from trainables.evaluate import EVALUATION_BATCH, Evaluation, Evaluator, evaluate
 from trainables.networks import Network
-from trainables.train import new_network
+from trainables.optim import make_optimizer
+from trainables.train import new_network, train_step
 
 CPU = torch.device("cpu")
 CONFIG = TrialConfig(network="resnet10", image_size=32, precision="float32")
@@ -82,6 +83,62 @@ def test_the_network_is_left_as_it_was(data: SearchData) -> None:
     assert network.training
     assert evaluate(network, data.val, data.images, CONFIG, CPU) == first
     assert all(torch.equal(t, before[n]) for n, t in network.state_dict().items())
+
+
+def step(network: Network, data: SearchData, config: TrialConfig) -> None:
+    """Changes what trains."""
+    pixels, labels = everything(data.val)
+    images = for_evaluation(pixels, config, data.images)
+    train_step(network, make_optimizer(network, config), images, labels, config)
+
+
+@pytest.mark.parametrize("depth", [1, 3, 5])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_kept_outputs_of_frozen_stages_change_nothing(
+    data: SearchData, precision: str, depth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = CONFIG.but(precision=precision, freeze_depth=depth, lr=0.01)
+    network = new_network(config, 4, CPU)
+    evaluator = Evaluator(network, data.images, config, CPU)
+    split = replace(data.train, indices=np.tile(data.train.indices, 2))
+    assert len(split) % EVALUATION_BATCH
+    plain, reused = [], []
+    for _ in range(3):
+        for part in (split, data.val):
+            plain.append(evaluate(network, part, data.images, config, CPU))
+            reused.append(evaluator.evaluate(part))
+        step(network, data, config)
+    assert reused == plain
+    assert len({each.loss for each in plain}) == len(plain)
+    monkeypatch.delattr("trainables.networks.Network.frozen_features")
+    evaluator.evaluate(split)
+
+
+@pytest.mark.parametrize(
+    ("kept_bytes", "again"), [(72 * 64 * 8 * 8 * 4, 1), (72 * 64 * 256 - 1, 2)]
+)
+def test_what_does_not_fit_is_computed_again(
+    data: SearchData, kept_bytes: int, again: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stem's output on 32 px: 64 channels of 8 × 8 in 4 bytes, for each of 72 images."""
+    config = CONFIG.but(freeze_depth=1)
+    network = new_network(config, 4, CPU)
+    calls = 0
+    compute = Network.frozen_features
+
+    def counted(self: Network, images: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return compute(self, images)
+
+    monkeypatch.setattr(Network, "frozen_features", counted)
+    evaluator = Evaluator(network, data.images, config, CPU, kept_bytes=kept_bytes)
+    first, second = evaluator.evaluate(data.train), evaluator.evaluate(data.train)
+    assert first == second
+    assert calls == again
+    evaluator.evaluate(data.val)
+    evaluator.evaluate(data.val)
+    assert calls == 3  # what is left holds val only where train isn't kept
 
 
 def test_a_loss_that_is_not_finite_is_none_on_record() -> None:

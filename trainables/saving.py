@@ -1,0 +1,51 @@
+"""Checkpoints written beside the training that they belong to."""
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from torch.optim import Optimizer
+
+from results.records import EpochMetrics
+from trainables import checkpoint
+from trainables.networks import Network
+
+SAVE_EVERY_S = 30.0
+"""What a killed training loses at most, in seconds, besides the epoch that it was in."""
+
+
+class Saver:
+    """Writes one training's checkpoints to `path`, by a thread of its own.
+
+    `save` copies what is to be written and returns; the file is there, whole, once `wait`
+    has returned. What goes wrong while writing is raised there, or by the next `save`.
+    Close it when the training ends, however it ends.
+    """
+
+    def __init__(self, path: Path, identity: str) -> None:
+        self._path, self._identity = path, identity
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._writing: Future[None] | None = None
+        self._saved_at = time.monotonic()
+        checkpoint.remove_leftovers(path)
+
+    def due(self) -> bool:
+        """Whether more than `SAVE_EVERY_S` seconds of training are in no checkpoint."""
+        return time.monotonic() - self._saved_at >= SAVE_EVERY_S
+
+    def save(self, network: Network, optimizer: Optimizer, history: list[EpochMetrics]) -> None:
+        """Begins to write this moment's state, once the write before is over."""
+        self.wait()
+        self._saved_at = time.monotonic()
+        content = checkpoint.snapshot(network, optimizer, history, self._identity)
+        self._writing = self._thread.submit(checkpoint.write, self._path, content)
+
+    def wait(self) -> None:
+        """Returns when nothing is being written. Raises what the write raised."""
+        writing, self._writing = self._writing, None
+        if writing:
+            writing.result()
+
+    def close(self) -> None:
+        """Finishes the write that is under way and ends the thread; doesn't raise."""
+        self._thread.shutdown()
