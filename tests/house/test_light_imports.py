@@ -15,6 +15,7 @@ LIGHT = [
     "search/run.py",
     "trainables/config.py",
     "trainables/catalog.py",
+    "trainables/final.py",
     "datasets/prepare.py",
     "results/*.py",
 ]
@@ -69,6 +70,7 @@ def test_a_heavy_import_is_noticed(tmp_path: Path) -> None:
         "search.preflight",
         "datasets.prepare --help",
         "results.export --help",
+        "trainables.final --help",
     ],
 )
 def test_commands_that_only_tell_load_nothing_heavy(command: str) -> None:

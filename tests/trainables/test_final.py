@@ -10,7 +10,7 @@ import yaml
 
 from datasets.access import open_final_data
 from results.records import EpochMetrics, FinalRecord
-from trainables import final, saving
+from trainables import final, finishing, saving
 from trainables.config import TrialConfig
 from trainables.evaluate import evaluate
 from trainables.networks import build
@@ -85,7 +85,7 @@ def test_an_interrupted_training_goes_on_to_the_same_numbers(
 
     monkeypatch.setattr(saving, "SAVE_EVERY_S", 0.0)
     with monkeypatch.context() as patch:
-        patch.setattr(final, "_line", interrupt)
+        patch.setattr(finishing, "_line", interrupt)
         assert run(best, tiny_data, "--out", str(tmp_path / "cut")) == 130
     assert [p.name for p in (tmp_path / "cut").iterdir()] == ["checkpoint.pt"]
     assert run(best, tiny_data, "--out", str(tmp_path / "cut")) == 0
