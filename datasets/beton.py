@@ -1,31 +1,32 @@
 """Samples into an FFCV file, and the proof that the file holds them.
 
 FFCV's own writing loop hangs for ever when one of its processes fails. Here the processes only
-decode; this process alone appends, in order, with FFCV's own pieces. So errors arrive, and the
-bytes are the same for any number of workers.
+decode; this process alone appends, in order. So errors arrive, and the bytes are the same for any
+number of workers.
 """
 
-import errno
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.beton_format import (
+    ALLOCATION,
+    HEADER,
+    METADATA,
+    METADATA_START,
+    PAGE_BYTES,
+    RAW,
+    VERSION,
+    field_descriptors,
+    pages_start,
+)
 from datasets.decode import Broken, Chunk
 from datasets.spec import DatasetError
-
-# FFCV brings torch, which takes a second to import: it is imported where it is needed, while the
-# decoding processes are already at work.
-
-PAGE_BYTES = 1 << 21
-"""The smallest page FFCV takes; an image must fit into one: at most 836 px."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -62,15 +63,21 @@ def write_beton(
     """
     digest = hashlib.sha256()
     done: list[Chunk] = []
-    with _appending(path, count) as append:
+    size = 0
+    with path.open("wb") as file:
+        file.write(bytes(pages_start(count)))
+        pages = _Pages(file)
         for chunk in chunks:
-            for image, label in zip(chunk.pixels, chunk.labels, strict=True):
-                append(image, label)
-            digest.update(chunk.pixels.tobytes())
+            size = chunk.pixels.shape[1]
+            pages.append(chunk.pixels)
+            digest.update(chunk.pixels.data)
             done.append(_without_pixels(chunk))
             advance(len(chunk.labels) + len(chunk.broken))
+        pages.flush()
+        labels = np.concatenate([np.empty(0, np.int64), *(c.labels for c in done)])
+        _finish(file, labels, count, size)
     return Written(
-        labels=np.concatenate([np.empty(0, np.int64), *(c.labels for c in done)]),
+        labels=labels,
         moments=np.concatenate([np.empty((0, 3, 2), np.int64), *(c.moments for c in done)]),
         pixels_sha256=digest.hexdigest(),
         broken=tuple(broken for c in done for broken in c.broken),
@@ -86,47 +93,62 @@ def _without_pixels(chunk: Chunk) -> Chunk:
     )
 
 
-@contextmanager
-def _appending(path: Path, count: int) -> Iterator[Callable[[Any, Any], None]]:
-    """A function that appends (image, label); the file is complete when the block ends."""
-    from datasets.ffcv_import import (
-        DatasetWriter,
-        IntField,
-        MemoryAllocator,
-        RGBImageField,
-        handle_sample,
-    )
+class _Pages:
+    """Fills pages with images of one size and writes each as it is full."""
 
-    fields = {"image": RGBImageField(write_mode="raw"), "label": IntField()}
-    writer = DatasetWriter(str(path), fields, page_size=PAGE_BYTES, num_workers=1)
-    writer.num_samples = count
-    writer.prepare()
-    # Shared memory is for FFCV's many processes; here plain memory does, and needs no care.
-    writer.metadata_sm.close()
-    writer.metadata_sm.unlink()
-    metadata = np.zeros(count, dtype=writer.metadata_type)
-    writer.metadata_sm = SimpleNamespace(buf=metadata.view(np.uint8).data)
-    allocator = MemoryAllocator(str(path), writer.data_region_start, PAGE_BYTES)
-    appended = 0
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._page = np.zeros(PAGE_BYTES, dtype=np.uint8)
+        self._filled = 0
 
-    def append(image: NDArray[np.uint8], label: np.int64) -> None:
-        nonlocal appended
-        names = writer.metadata_type.names
-        handle_sample((image, label), appended, names, metadata, allocator, fields)
-        appended += 1
+    def append(self, pixels: NDArray[np.uint8]) -> None:
+        """uint8 (n, size, size, 3), C-contiguous."""
+        image = 3 * pixels.shape[1] ** 2
+        room = PAGE_BYTES // image * image
+        rest = pixels.reshape(-1)
+        while len(rest):
+            taken = min(len(rest), room - self._filled)
+            self._page[self._filled : self._filled + taken] = rest[:taken]
+            self._filled += taken
+            rest = rest[taken:]
+            if self._filled == room:
+                self.flush()
 
-    with allocator:
-        yield append
-    _all_pages_there(path, allocator)
-    writer.header["num_samples"] = appended
-    writer.finalize(allocator.allocations)
+    def flush(self) -> None:
+        """Writes the page begun, if any, padded with zeros."""
+        if self._filled:
+            self._page[self._filled :] = 0
+            self._file.write(self._page.data)
+            self._filled = 0
 
 
-def _all_pages_there(path: Path, allocator: Any) -> None:
-    """FFCV doesn't look how much of a page `write` took: on a full disk it may be a part."""
-    expected = allocator.offset + allocator.next_page_written.value * PAGE_BYTES
-    if path.stat().st_size < expected:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+def _finish(file: IO[bytes], labels: NDArray[np.int64], count: int, size: int) -> None:
+    """Allocation table, then metadata, and the header last: without it a file is no beton."""
+    image = 3 * size * size
+    rows = np.zeros(count, dtype=METADATA)
+    written = np.arange(len(labels))
+    table = np.zeros(len(labels), dtype=ALLOCATION)
+    if len(labels):
+        a_page = PAGE_BYTES // image
+        table["ptr"] = (
+            pages_start(count) + written // a_page * PAGE_BYTES + written % a_page * image
+        )
+    table["sample_id"], table["size"] = written, image
+    filled = rows[: len(labels)]
+    filled["image"]["mode"] = RAW
+    filled["image"]["width"] = filled["image"]["height"] = size
+    filled["image"]["data_ptr"] = table["ptr"]
+    filled["label"] = labels
+    header = np.zeros((), dtype=HEADER)
+    header["version"], header["num_fields"], header["page_size"] = VERSION, 2, PAGE_BYTES
+    header["num_samples"], header["alloc_table_ptr"] = len(labels), file.tell()
+    file.write(table.tobytes())
+    file.flush()
+    file.seek(HEADER.itemsize)
+    file.write(field_descriptors() + rows.tobytes())
+    file.flush()
+    file.seek(0)
+    file.write(header.tobytes())
 
 
 def verify_beton(path: Path, written: Written, size: int) -> FileFacts:
@@ -134,13 +156,12 @@ def verify_beton(path: Path, written: Written, size: int) -> FileFacts:
 
     Raises `DatasetError` when labels, shapes or pixels differ.
     """
-    from datasets.ffcv_import import Reader
-
-    reader = Reader(str(path))
-    images, labels = reader.metadata["f0"], reader.metadata["f1"]
+    count = int(np.fromfile(path, dtype=HEADER, count=1)["num_samples"][0])
+    rows = np.fromfile(path, dtype=METADATA, count=count, offset=METADATA_START)
+    images, labels = rows["image"], rows["label"]
     good = (
         np.array_equal(labels, written.labels)
-        and bool(np.all(images["mode"] == 1))
+        and bool(np.all(images["mode"] == RAW))
         and bool(np.all((images["width"] == size) & (images["height"] == size)))
     )
     whole, pixels = hashlib.sha256(), hashlib.sha256()

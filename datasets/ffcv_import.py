@@ -24,32 +24,19 @@ def _quick_and_quiet() -> Iterator[None]:
 
 
 with _quick_and_quiet():
-    from ffcv.fields import IntField, RGBImageField
     from ffcv.fields.basics import IntDecoder
     from ffcv.fields.rgb_image import SimpleRGBImageDecoder
     from ffcv.loader import Loader
     from ffcv.loader.epoch_iterator import EpochIterator
-    from ffcv.memory_allocator import MemoryAllocator
     from ffcv.pipeline.compiler import Compiler
-    from ffcv.reader import Reader
     from ffcv.transforms import Squeeze, ToTensor
-    from ffcv.types import ALLOC_TABLE_TYPE, HeaderType
-    from ffcv.writer import DatasetWriter, handle_sample
 
 __all__ = [
-    "ALLOC_TABLE_TYPE",
     "Compiler",
-    "DatasetWriter",
     "EpochIterator",
-    "HeaderType",
     "IntDecoder",
-    "IntField",
     "Loader",
-    "MemoryAllocator",
-    "RGBImageField",
-    "Reader",
     "SimpleRGBImageDecoder",
     "Squeeze",
     "ToTensor",
-    "handle_sample",
 ]

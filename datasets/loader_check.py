@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.ffcv_import import ALLOC_TABLE_TYPE, HeaderType
+from datasets.beton_format import ALLOCATION, HEADER, VERSION
 from datasets.spec import DatasetError
 
 
@@ -18,16 +18,16 @@ def check_beton(path: Path) -> int:
     remedy = "make it anew with `python -m datasets.prepare NAME --overwrite`."
     try:
         with path.open("rb") as file:
-            head = file.read(HeaderType.itemsize)
+            head = file.read(HEADER.itemsize)
             size = os.fstat(file.fileno()).st_size
     except OSError as error:
         raise DatasetError(f"{path} can't be read ({error.strerror}); {remedy}") from error
-    if len(head) < HeaderType.itemsize:
+    if len(head) < HEADER.itemsize:
         raise DatasetError(f"{path} is cut short at {size} bytes; {remedy}")
-    header = np.frombuffer(head, dtype=HeaderType)[0]
+    header = np.frombuffer(head, dtype=HEADER)[0]
     table, count = int(header["alloc_table_ptr"]), int(header["num_samples"])
-    if header["version"] != 2 or header["num_fields"] != 2 or table == 0 or count == 0:
+    if header["version"] != VERSION or header["num_fields"] != 2 or table == 0 or count == 0:
         raise DatasetError(f"{path} is half-written or no beton; {remedy}")
-    if size != table + count * ALLOC_TABLE_TYPE.itemsize:
+    if size != table + count * ALLOCATION.itemsize:
         raise DatasetError(f"{path} is cut short at {size} bytes; {remedy}")
     return count

@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import resource
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import ffcv_import
+from datasets import beton
 from datasets.access import open_final_data, open_search_data
+from datasets.decode import Chunk
 from datasets.loader import batches
 from datasets.manifest import read_manifest, verify
 from datasets.prepare import prepare
@@ -196,7 +199,7 @@ def test_full_disk_midway_is_one_sentence(tmp_path: Path, monkeypatch: pytest.Mo
     def full(self: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(ffcv_import.MemoryAllocator, "flush_page", full)
+    monkeypatch.setattr(beton._Pages, "flush", full)
     with pytest.raises(DatasetError, match=r"disk that holds .* is full and nothing half-made"):
         prepare("folder", source=source, data=tmp_path / "data", workers=2)
     assert leftovers(tmp_path / "data" / "folder") == []
@@ -215,17 +218,18 @@ def test_too_small_disk_is_refused_before_anything_is_written(
 def test_faulty_disk_is_noticed_before_the_file_counts(
     tiny_zip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finalize = ffcv_import.DatasetWriter.finalize
+    finish = beton._finish
 
-    def flip_a_bit(self: Any, allocations: Any) -> None:
-        finalize(self, allocations)
-        with Path(self.fname).open("r+b") as file:
-            file.seek((1 << 21) + 12_345)
-            byte = file.read(1)
-            file.seek(-1, os.SEEK_CUR)
-            file.write(bytes([byte[0] ^ 1]))
+    def flip_a_bit(file: Any, *more: Any) -> None:
+        finish(file, *more)
+        file.flush()
+        with Path(file.name).open("r+b") as damaged:
+            damaged.seek((1 << 21) + 12_345)
+            byte = damaged.read(1)
+            damaged.seek(-1, os.SEEK_CUR)
+            damaged.write(bytes([byte[0] ^ 1]))
 
-    monkeypatch.setattr(ffcv_import.DatasetWriter, "finalize", flip_a_bit)
+    monkeypatch.setattr(beton, "_finish", flip_a_bit)
     with pytest.raises(DatasetError, match="reads back other than it was written"):
         prepare(NAME, source=tiny_zip, data=tmp_path, workers=1)
     assert leftovers(tmp_path / NAME) == []
@@ -242,3 +246,34 @@ def test_worker_that_dies_is_an_error(
     with pytest.raises(DatasetError, match=r"decoding process was killed.*--workers"):
         prepare(NAME, source=tiny_zip, data=tmp_path, workers=2)
     assert leftovers(tmp_path / NAME) == []
+
+
+def test_a_beton_is_byte_for_byte_what_ffcv_itself_writes(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours.beton", tmp_path / "theirs.beton"
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (400, 64, 64, 3), dtype=np.uint8)  # three pages
+    labels = generator.integers(0, 7, 400)
+    chunks = [
+        Chunk(
+            pixels=pixels[start:end],
+            labels=labels[start:end],
+            moments=np.zeros((end - start, 3, 2), dtype=np.int64),
+            broken=(),
+        )
+        for start, end in ((0, 90), (90, 91), (91, 400))
+    ]
+    beton.write_beton(ours, chunks, 400, lambda _: None)
+    code = (
+        "import sys, numpy as np\n"
+        "from ffcv.writer import DatasetWriter\n"
+        "from ffcv.fields import IntField, RGBImageField\n"
+        "data = np.load(sys.argv[1])\n"
+        "rows = list(zip(data['pixels'], data['labels'].tolist()))\n"
+        "fields = {'image': RGBImageField(write_mode='raw'), 'label': IntField()}\n"
+        "writer = DatasetWriter(sys.argv[2], fields, page_size=1 << 21, num_workers=1)\n"
+        "writer.from_indexed_dataset(rows)\n"
+    )
+    np.savez(tmp_path / "data.npz", pixels=pixels, labels=labels)
+    command = [sys.executable, "-c", code, str(tmp_path / "data.npz"), str(theirs)]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    assert ours.read_bytes() == theirs.read_bytes()
