@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,8 +23,9 @@ from search import probe
 from search.calibration import Calibrations, Measured, key
 from search.monitor import Monitor
 from search.options import budget_seconds
-from search.plan import Plan
+from search.plan import Plan, largest
 from search.provenance import command_line, provenance
+from search.resources import Resources, share
 from search.show import describe_cost, describe_fixed, describe_resources
 from search.study import Rules, Study
 from search.summary import summarise
@@ -57,7 +58,7 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
             raise SearchError([str(error)]) from error
         try:
             if not session.study.finished():
-                run_trials(session.study, monitor, plan.resources, plan.data)
+                run_trials(session.study, monitor, session.resources, plan.data)
         except KeyboardInterrupt:
             interrupted = True
         finally:
@@ -74,6 +75,7 @@ class _Session:
     study: Study
     store: RunStore
     manifest: dict[str, Any]
+    resources: Resources
 
     def close(self) -> None:
         """Notes the session's end and gives the run free."""
@@ -101,6 +103,8 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
         if plan.baseline.weights != "none":
             _await(pool.submit(probe.check_weights, plan.baseline))
             monitor.stage("pretrained weights")
+        if plan.machine.gpus and plan.options.gpus_per_trial == "auto":
+            plan = _share_gpus(plan, monitor, pool)
         if saved is not None:
             session = _study(plan, data, str(saved["precision"]), saved)
             if not session.study.finished():
@@ -112,6 +116,19 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
         monitor.stage("precision")
         say(f"precision  {precision} ({why})")
         return _study(plan, data, precision, None)
+
+
+def _share_gpus(plan: Plan, monitor: Monitor, pool: ProcessPoolExecutor) -> Plan:
+    """The plan with as many trials on each GPU as fit. Not yet measured on a GPU."""
+    each = pool.submit(probe.measure_gpu, largest(plan)).result()
+    monitor.say(f"GPUs       {each:g} of one for each trial, by the peak memory of the largest")
+    resources = share(
+        plan.machine,
+        concurrency=plan.options.concurrency,
+        gpus_per_trial=f"{each:g}",
+        trials=plan.options.trials,
+    )
+    return replace(plan, resources=resources)
 
 
 class _Measuring:
@@ -208,7 +225,7 @@ def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] |
         store=store,
         time_left=_countdown(budget_seconds(plan.options), used),
     )
-    return _Session(study=study, store=store, manifest=manifest)
+    return _Session(study=study, store=store, manifest=manifest, resources=plan.resources)
 
 
 def _countdown(budget: float | None, used: float) -> Callable[[], float]:

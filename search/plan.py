@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from datasets.registry import find
 from datasets.spec import DatasetError
@@ -155,6 +155,18 @@ def _path_errors(options: Options, dataset: str, directory: Path, resuming: bool
             f"--resume {directory.name}, or choose another name."
         )
     return errors
+
+
+def largest(plan: Plan) -> TrialConfig:
+    """The baseline at the space's largest input and batch, with the fewest stages frozen."""
+    changes: dict[str, Any] = {}
+    for name, extreme in (("image_size", max), ("batch_size", max), ("freeze_depth", min)):
+        found = plan.ranges.get(name)
+        if isinstance(found, CategoricalDistribution):
+            changes[name] = extreme(found.choices)  # type: ignore[type-var]
+        elif isinstance(found, IntDistribution):
+            changes[name] = extreme(found.low, found.high)
+    return plan.baseline.but(**changes)
 
 
 def _gpu_errors(options: Options, here: Machine) -> list[str]:

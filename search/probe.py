@@ -1,6 +1,7 @@
 """What only torch can say before a search, asked in a process of its own: the driver has none."""
 
 from search.calibration import Measured
+from search.resources import gpu_share
 from trainables.config import TrialConfig
 
 
@@ -24,3 +25,13 @@ def measure(config: TrialConfig, threads: int) -> Measured:
 
     found = resolve(config, threads)
     return Measured(precision=found.precision, images_per_s=found.images_per_s)
+
+
+def measure_gpu(config: TrialConfig) -> float:
+    """The share of a GPU that a trial of `config` needs; `auto` precision counts as float32."""
+    from trainables.gpu_memory import needed_bytes
+    from trainables.train import default_device
+
+    if config.precision == "auto":
+        config = config.but(precision="float32")
+    return gpu_share(*needed_bytes(config, default_device()))

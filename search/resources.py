@@ -1,11 +1,15 @@
 """What this machine has, and how many trials run on it at once."""
 
+import math
 import os
 import shutil
 import subprocess
 from dataclasses import dataclass
 
 import psutil
+
+MARGIN = 1.2
+"""Memory on a GPU that a trial is given beyond what a few steps of it took."""
 
 WORKER_BYTES = 2 << 30
 """What one CPU worker is allowed for: torch, a ResNet-50 with Adam and its activations."""
@@ -51,12 +55,21 @@ def _gpus() -> tuple[str, ...]:
     return names[: len(visible.split(","))] if visible else names
 
 
+def gpu_share(needed_bytes: int, total_bytes: int) -> float:
+    """The share of a GPU for a trial that needs `needed_bytes`, with a margin of a fifth.
+
+    1/k for k trials a GPU, cut to hundredths so that k of them never exceed one.
+    """
+    trials = max(1, int(total_bytes / (needed_bytes * MARGIN)))
+    return math.floor(100 / trials) / 100
+
+
 def share(machine: Machine, *, concurrency: str, gpus_per_trial: str, trials: int) -> Resources:
     """How many trials run at once. `concurrency` and `gpus_per_trial` are `auto` or numbers.
 
-    On GPUs one trial a GPU unless told otherwise. On CPUs one thread a trial and a trial a
-    core, as far as memory goes: two trials of one thread train more images a second than one
-    of two (measured with ResNet-18 and ResNet-50 on two cores).
+    On GPUs one trial a GPU unless told otherwise, and a core for each. On CPUs one thread a trial
+    and a trial a core, as far as memory goes: two trials of one thread train more images a second
+    than one of two (measured with ResNet-18 and ResNet-50 on two cores).
     """
     if machine.gpus:
         gpus = 1.0 if gpus_per_trial == "auto" else float(gpus_per_trial)
@@ -65,7 +78,7 @@ def share(machine: Machine, *, concurrency: str, gpus_per_trial: str, trials: in
     if gpus:
         # A trial doesn't reach over two GPUs for its share, so each holds whole trials.
         each = len(machine.gpus) * int(1 / gpus) if gpus <= 1 else int(len(machine.gpus) / gpus)
-        fitting = max(1, each)
+        fitting = max(1, min(each, machine.cpus))
         why = f"{gpus:g} GPU a trial on {len(machine.gpus)}"
     else:
         by_memory = max(1, int(machine.memory_bytes * 0.8 / WORKER_BYTES))

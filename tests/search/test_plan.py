@@ -1,7 +1,7 @@
 import pytest
 
 from search.options import resolve
-from search.plan import expected_epochs, expected_seconds, make_plan
+from search.plan import expected_epochs, expected_seconds, largest, make_plan
 
 
 def plan_of(tmp_path, **values):
@@ -72,3 +72,8 @@ def test_a_name_that_is_taken_is_refused(tmp_path):
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "manifest.json").write_text("{}")
     assert "go on with it by --resume old" in errors_of(tmp_path, name="old")[0]
+
+
+def test_the_largest_trial_has_the_space_s_largest_input(tmp_path):
+    plan = plan_of(tmp_path, space="resnet50", source=str(tmp_path))
+    assert largest(plan) == plan.baseline.but(image_size=128, freeze_depth=0)

@@ -1,6 +1,6 @@
 import pytest
 
-from search.resources import Machine, machine, share
+from search.resources import Machine, gpu_share, machine, share
 
 GIB = 1 << 30
 
@@ -25,12 +25,29 @@ def test_no_more_at_once_than_there_are_trials_and_each_gets_more_threads():
 
 @pytest.mark.parametrize(
     ("gpus_per_trial", "concurrent", "share_of_each"),
-    [("auto", 4, 1.0), ("0.5", 8, 0.5), ("0.3", 12, 0.3), ("2", 2, 2.0), ("0", 16, 0.0)],
+    [
+        ("auto", 4, 1.0),
+        ("0.5", 8, 0.5),
+        ("0.3", 12, 0.3),
+        ("0.1", 16, 0.1),
+        ("2", 2, 2.0),
+        ("0", 16, 0.0),
+    ],
 )
 def test_on_gpus_whole_trials_fit_each_device(gpus_per_trial, concurrent, share_of_each):
     here = Machine(cpus=16, memory_bytes=256 * GIB, gpus=("A100",) * 4)
     found = resources(here, gpus_per_trial=gpus_per_trial)
     assert (found.concurrent, found.gpus) == (concurrent, share_of_each)
+
+
+@pytest.mark.parametrize(
+    ("needed", "total", "trials"), [(5, 40, 6), (3, 40, 11), (39, 40, 1), (80, 40, 1), (16, 40, 2)]
+)
+def test_a_gpu_is_shared_by_as_many_trials_as_fit_with_a_margin(needed, total, trials):
+    fraction = gpu_share(needed * GIB, total * GIB)
+    assert int(1 / fraction) == trials
+    assert trials * fraction <= 1
+    assert trials == 1 or trials * needed * 1.2 <= total
 
 
 def test_what_is_asked_for_is_what_happens():

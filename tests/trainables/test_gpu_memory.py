@@ -1,0 +1,31 @@
+from types import SimpleNamespace
+
+import torch
+
+from trainables import gpu_memory
+from trainables.config import TrialConfig
+
+
+def test_two_steps_of_the_batch_are_taken_before_the_peak_is_read(monkeypatch):
+    """The CUDA calls stand in; the steps are real, on the CPU."""
+    shapes, order = [], []
+    step = gpu_memory.train_step
+
+    def spy(network, optimizer, images, labels, config):
+        shapes.append(tuple(images.shape))
+        order.append("step")
+        return step(network, optimizer, images, labels, config)
+
+    monkeypatch.setattr(gpu_memory, "train_step", spy)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _: order.append("reset"))
+    monkeypatch.setattr(
+        torch.cuda, "max_memory_reserved", lambda _: order.append("peak") or 5_000_000_000
+    )
+    properties = SimpleNamespace(total_memory=40_000_000_000)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
+    config = TrialConfig(network="resnet10", batch_size=4, image_size=32, precision="float32")
+    needed, total = gpu_memory.needed_bytes(config, torch.device("cpu"))
+    assert needed == 5_000_000_000 + gpu_memory.CONTEXT_BYTES
+    assert total == 40_000_000_000
+    assert shapes == [(4, 3, 32, 32)] * 2
+    assert order == ["reset", "step", "step", "peak"]
