@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor
+from torchvision.transforms import v2
 
 from datasets.splits import Images
 from trainables.augment import (
@@ -10,6 +11,7 @@ from trainables.augment import (
     flip_and_shift,
     for_evaluation,
     for_training,
+    mix_up,
     normalise,
     resize,
 )
@@ -70,7 +72,7 @@ def test_shifts_reflect_at_the_border_and_cover_their_range() -> None:
 @pytest.mark.parametrize("share", [0.25, 0.5])
 def test_cutout_erases_the_expected_area(share: float) -> None:
     """Uniform centres: a side of length L of S loses its overhang, on average near L²/4S."""
-    batch = torch.ones(4000, 1, 32, 32)
+    batch = torch.ones(4000, 1, 32, 32).contiguous(memory_format=torch.channels_last)
     torch.manual_seed(0)
     cut_out(batch, share)
     length = round(share * 32)
@@ -107,6 +109,18 @@ def test_mixup_labels_sum_to_one_and_mix_as_the_images_do(pixels: Tensor) -> Non
     assert 0.01 < share < 0.99
     clean = normalise(pixels, IMAGES)
     torch.testing.assert_close(batch, share * clean + (1 - share) * clean.roll(1, 0))
+
+
+def test_mixup_is_torchvisions_to_rounding(pixels: Tensor) -> None:
+    labels, clean = torch.arange(64) % 3, normalise(pixels, IMAGES)
+    for alpha in (0.2, 1.0):
+        torch.manual_seed(3)
+        expected_batch, expected_targets = v2.MixUp(alpha=alpha, num_classes=3)(clean, labels)
+        torch.manual_seed(3)
+        batch, targets = mix_up(clean, labels, alpha, 3)
+        torch.testing.assert_close(batch, expected_batch)
+        torch.testing.assert_close(targets, expected_targets)
+        assert batch.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_resizing_keeps_the_mean_and_the_memory_format(pixels: Tensor) -> None:
