@@ -67,6 +67,8 @@ def leaderboard(trials: Mapping[int, TrialRecord], top: int = 10) -> Table:
                 f"{record.best_val_top1:.3f}",
                 str(record.best_epoch),
                 str(record.epochs),
-                record.reason or record.state,
+                "unfinished"
+                if record.state is TrialState.RUNNING
+                else record.reason or record.state,
             )
     return table
