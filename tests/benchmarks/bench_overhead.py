@@ -19,8 +19,8 @@ OURS, PLAIN = "our tuner", "plain Ray Tune"
 
 def _fit(module: str, trials: int, out: Path) -> dict[str, Any]:
     """Seconds a trial, and whatever else the side tells."""
-    command = ["-m", f"tests.benchmarks.{module}", "--trials", str(trials), "--out", out]
-    told = last_json(measure.run(command)[1])
+    command: list[str | Path] = ["-m", f"tests.benchmarks.{module}", "--trials", str(trials)]
+    told = last_json(measure.run([*command, "--out", out])[1])
     if told["trials"] != trials:
         raise BenchmarkError(f"{module} ended {told['trials']} of {trials} trials.")
     return {"value": told["fit_s"] / trials, **told}

@@ -18,9 +18,9 @@ DATASET = "tiny-imagenet"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Size:
-    """The first `classes` of a source and the first `images` training images of each."""
+    """The first `classes` of a source (`None`: all) and at most `images` of each in a split."""
 
-    classes: int
+    classes: int | None
     images: int
 
 
@@ -42,7 +42,7 @@ class Workload:
 
     def facts(self) -> dict[str, Any]:
         """For the report."""
-        return {"source": self._name, **asdict(self._size), "images": self.images}
+        return {"source": self._name, **asdict(self._size), "images_in_all": self.images}
 
     def folders(self) -> Path:
         """ROOT/{train,val}/CLASS/*.JPEG: what a search trains on, and what it decides on."""
@@ -69,9 +69,11 @@ def _write_part(tree: Tree, path: Path, size: Size) -> int:
     """Writes a zip of the part; gives the number of its images."""
     listing = list_samples(tree)
     kept = listing.class_ids[: size.classes]
-    if len(kept) < size.classes:
+    if size.classes and len(kept) < size.classes:
         raise BenchmarkError(f"The source must have {size.classes} classes, but has {len(kept)}.")
-    train, test = (_first(samples, size) for samples in (listing.train, listing.test))
+    train, test = (
+        _first(samples, len(kept), size.images) for samples in (listing.train, listing.test)
+    )
     with zipfile.ZipFile(path, "w") as archive:
         for sample in train:
             class_id = kept[sample.label]
@@ -87,12 +89,12 @@ def _write_part(tree: Tree, path: Path, size: Size) -> int:
     return len(train) + len(test)
 
 
-def _first(samples: tuple[Sample, ...], size: Size) -> list[Sample]:
+def _first(samples: tuple[Sample, ...], classes: int, images: int) -> list[Sample]:
     """The first images of each of the first classes, in the listing's order."""
-    taken = dict.fromkeys(range(size.classes), 0)
+    taken = [0] * classes
     chosen = []
     for sample in samples:
-        if taken.get(sample.label, size.images) < size.images:
+        if sample.label < classes and taken[sample.label] < images:
             taken[sample.label] += 1
             chosen.append(sample)
     return chosen

@@ -1,0 +1,48 @@
+"""Writes a checkpoint after one optimizer step on random images; prints its bytes as JSON."""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import torch
+
+from tests.benchmarks.eight_space import SPACE
+from trainables import checkpoint
+from trainables.networks import build, freeze
+from trainables.optim import make_optimizer
+from trainables.train import set_threads, train_step
+
+CLASSES, IMAGES = 200, 4
+
+
+def checkpoint_bytes(network_name: str, freeze_depth: int) -> int:
+    """The size of a trial's checkpoint, the optimizer's state included."""
+    config = SPACE.baseline.but(
+        network=network_name, freeze_depth=freeze_depth, precision="float32"
+    )
+    network = build(config, CLASSES)
+    freeze(network, freeze_depth)
+    optimizer = make_optimizer(network, config)
+    images = torch.randn(IMAGES, 3, config.image_size, config.image_size)
+    train_step(network, optimizer, images, torch.randint(CLASSES, (IMAGES,)), config)
+    identity = checkpoint.identity(config, "random images", network)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "checkpoint.pt"
+        checkpoint.write(path, checkpoint.snapshot(network, optimizer, [], identity))
+        return path.stat().st_size
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.checkpoint_bytes", description=__doc__
+    )
+    parser.add_argument("--network", required=True)
+    parser.add_argument("--freeze-depth", type=int, required=True)
+    options = parser.parse_args()
+    set_threads(1)
+    print(json.dumps({"value": checkpoint_bytes(options.network, options.freeze_depth)}))
+
+
+if __name__ == "__main__":
+    main()
