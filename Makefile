@@ -4,6 +4,8 @@ PYTHON ?= python3
 READY := .venv/ready
 BIN := .venv/bin
 BENCHMARKS := $(wildcard tests/benchmarks/bench_*.py)
+# One round each takes under half an hour on two cores; what is published takes three.
+BENCH_ARGS ?= --rounds 1
 
 .PHONY: help setup search test test-slow check format bench constraints clean
 
@@ -12,7 +14,7 @@ help:
 	@echo 'make test         set up, then run the tests (make test-slow: those that take minutes)'
 	@echo 'make check        set up, then formatting, lint and types'
 	@echo 'make format       set up, then rewrite the files as make check wants them'
-	@echo 'make bench        set up, then run every benchmark in tests/benchmarks'
+	@echo 'make bench        set up, then run every benchmark (BENCH_ARGS="--rounds 3 --source ZIP")'
 	@echo 'make setup        system packages, and .venv with the versions in constraints.txt'
 	@echo 'make constraints  resolve the newest versions and write constraints.txt anew'
 	@echo 'make clean        remove .venv and caches; never data/ or runs/'
@@ -44,8 +46,9 @@ format: $(READY)
 bench: $(READY)
 	@test -n '$(BENCHMARKS)' || { echo 'error: tests/benchmarks holds no bench_*.py.' >&2; exit 2; }
 	@set -e; for benchmark in $(BENCHMARKS:.py=); do \
-		echo "$$benchmark"; $(BIN)/python -m "$$(echo "$$benchmark" | tr / .)"; \
+		echo "$$benchmark"; $(BIN)/python -m "$$(echo "$$benchmark" | tr / .)" $(BENCH_ARGS); \
 	done
+	$(BIN)/python -m results.published.make_performance
 
 constraints:
 	$(PYTHON) -m venv --clear build/newest

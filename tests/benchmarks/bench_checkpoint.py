@@ -2,8 +2,7 @@
 
 Checkpoints are a ResNet-50's for 200 classes with Adam's state, every stage but the last frozen
 against none. The share is of an epoch's wall time, over a trial's first epochs on real images,
-with every stage training and with all but the last frozen, on one thread. A search with rungs
-shows what stopped trials leave behind.
+with every stage training and with all but the last frozen, on one thread.
 """
 
 import sys
@@ -12,40 +11,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from results.records import TrialState
-from results.store import read_trials
 from tests.benchmarks import measure
-from tests.benchmarks.measure import BenchmarkError, Goal, Report, last_json
+from tests.benchmarks.measure import Goal, Report, last_json
 from tests.benchmarks.workload import DATASET, Size, Workload
 from trainables.catalog import NETWORKS
 
 DEEP = len(NETWORKS["resnet50"].stages) - 1
 NONE, FROZEN = "none frozen", "all stages but the last frozen"
 DEPTHS = {NONE: 0, FROZEN: DEEP}
-LEFT = "checkpoints that stopped trials left"
 
 
 def _child(module: str, network: str, depth: int, *more: str | Path) -> dict[str, Any]:
     command = ["-m", f"tests.benchmarks.{module}", "--network", network]
     return last_json(measure.run([*command, "--freeze-depth", str(depth), *more])[1])
-
-
-def _stopping(workload: Workload, out: Path) -> dict[str, Any]:
-    """A search whose rungs stop trials: how many files its checkpoints' folder holds then."""
-    space = Path(__file__).with_name("eight_space.py")
-    measure.run(
-        [
-            "-m", "search.run", "--space", space, "--dataset", DATASET, "--data", workload.data,
-            "--out", out, "--name", "run", "--trials", "5", "--epochs", "2", "--grace", "1",
-            "--reduction-factor", "2", "--precision", "float32",
-        ]
-    )  # fmt: skip
-    states = [record.state for record in read_trials(out / "run").values()]
-    stopped = states.count(TrialState.STOPPED)
-    if not stopped:
-        raise BenchmarkError("The search must stop trials, but all of them were completed.")
-    left = list((out / "run" / "checkpoints").iterdir())
-    return {"value": len(left), "stopped": stopped}
 
 
 def _state(report: Report, networks: list[str]) -> None:
@@ -54,7 +32,6 @@ def _state(report: Report, networks: list[str]) -> None:
         report.figure(f"checkpoint of a ResNet-50, {how}", "MB", sizes)
     ratios = report.ratios(f"checkpoint, {FROZEN}", f"checkpoint, {NONE}")
     report.figure("checkpoint, frozen against not", "×", ratios, Goal(limit=0.75))
-    report.figure(LEFT, "files", report.values(LEFT), Goal(limit=0))
     for network in networks:
         for how in DEPTHS:
             shares = [100 * share for share in report.values(f"evaluation, {network}, {how}")]
@@ -75,7 +52,6 @@ def benchmark(arguments: list[str] | None = None) -> None:
         for how, depth in DEPTHS.items():
             written = partial(_child, "checkpoint_bytes", "resnet50", depth)
             report.measure(f"checkpoint, {how}", 1, written)
-        report.measure(LEFT, 1, partial(_stopping, workload, folder / "runs"))
         for number in range(1, options.rounds + 1):
             for network in networks:
                 for how, depth in DEPTHS.items():

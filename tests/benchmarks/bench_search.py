@@ -142,7 +142,7 @@ def _state(report: Report) -> None:
     ]  # fmt: skip
     report.figure("from a trial's end to the next one's first step", "s", waits, Goal(limit=0.3))
     left = report.values(DEFAULT, "checkpoints_left") + report.values(FLOAT32, "checkpoints_left")
-    report.figure("checkpoints left by complete trials", "files", left, Goal(limit=0))
+    report.figure("checkpoints on disk after a search", "files", left, Goal(limit=0))
 
 
 def benchmark(arguments: list[str] | None = None) -> None:

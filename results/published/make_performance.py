@@ -1,0 +1,115 @@
+"""The benchmarks' JSON files as one page: `python -m results.published.make_performance`."""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from results.store import write_atomic
+
+HERE = Path(__file__).resolve().parent
+BENCHMARKS, PAGE = HERE / "benchmarks", HERE / "performance.md"
+ORDER = ("search", "overhead", "start", "data", "checkpoint")
+
+INTRODUCTION = """# Performance
+
+Made by `python -m results.published.make_performance` from the JSON files in `benchmarks/`,
+which hold every single value. `make bench` measures anew. A ratio comes from pairs that were
+measured in turn, in one run on one machine; a figure is the median of n values, with the lowest
+and the highest.
+"""
+
+NOTHING = "\nNothing has been measured yet: `make bench` does.\n"
+
+
+def page(reports: list[dict[str, Any]]) -> str:
+    """The page's text; `reports` are the benchmarks' files, read."""
+    if not reports:
+        return INTRODUCTION + NOTHING
+    return "\n".join([INTRODUCTION, *_goals(reports), *_details(reports)])
+
+
+def _goals(reports: list[dict[str, Any]]) -> Iterator[str]:
+    """A table of every figure that has a goal."""
+    yield "## Goals\n"
+    yield "| figure | goal | median | lowest…highest | n | |"
+    yield "|---|---|---|---|---|---|"
+    for report in reports:
+        for figure in report["figures"]:
+            if figure["goal"]:
+                met = "met" if figure["met"] else "**missed**"
+                yield f"| {figure['name']} | {_goal(figure)} | {_measured(figure)} | {met} |"
+    yield ""
+
+
+def _details(reports: list[dict[str, Any]]) -> Iterator[str]:
+    """Of each benchmark: command, machine, versions, and the figures without a goal."""
+    for report in reports:
+        machine = report["machine"]
+        versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items())
+        work = ", ".join(f"{key} {value}" for key, value in report["workload"].items())
+        yield f"## {report['benchmark']}\n"
+        yield f"`{report['command']}`\n"
+        yield f"- on {machine['cpu']}, {machine['cpus']} cores used, " + (
+            f"{machine['memory_gib']:g} GiB, {machine['system']}"
+        )
+        yield f"- with Python {report['python']}, {versions}"
+        yield f"- commit {', '.join(_commits(report))}"
+        yield f"- work: {work}\n"
+        yield "| figure | median | lowest…highest | n |"
+        yield "|---|---|---|---|"
+        for figure in report["figures"]:
+            yield f"| {figure['name']} | {_measured(figure)} |"
+        yield ""
+
+
+def _commits(report: dict[str, Any]) -> list[str]:
+    """What was measured: more than one where a benchmark was gone on with."""
+    commits = [str(measurement["commit"]) for measurement in report["measurements"]]
+    return [_short(commit) for commit in dict.fromkeys(commits)]
+
+
+def _short(commit: str) -> str:
+    name, dash, dirty = commit.partition("-")
+    return name[:12] + dash + dirty
+
+
+def _goal(figure: dict[str, Any]) -> str:
+    sign = "≤" if figure["goal"]["at_most"] else "≥"
+    return f"{sign} {_number(figure['goal']['limit'])} {figure['unit']}"
+
+
+def _measured(figure: dict[str, Any]) -> str:
+    spread = f"{_number(figure['min'])}…{_number(figure['max'])}"
+    return f"{_number(figure['median'])} {figure['unit']} | {spread} | {figure['n']}"
+
+
+def _number(value: float) -> str:
+    """Three significant digits, thousands apart, no exponent."""
+    if value == 0 or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{float(f'{value:.3g}'):.6f}".rstrip("0").rstrip(".")
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """The benchmarks' files in `folder`, in the page's order."""
+    found = {path.stem: path for path in sorted(folder.glob("*.json"))}
+    names = [name for name in ORDER if name in found]
+    names += [name for name in found if name not in ORDER]
+    return [json.loads(found[name].read_text(encoding="utf-8")) for name in names]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m results.published.make_performance", description=__doc__
+    )
+    parser.add_argument("--benchmarks", type=Path, default=BENCHMARKS, metavar="DIR")
+    parser.add_argument("--out", type=Path, default=PAGE, metavar="FILE")
+    options = parser.parse_args(arguments)
+    write_atomic(options.out, page(read(options.benchmarks)))
+
+
+if __name__ == "__main__":
+    main()
