@@ -44,18 +44,30 @@ def batches(
     small for the indices, and while reading when that fails or gives no batch for `deadline_s`
     seconds.
     """
+    loader = _loader(split.beton)
+    count = loader.reader.num_samples
+    order = epoch_order(split, count, batch_size, order_seed=order_seed, drop_last=drop_last)
+    return _pass(loader, order, batch_size, deadline_s)
+
+
+def epoch_order(
+    split: Split, count: int, batch_size: int, *, order_seed: int | None, drop_last: bool
+) -> NDArray[np.int64]:
+    """Which images of a file with `count` of them an epoch reads, in its order.
+
+    Raises `DatasetError` when the split asks for others.
+    """
     if batch_size < 1:
         raise DatasetError(f"batch_size must be ≥ 1, but got batch_size={batch_size}.")
-    loader = _loader(split.beton)
-    order = _order(split, order_seed)
-    if len(order) and not 0 <= order.min() <= order.max() < loader.reader.num_samples:
+    order = np.ascontiguousarray(split.indices, dtype=np.int64)
+    if order_seed is not None:
+        order = np.random.default_rng(order_seed).permutation(order)
+    if len(order) and not 0 <= order.min() <= order.max() < count:
         raise DatasetError(
-            f"{split.beton} has {loader.reader.num_samples} images, but {split.name} asks for "
+            f"{split.beton} has {count} images, but {split.name} asks for "
             f"number {order.max()}; make the data anew with --overwrite."
         )
-    if drop_last:
-        order = order[: len(order) // batch_size * batch_size]
-    return _pass(loader, order, batch_size, deadline_s)
+    return order[: len(order) // batch_size * batch_size] if drop_last else order
 
 
 def _pass(loader: Loader, order: NDArray[np.int64], batch_size: int, deadline_s: float) -> Batches:
@@ -66,11 +78,6 @@ def _pass(loader: Loader, order: NDArray[np.int64], batch_size: int, deadline_s:
             yield batch
     finally:
         epoch.leave(deadline_s)
-
-
-def _order(split: Split, seed: int | None) -> NDArray[np.int64]:
-    indices = np.ascontiguousarray(split.indices, dtype=np.int64)
-    return indices if seed is None else np.random.default_rng(seed).permutation(indices)
 
 
 def _loader(beton: Path) -> Loader:

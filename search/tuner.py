@@ -128,6 +128,7 @@ def run_trials(
             "data": str(data.resolve()),
             "checkpoint": str(study.store.checkpoint(proposal.number).resolve()),
             "threads": resources.threads,
+            "gpus": resources.gpus,
         }
 
     scratch = directory / ".ray"

@@ -21,7 +21,7 @@ class TrialWorker(tune.Trainable):
 
     The config that Ray passes: `number`, `config` (a `TrialConfig` mapping), `epochs_done`
     (recorded before, in another process), `data` (the prepared dataset's folder), `checkpoint`
-    (a path) and `threads`.
+    (a path), `threads` and `gpus` (this worker's share of them).
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -76,4 +76,6 @@ def epochs(task: dict[str, Any]) -> Iterator[EpochMetrics]:
             resume = path
         except CheckpointError:
             path.unlink()  # damaged: the epochs are trained again, to the same numbers
-    yield from train(config, data, resume, checkpoint=path)
+    # Where trials share a GPU, their memory was shared out without the images.
+    resident = task["gpus"] >= 1
+    yield from train(config, data, resume, checkpoint=path, resident=resident)

@@ -47,6 +47,7 @@ class TrialConfig:
     batch_size: images per optimizer step.
     epochs: the horizon that the schedule is laid out for.
     precision: `auto` is resolved once a study, before its first trial.
+    compile: train through `torch.compile`, once an architecture and process; needs a compiler.
     """
 
     network: str
@@ -72,6 +73,7 @@ class TrialConfig:
     epochs: int = 30
     seed: int = 0
     precision: str = "auto"
+    compile: bool = False
 
     def __post_init__(self) -> None:
         errors = [*_type_errors(self)] or [*_value_errors(self)]

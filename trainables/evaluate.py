@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from datasets.loader import batches
 from datasets.splits import Images, Split
 from trainables.augment import for_evaluation
 from trainables.config import TrialConfig
+from trainables.feed import Feed
 from trainables.networks import Network
 
 EVALUATION_BATCH = 128
@@ -59,12 +59,12 @@ class Evaluator:
         network: Network,
         images: Images,
         config: TrialConfig,
-        device: torch.device,
+        feed: Feed,
         *,
         kept_bytes: int = KEPT_BYTES,
     ) -> None:
         self._network, self._images, self._config = network, images, config
-        self._device, self._bytes_left = device, kept_bytes
+        self._feed, self._bytes_left = feed, kept_bytes
         self._kept: dict[Split, list[tuple[Tensor, Tensor]]] = {}
 
     @torch.inference_mode()
@@ -73,12 +73,13 @@ class Evaluator:
 
         Leaves the network in the mode that it was in.
         """
-        loss = torch.zeros((), dtype=torch.float64, device=self._device)
-        hits = torch.zeros(2, dtype=torch.int64, device=self._device)
+        device = self._feed.device
+        loss = torch.zeros((), dtype=torch.float64, device=device)
+        hits = torch.zeros(2, dtype=torch.int64, device=device)
         training = self._network.training
         self._network.eval()
         # One context for all batches: it casts each trained weight to bfloat16 once.
-        with autocast(self._config, self._device), closing(self._features(split)) as source:
+        with autocast(self._config, device), closing(self._features(split)) as source:
             for features, labels in source:
                 logits = self._network.classify(features)
                 loss += cross_entropy(logits.float(), labels, reduction="sum")
@@ -94,12 +95,12 @@ class Evaluator:
             return
         made: list[tuple[Tensor, Tensor]] = []
         keep = self._network.frozen > 0
-        with closing(batches(split, EVALUATION_BATCH, order_seed=None, drop_last=False)) as source:
+        source = self._feed.batches(split, EVALUATION_BATCH, order_seed=None, drop_last=False)
+        with closing(source):
             for pixels, labels in source:
-                batch = for_evaluation(to_device(pixels, self._device), self._config, self._images)
+                batch = for_evaluation(pixels, self._config, self._images)
                 features = self._network.frozen_features(batch)
                 keep = keep and features[0].nbytes * len(split) <= self._bytes_left
-                labels = to_device(labels, self._device)
                 if keep:
                     made.append((features, labels))
                 yield features, labels
@@ -112,19 +113,13 @@ def evaluate(
     network: Network, split: Split, images: Images, config: TrialConfig, device: torch.device
 ) -> Evaluation:
     """One evaluation, of which nothing is kept: see `Evaluator.evaluate`."""
-    return Evaluator(network, images, config, device, kept_bytes=0).evaluate(split)
+    feed = Feed(device=device, resident=False)
+    return Evaluator(network, images, config, feed, kept_bytes=0).evaluate(split)
 
 
 def autocast(config: TrialConfig, device: torch.device) -> torch.autocast:
     """The context in which forward passes run: bfloat16 where the configuration says so."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bfloat16")
-
-
-def to_device(batch: Tensor, device: torch.device) -> Tensor:
-    """A batch on `device`; copies to a GPU go through pinned memory and don't wait."""
-    if device.type == "cuda":
-        return batch.pin_memory().to(device, non_blocking=True)
-    return batch.to(device)
 
 
 def _hits(logits: Tensor, labels: Tensor) -> Tensor:

@@ -1,6 +1,8 @@
 """Networks in named stages, so that the first of them can be frozen: torchvision's ResNets."""
 
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import cache
 from typing import Self
 
 import torch
@@ -19,10 +21,15 @@ _BLOCKS: dict[str, tuple[type[BasicBlock] | type[Bottleneck], list[int]]] = {
 }
 
 
+_KINDS = 64
+"""How many kinds of stages are compiled in one process; further ones run plainly."""
+
+
 class Network(nn.Module):
     """Stages one after the other, then a head: float (B, 3, S, S) -> logits (B, classes).
 
-    `frozen` counts the stages, from the first on, that don't train: see `freeze`.
+    `frozen` counts the stages, from the first on, that don't train: see `freeze`. `compiled`
+    makes training run the stages through `torch.compile`.
     """
 
     def __init__(self, stages: "OrderedDict[str, nn.Module]", head: nn.Module) -> None:
@@ -30,6 +37,7 @@ class Network(nn.Module):
         self.stages = nn.ModuleDict(stages)
         self.head = head
         self.frozen = 0
+        self.compiled = False
 
     def frozen_stages(self) -> list[nn.Module]:
         return list(self.stages.values())[: self.frozen]
@@ -42,18 +50,19 @@ class Network(nn.Module):
 
     def frozen_features(self, images: Tensor) -> Tensor:
         """What the frozen stages make of float (B, 3, S, S), without autograd."""
-        features = images
         with torch.no_grad():
-            for stage in self.frozen_stages():
-                features = stage(features)
-        return features
+            return self._run(self.frozen_stages(), images)
 
     def classify(self, features: Tensor) -> Tensor:
         """Logits (B, classes) from the frozen stages' outputs."""
-        for stage in self.trained_stages():
-            features = stage(features)
-        logits: Tensor = self.head(features)
+        logits: Tensor = self.head(self._run(self.trained_stages(), features))
         return logits
+
+    def _run(self, stages: list[nn.Module], features: Tensor) -> Tensor:
+        # Evaluation stays plain: its last batch is smaller, so it would be compiled anew. So
+        # does the head: dropout's probability would be compiled in.
+        run = _compiled_run() if self.compiled and self.training and stages else _run
+        return run(stages, features)
 
     def train(self, mode: bool = True) -> Self:
         """As `nn.Module.train`, but frozen stages stay in evaluation mode."""
@@ -67,6 +76,23 @@ class Network(nn.Module):
         names = list(self.stages)[: self.frozen]
         prefixes = tuple(f"stages.{name}." for name in names)
         return {k: v for k, v in self.state_dict().items() if not k.startswith(prefixes)}
+
+
+def _run(stages: list[nn.Module], features: Tensor) -> Tensor:
+    for stage in stages:
+        features = stage(features)
+    return features
+
+
+@cache
+def _compiled_run() -> Callable[[list[nn.Module], Tensor], Tensor]:
+    """`_run`, compiled for each kind of stages, number of frozen ones and precision it meets.
+
+    A later network of the same kind runs the same code with its own weights. Not yet measured
+    on a GPU; on a CPU it takes a minute to compile.
+    """
+    torch._dynamo.config.recompile_limit = _KINDS
+    return torch.compile(_run)
 
 
 def build(config: TrialConfig, num_classes: int) -> Network:
@@ -86,7 +112,9 @@ def build(config: TrialConfig, num_classes: int) -> Network:
         dropout=nn.Dropout(config.dropout),
         fc=source.fc,
     )
-    return Network(stages, nn.Sequential(head))
+    network = Network(stages, nn.Sequential(head))
+    network.compiled = config.compile
+    return network
 
 
 def freeze(network: Network, depth: int) -> None:

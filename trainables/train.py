@@ -14,14 +14,14 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from datasets.loader import batches
 from datasets.splits import SPLIT_SEED, VAL_FRACTION, FinalData, SearchData, Split
 from results.records import EpochMetrics
 from trainables import checkpoint as checkpoints
 from trainables import weights
 from trainables.augment import for_training
 from trainables.config import ConfigError, TrialConfig
-from trainables.evaluate import Evaluator, autocast, finite, to_device
+from trainables.evaluate import Evaluator, autocast, finite
+from trainables.feed import Feed
 from trainables.networks import Network, build, freeze
 from trainables.optim import lr_at, make_optimizer, set_lr
 from trainables.saving import Saver
@@ -38,6 +38,7 @@ def train(
     checkpoint: Path | None = None,
     network: Network | None = None,
     device: torch.device | None = None,
+    resident: bool = True,
 ) -> Iterator[EpochMetrics]:
     """Trains `config` and yields every epoch's metrics, evaluated, as soon as it is over.
 
@@ -49,6 +50,7 @@ def train(
     It is written beside the next epoch, and finished before that one is yielded.
     network: trained in place (by default a new one, see `new_network`).
     device: by default the first GPU where there is one, else the CPU.
+    resident: whether the images may stay on a GPU, see `Feed`.
 
     Everything random is drawn from torch's global generators, which are seeded from
     `config.seed` and the epoch: on a CPU, with one number of threads, equal calls give equal
@@ -59,11 +61,11 @@ def train(
     and `CheckpointError`, all before the first step, at the first `next`; `OSError` when a
     checkpoint can't be written, before the next epoch is yielded.
     """
-    device = device or default_device()
+    feed = Feed(device=device or default_device(), resident=resident)
     try:
-        yield from _train(config, data, resume, checkpoint, network, device)
+        yield from _train(config, data, resume, checkpoint, network, feed)
     finally:
-        _give_back_memory(device)
+        _give_back_memory(feed.device)
 
 
 def _train(
@@ -72,22 +74,22 @@ def _train(
     resume: Path | None,
     checkpoint: Path | None,
     network: Network | None,
-    device: torch.device,
+    feed: Feed,
 ) -> Iterator[EpochMetrics]:
     began = time.perf_counter()
     _check(config, data)
-    network = network or new_network(config, len(data.images.class_ids), device)
+    network = network or new_network(config, len(data.images.class_ids), feed.device)
     optimizer = make_optimizer(network, config)
     identity = checkpoints.identity(config, data.images.fingerprint, network)
     history = checkpoints.load(resume, network, optimizer, identity) if resume else []
     sample, held_out = _evaluated_splits(data)
-    evaluator = Evaluator(network, data.images, config, device)
-    _reset_peak_memory(device)
+    evaluator = Evaluator(network, data.images, config, feed)
+    _reset_peak_memory(feed.device)
 
     with closing(Saver(checkpoint, identity)) if checkpoint else nullcontext() as saver:
         for epoch in range(len(history) + 1, config.epochs + 1):
             started = time.perf_counter()
-            trained = _train_epoch(network, optimizer, config, data, epoch, device)
+            trained = _train_epoch(network, optimizer, config, data, epoch, feed)
             train_s = time.perf_counter() - started
             seen = evaluator.evaluate(sample)
             val = evaluator.evaluate(held_out) if held_out else None
@@ -103,7 +105,7 @@ def _train(
                 images_per_s=trained.images / train_s,
                 train_s=train_s,
                 wall_s=time.perf_counter() - started,
-                peak_memory_bytes=_peak_memory(device),
+                peak_memory_bytes=_peak_memory(feed.device),
                 start_s=trained.first_step_at - began,
             )
             history.append(metrics)
@@ -154,21 +156,19 @@ def _train_epoch(
     config: TrialConfig,
     data: SearchData | FinalData,
     epoch: int,
-    device: torch.device,
+    feed: Feed,
 ) -> _TrainedEpoch:
     order_seed = _seed_everything(config.seed, epoch)
     steps = len(data.train) // config.batch_size
-    total = torch.zeros((), dtype=torch.float64, device=device)
+    total = torch.zeros((), dtype=torch.float64, device=feed.device)
     done, lr, first_step_at = 0, 0.0, 0.0
     network.train()
-    source = batches(data.train, config.batch_size, order_seed=order_seed, drop_last=True)
+    source = feed.batches(data.train, config.batch_size, order_seed=order_seed, drop_last=True)
     with closing(source):
         for done, (pixels, labels) in enumerate(source, start=1):
             lr = lr_at(config, (epoch - 1) * steps + done - 1, steps)
             set_lr(optimizer, lr)
-            batch, targets = for_training(
-                to_device(pixels, device), to_device(labels, device), config, data.images
-            )
+            batch, targets = for_training(pixels, labels, config, data.images)
             first_step_at = first_step_at or time.perf_counter()
             total += train_step(network, optimizer, batch, targets, config)
             if done % CHECK_EVERY == 0 and not math.isfinite(total.item()):

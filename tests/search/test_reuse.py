@@ -30,7 +30,7 @@ for number in range(50):
     )
     checkpoint = scratch / f"{number}.pt"
     trial = epochs({"number": number, "config": config.to_dict(), "epochs_done": 0,
-                    "data": str(data), "checkpoint": str(checkpoint), "threads": 1})
+                    "data": str(data), "checkpoint": str(checkpoint), "threads": 1, "gpus": 0})
     for metrics in trial:
         if metrics.epoch == 2 + number % 2:
             break

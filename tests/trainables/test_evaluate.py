@@ -14,6 +14,7 @@ from datasets.splits import SearchData, Split
 from trainables.augment import for_evaluation
 from trainables.config import TrialConfig
 from trainables.evaluate import EVALUATION_BATCH, Evaluation, Evaluator, evaluate
+from trainables.feed import Feed
 from trainables.networks import Network
 from trainables.optim import make_optimizer
 from trainables.train import new_network, train_step
@@ -99,7 +100,7 @@ def test_kept_outputs_of_frozen_stages_change_nothing(
 ) -> None:
     config = CONFIG.but(precision=precision, freeze_depth=depth, lr=0.01)
     network = new_network(config, 4, CPU)
-    evaluator = Evaluator(network, data.images, config, CPU)
+    evaluator = Evaluator(network, data.images, config, Feed(device=CPU))
     split = replace(data.train, indices=np.tile(data.train.indices, 2))
     assert len(split) % EVALUATION_BATCH
     plain, reused = [], []
@@ -132,7 +133,7 @@ def test_what_does_not_fit_is_computed_again(
         return compute(self, images)
 
     monkeypatch.setattr(Network, "frozen_features", counted)
-    evaluator = Evaluator(network, data.images, config, CPU, kept_bytes=kept_bytes)
+    evaluator = Evaluator(network, data.images, config, Feed(device=CPU), kept_bytes=kept_bytes)
     first, second = evaluator.evaluate(data.train), evaluator.evaluate(data.train)
     assert first == second
     assert calls == again
