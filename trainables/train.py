@@ -120,7 +120,11 @@ def _train(
 
 
 def new_network(config: TrialConfig, num_classes: int, device: torch.device) -> Network:
-    """The network that `config` starts from: seeded, with its weights, frozen, on `device`."""
+    """The network that `config` starts from: seeded, with its weights, frozen, on `device`.
+
+    channels_last, always: on one Zen 4 thread at 64 px it trains a ResNet-18 6 to 11 % faster
+    than the contiguous format, a ResNet-50 13 %, in float32 and in bfloat16.
+    """
     torch.manual_seed(config.seed)
     network = build(config, num_classes)
     weights.load(network, config)
