@@ -4,7 +4,7 @@ PYTHON ?= python3
 READY := .venv/ready
 BIN := .venv/bin
 BENCHMARKS := $(wildcard tests/benchmarks/bench_*.py)
-# One round each takes under half an hour on two cores; what is published takes three.
+# One round of each takes under half an hour on two cores; what is published takes three.
 BENCH_ARGS ?= --rounds 1
 
 .PHONY: help setup search test test-slow check format bench constraints clean
@@ -14,7 +14,7 @@ help:
 	@echo 'make test         set up, then run the tests (make test-slow: those that take minutes)'
 	@echo 'make check        set up, then formatting, lint and types'
 	@echo 'make format       set up, then rewrite the files as make check wants them'
-	@echo 'make bench        set up, then run every benchmark (BENCH_ARGS="--rounds 3 --source ZIP")'
+	@echo 'make bench        set up, then run every benchmark (TINY_IMAGENET_ZIP=FILE: on real images)'
 	@echo 'make setup        system packages, and .venv with the versions in constraints.txt'
 	@echo 'make constraints  resolve the newest versions and write constraints.txt anew'
 	@echo 'make clean        remove .venv and caches; never data/ or runs/'

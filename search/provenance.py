@@ -31,9 +31,13 @@ def provenance(machine: Machine, command: list[str]) -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """The checkout's commit, marked when files differ from it; `None` outside a checkout."""
+    """The checkout's commit, marked when files differ from it; `None` outside a checkout.
+
+    Published figures may differ: benchmarks write them one after the other.
+    """
     commit = _git("rev-parse", "HEAD")
-    return f"{commit}-dirty" if commit and _git("status", "--porcelain") else commit
+    changed = _git("status", "--porcelain", "--", ".", ":!results/published")
+    return f"{commit}-dirty" if commit and changed else commit
 
 
 def _git(*arguments: str) -> str | None:

@@ -50,7 +50,7 @@ def _state(report: Report) -> None:
 
 
 def benchmark(arguments: list[str] | None = None) -> None:
-    made = measure.parser("overhead", __doc__)
+    made = measure.parser("overhead", __doc__, images=False)
     made.add_argument("--trials", type=int, default=500, metavar="N", help="ours (default: 500)")
     made.add_argument(
         "--plain-trials", type=int, default=30, metavar="N", help="plain Ray Tune's (default: 30)"

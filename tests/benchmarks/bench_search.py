@@ -30,10 +30,11 @@ CONCURRENT = 2
 DEFAULT, FLOAT32 = "search.run", "search.run, float32"
 YARDSTICK = "Ray Tune as documented, float32"
 BARE32, BARE16 = "bare loop, float32", "bare loop, bfloat16"
+SIDES = (DEFAULT, FLOAT32, YARDSTICK, BARE32, BARE16)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sides:
+class Contest:
     """What is run against each other, on the same images and configurations."""
 
     workload: Workload
@@ -116,20 +117,23 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     return measure.parse(made, arguments)
 
 
-def _measure(sides: Sides, report: Report, rounds: int) -> None:
+def _measure(contest: Contest, report: Report, rounds: int) -> None:
     precise = ("--precision", "float32")
     for number in range(1, rounds + 1):
-        report.measure(DEFAULT, number, partial(sides.search, number))
-        report.measure(YARDSTICK, number, sides.ray_tune)
-        report.measure(FLOAT32, number, partial(sides.search, number, *precise))
-        report.measure(BARE32, number, partial(sides.bare, "float32"))
-        report.measure(BARE16, number, partial(sides.bare, "bfloat16"))
+        report.measure(DEFAULT, number, partial(contest.search, number))
+        report.measure(YARDSTICK, number, contest.ray_tune)
+        report.measure(FLOAT32, number, partial(contest.search, number, *precise))
+        report.measure(BARE32, number, partial(contest.bare, "float32"))
+        report.measure(BARE16, number, partial(contest.bare, "bfloat16"))
 
 
 def _state(report: Report) -> None:
+    trained = {n for name in SIDES for n in report.values(name, "images")}
+    if len(trained) != 1:
+        raise BenchmarkError(f"All sides must train equally many images, but got {trained}.")
     precision = report.values(DEFAULT, "precision")[0]
     same = BARE16 if precision == "bfloat16" else BARE32
-    for name in (DEFAULT, FLOAT32, YARDSTICK, BARE32, BARE16):
+    for name in SIDES:
         report.figure(f"wall clock, {name}", "s", report.values(name))
     pairs = ((DEFAULT, YARDSTICK, 0.42), (FLOAT32, YARDSTICK, 0.68), (DEFAULT, same, 1.08),
              (FLOAT32, BARE32, 1.08))  # fmt: skip
@@ -154,7 +158,7 @@ def benchmark(arguments: list[str] | None = None) -> None:
         workload = Workload(options.source, folder, size)
         configs = folder / "configs.json"
         configs.write_text(json.dumps(plain(trials)))
-        sides = Sides(
+        contest = Contest(
             workload=workload,
             folders=workload.folders(),
             configs=configs,
@@ -164,7 +168,7 @@ def benchmark(arguments: list[str] | None = None) -> None:
         )
         facts = workload.facts() | {"trials": trials, "epochs": EPOCHS, "concurrent": CONCURRENT}
         report = Report(options.out, "search", facts, resume=options.resume)
-        _measure(sides, report, options.rounds)
+        _measure(contest, report, options.rounds)
         _state(report)
 
 

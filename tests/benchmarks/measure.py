@@ -46,21 +46,22 @@ class Goal:
         return value <= self.limit if self.at_most else value >= self.limit
 
 
-def parser(name: str, text: str | None) -> argparse.ArgumentParser:
-    """The options of every benchmark."""
+def parser(name: str, text: str | None, *, images: bool = True) -> argparse.ArgumentParser:
+    """The options of every benchmark, `--source` for those that need images."""
     made = argparse.ArgumentParser(
         prog=f"python -m tests.benchmarks.bench_{name}",
         description=text,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument(
-        "--source",
-        type=Path,
-        metavar="ZIP",
-        default=os.environ.get("TINY_IMAGENET_ZIP"),
-        help="Tiny ImageNet or a part of it, in the official layout (default: the environment's "
-        "TINY_IMAGENET_ZIP, else the embedded demo images)",
-    )
+    if images:
+        made.add_argument(
+            "--source",
+            type=Path,
+            metavar="ZIP",
+            default=os.environ.get("TINY_IMAGENET_ZIP") or None,
+            help="Tiny ImageNet or a part of it, in the official layout (default: what the "
+            "environment's TINY_IMAGENET_ZIP names, else the embedded demo images)",
+        )
     made.add_argument("--rounds", type=int, default=3, metavar="N", help="default: 3")
     made.add_argument("--quick", action="store_true", help="a smoke test: its figures are void")
     made.add_argument("--out", type=Path, metavar="FILE", help="where the JSON file goes")
@@ -70,10 +71,9 @@ def parser(name: str, text: str | None) -> argparse.ArgumentParser:
 def parse(made: argparse.ArgumentParser, arguments: list[str] | None) -> argparse.Namespace:
     """The options, with `out` and `rounds` decided; binds this process to `CORES` cores."""
     options = made.parse_args(arguments)
-    if options.source is not None:
-        options.source = Path(options.source)
-        if not options.source.exists():
-            made.error(f"--source must exist, but {options.source} doesn't; check the path.")
+    source = getattr(options, "source", None)
+    if source is not None and not source.exists():
+        made.error(f"--source must exist, but {source} doesn't; check the path.")
     if options.rounds < 1:
         made.error(f"--rounds must be ≥ 1, but got {options.rounds}.")
     name = made.prog.rpartition("bench_")[2]
