@@ -32,7 +32,12 @@ class StudyScheduler(FIFOScheduler):
         return str(self.STOP)
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
-        """Ends a trial whose retry failed too."""
+        """Ends a trial whose retry failed too.
+
+        Ray calls this also before it tries a trial again, and only then has marked it ERROR.
+        """
+        if trial.status == Trial.ERROR:
+            return
         number = trial.config["number"]
         self._study.fail(number, str(trial.get_error() or "the worker ended without a word"))
         self._monitor.ended(self._study.records[number])

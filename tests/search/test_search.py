@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -106,16 +107,21 @@ def test_a_worker_that_dies_is_replaced_and_its_trial_goes_on(tmp_path, tiny_dat
     epochs = tmp_path / "run" / "epochs.jsonl"
     process = start(command(tmp_path, tiny_data, "--trials", "3", "--concurrency", "1"))
     wait_for(lambda: epochs.exists() and epochs.read_text().count("\n") >= 1, process)
-    found = subprocess.run(["pgrep", "-f", "ray::.*TrialWorker"], capture_output=True, text=True)
-    assert found.stdout.split()
-    for pid in found.stdout.split():
-        os.kill(int(pid), signal.SIGKILL)
+    wait_for(lambda: workers(process), process)
+    for worker in workers(process):
+        worker.kill()
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, out + err
     records = read_trials(tmp_path / "run").values()
     assert {r.state for r in records} <= {TrialState.COMPLETE, TrialState.STOPPED}
     keys = [(t, m.epoch) for t, m in read_epochs(tmp_path / "run")]
     assert len(set(keys)) == len(keys)
+
+
+def workers(process):
+    """This search's, by Ray's name for them while they train."""
+    family = psutil.Process(process.pid).children(recursive=True)
+    return [one for one in family if one.cmdline()[:1] == ["ray::ResourceTrainable.train"]]
 
 
 def start(arguments):
