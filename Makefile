@@ -26,7 +26,7 @@ $(READY): pyproject.toml constraints.txt .ci/setup
 	@touch $@
 
 search: $(READY)
-	$(BIN)/python -m search.run --space demo
+	$(BIN)/python -m search.run --space demo --trials 24
 
 test: $(READY)
 	$(BIN)/python -m pytest

@@ -2,13 +2,14 @@ import dataclasses
 
 import pytest
 
-from search.options import Options, budget_seconds, fixed_fields, parse, parser, resolve
+from search.options import ACTIONS, Options, budget_seconds, fixed_fields, parse, parser, resolve
 
 
 def test_every_option_is_a_flag_with_a_help_text_and_nothing_else_is():
     flags = {flag for action in parser()._actions for flag in action.option_strings}
     wanted = {"--" + f.name.replace("_", "-") for f in dataclasses.fields(Options)}
-    assert flags - wanted == {"-h", "--help", "--list", "--dry-run", "--config", "--resume"}
+    actions = {"--" + name.replace("_", "-") for name in ACTIONS}
+    assert flags - wanted == {"-h", "--help"} | actions
     assert all(action.help for action in parser()._actions)
 
 
