@@ -21,7 +21,7 @@ def suggest(trial: optuna.Trial) -> dict[str, Any]:
         "cutout": trial.suggest_float("cutout", 0.0, 0.5, step=0.125),
         "flip": trial.suggest_categorical("flip", [False, True]),
         "crop": trial.suggest_float("crop", 0.0, 0.125, step=0.0625),
-        "lr": trial.suggest_float("lr", 3e-4, 1e-2, log=True),
+        "lr": trial.suggest_float("lr", 1e-3, 6e-3, log=True),
         "weight_decay": trial.suggest_categorical("weight_decay", [0.0, 1e-3, 1e-2, 5e-2]),
     }
 

@@ -27,7 +27,7 @@ def test_a_dry_run_shows_the_plan_and_starts_neither_torch_nor_ray(tmp_path):
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    for part in ("trials   7, the baseline first", "rungs    2, 6", "at once", "cost", "log",
+    for part in ("trials   7, the baseline first", "rungs    3, 9", "at once", "cost", "log",
                  "label_smoothing", "trial 4"):  # fmt: skip
         assert part in done.stdout
     assert list(tmp_path.iterdir()) == []
