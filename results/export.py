@@ -44,7 +44,7 @@ def best_config(directory: Path, trial: int | None = None) -> dict[str, Any]:
     rule = "highest val_top1 of any epoch of any trial" if trial is None else f"--trial {trial}"
     return {
         "schema_version": SCHEMA_VERSION,
-        "config": winner.config,
+        "config": dict(winner.config),  # a copy: YAML would write the baseline's as a reference
         "dataset": manifest["dataset"]["name"],
         "dataset_fingerprint": manifest["dataset"]["fingerprint"],
         "metric": "val_top1",

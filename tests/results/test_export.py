@@ -70,6 +70,12 @@ def test_the_command_line_says_what_to_type_next(run, capsys, tmp_path):
     assert "is not a run" in capsys.readouterr().err
 
 
+def test_a_winning_baseline_is_written_out_twice(run):
+    text = export.export(run, 0).read_text()
+    assert "&id" not in text
+    assert text.count("network: resnet10") == 2
+
+
 def test_a_run_without_an_epoch_has_no_best(tmp_path):
     RunStore.create(tmp_path / "run", MANIFEST).close()
     with pytest.raises(RunError, match="no trial with a finished epoch"):
