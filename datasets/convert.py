@@ -61,7 +61,7 @@ def convert(
     except BrokenProcessPool as error:
         raise DatasetError(
             "A decoding process was killed, most likely for want of memory; "
-            f"use fewer than {workers} with --workers."
+            f"use fewer than {workers} with `python -m datasets.prepare … --workers N`."
         ) from error
     finally:
         clean_up(directory)
@@ -208,5 +208,6 @@ def _broken_message(tree: Tree, broken: Sequence[Broken]) -> str:
     images = "image is" if len(broken) == 1 else "images are"
     return (
         f"{len(broken)} {images} broken in {tree.root}; repair the source, "
-        f"or leave them out with --skip-broken:{shown}{more}"
+        "or leave them out with `python -m datasets.prepare … --skip-broken`:"
+        f"{shown}{more}"
     )

@@ -71,7 +71,10 @@ def _check_options(workers: int | None, size: int | None) -> None:
 def _existing(directory: Path, source: Path | None, size: int | None) -> Manifest:
     """The manifest that is there, if it is what was asked for."""
     manifest = read_manifest(directory)
-    remedy = "use another folder with --data, or replace them with --overwrite."
+    remedy = (
+        "use another folder with --data, or replace them with "
+        "`python -m datasets.prepare … --overwrite`."
+    )
     if size is not None and size != manifest.image_size:
         raise DatasetError(
             f"The images in {directory} have {manifest.image_size} px, not {size}; {remedy}"

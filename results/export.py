@@ -14,6 +14,8 @@ import yaml
 from results.records import SCHEMA_VERSION, RecordError, TrialRecord
 from results.store import BEST, RunError, read_manifest, read_standings, write_atomic
 
+RULE = "highest val_top1 of any epoch of any trial that neither failed nor diverged"
+
 
 def ranked(trials: Mapping[int, TrialRecord]) -> list[TrialRecord]:
     """Trials with a result, best first: by highest val_top1 of any epoch, ties to the earlier.
@@ -41,7 +43,11 @@ def best_config(directory: Path, trial: int | None = None) -> dict[str, Any]:
     if not order:
         raise RunError(f"{directory} has no trial with a finished epoch yet; let it run longer.")
     winner, baseline = order[0], trials.get(0)
-    rule = "highest val_top1 of any epoch of any trial" if trial is None else f"--trial {trial}"
+    rule = (
+        "highest val_top1 of any epoch of any trial that neither failed nor diverged"
+        if trial is None
+        else f"--trial {trial}"
+    )
     return {
         "schema_version": SCHEMA_VERSION,
         "config": dict(winner.config),  # a copy: YAML would write the baseline's as a reference

@@ -155,7 +155,7 @@ class RunStore:
         write_atomic(self.directory / MANIFEST, text + "\n")
 
     def add_epoch(self, trial: int, metrics: EpochMetrics) -> None:
-        """Appends one epoch; on disk, as far as the process goes, when this returns."""
+        """Appends one epoch."""
         _append(self._epochs, f'{{"trial":{trial},{to_json(metrics)[1:]}')
 
     def add_trial(self, record: TrialRecord) -> None:
@@ -193,5 +193,7 @@ def _open_for_append(path: Path) -> IO[str]:
 
 
 def _append(file: IO[str], line: str) -> None:
+    """On the disk when this returns: Optuna's journal must never be ahead of the records."""
     file.write(line + "\n")
     file.flush()
+    os.fsync(file.fileno())

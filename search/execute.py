@@ -1,12 +1,8 @@
 """Carries a plan out: data, weights, precision, Ray, the study, and what is told at the end."""
 
-import math
 import sys
-import time
-from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -18,12 +14,13 @@ from datasets.prepare import prepare
 from datasets.spec import DatasetError
 from datasets.splits import SearchData
 from results.records import RecordError
-from results.store import EPOCHS, RunError, RunStore, read_manifest
-from search import probe
+from results.store import RunError, RunStore, read_manifest
+from search import probe, sessions
 from search.calibration import Calibrations, Measured, key
 from search.monitor import Monitor
 from search.options import budget_seconds
 from search.plan import Plan, largest
+from search.printing import last_line
 from search.provenance import command_line, provenance
 from search.resources import Resources, share
 from search.show import describe_cost, describe_fixed, describe_resources
@@ -61,10 +58,15 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
                 run_trials(session.study, monitor, session.resources, plan.data)
         except KeyboardInterrupt:
             interrupted = True
+        except Exception as error:  # Ray wraps whatever goes wrong in its loop, a full disk too
+            interrupted = True
+            monitor.say(f"error: the search stopped: {last_line(str(error))}")
         finally:
             session.close()
     finally:
         _stop_ray()
+    if session.study.gave_up():
+        monitor.say("The last trials all failed: see what is wrong with this machine first.")
     return summarise(plan, console, interrupted or not session.study.finished())
 
 
@@ -79,7 +81,7 @@ class _Session:
 
     def close(self) -> None:
         """Notes the session's end and gives the run free."""
-        self.manifest["sessions"][-1]["ended"] = _now()
+        self.manifest["sessions"][-1]["ended"] = sessions.now()
         self.store.write_manifest(self.manifest)
         self.store.close()
 
@@ -120,7 +122,7 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
 
 def _share_gpus(plan: Plan, monitor: Monitor, pool: ProcessPoolExecutor) -> Plan:
     """The plan with as many trials on each GPU as fit. Not yet measured on a GPU."""
-    each = pool.submit(probe.measure_gpu, largest(plan)).result()
+    each = _await(pool.submit(probe.measure_gpu, largest(plan)))
     monitor.say(f"GPUs       {each:g} of one for each trial, by the peak memory of the largest")
     resources = share(
         plan.machine,
@@ -136,21 +138,22 @@ class _Measuring:
 
     def __init__(self, plan: Plan, pool: ProcessPoolExecutor) -> None:
         self._asked = plan.baseline.precision
-        self._known = Calibrations(Path(plan.options.out) / ".calibrations.json")
+        self._calibrations = Calibrations(Path(plan.options.out) / ".calibrations.json")
         self._key = key(plan.baseline, plan.resources.threads, plan.machine)
+        self._before = self._calibrations.find(self._key)
         self._future: Future[Measured] | None = None
-        if self._asked == "auto" and self._known.find(self._key) is None:
+        if self._asked == "auto" and self._before is None:
             self._future = pool.submit(probe.measure, plan.baseline, plan.resources.threads)
 
     def outcome(self) -> tuple[str, str]:
         """(precision, why), when it is known."""
         if self._asked != "auto":
             return self._asked, "as asked"
-        if self._future:
-            self._known.keep(self._key, self._future.result())
-        measured = self._known.find(self._key)
-        assert measured is not None
-        return measured.precision, measured.why() + ("" if self._future else ", measured before")
+        if self._before is not None:
+            return self._before.precision, f"{self._before.why()}, measured before"
+        measured: Measured = _await(self._future)
+        self._calibrations.keep(self._key, measured)
+        return measured.precision, measured.why()
 
 
 def _start(plan: Plan, monitor: Monitor, dashboard: Dashboard, port: int) -> None:
@@ -161,7 +164,8 @@ def _start(plan: Plan, monitor: Monitor, dashboard: Dashboard, port: int) -> Non
 
 def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:
     """The prepared dataset. Raises `DatasetError` and `SearchError`."""
-    source = Path(plan.options.source) if plan.options.source and saved is None else None
+    known = saved is not None and (plan.data / "manifest.json").exists()
+    source = Path(plan.options.source) if plan.options.source and not known else None
     prepare(plan.dataset, source=source, data=Path(plan.options.data))
     data = open_search_data(plan.data)
     if saved is not None and saved["dataset"]["fingerprint"] != data.images.fingerprint:
@@ -171,18 +175,19 @@ def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:
                 f"images than {plan.name} was started on; name the right folder with --data."
             ]
         )
-    smallest = min(len(data.train), 2**62)
-    if plan.baseline.batch_size > smallest:
+    largest_batch = largest(plan).batch_size
+    if largest_batch > len(data.train):
         raise SearchError(
             [
-                f"batch_size must be ≤ the {smallest} training images, but got "
-                f"{plan.baseline.batch_size}; lower it with --set batch_size=N."
+                f"batch_size must be ≤ the {len(data.train)} training images, but got "
+                f"{largest_batch}; lower it with --set batch_size=N."
             ]
         )
     return data
 
 
-def _await(future: "Future[Any]") -> Any:
+def _await(future: "Future[Any] | None") -> Any:
+    assert future is not None
     try:
         return future.result()
     except probe.ProbeError as error:
@@ -196,14 +201,22 @@ def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] |
         "dataset": {"name": plan.dataset, "fingerprint": data.images.fingerprint},
         "precision": precision,
         "published": asdict(plan.space.published) if plan.space.published else None,
+        "preview": [config.to_dict() for config in plan.preview],
+        "provenance": provenance(plan.machine, command_line()),
         "sessions": [],
     }
+    if manifest["preview"] != [config.to_dict() for config in plan.preview]:
+        raise SearchError(
+            [
+                f"A run must go on with the space it began with, but {plan.options.space} has "
+                "changed since; restore it, or begin a new run."
+            ]
+        )
+    circumstances = provenance(plan.machine, command_line())
     manifest = manifest | {
         "options": asdict(plan.options),
-        "provenance": provenance(plan.machine, command_line()),
+        "sessions": sessions.begin(manifest["sessions"], plan.directory, circumstances),
     }
-    used = _used_seconds(manifest["sessions"], plan.directory)
-    manifest["sessions"] = [*manifest["sessions"], {"started": _now(), "ended": None}]
     if saved is None:
         store = RunStore.create(plan.directory, manifest)
     else:
@@ -223,34 +236,11 @@ def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] |
         ),
         trials=plan.options.trials,
         store=store,
-        time_left=_countdown(budget_seconds(plan.options), used),
+        time_left=sessions.countdown(
+            budget_seconds(plan.options), sessions.used_seconds(manifest["sessions"])
+        ),
     )
     return _Session(study=study, store=store, manifest=manifest, resources=plan.resources)
-
-
-def _countdown(budget: float | None, used: float) -> Callable[[], float]:
-    """Seconds left of the budget, sessions before this one counted."""
-    if budget is None:
-        return lambda: math.inf
-    end = time.monotonic() + budget - used
-    return lambda: end - time.monotonic()
-
-
-def _used_seconds(sessions: list[dict[str, Any]], directory: Path) -> float:
-    """What earlier sessions took; one that was killed ended with its last recorded epoch."""
-    used = 0.0
-    for session in sessions:
-        started = datetime.fromisoformat(session["started"])
-        if session["ended"]:
-            ended = datetime.fromisoformat(session["ended"])
-        else:
-            ended = datetime.fromtimestamp((directory / EPOCHS).stat().st_mtime, UTC)
-        used += max(0.0, (ended - started).total_seconds())
-    return used
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _stop_ray() -> None:

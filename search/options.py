@@ -67,7 +67,7 @@ ACTIONS = {
 }
 """What isn't part of a run's description and so isn't saved with it."""
 
-RESUMABLE = ("trials", "time_budget", "concurrency", "gpus_per_trial", "dashboard_host",
+RESUMABLE = ("source", "trials", "time_budget", "concurrency", "gpus_per_trial", "dashboard_host",
              "dashboard_port", "data", "out")  # fmt: skip
 """Options that may change when a run goes on; the others decide its results."""
 
@@ -174,8 +174,8 @@ def _faults(o: Options) -> dict[str, list[str]]:
         (o.space != "", "space", "must be given (--list shows the names)"),
         (o.trials >= 1, "trials", "must be ≥ 1"),
         (o.epochs >= 0, "epochs", "must be ≥ 0"),
-        (not o.time_budget or _seconds(o.time_budget) is not None, "time_budget",
-         "must be a number with s, m, h or d, e.g. 2h"),
+        (not o.time_budget or (_seconds(o.time_budget) or 0) > 0, "time_budget",
+         "must be a number above 0 with s, m, h or d, e.g. 2h"),
         (o.concurrency == "auto" or _number(o.concurrency, whole=True) >= 1, "concurrency",
          "must be auto or a whole number ≥ 1"),
         (o.gpus_per_trial == "auto" or _gpu_share(o.gpus_per_trial), "gpus_per_trial",
@@ -214,7 +214,7 @@ def _number(text: str, *, whole: bool) -> float:
 
 def _gpu_share(text: str) -> bool:
     share = _number(text, whole=False)
-    return 0 <= share <= 1 or share == round(share) if math.isfinite(share) else False
+    return math.isfinite(share) and (0 <= share <= 1 or (share > 1 and share == round(share)))
 
 
 def _seconds(text: str) -> float | None:
@@ -233,12 +233,20 @@ def fixed_fields(options: Options) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for item in options.set:
         key, _, text = item.partition("=")
-        value = yaml.safe_load(text) if text else ""
+        value = _scalar(text)
         wants_float = known.get(key) in (float, float | None)
         # YAML reads 1e-3 as text: its floats need a dot.
         number = _number(str(value), whole=False) if wants_float else math.nan
         values[key] = value if math.isnan(number) else number
     return values
+
+
+def _scalar(text: str) -> Any:
+    """A value by YAML's rules; the text itself where it isn't YAML."""
+    try:
+        return yaml.safe_load(text) if text else ""
+    except yaml.YAMLError:
+        return text
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -74,6 +74,7 @@ def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[st
     directory = Path(options.out) / name
     errors += _path_errors(options, dataset, directory, resuming)
     errors += _gpu_errors(options, here)
+    errors += _set_errors(options)
     epochs = options.epochs or space.baseline.epochs
     proposer = Proposer(space, _fixed(options, space, epochs), options.seed)
     grace = options.grace or max(LEAST_GRACE, round(epochs / 10))
@@ -134,20 +135,20 @@ def _absolute(weights: str) -> str:
 
 def _path_errors(options: Options, dataset: str, directory: Path, resuming: bool) -> list[str]:
     errors = []
+    prepared = (Path(options.data) / dataset / "manifest.json").exists()
     try:
         spec = find(dataset)
     except DatasetError as error:
         errors.append(f"--dataset: {error}")
     else:
-        prepared = (Path(options.data) / dataset / "manifest.json").exists()
         if not (options.source or prepared or spec.archive or spec.generate):
             errors.append(
                 f"--source must name the images of dataset {dataset}, an archive or a folder, "
                 "but it is missing."
             )
-    if options.source and not Path(options.source).exists():
+    if options.source and not Path(options.source).exists() and not (resuming and prepared):
         errors.append(f"--source must exist, but {options.source} doesn't; check the path.")
-    weights = options.weights or str(fixed_fields(options).get("weights", "none"))
+    weights = str(fixed_fields(options).get("weights", options.weights or "none"))
     if weights not in ("none", "imagenet") and not Path(weights).expanduser().is_file():
         errors.append(
             f"--weights must be none, imagenet or a state-dict file, but {weights} is no file."
@@ -158,6 +159,16 @@ def _path_errors(options: Options, dataset: str, directory: Path, resuming: bool
             f"--resume {directory.name}, or choose another name."
         )
     return errors
+
+
+def _set_errors(options: Options) -> list[str]:
+    """Fields that have an option of their own, which more than the configuration depends on."""
+    return [
+        f"--set must not name {name}, but got {item!r}; use --{name}."
+        for item in options.set
+        for name in ("epochs", "seed", "precision")
+        if item.partition("=")[0] == name
+    ]
 
 
 def largest(plan: Plan) -> TrialConfig:

@@ -14,6 +14,12 @@ def plain(console: Console) -> Callable[[str], None]:
     return say
 
 
+def last_line(text: str) -> str:
+    """The last line with anything in it: of a traceback, what went wrong."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "without a word"
+
+
 def short(value: object) -> str:
     """A parameter's value for people: floats with three digits."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -34,4 +34,10 @@ def measure_gpu(config: TrialConfig) -> float:
 
     if config.precision == "auto":
         config = config.but(precision="float32")
-    return gpu_share(*needed_bytes(config, default_device()))
+    try:
+        return gpu_share(*needed_bytes(config, default_device()))
+    except RuntimeError as error:  # torch's out-of-memory error is one
+        raise ProbeError(
+            f"One trial must fit on a GPU, but the largest of the space doesn't ({error}); lower "
+            "batch_size or image_size with --set."
+        ) from error

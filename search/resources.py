@@ -49,10 +49,16 @@ def _gpus() -> tuple[str, ...]:
     if tool is None or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         return ()
     query = [tool, "--query-gpu=name", "--format=csv,noheader"]
-    found = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
+    try:
+        found = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
+    except subprocess.TimeoutExpired:
+        return ()
     names = tuple(found.stdout.split("\n")[:-1]) if found.returncode == 0 else ()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return names[: len(visible.split(","))] if visible else names
+    if not visible:
+        return names
+    chosen = [device for device in visible.split(",") if not device.strip().startswith("-")]
+    return names[: len(chosen)]
 
 
 def gpu_share(needed_bytes: int, total_bytes: int) -> float:
@@ -86,7 +92,9 @@ def share(machine: Machine, *, concurrency: str, gpus_per_trial: str, trials: in
         limit = "cores" if fitting == machine.cpus else "memory"
         why = f"one thread a trial, as many as {limit} allow"
     if concurrency != "auto":
-        fitting, why = int(concurrency), "as asked"
+        asked = int(concurrency)
+        # More than the GPUs hold would only wait for each other.
+        fitting, why = (min(asked, fitting) if gpus else asked), "as asked"
     concurrent = min(fitting, trials)
     return Resources(
         concurrent=concurrent, threads=max(1, machine.cpus // concurrent), gpus=gpus, why=why

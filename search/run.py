@@ -1,7 +1,6 @@
 """Search for the configuration that generalises best: `python -m search.run --space resnet50`."""
 
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,7 @@ def _main(arguments: list[str] | None) -> int:
 def saved_options(name: str, out: str, layers: list[dict[str, Any]]) -> dict[str, Any]:
     """What the run was started with. Raises `OptionsError` where `layers` change its results."""
     from results.store import RunError, read_manifest
-    from search.options import RESUMABLE, Options, OptionsError
+    from search.options import RESUMABLE, OptionsError
 
     try:
         saved = dict(read_manifest(Path(out) / name)["options"])
@@ -63,8 +62,8 @@ def saved_options(name: str, out: str, layers: list[dict[str, Any]]) -> dict[str
         f"--{key.replace('_', '-')} can't change when a run goes on (it was {saved.get(key)!r}); "
         "leave it out, or start a new run."
         for layer in layers
-        for key in layer
-        if key not in RESUMABLE and key in {f.name for f in fields(Options)}
+        for key, value in layer.items()
+        if key not in RESUMABLE and key in saved and str(value) != str(saved[key])
     ]
     if changed:
         raise OptionsError(changed)

@@ -31,7 +31,7 @@ class Rungs:
         better = len(values) - bisect_right(values, value)
         return better * self.factor < len(values)
 
-    def survivors(self) -> dict[int, int]:
+    def recorded(self) -> dict[int, int]:
         """How many trials were recorded at each rung."""
         return {level: len(values) for level, values in self._values.items()}
 

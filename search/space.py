@@ -93,7 +93,15 @@ def _space_of(module: Any, name: str) -> Space:
 def suggested(space: Space, trial: optuna.Trial) -> dict[str, Any]:
     """The parameters that a trial tries, named like fields of `TrialConfig`.
 
-    Floats are rounded to 12 digits: Optuna's steps give 0.30000000000000004.
+    Floats are rounded to 12 digits: Optuna's steps give 0.30000000000000004. Raises `SpaceError`
+    for whatever goes wrong in the space's own code.
     """
-    values = dict(space.suggest(trial))
+    try:
+        values = dict(space.suggest(trial))
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        raise SpaceError(
+            f"The space's `suggest` must give values for fields of TrialConfig, and its ranges "
+            f"must hold the baseline's, but it failed ({what}); mend the space."
+        ) from error
     return {k: float(f"{v:.12g}") if isinstance(v, float) else v for k, v in values.items()}

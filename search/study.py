@@ -19,8 +19,10 @@ from optuna.trial import TrialState as OptunaState
 from results.records import EpochMetrics, StopReason, TrialRecord, TrialState
 from results.store import RunError, RunStore, read_epochs, read_trials
 from search import stopping
+from search.printing import last_line
 from search.proposing import Proposer, quiet_optuna
 from search.rungs import Rungs
+from search.space import SpaceError
 from trainables.config import ConfigError, TrialConfig
 
 
@@ -55,6 +57,9 @@ class Ending:
     detail: str | None = None
 
 
+GIVE_UP = 5
+"""Failures one after the other after which a search proposes no more."""
+
 COMPLETE = Ending(state=TrialState.COMPLETE)
 
 
@@ -80,7 +85,9 @@ class Study:
         self.rungs = Rungs(grace=rules.grace, factor=rules.factor, epochs=rules.epochs)
         self.records: dict[int, TrialRecord] = {}
         self.epochs: dict[int, list[EpochMetrics]] = {}
-        self._proposer, self._time_left = proposer, time_left
+        self._proposer = proposer
+        self._time_left: Callable[[], float] = lambda: math.inf  # until the records are replayed
+        self._failed_in_a_row = 0
         name = store.directory.name
         self._optuna = _open_optuna(journal(store.directory), name, proposer)
         self._asked: dict[int, optuna.Trial] = {}
@@ -88,12 +95,13 @@ class Study:
         self._reported: dict[int, set[int]] = {}
         self._waiting: list[Proposal] = []
         self._replay()
+        self._time_left = time_left
 
     # --- proposing -------------------------------------------------------------------------
 
     def ask(self) -> Proposal | None:
         """The next trial: first those that a killed search left unfinished; `None` at the end."""
-        if self._time_left() <= 0:
+        if self._time_left() <= 0 or self.gave_up():
             return None
         if self._waiting:
             return self._waiting.pop(0)
@@ -103,7 +111,7 @@ class Study:
             trial = self._orphans.pop(0) if self._orphans else self._optuna.ask()
             try:
                 params, config = self._proposer.propose(trial)
-            except ConfigError as error:
+            except (ConfigError, SpaceError) as error:
                 self._begin(trial, {}, {})
                 self.fail(number, str(error))
                 continue
@@ -114,7 +122,14 @@ class Study:
     def finished(self) -> bool:
         """Whether nothing is left to do: every trial has ended, or the time is up."""
         ended = all(r.state is not TrialState.RUNNING for r in self.records.values())
-        return ended and (len(self.records) >= self.trials or self._time_left() <= 0)
+        return self._time_left() <= 0 or (ended and len(self.records) >= self.trials)
+
+    def gave_up(self) -> bool:
+        """Whether nothing more is proposed because trials keep failing, without an epoch between.
+
+        Then the machine is at fault more likely than `GIVE_UP` configurations in a row.
+        """
+        return self._failed_in_a_row >= GIVE_UP
 
     def _begin(self, trial: optuna.Trial, params: dict[str, Any], config: dict[str, Any]) -> None:
         record = TrialRecord(
@@ -137,14 +152,15 @@ class Study:
         if metrics.epoch <= len(self.epochs[number]):
             return None
         self.store.add_epoch(number, metrics)
+        self._failed_in_a_row = 0
         return self._take(number, metrics)
 
     def fail(self, number: int, error: str) -> None:
         """Ends a trial that can't be trained; the last line of `error` says why."""
         if self.records[number].state is TrialState.RUNNING:
+            self._failed_in_a_row += 1
             self.store.add_error(number, error)
-            lines = [line.strip() for line in error.splitlines() if line.strip()]
-            self._end(number, Ending(state=TrialState.FAILED, detail=lines[-1] if lines else "?"))
+            self._end(number, Ending(state=TrialState.FAILED, detail=last_line(error)))
 
     def _take(self, number: int, metrics: EpochMetrics) -> Ending | None:
         self.epochs[number].append(metrics)
@@ -229,8 +245,10 @@ class Study:
             if number in self.epochs and metrics.epoch == len(self.epochs[number]) + 1:
                 self._replay_epoch(number, metrics)
         for number, record in self.records.items():
-            if record.state is not TrialState.RUNNING and number in self._asked:
-                self._tell(number)
+            if record.state is not TrialState.RUNNING:
+                self.store.checkpoint(number).unlink(missing_ok=True)
+                if number in self._asked:
+                    self._tell(number)
         self._waiting = [
             Proposal(
                 number=number,

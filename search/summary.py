@@ -20,7 +20,8 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
     console.print()
     if order:
         console.print(leaderboard(trials))
-        _say_winner(plan, order[0], trials.get(0), say)
+        if order[0].trusted:
+            _say_winner(plan, order[0], trials.get(0), say)
     if interrupted:
         unfinished = sum(record.state is TrialState.RUNNING for record in trials.values())
         say(
@@ -29,9 +30,9 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
         )
         say(f"  python -m search.run --resume {plan.name}{_flag('out', plan.options.out, 'runs')}")
         return 130
-    if not order:
+    if not any(record.trusted for record in order):
         for failure in sorted({record.detail or "?" for record in trials.values()}):
-            say(f"Every trial failed: {failure} (tracebacks are in {plan.directory / 'errors'})")
+            say(f"No trial went well: {failure} (tracebacks are in {plan.directory / 'errors'})")
         return 1
     return 0
 

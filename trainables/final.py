@@ -54,7 +54,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}: check the disk, then run the same command again.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on after the last epoch.", file=sys.stderr)
+        print(
+            "interrupted; the same command goes on from the last checkpoint, if there was one.",
+            file=sys.stderr,
+        )
         return 130
     return 0
 

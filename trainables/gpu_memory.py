@@ -3,6 +3,7 @@
 import torch
 
 from trainables.config import TrialConfig
+from trainables.evaluate import KEPT_BYTES
 from trainables.networks import build, freeze
 from trainables.optim import make_optimizer
 from trainables.train import train_step
@@ -32,4 +33,4 @@ def needed_bytes(config: TrialConfig, device: torch.device) -> tuple[int, int]:
         train_step(network, optimizer, images, labels, config)
     peak = torch.cuda.max_memory_reserved(device)
     total = torch.cuda.get_device_properties(device).total_memory
-    return peak + CONTEXT_BYTES, total
+    return peak + CONTEXT_BYTES + KEPT_BYTES, total

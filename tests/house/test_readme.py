@@ -16,7 +16,7 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTAL
 LINES = [line for kind, body in BLOCKS if kind == "sh" for line in body.splitlines()]
 MODULES = [line.split()[2:] for line in LINES if line.startswith("python -m ")]
 SMALL = ["--trials", "2", "--epochs", "2", "--set", "network=resnet10", "image_size=32",
-         "batch_size=16", "precision=float32"]  # fmt: skip
+         "batch_size=16", "--precision", "float32"]  # fmt: skip
 
 
 def test_every_shell_line_is_of_a_kind_that_is_tested():

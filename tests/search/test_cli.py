@@ -3,6 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from datasets.manifest import read_manifest
 from results.store import RunStore
 from search.run import main
 
@@ -66,7 +67,7 @@ def test_resume_keeps_what_decides_results(tmp_path, capsys):
     out = ["--out", str(tmp_path)]
     assert main(["--resume", "old", "--seed", "6", *out]) == 2
     assert "--seed can't change when a run goes on (it was 5)" in capsys.readouterr().err
-    assert main(["--resume", "old", "--trials", "9", "--dry-run", *out]) == 0
+    assert main(["--resume", "old", "--trials", "9", "--seed", "5", "--dry-run", *out]) == 0
     assert "trials   9" in capsys.readouterr().out
     assert main(["--resume", "older", *out]) == 2
     assert "is not a run" in capsys.readouterr().err
@@ -113,9 +114,26 @@ def test_resuming_on_other_images_is_refused(tmp_path, capsys, tiny_data):
         "options": saved | {"set": ["batch_size=16"]},
         "dataset": {"name": "tiny-imagenet", "fingerprint": "other"},
         "precision": "float32",
+        "preview": [],
         "sessions": [],
     }
     RunStore.create(tmp_path / "old", manifest).close()
     assert main(["--resume", "old", "--out", str(tmp_path)]) == 2
     assert "must go on with the dataset it began with" in capsys.readouterr().err
     assert json.loads((tmp_path / "old" / "manifest.json").read_text())["sessions"] == []
+
+
+def test_resuming_a_space_that_has_changed_is_refused(tmp_path, capsys, tiny_data):
+    fingerprint = read_manifest(tiny_data).fingerprint
+    saved = {"space": "demo", "dataset": "tiny-imagenet", "data": str(tiny_data.parent)}
+    manifest = {
+        "name": "old",
+        "options": saved | {"set": ["batch_size=16"]},
+        "dataset": {"name": "tiny-imagenet", "fingerprint": fingerprint},
+        "precision": "float32",
+        "preview": [{"network": "resnet18"}],
+        "sessions": [],
+    }
+    RunStore.create(tmp_path / "old", manifest).close()
+    assert main(["--resume", "old", "--out", str(tmp_path)]) == 2
+    assert "must go on with the space it began with" in capsys.readouterr().err

@@ -27,7 +27,7 @@ def test_all_errors_are_reported_at_once():
         "--sead is not an option; did you mean --seed?",
         "--trials must be a whole number, but got 'x'.",
         "--set must be KEY=VALUE, but got 'lr'.",
-        "--time-budget must be a number with s, m, h or d, e.g. 2h, but got '2 weeks'.",
+        "--time-budget must be a number above 0 with s, m, h or d, e.g. 2h, but got '2 weeks'.",
         "--max-gap must lie in 0…1, but got 3.0.",
     ):
         assert part in text
@@ -40,6 +40,8 @@ def test_all_errors_are_reported_at_once():
         ("concurrency", "many"),
         ("concurrency", "0"),
         ("gpus_per_trial", "1.5"),
+        ("gpus_per_trial", "-1"),
+        ("time_budget", "0s"),
         ("dashboard_port", "70000"),
         ("reduction_factor", 1),
         ("seed", -1),

@@ -58,6 +58,9 @@ def test_the_estimate_grows_with_the_images(tmp_path):
         ({"gpus_per_trial": "1"}, "without a GPU"),
         ({"set": ["lr=-1"]}, "lr must be > 0"),
         ({"set": ["droput=0.1"]}, "did you mean dropout"),
+        ({"set": ["epochs=9"]}, "use --epochs"),
+        ({"set": ["precision=float32"]}, "use --precision"),
+        ({"set": ["lr={"]}, "lr must be a finite number"),
         ({"set": ["weights=imagenet"]}, "has no ImageNet weights"),
     ],
 )
@@ -77,3 +80,10 @@ def test_a_name_that_is_taken_is_refused(tmp_path):
 def test_the_largest_trial_has_the_space_s_largest_input(tmp_path):
     plan = plan_of(tmp_path, space="resnet50", source=str(tmp_path))
     assert largest(plan) == plan.baseline.but(image_size=128, freeze_depth=0)
+
+
+def test_a_source_that_has_gone_does_not_matter_to_a_prepared_run(tmp_path, tiny_data):
+    values = {"space": "demo", "dataset": "tiny-imagenet", "data": str(tiny_data.parent)}
+    options, _ = resolve({**values, "source": "/gone.zip", "out": str(tmp_path)})
+    assert make_plan(options, resuming=True)[1] == []
+    assert "must exist" in make_plan(options, resuming=False)[1][0]

@@ -12,7 +12,7 @@ def test_levels_are_grace_times_powers_of_the_factor_below_the_last_epoch():
 def test_between_rungs_every_trial_goes_on():
     rungs = Rungs(grace=2, factor=3, epochs=10)
     assert all(rungs.record(trial, 1, 0.0) for trial in range(10))
-    assert rungs.survivors() == {2: 0, 6: 0}
+    assert rungs.recorded() == {2: 0, 6: 0}
 
 
 def test_the_first_trial_passes_and_a_better_one_always_does():
@@ -41,7 +41,7 @@ def test_a_value_counts_once():
     rungs = Rungs(grace=1, factor=3, epochs=9)
     for _ in range(5):
         rungs.record(0, 1, 0.5)
-    assert rungs.survivors() == {1: 1, 3: 0}
+    assert rungs.recorded() == {1: 1, 3: 0}
 
 
 def test_equal_values_pass_together():

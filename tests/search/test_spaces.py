@@ -66,3 +66,24 @@ def test_a_broken_file_is_named(tmp_path, text, message):
         find(str(path))
     with pytest.raises(SpaceError, match="doesn't exist"):
         find(str(tmp_path / "none.py"))
+
+
+@pytest.mark.parametrize(
+    ("suggest", "message"),
+    [
+        ("lambda t: {'lr': t.suggest_float('lrr', 1e-4, 1e-2)}", "lrr"),
+        ("lambda t: 1 / 0", "ZeroDivisionError"),
+        ("lambda t: {'flip': t.suggest_categorical('flip', [True])}", "flip|False"),
+    ],
+)
+def test_a_space_that_fails_when_it_is_asked_is_named(tmp_path, suggest, message):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from search.space import Space\n"
+        "from trainables.config import TrialConfig\n"
+        "SPACE = Space(summary='mine', dataset='folder',\n"
+        "              baseline=TrialConfig(network='resnet18'),\n"
+        f"              suggest={suggest})\n"
+    )
+    with pytest.raises(SpaceError, match=message):
+        Proposer(find(str(path)), {}, 0).preview(3)

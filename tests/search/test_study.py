@@ -170,7 +170,7 @@ def test_a_diverged_trial_is_a_state_and_not_a_number(tmp_path):
     assert ending.reason is StopReason.DIVERGED
     assert "NaN" not in "".join(lines(tmp_path / "run", "epochs.jsonl"))
     assert json.loads(lines(tmp_path / "run", "epochs.jsonl")[0])["train_loss"] is None
-    assert study.rungs.survivors()[1] == 0
+    assert study.rungs.recorded()[1] == 0
 
 
 def test_when_the_time_is_up_nothing_is_proposed_and_running_trials_end(tmp_path):
@@ -182,6 +182,55 @@ def test_when_the_time_is_up_nothing_is_proposed_and_running_trials_end(tmp_path
     assert study.report(0, metrics(2, 0.4)).reason is StopReason.BUDGET
     assert study.ask() is None
     assert study.finished()
+
+
+def test_resuming_with_no_time_left_keeps_every_recorded_epoch(tmp_path):
+    study = open_study(tmp_path / "run", trials=3)
+    study.ask()
+    for epoch in range(1, 6):
+        study.report(0, metrics(epoch, 0.1 * epoch))
+    checkpoint = study.store.checkpoint(0)
+    checkpoint.parent.mkdir()
+    checkpoint.write_bytes(b"state")
+    study.store.close()
+    late = open_study(tmp_path / "run", trials=3, time_left=lambda: -1.0)
+    assert late.finished()
+    assert late.ask() is None
+    assert late.records[0].state is TrialState.RUNNING
+    assert len(late.epochs[0]) == 5
+    assert checkpoint.exists()
+    late.store.close()
+    more = open_study(tmp_path / "run", trials=3)  # a larger budget
+    assert more.ask().epochs_done == 5
+
+
+def test_after_failures_in_a_row_nothing_more_is_proposed(tmp_path):
+    study = open_study(tmp_path / "run", trials=20)
+    for number in range(4):
+        study.ask()
+        study.fail(number, "RuntimeError: no disk")
+    study.report(study.ask().number, metrics(1, 0.3))  # one that works starts the count anew
+    for number in range(5, 10):
+        assert not study.gave_up()
+        study.ask()
+        study.fail(number, "RuntimeError: no disk")
+    assert study.gave_up()
+    assert study.ask() is None
+    assert not study.finished()
+    study.store.close()
+    assert open_study(tmp_path / "run", trials=20).ask() is not None  # mended and resumed
+
+
+def test_a_checkpoint_that_outlived_its_trial_goes_when_the_run_is_resumed(tmp_path):
+    study = open_study(tmp_path / "run", trials=2)
+    study.ask()
+    study.fail(0, "it broke")
+    path = study.store.checkpoint(0)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"killed between the record and the removal")
+    study.store.close()
+    open_study(tmp_path / "run", trials=2)
+    assert not path.exists()
 
 
 def test_the_checkpoint_of_an_ended_trial_is_removed(tmp_path):

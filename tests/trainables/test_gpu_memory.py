@@ -25,7 +25,7 @@ def test_two_steps_of_the_batch_are_taken_before_the_peak_is_read(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
     config = TrialConfig(network="resnet10", batch_size=4, image_size=32, precision="float32")
     needed, total = gpu_memory.needed_bytes(config, torch.device("cpu"))
-    assert needed == 5_000_000_000 + gpu_memory.CONTEXT_BYTES
+    assert needed == 5_000_000_000 + gpu_memory.CONTEXT_BYTES + gpu_memory.KEPT_BYTES
     assert total == 40_000_000_000
     assert shapes == [(4, 3, 32, 32)] * 2
     assert order == ["reset", "step", "step", "peak"]

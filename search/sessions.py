@@ -1,0 +1,52 @@
+"""The sittings of one search: when each began and ended, and how much of the budget is left."""
+
+import math
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from results.store import EPOCHS
+
+Session = dict[str, Any]
+"""`started` and `ended` in ISO 8601, UTC; `ended` is `None` while it runs."""
+
+
+def begin(earlier: list[Session], directory: Path, provenance: dict[str, Any]) -> list[Session]:
+    """The sessions with a new one. One that was killed ended with the last recorded epoch."""
+    closed = [s if s["ended"] else s | {"ended": _last_epoch_at(s, directory)} for s in earlier]
+    return [*closed, {"started": now(), "ended": None, "provenance": provenance}]
+
+
+def used_seconds(sessions: list[Session]) -> float:
+    """What the ended sessions took together; time between them doesn't count."""
+    return sum(
+        (_moment(s["ended"]) - _moment(s["started"])).total_seconds()
+        for s in sessions
+        if s["ended"]
+    )
+
+
+def countdown(budget_s: float | None, used_s: float) -> Callable[[], float]:
+    """A function that gives the seconds left of the budget; infinity without one."""
+    if budget_s is None:
+        return lambda: math.inf
+    end = time.monotonic() + budget_s - used_s
+    return lambda: end - time.monotonic()
+
+
+def now() -> str:
+    """This moment, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _last_epoch_at(session: Session, directory: Path) -> str:
+    path = directory / EPOCHS
+    last = datetime.fromtimestamp(path.stat().st_mtime, UTC) if path.exists() else None
+    started = _moment(session["started"])
+    return max(last or started, started).isoformat(timespec="seconds")
