@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 FIRST_PORT = 8265
 """Ray's own default for the dashboard."""
 
-PRELOADED = "torch,datasets.loader,trainables.train"
-
 
 class ClusterError(Exception):
     """Ray can't be started as asked; the message names the value and the remedy."""
@@ -61,16 +59,16 @@ def _is_free(host: str, port: int) -> bool:
 def start_ray(resources: Resources, dashboard: Dashboard, port: int, root: Path) -> str:
     """Starts Ray on this machine and returns the dashboard's address.
 
-    Raises `ClusterError` when Ray doesn't start, or when its workers would import other
-    packages under the names of ours.
+    Raises `ClusterError` when Ray doesn't start.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     # The run directory is what a search is resumed from; Ray's own snapshots go unread.
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "100000")
-    # Workers import while the driver still measures and plans.
-    os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
+    # Tune's actors have an environment of their own, so workers started beforehand aren't taken
+    # for them: they would only compete with those that are.
+    os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
     os.environ["PYTHONPATH"] = str(root)
     import ray
 
@@ -86,17 +84,7 @@ def start_ray(resources: Resources, dashboard: Dashboard, port: int, root: Path)
         )
     except (RuntimeError, OSError, ConnectionError, TimeoutError) as error:
         raise ClusterError(f"Ray doesn't start: {error}; its logs are in /tmp/ray.") from error
-    found = ray.get(ray.remote(num_cpus=0)(_foreign).remote(str(root)))
-    if found:
-        ray.shutdown()
-        raise ClusterError(" ".join(found))
     return f"http://{context.dashboard_url}"
-
-
-def _foreign(root: str) -> list[str]:
-    from search.preflight import foreign_packages
-
-    return foreign_packages(Path(root))
 
 
 def run_trials(

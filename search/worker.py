@@ -13,6 +13,7 @@ from typing import Any
 from ray import tune
 
 from results.records import EpochMetrics
+from search.preflight import ROOT, PreflightError, foreign_packages
 from trainables.config import TrialConfig
 
 
@@ -25,10 +26,15 @@ class TrialWorker(tune.Trainable):
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Begins the first trial of this process. Imports what training needs, once."""
+        """Begins the first trial of this process. Imports what training needs, once.
+
+        Raises `PreflightError` where this node would take another project's packages for ours.
+        """
+        self._epochs: Iterator[EpochMetrics] = iter(())
+        if wrong := foreign_packages(ROOT):
+            raise PreflightError(wrong)
         import trainables.train  # noqa: F401
 
-        self._epochs: Iterator[EpochMetrics] = iter(())
         self._ended = time.perf_counter()
         self.reset_config(config)
 
