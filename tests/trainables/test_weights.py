@@ -78,8 +78,12 @@ def test_a_head_for_other_classes_is_left_out_and_said(
 
 
 def test_check_accepts_what_load_accepts(source: torchvision.models.ResNet, tmp_path: Path) -> None:
+    config = saved(source.state_dict(), tmp_path)
     weights.check(RESNET18)
-    weights.check(saved(source.state_dict(), tmp_path))
+    weights.check(config)
+    network = build(config, num_classes=7)
+    weights.load(network, config)
+    assert torch.equal(network.state_dict()["head.fc.weight"], source.fc.weight)
 
 
 def test_misfits_are_named_in_one_sentence(
