@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from datasets.ffcv_import import IntDecoder, Loader, SimpleRGBImageDecoder, Squeeze, ToTensor
-from datasets.loader_check import check_beton
+from datasets.loader_check import check_beton, identity
 from datasets.loader_epoch import Epoch
 from datasets.spec import DatasetError
 from datasets.splits import Split
@@ -83,12 +83,11 @@ def _pass(loader: Loader, order: NDArray[np.int64], batch_size: int, deadline_s:
 def _loader(beton: Path) -> Loader:
     """The one loader for a file as it lies there now; a replaced file gets a new one."""
     check_beton(beton)
-    status = beton.stat()
-    identity = (status.st_ino, status.st_size, status.st_mtime_ns)
+    present = identity(beton)
     with _lock:
         known = _loaders.get(beton)
-        if known is None or known[0] != identity:
-            known = _loaders[beton] = (identity, _new_loader(beton))
+        if known is None or known[0] != present:
+            known = _loaders[beton] = (present, _new_loader(beton))
         return known[1]
 
 

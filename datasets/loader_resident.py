@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from datasets.loader import Batches, batches, epoch_order
-from datasets.loader_check import check_beton
+from datasets.loader_check import check_beton, identity
 from datasets.splits import Split
 
 _READ_BATCH = 1024
@@ -51,7 +51,7 @@ def resident_batches(
 def is_resident(beton: Path, device: torch.device) -> bool:
     """Whether the file, as it lies there now, is on `device` already."""
     known = _residents.get((beton, device))
-    return known is not None and known.identity == _identity(beton)
+    return known is not None and known.identity == identity(beton)
 
 
 def _gathered(resident: _Resident, order: torch.Tensor, batch_size: int) -> Batches:
@@ -76,9 +76,4 @@ def _read(beton: Path, count: int, device: torch.device) -> _Resident:
         images[done : done + len(pixels)] = pixels.to(device)
         labels[done : done + len(pixels)] = numbers.to(device)
         done += len(pixels)
-    return _Resident(_identity(beton), images, labels)
-
-
-def _identity(beton: Path) -> tuple[int, int, int]:
-    status = beton.stat()
-    return status.st_ino, status.st_size, status.st_mtime_ns
+    return _Resident(identity(beton), images, labels)

@@ -195,24 +195,25 @@ def _await(future: "Future[Any] | None") -> Any:
 
 
 def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] | None) -> _Session:
+    circumstances = provenance(plan.machine, command_line())
+    preview = [config.to_dict() for config in plan.preview]
     manifest = saved or {
         "name": plan.name,
         "space": plan.options.space,
         "dataset": {"name": plan.dataset, "fingerprint": data.images.fingerprint},
         "precision": precision,
         "published": asdict(plan.space.published) if plan.space.published else None,
-        "preview": [config.to_dict() for config in plan.preview],
-        "provenance": provenance(plan.machine, command_line()),
+        "preview": preview,
+        "provenance": circumstances,
         "sessions": [],
     }
-    if manifest["preview"] != [config.to_dict() for config in plan.preview]:
+    if manifest["preview"] != preview:
         raise SearchError(
             [
                 f"A run must go on with the space it began with, but {plan.options.space} has "
                 "changed since; restore it, or begin a new run."
             ]
         )
-    circumstances = provenance(plan.machine, command_line())
     manifest = manifest | {
         "options": asdict(plan.options),
         "sessions": sessions.begin(manifest["sessions"], plan.directory, circumstances),

@@ -121,11 +121,17 @@ def _fixed(options: Options, space: Space, epochs: int) -> dict[str, Any]:
     """
     fixed: dict[str, Any] = {"epochs": epochs, "seed": options.seed, "precision": options.precision}
     values = fixed_fields(options)
-    weights = str(values.pop("weights", options.weights or space.baseline.weights))
+    values.pop("weights", None)
+    weights = _weights(options, space.baseline.weights)
     fixed["weights"] = _absolute(weights)
     if weights == "none":
         fixed["freeze_depth"] = 0
     return fixed | values
+
+
+def _weights(options: Options, default: str) -> str:
+    """What training starts from: `--set weights=` before `--weights` before `default`."""
+    return str(fixed_fields(options).get("weights", options.weights or default))
 
 
 def _absolute(weights: str) -> str:
@@ -148,7 +154,7 @@ def _path_errors(options: Options, dataset: str, directory: Path, resuming: bool
             )
     if options.source and not Path(options.source).exists() and not (resuming and prepared):
         errors.append(f"--source must exist, but {options.source} doesn't; check the path.")
-    weights = str(fixed_fields(options).get("weights", options.weights or "none"))
+    weights = _weights(options, "none")
     if weights not in ("none", "imagenet") and not Path(weights).expanduser().is_file():
         errors.append(
             f"--weights must be none, imagenet or a state-dict file, but {weights} is no file."
