@@ -21,7 +21,8 @@ from trainables.config import TrialConfig
 from trainables.evaluate import evaluate
 from trainables.files import write_atomically
 from trainables.networks import Network
-from trainables.train import default_device, new_network, set_threads, train
+from trainables.process import prepare_process
+from trainables.train import default_device, new_network, train
 
 MODEL, RECORD, HISTORY, CHECKPOINT = "model.pt", "final.json", "history.jsonl", "checkpoint.pt"
 
@@ -172,7 +173,7 @@ def run(options: Options) -> FinalRecord:
         )
     weights.check(best.config)
     data = _open_data(best, options)
-    set_threads(options.threads)
+    prepare_process(options.threads)
     record = train_finally(best, data, out, default_device())
     print(
         f"test top-1 {record.test_top1:.2%}  top-5 {record.test_top5:.2%}  "

@@ -4,9 +4,9 @@ import torch
 
 from trainables.config import TrialConfig
 from trainables.evaluate import KEPT_BYTES
-from trainables.networks import build, freeze
+from trainables.networks import build
 from trainables.optim import make_optimizer
-from trainables.train import train_step
+from trainables.train import ready, train_step
 
 CONTEXT_BYTES = 600 << 20
 """What CUDA itself holds for each process, beside torch's allocations: 300 to 600 MB."""
@@ -23,8 +23,7 @@ def needed_bytes(config: TrialConfig, device: torch.device) -> tuple[int, int]:
     when not even one trial fits.
     """
     torch.cuda.reset_peak_memory_stats(device)
-    network = build(config, _CLASSES).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    freeze(network, config.freeze_depth)
+    network = ready(build(config, _CLASSES), config, device)
     optimizer = make_optimizer(network, config)
     shape = (config.batch_size, 3, config.image_size, config.image_size)
     images = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)

@@ -25,6 +25,7 @@ from trainables.feed import Feed
 from trainables.networks import Network, build, freeze
 from trainables.optim import lr_at, make_optimizer, set_lr
 from trainables.saving import Saver
+from trainables.small_maps import use_matrix_products
 
 CHECK_EVERY = 50
 """Steps between two looks at the loss, each of which makes a GPU wait."""
@@ -128,17 +129,18 @@ def new_network(config: TrialConfig, num_classes: int, device: torch.device) -> 
     torch.manual_seed(config.seed)
     network = build(config, num_classes)
     weights.load(network, config)
+    return ready(network, config, device)
+
+
+def ready(network: Network, config: TrialConfig, device: torch.device) -> Network:
+    """`network`, frozen as `config` says, on `device`, laid out as it trains fastest there."""
     freeze(network, config.freeze_depth)
+    use_matrix_products(network)
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def set_threads(count: int) -> None:
-    """How many threads torch uses on the CPU, in this process."""
-    torch.set_num_threads(count)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
