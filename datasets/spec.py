@@ -1,6 +1,6 @@
 """What a dataset is: where its images come from, and how a source is read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,8 +13,7 @@ class DatasetError(Exception):
 class Tree(Protocol):
     """A read-only tree of files: an extracted folder or a zip archive.
 
-    Paths are relative, with forward slashes. A tree pickles as its root path, so that
-    conversion processes can each open their own.
+    Paths are relative, with forward slashes.
     """
 
     root: Path
@@ -24,6 +23,12 @@ class Tree(Protocol):
 
     def read(self, path: str) -> bytes:
         """The content of one file. Raises `KeyError` for a path that `files` doesn't list."""
+
+    def part(self, paths: Sequence[str]) -> "Tree":
+        """A tree for reading just these files, cheap to send to another process.
+
+        Other files may or may not be in it.
+        """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,9 +5,11 @@ import os
 import stat
 import zipfile
 import zlib
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from pathlib import Path
 
 from datasets.spec import DatasetError, Tree
+from datasets.zip_part import ZipPart, places
 
 
 class FolderTree:
@@ -50,6 +52,10 @@ class FolderTree:
         except FileNotFoundError as error:
             raise KeyError(path) from error
 
+    def part(self, paths: Sequence[str]) -> "FolderTree":  # noqa: ARG002 # a path is enough here
+        """The same folder, not walked through."""
+        return FolderTree(self.root)
+
 
 class ZipTree:
     """The files in a zip archive, opened when first read, in each process for itself."""
@@ -58,6 +64,7 @@ class ZipTree:
         self.root = root
         self._archive: zipfile.ZipFile | None = None
         self._entries: list[zipfile.ZipInfo] | None = None
+        self._files: dict[str, int] | None = None
 
     def __reduce__(self) -> tuple[type["ZipTree"], tuple[Path]]:
         return type(self), (self.root,)
@@ -85,7 +92,9 @@ class ZipTree:
 
     def files(self) -> dict[str, int]:
         """Every file's path and size in bytes, in sorted order; hidden ones left out."""
-        return {entry.filename: entry.file_size for entry in self.entries()}
+        if self._files is None:
+            self._files = {entry.filename: entry.file_size for entry in self.entries()}
+        return self._files
 
     def read(self, path: str) -> bytes:
         """The content of one file. Raises `KeyError`, or `DatasetError` for a damaged entry."""
@@ -95,6 +104,11 @@ class ZipTree:
             raise DatasetError(
                 f"{path} in {self.root} is damaged ({error}); download or copy the archive again."
             ) from error
+
+    def part(self, paths: Sequence[str]) -> Tree:
+        """These files by their places, or all of them where some are packed in a rare way."""
+        found = places([self.archive.getinfo(path) for path in paths])
+        return self if found is None else ZipPart(self.root, found)
 
 
 def open_tree(path: Path) -> Tree:
@@ -141,7 +155,7 @@ def _hidden(path: str) -> bool:
 
 def _fault(entry: zipfile.ZipInfo) -> str | None:
     name = entry.orig_filename
-    if "\\" in name or name.startswith("/") or ".." in PurePosixPath(name).parts:
+    if "\\" in name or name.startswith("/") or ".." in name.split("/"):
         return "would escape its folder"
     if stat.S_ISLNK(entry.external_attr >> 16):
         return "is a symbolic link"
