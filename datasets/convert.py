@@ -50,7 +50,7 @@ def convert(
     _enough_space(directory, [beton_bytes(len(samples), size) for samples in parts.values()])
     _enough_images(listing, _labels(listing.train), _labels(listing.test))
     try:
-        written = _write(tree, parts, partials, size, workers)
+        written = _write(listing.images or tree, parts, partials, size, workers)
         broken = [b for part in written.values() for b in part.broken]
         if broken and not skip_broken:
             raise DatasetError(_broken_message(tree, broken))
@@ -77,14 +77,14 @@ def clean_up(directory: Path) -> None:
 
 
 def _write(
-    tree: Tree,
+    images: Tree,
     parts: dict[str, tuple[Sample, ...]],
     partials: dict[str, Path],
     size: int,
     workers: int,
 ) -> dict[str, Written]:
     written = {}
-    with decoder(tree, size, workers) as decode:
+    with decoder(images, size, workers) as decode:
         for file, samples in parts.items():
             with progress(file, len(samples), "images") as advance:
                 written[file] = write_beton(partials[file], decode(samples), len(samples), advance)

@@ -45,12 +45,14 @@ class Listing:
 
     `train` is the official training split, `test` the official validation (or test) split.
     `class_ids` are unique and sorted, `class_names` are for people, in the same order.
+    `images` holds the samples' files where the source itself doesn't hold each as a file.
     """
 
     class_ids: tuple[str, ...]
     class_names: tuple[str, ...]
     train: tuple[Sample, ...]
     test: tuple[Sample, ...]
+    images: Tree | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +69,7 @@ class DatasetSpec:
     """A dataset the project knows by name.
 
     `list_samples` reads a tree's layout and raises `DatasetError` when it isn't this dataset's.
+    `open_source` opens a path, where not only a folder or a zip archive will do.
     At most one of `archive` (downloaded without `--source`) and `generate` (written into an
     empty folder without `--source`) is set; with neither, `--source` is required.
     """
@@ -75,5 +78,6 @@ class DatasetSpec:
     summary: str
     image_size: int
     list_samples: Callable[[Tree], Listing]
+    open_source: Callable[[Path], Tree] | None = None
     archive: Archive | None = None
     generate: Callable[[Path], None] | None = None

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.spec import DatasetError, Tree
+from datasets.tar_tree import TarTree
 from datasets.zip_part import ZipPart, places
 
 
@@ -135,10 +136,12 @@ def open_tree(path: Path) -> Tree:
 def fingerprint(tree: Tree) -> str:
     """A cheap sha256 that tells sources apart without reading them.
 
-    Over every path and size, and in a zip every CRC-32 too; a folder's files with other
-    content but the same sizes look the same.
+    Over every path and size, and in a zip every CRC-32 too; over a tar.gz archive's size and
+    CRC-32. A folder's files with other content but the same sizes look the same.
     """
     digest = hashlib.sha256()
+    if isinstance(tree, TarTree):
+        return tree.fingerprint()
     if isinstance(tree, ZipTree):
         for entry in tree.entries():
             digest.update(f"{entry.filename}\0{entry.file_size}\0{entry.CRC:08x}\n".encode())
