@@ -69,6 +69,8 @@ class DatasetSpec:
     """A dataset the project knows by name.
 
     `list_samples` reads a tree's layout and raises `DatasetError` when it isn't this dataset's.
+    `image_size` is the side in pixels that images are stored at unless told otherwise; with
+    `any_size` they have none of their own, and a search stores them as large as it needs them.
     `open_source` opens a path, where not only a folder or a zip archive will do.
     At most one of `archive` (downloaded without `--source`) and `generate` (written into an
     empty folder without `--source`) is set; with neither, `--source` is required.
@@ -78,6 +80,7 @@ class DatasetSpec:
     summary: str
     image_size: int
     list_samples: Callable[[Tree], Listing]
+    any_size: bool = False
     open_source: Callable[[Path], Tree] | None = None
     archive: Archive | None = None
     generate: Callable[[Path], None] | None = None
