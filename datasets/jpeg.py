@@ -1,4 +1,4 @@
-"""JPEGs straight into an array by libturbojpeg, three times as fast as through Pillow.
+"""JPEGs straight into an array by libturbojpeg, without Pillow's parsing and copying.
 
 FFCV needs the library too, so it is there wherever training is. Only what it decodes to the
 same pixels as Pillow is taken, whatever the versions of both; the rest is left to Pillow.
