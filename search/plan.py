@@ -189,6 +189,16 @@ def largest(plan: Plan) -> TrialConfig:
     return plan.baseline.but(**changes)
 
 
+def size_to_store(plan: Plan) -> int | None:
+    """Side in pixels for images that have none of their own: the largest that a trial sees.
+
+    `None` where the dataset has a size, or is prepared already.
+    """
+    if not find(plan.dataset).any_size or (plan.data / "manifest.json").exists():
+        return None
+    return largest(plan).image_size
+
+
 def _gpu_errors(options: Options, here: Machine) -> list[str]:
     if options.gpus_per_trial in ("auto", "0") or here.gpus:
         return []

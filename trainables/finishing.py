@@ -151,7 +151,8 @@ def _open_data(best: BestConfig, options: Options) -> FinalData:
         raise FinalError(
             f"The dataset must be the one that the search saw, {best.dataset} with fingerprint "
             f"{best.fingerprint}, but {options.data / best.dataset} has "
-            f"{data.images.fingerprint}: pass the search's --data or --source."
+            f"{data.images.fingerprint}: pass the search's --data or --source; own images must be "
+            "stored at the same size too."
         )
     return data
 
