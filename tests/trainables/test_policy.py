@@ -71,7 +71,7 @@ def test_images_of_one_batch_get_operations_of_their_own() -> None:
 
 def test_what_trivial_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """7,000 images: each operation 500 times, each strength 226 times, half of the signs."""
-    drawn = {}
+    drawn: dict[str, Tensor] = {}
     monkeypatch.setattr(policy, "change", lambda p, o, a: drawn.update(operations=o, amounts=a))
     torch.manual_seed(0)
     apply_policy(torch.zeros(7000, SIDE, SIDE, 3, dtype=torch.uint8), CONFIG.but(policy="trivial"))
@@ -88,8 +88,13 @@ def test_what_trivial_draws(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rand_applies_two_operations_of_one_strength(
     magnitude: int | None, used: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rounds = []
-    monkeypatch.setattr(policy, "change", lambda p, o, a: rounds.append((o, a)) or p)
+    rounds: list[tuple[Tensor, Tensor]] = []
+
+    def watched(pixels: Tensor, operations: Tensor, amounts: Tensor) -> Tensor:
+        rounds.append((operations, amounts))
+        return pixels
+
+    monkeypatch.setattr(policy, "change", watched)
     pixels = torch.zeros(200, SIDE, SIDE, 3, dtype=torch.uint8)
     apply_policy(pixels, CONFIG.but(policy="rand", policy_magnitude=magnitude))
     assert len(rounds) == 2
