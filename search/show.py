@@ -97,7 +97,7 @@ def _ranges(plan: Plan) -> Table:
     for column in ("parameter", "range", "baseline"):
         table.add_column(column)
     for name, distribution in plan.ranges.items():
-        table.add_row(name, describe_range(distribution), str(getattr(plan.baseline, name)))
+        table.add_row(name, describe_range(distribution), short(getattr(plan.baseline, name)))
     return table
 
 

@@ -2,6 +2,7 @@
 
 import torch
 
+from trainables.carried import Carried
 from trainables.config import TrialConfig
 from trainables.evaluate import KEPT_BYTES
 from trainables.networks import build
@@ -25,11 +26,13 @@ def needed_bytes(config: TrialConfig, device: torch.device) -> tuple[int, int]:
     torch.cuda.reset_peak_memory_stats(device)
     network = ready(build(config, _CLASSES), config, device)
     optimizer = make_optimizer(network, config)
+    carried = Carried.begin(config, network, _CLASSES, device)
     shape = (config.batch_size, 3, config.image_size, config.image_size)
     images = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(_CLASSES, (config.batch_size,), device=device)
     for _ in range(_STEPS):
         train_step(network, optimizer, images, labels, config)
+        carried.after_step()
     peak = torch.cuda.max_memory_reserved(device)
     total = torch.cuda.get_device_properties(device).total_memory
     return peak + CONTEXT_BYTES + KEPT_BYTES, total
