@@ -6,9 +6,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any, Self
 
-from trainables.catalog import NETWORKS
+from trainables.catalog import NETWORKS, STEMS
 
-STEMS = ("imagenet", "small")
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine", "one-cycle", "step")
 PRECISIONS = ("auto", "bfloat16", "float32")
@@ -33,7 +32,8 @@ class TrialConfig:
     stem: `imagenet` (7×7 stride 2, then pooling) or `small` (3×3 stride 1, no pooling).
     weights: `none`, `imagenet`, or the path of a state-dict file.
     freeze_depth: how many stages, from the stem on, don't train (0: all train).
-    dropout: probability before the last dense layer.
+    head_width: outputs of a dense layer with ReLU before the last one; 0: no such layer.
+    dropout: probability before the last dense layer (mini_alexnet: after each of its own too).
     label_smoothing: share of the target spread evenly over the classes.
     mixup_alpha: MixUp's Beta(alpha, alpha); 0 turns it off (Zhang et al. 2018).
     cutout: side of the erased square, as a share of the image side; 0 turns it off.
@@ -55,6 +55,7 @@ class TrialConfig:
     stem: str = "imagenet"
     weights: str = "none"
     freeze_depth: int = 0
+    head_width: int = 0
     dropout: float = 0.0
     label_smoothing: float = 0.0
     mixup_alpha: float = 0.0
@@ -146,6 +147,7 @@ def _value_errors(c: TrialConfig) -> list[str]:
         (c.stem == "imagenet" or c.weights == "none", "stem",
          "must be imagenet when pretrained weights are used (their stem is 7×7)"),
         (c.weights != "", "weights", "must be none, imagenet or a file"),
+        (0 <= c.head_width <= 8192, "head_width", "must lie in 0…8192 (0: none)"),
         (0 <= c.dropout < 1, "dropout", "must lie in [0, 1)"),
         (0 <= c.label_smoothing < 1, "label_smoothing", "must lie in [0, 1)"),
         (c.mixup_alpha >= 0, "mixup_alpha", "must be ≥ 0"),
@@ -175,6 +177,11 @@ def _value_errors(c: TrialConfig) -> list[str]:
             errors.append(
                 f"freeze_depth must lie in 0…{deepest} for {c.network} "
                 f"({', '.join(facts.stages)}), but got freeze_depth={c.freeze_depth}."
+            )
+        if c.stem in STEMS and c.stem not in facts.stems:
+            errors.append(
+                f"stem must be imagenet for {c.network}, whose first layer is its own, but got "
+                f"stem={c.stem!r}."
             )
         if c.weights == "imagenet" and not facts.pretrained:
             errors.append(

@@ -1,4 +1,4 @@
-"""Networks in named stages, so that the first of them can be frozen: torchvision's ResNets."""
+"""Networks in named stages, so that the first of them can be frozen."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -7,19 +7,17 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-from trainables.catalog import NETWORKS
+from trainables import efficientnet_lite, mini_alexnet, resnets, wide_concat
 from trainables.config import TrialConfig
+from trainables.parts import Parts
 
-_BLOCKS: dict[str, tuple[type[BasicBlock] | type[Bottleneck], list[int]]] = {
-    "resnet10": (BasicBlock, [1, 1, 1, 1]),
-    "resnet18": (BasicBlock, [2, 2, 2, 2]),
-    "resnet34": (BasicBlock, [3, 4, 6, 3]),
-    "resnet50": (Bottleneck, [3, 4, 6, 3]),
-    "resnet101": (Bottleneck, [3, 4, 23, 3]),
+_ARCHITECTURES: dict[str, Callable[[TrialConfig, int], Parts]] = {
+    **dict.fromkeys(resnets.BLOCKS, resnets.parts),
+    "efficientnet_lite0": lambda _, num_classes: efficientnet_lite.parts(num_classes),
+    "mini_alexnet": mini_alexnet.parts,
+    "wide_concat": lambda _, num_classes: wide_concat.parts(num_classes),
 }
-
 
 _KINDS = 64
 """How many kinds of stages are compiled in one process; further ones run plainly."""
@@ -98,23 +96,24 @@ def _compiled_run() -> Callable[[list[nn.Module], Tensor], Tensor]:
 def build(config: TrialConfig, num_classes: int) -> Network:
     """The network that `config` describes, with random weights from torch's global generator.
 
-    Weights are torchvision's to the letter: its building blocks, its initialisation.
+    Raises `NetworkError` when it takes a package that isn't installed.
     """
-    block, depths = _BLOCKS[config.network]
-    source = ResNet(block, depths, num_classes=num_classes)
-    stem = _small_stem(source) if config.stem == "small" else _imagenet_stem(source)
-    stages: OrderedDict[str, nn.Module] = OrderedDict(stem=stem)
-    for name in NETWORKS[config.network].stages[1:]:
-        stages[name] = getattr(source, name)
-    head = OrderedDict[str, nn.Module](
-        pool=source.avgpool,
-        flatten=nn.Flatten(1),
-        dropout=nn.Dropout(config.dropout),
-        fc=source.fc,
-    )
-    network = Network(stages, nn.Sequential(head))
+    parts = _ARCHITECTURES[config.network](config, num_classes)
+    network = Network(parts.stages, _head(parts, config, num_classes))
     network.compiled = config.compile
     return network
+
+
+def _head(parts: Parts, config: TrialConfig, num_classes: int) -> nn.Sequential:
+    """Maps to logits: neck, a dense layer of `head_width` with ReLU, dropout, the last layer."""
+    layers, fc = parts.neck, parts.fc
+    if config.head_width > 0:
+        layers["hidden"] = nn.Linear(fc.in_features, config.head_width)
+        layers["hidden_relu"] = nn.ReLU(inplace=True)
+        fc = nn.Linear(config.head_width, num_classes)
+    layers["dropout"] = nn.Dropout(config.dropout)
+    layers["fc"] = fc
+    return nn.Sequential(layers)
 
 
 def freeze(network: Network, depth: int) -> None:
@@ -129,16 +128,3 @@ def freeze(network: Network, depth: int) -> None:
     for stage in network.trained_stages():
         stage.requires_grad_(True)
     network.train(network.training)
-
-
-def _imagenet_stem(source: ResNet) -> nn.Module:
-    return nn.Sequential(
-        OrderedDict(conv1=source.conv1, bn1=source.bn1, relu=source.relu, maxpool=source.maxpool)
-    )
-
-
-def _small_stem(source: ResNet) -> nn.Module:
-    """3×3 stride 1 without pooling, as in the CIFAR variant of He et al. 2016, section 4.2."""
-    conv = nn.Conv2d(3, source.conv1.out_channels, kernel_size=3, padding=1, bias=False)
-    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-    return nn.Sequential(OrderedDict(conv1=conv, bn1=source.bn1, relu=source.relu))
