@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from trainables.catalog import NETWORKS, STEMS
 
+NORMALISATIONS = ("dataset", "half", "imagenet", "unit")
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine", "one-cycle", "step")
 PRECISIONS = ("auto", "bfloat16", "float32")
@@ -29,6 +30,9 @@ class TrialConfig:
     """One trial's configuration. Raises `ConfigError` with every broken rule at once.
 
     image_size: side in pixels that the network sees; stored images are resized on the device.
+    normalise: what pixels are shifted and scaled by: `dataset` (its own mean and deviation of
+    each channel), or as pretrained weights expect it: `imagenet` (ImageNet's), `half`
+    ((x - 127) / 128), `unit` (x / 255).
     stem: `imagenet` (7×7 stride 2, then pooling) or `small` (3×3 stride 1, no pooling).
     weights: `none`, `imagenet`, or the path of a state-dict file.
     freeze_depth: how many stages, from the stem on, don't train (0: all train).
@@ -52,6 +56,7 @@ class TrialConfig:
 
     network: str
     image_size: int = 64
+    normalise: str = "dataset"
     stem: str = "imagenet"
     weights: str = "none"
     freeze_depth: int = 0
@@ -143,6 +148,7 @@ def _value_errors(c: TrialConfig) -> list[str]:
     rules: list[tuple[bool, str, str]] = [
         (c.network in NETWORKS, "network", f"must be one of {_names(NETWORKS)}"),
         (32 <= c.image_size <= 224, "image_size", "must lie in 32…224 pixels"),
+        (c.normalise in NORMALISATIONS, "normalise", f"must be one of {_names(NORMALISATIONS)}"),
         (c.stem in STEMS, "stem", f"must be one of {_names(STEMS)}"),
         (c.stem == "imagenet" or c.weights == "none", "stem",
          "must be imagenet when pretrained weights are used (their stem is 7×7)"),

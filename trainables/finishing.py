@@ -15,6 +15,7 @@ from datasets.spec import DatasetError
 from datasets.splits import FinalData
 from results.records import EpochMetrics, FinalRecord, to_json
 from trainables import weights
+from trainables.augment import pixel_statistics
 from trainables.best import BestConfig, BestError, read_best
 from trainables.checkpoint import CheckpointError, read_history
 from trainables.config import TrialConfig
@@ -100,17 +101,18 @@ def _test(
         test_images=len(data.test),
         train_images=len(data.train),
         wall_s=wall_s,
-        provenance={"selection": best.selection} | _circumstances(data, device),
+        provenance={"selection": best.selection} | _circumstances(best.config, data, device),
     )
 
 
-def _circumstances(data: FinalData, device: torch.device) -> dict[str, Any]:
+def _circumstances(config: TrialConfig, data: FinalData, device: torch.device) -> dict[str, Any]:
+    mean, std = pixel_statistics(data.images, config.normalise)
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
         "dataset_fingerprint": data.images.fingerprint,
         "class_ids": list(data.images.class_ids),
-        "mean": list(data.images.mean),
-        "std": list(data.images.std),
+        "mean": list(mean),
+        "std": list(std),
         "device": gpu or platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),

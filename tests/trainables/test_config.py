@@ -19,6 +19,7 @@ from trainables.networks import build
         ({"network": "resnet19"}, "network must be one of"),
         ({"image_size": 31}, "image_size must lie in 32…224 pixels, but got image_size=31."),
         ({"image_size": 64.0}, "image_size must be a whole number"),
+        ({"normalise": "tanh"}, "normalise must be one of dataset, half, imagenet, unit"),
         ({"stem": "large"}, "stem must be one of"),
         ({"stem": "small", "weights": "imagenet"}, "stem must be imagenet when"),
         ({"weights": ""}, "weights must be none"),
