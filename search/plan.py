@@ -189,6 +189,16 @@ def largest(plan: Plan) -> TrialConfig:
     return plan.baseline.but(**changes)
 
 
+def deepest(plan: Plan) -> TrialConfig:
+    """The baseline with as many stages frozen as any trial may have."""
+    found = plan.ranges.get("freeze_depth")
+    if isinstance(found, CategoricalDistribution):
+        return plan.baseline.but(freeze_depth=max(found.choices))  # type: ignore[type-var]
+    if isinstance(found, IntDistribution):
+        return plan.baseline.but(freeze_depth=found.high)
+    return plan.baseline
+
+
 def _gpu_errors(options: Options, here: Machine) -> list[str]:
     if options.gpus_per_trial in ("auto", "0") or here.gpus:
         return []
@@ -208,13 +218,18 @@ def expected_epochs(plan: Plan) -> float:
     return plan.epochs + others * total
 
 
-def expected_seconds(plan: Plan, images: int) -> float:
+def expected_seconds(plan: Plan, images: int) -> float | None:
     """Rough cost of the search for `images` training images, from a rule and not a measurement.
 
-    A training step costs three forward passes: one forward, two backward.
+    A training step costs three forward passes: one forward, two backward. `None` where a
+    library's network is searched, whose cost isn't known.
     """
     configs = plan.preview
-    gmacs = sum(3 * forward_gmacs(c.network, c.image_size, c.stem) for c in configs) / len(configs)
+    costs = [forward_gmacs(c.network, c.image_size, c.stem) for c in configs]
+    known = [cost for cost in costs if cost is not None]
+    if len(known) < len(costs):
+        return None
+    gmacs = 3 * sum(known) / len(known)
     if plan.resources.gpus:
         rate = GMACS_PER_GPU * plan.resources.gpus
     else:

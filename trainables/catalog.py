@@ -54,8 +54,27 @@ _SMALL_STEM_PIXELS = 16
 """Without stride and pooling the other stages see 4× the side."""
 
 
-def forward_gmacs(network: str, image_size: int, stem: str) -> float:
-    """Cost of one image's forward pass in 10⁹ multiply-adds (±2 %, for 1,000 classes)."""
+LIBRARIES = ("timm:", "torchvision:")
+"""What the name of a network from a library begins with; nothing else is known of it here."""
+
+
+def is_external(network: str) -> bool:
+    """Whether `network` names a library's, as `timm:convnext_atto`."""
+    return network.startswith(LIBRARIES)
+
+
+def takes_a_package(network: str) -> bool:
+    """Whether building it can fail where something isn't installed, or has no such name."""
+    return is_external(network) or network == "efficientnet_lite0"
+
+
+def forward_gmacs(network: str, image_size: int, stem: str) -> float | None:
+    """Cost of one image's forward pass in 10⁹ multiply-adds (±2 %, for 1,000 classes).
+
+    `None` for a library's network, which isn't known without torch.
+    """
+    if is_external(network):
+        return None
     facts, growth = NETWORKS[network], (image_size / 224) ** 2
     if stem == "imagenet":
         return facts.gmacs * growth + facts.dense_gmacs

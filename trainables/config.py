@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any, Self
 
-from trainables.catalog import NETWORKS, STEMS
+from trainables.catalog import NETWORKS, STEMS, is_external
 
 NORMALISATIONS = ("dataset", "half", "imagenet", "unit")
 OPTIMIZERS = ("adam", "adamw", "sgd")
@@ -29,13 +29,15 @@ class ConfigError(ValueError):
 class TrialConfig:
     """One trial's configuration. Raises `ConfigError` with every broken rule at once.
 
+    network: one of `catalog.NETWORKS`, or a library's by name: `timm:NAME`, `torchvision:NAME`.
     image_size: side in pixels that the network sees; stored images are resized on the device.
     normalise: what pixels are shifted and scaled by: `dataset` (its own mean and deviation of
     each channel), or as pretrained weights expect it: `imagenet` (ImageNet's), `half`
     ((x - 127) / 128), `unit` (x / 255).
     stem: `imagenet` (7×7 stride 2, then pooling) or `small` (3×3 stride 1, no pooling).
     weights: `none`, `imagenet`, or the path of a state-dict file.
-    freeze_depth: how many stages, from the stem on, don't train (0: all train).
+    freeze_depth: how many stages, from the stem on, don't train (0: all train). How many a
+    library's network has is known once it is built, before a search starts.
     head_width: outputs of a dense layer with ReLU before the last one; 0: no such layer.
     dropout: probability before the last dense layer (mini_alexnet: after each of its own too).
     label_smoothing: share of the target spread evenly over the classes.
@@ -146,7 +148,8 @@ def _type_errors(c: TrialConfig) -> list[str]:
 
 def _value_errors(c: TrialConfig) -> list[str]:
     rules: list[tuple[bool, str, str]] = [
-        (c.network in NETWORKS, "network", f"must be one of {_names(NETWORKS)}"),
+        (c.network in NETWORKS or is_external(c.network), "network",
+         f"must be one of {_names(NETWORKS)}, or timm:NAME or torchvision:NAME"),
         (32 <= c.image_size <= 224, "image_size", "must lie in 32…224 pixels"),
         (c.normalise in NORMALISATIONS, "normalise", f"must be one of {_names(NORMALISATIONS)}"),
         (c.stem in STEMS, "stem", f"must be one of {_names(STEMS)}"),
@@ -173,13 +176,18 @@ def _value_errors(c: TrialConfig) -> list[str]:
         (c.batch_size >= 2, "batch_size", "must be ≥ 2 (BatchNorm needs two images)"),
         (c.epochs >= 1, "epochs", "must be ≥ 1"),
         (c.seed >= 0, "seed", "must be ≥ 0"),
+        (c.stem == "imagenet" or not is_external(c.network), "stem",
+         "must be imagenet for a library's network, whose first layer is its own"),
+        (c.freeze_depth >= 0, "freeze_depth", "must be ≥ 0"),
+        (not (c.compile and is_external(c.network)), "compile",
+         "must be false for a library's network, whose stages don't run apart"),
         (c.precision in PRECISIONS, "precision", f"must be one of {_names(PRECISIONS)}"),
     ]  # fmt: skip
     errors = [f"{n} {rule}, but got {n}={getattr(c, n)!r}." for good, n, rule in rules if not good]
     facts = NETWORKS.get(c.network)
     if facts:
         deepest = len(facts.stages)
-        if not 0 <= c.freeze_depth <= deepest:
+        if c.freeze_depth > deepest:
             errors.append(
                 f"freeze_depth must lie in 0…{deepest} for {c.network} "
                 f"({', '.join(facts.stages)}), but got freeze_depth={c.freeze_depth}."

@@ -22,6 +22,8 @@ from trainables.config import TrialConfig
 from trainables.evaluate import evaluate
 from trainables.files import write_atomically
 from trainables.networks import Network
+from trainables.networks import check as check_network
+from trainables.parts import NetworkError
 from trainables.train import default_device, new_network, set_threads, train
 
 MODEL, RECORD, HISTORY, CHECKPOINT = "model.pt", "final.json", "history.jsonl", "checkpoint.pt"
@@ -31,7 +33,14 @@ class FinalError(Exception):
     """Final training can't start or go on; the message says why and what to do."""
 
 
-REFUSALS = (BestError, CheckpointError, DatasetError, FinalError, weights.WeightsError)
+REFUSALS = (
+    BestError,
+    CheckpointError,
+    DatasetError,
+    FinalError,
+    NetworkError,
+    weights.WeightsError,
+)
 """What `run` raises, besides `ConfigError` and `OSError`, with one sentence for the user."""
 
 
@@ -172,6 +181,7 @@ def run(options: Options) -> FinalRecord:
             f"--out must hold no finished training, but {out / RECORD} exists: choose another "
             "--out, or pass --overwrite."
         )
+    check_network(best.config)
     weights.check(best.config)
     data = _open_data(best, options)
     set_threads(options.threads)

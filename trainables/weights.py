@@ -1,4 +1,4 @@
-"""Pretrained weights: ImageNet's by name, a file, or none. Never one instead of another."""
+"""Pretrained weights: a library's own, a file, or none. Never one instead of another."""
 
 import hashlib
 import logging
@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torchvision.models import get_model_weights
 
-from trainables import efficientnet_lite, resnets
+from trainables import efficientnet_lite, external, resnets
+from trainables.catalog import is_external
 from trainables.config import TrialConfig
 from trainables.networks import Network, build
 
@@ -37,7 +38,7 @@ def check(config: TrialConfig) -> None:
     """
     if config.weights == "none":
         return
-    if config.weights == "imagenet" and config.network != _LITE:
+    if config.weights == "imagenet" and _from_torchvision(config.network):
         _check_cached(_cached_imagenet(config.network))
     with torch.device("meta"):
         network = build(config, num_classes=1000)
@@ -62,14 +63,9 @@ def load(network: Network, config: TrialConfig) -> None:
 
 def _read(config: TrialConfig) -> dict[str, Tensor]:
     """The state dict that `config.weights` names, under our names."""
-    path = Path(config.weights).expanduser()
-    if config.weights == "imagenet" and config.network == _LITE:
-        packaged = _load(efficientnet_lite.imagenet_file())
-        return _renamed(efficientnet_lite.from_package(packaged), config.network)
     if config.weights == "imagenet":
-        path = _cached_imagenet(config.network)
-        if not path.exists():
-            _download(config.network, path)
+        return _renamed(_imagenet(config.network), config.network)
+    path = Path(config.weights).expanduser()
     if not path.is_file():
         raise WeightsError(
             f"weights must be imagenet, none or an existing file, but {config.weights} is none of "
@@ -78,10 +74,40 @@ def _read(config: TrialConfig) -> dict[str, Tensor]:
     return _renamed(_load(path), config.network)
 
 
+def _imagenet(network: str) -> dict[str, Tensor]:
+    """The weights that a library, or a package, offers for `network`, under its own names."""
+    if network == _LITE:
+        return efficientnet_lite.from_package(_load(efficientnet_lite.imagenet_file()))
+    if not _from_torchvision(network):
+        return _from_timm(network)
+    path = _cached_imagenet(network)
+    if not path.exists():
+        _download(network, path)
+    return _load(path)
+
+
+def _from_torchvision(network: str) -> bool:
+    return network != _LITE and not network.startswith("timm:")
+
+
+def _from_timm(network: str) -> dict[str, Tensor]:
+    try:
+        with _timeout(DOWNLOAD_TIMEOUT_S):
+            return external.pretrained(network)
+    except Exception as error:  # the hub's client has errors of its own
+        raise WeightsError(
+            f"Weights of {network} must come from Hugging Face's hub, which can't be reached or "
+            f"hasn't any ({type(error).__name__}): use --weights PATH, or --weights none."
+        ) from error
+
+
 def _renamed(state: dict[str, Tensor], network: str) -> dict[str, Tensor]:
     """The library's names as ours; our own stay as they are."""
+    state = {name.removeprefix("module."): value for name, value in state.items()}
+    if is_external(network):
+        return external.renamed(state, external.last_layer(network))
     our_name = efficientnet_lite.our_name if network == _LITE else resnets.our_name
-    return {our_name(name.removeprefix("module.")): value for name, value in state.items()}
+    return {our_name(name): value for name, value in state.items()}
 
 
 def _load(path: Path) -> dict[str, Tensor]:
@@ -160,7 +186,7 @@ def _first(names: list[str]) -> str:
 
 
 def _url(network: str) -> str:
-    url: str = get_model_weights(network).DEFAULT.url
+    url: str = get_model_weights(network.removeprefix("torchvision:")).DEFAULT.url
     return url
 
 
