@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 
 from datasets.access import TEST_FILE, TRAIN_FILE
 from datasets.beton import FileFacts, Written, beton_bytes, verify_beton, write_beton
-from datasets.decode import Broken, decoder
+from datasets.decode import Broken
+from datasets.decode_pool import decoder
 from datasets.manifest import FILE_NAME, Manifest, sync_folder, write_manifest
 from datasets.progress import progress
 from datasets.spec import DatasetError, Listing, Sample, Tree
@@ -48,12 +50,12 @@ def convert(
     _enough_space(directory, [beton_bytes(len(samples), size) for samples in parts.values()])
     _enough_images(listing, _labels(listing.train), _labels(listing.test))
     try:
-        written = _write(tree, parts, partials, size, workers)
+        written = _write(listing.images or tree, parts, partials, size, workers)
         broken = [b for part in written.values() for b in part.broken]
         if broken and not skip_broken:
             raise DatasetError(_broken_message(tree, broken))
         _enough_images(listing, written[TRAIN_FILE].labels, written[TEST_FILE].labels)
-        facts = {file: verify_beton(partials[file], written[file], size) for file in parts}
+        facts = _verify(written, partials, size)
         manifest = _manifest(name, tree, listing, size, written, facts)
         _publish(directory, partials, manifest)
     except OSError as error:
@@ -75,18 +77,30 @@ def clean_up(directory: Path) -> None:
 
 
 def _write(
-    tree: Tree,
+    images: Tree,
     parts: dict[str, tuple[Sample, ...]],
     partials: dict[str, Path],
     size: int,
     workers: int,
 ) -> dict[str, Written]:
     written = {}
-    with decoder(tree, size, workers) as decode:
+    with decoder(images, size, workers) as decode:
         for file, samples in parts.items():
             with progress(file, len(samples), "images") as advance:
                 written[file] = write_beton(partials[file], decode(samples), len(samples), advance)
     return written
+
+
+def _verify(
+    written: dict[str, Written], partials: dict[str, Path], size: int
+) -> dict[str, FileFacts]:
+    """Both files at the same time: hashing lets other threads run."""
+    with ThreadPoolExecutor(len(written)) as threads:
+        running = {
+            file: threads.submit(verify_beton, partials[file], part, size)
+            for file, part in written.items()
+        }
+        return {file: future.result() for file, future in running.items()}
 
 
 def _publish(directory: Path, partials: dict[str, Path], manifest: Manifest) -> None:

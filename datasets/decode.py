@@ -1,30 +1,18 @@
-"""Image files into arrays of one size, chunk by chunk, in this process or in a pool of them."""
+"""Image files into arrays of one size."""
 
-import multiprocessing
-import os
-import signal
-import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from datasets.jpeg import decode_jpeg
 from datasets.spec import Sample, Tree
 
 CHUNK_BYTES = 2 << 20
 """Decoded bytes that travel at once: 170 images of 64 px."""
-
-AHEAD = 8
-"""Chunks decoded ahead for each worker."""
-
-_LEVELS = np.stack([np.arange(256), np.arange(256) ** 2], axis=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +27,7 @@ class Broken:
 class Chunk:
     """Decoded images in their order, broken ones left out.
 
-    pixels: uint8 (n, size, size, 3), RGB. labels: int64 (n,).
+    pixels: uint8 (n, size, size, 3), RGB, C-contiguous. labels: int64 (n,).
     moments: int64 (n, 3, 2), the sum and the sum of squares of each image's channels.
     """
 
@@ -88,98 +76,45 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def decode_chunk(tree: Tree, samples: Sequence[Sample], size: int) -> Chunk:
-    """Reads and decodes some samples; broken ones are named, not raised."""
-    pixels = np.empty((len(samples), size, size, 3), dtype=np.uint8)
-    moments = np.empty((len(samples), 3, 2), dtype=np.int64)
+def decode_chunk(tree: Tree, samples: Sequence[Sample], pixels: NDArray[np.uint8]) -> Chunk:
+    """Reads and decodes some samples into `pixels`; broken ones are named, not raised.
+
+    pixels: uint8 (at least as many as samples, size, size, 3). The chunk's are a view of them.
+    """
     labels: list[int] = []
     broken: list[Broken] = []
     for sample in samples:
+        out = pixels[len(labels)]
         try:
-            image = decode_image(tree.read(sample.path), size)
+            data = tree.read(sample.path)
+            if not decode_jpeg(data, out):
+                out[:] = np.asarray(decode_image(data, len(out)))
         except MemoryError:
             raise
         # Pillow and zipfile raise a dozen types for broken content: all mean the same here.
         except Exception as error:
             broken.append(Broken(path=sample.path, reason=str(error) or type(error).__name__))
             continue
-        kept = len(labels)
-        pixels[kept] = np.asarray(image)
-        moments[kept] = np.asarray(image.histogram()).reshape(3, 256) @ _LEVELS
         labels.append(sample.label)
-    n = len(labels)
+    good = pixels[: len(labels)]
     return Chunk(
-        pixels=pixels[:n],
+        pixels=good,
         labels=np.asarray(labels, dtype=np.int64),
-        moments=moments[:n],
+        moments=_moments(good),
         broken=tuple(broken),
     )
 
 
-@contextmanager
-def decoder(
-    tree: Tree, size: int, workers: int
-) -> Iterator[Callable[[Sequence[Sample]], Iterator[Chunk]]]:
-    """A function that decodes samples into chunks, in order, in `workers` processes.
-
-    With one worker everything happens in this process. No more than a few chunks for each
-    worker are ever decoded ahead. A worker that dies raises `BrokenProcessPool`.
-    """
-    if workers == 1:
-        yield lambda samples: (decode_chunk(tree, part, size) for part in _chunks(samples, size))
-        return
-    # spawn: forking a process that holds torch and its threads is not safe.
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), _start_worker, (tree, size)
-    )
-    try:
-        yield lambda samples: _in_order(pool, _chunks(samples, size), ahead=AHEAD * workers)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+def _moments(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """See `Chunk`. In whole numbers throughout: a column's squares add up to less than 2³²."""
+    n, size = pixels.shape[:2]
+    rows = pixels.reshape(n, size, 3 * size)
+    squares = np.multiply(rows, rows, dtype=np.uint16)
+    columns = [powers.sum(axis=1, dtype=np.uint32) for powers in (rows, squares)]
+    sums = [column.reshape(n, size, 3).sum(axis=1, dtype=np.int64) for column in columns]
+    return np.stack(sums, axis=2)
 
 
-def _chunks(samples: Sequence[Sample], size: int) -> Iterator[Sequence[Sample]]:
-    length = max(1, CHUNK_BYTES // (3 * size * size))
-    return (samples[start : start + length] for start in range(0, len(samples), length))
-
-
-def _in_order(
-    pool: ProcessPoolExecutor, chunks: Iterator[Sequence[Sample]], ahead: int
-) -> Iterator[Chunk]:
-    """Starts at once with the first chunks; each one taken lets one more begin."""
-    waiting = deque(pool.submit(_decode_in_worker, chunk) for chunk in islice(chunks, ahead))
-    return _take(pool, chunks, waiting)
-
-
-def _take(
-    pool: ProcessPoolExecutor, chunks: Iterator[Sequence[Sample]], waiting: deque[Future[Chunk]]
-) -> Iterator[Chunk]:
-    while waiting:
-        yield waiting.popleft().result()
-        for chunk in islice(chunks, 1):
-            waiting.append(pool.submit(_decode_in_worker, chunk))
-
-
-_worker: tuple[Tree, int] | None = None
-
-
-def _start_worker(tree: Tree, size: int) -> None:
-    global _worker
-    _worker = (tree, size)
-    # Ctrl-C reaches the whole process group: the parent alone answers it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_follow_parent, daemon=True).start()
-
-
-def _follow_parent() -> None:
-    """Ends this worker when its parent was killed: the pool's queues alone wouldn't."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _decode_in_worker(samples: Sequence[Sample]) -> Chunk:
-    assert _worker is not None
-    tree, size = _worker
-    return decode_chunk(tree, samples, size)
+def chunk_images(size: int) -> int:
+    """Images of `size` px in a chunk."""
+    return max(1, CHUNK_BYTES // (3 * size * size))

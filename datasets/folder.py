@@ -67,5 +67,6 @@ FOLDER = DatasetSpec(
     name="folder",
     summary="your own images: --source ROOT with train/CLASS/ and test/CLASS/ or val/CLASS/",
     image_size=64,
+    any_size=True,
     list_samples=list_samples,
 )

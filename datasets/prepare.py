@@ -33,15 +33,15 @@ def prepare(
     _check_options(workers, size)
     directory = data / name
     if not overwrite and (directory / FILE_NAME).exists():
-        return _existing(directory, source, size)
+        return _existing(spec, directory, source, size)
     from datasets.lock import locked
 
     with locked(directory):
         # Another process may have finished the work while this one waited.
         if not overwrite and (directory / FILE_NAME).exists():
-            return _existing(directory, source, size)
+            return _existing(spec, directory, source, size)
         try:
-            tree = _open_source(spec, source, data)
+            tree = _open(spec, _find_source(spec, source, data))
             listing = spec.list_samples(tree)
         except OSError as error:
             raise DatasetError(
@@ -68,7 +68,9 @@ def _check_options(workers: int | None, size: int | None) -> None:
         raise DatasetError(f"size must lie in {SMALLEST_PX}…{LARGEST_PX} pixels, but got {size}.")
 
 
-def _existing(directory: Path, source: Path | None, size: int | None) -> Manifest:
+def _existing(
+    spec: DatasetSpec, directory: Path, source: Path | None, size: int | None
+) -> Manifest:
     """The manifest that is there, if it is what was asked for."""
     manifest = read_manifest(directory)
     remedy = (
@@ -80,9 +82,9 @@ def _existing(directory: Path, source: Path | None, size: int | None) -> Manifes
             f"The images in {directory} have {manifest.image_size} px, not {size}; {remedy}"
         )
     if source is not None:
-        from datasets.tree import fingerprint, open_tree
+        from datasets.tree import fingerprint
 
-        if fingerprint(open_tree(source)) != manifest.source_fingerprint:
+        if fingerprint(_open(spec, source)) != manifest.source_fingerprint:
             raise DatasetError(
                 f"The images in {directory} were made from another source "
                 f"({manifest.source}), not from {source}; {remedy}"
@@ -90,9 +92,14 @@ def _existing(directory: Path, source: Path | None, size: int | None) -> Manifes
     return manifest
 
 
-def _open_source(spec: DatasetSpec, source: Path | None, data: Path) -> Tree:
+def _open(spec: DatasetSpec, source: Path) -> Tree:
     from datasets.tree import open_tree
 
+    return (spec.open_source or open_tree)(source)
+
+
+def _find_source(spec: DatasetSpec, source: Path | None, data: Path) -> Path:
+    """The source, downloaded or generated where none was named."""
     if source is None and spec.archive is not None:
         from datasets.download import fetch
 
@@ -105,7 +112,7 @@ def _open_source(spec: DatasetSpec, source: Path | None, data: Path) -> Tree:
         raise DatasetError(
             f"{spec.name} needs images of yours; name them with --source ZIP or --source FOLDER."
         )
-    return open_tree(source)
+    return source
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -115,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="datasets: " + "; ".join(f"{s.name} – {s.summary}" for s in DATASETS.values()),
     )
     parser.add_argument("name", metavar="NAME", help="one of the datasets below")
-    parser.add_argument("--source", type=Path, metavar="ZIP|DIR", help="archive or folder")
+    parser.add_argument("--source", type=Path, metavar="FILE|DIR", help="archive or folder")
     parser.add_argument(
         "--data", type=Path, default=Path("data"), metavar="DIR", help="default: data"
     )

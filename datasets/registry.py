@@ -2,13 +2,14 @@
 
 from difflib import get_close_matches
 
+from datasets.cifar100 import CIFAR100
 from datasets.demo import DEMO
 from datasets.folder import FOLDER
 from datasets.spec import DatasetError, DatasetSpec
 from datasets.tiny_imagenet import TINY_IMAGENET, TINY_IMAGENET_20
 
 DATASETS: dict[str, DatasetSpec] = {
-    spec.name: spec for spec in (DEMO, FOLDER, TINY_IMAGENET, TINY_IMAGENET_20)
+    spec.name: spec for spec in (CIFAR100, DEMO, FOLDER, TINY_IMAGENET, TINY_IMAGENET_20)
 }
 
 

@@ -1,6 +1,6 @@
 """What a dataset is: where its images come from, and how a source is read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,8 +13,7 @@ class DatasetError(Exception):
 class Tree(Protocol):
     """A read-only tree of files: an extracted folder or a zip archive.
 
-    Paths are relative, with forward slashes. A tree pickles as its root path, so that
-    conversion processes can each open their own.
+    Paths are relative, with forward slashes.
     """
 
     root: Path
@@ -24,6 +23,12 @@ class Tree(Protocol):
 
     def read(self, path: str) -> bytes:
         """The content of one file. Raises `KeyError` for a path that `files` doesn't list."""
+
+    def part(self, paths: Sequence[str]) -> "Tree":
+        """A tree for reading just these files, cheap to send to another process.
+
+        Other files may or may not be in it.
+        """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,12 +45,14 @@ class Listing:
 
     `train` is the official training split, `test` the official validation (or test) split.
     `class_ids` are unique and sorted, `class_names` are for people, in the same order.
+    `images` holds the samples' files where the source itself doesn't hold each as a file.
     """
 
     class_ids: tuple[str, ...]
     class_names: tuple[str, ...]
     train: tuple[Sample, ...]
     test: tuple[Sample, ...]
+    images: Tree | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +69,9 @@ class DatasetSpec:
     """A dataset the project knows by name.
 
     `list_samples` reads a tree's layout and raises `DatasetError` when it isn't this dataset's.
+    `image_size` is the side in pixels that images are stored at unless told otherwise; with
+    `any_size` they have none of their own, and a search stores them as large as it needs them.
+    `open_source` opens a path, where not only a folder or a zip archive will do.
     At most one of `archive` (downloaded without `--source`) and `generate` (written into an
     empty folder without `--source`) is set; with neither, `--source` is required.
     """
@@ -70,5 +80,7 @@ class DatasetSpec:
     summary: str
     image_size: int
     list_samples: Callable[[Tree], Listing]
+    any_size: bool = False
+    open_source: Callable[[Path], Tree] | None = None
     archive: Archive | None = None
     generate: Callable[[Path], None] | None = None

@@ -5,9 +5,12 @@ import os
 import stat
 import zipfile
 import zlib
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from pathlib import Path
 
 from datasets.spec import DatasetError, Tree
+from datasets.tar_tree import TarTree
+from datasets.zip_part import ZipPart, places
 
 
 class FolderTree:
@@ -50,6 +53,10 @@ class FolderTree:
         except FileNotFoundError as error:
             raise KeyError(path) from error
 
+    def part(self, paths: Sequence[str]) -> "FolderTree":  # noqa: ARG002 # a path is enough here
+        """The same folder, not walked through."""
+        return FolderTree(self.root)
+
 
 class ZipTree:
     """The files in a zip archive, opened when first read, in each process for itself."""
@@ -58,6 +65,7 @@ class ZipTree:
         self.root = root
         self._archive: zipfile.ZipFile | None = None
         self._entries: list[zipfile.ZipInfo] | None = None
+        self._files: dict[str, int] | None = None
 
     def __reduce__(self) -> tuple[type["ZipTree"], tuple[Path]]:
         return type(self), (self.root,)
@@ -85,7 +93,9 @@ class ZipTree:
 
     def files(self) -> dict[str, int]:
         """Every file's path and size in bytes, in sorted order; hidden ones left out."""
-        return {entry.filename: entry.file_size for entry in self.entries()}
+        if self._files is None:
+            self._files = {entry.filename: entry.file_size for entry in self.entries()}
+        return self._files
 
     def read(self, path: str) -> bytes:
         """The content of one file. Raises `KeyError`, or `DatasetError` for a damaged entry."""
@@ -95,6 +105,11 @@ class ZipTree:
             raise DatasetError(
                 f"{path} in {self.root} is damaged ({error}); download or copy the archive again."
             ) from error
+
+    def part(self, paths: Sequence[str]) -> Tree:
+        """These files by their places, or all of them where some are packed in a rare way."""
+        found = places([self.archive.getinfo(path) for path in paths])
+        return self if found is None else ZipPart(self.root, found)
 
 
 def open_tree(path: Path) -> Tree:
@@ -121,10 +136,12 @@ def open_tree(path: Path) -> Tree:
 def fingerprint(tree: Tree) -> str:
     """A cheap sha256 that tells sources apart without reading them.
 
-    Over every path and size, and in a zip every CRC-32 too; a folder's files with other
-    content but the same sizes look the same.
+    Over every path and size, and in a zip every CRC-32 too; over a tar.gz archive's size and
+    CRC-32. A folder's files with other content but the same sizes look the same.
     """
     digest = hashlib.sha256()
+    if isinstance(tree, TarTree):
+        return tree.fingerprint()
     if isinstance(tree, ZipTree):
         for entry in tree.entries():
             digest.update(f"{entry.filename}\0{entry.file_size}\0{entry.CRC:08x}\n".encode())
@@ -141,7 +158,7 @@ def _hidden(path: str) -> bool:
 
 def _fault(entry: zipfile.ZipInfo) -> str | None:
     name = entry.orig_filename
-    if "\\" in name or name.startswith("/") or ".." in PurePosixPath(name).parts:
+    if "\\" in name or name.startswith("/") or ".." in name.split("/"):
         return "would escape its folder"
     if stat.S_ISLNK(entry.external_attr >> 16):
         return "is a symbolic link"

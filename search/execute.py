@@ -11,6 +11,7 @@ from rich.console import Console
 
 from datasets.access import open_search_data
 from datasets.prepare import prepare
+from datasets.registry import find
 from datasets.spec import DatasetError
 from datasets.splits import SearchData
 from results.records import RecordError
@@ -19,7 +20,7 @@ from search import probe, sessions
 from search.calibration import Calibrations, Measured, key
 from search.monitor import Monitor
 from search.options import budget_seconds
-from search.plan import Plan, deepest, largest
+from search.plan import Plan, deepest, largest, size_to_store
 from search.printing import last_line
 from search.provenance import command_line, provenance
 from search.resources import Resources, share
@@ -98,6 +99,8 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
     say(f"run        {plan.directory}")
     say(f"dataset    {plan.dataset}: {len(data.images.class_ids)} classes, "
         f"{len(data.train):,} train + {len(data.val):,} val images")  # fmt: skip
+    if note := _enlarged(plan, data.images.size):
+        say(note)
     say(f"trials     {plan.options.trials} of up to {plan.epochs} epochs, rungs at "
         f"{', '.join(map(str, plan.rungs)) or 'none'}; {describe_resources(plan)}")  # fmt: skip
     say(f"fixed      {describe_fixed(plan)}")
@@ -167,7 +170,7 @@ def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:
     """The prepared dataset. Raises `DatasetError` and `SearchError`."""
     known = saved is not None and (plan.data / "manifest.json").exists()
     source = Path(plan.options.source) if plan.options.source and not known else None
-    prepare(plan.dataset, source=source, data=Path(plan.options.data))
+    prepare(plan.dataset, source=source, data=Path(plan.options.data), size=size_to_store(plan))
     data = open_search_data(plan.data)
     if saved is not None and saved["dataset"]["fingerprint"] != data.images.fingerprint:
         raise SearchError(
@@ -185,6 +188,19 @@ def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:
             ]
         )
     return data
+
+
+def _enlarged(plan: Plan, stored: int) -> str | None:
+    """What is lost where images that come in any size are stored smaller than trials see them."""
+    wanted = largest(plan).image_size
+    if not find(plan.dataset).any_size or stored >= wanted:
+        return None
+    where = "" if plan.options.data == "data" else f" --data {plan.options.data}"
+    return (
+        f"note       images are stored at {stored} px and enlarged to up to {wanted}: to keep more "
+        f"detail, `python -m datasets.prepare {plan.dataset}{where} --source … --size {wanted} "
+        "--overwrite`"
+    )
 
 
 def _await(future: "Future[Any] | None") -> Any:

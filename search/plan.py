@@ -5,7 +5,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
 from datasets.registry import find
 from datasets.spec import DatasetError
@@ -178,13 +183,21 @@ def _set_errors(options: Options) -> list[str]:
 
 
 def largest(plan: Plan) -> TrialConfig:
-    """The baseline at the space's largest input and batch, with the fewest stages frozen."""
+    """The baseline at the space's largest input and batch, with the fewest stages frozen.
+
+    And with an average of the weights where any trial has one.
+    """
     changes: dict[str, Any] = {}
-    for name, extreme in (("image_size", max), ("batch_size", max), ("freeze_depth", min)):
+    for name, extreme in (
+        ("image_size", max),
+        ("batch_size", max),
+        ("freeze_depth", min),
+        ("ema", max),
+    ):
         found = plan.ranges.get(name)
         if isinstance(found, CategoricalDistribution):
             changes[name] = extreme(found.choices)  # type: ignore[type-var]
-        elif isinstance(found, IntDistribution):
+        elif isinstance(found, IntDistribution | FloatDistribution):
             changes[name] = extreme(found.low, found.high)
     return plan.baseline.but(**changes)
 
@@ -197,6 +210,16 @@ def deepest(plan: Plan) -> TrialConfig:
     if isinstance(found, IntDistribution):
         return plan.baseline.but(freeze_depth=found.high)
     return plan.baseline
+
+
+def size_to_store(plan: Plan) -> int | None:
+    """Side in pixels for images that have none of their own: the largest that a trial sees.
+
+    `None` where the dataset has a size, or is prepared already.
+    """
+    if not find(plan.dataset).any_size or (plan.data / "manifest.json").exists():
+        return None
+    return largest(plan).image_size
 
 
 def _gpu_errors(options: Options, here: Machine) -> list[str]:

@@ -21,5 +21,7 @@ def last_line(text: str) -> str:
 
 
 def short(value: object) -> str:
-    """A parameter's value for people: floats with three digits."""
+    """A parameter's value for people: floats with three digits, a dash where it doesn't count."""
+    if value is None:
+        return "–"
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -11,7 +11,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 
 from search.space import Space, suggested
-from trainables.config import TrialConfig
+from trainables.config import CONDITIONAL, TrialConfig
 
 STARTUP_TRIALS = 10
 """Random configurations before TPE's model takes over (Optuna's default)."""
@@ -50,9 +50,15 @@ class Proposer:
         return {name: values.get(name) for name in trial.params}, self._config(values)
 
     def baseline_params(self) -> dict[str, Any]:
-        """The baseline in the space's parameters, without those that are fixed."""
-        trial = optuna.trial.FixedTrial(self.space.baseline.to_dict())
-        suggested(self.space, _Fixing(trial, self.fixed))  # type: ignore[arg-type]
+        """The baseline in the space's parameters, without those that are fixed.
+
+        And without conditional ones that count because of what is fixed: the baseline has no
+        value for them.
+        """
+        known = self.space.baseline.to_dict()
+        without = dict.fromkeys(CONDITIONAL.keys() - known.keys()) | self.fixed
+        trial = optuna.trial.FixedTrial(known)
+        suggested(self.space, _Fixing(trial, without))  # type: ignore[arg-type]
         return dict(trial.params)
 
     def searchable(self) -> set[str]:
@@ -78,7 +84,19 @@ class Proposer:
         return configs, ranges
 
     def _config(self, values: Mapping[str, Any]) -> TrialConfig:
-        return TrialConfig.from_dict(self.space.baseline.to_dict() | dict(values) | self.fixed)
+        """The baseline with what is searched and what is fixed.
+
+        A conditional field of the baseline, or a fixed one beside a choice that is searched, is
+        left out where it doesn't count. One that the space or the user gives without need stays,
+        and is refused by `TrialConfig`.
+        """
+        chosen = self.space.baseline.to_dict() | dict(values) | self.fixed
+        for name, (owner, value) in CONDITIONAL.items():
+            searched = owner in values and owner not in self.fixed
+            given = name in values or (name in self.fixed and not searched)
+            if chosen.get(owner) != value and not given:
+                chosen.pop(name, None)
+        return TrialConfig.from_dict(chosen)
 
 
 class _Fixing:

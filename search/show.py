@@ -10,7 +10,7 @@ from search.plan import Plan, expected_epochs, expected_seconds
 from search.printing import plain, short
 from search.space import SpaceError, find, names
 
-NOMINAL_IMAGES = {"tiny-imagenet": 90_000, "tiny-imagenet-20": 9_000}
+NOMINAL_IMAGES = {"cifar100": 45_000, "tiny-imagenet": 90_000, "tiny-imagenet-20": 9_000}
 """Training images where the dataset isn't prepared yet and its size is known beforehand."""
 
 
@@ -100,7 +100,7 @@ def _ranges(plan: Plan) -> Table:
     for column in ("parameter", "range", "baseline"):
         table.add_column(column)
     for name, distribution in plan.ranges.items():
-        table.add_row(name, describe_range(distribution), str(getattr(plan.baseline, name)))
+        table.add_row(name, describe_range(distribution), short(getattr(plan.baseline, name)))
     return table
 
 

@@ -66,9 +66,7 @@ def start_ray(resources: Resources, dashboard: Dashboard, port: int, root: Path)
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     # The run directory is what a search is resumed from; Ray's own snapshots go unread.
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "100000")
-    # Tune's actors have an environment of their own, so workers started beforehand aren't taken
-    # for them: they would only compete with those that are.
-    os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
+    _start_workers_early(resources)
     os.environ["PYTHONPATH"] = str(root)
     import ray
 
@@ -87,6 +85,22 @@ def start_ray(resources: Resources, dashboard: Dashboard, port: int, root: Path)
     return f"http://{context.dashboard_url}"
 
 
+def _start_workers_early(resources: Resources) -> None:
+    """Has the workers import what they need while Ray itself starts and precision is measured.
+
+    Ray starts one worker a CPU beforehand, so only where a trial takes one; and it would end
+    those that aren't asked for a trial within a second.
+    """
+    early = resources.threads == 1 and not resources.gpus
+    settings = {"prestart_worker_first_driver": str(int(early))}
+    if early:
+        settings |= {
+            "idle_worker_killing_time_threshold_ms": "600000",
+            "preload_python_modules": "search.worker,trainables.train",
+        }
+    os.environ.update({f"RAY_{name}": value for name, value in settings.items()})
+
+
 def run_trials(
     study: Study,
     monitor: Monitor,
@@ -99,12 +113,16 @@ def run_trials(
     worker: what trains them, by default `TrialWorker`.
     """
     from ray import tune
+    from ray.tune.execution import class_cache
 
     from search.scheduler import StudyScheduler
     from search.searcher import StudySearcher
     from search.worker import TrialWorker
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    # It holds a variable for PyTorch Lightning; workers started early have no variables of
+    # their own, and are passed over for trials that ask for some.
+    class_cache.DEFAULT_ENV_VARS.clear()
     directory = study.store.directory.resolve()
 
     def task(proposal: Proposal) -> dict[str, Any]:

@@ -70,9 +70,10 @@ def epochs(task: dict[str, Any]) -> Iterator[EpochMetrics]:
     """
     from datasets.access import open_search_data
     from trainables.checkpoint import CheckpointError, read_history
-    from trainables.train import set_threads, train
+    from trainables.process import prepare_process
+    from trainables.train import train
 
-    set_threads(task["threads"])
+    prepare_process(task["threads"])
     config, path = TrialConfig.from_dict(task["config"]), Path(task["checkpoint"])
     data = open_search_data(Path(task["data"]))
     resume = None

@@ -6,11 +6,12 @@ for each trial. Everything here is a few vectorised passes over a batch.
 
 import torch
 from torch import Tensor
-from torch.distributions import Beta
-from torch.nn.functional import interpolate, one_hot
+from torch.nn.functional import interpolate
 
 from datasets.splits import Images
 from trainables.config import TrialConfig
+from trainables.mixing import mix
+from trainables.policy import apply_policy
 
 _STATISTICS = {
     "half": ((127 / 255,) * 3, (128 / 255,) * 3),
@@ -25,17 +26,17 @@ def for_training(
 ) -> tuple[Tensor, Tensor]:
     """uint8 (B, H, W, 3) and int64 (B,) -> float32 (B, 3, S, S) channels_last, and targets.
 
-    Targets are the labels, or with MixUp float32 (B, classes) that sum to 1 in each row.
+    Targets are the labels, or with MixUp or CutMix float32 (B, classes) that sum to 1 in each row.
     """
     if config.flip or config.crop > 0:
         pixels = flip_and_shift(pixels, flip=config.flip, crop=config.crop)
+    if config.policy != "none":
+        pixels = apply_policy(pixels, config)
     batch = normalise(pixels, images, config.normalise)
     if config.cutout > 0:
         cut_out(batch, config.cutout)
     batch = resize(batch, config.image_size)
-    if config.mixup_alpha > 0:
-        return mix_up(batch, labels, config.mixup_alpha, len(images.class_ids))
-    return batch, labels
+    return mix(batch, labels, config, len(images.class_ids))
 
 
 def for_evaluation(pixels: Tensor, config: TrialConfig, images: Images) -> Tensor:
@@ -99,26 +100,12 @@ def cut_out(batch: Tensor, share: float) -> None:
     pixels.masked_fill_(rows[:, :, None] & columns[:, None, :], 0)
 
 
-def mix_up(batch: Tensor, labels: Tensor, alpha: float, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Each image, and its label, blended with the one before it (Zhang et al. 2018).
-
-    One share a batch, from Beta(alpha, alpha). Gives float32 (B, num_classes) targets.
-    """
-    share = float(Beta(alpha, alpha).sample())
-    targets = one_hot(labels, num_classes).float()
-    return _blended(batch, share), _blended(targets, share)
-
-
 def resize(batch: Tensor, side: int) -> Tensor:
     """Float (B, 3, H, W) -> (B, 3, side, side), bilinear; filtered first when it shrinks."""
     if batch.shape[-2:] == (side, side):
         return batch
     shrinks = side < batch.shape[-1]
     return interpolate(batch, size=(side, side), mode="bilinear", antialias=shrinks)
-
-
-def _blended(values: Tensor, share: float) -> Tensor:
-    return values.roll(1, 0).lerp_(values, share)
 
 
 def _shifts(count: int, furthest: int, device: torch.device) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch.optim import Optimizer
 
 from results.records import EpochMetrics, RecordError
+from trainables.carried import NOTHING, Carried
 from trainables.config import TrialConfig
 from trainables.files import write_atomically
 from trainables.networks import Network
@@ -35,9 +36,13 @@ def identity(config: TrialConfig, data_fingerprint: str, network: Network) -> st
 
 
 def snapshot(
-    network: Network, optimizer: Optimizer, history: list[EpochMetrics], identity: str
+    network: Network,
+    optimizer: Optimizer,
+    history: list[EpochMetrics],
+    identity: str,
+    carried: Carried = NOTHING,
 ) -> dict[str, Any]:
-    """What a checkpoint holds: trained stages, optimizer state, the epochs so far.
+    """What a checkpoint holds: trained stages, optimizer state, what else is carried, the epochs.
 
     Tensors are copied to the CPU, so training may go on before they are written.
     """
@@ -45,6 +50,7 @@ def snapshot(
         "identity": identity,
         "network": _copied(network.trained_state()),
         "optimizer": _copied(optimizer.state_dict()),
+        "carried": _copied(carried.state_dict()),
         "history": [asdict(epoch) for epoch in history],
     }
 
@@ -60,8 +66,14 @@ def remove_leftovers(path: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def load(path: Path, network: Network, optimizer: Optimizer, identity: str) -> list[EpochMetrics]:
-    """Restores network and optimizer in place; gives the epochs that were trained.
+def load(
+    path: Path,
+    network: Network,
+    optimizer: Optimizer,
+    identity: str,
+    carried: Carried = NOTHING,
+) -> list[EpochMetrics]:
+    """Restores network, optimizer and `carried` in place; gives the epochs that were trained.
 
     Raises `CheckpointError` for a missing or damaged file and for another training's.
     """
@@ -73,6 +85,7 @@ def load(path: Path, network: Network, optimizer: Optimizer, identity: str) -> l
         )
     network.load_state_dict(content["network"], strict=False)
     optimizer.load_state_dict(content["optimizer"])
+    carried.load_state_dict(content["carried"])
     return _history(path, content)
 
 
@@ -101,7 +114,7 @@ def _read(path: Path) -> dict[str, Any]:
         content = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
     except (zipfile.BadZipFile, RuntimeError, pickle.UnpicklingError, EOFError) as error:
         raise _damaged(path) from error
-    wanted = {"identity", "network", "optimizer", "history"}
+    wanted = {"identity", "network", "optimizer", "carried", "history"}
     if not isinstance(content, dict) or not wanted <= content.keys():
         raise _damaged(path)
     return content

@@ -10,8 +10,16 @@ from trainables.catalog import NETWORKS, STEMS, is_external
 
 NORMALISATIONS = ("dataset", "half", "imagenet", "unit")
 OPTIMIZERS = ("adam", "adamw", "sgd")
-SCHEDULES = ("constant", "cosine", "one-cycle", "step")
+SCHEDULES = ("constant", "cosine", "cyclical", "one-cycle", "step")
+POLICIES = ("none", "rand", "trivial")
 PRECISIONS = ("auto", "bfloat16", "float32")
+
+CONDITIONAL = {
+    "momentum": ("optimizer", "sgd"),
+    "policy_magnitude": ("policy", "rand"),
+    "cycles": ("schedule", "cyclical"),
+}
+"""Fields that count beside one value of another field only, and are `None` beside any other."""
 
 
 class ConfigError(ValueError):
@@ -41,13 +49,24 @@ class TrialConfig:
     head_width: outputs of a dense layer with ReLU before the last one; 0: no such layer.
     dropout: probability before the last dense layer (mini_alexnet: after each of its own too).
     label_smoothing: share of the target spread evenly over the classes.
+    class_weighting: how strongly the loss favours classes that were recognised badly after the
+    epoch before; 0 turns it off (the formula: `trainables.class_weights`).
+    ema: decay a step of an exponential moving average of the weights, which is what is
+    evaluated and saved then; 0 turns it off (`trainables.ema`).
     mixup_alpha: MixUp's Beta(alpha, alpha); 0 turns it off (Zhang et al. 2018).
+    cutmix_alpha: CutMix's Beta(alpha, alpha); 0 turns it off (Yun et al. 2019). Where both are
+    above 0, each batch gets one of them, with equal chance.
+    policy: one operation an image, of any strength, by `trivial` (TrivialAugment Wide, Müller &
+    Hutter 2021); two of one strength by `rand` (RandAugment, Cubuk et al. 2020).
+    policy_magnitude: that strength, 0…30, for `rand`, and only there (left out: 9).
     cutout: side of the erased square, as a share of the image side; 0 turns it off.
     flip: mirror half of the training images.
     crop: largest random shift, as a share of the image side; 0 turns it off.
     weight_decay: on weights with two or more dimensions only; decoupled with `adamw`.
     momentum: for `sgd`, and only there (left out: 0).
-    schedule: `step` multiplies lr by `step_factor` every `step_epochs` epochs.
+    schedule: `step` multiplies lr by `step_factor` every `step_epochs` epochs; `cyclical` rises
+    from lr/10 to lr and falls back, in straight lines (Smith 2017).
+    cycles: how many such triangles, for `cyclical`, and only there (left out: 1).
     warmup_epochs: epochs of linear warm-up from 0 before the schedule (not for `one-cycle`,
     which has its own).
     batch_size: images per optimizer step.
@@ -65,7 +84,12 @@ class TrialConfig:
     head_width: int = 0
     dropout: float = 0.0
     label_smoothing: float = 0.0
+    class_weighting: float = 0.0
+    ema: float = 0.0
     mixup_alpha: float = 0.0
+    cutmix_alpha: float = 0.0
+    policy: str = "none"
+    policy_magnitude: int | None = None
     cutout: float = 0.0
     flip: bool = False
     crop: float = 0.0
@@ -74,6 +98,7 @@ class TrialConfig:
     weight_decay: float = 0.0
     momentum: float | None = None
     schedule: str = "cosine"
+    cycles: int | None = None
     warmup_epochs: float = 0.0
     step_epochs: int = 7
     step_factor: float = 0.1
@@ -107,8 +132,8 @@ class TrialConfig:
         return config
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: strings, numbers, booleans and `None`."""
-        return asdict(self)
+        """Plain values: strings, numbers and booleans; fields that are `None` are left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     def but(self, **changes: Any) -> Self:
         """The same configuration with some fields changed, checked again."""
@@ -130,9 +155,9 @@ def _type_errors(c: TrialConfig) -> list[str]:
     errors = []
     for f in fields(c):
         value = getattr(c, f.name)
-        if f.type == "int" or f.type is int:
-            good = isinstance(value, int) and not isinstance(value, bool)
-            wanted = "a whole number"
+        if f.type is int or f.type == int | None:
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            good, wanted = whole or (value is None and f.type is not int), "a whole number"
         elif f.type is bool:
             good, wanted = isinstance(value, bool), "true or false"
         elif f.type is str:
@@ -159,14 +184,11 @@ def _value_errors(c: TrialConfig) -> list[str]:
         (0 <= c.head_width <= 8192, "head_width", "must lie in 0…8192 (0: none)"),
         (0 <= c.dropout < 1, "dropout", "must lie in [0, 1)"),
         (0 <= c.label_smoothing < 1, "label_smoothing", "must lie in [0, 1)"),
-        (c.mixup_alpha >= 0, "mixup_alpha", "must be ≥ 0"),
         (0 <= c.cutout < 1, "cutout", "must lie in [0, 1) of the image side"),
         (0 <= c.crop <= 0.5, "crop", "must lie in 0…0.5 of the image side"),
         (c.optimizer in OPTIMIZERS, "optimizer", f"must be one of {_names(OPTIMIZERS)}"),
         (c.lr > 0, "lr", "must be > 0"),
         (c.weight_decay >= 0, "weight_decay", "must be ≥ 0"),
-        (c.momentum is None or 0 <= c.momentum < 1, "momentum", "must lie in [0, 1)"),
-        (c.momentum is None or c.optimizer == "sgd", "momentum", "goes with optimizer=sgd only"),
         (c.schedule in SCHEDULES, "schedule", f"must be one of {_names(SCHEDULES)}"),
         (0 <= c.warmup_epochs <= max(c.epochs, 0), "warmup_epochs", "must lie in 0…epochs"),
         (c.warmup_epochs == 0 or c.schedule != "one-cycle", "warmup_epochs",
@@ -182,6 +204,8 @@ def _value_errors(c: TrialConfig) -> list[str]:
         (not (c.compile and is_external(c.network)), "compile",
          "must be false for a library's network, whose stages don't run apart"),
         (c.precision in PRECISIONS, "precision", f"must be one of {_names(PRECISIONS)}"),
+        *_regularisation_rules(c),
+        *_conditional_rules(c),
     ]  # fmt: skip
     errors = [f"{n} {rule}, but got {n}={getattr(c, n)!r}." for good, n, rule in rules if not good]
     facts = NETWORKS.get(c.network)
@@ -203,3 +227,29 @@ def _value_errors(c: TrialConfig) -> list[str]:
                 "but got weights='imagenet'."
             )
     return errors
+
+
+def _regularisation_rules(c: TrialConfig) -> list[tuple[bool, str, str]]:
+    return [
+        (c.class_weighting >= 0, "class_weighting", "must be ≥ 0"),
+        (0 <= c.ema < 1, "ema", "must lie in [0, 1)"),
+        (c.mixup_alpha >= 0, "mixup_alpha", "must be ≥ 0"),
+        (c.cutmix_alpha >= 0, "cutmix_alpha", "must be ≥ 0"),
+        (c.policy in POLICIES, "policy", f"must be one of {_names(POLICIES)}"),
+    ]
+
+
+def _conditional_rules(c: TrialConfig) -> list[tuple[bool, str, str]]:
+    """First that a field counts where it is given, then the range that it must lie in."""
+    rules = [
+        (getattr(c, name) is None or getattr(c, owner) == value, name,
+         f"goes with {owner}={value} only")
+        for name, (owner, value) in CONDITIONAL.items()
+    ]  # fmt: skip
+    return [
+        *rules,
+        (c.momentum is None or 0 <= c.momentum < 1, "momentum", "must lie in [0, 1)"),
+        (c.policy_magnitude is None or 0 <= c.policy_magnitude <= 30, "policy_magnitude",
+         "must lie in 0…30"),
+        (c.cycles is None or c.cycles >= 1, "cycles", "must be ≥ 1"),
+    ]  # fmt: skip

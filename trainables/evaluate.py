@@ -28,12 +28,14 @@ class Evaluation:
     """Mean cross-entropy (without label smoothing) and accuracies as fractions.
 
     `top5` counts a label among the five highest logits, or among all where there are fewer
-    classes. `loss` may be infinite or NaN.
+    classes. `loss` may be infinite or NaN. `recall` is top1 for each class alone, `None` for a
+    class without images.
     """
 
     loss: float
     top1: float
     top5: float
+    recall: tuple[float | None, ...] = ()
 
     @property
     def finite_loss(self) -> float | None:
@@ -76,6 +78,7 @@ class Evaluator:
         device = self._feed.device
         loss = torch.zeros((), dtype=torch.float64, device=device)
         hits = torch.zeros(2, dtype=torch.int64, device=device)
+        by_class = torch.zeros(2, len(self._images.class_ids), dtype=torch.int64, device=device)
         training = self._network.training
         self._network.eval()
         # One context for all batches: it casts each trained weight to bfloat16 once.
@@ -83,10 +86,15 @@ class Evaluator:
             for features, labels in source:
                 logits = self._network.classify(features)
                 loss += cross_entropy(logits.float(), labels, reduction="sum")
-                hits += _hits(logits, labels)
+                right = _right(logits, labels)
+                hits += right.sum(1)
+                by_class[0].index_add_(0, labels, right[0].long())
+                by_class[1].index_add_(0, labels, torch.ones_like(labels))
         self._network.train(training)
         top1, top5 = (hits.double() / len(split)).tolist()
-        return Evaluation(loss=loss.item() / len(split), top1=top1, top5=top5)
+        return Evaluation(
+            loss=loss.item() / len(split), top1=top1, top5=top5, recall=_recall(*by_class.tolist())
+        )
 
     def _features(self, split: Split) -> Generator[tuple[Tensor, Tensor], None, None]:
         """The frozen stages' outputs and the labels, batch by batch."""
@@ -122,8 +130,12 @@ def autocast(config: TrialConfig, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bfloat16")
 
 
-def _hits(logits: Tensor, labels: Tensor) -> Tensor:
-    """int64 (2,): how many labels are the highest logit, and among the five highest."""
+def _right(logits: Tensor, labels: Tensor) -> Tensor:
+    """Bool (2, B): whether each label is the highest logit, and among the five highest."""
     guesses = logits.topk(min(5, logits.shape[1]), dim=1).indices
     right = guesses == labels[:, None]
-    return torch.stack([right[:, 0].sum(), right.sum()])
+    return torch.stack([right[:, 0], right.any(1)])
+
+
+def _recall(right: list[int], images: list[int]) -> tuple[float | None, ...]:
+    return tuple(r / n if n else None for r, n in zip(right, images, strict=True))

@@ -24,7 +24,8 @@ from trainables.files import write_atomically
 from trainables.networks import Network
 from trainables.networks import check as check_network
 from trainables.parts import NetworkError
-from trainables.train import default_device, new_network, set_threads, train
+from trainables.process import prepare_process
+from trainables.train import default_device, new_network, train
 
 MODEL, RECORD, HISTORY, CHECKPOINT = "model.pt", "final.json", "history.jsonl", "checkpoint.pt"
 
@@ -161,7 +162,8 @@ def _open_data(best: BestConfig, options: Options) -> FinalData:
         raise FinalError(
             f"The dataset must be the one that the search saw, {best.dataset} with fingerprint "
             f"{best.fingerprint}, but {options.data / best.dataset} has "
-            f"{data.images.fingerprint}: pass the search's --data or --source."
+            f"{data.images.fingerprint}: pass the search's --data or --source; own images must be "
+            "stored at the same size too."
         )
     return data
 
@@ -184,7 +186,7 @@ def run(options: Options) -> FinalRecord:
     check_network(best.config)
     weights.check(best.config)
     data = _open_data(best, options)
-    set_threads(options.threads)
+    prepare_process(options.threads)
     record = train_finally(best, data, out, default_device())
     print(
         f"test top-1 {record.test_top1:.2%}  top-5 {record.test_top5:.2%}  "

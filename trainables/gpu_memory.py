@@ -2,11 +2,12 @@
 
 import torch
 
+from trainables.carried import Carried
 from trainables.config import TrialConfig
 from trainables.evaluate import KEPT_BYTES
-from trainables.networks import build, freeze
+from trainables.networks import build
 from trainables.optim import make_optimizer
-from trainables.train import train_step
+from trainables.train import ready, train_step
 
 CONTEXT_BYTES = 600 << 20
 """What CUDA itself holds for each process, beside torch's allocations: 300 to 600 MB."""
@@ -23,14 +24,15 @@ def needed_bytes(config: TrialConfig, device: torch.device) -> tuple[int, int]:
     when not even one trial fits.
     """
     torch.cuda.reset_peak_memory_stats(device)
-    network = build(config, _CLASSES).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    freeze(network, config.freeze_depth)
+    network = ready(build(config, _CLASSES), config, device)
     optimizer = make_optimizer(network, config)
+    carried = Carried.begin(config, network, _CLASSES, device)
     shape = (config.batch_size, 3, config.image_size, config.image_size)
     images = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(_CLASSES, (config.batch_size,), device=device)
     for _ in range(_STEPS):
         train_step(network, optimizer, images, labels, config)
+        carried.after_step()
     peak = torch.cuda.max_memory_reserved(device)
     total = torch.cuda.get_device_properties(device).total_memory
     return peak + CONTEXT_BYTES + KEPT_BYTES, total

@@ -15,15 +15,16 @@ class LocalResponseNorm(nn.Module):
 
     Each value over (K + ALPHA / SIZE · sum of squares in its window of channels)^BETA.
     Forward and backward in ms on one Zen 4 thread, channels_last, best of 12 rounds (of 5 for
-    the first), for 16 and for 64 images of 32 channels at 64 px:
+    the first): 16 and 64 images of 32 channels at 64 px, then 64 of 64 channels at 32 px:
 
-        nn.LocalResponseNorm, which pools a 5-D tensor      105    672
-        windows by a banded 1×1 convolution, as here else    10    157
-        windows by a matrix product over channels            12    164
-        banded 1×1 convolution and `pow`, torch's gradient   20    319
-        this: windows by shifted slices                      12    171
+        nn.LocalResponseNorm, which pools a 5-D tensor       91   355   201
+        1×1 convolution and `pow`, with torch's gradient     19    71    38
+        gradient as below, windows by a matrix product       13    48    30
+        gradient as below, windows by a 1×1 convolution       9    34    19
+        this: gradient as below, windows by shifted slices   12    47    22
 
-    The slices need neither a matrix of their own nor care for autocast, so they stay.
+    The convolution is a little faster, but needs a banded matrix beside the weights and has to
+    be kept out of autocast, for 4 % of a training step: so the slices stay.
     Computes in float32 whatever comes in: in bfloat16 K + ALPHA · x is K.
     """
 

@@ -9,9 +9,9 @@ import torch
 
 from trainables.catalog import forward_gmacs
 from trainables.config import TrialConfig
-from trainables.networks import build, counted_gmacs, freeze
+from trainables.networks import build, counted_gmacs
 from trainables.optim import make_optimizer
-from trainables.train import default_device, train_step
+from trainables.train import default_device, ready, train_step
 
 MARGIN = 1.05
 """bfloat16 must be this much faster than float32 to be worth its rounding."""
@@ -79,10 +79,8 @@ class _Steps:
 
     def __init__(self, config: TrialConfig, size: int) -> None:
         self.config = config
-        network = build(config, _CLASSES).to(memory_format=torch.channels_last)
-        freeze(network, config.freeze_depth)
-        self.network = network
-        self.optimizer = make_optimizer(network, config)
+        self.network = ready(build(config, _CLASSES), config, torch.device("cpu"))
+        self.optimizer = make_optimizer(self.network, config)
         shape = (size, 3, config.image_size, config.image_size)
         self.images = torch.randn(shape).contiguous(memory_format=torch.channels_last)
         self.labels = torch.randint(_CLASSES, (size,))

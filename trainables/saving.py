@@ -8,6 +8,7 @@ from torch.optim import Optimizer
 
 from results.records import EpochMetrics
 from trainables import checkpoint
+from trainables.carried import NOTHING, Carried
 from trainables.networks import Network
 
 SAVE_EVERY_S = 30.0
@@ -19,11 +20,11 @@ class Saver:
 
     `save` copies what is to be written and returns; the file is there, whole, once `wait`
     has returned. What goes wrong while writing is raised there, or by the next `save`.
-    Close it when the training ends, however it ends.
+    Close it when the training ends, however it ends. `carried` is saved with each of them.
     """
 
-    def __init__(self, path: Path, identity: str) -> None:
-        self._path, self._identity = path, identity
+    def __init__(self, path: Path, identity: str, carried: Carried = NOTHING) -> None:
+        self._path, self._identity, self._carried = path, identity, carried
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
         self._saved_at = time.monotonic()
@@ -37,7 +38,7 @@ class Saver:
         """Begins to write this moment's state, once the write before is over."""
         self.wait()
         self._saved_at = time.monotonic()
-        content = checkpoint.snapshot(network, optimizer, history, self._identity)
+        content = checkpoint.snapshot(network, optimizer, history, self._identity, self._carried)
         self._writing = self._thread.submit(checkpoint.write, self._path, content)
 
     def wait(self) -> None:

@@ -19,12 +19,15 @@ from results.records import EpochMetrics
 from trainables import checkpoint as checkpoints
 from trainables import weights
 from trainables.augment import for_training
+from trainables.carried import Carried
+from trainables.class_weights import weighted_loss
 from trainables.config import ConfigError, TrialConfig
 from trainables.evaluate import Evaluator, autocast, finite
 from trainables.feed import Feed
 from trainables.networks import Network, build, freeze
 from trainables.optim import lr_at, make_optimizer, set_lr
 from trainables.saving import Saver
+from trainables.small_maps import use_matrix_products
 
 CHECK_EVERY = 50
 """Steps between two looks at the loss, each of which makes a GPU wait."""
@@ -48,7 +51,9 @@ def train(
     as a search does when it stops a trial, writes nothing more. So the file may lag behind
     what was yielded; resumed from there, those epochs are trained again to the same numbers.
     It is written beside the next epoch, and finished before that one is yielded.
-    network: trained in place (by default a new one, see `new_network`).
+    network: trained in place (by default a new one, see `new_network`). With an average of the
+    weights (`config.ema`) it is that one that is evaluated, and that the network holds after
+    the last epoch; between epochs it holds those that train.
     device: by default the first GPU where there is one, else the CPU.
     resident: whether the images may stay on a GPU, see `Feed`.
 
@@ -78,21 +83,25 @@ def _train(
 ) -> Iterator[EpochMetrics]:
     began = time.perf_counter()
     _check(config, data)
-    network = network or new_network(config, len(data.images.class_ids), feed.device)
+    num_classes = len(data.images.class_ids)
+    network = network or new_network(config, num_classes, feed.device)
     optimizer = make_optimizer(network, config)
     identity = checkpoints.identity(config, data.images.fingerprint, network)
-    history = checkpoints.load(resume, network, optimizer, identity) if resume else []
+    carried = Carried.begin(config, network, num_classes, feed.device)
+    history = checkpoints.load(resume, network, optimizer, identity, carried) if resume else []
     sample, held_out = _evaluated_splits(data)
     evaluator = Evaluator(network, data.images, config, feed)
     _reset_peak_memory(feed.device)
 
-    with closing(Saver(checkpoint, identity)) if checkpoint else nullcontext() as saver:
+    with closing(Saver(checkpoint, identity, carried)) if checkpoint else nullcontext() as saver:
         for epoch in range(len(history) + 1, config.epochs + 1):
             started = time.perf_counter()
-            trained = _train_epoch(network, optimizer, config, data, epoch, feed)
+            trained = _train_epoch(network, optimizer, carried, config, data, epoch, feed)
             train_s = time.perf_counter() - started
-            seen = evaluator.evaluate(sample)
-            val = evaluator.evaluate(held_out) if held_out else None
+            with carried.evaluated_weights():
+                seen = evaluator.evaluate(sample)
+                val = evaluator.evaluate(held_out) if held_out else None
+            carried.after_epoch(val or seen)
             metrics = EpochMetrics(
                 epoch=epoch,
                 train_loss=finite(trained.loss),
@@ -117,6 +126,7 @@ def _train(
                 saver.save(network, optimizer, history)
         if saver:
             saver.wait()
+    carried.leave()
 
 
 def new_network(config: TrialConfig, num_classes: int, device: torch.device) -> Network:
@@ -128,17 +138,18 @@ def new_network(config: TrialConfig, num_classes: int, device: torch.device) -> 
     torch.manual_seed(config.seed)
     network = build(config, num_classes)
     weights.load(network, config)
+    return ready(network, config, device)
+
+
+def ready(network: Network, config: TrialConfig, device: torch.device) -> Network:
+    """`network`, frozen as `config` says, on `device`, laid out as it trains fastest there."""
     freeze(network, config.freeze_depth)
+    use_matrix_products(network)
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def set_threads(count: int) -> None:
-    """How many threads torch uses on the CPU, in this process."""
-    torch.set_num_threads(count)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,6 +168,7 @@ class _TrainedEpoch:
 def _train_epoch(
     network: Network,
     optimizer: Optimizer,
+    carried: Carried,
     config: TrialConfig,
     data: SearchData | FinalData,
     epoch: int,
@@ -174,7 +186,9 @@ def _train_epoch(
             set_lr(optimizer, lr)
             batch, targets = for_training(pixels, labels, config, data.images)
             first_step_at = first_step_at or time.perf_counter()
-            total += train_step(network, optimizer, batch, targets, config)
+            weights = carried.loss_weights()
+            total += train_step(network, optimizer, batch, targets, config, weights)
+            carried.after_step()
             if done % CHECK_EVERY == 0 and not math.isfinite(total.item()):
                 break
     return _TrainedEpoch(
@@ -186,12 +200,23 @@ def _train_epoch(
 
 
 def train_step(
-    network: Network, optimizer: Optimizer, batch: Tensor, targets: Tensor, config: TrialConfig
+    network: Network,
+    optimizer: Optimizer,
+    batch: Tensor,
+    targets: Tensor,
+    config: TrialConfig,
+    class_weights: Tensor | None = None,
 ) -> Tensor:
-    """One step of gradient descent; gives the batch's loss, without waiting for it."""
+    """One step of gradient descent; gives the batch's loss, without waiting for it.
+
+    class_weights: float32 (classes,), see `trainables.class_weights.weighted_loss`.
+    """
     with autocast(config, batch.device):
-        logits = network(batch)
-    loss = cross_entropy(logits.float(), targets, label_smoothing=config.label_smoothing)
+        logits = network(batch).float()
+    if class_weights is None:
+        loss = cross_entropy(logits, targets, label_smoothing=config.label_smoothing)
+    else:
+        loss = weighted_loss(logits, targets, class_weights, config.label_smoothing)
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()

@@ -11,7 +11,8 @@ from tests.benchmarks.eight_space import SPACE
 from trainables import checkpoint
 from trainables.networks import build, freeze
 from trainables.optim import make_optimizer
-from trainables.train import set_threads, train_step
+from trainables.process import prepare_process
+from trainables.train import train_step
 
 CLASSES, IMAGES = 200, 4
 
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--network", required=True)
     parser.add_argument("--freeze-depth", type=int, required=True)
     options = parser.parse_args()
-    set_threads(1)
+    prepare_process(1)
     print(json.dumps({"value": checkpoint_bytes(options.network, options.freeze_depth)}))
 
 

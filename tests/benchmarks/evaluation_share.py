@@ -11,7 +11,8 @@ from pathlib import Path
 from datasets.access import open_search_data
 from tests.benchmarks.eight_space import SPACE
 from trainables.precision import resolve
-from trainables.train import set_threads, train
+from trainables.process import prepare_process
+from trainables.train import train
 
 
 def main() -> None:
@@ -23,7 +24,7 @@ def main() -> None:
     parser.add_argument("--freeze-depth", type=int, required=True)
     parser.add_argument("--epochs", type=int, required=True)
     options = parser.parse_args()
-    set_threads(1)
+    prepare_process(1)
     config = SPACE.baseline.but(
         network=options.network, freeze_depth=options.freeze_depth, epochs=options.epochs
     )

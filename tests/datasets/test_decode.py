@@ -6,13 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.decode import decode_chunk, decode_image, decoder
+from datasets import jpeg
+from datasets.decode import decode_chunk, decode_image
+from datasets.decode_pool import decoder
+from datasets.jpeg import decode_jpeg
 from datasets.spec import Sample
 from datasets.tiny_imagenet import list_samples
 from datasets.tree import open_tree
@@ -98,7 +102,8 @@ def test_chunk_names_broken_images_and_sums_exactly(tmp_path: Path) -> None:
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
     samples = [Sample(path=name, label=n) for n, name in enumerate([*contents, "gone.png"])]
-    chunk = decode_chunk(open_tree(tmp_path), samples, 16)
+    pixels = np.empty((len(samples), 16, 16, 3), dtype=np.uint8)
+    chunk = decode_chunk(open_tree(tmp_path), samples, pixels)
     assert np.array_equal(chunk.pixels, np.stack(good))
     assert chunk.labels.tolist() == [0, 4]
     assert [b.path for b in chunk.broken] == ["cut.jpg", "empty.jpg", "text.jpg", "gone.png"]
@@ -112,22 +117,76 @@ def test_pool_gives_the_same_chunks_in_the_same_order(
     tiny_zip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("datasets.decode.CHUNK_BYTES", 7 * 3 * 64 * 64)
+    monkeypatch.setattr("datasets.decode_pool.AHEAD", 2)  # each slot is used three times
     tree = open_tree(tiny_zip)
     samples = list_samples(tree).train
     found = {}
     for workers in (1, 2):
         with decoder(tree, 64, workers) as decode:
-            found[workers] = list(decode(samples))
+            found[workers] = [replace(c, pixels=c.pixels.copy()) for c in decode(samples)]
     assert [len(chunk.labels) for chunk in found[2]] == [7] * 11 + [3]
     for one, two in zip(found[1], found[2], strict=True):
         assert np.array_equal(one.pixels, two.pixels)
         assert np.array_equal(one.labels, two.labels)
 
 
+def photograph(width: int = 45, height: int = 45) -> Image.Image:
+    """Smooth colours with some noise, of odd sides: edges of blocks count."""
+    y, x = np.mgrid[0:height, 0:width]
+    pixels = np.stack([4 * x, 4 * y, 2 * (x + y)], axis=2)
+    pixels = pixels + np.random.default_rng(5).normal(0, 20, pixels.shape)
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("quality", [30, 90])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}])
+def test_fast_jpegs_are_pillows_to_the_last_bit(quality: int, options: dict[str, object]) -> None:
+    photo = photograph()
+    images = [(photo, {"subsampling": n}) for n in (0, 1, 2)] + [(photo.convert("L"), {})]
+    for image, more in images:
+        data = encoded(image, "JPEG", quality=quality, **options, **more)
+        out = np.zeros((45, 45, 3), dtype=np.uint8)
+        assert decode_jpeg(data, out)
+        assert np.array_equal(out, np.asarray(decode_image(data, 45)))
+
+
+def test_what_pillow_has_to_judge_is_left_to_it() -> None:
+    photo = photograph()
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    whole = encoded(photo, "JPEG")
+    left = {
+        "cut": whole[: len(whole) // 2],
+        "without its end": whole[:-2],
+        "damaged": whole[:-200] + bytes(200),
+        "empty": b"",
+        "png": encoded(photo),
+        "turned": encoded(photo, "JPEG", exif=exif),
+        "cmyk": encoded(photo.convert("CMYK"), "JPEG"),
+        "other size": encoded(photograph(46, 45), "JPEG"),
+    }
+    out = np.zeros((45, 45, 3), dtype=np.uint8)
+    assert [what for what, data in left.items() if decode_jpeg(data, out)] == []
+
+
+def test_without_the_library_pillow_decodes_the_same(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = list_samples(open_tree(tiny_folder)).train[::9]
+    fast, slow = (np.zeros((len(samples), 64, 64, 3), dtype=np.uint8) for _ in range(2))
+    decode_chunk(open_tree(tiny_folder), samples, fast)
+    monkeypatch.setattr("datasets.jpeg.LIBRARY", "libnowhere.so.0")
+    jpeg._decoder.cache_clear()
+    assert not decode_jpeg(tiny_folder.joinpath(samples[0].path).read_bytes(), slow[0])
+    decode_chunk(open_tree(tiny_folder), samples, slow)
+    jpeg._decoder.cache_clear()
+    assert np.array_equal(fast, slow)
+
+
 ORPHANS = """
 import multiprocessing, os, signal, sys
 from pathlib import Path
-from datasets.decode import decoder
+from datasets.decode_pool import decoder
 from datasets.tiny_imagenet import list_samples
 from datasets.tree import open_tree
 tree = open_tree(Path(sys.argv[1]))

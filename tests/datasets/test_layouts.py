@@ -134,5 +134,5 @@ def test_registry_knows_its_names_and_guesses() -> None:
     assert all(find(name).name == name for name in DATASETS)
     with pytest.raises(DatasetError, match=r"did you mean tiny-imagenet\?"):
         find("tinyimagenet")
-    with pytest.raises(DatasetError, match="known are demo, folder, tiny-imagenet"):
+    with pytest.raises(DatasetError, match="known are cifar100, demo, folder, tiny-imagenet"):
         find("mnist-c")

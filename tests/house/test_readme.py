@@ -96,7 +96,7 @@ def test_every_command_runs(tmp_path, tiny_zip, tiny_data):
             rest += out
         elif module == "search.run" and "--list" not in rest:
             rest += [*data, *out, "--weights", "none", *SMALL]
-            rest += ["--name", "first"] if "--source" in rest else []
+            rest += ["--name", "own" if "folder" in rest else "first"] if "--source" in rest else []
         elif module != "results.export":
             rest += data
         printed = run([module, *rest], log)

@@ -82,6 +82,18 @@ def test_the_largest_trial_has_the_space_s_largest_input(tmp_path):
     assert largest(plan) == plan.baseline.but(image_size=128, freeze_depth=0)
 
 
+def test_the_largest_trial_averages_its_weights_where_any_does(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from search.space import Space\n"
+        "from trainables.config import TrialConfig\n"
+        "SPACE = Space(summary='mine', dataset='demo',\n"
+        "              baseline=TrialConfig(network='resnet18'),\n"
+        "              suggest=lambda trial: {'ema': trial.suggest_float('ema', 0.0, 0.99)})\n"
+    )
+    assert largest(plan_of(tmp_path, space=str(path))).ema == 0.99
+
+
 def test_a_source_that_has_gone_does_not_matter_to_a_prepared_run(tmp_path, tiny_data):
     values = {"space": "demo", "dataset": "tiny-imagenet", "data": str(tiny_data.parent)}
     options, _ = resolve({**values, "source": "/gone.zip", "out": str(tmp_path)})

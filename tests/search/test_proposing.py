@@ -1,9 +1,34 @@
+from typing import Any
+
 import optuna
 import pytest
 
 from search.proposing import STARTUP_TRIALS, Proposer
-from search.space import find
-from trainables.config import ConfigError
+from search.space import Space, find
+from trainables.config import ConfigError, TrialConfig
+
+
+def choices(trial: optuna.Trial) -> dict[str, Any]:
+    """Conditional parameters, each asked for only where it counts."""
+    optimizer = trial.suggest_categorical("optimizer", ["adam", "adamw", "sgd"])
+    values: dict[str, Any] = {"optimizer": optimizer}
+    if optimizer == "sgd":
+        values["momentum"] = trial.suggest_float("momentum", 0.0, 0.99)
+    values["policy"] = trial.suggest_categorical("policy", ["none", "trivial", "rand"])
+    if values["policy"] == "rand":
+        values["policy_magnitude"] = trial.suggest_int("policy_magnitude", 3, 15)
+    values["schedule"] = trial.suggest_categorical("schedule", ["cosine", "cyclical"])
+    if values["schedule"] == "cyclical":
+        values["cycles"] = trial.suggest_int("cycles", 1, 5)
+    return values
+
+
+ADAM = TrialConfig(network="resnet10", optimizer="adam")
+SGD = TrialConfig(network="resnet10", optimizer="sgd", momentum=0.9)
+
+
+def space_of(baseline: TrialConfig) -> Space:
+    return Space(summary="choices", dataset="demo", baseline=baseline, suggest=choices)
 
 
 def test_the_preview_is_what_a_study_proposes():
@@ -43,3 +68,60 @@ def test_a_fixed_field_that_breaks_a_rule_is_refused():
 def test_steps_leave_no_crumbs():
     configs, _ = Proposer(find("demo"), {}, seed=0).preview(50)
     assert {c.dropout for c in configs} <= {0.0, 0.1, 0.2, 0.3, 0.4, 0.5}
+
+
+@pytest.mark.parametrize("baseline", [ADAM, SGD])
+def test_conditional_parameters_are_asked_only_where_they_count(baseline):
+    proposer = Proposer(space_of(baseline), {}, seed=0)
+    study = optuna.create_study()
+    study.enqueue_trial(proposer.baseline_params())
+    seen = set()
+    for number in range(40):
+        study.sampler = proposer.sampler(number)
+        params, config = proposer.propose(study.ask())
+        for owner, value, name in (
+            ("optimizer", "sgd", "momentum"),
+            ("policy", "rand", "policy_magnitude"),
+            ("schedule", "cyclical", "cycles"),
+        ):
+            counts = params[owner] == value
+            assert (name in params) == (name in config.to_dict()) == counts
+            assert getattr(config, name) == params.get(name)
+            seen.add((name, counts))
+        assert number or config == baseline
+        study.tell(study.trials[-1].number, 0.5)
+    assert len(seen) == 6
+
+
+def test_what_is_fixed_holds_where_it_counts():
+    proposer = Proposer(space_of(SGD), {"momentum": 0.5}, seed=0)
+    configs, ranges = proposer.preview(30)
+    assert "momentum" not in ranges
+    assert {(c.optimizer == "sgd", c.momentum) for c in configs} == {(True, 0.5), (False, None)}
+    with pytest.raises(ConfigError, match="momentum goes with optimizer=sgd only"):
+        Proposer(space_of(SGD), {"momentum": 0.5, "optimizer": "adam"}, seed=0).preview(1)
+    with pytest.raises(ConfigError, match="momentum goes with optimizer=sgd only"):
+        Proposer(find("demo"), {"momentum": 0.5}, seed=0).preview(1)
+
+
+def test_fixing_a_choice_drops_or_asks_for_what_hangs_on_it():
+    dropped, ranges = Proposer(space_of(SGD), {"optimizer": "adam"}, seed=0).preview(5)
+    assert {(c.optimizer, c.momentum) for c in dropped} == {("adam", None)}
+    assert "momentum" not in ranges
+    asked, ranges = Proposer(space_of(ADAM), {"optimizer": "sgd"}, seed=0).preview(5)
+    assert all(c.momentum is not None for c in asked)
+    assert "momentum" in ranges
+
+
+def test_a_condition_that_a_space_forgets_is_refused():
+    careless = Space(
+        summary="momentum for all",
+        dataset="demo",
+        baseline=SGD,
+        suggest=lambda trial: {
+            "optimizer": trial.suggest_categorical("optimizer", ["adam", "sgd"]),
+            "momentum": trial.suggest_float("momentum", 0.0, 0.99),
+        },
+    )
+    with pytest.raises(ConfigError, match="momentum goes with optimizer=sgd only"):
+        Proposer(careless, {}, seed=0).preview(20)

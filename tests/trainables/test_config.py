@@ -43,6 +43,15 @@ from trainables.networks import build
         ({"weight_decay": -1}, "weight_decay must be ≥ 0"),
         ({"momentum": 0.9}, "momentum goes with optimizer=sgd only"),
         ({"optimizer": "sgd", "momentum": 1.0}, "momentum must lie in [0, 1)"),
+        ({"cutmix_alpha": -1}, "cutmix_alpha must be ≥ 0"),
+        ({"policy": "auto"}, "policy must be one of none, rand, trivial"),
+        ({"policy_magnitude": 9}, "policy_magnitude goes with policy=rand only"),
+        ({"policy": "rand", "policy_magnitude": 31}, "policy_magnitude must lie in 0…30"),
+        ({"policy": "rand", "policy_magnitude": 9.5}, "policy_magnitude must be a whole number"),
+        ({"ema": 1}, "ema must lie in [0, 1)"),
+        ({"class_weighting": -0.5}, "class_weighting must be ≥ 0"),
+        ({"cycles": 3}, "cycles goes with schedule=cyclical only"),
+        ({"schedule": "cyclical", "cycles": 0}, "cycles must be ≥ 1"),
         ({"schedule": "linear"}, "schedule must be one of"),
         ({"warmup_epochs": 31}, "warmup_epochs must lie in 0…epochs"),
         ({"warmup_epochs": 1, "schedule": "one-cycle"}, "which warms up by itself"),
@@ -76,6 +85,13 @@ def test_from_dict_needs_a_network() -> None:
 
 
 _BUILDS = ((224, "imagenet"), (64, "imagenet"), (64, "small"))
+
+
+def test_what_does_not_count_is_not_written() -> None:
+    plain = TrialConfig(network="resnet18").to_dict()
+    assert not {"momentum", "policy_magnitude", "cycles"} & plain.keys()
+    chosen = {"optimizer": "sgd", "momentum": 0.9, "policy": "rand", "policy_magnitude": 5}
+    assert TrialConfig.from_dict(plain | chosen).to_dict() == plain | chosen
 
 
 def test_a_configuration_survives_a_dict_and_a_pickle() -> None:

@@ -76,6 +76,18 @@ def test_top5_leaves_out_the_sixth(data: SearchData) -> None:
     assert (found.top1, found.top5) == (0.0, 0.25)
 
 
+def test_recall_is_each_classs_own(data: SearchData) -> None:
+    """Every image is taken for class 0, which is there 18 times, as is class 2."""
+    network = new_network(CONFIG, 4, CPU)
+    network.head = Ranked(4)
+    _, labels = everything(data.train)
+    assert evaluate(network, data.train, data.images, CONFIG, CPU).recall == (1.0, 0.0, 0.0, 0.0)
+    some = replace(data.train, indices=data.train.indices[(labels % 2 == 0).numpy()])
+    found = evaluate(network, some, data.images, CONFIG, CPU)
+    assert found.recall == (1.0, None, 0.0, None)
+    assert found.top1 == 0.5
+
+
 def test_the_network_is_left_as_it_was(data: SearchData) -> None:
     network: Network = new_network(CONFIG.but(dropout=0.5), 4, CPU)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}

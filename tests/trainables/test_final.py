@@ -73,9 +73,15 @@ def test_it_trains_tests_once_and_writes_everything(
     assert printed.count("epoch ") == 3
 
 
+@pytest.mark.parametrize("changes", [{}, {"ema": 0.9, "class_weighting": 1.0}])
 def test_an_interrupted_training_goes_on_to_the_same_numbers(
-    best: Path, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    changes: dict[str, Any],
+    best: Path,
+    tiny_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    write_best(best, tiny_data, config=CONFIG.but(**changes).to_dict())
     assert run(best, tiny_data, "--out", str(tmp_path / "whole")) == 0
 
     def interrupt(metrics: EpochMetrics, epochs: int) -> str:
@@ -97,6 +103,13 @@ def test_an_interrupted_training_goes_on_to_the_same_numbers(
     assert [e["train_loss"] for e in cut] == [e["train_loss"] for e in whole]
     models = [torch.load(tmp_path / d / "model.pt", weights_only=True) for d in ("whole", "cut")]
     assert all(torch.equal(tensor, models[1][name]) for name, tensor in models[0].items())
+
+    network = build(CONFIG, num_classes=4)  # the saved weights are those that were tested
+    network.load_state_dict(models[0])
+    data = open_final_data(tiny_data)
+    again = evaluate(network, data.test, data.images, CONFIG, torch.device("cpu"))
+    record = json.loads((tmp_path / "whole" / "final.json").read_text())
+    assert again.loss == pytest.approx(record["test_loss"])
 
 
 def test_a_finished_training_is_only_replaced_when_told(

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, CyclicLR, LRScheduler, OneCycleLR
 
 from trainables.config import TrialConfig
 from trainables.networks import build, freeze
@@ -45,6 +45,24 @@ def test_one_cycle_is_torchs(epochs: int) -> None:
     total = epochs * STEPS
     expected = torch_rates(OneCycleLR, total, max_lr=0.2, total_steps=total)
     assert rates(config) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("cycles", [None, 1, 3, 8, 80])
+def test_cyclical_is_torchs(cycles: int | None) -> None:
+    config = CONFIG.but(schedule="cyclical", cycles=cycles)
+    half = 40 / (cycles or 1)
+    expected = torch_rates(
+        CyclicLR, 80, base_lr=0.02, max_lr=0.2, step_size_up=half, cycle_momentum=False
+    )
+    assert rates(config) == pytest.approx(expected, abs=1e-12)
+
+
+def test_cyclical_after_warmup() -> None:
+    """2 epochs of warm-up, then 2 cycles of 3 epochs: peaks in the middle of each."""
+    config = CONFIG.but(schedule="cyclical", cycles=2, warmup_epochs=2)
+    found = rates(config)
+    assert [found[step] for step in (20, 35, 50, 65)] == pytest.approx([0.02, 0.2, 0.02, 0.2])
+    assert found[65:68] == pytest.approx([0.2, 0.188, 0.176])
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4])

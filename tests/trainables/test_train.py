@@ -66,7 +66,11 @@ def test_one_seed_gives_equal_numbers_and_another_does_not(
 
 @pytest.mark.parametrize(
     "changes",
-    [{"optimizer": "adamw"}, {"optimizer": "sgd", "momentum": 0.9, "freeze_depth": 3}],
+    [
+        {"optimizer": "adamw"},
+        {"optimizer": "sgd", "momentum": 0.9, "freeze_depth": 3, "ema": 0.9, "policy": "rand"},
+        {"class_weighting": 1.0, "cutmix_alpha": 1.0, "policy": "trivial", "lr": 3e-4, "ema": 0.5},
+    ],
 )
 def test_resuming_gives_the_numbers_of_not_stopping(
     data: SearchData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
