@@ -1,9 +1,8 @@
 """Carries a plan out: data, weights, precision, Ray, the study, and what is told at the end."""
 
 import sys
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -105,18 +104,18 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
         f"{', '.join(map(str, plan.rungs)) or 'none'}; {describe_resources(plan)}")  # fmt: skip
     say(f"fixed      {describe_fixed(plan)}")
     say(f"cost       {describe_cost(plan)}")
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    with probe.TorchProcess() as torch:
         if plan.baseline.weights != "none" or takes_a_package(plan.baseline.network):
-            _await(pool.submit(probe.check_start, deepest(plan)))
+            _await(torch.submit(probe.check_start, deepest(plan)))
             monitor.stage("network and weights")
         if plan.machine.gpus and plan.options.gpus_per_trial == "auto":
-            plan = _share_gpus(plan, monitor, pool)
+            plan = _share_gpus(plan, monitor, torch)
         if saved is not None:
             session = _study(plan, data, str(saved["precision"]), saved)
             if not session.study.finished():
                 _start(plan, monitor, dashboard, port)
             return session
-        measuring = _Measuring(plan, pool)
+        measuring = _Measuring(plan, torch)
         _start(plan, monitor, dashboard, port)
         precision, why = measuring.outcome()
         monitor.stage("precision")
@@ -124,9 +123,9 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
         return _study(plan, data, precision, None)
 
 
-def _share_gpus(plan: Plan, monitor: Monitor, pool: ProcessPoolExecutor) -> Plan:
+def _share_gpus(plan: Plan, monitor: Monitor, torch: probe.TorchProcess) -> Plan:
     """The plan with as many trials on each GPU as fit. Not yet measured on a GPU."""
-    each = _await(pool.submit(probe.measure_gpu, largest(plan)))
+    each = _await(torch.submit(probe.measure_gpu, largest(plan)))
     monitor.say(f"GPUs       {each:g} of one for each trial, by the peak memory of the largest")
     resources = share(
         plan.machine,
@@ -138,16 +137,16 @@ def _share_gpus(plan: Plan, monitor: Monitor, pool: ProcessPoolExecutor) -> Plan
 
 
 class _Measuring:
-    """The precision: as asked, as measured before, or being measured in `pool` meanwhile."""
+    """The precision: as asked, as measured before, or being measured meanwhile."""
 
-    def __init__(self, plan: Plan, pool: ProcessPoolExecutor) -> None:
+    def __init__(self, plan: Plan, torch: probe.TorchProcess) -> None:
         self._asked = plan.baseline.precision
         self._calibrations = Calibrations(Path(plan.options.out) / ".calibrations.json")
         self._key = key(plan.baseline, plan.resources.threads, plan.machine)
         self._before = self._calibrations.find(self._key)
         self._future: Future[Measured] | None = None
         if self._asked == "auto" and self._before is None:
-            self._future = pool.submit(probe.measure, plan.baseline, plan.resources.threads)
+            self._future = torch.submit(probe.measure, plan.baseline, plan.resources.threads)
 
     def outcome(self) -> tuple[str, str]:
         """(precision, why), when it is known."""

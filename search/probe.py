@@ -1,12 +1,49 @@
 """What only torch can say before a search, asked in a process of its own: the driver has none."""
 
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from multiprocessing import get_context
+from typing import ParamSpec, Self, TypeVar
+
 from search.calibration import Measured
 from search.resources import gpu_share
 from trainables.config import TrialConfig
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 class ProbeError(Exception):
     """The baseline can't be trained on this machine; the message says why and what to do."""
+
+
+class TorchProcess:
+    """One process for the functions below, started when it is first needed.
+
+    As a context, it finishes what was submitted.
+    """
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+
+    def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Has `function` called there; its result, or what it raises, is the future's."""
+        self._pool = self._pool or ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        return self._pool.submit(function, *args, **kwargs)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is None:
+            return
+        # At once: a second or two go by when the interpreter takes torch down.
+        with suppress(BrokenProcessPool):
+            self._pool.submit(os._exit, 0)
+        self._pool.shutdown()
 
 
 def check_start(config: TrialConfig) -> None:

@@ -1,37 +1,43 @@
-"""What only torch can say of a configuration comes as one sentence, before a search starts."""
+"""The process that asks torch: one for all questions, none where nothing is asked."""
 
-import sys
+import multiprocessing
+import os
+import time
 
 import pytest
 
-from search.probe import ProbeError, check_start
+from search.probe import ProbeError, TorchProcess, check_start
 from trainables.config import TrialConfig
 
-LITE = TrialConfig(network="efficientnet_lite0", freeze_depth=9)
+
+def test_all_questions_go_to_one_process_that_ends_with_the_context() -> None:
+    with TorchProcess() as torch:
+        first, second = torch.submit(os.getpid), torch.submit(os.getpid)
+    assert first.result() == second.result() != os.getpid()
+    assert not multiprocessing.active_children()
 
 
-def test_a_network_that_can_be_built_passes():
-    check_start(LITE)
-    check_start(LITE.but(weights="imagenet"))
-    check_start(TrialConfig(network="timm:convnext_atto", freeze_depth=6))
+def test_what_was_asked_is_answered_before_the_process_ends() -> None:
+    with TorchProcess() as torch:
+        slow = torch.submit(time.sleep, 0.2)
+    assert slow.result() is None
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"network": "timm:convnext_atto"}, "freeze_depth must lie in 0…6"),
-        ({"network": "timm:convnext_atom"}, "did you mean timm:convnext_atto"),
-        ({"network": "torchvision:squeezenet1_1"}, "must end in a dense layer"),
-        ({"weights": "/no/such/file"}, "existing file"),
-    ],
-)
-def test_a_network_or_weights_that_cant_be_had_are_refused(changes, message):
-    with pytest.raises(ProbeError, match=message) as caught:
-        check_start(LITE.but(**changes))
-    assert str(caught.value).endswith((".", "?"))
+def test_nothing_asked_starts_nothing() -> None:
+    with TorchProcess():
+        assert not multiprocessing.active_children()
 
 
-def test_a_missing_package_is_refused_without_weights_too(monkeypatch):
-    monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(ProbeError, match="need the package timm"):
-        check_start(LITE)
+def test_a_refusal_comes_back_in_one_sentence() -> None:
+    config = TrialConfig(network="resnet18", weights="/nowhere/weights.pt")
+    with TorchProcess() as torch:
+        asked = torch.submit(check_start, config)
+    with pytest.raises(ProbeError, match=r"/nowhere/weights\.pt"):
+        asked.result()
+
+
+def test_a_process_that_died_is_told_and_leaves_nothing_waiting() -> None:
+    with TorchProcess() as torch:
+        died = torch.submit(os._exit, 1)
+        with pytest.raises(Exception, match="terminated abruptly"):
+            died.result(timeout=60)
