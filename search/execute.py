@@ -19,7 +19,7 @@ from search import probe, sessions
 from search.calibration import Calibrations, Measured, key
 from search.monitor import Monitor
 from search.options import budget_seconds
-from search.plan import Plan, largest, size_to_store
+from search.plan import Plan, deepest, largest, size_to_store
 from search.printing import last_line
 from search.provenance import command_line, provenance
 from search.resources import Resources, share
@@ -27,6 +27,7 @@ from search.show import describe_cost, describe_fixed, describe_resources
 from search.study import Rules, Study
 from search.summary import summarise
 from search.tuner import ClusterError, Dashboard, free_port, run_trials, start_ray
+from trainables.catalog import takes_a_package
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -104,9 +105,9 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
     say(f"fixed      {describe_fixed(plan)}")
     say(f"cost       {describe_cost(plan)}")
     with probe.TorchProcess() as torch:
-        if plan.baseline.weights != "none":
-            _await(torch.submit(probe.check_weights, plan.baseline))
-            monitor.stage("pretrained weights")
+        if plan.baseline.weights != "none" or takes_a_package(plan.baseline.network):
+            _await(torch.submit(probe.check_start, deepest(plan)))
+            monitor.stage("network and weights")
         if plan.machine.gpus and plan.options.gpus_per_trial == "auto":
             plan = _share_gpus(plan, monitor, torch)
         if saved is not None:

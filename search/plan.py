@@ -202,6 +202,16 @@ def largest(plan: Plan) -> TrialConfig:
     return plan.baseline.but(**changes)
 
 
+def deepest(plan: Plan) -> TrialConfig:
+    """The baseline with as many stages frozen as any trial may have."""
+    found = plan.ranges.get("freeze_depth")
+    if isinstance(found, CategoricalDistribution):
+        return plan.baseline.but(freeze_depth=max(found.choices))  # type: ignore[type-var]
+    if isinstance(found, IntDistribution):
+        return plan.baseline.but(freeze_depth=found.high)
+    return plan.baseline
+
+
 def size_to_store(plan: Plan) -> int | None:
     """Side in pixels for images that have none of their own: the largest that a trial sees.
 
@@ -231,13 +241,18 @@ def expected_epochs(plan: Plan) -> float:
     return plan.epochs + others * total
 
 
-def expected_seconds(plan: Plan, images: int) -> float:
+def expected_seconds(plan: Plan, images: int) -> float | None:
     """Rough cost of the search for `images` training images, from a rule and not a measurement.
 
-    A training step costs three forward passes: one forward, two backward.
+    A training step costs three forward passes: one forward, two backward. `None` where a
+    library's network is searched, whose cost isn't known.
     """
     configs = plan.preview
-    gmacs = sum(3 * forward_gmacs(c.network, c.image_size, c.stem) for c in configs) / len(configs)
+    costs = [forward_gmacs(c.network, c.image_size, c.stem) for c in configs]
+    known = [cost for cost in costs if cost is not None]
+    if len(known) < len(costs):
+        return None
+    gmacs = 3 * sum(known) / len(known)
     if plan.resources.gpus:
         rate = GMACS_PER_GPU * plan.resources.gpus
     else:

@@ -46,13 +46,15 @@ class TorchProcess:
         self._pool.shutdown()
 
 
-def check_weights(config: TrialConfig) -> None:
-    """Fetches pretrained weights, so that workers find them. Raises `ProbeError`."""
-    from trainables.weights import WeightsError, check
+def check_start(config: TrialConfig) -> None:
+    """Builds the network, fetches its weights for the workers to find. Raises `ProbeError`."""
+    from trainables import networks, weights
+    from trainables.parts import NetworkError
 
     try:
-        check(config)
-    except WeightsError as error:
+        networks.check(config)
+        weights.check(config)
+    except (NetworkError, weights.WeightsError) as error:
         raise ProbeError(str(error)) from error
 
 

@@ -70,7 +70,10 @@ def describe_cost(plan: Plan) -> str:
     images = training_images(plan)
     if images is None:
         return f"about {epochs:.0f} epochs; the time is known once the dataset is prepared"
-    hours = expected_seconds(plan, images) / 3600
+    seconds = expected_seconds(plan, images)
+    if seconds is None:
+        return f"about {epochs:.0f} epochs of {images:,} images; the network's cost is unknown"
+    hours = seconds / 3600
     time = f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.0f} min"
     basis = "a rule of thumb, unmeasured" if plan.resources.gpus else "a rule from one machine"
     return f"about {epochs:.0f} epochs of {images:,} images, {time} ({basis}; within a factor of 2)"

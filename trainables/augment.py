@@ -13,6 +13,13 @@ from trainables.config import TrialConfig
 from trainables.mixing import mix
 from trainables.policy import apply_policy
 
+_STATISTICS = {
+    "half": ((127 / 255,) * 3, (128 / 255,) * 3),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "unit": ((0.0,) * 3, (1.0,) * 3),
+}
+"""Fixed ones, as pretrained weights expect them; the dataset's own are in its manifest."""
+
 
 def for_training(
     pixels: Tensor, labels: Tensor, config: TrialConfig, images: Images
@@ -25,7 +32,7 @@ def for_training(
         pixels = flip_and_shift(pixels, flip=config.flip, crop=config.crop)
     if config.policy != "none":
         pixels = apply_policy(pixels, config)
-    batch = normalise(pixels, images)
+    batch = normalise(pixels, images, config.normalise)
     if config.cutout > 0:
         cut_out(batch, config.cutout)
     batch = resize(batch, config.image_size)
@@ -34,7 +41,7 @@ def for_training(
 
 def for_evaluation(pixels: Tensor, config: TrialConfig, images: Images) -> Tensor:
     """uint8 (B, H, W, 3) -> float32 (B, 3, S, S) channels_last, without any randomness."""
-    return resize(normalise(pixels, images), config.image_size)
+    return resize(normalise(pixels, images, config.normalise), config.image_size)
 
 
 def flip_and_shift(pixels: Tensor, *, flip: bool, crop: float) -> Tensor:
@@ -57,16 +64,24 @@ def flip_and_shift(pixels: Tensor, *, flip: bool, crop: float) -> Tensor:
     return pixels.reshape(-1, 3).index_select(0, source.reshape(-1)).view(pixels.shape)
 
 
-def normalise(pixels: Tensor, images: Images) -> Tensor:
-    """uint8 (B, H, W, 3) -> float32 (B, 3, H, W), zero mean and unit deviation per channel.
+def pixel_statistics(
+    images: Images, kind: str
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """What is taken off each channel, and what it is divided by then, as shares of 255."""
+    return _STATISTICS.get(kind, (images.mean, images.std))
+
+
+def normalise(pixels: Tensor, images: Images, kind: str = "dataset") -> Tensor:
+    """uint8 (B, H, W, 3) -> float32 (B, 3, H, W), as `TrialConfig.normalise` names it.
 
     The result is channels_last in memory, as the pixels were: nothing is transposed.
     """
     count, height, width, channels = pixels.shape
     # Whole rows of pixels: broadcasting three numbers along three is five times slower on CPUs.
-    mean = torch.tensor(images.mean, device=pixels.device).mul_(255).repeat(width)
-    scale = 1 / torch.tensor(images.std, device=pixels.device).mul_(255).repeat(width)
-    rows = pixels.reshape(count, height, width * channels).float().sub_(mean).mul_(scale)
+    mean, std = pixel_statistics(images, kind)
+    shift = torch.tensor(mean, device=pixels.device).mul_(255).repeat(width)
+    scale = 1 / torch.tensor(std, device=pixels.device).mul_(255).repeat(width)
+    rows = pixels.reshape(count, height, width * channels).float().sub_(shift).mul_(scale)
     return rows.view(count, height, width, channels).permute(0, 3, 1, 2)
 
 
@@ -75,7 +90,7 @@ def cut_out(batch: Tensor, share: float) -> None:
 
     The batch must be channels_last in memory. The side is `share` of the image's, the centre
     uniform over all pixels, so that the square may leave the image in part. It is filled with
-    0: after normalisation, the mean.
+    0: after normalisation the mean, or black with `normalise=unit`.
     """
     count, channels, height, width = batch.shape
     rows = _window(count, height, round(share * height), batch.device)

@@ -8,22 +8,43 @@ class NetworkFacts:
     """`stages` in forward order, without the head; `gmacs` is the cost of one forward pass.
 
     `gmacs` is in 10⁹ multiply-adds for one 224×224 image with the 7×7 stem, as torchvision's
-    weight metadata and `fvcore` count them; it grows with the number of pixels.
+    weight metadata and `fvcore` count them; it grows with the number of pixels, but for
+    `dense_gmacs`, those of dense layers. `stems` are the kinds of first layer it can be built
+    with; `imagenet` is the network's own.
     """
 
     stages: tuple[str, ...]
     gmacs: float
     pretrained: bool
+    dense_gmacs: float = 0.0
+    stems: tuple[str, ...] = ("imagenet",)
 
+
+STEMS = ("imagenet", "small")
 
 _RESNET_STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
 
 NETWORKS: dict[str, NetworkFacts] = {
-    "resnet10": NetworkFacts(stages=_RESNET_STAGES, gmacs=0.89, pretrained=False),
-    "resnet18": NetworkFacts(stages=_RESNET_STAGES, gmacs=1.81, pretrained=True),
-    "resnet34": NetworkFacts(stages=_RESNET_STAGES, gmacs=3.66, pretrained=True),
-    "resnet50": NetworkFacts(stages=_RESNET_STAGES, gmacs=4.09, pretrained=True),
-    "resnet101": NetworkFacts(stages=_RESNET_STAGES, gmacs=7.80, pretrained=True),
+    "resnet10": NetworkFacts(stages=_RESNET_STAGES, gmacs=0.89, pretrained=False, stems=STEMS),
+    "resnet18": NetworkFacts(stages=_RESNET_STAGES, gmacs=1.81, pretrained=True, stems=STEMS),
+    "resnet34": NetworkFacts(stages=_RESNET_STAGES, gmacs=3.66, pretrained=True, stems=STEMS),
+    "resnet50": NetworkFacts(stages=_RESNET_STAGES, gmacs=4.09, pretrained=True, stems=STEMS),
+    "resnet101": NetworkFacts(stages=_RESNET_STAGES, gmacs=7.80, pretrained=True, stems=STEMS),
+    "efficientnet_lite0": NetworkFacts(
+        stages=("stem", *(f"block{number}" for number in range(1, 8)), "conv_head"),
+        gmacs=0.384,
+        pretrained=True,
+        dense_gmacs=0.0013,
+    ),
+    "mini_alexnet": NetworkFacts(
+        stages=("conv1", "conv2", "conv3", "conv4", "conv5"),
+        gmacs=1.205,
+        pretrained=False,
+        dense_gmacs=0.0052,
+    ),
+    "wide_concat": NetworkFacts(
+        stages=("stem", "stage1", "stage2", "stage3", "stage4"), gmacs=2.457, pretrained=False
+    ),
 }
 
 _STEM_GMACS = {"imagenet": 0.118, "small": 0.087}
@@ -33,8 +54,29 @@ _SMALL_STEM_PIXELS = 16
 """Without stride and pooling the other stages see 4× the side."""
 
 
-def forward_gmacs(network: str, image_size: int, stem: str) -> float:
-    """Cost of one image's forward pass in 10⁹ multiply-adds (±2 %, for 1,000 classes)."""
-    stages = NETWORKS[network].gmacs - _STEM_GMACS["imagenet"]
-    pixels = _SMALL_STEM_PIXELS if stem == "small" else 1
-    return (stages * pixels + _STEM_GMACS[stem]) * (image_size / 224) ** 2
+LIBRARIES = ("timm:", "torchvision:")
+"""What the name of a network from a library begins with; nothing else is known of it here."""
+
+
+def is_external(network: str) -> bool:
+    """Whether `network` names a library's, as `timm:convnext_atto`."""
+    return network.startswith(LIBRARIES)
+
+
+def takes_a_package(network: str) -> bool:
+    """Whether building it can fail where something isn't installed, or has no such name."""
+    return is_external(network) or network == "efficientnet_lite0"
+
+
+def forward_gmacs(network: str, image_size: int, stem: str) -> float | None:
+    """Cost of one image's forward pass in 10⁹ multiply-adds (±2 %, for 1,000 classes).
+
+    `None` for a library's network, which isn't known without torch.
+    """
+    if is_external(network):
+        return None
+    facts, growth = NETWORKS[network], (image_size / 224) ** 2
+    if stem == "imagenet":
+        return facts.gmacs * growth + facts.dense_gmacs
+    stages = (facts.gmacs - _STEM_GMACS["imagenet"]) * _SMALL_STEM_PIXELS
+    return (stages + _STEM_GMACS[stem]) * growth

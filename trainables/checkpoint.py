@@ -30,9 +30,8 @@ def identity(config: TrialConfig, data_fingerprint: str, network: Network) -> st
     """
     digest = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode())
     digest.update(data_fingerprint.encode())
-    for stage in network.frozen_stages():
-        for tensor in stage.state_dict().values():
-            digest.update(tensor.cpu().numpy().tobytes())
+    for tensor in network.frozen_state().values():
+        digest.update(tensor.cpu().numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any, Self
 
-from trainables.catalog import NETWORKS
+from trainables.catalog import NETWORKS, STEMS, is_external
 
-STEMS = ("imagenet", "small")
+NORMALISATIONS = ("dataset", "half", "imagenet", "unit")
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine", "cyclical", "one-cycle", "step")
 POLICIES = ("none", "rand", "trivial")
@@ -37,11 +37,17 @@ class ConfigError(ValueError):
 class TrialConfig:
     """One trial's configuration. Raises `ConfigError` with every broken rule at once.
 
+    network: one of `catalog.NETWORKS`, or a library's by name: `timm:NAME`, `torchvision:NAME`.
     image_size: side in pixels that the network sees; stored images are resized on the device.
+    normalise: what pixels are shifted and scaled by: `dataset` (its own mean and deviation of
+    each channel), or as pretrained weights expect it: `imagenet` (ImageNet's), `half`
+    ((x - 127) / 128), `unit` (x / 255).
     stem: `imagenet` (7×7 stride 2, then pooling) or `small` (3×3 stride 1, no pooling).
     weights: `none`, `imagenet`, or the path of a state-dict file.
-    freeze_depth: how many stages, from the stem on, don't train (0: all train).
-    dropout: probability before the last dense layer.
+    freeze_depth: how many stages, from the stem on, don't train (0: all train). How many a
+    library's network has is known once it is built, before a search starts.
+    head_width: outputs of a dense layer with ReLU before the last one; 0: no such layer.
+    dropout: probability before the last dense layer (mini_alexnet: after each of its own too).
     label_smoothing: share of the target spread evenly over the classes.
     class_weighting: how strongly the loss favours classes that were recognised badly after the
     epoch before; 0 turns it off (the formula: `trainables.class_weights`).
@@ -71,9 +77,11 @@ class TrialConfig:
 
     network: str
     image_size: int = 64
+    normalise: str = "dataset"
     stem: str = "imagenet"
     weights: str = "none"
     freeze_depth: int = 0
+    head_width: int = 0
     dropout: float = 0.0
     label_smoothing: float = 0.0
     class_weighting: float = 0.0
@@ -165,12 +173,15 @@ def _type_errors(c: TrialConfig) -> list[str]:
 
 def _value_errors(c: TrialConfig) -> list[str]:
     rules: list[tuple[bool, str, str]] = [
-        (c.network in NETWORKS, "network", f"must be one of {_names(NETWORKS)}"),
+        (c.network in NETWORKS or is_external(c.network), "network",
+         f"must be one of {_names(NETWORKS)}, or timm:NAME or torchvision:NAME"),
         (32 <= c.image_size <= 224, "image_size", "must lie in 32…224 pixels"),
+        (c.normalise in NORMALISATIONS, "normalise", f"must be one of {_names(NORMALISATIONS)}"),
         (c.stem in STEMS, "stem", f"must be one of {_names(STEMS)}"),
         (c.stem == "imagenet" or c.weights == "none", "stem",
          "must be imagenet when pretrained weights are used (their stem is 7×7)"),
         (c.weights != "", "weights", "must be none, imagenet or a file"),
+        (0 <= c.head_width <= 8192, "head_width", "must lie in 0…8192 (0: none)"),
         (0 <= c.dropout < 1, "dropout", "must lie in [0, 1)"),
         (0 <= c.label_smoothing < 1, "label_smoothing", "must lie in [0, 1)"),
         (0 <= c.cutout < 1, "cutout", "must lie in [0, 1) of the image side"),
@@ -187,6 +198,11 @@ def _value_errors(c: TrialConfig) -> list[str]:
         (c.batch_size >= 2, "batch_size", "must be ≥ 2 (BatchNorm needs two images)"),
         (c.epochs >= 1, "epochs", "must be ≥ 1"),
         (c.seed >= 0, "seed", "must be ≥ 0"),
+        (c.stem == "imagenet" or not is_external(c.network), "stem",
+         "must be imagenet for a library's network, whose first layer is its own"),
+        (c.freeze_depth >= 0, "freeze_depth", "must be ≥ 0"),
+        (not (c.compile and is_external(c.network)), "compile",
+         "must be false for a library's network, whose stages don't run apart"),
         (c.precision in PRECISIONS, "precision", f"must be one of {_names(PRECISIONS)}"),
         *_regularisation_rules(c),
         *_conditional_rules(c),
@@ -195,10 +211,15 @@ def _value_errors(c: TrialConfig) -> list[str]:
     facts = NETWORKS.get(c.network)
     if facts:
         deepest = len(facts.stages)
-        if not 0 <= c.freeze_depth <= deepest:
+        if c.freeze_depth > deepest:
             errors.append(
                 f"freeze_depth must lie in 0…{deepest} for {c.network} "
                 f"({', '.join(facts.stages)}), but got freeze_depth={c.freeze_depth}."
+            )
+        if c.stem in STEMS and c.stem not in facts.stems:
+            errors.append(
+                f"stem must be imagenet for {c.network}, whose first layer is its own, but got "
+                f"stem={c.stem!r}."
             )
         if c.weights == "imagenet" and not facts.pretrained:
             errors.append(

@@ -102,7 +102,7 @@ class Evaluator:
             yield from self._kept[split]
             return
         made: list[tuple[Tensor, Tensor]] = []
-        keep = self._network.frozen > 0
+        keep = self._network.has_frozen_features()
         source = self._feed.batches(split, EVALUATION_BATCH, order_seed=None, drop_last=False)
         with closing(source):
             for pixels, labels in source:

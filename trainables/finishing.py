@@ -15,12 +15,15 @@ from datasets.spec import DatasetError
 from datasets.splits import FinalData
 from results.records import EpochMetrics, FinalRecord, to_json
 from trainables import weights
+from trainables.augment import pixel_statistics
 from trainables.best import BestConfig, BestError, read_best
 from trainables.checkpoint import CheckpointError, read_history
 from trainables.config import TrialConfig
 from trainables.evaluate import evaluate
 from trainables.files import write_atomically
 from trainables.networks import Network
+from trainables.networks import check as check_network
+from trainables.parts import NetworkError
 from trainables.process import prepare_process
 from trainables.train import default_device, new_network, train
 
@@ -31,7 +34,14 @@ class FinalError(Exception):
     """Final training can't start or go on; the message says why and what to do."""
 
 
-REFUSALS = (BestError, CheckpointError, DatasetError, FinalError, weights.WeightsError)
+REFUSALS = (
+    BestError,
+    CheckpointError,
+    DatasetError,
+    FinalError,
+    NetworkError,
+    weights.WeightsError,
+)
 """What `run` raises, besides `ConfigError` and `OSError`, with one sentence for the user."""
 
 
@@ -101,17 +111,18 @@ def _test(
         test_images=len(data.test),
         train_images=len(data.train),
         wall_s=wall_s,
-        provenance={"selection": best.selection} | _circumstances(data, device),
+        provenance={"selection": best.selection} | _circumstances(best.config, data, device),
     )
 
 
-def _circumstances(data: FinalData, device: torch.device) -> dict[str, Any]:
+def _circumstances(config: TrialConfig, data: FinalData, device: torch.device) -> dict[str, Any]:
+    mean, std = pixel_statistics(data.images, config.normalise)
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
         "dataset_fingerprint": data.images.fingerprint,
         "class_ids": list(data.images.class_ids),
-        "mean": list(data.images.mean),
-        "std": list(data.images.std),
+        "mean": list(mean),
+        "std": list(std),
         "device": gpu or platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
@@ -172,6 +183,7 @@ def run(options: Options) -> FinalRecord:
             f"--out must hold no finished training, but {out / RECORD} exists: choose another "
             "--out, or pass --overwrite."
         )
+    check_network(best.config)
     weights.check(best.config)
     data = _open_data(best, options)
     prepare_process(options.threads)

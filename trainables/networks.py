@@ -1,4 +1,4 @@
-"""Networks in named stages, so that the first of them can be frozen: torchvision's ResNets."""
+"""Networks in named stages, so that the first of them can be frozen."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -7,19 +7,21 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+from torch.utils.flop_counter import FlopCounterMode
 
-from trainables.catalog import NETWORKS
+from trainables import efficientnet_lite, external, mini_alexnet, resnets, wide_concat
+from trainables.catalog import is_external
 from trainables.config import TrialConfig
+from trainables.parts import NetworkError, Parts
 
-_BLOCKS: dict[str, tuple[type[BasicBlock] | type[Bottleneck], list[int]]] = {
-    "resnet10": (BasicBlock, [1, 1, 1, 1]),
-    "resnet18": (BasicBlock, [2, 2, 2, 2]),
-    "resnet34": (BasicBlock, [3, 4, 6, 3]),
-    "resnet50": (Bottleneck, [3, 4, 6, 3]),
-    "resnet101": (Bottleneck, [3, 4, 23, 3]),
+_ARCHITECTURES: dict[str, Callable[[TrialConfig, int], Parts]] = {
+    **dict.fromkeys(resnets.BLOCKS, resnets.parts),
+    "efficientnet_lite0": lambda _, num_classes: efficientnet_lite.parts(num_classes),
+    "mini_alexnet": mini_alexnet.parts,
+    "wide_concat": lambda _, num_classes: wide_concat.parts(num_classes),
 }
 
+_CLASSES = 10
 
 _KINDS = 64
 """How many kinds of stages are compiled in one process; further ones run plainly."""
@@ -64,18 +66,73 @@ class Network(nn.Module):
         run = _compiled_run() if self.compiled and self.training and stages else _run
         return run(stages, features)
 
+    def has_frozen_features(self) -> bool:
+        """Whether `frozen_features` saves work that `classify` needn't do again."""
+        return self.frozen > 0
+
+    def depth(self) -> int:
+        """How many stages there are."""
+        return len(self.stages)
+
+    def frozen_modules(self) -> list[nn.Module]:
+        """Everything inside the frozen stages."""
+        return [module for stage in self.frozen_stages() for module in stage.modules()]
+
+    def frozen_names(self) -> set[str]:
+        """Of the parameters and buffers in the frozen stages."""
+        names = list(self.stages)[: self.frozen]
+        prefixes = tuple(f"stages.{name}." for name in names)
+        return {name for name in self.state_dict() if name.startswith(prefixes)}
+
     def train(self, mode: bool = True) -> Self:
         """As `nn.Module.train`, but frozen stages stay in evaluation mode."""
         super().train(mode)
-        for stage in self.frozen_stages():
-            stage.eval()
+        for module in self.frozen_modules():
+            module.training = False
         return self
+
+    def frozen_state(self) -> dict[str, Tensor]:
+        """Every parameter and buffer in the frozen stages, not copied, by name."""
+        frozen = self.frozen_names()
+        return {name: tensor for name, tensor in self.state_dict().items() if name in frozen}
 
     def trained_state(self) -> dict[str, Tensor]:
         """Every parameter and buffer outside the frozen stages, not copied, by name."""
-        names = list(self.stages)[: self.frozen]
-        prefixes = tuple(f"stages.{name}." for name in names)
-        return {k: v for k, v in self.state_dict().items() if not k.startswith(prefixes)}
+        frozen = self.frozen_names()
+        return {name: tensor for name, tensor in self.state_dict().items() if name not in frozen}
+
+
+class WholeNetwork(Network):
+    """A library's network that runs as one, its parts told apart by their names in `stage_of`.
+
+    See `external.External`. Nothing of it runs apart, so frozen outputs can't be kept.
+    """
+
+    def __init__(self, body: nn.Module, stage_of: dict[str, int], head: nn.Module) -> None:
+        super().__init__(OrderedDict(), head)
+        self.body = body
+        self._stage_of = stage_of
+
+    def depth(self) -> int:
+        return 1 + max(self._stage_of.values())
+
+    def frozen_modules(self) -> list[nn.Module]:
+        frozen = {name for name, stage in self._stage_of.items() if stage < self.frozen}
+        return [module for name, module in self.body.named_modules() if name in frozen]
+
+    def frozen_names(self) -> set[str]:
+        names = {f"body.{name}" for name, stage in self._stage_of.items() if stage < self.frozen}
+        return names & self.state_dict().keys()
+
+    def has_frozen_features(self) -> bool:
+        return False
+
+    def frozen_features(self, images: Tensor) -> Tensor:
+        return images
+
+    def classify(self, features: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.body(features))
+        return logits
 
 
 def _run(stages: list[nn.Module], features: Tensor) -> Tensor:
@@ -98,47 +155,60 @@ def _compiled_run() -> Callable[[list[nn.Module], Tensor], Tensor]:
 def build(config: TrialConfig, num_classes: int) -> Network:
     """The network that `config` describes, with random weights from torch's global generator.
 
-    Weights are torchvision's to the letter: its building blocks, its initialisation.
+    Raises `NetworkError` when it takes a package that isn't installed, or is a library's that
+    can't be built.
     """
-    block, depths = _BLOCKS[config.network]
-    source = ResNet(block, depths, num_classes=num_classes)
-    stem = _small_stem(source) if config.stem == "small" else _imagenet_stem(source)
-    stages: OrderedDict[str, nn.Module] = OrderedDict(stem=stem)
-    for name in NETWORKS[config.network].stages[1:]:
-        stages[name] = getattr(source, name)
-    head = OrderedDict[str, nn.Module](
-        pool=source.avgpool,
-        flatten=nn.Flatten(1),
-        dropout=nn.Dropout(config.dropout),
-        fc=source.fc,
-    )
-    network = Network(stages, nn.Sequential(head))
+    if is_external(config.network):
+        found = external.parts(config, num_classes)
+        return WholeNetwork(found.body, found.stage_of, _head(OrderedDict(), found.fc, config))
+    parts = _ARCHITECTURES[config.network](config, num_classes)
+    network = Network(parts.stages, _head(parts.neck, parts.fc, config))
     network.compiled = config.compile
     return network
+
+
+def check(config: TrialConfig) -> None:
+    """Raises `NetworkError` for what `TrialConfig` can't know of its network without torch."""
+    if is_external(config.network):
+        external.check(config, external.parts(config, num_classes=_CLASSES))
+    with torch.device("meta"):
+        freeze(build(config, num_classes=_CLASSES), config.freeze_depth)
+
+
+def counted_gmacs(config: TrialConfig) -> float:
+    """Cost of one image's forward pass in 10⁹ multiply-adds, counted on the way."""
+    images = torch.zeros(1, 3, config.image_size, config.image_size, device="meta")
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        build(config, num_classes=_CLASSES).eval()(images)
+    return float(counter.get_total_flops()) / 2e9  # a multiply-add is two
+
+
+def _head(neck: "OrderedDict[str, nn.Module]", fc: nn.Linear, config: TrialConfig) -> nn.Sequential:
+    """Maps to logits: neck, a dense layer of `head_width` with ReLU, dropout, the last layer."""
+    layers, last = OrderedDict(neck), fc
+    if config.head_width > 0:
+        layers["hidden"] = nn.Linear(fc.in_features, config.head_width)
+        layers["hidden_relu"] = nn.ReLU(inplace=True)
+        last = nn.Linear(config.head_width, fc.out_features)
+    layers["dropout"] = nn.Dropout(config.dropout)
+    layers["fc"] = last
+    return nn.Sequential(layers)
 
 
 def freeze(network: Network, depth: int) -> None:
     """Freezes the first `depth` stages in place (0: none), and lets the others train.
 
     A frozen stage needs no gradient, runs without autograd, keeps its BatchNorm statistics
-    (evaluation mode, even after `.train()`), and is absent from `trained_state`.
+    (evaluation mode, even after `.train()`), and is absent from `trained_state`. Raises
+    `NetworkError` when there are fewer stages.
     """
+    if depth > network.depth():
+        raise NetworkError(
+            f"freeze_depth must lie in 0…{network.depth()}, the number of the network's stages, "
+            f"but got freeze_depth={depth}: lower it."
+        )
     network.frozen = depth
-    for stage in network.frozen_stages():
-        stage.requires_grad_(False)
-    for stage in network.trained_stages():
-        stage.requires_grad_(True)
+    frozen = network.frozen_names()
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name not in frozen)
     network.train(network.training)
-
-
-def _imagenet_stem(source: ResNet) -> nn.Module:
-    return nn.Sequential(
-        OrderedDict(conv1=source.conv1, bn1=source.bn1, relu=source.relu, maxpool=source.maxpool)
-    )
-
-
-def _small_stem(source: ResNet) -> nn.Module:
-    """3×3 stride 1 without pooling, as in the CIFAR variant of He et al. 2016, section 4.2."""
-    conv = nn.Conv2d(3, source.conv1.out_channels, kernel_size=3, padding=1, bias=False)
-    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-    return nn.Sequential(OrderedDict(conv1=conv, bn1=source.bn1, relu=source.relu))

@@ -9,7 +9,7 @@ import torch
 
 from trainables.catalog import forward_gmacs
 from trainables.config import TrialConfig
-from trainables.networks import build
+from trainables.networks import build, counted_gmacs
 from trainables.optim import make_optimizer
 from trainables.train import default_device, ready, train_step
 
@@ -70,7 +70,7 @@ def _measure(config: TrialConfig, precisions: list[str], threads: int) -> dict[s
 
 def batch_size(config: TrialConfig) -> int:
     """Images in a measured batch: about a second's work, whatever the network and its input."""
-    cost = forward_gmacs(config.network, config.image_size, config.stem)
+    cost = forward_gmacs(config.network, config.image_size, config.stem) or counted_gmacs(config)
     return max(4, min(config.batch_size, round(_BATCH_GMACS / cost)))
 
 

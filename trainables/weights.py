@@ -1,4 +1,4 @@
-"""Pretrained weights: torchvision's by name, a file, or none. Never one instead of another."""
+"""Pretrained weights: a library's own, a file, or none. Never one instead of another."""
 
 import hashlib
 import logging
@@ -13,13 +13,17 @@ import torch
 from torch import Tensor
 from torchvision.models import get_model_weights
 
+from trainables import efficientnet_lite, external, resnets
+from trainables.catalog import is_external
 from trainables.config import TrialConfig
 from trainables.networks import Network, build
 
 logger = logging.getLogger(__name__)
 
+_LITE = "efficientnet_lite0"
 DOWNLOAD_TIMEOUT_S = 20.0
-_HEAD = ("head.fc.weight", "head.fc.bias")
+_HEAD = ("hidden", "fc")
+"""The head's layers that may start afresh, in the order they run."""
 
 
 class WeightsError(Exception):
@@ -29,11 +33,12 @@ class WeightsError(Exception):
 def check(config: TrialConfig) -> None:
     """Fetches what `config` starts from and tries it on, before any trial does.
 
-    Afterwards `load` needs no network connection on this machine. Raises `WeightsError`.
+    Afterwards `load` needs no network connection on this machine. Raises `WeightsError`, and
+    `NetworkError` when a package is missing.
     """
     if config.weights == "none":
         return
-    if config.weights == "imagenet":
+    if config.weights == "imagenet" and _from_torchvision(config.network):
         _check_cached(_cached_imagenet(config.network))
     with torch.device("meta"):
         network = build(config, num_classes=1000)
@@ -43,39 +48,69 @@ def check(config: TrialConfig) -> None:
 def load(network: Network, config: TrialConfig) -> None:
     """Puts `config.weights` into `network`, in place; with `none` nothing happens.
 
-    A head for another number of classes keeps its random weights, and the log says so.
+    The head's last layer keeps its random weights where they are for another number of classes,
+    and so does a layer of `head_width` that the weights don't have: the log says so.
     Raises `WeightsError` when the weights can't be had or another tensor doesn't fit.
     """
     if config.weights == "none":
         return
     state = _matched(network, _read(config), config.weights)
-    if _HEAD[0] not in state:
-        logger.info("%s: the head is for other classes, and starts afresh.", config.weights)
+    fresh = _fresh(network.state_dict(), state)
+    if fresh:
+        logger.info("%s: the head starts afresh from its layer %s on.", config.weights, fresh[0])
     network.load_state_dict(state, strict=False)
-
-
-def our_name(name: str) -> str:
-    """A torchvision ResNet's name for a tensor as `networks.Network` calls it."""
-    part, _, _ = name.partition(".")
-    if part in ("conv1", "bn1"):
-        return f"stages.stem.{name}"
-    if part == "fc":
-        return f"head.{name}"
-    return f"stages.{name}" if part.startswith("layer") else name
 
 
 def _read(config: TrialConfig) -> dict[str, Tensor]:
     """The state dict that `config.weights` names, under our names."""
-    path = Path(config.weights).expanduser()
     if config.weights == "imagenet":
-        path = _cached_imagenet(config.network)
-        if not path.exists():
-            _download(config.network, path)
+        return _renamed(_imagenet(config.network), config.network)
+    path = Path(config.weights).expanduser()
     if not path.is_file():
         raise WeightsError(
             f"weights must be imagenet, none or an existing file, but {config.weights} is none of "
             "them: check the path."
         )
+    return _renamed(_load(path), config.network)
+
+
+def _imagenet(network: str) -> dict[str, Tensor]:
+    """The weights that a library, or a package, offers for `network`, under its own names."""
+    if network == _LITE:
+        return efficientnet_lite.from_package(_load(efficientnet_lite.imagenet_file()))
+    if not _from_torchvision(network):
+        return _from_timm(network)
+    path = _cached_imagenet(network)
+    if not path.exists():
+        _download(network, path)
+    return _load(path)
+
+
+def _from_torchvision(network: str) -> bool:
+    return network != _LITE and not network.startswith("timm:")
+
+
+def _from_timm(network: str) -> dict[str, Tensor]:
+    try:
+        with _timeout(DOWNLOAD_TIMEOUT_S):
+            return external.pretrained(network)
+    except Exception as error:  # the hub's client has errors of its own
+        raise WeightsError(
+            f"Weights of {network} must come from Hugging Face's hub, which can't be reached or "
+            f"hasn't any ({type(error).__name__}): use --weights PATH, or --weights none."
+        ) from error
+
+
+def _renamed(state: dict[str, Tensor], network: str) -> dict[str, Tensor]:
+    """The library's names as ours; our own stay as they are."""
+    state = {name.removeprefix("module."): value for name, value in state.items()}
+    if is_external(network):
+        return external.renamed(state, external.last_layer(network))
+    our_name = efficientnet_lite.our_name if network == _LITE else resnets.our_name
+    return {our_name(name): value for name, value in state.items()}
+
+
+def _load(path: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
@@ -83,7 +118,7 @@ def _read(config: TrialConfig) -> dict[str, Tensor]:
             f"Weights must be a state dict that torch.save wrote, but {path} can't be read as one: "
             "fetch it again, or save `model.state_dict()` alone."
         ) from error
-    return {our_name(k.removeprefix("module.")): v for k, v in _tensors(content, path).items()}
+    return _tensors(content, path)
 
 
 def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
@@ -104,12 +139,14 @@ def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
 def _matched(network: Network, state: dict[str, Tensor], source: str) -> dict[str, Tensor]:
     """`state` without a foreign head. Raises `WeightsError` for anything else that doesn't fit."""
     wanted = network.state_dict()
-    if any(name in state and state[name].shape != wanted[name].shape for name in _HEAD):
-        state = {name: tensor for name, tensor in state.items() if name not in _HEAD}
+    fresh = _fresh(wanted, state)
+    state = {k: v for k, v in state.items() if not any(_of(layer, k) for layer in fresh)}
     missing = [
         name
         for name in wanted
-        if name not in state and name not in _HEAD and not name.endswith("num_batches_tracked")
+        if name not in state
+        and not any(_of(layer, name) for layer in fresh)
+        and not name.endswith("num_batches_tracked")
     ]
     unexpected = [name for name in state if name not in wanted]
     misshaped = [
@@ -127,13 +164,29 @@ def _matched(network: Network, state: dict[str, Tensor], source: str) -> dict[st
     return state
 
 
+def _fresh(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """The head's layers from the first on that `state` lacks, has besides, or has otherwise."""
+    for number, layer in enumerate(_HEAD):
+        ours, theirs = (
+            {name: tensor.shape for name, tensor in tensors.items() if _of(layer, name)}
+            for tensors in (wanted, state)
+        )
+        if ours != theirs:
+            return _HEAD[number:]
+    return ()
+
+
+def _of(layer: str, name: str) -> bool:
+    return name.startswith(f"head.{layer}.")
+
+
 def _first(names: list[str]) -> str:
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return f"{shown} {'is' if len(names) == 1 else 'are'}"
 
 
 def _url(network: str) -> str:
-    url: str = get_model_weights(network).DEFAULT.url
+    url: str = get_model_weights(network.removeprefix("torchvision:")).DEFAULT.url
     return url
 
 

@@ -36,6 +36,7 @@ HOMES = {
     "optuna": ("search/*", "results/*"),
     "torch": _TRAINING,
     "torchvision": _TRAINING,
+    "timm": ("trainables/*",),
     "ffcv": _TRAINING,
     "numba": _TRAINING,
 }

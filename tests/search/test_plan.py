@@ -1,7 +1,7 @@
 import pytest
 
 from search.options import resolve
-from search.plan import expected_epochs, expected_seconds, largest, make_plan
+from search.plan import deepest, expected_epochs, expected_seconds, largest, make_plan
 
 
 def plan_of(tmp_path, **values):
@@ -99,3 +99,15 @@ def test_a_source_that_has_gone_does_not_matter_to_a_prepared_run(tmp_path, tiny
     options, _ = resolve({**values, "source": "/gone.zip", "out": str(tmp_path)})
     assert make_plan(options, resuming=True)[1] == []
     assert "must exist" in make_plan(options, resuming=False)[1][0]
+
+
+def test_the_deepest_trial_freezes_what_any_trial_may(tmp_path):
+    plan = plan_of(tmp_path, space="resnet50", source=str(tmp_path))
+    assert deepest(plan) == plan.baseline.but(freeze_depth=5)
+    fixed = plan_of(tmp_path, space="resnet50", source=str(tmp_path), set=["freeze_depth=3"])
+    assert deepest(fixed).freeze_depth == 3
+
+
+def test_a_library_s_network_costs_nobody_knows_what(tmp_path):
+    plan = plan_of(tmp_path, set=["network=timm:convnext_atto", "stem=imagenet"])
+    assert expected_seconds(plan, 1000) is None

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from search.probe import ProbeError, TorchProcess, check_weights
+from search.probe import ProbeError, TorchProcess, check_start
 from trainables.config import TrialConfig
 
 
@@ -31,8 +31,8 @@ def test_nothing_asked_starts_nothing() -> None:
 def test_a_refusal_comes_back_in_one_sentence() -> None:
     config = TrialConfig(network="resnet18", weights="/nowhere/weights.pt")
     with TorchProcess() as torch:
-        asked = torch.submit(check_weights, config)
-    with pytest.raises(ProbeError, match="/nowhere/weights.pt"):
+        asked = torch.submit(check_start, config)
+    with pytest.raises(ProbeError, match=r"/nowhere/weights\.pt"):
         asked.result()
 
 

@@ -44,6 +44,28 @@ def test_normalised_values(pixels: Tensor) -> None:
         torch.testing.assert_close(batch[:, channel], expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("kind", "black", "white"),
+    [
+        ("half", (-127 / 128,) * 3, (1.0,) * 3),
+        ("imagenet", (-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225),
+         (0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225)),
+        ("unit", (0.0,) * 3, (1.0,) * 3),
+    ],
+)  # fmt: skip
+def test_black_and_white_as_pretrained_weights_expect_them(
+    kind: str, black: tuple[float, ...], white: tuple[float, ...]
+) -> None:
+    """In training and in evaluation alike."""
+    config = CONFIG.but(normalise=kind)
+    pixels = torch.stack([torch.zeros(64, 64, 3), torch.full((64, 64, 3), 255.0)]).byte()
+    trained, _ = for_training(pixels, torch.tensor([0, 1]), config, IMAGES)
+    for batch in (trained, for_evaluation(pixels, config, IMAGES)):
+        for image, wanted in zip(batch, (black, white), strict=True):
+            expected = torch.tensor(wanted)[:, None, None].expand(3, 64, 64)
+            torch.testing.assert_close(image, expected, atol=1e-6, rtol=1e-6)
+
+
 def test_flips_mirror_about_half_of_the_images_and_nothing_else(pixels: Tensor) -> None:
     torch.manual_seed(0)
     flipped = flip_and_shift(pixels, flip=True, crop=0)

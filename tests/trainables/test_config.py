@@ -19,11 +19,16 @@ from trainables.networks import build
         ({"network": "resnet19"}, "network must be one of"),
         ({"image_size": 31}, "image_size must lie in 32…224 pixels, but got image_size=31."),
         ({"image_size": 64.0}, "image_size must be a whole number"),
+        ({"normalise": "tanh"}, "normalise must be one of dataset, half, imagenet, unit"),
         ({"stem": "large"}, "stem must be one of"),
         ({"stem": "small", "weights": "imagenet"}, "stem must be imagenet when"),
         ({"weights": ""}, "weights must be none"),
         ({"network": "resnet10", "weights": "imagenet"}, "no ImageNet weights"),
         ({"freeze_depth": 6}, "freeze_depth must lie in 0…5"),
+        ({"network": "wide_concat", "stem": "small"}, "stem must be imagenet for wide_concat"),
+        ({"network": "mini_alexnet", "weights": "imagenet"}, "no ImageNet weights"),
+        ({"network": "efficientnet_lite0", "freeze_depth": 10}, "must lie in 0…9"),
+        ({"head_width": -1}, "head_width must lie in 0…8192 (0: none), but got head_width=-1."),
         ({"freeze_depth": True}, "freeze_depth must be a whole number"),
         ({"dropout": 1.0}, "dropout must lie in [0, 1)"),
         ({"label_smoothing": -0.1}, "label_smoothing must lie"),
@@ -79,6 +84,9 @@ def test_from_dict_needs_a_network() -> None:
         TrialConfig.from_dict({"lr": 0.1})
 
 
+_BUILDS = ((224, "imagenet"), (64, "imagenet"), (64, "small"))
+
+
 def test_what_does_not_count_is_not_written() -> None:
     plain = TrialConfig(network="resnet18").to_dict()
     assert not {"momentum", "policy_magnitude", "cycles"} & plain.keys()
@@ -92,8 +100,15 @@ def test_a_configuration_survives_a_dict_and_a_pickle() -> None:
     assert pickle.loads(pickle.dumps(config)) == config
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize(("side", "stem"), [(224, "imagenet"), (64, "small")])
+@pytest.mark.parametrize(
+    ("name", "side", "stem"),
+    [
+        (name, side, stem)
+        for name, facts in NETWORKS.items()
+        for side, stem in _BUILDS
+        if stem in facts.stems
+    ],
+)
 def test_the_catalog_knows_the_stages_and_what_they_cost(name: str, side: int, stem: str) -> None:
     """Multiply-adds of every convolution and dense layer, from the shapes that pass through."""
     config = TrialConfig(network=name, image_size=side, stem=stem)

