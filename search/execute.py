@@ -28,6 +28,7 @@ from search.study import Rules, Study
 from search.summary import summarise
 from search.tuner import ClusterError, Dashboard, free_port, run_trials, start_ray
 from trainables.catalog import takes_a_package
+from trainables.config import ConfigError, TrialConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -212,18 +213,17 @@ def _await(future: "Future[Any] | None") -> Any:
 
 def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] | None) -> _Session:
     circumstances = provenance(plan.machine, command_line())
-    preview = [config.to_dict() for config in plan.preview]
     manifest = saved or {
         "name": plan.name,
         "space": plan.options.space,
         "dataset": {"name": plan.dataset, "fingerprint": data.images.fingerprint},
         "precision": precision,
         "published": asdict(plan.space.published) if plan.space.published else None,
-        "preview": preview,
+        "preview": [config.to_dict() for config in plan.preview],
         "provenance": circumstances,
         "sessions": [],
     }
-    if manifest["preview"] != preview:
+    if not _begins_alike(manifest["preview"], plan.preview):
         raise SearchError(
             [
                 f"A run must go on with the space it began with, but {plan.options.space} has "
@@ -258,6 +258,17 @@ def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] |
         ),
     )
     return _Session(study=study, store=store, manifest=manifest, resources=plan.resources)
+
+
+def _begins_alike(saved: list[dict[str, Any]], preview: list[TrialConfig]) -> bool:
+    """Whether a run's first configurations are still the space's.
+
+    Compared as configurations: a field that the run doesn't know has its default.
+    """
+    try:
+        return [TrialConfig.from_dict(values) for values in saved] == preview
+    except ConfigError:
+        return False
 
 
 def _stop_ray() -> None:

@@ -1,0 +1,35 @@
+"""Ranges that several spaces share: each function asks a trial for the fields of one idea."""
+
+from typing import Any
+
+import optuna
+
+
+def augmentation(trial: optuna.Trial) -> dict[str, Any]:
+    """Mirrored, shifted and mixed images.
+
+    Alpha 0.2 is MixUp's own on ImageNet (Zhang et al. 2018), 1 is CutMix's (Yun et al. 2019).
+    """
+    return {
+        "flip": trial.suggest_categorical("flip", [False, True]),
+        "crop": trial.suggest_float("crop", 0.0, 0.125, step=0.0625),
+        "mixup_alpha": trial.suggest_float("mixup_alpha", 0.0, 0.4, step=0.2),
+        "cutmix_alpha": trial.suggest_categorical("cutmix_alpha", [0.0, 1.0]),
+    }
+
+
+def optimizer(
+    trial: optuna.Trial, *, lr: tuple[float, float], momentum: tuple[float, float]
+) -> dict[str, Any]:
+    """SGD, with its momentum, or AdamW; `lr` and `momentum` are (lowest, highest).
+
+    Both share one range of learning rates: AdamW's good ones lie in its lower half, those of SGD
+    with momentum in the upper.
+    """
+    values: dict[str, Any] = {
+        "optimizer": trial.suggest_categorical("optimizer", ["adamw", "sgd"]),
+        "lr": trial.suggest_float("lr", *lr, log=True),
+    }
+    if values["optimizer"] == "sgd":
+        values["momentum"] = trial.suggest_float("momentum", *momentum, step=0.05)
+    return values
