@@ -19,7 +19,7 @@ from trainables.config import TrialConfig
 def suggest(trial: optuna.Trial) -> dict[str, Any]:
     """Schedule, augmentation, class weights, regularisation and learning rate."""
     schedules = ["constant", "cosine", "cyclical", "one-cycle"]
-    values = {
+    values: dict[str, Any] = {
         "schedule": trial.suggest_categorical("schedule", schedules),
         "policy": trial.suggest_categorical("policy", ["none", "rand", "trivial"]),
     }

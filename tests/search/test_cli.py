@@ -10,12 +10,6 @@ from search.run import main
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_list_names_every_space(capsys):
-    assert main(["--list"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["demo", "resnet50"]
-
-
 def test_a_dry_run_shows_the_plan_and_starts_neither_torch_nor_ray(tmp_path):
     code = (
         "import sys; from search.run import main\n"

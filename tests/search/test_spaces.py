@@ -1,18 +1,42 @@
-"""Every space that comes with the project, found by itself."""
+"""Every space that comes with the project, found by itself, without torch."""
 
+import subprocess
+import sys
 from dataclasses import fields
+from pathlib import Path
 
 import optuna
 import pytest
 
+from datasets.registry import DATASETS
+from search.options import resolve
+from search.plan import Plan, make_plan
 from search.proposing import Proposer
+from search.run import main
 from search.space import SpaceError, find, names, suggested
-from trainables.config import TrialConfig
+from trainables.config import CONDITIONAL, TrialConfig
+
+ROOT = Path(__file__).parents[2]
+
+MOST_PARAMETERS = 14
+"""That one trial may be asked for: a search has 20 to 100 trials."""
 
 
 @pytest.fixture(params=names())
-def space(request):
-    return find(request.param)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def space(name):
+    return find(name)
+
+
+def plan_of(name: str, out: Path, **values: object) -> Plan:
+    options, errors = resolve({"space": name, "out": str(out)} | values)
+    plan, more = make_plan(options, resuming=False)
+    assert plan is not None, errors + more
+    return plan
 
 
 def test_the_baseline_lies_inside_every_range(space):
@@ -21,19 +45,68 @@ def test_the_baseline_lies_inside_every_range(space):
     trial = study.ask()
     values = suggested(space, trial)
     assert TrialConfig.from_dict(space.baseline.to_dict() | values) == space.baseline
-    for name, distribution in trial.distributions.items():
-        assert distribution._contains(distribution.to_internal_repr(trial.params[name])), name
+    for parameter, distribution in trial.distributions.items():
+        inside = distribution._contains(distribution.to_internal_repr(trial.params[parameter]))
+        assert inside, parameter
 
 
 def test_a_hundred_samples_are_valid_and_differ(space):
     configs, ranges = Proposer(space, {}, 1).preview(100)
+    assert configs[0] == space.baseline
     assert len(set(configs)) > 95
     assert set(ranges) <= {field.name for field in fields(TrialConfig)}
 
 
-def test_it_has_a_summary_of_one_line(space):
+def test_a_trial_is_asked_for_few_parameters_and_only_those_that_count(space):
+    proposer, study = Proposer(space, {}, 2), optuna.create_study()
+    for number in range(100):
+        study.sampler = proposer.sampler(number)
+        params, config = proposer.propose(study.ask())
+        assert 4 <= len(params) <= MOST_PARAMETERS
+        for conditional, (owner, value) in CONDITIONAL.items():
+            assert conditional not in params or getattr(config, owner) == value
+
+
+def test_without_pretrained_weights_it_trains_every_stage(name, tmp_path):
+    plan = plan_of(name, tmp_path, weights="none")
+    assert {(c.weights, c.freeze_depth) for c in plan.preview} == {("none", 0)}
+    assert "freeze_depth" not in plan.ranges
+
+
+def test_it_has_a_summary_of_one_line_and_a_known_dataset(space):
     assert 10 < len(space.summary) < 100
     assert "\n" not in space.summary
+    assert space.dataset in DATASETS
+
+
+def test_the_list_and_the_dry_runs_show_every_space_without_torch(tmp_path, capsys):
+    assert main(["--list"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == names()
+    code = (
+        "import sys; from search.run import main\n"
+        f"for name in {names()}:\n"
+        f"    assert main(['--space', name, '--dry-run', '--out', {str(tmp_path)!r}]) == 0\n"
+        "assert not {'torch', 'ray', 'ffcv'} & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("First configurations") == len(names())
+    for name in names():
+        assert f"space    {name}: " in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_small_stem_is_tried_where_it_costs_no_more(tmp_path):
+    configs, _ = Proposer(find("resnet18_scratch"), {}, 0).preview(60)
+    assert {(c.stem, c.image_size) for c in configs} == {
+        ("small", 32), ("imagenet", 64), ("imagenet", 96), ("imagenet", 128)
+    }  # fmt: skip
+    fixed, _ = Proposer(find("resnet18_scratch"), {"image_size": 64}, 0).preview(20)
+    assert {c.stem for c in fixed} == {"imagenet"}
+    asked, _ = Proposer(find("resnet18_scratch"), {"image_size": 64, "stem": "small"}, 0).preview(5)
+    assert {(c.stem, c.image_size) for c in asked} == {("small", 64)}
 
 
 def test_a_misspelt_name_gets_the_nearest():
