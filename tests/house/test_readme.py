@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from search.options import ACTIONS, parse, resolve
+from search.space import find, names
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "README.md").read_text()
@@ -51,9 +52,23 @@ def test_options_in_the_table_exist():
         assert unknown + resolve({"space": "demo"}, given)[1] == []
 
 
+def test_the_table_of_spaces_has_each_with_its_data_and_published_figures():
+    rows = re.findall(
+        r"^\| `python -m search.run --space (\w+)` \| (.*)$", TEXT, flags=re.MULTILINE
+    )
+    assert sorted(name for name, _ in rows) == names()
+    for name, row in rows:
+        space = find(name)
+        assert f"`{space.dataset}`" in row
+        assert ("ImageNet weights" in row) == (space.baseline.weights == "imagenet")
+        figures = re.findall(r"\d+\.\d", row.rpartition(" | ")[2])
+        published = space.published
+        known = [published.train_top1, published.val_top1, published.val_top5] if published else []
+        assert figures == [f"{100 * value:.1f}" for value in known if value is not None]
+
+
 def test_the_space_in_the_text_is_one(tmp_path):
     from search.proposing import Proposer
-    from search.space import find
 
     body = next(body for kind, body in BLOCKS if kind == "python" and "SPACE" in body)
     (tmp_path / "my_space.py").write_text(body)

@@ -47,6 +47,7 @@ def test_own_images_are_stored_as_large_as_the_largest_input(
     assert size_to_store(plan_of(tmp_path, pictures, set=["image_size=96"])) == 96
     widest = plan_of(tmp_path, pictures, space="resnet50", weights="none")
     assert size_to_store(widest) == 128  # of 64, 96 and 128
+    assert size_to_store(plan_of(tmp_path, pictures, space="resnet18")) == 224
     assert size_to_store(plan_of(tmp_path, pictures, dataset="tiny-imagenet")) is None
 
 
@@ -62,12 +63,13 @@ def test_what_is_prepared_stays_and_is_said_to_be_enlarged(tmp_path: Path, pictu
     assert _enlarged(plan_of(tmp_path, pictures, dataset="tiny-imagenet"), 48) is None
 
 
+@pytest.mark.parametrize("space", ["demo", "resnet18"])
 def test_one_command_prepares_own_images(
-    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+    space: str, tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = tmp_path / "data"
-    command = ["--space", "demo", "--dataset", "folder", "--source", str(pictures)]
-    command += ["--data", str(data), "--out", str(tmp_path / "runs")]
+    command = ["--space", space, "--dataset", "folder", "--source", str(pictures)]
+    command += ["--data", str(data), "--out", str(tmp_path / "runs"), "--weights", "none"]
     # The batch is refused once the images are counted, before anything trains.
     assert main([*command, "--set", "image_size=72", "batch_size=99"]) == 2
     assert "batch_size must be ≤ the 22 training images" in capsys.readouterr().err
@@ -80,9 +82,10 @@ def test_one_command_searches_own_images_and_trains_the_best(
     tmp_path: Path, pictures: Path
 ) -> None:
     where = ["--data", str(tmp_path / "data")]
-    search = ["search.run", "--space", "demo", "--dataset", "folder", "--source", str(pictures)]
+    search = ["search.run", "--space", "resnet18", "--dataset", "folder"]
+    search += ["--source", str(pictures), "--weights", "none"]
     search += ["--out", str(tmp_path), "--name", "own", "--trials", "2", "--epochs", "1"]
-    search += ["--precision", "float32", "--set", "batch_size=8"]
+    search += ["--precision", "float32", "--set", "batch_size=8", "image_size=64"]
     best = tmp_path / "own" / "best.yaml"
     for command in (search, ["trainables.final", "--config", str(best)]):
         arguments = [sys.executable, "-m", *command, *where]
