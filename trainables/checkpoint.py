@@ -4,7 +4,7 @@ import hashlib
 import json
 import pickle
 import zipfile
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,12 @@ def identity(config: TrialConfig, data_fingerprint: str, network: Network) -> st
     """What must be equal for a resumed training to give the numbers of an uninterrupted one.
 
     Frozen stages count by content: they are not in the checkpoint, so the network that
-    resumes brings its own.
+    resumes brings its own. Fields at their defaults don't count, so that one which is added
+    later, off by default, changes no identity.
     """
-    digest = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode())
+    defaults = {field.name: field.default for field in fields(config)}
+    given = {k: v for k, v in config.to_dict().items() if v != defaults[k]}
+    digest = hashlib.sha256(json.dumps(given, sort_keys=True).encode())
     digest.update(data_fingerprint.encode())
     for tensor in network.frozen_state().values():
         digest.update(tensor.cpu().numpy().tobytes())

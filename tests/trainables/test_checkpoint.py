@@ -1,5 +1,6 @@
 """Checkpoints: complete or refused, and without what doesn't train."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,21 @@ def test_another_trainings_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="same configuration"):
         read(path, CONFIG.but(freeze_depth=2), data="other data")
     read(path, CONFIG.but(freeze_depth=2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Later(TrialConfig):
+    """What a later version may read: one field more."""
+
+    strength: float = 0.0
+
+
+def test_a_field_that_came_later_counts_unless_it_has_its_default(tmp_path: Path) -> None:
+    path = tmp_path / "trial.pt"
+    write(path)
+    read(path, Later(**CONFIG.to_dict()))
+    with pytest.raises(CheckpointError, match="same configuration"):
+        read(path, Later(**CONFIG.to_dict(), strength=0.5))
 
 
 def test_other_frozen_weights_are_refused(tmp_path: Path) -> None:
