@@ -183,7 +183,7 @@ def _set_errors(options: Options) -> list[str]:
 
 
 def largest(plan: Plan) -> TrialConfig:
-    """The baseline at the space's largest input and batch, with the fewest stages frozen.
+    """The baseline at the space's largest input, batch and head, with the fewest stages frozen.
 
     And with an average of the weights where any trial has one.
     """
@@ -191,6 +191,7 @@ def largest(plan: Plan) -> TrialConfig:
     for name, extreme in (
         ("image_size", max),
         ("batch_size", max),
+        ("head_width", max),
         ("freeze_depth", min),
         ("ema", max),
     ):

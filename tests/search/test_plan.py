@@ -79,7 +79,8 @@ def test_a_name_that_is_taken_is_refused(tmp_path):
 
 def test_the_largest_trial_has_the_space_s_largest_input(tmp_path):
     plan = plan_of(tmp_path, space="resnet50", source=str(tmp_path))
-    assert largest(plan) == plan.baseline.but(image_size=128, freeze_depth=0)
+    most = {"image_size": 128, "head_width": 2048, "freeze_depth": 0, "ema": 0.999}
+    assert largest(plan) == plan.baseline.but(**most)
 
 
 def test_the_largest_trial_averages_its_weights_where_any_does(tmp_path):

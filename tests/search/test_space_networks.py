@@ -5,6 +5,9 @@ from functools import cache
 import pytest
 import torch
 
+from search.options import resolve
+from search.plan import deepest, make_plan
+from search.probe import check_start
 from search.proposing import Proposer
 from search.space import find, names
 from trainables import networks
@@ -34,6 +37,14 @@ def test_every_architecture_that_is_sampled_builds(name):
         for depth in depths:
             networks.freeze(network, depth)
             assert len(network.frozen_stages()) == depth
+
+
+@pytest.mark.parametrize("name", names())
+def test_it_starts_without_pretrained_weights(name, tmp_path):
+    options, _ = resolve({"space": name, "out": str(tmp_path), "weights": "none"})
+    plan, errors = make_plan(options, resuming=False)
+    assert errors == []
+    check_start(deepest(plan))
 
 
 def stepped(name: str) -> list[TrialConfig]:
