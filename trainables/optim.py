@@ -1,7 +1,10 @@
 """The optimizer, and the learning rate as a plain function of the step."""
 
 import math
+from functools import partial
+from typing import Any
 
+import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
@@ -14,17 +17,58 @@ def make_optimizer(network: nn.Module, config: TrialConfig) -> Optimizer:
     Only weights with two or more dimensions decay: BatchNorm's and biases don't.
     Fused kernels: one step of a ResNet-18 on one Zen 4 thread takes 16 ms with Adam and AdamW
     (38 and 22 unfused), 12.5 ms with SGD (12.3).
+
+    After a step the gradients of channels_last weights on a CPU are gone, see `_rearranged`.
     """
     trained = [p for p in network.parameters() if p.requires_grad]
+    held = {p: _rearranged(p) if _is_rearranged(p) else p for p in trained}
     groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [held[p] for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
     ]
+    optimizer = _optimizer(groups, config)
+    views = [(p, view) for p, view in held.items() if view is not p]
+    optimizer.register_step_pre_hook(partial(_lend_gradients, views))
+    optimizer.register_step_post_hook(partial(_drop_gradients, views))
+    return optimizer
+
+
+def _optimizer(groups: list[dict[str, Any]], config: TrialConfig) -> Optimizer:
     if config.optimizer == "adam":
         return Adam(groups, lr=config.lr, fused=True)
     if config.optimizer == "adamw":
         return AdamW(groups, lr=config.lr, fused=True)
     return SGD(groups, lr=config.lr, momentum=config.momentum or 0.0, fused=True)
+
+
+Views = list[tuple[nn.Parameter, nn.Parameter]]
+"""Weights, and the same memory as `_rearranged` sees it."""
+
+
+def _is_rearranged(weight: nn.Parameter) -> bool:
+    channels_last = weight.ndim == 4 and weight.is_contiguous(memory_format=torch.channels_last)
+    return weight.device.type == "cpu" and channels_last and not weight.is_contiguous()
+
+
+def _rearranged(weight: nn.Parameter) -> nn.Parameter:
+    """A channels_last weight (O, I, H, W) as (O, H, W, I), in the order of its memory.
+
+    torch's fused kernels on the CPU copy every gradient that isn't contiguous in the order of
+    its dimensions, for nothing: 10 of the 17 ms that AdamW's step of a ResNet-18 takes.
+    """
+    return nn.Parameter(weight.detach().permute(0, 2, 3, 1))
+
+
+def _lend_gradients(views: Views, *_: object) -> None:
+    for weight, view in views:
+        view.data = weight.detach().permute(0, 2, 3, 1)  # wherever the weight is now
+        view.grad = None if weight.grad is None else weight.grad.permute(0, 2, 3, 1)
+
+
+def _drop_gradients(views: Views, *_: object) -> None:
+    """As `zero_grad` does with those that the optimizer knows."""
+    for weight, _view in views:
+        weight.grad = None
 
 
 def set_lr(optimizer: Optimizer, lr: float) -> None:

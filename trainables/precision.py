@@ -17,6 +17,8 @@ MARGIN = 1.05
 """bfloat16 must be this much faster than float32 to be worth its rounding."""
 
 _ROUNDS = 3
+_CLEAR = 1.25
+"""A lead by which one round is enough: rounds of equal steps differ by less than a tenth."""
 _SECONDS = 6.0
 _BATCH_GMACS = 6.0
 _CLASSES = 200
@@ -63,7 +65,8 @@ def _measure(config: TrialConfig, precisions: list[str], threads: int) -> dict[s
         for _ in range(_ROUNDS):
             for precision, step in steps.items():
                 best[precision] = min(best[precision], step.seconds())
-            if time.perf_counter() - started > _SECONDS:
+            lead = max(best.values()) / min(best.values())
+            if lead > _CLEAR or time.perf_counter() - started > _SECONDS:
                 break
     return {precision: size / seconds for precision, seconds in best.items()}
 

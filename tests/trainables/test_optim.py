@@ -120,3 +120,26 @@ def test_sgd_keeps_momentum() -> None:
         network.weight.grad = torch.ones_like(network.weight)
         optimizer.step()
         assert network.weight.item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_channels_last_weights_move_as_torchs_plain_optimizer_moves_them(optimizer: str) -> None:
+    config = CONFIG.but(optimizer=optimizer, lr=0.01, weight_decay=0.1)
+    torch.manual_seed(0)
+    ours, theirs = (
+        nn.Conv2d(3, 8, 3, bias=False).to(memory_format=torch.channels_last) for _ in range(2)
+    )
+    theirs.load_state_dict(ours.state_dict())
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[optimizer]
+    plain = kind(theirs.parameters(), lr=0.01, weight_decay=0.1, foreach=False)
+    fused = make_optimizer(ours, config)
+    for step in range(4):
+        if step == 2:  # its memory may move: the optimizer follows
+            ours.weight.data = ours.weight.detach().clone()
+        images = torch.randn(2, 3, 8, 8)
+        for network, each in ((ours, fused), (theirs, plain)):
+            each.zero_grad()
+            network(images).square().mean().backward()
+            each.step()
+        torch.testing.assert_close(ours.weight, theirs.weight, atol=1e-6, rtol=1e-5)
+    assert ours.weight.is_contiguous(memory_format=torch.channels_last)
