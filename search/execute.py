@@ -2,10 +2,12 @@
 
 import sys
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 from rich.console import Console
 
 from datasets.access import open_search_data
@@ -273,5 +275,11 @@ def _begins_alike(saved: list[dict[str, Any]], preview: list[TrialConfig]) -> bo
 
 def _stop_ray() -> None:
     ray = sys.modules.get("ray")
-    if ray is not None:
-        ray.shutdown()
+    if ray is None:
+        return
+    # Ray's autoscaler, with nothing to scale here, answers a polite end only a second later.
+    for process in psutil.Process().children():
+        with suppress(psutil.Error):
+            if any("autoscaler" in part for part in process.cmdline()):
+                process.kill()
+    ray.shutdown()

@@ -1,5 +1,6 @@
 """Search for the configuration that generalises best: `python -m search.run --space resnet50`."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -77,4 +78,8 @@ def _refuse(errors: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Everything is written and Ray is down: Python would take most of a second to free its memory.
+    os._exit(code)

@@ -1,4 +1,4 @@
-"""3×3 convolutions over maps of one or two pixels a side, as products of matrices."""
+"""3×3 convolutions that give maps of one or two pixels a side, as products of matrices."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 _LARGEST = 2
-"""Pixels a side. Of larger maps too little is padding."""
+"""Pixels a side of the output. In larger ones too few taps meet padding."""
 
 
 def use_matrix_products(network: nn.Module) -> None:
@@ -21,7 +21,7 @@ def use_matrix_products(network: nn.Module) -> None:
 
 
 class SmallMapConv2d(nn.Conv2d):
-    """A 3×3 convolution with padding 1 that multiplies matrices where its input is tiny.
+    """A 3×3 convolution with padding 1 that multiplies matrices where its output is tiny.
 
     Over a map of 2×2 pixels most of the nine taps meet padding. Those that don't are one
     matrix product each: the same sums of the same products, in another order. Forward and
@@ -54,7 +54,7 @@ class SmallMapConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # the name it has in the class above
         if (
-            max(input.shape[-2:]) > _LARGEST
+            _halved(max(input.shape[-2:]), self.stride[0]) > _LARGEST
             or input.device.type != "cpu"
             or torch.compiler.is_compiling()
         ):
@@ -83,7 +83,7 @@ class _Products(torch.autograd.Function):
         ctx.stride = stride
         pixels, taps = _channels_innermost(maps), _channels_innermost(weight)
         count, height, width, _ = pixels.shape
-        out = pixels.new_zeros(count, -(-height // stride), -(-width // stride), len(taps))
+        out = pixels.new_zeros(count, _halved(height, stride), _halved(width, stride), len(taps))
         for output, input_, tap in _meetings(height, width, stride):
             out[:, *output].addmm_(pixels[:, *input_], taps[:, *tap].t())
         return out.permute(0, 3, 1, 2)
@@ -112,10 +112,14 @@ Place = tuple[int, int]
 
 
 def _meetings(height: int, width: int, stride: int) -> Iterator[tuple[Place, Place, Place]]:
-    """(output, input, tap) for each tap of each output that meets the map and not its padding.
+    """(output, input, tap) for each tap of each output that meets the map and not its padding."""
+    outputs = product(range(_halved(height, stride)), range(_halved(width, stride)))
+    for (top, left), (down, right) in product(outputs, product(range(3), range(3))):
+        row, column = top * stride + down - 1, left * stride + right - 1
+        if 0 <= row < height and 0 <= column < width:
+            yield (top, left), (row, column), (down, right)
 
-    With at most two pixels a side, an output meets every input.
-    """
-    outputs = product(range(0, height, stride), range(0, width, stride))
-    for (top, left), (row, column) in product(outputs, product(range(height), range(width))):
-        yield (top // stride, left // stride), (row, column), (1 + row - top, 1 + column - left)
+
+def _halved(size: int, stride: int) -> int:
+    """Of an output's side, with padding 1: as large as the input's, or half of it."""
+    return -(-size // stride)

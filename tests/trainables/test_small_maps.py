@@ -25,7 +25,7 @@ def _outcome(conv: nn.Module, maps: Tensor) -> list[Tensor]:
     return [out, maps.grad, *gradients]  # type: ignore[list-item]
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 1), (2, 2), (3, 2)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 1), (2, 2), (3, 2), (4, 3), (4, 4), (5, 4)])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("bias", [False, True])
 def test_output_and_gradients_are_the_convolutions(
