@@ -1,6 +1,7 @@
 """Carries a plan out: data, weights, precision, Ray, the study, and what is told at the end."""
 
 import sys
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -96,21 +97,13 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
     dashboard = Dashboard(host=plan.options.dashboard_host, port=plan.options.dashboard_port)
     port = free_port(dashboard)
     saved = read_manifest(plan.directory) if resuming else None
-    data = _data(plan, saved)
-    monitor.stage("dataset")
-    say(f"run        {plan.directory}")
-    say(f"dataset    {plan.dataset}: {len(data.images.class_ids)} classes, "
-        f"{len(data.train):,} train + {len(data.val):,} val images")  # fmt: skip
-    if note := _enlarged(plan, data.images.size):
-        say(note)
-    say(f"trials     {plan.options.trials} of up to {plan.epochs} epochs, rungs at "
-        f"{', '.join(map(str, plan.rungs)) or 'none'}; {describe_resources(plan)}")  # fmt: skip
-    say(f"fixed      {describe_fixed(plan)}")
-    say(f"cost       {describe_cost(plan)}")
     with probe.TorchProcess() as torch:
         if plan.baseline.weights != "none" or takes_a_package(plan.baseline.network):
             _await(torch.submit(probe.check_start, deepest(plan)))
             monitor.stage("network and weights")
+        data = _data(plan, saved)
+        monitor.stage("dataset")
+        _tell(plan, data, say)
         if plan.machine.gpus and plan.options.gpus_per_trial == "auto":
             plan = _share_gpus(plan, monitor, torch)
         if saved is not None:
@@ -124,6 +117,19 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
         monitor.stage("precision")
         say(f"precision  {precision} ({why})")
         return _study(plan, data, precision, None)
+
+
+def _tell(plan: Plan, data: SearchData, say: Callable[[str], None]) -> None:
+    """What will be searched, on what."""
+    say(f"run        {plan.directory}")
+    say(f"dataset    {plan.dataset}: {len(data.images.class_ids)} classes, "
+        f"{len(data.train):,} train + {len(data.val):,} val images")  # fmt: skip
+    if note := _enlarged(plan, data.images.size):
+        say(note)
+    say(f"trials     {plan.options.trials} of up to {plan.epochs} epochs, rungs at "
+        f"{', '.join(map(str, plan.rungs)) or 'none'}; {describe_resources(plan)}")  # fmt: skip
+    say(f"fixed      {describe_fixed(plan)}")
+    say(f"cost       {describe_cost(plan)}")
 
 
 def _share_gpus(plan: Plan, monitor: Monitor, torch: probe.TorchProcess) -> Plan:

@@ -96,7 +96,7 @@ def _start_workers_early(resources: Resources) -> None:
     if early:
         settings |= {
             "idle_worker_killing_time_threshold_ms": "600000",
-            "preload_python_modules": "search.worker,trainables.train",
+            "preload_python_modules": "search.warm",
         }
     os.environ.update({f"RAY_{name}": value for name, value in settings.items()})
 
@@ -120,9 +120,10 @@ def run_trials(
     from search.worker import TrialWorker
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    # It holds a variable for PyTorch Lightning; workers started early have no variables of
-    # their own, and are passed over for trials that ask for some.
-    class_cache.DEFAULT_ENV_VARS.clear()
+    # Workers started early have no environment variables of their own, and are passed over for
+    # trials that ask for some, as Tune's do. On this machine they inherit them anyway.
+    for name in ("DEFAULT_ENV_VARS", "ENV_VARS_TO_PROPAGATE"):
+        getattr(class_cache, name, set()).clear()
     directory = study.store.directory.resolve()
 
     def task(proposal: Proposal) -> dict[str, Any]:

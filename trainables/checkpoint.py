@@ -15,7 +15,7 @@ from results.records import EpochMetrics, RecordError
 from trainables.carried import NOTHING, Carried
 from trainables.config import TrialConfig
 from trainables.files import write_atomically
-from trainables.networks import Network
+from trainables.networks import Network, load_tensors
 
 
 class CheckpointError(Exception):
@@ -86,7 +86,7 @@ def load(
             f"A checkpoint must come from the same configuration, dataset and frozen weights, "
             f"but {path} comes from others: use those again, or delete it to start over."
         )
-    network.load_state_dict(content["network"], strict=False)
+    load_tensors(network, content["network"])
     optimizer.load_state_dict(content["optimizer"])
     carried.load_state_dict(content["carried"])
     return _history(path, content)

@@ -19,6 +19,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from trainables.parts import NetworkError, Parts
@@ -81,5 +82,6 @@ def imagenet_file() -> Path:
 
 def from_package(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The package's tensors under timm's names: names differ, order and shapes don't."""
-    names = timm().create_model("tf_efficientnet_lite0").state_dict()
+    with torch.device("meta"):
+        names = timm().create_model("tf_efficientnet_lite0").state_dict()
     return dict(zip(names, state.values(), strict=True))

@@ -13,8 +13,8 @@ class WeightAverage:
     """Averages what a network trains, step by step, beside it.
 
     After each step every averaged tensor a becomes d·a + (1 − d)·w, where w is the network's
-    and d = min(decay, (1 + t) / (10 + t)) after t earlier steps: the growing d, TensorFlow's
-    and timm's, lets short trainings forget where they began. BatchNorm's statistics are averaged
+    and d = min(decay, (1 + t) / (10 + t)) after t earlier steps: the growing d, TensorFlow's,
+    lets short trainings forget where they began. BatchNorm's statistics are averaged
     too, and its counters copied, as by timm's `ModelEmaV3` and unlike `AveragedModel`'s default.
 
     Takes the memory of the trained stages once more; frozen ones aren't copied. One update of a

@@ -81,7 +81,8 @@ class Evaluator:
         by_class = torch.zeros(2, len(self._images.class_ids), dtype=torch.int64, device=device)
         training = self._network.training
         self._network.eval()
-        # One context for all batches: it casts each trained weight to bfloat16 once.
+        # One context for all batches: it casts a trained weight to bfloat16 once, but for those
+        # of `SmallMapConv2d`.
         with autocast(self._config, device), closing(self._features(split)) as source:
             for features, labels in source:
                 logits = self._network.classify(features)

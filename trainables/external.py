@@ -24,7 +24,7 @@ _FEWEST_STAGES = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class External:
-    """`body` gives float (B, fc.in_features); `last` is the library's name for its last layer.
+    """`body` gives float (B, fc.in_features).
 
     stage_of: the number of its stage for each module, parameter and buffer, by name; what is in
     none always trains.
@@ -33,7 +33,6 @@ class External:
     body: nn.Module
     stage_of: dict[str, int]
     fc: nn.Linear
-    last: str
 
 
 def parts(config: TrialConfig, num_classes: int) -> External:
@@ -77,13 +76,24 @@ def last_layer(network: str) -> str:
     library, _, name = network.partition(":")
     if library == "timm":
         return str(timm().get_pretrained_cfg(name).classifier)
-    with torch.device("meta"):
-        return _last_linear(name, torchvision.models.get_model(name))[0]
+    return _last_linear(name, torchvision.models.get_model(name))[0]
 
 
-def pretrained(network: str) -> dict[str, Tensor]:
-    """timm's default weights, from its cache or Hugging Face's hub. Raises what that raises."""
-    model = timm().create_model(network.removeprefix("timm:"), pretrained=True)
+def from_timm(network: str, side: int) -> dict[str, Tensor]:
+    """timm's default weights without their head, fitted by timm to images of `side` pixels.
+
+    From its cache or Hugging Face's hub. Raises what that raises. Names are ours.
+    """
+    body = _timm_body(network.removeprefix("timm:"), side, pretrained=True)
+    return {f"body.{name}": tensor for name, tensor in body.state_dict().items()}
+
+
+def from_torchvision(network: str) -> dict[str, Tensor]:
+    """torchvision's default weights from its cache, after whatever renaming it does of old files.
+
+    Names are the library's.
+    """
+    model = torchvision.models.get_model(network.removeprefix("torchvision:"), weights="DEFAULT")
     state: dict[str, Tensor] = model.state_dict()
     return state
 
@@ -102,9 +112,7 @@ def renamed(state: dict[str, Tensor], last: str) -> dict[str, Tensor]:
 
 def _timm_parts(name: str, num_classes: int, side: int) -> External:
     """timm's own grouping of parameters, as its layer-wise learning rates use it."""
-    facts = timm().get_pretrained_cfg(name)
-    sized = {"img_size": side} if facts.fixed_input_size else {}
-    body: Any = timm().create_model(name, num_classes=0, **sized)
+    body = _timm_body(name, side)
     # Private, but of its callers the one that also places modules and buffers by their names.
     group = importlib.import_module("timm.models._manipulate").group_with_matcher
     groups = group(
@@ -114,8 +122,13 @@ def _timm_parts(name: str, num_classes: int, side: int) -> External:
         body=body,
         stage_of=_numbered(body, groups),
         fc=nn.Linear(body.head_hidden_size, num_classes),
-        last=facts.classifier,
     )
+
+
+def _timm_body(name: str, side: int, *, pretrained: bool = False) -> Any:
+    """The network without its head."""
+    sized = {"img_size": side} if timm().get_pretrained_cfg(name).fixed_input_size else {}
+    return timm().create_model(name, num_classes=0, pretrained=pretrained, **sized)
 
 
 def _torchvision_parts(name: str, num_classes: int, side: int) -> External:
@@ -135,7 +148,7 @@ def _torchvision_parts(name: str, num_classes: int, side: int) -> External:
         inside = [n for n, stage in enumerate(stages) if f"{each}.".startswith(f"{stage}.")]
         if inside or (each in tensors and not each.startswith(f"{classifier}.")):
             groups[each] = inside[0] if inside else 0
-    return External(body=body, stage_of=_numbered(body, groups), fc=fc, last=last)
+    return External(body=body, stage_of=_numbered(body, groups), fc=fc)
 
 
 def _last_linear(name: str, body: nn.Module) -> tuple[str, nn.Linear]:

@@ -1,7 +1,7 @@
 """Networks in named stages, so that the first of them can be frozen."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Self
 
@@ -167,19 +167,35 @@ def build(config: TrialConfig, num_classes: int) -> Network:
     return network
 
 
+def blank(config: TrialConfig, num_classes: int) -> Network:
+    """As `build`, of tensors that have shapes but no values. Raises `NetworkError`."""
+    if is_external(config.network):  # some look at values while they are built
+        return build(config, num_classes).to("meta")
+    with torch.device("meta"):
+        return build(config, num_classes)
+
+
+def load_tensors(network: Network, tensors: Mapping[str, Tensor]) -> None:
+    """Puts `tensors` into `network` by name, in place; what isn't among them stays."""
+    state = OrderedDict(tensors)
+    # Versions of its modules, by which some of torchvision's read their tensors.
+    state._metadata = network.state_dict()._metadata  # type: ignore[attr-defined]
+    network.load_state_dict(state, strict=False)
+
+
 def check(config: TrialConfig) -> None:
     """Raises `NetworkError` for what `TrialConfig` can't know of its network without torch."""
     if is_external(config.network):
         external.check(config, external.parts(config, num_classes=_CLASSES))
-    with torch.device("meta"):
-        freeze(build(config, num_classes=_CLASSES), config.freeze_depth)
+    freeze(blank(config, num_classes=_CLASSES), config.freeze_depth)
 
 
 def counted_gmacs(config: TrialConfig) -> float:
     """Cost of one image's forward pass in 10⁹ multiply-adds, counted on the way."""
     images = torch.zeros(1, 3, config.image_size, config.image_size, device="meta")
+    network = blank(config, num_classes=_CLASSES).eval()
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        build(config, num_classes=_CLASSES).eval()(images)
+        network(images)
     return float(counter.get_total_flops()) / 2e9  # a multiply-add is two
 
 

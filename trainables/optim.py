@@ -30,6 +30,11 @@ def make_optimizer(network: nn.Module, config: TrialConfig) -> Optimizer:
     views = [(p, view) for p, view in held.items() if view is not p]
     optimizer.register_step_pre_hook(partial(_lend_gradients, views))
     optimizer.register_step_post_hook(partial(_drop_gradients, views))
+    seen = {id(view) for _, view in views}
+    order = [p for group in optimizer.param_groups for p in group["params"]]
+    places = [place for place, p in enumerate(order) if id(p) in seen]
+    optimizer.register_state_dict_post_hook(partial(_permuted, places, (0, 3, 1, 2)))
+    optimizer.register_load_state_dict_pre_hook(partial(_permuted, places, (0, 2, 3, 1)))
     return optimizer
 
 
@@ -69,6 +74,29 @@ def _drop_gradients(views: Views, *_: object) -> None:
     """As `zero_grad` does with those that the optimizer knows."""
     for weight, _view in views:
         weight.grad = None
+
+
+def _permuted(
+    places: list[int], order: tuple[int, ...], _: Optimizer, state_dict: dict[str, Any]
+) -> dict[str, Any]:
+    """A state dict in which the momenta at `places` have their dimensions in another order.
+
+    Saved ones have their weights' shapes, so that a GPU can go on from what a CPU saved.
+    """
+    state = dict(state_dict["state"])
+    for place in state.keys() & places:
+        state[place] = {
+            name: value.permute(order).contiguous(memory_format=_format(order))
+            if isinstance(value, torch.Tensor) and value.ndim == len(order)
+            else value
+            for name, value in state[place].items()
+        }
+    return state_dict | {"state": state}
+
+
+def _format(order: tuple[int, ...]) -> torch.memory_format:
+    """Nothing moves: channels_last as a weight (O, I, H, W) is contiguous as (O, H, W, I)."""
+    return torch.channels_last if order[1] == 3 else torch.contiguous_format
 
 
 def set_lr(optimizer: Optimizer, lr: float) -> None:

@@ -18,7 +18,7 @@ MARGIN = 1.05
 
 _ROUNDS = 3
 _CLEAR = 1.25
-"""A lead by which one round is enough: rounds of equal steps differ by less than a tenth."""
+"""A lead by which two rounds in a row are enough: those of equal steps differ by a tenth."""
 _SECONDS = 6.0
 _BATCH_GMACS = 6.0
 _CLASSES = 200
@@ -57,18 +57,26 @@ def _measure(config: TrialConfig, precisions: list[str], threads: int) -> dict[s
     """Images per second in each precision: the best of a few rounds, taken in turn."""
     size = batch_size(config)
     best = dict.fromkeys(precisions, float("inf"))
+    leaders = []
     with _threads(threads), torch.random.fork_rng():
         steps = {p: _Steps(config.but(precision=p), size) for p in precisions}
         for step in steps.values():
             step.seconds()
         started = time.perf_counter()
         for _ in range(_ROUNDS):
-            for precision, step in steps.items():
-                best[precision] = min(best[precision], step.seconds())
-            lead = max(best.values()) / min(best.values())
-            if lead > _CLEAR or time.perf_counter() - started > _SECONDS:
+            taken = {precision: step.seconds() for precision, step in steps.items()}
+            best = {precision: min(best[precision], taken[precision]) for precision in best}
+            leaders.append(_clear_leader(taken))
+            agreed = len(leaders) > 1 and leaders[-1] == leaders[-2] is not None
+            if agreed or time.perf_counter() - started > _SECONDS:
                 break
     return {precision: size / seconds for precision, seconds in best.items()}
+
+
+def _clear_leader(seconds: dict[str, float]) -> str | None:
+    first, *others = sorted(seconds, key=lambda precision: seconds[precision])
+    clear = all(seconds[other] > _CLEAR * seconds[first] for other in others)
+    return first if clear else None
 
 
 def batch_size(config: TrialConfig) -> int:

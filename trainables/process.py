@@ -18,6 +18,9 @@ def prepare_process(threads: int) -> None:
     """
     torch.set_num_threads(threads)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+    if mallopt is None:
+        return
+    # Older versions refuse more than 32 MB. A threshold that was refused must be left alone:
+    # with the other one set, it would no longer grow by itself.
+    if any(mallopt(_M_MMAP_THRESHOLD, size) for size in (1 << 30, 32 << 20)):
         mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)

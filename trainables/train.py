@@ -62,9 +62,9 @@ def train(
     numbers, and a resumed training gives those of an uninterrupted one. A loss that isn't
     finite cuts its epoch short and is yielded as `None`: the caller decides whether to go on.
 
-    Raises `ConfigError` (precision not resolved, fewer images than a batch), `WeightsError`
-    and `CheckpointError`, all before the first step, at the first `next`; `OSError` when a
-    checkpoint can't be written, before the next epoch is yielded.
+    Raises `ConfigError` (precision not resolved, fewer images than a batch), `WeightsError`,
+    `NetworkError` and `CheckpointError`, all before the first step, at the first `next`;
+    `OSError` when a checkpoint can't be written, before the next epoch is yielded.
     """
     feed = Feed(device=device or default_device(), resident=resident)
     try:

@@ -16,7 +16,7 @@ from torchvision.models import get_model_weights
 from trainables import efficientnet_lite, external, resnets
 from trainables.catalog import is_external
 from trainables.config import TrialConfig
-from trainables.networks import Network, build
+from trainables.networks import Network, blank, load_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +40,7 @@ def check(config: TrialConfig) -> None:
         return
     if config.weights == "imagenet" and _from_torchvision(config.network):
         _check_cached(_cached_imagenet(config.network))
-    with torch.device("meta"):
-        network = build(config, num_classes=1000)
-    _matched(network, _read(config), config.weights)
+    _matched(blank(config, num_classes=1000), _read(config), config.weights)
 
 
 def load(network: Network, config: TrialConfig) -> None:
@@ -58,13 +56,13 @@ def load(network: Network, config: TrialConfig) -> None:
     fresh = _fresh(network.state_dict(), state)
     if fresh:
         logger.info("%s: the head starts afresh from its layer %s on.", config.weights, fresh[0])
-    network.load_state_dict(state, strict=False)
+    load_tensors(network, state)
 
 
 def _read(config: TrialConfig) -> dict[str, Tensor]:
     """The state dict that `config.weights` names, under our names."""
     if config.weights == "imagenet":
-        return _renamed(_imagenet(config.network), config.network)
+        return _renamed(_imagenet(config), config.network)
     path = Path(config.weights).expanduser()
     if not path.is_file():
         raise WeightsError(
@@ -74,30 +72,31 @@ def _read(config: TrialConfig) -> dict[str, Tensor]:
     return _renamed(_load(path), config.network)
 
 
-def _imagenet(network: str) -> dict[str, Tensor]:
-    """The weights that a library, or a package, offers for `network`, under its own names."""
+def _imagenet(config: TrialConfig) -> dict[str, Tensor]:
+    """The weights that a library, or a package, offers for a network, under its own names."""
+    network = config.network
     if network == _LITE:
         return efficientnet_lite.from_package(_load(efficientnet_lite.imagenet_file()))
     if not _from_torchvision(network):
-        return _from_timm(network)
+        return _from_timm(config)
     path = _cached_imagenet(network)
     if not path.exists():
         _download(network, path)
-    return _load(path)
+    return external.from_torchvision(network) if is_external(network) else _load(path)
 
 
 def _from_torchvision(network: str) -> bool:
     return network != _LITE and not network.startswith("timm:")
 
 
-def _from_timm(network: str) -> dict[str, Tensor]:
+def _from_timm(config: TrialConfig) -> dict[str, Tensor]:
     try:
         with _timeout(DOWNLOAD_TIMEOUT_S):
-            return external.pretrained(network)
+            return external.from_timm(config.network, config.image_size)
     except Exception as error:  # the hub's client has errors of its own
         raise WeightsError(
-            f"Weights of {network} must come from Hugging Face's hub, which can't be reached or "
-            f"hasn't any ({type(error).__name__}): use --weights PATH, or --weights none."
+            f"Weights of {config.network} must come from Hugging Face's hub, which can't be "
+            f"reached or hasn't any ({type(error).__name__}): use --weights PATH, or --weights none."
         ) from error
 
 
@@ -159,7 +158,7 @@ def _matched(network: Network, state: dict[str, Tensor], source: str) -> dict[st
     if found:
         raise WeightsError(
             f"Weights must fit the network tensor by tensor, but in {source} {'; '.join(found)}: "
-            "choose the network that they were saved from."
+            "choose the network, and its image_size, that they were saved from."
         )
     return state
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from trainables import weights
 from trainables.config import ConfigError, TrialConfig
-from trainables.networks import Network, build, check, counted_gmacs, freeze
+from trainables.networks import Network, build, check, counted_gmacs, freeze, load_tensors
 from trainables.optim import make_optimizer
 from trainables.parts import NetworkError
 from trainables.train import train_step
@@ -156,12 +156,30 @@ def test_timms_weights_come_from_the_hub_or_not_at_all(monkeypatch: pytest.Monke
         weights.check(config)
 
     def cached(name: str, pretrained: bool = False, **options: object) -> nn.Module:
-        return model if pretrained else create(name, **options)
+        made = create(name, **options)
+        if pretrained:
+            made.load_state_dict(model.state_dict(), strict=False)  # all but its head
+        return made
 
     monkeypatch.setattr(timm, "create_model", cached)
     network = build(config, num_classes=5)
     weights.load(network, config)
     assert torch.equal(network.body.layer4[1].conv2.weight, model.layer4[1].conv2.weight)
+
+
+def test_one_that_looks_at_values_while_it_is_built() -> None:
+    """RegNet counts its blocks in a tensor, which has no values on the meta device."""
+    config = config_of("torchvision:regnet_x_400mf")
+    check(config)
+    assert counted_gmacs(config) > 0.01
+
+
+def test_one_whose_tensors_have_versions_takes_them_back() -> None:
+    """MNASNet refuses tensors that don't say which version of it they are from."""
+    config = config_of("torchvision:mnasnet0_5")
+    source, target = build(config, num_classes=5), build(config, num_classes=5)
+    load_tensors(target, dict(source.state_dict()))
+    assert all(torch.equal(t, target.state_dict()[n]) for n, t in source.state_dict().items())
 
 
 @pytest.mark.parametrize(

@@ -143,3 +143,22 @@ def test_channels_last_weights_move_as_torchs_plain_optimizer_moves_them(optimiz
             each.step()
         torch.testing.assert_close(ours.weight, theirs.weight, atol=1e-6, rtol=1e-5)
     assert ours.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_saved_momenta_have_their_weights_shapes_and_come_back() -> None:
+    """So that another device, where nothing is rearranged, can go on from them."""
+    torch.manual_seed(0)
+    network = nn.Conv2d(3, 8, 3, bias=False).to(memory_format=torch.channels_last)
+    optimizer = make_optimizer(network, CONFIG.but(optimizer="adamw"))
+    network(torch.randn(2, 3, 8, 8)).square().mean().backward()
+    gradient = network.weight.grad.clone()  # type: ignore[union-attr]
+    optimizer.step()
+    saved = optimizer.state_dict()
+    momentum = saved["state"][0]["exp_avg"]
+    torch.testing.assert_close(momentum, 0.1 * gradient)
+    again = make_optimizer(network, CONFIG.but(optimizer="adamw"))
+    again.load_state_dict(saved)
+    for name in ("exp_avg", "exp_avg_sq", "step"):
+        assert torch.equal(again.state_dict()["state"][0][name], saved["state"][0][name])
+    (held,) = again.param_groups[0]["params"]
+    assert again.state[held]["exp_avg"].shape == held.shape == (8, 3, 3, 3)

@@ -52,6 +52,10 @@ def test_under_autocast_it_multiplies_in_bfloat16_and_the_gradient_is_float32() 
     assert rounded.dtype == torch.bfloat16
     assert conv.weight.grad is not None
     assert conv.weight.grad.dtype == torch.float32
+    gradient = conv.weight.grad.clone()
+    conv.weight.grad = None
+    nn.functional.conv2d(maps, conv.weight, padding=1).sum().backward()
+    torch.testing.assert_close(gradient, conv.weight.grad, atol=0.3, rtol=2e-2)
     # Inputs and weights keep 8 bits each: errors of 2⁻⁸ of a sum of about 1.
     torch.testing.assert_close(rounded.float(), exact, atol=2e-2, rtol=2e-2)
 
