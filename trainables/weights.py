@@ -96,7 +96,7 @@ def _from_timm(config: TrialConfig) -> dict[str, Tensor]:
     except Exception as error:  # the hub's client has errors of its own
         raise WeightsError(
             f"Weights of {config.network} must come from Hugging Face's hub, which can't be "
-            f"reached or hasn't any ({type(error).__name__}): use --weights PATH, or --weights none."
+            f"reached or hasn't any ({type(error).__name__}): use --weights PATH or --weights none."
         ) from error
 
 
