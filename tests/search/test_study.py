@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import optuna
 import pytest
@@ -202,6 +203,25 @@ def test_resuming_with_no_time_left_keeps_every_recorded_epoch(tmp_path):
     late.store.close()
     more = open_study(tmp_path / "run", trials=3)  # a larger budget
     assert more.ask().epochs_done == 5
+
+
+@pytest.mark.parametrize("ending", ["stopped", "complete", "failed"])
+def test_an_ended_trial_leaves_no_checkpoint(tmp_path, ending):
+    study = open_study(tmp_path / "run", trials=3)
+    study.ask()
+    checkpoint = study.store.checkpoint(0)
+    checkpoint.parent.mkdir()
+    checkpoint.write_bytes(b"state")
+    if ending == "failed":
+        study.fail(0, "RuntimeError: no disk")
+    elif ending == "stopped":
+        study.report(0, replace(metrics(1, 0.1), train_loss=None))
+    else:
+        for epoch in range(1, study.rules.epochs + 1):
+            assert checkpoint.exists()
+            study.report(0, metrics(epoch, 0.1))
+    assert study.records[0].state.value == ending
+    assert not checkpoint.exists()
 
 
 def test_after_failures_in_a_row_nothing_more_is_proposed(tmp_path):
