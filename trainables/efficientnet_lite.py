@@ -2,7 +2,7 @@
 
 The weights are TensorFlow's. Of timm's two variants and three ways to hand over pixels, this
 many of 1,000 images of Tiny ImageNet's first 20 classes get their own one of ImageNet's 1,000
-classes (top-1, %), enlarged bilinearly from 64 px. They are our val, a tenth of the training images:
+classes (top-1, %), enlarged bilinearly from 64 px. They are our val, from the training images:
 
                                           224 px                    128 px   64 px
     pixels                    (x-127)/128  ImageNet's  x/255    (x-127)/128
