@@ -80,7 +80,7 @@ def start_ray(resources: Resources, dashboard: Dashboard, port: int, root: Path)
             logging_level=logging.ERROR,
             log_to_driver=False,
         )
-    except (RuntimeError, OSError, ConnectionError, TimeoutError) as error:
+    except Exception as error:  # a dashboard that can't start raises nothing more special
         raise ClusterError(f"Ray doesn't start: {error}; its logs are in /tmp/ray.") from error
     return f"http://{context.dashboard_url}"
 
