@@ -101,6 +101,16 @@ def _start_workers_early(resources: Resources) -> None:
     os.environ.update({f"RAY_{name}": value for name, value in settings.items()})
 
 
+def _use_workers_started_early() -> None:
+    """They have no environment variables of their own, and are passed over for trials that ask for
+    some, as Tune's do. On this machine they inherit them anyway.
+    """
+    from ray.tune.execution import class_cache
+
+    for name in ("DEFAULT_ENV_VARS", "ENV_VARS_TO_PROPAGATE"):
+        getattr(class_cache, name, set()).clear()
+
+
 def run_trials(
     study: Study,
     monitor: Monitor,
@@ -113,17 +123,13 @@ def run_trials(
     worker: what trains them, by default `TrialWorker`.
     """
     from ray import tune
-    from ray.tune.execution import class_cache
 
     from search.scheduler import StudyScheduler
     from search.searcher import StudySearcher
     from search.worker import TrialWorker
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    # Workers started early have no environment variables of their own, and are passed over for
-    # trials that ask for some, as Tune's do. On this machine they inherit them anyway.
-    for name in ("DEFAULT_ENV_VARS", "ENV_VARS_TO_PROPAGATE"):
-        getattr(class_cache, name, set()).clear()
+    _use_workers_started_early()
     directory = study.store.directory.resolve()
 
     def task(proposal: Proposal) -> dict[str, Any]:

@@ -22,17 +22,16 @@ def make_optimizer(network: nn.Module, config: TrialConfig) -> Optimizer:
     """
     trained = [p for p in network.parameters() if p.requires_grad]
     held = {p: _rearranged(p) if _is_rearranged(p) else p for p in trained}
+    weights = [p for p in trained if p.ndim >= 2]
     groups = [
-        {"params": [held[p] for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [held[p] for p in weights], "weight_decay": config.weight_decay},
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
     ]
     optimizer = _optimizer(groups, config)
     views = [(p, view) for p, view in held.items() if view is not p]
     optimizer.register_step_pre_hook(partial(_lend_gradients, views))
     optimizer.register_step_post_hook(partial(_drop_gradients, views))
-    seen = {id(view) for _, view in views}
-    order = [p for group in optimizer.param_groups for p in group["params"]]
-    places = [place for place, p in enumerate(order) if id(p) in seen]
+    places = [place for place, p in enumerate(weights) if held[p] is not p]
     optimizer.register_state_dict_post_hook(partial(_permuted, places, (0, 3, 1, 2)))
     optimizer.register_load_state_dict_pre_hook(partial(_permuted, places, (0, 2, 3, 1)))
     return optimizer

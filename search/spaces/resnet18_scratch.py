@@ -18,7 +18,7 @@ import optuna
 
 from search.ranges import augmentation, optimizer
 from search.space import Published, Space
-from trainables.config import TrialConfig
+from search.spaces import resnet18
 
 
 def suggest(trial: optuna.Trial) -> dict[str, Any]:
@@ -41,18 +41,7 @@ def suggest(trial: optuna.Trial) -> dict[str, Any]:
 SPACE = Space(
     summary="ResNet-18 from scratch, Tiny ImageNet: optimizer, schedule, stem and input size",
     dataset="tiny-imagenet",
-    baseline=TrialConfig(
-        network="resnet18",
-        normalise="unit",
-        optimizer="sgd",
-        lr=1e-3,
-        momentum=0.9,
-        schedule="step",
-        step_epochs=7,
-        step_factor=0.1,
-        batch_size=64,
-        epochs=25,
-    ),
+    baseline=resnet18.SPACE.baseline.but(weights="none"),
     suggest=suggest,
     published=Published(val_top1=0.259, note="from random weights; epochs not published"),
 )

@@ -16,9 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from datasets import loader
 from datasets.access import open_final_data, open_search_data
-from datasets.ffcv_import import Compiler
 from datasets.loader import batches
 from datasets.loader_epoch import Epoch
 from datasets.prepare import prepare
@@ -258,35 +256,6 @@ def test_replaced_file_is_read_anew(tiny_zip: Path, tmp_path: Path) -> None:
     assert next(batches(test, 4, order_seed=0, drop_last=False))[0].shape == (4, 64, 64, 3)
     prepare("tiny-imagenet", source=tiny_zip, data=tmp_path, workers=1, size=32, overwrite=True)
     assert next(batches(test, 4, order_seed=0, drop_last=False))[0].shape == (4, 32, 32, 3)
-
-
-def test_reading_is_compiled_once_it_pays_and_gives_the_same(
-    search: SearchData, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loader, "_asked_for", 0)
-    monkeypatch.setattr(loader, "COMPILE_AFTER", 100)  # in the middle of the second pass
-    passes, compiled = [], []
-    for _ in range(3):
-        read = list(batches(search.train, 8, order_seed=5, drop_last=False))
-        passes.append([torch.cat(tensors) for tensors in zip(*read, strict=True)])
-        compiled.append(Compiler.is_enabled)
-    assert compiled == [False, False, True]
-    for images, labels in passes[1:]:
-        assert torch.equal(images, passes[0][0])
-        assert torch.equal(labels, passes[0][1])
-
-
-def test_compiled_code_is_shared_between_files_and_batch_sizes(
-    search: SearchData, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loader, "COMPILE_AFTER", 0)
-    list(batches(search.train, 8, order_seed=0, drop_last=False))
-    copy = tmp_path / "copy.beton"
-    shutil.copy(tiny_data / "train.beton", copy)
-    started = time.process_time()
-    next(batches(replace(search.train, beton=copy), 16, order_seed=0, drop_last=False))
-    # Compiling takes more than a second; a new loader with compiled code about 0.02 s.
-    assert time.process_time() - started < 0.4
 
 
 LEFT_OPEN = """
