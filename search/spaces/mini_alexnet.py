@@ -21,7 +21,7 @@ def suggest(trial: optuna.Trial) -> dict[str, Any]:
         **augmentation(trial),
         "cutout": trial.suggest_float("cutout", 0.0, 0.5, step=0.125),
         "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64, 128]),
-        **optimizer(trial, lr=(5e-4, 2e-2), momentum=(0.0, 0.95)),
+        **optimizer(trial, lr=(3e-4, 1e-2), momentum=(0.0, 0.95)),
         "schedule": trial.suggest_categorical("schedule", ["constant", "cosine", "one-cycle"]),
         "weight_decay": trial.suggest_categorical("weight_decay", [0.0, 1e-4, 5e-4, 2e-3]),
         "label_smoothing": trial.suggest_float("label_smoothing", 0.0, 0.2, step=0.05),

@@ -57,6 +57,18 @@ def test_shapes_of_mini_alexnet() -> None:
         assert network(torch.zeros(2, 3, side, side)).shape == (2, 20)
 
 
+def test_mini_alexnet_starts_from_keras_weights() -> None:
+    """Glorot's variance, 2 / (inputs + outputs), a kernel's places counted in both; no biases."""
+    network = build(TrialConfig(network="mini_alexnet"), 20)
+    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert len(layers) == 8
+    for layer in layers:
+        places = layer.weight[0, 0].numel()
+        fans = (layer.weight.shape[0] + layer.weight.shape[1]) * places
+        assert layer.weight.var().item() == pytest.approx(2 / fans, rel=0.1)
+        assert not layer.bias.any()
+
+
 def test_at_64_pixels_the_last_map_goes_to_the_dense_layers_as_it_is() -> None:
     network = build(TrialConfig(network="mini_alexnet"), 20).eval()
     maps = torch.randn(2, 64, SIDE, SIDE)

@@ -17,7 +17,8 @@ if sys.argv[1] == "prepared":
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
-torch.ones(16_000_000)
+for _ in range(20):
+    torch.ones(16_000_000)
 before = faults()
 for _ in range(20):
     torch.ones(16_000_000)
@@ -35,8 +36,10 @@ def measured(how: str) -> tuple[int, int]:
 
 
 def test_freed_memory_is_kept_and_threads_are_set() -> None:
-    """20 tensors of 64 MB are 312,000 pages: all of them anew, or the first few's again."""
+    """20 tensors of 64 MB are 312,000 pages: all of them anew, or those of tensors before them.
+
+    The heap may take some tensors to reach its peak (seven were seen), so twenty come first.
+    """
     threads, faults = measured("prepared")
     assert threads == 1
-    assert faults < 100_000
-    assert faults < measured("plain")[1] / 2
+    assert faults < measured("plain")[1] / 10
