@@ -274,9 +274,10 @@ def _begins_alike(saved: list[dict[str, Any]], preview: list[TrialConfig]) -> bo
     Compared as configurations: a field that the run doesn't know has its default.
     """
     try:
-        return [TrialConfig.from_dict(values) for values in saved] == preview
+        begun = [TrialConfig.from_record(values) for values in saved]
     except ConfigError:
         return False
+    return [config.filled() for config in begun] == [config.filled() for config in preview]
 
 
 def _stop_ray() -> None:

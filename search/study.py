@@ -252,7 +252,7 @@ class Study:
         self._waiting = [
             Proposal(
                 number=number,
-                config=TrialConfig.from_dict(record.config),
+                config=TrialConfig.from_record(record.config),
                 epochs_done=len(self.epochs[number]),
             )
             for number, record in self.records.items()

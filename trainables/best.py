@@ -38,7 +38,7 @@ def read_best(path: Path) -> BestConfig:
             )
     fingerprint = values.get("dataset_fingerprint")
     try:
-        config = TrialConfig.from_dict(values["config"])
+        config = TrialConfig.from_record(values["config"])
     except ConfigError as error:
         raise ConfigError([f"{path}: {sentence}" for sentence in error.errors]) from error
     return BestConfig(

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from trainables.catalog import NETWORKS, forward_gmacs
-from trainables.config import ConfigError, TrialConfig
+from trainables.config import CONDITIONAL, ConfigError, TrialConfig
 from trainables.networks import build
 
 
@@ -55,8 +55,11 @@ from trainables.networks import build
         ({"schedule": "linear"}, "schedule must be one of"),
         ({"warmup_epochs": 31}, "warmup_epochs must lie in 0…epochs"),
         ({"warmup_epochs": 1, "schedule": "one-cycle"}, "which warms up by itself"),
-        ({"step_epochs": 0}, "step_epochs must be ≥ 1"),
-        ({"step_factor": 0}, "step_factor must lie in (0, 1]"),
+        ({"step_epochs": 7}, "step_epochs goes with schedule=step only"),
+        ({"step_factor": 0.1}, "step_factor goes with schedule=step only"),
+        ({"schedule": "step", "step_epochs": 0}, "step_epochs must be ≥ 1"),
+        ({"schedule": "step", "step_epochs": 2.5}, "step_epochs must be a whole number"),
+        ({"schedule": "step", "step_factor": 0}, "step_factor must lie in (0, 1]"),
         ({"batch_size": 1}, "batch_size must be ≥ 2"),
         ({"epochs": 0}, "epochs must be ≥ 1"),
         ({"seed": -1}, "seed must be ≥ 0"),
@@ -89,9 +92,37 @@ _BUILDS = ((224, "imagenet"), (64, "imagenet"), (64, "small"))
 
 def test_what_does_not_count_is_not_written() -> None:
     plain = TrialConfig(network="resnet18").to_dict()
-    assert not {"momentum", "policy_magnitude", "cycles"} & plain.keys()
+    assert not CONDITIONAL.keys() & plain.keys()
     chosen = {"optimizer": "sgd", "momentum": 0.9, "policy": "rand", "policy_magnitude": 5}
     assert TrialConfig.from_dict(plain | chosen).to_dict() == plain | chosen
+
+
+@pytest.mark.parametrize(
+    ("name", "documented"),
+    [("momentum", 0.0), ("policy_magnitude", 9), ("cycles", 1), ("step_epochs", 7),
+     ("step_factor", 0.1)],
+)  # fmt: skip
+def test_what_is_left_out_counts_as_documented_where_it_counts(
+    name: str, documented: float
+) -> None:
+    owner, value = CONDITIONAL[name]
+    beside = TrialConfig(network="resnet18").but(**{owner: value})
+    assert (getattr(beside, name), beside.counted(name)) == (None, documented)
+    assert getattr(beside.filled(), name) == documented
+    assert TrialConfig(network="resnet18").counted(name) is None
+
+
+def test_a_record_of_an_older_version_is_read() -> None:
+    """Which wrote the fields of the schedule `step` beside every other too."""
+    older = {"network": "resnet18", "step_epochs": 7, "step_factor": 0.1}
+    assert TrialConfig.from_record(older) == TrialConfig(network="resnet18")
+    assert TrialConfig.from_record(older | {"schedule": "constant"}).step_epochs is None
+    stepped = TrialConfig.from_record(older | {"schedule": "step", "step_epochs": 3})
+    assert (stepped.step_epochs, stepped.step_factor) == (3, 0.1)
+    with pytest.raises(ConfigError, match="goes with schedule=step only"):
+        TrialConfig.from_dict(older)
+    with pytest.raises(ConfigError, match="lr must be > 0"):
+        TrialConfig.from_record(older | {"lr": -1})
 
 
 def test_a_configuration_survives_a_dict_and_a_pickle() -> None:
