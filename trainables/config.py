@@ -64,7 +64,8 @@ class TrialConfig:
     dropout: probability before the last dense layer (mini_alexnet: after each of its own too).
     label_smoothing: share of the target spread evenly over the classes.
     class_weighting: how strongly the loss favours classes that were recognised badly after the
-    epoch before; 0 turns it off (the formula: `trainables.class_weights`).
+    epoch before; 0 turns it off (the formula: `trainables.class_weights`). That is judged on val,
+    in final training on a sample of train: as the network learns it by heart, this fades there.
     ema: decay a step of an exponential moving average of the weights, which is what is
     evaluated and saved then; 0 turns it off (`trainables.ema`).
     mixup_alpha: MixUp's Beta(alpha, alpha); 0 turns it off (Zhang et al. 2018).
@@ -217,7 +218,8 @@ def _value_errors(c: TrialConfig) -> list[str]:
         (c.normalise in NORMALISATIONS, "normalise", f"must be one of {_names(NORMALISATIONS)}"),
         (c.stem in STEMS, "stem", f"must be one of {_names(STEMS)}"),
         (c.stem == "imagenet" or c.weights == "none", "stem",
-         "must be imagenet when pretrained weights are used (their stem is 7×7)"),
+         "must be imagenet, as by --set stem=imagenet, when pretrained weights are used "
+         "(their stem is 7×7)"),
         (c.weights != "", "weights", "must be none, imagenet or a file"),
         (0 <= c.head_width <= 8192, "head_width", "must lie in 0…8192 (0: none)"),
         (0 <= c.dropout < 1, "dropout", "must lie in [0, 1)"),

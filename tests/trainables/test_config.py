@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.catalog import NETWORKS, forward_gmacs
+from trainables.catalog import NETWORKS, forward_gmacs, kept_numbers, parameters
 from trainables.config import CONDITIONAL, ConfigError, TrialConfig
 from trainables.networks import build
 
@@ -21,7 +21,10 @@ from trainables.networks import build
         ({"image_size": 64.0}, "image_size must be a whole number"),
         ({"normalise": "tanh"}, "normalise must be one of dataset, half, imagenet, unit"),
         ({"stem": "large"}, "stem must be one of"),
-        ({"stem": "small", "weights": "imagenet"}, "stem must be imagenet when"),
+        (
+            {"stem": "small", "weights": "imagenet"},
+            "stem must be imagenet, as by --set stem=imagenet",
+        ),
         ({"weights": ""}, "weights must be none"),
         ({"network": "resnet10", "weights": "imagenet"}, "no ImageNet weights"),
         ({"freeze_depth": 6}, "freeze_depth must lie in 0…5"),
@@ -157,4 +160,28 @@ def test_the_catalog_knows_the_stages_and_what_they_cost(name: str, side: int, s
                 module.register_forward_hook(count)
         network(torch.zeros(1, 3, side, side))
     assert tuple(network.stages) == NETWORKS[name].stages
+    count = sum(parameter.numel() for parameter in network.parameters())
+    assert count == pytest.approx(parameters(name), rel=0.01)
     assert counted / 1e9 == pytest.approx(forward_gmacs(name, side, stem), rel=0.02)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_catalog_knows_what_the_backward_pass_needs(name: str) -> None:
+    """Of two images of 64 px: every tensor that autograd saves, once, without the weights."""
+    network = build(TrialConfig(network=name), num_classes=1000).train()
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    weights = {tensor.untyped_storage().data_ptr() for tensor in network.state_dict().values()}
+    saved: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    images = torch.randn(2, 3, 64, 64).contiguous(memory_format=torch.channels_last)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        logits = network(images)
+    assert logits.requires_grad
+    numbers = sum(saved.values()) / 4 / len(images)
+    assert numbers == pytest.approx(kept_numbers(name, 64, "imagenet"), rel=0.05)
