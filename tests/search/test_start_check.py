@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+import timm
 import torch
 import torchvision
 
@@ -55,12 +56,11 @@ def test_a_network_is_built_once_for_its_own_check_and_its_weights(monkeypatch, 
 
 
 def test_weights_of_one_size_are_refused_where_trials_try_another(tmp_path):
-    """A vision transformer's positions are for one number of patches."""
-    network = "torchvision:vit_b_16"
-    tensors = {"encoder.pos_embedding": torch.zeros(1, 197, 768)}
-    torch.save(tensors, tmp_path / "vit.pth")
-    config = TrialConfig(network=network, weights=str(tmp_path / "vit.pth"))
-    with pytest.raises(
-        ProbeError, match=r"pos_embedding \(1, 197, 768\) instead of \(1, 17, 768\)"
-    ):
-        check_start(config.but(image_size=64))
+    """A vision transformer's positions are for one number of patches: 4 × 4 here, and a class."""
+    name = "vit_tiny_patch16_224"
+    state = timm.create_model(name, num_classes=7, img_size=64).state_dict()
+    torch.save(state, tmp_path / "vit.pth")
+    config = TrialConfig(network=f"timm:{name}", weights=str(tmp_path / "vit.pth"))
+    check_start(config.but(image_size=64))
+    with pytest.raises(ProbeError, match=r"pos_embed \(1, 17, 192\) instead of \(1, 5, 192\)"):
+        check_start(config.but(image_size=32))
