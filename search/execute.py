@@ -1,5 +1,6 @@
 """Carries a plan out: data, weights, precision, Ray, the study, and what is told at the end."""
 
+import socket
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -29,7 +30,7 @@ from search.resources import Resources, share, worker_bytes
 from search.show import describe_cost, describe_fixed, describe_resources
 from search.study import Rules, Study
 from search.summary import summarise
-from search.tuner import ClusterError, Dashboard, free_port, run_trials, start_ray
+from search.tuner import ClusterError, Dashboard, reserve_port, run_trials, start_ray
 from trainables.catalog import takes_a_package
 from trainables.config import ConfigError, TrialConfig
 
@@ -95,9 +96,8 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
     """Everything before the first trial, the cheap refusals first."""
     say = monitor.say
     dashboard = Dashboard(host=plan.options.dashboard_host, port=plan.options.dashboard_port)
-    port = free_port(dashboard)
     saved = read_manifest(plan.directory) if resuming else None
-    with probe.TorchProcess() as torch:
+    with reserve_port(dashboard) as port, probe.TorchProcess() as torch:
         if plan.baseline.weights != "none" or takes_a_package(plan.baseline.network):
             for config in plan.extremes.starting:
                 _await(torch.submit(probe.check_start, config))
@@ -110,10 +110,10 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
         if saved is not None:
             session = _study(plan, data, str(saved["precision"]), saved)
             if not session.study.finished():
-                _start(plan, monitor, dashboard, port)
+                _start(plan, monitor, port)
             return session
         measuring = _Measuring(plan, torch)
-        _start(plan, monitor, dashboard, port)
+        _start(plan, monitor, port)
         precision, why = measuring.outcome()
         monitor.stage("precision")
         say(f"precision  {precision} ({why})")
@@ -170,8 +170,8 @@ class _Measuring:
         return measured.precision, measured.why()
 
 
-def _start(plan: Plan, monitor: Monitor, dashboard: Dashboard, port: int) -> None:
-    address = start_ray(plan.resources, dashboard, port, ROOT)
+def _start(plan: Plan, monitor: Monitor, port: socket.socket) -> None:
+    address = start_ray(plan.resources, port, ROOT)
     monitor.stage("Ray")
     monitor.say(f"dashboard  {address}  (it asks for a token: type `ray get-auth-token`)")
 

@@ -4,12 +4,9 @@ import logging
 import os
 import shutil
 import socket
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import psutil
 
 from search.monitor import Monitor
 from search.resources import Resources
@@ -20,9 +17,6 @@ if TYPE_CHECKING:
 
 FIRST_PORT = 8265
 """Ray's own default for the dashboard."""
-
-_ATTEMPTS = 5
-"""At a free port, which another search may take before Ray does."""
 
 
 class ClusterError(Exception):
@@ -37,35 +31,47 @@ class Dashboard:
     port: str
 
 
-def free_port(dashboard: Dashboard) -> int:
-    """The dashboard's port. Raises `ClusterError` when the one asked for is taken."""
+def reserve_port(dashboard: Dashboard) -> socket.socket:
+    """A socket bound to the dashboard's port, beside which Ray may listen and no other search may.
+
+    Close it when Ray runs. Raises `ClusterError` when the port asked for is taken.
+    """
     if dashboard.port != "auto":
-        if not _is_free(dashboard.host, int(dashboard.port)):
+        found = _bound(dashboard.host, int(dashboard.port), alone=False)
+        if found is None:
             raise ClusterError(
                 f"--dashboard-port must be free, but {dashboard.port} is in use on "
                 f"{dashboard.host}; choose another, or auto."
             )
-        return int(dashboard.port)
+        return found
     for port in range(FIRST_PORT, FIRST_PORT + 100):
-        if _is_free(dashboard.host, port):
-            return port
+        if found := _bound(dashboard.host, port, alone=True):
+            return found
     raise ClusterError(f"--dashboard-port auto found none free from {FIRST_PORT} up; name one.")
 
 
-def _is_free(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+def _bound(host: str, port: int, *, alone: bool) -> socket.socket | None:
+    """A socket bound to a port on which nobody listens; `None` where that can't be.
+
+    alone: nor may anybody else be bound to it, which a port whose connections have just been
+    closed counts as for a minute. Afterwards whoever allows it, as Ray does, may be bound there
+    too.
+    """
+    found = socket.socket()
+    try:
+        if not alone:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind((host, port))
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    except OSError:
+        found.close()
+        return None
+    return found
 
 
-def start_ray(resources: Resources, dashboard: Dashboard, port: int, root: Path) -> str:
-    """Starts Ray on this machine and returns the dashboard's address.
+def start_ray(resources: Resources, reserved: socket.socket, root: Path) -> str:
+    """Starts Ray on this machine and returns the address of its dashboard, at the reserved port.
 
-    Where the port is `auto` and has been taken since `port` was found, at the next free one.
     Raises `ClusterError` when Ray doesn't start.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -75,23 +81,9 @@ def start_ray(resources: Resources, dashboard: Dashboard, port: int, root: Path)
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "100000")
     _start_workers_early(resources)
     os.environ["PYTHONPATH"] = str(root)
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            return _init(resources, dashboard.host, port)
-        except Exception as error:  # a dashboard that can't start raises nothing more special
-            taken = dashboard.port == "auto" and not _is_free(dashboard.host, port)
-            if not taken or attempt == _ATTEMPTS:
-                raise ClusterError(
-                    f"Ray doesn't start: {error}; its logs are in /tmp/ray."
-                ) from error
-        port = free_port(dashboard)
-    raise AssertionError("unreachable")
-
-
-def _init(resources: Resources, host: str, port: int) -> str:
-    """Starts Ray, or leaves nothing of it. Raises whatever Ray raises."""
     import ray
 
+    host, port = reserved.getsockname()
     try:
         context = ray.init(
             address="local",  # never by accident a cluster that somebody else has started
@@ -102,18 +94,9 @@ def _init(resources: Resources, host: str, port: int) -> str:
             logging_level=logging.ERROR,
             log_to_driver=False,
         )
-    except Exception:
-        _end_what_began()
-        raise
+    except Exception as error:  # a dashboard that can't start raises nothing more special
+        raise ClusterError(f"Ray doesn't start: {error}; its logs are in /tmp/ray.") from error
     return f"http://{context.dashboard_url}"
-
-
-def _end_what_began() -> None:
-    """Ends the processes of a Ray that couldn't start, which it leaves behind itself."""
-    for process in psutil.Process().children():
-        with suppress(psutil.Error):
-            if any("/ray/" in part for part in process.cmdline()):
-                process.kill()
 
 
 def _start_workers_early(resources: Resources) -> None:

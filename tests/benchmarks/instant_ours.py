@@ -18,7 +18,7 @@ from search.proposing import Proposer
 from search.resources import Resources
 from search.space import Space
 from search.study import Rules, Study
-from search.tuner import Dashboard, free_port, run_trials, start_ray
+from search.tuner import Dashboard, reserve_port, run_trials, start_ray
 from tests.benchmarks.instant import EPOCHS, InstantWorker
 from tests.benchmarks.measure import ROOT
 from trainables.config import TrialConfig
@@ -68,7 +68,8 @@ def main() -> None:
     study = make_study(options.out, options.trials)
     resources = Resources(concurrent=CONCURRENT, threads=1, gpus=0.0, why="")
     dashboard = Dashboard(host="127.0.0.1", port="auto")
-    start_ray(resources, dashboard, free_port(dashboard), ROOT)
+    with reserve_port(dashboard) as port:
+        start_ray(resources, port, ROOT)
     with (options.out / "said.txt").open("w") as file:
         monitor = MeasuredMonitor(Console(file=file, width=100), options.trials)
         started, driver_started = time.perf_counter(), time.process_time()

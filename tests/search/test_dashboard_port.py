@@ -1,22 +1,19 @@
-"""The dashboard's port, where another search takes it between looking and starting Ray."""
+"""The dashboard's port: searches that start in the same second don't take each other's."""
 
-import os
+import asyncio
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from search.resources import Resources
-from search.tuner import ClusterError, Dashboard, free_port, start_ray
+from search.tuner import ClusterError, Dashboard, reserve_port
 
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
 AUTO = Dashboard(host=HOST, port="auto")
-ONE = Resources(concurrent=1, threads=1, gpus=0.0, why="one")
 
 
 @pytest.fixture
@@ -28,75 +25,71 @@ def taken() -> Iterator[int]:
         yield other.getsockname()[1]
 
 
-class FakeRay(SimpleNamespace):
-    """Fails like Ray where a port is taken; `tried` are the ports that it was given."""
-
-    def __init__(self) -> None:
-        super().__init__(tried=[])
-
-    def init(self, *, dashboard_host: str, dashboard_port: int, **_: object) -> SimpleNamespace:
-        self.tried.append(dashboard_port)
-        with socket.socket() as listening:
-            listening.bind((dashboard_host, dashboard_port))
-        return SimpleNamespace(dashboard_url=f"{dashboard_host}:{dashboard_port}")
+def test_what_one_search_reserved_no_other_gets() -> None:
+    with reserve_port(AUTO) as first, reserve_port(AUTO) as second:
+        assert first.getsockname()[1] < second.getsockname()[1]
+        both = {first.getsockname(), second.getsockname()}
+    with reserve_port(AUTO) as third:
+        assert third.getsockname() in both
 
 
-@pytest.fixture
-def ray(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
-    fake = FakeRay()
-    monkeypatch.setitem(sys.modules, "ray", fake)
-    monkeypatch.setattr(os, "environ", dict(os.environ))  # `start_ray` sets what Ray reads
-    return fake
+def test_a_server_listens_beside_the_reservation_and_keeps_the_port() -> None:
+    """As the dashboard's does, by asyncio."""
+
+    async def serve() -> None:
+        with reserve_port(AUTO) as reserved:
+            host, port = reserved.getsockname()
+            server = await asyncio.start_server(lambda _, writer: writer.close(), host, port)
+        async with server:
+            reader, writer = await asyncio.open_connection(host, port)
+            assert await reader.read() == b""
+            writer.close()
+            with reserve_port(AUTO) as other:
+                assert other.getsockname()[1] > port
+
+    asyncio.run(serve())
 
 
-def test_the_loser_goes_on_at_the_next_free_port(taken: int, ray: FakeRay) -> None:
-    address = start_ray(ONE, AUTO, taken, ROOT)
-    assert ray.tried[0] == taken
-    assert address == f"http://{HOST}:{ray.tried[1]}" != f"http://{HOST}:{taken}"
-    assert len(ray.tried) == 2
+def test_a_port_that_was_asked_for_is_taken_or_refused(taken: int) -> None:
+    with pytest.raises(ClusterError, match=f"but {taken} is in use on {HOST}"):
+        reserve_port(Dashboard(host=HOST, port=str(taken)))
+    with reserve_port(AUTO) as auto:
+        port = auto.getsockname()[1]
+    with reserve_port(Dashboard(host=HOST, port=str(port))) as asked:
+        assert asked.getsockname() == (HOST, port)
 
 
-def test_a_port_that_was_asked_for_is_not_changed(taken: int, ray: FakeRay) -> None:
-    with pytest.raises(ClusterError, match=r"Ray doesn't start: .*in use"):
-        start_ray(ONE, Dashboard(host=HOST, port=str(taken)), taken, ROOT)
-    assert ray.tried == [taken]
-
-
-def test_whatever_else_fails_is_not_tried_again(
-    ray: FakeRay, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(**_: object) -> None:
-        ray.tried.append(0)
-        raise OSError("no space left")
-
-    monkeypatch.setattr(ray, "init", fail)
-    with pytest.raises(ClusterError, match="no space left"):
-        start_ray(ONE, AUTO, free_port(AUTO), ROOT)
-    assert len(ray.tried) == 1
+START = """
+from pathlib import Path
+import ray
+from search.resources import Resources
+from search.tuner import Dashboard, reserve_port, start_ray
+one = Resources(concurrent=1, threads=1, gpus=0.0, why="one")
+with reserve_port(Dashboard(host="127.0.0.1", port="auto")) as port:
+    input()
+    print(start_ray(one, port, Path.cwd()), flush=True)
+input()
+ray.shutdown()
+"""
 
 
 @pytest.mark.slow
-def test_ray_itself_starts_after_it_failed_and_leaves_nothing_of_that() -> None:
-    """In a process of its own, so that no Ray runs in this one."""
-    code = """
-import socket, psutil
-from pathlib import Path
-from search.resources import Resources
-from search.tuner import Dashboard, start_ray
-with socket.socket() as other:
-    other.bind(("127.0.0.1", 0))
-    other.listen()
-    port = other.getsockname()[1]
-    one = Resources(concurrent=1, threads=1, gpus=0.0, why="one")
-    address = start_ray(one, Dashboard(host="127.0.0.1", port="auto"), port, Path.cwd())
-assert address.rpartition(":")[2] != str(port), address
-lines = [" ".join(child.cmdline()) for child in psutil.Process().children() if
-         child.status() != psutil.STATUS_ZOMBIE]
-assert sum("gcs_server" in line for line in lines) == 1, lines
-import ray
-ray.shutdown()
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=200
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_two_that_start_together_both_get_a_dashboard() -> None:
+    """In processes of their own, so that no Ray runs in this one."""
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", START], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    for process in started:
+        assert process.stdin
+        process.stdin.write("\n")
+        process.stdin.flush()
+    addresses = [process.stdout.readline() for process in started if process.stdout]
+    for process in started:
+        process.communicate("\n", timeout=100)
+    assert all(address.startswith(f"http://{HOST}:") for address in addresses)
+    assert len(set(addresses)) == 2
+    assert [process.returncode for process in started] == [0, 0]
