@@ -8,27 +8,25 @@ showed before. Here every trial counts at every rung that it reached, with its v
 
 import argparse
 import logging
+import math
 import random
 import statistics
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.table import Table
 
-from results.records import RecordError, StopReason
-from results.store import RunError, read_epochs, read_manifest, read_trials
-
-JOURNAL = "journal.log"
+from results.reached import trials_at_rungs
+from results.records import RecordError
+from results.store import RunError, read_manifest
 
 MIN_TRIALS = 16
 """Fewer trials give no number. Simulated studies of one parameter that decides nearly everything
@@ -37,9 +35,6 @@ trials, 10 with 16, 15 with 24 and 20 with 32, the second in none."""
 
 REPEATS = 99
 """Shuffles, for the noise, and resamples, for the spread."""
-
-DIVERGED = 0.0
-"""What a diverged trial counts at the rung that it would have come to: worse than any other."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +67,7 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """A comparison for each rung, in order of epochs: of all its trials, and of its upper quarter."""
+    """A comparison for each rung, in order of epochs: of all trials there, and of the best ones."""
 
     overall: list[Comparison]
     upper_quarter: list[Comparison]
@@ -82,81 +77,20 @@ def importances(run: Path, repeats: int = REPEATS) -> Report:
     """What mattered at each rung at which trials were stopped, and after the last epoch.
 
     Same records, same numbers. A trial that is running, or has failed, counts at the rungs that
-    it reached: what ended it elsewhere is no matter of accuracy. Raises `RunError` and
-    `RecordError` for a run that can't be read.
+    it reached: what ended it elsewhere is no matter of accuracy. What the sampler moved together
+    can't be told apart: a parameter may show another's importance. Raises `RunError` and
+    `RecordError` for a run that can't be read, or has no trial.
     """
     read_manifest(run)
     with _quiet_optuna():
-        proposed = _proposed(run)
-        rungs = {epoch: _ranked(proposed, at) for epoch, at in values_at_rungs(run).items()}
+        rungs = trials_at_rungs(run)
+        if not rungs:
+            raise RunError(f"{run} has no trial yet; let it run longer.")
+        best = {epoch: trials[: math.ceil(len(trials) / 4)] for epoch, trials in rungs.items()}
         return Report(
             overall=[_compare(epoch, trials, repeats) for epoch, trials in rungs.items()],
-            upper_quarter=[
-                _compare(epoch, trials[: -(-len(trials) // 4)], repeats)
-                for epoch, trials in rungs.items()
-            ],
+            upper_quarter=[_compare(epoch, trials, repeats) for epoch, trials in best.items()],
         )
-
-
-def values_at_rungs(run: Path) -> dict[int, dict[int, float]]:
-    """val_top1 by epoch and trial number, for each rung and the last epoch.
-
-    A rung is an epoch after which a trial was stopped because of its rank. A diverged trial
-    counts `DIVERGED` at the first rung from the epoch on in which it diverged: its parameters
-    are why it has nothing better to show.
-    """
-    records = read_trials(run)
-    rungs = {r.epochs for r in records.values() if r.reason is StopReason.RUNG}
-    rungs |= {max((r.config.get("epochs", 0) for r in records.values()), default=0)} - {0}
-    found: dict[int, dict[int, float]] = {rung: {} for rung in sorted(rungs)}
-    for number, metrics in read_epochs(run):
-        if metrics.epoch in found and metrics.val_top1 is not None:
-            found[metrics.epoch][number] = metrics.val_top1
-    for number, record in records.items():
-        later = [rung for rung in found if rung >= record.epochs]
-        if record.reason is StopReason.DIVERGED and later:
-            found[later[0]][number] = DIVERGED
-    return found
-
-
-def _proposed(run: Path) -> dict[int, FrozenTrial]:
-    """Every trial's parameters and their ranges, by number, from the study's journal.
-
-    Optuna only reads here, also while a search writes: a last line that isn't whole is left out.
-    """
-    path = run / JOURNAL
-    if not path.exists():
-        raise RunError(
-            f"{path} must be there, for it alone holds the parameters' ranges; copy it from "
-            "where the search ran."
-        )
-    try:
-        storage = JournalStorage(JournalFileBackend(str(path)))
-        studies = storage.get_all_studies()
-        trials = storage.get_all_trials(studies[0]._study_id) if studies else []
-    except (ValueError, KeyError) as error:
-        raise RunError(f"{path} is damaged ({error}); restore it from a copy.") from error
-    return {trial.number: trial for trial in trials}
-
-
-def _ranked(proposed: Mapping[int, FrozenTrial], values: Mapping[int, float]) -> list[FrozenTrial]:
-    """The trials with these values, as completed ones: best first, ties to the earlier."""
-    if missing := values.keys() - proposed.keys():
-        raise RunError(
-            f"{JOURNAL} must hold every trial of the run, but it has no trial {min(missing)}; "
-            "restore it from a copy of the run."
-        )
-    trials = []
-    for number in sorted(values, key=lambda n: (-values[n], n)):
-        known = proposed[number]
-        # Optuna refuses a value outside of its range, as a baseline's can be: it lies nowhere.
-        with suppress(ValueError):
-            trials.append(
-                create_trial(
-                    params=known.params, distributions=known.distributions, value=values[number]
-                )
-            )
-    return trials
 
 
 def _compare(epoch: int, trials: Sequence[FrozenTrial], repeats: int) -> Comparison:
@@ -227,3 +161,71 @@ def _quiet_optuna() -> Iterator[None]:
         yield
     finally:
         optuna.logging.set_verbosity(before)
+
+
+NOTE = f"""\
+Per cent of all parameters' importance, ± its standard deviation over resampled trials. With a *:
+more than after any of {REPEATS} shuffles of the results; without, not told from noise. Diverged trials
+count as the worst; at a later rung are only the trials that earlier ones let through."""
+
+
+def table(title: str, comparisons: Sequence[Comparison]) -> Table | str:
+    """A row a parameter, most important first, a column a rung; a sentence when all are refused."""
+    largest: dict[str, float] = {}
+    for each in comparisons:
+        for name, importance in (each.parameters or {}).items():
+            largest[name] = max(largest.get(name, 0.0), importance.share)
+    if not largest:
+        said = "; ".join(" ".join(_head(each)) for each in comparisons)
+        return f"{title}: {said}. {MIN_TRIALS} are needed."
+    made = Table(title=title, title_justify="left")
+    made.add_column("parameter", no_wrap=True)
+    for each in comparisons:
+        made.add_column("\n".join(_head(each)), justify="right", no_wrap=True)
+    for name in sorted(largest, key=lambda n: (-largest[n], n)):
+        made.add_row(name, *(_cell(each, name) for each in comparisons))
+    return made
+
+
+def _head(comparison: Comparison) -> list[str]:
+    epoch, trials = f"epoch {comparison.epoch}", comparison.trials
+    if trials < MIN_TRIALS:
+        return [epoch, "too few", f"trials ({trials})"]
+    if comparison.parameters is None:
+        return [epoch, "equal values", f"({trials} trials)"]
+    return [epoch, f"{trials} trials"]
+
+
+def _cell(comparison: Comparison, name: str) -> str:
+    found = (comparison.parameters or {}).get(name)
+    if found is None:
+        return "–"
+    mark = "*" if found.above_noise else " "
+    return f"{100 * found.share:.0f} ±{100 * found.spread:>2.0f} {mark}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m results.importance", description=__doc__)
+    parser.add_argument("run", type=Path, help="a run directory, e.g. runs/NAME")
+    options = parser.parse_args(arguments)
+    console = Console(highlight=False)
+    try:
+        with console.status("Shuffling and resampling the trials"):
+            report = importances(options.run)
+    except (RunError, RecordError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    parts = [
+        table("Among all trials", report.overall),
+        table("Among the upper quarter", report.upper_quarter),
+    ]
+    for part in parts:
+        console.print(part, soft_wrap=isinstance(part, str))
+    if any(isinstance(part, Table) for part in parts):
+        console.print(NOTE, soft_wrap=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
