@@ -36,15 +36,20 @@ trials, 10 with 16, 15 with 24 and 20 with 32, the second in none."""
 REPEATS = 99
 """Shuffles, for the noise, and resamples, for the spread."""
 
+BLOCK = 8
+"""Results are shuffled among so many trials proposed one after the other. The sampler moves all
+parameters while results rise, and shuffled at large, a parameter that only moved along would seem
+to be why they rose."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Importance:
     """One parameter's importance among some trials.
 
     `share` is its part of all parameters' importance, 0…1, and `spread` the standard deviation
-    of that part over resampled trials. `above_noise`: it is larger than after every one of
-    `REPEATS` shuffles of the trials' results, which happens to a parameter that has no effect
-    once in a hundred times.
+    of that part over resampled trials. `above_noise`: the importance is larger than after every
+    one of `REPEATS` shuffles of the results, each within blocks of `BLOCK` trials. Of parameters
+    without effect that happens to one in a hundred.
     """
 
     share: float
@@ -77,8 +82,7 @@ def importances(run: Path, repeats: int = REPEATS) -> Report:
     """What mattered at each rung at which trials were stopped, and after the last epoch.
 
     Same records, same numbers. A trial that is running, or has failed, counts at the rungs that
-    it reached: what ended it elsewhere is no matter of accuracy. What the sampler moved together
-    can't be told apart: a parameter may show another's importance. Raises `RunError` and
+    it reached: what ended it elsewhere is no matter of accuracy. Raises `RunError` and
     `RecordError` for a run that can't be read, or has no trial.
     """
     read_manifest(run)
@@ -86,11 +90,22 @@ def importances(run: Path, repeats: int = REPEATS) -> Report:
         rungs = trials_at_rungs(run)
         if not rungs:
             raise RunError(f"{run} has no trial yet; let it run longer.")
-        best = {epoch: trials[: math.ceil(len(trials) / 4)] for epoch, trials in rungs.items()}
         return Report(
             overall=[_compare(epoch, trials, repeats) for epoch, trials in rungs.items()],
-            upper_quarter=[_compare(epoch, trials, repeats) for epoch, trials in best.items()],
+            upper_quarter=[
+                _compare(epoch, _upper_quarter(trials), repeats) for epoch, trials in rungs.items()
+            ],
         )
+
+
+def _upper_quarter(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The best of them, ties to the earlier, still in the order of proposing."""
+    ranked = sorted(range(len(trials)), key=lambda index: -_value(trials[index]))
+    return [trials[index] for index in sorted(ranked[: math.ceil(len(trials) / 4)])]
+
+
+def _value(trial: FrozenTrial) -> float:
+    return float(trial.values[0])
 
 
 def _compare(epoch: int, trials: Sequence[FrozenTrial], repeats: int) -> Comparison:
@@ -101,14 +116,14 @@ def _compare(epoch: int, trials: Sequence[FrozenTrial], repeats: int) -> Compari
 def _parameters(trials: Sequence[FrozenTrial], repeats: int) -> dict[str, Importance] | None:
     """Every parameter's importance, largest first; `None` when too many trials are equal."""
     draw = random.Random(0)
-    values = [float(trial.values[0]) for trial in trials]
+    values = [_value(trial) for trial in trials]
     study = _study(trials)
     seen = _divergences(study, values)
     if not any(seen.values()):
         return None
-    shuffled = [_divergences(study, draw.sample(values, len(values))) for _ in range(repeats)]
+    shuffled = [_divergences(study, _shuffled(values, draw)) for _ in range(repeats)]
     resampled = [
-        _shares(_divergences(_study(again), [float(trial.values[0]) for trial in again]))
+        _shares(_divergences(_study(again), [_value(trial) for trial in again]))
         for again in (draw.choices(trials, k=len(trials)) for _ in range(repeats))
     ]
     return {
@@ -119,6 +134,11 @@ def _parameters(trials: Sequence[FrozenTrial], repeats: int) -> dict[str, Import
         )
         for name, share in sorted(_shares(seen).items(), key=lambda item: (-item[1], item[0]))
     }
+
+
+def _shuffled(values: Sequence[float], draw: random.Random) -> list[float]:
+    blocks = (values[start : start + BLOCK] for start in range(0, len(values), BLOCK))
+    return [value for block in blocks for value in draw.sample(block, len(block))]
 
 
 def _divergences(study: optuna.Study, values: Sequence[float]) -> dict[str, float]:
@@ -165,8 +185,8 @@ def _quiet_optuna() -> Iterator[None]:
 
 NOTE = f"""\
 Per cent of all parameters' importance, ± its standard deviation over resampled trials. With a *:
-more than after any of {REPEATS} shuffles of the results; without, not told from noise. Diverged trials
-count as the worst; at a later rung are only the trials that earlier ones let through."""
+more than after any of {REPEATS} shuffles of the results; without, not told from noise. Diverged
+trials count as the worst; at a later rung are only the trials that earlier ones let through."""
 
 
 def table(title: str, comparisons: Sequence[Comparison]) -> Table | str:

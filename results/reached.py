@@ -18,14 +18,14 @@ DIVERGED = 0.0
 
 
 def trials_at_rungs(run: Path) -> dict[int, list[FrozenTrial]]:
-    """By epoch, for each rung and the last epoch: the trials there, best first.
+    """By epoch, for each rung and the last epoch: the trials there, in the order of proposing.
 
-    As completed trials whose value is val_top1 at that epoch; ties go to the earlier. Raises
-    `RunError` and `RecordError` for a run that can't be read.
+    As completed trials whose value is val_top1 at that epoch. Raises `RunError` and `RecordError`
+    for a run that can't be read.
     """
     values = _values_at_rungs(run)
     proposed = _proposed(run)  # after the records: a search writes a trial to its journal first
-    return {epoch: _ranked(proposed, values[epoch]) for epoch in values}
+    return {epoch: _completed(proposed, values[epoch]) for epoch in values}
 
 
 def _values_at_rungs(run: Path) -> dict[int, dict[int, float]]:
@@ -69,15 +69,17 @@ def _proposed(run: Path) -> dict[int, FrozenTrial]:
     return {trial.number: trial for trial in trials}
 
 
-def _ranked(proposed: Mapping[int, FrozenTrial], values: Mapping[int, float]) -> list[FrozenTrial]:
-    """The trials with these values, as completed ones: best first, ties to the earlier."""
+def _completed(
+    proposed: Mapping[int, FrozenTrial], values: Mapping[int, float]
+) -> list[FrozenTrial]:
+    """The trials with these values, by their numbers."""
     if missing := values.keys() - proposed.keys():
         raise RunError(
             f"{JOURNAL} must hold every trial of the run, but it has no trial {min(missing)}; "
             "restore it from a copy of the run."
         )
     trials = []
-    for number in sorted(values, key=lambda n: (-values[n], n)):
+    for number in sorted(values):
         known = proposed[number]
         # Optuna refuses a value outside of its range, as a baseline's can be: it lies nowhere.
         with suppress(ValueError):
