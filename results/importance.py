@@ -29,17 +29,18 @@ from results.records import RecordError
 from results.store import RunError, read_manifest
 
 MIN_TRIALS = 16
-"""Fewer trials give no number. Simulated studies of one parameter that decides nearly everything
-and one that decides nothing, 20 for each count: the first was told from noise in 4 of them with 10
-trials, 10 with 16, 15 with 24 and 20 with 32, the second in none."""
+"""Fewer trials give no number. A parameter that decided nearly everything, drawn at random, was
+told from noise in 2 of 20 simulated studies with 10 trials, 14 with 16, 17 with 24, 19 with 32."""
 
 REPEATS = 99
 """Shuffles, for the noise, and resamples, for the spread."""
 
 BLOCK = 8
-"""Results are shuffled among so many trials proposed one after the other. The sampler moves all
-parameters while results rise, and shuffled at large, a parameter that only moved along would seem
-to be why they rose."""
+"""Results are shuffled among so many trials proposed one after the other. TPE moves all parameters
+while results rise, and shuffled at large, one that only moved along seems to be why they rose. In
+12 simulated TPE studies of 48 trials, 3 parameters without effect got 7 stars of 36 at large, 2 in
+blocks of 16, none in blocks of 8; the one with most effect got 12 of 12 in each, one with half of
+that 10, 2 and 1: what TPE has settled early can't be told from what only moved along."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,7 +24,8 @@ def trials_at_rungs(run: Path) -> dict[int, list[FrozenTrial]]:
     for a run that can't be read.
     """
     values = _values_at_rungs(run)
-    proposed = _proposed(run)  # after the records: a search writes a trial to its journal first
+    # Read after the records: a search writes a trial to its journal first.
+    proposed = _proposed(run) if values else {}
     return {epoch: _completed(proposed, values[epoch]) for epoch in values}
 
 

@@ -70,6 +70,7 @@ def test_a_heavy_import_is_noticed(tmp_path: Path) -> None:
         "search.preflight",
         "datasets.prepare --help",
         "results.export --help",
+        "results.importance --help",
         "trainables.final --help",
     ],
 )

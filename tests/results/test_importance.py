@@ -70,23 +70,33 @@ def test_what_decides_at_a_rung_and_what_at_the_end(run):
         assert all(0 < p.spread < 0.5 for p in comparison.parameters.values())
 
 
-def test_stopped_trials_count(tmp_path, run):
-    """Among the trials that went on, and one that didn't, all have a good lr."""
-    trials = made_trials()
-    first = next(t for t in trials if t.reason)
-    few = make_run(
-        tmp_path / "few", RANGES, [t for t in trials if not t.reason or t is first], epochs=4
-    )
-    alone = importances(few, QUICK).overall[0]
-    assert (alone.epoch, alone.trials) == (3, 21)
-    share = importances(run, 2).overall[0].parameters["lr"].share
-    assert alone.parameters["lr"].share < share - 0.1
+def test_stopped_trials_count(tmp_path):
+    """All without flip are stopped; among those that went on, and one more, flip tells nothing."""
+    draw = random.Random(4)
+    trials = []
+    for number in range(48):
+        params = {"flip": number % 2 == 0, "dropout": draw.uniform(0, 0.5)}
+        value = draw.uniform(0, 0.4)
+        trials.append(
+            Made(params=params, values=[0.5 + value])
+            if params["flip"]
+            else stopped(params, [value])
+        )
+    (found,) = importances(make_run(tmp_path / "all", RANGES, trials, 1), QUICK).overall
+    assert (found.trials, above_noise(found)) == (48, {"flip"})
+    assert found.parameters["flip"].share > 0.9
+    (few,) = importances(
+        make_run(tmp_path / "few", RANGES, [*trials[1::2][:1], *trials[::2]], 1), QUICK
+    ).overall
+    assert (few.trials, above_noise(few)) == (25, set())
+    assert few.parameters["flip"].share < 0.5
 
 
 def test_a_choice_that_parts_the_halves_has_all_and_one_that_lies_even_has_nothing(tmp_path):
     ranges = {name: CategoricalDistribution([0, 1]) for name in ("parts", "even")}
     trials = [
-        Made(params={"parts": int(n < 8), "even": n % 2}, values=[1 - n / 32]) for n in range(16)
+        Made(params={"parts": n % 2, "even": n // 2 % 2}, values=[n % 2 / 2 + n / 100])
+        for n in range(16)
     ]
     (found,) = importances(make_run(tmp_path / "run", ranges, trials, 1), QUICK).overall
     assert found.parameters["parts"].share == pytest.approx(1)
@@ -163,7 +173,7 @@ def test_equal_values_give_no_number(tmp_path):
 
 
 def test_the_same_records_give_the_same_numbers(run):
-    assert importances(run, QUICK) == importances(run, QUICK)
+    assert importances(run, 5) == importances(run, 5)
 
 
 def test_the_command_prints_a_table_and_writes_nothing(run, capsys, monkeypatch):
