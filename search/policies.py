@@ -79,11 +79,11 @@ def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> A
     if isinstance(distribution, CategoricalDistribution):
         return trial.suggest_categorical(name, distribution.choices)
     if isinstance(distribution, IntDistribution):
-        low, high, step = distribution.low, distribution.high, distribution.step
-        return trial.suggest_int(name, low, high, step=step, log=distribution.log)
-    if isinstance(distribution, FloatDistribution):
         low, high = distribution.low, distribution.high
-        return trial.suggest_float(name, low, high, step=distribution.step, log=distribution.log)
+        return trial.suggest_int(name, low, high, step=distribution.step, log=distribution.log)
+    if isinstance(distribution, FloatDistribution):
+        least, most = distribution.low, distribution.high
+        return trial.suggest_float(name, least, most, step=distribution.step, log=distribution.log)
     raise TypeError(f"{name} must be a number's range or a choice, but is {distribution}.")
 
 

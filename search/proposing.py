@@ -25,21 +25,22 @@ class Configuration(Protocol):
 
 
 C = TypeVar("C", bound=Configuration)
+C_co = TypeVar("C_co", bound=Configuration, covariant=True)
 
 
-class Proposes(Protocol[C]):
+class Proposes(Protocol[C_co]):
     """Makes configurations. `search.proposing.Proposer` makes them of a space."""
 
     def sampler(self, number: int) -> optuna.samplers.BaseSampler:
         """The sampler of trial `number`."""
 
-    def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], C]:
+    def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], C_co]:
         """(searched parameters, whole configuration)."""
 
     def baseline_params(self) -> dict[str, Any] | None:
         """The baseline's parameters; `None` where there is none."""
 
-    def restore(self, config: dict[str, Any]) -> C:
+    def restore(self, config: dict[str, Any]) -> C_co:
         """A configuration from the records."""
 
 

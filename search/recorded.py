@@ -65,7 +65,7 @@ class Curves:
         """The row whose configuration is nearest; parameters that either lacks don't count."""
         difference = self.points - self.encoding.encode(params)
         difference[np.isnan(difference)] = 0.0
-        return int(np.einsum("ij,ij->i", difference, difference).argmin())
+        return int(np.argmin(np.einsum("ij,ij->i", difference, difference)))
 
     def metrics(self, row: int, epoch: int) -> EpochMetrics:
         """What training row's configuration for its `epoch`-th epoch (from 1) gave."""

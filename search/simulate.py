@@ -142,8 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
         except (CurvesError, RunError, RecordError, OSError) as error:
             errors.append(str(error))
     if errors:
-        for error in errors:
-            print(f"error: {error}", file=sys.stderr)
+        print("\n".join(f"error: {text}" for text in errors), file=sys.stderr)
         return 2
     print(f"{'regret × 100 at':24}" + "".join(f"{share:>8.0%}" for share in SHARES), flush=True)
     for curves in tasks:
