@@ -54,7 +54,7 @@ class Curves:
     @property
     def epochs(self) -> int:
         """How many epochs a full training has."""
-        return self.val.shape[1]
+        return int(self.val.shape[1])
 
     @property
     def space(self) -> dict[str, BaseDistribution]:
