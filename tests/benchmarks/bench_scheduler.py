@@ -30,7 +30,7 @@ from search.provenance import provenance
 from search.recorded import Curves, read
 from search.resources import machine
 from search.simulate import make_rules, simulate
-from tests.benchmarks import measure, rivals, rivals_ray
+from tests.benchmarks import measure, rivals, rivals_ray, rivals_syne
 from tests.benchmarks.drawn import draw
 from tests.benchmarks.measure import CORES, TRIED
 
@@ -59,6 +59,7 @@ EVERY: dict[str, MakePolicy] = {
     "Optuna: TPE + Hyperband": rivals.hyperband,
     "Optuna: TPE + successive halving": rivals.successive_halving,
     "one epoch for all, then the best": rivals.one_epoch(BUDGET),
+    **rivals_syne.POLICIES,
 }
 """The policies by their names in the table."""
 
