@@ -32,7 +32,7 @@ from search.resources import machine
 from search.simulate import make_rules, simulate
 from tests.benchmarks import measure, rivals, rivals_ray, rivals_syne
 from tests.benchmarks.drawn import draw
-from tests.benchmarks.measure import CORES, TRIED
+from tests.benchmarks.measure import CORES, PUBLISHED, TRIED
 
 BUDGET = 60
 """In full trainings of a task's epochs."""
@@ -126,7 +126,8 @@ def benchmark(arguments: list[str] | None = None) -> None:
     options = measure.parse(made, arguments)
     if options.quick or not options.curves:
         options.curves = [draw(TRIED / "drawn", seed) for seed in range(2)]
-        options.out = TRIED / options.out.name
+        if options.out.parent == PUBLISHED:
+            options.out = TRIED / options.out.name
     run(options.out.with_suffix(".jsonl"), options, 3.0 if options.quick else BUDGET)
 
 
