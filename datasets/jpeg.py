@@ -1,7 +1,8 @@
 """JPEGs straight into an array by libturbojpeg, without Pillow's parsing and copying.
 
-FFCV needs the library too, so it is there wherever training is. Only what it decodes to the
-same pixels as Pillow is taken, whatever the versions of both; the rest is left to Pillow.
+FFCV needs the library too, so it is there wherever training is. Only the encodings that
+libjpeg-turbo has always decoded alike are taken, to the same pixels as by a Pillow that is built
+on it, as its wheels are; the rest is left to Pillow.
 """
 
 import ctypes

@@ -24,7 +24,8 @@ def prepare(
 ) -> Manifest:
     """The manifest of `data`/`name`, converted first where it isn't there yet.
 
-    source: zip or folder; without it the dataset is downloaded or generated where it can be.
+    source: archive or folder, of the kinds that this dataset takes; without it the dataset is
+    downloaded or generated where it can be.
     workers: decoding processes, by default one a core; the result doesn't depend on them.
     size: side in pixels, by default the dataset's own. Raises `DatasetError` for everything a
     user can put right, above all when other data is there already and `overwrite` is not set.

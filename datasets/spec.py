@@ -11,9 +11,9 @@ class DatasetError(Exception):
 
 
 class Tree(Protocol):
-    """A read-only tree of files: an extracted folder or a zip archive.
+    """A read-only tree of files: a folder, an archive, or images packed in a dataset's own way.
 
-    Paths are relative, with forward slashes.
+    Paths are relative, with forward slashes. `root` is where all of it comes from.
     """
 
     root: Path

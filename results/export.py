@@ -43,16 +43,13 @@ def best_config(directory: Path, trial: int | None = None) -> dict[str, Any]:
     if not order:
         raise RunError(f"{directory} has no trial with a finished epoch yet; let it run longer.")
     winner, baseline = order[0], trials.get(0)
-    rule = (
-        "highest val_top1 of any epoch of any trial that neither failed nor diverged"
-        if trial is None
-        else f"--trial {trial}"
-    )
+    rule = RULE if trial is None else f"--trial {trial}"
     return {
         "schema_version": SCHEMA_VERSION,
         "config": dict(winner.config),  # a copy: YAML would write the baseline's as a reference
         "dataset": manifest["dataset"]["name"],
         "dataset_fingerprint": manifest["dataset"]["fingerprint"],
+        "dataset_image_size": manifest["dataset"].get("image_size"),  # older runs don't say
         "metric": "val_top1",
         "value": winner.best_val_top1,
         "epoch": winner.best_epoch,

@@ -12,7 +12,8 @@ from search.provenance import cpu_model
 from search.resources import Machine
 from trainables.config import TrialConfig
 
-DECIDING = ("network", "image_size", "stem", "freeze_depth", "optimizer", "batch_size")
+DECIDING = ("network", "image_size", "stem", "freeze_depth", "head_width", "optimizer",
+            "batch_size", "compile")  # fmt: skip
 """The fields that a training step's speed depends on."""
 
 

@@ -22,10 +22,10 @@ from search import probe, sessions
 from search.calibration import Calibrations, Measured, key
 from search.monitor import Monitor
 from search.options import budget_seconds
-from search.plan import Plan, deepest, largest, size_to_store
+from search.plan import Plan, size_to_store
 from search.printing import last_line
 from search.provenance import command_line, provenance
-from search.resources import Resources, share
+from search.resources import Resources, share, worker_bytes
 from search.show import describe_cost, describe_fixed, describe_resources
 from search.storage import journal_storage
 from search.study import Rules, Study
@@ -100,7 +100,8 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
     saved = read_manifest(plan.directory) if resuming else None
     with probe.TorchProcess() as torch:
         if plan.baseline.weights != "none" or takes_a_package(plan.baseline.network):
-            _await(torch.submit(probe.check_start, deepest(plan)))
+            for config in plan.extremes.starting:
+                _await(torch.submit(probe.check_start, config))
             monitor.stage("network and weights")
         data = _data(plan, saved)
         monitor.stage("dataset")
@@ -135,13 +136,14 @@ def _tell(plan: Plan, data: SearchData, say: Callable[[str], None]) -> None:
 
 def _share_gpus(plan: Plan, monitor: Monitor, torch: probe.TorchProcess) -> Plan:
     """The plan with as many trials on each GPU as fit. Not yet measured on a GPU."""
-    each = _await(torch.submit(probe.measure_gpu, largest(plan)))
+    each = _await(torch.submit(probe.measure_gpu, plan.extremes.largest))
     monitor.say(f"GPUs       {each:g} of one for each trial, by the peak memory of the largest")
     resources = share(
         plan.machine,
         concurrency=plan.options.concurrency,
         gpus_per_trial=f"{each:g}",
         trials=plan.options.trials,
+        worker_bytes=worker_bytes(plan.extremes.largest),
     )
     return replace(plan, resources=resources)
 
@@ -188,7 +190,7 @@ def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:
                 f"images than {plan.name} was started on; name the right folder with --data."
             ]
         )
-    largest_batch = largest(plan).batch_size
+    largest_batch = plan.extremes.largest.batch_size
     if largest_batch > len(data.train):
         raise SearchError(
             [
@@ -201,7 +203,7 @@ def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:
 
 def _enlarged(plan: Plan, stored: int) -> str | None:
     """What is lost where images that come in any size are stored smaller than trials see them."""
-    wanted = largest(plan).image_size
+    wanted = plan.extremes.largest.image_size
     if not find(plan.dataset).any_size or stored >= wanted:
         return None
     where = "" if plan.options.data == "data" else f" --data {plan.options.data}"
@@ -225,7 +227,6 @@ def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] |
     manifest = saved or {
         "name": plan.name,
         "space": plan.options.space,
-        "dataset": {"name": plan.dataset, "fingerprint": data.images.fingerprint},
         "precision": precision,
         "published": asdict(plan.space.published) if plan.space.published else None,
         "preview": [config.to_dict() for config in plan.preview],
@@ -241,6 +242,11 @@ def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] |
         )
     manifest = manifest | {
         "options": asdict(plan.options),
+        "dataset": {
+            "name": plan.dataset,
+            "fingerprint": data.images.fingerprint,
+            "image_size": data.images.size,
+        },
         "sessions": sessions.begin(manifest["sessions"], plan.directory, circumstances),
     }
     if saved is None:
@@ -276,9 +282,10 @@ def _begins_alike(saved: list[dict[str, Any]], preview: list[TrialConfig]) -> bo
     Compared as configurations: a field that the run doesn't know has its default.
     """
     try:
-        return [TrialConfig.from_dict(values) for values in saved] == preview
+        begun = [TrialConfig.from_record(values) for values in saved]
     except ConfigError:
         return False
+    return [config.filled() for config in begun] == [config.filled() for config in preview]
 
 
 def _stop_ray() -> None:

@@ -5,19 +5,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution
 
 from datasets.registry import find
 from datasets.spec import DatasetError
 from search import rungs
+from search.extremes import Extremes, extremes
 from search.options import Options, fixed_fields
 from search.proposing import Proposer
-from search.resources import Machine, Resources, machine, share
+from search.resources import Machine, Resources, machine, share, worker_bytes
 from search.space import Space, SpaceError
 from search.space import find as find_space
 from trainables.catalog import forward_gmacs
@@ -50,6 +46,7 @@ class Plan:
     proposer: Proposer
     preview: list[TrialConfig]
     ranges: dict[str, BaseDistribution]
+    extremes: Extremes
     machine: Machine
     resources: Resources
 
@@ -81,8 +78,10 @@ def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[st
     proposer = Proposer(space, _fixed(options, space, epochs), options.seed)
     grace = options.grace or rungs.default_grace(epochs)
     previewed = _attempt(errors, lambda: proposer.preview(_PROBED))
-    if previewed is None or errors:
+    ends = _attempt(errors, lambda: extremes(previewed[0][0], previewed[1])) if previewed else None
+    if previewed is None or ends is None or errors:
         return None, errors
+    needed = max(worker_bytes(config) for config in (ends.largest, *previewed[0]))
     return Plan(
         name=name,
         options=options,
@@ -95,12 +94,14 @@ def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[st
         proposer=proposer,
         preview=previewed[0][:PREVIEWED],
         ranges=previewed[1],
+        extremes=ends,
         machine=here,
         resources=share(
             here,
             concurrency=options.concurrency,
             gpus_per_trial=options.gpus_per_trial,
             trials=options.trials,
+            worker_bytes=needed,
         ),
     ), []
 
@@ -179,37 +180,6 @@ def _set_errors(options: Options) -> list[str]:
     ]
 
 
-def largest(plan: Plan) -> TrialConfig:
-    """The baseline at the space's largest input, batch and head, with the fewest stages frozen.
-
-    And with an average of the weights where any trial has one.
-    """
-    changes: dict[str, Any] = {}
-    for name, extreme in (
-        ("image_size", max),
-        ("batch_size", max),
-        ("head_width", max),
-        ("freeze_depth", min),
-        ("ema", max),
-    ):
-        found = plan.ranges.get(name)
-        if isinstance(found, CategoricalDistribution):
-            changes[name] = extreme(found.choices)  # type: ignore[type-var]
-        elif isinstance(found, IntDistribution | FloatDistribution):
-            changes[name] = extreme(found.low, found.high)
-    return plan.baseline.but(**changes)
-
-
-def deepest(plan: Plan) -> TrialConfig:
-    """The baseline with as many stages frozen as any trial may have."""
-    found = plan.ranges.get("freeze_depth")
-    if isinstance(found, CategoricalDistribution):
-        return plan.baseline.but(freeze_depth=max(found.choices))  # type: ignore[type-var]
-    if isinstance(found, IntDistribution):
-        return plan.baseline.but(freeze_depth=found.high)
-    return plan.baseline
-
-
 def size_to_store(plan: Plan) -> int | None:
     """Side in pixels for images that have none of their own: the largest that a trial sees.
 
@@ -217,7 +187,7 @@ def size_to_store(plan: Plan) -> int | None:
     """
     if not find(plan.dataset).any_size or (plan.data / "manifest.json").exists():
         return None
-    return largest(plan).image_size
+    return plan.extremes.largest.image_size
 
 
 def _gpu_errors(options: Options, here: Machine) -> list[str]:

@@ -52,8 +52,7 @@ def check_start(config: TrialConfig) -> None:
     from trainables.parts import NetworkError
 
     try:
-        networks.check(config)
-        weights.check(config)
+        weights.check(config, networks.check(config))
     except (NetworkError, weights.WeightsError) as error:
         raise ProbeError(str(error)) from error
 

@@ -11,7 +11,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 
 from search.space import Space, suggested
-from trainables.config import CONDITIONAL, TrialConfig
+from trainables.config import CONDITIONAL, LEFT_OUT, TrialConfig
 
 STARTUP_TRIALS = 10
 """Random configurations before TPE's model takes over (Optuna's default)."""
@@ -87,19 +87,25 @@ class Proposer:
 
     def restore(self, config: dict[str, Any]) -> TrialConfig:
         """A configuration from the records. Raises `ConfigError`."""
-        return TrialConfig.from_dict(config)
+        return TrialConfig.from_record(config)
 
     def baseline_params(self) -> dict[str, Any]:
         """The baseline in the space's parameters, without those that are fixed.
 
-        And without conditional ones that count because of what is fixed: the baseline has no
-        value for them.
+        Conditional ones that the baseline doesn't give, as where they count because of what is
+        fixed, are what they count as when left out; outside of their range they are missing.
         """
-        known = self.space.baseline.to_dict()
-        without = dict.fromkeys(CONDITIONAL.keys() - known.keys()) | self.fixed
-        trial = optuna.trial.FixedTrial(known)
-        suggested(self.space, _Fixing(trial, without))  # type: ignore[arg-type]
-        return dict(trial.params)
+        given = self.space.baseline.to_dict()
+        trial = optuna.trial.FixedTrial(LEFT_OUT | given)
+        with warnings.catch_warnings():  # the study warns too, of what the baseline gives
+            warnings.simplefilter("ignore")
+            suggested(self.space, _Fixing(trial, self.fixed))  # type: ignore[arg-type]
+        ranges = trial.distributions
+        return {
+            name: value
+            for name, value in trial.params.items()
+            if name in given or ranges[name]._contains(ranges[name].to_internal_repr(value))
+        }
 
     def searchable(self) -> set[str]:
         """Names of the space's parameters that the baseline has, fixed ones included."""

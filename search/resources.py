@@ -8,11 +8,27 @@ from dataclasses import dataclass
 
 import psutil
 
+from trainables.catalog import kept_numbers, parameters
+from trainables.config import TrialConfig
+
 MARGIN = 1.2
 """Memory on a GPU that a trial is given beyond what a few steps of it took."""
 
-WORKER_BYTES = 2 << 30
-"""What one CPU worker is allowed for: torch, a ResNet-50 with Adam and its activations."""
+PROCESS_BYTES = 1 << 30
+"""A worker's imports (Ray, torch, FFCV: 0.88 GiB) and what its loader holds."""
+
+EXTERNAL_BYTES = 2 << 30
+"""What a worker is allowed for where a library's network is trained, whose size isn't known."""
+
+_COPIES, _AVERAGED_COPIES = 7, 2
+"""Of every parameter: weight, gradient, two momenta, and all but the gradient once more while a
+checkpoint is written. With `ema` its average too, and that one's copy."""
+
+_ACTIVATIONS_MARGIN = 1.75
+"""For their gradients and what convolutions work in, beside what is kept for the backward pass."""
+
+_FEWEST_IMAGES = 64
+"""An evaluation's 128 images, of which nothing is kept, take no more than these in training."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,12 +86,34 @@ def gpu_share(needed_bytes: int, total_bytes: int) -> float:
     return math.floor(100 / trials) / 100
 
 
-def share(machine: Machine, *, concurrency: str, gpus_per_trial: str, trials: int) -> Resources:
+def worker_bytes(config: TrialConfig) -> int:
+    """Memory that a worker on CPUs needs to train `config` in float32: an upper estimate.
+
+    The process, the copies of each parameter, and what the network keeps of each image for its
+    backward pass, as if no stage were frozen. Peaks of a process that trained and evaluated, by
+    `resource.getrusage` on one thread of an AMD EPYC (Zen 4, torch 2.14), once each, AdamW, batch
+    64: ResNet-18 at 64 px 1.27 GiB, where the rule says 1.50; with `ema` at 224 px 3.28 and 3.74;
+    ResNet-50 at 64 px 1.86 and 2.41. No checkpoint was written there.
+    """
+    count = parameters(config.network)
+    kept = kept_numbers(config.network, config.image_size, config.stem)
+    if count is None or kept is None:
+        return EXTERNAL_BYTES
+    copies = _COPIES + (_AVERAGED_COPIES if config.ema > 0 else 0)
+    images = max(config.batch_size, _FEWEST_IMAGES)
+    numbers = copies * count + _ACTIVATIONS_MARGIN * images * kept
+    return PROCESS_BYTES + round(4 * numbers)
+
+
+def share(
+    machine: Machine, *, concurrency: str, gpus_per_trial: str, trials: int, worker_bytes: int
+) -> Resources:
     """How many trials run at once. `concurrency` and `gpus_per_trial` are `auto` or numbers.
 
     On GPUs one trial a GPU unless told otherwise, and a core for each. On CPUs one thread a trial
-    and a trial a core, as far as memory goes: two trials of one thread train more images a second
-    than one of two (measured with ResNet-18 and ResNet-50 on two cores).
+    and a trial a core, as far as four fifths of the memory go, at `worker_bytes` each: two trials
+    of one thread train more images a second than one of two (measured with ResNet-18 and
+    ResNet-50 on two cores).
     """
     if machine.gpus:
         gpus = 1.0 if gpus_per_trial == "auto" else float(gpus_per_trial)
@@ -87,10 +125,11 @@ def share(machine: Machine, *, concurrency: str, gpus_per_trial: str, trials: in
         fitting = max(1, min(each, machine.cpus))
         why = f"{gpus:g} GPU a trial on {len(machine.gpus)}"
     else:
-        by_memory = max(1, int(machine.memory_bytes * 0.8 / WORKER_BYTES))
+        by_memory = max(1, int(machine.memory_bytes * 0.8 / worker_bytes))
         fitting = min(machine.cpus, by_memory)
-        limit = "cores" if fitting == machine.cpus else "memory"
-        why = f"one thread a trial, as many as {limit} allow"
+        each = f"memory allows at {worker_bytes / (1 << 30):.1f} GiB each"
+        limit = "cores allow" if fitting == machine.cpus else each
+        why = f"one thread a trial, as many as {limit}"
     if concurrency != "auto":
         asked = int(concurrency)
         # More than the GPUs hold would only wait for each other.

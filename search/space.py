@@ -21,11 +21,15 @@ class SpaceError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Published:
-    """What the baseline's authors reported, as fractions of 1, and where the figures stand."""
+    """What the baseline's authors reported, as fractions of 1, and where the figures stand.
+
+    `val_` is what they call so, whatever split it was; `test_` what they call test.
+    """
 
     train_top1: float | None = None
-    val_top1: float
+    val_top1: float | None = None
     val_top5: float | None = None
+    test_top1: float | None = None
     note: str
 
 

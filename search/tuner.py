@@ -4,9 +4,12 @@ import logging
 import os
 import shutil
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from results.store import RunStore
 from search.monitor import Monitor
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 
 FIRST_PORT = 8265
 """Ray's own default for the dashboard."""
+
+_ATTEMPTS = 5
+"""At a free port, which another search may take before Ray does."""
 
 
 class ClusterError(Exception):
@@ -61,6 +67,7 @@ def _is_free(host: str, port: int) -> bool:
 def start_ray(resources: Resources, dashboard: Dashboard, port: int, root: Path) -> str:
     """Starts Ray on this machine and returns the dashboard's address.
 
+    Where the port is `auto` and has been taken since `port` was found, at the next free one.
     Raises `ClusterError` when Ray doesn't start.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -70,6 +77,21 @@ def start_ray(resources: Resources, dashboard: Dashboard, port: int, root: Path)
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "100000")
     _start_workers_early(resources)
     os.environ["PYTHONPATH"] = str(root)
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return _init(resources, dashboard.host, port)
+        except Exception as error:  # a dashboard that can't start raises nothing more special
+            taken = dashboard.port == "auto" and not _is_free(dashboard.host, port)
+            if not taken or attempt == _ATTEMPTS:
+                raise ClusterError(
+                    f"Ray doesn't start: {error}; its logs are in /tmp/ray."
+                ) from error
+        port = free_port(dashboard)
+    raise AssertionError("unreachable")
+
+
+def _init(resources: Resources, host: str, port: int) -> str:
+    """Starts Ray, or leaves nothing of it. Raises whatever Ray raises."""
     import ray
 
     try:
@@ -77,14 +99,23 @@ def start_ray(resources: Resources, dashboard: Dashboard, port: int, root: Path)
             address="local",  # never by accident a cluster that somebody else has started
             num_cpus=resources.concurrent * resources.threads,
             include_dashboard=True,
-            dashboard_host=dashboard.host,
+            dashboard_host=host,
             dashboard_port=port,
             logging_level=logging.ERROR,
             log_to_driver=False,
         )
-    except Exception as error:  # a dashboard that can't start raises nothing more special
-        raise ClusterError(f"Ray doesn't start: {error}; its logs are in /tmp/ray.") from error
+    except Exception:
+        _end_what_began()
+        raise
     return f"http://{context.dashboard_url}"
+
+
+def _end_what_began() -> None:
+    """Ends the processes of a Ray that couldn't start, which it leaves behind itself."""
+    for process in psutil.Process().children():
+        with suppress(psutil.Error):
+            if any("/ray/" in part for part in process.cmdline()):
+                process.kill()
 
 
 def _start_workers_early(resources: Resources) -> None:

@@ -17,13 +17,15 @@ class BestError(Exception):
 class BestConfig:
     """A chosen configuration and the dataset it was chosen on.
 
-    `fingerprint` is that dataset's content, `None` where the file doesn't say. `selection` is
-    the rest of the file as it stands: metric, value, how it was selected, provenance.
+    `fingerprint` is that dataset's content, `image_size` the side in pixels that its images are
+    stored at; both are `None` where the file doesn't say. `selection` is the rest of the file as
+    it stands: metric, value, how it was selected, provenance.
     """
 
     config: TrialConfig
     dataset: str
     fingerprint: str | None
+    image_size: int | None
     selection: dict[str, Any]
 
 
@@ -36,15 +38,16 @@ def read_best(path: Path) -> BestConfig:
                 f"{path} must have the key {key}, but it is missing or of another kind: export "
                 "it again with python -m results.export RUN."
             )
-    fingerprint = values.get("dataset_fingerprint")
+    fingerprint, size = values.get("dataset_fingerprint"), values.get("dataset_image_size")
     try:
-        config = TrialConfig.from_dict(values["config"])
+        config = TrialConfig.from_record(values["config"])
     except ConfigError as error:
         raise ConfigError([f"{path}: {sentence}" for sentence in error.errors]) from error
     return BestConfig(
         config=config,
         dataset=values["dataset"],
         fingerprint=fingerprint if isinstance(fingerprint, str) else None,
+        image_size=size if isinstance(size, int) else None,
         selection={k: v for k, v in values.items() if k not in ("config", "schema_version")},
     )
 

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from results.records import EpochMetrics, RecordError
 from trainables.carried import NOTHING, Carried
-from trainables.config import TrialConfig
+from trainables.config import LEFT_OUT, TrialConfig
 from trainables.files import write_atomically
 from trainables.networks import Network, load_tensors
 
@@ -27,9 +27,11 @@ def identity(config: TrialConfig, data_fingerprint: str, network: Network) -> st
 
     Frozen stages count by content: they are not in the checkpoint, so the network that
     resumes brings its own. Fields at their defaults don't count, so that one which is added
-    later, off by default, changes no identity.
+    later, off by default, changes no identity. Those of the schedule `step` had theirs from the
+    beginning.
     """
     defaults = {field.name: field.default for field in fields(config)}
+    defaults |= {name: LEFT_OUT[name] for name in ("step_epochs", "step_factor")}
     given = {k: v for k, v in config.to_dict().items() if v != defaults[k]}
     digest = hashlib.sha256(json.dumps(given, sort_keys=True).encode())
     digest.update(data_fingerprint.encode())

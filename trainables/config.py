@@ -18,8 +18,22 @@ CONDITIONAL = {
     "momentum": ("optimizer", "sgd"),
     "policy_magnitude": ("policy", "rand"),
     "cycles": ("schedule", "cyclical"),
+    "step_epochs": ("schedule", "step"),
+    "step_factor": ("schedule", "step"),
 }
 """Fields that count beside one value of another field only, and are `None` beside any other."""
+
+LEFT_OUT: dict[str, int | float] = {
+    "momentum": 0.0,
+    "policy_magnitude": 9,
+    "cycles": 1,
+    "step_epochs": 7,
+    "step_factor": 0.1,
+}
+"""What each of them is where it counts and isn't given."""
+
+_ONCE_UNCONDITIONAL = ("step_epochs", "step_factor")
+"""Written beside every schedule by versions before these two became conditional."""
 
 
 class ConfigError(ValueError):
@@ -50,7 +64,8 @@ class TrialConfig:
     dropout: probability before the last dense layer (mini_alexnet: after each of its own too).
     label_smoothing: share of the target spread evenly over the classes.
     class_weighting: how strongly the loss favours classes that were recognised badly after the
-    epoch before; 0 turns it off (the formula: `trainables.class_weights`).
+    epoch before; 0 turns it off (the formula: `trainables.class_weights`). That is judged on val,
+    in final training on a sample of train: as the network learns it by heart, this fades there.
     ema: decay a step of an exponential moving average of the weights, which is what is
     evaluated and saved then; 0 turns it off (`trainables.ema`).
     mixup_alpha: MixUp's Beta(alpha, alpha); 0 turns it off (Zhang et al. 2018).
@@ -64,8 +79,10 @@ class TrialConfig:
     crop: largest random shift, as a share of the image side; 0 turns it off.
     weight_decay: on weights with two or more dimensions only; decoupled with `adamw`.
     momentum: for `sgd`, and only there (left out: 0).
-    schedule: `step` multiplies lr by `step_factor` every `step_epochs` epochs; `cyclical` rises
-    from lr/10 to lr and falls back, in straight lines (Smith 2017).
+    schedule: `step` multiplies lr by a factor every few epochs; `cyclical` rises from lr/10 to
+    lr and falls back, in straight lines (Smith 2017).
+    step_epochs, step_factor: those epochs and that factor, for `step`, and only there (left out:
+    7 and 0.1).
     cycles: how many such triangles, for `cyclical`, and only there (left out: 1).
     warmup_epochs: epochs of linear warm-up from 0 before the schedule (not for `one-cycle`,
     which has its own).
@@ -100,8 +117,8 @@ class TrialConfig:
     schedule: str = "cosine"
     cycles: int | None = None
     warmup_epochs: float = 0.0
-    step_epochs: int = 7
-    step_factor: float = 0.1
+    step_epochs: int | None = None
+    step_factor: float | None = None
     batch_size: int = 64
     epochs: int = 30
     seed: int = 0
@@ -131,6 +148,15 @@ class TrialConfig:
             raise ConfigError(errors)
         return config
 
+    @classmethod
+    def from_record(cls, values: Mapping[str, Any]) -> Self:
+        """A configuration from a file, which an older version may have written.
+
+        What that one wrote without need is passed over. Raises `ConfigError` as `from_dict`.
+        """
+        idle = {n for n in _ONCE_UNCONDITIONAL if values.get("schedule", "cosine") != "step"}
+        return cls.from_dict({name: value for name, value in values.items() if name not in idle})
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values: strings, numbers and booleans; fields that are `None` are left out."""
         return {name: value for name, value in asdict(self).items() if value is not None}
@@ -138,6 +164,19 @@ class TrialConfig:
     def but(self, **changes: Any) -> Self:
         """The same configuration with some fields changed, checked again."""
         return replace(self, **changes)
+
+    def counted(self, name: str) -> Any:
+        """A conditional field as training takes it: `LEFT_OUT` holds what isn't given.
+
+        `None` where it doesn't count.
+        """
+        owner, value = CONDITIONAL[name]
+        given = getattr(self, name)
+        return LEFT_OUT[name] if given is None and getattr(self, owner) == value else given
+
+    def filled(self) -> Self:
+        """The same configuration, every conditional field that counts given."""
+        return self.but(**{name: self.counted(name) for name in CONDITIONAL})
 
 
 def _unknown_key(key: str, known: list[str]) -> str:
@@ -179,7 +218,8 @@ def _value_errors(c: TrialConfig) -> list[str]:
         (c.normalise in NORMALISATIONS, "normalise", f"must be one of {_names(NORMALISATIONS)}"),
         (c.stem in STEMS, "stem", f"must be one of {_names(STEMS)}"),
         (c.stem == "imagenet" or c.weights == "none", "stem",
-         "must be imagenet when pretrained weights are used (their stem is 7×7)"),
+         "must be imagenet, as by --set stem=imagenet, when pretrained weights are used "
+         "(their stem is 7×7)"),
         (c.weights != "", "weights", "must be none, imagenet or a file"),
         (0 <= c.head_width <= 8192, "head_width", "must lie in 0…8192 (0: none)"),
         (0 <= c.dropout < 1, "dropout", "must lie in [0, 1)"),
@@ -193,8 +233,6 @@ def _value_errors(c: TrialConfig) -> list[str]:
         (0 <= c.warmup_epochs <= max(c.epochs, 0), "warmup_epochs", "must lie in 0…epochs"),
         (c.warmup_epochs == 0 or c.schedule != "one-cycle", "warmup_epochs",
          "must be 0 with schedule=one-cycle, which warms up by itself"),
-        (c.step_epochs >= 1, "step_epochs", "must be ≥ 1"),
-        (0 < c.step_factor <= 1, "step_factor", "must lie in (0, 1]"),
         (c.batch_size >= 2, "batch_size", "must be ≥ 2 (BatchNorm needs two images)"),
         (c.epochs >= 1, "epochs", "must be ≥ 1"),
         (c.seed >= 0, "seed", "must be ≥ 0"),
@@ -252,4 +290,6 @@ def _conditional_rules(c: TrialConfig) -> list[tuple[bool, str, str]]:
         (c.policy_magnitude is None or 0 <= c.policy_magnitude <= 30, "policy_magnitude",
          "must lie in 0…30"),
         (c.cycles is None or c.cycles >= 1, "cycles", "must be ≥ 1"),
+        (c.step_epochs is None or c.step_epochs >= 1, "step_epochs", "must be ≥ 1"),
+        (c.step_factor is None or 0 < c.step_factor <= 1, "step_factor", "must lie in (0, 1]"),
     ]  # fmt: skip

@@ -43,14 +43,17 @@ def parts(num_classes: int) -> Parts:
     return Parts(stages=stages, neck=neck, fc=source.classifier)
 
 
-def timm() -> Any:
-    """The library. Raises `NetworkError` where it isn't installed."""
+def timm(extra: str = "lite") -> Any:
+    """The library. Raises `NetworkError` where it isn't installed.
+
+    extra: of this project's, the one that brings it and whatever else is asked for.
+    """
     try:
         return importlib.import_module("timm")
     except ModuleNotFoundError as error:
         raise NetworkError(
             "efficientnet_lite0 and networks called timm:NAME need the package timm, which isn't "
-            "installed: pip install '.[timm]'."
+            f"installed: pip install '.[{extra}]'."
         ) from error
 
 

@@ -26,6 +26,7 @@ _FEWEST_STAGES = 4
 class External:
     """`body` gives float (B, fc.in_features).
 
+    last: the library's name for its last layer, which `fc` stands for.
     stage_of: the number of its stage for each module, parameter and buffer, by name; what is in
     none always trains.
     """
@@ -33,6 +34,7 @@ class External:
     body: nn.Module
     stage_of: dict[str, int]
     fc: nn.Linear
+    last: str
 
 
 def parts(config: TrialConfig, num_classes: int) -> External:
@@ -69,14 +71,6 @@ def check(config: TrialConfig, found: External) -> None:
             f"network must have stages that run one after the other, but those of "
             f"{config.network} don't: choose another."
         )
-
-
-def last_layer(network: str) -> str:
-    """The library's name for the last layer of `network`. Raises `NetworkError`."""
-    library, _, name = network.partition(":")
-    if library == "timm":
-        return str(timm().get_pretrained_cfg(name).classifier)
-    return _last_linear(name, torchvision.models.get_model(name))[0]
 
 
 def from_timm(network: str, side: int) -> dict[str, Tensor]:
@@ -122,13 +116,14 @@ def _timm_parts(name: str, num_classes: int, side: int) -> External:
         body=body,
         stage_of=_numbered(body, groups),
         fc=nn.Linear(body.head_hidden_size, num_classes),
+        last=str(timm("timm").get_pretrained_cfg(name).classifier),
     )
 
 
 def _timm_body(name: str, side: int, *, pretrained: bool = False) -> Any:
     """The network without its head."""
-    sized = {"img_size": side} if timm().get_pretrained_cfg(name).fixed_input_size else {}
-    return timm().create_model(name, num_classes=0, pretrained=pretrained, **sized)
+    sized = {"img_size": side} if timm("timm").get_pretrained_cfg(name).fixed_input_size else {}
+    return timm("timm").create_model(name, num_classes=0, pretrained=pretrained, **sized)
 
 
 def _torchvision_parts(name: str, num_classes: int, side: int) -> External:
@@ -148,7 +143,7 @@ def _torchvision_parts(name: str, num_classes: int, side: int) -> External:
         inside = [n for n, stage in enumerate(stages) if f"{each}.".startswith(f"{stage}.")]
         if inside or (each in tensors and not each.startswith(f"{classifier}.")):
             groups[each] = inside[0] if inside else 0
-    return External(body=body, stage_of=_numbered(body, groups), fc=fc)
+    return External(body=body, stage_of=_numbered(body, groups), fc=fc, last=last)
 
 
 def _last_linear(name: str, body: nn.Module) -> tuple[str, nn.Linear]:
@@ -197,7 +192,7 @@ def _numbered(body: nn.Module, groups: dict[str, int]) -> dict[str, int]:
 
 def _check_name(library: str, name: str) -> None:
     known = (
-        timm().list_models()
+        timm("timm").list_models()
         if library == "timm"
         else torchvision.models.list_models(torchvision.models)
     )

@@ -24,7 +24,9 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--config", type=Path, required=True, help="a best.yaml")
     add("--data", type=Path, default=Path("data"), help="where prepared datasets lie (data)")
-    add("--source", type=Path, help="zip or folder to prepare the dataset from if it is missing")
+    add(
+        "--source", type=Path, help="archive or folder to prepare the dataset from if it is missing"
+    )
     add("--out", type=Path, help="where to write (final/ beside --config)")
     add("--epochs", type=_positive, help="train for so many (as the configuration says)")
     add("--weights", help="none, imagenet or a file (as the configuration says)")

@@ -2,7 +2,7 @@
 
 import platform
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,7 @@ def _changed(config: TrialConfig, options: Options) -> TrialConfig:
 
 
 def _open_data(best: BestConfig, options: Options) -> FinalData:
-    prepare(best.dataset, source=options.source, data=options.data)
+    prepare(best.dataset, source=options.source, data=options.data, size=best.image_size)
     data = open_final_data(options.data / best.dataset)
     if best.fingerprint not in (None, data.images.fingerprint):
         raise FinalError(
@@ -171,21 +171,20 @@ def _open_data(best: BestConfig, options: Options) -> FinalData:
 def run(options: Options) -> FinalRecord:
     """Checks everything that can be checked before the first step, then trains."""
     chosen = read_best(options.config)
-    best = BestConfig(
-        config=_changed(chosen.config, options),
-        dataset=chosen.dataset,
-        fingerprint=chosen.fingerprint,
-        selection=chosen.selection,
-    )
+    best = replace(chosen, config=_changed(chosen.config, options))
     out = options.out or options.config.parent / "final"
     if (out / RECORD).exists() and not (out / CHECKPOINT).exists() and not options.overwrite:
         raise FinalError(
             f"--out must hold no finished training, but {out / RECORD} exists: choose another "
             "--out, or pass --overwrite."
         )
-    check_network(best.config)
-    weights.check(best.config)
+    weights.check(best.config, check_network(best.config))
     data = _open_data(best, options)
+    if best.config.class_weighting > 0:
+        print(
+            "note: class_weighting follows the recall of training images here, as there is no "
+            "val; while the network learns them by heart, it fades."
+        )
     prepare_process(options.threads)
     record = train_finally(best, data, out, default_device())
     print(

@@ -108,10 +108,11 @@ class WholeNetwork(Network):
     See `external.External`. Nothing of it runs apart, so frozen outputs can't be kept.
     """
 
-    def __init__(self, body: nn.Module, stage_of: dict[str, int], head: nn.Module) -> None:
+    def __init__(self, found: external.External, head: nn.Module) -> None:
         super().__init__(OrderedDict(), head)
-        self.body = body
-        self._stage_of = stage_of
+        self.body = found.body
+        self.last_layer = found.last
+        self._stage_of = found.stage_of
 
     def depth(self) -> int:
         return 1 + max(self._stage_of.values())
@@ -159,8 +160,7 @@ def build(config: TrialConfig, num_classes: int) -> Network:
     can't be built.
     """
     if is_external(config.network):
-        found = external.parts(config, num_classes)
-        return WholeNetwork(found.body, found.stage_of, _head(OrderedDict(), found.fc, config))
+        return _whole(config, external.parts(config, num_classes))
     parts = _ARCHITECTURES[config.network](config, num_classes)
     network = Network(parts.stages, _head(parts.neck, parts.fc, config))
     network.compiled = config.compile
@@ -175,6 +175,10 @@ def blank(config: TrialConfig, num_classes: int) -> Network:
         return build(config, num_classes)
 
 
+def _whole(config: TrialConfig, found: external.External) -> WholeNetwork:
+    return WholeNetwork(found, _head(OrderedDict(), found.fc, config))
+
+
 def load_tensors(network: Network, tensors: Mapping[str, Tensor]) -> None:
     """Puts `tensors` into `network` by name, in place; what isn't among them stays."""
     state = OrderedDict(tensors)
@@ -183,11 +187,19 @@ def load_tensors(network: Network, tensors: Mapping[str, Tensor]) -> None:
     network.load_state_dict(state, strict=False)
 
 
-def check(config: TrialConfig) -> None:
-    """Raises `NetworkError` for what `TrialConfig` can't know of its network without torch."""
+def check(config: TrialConfig) -> Network:
+    """The network, `blank`, for checking its weights too.
+
+    Raises `NetworkError` for what `TrialConfig` can't know of it without torch.
+    """
     if is_external(config.network):
-        external.check(config, external.parts(config, num_classes=_CLASSES))
-    freeze(blank(config, num_classes=_CLASSES), config.freeze_depth)
+        found = external.parts(config, num_classes=_CLASSES)
+        external.check(config, found)
+        network: Network = _whole(config, found).to("meta")
+    else:
+        network = blank(config, num_classes=_CLASSES)
+    freeze(network, config.freeze_depth)
+    return network
 
 
 def counted_gmacs(config: TrialConfig) -> float:

@@ -42,7 +42,7 @@ def _optimizer(groups: list[dict[str, Any]], config: TrialConfig) -> Optimizer:
         return Adam(groups, lr=config.lr, fused=True)
     if config.optimizer == "adamw":
         return AdamW(groups, lr=config.lr, fused=True)
-    return SGD(groups, lr=config.lr, momentum=config.momentum or 0.0, fused=True)
+    return SGD(groups, lr=config.lr, momentum=config.counted("momentum"), fused=True)
 
 
 Views = list[tuple[nn.Parameter, nn.Parameter]]
@@ -117,10 +117,10 @@ def lr_at(config: TrialConfig, step: int, steps_per_epoch: int) -> float:
         case "cosine":
             return _cosine(config.lr, 0.0, done / horizon)
         case "step":
-            drops = done // (config.step_epochs * steps_per_epoch)
-            return config.lr * config.step_factor**drops
+            drops = done // (config.counted("step_epochs") * steps_per_epoch)
+            return float(config.lr * config.counted("step_factor") ** drops)
         case "cyclical":
-            return _triangles(config.lr, (config.cycles or 1) * done / horizon)
+            return _triangles(config.lr, config.counted("cycles") * done / horizon)
         case "one-cycle":
             return _one_cycle(config.lr, done, horizon)
         case _:

@@ -23,7 +23,6 @@ STRENGTHS = 31
 OPERATIONS = ("Identity", *GEOMETRIC, *COLOUR)
 _SIGNED = (*GEOMETRIC, "Brightness", "Color", "Contrast", "Sharpness")
 _RAND_OPERATIONS = 2
-_RAND_STRENGTH = 9
 
 
 def apply_policy(pixels: Tensor, config: TrialConfig) -> Tensor:
@@ -32,9 +31,9 @@ def apply_policy(pixels: Tensor, config: TrialConfig) -> Tensor:
     table = magnitudes(config.policy, height, width)
     if config.policy == "trivial":
         return _one_each(pixels, table, torch.randint(STRENGTHS, (count,)))
-    strength = _RAND_STRENGTH if config.policy_magnitude is None else config.policy_magnitude
+    strengths = torch.full((count,), config.counted("policy_magnitude"))
     for _ in range(_RAND_OPERATIONS):
-        pixels = _one_each(pixels, table, torch.full((count,), strength))
+        pixels = _one_each(pixels, table, strengths)
     return pixels
 
 

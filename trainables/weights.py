@@ -16,7 +16,7 @@ from torchvision.models import get_model_weights
 from trainables import efficientnet_lite, external, resnets
 from trainables.catalog import is_external
 from trainables.config import TrialConfig
-from trainables.networks import Network, blank, load_tensors
+from trainables.networks import Network, WholeNetwork, blank, load_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +30,10 @@ class WeightsError(Exception):
     """Pretrained weights can't be had or don't fit; the message names the ways on."""
 
 
-def check(config: TrialConfig) -> None:
+def check(config: TrialConfig, network: Network | None = None) -> None:
     """Fetches what `config` starts from and tries it on, before any trial does.
 
+    network: what `networks.check` has built for `config`, by default another like it.
     Afterwards `load` needs no network connection on this machine. Raises `WeightsError`, and
     `NetworkError` when a package is missing.
     """
@@ -40,7 +41,8 @@ def check(config: TrialConfig) -> None:
         return
     if config.weights == "imagenet" and _from_torchvision(config.network):
         _check_cached(_cached_imagenet(config.network))
-    _matched(blank(config, num_classes=1000), _read(config), config.weights)
+    network = network or blank(config, num_classes=1000)
+    _matched(network, _read(config, network), config.weights)
 
 
 def load(network: Network, config: TrialConfig) -> None:
@@ -52,24 +54,24 @@ def load(network: Network, config: TrialConfig) -> None:
     """
     if config.weights == "none":
         return
-    state = _matched(network, _read(config), config.weights)
+    state = _matched(network, _read(config, network), config.weights)
     fresh = _fresh(network.state_dict(), state)
     if fresh:
         logger.info("%s: the head starts afresh from its layer %s on.", config.weights, fresh[0])
     load_tensors(network, state)
 
 
-def _read(config: TrialConfig) -> dict[str, Tensor]:
-    """The state dict that `config.weights` names, under our names."""
+def _read(config: TrialConfig, network: Network) -> dict[str, Tensor]:
+    """The state dict that `config.weights` names, under the names of `network`."""
     if config.weights == "imagenet":
-        return _renamed(_imagenet(config), config.network)
+        return _renamed(_imagenet(config), config.network, network)
     path = Path(config.weights).expanduser()
     if not path.is_file():
         raise WeightsError(
             f"weights must be imagenet, none or an existing file, but {config.weights} is none of "
             "them: check the path."
         )
-    return _renamed(_load(path), config.network)
+    return _renamed(_load(path), config.network, network)
 
 
 def _imagenet(config: TrialConfig) -> dict[str, Tensor]:
@@ -100,12 +102,12 @@ def _from_timm(config: TrialConfig) -> dict[str, Tensor]:
         ) from error
 
 
-def _renamed(state: dict[str, Tensor], network: str) -> dict[str, Tensor]:
+def _renamed(state: dict[str, Tensor], name: str, network: Network) -> dict[str, Tensor]:
     """The library's names as ours; our own stay as they are."""
     state = {name.removeprefix("module."): value for name, value in state.items()}
-    if is_external(network):
-        return external.renamed(state, external.last_layer(network))
-    our_name = efficientnet_lite.our_name if network == _LITE else resnets.our_name
+    if isinstance(network, WholeNetwork):
+        return external.renamed(state, network.last_layer)
+    our_name = efficientnet_lite.our_name if name == _LITE else resnets.our_name
     return {our_name(name): value for name, value in state.items()}
 
 

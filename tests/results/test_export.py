@@ -9,7 +9,7 @@ from trainables.config import TrialConfig
 
 MANIFEST = {
     "name": "run",
-    "dataset": {"name": "demo", "fingerprint": "abc"},
+    "dataset": {"name": "demo", "fingerprint": "abc", "image_size": 96},
     "published": {"val_top1": 0.529, "note": "30 epochs"},
     "provenance": {"commit": "c0ffee"},
 }
@@ -51,6 +51,7 @@ def test_the_best_is_the_highest_epoch_of_any_sound_trial_and_ties_go_to_the_ear
     assert best["baseline"]["published"]["val_top1"] == 0.529
     assert best["trials_considered"] == 5
     assert (best["dataset"], best["dataset_fingerprint"]) == ("demo", "abc")
+    assert best["dataset_image_size"] == 96
     assert best["provenance"]["commit"] == "c0ffee"
     assert "highest val_top1" in best["selected_by"]
 

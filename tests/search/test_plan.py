@@ -1,7 +1,8 @@
 import pytest
 
 from search.options import resolve
-from search.plan import deepest, expected_epochs, expected_seconds, largest, make_plan
+from search.plan import expected_epochs, expected_seconds, make_plan
+from search.resources import Machine
 
 
 def plan_of(tmp_path, **values):
@@ -35,6 +36,14 @@ def test_without_pretrained_weights_every_stage_trains(tmp_path):
     )
     assert {c.freeze_depth for c in asked.preview} == {1}
     assert "freeze_depth" in plan_of(tmp_path, space="resnet50", source=str(tmp_path)).ranges
+
+
+def test_the_remedy_for_a_small_stem_beside_pretrained_weights_works(tmp_path):
+    values = {"space": "resnet18_scratch", "weights": "imagenet"}
+    (sentence,) = errors_of(tmp_path, **values)
+    assert "--set stem=imagenet" in sentence
+    plan = plan_of(tmp_path, **values, set=["stem=imagenet"])
+    assert {(c.stem, c.weights) for c in plan.preview} == {("imagenet", "imagenet")}
 
 
 def test_expected_epochs_by_hand(tmp_path):
@@ -77,10 +86,19 @@ def test_a_name_that_is_taken_is_refused(tmp_path):
     assert "go on with it by --resume old" in errors_of(tmp_path, name="old")[0]
 
 
+def test_on_a_small_machine_larger_images_leave_room_for_fewer_trials(tmp_path, monkeypatch):
+    here = Machine(cpus=8, memory_bytes=16 << 30, gpus=())
+    monkeypatch.setattr("search.plan.machine", lambda: here)
+    sizes = ("image_size=64", "image_size=224")
+    plans = [plan_of(tmp_path, space="resnet18", set=[size, "batch_size=64"]) for size in sizes]
+    # 0.8 × 16 GiB at 1.6 and at 3.7 GiB each
+    assert [plan.resources.concurrent for plan in plans] == [8, 3]
+
+
 def test_the_largest_trial_has_the_space_s_largest_input(tmp_path):
     plan = plan_of(tmp_path, space="resnet50", source=str(tmp_path))
     most = {"image_size": 128, "head_width": 2048, "freeze_depth": 0, "ema": 0.999}
-    assert largest(plan) == plan.baseline.but(**most)
+    assert plan.extremes.largest == plan.baseline.but(**most)
 
 
 def test_the_largest_trial_averages_its_weights_where_any_does(tmp_path):
@@ -92,7 +110,7 @@ def test_the_largest_trial_averages_its_weights_where_any_does(tmp_path):
         "              baseline=TrialConfig(network='resnet18'),\n"
         "              suggest=lambda trial: {'ema': trial.suggest_float('ema', 0.0, 0.99)})\n"
     )
-    assert largest(plan_of(tmp_path, space=str(path))).ema == 0.99
+    assert plan_of(tmp_path, space=str(path)).extremes.largest.ema == 0.99
 
 
 def test_a_source_that_has_gone_does_not_matter_to_a_prepared_run(tmp_path, tiny_data):
@@ -104,9 +122,9 @@ def test_a_source_that_has_gone_does_not_matter_to_a_prepared_run(tmp_path, tiny
 
 def test_the_deepest_trial_freezes_what_any_trial_may(tmp_path):
     plan = plan_of(tmp_path, space="resnet50", source=str(tmp_path))
-    assert deepest(plan) == plan.baseline.but(freeze_depth=5)
+    assert plan.extremes.starting == (plan.baseline.but(freeze_depth=5),)
     fixed = plan_of(tmp_path, space="resnet50", source=str(tmp_path), set=["freeze_depth=3"])
-    assert deepest(fixed).freeze_depth == 3
+    assert [config.freeze_depth for config in fixed.extremes.starting] == [3]
 
 
 def test_a_library_s_network_costs_nobody_knows_what(tmp_path):

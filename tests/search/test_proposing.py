@@ -17,9 +17,11 @@ def choices(trial: optuna.Trial) -> dict[str, Any]:
     values["policy"] = trial.suggest_categorical("policy", ["none", "trivial", "rand"])
     if values["policy"] == "rand":
         values["policy_magnitude"] = trial.suggest_int("policy_magnitude", 3, 15)
-    values["schedule"] = trial.suggest_categorical("schedule", ["cosine", "cyclical"])
+    values["schedule"] = trial.suggest_categorical("schedule", ["cosine", "cyclical", "step"])
     if values["schedule"] == "cyclical":
         values["cycles"] = trial.suggest_int("cycles", 1, 5)
+    if values["schedule"] == "step":
+        values["step_epochs"] = trial.suggest_int("step_epochs", 3, 12)
     return values
 
 
@@ -83,6 +85,7 @@ def test_conditional_parameters_are_asked_only_where_they_count(baseline):
             ("optimizer", "sgd", "momentum"),
             ("policy", "rand", "policy_magnitude"),
             ("schedule", "cyclical", "cycles"),
+            ("schedule", "step", "step_epochs"),
         ):
             counts = params[owner] == value
             assert (name in params) == (name in config.to_dict()) == counts
@@ -90,7 +93,7 @@ def test_conditional_parameters_are_asked_only_where_they_count(baseline):
             seen.add((name, counts))
         assert number or config == baseline
         study.tell(study.trials[-1].number, 0.5)
-    assert len(seen) == 6
+    assert len(seen) == 8
 
 
 def test_what_is_fixed_holds_where_it_counts():
@@ -111,6 +114,38 @@ def test_fixing_a_choice_drops_or_asks_for_what_hangs_on_it():
     asked, ranges = Proposer(space_of(ADAM), {"optimizer": "sgd"}, seed=0).preview(5)
     assert all(c.momentum is not None for c in asked)
     assert "momentum" in ranges
+
+
+@pytest.mark.parametrize(
+    ("fixed", "name", "documented"),
+    [
+        ({"optimizer": "sgd"}, "momentum", 0.0),
+        ({"policy": "rand"}, "policy_magnitude", 9),
+        ({"schedule": "cyclical"}, "cycles", 1),
+        ({"schedule": "step"}, "step_epochs", 7),
+    ],
+)
+def test_what_hangs_on_a_fixed_choice_has_its_documented_value_in_the_baseline(
+    fixed, name, documented
+):
+    for seed in range(3):
+        configs, ranges = Proposer(space_of(ADAM), fixed, seed).preview(10)
+        assert configs[0] == ADAM.but(**fixed, **{name: documented})
+        assert name in ranges
+        assert len({getattr(config, name) for config in configs}) > 2
+
+
+def test_a_documented_value_outside_of_the_range_is_not_tried(recwarn):
+    narrow = Space(
+        summary="high momenta",
+        dataset="demo",
+        baseline=SGD.but(momentum=None),
+        suggest=lambda trial: {"momentum": trial.suggest_float("momentum", 0.5, 0.99)},
+    )
+    proposer = Proposer(narrow, {}, seed=0)
+    assert proposer.baseline_params() == {}
+    assert 0.5 <= proposer.preview(1)[0][0].momentum <= 0.99
+    assert not recwarn.list
 
 
 def test_a_condition_that_a_space_forgets_is_refused():

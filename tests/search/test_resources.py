@@ -1,12 +1,19 @@
 import pytest
 
-from search.resources import Machine, gpu_share, machine, share
+from search.resources import EXTERNAL_BYTES, Machine, gpu_share, machine, share, worker_bytes
+from trainables.config import TrialConfig
 
 GIB = 1 << 30
 
 
-def resources(machine, concurrency="auto", gpus_per_trial="auto", trials=100):
-    return share(machine, concurrency=concurrency, gpus_per_trial=gpus_per_trial, trials=trials)
+def resources(machine, concurrency="auto", gpus_per_trial="auto", trials=100, gib=2):
+    return share(
+        machine,
+        concurrency=concurrency,
+        gpus_per_trial=gpus_per_trial,
+        trials=trials,
+        worker_bytes=gib * GIB,
+    )
 
 
 @pytest.mark.parametrize(
@@ -16,6 +23,39 @@ def resources(machine, concurrency="auto", gpus_per_trial="auto", trials=100):
 def test_on_cpus_a_trial_a_core_as_far_as_memory_goes(cpus, gib, concurrent, threads):
     found = resources(Machine(cpus=cpus, memory_bytes=gib * GIB, gpus=()))
     assert (found.concurrent, found.threads, found.gpus) == (concurrent, threads, 0.0)
+
+
+def test_larger_workers_are_fewer():
+    here = Machine(cpus=8, memory_bytes=16 * GIB, gpus=())
+    found = [resources(here, gib=gib) for gib in (1, 3, 12, 100)]
+    assert [r.concurrent for r in found] == [8, 4, 1, 1]
+    assert "cores allow" in found[0].why
+    assert "memory allows at 3.0 GiB each" in found[1].why
+
+
+@pytest.mark.parametrize(
+    ("network", "image_size", "ema", "measured"),
+    [("resnet18", 64, 0.0, 1.27), ("resnet50", 64, 0.0, 1.86), ("resnet18", 224, 0.9, 3.28)],
+)
+def test_a_worker_is_allowed_what_was_measured_and_not_much_more(
+    network, image_size, ema, measured
+):
+    """GiB at the peak of a process that trained and evaluated it, AdamW, batch 64, float32."""
+    config = TrialConfig(network=network, image_size=image_size, ema=ema, batch_size=64)
+    assert measured < worker_bytes(config) / GIB < 1.35 * measured
+
+
+def test_what_a_worker_needs_by_hand():
+    large = TrialConfig(network="resnet18", image_size=224, batch_size=128)
+    # seven copies of 11.69 M parameters, and 128 × 5.62 M numbers with three quarters more
+    assert worker_bytes(large) == GIB + 4 * (7 * 11_690_000 + 224 * 5_620_000)
+    assert worker_bytes(large.but(ema=0.9)) - worker_bytes(large) == 4 * 2 * 11_690_000
+    half = large.but(image_size=112)
+    assert worker_bytes(half) == GIB + 4 * (7 * 11_690_000 + 56 * 5_620_000)
+    # without pooling and stride, maps are 16 times as large
+    assert worker_bytes(half.but(stem="small")) == GIB + 4 * (7 * 11_690_000 + 896 * 5_620_000)
+    assert worker_bytes(large.but(batch_size=4)) == worker_bytes(large.but(batch_size=64))
+    assert worker_bytes(TrialConfig(network="timm:anything", batch_size=512)) == EXTERNAL_BYTES
 
 
 def test_no_more_at_once_than_there_are_trials_and_each_gets_more_threads():

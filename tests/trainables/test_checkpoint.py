@@ -1,5 +1,7 @@
 """Checkpoints: complete or refused, and without what doesn't train."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,3 +157,17 @@ def test_a_failed_write_keeps_the_old_checkpoint(
         write(path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["trial.pt"]
+
+
+def test_the_fields_of_the_schedule_step_change_no_identity_at_what_they_always_were() -> None:
+    """A checkpoint of a version that wrote them into every configuration goes on."""
+    network = new_network(CONFIG, 4, CPU)
+    for schedule in ("cosine", "step"):
+        given = {"network": "resnet10", "image_size": 32, "precision": "float32"}
+        given |= {"schedule": schedule} if schedule != "cosine" else {}
+        before = hashlib.sha256(json.dumps(given, sort_keys=True).encode() + b"data").hexdigest()
+        config = CONFIG.but(schedule=schedule)
+        assert checkpoint.identity(config, "data", network) == before
+        assert checkpoint.identity(config.filled(), "data", network) == before
+    other = CONFIG.but(schedule="step", step_epochs=3)
+    assert checkpoint.identity(other, "data", network) != before

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.catalog import NETWORKS, forward_gmacs
-from trainables.config import ConfigError, TrialConfig
+from trainables.catalog import NETWORKS, forward_gmacs, kept_numbers, parameters
+from trainables.config import CONDITIONAL, ConfigError, TrialConfig
 from trainables.networks import build
 
 
@@ -21,7 +21,10 @@ from trainables.networks import build
         ({"image_size": 64.0}, "image_size must be a whole number"),
         ({"normalise": "tanh"}, "normalise must be one of dataset, half, imagenet, unit"),
         ({"stem": "large"}, "stem must be one of"),
-        ({"stem": "small", "weights": "imagenet"}, "stem must be imagenet when"),
+        (
+            {"stem": "small", "weights": "imagenet"},
+            "stem must be imagenet, as by --set stem=imagenet",
+        ),
         ({"weights": ""}, "weights must be none"),
         ({"network": "resnet10", "weights": "imagenet"}, "no ImageNet weights"),
         ({"freeze_depth": 6}, "freeze_depth must lie in 0…5"),
@@ -55,8 +58,11 @@ from trainables.networks import build
         ({"schedule": "linear"}, "schedule must be one of"),
         ({"warmup_epochs": 31}, "warmup_epochs must lie in 0…epochs"),
         ({"warmup_epochs": 1, "schedule": "one-cycle"}, "which warms up by itself"),
-        ({"step_epochs": 0}, "step_epochs must be ≥ 1"),
-        ({"step_factor": 0}, "step_factor must lie in (0, 1]"),
+        ({"step_epochs": 7}, "step_epochs goes with schedule=step only"),
+        ({"step_factor": 0.1}, "step_factor goes with schedule=step only"),
+        ({"schedule": "step", "step_epochs": 0}, "step_epochs must be ≥ 1"),
+        ({"schedule": "step", "step_epochs": 2.5}, "step_epochs must be a whole number"),
+        ({"schedule": "step", "step_factor": 0}, "step_factor must lie in (0, 1]"),
         ({"batch_size": 1}, "batch_size must be ≥ 2"),
         ({"epochs": 0}, "epochs must be ≥ 1"),
         ({"seed": -1}, "seed must be ≥ 0"),
@@ -89,9 +95,37 @@ _BUILDS = ((224, "imagenet"), (64, "imagenet"), (64, "small"))
 
 def test_what_does_not_count_is_not_written() -> None:
     plain = TrialConfig(network="resnet18").to_dict()
-    assert not {"momentum", "policy_magnitude", "cycles"} & plain.keys()
+    assert not CONDITIONAL.keys() & plain.keys()
     chosen = {"optimizer": "sgd", "momentum": 0.9, "policy": "rand", "policy_magnitude": 5}
     assert TrialConfig.from_dict(plain | chosen).to_dict() == plain | chosen
+
+
+@pytest.mark.parametrize(
+    ("name", "documented"),
+    [("momentum", 0.0), ("policy_magnitude", 9), ("cycles", 1), ("step_epochs", 7),
+     ("step_factor", 0.1)],
+)  # fmt: skip
+def test_what_is_left_out_counts_as_documented_where_it_counts(
+    name: str, documented: float
+) -> None:
+    owner, value = CONDITIONAL[name]
+    beside = TrialConfig(network="resnet18").but(**{owner: value})
+    assert (getattr(beside, name), beside.counted(name)) == (None, documented)
+    assert getattr(beside.filled(), name) == documented
+    assert TrialConfig(network="resnet18").counted(name) is None
+
+
+def test_a_record_of_an_older_version_is_read() -> None:
+    """Which wrote the fields of the schedule `step` beside every other too."""
+    older = {"network": "resnet18", "step_epochs": 7, "step_factor": 0.1}
+    assert TrialConfig.from_record(older) == TrialConfig(network="resnet18")
+    assert TrialConfig.from_record(older | {"schedule": "constant"}).step_epochs is None
+    stepped = TrialConfig.from_record(older | {"schedule": "step", "step_epochs": 3})
+    assert (stepped.step_epochs, stepped.step_factor) == (3, 0.1)
+    with pytest.raises(ConfigError, match="goes with schedule=step only"):
+        TrialConfig.from_dict(older)
+    with pytest.raises(ConfigError, match="lr must be > 0"):
+        TrialConfig.from_record(older | {"lr": -1})
 
 
 def test_a_configuration_survives_a_dict_and_a_pickle() -> None:
@@ -126,4 +160,28 @@ def test_the_catalog_knows_the_stages_and_what_they_cost(name: str, side: int, s
                 module.register_forward_hook(count)
         network(torch.zeros(1, 3, side, side))
     assert tuple(network.stages) == NETWORKS[name].stages
+    count = sum(parameter.numel() for parameter in network.parameters())
+    assert count == pytest.approx(parameters(name), rel=0.01)
     assert counted / 1e9 == pytest.approx(forward_gmacs(name, side, stem), rel=0.02)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_catalog_knows_what_the_backward_pass_needs(name: str) -> None:
+    """Of two images of 64 px: every tensor that autograd saves, once, without the weights."""
+    network = build(TrialConfig(network=name), num_classes=1000).train()
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    weights = {tensor.untyped_storage().data_ptr() for tensor in network.state_dict().values()}
+    saved: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    images = torch.randn(2, 3, 64, 64).contiguous(memory_format=torch.channels_last)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        logits = network(images)
+    assert logits.requires_grad
+    numbers = sum(saved.values()) / 4 / len(images)
+    assert numbers == pytest.approx(kept_numbers(name, 64, "imagenet"), rel=0.05)

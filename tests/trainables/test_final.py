@@ -9,6 +9,8 @@ import torch
 import yaml
 
 from datasets.access import open_final_data
+from datasets.manifest import read_manifest
+from datasets.prepare import prepare
 from results.records import EpochMetrics, FinalRecord
 from trainables import final, finishing, saving
 from trainables.config import TrialConfig
@@ -110,6 +112,32 @@ def test_an_interrupted_training_goes_on_to_the_same_numbers(
     again = evaluate(network, data.test, data.images, CONFIG, torch.device("cpu"))
     record = json.loads((tmp_path / "whole" / "final.json").read_text())
     assert again.loss == pytest.approx(record["test_loss"], rel=1e-4)
+
+
+def test_images_are_prepared_at_the_size_that_the_search_stored(
+    best: Path, tiny_zip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On another machine, from the source alone: at 48 px instead of the dataset's own 64."""
+    searched = prepare("tiny-imagenet", source=tiny_zip, data=tmp_path / "there", size=48)
+    write_best(best, tmp_path / "there" / "tiny-imagenet", dataset_image_size=48)
+    here = tmp_path / "here" / "tiny-imagenet"
+    assert run(best, here, "--source", str(tiny_zip), "--epochs", "1") == 0
+    assert read_manifest(here).image_size == 48
+    assert read_manifest(here).fingerprint == searched.fingerprint
+    write_best(best, here, dataset_image_size=56)
+    assert run(best, here, "--overwrite") == 2
+    assert "have 48 px, not 56" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5])
+def test_class_weights_without_val_are_told(
+    strength: float, best: Path, tiny_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_best(best, tiny_data, config=CONFIG.but(class_weighting=strength).to_dict())
+    assert run(best, tiny_data, "--epochs", "1") == 0
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert len(notes) == (strength > 0)
+    assert all("class_weighting follows the recall of training images" in note for note in notes)
 
 
 def test_a_finished_training_is_only_replaced_when_told(

