@@ -127,8 +127,8 @@ def share(
     else:
         by_memory = max(1, int(machine.memory_bytes * 0.8 / worker_bytes))
         fitting = min(machine.cpus, by_memory)
-        each = f"memory allows at {worker_bytes / (1 << 30):.1f} GiB each"
-        limit = "cores allow" if fitting == machine.cpus else each
+        memory = f"memory allows at {worker_bytes / (1 << 30):.1f} GiB each"
+        limit = "cores allow" if fitting == machine.cpus else memory
         why = f"one thread a trial, as many as {limit}"
     if concurrency != "auto":
         asked = int(concurrency)
