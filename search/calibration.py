@@ -12,7 +12,9 @@ from search.provenance import cpu_model
 from search.resources import Machine
 from trainables.config import TrialConfig
 
-DECIDING = ("network", "image_size", "stem", "freeze_depth", "optimizer", "batch_size")
+DECIDING = (
+    "network", "image_size", "stem", "freeze_depth", "optimizer", "batch_size", "micro_batch_size"
+)  # fmt: skip
 """The fields that a training step's speed depends on."""
 
 

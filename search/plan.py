@@ -1,5 +1,6 @@
 """From options to a plan: everything that can be known, and refused, before anything starts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -191,16 +192,22 @@ def largest(plan: Plan) -> TrialConfig:
     for name, extreme in (
         ("image_size", max),
         ("batch_size", max),
+        ("micro_batch_size", _most_at_once),
         ("head_width", max),
         ("freeze_depth", min),
         ("ema", max),
     ):
         found = plan.ranges.get(name)
         if isinstance(found, CategoricalDistribution):
-            changes[name] = extreme(found.choices)  # type: ignore[type-var]
+            changes[name] = extreme(found.choices)  # type: ignore[operator]
         elif isinstance(found, IntDistribution | FloatDistribution):
-            changes[name] = extreme(found.low, found.high)
+            changes[name] = extreme((found.low, found.high))  # type: ignore[operator]
     return plan.baseline.but(**changes)
+
+
+def _most_at_once(sizes: Sequence[Any]) -> int | None:
+    """Of micro-batches: `None` is the whole batch."""
+    return None if None in sizes else max(sizes)
 
 
 def deepest(plan: Plan) -> TrialConfig:

@@ -1,31 +1,43 @@
 from types import SimpleNamespace
 
+import pytest
 import torch
 
 from trainables import gpu_memory
 from trainables.config import TrialConfig
 
 
-def test_two_steps_of_the_batch_are_taken_before_the_peak_is_read(monkeypatch):
+@pytest.mark.parametrize(("at_once", "seen"), [(None, [4, 4]), (2, [2, 2, 2, 2])])
+def test_two_steps_of_the_batch_are_taken_before_the_peak_is_read(monkeypatch, at_once, seen):
     """The CUDA calls stand in; the steps are real, on the CPU."""
-    shapes, order = [], []
-    step = gpu_memory.train_step
+    shapes, sizes, order = [], [], []
+    step, build = gpu_memory.train_step, gpu_memory.build
 
     def spy(network, optimizer, images, labels, config):
         shapes.append(tuple(images.shape))
         order.append("step")
         return step(network, optimizer, images, labels, config)
 
+    def watched(*arguments):
+        network = build(*arguments)
+        network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+        return network
+
     monkeypatch.setattr(gpu_memory, "train_step", spy)
+    monkeypatch.setattr(gpu_memory, "build", watched)
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _: order.append("reset"))
     monkeypatch.setattr(
         torch.cuda, "max_memory_reserved", lambda _: order.append("peak") or 5_000_000_000
     )
     properties = SimpleNamespace(total_memory=40_000_000_000)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
-    config = TrialConfig(network="resnet10", batch_size=4, image_size=32, precision="float32")
+    config = TrialConfig(
+        network="resnet10", batch_size=4, micro_batch_size=at_once, image_size=32,
+        precision="float32",
+    )  # fmt: skip
     needed, total = gpu_memory.needed_bytes(config, torch.device("cpu"))
     assert needed == 5_000_000_000 + gpu_memory.CONTEXT_BYTES + gpu_memory.KEPT_BYTES
     assert total == 40_000_000_000
     assert shapes == [(4, 3, 32, 32)] * 2
+    assert sizes == seen
     assert order == ["reset", "step", "step", "peak"]
