@@ -9,12 +9,14 @@ import torch
 _SIGNS = (
     "DefaultCPUAllocator: ",  # it raises for want of memory only
     "std::bad_alloc",
-    "could not create a primitive",  # oneDNN on the CPU, rarely for another reason
     "CUDA error: out of memory",  # outside torch's allocator: in the context, in a library
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
-"""In `RuntimeError`s that torch has no class for. The allocator's and oneDNN's were met under a
-limit on a process' memory (torch 2.14.1), the others are as they are reported to torch."""
+"""In `RuntimeError`s that torch has no class for. The allocator's, and oneDNN's below, were met
+under a limit on a process' memory (torch 2.14.1), the others are as they are reported to torch."""
+
+_ONEDNN = "could not create a primitive"
+"""On the CPU, and all that it says; rarely for another reason."""
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -25,7 +27,10 @@ def out_of_memory(error: BaseException) -> bool:
     """
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
+    said = str(error)
+    return isinstance(error, RuntimeError) and (
+        said == _ONEDNN or any(sign in said for sign in _SIGNS)
+    )
 
 
 def let_go(error: BaseException) -> None:

@@ -48,10 +48,10 @@ def test_these_say_something_else(error: BaseException) -> None:
     assert not out_of_memory(error)
 
 
-@pytest.mark.parametrize(("make", "shape"), [(torch.empty, 1 << 60), (np.empty, 1 << 60)])
-def test_an_allocation_that_no_machine_grants_is_recognised(make: Any, shape: int) -> None:
+@pytest.mark.parametrize("make", [torch.empty, np.empty])
+def test_an_allocation_that_no_machine_grants_is_recognised(make: Any) -> None:
     with pytest.raises((RuntimeError, MemoryError)) as caught:
-        make(shape)
+        make(1 << 50)  # petabytes
     assert out_of_memory(caught.value)
 
 
