@@ -39,6 +39,7 @@ NORMED = PLAIN.but(network="resnet10", batch_size=8, micro_batch_size=4)
     ("images", "largest", "sizes"),
     [
         (64, 64, [64]),
+        (16, 32, [16]),
         (64, 32, [32, 32]),
         (64, 24, [22, 21, 21]),
         (11, 4, [4, 4, 3]),
