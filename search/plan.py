@@ -199,9 +199,9 @@ def largest(plan: Plan) -> TrialConfig:
     ):
         found = plan.ranges.get(name)
         if isinstance(found, CategoricalDistribution):
-            changes[name] = extreme(found.choices)  # type: ignore[operator]
+            changes[name] = extreme(found.choices)  # type: ignore[type-var]
         elif isinstance(found, IntDistribution | FloatDistribution):
-            changes[name] = extreme((found.low, found.high))  # type: ignore[operator]
+            changes[name] = extreme((found.low, found.high))
     return plan.baseline.but(**changes)
 
 

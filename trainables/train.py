@@ -224,7 +224,7 @@ def train_step(
         loss = _backward(network, batch, targets, config, class_weights)
     else:
         sizes = piece_sizes(len(batch), config.micro_batch_size)
-        pieces = zip(batch.split(sizes), targets.split(sizes), strict=True)
+        pieces = zip(torch.split(batch, sizes), torch.split(targets, sizes), strict=True)
         loss = torch.zeros((), device=batch.device)
         for images, wanted in pieces:
             share = len(images) / len(batch)
