@@ -107,6 +107,7 @@ print(next(train(small, data)).train_loss)
 """
 
 
+@pytest.mark.slow
 def test_a_small_trial_trains_after_one_that_did_not_fit(tiny_data: Path) -> None:
     """140 MB more than the imports took: the first convolution of 576 images would give 151 MB."""
     done = subprocess.run(
