@@ -22,6 +22,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from results.records import EpochMetrics, StopReason, TrialRecord
 from results.store import read_epochs, read_manifest, read_trials
 from search.encoding import Encoding, Vector
+from search.proposing import quiet_optuna
 from search.storage import journal_storage
 
 Matrix = NDArray[np.float64]
@@ -172,7 +173,8 @@ def read_run(directory: Path) -> Curves:
         seen.setdefault(number, []).append(metrics)
     if not seen:
         raise CurvesError(f"{directory} must hold trained epochs, but has none; name another run.")
-    optuna_study = optuna.load_study(study_name=None, storage=journal_storage(directory))
+    with quiet_optuna():
+        optuna_study = optuna.load_study(study_name=None, storage=journal_storage(directory))
     space: dict[str, BaseDistribution] = {}
     for trial in optuna_study.get_trials(deepcopy=False):
         space |= trial.distributions
