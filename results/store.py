@@ -154,6 +154,19 @@ class RunStore:
         text = json.dumps({"schema_version": SCHEMA_VERSION, **manifest}, indent=1, allow_nan=False)
         write_atomic(self.directory / MANIFEST, text + "\n")
 
+    @property
+    def name(self) -> str:
+        """What the run is called."""
+        return self.directory.name
+
+    def trials(self) -> dict[int, TrialRecord]:
+        """`read_trials` of this run."""
+        return read_trials(self.directory)
+
+    def epochs(self) -> Iterator[tuple[int, EpochMetrics]]:
+        """`read_epochs` of this run."""
+        return read_epochs(self.directory)
+
     def add_epoch(self, trial: int, metrics: EpochMetrics) -> None:
         """Appends one epoch."""
         _append(self._epochs, f'{{"trial":{trial},{to_json(metrics)[1:]}')
@@ -165,6 +178,10 @@ class RunStore:
     def checkpoint(self, trial: int) -> Path:
         """Where an unfinished trial keeps its checkpoint."""
         return self.directory / "checkpoints" / f"{trial:04d}.pt"
+
+    def drop_checkpoint(self, trial: int) -> None:
+        """Removes the checkpoint of a trial that has ended, if there is one."""
+        self.checkpoint(trial).unlink(missing_ok=True)
 
     def add_error(self, trial: int, text: str) -> Path:
         """Keeps the whole traceback of a trial that failed, for whoever mends it."""

@@ -13,7 +13,7 @@ from search.resources import Machine
 from trainables.config import TrialConfig
 
 DECIDING = ("network", "image_size", "stem", "freeze_depth", "head_width", "optimizer",
-            "batch_size", "compile")  # fmt: skip
+            "batch_size", "micro_batch_size", "compile")  # fmt: skip
 """The fields that a training step's speed depends on."""
 
 

@@ -28,6 +28,7 @@ from search.printing import last_line
 from search.provenance import command_line, provenance
 from search.resources import Resources, share, worker_bytes
 from search.show import describe_cost, describe_fixed, describe_resources
+from search.storage import journal_storage
 from search.study import Rules, Study
 from search.summary import summarise
 from search.tuner import ClusterError, Dashboard, reserve_port, run_trials, start_ray
@@ -61,7 +62,7 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
             raise SearchError([str(error)]) from error
         try:
             if not session.study.finished():
-                run_trials(session.study, monitor, session.resources, plan.data)
+                run_trials(session.study, session.store, monitor, session.resources, plan.data)
         except KeyboardInterrupt:
             interrupted = True
         except Exception as error:  # Ray wraps whatever goes wrong in its loop, a full disk too
@@ -80,7 +81,7 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
 class _Session:
     """What is open while trials run."""
 
-    study: Study
+    study: Study[TrialConfig]
     store: RunStore
     manifest: dict[str, Any]
     resources: Resources
@@ -267,6 +268,7 @@ def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] |
         ),
         trials=plan.options.trials,
         store=store,
+        storage=journal_storage(store.directory),
         time_left=sessions.countdown(
             budget_seconds(plan.options), sessions.used_seconds(manifest["sessions"])
         ),

@@ -1,6 +1,6 @@
 """The ends of a space's ranges, beyond which no trial goes: for what must be known of all."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,9 @@ from optuna.distributions import (
 
 from trainables.catalog import is_external
 from trainables.config import ConfigError, TrialConfig
+
+Ends = Mapping[str, Callable[[Sequence[Any]], Any]]
+"""By name of a field, which of its values is wanted: of all choices, or of (low, high)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,15 +32,27 @@ class Extremes:
     starting: tuple[TrialConfig, ...]
 
 
+def _most_at_once(sizes: Sequence[int | None]) -> int | None:
+    """Of micro-batches: `None` is the whole batch."""
+    given = [size for size in sizes if size is not None]
+    return max(given) if len(given) == len(sizes) else None
+
+
+_LARGEST: Ends = {
+    "image_size": max,
+    "batch_size": max,
+    "micro_batch_size": _most_at_once,
+    "head_width": max,
+    "freeze_depth": min,
+    "ema": max,
+}
+
+
 def extremes(baseline: TrialConfig, ranges: Mapping[str, BaseDistribution]) -> Extremes:
     """Raises `ConfigError` where a rule forbids an end of a range."""
-    sizes = (min, max) if is_external(baseline.network) else ()
-    wanted: list[dict[str, Callable[..., Any]]] = [
-        {"image_size": max, "batch_size": max, "head_width": max, "freeze_depth": min, "ema": max},
-        *({"freeze_depth": max, "image_size": size} for size in sizes),
-    ]
-    if not sizes:
-        wanted.append({"freeze_depth": max})
+    wanted: list[Ends] = [_LARGEST, {"freeze_depth": max}]
+    if is_external(baseline.network):
+        wanted[1:] = [{"freeze_depth": max, "image_size": size} for size in (min, max)]
     errors: list[str] = []
     found = []
     for ends in wanted:
@@ -50,9 +65,7 @@ def extremes(baseline: TrialConfig, ranges: Mapping[str, BaseDistribution]) -> E
     return Extremes(largest=found[0], starting=tuple(dict.fromkeys(found[1:])))
 
 
-def _values(
-    ranges: Mapping[str, BaseDistribution], ends: Mapping[str, Callable[..., Any]]
-) -> dict[str, Any]:
+def _values(ranges: Mapping[str, BaseDistribution], ends: Ends) -> dict[str, Any]:
     """By name of a field, the end of its range, where it is searched."""
     values = {}
     for name, end in ends.items():
@@ -60,7 +73,7 @@ def _values(
         if isinstance(found, CategoricalDistribution):
             values[name] = end(found.choices)
         elif isinstance(found, IntDistribution | FloatDistribution):
-            values[name] = end(found.low, found.high)
+            values[name] = end((found.low, found.high))
     return values
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from results.records import EpochMetrics, TrialRecord, TrialState
 from search.printing import plain
 from search.study import Proposal
+from trainables.config import TrialConfig
 
 
 class Monitor:
@@ -36,7 +37,7 @@ class Monitor:
             self.say(f"  worker and first batch: {stage:.1f} s (first step at {since:.1f} s)")
         self._verbose = False
 
-    def started(self, proposal: Proposal) -> None:
+    def started(self, proposal: Proposal[TrialConfig]) -> None:
         """A trial begins, or goes on after a resume."""
         done = proposal.epochs_done
         what = f"goes on after epoch {done}" if done else f"starts ({self._trials} in all)"

@@ -20,9 +20,6 @@ from trainables.catalog import forward_gmacs
 from trainables.config import ConfigError, TrialConfig
 
 PREVIEWED = 5
-LEAST_GRACE = 3
-"""Epochs before the first comparison: earlier ones kill what is strongly regularised."""
-
 _PROBED = 20
 """How many random configurations are built beforehand, to catch a range that breaks a rule."""
 
@@ -79,7 +76,7 @@ def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[st
     errors += _set_errors(options)
     epochs = options.epochs or space.baseline.epochs
     proposer = Proposer(space, _fixed(options, space, epochs), options.seed)
-    grace = options.grace or max(LEAST_GRACE, round(epochs / 10))
+    grace = options.grace or rungs.default_grace(epochs)
     previewed = _attempt(errors, lambda: proposer.preview(_PROBED))
     ends = _attempt(errors, lambda: extremes(previewed[0][0], previewed[1])) if previewed else None
     if previewed is None or ends is None or errors:

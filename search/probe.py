@@ -77,5 +77,5 @@ def measure_gpu(config: TrialConfig) -> float:
     except RuntimeError as error:  # torch's out-of-memory error is one
         raise ProbeError(
             f"One trial must fit on a GPU, but the largest of the space doesn't ({error}); lower "
-            "batch_size or image_size with --set."
+            "image_size or set a micro_batch_size with --set."
         ) from error

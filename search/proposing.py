@@ -5,7 +5,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -15,6 +15,55 @@ from trainables.config import CONDITIONAL, LEFT_OUT, TrialConfig
 
 STARTUP_TRIALS = 10
 """Random configurations before TPE's model takes over (Optuna's default)."""
+
+
+class Configuration(Protocol):
+    """What is tried: a `TrialConfig`, or a point on recorded curves."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration for the records."""
+
+
+C = TypeVar("C", bound=Configuration)
+C_co = TypeVar("C_co", bound=Configuration, covariant=True)
+
+
+class Proposes(Protocol[C_co]):
+    """Makes configurations. `search.proposing.Proposer` makes them of a space."""
+
+    def sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        """The sampler of trial `number`."""
+
+    def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], C_co]:
+        """(searched parameters, whole configuration)."""
+
+    def baseline_params(self) -> dict[str, Any] | None:
+        """The baseline's parameters; `None` where there is none."""
+
+    def restore(self, config: dict[str, Any]) -> C_co:
+        """A configuration from the records."""
+
+
+def make_sampler(seed: int, number: int) -> optuna.samplers.BaseSampler:
+    """A fresh sampler whose choices depend on seed, trial number and history alone.
+
+    Optuna doesn't store a sampler's random state; without this, a resumed study would
+    propose other trials than an uninterrupted one. Independent TPE with constant liar:
+    with ASHA, Optuna 5's multivariate default did worse than random search.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(
+            seed=trial_seed(seed, number),
+            n_startup_trials=STARTUP_TRIALS,
+            multivariate=False,
+            constant_liar=True,
+        )
+
+
+def trial_seed(seed: int, number: int) -> int:
+    """A seed of 32 bits for one trial of a study."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:4])
 
 
 class Proposer:
@@ -28,26 +77,17 @@ class Proposer:
         self.space, self.fixed, self.seed = space, dict(fixed), seed
 
     def sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        """A fresh sampler whose choices depend on seed, trial number and history alone.
-
-        Optuna doesn't store a sampler's random state; without this, a resumed study would
-        propose other trials than an uninterrupted one. Independent TPE with constant liar:
-        with ASHA, Optuna 5's multivariate default did worse than random search.
-        """
-        digest = hashlib.sha256(f"{self.seed}:{number}".encode()).digest()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.samplers.TPESampler(
-                seed=int.from_bytes(digest[:4]),
-                n_startup_trials=STARTUP_TRIALS,
-                multivariate=False,
-                constant_liar=True,
-            )
+        """The sampler of trial `number`: see `make_sampler`."""
+        return make_sampler(self.seed, number)
 
     def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], TrialConfig]:
         """(searched parameters, whole configuration). Raises `ConfigError`."""
         values = suggested(self.space, _Fixing(trial, self.fixed))  # type: ignore[arg-type]
         return {name: values.get(name) for name in trial.params}, self._config(values)
+
+    def restore(self, config: dict[str, Any]) -> TrialConfig:
+        """A configuration from the records. Raises `ConfigError`."""
+        return TrialConfig.from_record(config)
 
     def baseline_params(self) -> dict[str, Any]:
         """The baseline in the space's parameters, without those that are fixed.

@@ -100,7 +100,7 @@ def worker_bytes(config: TrialConfig) -> int:
     if count is None or kept is None:
         return EXTERNAL_BYTES
     copies = _COPIES + (_AVERAGED_COPIES if config.ema > 0 else 0)
-    images = max(config.batch_size, _FEWEST_IMAGES)
+    images = max(config.micro_batch_size or config.batch_size, _FEWEST_IMAGES)
     numbers = copies * count + _ACTIVATIONS_MARGIN * images * kept
     return PROCESS_BYTES + round(4 * numbers)
 

@@ -2,6 +2,9 @@
 
 from bisect import bisect_right, insort
 
+LEAST_GRACE = 3
+"""Epochs before the first comparison: earlier ones kill what is strongly regularised."""
+
 
 class Rungs:
     """Compares trials at `grace · factor^k` epochs; goes on with the top `1 / factor` of each.
@@ -43,3 +46,8 @@ def levels(*, grace: int, factor: int, epochs: int) -> tuple[int, ...]:
         found.append(level)
         level *= factor
     return tuple(found)
+
+
+def default_grace(epochs: int) -> int:
+    """The first rung where none is asked for: a tenth of a training, `LEAST_GRACE` at the least."""
+    return max(LEAST_GRACE, round(epochs / 10))

@@ -9,12 +9,13 @@ from ray.tune.schedulers import FIFOScheduler
 from results.records import EpochMetrics
 from search.monitor import Monitor
 from search.study import Study
+from trainables.config import TrialConfig
 
 
 class StudyScheduler(FIFOScheduler):
     """Runs trials in the order proposed and stops them when the study says so."""
 
-    def __init__(self, study: Study, monitor: Monitor) -> None:
+    def __init__(self, study: Study[TrialConfig], monitor: Monitor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._study, self._monitor = study, monitor
 

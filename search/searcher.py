@@ -7,12 +7,15 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from search.study import Proposal, Study
+from trainables.config import TrialConfig
 
 
 class StudySearcher(Searcher):
     """Hands Ray the study's proposals, until there are none."""
 
-    def __init__(self, study: Study, task: Callable[[Proposal], dict[str, Any]]) -> None:
+    def __init__(
+        self, study: Study[TrialConfig], task: Callable[[Proposal[TrialConfig]], dict[str, Any]]
+    ) -> None:
         super().__init__(metric="val_top1", mode="max")
         self._study, self._task = study, task
 

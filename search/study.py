@@ -8,22 +8,21 @@ replaying its records through the same decisions.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage
 from optuna.trial import TrialState as OptunaState
 
 from results.records import EpochMetrics, StopReason, TrialRecord, TrialState
-from results.store import RunError, RunStore, read_epochs, read_trials
+from results.store import RunError
 from search import stopping
 from search.printing import last_line
-from search.proposing import Proposer, quiet_optuna
+from search.proposing import C, Proposes
 from search.rungs import Rungs
 from search.space import SpaceError
-from trainables.config import ConfigError, TrialConfig
+from search.storage import Store, open_optuna
+from trainables.config import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,11 +39,11 @@ class Rules:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Proposal:
+class Proposal(Generic[C]):
     """A trial to run; `epochs_done` of it are recorded already (after a resume)."""
 
     number: int
-    config: TrialConfig
+    config: C
     epochs_done: int = 0
 
 
@@ -63,22 +62,23 @@ GIVE_UP = 5
 COMPLETE = Ending(state=TrialState.COMPLETE)
 
 
-class Study:
+class Study(Generic[C]):
     """Proposes trials, takes their epochs, decides which go on. Call it from one thread.
 
     `trials` is how many are proposed altogether; `time_left` gives the seconds until nothing
-    more is proposed and running trials end with their epoch. The baseline is trial 0 and is
-    exempt from every rule but divergence and time: winner and baseline are compared at equal
-    length.
+    more is proposed and running trials end with their epoch. The baseline, where the proposer
+    has one, is trial 0 and is exempt from every rule but divergence and time: winner and
+    baseline are compared at equal length.
     """
 
     def __init__(
         self,
         *,
-        proposer: Proposer,
+        proposer: Proposes[C],
         rules: Rules,
         trials: int,
-        store: RunStore,
+        store: Store,
+        storage: BaseStorage,
         time_left: Callable[[], float] = lambda: math.inf,
     ) -> None:
         self.rules, self.trials, self.store = rules, trials, store
@@ -88,18 +88,19 @@ class Study:
         self._proposer = proposer
         self._time_left: Callable[[], float] = lambda: math.inf  # until the records are replayed
         self._failed_in_a_row = 0
-        name = store.directory.name
-        self._optuna = _open_optuna(journal(store.directory), name, proposer)
+        baseline = proposer.baseline_params()
+        self._exempt = None if baseline is None else 0
+        self._optuna = open_optuna(storage, store.name, baseline)
         self._asked: dict[int, optuna.Trial] = {}
         self._orphans: list[optuna.Trial] = []
         self._reported: dict[int, set[int]] = {}
-        self._waiting: list[Proposal] = []
+        self._waiting: list[Proposal[C]] = []
         self._replay()
         self._time_left = time_left
 
     # --- proposing -------------------------------------------------------------------------
 
-    def ask(self) -> Proposal | None:
+    def ask(self) -> Proposal[C] | None:
         """The next trial: first those that a killed search left unfinished; `None` at the end."""
         if self._time_left() <= 0 or self.gave_up():
             return None
@@ -182,7 +183,7 @@ class Study:
             return COMPLETE
         if self._time_left() <= 0:
             return _stopped(StopReason.BUDGET, "the time budget is used up")
-        if number == 0:
+        if number == self._exempt:
             return None
         if rules.max_gap and (
             said := stopping.overfitting(epochs, rules.max_gap, rules.gap_patience)
@@ -199,7 +200,7 @@ class Study:
         record = self.records[number].reached(self.epochs[number])
         self._put(replace(record, state=ending.state, reason=ending.reason, detail=ending.detail))
         self._tell(number)
-        self.store.checkpoint(number).unlink(missing_ok=True)
+        self.store.drop_checkpoint(number)
 
     def _ending(self, number: int) -> Ending:
         record = self.records[number]
@@ -224,14 +225,14 @@ class Study:
 
     def _replay(self) -> None:
         """Brings rungs, epochs and Optuna to where the records on disk stand."""
-        self.records = read_trials(self.store.directory)
+        self.records = self.store.trials()
         self.epochs = {number: [] for number in self.records}
         known = self._optuna.get_trials(deepcopy=False)
         begun = sum(frozen.state is not OptunaState.WAITING for frozen in known)
         if begun < len(self.records):
             raise RunError(
-                f"{journal(self.store.directory)} must hold every trial of the run, but it has "
-                f"{begun} of {len(self.records)}; restore it from a copy of the run."
+                f"The Optuna journal must hold every trial of the run {self.store.name}, but it "
+                f"has {begun} of {len(self.records)}; restore it from a copy of the run."
             )
         for frozen in known:
             if frozen.state is OptunaState.RUNNING:
@@ -241,18 +242,18 @@ class Study:
                     self._asked[frozen.number] = trial
                 else:  # killed between asking Optuna and recording the trial
                     self._orphans.append(trial)
-        for number, metrics in read_epochs(self.store.directory):
+        for number, metrics in self.store.epochs():
             if number in self.epochs and metrics.epoch == len(self.epochs[number]) + 1:
                 self._replay_epoch(number, metrics)
         for number, record in self.records.items():
             if record.state is not TrialState.RUNNING:
-                self.store.checkpoint(number).unlink(missing_ok=True)
+                self.store.drop_checkpoint(number)
                 if number in self._asked:
                     self._tell(number)
         self._waiting = [
             Proposal(
                 number=number,
-                config=TrialConfig.from_record(record.config),
+                config=self._proposer.restore(record.config),
                 epochs_done=len(self.epochs[number]),
             )
             for number, record in self.records.items()
@@ -268,22 +269,6 @@ class Study:
         if record.reason is StopReason.DIVERGED and metrics.epoch == record.epochs:
             return  # the epoch that diverged was never compared
         self.rungs.record(number, metrics.epoch, _value(metrics))
-
-
-def journal(directory: Path) -> Path:
-    """Where a run keeps its Optuna journal."""
-    return directory / "journal.log"
-
-
-def _open_optuna(path: Path, name: str, proposer: Proposer) -> optuna.Study:
-    with quiet_optuna():
-        storage: BaseStorage = JournalStorage(JournalFileBackend(str(path)))
-        study = optuna.create_study(
-            storage=storage, study_name=name, direction="maximize", load_if_exists=True
-        )
-        if not study.get_trials(deepcopy=False):
-            study.enqueue_trial(proposer.baseline_params())
-    return study
 
 
 def _stopped(reason: StopReason, detail: str) -> Ending:

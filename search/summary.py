@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from results.export import export, ranked
+from results.importance import MIN_TRIALS
 from results.records import TrialRecord, TrialState
 from results.store import read_standings
 from search.plan import Plan
@@ -34,6 +35,8 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
         for failure in sorted({record.detail or "?" for record in trials.values()}):
             say(f"No trial went well: {failure} (tracebacks are in {plan.directory / 'errors'})")
         return 1
+    if len(trials) >= MIN_TRIALS:
+        say(f"Which parameters mattered: python -m results.importance {plan.directory}")
     return 0
 
 

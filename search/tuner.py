@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from results.store import RunStore
 from search.monitor import Monitor
 from search.resources import Resources
 from search.study import Proposal, Study
+from trainables.config import TrialConfig
 
 if TYPE_CHECKING:
     from ray import tune
@@ -126,7 +128,8 @@ def _use_workers_started_early() -> None:
 
 
 def run_trials(
-    study: Study,
+    study: Study[TrialConfig],
+    store: RunStore,
     monitor: Monitor,
     resources: Resources,
     data: Path,
@@ -144,16 +147,16 @@ def run_trials(
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     _use_workers_started_early()
-    directory = study.store.directory.resolve()
+    directory = store.directory.resolve()
 
-    def task(proposal: Proposal) -> dict[str, Any]:
+    def task(proposal: Proposal[TrialConfig]) -> dict[str, Any]:
         monitor.started(proposal)
         return {
             "number": proposal.number,
             "config": proposal.config.to_dict(),
             "epochs_done": proposal.epochs_done,
             "data": str(data.resolve()),
-            "checkpoint": str(study.store.checkpoint(proposal.number).resolve()),
+            "checkpoint": str(store.checkpoint(proposal.number).resolve()),
             "threads": resources.threads,
             "gpus": resources.gpus,
         }

@@ -87,6 +87,10 @@ class TrialConfig:
     warmup_epochs: epochs of linear warm-up from 0 before the schedule (not for `one-cycle`,
     which has its own).
     batch_size: images per optimizer step.
+    micro_batch_size: how many images at most go through the network at once, in training and in
+    evaluation; a step's gradients are accumulated over its pieces, so that it follows the same
+    mean loss (left out: the whole batch). BatchNorm's statistics are those of each piece, and
+    its running averages take in every piece (`trainables.micro_batches`).
     epochs: the horizon that the schedule is laid out for.
     precision: `auto` is resolved once a study, before its first trial.
     compile: train through `torch.compile`, once an architecture and process; needs a compiler.
@@ -120,6 +124,7 @@ class TrialConfig:
     step_epochs: int | None = None
     step_factor: float | None = None
     batch_size: int = 64
+    micro_batch_size: int | None = None
     epochs: int = 30
     seed: int = 0
     precision: str = "auto"
@@ -234,6 +239,8 @@ def _value_errors(c: TrialConfig) -> list[str]:
         (c.warmup_epochs == 0 or c.schedule != "one-cycle", "warmup_epochs",
          "must be 0 with schedule=one-cycle, which warms up by itself"),
         (c.batch_size >= 2, "batch_size", "must be ≥ 2 (BatchNorm needs two images)"),
+        (c.micro_batch_size is None or c.micro_batch_size >= 2, "micro_batch_size",
+         "must be ≥ 2 (BatchNorm needs two images)"),
         (c.epochs >= 1, "epochs", "must be ≥ 1"),
         (c.seed >= 0, "seed", "must be ≥ 0"),
         (c.stem == "imagenet" or not is_external(c.network), "stem",

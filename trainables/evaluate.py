@@ -104,7 +104,8 @@ class Evaluator:
             return
         made: list[tuple[Tensor, Tensor]] = []
         keep = self._network.has_frozen_features()
-        source = self._feed.batches(split, EVALUATION_BATCH, order_seed=None, drop_last=False)
+        at_once = min(EVALUATION_BATCH, self._config.micro_batch_size or EVALUATION_BATCH)
+        source = self._feed.batches(split, at_once, order_seed=None, drop_last=False)
         with closing(source):
             for pixels, labels in source:
                 batch = for_evaluation(pixels, self._config, self._images)

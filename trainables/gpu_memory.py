@@ -19,9 +19,9 @@ _CLASSES = 1000
 def needed_bytes(config: TrialConfig, device: torch.device) -> tuple[int, int]:
     """(what a trial of `config` needs, what the GPU has), in bytes.
 
-    Takes two training steps on a synthetic batch, the second with the optimizer's state, and
-    reads torch's peak. `config.precision` must be resolved. Raises `torch.OutOfMemoryError`
-    when not even one trial fits.
+    Takes two training steps on a synthetic batch, in pieces where `config` has them so, the
+    second with the optimizer's state, and reads torch's peak. `config.precision` must be
+    resolved. Raises `torch.OutOfMemoryError` when not even one trial fits.
     """
     torch.cuda.reset_peak_memory_stats(device)
     network = ready(build(config, _CLASSES), config, device)

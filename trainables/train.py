@@ -1,7 +1,6 @@
 """One trial, from its configuration to a stream of epochs. Knows nothing of who drives it."""
 
 import math
-import resource
 import time
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
@@ -24,6 +23,8 @@ from trainables.class_weights import weighted_loss
 from trainables.config import ConfigError, TrialConfig
 from trainables.evaluate import Evaluator, autocast, finite
 from trainables.feed import Feed
+from trainables.memory import give_back, let_go, out_of_memory, peak_bytes, reset_peak
+from trainables.micro_batches import piece_sizes
 from trainables.networks import Network, build, freeze
 from trainables.optim import lr_at, make_optimizer, set_lr
 from trainables.saving import Saver
@@ -64,13 +65,18 @@ def train(
 
     Raises `ConfigError` (precision not resolved, fewer images than a batch), `WeightsError`,
     `NetworkError` and `CheckpointError`, all before the first step, at the first `next`;
-    `OSError` when a checkpoint can't be written, before the next epoch is yielded.
+    `OSError` when a checkpoint can't be written, before the next epoch is yielded. Where
+    memory ran out (`memory.out_of_memory`), what it held is free when the error arrives.
     """
     feed = Feed(device=device or default_device(), resident=resident)
     try:
         yield from _train(config, data, resume, checkpoint, network, feed)
+    except Exception as error:
+        if out_of_memory(error):
+            let_go(error)
+        raise
     finally:
-        _give_back_memory(feed.device)
+        give_back(feed.device)
 
 
 def _train(
@@ -91,7 +97,7 @@ def _train(
     history = checkpoints.load(resume, network, optimizer, identity, carried) if resume else []
     sample, held_out = _evaluated_splits(data)
     evaluator = Evaluator(network, data.images, config, feed)
-    _reset_peak_memory(feed.device)
+    reset_peak(feed.device)
 
     with closing(Saver(checkpoint, identity, carried)) if checkpoint else nullcontext() as saver:
         for epoch in range(len(history) + 1, config.epochs + 1):
@@ -114,7 +120,7 @@ def _train(
                 images_per_s=trained.images / train_s,
                 train_s=train_s,
                 wall_s=time.perf_counter() - started,
-                peak_memory_bytes=_peak_memory(feed.device),
+                peak_memory_bytes=peak_bytes(feed.device),
                 start_s=trained.first_step_at - began,
             )
             history.append(metrics)
@@ -209,17 +215,40 @@ def train_step(
 ) -> Tensor:
     """One step of gradient descent; gives the batch's loss, without waiting for it.
 
+    With `config.micro_batch_size` the batch goes through the network in pieces, whose gradients
+    add up to those of the batch's mean loss.
     class_weights: float32 (classes,), see `trainables.class_weights.weighted_loss`.
     """
-    with autocast(config, batch.device):
-        logits = network(batch).float()
+    optimizer.zero_grad()  # first: the old gradients would lie beside all that is computed now
+    if config.micro_batch_size is None:
+        loss = _backward(network, batch, targets, config, class_weights)
+    else:
+        sizes = piece_sizes(len(batch), config.micro_batch_size)
+        pieces = zip(torch.split(batch, sizes), torch.split(targets, sizes), strict=True)
+        loss = torch.zeros((), device=batch.device)
+        for images, wanted in pieces:
+            share = len(images) / len(batch)
+            loss += share * _backward(network, images, wanted, config, class_weights, share)
+    optimizer.step()
+    return loss
+
+
+def _backward(
+    network: Network,
+    images: Tensor,
+    targets: Tensor,
+    config: TrialConfig,
+    class_weights: Tensor | None,
+    share: float = 1.0,
+) -> Tensor:
+    """Adds the gradients of `share` times the images' mean loss; gives that loss itself."""
+    with autocast(config, images.device):
+        logits = network(images).float()
     if class_weights is None:
         loss = cross_entropy(logits, targets, label_smoothing=config.label_smoothing)
     else:
         loss = weighted_loss(logits, targets, class_weights, config.label_smoothing)
-    optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
+    loss.backward(torch.full_like(loss, share))  # type: ignore[no-untyped-call]
     return loss.detach()
 
 
@@ -253,21 +282,3 @@ def _seed_everything(seed: int, epoch: int) -> int:
     words = np.random.SeedSequence([seed, epoch]).generate_state(2)
     torch.manual_seed(int(words[0]))
     return int(words[1])
-
-
-def _give_back_memory(device: torch.device) -> None:
-    """What a trial took of a GPU: torch would keep it, and other trials may share the GPU."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-
-
-def _reset_peak_memory(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-
-
-def _peak_memory(device: torch.device) -> int:
-    """On a GPU this training's peak, in bytes; on a CPU the process's, trials before included."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -17,6 +17,7 @@ from search.monitor import Monitor
 from search.proposing import Proposer
 from search.resources import Resources
 from search.space import Space
+from search.storage import journal_storage
 from search.study import Rules, Study
 from search.tuner import Dashboard, reserve_port, run_trials, start_ray
 from tests.benchmarks.instant import EPOCHS, InstantWorker
@@ -47,15 +48,20 @@ def suggest(trial: optuna.Trial) -> dict[str, Any]:
     }
 
 
-def make_study(directory: Path, trials: int) -> Study:
+def make_study(store: RunStore, trials: int) -> Study[TrialConfig]:
     baseline = TrialConfig(network="resnet18", lr=1e-3, epochs=EPOCHS, precision="float32")
     space = Space(summary="made up", dataset="demo", baseline=baseline, suggest=suggest)
     rules = Rules(
         epochs=EPOCHS, grace=1, factor=3, max_gap=0.2, gap_patience=3, plateau_patience=0,
         num_classes=20,
     )  # fmt: skip
-    store = RunStore.create(directory, {"sessions": []})
-    return Study(proposer=Proposer(space, {}, 0), rules=rules, trials=trials, store=store)
+    return Study(
+        proposer=Proposer(space, {}, 0),
+        rules=rules,
+        trials=trials,
+        store=store,
+        storage=journal_storage(store.directory),
+    )
 
 
 def main() -> None:
@@ -65,7 +71,8 @@ def main() -> None:
     parser.add_argument("--trials", type=int, required=True)
     parser.add_argument("--out", type=Path, required=True, help="the run's folder")
     options = parser.parse_args()
-    study = make_study(options.out, options.trials)
+    store = RunStore.create(options.out, {"sessions": []})
+    study = make_study(store, options.trials)
     resources = Resources(concurrent=CONCURRENT, threads=1, gpus=0.0, why="")
     dashboard = Dashboard(host="127.0.0.1", port="auto")
     with reserve_port(dashboard) as port:
@@ -73,10 +80,10 @@ def main() -> None:
     with (options.out / "said.txt").open("w") as file:
         monitor = MeasuredMonitor(Console(file=file, width=100), options.trials)
         started, driver_started = time.perf_counter(), time.process_time()
-        run_trials(study, monitor, resources, options.out, InstantWorker)
+        run_trials(study, store, monitor, resources, options.out, InstantWorker)
         fit_s = time.perf_counter() - started
         driver_s = time.process_time() - driver_started
-    study.store.close()
+    store.close()
     told = {
         "fit_s": fit_s,
         "driver_s": driver_s,

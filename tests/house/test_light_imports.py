@@ -68,8 +68,10 @@ def test_a_heavy_import_is_noticed(tmp_path: Path) -> None:
         "search.run --list",
         "search.run --space demo --dry-run",
         "search.preflight",
+        "search.simulate --help",
         "datasets.prepare --help",
         "results.export --help",
+        "results.importance --help",
         "trainables.final --help",
     ],
 )

@@ -7,6 +7,7 @@ from results.records import EpochMetrics
 from results.store import RunStore
 from search.proposing import Proposer
 from search.space import find
+from search.storage import journal_storage
 from search.study import Rules, Study
 from trainables.config import TrialConfig
 
@@ -54,8 +55,11 @@ def open_study(
     rules: Rules = RULES,
     seed: int = 0,
     time_left: Callable[[], float] | None = None,
-) -> Study:
+) -> Study[TrialConfig]:
     """A study of the demo space; close its store before opening it again."""
     proposer = Proposer(find("demo"), {"epochs": rules.epochs, "precision": "float32"}, seed)
     more = {"time_left": time_left} if time_left else {}
-    return Study(proposer=proposer, rules=rules, trials=trials, store=RunStore(directory), **more)
+    store, storage = RunStore(directory), journal_storage(directory)
+    return Study(
+        proposer=proposer, rules=rules, trials=trials, store=store, storage=storage, **more
+    )

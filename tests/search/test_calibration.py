@@ -34,8 +34,9 @@ def test_what_changes_the_work_changes_the_key_and_regularisation_does_not():
         key(CONFIG.but(freeze_depth=2), 1, HERE),
         key(CONFIG.but(batch_size=32), 1, HERE),
         key(CONFIG.but(head_width=2048), 1, HERE),
+        key(CONFIG.but(micro_batch_size=32), 1, HERE),
         key(CONFIG.but(compile=True), 1, HERE),
         key(CONFIG, 2, HERE),
         key(CONFIG, 1, Machine(cpus=2, memory_bytes=8 << 30, gpus=("A100",))),
     ]
-    assert len({first, *others}) == 9
+    assert len({first, *others}) == 10

@@ -113,6 +113,26 @@ def test_the_largest_trial_averages_its_weights_where_any_does(tmp_path):
     assert plan_of(tmp_path, space=str(path)).extremes.largest.ema == 0.99
 
 
+@pytest.mark.parametrize(
+    ("asked", "most"),
+    [
+        ("trial.suggest_categorical('micro_batch_size', [8, 32, 16])", 32),
+        ("trial.suggest_categorical('micro_batch_size', [8, None])", None),
+        ("trial.suggest_int('micro_batch_size', 8, 24)", 24),
+    ],
+)
+def test_the_largest_trial_has_the_most_images_at_once(tmp_path, asked, most):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from search.space import Space\n"
+        "from trainables.config import TrialConfig\n"
+        "SPACE = Space(summary='mine', dataset='demo',\n"
+        "              baseline=TrialConfig(network='resnet18', micro_batch_size=8),\n"
+        f"              suggest=lambda trial: {{'micro_batch_size': {asked}}})\n"
+    )
+    assert plan_of(tmp_path, space=str(path)).extremes.largest.micro_batch_size == most
+
+
 def test_a_source_that_has_gone_does_not_matter_to_a_prepared_run(tmp_path, tiny_data):
     values = {"space": "demo", "dataset": "tiny-imagenet", "data": str(tiny_data.parent)}
     options, _ = resolve({**values, "source": "/gone.zip", "out": str(tmp_path)})

@@ -3,12 +3,11 @@ from dataclasses import replace
 
 import optuna
 import pytest
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 
 from results.records import StopReason, TrialState
 from results.store import RunError, read_epochs, read_trials
-from search.study import Study, journal
+from search.storage import journal, journal_storage
+from search.study import Study
 from tests.search.curves import RULES, curve, metrics, open_study
 
 
@@ -35,7 +34,7 @@ def outcome(directory):
 
 
 def frozen(directory):
-    storage = JournalStorage(JournalFileBackend(str(journal(directory))))
+    storage = journal_storage(directory)
     return optuna.load_study(study_name=directory.name, storage=storage).get_trials()
 
 

@@ -1,0 +1,190 @@
+"""The searches of `bench_scheduler` as a page: `python -m results.published.make_scheduler`."""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from results.published.regret_figure import Line, draw
+from results.store import write_atomic
+
+HERE = Path(__file__).resolve().parent
+SEARCHES = HERE / "benchmarks" / "scheduler.jsonl"
+PAGE, FIGURE = HERE / "scheduler.md", HERE / "scheduler.svg"
+SHARES = (0.25, 0.5, 1.0)
+OURS = "ours"
+RESAMPLES = 2000
+
+INTRODUCTION = """# Searching, against other ways to search
+
+Simulated searches on recorded learning curves, made by
+`python -m tests.benchmarks.bench_scheduler --curves …`, and this page by
+`python -m results.published.make_scheduler`. Every policy is driven by the same clock through its
+own objects: ours by the `Study` that `search.run` uses.
+
+- A budget is {budget:g} full trainings of a task's epochs, spent in whatever way a policy likes.
+- Regret × 100 of the configuration that the policy would hand over, the one with the best value it
+  has seen: 0 is the table's best after full training, 100 its median. A configuration counts with
+  its value after the last epoch, not with the one for which it was chosen.
+- Brackets: 95 % of {resamples:,} bootstrap means, seeds drawn anew within each task.
+- Rank: among all policies on the same task with the same seed, 1 is best, ties shared.
+- p: Wilcoxon's signed-rank test against ours at 100 %, pairs of the same task and seed.
+- Tasks: {tasks}; {seeds} seeds each.
+- With {versions}; commit {commits}.
+"""
+
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Searches:
+    """What the benchmark has left; `regret` by (policy, workers): (tasks, seeds, parts)."""
+
+    headers: list[dict[str, Any]]
+    commits: list[str]
+    tasks: list[str]
+    regret: dict[tuple[str, int], Matrix]
+
+    @property
+    def workers(self) -> list[int]:
+        """How many workers were simulated, each."""
+        return sorted({workers for _, workers in self.regret})
+
+    def policies(self, workers: int) -> list[str]:
+        """The policies at so many workers, best mean regret at the end first."""
+        found = [policy for policy, count in self.regret if count == workers]
+        return sorted(found, key=lambda policy: float(self.regret[policy, workers][..., -1].mean()))
+
+
+def read(path: Path) -> Searches:
+    """The searches in `path`, of the seeds alone that every policy has on every task."""
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    found = {(s["policy"], s["workers"], s["task"], s["seed"]): s for s in lines if "policy" in s}
+    tasks = sorted({task for _, _, task, _ in found})
+    regret: dict[tuple[str, int], Matrix] = {}
+    for workers in {count for _, count, _, _ in found}:
+        policies = list(dict.fromkeys(p for p, count, _, _ in found if count == workers))
+        seeds = [
+            seed
+            for seed in sorted({seed for _, _, _, seed in found})
+            if all((p, workers, task, seed) in found for p in policies for task in tasks)
+        ]
+        for policy in policies if seeds else ():
+            regret[policy, workers] = np.array(
+                [[found[policy, workers, t, s]["regret"] for s in seeds] for t in tasks]
+            )
+    headers = [line for line in lines if "policy" not in line]
+    commits = list(dict.fromkeys(str(header["commit"]) for header in headers))
+    return Searches(headers=headers, commits=commits, tasks=tasks, regret=regret)
+
+
+def page(searches: Searches) -> str:
+    """The page's text, a table for each number of workers."""
+    header = searches.headers[-1]
+    parts = [
+        INTRODUCTION.format(
+            budget=header["budget"],
+            resamples=RESAMPLES,
+            tasks=", ".join(searches.tasks),
+            seeds=max(matrix.shape[1] for matrix in searches.regret.values()),
+            versions=f"Python {header['python']}, "
+            + ", ".join(
+                f"{name} {header['versions'][name]}" for name in ("ray", "optuna", "numpy")
+            ),
+            commits=", ".join(commit[:12] for commit in searches.commits),
+        ),
+        f"![Regret over the budget]({FIGURE.name})\n",
+    ]
+    for workers in searches.workers:
+        parts += _table(searches, workers)
+    return "\n".join(parts)
+
+
+def _table(searches: Searches, workers: int) -> Iterator[str]:
+    policies = searches.policies(workers)
+    ends = {policy: at_shares(searches.regret[policy, workers]) for policy in policies}
+    ranks = mean_ranks([ends[policy][..., -1] for policy in policies])
+    yield f"## {workers} workers\n"
+    yield "| policy | 25 % | 50 % | 100 % | rank | p |"
+    yield "|---|---|---|---|---|---|"
+    for policy, rank in zip(policies, ranks, strict=True):
+        cells = [_interval(ends[policy][..., index]) for index in range(len(SHARES))]
+        p = "–"
+        if policy != OURS and OURS in ends:
+            p = f"{wilcoxon(ends[OURS][..., -1], ends[policy][..., -1]):.2g}"
+        yield f"| {policy} | {' | '.join(cells)} | {rank:.1f} | {p} |"
+    yield ""
+
+
+def at_shares(regret: Matrix) -> Matrix:
+    """(…, parts) -> (…, shares): regret at `SHARES` of the budget."""
+    parts = regret.shape[-1]
+    return regret[..., [round(share * parts) - 1 for share in SHARES]]
+
+
+def bootstrap(values: Matrix, seed: int = 0) -> tuple[float, float]:
+    """95 % of the means of (tasks, seeds), seeds drawn anew within each task."""
+    tasks, seeds = values.shape
+    drawn = np.random.default_rng(seed).integers(seeds, size=(RESAMPLES, tasks, seeds))
+    means = np.take_along_axis(values[None], drawn, axis=2).mean(axis=(1, 2))
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def mean_ranks(values: Sequence[Matrix]) -> list[float]:
+    """Each policy's mean rank over all pairs of task and seed; ties share theirs."""
+    ranks = stats.rankdata(np.array([each.ravel() for each in values]), axis=0)
+    return [float(rank) for rank in ranks.mean(axis=1)]
+
+
+def wilcoxon(ours: Matrix, theirs: Matrix) -> float:
+    """Two-sided p of equal regret; 1 where no pair differs."""
+    difference = (theirs - ours).ravel()
+    return float(stats.wilcoxon(difference).pvalue) if difference.any() else 1.0
+
+
+def _interval(values: Matrix) -> str:
+    low, high = bootstrap(100 * values)
+    return f"{100 * values.mean():.1f} [{low:.1f}…{high:.1f}]"
+
+
+def lines(searches: Searches, workers: int) -> list[Line]:
+    """Each policy's mean regret × 100 over the budget, with its interval."""
+    made = []
+    for policy in searches.policies(workers):
+        regret = 100 * searches.regret[policy, workers]
+        bounds = [bootstrap(regret[..., part]) for part in range(regret.shape[-1])]
+        made.append(
+            Line(
+                name=policy,
+                middle=[float(mean) for mean in regret.mean(axis=(0, 1))],
+                low=[low for low, _ in bounds],
+                high=[high for _, high in bounds],
+            )
+        )
+    return made
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m results.published.make_scheduler", description=__doc__
+    )
+    parser.add_argument("--searches", type=Path, default=SEARCHES, metavar="FILE")
+    parser.add_argument("--out", type=Path, default=HERE, metavar="DIR")
+    options = parser.parse_args(arguments)
+    searches = read(options.searches)
+    middle = 8 if 8 in searches.workers else searches.workers[0]
+    title = f"Regret × 100 over the budget, {middle} workers"
+    write_atomic(options.out / PAGE.name, page(searches))
+    write_atomic(options.out / FIGURE.name, draw(lines(searches, middle), title))
+
+
+if __name__ == "__main__":
+    main()

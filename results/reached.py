@@ -1,0 +1,92 @@
+"""The trials that reached each rung of a run, with what they showed there, for Optuna to judge."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, create_trial
+
+from results.records import StopReason
+from results.store import RunError, read_epochs, read_trials
+
+JOURNAL = "journal.log"
+
+DIVERGED = 0.0
+"""What a diverged trial counts at the rung that it would have come to: worse than any other."""
+
+
+def trials_at_rungs(run: Path) -> dict[int, list[FrozenTrial]]:
+    """By epoch, for each rung and the last epoch: the trials there, in the order of proposing.
+
+    As completed trials whose value is val_top1 at that epoch. Raises `RunError` and `RecordError`
+    for a run that can't be read.
+    """
+    values = _values_at_rungs(run)
+    # Read after the records: a search writes a trial to its journal first.
+    proposed = _proposed(run) if values else {}
+    return {epoch: _completed(proposed, values[epoch]) for epoch in values}
+
+
+def _values_at_rungs(run: Path) -> dict[int, dict[int, float]]:
+    """val_top1 by epoch and trial number, for each rung and the last epoch.
+
+    A rung is an epoch after which a trial was stopped because of its rank. A diverged trial
+    counts `DIVERGED` at the first rung from the epoch on in which it diverged: its parameters
+    are why it has nothing better to show.
+    """
+    records = read_trials(run)
+    rungs = {r.epochs for r in records.values() if r.reason is StopReason.RUNG}
+    rungs |= {max((r.config.get("epochs", 0) for r in records.values()), default=0)} - {0}
+    found: dict[int, dict[int, float]] = {rung: {} for rung in sorted(rungs)}
+    for number, metrics in read_epochs(run):
+        if metrics.epoch in found and metrics.val_top1 is not None:
+            found[metrics.epoch][number] = metrics.val_top1
+    for number, record in records.items():
+        later = [rung for rung in found if rung >= record.epochs]
+        if record.reason is StopReason.DIVERGED and later:
+            found[later[0]][number] = DIVERGED
+    return found
+
+
+def _proposed(run: Path) -> dict[int, FrozenTrial]:
+    """Every trial's parameters and their ranges, by number, from the study's journal.
+
+    Optuna only reads here, also while a search writes: a last line that isn't whole is left out.
+    """
+    path = run / JOURNAL
+    if not path.exists():
+        raise RunError(
+            f"{path} must be there, for it alone holds the parameters' ranges; copy it from "
+            "where the search ran."
+        )
+    try:
+        storage = JournalStorage(JournalFileBackend(str(path)))
+        studies = storage.get_all_studies()
+        trials = storage.get_all_trials(studies[0]._study_id) if studies else []
+    except (ValueError, KeyError) as error:
+        raise RunError(f"{path} is damaged ({error}); restore it from a copy.") from error
+    return {trial.number: trial for trial in trials}
+
+
+def _completed(
+    proposed: Mapping[int, FrozenTrial], values: Mapping[int, float]
+) -> list[FrozenTrial]:
+    """The trials with these values, by their numbers."""
+    if missing := values.keys() - proposed.keys():
+        raise RunError(
+            f"{JOURNAL} must hold every trial of the run, but it has no trial {min(missing)}; "
+            "restore it from a copy of the run."
+        )
+    trials = []
+    for number in sorted(values):
+        known = proposed[number]
+        # Optuna refuses a value outside of its range, as a baseline's can be: it lies nowhere.
+        with suppress(ValueError):
+            trials.append(
+                create_trial(
+                    params=known.params, distributions=known.distributions, value=values[number]
+                )
+            )
+    return trials

@@ -1,0 +1,57 @@
+"""Parameters as points of the unit cube, where distances between configurations mean something."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+Vector = NDArray[np.float64]
+
+
+class Encoding:
+    """Maps parameters of `space` to vectors: numbers to 0…1 along their range, or its logarithm.
+
+    A choice takes an axis for each of its values, scaled so that two values are as far apart as
+    the ends of a number's range. A parameter that isn't given (it counts beside another's value
+    only) is NaN.
+    """
+
+    def __init__(self, space: Mapping[str, BaseDistribution]) -> None:
+        self.space = dict(space)
+        self.width = sum(map(_width, self.space.values()))
+
+    def encode(self, params: Mapping[str, Any]) -> Vector:
+        """One configuration, shape (width,)."""
+        parts = [_axes(each, params.get(name)) for name, each in self.space.items()]
+        return np.array([x for part in parts for x in part], dtype=np.float64)
+
+
+def _width(distribution: BaseDistribution) -> int:
+    return len(distribution.choices) if isinstance(distribution, CategoricalDistribution) else 1
+
+
+def _axes(distribution: BaseDistribution, value: Any) -> list[float]:
+    if value is None and not _is_choice(distribution, None):
+        return [math.nan] * _width(distribution)
+    if isinstance(distribution, CategoricalDistribution):
+        return [float(choice == value) / math.sqrt(2) for choice in distribution.choices]
+    if not isinstance(distribution, FloatDistribution | IntDistribution):
+        raise TypeError(f"{distribution} is neither a number's range nor a choice.")
+    low, high, at = float(distribution.low), float(distribution.high), float(value)
+    if low == high:
+        return [0.5]
+    if distribution.log:
+        low, high, at = math.log(low), math.log(high), math.log(at)
+    return [(at - low) / (high - low)]
+
+
+def _is_choice(distribution: BaseDistribution, value: Any) -> bool:
+    return isinstance(distribution, CategoricalDistribution) and value in distribution.choices

@@ -1,0 +1,200 @@
+"""Whole searches in seconds, on recorded curves: `python -m search.simulate CURVES…`.
+
+The study, the rungs, the stopping rules and the sampler are those of `search.run`. Ray's place is
+taken by a clock that knows how long each recorded epoch took, and training's by the table.
+"""
+
+import argparse
+import heapq
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from results.records import RecordError
+from results.store import RunError
+from search.options import Options, resolve
+from search.policies import POLICIES, Point, Policy
+from search.proposing import quiet_optuna
+from search.recorded import Curves, CurvesError, read
+from search.rungs import default_grace
+from search.study import Proposal, Rules
+
+SHARES = (0.25, 0.5, 1.0)
+"""The shares of the budget at which a search is judged."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """One trained epoch of a simulated search; `time_s` is when it ended."""
+
+    time_s: float
+    trial: int
+    row: int
+    epoch: int
+    val: float
+
+
+@dataclass(slots=True)
+class Trace:
+    """A simulated search: its epochs in the order in which they ended."""
+
+    curves: Curves
+    events: list[Event] = field(default_factory=list)
+
+    def regrets(self, epochs: Sequence[int]) -> list[float]:
+        """The incumbent's regret after so many trained epochs, in all trials together."""
+        rows = self._incumbents()
+        scale = Scale.of(self.curves)
+        return [scale.regret(rows[min(e, len(rows)) - 1]) if e else 1.0 for e in epochs]
+
+    def _incumbents(self) -> list[int]:
+        """After each event, the row with the highest value seen: what a user would be handed."""
+        best, row, rows = -np.inf, -1, []
+        for event in self.events:
+            if event.val > best:
+                best, row = event.val, event.row
+            rows.append(row)
+        return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Regret of a configuration: 0 for the table's best after full training, 1 for its median.
+
+    What counts is the value after the last epoch, not the one for which a configuration was
+    chosen: a lucky epoch wins nothing. The median, because the worst of a table is an accident,
+    and where losses explode everything else would be as good as the best.
+    """
+
+    final: "np.ndarray[tuple[int], np.dtype[np.float64]]"
+    best: float
+    median: float
+
+    @classmethod
+    def of(cls, curves: Curves) -> "Scale":
+        final = curves.val[:, -1]
+        return cls(final, float(final.max()), float(np.median(final)))
+
+    def regret(self, row: int) -> float:
+        """The regret of one row; 0 throughout where all are equal."""
+        spread = self.best - self.median
+        return (self.best - float(self.final[row])) / spread if spread else 0.0
+
+
+def simulate(policy: Policy, curves: Curves, *, workers: int, epochs: int) -> Trace:
+    """Runs a policy until `epochs` epochs are trained in all, or nothing is left to train.
+
+    A free worker asks for a trial, trains its epochs one after the other, reports each as it
+    ends, and asks again when told so. Deciding takes no time. Epochs that end at the same moment
+    are reported in the order in which they began.
+    """
+    trace, now, order = Trace(curves), 0.0, 0
+    running: list[tuple[float, int, Proposal[Point], int, int]] = []
+    free = workers
+    while len(trace.events) < epochs:
+        while free and (proposal := policy.ask()) is not None:
+            row = curves.nearest(proposal.config.params)
+            ends = now + float(curves.epoch_s[row])
+            heapq.heappush(running, (ends, order, proposal, row, proposal.epochs_done + 1))
+            order, free = order + 1, free - 1
+        if not running:
+            break
+        now, _, proposal, row, epoch = heapq.heappop(running)
+        metrics = curves.metrics(row, epoch)
+        val = float(curves.val[row, epoch - 1])
+        trace.events.append(Event(time_s=now, trial=proposal.number, row=row, epoch=epoch, val=val))
+        if policy.report(proposal.number, metrics) is not None or epoch >= curves.epochs:
+            free += 1
+        else:
+            ends = now + float(curves.epoch_s[row])
+            heapq.heappush(running, (ends, order, proposal, row, epoch + 1))
+            order += 1
+    return trace
+
+
+def make_rules(options: Options, curves: Curves) -> Rules:
+    """The rules of `search.run` for trials of these curves' length."""
+    return Rules(
+        epochs=curves.epochs,
+        grace=options.grace or default_grace(curves.epochs),
+        factor=options.reduction_factor,
+        max_gap=options.max_gap,
+        gap_patience=options.gap_patience,
+        plateau_patience=options.plateau_patience,
+        num_classes=curves.num_classes,
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code: 0 done, 2 refused."""
+    given = _parser().parse_args(arguments)
+    rules = {name: getattr(given, name) for name in _RULES if getattr(given, name) is not None}
+    options, errors = resolve({"space": "recorded", **rules})
+    errors += _faults(given)
+    tasks: list[Curves] = []
+    for path in given.curves:
+        try:
+            tasks.append(read(path))
+        except (CurvesError, RunError, RecordError, OSError) as error:
+            errors.append(str(error))
+    if errors:
+        print("\n".join(f"error: {text}" for text in errors), file=sys.stderr)
+        return 2
+    print(f"{'regret × 100 at':24}" + "".join(f"{share:>8.0%}" for share in SHARES), flush=True)
+    for curves in tasks:
+        print(f"{curves.name} ({len(curves.val):,} configurations of {curves.epochs} epochs)")
+        for name in given.policy or POLICIES:
+            means = _means(name, curves, options, given)
+            print(f"  {name:22}" + "".join(f"{100 * mean:8.1f}" for mean in means), flush=True)
+    return 0
+
+
+_RULES = ("grace", "reduction_factor", "max_gap", "gap_patience", "plateau_patience")
+"""Options of `search.run` that decide when trials end."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="python -m search.simulate",
+        description="Try searching on recorded curves: .npz files, or the folders of runs.",
+    )
+    made.add_argument("curves", nargs="+", type=Path, metavar="CURVES")
+    made.add_argument("--policy", action="append", choices=POLICIES, help="default: all of them")
+    made.add_argument("--workers", type=int, default=8, metavar="N", help="default: 8")
+    made.add_argument(
+        "--budget", type=float, default=60.0, metavar="X", help="in full trainings (default: 60)"
+    )
+    made.add_argument("--seeds", type=int, default=3, metavar="N", help="default: 3")
+    for name in _RULES:
+        made.add_argument("--" + name.replace("_", "-"), metavar="N", help="as in search.run")
+    return made
+
+
+def _faults(given: argparse.Namespace) -> list[str]:
+    """One sentence for each broken rule."""
+    rules = [
+        (given.workers >= 1, "workers must be ≥ 1", given.workers),
+        (given.budget > 0, "budget must be > 0", given.budget),
+        (given.seeds >= 1, "seeds must be ≥ 1", given.seeds),
+    ]
+    return [f"--{rule}, but got {value}." for good, rule, value in rules if not good]
+
+
+def _means(name: str, curves: Curves, options: Options, given: argparse.Namespace) -> list[float]:
+    """A policy's mean regret at each share of the budget."""
+    budget = round(given.budget * curves.epochs)
+    found = []
+    for seed in range(given.seeds):
+        with quiet_optuna():
+            policy = POLICIES[name](curves, make_rules(options, curves), seed)
+            trace = simulate(policy, curves, workers=given.workers, epochs=budget)
+        found.append(trace.regrets([max(1, round(share * budget)) for share in SHARES]))
+    return [statistics.mean(values) for values in zip(*found, strict=True)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""Where a study keeps what it sees: a run directory, or memory alone for a simulated search.
+
+A study needs two things: a `Store` for its records, which are the truth, and an Optuna storage,
+which follows them.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from results.records import EpochMetrics, TrialRecord
+from search.proposing import quiet_optuna
+
+
+class Store(Protocol):
+    """A study's records. `results.store.RunStore` keeps them on disk, `MemoryStore` doesn't."""
+
+    @property
+    def name(self) -> str:
+        """What the study is called."""
+
+    def trials(self) -> dict[int, TrialRecord]:
+        """Every trial's latest record, by number, in the order in which they began."""
+
+    def epochs(self) -> Iterable[tuple[int, EpochMetrics]]:
+        """(trial number, metrics) of every recorded epoch, in order."""
+
+    def add_epoch(self, trial: int, metrics: EpochMetrics) -> None:
+        """Keeps one epoch."""
+
+    def add_trial(self, record: TrialRecord) -> None:
+        """Keeps a trial's new state."""
+
+    def add_error(self, trial: int, text: str) -> object:
+        """Keeps the whole traceback of a trial that failed."""
+
+    def drop_checkpoint(self, trial: int) -> None:
+        """Removes the checkpoint of a trial that has ended, if there is one."""
+
+
+class MemoryStore:
+    """A store that begins empty and is never read again: the study itself holds all it needs."""
+
+    name = "simulated"
+
+    def trials(self) -> dict[int, TrialRecord]:
+        return {}
+
+    def epochs(self) -> Iterable[tuple[int, EpochMetrics]]:
+        return ()
+
+    def add_epoch(self, trial: int, metrics: EpochMetrics) -> None:
+        """Nothing is kept."""
+
+    def add_trial(self, record: TrialRecord) -> None:
+        """Nothing is kept."""
+
+    def add_error(self, trial: int, text: str) -> None:
+        """Nothing is kept."""
+
+    def drop_checkpoint(self, trial: int) -> None:
+        """There are none."""
+
+
+def journal(directory: Path) -> Path:
+    """Where a run keeps its Optuna journal."""
+    return directory / "journal.log"
+
+
+def journal_storage(directory: Path) -> BaseStorage:
+    """Optuna's storage of a run: crash-safe, and opened live by `optuna-dashboard`."""
+    return JournalStorage(JournalFileBackend(str(journal(directory))))
+
+
+def open_optuna(storage: BaseStorage, name: str, first: dict[str, Any] | None) -> optuna.Study:
+    """The Optuna study `name`; a new one begins with the parameters `first`, where given."""
+    with quiet_optuna():
+        study = optuna.create_study(
+            storage=storage, study_name=name, direction="maximize", load_if_exists=True
+        )
+        if first is not None and not study.get_trials(deepcopy=False):
+            study.enqueue_trial(first)
+    return study

@@ -1,0 +1,159 @@
+"""How fast policies find good configurations: simulated searches on recorded curves.
+
+Regret after 5, 10 … 100 % of the budget, for every policy, task, seed and number of workers.
+Each search's line is on disk as soon as it is done, and a benchmark that was interrupted goes on
+with what is missing; a policy that has changed is searched with again by `--redo NAME`. The page is
+made by `python -m results.published.make_scheduler`.
+
+Without curves of real trainings (`--curves`, see search/recorded.py for the format) made-up ones
+are drawn, whose figures are void.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from results.store import write_atomic
+from search.options import Options
+from search.policies import POLICIES, MakePolicy
+from search.proposing import quiet_optuna
+from search.provenance import provenance
+from search.recorded import Curves, read
+from search.resources import machine
+from search.simulate import make_rules, simulate
+from tests.benchmarks import measure, rivals, rivals_ray, rivals_syne
+from tests.benchmarks.drawn import draw
+from tests.benchmarks.measure import CORES, PUBLISHED, TRIED
+
+BUDGET = 60
+"""In full trainings of a task's epochs."""
+
+WORKERS = (2, 8, 32)
+POINTS = 20
+"""Regret is noted after each of so many equal parts of the budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One simulated search."""
+
+    policy: str
+    task: str
+    workers: int
+    seed: int
+
+
+EVERY: dict[str, MakePolicy] = {
+    **POLICIES,
+    "Ray: OptunaSearch + ASHA, defaults": rivals_ray.stock,
+    "Ray: OptunaSearch + ASHA, our rungs": rivals_ray.same_rungs,
+    "Optuna: TPE + Hyperband": rivals.hyperband,
+    "Optuna: TPE + successive halving": rivals.successive_halving,
+    "one epoch for all, then the best": rivals.one_epoch(BUDGET),
+    **rivals_syne.POLICIES,
+}
+"""The policies by their names in the table."""
+
+
+@lru_cache(maxsize=32)
+def _curves(path: Path) -> Curves:
+    return read(path)
+
+
+def search(cell: Cell, path: Path, budget: float) -> dict[str, Any]:
+    """Runs one search; regret at equal parts of the budget."""
+    curves, started = _curves(path), time.process_time()
+    epochs = round(budget * curves.epochs)
+    with quiet_optuna():
+        policy = EVERY[cell.policy](curves, make_rules(Options(), curves), cell.seed)
+        trace = simulate(policy, curves, workers=cell.workers, epochs=epochs)
+    at = [max(1, round(epochs * part / POINTS)) for part in range(1, POINTS + 1)]
+    return {
+        **asdict(cell),
+        "regret": [round(regret, 5) for regret in trace.regrets(at)],
+        "trials": len({event.trial for event in trace.events}),
+        "cpu_s": round(time.process_time() - started, 2),
+    }
+
+
+def lines(path: Path) -> Iterator[dict[str, Any]]:
+    """What earlier benchmarks have left in `path`."""
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            yield json.loads(line)
+
+
+def missing(path: Path, cells: Iterable[Cell]) -> list[Cell]:
+    """The cells that have no line in `path` yet."""
+    done = {
+        Cell(*(line[key] for key in ("policy", "task", "workers", "seed")))
+        for line in lines(path)
+        if "policy" in line
+    }
+    return [cell for cell in cells if cell not in done]
+
+
+def forget(path: Path, redo: Iterable[str]) -> None:
+    """Drops the lines of policies that are to be searched with again."""
+    gone = set(redo)
+    kept = [json.dumps(line) for line in lines(path) if line.get("policy") not in gone]
+    if path.exists():
+        write_atomic(path, "".join(line + "\n" for line in kept))
+
+
+def benchmark(arguments: list[str] | None = None) -> None:
+    made = measure.parser("scheduler", __doc__, images=False)
+    made.add_argument(
+        "--curves",
+        type=Path,
+        nargs="+",
+        metavar="NPZ",
+        default=[Path(p) for p in os.environ.get("CURVES", "").split(":") if p],
+        help="default: what the environment's CURVES names, separated by colons",
+    )
+    made.add_argument("--policy", nargs="+", choices=EVERY, default=list(EVERY), metavar="NAME")
+    made.add_argument("--redo", nargs="+", choices=EVERY, default=[], metavar="NAME")
+    made.add_argument("--workers", type=int, nargs="+", default=WORKERS, metavar="N")
+    options = measure.parse(made, arguments)
+    if options.quick or not options.curves:
+        options.curves = [draw(TRIED / "drawn", seed) for seed in range(2)]
+        if options.out.parent == PUBLISHED:
+            options.out = TRIED / options.out.name
+    run(options.out.with_suffix(".jsonl"), options, 3.0 if options.quick else BUDGET)
+
+
+def run(out: Path, given: argparse.Namespace, budget: float) -> None:
+    """Searches what is missing in `out`, in as many processes as there are cores."""
+    paths = {path.stem: path for path in given.curves}
+    forget(out, given.redo)
+    # Seeds outermost: a benchmark that is interrupted has every policy equally often.
+    every = [
+        Cell(policy, task, workers, seed)
+        for seed, workers, task, policy in product(
+            range(given.rounds), given.workers, paths, given.policy
+        )
+    ]
+    todo = missing(out, every)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("a", encoding="utf-8") as file, ProcessPoolExecutor(CORES) as pool:
+        header = provenance(machine(), sys.argv[1:]) | {"budget": budget}
+        file.write(json.dumps(header) + "\n")
+        places = [paths[cell.task] for cell in todo]
+        for done, line in enumerate(pool.map(search, todo, places, [budget] * len(todo)), 1):
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            if done % 50 == 0 or done == len(todo):
+                print(f"{done} of {len(todo)} searches", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(measure.main(benchmark))

@@ -1,0 +1,34 @@
+"""Made-up learning curves, where no recorded ones are at hand: the shape is right, nothing else."""
+
+from pathlib import Path
+
+import numpy as np
+
+CONFIGURATIONS, EPOCHS = 400, 27
+
+
+def draw(folder: Path, seed: int) -> Path:
+    """Writes `drawn-SEED.npz` and returns its path: four parameters, two of which matter most.
+
+    A configuration approaches its final accuracy exponentially, the better ones not the faster,
+    so that early comparisons err; every epoch has a little noise.
+    """
+    rng = np.random.default_rng(seed)
+    unit = rng.uniform(size=(CONFIGURATIONS, 4))
+    best, weight = rng.uniform(0.2, 0.8, size=4), np.array([1.5, 0.8, 0.2, 0.1])
+    final = 85 - 80 * np.minimum(((unit - best) ** 2) @ weight, 1.0)
+    speed = np.exp(rng.normal(-1.2, 0.6, size=CONFIGURATIONS))
+    rise = 1 - np.exp(-np.outer(speed, np.arange(1, EPOCHS + 1)))
+    accuracy = np.clip(final[:, None] * rise + rng.normal(0, 0.5, (CONFIGURATIONS, EPOCHS)), 0, 100)
+    configs = unit.copy()
+    configs[:, 0] = 10 ** (-4 + 3 * unit[:, 0])
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"drawn-{seed}.npz"
+    np.savez_compressed(
+        path,
+        configs=configs,
+        names=np.array(["lr", "dropout", "momentum", "mixup"]),
+        val_accuracy=accuracy,
+        wall_s=rng.uniform(50, 150, CONFIGURATIONS),
+    )
+    return path

@@ -1,0 +1,78 @@
+import json
+
+import numpy as np
+import pytest
+
+from results.published import make_scheduler
+from results.published.make_scheduler import at_shares, bootstrap, mean_ranks, read, wilcoxon
+from results.published.regret_figure import Line, draw
+
+HEADER = {"commit": "abc", "python": "3.11", "budget": 60.0,
+          "versions": {"ray": "2", "optuna": "5", "numpy": "2"}}  # fmt: skip
+
+
+def searches(path, regret, *, seeds=6, workers=8):
+    """One line a search; `regret(policy, seed)` is constant over the budget's four parts."""
+    lines = [HEADER]
+    for policy in ("ours", "random"):
+        for task in ("a", "b"):
+            lines += [
+                {"policy": policy, "task": task, "workers": workers, "seed": seed,
+                 "regret": [regret(policy, seed)] * 4}
+                for seed in range(seeds)
+            ]  # fmt: skip
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_shares_are_parts_of_the_budget():
+    assert at_shares(np.arange(20.0)).tolist() == [4.0, 9.0, 19.0]
+
+
+def test_ranks_are_shared_where_values_are_equal():
+    ours, theirs, third = np.array([[1.0, 2.0]]), np.array([[1.0, 3.0]]), np.array([[5.0, 1.0]])
+    assert mean_ranks([ours, theirs, third]) == [1.75, 2.25, 2.0]
+
+
+def test_p_of_a_policy_that_always_wins():
+    ours = np.zeros((2, 5))
+    theirs = np.arange(1.0, 11.0).reshape(2, 5)
+    assert wilcoxon(ours, theirs) == pytest.approx(2 / 2**10)  # two of 2^10 signs are as extreme
+    assert wilcoxon(ours, ours) == 1.0
+
+
+def test_the_interval_holds_the_mean_and_knows_tasks_from_seeds():
+    low, high = bootstrap(np.array([[0.0, 2.0] * 10, [10.0, 12.0] * 10]))
+    assert low < 6.0 < high
+    # Tasks differ by 10, but only seeds are drawn anew: deviation 1 / √40 = 0.16.
+    assert high - low == pytest.approx(2 * 1.96 * 0.158, rel=0.15)
+
+
+def test_only_seeds_that_every_policy_has_are_compared(tmp_path):
+    path = searches(tmp_path / "s.jsonl", lambda policy, seed: 0.1 * seed)
+    whole = path.read_text().splitlines()
+    path.write_text("\n".join(whole[:-1]) + "\n")  # random lacks the last seed on task b
+    found = read(path)
+    assert found.regret["ours", 8].shape == found.regret["random", 8].shape == (2, 5, 4)
+
+
+def test_the_page_tells_the_better_policy_first(tmp_path):
+    path = searches(
+        tmp_path / "s.jsonl", lambda policy, seed: (0.2 if policy == "ours" else 0.4) + seed / 500
+    )
+    make_scheduler.main(["--searches", str(path), "--out", str(tmp_path)])
+    page = (tmp_path / "scheduler.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith(("| ours", "| random"))]
+    assert rows[0].startswith("| ours | 20.5 [")
+    assert rows[0].endswith("| 1.0 | – |")
+    assert rows[1].startswith("| random | 40.5 [")
+    assert "| 2.0 | 0.00049 |" in rows[1]  # 2 / 2^12
+    assert "a, b; 6 seeds each" in page
+    assert (tmp_path / "scheduler.svg").read_text().startswith("<svg ")
+
+
+def test_the_figure_scales_values_into_the_frame():
+    svg = draw([Line(name="a & b", middle=[10, 5], low=[8, 4], high=[20, 6])], "t")
+    # 0…25 over 344 pixels: 10 is 137.6 above the frame's bottom at 380; two steps of 269 pixels.
+    assert 'points="321.0,242.4 590.0,311.2"' in svg
+    assert "a &amp; b" in svg
