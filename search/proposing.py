@@ -11,7 +11,8 @@ import optuna
 from optuna.distributions import BaseDistribution
 
 from search.space import Space, suggested
-from trainables.config import CONDITIONAL, LEFT_OUT, TrialConfig
+from trainables.conditional import CONDITIONAL, LEFT_OUT
+from trainables.config import TrialConfig
 
 STARTUP_TRIALS = 10
 """Random configurations before TPE's model takes over (Optuna's default)."""

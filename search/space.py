@@ -40,7 +40,7 @@ class Space:
     `baseline` is the study's first trial, always. `suggest` asks an Optuna trial for
     parameters named like fields of `TrialConfig` and returns them; what it leaves out stays as
     in the baseline. Every parameter's range must hold the baseline's value. Fields that count
-    beside one value of another (`trainables.config.CONDITIONAL`: momentum with SGD) are to be
+    beside one value of another (`trainables.conditional`: momentum with SGD) are to be
     asked for in such trials only; in others the baseline's is dropped.
     """
 

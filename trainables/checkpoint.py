@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 
 from results.records import EpochMetrics, RecordError
 from trainables.carried import NOTHING, Carried
-from trainables.config import LEFT_OUT, TrialConfig
+from trainables.conditional import LEFT_OUT, ONCE_UNCONDITIONAL
+from trainables.config import TrialConfig
 from trainables.files import write_atomically
 from trainables.networks import Network, load_tensors
 
@@ -31,7 +32,7 @@ def identity(config: TrialConfig, data_fingerprint: str, network: Network) -> st
     beginning.
     """
     defaults = {field.name: field.default for field in fields(config)}
-    defaults |= {name: LEFT_OUT[name] for name in ("step_epochs", "step_factor")}
+    defaults |= {name: LEFT_OUT[name] for name in ONCE_UNCONDITIONAL}
     given = {k: v for k, v in config.to_dict().items() if v != defaults[k]}
     digest = hashlib.sha256(json.dumps(given, sort_keys=True).encode())
     digest.update(data_fingerprint.encode())

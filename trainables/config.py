@@ -7,33 +7,13 @@ from difflib import get_close_matches
 from typing import Any, Self
 
 from trainables.catalog import NETWORKS, STEMS, is_external
+from trainables.conditional import CONDITIONAL, LEFT_OUT, ONCE_UNCONDITIONAL
 
 NORMALISATIONS = ("dataset", "half", "imagenet", "unit")
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine", "cyclical", "one-cycle", "step")
 POLICIES = ("none", "rand", "trivial")
 PRECISIONS = ("auto", "bfloat16", "float32")
-
-CONDITIONAL = {
-    "momentum": ("optimizer", "sgd"),
-    "policy_magnitude": ("policy", "rand"),
-    "cycles": ("schedule", "cyclical"),
-    "step_epochs": ("schedule", "step"),
-    "step_factor": ("schedule", "step"),
-}
-"""Fields that count beside one value of another field only, and are `None` beside any other."""
-
-LEFT_OUT: dict[str, int | float] = {
-    "momentum": 0.0,
-    "policy_magnitude": 9,
-    "cycles": 1,
-    "step_epochs": 7,
-    "step_factor": 0.1,
-}
-"""What each of them is where it counts and isn't given."""
-
-_ONCE_UNCONDITIONAL = ("step_epochs", "step_factor")
-"""Written beside every schedule by versions before these two became conditional."""
 
 
 class ConfigError(ValueError):
@@ -159,7 +139,7 @@ class TrialConfig:
 
         What that one wrote without need is passed over. Raises `ConfigError` as `from_dict`.
         """
-        idle = {n for n in _ONCE_UNCONDITIONAL if values.get("schedule", "cosine") != "step"}
+        idle = {n for n in ONCE_UNCONDITIONAL if values.get("schedule", "cosine") != "step"}
         return cls.from_dict({name: value for name, value in values.items() if name not in idle})
 
     def to_dict(self) -> dict[str, Any]:

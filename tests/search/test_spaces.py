@@ -14,7 +14,8 @@ from search.plan import Plan, make_plan
 from search.proposing import Proposer
 from search.run import main
 from search.space import SpaceError, find, names, suggested
-from trainables.config import CONDITIONAL, TrialConfig
+from trainables.conditional import CONDITIONAL
+from trainables.config import TrialConfig
 
 ROOT = Path(__file__).parents[2]
 

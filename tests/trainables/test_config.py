@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from trainables.catalog import NETWORKS, forward_gmacs, kept_numbers, parameters
-from trainables.config import CONDITIONAL, ConfigError, TrialConfig
+from trainables.conditional import CONDITIONAL
+from trainables.config import ConfigError, TrialConfig
 from trainables.networks import build
 
 
