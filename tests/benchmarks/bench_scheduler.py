@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -22,7 +22,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from results.store import write_atomic
+from results.store import read_lines, write_atomic
 from search.options import Options
 from search.policies import POLICIES, MakePolicy
 from search.proposing import quiet_optuna
@@ -85,27 +85,20 @@ def search(cell: Cell, path: Path, budget: float) -> dict[str, Any]:
     }
 
 
-def lines(path: Path) -> Iterator[dict[str, Any]]:
-    """What earlier benchmarks have left in `path`."""
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            yield json.loads(line)
-
-
 def missing(path: Path, cells: Iterable[Cell]) -> list[Cell]:
     """The cells that have no line in `path` yet."""
     done = {
         Cell(*(line[key] for key in ("policy", "task", "workers", "seed")))
-        for line in lines(path)
+        for line in read_lines(path)
         if "policy" in line
     }
     return [cell for cell in cells if cell not in done]
 
 
 def forget(path: Path, redo: Iterable[str]) -> None:
-    """Drops the lines of policies that are to be searched with again."""
+    """Drops the lines of policies that are to be searched with again, and a torn last line."""
     gone = set(redo)
-    kept = [json.dumps(line) for line in lines(path) if line.get("policy") not in gone]
+    kept = [json.dumps(line) for line in read_lines(path) if line.get("policy") not in gone]
     if path.exists():
         write_atomic(path, "".join(line + "\n" for line in kept))
 

@@ -6,11 +6,12 @@ from collections import Counter
 import pytest
 
 from results.published import make_scheduler
+from results.store import read_lines
 from search.proposing import quiet_optuna
 from search.recorded import read
 from search.simulate import simulate
 from tests.benchmarks import bench_scheduler, measure, rivals
-from tests.benchmarks.bench_scheduler import Cell, forget, lines, missing
+from tests.benchmarks.bench_scheduler import Cell, forget, missing
 from tests.benchmarks.drawn import EPOCHS, draw
 from tests.search.made_curves import made, rules
 
@@ -52,9 +53,12 @@ def test_what_is_on_disk_is_not_searched_again_unless_asked_for(tmp_path):
             for c in cells[1:3]]  # fmt: skip
     path.write_text("".join(json.dumps(line) + "\n" for line in [{"budget": 60}, *done]))
     assert missing(path, cells) == [cells[0], cells[3]]
+    with path.open("a") as file:
+        file.write('{"policy": "ours", "ta')  # killed while writing
     forget(path, ["random"])
+    assert path.read_text().count("\n") == len(path.read_text().splitlines()) == 2
     assert missing(path, cells) == [cells[0], cells[2], cells[3]]
-    assert next(lines(path)) == {"budget": 60}
+    assert next(read_lines(path)) == {"budget": 60}
 
 
 @pytest.mark.slow
@@ -62,12 +66,12 @@ def test_the_benchmark_runs_and_makes_its_page(tmp_path):
     out = tmp_path / "out.jsonl"
     command = ["-m", "tests.benchmarks.bench_scheduler", "--quick", "--workers", "4"]
     measure.run([*command, "--out", out], timeout_s=580)
-    found = [line for line in lines(out) if "policy" in line]
+    found = [line for line in read_lines(out) if "policy" in line]
     assert {line["policy"] for line in found} == set(bench_scheduler.EVERY)
     assert len(found) == 2 * len(bench_scheduler.EVERY)
     before = out.read_text().splitlines()
     measure.run([*command, "--out", out], timeout_s=580)
     assert out.read_text().splitlines()[: len(before)] == before
-    assert len([line for line in lines(out) if "policy" in line]) == len(found)
+    assert len([line for line in read_lines(out) if "policy" in line]) == len(found)
     make_scheduler.main(["--searches", str(out), "--out", str(tmp_path)])
     assert "## 4 workers" in (tmp_path / "scheduler.md").read_text()
