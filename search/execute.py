@@ -1,20 +1,15 @@
 """Carries a plan out: data, weights, precision, Ray, the study, and what is told at the end."""
 
 import socket
-import sys
-from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 from rich.console import Console
 
 from datasets.access import open_search_data
 from datasets.prepare import prepare
-from datasets.registry import find
 from datasets.spec import DatasetError
 from datasets.splits import SearchData
 from results.records import RecordError
@@ -27,11 +22,11 @@ from search.plan import Plan, size_to_store
 from search.printing import last_line
 from search.provenance import command_line, provenance
 from search.resources import Resources, share, worker_bytes
-from search.show import describe_cost, describe_fixed, describe_resources
+from search.show import tell_start
 from search.storage import journal_storage
 from search.study import Rules, Study
 from search.summary import summarise
-from search.tuner import ClusterError, Dashboard, reserve_port, run_trials, start_ray
+from search.tuner import ClusterError, Dashboard, reserve_port, run_trials, start_ray, stop_ray
 from trainables.catalog import takes_a_package
 from trainables.config import ConfigError, TrialConfig
 
@@ -71,7 +66,7 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
         finally:
             session.close()
     finally:
-        _stop_ray()
+        stop_ray()
     if session.study.gave_up():
         monitor.say("The last trials all failed: see what is wrong with this machine first.")
     return summarise(plan, console, interrupted or not session.study.finished())
@@ -105,7 +100,7 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
             monitor.stage("network and weights")
         data = _data(plan, saved)
         monitor.stage("dataset")
-        _tell(plan, data, say)
+        tell_start(plan, data, say)
         if plan.machine.gpus and plan.options.gpus_per_trial == "auto":
             plan = _share_gpus(plan, monitor, torch)
         if saved is not None:
@@ -119,19 +114,6 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
         monitor.stage("precision")
         say(f"precision  {precision} ({why})")
         return _study(plan, data, precision, None)
-
-
-def _tell(plan: Plan, data: SearchData, say: Callable[[str], None]) -> None:
-    """What will be searched, on what."""
-    say(f"run        {plan.directory}")
-    say(f"dataset    {plan.dataset}: {len(data.images.class_ids)} classes, "
-        f"{len(data.train):,} train + {len(data.val):,} val images")  # fmt: skip
-    if note := _enlarged(plan, data.images.size):
-        say(note)
-    say(f"trials     {plan.options.trials} of up to {plan.epochs} epochs, rungs at "
-        f"{', '.join(map(str, plan.rungs)) or 'none'}; {describe_resources(plan)}")  # fmt: skip
-    say(f"fixed      {describe_fixed(plan)}")
-    say(f"cost       {describe_cost(plan)}")
 
 
 def _share_gpus(plan: Plan, monitor: Monitor, torch: probe.TorchProcess) -> Plan:
@@ -199,19 +181,6 @@ def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:
             ]
         )
     return data
-
-
-def _enlarged(plan: Plan, stored: int) -> str | None:
-    """What is lost where images that come in any size are stored smaller than trials see them."""
-    wanted = plan.extremes.largest.image_size
-    if not find(plan.dataset).any_size or stored >= wanted:
-        return None
-    where = "" if plan.options.data == "data" else f" --data {plan.options.data}"
-    return (
-        f"note       images are stored at {stored} px and enlarged to up to {wanted}: to keep more "
-        f"detail, `python -m datasets.prepare {plan.dataset}{where} --source … --size {wanted} "
-        "--overwrite`"
-    )
 
 
 def _await(future: "Future[Any] | None") -> Any:
@@ -286,15 +255,3 @@ def _begins_alike(saved: list[dict[str, Any]], preview: list[TrialConfig]) -> bo
     except ConfigError:
         return False
     return [config.filled() for config in begun] == [config.filled() for config in preview]
-
-
-def _stop_ray() -> None:
-    ray = sys.modules.get("ray")
-    if ray is None:
-        return
-    # Ray's autoscaler, with nothing to scale here, answers a polite end only a second later.
-    for process in psutil.Process().children():
-        with suppress(psutil.Error):
-            if any("autoscaler" in part for part in process.cmdline()):
-                process.kill()
-    ray.shutdown()

@@ -4,9 +4,13 @@ import logging
 import os
 import shutil
 import socket
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from results.store import RunStore
 from search.monitor import Monitor
@@ -99,6 +103,19 @@ def start_ray(resources: Resources, reserved: socket.socket, root: Path) -> str:
     except Exception as error:  # a dashboard that can't start raises nothing more special
         raise ClusterError(f"Ray doesn't start: {error}; its logs are in /tmp/ray.") from error
     return f"http://{context.dashboard_url}"
+
+
+def stop_ray() -> None:
+    """Ends Ray, where it runs."""
+    ray = sys.modules.get("ray")
+    if ray is None:
+        return
+    # Ray's autoscaler, with nothing to scale here, answers a polite end only a second later.
+    for process in psutil.Process().children():
+        with suppress(psutil.Error):
+            if any("autoscaler" in part for part in process.cmdline()):
+                process.kill()
+    ray.shutdown()
 
 
 def _start_workers_early(resources: Resources) -> None:
