@@ -64,13 +64,14 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What the finalists' repeats say. `standings` has the best one first.
+    """What the finalists' repeats of `epochs` epochs say. `standings` has the best one first.
 
     `seeds` are those of the repeats that all finalists have ended, which alone are compared;
     `planned` repeats were asked for.
     """
 
     standings: tuple[Standing, ...]
+    epochs: int
     seeds: tuple[int, ...]
     planned: int
 
@@ -114,6 +115,7 @@ def decide(records: Iterable[FinalistRecord]) -> Outcome | None:
     any_table = next(iter(tables.values()))
     return Outcome(
         standings=tuple(standings),
+        epochs=longest,
         seeds=tuple(int(any_table[repeat].config["seed"]) for repeat in ended),
         planned=len(planned),
     )

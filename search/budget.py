@@ -5,6 +5,10 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from search.options import Options, budget_seconds
+from search.resources import Resources
+from search.sessions import countdown
+
 LARGEST_SHARE = 0.5
 """Of a budget, kept for finalists: where that is too little, it is their repeats that suffer."""
 
@@ -72,6 +76,18 @@ class Budget:
         kept = min(kept_training_s, LARGEST_SHARE * self._training_s)
         training_left = self._training_s - trained.spent_s() - kept
         return min(time_left, training_left / self._workers)
+
+
+def budget_of(options: Options, resources: Resources, used_s: float) -> Budget:
+    """The budget asked for, of which earlier sessions used `used_s` seconds."""
+    time_s = budget_seconds(options)
+    return Budget(
+        time_s=time_s,
+        time_left=countdown(time_s, used_s),
+        gpu_s=options.gpu_hours * 3600 if options.gpu_hours else None,
+        gpus=resources.gpus,
+        workers=resources.concurrent,
+    )
 
 
 def makespan_s(durations: Iterable[float], workers: int) -> float:

@@ -12,12 +12,14 @@ from datasets.access import open_search_data
 from datasets.prepare import prepare
 from datasets.spec import DatasetError
 from datasets.splits import SearchData
+from results.finalists import FinalistStore
 from results.records import RecordError
 from results.store import RunError, RunStore, read_manifest
 from search import probe, sessions
+from search.budget import budget_of
 from search.calibration import Calibrations, Measured, key
+from search.finalists import Finalists
 from search.monitor import Monitor
-from search.options import budget_seconds
 from search.plan import Plan, size_to_store
 from search.printing import last_line
 from search.provenance import command_line, provenance
@@ -56,8 +58,15 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
         except (DatasetError, RunError, RecordError, ClusterError, OSError) as error:
             raise SearchError([str(error)]) from error
         try:
-            if not session.study.finished():
-                run_trials(session.study, session.store, monitor, session.resources, plan.data)
+            if not session.finished():
+                run_trials(
+                    session.study,
+                    session.finalists,
+                    session.store,
+                    monitor,
+                    session.resources,
+                    plan.data,
+                )
         except KeyboardInterrupt:
             interrupted = True
         except Exception as error:  # Ray wraps whatever goes wrong in its loop, a full disk too
@@ -69,7 +78,7 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
         stop_ray()
     if session.study.gave_up():
         monitor.say("The last trials all failed: see what is wrong with this machine first.")
-    return summarise(plan, console, interrupted or not session.study.finished())
+    return summarise(plan, console, interrupted or not session.finished())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,14 +86,20 @@ class _Session:
     """What is open while trials run."""
 
     study: Study[TrialConfig]
+    finalists: Finalists
     store: RunStore
     manifest: dict[str, Any]
     resources: Resources
+
+    def finished(self) -> bool:
+        """Whether nothing is left to train."""
+        return self.study.finished() and self.finalists.finished()
 
     def close(self) -> None:
         """Notes the session's end and gives the run free."""
         self.manifest["sessions"][-1]["ended"] = sessions.now()
         self.store.write_manifest(self.manifest)
+        self.finalists.store.close()
         self.store.close()
 
 
@@ -105,7 +120,7 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
             plan = _share_gpus(plan, monitor, torch)
         if saved is not None:
             session = _study(plan, data, str(saved["precision"]), saved)
-            if not session.study.finished():
+            if not session.finished():
                 _start(plan, monitor, port)
             return session
         measuring = _Measuring(plan, torch)
@@ -224,6 +239,13 @@ def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] |
         store = RunStore(plan.directory)
         store.write_manifest(manifest)
     plan.proposer.fixed["precision"] = precision
+    return _session(plan, len(data.images.class_ids), store, manifest)
+
+
+def _session(plan: Plan, num_classes: int, store: RunStore, manifest: dict[str, Any]) -> _Session:
+    """The study and its finalists, between whom the budget is divided."""
+    used_s = sessions.used_seconds(manifest["sessions"])
+    budget = budget_of(plan.options, plan.resources, used_s)
     study = Study(
         proposer=plan.proposer,
         rules=Rules(
@@ -233,16 +255,28 @@ def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] |
             max_gap=plan.options.max_gap,
             gap_patience=plan.options.gap_patience,
             plateau_patience=plan.options.plateau_patience,
-            num_classes=len(data.images.class_ids),
+            num_classes=num_classes,
         ),
         trials=plan.options.trials,
         store=store,
         storage=journal_storage(store.directory),
-        time_left=sessions.countdown(
-            budget_seconds(plan.options), sessions.used_seconds(manifest["sessions"])
-        ),
+        time_left=lambda: budget.left_for_trials(finalists),
     )
-    return _Session(study=study, store=store, manifest=manifest, resources=plan.resources)
+    finalists = Finalists(
+        study=study,
+        store=FinalistStore(store.directory),
+        count=plan.options.finalists,
+        repeats=plan.options.repeats,
+        seed=plan.options.seed,
+        time_left=lambda: budget.left(finalists),
+    )
+    return _Session(
+        study=study,
+        finalists=finalists,
+        store=store,
+        manifest=manifest,
+        resources=plan.resources,
+    )
 
 
 def _begins_alike(saved: list[dict[str, Any]], preview: list[TrialConfig]) -> bool:

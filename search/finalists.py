@@ -46,6 +46,9 @@ class Store(Protocol):
     def drop_checkpoint(self, key: Repeat) -> None:
         """Removes the checkpoint of a training that has ended, if there is one."""
 
+    def close(self) -> None:
+        """Nothing more is added."""
+
 
 def choose(trials: Mapping[int, TrialRecord], count: int) -> list[int]:
     """Numbers of the `count` best trials beside the baseline, best first, and of the baseline.
