@@ -49,4 +49,4 @@ def _moment(text: str) -> datetime:
 def _last_epoch_at(session: Session, directory: Path) -> str:
     paths = [directory / name for name in (EPOCHS, FINALIST_EPOCHS)]
     last = [datetime.fromtimestamp(p.stat().st_mtime, UTC) for p in paths if p.exists()]
-    return max(*last, _moment(session["started"])).isoformat(timespec="seconds")
+    return max([*last, _moment(session["started"])]).isoformat(timespec="seconds")

@@ -104,7 +104,8 @@ def describe_finalists(plan: Plan) -> str:
         return "no finalists: one seed decides (--finalists 3 trains the best again)"
     others = trainings // plan.options.repeats - 1
     best = f"the {others} best trials and the baseline" if others > 1 else "the best and trial 0"
-    return f"{best}, {plan.options.repeats} times each with fresh seeds, {plan.epochs} epochs"
+    repeats = plan.options.repeats
+    return f"{best}, {repeats} times each with fresh seeds: {trainings} full trainings"
 
 
 def describe_budget(plan: Plan) -> str:

@@ -3,10 +3,11 @@ import io
 import pytest
 from rich.console import Console
 
-from results.records import StopReason, TrialRecord, TrialState
+from results.comparison import decide
+from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
 from search.monitor import Monitor, describe
 from search.study import Proposal
-from search.summary import leaderboard
+from search.summary import finalists_table, leaderboard, verdict
 from tests.search.curves import metrics
 from trainables.config import TrialConfig
 
@@ -31,6 +32,40 @@ def test_the_leaderboard_ranks_and_always_shows_the_baseline():
     assert [cell.strip() for cell in lines[0]] == ["1", "14", "0.540"]
     assert [cell.strip() for cell in lines[-1]] == ["15", "baseline", "0.100"]
     assert len(lines) == 11
+
+
+def outcome_of(tables):
+    return decide(
+        FinalistRecord(
+            trial=trial, repeat=repeat, config={"epochs": 30, "seed": repeat}, val_top1=value,
+            state=TrialState.FAILED if value is None else TrialState.COMPLETE,
+        )
+        for trial, values in tables.items() for repeat, value in enumerate(values, 1)
+    )  # fmt: skip
+
+
+def test_the_finalists_table_has_means_intervals_and_leads():
+    text = printed(finalists_table(outcome_of({4: [0.52, 0.54], 0: [0.50, 0.51], 7: [0.9, None]})))
+    assert "Finalists: val_top1 after 30 epochs, 2 fresh seeds, means with 95 %" in text
+    rows = [[c.strip() for c in line.split("│")[1:-1]] for line in text.splitlines() if "│" in line]
+    # 12.7062 × 0.014142 / √2 = 0.127 each way, and half of that for leads of 0.02 and 0.03
+    assert rows[0] == ["1", "4", "0.530 (0.403 … 0.657)", "+0.025 (-0.039 … +0.089)", "–"]
+    assert rows[1][1:4:2] == ["baseline", "–"]
+    assert rows[2] == ["3", "7", "–", "–", "1"]
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        ({4: [0.53, 0.54, 0.53], 0: [0.50, 0.51, 0.50]}, "it beats the baseline beyond noise, by"),
+        ({4: [0.53, 0.54, 0.50], 0: [0.50, 0.51, 0.50]}, "+0.020 (-0.023 … +0.063), is within"),
+        ({4: [0.4, 0.4], 0: [0.50, 0.51]}, "Best: the baseline, mean val_top1 0.505"),
+        ({4: [0.4, 0.4], 5: [0.50, 0.51]}, "the baseline isn't there to be compared"),
+    ],
+)
+def test_the_verdict_says_whether_noise_explains_the_lead(tables, words):
+    outcome = outcome_of(tables)
+    assert words in verdict(outcome, outcome.winner)
 
 
 @pytest.mark.parametrize(
@@ -76,3 +111,19 @@ def test_verbose_tells_the_stages_and_the_first_step_once():
     assert len(lines) == 2
     assert lines[0].strip().startswith("Ray: ")
     assert "worker and first batch: 2.5 s" in lines[1]
+
+
+def test_finalists_are_told_apart_from_trials_and_are_never_the_best_so_far():
+    console = Console(file=io.StringIO(), width=200)
+    monitor = Monitor(console, trials=4, epochs=9, verbose=False)
+    monitor.started(Proposal(number=3, config=TrialConfig(network="resnet10"), repeat=2))
+    monitor.epoch(3, metrics(1, 0.5), repeat=2)
+    done = FinalistRecord(
+        trial=3, repeat=2, state=TrialState.COMPLETE, config={}, epochs=9, val_top1=0.5125
+    )
+    monitor.finalist_ended(done)
+    first, second, third = console.file.getvalue().splitlines()
+    assert first.endswith("trial 3, repeat 2: starts, with a fresh seed")
+    assert "trial 3, repeat 2: epoch  1/9  val_top1 0.500" in second
+    assert "best so far" not in second
+    assert third.endswith("trial 3, repeat 2: complete, val_top1 0.512")
