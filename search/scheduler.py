@@ -29,10 +29,10 @@ class StudyScheduler(FIFOScheduler):
     ) -> str:
         """Takes an epoch; also ends trials that are complete, so that all come through here."""
         number, metrics = trial.config["number"], EpochMetrics.from_json(result)
+        self._monitor.first_step(result["first_step_at"])
         if repeat := trial.config["repeat"]:
             return self._on_finalist_result((number, repeat), metrics)
         ending = self._study.report(number, metrics)
-        self._monitor.first_step(result["first_step_at"])
         self._monitor.epoch(number, metrics)
         if ending is None:
             return str(self.CONTINUE)

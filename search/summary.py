@@ -32,7 +32,7 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
         unfinished = sum(record.state is TrialState.RUNNING for record in trials.values())
         say(
             f"Interrupted: {len(trials)} of {plan.options.trials} trials are on disk, {unfinished} "
-            "of them unfinished. Go on with:"
+            f"of them unfinished{_finalists_left(plan)}. Go on with:"
         )
         say(f"  {_resume(plan)}")
         return 130
@@ -49,6 +49,12 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
     if len(trials) >= MIN_TRIALS:
         say(f"Which parameters mattered: python -m results.importance {plan.directory}")
     return 0
+
+
+def _finalists_left(plan: Plan) -> str:
+    records = read_finalists(plan.directory).values()
+    left = sum(record.state is TrialState.RUNNING for record in records)
+    return f", and {left} of {len(records)} finalists' trainings" if records else ""
 
 
 def _unfinished(plan: Plan, outcome: Outcome | None) -> bool:

@@ -1,6 +1,7 @@
 """Finalists, driven without Ray: who they are, in which order they train, and what remains."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from results.finalists import FinalistStore, read_finalist_epochs, read_finalist
 from results.records import EpochMetrics, StopReason, TrialRecord, TrialState
 from search.finalists import TIME_IS_UP, Finalists, choose, repeat_seed
 from search.study import Proposal, Study
-from tests.search.curves import curve, metrics, open_study
+from tests.search.curves import RULES, curve, metrics, open_study
 from trainables.config import TrialConfig
 
 
@@ -270,6 +271,32 @@ def test_a_study_with_more_trials_has_its_old_finalists_and_its_new_ones(tmp_pat
     outcome = decide(read_finalists(tmp_path / "run").values())
     assert outcome is not None
     assert {standing.trial for standing in outcome.standings} == {0, 1, best}
+
+
+def test_after_an_extension_to_more_epochs_all_are_trained_anew_at_that_length(
+    tmp_path: Path,
+) -> None:
+    first = final_of(tmp_path / "run", count=1, repeats=2)
+    repeat(first)
+    kill(first)
+    longer = Finalists(
+        study=open_study(tmp_path / "run", trials=6, rules=replace(RULES, epochs=12)),
+        store=FinalistStore(tmp_path / "run"),
+        count=1,
+        repeats=2,
+        seed=0,
+    )
+    assert not longer.finished()
+    proposals = []
+    while (proposal := longer.ask()) is not None:
+        proposals.append(proposal)
+        for epoch in range(1, 13):
+            longer.report(key_of(proposal), metrics(epoch, 0.1))
+    assert [p.repeat for p in proposals] == [3, 3, 4, 4]
+    assert {p.config.epochs for p in proposals} == {12}
+    outcome = decide(longer.records.values())
+    assert outcome is not None
+    assert (outcome.epochs, outcome.planned) == (12, 2)
 
 
 def test_expected_times_by_hand(tmp_path: Path) -> None:

@@ -1,13 +1,18 @@
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from results.comparison import decide
+from results.finalists import FinalistStore
 from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
+from results.store import RunStore
 from search.monitor import Monitor, describe
+from search.options import resolve
+from search.plan import make_plan
 from search.study import Proposal
-from search.summary import finalists_table, leaderboard, verdict
+from search.summary import finalists_table, leaderboard, summarise, verdict
 from tests.search.curves import metrics
 from trainables.config import TrialConfig
 
@@ -34,14 +39,21 @@ def test_the_leaderboard_ranks_and_always_shows_the_baseline():
     assert len(lines) == 11
 
 
+def finalist_records(tables):
+    """One a value; `None` has failed, "running" hasn't ended."""
+    for trial, values in tables.items():
+        for repeat, value in enumerate(values, 1):
+            state, top1 = TrialState.COMPLETE, value
+            if not isinstance(value, float):
+                state, top1 = TrialState(value or "failed"), None
+            config = {"epochs": 30, "seed": repeat}
+            yield FinalistRecord(
+                trial=trial, repeat=repeat, config=config, state=state, val_top1=top1
+            )
+
+
 def outcome_of(tables):
-    return decide(
-        FinalistRecord(
-            trial=trial, repeat=repeat, config={"epochs": 30, "seed": repeat}, val_top1=value,
-            state=TrialState.FAILED if value is None else TrialState.COMPLETE,
-        )
-        for trial, values in tables.items() for repeat, value in enumerate(values, 1)
-    )  # fmt: skip
+    return decide(finalist_records(tables))
 
 
 def test_the_finalists_table_has_means_intervals_and_leads():
@@ -127,3 +139,54 @@ def test_finalists_are_told_apart_from_trials_and_are_never_the_best_so_far():
     assert "trial 3, repeat 2: epoch  1/9  val_top1 0.500" in second
     assert "best so far" not in second
     assert third.endswith("trial 3, repeat 2: complete, val_top1 0.512")
+
+
+def summarised(tmp_path, *, interrupted=False, tables=None, **options):
+    """What is told of a run of two trials, and of finalists' values where given."""
+    values = {"space": "demo", "out": str(tmp_path), "name": "run", "trials": 2, **options}
+    plan, errors = make_plan(resolve(values)[0], resuming=True)
+    assert not errors
+    manifest = {"name": "run", "dataset": {"name": "demo", "fingerprint": "abc"}}
+    store = RunStore.create(plan.directory, manifest)
+    for number in (0, 1):
+        made = record(number, 0.4 + 0.1 * number)
+        store.add_trial(replace(made, config=plan.baseline.to_dict(), params={"lr": 0.1}))
+    finalists = FinalistStore(plan.directory)
+    for made in finalist_records(tables or {}):
+        finalists.add(made)
+    finalists.close()
+    store.close()
+    console = Console(file=io.StringIO(), width=120)
+    code = summarise(plan, console, interrupted)
+    return code, console.file.getvalue()
+
+
+def test_the_summary_says_how_to_have_finalists(tmp_path):
+    code, text = summarised(tmp_path)
+    assert code == 0
+    assert "Best: trial 1, val_top1 0.500 at epoch 2 (baseline 0.400)" in text
+    assert f"python -m search.run --resume run --out {tmp_path} --finalists 3" in text
+
+
+def test_the_summary_ends_with_the_finalists_choice(tmp_path):
+    code, text = summarised(tmp_path, finalists=1, tables={1: [0.40, 0.41], 0: [0.45, 0.46]})
+    assert code == 0
+    assert "Best: the baseline, mean val_top1 0.455" in text
+    assert "no finalist's mean is higher" in text
+    assert "--resume" not in text
+
+
+@pytest.mark.parametrize("tables", [{}, {1: [0.4, "running"], 0: [0.45, 0.46]}])
+def test_finalists_that_the_budget_cut_short_are_told(tmp_path, tables):
+    code, text = summarised(tmp_path, finalists=1, repeats=2, time_budget="1h", tables=tables)
+    assert code == 0
+    assert "Best: trial 1, val_top1 0.500" in text
+    assert "The budget ended before the finalists did" in text
+    assert f"--resume run --out {tmp_path} --time-budget …" in text
+
+
+def test_an_interrupted_summary_counts_finalists_too(tmp_path):
+    tables = {1: [0.4, "running"], 0: [0.45, "running"]}
+    code, text = summarised(tmp_path, finalists=1, interrupted=True, tables=tables)
+    assert code == 130
+    assert "0 of them unfinished, and 2 of 4 finalists' trainings. Go on with:" in text
