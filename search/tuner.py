@@ -159,6 +159,20 @@ def _name(task: dict[str, Any]) -> str:
     return f"trial-{task['number']:04d}{repeat}"
 
 
+def _run_config(scratch: Path) -> "tune.RunConfig":
+    """One retry of a training that failed, and no checkpoints of Ray's."""
+    from ray import tune
+
+    return tune.RunConfig(
+        name="tune",
+        storage_path=str(scratch),
+        verbose=0,
+        failure_config=tune.FailureConfig(max_failures=1),
+        # The trainable writes its own checkpoints, of what can't be made again.
+        checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+    )
+
+
 def run_trials(
     study: Study[TrialConfig],
     finalists: Finalists,
@@ -209,14 +223,7 @@ def run_trials(
             trial_name_creator=lambda trial: _name(trial.config),
             trial_dirname_creator=lambda trial: f"{_name(trial.config)}-{trial.trial_id}",
         ),
-        run_config=tune.RunConfig(
-            name="tune",
-            storage_path=str(scratch),
-            verbose=0,
-            failure_config=tune.FailureConfig(max_failures=1),
-            # The trainable writes its own checkpoints, of what can't be made again.
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-        ),
+        run_config=_run_config(scratch),
     )
     try:
         tuner.fit()
