@@ -9,7 +9,7 @@ from results.comparison import BASELINE, Interval, Outcome, Standing, decide
 from results.export import export, ranked
 from results.finalists import read_finalists
 from results.importance import MIN_TRIALS
-from results.records import TrialRecord, TrialState
+from results.records import StopReason, TrialRecord, TrialState
 from results.store import read_standings
 from search.plan import Plan
 from search.printing import plain, short
@@ -42,13 +42,19 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
         return 1
     if plan.options.finalists and _unfinished(plan, outcome):
         say("The budget ended before the finalists did. Go on with a larger one:")
-        say(f"  {_resume(plan)} --{'gpu-hours' if plan.options.gpu_hours else 'time-budget'} …")
+        say(f"  {_resume(plan)}{_larger(plan)}")
     elif not plan.options.finalists and len(order) > 1:
         say("One seed chose it. To train the best and the baseline again, with fresh seeds:")
-        say(f"  {_resume(plan)} --finalists 3")
+        used_up = any(record.reason is StopReason.BUDGET for record in order)
+        say(f"  {_resume(plan)} --finalists 3{_larger(plan) if used_up else ''}")
     if len(trials) >= MIN_TRIALS:
         say(f"Which parameters mattered: python -m results.importance {plan.directory}")
     return 0
+
+
+def _larger(plan: Plan) -> str:
+    """The option by which a budget is raised, its value left open."""
+    return f" --{'gpu-hours' if plan.options.gpu_hours else 'time-budget'} …"
 
 
 def _finalists_left(plan: Plan) -> str:

@@ -141,7 +141,7 @@ def test_finalists_are_told_apart_from_trials_and_are_never_the_best_so_far():
     assert third.endswith("trial 3, repeat 2: complete, val_top1 0.512")
 
 
-def summarised(tmp_path, *, interrupted=False, tables=None, **options):
+def summarised(tmp_path, *, interrupted=False, tables=None, ended=None, **options):
     """What is told of a run of two trials, and of finalists' values where given."""
     values = {"space": "demo", "out": str(tmp_path), "name": "run", "trials": 2, **options}
     plan, errors = make_plan(resolve(values)[0], resuming=True)
@@ -150,7 +150,8 @@ def summarised(tmp_path, *, interrupted=False, tables=None, **options):
     store = RunStore.create(plan.directory, manifest)
     for number in (0, 1):
         made = record(number, 0.4 + 0.1 * number)
-        store.add_trial(replace(made, config=plan.baseline.to_dict(), params={"lr": 0.1}))
+        made = replace(made, config=plan.baseline.to_dict(), params={"lr": 0.1})
+        store.add_trial(replace(made, **(ended or {})))
     finalists = FinalistStore(plan.directory)
     for made in finalist_records(tables or {}):
         finalists.add(made)
@@ -166,6 +167,12 @@ def test_the_summary_says_how_to_have_finalists(tmp_path):
     assert code == 0
     assert "Best: trial 1, val_top1 0.500 at epoch 2 (baseline 0.400)" in text
     assert f"python -m search.run --resume run --out {tmp_path} --finalists 3" in text
+
+
+def test_finalists_after_the_budget_is_used_up_need_a_larger_one(tmp_path):
+    ended = {"state": TrialState.STOPPED, "reason": StopReason.BUDGET}
+    _, text = summarised(tmp_path, ended=ended, time_budget="1h")
+    assert f"--resume run --out {tmp_path} --finalists 3 --time-budget …" in text
 
 
 def test_the_summary_ends_with_the_finalists_choice(tmp_path):
