@@ -1,6 +1,6 @@
 """What ending trials early saves and loses, on a table of recorded curves."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,6 @@ from results.records import EpochMetrics
 from search.recorded import Curves, Matrix
 from tests.benchmarks.overfitting_rules import Rule
 
-PARTED = (0.005, 0.01, 0.02)
-"""By how much the curves of a trial that overfits have parted; the middle one is the definition."""
-
 AT_LAST = 5
 """Epochs over whose mean the end of a curve is judged: one bad last epoch is no overfitting."""
 
@@ -20,17 +17,39 @@ SUBSETS, TRIALS = 100, 50
 """Random searches drawn from a table, and the trials of each."""
 
 Epochs = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
-def overfits(curves: Curves, parted: float) -> NDArray[np.bool_]:
-    """(n,): training ends more than `parted` above the best validation value, validation below.
+def parted(curves: Curves, by: float) -> Mask:
+    """(n,): training ends more than `by` above the best validation value, validation below.
 
     Both relative to that best value, the ends as means of the last `AT_LAST` epochs.
     """
-    best, train = curves.val.max(axis=1), curves.val if curves.train is None else curves.train
-    rises = train[:, -AT_LAST:].mean(axis=1) > (1 + parted) * best
-    falls: NDArray[np.bool_] = curves.val[:, -AT_LAST:].mean(axis=1) < (1 - parted) * best
+    best = curves.val.max(axis=1)
+    rises: Mask = _train(curves)[:, -AT_LAST:].mean(axis=1) > (1 + by) * best
+    falls: Mask = curves.val[:, -AT_LAST:].mean(axis=1) < (1 - by) * best
     return rises & falls
+
+
+def fallen(curves: Curves, by: float) -> Mask:
+    """(n,): the last validation value is more than `by` below the best, and training has risen.
+
+    Looser than `parted`: a noisy last epoch will do, and any rise since the best one.
+    """
+    train, best = _train(curves), curves.val.argmax(axis=1)
+    rises: Mask = train[:, -1] > train[np.arange(len(train)), best]
+    falls: Mask = curves.val[:, -1] < (1 - by) * curves.val.max(axis=1)
+    return rises & falls
+
+
+DEFINITIONS: dict[str, Callable[[Curves], Mask]] = {
+    "parted by 1 %": lambda curves: parted(curves, 0.01),
+    "parted by 0.5 %": lambda curves: parted(curves, 0.005),
+    "parted by 2 %": lambda curves: parted(curves, 0.02),
+    "fallen by 1 %": lambda curves: fallen(curves, 0.01),
+    "fallen by 2 %": lambda curves: fallen(curves, 0.02),
+}
+"""Which trials overfit; the first is the definition, the others show what depends on it."""
 
 
 def stops(curves: Curves, rules: dict[str, Rule]) -> dict[str, Epochs]:
@@ -59,14 +78,14 @@ def figures(curves: Curves, stopped: Epochs) -> dict[str, Any]:
         "trials": len(stopped),
         "saved": round(float(saved.sum() / (curves.epochs * len(stopped))), 5),
         "overfitting": {
-            str(parted): _of_those(overfits(curves, parted), saved, curves.epochs)
-            for parted in PARTED
+            name: _of_those(those(curves), saved, curves.epochs)
+            for name, those in DEFINITIONS.items()
         },
         **_lost(kept, best),
     }
 
 
-def _of_those(those: NDArray[np.bool_], saved: Epochs, epochs: int) -> dict[str, int]:
+def _of_those(those: Mask, saved: Epochs, epochs: int) -> dict[str, int]:
     return {"trials": int(those.sum()), "epochs": epochs * int(those.sum()),
             "saved": int(saved[those].sum())}  # fmt: skip
 
@@ -94,3 +113,7 @@ def _lost(kept: Matrix, best: Matrix) -> dict[str, float]:
 def at_best(curves: Curves) -> Epochs:
     """(n,): the best epochs. Nothing saves more without losing something."""
     return np.asarray(curves.val.argmax(axis=1) + 1, dtype=np.int64)
+
+
+def _train(curves: Curves) -> Matrix:
+    return curves.val if curves.train is None else curves.train
