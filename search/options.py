@@ -44,7 +44,7 @@ class Options:
     weights: str = _option("", "none, imagenet, or a state-dict file (default: the space's)")
     precision: str = _option("auto", "auto (measured once a study), float32 or bfloat16")
     seed: int = _option(0, "seed of proposals and training")
-    grace: int = _option(0, "first rung, in epochs (0: a tenth of --epochs, 3 at the least)")
+    grace: int = _option(0, "first rung, in epochs (0: a twentieth of --epochs, 3 at the least)")
     reduction_factor: int = _option(3, "the top 1/N of the trials pass a rung")
     max_gap: float = _option(0.05, "gap from which a trial counts as overfitting (0: never)")
     gap_patience: int = _option(5, "epochs of that gap, and of no better val_top1, before it stops")

@@ -17,6 +17,7 @@ from optuna.trial import TrialState as OptunaState
 from results.records import EpochMetrics, StopReason, TrialRecord, TrialState
 from results.store import RunError
 from search import stopping
+from search.evidence import Evidence
 from search.printing import last_line
 from search.proposing import C, Proposes
 from search.rungs import Rungs
@@ -86,6 +87,7 @@ class Study(Generic[C]):
         self.records: dict[int, TrialRecord] = {}
         self.epochs: dict[int, list[EpochMetrics]] = {}
         self._proposer = proposer
+        self._marks = (*self.rungs.levels, rules.epochs)
         self._time_left: Callable[[], float] = lambda: math.inf  # until the records are replayed
         self._failed_in_a_row = 0
         baseline = proposer.baseline_params()
@@ -108,7 +110,7 @@ class Study(Generic[C]):
             return self._waiting.pop(0)
         while len(self.records) < self.trials:
             number = len(self.records)
-            self._optuna.sampler = self._proposer.sampler(number)
+            self._optuna.sampler = self._proposer.sampler(number, self._evidence(), self._marks)
             trial = self._orphans.pop(0) if self._orphans else self._optuna.ask()
             try:
                 params, config = self._proposer.propose(trial)
@@ -131,6 +133,18 @@ class Study(Generic[C]):
         Then the machine is at fault more likely than `GIVE_UP` configurations in a row.
         """
         return self._failed_in_a_row >= GIVE_UP
+
+    def _evidence(self) -> list[Evidence]:
+        """What is known of every configuration so far."""
+        return [
+            Evidence(
+                params=record.params,
+                values={e.epoch: _value(e) for e in self.epochs[number]},
+                running=record.state is TrialState.RUNNING,
+                unfit=not record.trusted,
+            )
+            for number, record in self.records.items()
+        ]
 
     def _begin(self, trial: optuna.Trial, params: dict[str, Any], config: dict[str, Any]) -> None:
         record = TrialRecord(
