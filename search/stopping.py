@@ -34,12 +34,12 @@ def overfitting(epochs: Sequence[EpochMetrics], max_gap: float, patience: int) -
     mean above that of as many epochs before (or of those there are). The mean tells a curve that
     has turned from one that creeps up and only waits for its noise to repeat a lucky epoch.
     """
-    stale = _stale(epochs, 0.0)
-    if stale < patience:
-        return None
     recent, before = epochs[-patience:], epochs[-2 * patience : -patience]
     gap = min(-math.inf if e.gap is None else e.gap for e in recent)
-    if gap <= max_gap or fmean(map(_val, recent)) > fmean(map(_val, before)):
+    if gap <= max_gap:
+        return None
+    stale = _stale(epochs, 0.0)
+    if stale < patience or fmean(map(_val, recent)) > fmean(map(_val, before)):
         return None
     return f"gap {gap:.3f} > {max_gap:g} for {patience} epochs, no better val_top1 for {stale}"
 

@@ -3,7 +3,8 @@
 Every rule of `overfitting_rules` meets every recorded curve (`--curves`, see search/recorded.py
 for the format; the rule needs training curves). Then whole searches are simulated with the rule
 and without, trials of finished searches are looked at again (`--runs`), and made-up curves that
-rise under noise tell how often a rule stops what it shouldn't. The page is made by
+rise under noise tell how often a rule stops what it shouldn't. What was measured is on disk at
+once, and a benchmark that was interrupted goes on with what is missing. The page is made by
 `python -m results.published.make_overfitting`.
 """
 
@@ -12,7 +13,7 @@ import json
 import os
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from itertools import product
@@ -23,13 +24,14 @@ import optuna
 from optuna.storages import InMemoryStorage
 
 from results.records import EpochMetrics
-from results.store import read_epochs, read_manifest, write_atomic
+from results.store import read_epochs, read_lines, read_manifest
 from search.options import Options
 from search.policies import ENDLESS, POLICIES, Point, PointProposer
-from search.proposing import quiet_optuna, trial_seed
+from search.proposing import quiet_optuna
 from search.provenance import provenance
 from search.recorded import Curves, read
 from search.resources import machine
+from search.sampler import Ask
 from search.simulate import make_rules, simulate
 from search.storage import MemoryStore
 from search.study import Rules, Study
@@ -43,6 +45,7 @@ PARTS = {"all": slice(None), "even": slice(0, None, 2), "odd": slice(1, None, 2)
 """The rows of a table, and its halves: what is chosen on one can be confirmed on the other."""
 
 BUDGET, WORKERS = 60, 8
+SEARCHES = ("random", "random + ASHA", "ours")
 SHARES = (0.25, 0.5, 1.0)
 """Of the budget, at which a simulated search is judged."""
 
@@ -69,8 +72,8 @@ def _part(curves: Curves, rows: slice) -> Curves:
 def random_study(curves: Curves, rules: Rules, seed: int) -> Study[Point]:
     """Random configurations, ended by all the rules."""
 
-    def make(seed: int, number: int) -> optuna.samplers.BaseSampler:
-        return optuna.samplers.RandomSampler(seed=trial_seed(seed, number))
+    def make(_ask: Ask, seed: int, *_known: object) -> optuna.samplers.BaseSampler:
+        return optuna.samplers.RandomSampler(seed=seed)
 
     return Study(
         proposer=PointProposer(curves, seed, make),
@@ -157,6 +160,7 @@ def benchmark(arguments: list[str] | None = None) -> None:
         help="default: what the environment's CURVES names, separated by colons",
     )
     made.add_argument("--runs", type=Path, nargs="+", metavar="RUN", default=[])
+    made.add_argument("--policy", nargs="+", choices=SEARCHES, default=SEARCHES, metavar="NAME")
     options = measure.parse(made, arguments)
     if options.quick or not options.curves:
         options.curves = [draw(TRIED / "drawn", seed) for seed in range(2)]
@@ -166,25 +170,42 @@ def benchmark(arguments: list[str] | None = None) -> None:
 
 
 def run(out: Path, given: argparse.Namespace, curves: int) -> None:
-    """Measures everything, in as many processes as there are cores, and writes one line each."""
+    """Measures what is missing in `out`, in as many processes as there are cores."""
     header = provenance(machine(), measure.command("overfitting")) | {
         "default": default(), "budget": BUDGET, "workers": WORKERS, "subsets": SUBSETS,
         "subset_trials": TRIALS, "noise_curves": curves,
     }  # fmt: skip
-    lines: list[dict[str, Any]] = [header, *noise(curves)]
-    for directory in given.runs:
-        lines += again(directory)
-    searches = list(product(given.curves, ("random", "random + ASHA", "ours"), range(given.rounds)))
-    with ProcessPoolExecutor(CORES) as pool:
-        for found in pool.map(table, given.curves):
-            print(f"{found[0]['task']}: {len(found)} figures", flush=True)
-            lines += found
-        for done, line in enumerate(pool.map(search, *zip(*searches, strict=True)), 1):
-            lines.append(line)
-            if done % 20 == 0 or done == len(searches):
-                print(f"{done} of {len(searches)} pairs of searches", flush=True)
+    paths = {path.stem: path for path in given.curves}
+    tables, searches = missing(out, paths, given.policy, range(given.rounds))
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(out, "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines))
+    with out.open("a", encoding="utf-8") as file, ProcessPoolExecutor(CORES) as pool:
+
+        def write(lines: Iterable[dict[str, Any]]) -> None:
+            file.writelines(json.dumps(line, allow_nan=False) + "\n" for line in lines)
+            file.flush()
+
+        if not file.tell():
+            write([header, *noise(curves), *(line for each in given.runs for line in again(each))])
+        for found in pool.map(table, (paths[task] for task in tables)):
+            write(found)
+            print(f"{found[0]['task']}: {len(found)} figures", flush=True)
+        places = [(paths[task], policy, seed) for task, policy, seed in searches]
+        for done, line in enumerate(pool.map(search, *zip(*places, strict=True)), 1):
+            write([line])
+            if done % 20 == 0 or done == len(places):
+                print(f"{done} of {len(places)} pairs of searches", flush=True)
+
+
+def missing(
+    out: Path, tasks: Iterable[str], policies: Iterable[str], seeds: Iterable[int]
+) -> tuple[list[str], list[tuple[str, str, int]]]:
+    """(tasks without figures, searches without a line) of a benchmark that was interrupted."""
+    lines = list(read_lines(out))
+    seen = {line["task"] for line in lines if "rule" in line and "task" in line}
+    done = {(s["task"], s["policy"], s["seed"]) for s in lines if "policy" in s}
+    # Policies outermost, so that the slow one comes last; then seeds, so that tasks are even.
+    every = [(task, policy, seed) for policy, seed, task in product(policies, seeds, tasks)]
+    return [task for task in tasks if task not in seen], [s for s in every if s not in done]
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def ours(max_gap: float, patience: int) -> Rule:
 def in_a_row(max_gap: float, patience: int) -> Rule:
     """The same without its look at the mean: the gap and no new best for `patience` epochs."""
     return lambda epochs: (
-        _stale(epochs) >= patience and min(map(_gap, epochs[-patience:])) > max_gap
+        min(map(_gap, epochs[-patience:])) > max_gap and _stale(epochs) >= patience
     )
 
 
