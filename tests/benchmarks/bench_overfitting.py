@@ -24,7 +24,7 @@ import optuna
 from optuna.storages import InMemoryStorage
 
 from results.records import EpochMetrics
-from results.store import read_epochs, read_lines, read_manifest
+from results.store import read_epochs, read_lines, read_manifest, write_atomic
 from search.options import Options
 from search.policies import ENDLESS, POLICIES, Point, PointProposer
 from search.proposing import quiet_optuna
@@ -176,6 +176,8 @@ def run(out: Path, given: argparse.Namespace, curves: int) -> None:
         "subset_trials": TRIALS, "noise_curves": curves,
     }  # fmt: skip
     paths = {path.stem: path for path in given.curves}
+    if out.exists():  # without a torn last line
+        write_atomic(out, "".join(json.dumps(line) + "\n" for line in read_lines(out)))
     tables, searches = missing(out, paths, given.policy, range(given.rounds))
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("a", encoding="utf-8") as file, ProcessPoolExecutor(CORES) as pool:

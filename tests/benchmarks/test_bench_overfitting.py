@@ -1,5 +1,6 @@
 """The overfitting benchmark's own parts, and a smoke test of it."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -89,6 +90,20 @@ def test_a_finished_search_is_looked_at_again_without_its_baseline(tmp_path):
     assert (line["trials"], line["epochs"], line["trained"]) == (1, 7, 7)  # stale for 4 at the end
     assert line["stopped"] == 0
     assert found.keys() >= {rules.default()}
+
+
+def test_what_is_on_disk_is_not_measured_again(tmp_path):
+    path = tmp_path / "o.jsonl"
+    tasks, policies = ["a", "b"], ["random", "ours"]
+    tables, searches = bench_overfitting.missing(path, tasks, policies, range(2))
+    assert tables == tasks
+    assert searches[:3] == [("a", "random", 0), ("b", "random", 0), ("a", "random", 1)]
+    assert len(searches) == 8
+    done = [{"budget": 60}, {"rule": "none", "task": "a", "part": "all"},
+            {"task": "b", "policy": "random", "seed": 0}]  # fmt: skip
+    path.write_text("".join(json.dumps(line) + "\n" for line in done))
+    left = bench_overfitting.missing(path, tasks, policies, range(2))
+    assert left == (["b"], [each for each in searches if each != ("b", "random", 0)])
 
 
 def test_the_defaults_are_among_the_rules():
