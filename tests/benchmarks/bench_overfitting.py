@@ -46,6 +46,10 @@ PARTS = {"all": slice(None), "even": slice(0, None, 2), "odd": slice(1, None, 2)
 
 BUDGET, WORKERS = 60, 8
 SEARCHES = ("random", "random + ASHA", "ours")
+IMAGES = (10_000, 2_500, 1_000)
+BESIDE = ("last gap 0.2, 3", "in a row 0.05, 5", "ours 0.05, 3", "ours 0.05, 8")
+"""The noise of so many validation images, and rules under it."""
+
 SHARES = (0.25, 0.5, 1.0)
 """Of the budget, at which a simulated search is judged."""
 
@@ -133,8 +137,7 @@ def _best(epochs: Sequence[EpochMetrics]) -> float:
 
 def noise(curves: int) -> Iterator[dict[str, Any]]:
     """Curves that rise by 0.3 points an epoch to the end, wide gap, as noisy as so many images."""
-    for images, name in product((10_000, 2_500, 1_000), ("last gap 0.2, 3", "in a row 0.05, 5",
-                                                         default())):  # fmt: skip
+    for images, name in product(IMAGES, dict.fromkeys((*BESIDE, default()))):
         rng, stopped = random.Random(0), 0
         for _ in range(curves):
             vals = [rng.gauss(0.4 + 0.003 * e, 0.5 / images**0.5) for e in range(30)]
