@@ -163,7 +163,6 @@ def benchmark(arguments: list[str] | None = None) -> None:
         help="default: what the environment's CURVES names, separated by colons",
     )
     made.add_argument("--runs", type=Path, nargs="+", metavar="RUN", default=[])
-    made.add_argument("--policy", nargs="+", choices=SEARCHES, default=SEARCHES, metavar="NAME")
     options = measure.parse(made, arguments)
     if options.quick or not options.curves:
         options.curves = [draw(TRIED / "drawn", seed) for seed in range(2)]
@@ -181,7 +180,7 @@ def run(out: Path, given: argparse.Namespace, curves: int) -> None:
     paths = {path.stem: path for path in given.curves}
     if out.exists():  # without a torn last line
         write_atomic(out, "".join(json.dumps(line) + "\n" for line in read_lines(out)))
-    tables, searches = missing(out, paths, given.policy, range(given.rounds))
+    tables, searches = missing(out, paths, SEARCHES, range(given.rounds))
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("a", encoding="utf-8") as file, ProcessPoolExecutor(CORES) as pool:
 

@@ -10,6 +10,7 @@ HEADER = {
     "command": "python -m tests.benchmarks.bench_overfitting", "python": "3.11.2", "commit": "abc",
     "versions": {"numpy": "2", "optuna": "5"}, "subsets": 100, "subset_trials": 50,
     "machine": {"cpu": "A CPU", "cpus": 2, "system": "Linux"}, "default": "ours 0.05, 5",
+    "budget": 60, "workers": 8,
 }  # fmt: skip
 
 
@@ -68,6 +69,6 @@ def test_the_page_tells_tasks_searches_noise_and_runs():
     text = page.page(lines(saved=72, lost=0.001))
     assert "| a | 10 | 6 (6) | 24.0% (24.0%) | 100.0% (100.0%) | 0.100% | 0.30% | 0.20% |" in text
     assert "| 0.05, 5 | 24.0% / 0.100% | 0.0% / 0.100% | 18.0% / 0.100% |" in text
-    assert "| random | with | 62.0 | 40.0 | 30.0 | 20.0 | +0.500% (-1.00%…+2.00%) |" in text
+    assert "| random | 2 | with | 62.0 | 40.0 | 30.0 | 20.0 | +0.500% (-1.00%…+2.00%) |" in text
     assert "| ours 0.05, 5 | 25% |" in text
     assert "| mini | ours 0.05, 5 | 23 | 1 | 180 of 188 | 1.1% |" in text
