@@ -52,18 +52,21 @@ nothing.
 """
 
 CHOICE = """Only the first hold more than a few trials that overfit: the others confirm that nothing
-is lost, and the halves of every table stand beside, even and odd rows. The bound is the first that
-lies above twice the deviation of a gap that 1,000 images measure (2.2 points at 50 %), N the least
-that goes on through most of the noise below; both halves then save enough. The gap isn't taken as
-a share of the validation value: near chance a share is all noise.
+is lost, and the halves of every table stand beside, even and odd rows. All tables were seen while
+choosing, so the halves show no more than that the choice doesn't hang on a few trials.
+
+The bound is the first above twice the deviation of a gap that 1,000 images measure (2.2 points at
+50 %). N is the least that the noise of 10,000 images doesn't fool, and that of 2,500 seldom: see
+below. With fewer validation images a longer `--gap-patience` is worth its epochs. The gap isn't
+taken as a share of the validation value: near chance a share is all noise.
 
 Saved of the epochs of trials that overfit / lost:
 """
 
 SEARCHES = """Simulated: {workers} workers, a budget of {budget:g} full trainings, the same with the
-rule and without, seed by seed on every task; what the rule saves is spent on further trials. Regret
-× 100 after 25, 50 and 100 % of the budget (0: the table's best configuration, 100: its median), and
-by how much the best value seen is higher with the rule: mean, lowest and highest.
+rule and without, n pairs of equal task and seed; what the rule saves is spent on further trials.
+Regret × 100 after 25, 50 and 100 % of the budget (0: the table's best configuration, 100: its
+median), and by how much the best value seen is higher with the rule: mean, lowest and highest.
 """
 
 NOISE = """Made-up accuracies that rise from 40 % by 0.3 points an epoch for 30 epochs, training at
