@@ -41,11 +41,15 @@ class Rules:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Proposal(Generic[C]):
-    """A trial to run; `epochs_done` of it are recorded already (after a resume)."""
+    """A trial to run; `epochs_done` of it are recorded already (after a resume).
+
+    `repeat`, from 1, is given where a finalist's training with a fresh seed is meant.
+    """
 
     number: int
     config: C
     epochs_done: int = 0
+    repeat: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,6 +130,14 @@ class Study(Generic[C]):
         """Whether nothing is left to do: every trial has ended, or the time is up."""
         ended = all(r.state is not TrialState.RUNNING for r in self.records.values())
         return self._time_left() <= 0 or (ended and len(self.records) >= self.trials)
+
+    def running(self) -> bool:
+        """Whether a trial that was proposed in this session hasn't ended."""
+        waiting = {proposal.number for proposal in self._waiting}
+        return any(
+            record.state is TrialState.RUNNING and number not in waiting
+            for number, record in self.records.items()
+        )
 
     def gave_up(self) -> bool:
         """Whether nothing more is proposed because trials keep failing, without an epoch between.
