@@ -3,7 +3,7 @@
 import argparse
 import json
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +187,7 @@ def _definitions(lines: Sequence[dict[str, Any]], chosen: str) -> Iterator[str]:
 def _choice(lines: Sequence[dict[str, Any]], tasks: Sequence[str]) -> Iterator[str]:
     """The grid of bounds and patiences, on halves: to choose on one, to confirm on the other."""
     first, second = tasks[: len(tasks) // 2], tasks[len(tasks) // 2 :]
-    halves = {
+    halves: dict[str, Callable[[dict[str, Any]], bool]] = {
         "first tasks": lambda line: line["part"] == "all" and line["task"] in first,
         "other tasks": lambda line: line["part"] == "all" and line["task"] in second,
         "even trials": lambda line: line["part"] == "even",
