@@ -88,7 +88,7 @@ def random_study(curves: Curves, rules: Rules, seed: int) -> Study[Point]:
     )
 
 
-def search(path: Path, policy: str, seed: int) -> dict[str, Any]:
+def search(path: Path, policy: str, seed: int, budget: int) -> dict[str, Any]:
     """One simulated search with the rule and one without: regret, and the best value seen."""
     curves = read(path)
     line: dict[str, Any] = {"policy": policy, "task": curves.name, "seed": seed}
@@ -98,9 +98,9 @@ def search(path: Path, policy: str, seed: int) -> dict[str, Any]:
             rules = replace(rules, grace=curves.epochs)
         make = POLICIES["ours"] if policy == "ours" else random_study
         with quiet_optuna():
-            budget = BUDGET * curves.epochs
-            trace = simulate(make(curves, rules, seed), curves, workers=WORKERS, epochs=budget)
-        at = [round(budget * share) for share in SHARES]
+            epochs = budget * curves.epochs
+            trace = simulate(make(curves, rules, seed), curves, workers=WORKERS, epochs=epochs)
+        at = [round(epochs * share) for share in SHARES]
         line[name] = {
             "regret": [round(regret, 5) for regret in trace.regrets(at)],
             "best": round(max(event.val for event in trace.events), 6),
@@ -168,13 +168,14 @@ def benchmark(arguments: list[str] | None = None) -> None:
         options.curves = [draw(TRIED / "drawn", seed) for seed in range(2)]
         if options.out.parent == PUBLISHED:
             options.out = TRIED / options.out.name
-    run(options.out.with_suffix(".jsonl"), options, 20 if options.quick else 1000)
+    budget, curves = (3, 20) if options.quick else (BUDGET, 1000)
+    run(options.out.with_suffix(".jsonl"), options, budget, curves)
 
 
-def run(out: Path, given: argparse.Namespace, curves: int) -> None:
+def run(out: Path, given: argparse.Namespace, budget: int, curves: int) -> None:
     """Measures what is missing in `out`, in as many processes as there are cores."""
     header = provenance(machine(), measure.command("overfitting")) | {
-        "default": default(), "budget": BUDGET, "workers": WORKERS, "subsets": SUBSETS,
+        "default": default(), "budget": budget, "workers": WORKERS, "subsets": SUBSETS,
         "subset_trials": TRIALS, "noise_curves": curves,
     }  # fmt: skip
     paths = {path.stem: path for path in given.curves}
@@ -193,7 +194,7 @@ def run(out: Path, given: argparse.Namespace, curves: int) -> None:
         for found in pool.map(table, (paths[task] for task in tables)):
             write(found)
             print(f"{found[0]['task']}: {len(found)} figures", flush=True)
-        places = [(paths[task], policy, seed) for task, policy, seed in searches]
+        places = [(paths[task], policy, seed, budget) for task, policy, seed in searches]
         for done, line in enumerate(pool.map(search, *zip(*places, strict=True)), 1):
             write([line])
             if done % 20 == 0 or done == len(places):
