@@ -51,8 +51,8 @@ class Options:
     seed: int = _option(0, "seed of proposals and training")
     grace: int = _option(0, "first rung, in epochs (0: a twentieth of --epochs, 3 at the least)")
     reduction_factor: int = _option(3, "the top 1/N of the trials pass a rung")
-    max_gap: float = _option(0.2, "gap from which a trial counts as overfitting (0: never)")
-    gap_patience: int = _option(3, "epochs without a better val_top1 before overfitting stops")
+    max_gap: float = _option(0.05, "gap from which a trial counts as overfitting (0: never)")
+    gap_patience: int = _option(5, "epochs of that gap, and of no better val_top1, before it stops")
     plateau_patience: int = _option(0, "epochs without progress before a plateau stops (0: never)")
     set: tuple[str, ...] = _option((), "fix a field for all trials, e.g. --set batch_size=32")
     name: str = _option("", "name of the run (default: the space and the time)")
@@ -101,7 +101,8 @@ def parser() -> argparse.ArgumentParser:
 
 def _help(f: "dataclasses.Field[Any]") -> str:
     text = str(f.metadata["help"]).replace("%", "%%")
-    shown = f.default not in ("", ()) and "0:" not in text and "auto" not in str(f.default)
+    told = "auto" in str(f.default) or (f.default == 0 and "0:" in text)
+    shown = f.default not in ("", ()) and not told
     return f"{text} (default: {f.default})" if shown else text
 
 

@@ -281,3 +281,14 @@ def test_rules_can_be_turned_off(tmp_path):
     other = study.ask()
     for epoch in range(1, 9):
         assert study.report(other.number, metrics(epoch, 0.5, gap=0.9)) is None
+
+
+def test_a_trial_that_overfits_is_stopped_and_the_baseline_is_not(tmp_path):
+    study = open_study(tmp_path / "run", rules=replace(RULES, grace=9, gap_patience=2))
+    both = [study.ask(), study.ask()]
+    for epoch, val in enumerate((0.3, 0.5, 0.4), 1):
+        assert [study.report(p.number, metrics(epoch, val, gap=0.3)) for p in both] == [None, None]
+    baseline, other = (study.report(p.number, metrics(4, 0.38, gap=0.3)) for p in both)
+    assert baseline is None
+    assert other.reason is StopReason.OVERFITTING
+    assert other.detail == "gap 0.300 > 0.2 for 2 epochs, no better val_top1 for 2"
