@@ -55,6 +55,15 @@ class Monitor:
             f"train loss {loss}  {m.images_per_s:.0f} images/s{mark}",
         )
 
+    def retried(self, proposal: Proposal[TrialConfig], record: TrialRecord) -> None:
+        """A trial broke off and is tried again."""
+        at_once = proposal.config.micro_batch_size
+        how = f" with at most {at_once} images at once" if at_once else ""
+        self._event(
+            record.number,
+            f"broke off, tried again after epoch {proposal.epochs_done}{how}: {record.retried}",
+        )
+
     def ended(self, record: TrialRecord) -> None:
         """A trial's end, with the reason."""
         self._event(record.number, describe(record))

@@ -141,12 +141,14 @@ def run_trials(
     """
     from ray import tune
 
+    from search.breakdowns import outlive_memory_monitor
     from search.scheduler import StudyScheduler
     from search.searcher import StudySearcher
     from search.worker import TrialWorker
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     _use_workers_started_early()
+    outlive_memory_monitor()
     directory = store.directory.resolve()
 
     def task(proposal: Proposal[TrialConfig]) -> dict[str, Any]:
@@ -179,7 +181,6 @@ def run_trials(
             name="tune",
             storage_path=str(scratch),
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=1),
             # The trainable writes its own checkpoints, of what can't be made again.
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
