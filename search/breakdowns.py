@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
@@ -36,7 +37,7 @@ def breakdown(trial: Trial) -> Breakdown:
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     error = _COLOUR.sub("", _HEADER.split(text)[-1]).strip()
     if killed := _KILLED.search(error):
-        return Breakdown(error=f"{error}\n\t\n{killed[0]}", out_of_memory=True)
+        return Breakdown(error=f"{indent(error, '  ')}\n{killed[0]}", out_of_memory=True)
     return Breakdown(
         error=error or "the worker ended without a word", out_of_memory=_RAISED in error
     )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import optuna
 from optuna.samplers import BaseSampler, RandomSampler
@@ -12,18 +12,22 @@ from results.records import StopReason, TrialRecord
 from results.records import TrialState as Ended
 from trainables.config import TrialConfig
 
-if TYPE_CHECKING:
-    from search.proposing import Configuration
-
 RANDOM_AFTER = 10
 """Duplicates in a row after which chance proposes: a model may insist on what it likes best."""
 
 EXHAUSTED_AFTER = 100
-"""Duplicates in a row after which nothing new is expected. Of six configurations the
-last one is missed by 90 random proposals with a chance of (5/6)⁹⁰, once in 13 million."""
+"""Duplicates in a row after which nothing new is expected. Of six configurations the last one is
+missed by 90 random proposals with a chance of (5/6)⁹⁰, once in 13 million."""
 
 
-def identity(params: Mapping[str, Any], config: "Configuration") -> str:
+class Configuration(Protocol):
+    """What is tried: a `TrialConfig`, or a point on recorded curves."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration for the records."""
+
+
+def identity(params: Mapping[str, Any], config: Configuration) -> str:
     """Equal for what trains alike: all of a configuration but its seed.
 
     How many images go through the network at once counts as proposed: a trial that ran out of
@@ -64,7 +68,7 @@ class Tried:
         self,
         records: Mapping[int, TrialRecord],
         known: Iterable[FrozenTrial],
-        restore: "Callable[[dict[str, Any]], Configuration]",
+        restore: Callable[[dict[str, Any]], Configuration],
     ) -> None:
         """Takes over what a search that goes on has tried, and refused since its last trial."""
         for number, record in records.items():

@@ -79,5 +79,6 @@ def describe(record: TrialRecord) -> str:
     if record.state is TrialState.STOPPED:
         return f"stopped, {record.reason}: {record.detail}"
     if record.state is TrialState.FAILED:
-        return f"failed: {record.detail}"
+        why = f", {record.reason}" if record.reason else ""
+        return f"failed{why}: {record.detail}"
     return "complete" if record.state is TrialState.COMPLETE else "unfinished"

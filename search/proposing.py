@@ -10,20 +10,13 @@ from typing import Any, Protocol, TypeVar
 import optuna
 from optuna.distributions import BaseDistribution
 
-from search.duplicates import EXHAUSTED_AFTER, identity
+from search.duplicates import EXHAUSTED_AFTER, Configuration, identity
 from search.space import Space, suggested
 from trainables.conditional import CONDITIONAL, LEFT_OUT
 from trainables.config import TrialConfig
 
 STARTUP_TRIALS = 10
 """Random configurations before TPE's model takes over (Optuna's default)."""
-
-
-class Configuration(Protocol):
-    """What is tried: a `TrialConfig`, or a point on recorded curves."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The configuration for the records."""
 
 
 C = TypeVar("C", bound=Configuration)

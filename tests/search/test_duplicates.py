@@ -59,6 +59,11 @@ def test_a_space_of_six_configurations_is_searched_once_and_the_search_ends(tmp_
     assert again.ask() is None
 
 
+def test_the_preview_shows_each_configuration_once():
+    configs, _ = Proposer(SIX, {}, 0).preview(20)
+    assert len({(c.lr, c.dropout) for c in configs}) == len(configs) == 6
+
+
 def test_fewer_trials_than_configurations_are_all_trained(tmp_path):
     study = open_six(tmp_path / "run", trials=4)
     play(study)

@@ -40,6 +40,10 @@ def test_the_leaderboard_ranks_and_always_shows_the_baseline():
         (record(1, 0.4, TrialState.RUNNING), "unfinished"),
         (record(1, None, TrialState.FAILED, detail="out of paper"), "failed: out of paper"),
         (
+            record(1, 0.4, TrialState.FAILED, reason=StopReason.MEMORY, detail="2 GiB"),
+            "failed, memory: 2 GiB",
+        ),
+        (
             record(1, 0.4, TrialState.STOPPED, reason=StopReason.OVERFITTING, detail="gap 0.4"),
             "stopped, overfitting: gap 0.4",
         ),
