@@ -57,6 +57,6 @@ def outlive_memory_monitor() -> None:
     ) -> None:
         if isinstance(exception, OutOfMemoryError):
             exception = RayActorError(error_msg=str(exception))
-        handle(self, tracked_actor_task, exception)  # type: ignore[no-untyped-call]
+        handle(self, tracked_actor_task, exception)
 
     RayActorManager._actor_task_failed = handle_any  # type: ignore[method-assign]

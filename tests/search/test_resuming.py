@@ -92,26 +92,36 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Any], list[str
     return everything(directory, study), watch.names
 
 
-def after(names: list[str], wanted: str, following: str, skip: int) -> int:
-    """The number (from 1) of the `skip`-th write `following` that comes right after `wanted`."""
-    pairs = [n for n in range(1, len(names)) if names[n - 1 : n + 1] == [wanted, following]]
+def after(names: list[str], wanted: tuple[str, str], skip: int) -> int:
+    """The number (from 1) of the second of the two writes, where they follow each other."""
+    pairs = [n for n in range(1, len(names)) if (names[n - 1], names[n]) == wanted]
     return pairs[skip] + 1
 
 
+AMID_EPOCH = ("append_logs", "add_epoch")
+BEFORE_TELLING = ("add_epoch", "append_logs")
+BEFORE_RECORDING = ("append_logs", "add_trial")
+AMID_PARAMETERS = ("append_logs", "append_logs")
+
+
 @pytest.mark.parametrize(
-    ("wanted", "following", "torn"),
+    ("wanted", "skip"),
     [
-        ("append_logs", "add_epoch", True),  # amid recording an epoch
-        ("add_epoch", "append_logs", False),  # recorded, neither told nor decided
-        ("append_logs", "add_trial", False),  # between asking and recording, or decided only
-        ("append_logs", "append_logs", False),  # some of a trial's parameters drawn
+        (AMID_EPOCH, 5),
+        (AMID_EPOCH, 25),
+        (BEFORE_TELLING, 5),
+        (BEFORE_TELLING, 25),
+        (BEFORE_RECORDING, 5),  # of a trial's end
+        (BEFORE_RECORDING, 24),  # of one that was asked for
+        (AMID_PARAMETERS, 5),  # of the baseline
+        (AMID_PARAMETERS, 20),  # of one drawn by chance
+        (AMID_PARAMETERS, 108),  # of one drawn by the model
     ],
 )
-@pytest.mark.parametrize("skip", [5, 25])
-def test_wherever_it_is_killed(tmp_path, whole, wanted, following, torn, skip):
+def test_wherever_it_is_killed(tmp_path, whole, wanted, skip):
     uninterrupted, names = whole
-    at = after(names, wanted, following, skip)
-    assert killed_and_resumed(tmp_path / "run", Watch(kill_at=at, torn=torn)) == uninterrupted
+    watch = Watch(kill_at=after(names, wanted, skip), torn=wanted is AMID_EPOCH)
+    assert killed_and_resumed(tmp_path / "run", watch) == uninterrupted
 
 
 @pytest.mark.slow
