@@ -191,22 +191,39 @@ def size_to_store(plan: Plan) -> int | None:
 
 
 def _gpu_errors(options: Options, here: Machine) -> list[str]:
-    if options.gpus_per_trial in ("auto", "0") or here.gpus:
-        return []
-    return [
-        f"--gpus-per-trial must be auto or 0 on a machine without a GPU, but got "
-        f"{options.gpus_per_trial!r}."
-    ]
+    errors = []
+    if options.gpus_per_trial not in ("auto", "0") and not here.gpus:
+        errors.append(
+            f"--gpus-per-trial must be auto or 0 on a machine without a GPU, but got "
+            f"{options.gpus_per_trial!r}."
+        )
+    if options.gpu_hours and (not here.gpus or options.gpus_per_trial == "0"):
+        errors.append(
+            f"--gpu-hours must be 0 where trials take no GPU, but got {options.gpu_hours:g}; "
+            "use --time-budget."
+        )
+    return errors
 
 
 def expected_epochs(plan: Plan) -> float:
-    """Epochs of a whole search when each rung lets exactly its share pass: a lower estimate."""
+    """Epochs of a whole search when each rung lets exactly its share pass: a lower estimate.
+
+    The finalists' are in it.
+    """
     total, reached, share_left = 0.0, 0, 1.0
     for level in (*plan.rungs, plan.epochs):
         total += share_left * (level - reached)
         reached, share_left = level, share_left / plan.options.reduction_factor
     others = plan.options.trials - 1
-    return plan.epochs + others * total
+    return plan.epochs + others * total + finalist_trainings(plan) * plan.epochs
+
+
+def finalist_trainings(plan: Plan) -> int:
+    """How many full trainings follow the trials: of each finalist and of the baseline."""
+    options = plan.options
+    if not options.finalists:
+        return 0
+    return (min(options.finalists, options.trials - 1) + 1) * options.repeats
 
 
 def expected_seconds(plan: Plan, images: int) -> float | None:

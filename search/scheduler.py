@@ -6,8 +6,10 @@ from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
+from results.finalists import Repeat
 from results.records import EpochMetrics
-from search.breakdowns import breakdown
+from search.breakdowns import Breakdown, breakdown
+from search.finalists import Finalists
 from search.monitor import Monitor
 from search.study import Study
 from trainables.config import TrialConfig
@@ -15,49 +17,70 @@ from trainables.micro_batches import smaller
 
 
 class StudyScheduler(FIFOScheduler):
-    """Runs trials in the order proposed and stops them when the study says so."""
+    """Runs trials in the order proposed and stops them when the study says so.
 
-    def __init__(self, study: Study[TrialConfig], monitor: Monitor) -> None:
+    A trial whose config has a `repeat` is a finalist's training, over which `finalists` decides.
+    """
+
+    def __init__(self, study: Study[TrialConfig], finalists: Finalists, monitor: Monitor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._study, self._monitor = study, monitor
+        self._study, self._finalists, self._monitor = study, finalists, monitor
 
     def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
         """Has Ray try a trial that breaks off again just as often as the study would."""
         super().on_trial_add(tune_controller, trial)
-        again = self._study.may_retry(trial.config["number"])
-        trial.max_failures = trial.num_failures + int(again)
+        if not trial.config["repeat"]:
+            again = self._study.may_retry(trial.config["number"])
+            trial.max_failures = trial.num_failures + int(again)
 
     def on_trial_result(
         self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]
     ) -> str:
         """Takes an epoch; also ends trials that are complete, so that all come through here."""
         number, metrics = trial.config["number"], EpochMetrics.from_json(result)
-        ending = self._study.report(number, metrics)
         self._monitor.first_step(result["first_step_at"])
+        if repeat := trial.config["repeat"]:
+            return self._on_finalist_result((number, repeat), metrics)
+        ending = self._study.report(number, metrics)
         self._monitor.epoch(number, metrics)
         if ending is None:
             return str(self.CONTINUE)
         self._monitor.ended(self._study.records[number])
         return str(self.STOP)
 
+    def _on_finalist_result(self, key: Repeat, metrics: EpochMetrics) -> str:
+        ending = self._finalists.report(key, metrics)
+        self._monitor.epoch(key[0], metrics, repeat=key[1])
+        if ending is None:
+            return str(self.CONTINUE)
+        self._monitor.finalist_ended(self._finalists.records[key])
+        return str(self.STOP)
+
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
-        """Has a trial that broke off go on, after want of memory with half as many images at once;
-        or ends it where its retry broke off too.
+        """Has a training that broke off go on, or ends it where its retry broke off too.
 
         Ray calls this also before it tries a trial again, and only then has marked it ERROR.
         """
-        number, found = trial.config["number"], breakdown(trial)
-        if trial.status != Trial.ERROR:
+        number, repeat, found = trial.config["number"], trial.config["repeat"], breakdown(trial)
+        if trial.status == Trial.ERROR:
+            if not repeat:
+                self._retry(trial, found)
+        elif repeat:
+            self._finalists.fail((number, repeat), found.error)
+            self._monitor.finalist_ended(self._finalists.records[number, repeat])
+        else:
             self._study.fail(number, found.error, out_of_memory=found.out_of_memory)
             self._monitor.ended(self._study.records[number])
-            return
+
+    def _retry(self, trial: Trial, found: Breakdown) -> None:
+        """After want of memory with half as many images at once."""
         config = TrialConfig.from_dict(trial.config["config"])
         if found.out_of_memory:
             config = smaller(config) or config
-        again = self._study.retry(number, found.error, config)
+        again = self._study.retry(trial.config["number"], found.error, config)
         changed = {"config": again.config.to_dict(), "epochs_done": again.epochs_done}
         trial.set_config(trial.config | changed)  # type: ignore[no-untyped-call]
-        self._monitor.retried(again, self._study.records[number])
+        self._monitor.retried(again, self._study.records[again.number])
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray pickles a tuner to restore it, which is not how a run goes on."""

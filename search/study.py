@@ -7,7 +7,7 @@ replaying its records through the same decisions.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Generic
 
 import optuna
@@ -18,37 +18,17 @@ from optuna.trial import TrialState as OptunaState
 from results.records import EpochMetrics, StopReason, TrialRecord, TrialState
 from search import stopping
 from search.duplicates import Tried, identity
-from search.endings import COMPLETE, Ending, failed, stopped
+from search.evidence import Evidence
 from search.infeasible import tell_infeasible
 from search.printing import last_lines
 from search.proposing import C, Proposes
 from search.rungs import Rungs
 from search.space import SpaceError
 from search.storage import Store, ask_again, check_journal, open_optuna
+from search.trials import COMPLETE, Ending, Proposal, Rules, failed, stopped
 from trainables.config import ConfigError
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rules:
-    """When trials end early. Epoch counts, and gaps as fractions; 0 turns a rule off."""
-
-    epochs: int
-    grace: int
-    factor: int
-    max_gap: float
-    gap_patience: int
-    plateau_patience: int
-    num_classes: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Proposal(Generic[C]):
-    """A trial to run; `epochs_done` of it are recorded already (after a resume)."""
-
-    number: int
-    config: C
-    epochs_done: int = 0
-
+__all__ = ["GIVE_UP", "Proposal", "Rules", "Study"]
 
 GIVE_UP = 5
 """Failures one after the other after which a search proposes no more."""
@@ -79,6 +59,7 @@ class Study(Generic[C]):
         self.records: dict[int, TrialRecord] = {}
         self.epochs: dict[int, list[EpochMetrics]] = {}
         self._proposer = proposer
+        self._marks = (*self.rungs.levels, rules.epochs)
         self._time_left: Callable[[], float] = lambda: math.inf  # until the records are replayed
         self._failed_in_a_row = 0
         baseline = proposer.baseline_params()
@@ -105,8 +86,8 @@ class Study(Generic[C]):
             orphan = self._orphans.pop(0) if self._orphans else None
             number = orphan.number if orphan else self._next
             self._next = max(self._next, number + 1)
-            usual = self._proposer.sampler(number)
-            self._optuna.sampler = self._tried.sampler(usual, number)
+            sampler = self._proposer.sampler(number, self._evidence(), self._marks)
+            self._optuna.sampler = self._tried.sampler(sampler, number)
             trial = ask_again(self._optuna, orphan) if orphan else self._optuna.ask()
             try:
                 params, config = self._proposer.propose(trial)
@@ -132,12 +113,33 @@ class Study(Generic[C]):
         """Whether nothing more is proposed because every configuration has been tried."""
         return self._tried.exhausted
 
+    def running(self) -> bool:
+        """Whether a trial that was proposed in this session hasn't ended."""
+        waiting = {proposal.number for proposal in self._waiting}
+        return any(
+            record.state is TrialState.RUNNING and number not in waiting
+            for number, record in self.records.items()
+        )
+
     def gave_up(self) -> bool:
         """Whether nothing more is proposed because trials keep failing, without an epoch between.
 
         Then the machine is at fault more likely than `GIVE_UP` configurations in a row.
         """
         return self._failed_in_a_row >= GIVE_UP
+
+    def _evidence(self) -> list[Evidence]:
+        """What is known of every configuration: a failure that isn't its own tells nothing."""
+        return [
+            Evidence(
+                params=record.params,
+                values={e.epoch: _value(e) for e in self.epochs[number]},
+                running=record.state is TrialState.RUNNING,
+                unfit=record.reason in (StopReason.DIVERGED, StopReason.MEMORY),
+            )
+            for number, record in self.records.items()
+            if record.config
+        ]
 
     def _begin(self, trial: optuna.Trial, params: dict[str, Any], config: dict[str, Any]) -> None:
         record = TrialRecord(
@@ -178,8 +180,7 @@ class Study(Generic[C]):
     def fail(self, number: int, error: str, *, out_of_memory: bool = False) -> None:
         """Ends a trial that can't be trained; the last lines of `error` say why.
 
-        out_of_memory: it needs more than there is, which is the configuration's fault and for the
-        sampler to learn; of another error it learns nothing.
+        `out_of_memory` is for the sampler to learn, of another error it learns nothing.
         """
         if self.records[number].state is TrialState.RUNNING:
             self._failed_in_a_row += 1

@@ -12,8 +12,10 @@ from typing import Any
 import optuna
 from rich.console import Console
 
+from results.finalists import FinalistStore
 from results.records import EpochMetrics
 from results.store import RunStore
+from search.finalists import Finalists
 from search.monitor import Monitor
 from search.proposing import Proposer
 from search.resources import Resources
@@ -74,7 +76,8 @@ def main(directory: Path) -> None:
     with reserve_port(Dashboard(host="127.0.0.1", port="auto")) as port:
         start_ray(resources, port, ROOT)
     monitor = Monitor(Console(width=200), 9, 2, verbose=False)
-    run_trials(study, store, monitor, resources, directory, BreakingWorker)
+    finalists = Finalists(study=study, store=FinalistStore(directory), count=0, repeats=2, seed=0)
+    run_trials(study, finalists, store, monitor, resources, directory, BreakingWorker)
     store.close()
     print(early_end(study))
 

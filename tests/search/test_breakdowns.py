@@ -85,10 +85,10 @@ def test_a_trial_is_tried_once_more_after_want_of_memory_in_pieces(tmp_path, err
     study = open_study(tmp_path / "run", trials=3)
     said = io.StringIO()
     monitor = Monitor(Console(file=said, width=200), 3, 9, verbose=False)
-    scheduler = StudyScheduler(study, monitor)
+    scheduler = StudyScheduler(study, None, monitor)
     proposal = study.ask()
     size = proposal.config.batch_size
-    task = {"number": 0, "config": proposal.config.to_dict(), "epochs_done": 0, "threads": 1}
+    task = {"number": 0, "config": proposal.config.to_dict(), "epochs_done": 0, "repeat": None}
     trial = RayTrial(config=task, num_failures=0, max_failures=0, status=Trial.ERROR)
     scheduler.on_trial_add(None, trial)
     assert trial.max_failures == 1
@@ -101,7 +101,7 @@ def test_a_trial_is_tried_once_more_after_want_of_memory_in_pieces(tmp_path, err
     at_once = size // 2 if error is WANT else None
     assert trial.config["config"].get("micro_batch_size") == at_once
     assert trial.config["config"]["batch_size"] == size
-    assert (trial.config["epochs_done"], trial.config["threads"]) == (1, 1)
+    assert (trial.config["epochs_done"], trial.config["repeat"]) == (1, None)
     assert study.records[0].config == trial.config["config"]
     assert "tried again after epoch 1" in said.getvalue()
     assert (f"with at most {at_once} images at once" in said.getvalue()) == bool(at_once)

@@ -8,7 +8,6 @@ from optuna.storages import InMemoryStorage
 
 from results.records import StopReason, TrialState
 from results.store import read_trials
-from search.infeasible import infeasible
 from search.proposing import Proposer
 from search.space import Space
 from search.storage import MemoryStore
@@ -67,7 +66,7 @@ def test_want_of_memory_is_a_violated_constraint_and_other_failures_are_none(tmp
     study.fail(0, WANT, out_of_memory=True)
     study.fail(1, ERROR)
     told = frozen(tmp_path / "run")
-    assert [infeasible(trial) for trial in told] == [True, False, False]
+    assert [trial.constraints for trial in told] == [{"memory": 1.0}, {}, {}]
     assert [trial.state for trial in told[:2]] == [
         optuna.trial.TrialState.PRUNED,  # TPE passes over what is told as FAIL
         optuna.trial.TrialState.FAIL,
@@ -87,7 +86,7 @@ def test_a_kill_before_optuna_hears_of_it_loses_no_constraint(tmp_path, recwarn)
     study.store._lock.release()
     open_study(tmp_path / "run", trials=3)
     told = frozen(tmp_path / "run")[0]
-    assert infeasible(told)
+    assert told.constraints == {"memory": 1.0}
     assert told.state is optuna.trial.TrialState.PRUNED
     assert not [w for w in recwarn if "already set" in str(w.message)]
 
