@@ -102,7 +102,7 @@ def sizes(trial: optuna.Trial) -> dict[str, int]:
     }
 
 
-def proposed_above_the_limit(*, told: bool, seed: int, trials: int = 50) -> Iterator[bool]:
+def proposed_above_the_limit(*, told: bool, seed: int, trials: int = 32) -> Iterator[bool]:
     """Of the proposals after twenty, whether each is too large, where larger would be better."""
     baseline = TrialConfig(network="resnet10", batch_size=16, image_size=32, epochs=1)
     space = Space(summary="sizes", dataset="demo", baseline=baseline, suggest=sizes)
@@ -126,12 +126,12 @@ def proposed_above_the_limit(*, told: bool, seed: int, trials: int = 50) -> Iter
 
 
 def test_proposals_avoid_what_ran_out_of_memory():
-    """Of 90 each; random proposals would be above the limit in about two of three."""
+    """Of 24 each: 2 against 23 when this was written."""
     above = {
-        told: sum(sum(proposed_above_the_limit(told=told, seed=seed)) for seed in range(3))
+        told: sum(sum(proposed_above_the_limit(told=told, seed=seed)) for seed in range(2))
         for told in (True, False)
     }
-    assert above[True] < 0.7 * above[False], above
+    assert above[True] < 0.5 * above[False], above
 
 
 @pytest.mark.parametrize("batch_size", [8, 15])
