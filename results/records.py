@@ -24,13 +24,14 @@ class TrialState(StrEnum):
 
 
 class StopReason(StrEnum):
-    """Why a trial ended before its last epoch."""
+    """Why a trial ended before its last epoch. `MEMORY` is why one failed, the others stop."""
 
     RUNG = "rung"
     OVERFITTING = "overfitting"
     DIVERGED = "diverged"
     PLATEAU = "plateau"
     BUDGET = "budget"
+    MEMORY = "memory"
 
 
 class RecordError(ValueError):
@@ -77,7 +78,8 @@ class TrialRecord:
     """One trial as it stands; the last line for a number in `trials.jsonl` is the true one.
 
     `params` are what the sampler chose, `config` all that decides the trial. `best_epoch` is
-    the first epoch with the highest `val_top1`; `epochs` how many were trained.
+    the first epoch with the highest `val_top1`; `epochs` how many were trained. `retried` says
+    why training broke off once and went on from its last checkpoint.
     """
 
     number: int
@@ -90,6 +92,7 @@ class TrialRecord:
     best_epoch: int | None = None
     best_val_top1: float | None = None
     wall_s: float = 0.0
+    retried: str | None = None
 
     def reached(self, epochs: Sequence[EpochMetrics]) -> Self:
         """This trial after `epochs`: how many, the best of them, and their time."""

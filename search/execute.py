@@ -21,13 +21,13 @@ from search.calibration import Calibrations, Measured, key
 from search.finalists import Finalists
 from search.monitor import Monitor
 from search.plan import Plan, size_to_store
-from search.printing import last_line
+from search.printing import last_lines
 from search.provenance import command_line, provenance
 from search.resources import Resources, share, worker_bytes
 from search.show import tell_start
 from search.storage import journal_storage
 from search.study import Rules, Study
-from search.summary import summarise
+from search.summary import early_end, summarise
 from search.tuner import ClusterError, Dashboard, reserve_port, run_trials, start_ray, stop_ray
 from trainables.catalog import takes_a_package
 from trainables.config import ConfigError, TrialConfig
@@ -71,13 +71,13 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
             interrupted = True
         except Exception as error:  # Ray wraps whatever goes wrong in its loop, a full disk too
             interrupted = True
-            monitor.say(f"error: the search stopped: {last_line(str(error))}")
+            monitor.say(f"error: the search stopped: {last_lines(str(error))}")
         finally:
             session.close()
     finally:
         stop_ray()
-    if session.study.gave_up():
-        monitor.say("The last trials all failed: see what is wrong with this machine first.")
+    if note := early_end(session.study):
+        monitor.say(note)
     return summarise(plan, console, interrupted or not session.finished())
 
 

@@ -18,8 +18,9 @@ from results.export import ranked
 from results.finalists import Repeat
 from results.records import EpochMetrics, FinalistRecord, StopReason, TrialRecord, TrialState
 from search import stopping
-from search.printing import last_line
-from search.study import COMPLETE, Ending, Proposal, Study
+from search.printing import last_lines
+from search.study import Study
+from search.trials import COMPLETE, Ending, Proposal
 from trainables.config import TrialConfig
 
 TIME_IS_UP = Ending(state=TrialState.STOPPED, reason=StopReason.BUDGET)
@@ -191,10 +192,10 @@ class Finalists:
         return TIME_IS_UP if self._time_left() <= 0 else None
 
     def fail(self, key: Repeat, error: str) -> None:
-        """Ends a training that can't be done; the last line of `error` says why."""
+        """Ends a training that can't be done; the last lines of `error` say why."""
         if self.records[key].state is TrialState.RUNNING:
             self.store.add_error(key, error)
-            self._end(key, Ending(state=TrialState.FAILED, detail=last_line(error)))
+            self._end(key, Ending(state=TrialState.FAILED, detail=last_lines(error)))
 
     def _decide(self, key: Repeat) -> Ending | None:
         """Divergence and completion: no other rule ends a finalist."""

@@ -56,6 +56,15 @@ class Monitor:
             repeat,
         )
 
+    def retried(self, proposal: Proposal[TrialConfig], record: TrialRecord) -> None:
+        """A trial broke off and is tried again."""
+        at_once = proposal.config.micro_batch_size
+        how = f" with at most {at_once} images at once" if at_once else ""
+        self._event(
+            record.number,
+            f"broke off, tried again after epoch {proposal.epochs_done}{how}: {record.retried}",
+        )
+
     def ended(self, record: TrialRecord) -> None:
         """A trial's end, with the reason."""
         self._event(record.number, describe(record))
@@ -77,5 +86,6 @@ def describe(record: TrialRecord | FinalistRecord) -> str:
     if record.state is TrialState.STOPPED:
         return f"stopped, {record.reason}: {record.detail}"
     if record.state is TrialState.FAILED:
-        return f"failed: {record.detail}"
+        why = f", {record.reason}" if record.reason else ""
+        return f"failed{why}: {record.detail}"
     return "complete" if record.state is TrialState.COMPLETE else "unfinished"

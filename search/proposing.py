@@ -11,19 +11,12 @@ import optuna
 from optuna.distributions import BaseDistribution
 
 from search.drawing import Drawing
+from search.duplicates import EXHAUSTED_AFTER, Configuration, identity
 from search.evidence import Evidence
 from search.sampler import ModelSampler, Source
 from search.space import Space, suggested
 from trainables.conditional import CONDITIONAL, LEFT_OUT
 from trainables.config import TrialConfig
-
-
-class Configuration(Protocol):
-    """What is tried: a `TrialConfig`, or a point on recorded curves."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The configuration for the records."""
-
 
 C = TypeVar("C", bound=Configuration)
 C_co = TypeVar("C_co", bound=Configuration, covariant=True)
@@ -114,19 +107,26 @@ class Proposer:
     def preview(self, count: int) -> tuple[list[TrialConfig], dict[str, BaseDistribution]]:
         """The first configurations, as a search would try them, and every parameter's range.
 
-        Exact up to `STARTUP_TRIALS`, since those depend on no result. Raises `ConfigError`.
+        Exact up to `STARTUP_TRIALS`, since those depend on no result; fewer than `count` where
+        the space has fewer. Raises `ConfigError`.
         """
         with quiet_optuna():
             study = optuna.create_study(direction="maximize")
         study.enqueue_trial(self.baseline_params())
         configs: list[TrialConfig] = []
         ranges: dict[str, BaseDistribution] = {}
-        for number in range(count):
+        seen: set[str] = set()
+        for number in range(count + EXHAUSTED_AFTER):
+            if len(configs) == count:
+                break
             study.sampler = self.sampler(number)
             trial = study.ask()
-            configs.append(self.propose(trial)[1])
+            params, config = self.propose(trial)
             ranges |= trial.distributions
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            if (what := identity(params, config)) not in seen:
+                seen.add(what)
+                configs.append(config)
         return configs, ranges
 
     def _config(self, values: Mapping[str, Any]) -> TrialConfig:

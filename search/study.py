@@ -7,73 +7,41 @@ replaying its records through the same decisions.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Generic
 
 import optuna
 from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from results.records import EpochMetrics, StopReason, TrialRecord, TrialState
-from results.store import RunError
 from search import stopping
+from search.duplicates import Tried, identity
 from search.evidence import Evidence
-from search.printing import last_line
+from search.infeasible import tell_infeasible
+from search.printing import last_lines
 from search.proposing import C, Proposes
 from search.rungs import Rungs
 from search.space import SpaceError
-from search.storage import Store, open_optuna
+from search.storage import Store, ask_again, check_journal, open_optuna
+from search.trials import COMPLETE, Ending, Proposal, Rules, failed, stopped
 from trainables.config import ConfigError
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rules:
-    """When trials end early. Epoch counts, and gaps as fractions; 0 turns a rule off."""
-
-    epochs: int
-    grace: int
-    factor: int
-    max_gap: float
-    gap_patience: int
-    plateau_patience: int
-    num_classes: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Proposal(Generic[C]):
-    """A trial to run; `epochs_done` of it are recorded already (after a resume).
-
-    `repeat`, from 1, is given where a finalist's training with a fresh seed is meant.
-    """
-
-    number: int
-    config: C
-    epochs_done: int = 0
-    repeat: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ending:
-    """How a trial ends: complete, or stopped for a reason told in `detail`."""
-
-    state: TrialState
-    reason: StopReason | None = None
-    detail: str | None = None
-
+__all__ = ["GIVE_UP", "Proposal", "Rules", "Study"]
 
 GIVE_UP = 5
 """Failures one after the other after which a search proposes no more."""
-
-COMPLETE = Ending(state=TrialState.COMPLETE)
 
 
 class Study(Generic[C]):
     """Proposes trials, takes their epochs, decides which go on. Call it from one thread.
 
-    `trials` is how many are proposed altogether; `time_left` gives the seconds until nothing
-    more is proposed and running trials end with their epoch. The baseline, where the proposer
-    has one, is trial 0 and is exempt from every rule but divergence and time: winner and
-    baseline are compared at equal length.
+    `trials` is how many configurations are tried altogether, each once. Trials are numbered as in
+    the Optuna study, so a number is left out where a configuration was proposed again. `time_left`
+    gives the seconds until nothing more is proposed and running trials end with their epoch. The
+    baseline, where the proposer has one, is trial 0 and is exempt from every rule but divergence
+    and time: winner and baseline are compared at equal length.
     """
 
     def __init__(
@@ -97,8 +65,10 @@ class Study(Generic[C]):
         baseline = proposer.baseline_params()
         self._exempt = None if baseline is None else 0
         self._optuna = open_optuna(storage, store.name, baseline)
+        self._tried = Tried()
+        self._next = 0  # the number of the next trial
         self._asked: dict[int, optuna.Trial] = {}
-        self._orphans: list[optuna.Trial] = []
+        self._orphans: list[FrozenTrial] = []
         self._reported: dict[int, set[int]] = {}
         self._waiting: list[Proposal[C]] = []
         self._replay()
@@ -112,16 +82,23 @@ class Study(Generic[C]):
             return None
         if self._waiting:
             return self._waiting.pop(0)
-        while len(self.records) < self.trials:
-            number = len(self.records)
-            self._optuna.sampler = self._proposer.sampler(number, self._evidence(), self._marks)
-            trial = self._orphans.pop(0) if self._orphans else self._optuna.ask()
+        while len(self.records) < self.trials and not self.exhausted():
+            orphan = self._orphans.pop(0) if self._orphans else None
+            number = orphan.number if orphan else self._next
+            self._next = max(self._next, number + 1)
+            sampler = self._proposer.sampler(number, self._evidence(), self._marks)
+            self._optuna.sampler = self._tried.sampler(sampler, number)
+            trial = ask_again(self._optuna, orphan) if orphan else self._optuna.ask()
             try:
                 params, config = self._proposer.propose(trial)
             except (ConfigError, SpaceError) as error:
                 self._begin(trial, {}, {})
                 self.fail(number, str(error))
                 continue
+            what = identity(params, config)
+            if self._tried.refuses(self._optuna, trial, what):
+                continue
+            self._tried.add(number, what)
             self._begin(trial, params, config.to_dict())
             return Proposal(number=number, config=config)
         return None
@@ -129,7 +106,12 @@ class Study(Generic[C]):
     def finished(self) -> bool:
         """Whether nothing is left to do: every trial has ended, or the time is up."""
         ended = all(r.state is not TrialState.RUNNING for r in self.records.values())
-        return self._time_left() <= 0 or (ended and len(self.records) >= self.trials)
+        all_begun = len(self.records) >= self.trials or self.exhausted()
+        return self._time_left() <= 0 or (ended and all_begun)
+
+    def exhausted(self) -> bool:
+        """Whether nothing more is proposed because every configuration has been tried."""
+        return self._tried.exhausted
 
     def running(self) -> bool:
         """Whether a trial that was proposed in this session hasn't ended."""
@@ -147,15 +129,16 @@ class Study(Generic[C]):
         return self._failed_in_a_row >= GIVE_UP
 
     def _evidence(self) -> list[Evidence]:
-        """What is known of every configuration so far."""
+        """What is known of every configuration: a failure that isn't its own tells nothing."""
         return [
             Evidence(
                 params=record.params,
                 values={e.epoch: _value(e) for e in self.epochs[number]},
                 running=record.state is TrialState.RUNNING,
-                unfit=not record.trusted,
+                unfit=record.reason in (StopReason.DIVERGED, StopReason.MEMORY),
             )
             for number, record in self.records.items()
+            if record.config
         ]
 
     def _begin(self, trial: optuna.Trial, params: dict[str, Any], config: dict[str, Any]) -> None:
@@ -182,12 +165,29 @@ class Study(Generic[C]):
         self._failed_in_a_row = 0
         return self._take(number, metrics)
 
-    def fail(self, number: int, error: str) -> None:
-        """Ends a trial that can't be trained; the last line of `error` says why."""
+    def may_retry(self, number: int) -> bool:
+        """Whether a trial that breaks off now is tried again: once, over all sittings."""
+        record = self.records[number]
+        return record.state is TrialState.RUNNING and record.retried is None
+
+    def retry(self, number: int, error: str, config: C) -> Proposal[C]:
+        """A trial that broke off, to go on from its last checkpoint; `config` is it from now on."""
+        self.store.add_error(number, error)
+        record = replace(self.records[number], retried=last_lines(error), config=config.to_dict())
+        self._put(record)
+        return Proposal(number=number, config=config, epochs_done=len(self.epochs[number]))
+
+    def fail(self, number: int, error: str, *, out_of_memory: bool = False) -> None:
+        """Ends a trial that can't be trained; the last lines of `error` say why.
+
+        `out_of_memory` is for the sampler to learn, of another error it learns nothing.
+        """
         if self.records[number].state is TrialState.RUNNING:
             self._failed_in_a_row += 1
             self.store.add_error(number, error)
-            self._end(number, Ending(state=TrialState.FAILED, detail=last_line(error)))
+            self._end(number, failed(last_lines(error), out_of_memory=out_of_memory))
+            if not out_of_memory:
+                self._tried.forget(number)
 
     def _take(self, number: int, metrics: EpochMetrics) -> Ending | None:
         self.epochs[number].append(metrics)
@@ -203,23 +203,23 @@ class Study(Generic[C]):
         epochs, rules = self.epochs[number], self.rules
         last = epochs[-1]
         if said := stopping.diverged(epochs, rules.num_classes):
-            return _stopped(StopReason.DIVERGED, said)
+            return stopped(StopReason.DIVERGED, said)
         goes_on = self.rungs.record(number, last.epoch, _value(last))
         if last.epoch >= rules.epochs:
             return COMPLETE
         if self._time_left() <= 0:
-            return _stopped(StopReason.BUDGET, "the time budget is used up")
+            return stopped(StopReason.BUDGET, "the time budget is used up")
         if number == self._exempt:
             return None
         if rules.max_gap and (
             said := stopping.overfitting(epochs, rules.max_gap, rules.gap_patience)
         ):
-            return _stopped(StopReason.OVERFITTING, said)
+            return stopped(StopReason.OVERFITTING, said)
         if rules.plateau_patience and (said := stopping.plateau(epochs, rules.plateau_patience)):
-            return _stopped(StopReason.PLATEAU, said)
+            return stopped(StopReason.PLATEAU, said)
         if not goes_on:
             said = f"not in the top 1/{rules.factor} at epoch {last.epoch}"
-            return _stopped(StopReason.RUNG, said)
+            return stopped(StopReason.RUNG, said)
         return None
 
     def _end(self, number: int, ending: Ending) -> None:
@@ -240,6 +240,8 @@ class Study(Generic[C]):
             self._optuna.tell(trial, record.best_val_top1)
         elif record.state is TrialState.STOPPED and record.trusted:
             self._optuna.tell(trial, state=OptunaState.PRUNED)
+        elif record.reason is StopReason.MEMORY:
+            tell_infeasible(self._optuna, trial)
         else:
             self._optuna.tell(trial, state=OptunaState.FAIL)
 
@@ -254,20 +256,16 @@ class Study(Generic[C]):
         self.records = self.store.trials()
         self.epochs = {number: [] for number in self.records}
         known = self._optuna.get_trials(deepcopy=False)
-        begun = sum(frozen.state is not OptunaState.WAITING for frozen in known)
-        if begun < len(self.records):
-            raise RunError(
-                f"The Optuna journal must hold every trial of the run {self.store.name}, but it "
-                f"has {begun} of {len(self.records)}; restore it from a copy of the run."
-            )
+        self._next = check_journal(known, self.records, self.store.name)
+        self._tried.recall(self.records, known, self._proposer.restore)
         for frozen in known:
-            if frozen.state is OptunaState.RUNNING:
-                trial = optuna.Trial(self._optuna, frozen._trial_id)
+            if frozen.state is not OptunaState.RUNNING:
+                continue
+            if frozen.number in self.records:
+                self._asked[frozen.number] = optuna.Trial(self._optuna, frozen._trial_id)
                 self._reported[frozen.number] = set(frozen.intermediate_values)
-                if frozen.number in self.records:
-                    self._asked[frozen.number] = trial
-                else:  # killed between asking Optuna and recording the trial
-                    self._orphans.append(trial)
+            else:  # killed between asking Optuna and recording the trial
+                self._orphans.append(frozen)
         for number, metrics in self.store.epochs():
             if number in self.epochs and metrics.epoch == len(self.epochs[number]) + 1:
                 self._replay_epoch(number, metrics)
@@ -295,10 +293,6 @@ class Study(Generic[C]):
         if record.reason is StopReason.DIVERGED and metrics.epoch == record.epochs:
             return  # the epoch that diverged was never compared
         self.rungs.record(number, metrics.epoch, _value(metrics))
-
-
-def _stopped(reason: StopReason, detail: str) -> Ending:
-    return Ending(state=TrialState.STOPPED, reason=reason, detail=detail)
 
 
 def _value(metrics: EpochMetrics) -> float:

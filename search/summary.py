@@ -13,6 +13,8 @@ from results.records import StopReason, TrialRecord, TrialState
 from results.store import read_standings
 from search.plan import Plan
 from search.printing import plain, short
+from search.study import Study
+from trainables.config import TrialConfig
 
 
 def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
@@ -50,6 +52,15 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
     if len(trials) >= MIN_TRIALS:
         say(f"Which parameters mattered: python -m results.importance {plan.directory}")
     return 0
+
+
+def early_end(study: Study[TrialConfig]) -> str | None:
+    """Why a search proposed fewer trials than it was asked for, where the reason isn't its time."""
+    if study.gave_up():
+        return "The last trials all failed: see what is wrong with this machine first."
+    if study.exhausted():
+        return "No configuration is left that hasn't been tried: the search ends early."
+    return None
 
 
 def _larger(plan: Plan) -> str:

@@ -17,6 +17,12 @@ from search.preflight import ROOT, PreflightError, foreign_packages
 from trainables.config import TrialConfig
 
 
+class TrialMemoryError(Exception):
+    """A trial wants more memory than there is. Torch's own error would bring torch to the driver,
+    and has many faces.
+    """
+
+
 class TrialWorker(tune.Trainable):
     """Trains what `search.searcher` proposes; one `step` is one epoch.
 
@@ -48,10 +54,17 @@ class TrialWorker(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """One epoch's metrics, and on the wall clock when its first optimizer step began.
 
-        When a trial is over is the scheduler's to say.
+        When a trial is over is the scheduler's to say. Raises `TrialMemoryError`.
         """
+        from trainables.memory import out_of_memory
+
         began, idle_s = time.time(), time.perf_counter() - self._ended
-        metrics = asdict(next(self._epochs)) | {"idle_s": idle_s}
+        try:
+            metrics = asdict(next(self._epochs)) | {"idle_s": idle_s}
+        except Exception as error:
+            if out_of_memory(error):
+                raise TrialMemoryError(f"{type(error).__name__}: {error}") from error
+            raise
         self._ended = time.perf_counter()
         return metrics | {"first_step_at": began + metrics["start_s"]}
 

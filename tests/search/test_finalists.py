@@ -129,7 +129,7 @@ def test_one_repeat_that_diverges_or_fails_ends_alone(tmp_path: Path) -> None:
     ending = finalists.report(key_of(first), metrics(1, 0.1, loss=None))
     assert ending is not None
     assert ending.reason is StopReason.DIVERGED
-    finalists.fail(key_of(second), "Traceback …\nRuntimeError: no disk")
+    finalists.fail(key_of(second), "Traceback …\n  frames\nRuntimeError: no disk")
     repeat(finalists)
     records = read_finalists(tmp_path / "run")
     assert records[key_of(first)].val_top1 is None

@@ -87,6 +87,10 @@ def test_the_verdict_says_whether_noise_explains_the_lead(tables, words):
         (record(1, 0.4, TrialState.RUNNING), "unfinished"),
         (record(1, None, TrialState.FAILED, detail="out of paper"), "failed: out of paper"),
         (
+            record(1, 0.4, TrialState.FAILED, reason=StopReason.MEMORY, detail="2 GiB"),
+            "failed, memory: 2 GiB",
+        ),
+        (
             record(1, 0.4, TrialState.STOPPED, reason=StopReason.OVERFITTING, detail="gap 0.4"),
             "stopped, overfitting: gap 0.4",
         ),
