@@ -95,7 +95,7 @@ class Study(Generic[C]):
         self._orphans: list[optuna.Trial] = []
         self._reported: dict[int, set[int]] = {}
         self._waiting: list[Proposal[C]] = []
-        self._replay()
+        self._replay(time_left() > 0)
         self._time_left = time_left
 
     # --- proposing -------------------------------------------------------------------------
@@ -199,8 +199,9 @@ class Study(Generic[C]):
     def _end(self, number: int, ending: Ending) -> None:
         record = self.records[number].reached(self.epochs[number])
         self._put(replace(record, state=ending.state, reason=ending.reason, detail=ending.detail))
-        self._tell(number)
-        self.store.drop_checkpoint(number)
+        if ending.reason is not StopReason.BUDGET:  # those go on when the budget is raised
+            self._tell(number)
+            self.store.drop_checkpoint(number)
 
     def _ending(self, number: int) -> Ending:
         record = self.records[number]
@@ -223,8 +224,12 @@ class Study(Generic[C]):
 
     # --- resuming --------------------------------------------------------------------------
 
-    def _replay(self) -> None:
-        """Brings rungs, epochs and Optuna to where the records on disk stand."""
+    def _replay(self, time_is_left: bool) -> None:
+        """Brings rungs, epochs and Optuna to where the records on disk stand.
+
+        With time left, trials that an earlier budget stopped run again: what the other rules say
+        of their last epoch, the budget's end had forestalled.
+        """
         self.records = self.store.trials()
         self.epochs = {number: [] for number in self.records}
         known = self._optuna.get_trials(deepcopy=False)
@@ -242,11 +247,14 @@ class Study(Generic[C]):
                     self._asked[frozen.number] = trial
                 else:  # killed between asking Optuna and recording the trial
                     self._orphans.append(trial)
+        for number, record in self.records.items():
+            if time_is_left and record.reason is StopReason.BUDGET and number in self._asked:
+                self._put(replace(record, state=TrialState.RUNNING, reason=None, detail=None))
         for number, metrics in self.store.epochs():
             if number in self.epochs and metrics.epoch == len(self.epochs[number]) + 1:
                 self._replay_epoch(number, metrics)
         for number, record in self.records.items():
-            if record.state is not TrialState.RUNNING:
+            if record.state is not TrialState.RUNNING and record.reason is not StopReason.BUDGET:
                 self.store.drop_checkpoint(number)
                 if number in self._asked:
                     self._tell(number)

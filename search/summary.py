@@ -7,7 +7,7 @@ from rich.table import Table
 
 from results.export import export, ranked
 from results.importance import MIN_TRIALS
-from results.records import TrialRecord, TrialState
+from results.records import StopReason, TrialRecord, TrialState
 from results.store import read_standings
 from search.plan import Plan
 from search.printing import plain, short
@@ -29,8 +29,11 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
             f"Interrupted: {len(trials)} of {plan.options.trials} trials are on disk, {unfinished} "
             "of them unfinished. Go on with:"
         )
-        say(f"  python -m search.run --resume {plan.name}{_flag('out', plan.options.out, 'runs')}")
+        say(f"  {_resume(plan)}")
         return 130
+    if cut := sum(record.reason is StopReason.BUDGET for record in trials.values()):
+        say(f"The time was up for {cut} unfinished trials. They go on with a larger budget:")
+        say(f"  {_resume(plan)} --time-budget TIME")
     if not any(record.trusted for record in order):
         for failure in sorted({record.detail or "?" for record in trials.values()}):
             say(f"No trial went well: {failure} (tracebacks are in {plan.directory / 'errors'})")
@@ -52,6 +55,10 @@ def _say_winner(
     path = export(plan.directory)
     say(f"Written to {path}. Next, train it to the end and open test once:")
     say(f"  python -m trainables.final --config {path}{_flag('data', plan.options.data, 'data')}")
+
+
+def _resume(plan: Plan) -> str:
+    return f"python -m search.run --resume {plan.name}{_flag('out', plan.options.out, 'runs')}"
 
 
 def _flag(name: str, value: str, default: str) -> str:
