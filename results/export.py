@@ -42,7 +42,8 @@ def best_config(directory: Path, trial: int | None = None) -> dict[str, Any]:
             )
     if not order:
         raise RunError(f"{directory} has no trial with a finished epoch yet; let it run longer.")
-    winner, baseline = order[0], trials.get(0)
+    winner = order[0]
+    baseline = trials.get(baseline_of(manifest, winner.number))
     rule = RULE if trial is None else f"--trial {trial}"
     return {
         "schema_version": SCHEMA_VERSION,
@@ -59,6 +60,15 @@ def best_config(directory: Path, trial: int | None = None) -> dict[str, Any]:
         "baseline": _baseline(baseline, manifest),
         "provenance": manifest.get("provenance", {}) | {"run": manifest["name"]},
     }
+
+
+def baseline_of(manifest: Mapping[str, Any], trial: int) -> int:
+    """The number of the baseline that was trained as long as `trial`.
+
+    Each horizon of a run begins with its own; runs of older versions have one horizon.
+    """
+    horizons = manifest.get("horizons", [{"first": 0}])
+    return max(int(each["first"]) for each in horizons if each["first"] <= trial)
 
 
 def export(directory: Path, trial: int | None = None, to: Path | None = None) -> Path:

@@ -25,8 +25,8 @@ def trials_at_rungs(run: Path) -> dict[int, list[FrozenTrial]]:
     """
     values = _values_at_rungs(run)
     # Read after the records: a search writes a trial to its journal first.
-    proposed = _proposed(run) if values else {}
-    return {epoch: _completed(proposed, values[epoch]) for epoch in values}
+    known = proposed(run) if values else {}
+    return {epoch: _completed(known, values[epoch]) for epoch in values}
 
 
 def _values_at_rungs(run: Path) -> dict[int, dict[int, float]]:
@@ -50,10 +50,11 @@ def _values_at_rungs(run: Path) -> dict[int, dict[int, float]]:
     return found
 
 
-def _proposed(run: Path) -> dict[int, FrozenTrial]:
+def proposed(run: Path) -> dict[int, FrozenTrial]:
     """Every trial's parameters and their ranges, by number, from the study's journal.
 
     Optuna only reads here, also while a search writes: a last line that isn't whole is left out.
+    Raises `RunError` where there is no journal, or a damaged one.
     """
     path = run / JOURNAL
     if not path.exists():
@@ -70,23 +71,21 @@ def _proposed(run: Path) -> dict[int, FrozenTrial]:
     return {trial.number: trial for trial in trials}
 
 
-def _completed(
-    proposed: Mapping[int, FrozenTrial], values: Mapping[int, float]
-) -> list[FrozenTrial]:
+def _completed(known: Mapping[int, FrozenTrial], values: Mapping[int, float]) -> list[FrozenTrial]:
     """The trials with these values, by their numbers."""
-    if missing := values.keys() - proposed.keys():
+    if missing := values.keys() - known.keys():
         raise RunError(
             f"{JOURNAL} must hold every trial of the run, but it has no trial {min(missing)}; "
             "restore it from a copy of the run."
         )
     trials = []
     for number in sorted(values):
-        known = proposed[number]
+        trial = known[number]
         # Optuna refuses a value outside of its range, as a baseline's can be: it lies nowhere.
         with suppress(ValueError):
             trials.append(
                 create_trial(
-                    params=known.params, distributions=known.distributions, value=values[number]
+                    params=trial.params, distributions=trial.distributions, value=values[number]
                 )
             )
     return trials

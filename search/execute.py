@@ -21,19 +21,20 @@ from results.records import RecordError
 from results.store import RunError, RunStore, read_manifest
 from search import probe, sessions
 from search.calibration import Calibrations, Measured, key
+from search.extending import begins_alike
 from search.monitor import Monitor
 from search.options import budget_seconds
 from search.plan import Plan, size_to_store
 from search.printing import last_line
 from search.provenance import command_line, provenance
 from search.resources import Resources, share, worker_bytes
-from search.show import describe_cost, describe_fixed, describe_resources
+from search.show import describe_beginning, describe_cost, describe_fixed, describe_resources
 from search.storage import journal_storage
 from search.study import Rules, Study
 from search.summary import summarise
 from search.tuner import ClusterError, Dashboard, reserve_port, run_trials, start_ray
 from trainables.catalog import takes_a_package
-from trainables.config import ConfigError, TrialConfig
+from trainables.config import TrialConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -52,7 +53,7 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
     Raises `SearchError` for whatever stops it before the first trial.
     """
     console = Console(highlight=False)
-    monitor = Monitor(console, plan.options.trials, plan.epochs, verbose=verbose)
+    monitor = Monitor(console, plan.options.trials, verbose=verbose)
     monitor.stage("imports and plan")
     interrupted = False
     try:
@@ -130,6 +131,8 @@ def _tell(plan: Plan, data: SearchData, say: Callable[[str], None]) -> None:
         say(note)
     say(f"trials     {plan.options.trials} of up to {plan.epochs} epochs, rungs at "
         f"{', '.join(map(str, plan.rungs)) or 'none'}; {describe_resources(plan)}")  # fmt: skip
+    if beginning := describe_beginning(plan):
+        say(f"first      {beginning}")
     say(f"fixed      {describe_fixed(plan)}")
     say(f"cost       {describe_cost(plan)}")
 
@@ -233,7 +236,7 @@ def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] |
         "provenance": circumstances,
         "sessions": [],
     }
-    if not _begins_alike(manifest["preview"], plan.preview):
+    if not begins_alike(manifest["preview"], plan.preview):
         raise SearchError(
             [
                 f"A run must go on with the space it began with, but {plan.options.space} has "
@@ -242,6 +245,7 @@ def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] |
         )
     manifest = manifest | {
         "options": asdict(plan.options),
+        "horizons": [asdict(each) for each in plan.horizons],
         "dataset": {
             "name": plan.dataset,
             "fingerprint": data.images.fingerprint,
@@ -272,20 +276,9 @@ def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] |
         time_left=sessions.countdown(
             budget_seconds(plan.options), sessions.used_seconds(manifest["sessions"])
         ),
+        horizons=plan.horizons,
     )
     return _Session(study=study, store=store, manifest=manifest, resources=plan.resources)
-
-
-def _begins_alike(saved: list[dict[str, Any]], preview: list[TrialConfig]) -> bool:
-    """Whether a run's first configurations are still the space's.
-
-    Compared as configurations: a field that the run doesn't know has its default.
-    """
-    try:
-        begun = [TrialConfig.from_record(values) for values in saved]
-    except ConfigError:
-        return False
-    return [config.filled() for config in begun] == [config.filled() for config in preview]
 
 
 def _stop_ray() -> None:

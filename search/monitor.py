@@ -14,8 +14,9 @@ from trainables.config import TrialConfig
 class Monitor:
     """Prints to `console`, by `say`. Keeps only what its own lines need."""
 
-    def __init__(self, console: Console, trials: int, epochs: int, *, verbose: bool) -> None:
-        self.say, self._trials, self._epochs = plain(console), trials, epochs
+    def __init__(self, console: Console, trials: int, *, verbose: bool) -> None:
+        self.say, self._trials = plain(console), trials
+        self._known: dict[int, tuple[str, int]] = {}  # a trial's name and its last epoch
         self._command_at = psutil.Process().create_time()
         self._stage_at = self._command_at
         self._verbose = verbose
@@ -40,6 +41,8 @@ class Monitor:
     def started(self, proposal: Proposal[TrialConfig]) -> None:
         """A trial begins, or goes on after a resume."""
         done = proposal.epochs_done
+        name = "baseline" if proposal.baseline else f"trial {proposal.number}"
+        self._known[proposal.number] = name, proposal.config.epochs
         what = f"goes on after epoch {done}" if done else f"starts ({self._trials} in all)"
         self._event(proposal.number, what)
 
@@ -51,8 +54,8 @@ class Monitor:
         loss = "—" if m.train_loss is None else f"{m.train_loss:.3f}"
         self._event(
             number,
-            f"epoch {m.epoch:>2}/{self._epochs}  val_top1 {value:.3f}  gap {m.gap or 0:+.3f}  "
-            f"train loss {loss}  {m.images_per_s:.0f} images/s{mark}",
+            f"epoch {m.epoch:>2}/{self._known[number][1]}  val_top1 {value:.3f}  "
+            f"gap {m.gap or 0:+.3f}  train loss {loss}  {m.images_per_s:.0f} images/s{mark}",
         )
 
     def ended(self, record: TrialRecord) -> None:
@@ -61,8 +64,7 @@ class Monitor:
 
     def _event(self, number: int, text: str) -> None:
         minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
-        name = "baseline" if number == 0 else f"trial {number}"
-        self.say(f"{minutes:3d}:{seconds:02d}  {name:<9} {text}")
+        self.say(f"{minutes:3d}:{seconds:02d}  {self._known[number][0]:<9} {text}")
 
 
 def describe(record: TrialRecord) -> str:

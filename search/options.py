@@ -36,8 +36,12 @@ class Options:
     dataset: str = _option("", "dataset name (default: the space's)")
     source: str = _option("", "archive or folder to make the dataset from")
     data: str = _option("data", "where prepared datasets lie")
-    trials: int = _option(32, "how many configurations are tried, the baseline included")
-    epochs: int = _option(0, "epochs of a full training (0: the baseline's)")
+    trials: int = _option(
+        32, "how many configurations are tried, the baseline included; +N more with --resume"
+    )
+    epochs: int = _option(
+        0, "epochs of a full training (0: the baseline's); more than before with --resume"
+    )
     time_budget: str = _option("", "stop after this time, e.g. 90s, 45m, 2h, 1d (default: none)")
     concurrency: str = _option("auto", "trials at the same time: auto or a number")
     gpus_per_trial: str = _option("auto", "GPU share of a trial: auto or a number, e.g. 0.5")
@@ -67,8 +71,8 @@ ACTIONS = {
 }
 """What isn't part of a run's description and so isn't saved with it."""
 
-RESUMABLE = ("source", "trials", "time_budget", "concurrency", "gpus_per_trial", "dashboard_host",
-             "dashboard_port", "data", "out")  # fmt: skip
+RESUMABLE = ("source", "trials", "epochs", "time_budget", "concurrency", "gpus_per_trial",
+             "dashboard_host", "dashboard_port", "data", "out")  # fmt: skip
 """Options that may change when a run goes on; the others decide its results."""
 
 

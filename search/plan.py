@@ -9,8 +9,12 @@ from optuna.distributions import BaseDistribution
 
 from datasets.registry import find
 from datasets.spec import DatasetError
+from results.records import RecordError
+from results.store import MANIFEST, RunError, read_manifest
 from search import rungs
+from search.extending import ExtendError, lengthened, saved_horizons, with_room
 from search.extremes import Extremes, extremes
+from search.horizons import Horizon, first_horizon
 from search.options import Options, fixed_fields
 from search.proposing import Proposer
 from search.resources import Machine, Resources, machine, share, worker_bytes
@@ -33,13 +37,17 @@ GMACS_PER_GPU = 10_000.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What a search will do. `preview` are its first configurations, the baseline first."""
+    """What a search will do. `preview` are its first configurations, the baseline first.
+
+    `epochs`, `grace` and `rungs` are those of the last of `horizons`, which new trials have.
+    """
 
     name: str
     options: Options
     space: Space
     dataset: str
     directory: Path
+    horizons: tuple[Horizon, ...]
     epochs: int
     grace: int
     rungs: tuple[int, ...]
@@ -74,13 +82,17 @@ def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[st
     errors += _path_errors(options, dataset, directory, resuming)
     errors += _gpu_errors(options, here)
     errors += _set_errors(options)
-    epochs = options.epochs or space.baseline.epochs
-    proposer = Proposer(space, _fixed(options, space, epochs), options.seed)
-    grace = options.grace or rungs.default_grace(epochs)
+    proposer = Proposer(space, _fixed(options, space), options.seed)
+    begun = directory if resuming and (directory / MANIFEST).exists() else None
+    found = _attempt(errors, lambda: _horizons(options, proposer, begun))
+    if found:
+        options, proposer.horizons = found
+        proposer.fixed["epochs"] = proposer.horizons[-1].epochs
     previewed = _attempt(errors, lambda: proposer.preview(_PROBED))
     ends = _attempt(errors, lambda: extremes(previewed[0][0], previewed[1])) if previewed else None
-    if previewed is None or ends is None or errors:
-        return None, errors
+    if found is None or previewed is None or ends is None or errors:
+        return None, list(dict.fromkeys(errors))  # one may be met twice
+    last = proposer.horizons[-1]
     needed = max(worker_bytes(config) for config in (ends.largest, *previewed[0]))
     return Plan(
         name=name,
@@ -88,9 +100,10 @@ def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[st
         space=space,
         dataset=dataset,
         directory=directory,
-        epochs=epochs,
-        grace=grace,
-        rungs=rungs.levels(grace=grace, factor=options.reduction_factor, epochs=epochs),
+        horizons=proposer.horizons,
+        epochs=last.epochs,
+        grace=last.grace,
+        rungs=rungs.levels(grace=last.grace, factor=options.reduction_factor, epochs=last.epochs),
         proposer=proposer,
         preview=previewed[0][:PREVIEWED],
         ranges=previewed[1],
@@ -112,17 +125,41 @@ def _attempt(errors: list[str], make: Any) -> Any:
         return make()
     except ConfigError as error:
         errors += error.errors
-    except SpaceError as error:
+    except (SpaceError, ExtendError, RunError, RecordError) as error:
         errors.append(str(error))
     return None
 
 
-def _fixed(options: Options, space: Space, epochs: int) -> dict[str, Any]:
+def _horizons(
+    options: Options, proposer: Proposer, begun: Path | None
+) -> tuple[Options, tuple[Horizon, ...]]:
+    """(options, horizons), in a run that has `begun` with room for what more epochs ask for."""
+    baseline = proposer.baseline_params()
+    usual = proposer.space.baseline.epochs
+    if begun is None:
+        epochs = options.epochs or usual
+        grace = options.grace or rungs.default_grace(epochs)
+        return options, (first_horizon(epochs, grace, baseline),)
+    manifest = read_manifest(begun)
+    before = saved_horizons(manifest, options.grace, usual, baseline)
+    epochs = options.epochs or before[-1].epochs
+    horizons = lengthened(before, epochs, options.grace or rungs.default_grace(epochs), begun)
+    if len(horizons) > len(before):
+        saved = int(manifest["options"].get("trials", options.trials))
+        options = with_room(options, saved, horizons[-1])
+    return options, horizons
+
+
+def _fixed(options: Options, space: Space) -> dict[str, Any]:
     """What no trial may vary, by name of its field. `--set` comes last.
 
     Without pretrained weights nothing is worth freezing: then every stage trains.
     """
-    fixed: dict[str, Any] = {"epochs": epochs, "seed": options.seed, "precision": options.precision}
+    fixed: dict[str, Any] = {
+        "epochs": options.epochs or space.baseline.epochs,
+        "seed": options.seed,
+        "precision": options.precision,
+    }
     values = fixed_fields(options)
     values.pop("weights", None)
     weights = _weights(options, space.baseline.weights)
@@ -200,13 +237,17 @@ def _gpu_errors(options: Options, here: Machine) -> list[str]:
 
 
 def expected_epochs(plan: Plan) -> float:
-    """Epochs of a whole search when each rung lets exactly its share pass: a lower estimate."""
+    """Epochs of a whole search when each rung lets exactly its share pass: a lower estimate.
+
+    Of an extended run, those of its last horizon.
+    """
     total, reached, share_left = 0.0, 0, 1.0
     for level in (*plan.rungs, plan.epochs):
         total += share_left * (level - reached)
         reached, share_left = level, share_left / plan.options.reduction_factor
-    others = plan.options.trials - 1
-    return plan.epochs + others * total
+    new = max(plan.options.trials - plan.horizons[-1].first, 0)
+    proven = min(plan.horizons[-1].proven, new)
+    return proven * plan.epochs + (new - proven) * total
 
 
 def expected_seconds(plan: Plan, images: int) -> float | None:

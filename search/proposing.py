@@ -3,13 +3,14 @@
 import hashlib
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 import optuna
 from optuna.distributions import BaseDistribution
 
+from search.horizons import BASELINE, Horizon, horizon_of
 from search.space import Space, suggested
 from trainables.conditional import CONDITIONAL, LEFT_OUT
 from trainables.config import TrialConfig
@@ -71,11 +72,18 @@ class Proposer:
     """Configurations of a space, with some fields fixed for every trial.
 
     `fixed` holds values of `TrialConfig` fields that no trial may vary: a parameter of the
-    space that stands there is not searched.
+    space that stands there is not searched. `horizons`, where given, say how long each trial is.
     """
 
-    def __init__(self, space: Space, fixed: Mapping[str, Any], seed: int) -> None:
+    def __init__(
+        self,
+        space: Space,
+        fixed: Mapping[str, Any],
+        seed: int,
+        horizons: Sequence[Horizon] = (),
+    ) -> None:
         self.space, self.fixed, self.seed = space, dict(fixed), seed
+        self.horizons = tuple(horizons)
 
     def sampler(self, number: int) -> optuna.samplers.BaseSampler:
         """The sampler of trial `number`: see `make_sampler`."""
@@ -84,7 +92,7 @@ class Proposer:
     def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], TrialConfig]:
         """(searched parameters, whole configuration). Raises `ConfigError`."""
         values = suggested(self.space, _Fixing(trial, self.fixed))  # type: ignore[arg-type]
-        return {name: values.get(name) for name in trial.params}, self._config(values)
+        return {name: values.get(name) for name in trial.params}, self._config(values, trial.number)
 
     def restore(self, config: dict[str, Any]) -> TrialConfig:
         """A configuration from the records. Raises `ConfigError`."""
@@ -119,7 +127,8 @@ class Proposer:
         """
         with quiet_optuna():
             study = optuna.create_study(direction="maximize")
-        study.enqueue_trial(self.baseline_params())
+        for params in (self.baseline_params(), *self._queued_at_first()):
+            study.enqueue_trial(params)
         configs: list[TrialConfig] = []
         ranges: dict[str, BaseDistribution] = {}
         for number in range(count):
@@ -130,7 +139,12 @@ class Proposer:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
         return configs, ranges
 
-    def _config(self, values: Mapping[str, Any]) -> TrialConfig:
+    def _queued_at_first(self) -> list[dict[str, Any]]:
+        """What follows the baseline before the sampler is asked."""
+        queue = self.horizons[0].queue if self.horizons else ()
+        return [dict(each.params) for each in queue if each.origin != BASELINE]
+
+    def _config(self, values: Mapping[str, Any], number: int) -> TrialConfig:
         """The baseline with what is searched and what is fixed.
 
         A conditional field of the baseline, or a fixed one beside a choice that is searched, is
@@ -138,6 +152,8 @@ class Proposer:
         and is refused by `TrialConfig`.
         """
         chosen = self.space.baseline.to_dict() | dict(values) | self.fixed
+        if self.horizons:
+            chosen["epochs"] = horizon_of(self.horizons, number).epochs
         for name, (owner, value) in CONDITIONAL.items():
             searched = owner in values and owner not in self.fixed
             given = name in values or (name in self.fixed and not searched)

@@ -6,6 +6,7 @@ from rich.table import Table
 
 from datasets.manifest import read_manifest
 from datasets.spec import DatasetError
+from search.extending import describe_queue
 from search.plan import Plan, expected_epochs, expected_seconds
 from search.printing import plain, short
 from search.space import SpaceError, find, names
@@ -34,6 +35,8 @@ def show_plan(plan: Plan) -> int:
     say(f"space    {plan.options.space}: {plan.space.summary}")
     say(f"dataset  {plan.dataset}{_dataset_note(plan)}")
     say(f"trials   {plan.options.trials}, the baseline first; {plan.epochs} epochs at most")
+    if beginning := describe_beginning(plan):
+        say(f"first    {beginning}")
     rungs = ", ".join(map(str, plan.rungs)) or "none"
     say(f"rungs    {rungs}; the top 1/{plan.options.reduction_factor} of the trials go on")
     say(f"fixed    {describe_fixed(plan)}")
@@ -42,6 +45,15 @@ def show_plan(plan: Plan) -> int:
     console.print(_ranges(plan))
     console.print(_configs(plan))
     return 0
+
+
+def describe_beginning(plan: Plan) -> str:
+    """What is tried before the sampler is asked, where that is more than the baseline."""
+    last = plan.horizons[-1]
+    if len(last.queue) < 2:
+        return ""
+    since = f"from trial {last.first} on {last.epochs} epochs each; " if last.first else ""
+    return f"{since}{describe_queue(last)}"
 
 
 def describe_fixed(plan: Plan) -> str:

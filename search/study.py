@@ -6,7 +6,7 @@ replaying its records through the same decisions.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic
 
@@ -17,9 +17,9 @@ from optuna.trial import TrialState as OptunaState
 from results.records import EpochMetrics, StopReason, TrialRecord, TrialState
 from results.store import RunError
 from search import stopping
+from search.horizons import Horizon, HorizonRungs, first_horizon, horizon_of
 from search.printing import last_line
 from search.proposing import C, Proposes
-from search.rungs import Rungs
 from search.space import SpaceError
 from search.storage import Store, open_optuna
 from trainables.config import ConfigError
@@ -45,6 +45,7 @@ class Proposal(Generic[C]):
     number: int
     config: C
     epochs_done: int = 0
+    baseline: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,9 +67,9 @@ class Study(Generic[C]):
     """Proposes trials, takes their epochs, decides which go on. Call it from one thread.
 
     `trials` is how many are proposed altogether; `time_left` gives the seconds until nothing
-    more is proposed and running trials end with their epoch. The baseline, where the proposer
-    has one, is trial 0 and is exempt from every rule but divergence and time: winner and
-    baseline are compared at equal length.
+    more is proposed and running trials end with their epoch. `horizons` are by default one of
+    `rules.epochs` that begins with the proposer's baseline. A baseline is exempt from every rule
+    but divergence and time: winner and baseline are compared at equal length.
     """
 
     def __init__(
@@ -80,16 +81,17 @@ class Study(Generic[C]):
         store: Store,
         storage: BaseStorage,
         time_left: Callable[[], float] = lambda: math.inf,
+        horizons: Sequence[Horizon] = (),
     ) -> None:
         self.rules, self.trials, self.store = rules, trials, store
-        self.rungs = Rungs(grace=rules.grace, factor=rules.factor, epochs=rules.epochs)
+        baseline = proposer.baseline_params()
+        self.horizons = horizons or (first_horizon(rules.epochs, rules.grace, baseline),)
+        self.rungs = HorizonRungs(self.horizons, rules.factor)
         self.records: dict[int, TrialRecord] = {}
         self.epochs: dict[int, list[EpochMetrics]] = {}
         self._proposer = proposer
         self._time_left: Callable[[], float] = lambda: math.inf  # until the records are replayed
         self._failed_in_a_row = 0
-        baseline = proposer.baseline_params()
-        self._exempt = None if baseline is None else 0
         self._optuna = open_optuna(storage, store.name, baseline)
         self._asked: dict[int, optuna.Trial] = {}
         self._orphans: list[optuna.Trial] = []
@@ -109,7 +111,7 @@ class Study(Generic[C]):
         while len(self.records) < self.trials:
             number = len(self.records)
             self._optuna.sampler = self._proposer.sampler(number)
-            trial = self._orphans.pop(0) if self._orphans else self._optuna.ask()
+            trial = self._orphans.pop(0) if self._orphans else self._ask_optuna(number)
             try:
                 params, config = self._proposer.propose(trial)
             except (ConfigError, SpaceError) as error:
@@ -117,8 +119,17 @@ class Study(Generic[C]):
                 self.fail(number, str(error))
                 continue
             self._begin(trial, params, config.to_dict())
-            return Proposal(number=number, config=config)
+            baseline = horizon_of(self.horizons, number).is_baseline(number)
+            return Proposal(number=number, config=config, baseline=baseline)
         return None
+
+    def _ask_optuna(self, number: int) -> optuna.Trial:
+        """Trial `number`, which has the parameters queued for it where there are some."""
+        queued = horizon_of(self.horizons, number).queued(number)
+        # A search killed just here has put them into the journal already.
+        if queued and len(self._optuna.get_trials(deepcopy=False)) <= number:
+            self._optuna.enqueue_trial(dict(queued.params))
+        return self._optuna.ask()
 
     def finished(self) -> bool:
         """Whether nothing is left to do: every trial has ended, or the time is up."""
@@ -174,16 +185,16 @@ class Study(Generic[C]):
 
     def _decide(self, number: int) -> Ending | None:
         """Divergence first, then completion, then what the baseline is exempt from."""
-        epochs, rules = self.epochs[number], self.rules
-        last = epochs[-1]
+        epochs, rules, last = self.epochs[number], self.rules, self.epochs[number][-1]
+        horizon = horizon_of(self.horizons, number)
         if said := stopping.diverged(epochs, rules.num_classes):
             return _stopped(StopReason.DIVERGED, said)
         goes_on = self.rungs.record(number, last.epoch, _value(last))
-        if last.epoch >= rules.epochs:
+        if last.epoch >= horizon.epochs:
             return COMPLETE
         if self._time_left() <= 0:
             return _stopped(StopReason.BUDGET, "the time budget is used up")
-        if number == self._exempt:
+        if horizon.is_baseline(number):
             return None
         if rules.max_gap and (
             said := stopping.overfitting(epochs, rules.max_gap, rules.gap_patience)
@@ -263,6 +274,7 @@ class Study(Generic[C]):
                 number=number,
                 config=self._proposer.restore(record.config),
                 epochs_done=len(self.epochs[number]),
+                baseline=horizon_of(self.horizons, number).is_baseline(number),
             )
             for number, record in self.records.items()
             if record.state is TrialState.RUNNING

@@ -1,6 +1,6 @@
 """What is told at a search's end: leaderboard, best configuration, and the next command to type."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from rich.console import Console
 from rich.table import Table
@@ -9,6 +9,7 @@ from results.export import export, ranked
 from results.importance import MIN_TRIALS
 from results.records import StopReason, TrialRecord, TrialState
 from results.store import read_standings
+from search.horizons import horizon_of
 from search.plan import Plan
 from search.printing import plain, short
 
@@ -20,9 +21,9 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
     order = ranked(trials)
     console.print()
     if order:
-        console.print(leaderboard(trials))
+        console.print(leaderboard(trials, [each.first for each in plan.horizons]))
         if order[0].trusted:
-            _say_winner(plan, order[0], trials.get(0), say)
+            _say_winner(plan, order[0], trials, say)
     if interrupted:
         unfinished = sum(record.state is TrialState.RUNNING for record in trials.values())
         say(
@@ -44,11 +45,15 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
 
 
 def _say_winner(
-    plan: Plan, winner: TrialRecord, baseline: TrialRecord | None, say: Callable[[str], None]
+    plan: Plan,
+    winner: TrialRecord,
+    trials: Mapping[int, TrialRecord],
+    say: Callable[[str], None],
 ) -> None:
-    name = "the baseline" if winner.number == 0 else f"trial {winner.number}"
+    baseline = trials.get(horizon_of(plan.horizons, winner.number).first)
+    name = "the baseline" if winner is baseline else f"trial {winner.number}"
     won = f"Best: {name}, val_top1 {winner.best_val_top1:.3f} at epoch {winner.best_epoch}"
-    if winner.number != 0 and baseline and baseline.best_val_top1 is not None:
+    if winner is not baseline and baseline and baseline.best_val_top1 is not None:
         won += f" (baseline {baseline.best_val_top1:.3f})"
     say(won)
     say("  " + ", ".join(f"{key} {short(value)}" for key, value in winner.params.items()))
@@ -65,19 +70,21 @@ def _flag(name: str, value: str, default: str) -> str:
     return "" if value == default else f" --{name} {value}"
 
 
-def leaderboard(trials: Mapping[int, TrialRecord], top: int = 10) -> Table:
-    """The best trials, and the baseline wherever it stands."""
+def leaderboard(
+    trials: Mapping[int, TrialRecord], baselines: Collection[int] = (0,), top: int = 10
+) -> Table:
+    """The best trials, and the baselines, one for each length of training, wherever they stand."""
     table = Table(title="Leaderboard", title_justify="left")
     for column in ("rank", "trial", "val_top1", "at epoch", "epochs", "ended"):
         table.add_column(column, justify="left" if column == "ended" else "right", no_wrap=True)
     for rank, record in enumerate(ranked(trials), 1):
-        if rank <= top or record.number == 0:
+        if rank <= top or record.number in baselines:
             table.add_row(
                 str(rank),
-                "baseline" if record.number == 0 else str(record.number),
+                "baseline" if record.number in baselines else str(record.number),
                 f"{record.best_val_top1:.3f}",
                 str(record.best_epoch),
-                str(record.epochs),
+                str(record.epochs) + (f"/{record.config['epochs']}" if len(baselines) > 1 else ""),
                 "unfinished"
                 if record.state is TrialState.RUNNING
                 else record.reason or record.state,

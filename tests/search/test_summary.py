@@ -51,14 +51,16 @@ def test_every_state_has_its_words(made, words):
 
 def test_one_plain_line_an_event(capsys):
     console = Console(file=io.StringIO(), width=40)
-    monitor = Monitor(console, trials=4, epochs=9, verbose=False)
+    monitor = Monitor(console, trials=4, verbose=False)
     monitor.stage("Ray")
-    monitor.started(Proposal(number=0, config=TrialConfig(network="resnet10")))
+    config = TrialConfig(network="resnet10", epochs=9)
+    monitor.started(Proposal(number=0, config=config, baseline=True))
     monitor.epoch(0, metrics(1, 0.5, gap=0.125))
     monitor.epoch(0, metrics(2, 0.4, loss=None))
     monitor.ended(record(0, 0.5))
     lines = console.file.getvalue().splitlines()
     assert len(lines) == 4
+    assert "baseline  starts (4 in all)" in lines[0]
     assert "epoch  1/9  val_top1 0.500  gap +0.125" in lines[1]
     assert lines[1].endswith("best so far")
     assert "train loss —" in lines[2]
@@ -68,7 +70,7 @@ def test_one_plain_line_an_event(capsys):
 
 def test_verbose_tells_the_stages_and_the_first_step_once():
     console = Console(file=io.StringIO(), width=200)
-    monitor = Monitor(console, trials=4, epochs=9, verbose=True)
+    monitor = Monitor(console, trials=4, verbose=True)
     monitor.stage("Ray")
     monitor.first_step(monitor._stage_at + 2.5)
     monitor.first_step(monitor._stage_at + 9.5)
