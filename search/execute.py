@@ -19,6 +19,7 @@ from results.records import RecordError
 from results.store import RunError, RunStore, read_manifest
 from search import probe, sessions
 from search.calibration import Calibrations, Measured, key
+from search.evidence import informed, read_evidence, write_evidence
 from search.extending import begins_alike
 from search.monitor import Monitor
 from search.options import budget_seconds
@@ -31,6 +32,7 @@ from search.storage import journal_storage
 from search.study import Rules, Study
 from search.summary import summarise
 from search.tuner import ClusterError, Dashboard, reserve_port, run_trials, start_ray
+from search.warm_start import evidence_of, noted
 from trainables.catalog import takes_a_package
 from trainables.config import TrialConfig
 
@@ -203,6 +205,7 @@ def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] |
         "published": asdict(plan.space.published) if plan.space.published else None,
         "preview": [config.to_dict() for config in plan.preview],
         "provenance": circumstances,
+        "warm_start": [noted(run) for run in plan.earlier],
         "sessions": [],
     }
     if not begins_alike(manifest["preview"], plan.preview):
@@ -224,10 +227,13 @@ def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] |
     }
     if saved is None:
         store = RunStore.create(plan.directory, manifest)
+        _copy_evidence(plan, data)
     else:
         store = RunStore(plan.directory)
         store.write_manifest(manifest)
     plan.proposer.fixed["precision"] = precision
+    if plan.options.warm_start:
+        plan.proposer.make = informed(plan.proposer, read_evidence(plan.directory))
     study = Study(
         proposer=plan.proposer,
         rules=Rules(
@@ -248,6 +254,12 @@ def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] |
         horizons=plan.horizons,
     )
     return _Session(study=study, store=store, manifest=manifest, resources=plan.resources)
+
+
+def _copy_evidence(plan: Plan, data: SearchData) -> None:
+    if plan.earlier:
+        ours = (plan.proposer, data.images.fingerprint, plan.epochs)
+        write_evidence(plan.directory, [e for run in plan.earlier for e in evidence_of(run, *ours)])
 
 
 def _stop_ray() -> None:

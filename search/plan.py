@@ -1,7 +1,9 @@
 """From options to a plan: everything that can be known, and refused, before anything starts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from search.proposing import Proposer
 from search.resources import Machine, Resources, machine, share, worker_bytes
 from search.space import Space, SpaceError
 from search.space import find as find_space
+from search.warm_start import Earlier, best_of, read_earlier
 from trainables.catalog import forward_gmacs
 from trainables.config import ConfigError, TrialConfig
 
@@ -40,6 +43,7 @@ class Plan:
     """What a search will do. `preview` are its first configurations, the baseline first.
 
     `epochs`, `grace` and `rungs` are those of the last of `horizons`, which new trials have.
+    `earlier` are the runs that a new one is warm-started from.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Plan:
     dataset: str
     directory: Path
     horizons: tuple[Horizon, ...]
+    earlier: tuple[Earlier, ...]
     epochs: int
     grace: int
     rungs: tuple[int, ...]
@@ -84,7 +89,9 @@ def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[st
     errors += _set_errors(options)
     proposer = Proposer(space, _fixed(options, space), options.seed)
     begun = directory if resuming and (directory / MANIFEST).exists() else None
-    found = _attempt(errors, lambda: _horizons(options, proposer, begun))
+    named = () if resuming else map(Path, options.warm_start)
+    earlier = [run for path in named if (run := _attempt(errors, partial(read_earlier, path)))]
+    found = _attempt(errors, lambda: _horizons(options, proposer, begun, earlier))
     if found:
         options, proposer.horizons = found
         proposer.fixed["epochs"] = proposer.horizons[-1].epochs
@@ -101,11 +108,12 @@ def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[st
         dataset=dataset,
         directory=directory,
         horizons=proposer.horizons,
+        earlier=tuple(earlier),
         epochs=last.epochs,
         grace=last.grace,
         rungs=rungs.levels(grace=last.grace, factor=options.reduction_factor, epochs=last.epochs),
         proposer=proposer,
-        preview=previewed[0][:PREVIEWED],
+        preview=previewed[0][: _foreseen(options, proposer)],
         ranges=previewed[1],
         extremes=ends,
         machine=here,
@@ -117,6 +125,14 @@ def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[st
             worker_bytes=needed,
         ),
     ), []
+
+
+def _foreseen(options: Options, proposer: Proposer) -> int:
+    """How many of the first configurations can be told: after a warm start, those queued alone.
+
+    What the sampler proposes then depends on results from the beginning.
+    """
+    return len(proposer.horizons[0].queue) if options.warm_start else PREVIEWED
 
 
 def _attempt(errors: list[str], make: Any) -> Any:
@@ -131,7 +147,7 @@ def _attempt(errors: list[str], make: Any) -> Any:
 
 
 def _horizons(
-    options: Options, proposer: Proposer, begun: Path | None
+    options: Options, proposer: Proposer, begun: Path | None, earlier: Sequence[Earlier]
 ) -> tuple[Options, tuple[Horizon, ...]]:
     """(options, horizons), in a run that has `begun` with room for what more epochs ask for."""
     baseline = proposer.baseline_params()
@@ -139,7 +155,8 @@ def _horizons(
     if begun is None:
         epochs = options.epochs or usual
         grace = options.grace or rungs.default_grace(epochs)
-        return options, (first_horizon(epochs, grace, baseline),)
+        best = best_of(earlier, proposer, baseline)
+        return options, (first_horizon(epochs, grace, baseline, best),)
     manifest = read_manifest(begun)
     before = saved_horizons(manifest, options.grace, usual, baseline)
     epochs = options.epochs or before[-1].epochs

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -63,6 +63,10 @@ def make_sampler(seed: int, number: int) -> optuna.samplers.BaseSampler:
         )
 
 
+MakeSampler = Callable[[int, int], optuna.samplers.BaseSampler]
+"""(seed, trial number) -> the sampler of that trial."""
+
+
 def trial_seed(seed: int, number: int) -> int:
     """A seed of 32 bits for one trial of a study."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:4])
@@ -73,6 +77,7 @@ class Proposer:
 
     `fixed` holds values of `TrialConfig` fields that no trial may vary: a parameter of the
     space that stands there is not searched. `horizons`, where given, say how long each trial is.
+    `make` gives each trial its sampler.
     """
 
     def __init__(
@@ -81,15 +86,16 @@ class Proposer:
         fixed: Mapping[str, Any],
         seed: int,
         horizons: Sequence[Horizon] = (),
+        make: MakeSampler = make_sampler,
     ) -> None:
         self.space, self.fixed, self.seed = space, dict(fixed), seed
-        self.horizons = tuple(horizons)
+        self.horizons, self.make = tuple(horizons), make
 
     def sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        """The sampler of trial `number`: see `make_sampler`."""
-        return make_sampler(self.seed, number)
+        """The sampler of trial `number`."""
+        return self.make(self.seed, number)
 
-    def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], TrialConfig]:
+    def propose(self, trial: optuna.trial.BaseTrial) -> tuple[dict[str, Any], TrialConfig]:
         """(searched parameters, whole configuration). Raises `ConfigError`."""
         values = suggested(self.space, _Fixing(trial, self.fixed))  # type: ignore[arg-type]
         return {name: values.get(name) for name in trial.params}, self._config(values, trial.number)
@@ -109,12 +115,22 @@ class Proposer:
         with warnings.catch_warnings():  # the study warns too, of what the baseline gives
             warnings.simplefilter("ignore")
             suggested(self.space, _Fixing(trial, self.fixed))  # type: ignore[arg-type]
-        ranges = trial.distributions
         return {
             name: value
             for name, value in trial.params.items()
-            if name in given or ranges[name]._contains(ranges[name].to_internal_repr(value))
+            if name in given or holds(trial.distributions[name], value)
         }
+
+    def nearest(self, values: Mapping[str, Any]) -> tuple[optuna.trial.FixedTrial, TrialConfig]:
+        """(trial, configuration) of this search that come nearest to `values` of `TrialConfig`.
+
+        Each searched parameter has its value there where that lies in its range, else the
+        baseline's. Raises `ConfigError` where these don't go together.
+        """
+        trial = _Answering(values, LEFT_OUT | self.space.baseline.to_dict())
+        with warnings.catch_warnings():  # of a baseline outside of a range
+            warnings.simplefilter("ignore")
+            return trial, self.propose(trial)[1]
 
     def searchable(self) -> set[str]:
         """Names of the space's parameters that the baseline has, fixed ones included."""
@@ -160,6 +176,27 @@ class Proposer:
             if chosen.get(owner) != value and not given:
                 chosen.pop(name, None)
         return TrialConfig.from_dict(chosen)
+
+
+def holds(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a value lies in a range, and on its steps."""
+    try:
+        return distribution._contains(distribution.to_internal_repr(value))
+    except (TypeError, ValueError):  # not a number, or none of the choices
+        return False
+
+
+class _Answering(optuna.trial.FixedTrial):
+    """An Optuna trial whose parameters are `values` in their ranges, else `otherwise`."""
+
+    def __init__(self, values: Mapping[str, Any], otherwise: Mapping[str, Any]) -> None:
+        super().__init__(dict(otherwise))
+        self._values = values
+
+    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
+        if name in self._values and holds(distribution, self._values[name]):
+            self._params[name] = self._values[name]
+        return super()._suggest(name, distribution)
 
 
 class _Fixing:

@@ -14,6 +14,7 @@ from search.extending import describe_queue
 from search.plan import Plan, expected_epochs, expected_seconds
 from search.printing import plain, short
 from search.space import SpaceError, find, names
+from search.warm_start import describe_earlier
 
 NOMINAL_IMAGES = {"cifar100": 45_000, "tiny-imagenet": 90_000, "tiny-imagenet-20": 9_000}
 """Training images where the dataset isn't prepared yet and its size is known beforehand."""
@@ -41,6 +42,8 @@ def show_plan(plan: Plan) -> int:
     say(f"trials   {plan.options.trials}, the baseline first; {plan.epochs} epochs at most")
     if beginning := describe_beginning(plan):
         say(f"first    {beginning}")
+    for learned in describe_learning(plan, _fingerprint(plan)):
+        say(f"learns   {learned}")
     rungs = ", ".join(map(str, plan.rungs)) or "none"
     say(f"rungs    {rungs}; the top 1/{plan.options.reduction_factor} of the trials go on")
     say(f"fixed    {describe_fixed(plan)}")
@@ -60,6 +63,20 @@ def describe_beginning(plan: Plan) -> str:
     return f"{since}{describe_queue(last)}"
 
 
+def describe_learning(plan: Plan, fingerprint: str | None) -> list[str]:
+    """What the sampler takes from earlier runs; `fingerprint` of the images, where it is known."""
+    if plan.options.warm_start and not plan.earlier:
+        return [f"from {', '.join(plan.options.warm_start)}, as noted when the run began"]
+    return [describe_earlier(run, plan.proposer, fingerprint, plan.epochs) for run in plan.earlier]
+
+
+def _fingerprint(plan: Plan) -> str | None:
+    try:
+        return read_manifest(plan.data).fingerprint
+    except DatasetError:
+        return None
+
+
 def tell(plan: Plan, data: SearchData, say: Callable[[str], None]) -> None:
     """What will be searched, on what: one line each, as a search begins."""
     say(f"run        {plan.directory}")
@@ -71,6 +88,8 @@ def tell(plan: Plan, data: SearchData, say: Callable[[str], None]) -> None:
         f"{', '.join(map(str, plan.rungs)) or 'none'}; {describe_resources(plan)}")  # fmt: skip
     if beginning := describe_beginning(plan):
         say(f"first      {beginning}")
+    for learned in describe_learning(plan, data.images.fingerprint):
+        say(f"learns     {learned}")
     say(f"fixed      {describe_fixed(plan)}")
     say(f"cost       {describe_cost(plan)}")
 
