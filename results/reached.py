@@ -32,19 +32,26 @@ def trials_at_rungs(run: Path) -> dict[int, list[FrozenTrial]]:
 def _values_at_rungs(run: Path) -> dict[int, dict[int, float]]:
     """val_top1 by epoch and trial number, for each rung and the last epoch.
 
-    A rung is an epoch after which a trial was stopped because of its rank. A diverged trial
-    counts `DIVERGED` at the first rung from the epoch on in which it diverged: its parameters
-    are why it has nothing better to show.
+    A rung is an epoch after which a trial was stopped because of its rank. Where trials of a run
+    were trained to several lengths, the end of each counts for those alone whose learning-rate
+    schedule ended there. A diverged trial counts `DIVERGED` at the first rung from the epoch on in
+    which it diverged: its parameters are why it has nothing better to show.
     """
     records = read_trials(run)
+    ends = {number: int(r.config.get("epochs", 0)) for number, r in records.items()}
     rungs = {r.epochs for r in records.values() if r.reason is StopReason.RUNG}
-    rungs |= {max((r.config.get("epochs", 0) for r in records.values()), default=0)} - {0}
+    rungs |= set(ends.values()) - {0}
     found: dict[int, dict[int, float]] = {rung: {} for rung in sorted(rungs)}
+
+    def counts(number: int, epoch: int) -> bool:
+        return epoch == ends[number] or epoch not in ends.values()
+
     for number, metrics in read_epochs(run):
-        if metrics.epoch in found and metrics.val_top1 is not None:
+        at_rung = metrics.epoch in found and counts(number, metrics.epoch)
+        if at_rung and metrics.val_top1 is not None:
             found[metrics.epoch][number] = metrics.val_top1
     for number, record in records.items():
-        later = [rung for rung in found if rung >= record.epochs]
+        later = [rung for rung in found if rung >= record.epochs and counts(number, rung)]
         if record.reason is StopReason.DIVERGED and later:
             found[later[0]][number] = DIVERGED
     return found

@@ -32,8 +32,12 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
         )
         say(f"  {_resume(plan)}")
         return 130
-    if cut := sum(record.reason is StopReason.BUDGET for record in trials.values()):
-        say(f"The time was up for {cut} unfinished trials. They go on with a larger budget:")
+    cut = sum(record.reason is StopReason.BUDGET for record in trials.values())
+    if plan.options.time_budget and (cut or len(trials) < plan.options.trials):
+        say(
+            f"The time was up: {len(trials)} of {plan.options.trials} trials began, of which {cut} "
+            "didn't finish. With more time the search goes on:"
+        )
         say(f"  {_resume(plan)} --time-budget TIME")
     if not any(record.trusted for record in order):
         for failure in sorted({record.detail or "?" for record in trials.values()}):

@@ -1,11 +1,13 @@
 """A run that goes on with more trials or more epochs."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
 
 from datasets.access import open_search_data
 from results.export import export
@@ -18,6 +20,7 @@ from search.options import resolve
 from search.plan import Plan, expected_epochs, make_plan
 from search.run import main
 from search.study import Study
+from search.summary import summarise
 from tests.search.curves import curve, metrics
 from trainables.config import TrialConfig
 
@@ -243,6 +246,39 @@ def test_epochs_that_the_space_had_chosen_stay_when_the_space_changes_its_mind(
     assert plan.space.baseline.epochs != SHORT
     assert [h.epochs for h in plan.horizons] == [SHORT]
     assert {config.epochs for config in plan.preview} == {SHORT}
+
+
+def test_when_the_time_was_up_the_summary_says_how_to_go_on(
+    tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [1.0]
+    monkeypatch.setattr(execute.sessions, "countdown", lambda *_: lambda: left[0])
+    plan = planned(tmp_path, tiny_data, time_budget="1h")
+    session = opened(plan)
+    assert session.study.ask() is not None
+    session.study.report(0, metrics(1, 0.25))
+    left[0] = 0.0
+    session.study.report(0, metrics(2, 0.5))
+    session.close()
+    console = Console(file=io.StringIO(), width=200)
+    assert summarise(plan, console, interrupted=False) == 0
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "The time was up: 1 of 8 trials began, of which 1 didn't finish." in told
+    assert f"--resume run --out {tmp_path} --time-budget TIME" in told
+
+
+def test_two_lengths_have_two_baselines_in_the_leaderboard(short: Callable[..., Plan]) -> None:
+    plan = short(epochs=LONG)
+    search(plan)
+    console = Console(file=io.StringIO(), width=200)
+    assert summarise(plan, console, interrupted=False) == 0
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    rows = [line.split("│") for line in told.splitlines() if "baseline │" in line]
+    assert sorted(row[5].strip() for row in rows) == ["27/27", "9/9"]
+    best = max(r.best_val_top1 or 0 for r in read_trials(plan.directory).values())
+    longer = read_trials(plan.directory)[8].best_val_top1
+    assert f"val_top1 {best:.3f}" in told
+    assert f"(baseline {longer:.3f})" in told
 
 
 def test_rungs_of_two_lengths_by_hand() -> None:
