@@ -275,9 +275,16 @@ def test_what_can_t_be_begun_with_is_refused_all_at_once(
     assert "--warm-start must name each run once" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("older", [False, True])
 def test_a_run_can_t_be_warmed_later(
-    warm: Callable[..., Plan], capsys: pytest.CaptureFixture[str]
+    warm: Callable[..., Plan], capsys: pytest.CaptureFixture[str], older: bool
 ) -> None:
+    """Nor can one of a version that knew no warm start."""
     out = str(warm().directory.parent)
+    if older:
+        path = Path(out) / "A" / "manifest.json"
+        manifest = json.loads(path.read_text())
+        del manifest["options"]["warm_start"]
+        path.write_text(json.dumps(manifest))
     assert main(["--resume", "A", "--out", out, "--warm-start", "runs/B", "--dry-run"]) == 2
     assert "--warm-start can't change when a run goes on" in capsys.readouterr().err
