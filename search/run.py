@@ -61,7 +61,7 @@ def saved_options(name: str, out: str, layers: list[dict[str, Any]]) -> dict[str
 
     try:
         # An option that the run is older than had its default.
-        saved = asdict(Options()) | read_manifest(Path(out) / name)["options"]
+        saved: dict[str, Any] = asdict(Options()) | read_manifest(Path(out) / name)["options"]
     except RunError as error:
         raise OptionsError([f"--resume: {error}"]) from error
     changed = [
