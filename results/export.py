@@ -1,20 +1,28 @@
 """The best configuration of a run, as a YAML file that final training reads.
 
+The finalists' choice, where finalists were trained, else that of the trials.
+
 python -m results.export runs/NAME [--trial N] [--to FILE]
 """
 
 import argparse
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from results.comparison import BASELINE, CONFIDENCE, Interval, Outcome, Standing, decide
+from results.finalists import read_finalists
 from results.records import SCHEMA_VERSION, RecordError, TrialRecord
 from results.store import BEST, RunError, read_manifest, read_standings, write_atomic
 
 RULE = "highest val_top1 of any epoch of any trial that neither failed nor diverged"
+
+DIGITS = 6
+"""After the point, of means and intervals."""
 
 
 def ranked(trials: Mapping[int, TrialRecord]) -> list[TrialRecord]:
@@ -42,9 +50,17 @@ def best_config(directory: Path, trial: int | None = None) -> dict[str, Any]:
             )
     if not order:
         raise RunError(f"{directory} has no trial with a finished epoch yet; let it run longer.")
-    winner = order[0]
-    baseline = trials.get(baseline_of(manifest, winner.number))
-    rule = RULE if trial is None else f"--trial {trial}"
+    outcome = decide(read_finalists(directory).values()) if trial is None else None
+    if outcome is not None and outcome.winner is not None:
+        winner = trials[outcome.winner.trial]
+        chosen = _chosen(manifest, trials, winner, _finalists_rule(outcome))
+        return chosen | _by_finalists(outcome, outcome.winner, chosen)
+    return _chosen(manifest, trials, order[0], RULE if trial is None else f"--trial {trial}")
+
+
+def _chosen(
+    manifest: dict[str, Any], trials: Mapping[int, TrialRecord], winner: TrialRecord, rule: str
+) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "config": dict(winner.config),  # a copy: YAML would write the baseline's as a reference
@@ -57,7 +73,7 @@ def best_config(directory: Path, trial: int | None = None) -> dict[str, Any]:
         "trial": winner.number,
         "selected_by": rule,
         "trials_considered": len(ranked(trials)),
-        "baseline": _baseline(baseline, manifest),
+        "baseline": _baseline(trials.get(baseline_of(manifest, winner.number)), manifest),
         "provenance": manifest.get("provenance", {}) | {"run": manifest["name"]},
     }
 
@@ -69,6 +85,49 @@ def baseline_of(manifest: Mapping[str, Any], trial: int) -> int:
     """
     horizons = manifest.get("horizons", [{"first": 0}])
     return max(int(each["first"]) for each in horizons if each["first"] <= trial)
+
+
+def _finalists_rule(outcome: Outcome) -> str:
+    return (
+        f"highest mean val_top1 of the last epoch over {len(outcome.seeds)} repeats with fresh "
+        f"seeds, among {len(outcome.standings)} finalists"
+    )
+
+
+def _by_finalists(outcome: Outcome, winner: Standing, chosen: dict[str, Any]) -> dict[str, Any]:
+    """What differs where finalists decide: values are means of last epochs, the baseline's too."""
+    own = {standing.trial: standing for standing in outcome.standings}
+    baseline = chosen["baseline"]
+    if baseline is not None:
+        among = own[BASELINE].top1 if BASELINE in own else None
+        mean = round(among.mean, DIGITS) if among else None
+        config = baseline["config"] | {"epochs": outcome.epochs}
+        epoch = outcome.epochs if among else None
+        baseline = baseline | {"value": mean, "epoch": epoch, "config": config}
+    return {
+        "config": chosen["config"] | {"epochs": outcome.epochs},
+        "value": _rounded(winner.top1)["mean"],
+        "epoch": outcome.epochs,
+        "beats_baseline": outcome.beats_baseline,
+        "confidence": CONFIDENCE,
+        "seeds": list(outcome.seeds),
+        "finalists": [
+            {
+                "trial": standing.trial,
+                "val_top1": list(standing.values),
+                **_rounded(standing.top1),
+                "lead": _rounded(standing.lead),
+            }
+            for standing in outcome.standings
+        ],
+        "baseline": baseline,
+    }
+
+
+def _rounded(interval: Interval | None) -> dict[str, float]:
+    """Its mean and its ends; empty where there is none."""
+    found = asdict(interval) if interval else {}
+    return {name: round(value, DIGITS) for name, value in found.items()}
 
 
 def export(directory: Path, trial: int | None = None, to: Path | None = None) -> Path:

@@ -1,135 +1,89 @@
-"""What earlier studies have seen of configurations that this one could try, for its sampler.
+"""What a study knows of its configurations, as numbers that a model can be fitted to."""
 
-It stays out of the study: that one's trials, their numbers and its rungs are its own.
-"""
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-import copy
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Self
+import numpy as np
+from numpy.typing import NDArray
 
-import optuna
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
-from optuna.storages import InMemoryStorage
-from optuna.trial import FrozenTrial, TrialState, create_trial
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
 
-from results.store import RunError, write_atomic
-from search.proposing import MakeSampler, Proposer, quiet_optuna
-
-EVIDENCE = "evidence.jsonl"
-"""A run's own copy: it goes on also when the earlier runs are gone."""
+FEWEST = 4
+"""Trials that must have reached two rungs before a line is fitted from one to the other."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evidence:
-    """One trial of an earlier study.
+    """One configuration: its parameters, and its value (higher is better) after each epoch.
 
-    `origin` says which, for people. `params` are in this study's parameters and in their ranges;
-    `values` are val_top1 by epoch, as far as the trial was trained, and `epochs` is where its
-    learning-rate schedule ended. `complete` is whether it came that far.
+    `running`: more values will come. `unfit`: it diverged or doesn't fit into memory, and is as
+    bad as any, whatever values it had.
     """
 
-    origin: str
     params: Mapping[str, Any]
     values: Mapping[int, float]
-    epochs: int
-    complete: bool
-
-    @classmethod
-    def from_json(cls, line: str) -> Self:
-        """One line of `EVIDENCE`, read back."""
-        value = json.loads(line)
-        return cls(**{**value, "values": {int(k): v for k, v in value["values"].items()}})
-
-    def frozen(self, ranges: Mapping[str, BaseDistribution]) -> FrozenTrial:
-        """The trial as a study tells Optuna: complete with its best value, or pruned."""
-        return create_trial(
-            state=TrialState.COMPLETE if self.complete else TrialState.PRUNED,
-            value=max(self.values.values()) if self.complete else None,
-            params=dict(self.params),
-            distributions={name: ranges[name] for name in self.params},
-            intermediate_values=dict(self.values),
-        )
+    running: bool = False
+    unfit: bool = False
 
 
-def write_evidence(directory: Path, evidence: Iterable[Evidence]) -> None:
-    """Keeps a run's copy."""
-    lines = (json.dumps(asdict(each), allow_nan=False) + "\n" for each in evidence)
-    write_atomic(directory / EVIDENCE, "".join(lines))
+def after_shares(
+    values: Mapping[int, float], epochs: int, marks: Sequence[int]
+) -> dict[int, float]:
+    """By each of `marks`, a trial's value after the same share of its own schedule of `epochs`.
 
-
-def read_evidence(directory: Path) -> list[Evidence]:
-    """A run's copy. Raises `RunError` where it is missing or damaged."""
-    path = directory / EVIDENCE
-    try:
-        return [Evidence.from_json(line) for line in path.read_text("utf-8").splitlines()]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise RunError(
-            f"{path} must hold what a warm-started run has learned from, but can't be read "
-            f"({error}); restore it from a copy of the run."
-        ) from error
-
-
-def informed(proposer: Proposer, evidence: Iterable[Evidence]) -> MakeSampler:
-    """The proposer's samplers, each shown the evidence too."""
-    make = proposer.make
-    earlier = [each.frozen(proposer.nearest(each.params)[0].distributions) for each in evidence]
-    return (lambda seed, number: Informed(make(seed, number), earlier)) if earlier else make
-
-
-class Informed(BaseSampler):
-    """A sampler that is shown `earlier` trials before the study's own, for one trial of it.
-
-    The study itself is left alone: the inner sampler sees a copy of it in memory.
+    The last mark is the end of a schedule, as `epochs` are of this one: what is compared then is
+    how two trainings of unequal length stand in the middle of theirs, or at their ends.
     """
+    places = {mark: max(1, round(mark * epochs / marks[-1])) for mark in marks}
+    return {mark: values[place] for mark, place in places.items() if place in values}
 
-    def __init__(self, inner: BaseSampler, earlier: Sequence[FrozenTrial]) -> None:
-        self._inner, self._earlier = inner, earlier
-        self._shown: tuple[optuna.Study, FrozenTrial] | None = None
 
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """As the inner sampler, with the earlier trials."""
-        return self._inner.infer_relative_search_space(*self._show(study, trial))
+def expected_ends(evidence: Sequence[Evidence], marks: Sequence[int]) -> tuple[Vector, Vector]:
+    """(values, variances) after the last of `marks`.
 
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """As the inner sampler, with the earlier trials."""
-        return self._inner.sample_relative(*self._show(study, trial), search_space)
+    Each of the evidence has reached the first mark, or is unfit.
 
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """As the inner sampler, with the earlier trials."""
-        shown = self._show(study, trial)
-        return self._inner.sample_independent(*shown, param_name, param_distribution)
+    Where a trial hasn't come so far, its value is carried from mark to mark by the line that
+    fits the trials that reached both; what these scatter about it is added to the variance. The
+    line's slope is drawn towards 1, so that a few trials don't turn it round.
+    """
+    table = np.array([[each.values.get(mark, np.nan) for mark in marks] for each in evidence])
+    table = table.reshape(len(evidence), len(marks))
+    variances = np.zeros(len(table))
+    spread = float(np.nanvar(table[:, 0])) if len(table) else 0.0
+    for column in range(1, len(marks)):
+        before, after = table[:, column - 1].copy(), table[:, column]
+        lacking = np.isnan(after)
+        slope, shift, scatter = _line(before[~lacking], after[~lacking], spread)
+        table[lacking, column] = shift + slope * before[lacking]
+        variances[lacking] = variances[lacking] * slope**2 + scatter
+    return _bounded(table[:, -1], evidence), variances
 
-    def _show(self, study: optuna.Study, trial: FrozenTrial) -> tuple[optuna.Study, FrozenTrial]:
-        """(all trials but this one, this one numbered after them)."""
-        if self._shown is None:
-            with quiet_optuna():
-                joined = optuna.create_study(storage=InMemoryStorage(), directions=study.directions)
-            others = [
-                each
-                for each in study.get_trials(deepcopy=False)
-                if each.number != trial.number and each.state is not TrialState.WAITING
-            ]
-            for each in (*self._earlier, *others):
-                # Optuna refuses a value outside of its range, as a baseline's can be.
-                with suppress(ValueError):
-                    joined.add_trial(each)
-            self._shown = joined, copy.copy(trial)
-            self._shown[1].number = len(joined.get_trials(deepcopy=False))
-        joined, current = self._shown
-        current.params, current.distributions = trial.params, trial.distributions
-        return joined, current
+
+def _line(before: Vector, after: Vector, spread: float) -> tuple[float, float, float]:
+    """(slope, shift, variance about it) from the values at one mark to those at the next."""
+    if len(before) < FEWEST:
+        shift = float(np.mean(after - before)) if len(before) else 0.0
+        return 1.0, shift, spread / 4
+    off, rise = before - before.mean(), after - after.mean()
+    prior = 2 * spread + 1e-12
+    slope = float(np.clip((off @ rise + prior) / (off @ off + prior), 0.0, 2.0))
+    rest = rise - slope * off
+    variance = float(rest @ rest) / max(len(before) - 2, 1)
+    return slope, float(after.mean() - slope * before.mean()), variance
+
+
+def _bounded(ends: Vector, evidence: Sequence[Evidence]) -> Vector:
+    """How bad the worst are tells nothing about where the best lie, so none is far below the rest.
+
+    The floor lies below the median by twice what the best lies above it; on it lies all that is
+    unfit.
+    """
+    if not len(ends):
+        return ends
+    middle = float(np.nanmedian(ends))
+    floor = middle - 2 * max(float(np.nanmax(ends)) - middle, 1e-9)
+    unfit = np.array([each.unfit for each in evidence])
+    return np.where(unfit, floor, np.maximum(ends, floor))

@@ -1,38 +1,37 @@
 """Carries a plan out: data, weights, precision, Ray, the study, and what is told at the end."""
 
 import socket
-import sys
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 from rich.console import Console
 
 from datasets.access import open_search_data
 from datasets.prepare import prepare
 from datasets.spec import DatasetError
 from datasets.splits import SearchData
+from results.finalists import FinalistStore
 from results.records import RecordError
 from results.store import RunError, RunStore, read_manifest
 from search import probe, sessions
+from search.budget import budget_of
 from search.calibration import Calibrations, Measured, key
-from search.evidence import informed, read_evidence, write_evidence
+from search.earlier import read_earlier_trials, write_earlier_trials
 from search.extending import begins_alike
+from search.finalists import Finalists
 from search.monitor import Monitor
-from search.options import budget_seconds
 from search.plan import Plan, size_to_store
 from search.printing import last_line
 from search.provenance import command_line, provenance
 from search.resources import Resources, share, worker_bytes
-from search.show import tell
+from search.show import tell_start
 from search.storage import journal_storage
 from search.study import Rules, Study
 from search.summary import summarise
-from search.tuner import ClusterError, Dashboard, reserve_port, run_trials, start_ray
-from search.warm_start import evidence_of, noted
+from search.tuner import ClusterError, Dashboard, reserve_port, run_trials, start_ray, stop_ray
+from search.warm_start import noted, useful_trials
 from trainables.catalog import takes_a_package
 from trainables.config import TrialConfig
 
@@ -62,8 +61,15 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
         except (DatasetError, RunError, RecordError, ClusterError, OSError) as error:
             raise SearchError([str(error)]) from error
         try:
-            if not session.study.finished():
-                run_trials(session.study, session.store, monitor, session.resources, plan.data)
+            if not session.finished():
+                run_trials(
+                    session.study,
+                    session.finalists,
+                    session.store,
+                    monitor,
+                    session.resources,
+                    plan.data,
+                )
         except KeyboardInterrupt:
             interrupted = True
         except Exception as error:  # Ray wraps whatever goes wrong in its loop, a full disk too
@@ -72,10 +78,10 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
         finally:
             session.close()
     finally:
-        _stop_ray()
+        stop_ray()
     if session.study.gave_up():
         monitor.say("The last trials all failed: see what is wrong with this machine first.")
-    return summarise(plan, console, interrupted or not session.study.finished())
+    return summarise(plan, console, interrupted or not session.finished())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,14 +89,20 @@ class _Session:
     """What is open while trials run."""
 
     study: Study[TrialConfig]
+    finalists: Finalists
     store: RunStore
     manifest: dict[str, Any]
     resources: Resources
+
+    def finished(self) -> bool:
+        """Whether nothing is left to train."""
+        return self.study.finished() and self.finalists.finished()
 
     def close(self) -> None:
         """Notes the session's end and gives the run free."""
         self.manifest["sessions"][-1]["ended"] = sessions.now()
         self.store.write_manifest(self.manifest)
+        self.finalists.store.close()
         self.store.close()
 
 
@@ -105,12 +117,12 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
             monitor.stage("network and weights")
         data = _data(plan, saved)
         monitor.stage("dataset")
-        tell(plan, data, monitor.say)
+        tell_start(plan, data, monitor.say)
         if plan.machine.gpus and plan.options.gpus_per_trial == "auto":
             plan = _share_gpus(plan, monitor, torch)
         if saved is not None:
             session = _study(plan, data, str(saved["precision"]), saved)
-            if not session.study.finished():
+            if not session.finished():
                 _start(plan, monitor, port)
             return session
         measuring = _Measuring(plan, torch)
@@ -227,13 +239,18 @@ def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] |
     }
     if saved is None:
         store = RunStore.create(plan.directory, manifest)
-        _copy_evidence(plan, data)
+        _copy_earlier(plan, data)
     else:
         store = RunStore(plan.directory)
         store.write_manifest(manifest)
     plan.proposer.fixed["precision"] = precision
-    if plan.options.warm_start:
-        plan.proposer.make = informed(plan.proposer, read_evidence(plan.directory))
+    return _session(plan, len(data.images.class_ids), store, manifest)
+
+
+def _session(plan: Plan, num_classes: int, store: RunStore, manifest: dict[str, Any]) -> _Session:
+    """The study and its finalists, between whom the budget is divided."""
+    used_s = sessions.used_seconds(manifest["sessions"])
+    budget = budget_of(plan.options, plan.resources, used_s)
     study = Study(
         proposer=plan.proposer,
         rules=Rules(
@@ -243,32 +260,34 @@ def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] |
             max_gap=plan.options.max_gap,
             gap_patience=plan.options.gap_patience,
             plateau_patience=plan.options.plateau_patience,
-            num_classes=len(data.images.class_ids),
+            num_classes=num_classes,
         ),
         trials=plan.options.trials,
         store=store,
         storage=journal_storage(store.directory),
-        time_left=sessions.countdown(
-            budget_seconds(plan.options), sessions.used_seconds(manifest["sessions"])
-        ),
         horizons=plan.horizons,
+        earlier=read_earlier_trials(store.directory) if plan.options.warm_start else (),
+        time_left=lambda: budget.left_for_trials(finalists),
     )
-    return _Session(study=study, store=store, manifest=manifest, resources=plan.resources)
+    finalists = Finalists(
+        study=study,
+        store=FinalistStore(store.directory),
+        count=plan.options.finalists,
+        repeats=plan.options.repeats,
+        seed=plan.options.seed,
+        time_left=lambda: budget.left(finalists),
+    )
+    return _Session(
+        study=study,
+        finalists=finalists,
+        store=store,
+        manifest=manifest,
+        resources=plan.resources,
+    )
 
 
-def _copy_evidence(plan: Plan, data: SearchData) -> None:
+def _copy_earlier(plan: Plan, data: SearchData) -> None:
+    ours = (plan.proposer, data.images.fingerprint, plan.epochs)
+    found = [trial for run in plan.earlier for trial in useful_trials(run, *ours)]
     if plan.earlier:
-        ours = (plan.proposer, data.images.fingerprint, plan.epochs)
-        write_evidence(plan.directory, [e for run in plan.earlier for e in evidence_of(run, *ours)])
-
-
-def _stop_ray() -> None:
-    ray = sys.modules.get("ray")
-    if ray is None:
-        return
-    # Ray's autoscaler, with nothing to scale here, answers a polite end only a second later.
-    for process in psutil.Process().children():
-        with suppress(psutil.Error):
-            if any("autoscaler" in part for part in process.cmdline()):
-                process.kill()
-    ray.shutdown()
+        write_earlier_trials(plan.directory, found)

@@ -8,10 +8,12 @@ from typing import Any
 
 from results.export import ranked
 from results.reached import proposed
-from results.store import read_standings
-from search.horizons import BASELINE, Horizon, Queued, first_horizon
+from results.store import read_manifest, read_standings
+from search.horizons import BASELINE_ORIGIN, Horizon, Queued, first_horizon
 from search.options import Options
+from search.proposing import Proposer
 from search.rungs import default_grace
+from search.warm_start import Earlier, best_of
 from trainables.config import ConfigError, TrialConfig
 
 REPEATED = 3
@@ -97,7 +99,7 @@ def lengthened(
     trials = read_standings(directory)
     if not trials:
         return (replace(last, epochs=epochs, grace=grace),)
-    baseline = [each for each in last.queue if each.origin == BASELINE]
+    baseline = [each for each in last.queue if each.origin == BASELINE_ORIGIN]
     known = [each.params for each in baseline]
     best: list[Queued] = []
     for record in ranked(trials):
@@ -128,7 +130,31 @@ def with_room(options: Options, saved_trials: int, horizon: Horizon) -> Options:
     )
 
 
+def planned_horizons(
+    options: Options, proposer: Proposer, begun: Path | None, earlier: Sequence[Earlier]
+) -> tuple[Options, tuple[Horizon, ...]]:
+    """(options, horizons), in a run that has `begun` with room for what more epochs ask for."""
+    baseline = proposer.baseline_params()
+    usual = proposer.space.baseline.epochs
+    if begun is None:
+        epochs = options.epochs or usual
+        grace = options.grace or default_grace(epochs)
+        best = best_of(earlier, proposer, baseline)
+        return options, (first_horizon(epochs, grace, baseline, best),)
+    manifest = read_manifest(begun)
+    before = saved_horizons(manifest, options.grace, usual, baseline)
+    epochs = options.epochs or before[-1].epochs
+    horizons = lengthened(before, epochs, options.grace or default_grace(epochs), begun)
+    if len(horizons) > len(before):
+        saved = int(manifest["options"].get("trials", options.trials))
+        options = with_room(options, saved, horizons[-1])
+    return options, horizons
+
+
 def describe_queue(horizon: Horizon) -> str:
     """Where the first configurations of a horizon come from, in words."""
     origins = [each.origin for each in horizon.queue]
-    return ", ".join("the baseline" if each == BASELINE else each for each in origins) or "nothing"
+    return (
+        ", ".join("the baseline" if each == BASELINE_ORIGIN else each for each in origins)
+        or "nothing"
+    )

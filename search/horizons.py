@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from search.rungs import Rungs
+from search.rungs import Rungs, levels
 
-BASELINE = "baseline"
+BASELINE_ORIGIN = "baseline"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +51,7 @@ class Horizon:
     def is_baseline(self, number: int) -> bool:
         """Whether the trial is the baseline, trained to this length."""
         queued = self.queued(number)
-        return queued is not None and queued.origin == BASELINE
+        return queued is not None and queued.origin == BASELINE_ORIGIN
 
     def is_proven(self, number: int) -> bool:
         """Whether no rung stops the trial."""
@@ -62,7 +62,7 @@ def first_horizon(
     epochs: int, grace: int, baseline: Mapping[str, Any] | None, more: Sequence[Queued] = ()
 ) -> Horizon:
     """What a run begins with: its baseline, where it has one, then `more`."""
-    own = () if baseline is None else (Queued(origin=BASELINE, params=baseline),)
+    own = () if baseline is None else (Queued(origin=BASELINE_ORIGIN, params=baseline),)
     return Horizon(first=0, epochs=epochs, grace=grace, queue=(*own, *more), proven=len(own))
 
 
@@ -72,10 +72,14 @@ def horizon_of(horizons: Sequence[Horizon], number: int) -> Horizon:
 
 
 class HorizonRungs:
-    """The rungs of each horizon: trials of different lengths are never compared at one."""
+    """The rungs of each horizon: trials of different lengths are never compared at one.
+
+    `levels` are the epochs of the last one's.
+    """
 
     def __init__(self, horizons: Sequence[Horizon], factor: int) -> None:
         self._horizons = horizons
+        self.levels = levels(grace=horizons[-1].grace, factor=factor, epochs=horizons[-1].epochs)
         self._rungs = {
             each.first: Rungs(grace=each.grace, factor=factor, epochs=each.epochs)
             for each in horizons

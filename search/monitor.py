@@ -5,7 +5,8 @@ import time
 import psutil
 from rich.console import Console
 
-from results.records import EpochMetrics, TrialRecord, TrialState
+from results.comparison import BASELINE
+from results.records import EpochMetrics, FinalistRecord, TrialRecord, TrialState
 from search.printing import plain
 from search.study import Proposal
 from trainables.config import TrialConfig
@@ -16,7 +17,8 @@ class Monitor:
 
     def __init__(self, console: Console, trials: int, *, verbose: bool) -> None:
         self.say, self._trials = plain(console), trials
-        self._known: dict[int, tuple[str, int]] = {}  # a trial's name and its last epoch
+        # By trial and repeat: its name, and its last epoch.
+        self._known: dict[tuple[int, int | None], tuple[str, int]] = {}
         self._command_at = psutil.Process().create_time()
         self._stage_at = self._command_at
         self._verbose = verbose
@@ -40,35 +42,44 @@ class Monitor:
 
     def started(self, proposal: Proposal[TrialConfig]) -> None:
         """A trial begins, or goes on after a resume."""
-        done = proposal.epochs_done
-        name = "baseline" if proposal.baseline else f"trial {proposal.number}"
-        self._known[proposal.number] = name, proposal.config.epochs
-        what = f"goes on after epoch {done}" if done else f"starts ({self._trials} in all)"
-        self._event(proposal.number, what)
+        done, again = proposal.epochs_done, proposal.repeat
+        first = proposal.baseline or proposal.number == BASELINE
+        name = "baseline" if first else f"trial {proposal.number}"
+        name += f", repeat {again}:" if again else ""
+        self._known[proposal.number, again] = name, proposal.config.epochs
+        begins = "starts, with a fresh seed" if again else f"starts ({self._trials} in all)"
+        self._event(proposal.number, f"goes on after epoch {done}" if done else begins, again)
 
-    def epoch(self, number: int, m: EpochMetrics) -> None:
-        """One epoch of one trial, marked when it is the best so far."""
-        value = m.val_top1 or 0.0
-        mark = "  best so far" if value > self._best else ""
-        self._best = max(self._best, value)
+    def epoch(self, number: int, m: EpochMetrics, *, repeat: int | None = None) -> None:
+        """One epoch of one training; a trial's is marked when it is the best so far."""
+        value, mark = m.val_top1 or 0.0, ""
+        if repeat is None and value > self._best:
+            self._best, mark = value, "  best so far"
         loss = "—" if m.train_loss is None else f"{m.train_loss:.3f}"
         self._event(
             number,
-            f"epoch {m.epoch:>2}/{self._known[number][1]}  val_top1 {value:.3f}  "
+            f"epoch {m.epoch:>2}/{self._known[number, repeat][1]}  val_top1 {value:.3f}  "
             f"gap {m.gap or 0:+.3f}  train loss {loss}  {m.images_per_s:.0f} images/s{mark}",
+            repeat,
         )
 
     def ended(self, record: TrialRecord) -> None:
         """A trial's end, with the reason."""
         self._event(record.number, describe(record))
 
-    def _event(self, number: int, text: str) -> None:
+    def finalist_ended(self, record: FinalistRecord) -> None:
+        """A finalist's training ends, with its last epoch's val_top1 or the reason."""
+        value = "" if record.val_top1 is None else f", val_top1 {record.val_top1:.3f}"
+        self._event(record.trial, describe(record) + value, record.repeat)
+
+    def _event(self, number: int, text: str, repeat: int | None = None) -> None:
         minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
-        self.say(f"{minutes:3d}:{seconds:02d}  {self._known[number][0]:<9} {text}")
+        name = self._known[number, repeat][0]
+        self.say(f"{minutes:3d}:{seconds:02d}  {name:<9} {text}")
 
 
-def describe(record: TrialRecord) -> str:
-    """How a trial stands, in words."""
+def describe(record: TrialRecord | FinalistRecord) -> str:
+    """How a training stands, in words."""
     if record.state is TrialState.STOPPED:
         return f"stopped, {record.reason}: {record.detail}"
     if record.state is TrialState.FAILED:

@@ -1,6 +1,5 @@
 """From options to a plan: everything that can be known, and refused, before anything starts."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -12,17 +11,17 @@ from optuna.distributions import BaseDistribution
 from datasets.registry import find
 from datasets.spec import DatasetError
 from results.records import RecordError
-from results.store import MANIFEST, RunError, read_manifest
+from results.store import MANIFEST, RunError
 from search import rungs
-from search.extending import ExtendError, lengthened, saved_horizons, with_room
+from search.extending import ExtendError, planned_horizons
 from search.extremes import Extremes, extremes
-from search.horizons import Horizon, first_horizon
+from search.horizons import Horizon
 from search.options import Options, fixed_fields
 from search.proposing import Proposer
 from search.resources import Machine, Resources, machine, share, worker_bytes
 from search.space import Space, SpaceError
 from search.space import find as find_space
-from search.warm_start import Earlier, best_of, read_earlier
+from search.warm_start import Earlier, read_earlier
 from trainables.catalog import forward_gmacs
 from trainables.config import ConfigError, TrialConfig
 
@@ -91,7 +90,7 @@ def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[st
     begun = directory if resuming and (directory / MANIFEST).exists() else None
     named = () if resuming else map(Path, options.warm_start)
     earlier = [run for path in named if (run := _attempt(errors, partial(read_earlier, path)))]
-    found = _attempt(errors, lambda: _horizons(options, proposer, begun, earlier))
+    found = _attempt(errors, lambda: planned_horizons(options, proposer, begun, earlier))
     if found:
         options, proposer.horizons = found
         proposer.fixed["epochs"] = proposer.horizons[-1].epochs
@@ -144,27 +143,6 @@ def _attempt(errors: list[str], make: Any) -> Any:
     except (SpaceError, ExtendError, RunError, RecordError) as error:
         errors.append(str(error))
     return None
-
-
-def _horizons(
-    options: Options, proposer: Proposer, begun: Path | None, earlier: Sequence[Earlier]
-) -> tuple[Options, tuple[Horizon, ...]]:
-    """(options, horizons), in a run that has `begun` with room for what more epochs ask for."""
-    baseline = proposer.baseline_params()
-    usual = proposer.space.baseline.epochs
-    if begun is None:
-        epochs = options.epochs or usual
-        grace = options.grace or rungs.default_grace(epochs)
-        best = best_of(earlier, proposer, baseline)
-        return options, (first_horizon(epochs, grace, baseline, best),)
-    manifest = read_manifest(begun)
-    before = saved_horizons(manifest, options.grace, usual, baseline)
-    epochs = options.epochs or before[-1].epochs
-    horizons = lengthened(before, epochs, options.grace or rungs.default_grace(epochs), begun)
-    if len(horizons) > len(before):
-        saved = int(manifest["options"].get("trials", options.trials))
-        options = with_room(options, saved, horizons[-1])
-    return options, horizons
 
 
 def _fixed(options: Options, space: Space) -> dict[str, Any]:
@@ -245,18 +223,24 @@ def size_to_store(plan: Plan) -> int | None:
 
 
 def _gpu_errors(options: Options, here: Machine) -> list[str]:
-    if options.gpus_per_trial in ("auto", "0") or here.gpus:
-        return []
-    return [
-        f"--gpus-per-trial must be auto or 0 on a machine without a GPU, but got "
-        f"{options.gpus_per_trial!r}."
-    ]
+    errors = []
+    if options.gpus_per_trial not in ("auto", "0") and not here.gpus:
+        errors.append(
+            f"--gpus-per-trial must be auto or 0 on a machine without a GPU, but got "
+            f"{options.gpus_per_trial!r}."
+        )
+    if options.gpu_hours and (not here.gpus or options.gpus_per_trial == "0"):
+        errors.append(
+            f"--gpu-hours must be 0 where trials take no GPU, but got {options.gpu_hours:g}; "
+            "use --time-budget."
+        )
+    return errors
 
 
 def expected_epochs(plan: Plan) -> float:
     """Epochs of a whole search when each rung lets exactly its share pass: a lower estimate.
 
-    Of an extended run, those of its last horizon.
+    Of an extended run, those of its last horizon. The finalists' are in it.
     """
     total, reached, share_left = 0.0, 0, 1.0
     for level in (*plan.rungs, plan.epochs):
@@ -264,7 +248,16 @@ def expected_epochs(plan: Plan) -> float:
         reached, share_left = level, share_left / plan.options.reduction_factor
     new = max(plan.options.trials - plan.horizons[-1].first, 0)
     proven = min(plan.horizons[-1].proven, new)
-    return proven * plan.epochs + (new - proven) * total
+    full = proven + finalist_trainings(plan)
+    return full * plan.epochs + (new - proven) * total
+
+
+def finalist_trainings(plan: Plan) -> int:
+    """How many full trainings follow the trials: of each finalist and of the baseline."""
+    options = plan.options
+    if not options.finalists:
+        return 0
+    return (min(options.finalists, options.trials - 1) + 1) * options.repeats
 
 
 def expected_seconds(plan: Plan, images: int) -> float | None:

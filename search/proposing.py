@@ -3,20 +3,20 @@
 import hashlib
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 import optuna
 from optuna.distributions import BaseDistribution
 
-from search.horizons import BASELINE, Horizon, horizon_of
+from search.drawing import Drawing
+from search.evidence import Evidence
+from search.horizons import BASELINE_ORIGIN, Horizon, horizon_of
+from search.sampler import ModelSampler
 from search.space import Space, suggested
 from trainables.conditional import CONDITIONAL, LEFT_OUT
 from trainables.config import TrialConfig
-
-STARTUP_TRIALS = 10
-"""Random configurations before TPE's model takes over (Optuna's default)."""
 
 
 class Configuration(Protocol):
@@ -33,8 +33,13 @@ C_co = TypeVar("C_co", bound=Configuration, covariant=True)
 class Proposes(Protocol[C_co]):
     """Makes configurations. `search.proposing.Proposer` makes them of a space."""
 
-    def sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        """The sampler of trial `number`."""
+    def sampler(
+        self, number: int, evidence: Sequence[Evidence], marks: Sequence[int]
+    ) -> optuna.samplers.BaseSampler:
+        """The sampler of trial `number`, after what is known of those before it.
+
+        `marks` are the epochs at which trials are compared, the last one included.
+        """
 
     def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], C_co]:
         """(searched parameters, whole configuration)."""
@@ -44,27 +49,6 @@ class Proposes(Protocol[C_co]):
 
     def restore(self, config: dict[str, Any]) -> C_co:
         """A configuration from the records."""
-
-
-def make_sampler(seed: int, number: int) -> optuna.samplers.BaseSampler:
-    """A fresh sampler whose choices depend on seed, trial number and history alone.
-
-    Optuna doesn't store a sampler's random state; without this, a resumed study would
-    propose other trials than an uninterrupted one. Independent TPE with constant liar:
-    with ASHA, Optuna 5's multivariate default did worse than random search.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.TPESampler(
-            seed=trial_seed(seed, number),
-            n_startup_trials=STARTUP_TRIALS,
-            multivariate=False,
-            constant_liar=True,
-        )
-
-
-MakeSampler = Callable[[int, int], optuna.samplers.BaseSampler]
-"""(seed, trial number) -> the sampler of that trial."""
 
 
 def trial_seed(seed: int, number: int) -> int:
@@ -77,7 +61,6 @@ class Proposer:
 
     `fixed` holds values of `TrialConfig` fields that no trial may vary: a parameter of the
     space that stands there is not searched. `horizons`, where given, say how long each trial is.
-    `make` gives each trial its sampler.
     """
 
     def __init__(
@@ -86,14 +69,23 @@ class Proposer:
         fixed: Mapping[str, Any],
         seed: int,
         horizons: Sequence[Horizon] = (),
-        make: MakeSampler = make_sampler,
     ) -> None:
         self.space, self.fixed, self.seed = space, dict(fixed), seed
-        self.horizons, self.make = tuple(horizons), make
+        self.horizons = tuple(horizons)
 
-    def sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        """The sampler of trial `number`."""
-        return self.make(self.seed, number)
+    def sampler(
+        self, number: int, evidence: Sequence[Evidence] = (), marks: Sequence[int] = ()
+    ) -> optuna.samplers.BaseSampler:
+        """A fresh sampler whose choices depend on seed, trial number and evidence alone.
+
+        Optuna doesn't store a sampler's random state; without this, a resumed study would
+        propose other trials than an uninterrupted one.
+        """
+        seed = trial_seed(self.seed, number)
+        return ModelSampler(self._ask, seed, number, evidence, marks)
+
+    def _ask(self, drawing: Drawing) -> None:
+        suggested(self.space, _Fixing(drawing, self.fixed))  # type: ignore[arg-type]
 
     def propose(self, trial: optuna.trial.BaseTrial) -> tuple[dict[str, Any], TrialConfig]:
         """(searched parameters, whole configuration). Raises `ConfigError`."""
@@ -158,7 +150,7 @@ class Proposer:
     def _queued_at_first(self) -> list[dict[str, Any]]:
         """What follows the baseline before the sampler is asked."""
         queue = self.horizons[0].queue if self.horizons else ()
-        return [dict(each.params) for each in queue if each.origin != BASELINE]
+        return [dict(each.params) for each in queue if each.origin != BASELINE_ORIGIN]
 
     def _config(self, values: Mapping[str, Any], number: int) -> TrialConfig:
         """The baseline with what is searched and what is fixed.
@@ -202,7 +194,7 @@ class _Answering(optuna.trial.FixedTrial):
 class _Fixing:
     """An Optuna trial that answers for fixed parameters without asking."""
 
-    def __init__(self, trial: optuna.trial.BaseTrial, fixed: Mapping[str, Any]) -> None:
+    def __init__(self, trial: optuna.trial.BaseTrial | Drawing, fixed: Mapping[str, Any]) -> None:
         self._trial, self._fixed = trial, fixed
 
     def __getattr__(self, attribute: str) -> Any:

@@ -7,7 +7,7 @@ replaying its records through the same decisions.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Generic
 
 import optuna
@@ -17,50 +17,20 @@ from optuna.trial import TrialState as OptunaState
 from results.records import EpochMetrics, StopReason, TrialRecord, TrialState
 from results.store import RunError
 from search import stopping
+from search.earlier import EarlierTrial
+from search.evidence import Evidence, after_shares
 from search.horizons import Horizon, HorizonRungs, first_horizon, horizon_of
 from search.printing import last_line
 from search.proposing import C, Proposes
 from search.space import SpaceError
 from search.storage import Store, open_optuna
+from search.trials import COMPLETE, Ending, Proposal, Rules, stopped
 from trainables.config import ConfigError
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rules:
-    """When trials end early. Epoch counts, and gaps as fractions; 0 turns a rule off."""
-
-    epochs: int
-    grace: int
-    factor: int
-    max_gap: float
-    gap_patience: int
-    plateau_patience: int
-    num_classes: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Proposal(Generic[C]):
-    """A trial to run; `epochs_done` of it are recorded already (after a resume)."""
-
-    number: int
-    config: C
-    epochs_done: int = 0
-    baseline: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ending:
-    """How a trial ends: complete, or stopped for a reason told in `detail`."""
-
-    state: TrialState
-    reason: StopReason | None = None
-    detail: str | None = None
-
+__all__ = ["GIVE_UP", "Proposal", "Rules", "Study"]
 
 GIVE_UP = 5
 """Failures one after the other after which a search proposes no more."""
-
-COMPLETE = Ending(state=TrialState.COMPLETE)
 
 
 class Study(Generic[C]):
@@ -82,6 +52,7 @@ class Study(Generic[C]):
         storage: BaseStorage,
         time_left: Callable[[], float] = lambda: math.inf,
         horizons: Sequence[Horizon] = (),
+        earlier: Sequence[EarlierTrial] = (),
     ) -> None:
         self.rules, self.trials, self.store = rules, trials, store
         baseline = proposer.baseline_params()
@@ -90,6 +61,9 @@ class Study(Generic[C]):
         self.records: dict[int, TrialRecord] = {}
         self.epochs: dict[int, list[EpochMetrics]] = {}
         self._proposer = proposer
+        self._marks = (*self.rungs.levels, self.horizons[-1].epochs)
+        self._earlier = [each.evidence(self._marks) for each in earlier]
+        self._cut: set[int] = set()
         self._time_left: Callable[[], float] = lambda: math.inf  # until the records are replayed
         self._failed_in_a_row = 0
         self._optuna = open_optuna(storage, store.name, baseline)
@@ -97,7 +71,7 @@ class Study(Generic[C]):
         self._orphans: list[optuna.Trial] = []
         self._reported: dict[int, set[int]] = {}
         self._waiting: list[Proposal[C]] = []
-        self._replay(time_left() > 0)
+        self._replay()
         self._time_left = time_left
 
     # --- proposing -------------------------------------------------------------------------
@@ -107,10 +81,13 @@ class Study(Generic[C]):
         if self._time_left() <= 0 or self.gave_up():
             return None
         if self._waiting:
-            return self._waiting.pop(0)
+            proposal = self._waiting.pop(0)
+            if proposal.number in self._cut:
+                self._put(self.records[proposal.number])
+            return proposal
         while len(self.records) < self.trials:
             number = len(self.records)
-            self._optuna.sampler = self._proposer.sampler(number)
+            self._optuna.sampler = self._proposer.sampler(number, self._evidence(), self._marks)
             trial = self._orphans.pop(0) if self._orphans else self._ask_optuna(number)
             try:
                 params, config = self._proposer.propose(trial)
@@ -136,12 +113,35 @@ class Study(Generic[C]):
         ended = all(r.state is not TrialState.RUNNING for r in self.records.values())
         return self._time_left() <= 0 or (ended and len(self.records) >= self.trials)
 
+    def running(self) -> bool:
+        """Whether a trial that was proposed in this session hasn't ended."""
+        waiting = {proposal.number for proposal in self._waiting}
+        return any(
+            record.state is TrialState.RUNNING and number not in waiting
+            for number, record in self.records.items()
+        )
+
     def gave_up(self) -> bool:
         """Whether nothing more is proposed because trials keep failing, without an epoch between.
 
         Then the machine is at fault more likely than `GIVE_UP` configurations in a row.
         """
         return self._failed_in_a_row >= GIVE_UP
+
+    def _evidence(self) -> list[Evidence]:
+        """What is known of every configuration so far, also from earlier runs."""
+        own = [self._seen(number, record) for number, record in self.records.items()]
+        return [*self._earlier, *own]
+
+    def _seen(self, number: int, record: TrialRecord) -> Evidence:
+        values = {metrics.epoch: _value(metrics) for metrics in self.epochs[number]}
+        length = horizon_of(self.horizons, number).epochs
+        return Evidence(
+            params=record.params,
+            values=after_shares(values, length, self._marks),
+            running=record.state is TrialState.RUNNING,
+            unfit=not record.trusted,
+        )
 
     def _begin(self, trial: optuna.Trial, params: dict[str, Any], config: dict[str, Any]) -> None:
         record = TrialRecord(
@@ -188,23 +188,23 @@ class Study(Generic[C]):
         epochs, rules, last = self.epochs[number], self.rules, self.epochs[number][-1]
         horizon = horizon_of(self.horizons, number)
         if said := stopping.diverged(epochs, rules.num_classes):
-            return _stopped(StopReason.DIVERGED, said)
+            return stopped(StopReason.DIVERGED, said)
         goes_on = self.rungs.record(number, last.epoch, _value(last))
         if last.epoch >= horizon.epochs:
             return COMPLETE
         if self._time_left() <= 0:
-            return _stopped(StopReason.BUDGET, "the time budget is used up")
+            return stopped(StopReason.BUDGET, "the time budget is used up")
         if horizon.is_baseline(number):
             return None
         if rules.max_gap and (
             said := stopping.overfitting(epochs, rules.max_gap, rules.gap_patience)
         ):
-            return _stopped(StopReason.OVERFITTING, said)
+            return stopped(StopReason.OVERFITTING, said)
         if rules.plateau_patience and (said := stopping.plateau(epochs, rules.plateau_patience)):
-            return _stopped(StopReason.PLATEAU, said)
+            return stopped(StopReason.PLATEAU, said)
         if not goes_on:
             said = f"not in the top 1/{rules.factor} at epoch {last.epoch}"
-            return _stopped(StopReason.RUNG, said)
+            return stopped(StopReason.RUNG, said)
         return None
 
     def _end(self, number: int, ending: Ending) -> None:
@@ -235,11 +235,12 @@ class Study(Generic[C]):
 
     # --- resuming --------------------------------------------------------------------------
 
-    def _replay(self, time_is_left: bool) -> None:
+    def _replay(self) -> None:
         """Brings rungs, epochs and Optuna to where the records on disk stand.
 
-        With time left, trials that an earlier budget stopped run again: what the other rules say
-        of their last epoch, the budget's end had forestalled.
+        Trials that an earlier budget stopped are as unfinished as those of a killed search: what
+        the other rules say of their last epoch, the budget's end had forestalled. On disk they
+        stay as they are until they go on.
         """
         self.records = self.store.trials()
         self.epochs = {number: [] for number in self.records}
@@ -259,8 +260,10 @@ class Study(Generic[C]):
                 else:  # killed between asking Optuna and recording the trial
                     self._orphans.append(trial)
         for number, record in self.records.items():
-            if time_is_left and record.reason is StopReason.BUDGET and number in self._asked:
-                self._put(replace(record, state=TrialState.RUNNING, reason=None, detail=None))
+            if record.reason is StopReason.BUDGET and number in self._asked:
+                self._cut.add(number)
+                again = replace(record, state=TrialState.RUNNING, reason=None, detail=None)
+                self.records[number] = again
         for number, metrics in self.store.epochs():
             if number in self.epochs and metrics.epoch == len(self.epochs[number]) + 1:
                 self._replay_epoch(number, metrics)
@@ -289,10 +292,6 @@ class Study(Generic[C]):
         if record.reason is StopReason.DIVERGED and metrics.epoch == record.epochs:
             return  # the epoch that diverged was never compared
         self.rungs.record(number, metrics.epoch, _value(metrics))
-
-
-def _stopped(reason: StopReason, detail: str) -> Ending:
-    return Ending(state=TrialState.STOPPED, reason=reason, detail=detail)
 
 
 def _value(metrics: EpochMetrics) -> float:

@@ -5,7 +5,9 @@ from collections.abc import Callable, Collection, Mapping
 from rich.console import Console
 from rich.table import Table
 
+from results.comparison import BASELINE, Interval, Outcome, Standing, decide
 from results.export import export, ranked
+from results.finalists import read_finalists
 from results.importance import MIN_TRIALS
 from results.records import StopReason, TrialRecord, TrialState
 from results.store import read_standings
@@ -19,55 +21,140 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
     say = plain(console)
     trials = read_standings(plan.directory)
     order = ranked(trials)
+    outcome = decide(read_finalists(plan.directory).values())
     console.print()
     if order:
         console.print(leaderboard(trials, [each.first for each in plan.horizons]))
+        if outcome:
+            console.print(finalists_table(outcome))
         if order[0].trusted:
-            _say_winner(plan, order[0], trials, say)
+            _say_winner(plan, order[0], trials, outcome, say)
     if interrupted:
         unfinished = sum(record.state is TrialState.RUNNING for record in trials.values())
         say(
             f"Interrupted: {len(trials)} of {plan.options.trials} trials are on disk, {unfinished} "
-            "of them unfinished. Go on with:"
+            f"of them unfinished{_finalists_left(plan)}. Go on with:"
         )
         say(f"  {_resume(plan)}")
         return 130
-    cut = sum(record.reason is StopReason.BUDGET for record in trials.values())
-    if plan.options.time_budget and (cut or len(trials) < plan.options.trials):
-        say(
-            f"The time was up: {len(trials)} of {plan.options.trials} trials began, of which {cut} "
-            "didn't finish. With more time the search goes on:"
-        )
-        say(f"  {_resume(plan)} --time-budget TIME")
     if not any(record.trusted for record in order):
         for failure in sorted({record.detail or "?" for record in trials.values()}):
             say(f"No trial went well: {failure} (tracebacks are in {plan.directory / 'errors'})")
         return 1
+    cut = sum(record.reason is StopReason.BUDGET for record in trials.values())
+    if plan.options.finalists and _unfinished(plan, outcome):
+        say("The budget ended before the finalists did. Go on with a larger one:")
+        say(f"  {_resume(plan)}{_larger(plan)}")
+    elif _limited(plan) and (cut or len(trials) < plan.options.trials):
+        say(
+            f"The budget ended the trials: {len(trials)} of {plan.options.trials} began, of which "
+            f"{cut} didn't finish. They go on with a larger one:"
+        )
+        say(f"  {_resume(plan)}{_larger(plan)}")
+    if not plan.options.finalists and len(order) > 1:
+        say("One seed chose it. To train the best and the baseline again, with fresh seeds:")
+        say(f"  {_resume(plan)} --finalists 3{_larger(plan) if cut else ''}")
     if len(trials) >= MIN_TRIALS:
         say(f"Which parameters mattered: python -m results.importance {plan.directory}")
     return 0
 
 
+def _limited(plan: Plan) -> bool:
+    return bool(plan.options.time_budget or plan.options.gpu_hours)
+
+
+def _larger(plan: Plan) -> str:
+    """The option by which a budget is raised, its value left open."""
+    return f" --{'gpu-hours' if plan.options.gpu_hours else 'time-budget'} …"
+
+
+def _finalists_left(plan: Plan) -> str:
+    records = read_finalists(plan.directory).values()
+    left = sum(record.state is TrialState.RUNNING for record in records)
+    return f", and {left} of {len(records)} finalists' trainings" if records else ""
+
+
+def _unfinished(plan: Plan, outcome: Outcome | None) -> bool:
+    """Whether finalists were asked for, and not all their repeats could be compared for want of
+    time.
+    """
+    records = read_finalists(plan.directory).values()
+    waiting = not records or any(record.state is TrialState.RUNNING for record in records)
+    return waiting and (outcome is None or len(outcome.seeds) < plan.options.repeats)
+
+
 def _say_winner(
     plan: Plan,
-    winner: TrialRecord,
+    leader: TrialRecord,
     trials: Mapping[int, TrialRecord],
+    outcome: Outcome | None,
     say: Callable[[str], None],
 ) -> None:
-    baseline = trials.get(horizon_of(plan.horizons, winner.number).first)
-    name = "the baseline" if winner is baseline else f"trial {winner.number}"
-    won = f"Best: {name}, val_top1 {winner.best_val_top1:.3f} at epoch {winner.best_epoch}"
-    if winner is not baseline and baseline and baseline.best_val_top1 is not None:
-        won += f" (baseline {baseline.best_val_top1:.3f})"
-    say(won)
+    if outcome and outcome.winner:
+        winner = trials[outcome.winner.trial]
+        say(verdict(outcome, outcome.winner))
+    else:
+        winner, baseline = leader, trials.get(horizon_of(plan.horizons, leader.number).first)
+        name = "the baseline" if winner is baseline else _name(winner.number)
+        won = f"Best: {name}, val_top1 {winner.best_val_top1:.3f} at epoch {winner.best_epoch}"
+        if winner is not baseline and baseline and baseline.best_val_top1 is not None:
+            won += f" (baseline {baseline.best_val_top1:.3f})"
+        say(won)
     say("  " + ", ".join(f"{key} {short(value)}" for key, value in winner.params.items()))
     path = export(plan.directory)
     say(f"Written to {path}. Next, train it to the end and open test once:")
     say(f"  python -m trainables.final --config {path}{_flag('data', plan.options.data, 'data')}")
 
 
+def verdict(outcome: Outcome, winner: Standing) -> str:
+    """Which finalist won, and whether that is more than its seeds explain."""
+    said = f"Best: {_name(winner.trial)}, mean val_top1 {_span(winner.top1, '.3f')}"
+    if winner.trial == BASELINE:
+        return f"{said}; no finalist's mean is higher."
+    if outcome.beats_baseline is None:
+        return f"{said}; the baseline isn't there to be compared."
+    lead = _span(winner.lead, "+.3f")
+    if outcome.beats_baseline:
+        return f"{said}; it beats the baseline beyond noise, by {lead}."
+    return f"{said}; its lead over the baseline, {lead}, is within noise: more --repeats may tell."
+
+
+def finalists_table(outcome: Outcome) -> Table:
+    """Every finalist's mean with its interval, and its lead over the baseline."""
+    n = len(outcome.seeds)
+    of = f" of {outcome.planned}" if n < outcome.planned else ""
+    table = Table(
+        title=f"Finalists: val_top1 after {outcome.epochs} epochs, {n}{of} fresh seeds, means with "
+        "95 % intervals",
+        title_justify="left",
+    )
+    for column in ("rank", "trial", "val_top1", "lead over the baseline", "went wrong"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for rank, standing in enumerate(outcome.standings, 1):
+        wrong = standing.values.count(None)
+        table.add_row(
+            str(rank),
+            "baseline" if standing.trial == BASELINE else str(standing.trial),
+            _span(standing.top1, ".3f"),
+            _span(standing.lead, "+.3f"),
+            str(wrong) if wrong else "–",
+        )
+    return table
+
+
+def _span(interval: Interval | None, digits: str) -> str:
+    if interval is None:
+        return "–"
+    return f"{interval.mean:{digits}} ({interval.low:{digits}} … {interval.high:{digits}})"
+
+
+def _name(number: int) -> str:
+    return "the baseline" if number == BASELINE else f"trial {number}"
+
+
 def _resume(plan: Plan) -> str:
-    return f"python -m search.run --resume {plan.name}{_flag('out', plan.options.out, 'runs')}"
+    out = _flag("out", plan.options.out, "runs")
+    return f"python -m search.run --resume {plan.name}{out}"
 
 
 def _flag(name: str, value: str, default: str) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from results.export import ranked
-from results.records import TrialRecord, TrialState
+from results.records import TrialRecord
 from results.store import RunError, read_epochs, read_manifest, read_standings
-from search.evidence import Evidence
+from search.earlier import EarlierTrial
 from search.horizons import Queued
 from search.proposing import Proposer, holds
 from trainables.config import ConfigError, TrialConfig
@@ -82,9 +82,9 @@ def _candidates(run: Earlier, proposer: Proposer) -> Iterator[Queued]:
             yield Queued(origin=_origin(run, record), params=found[0])
 
 
-def evidence_of(
+def useful_trials(
     run: Earlier, proposer: Proposer, fingerprint: str | None, epochs: int
-) -> list[Evidence]:
+) -> list[EarlierTrial]:
     """What a run's trials tell of configurations that this search could propose.
 
     Only trials on the same images count (`fingerprint`), whose whole configuration could have
@@ -100,12 +100,11 @@ def evidence_of(
         length = int(record.config.get("epochs", 0))
         if here and here[1] and 0 < length <= epochs:
             found.append(
-                Evidence(
+                EarlierTrial(
                     origin=_origin(run, record),
                     params=here[0],
                     values=run.values[number],
                     epochs=length,
-                    complete=record.state is TrialState.COMPLETE,
                 )
             )
     return found
@@ -145,5 +144,5 @@ def describe_earlier(run: Earlier, proposer: Proposer, fingerprint: str | None, 
         return f"from {run.name}, if its images turn out to be the same"
     if run.fingerprint != fingerprint:
         return f"nothing from {run.name}, whose images are others; only its best are tried"
-    count, total = len(evidence_of(run, proposer, fingerprint, epochs)), len(run.trials)
+    count, total = len(useful_trials(run, proposer, fingerprint, epochs)), len(run.trials)
     return f"from {count} of {total} trials of {run.name}, those that could be proposed here"

@@ -252,7 +252,7 @@ def test_when_the_time_was_up_the_summary_says_how_to_go_on(
     tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = [1.0]
-    monkeypatch.setattr(execute.sessions, "countdown", lambda *_: lambda: left[0])
+    monkeypatch.setattr("search.budget.countdown", lambda *_: lambda: left[0])
     plan = planned(tmp_path, tiny_data, time_budget="1h")
     session = opened(plan)
     assert session.study.ask() is not None
@@ -263,8 +263,8 @@ def test_when_the_time_was_up_the_summary_says_how_to_go_on(
     console = Console(file=io.StringIO(), width=200)
     assert summarise(plan, console, interrupted=False) == 0
     told = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "The time was up: 1 of 8 trials began, of which 1 didn't finish." in told
-    assert f"--resume run --out {tmp_path} --time-budget TIME" in told
+    assert "The budget ended the trials: 1 of 8 began, of which 1 didn't finish." in told
+    assert f"--resume run --out {tmp_path} --time-budget …" in told
 
 
 def test_two_lengths_have_two_baselines_in_the_leaderboard(short: Callable[..., Plan]) -> None:

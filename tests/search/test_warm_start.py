@@ -12,7 +12,7 @@ from datasets.access import open_search_data
 from results.records import TrialRecord, TrialState
 from results.store import RunStore, read_manifest
 from search import execute
-from search.evidence import read_evidence
+from search.earlier import read_earlier_trials
 from search.horizons import Queued
 from search.options import resolve
 from search.plan import Plan, make_plan
@@ -20,7 +20,7 @@ from search.proposing import Proposer
 from search.run import main
 from search.space import find
 from search.study import Study
-from search.warm_start import Earlier, best_of, evidence_of, read_earlier
+from search.warm_start import Earlier, best_of, read_earlier, useful_trials
 from tests.search.curves import curve
 from trainables.config import TrialConfig
 
@@ -105,19 +105,19 @@ def test_each_run_gives_its_best_in_turn_and_nothing_is_tried_twice() -> None:
 
 
 def evidence(config: TrialConfig, **changes: Any) -> list[Any]:
-    return evidence_of(earlier(config, **changes), HERE, "images", 9)
+    return useful_trials(earlier(config, **changes), HERE, "images", 9)
 
 
 def test_only_what_could_be_proposed_here_is_evidence() -> None:
     same = BASELINE.but(epochs=9, dropout=0.3)
     (found,) = evidence(same)
     assert found.params == HERE.baseline_params() | {"dropout": 0.3}
-    assert (found.values, found.epochs, found.complete) == ({1: 0.9}, 9, True)
+    assert (found.origin, found.values, found.epochs) == ("trial 0 of A", {1: 0.9}, 9)
     assert evidence(same.but(seed=7, precision="bfloat16"))
     for other in ({"network": "resnet18"}, {"dropout": 0.35}, {"batch_size": 64}, {"lr": 0.5}):
         assert not evidence(same.but(**other))
-    assert not evidence_of(earlier(same), HERE, "other images", 9)
-    assert not evidence_of(earlier(same), HERE, None, 9)
+    assert not useful_trials(earlier(same), HERE, "other images", 9)
+    assert not useful_trials(earlier(same), HERE, None, 9)
 
 
 def test_a_longer_schedule_is_no_evidence_and_a_shorter_one_is() -> None:
@@ -128,7 +128,7 @@ def test_a_longer_schedule_is_no_evidence_and_a_shorter_one_is() -> None:
 def test_failed_trials_teach_nothing_and_stopped_ones_as_far_as_they_came() -> None:
     same = BASELINE.but(epochs=9)
     assert not evidence(same, state=TrialState.FAILED)
-    assert not evidence(same, state=TrialState.STOPPED)[0].complete
+    assert evidence(same, state=TrialState.STOPPED)[0].values == {1: 0.9}
 
 
 # --- whole runs, without training --------------------------------------------------------
@@ -194,7 +194,7 @@ def test_the_baseline_comes_first_and_then_the_best_of_the_earlier_run(
     tried = [record.params for record in study.records.values()]
     assert len(tried) == 12  # the queued ones are counted
     assert tried[:4] == [a.trials[0].params, *(record.params for record in best[:3])]
-    assert len(read_evidence(plan.directory)) == 12
+    assert len(read_earlier_trials(plan.directory)) == 12
     manifest = read_manifest(plan.directory)
     images = manifest["dataset"]["fingerprint"]
     assert manifest["warm_start"] == [{"run": "A", "fingerprint": images, "trials": 12}]
@@ -223,12 +223,10 @@ def test_other_images_give_configurations_but_teach_nothing(
     manifest = json.loads(path.read_text())
     manifest["dataset"]["fingerprint"] = "other"
     path.write_text(json.dumps(manifest))
-    cold_sampler = plan.proposer.make
     other = warm()
     assert len(other.horizons[0].queue) == 4
     search(other, epochs=0)
-    assert read_evidence(other.directory) == []
-    assert other.proposer.make is cold_sampler
+    assert read_earlier_trials(other.directory) == []
     out = str(plan.directory.parent)
     words = ["--space", "demo", "--dataset", "tiny-imagenet", "--data", out, "--out", out,
              "--warm-start", str(path.parent), "--dry-run"]  # fmt: skip
