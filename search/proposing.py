@@ -36,9 +36,9 @@ class Proposes(Protocol[C_co]):
     def sampler(
         self, number: int, evidence: Sequence[Evidence], marks: Sequence[int]
     ) -> optuna.samplers.BaseSampler:
-        """The sampler of trial `number`, after what is known of those before it.
+        """The sampler of a trial, after what is known of the `number` before it.
 
-        `marks` are the epochs at which trials are compared, the last one included.
+        Those of earlier runs are counted too, where the study has learned from some. `marks` are the epochs at which trials are compared, the last one included.
         """
 
     def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], C_co]:

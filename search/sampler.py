@@ -46,8 +46,7 @@ class ModelSampler(BaseSampler):
     """The sampler of one trial: its choice depends on the seed and the evidence alone.
 
     `ask` draws configurations; `marks` are the epochs at which trials are compared, the last one
-    included. Before `STARTUP_TRIALS` configurations have begun, in earlier studies too, and now and
-    then, it draws one.
+    included. Before `STARTUP_TRIALS` configurations have begun, and now and then, it draws one.
     """
 
     def __init__(
@@ -63,8 +62,7 @@ class ModelSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """The parameters of the chosen configuration; none when it is to be a random one."""
-        begun = max(self._number, len(self._evidence))
-        if begun >= STARTUP_TRIALS and self._rng.random() >= RANDOM_SHARE:
+        if self._number >= STARTUP_TRIALS and self._rng.random() >= RANDOM_SHARE:
             self._chosen = choose(self._ask, self._evidence, self._marks, self._rng)
         return self._chosen.distributions if self._chosen else {}
 

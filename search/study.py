@@ -87,7 +87,8 @@ class Study(Generic[C]):
             return proposal
         while len(self.records) < self.trials:
             number = len(self.records)
-            self._optuna.sampler = self._proposer.sampler(number, self._evidence(), self._marks)
+            begun = len(self._earlier) + number
+            self._optuna.sampler = self._proposer.sampler(begun, self._evidence(), self._marks)
             trial = self._orphans.pop(0) if self._orphans else self._ask_optuna(number)
             try:
                 params, config = self._proposer.propose(trial)

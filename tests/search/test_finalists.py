@@ -27,8 +27,6 @@ def test_the_best_trials_and_the_baseline_are_chosen() -> None:
         4: trial(4, None, state=TrialState.FAILED),
         5: trial(5, 0.65, config={"lr": 1}),  # again what trial 1 was
         6: trial(6, 0.55),
-        7: trial(7, 0.72, config={"lr": 0, "epochs": 18}),  # the baseline, to another length
-        8: trial(8, 0.54, config={"lr": 2, "epochs": 18}),
     }
     assert choose(trials, 2) == [1, 2, 0]
     assert choose(trials, 9) == [1, 2, 6, 0]
@@ -36,6 +34,11 @@ def test_the_best_trials_and_the_baseline_are_chosen() -> None:
     diverged = trial(0, 0.5, state=TrialState.STOPPED, reason=StopReason.DIVERGED)
     assert choose(trials | {0: diverged}, 1) == [1]
     assert choose({}, 3) == []
+    longer = {
+        7: trial(7, 0.72, config={"lr": 0, "epochs": 18}),  # the baseline, to another length
+        8: trial(8, 0.71, config={"lr": 1, "epochs": 18}),  # and what trial 1 was
+    }
+    assert choose(trials | longer, 2) == [8, 2, 0]
 
 
 def test_seeds_differ_between_repeats_and_studies_and_never_change() -> None:
