@@ -38,7 +38,8 @@ class Proposes(Protocol[C_co]):
     ) -> optuna.samplers.BaseSampler:
         """The sampler of a trial, after what is known of the `number` before it.
 
-        Those of earlier runs are counted too, where the study has learned from some. `marks` are the epochs at which trials are compared, the last one included.
+        Those of earlier runs are counted too, where the study has learned from some. `marks` are
+        the epochs at which trials are compared, the last one included.
         """
 
     def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], C_co]:
