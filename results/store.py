@@ -5,6 +5,7 @@
         journal.log      the Optuna study (`optuna-dashboard runs/NAME/journal.log`)
         epochs.jsonl     one line an epoch, in the order in which it was decided on
         trials.jsonl     a line when a trial starts and one when it ends; the last one counts
+        evidence.jsonl   after a warm start: what the sampler takes from earlier runs
         finalists.jsonl, finalist-epochs.jsonl
                          the same of each finalist's repeats, where there are any
         best.yaml        written last

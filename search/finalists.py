@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from hashlib import sha256
 from statistics import fmean
-from typing import Protocol
+from typing import Any, Protocol
 
 from results.comparison import BASELINE
 from results.export import ranked
@@ -55,16 +55,21 @@ def choose(trials: Mapping[int, TrialRecord], count: int) -> list[int]:
     """Numbers of the `count` best trials beside the baseline, best first, and of the baseline.
 
     By the study's own value, the highest val_top1 of any epoch. Left out are those that failed
-    or diverged, the baseline too, and any that repeats a better one's configuration.
+    or diverged, the baseline too, and any that repeats a better one's configuration: to another
+    length, say, for all finalists are trained to the same.
     """
     order = [record for record in ranked(trials) if record.trusted]
     baseline = [record for record in order if record.number == BASELINE]
     chosen: list[TrialRecord] = []
     for record in order:
-        known = [each.config for each in (*baseline, *chosen)]
-        if len(chosen) < count and record.config not in known:
+        known = [_any_length(each) for each in (*baseline, *chosen)]
+        if len(chosen) < count and _any_length(record) not in known:
             chosen.append(record)
     return [record.number for record in (*chosen, *baseline)]
+
+
+def _any_length(record: TrialRecord) -> dict[str, Any]:
+    return record.config | {"epochs": None}
 
 
 def repeat_seed(seed: int, repeat: int) -> int:

@@ -36,8 +36,12 @@ class Options:
     dataset: str = _option("", "dataset name (default: the space's)")
     source: str = _option("", "archive or folder to make the dataset from")
     data: str = _option("data", "where prepared datasets lie")
-    trials: int = _option(32, "how many configurations are tried, the baseline included")
-    epochs: int = _option(0, "epochs of a full training (0: the baseline's)")
+    trials: int = _option(
+        32, "how many configurations are tried, the baseline included; +N more with --resume"
+    )
+    epochs: int = _option(
+        0, "epochs of a full training (0: the baseline's); more than before with --resume"
+    )
     time_budget: str = _option("", "stop after this time, e.g. 90s, 45m, 2h, 1d (default: none)")
     gpu_hours: float = _option(0.0, "stop after so many GPU-hours of training (0: no limit)")
     finalists: int = _option(
@@ -55,6 +59,9 @@ class Options:
     gap_patience: int = _option(5, "epochs of that gap, and of no better val_top1, before it stops")
     plateau_patience: int = _option(0, "epochs without progress before a plateau stops (0: never)")
     set: tuple[str, ...] = _option((), "fix a field for all trials, e.g. --set batch_size=32")
+    warm_start: tuple[str, ...] = _option(
+        (), "folders of earlier runs: their best are tried first, their trials teach the sampler"
+    )
     name: str = _option("", "name of the run (default: the space and the time)")
     out: str = _option("runs", "where runs are written")
     dashboard_host: str = _option("127.0.0.1", "address that the Ray dashboard listens on")
@@ -72,9 +79,14 @@ ACTIONS = {
 }
 """What isn't part of a run's description and so isn't saved with it."""
 
-RESUMABLE = ("source", "trials", "time_budget", "gpu_hours", "finalists", "repeats", "concurrency",
-             "gpus_per_trial", "dashboard_host", "dashboard_port", "data", "out")  # fmt: skip
+RESUMABLE = ("source", "trials", "epochs", "time_budget", "gpu_hours", "finalists", "repeats",
+             "concurrency", "gpus_per_trial", "dashboard_host", "dashboard_port", "data",
+             "out")  # fmt: skip
 """Options that may change when a run goes on; the others decide its results."""
+
+
+_LISTS = {"set": "KEY=VALUE", "warm_start": "RUN"}
+"""Options that take several values, and what one is called in the help."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -92,8 +104,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--resume", metavar="NAME", help=ACTIONS["resume"])
     for f in fields(Options):
         flag, text = "--" + f.name.replace("_", "-"), _help(f)
-        if f.name == "set":
-            made.add_argument(flag, nargs="+", action="extend", metavar="KEY=VALUE", help=text)
+        if f.name in _LISTS:
+            metavar = _LISTS[f.name]
+            made.add_argument(flag, nargs="+", action="extend", metavar=metavar, help=text)
         else:
             made.add_argument(flag, metavar=_metavar(f), help=text)
     return made
@@ -167,8 +180,12 @@ def _convert(f: "dataclasses.Field[Any]", value: Any) -> Any:
         return (
             tuple(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else tuple(value)
         )
+    if f.name == "warm_start" and isinstance(value, list | tuple):
+        return tuple(map(str, value))
     if value is None or isinstance(value, bool | list | dict):
         raise TypeError
+    if f.name == "warm_start":
+        return (str(value),)
     if f.type is int:
         return int(str(value))
     return float(value) if f.type is float else str(value)
@@ -197,6 +214,7 @@ def _faults(o: Options) -> dict[str, list[str]]:
         (0 <= o.max_gap <= 1, "max_gap", "must lie in 0…1"),
         (o.gap_patience >= 1, "gap_patience", "must be ≥ 1"),
         (o.plateau_patience >= 0, "plateau_patience", "must be ≥ 0"),
+        (len(set(o.warm_start)) == len(o.warm_start), "warm_start", "must name each run once"),
         (re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", o.name or "x") is not None, "name",
          "must be letters, digits, dots, dashes and underscores"),
         (o.dashboard_port == "auto" or 1 <= _number(o.dashboard_port, whole=True) <= 65535,

@@ -6,7 +6,7 @@ replaying its records through the same decisions.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Generic
 
@@ -18,11 +18,12 @@ from optuna.trial import TrialState as OptunaState
 from results.records import EpochMetrics, StopReason, TrialRecord, TrialState
 from search import stopping
 from search.duplicates import Tried, identity
-from search.evidence import Evidence
+from search.earlier import EarlierTrial
+from search.evidence import Evidence, after_shares
+from search.horizons import Horizon, HorizonRungs, first_horizon, horizon_of
 from search.infeasible import tell_infeasible
 from search.printing import last_lines
 from search.proposing import C, Proposes
-from search.rungs import Rungs
 from search.space import SpaceError
 from search.storage import Store, ask_again, check_journal, open_optuna
 from search.trials import COMPLETE, Ending, Proposal, Rules, failed, stopped
@@ -39,9 +40,10 @@ class Study(Generic[C]):
 
     `trials` is how many configurations are tried altogether, each once. Trials are numbered as in
     the Optuna study, so a number is left out where a configuration was proposed again. `time_left`
-    gives the seconds until nothing more is proposed and running trials end with their epoch. The
-    baseline, where the proposer has one, is trial 0 and is exempt from every rule but divergence
-    and time: winner and baseline are compared at equal length.
+    gives the seconds until nothing more is proposed and running trials end with their epoch.
+    `horizons` are by default one of `rules.epochs` that begins with the proposer's baseline. A
+    baseline is exempt from every rule but divergence and time: winner and baseline are compared at
+    equal length.
     """
 
     def __init__(
@@ -53,17 +55,21 @@ class Study(Generic[C]):
         store: Store,
         storage: BaseStorage,
         time_left: Callable[[], float] = lambda: math.inf,
+        horizons: Sequence[Horizon] = (),
+        earlier: Sequence[EarlierTrial] = (),
     ) -> None:
         self.rules, self.trials, self.store = rules, trials, store
-        self.rungs = Rungs(grace=rules.grace, factor=rules.factor, epochs=rules.epochs)
+        baseline = proposer.baseline_params()
+        self.horizons = horizons or (first_horizon(rules.epochs, rules.grace, baseline),)
+        self.rungs = HorizonRungs(self.horizons, rules.factor)
         self.records: dict[int, TrialRecord] = {}
         self.epochs: dict[int, list[EpochMetrics]] = {}
         self._proposer = proposer
-        self._marks = (*self.rungs.levels, rules.epochs)
+        self._marks = (*self.rungs.levels, self.horizons[-1].epochs)
+        self._earlier = [each.evidence(self._marks) for each in earlier]
+        self._cut: set[int] = set()
         self._time_left: Callable[[], float] = lambda: math.inf  # until the records are replayed
         self._failed_in_a_row = 0
-        baseline = proposer.baseline_params()
-        self._exempt = None if baseline is None else 0
         self._optuna = open_optuna(storage, store.name, baseline)
         self._tried = Tried()
         self._next = 0  # the number of the next trial
@@ -81,14 +87,18 @@ class Study(Generic[C]):
         if self._time_left() <= 0 or self.gave_up():
             return None
         if self._waiting:
-            return self._waiting.pop(0)
+            proposal = self._waiting.pop(0)
+            if proposal.number in self._cut:
+                self._put(self.records[proposal.number])
+            return proposal
         while len(self.records) < self.trials and not self.exhausted():
             orphan = self._orphans.pop(0) if self._orphans else None
             number = orphan.number if orphan else self._next
             self._next = max(self._next, number + 1)
-            sampler = self._proposer.sampler(number, self._evidence(), self._marks)
+            begun = len(self._earlier) + number
+            sampler = self._proposer.sampler(begun, self._evidence(), self._marks)
             self._optuna.sampler = self._tried.sampler(sampler, number)
-            trial = ask_again(self._optuna, orphan) if orphan else self._optuna.ask()
+            trial = ask_again(self._optuna, orphan) if orphan else self._ask_optuna(number)
             try:
                 params, config = self._proposer.propose(trial)
             except (ConfigError, SpaceError) as error:
@@ -100,8 +110,17 @@ class Study(Generic[C]):
                 continue
             self._tried.add(number, what)
             self._begin(trial, params, config.to_dict())
-            return Proposal(number=number, config=config)
+            baseline = horizon_of(self.horizons, number).is_baseline(number)
+            return Proposal(number=number, config=config, baseline=baseline)
         return None
+
+    def _ask_optuna(self, number: int) -> optuna.Trial:
+        """Trial `number`, which has the parameters queued for it where there are some."""
+        queued = horizon_of(self.horizons, number).queued(number)
+        # A search killed just here has put them into the journal already.
+        if queued and len(self._optuna.get_trials(deepcopy=False)) <= number:
+            self._optuna.enqueue_trial(dict(queued.params))
+        return self._optuna.ask()
 
     def finished(self) -> bool:
         """Whether nothing is left to do: every trial has ended, or the time is up."""
@@ -129,17 +148,20 @@ class Study(Generic[C]):
         return self._failed_in_a_row >= GIVE_UP
 
     def _evidence(self) -> list[Evidence]:
-        """What is known of every configuration: a failure that isn't its own tells nothing."""
-        return [
-            Evidence(
-                params=record.params,
-                values={e.epoch: _value(e) for e in self.epochs[number]},
-                running=record.state is TrialState.RUNNING,
-                unfit=record.reason in (StopReason.DIVERGED, StopReason.MEMORY),
-            )
-            for number, record in self.records.items()
-            if record.config
-        ]
+        """What is known of every configuration so far, also from earlier runs."""
+        own = self.records.items()
+        return [*self._earlier, *(self._seen(n, record) for n, record in own if record.config)]
+
+    def _seen(self, number: int, record: TrialRecord) -> Evidence:
+        """What is known of one; a failure that isn't its own tells nothing."""
+        values = {metrics.epoch: _value(metrics) for metrics in self.epochs[number]}
+        length = horizon_of(self.horizons, number).epochs
+        return Evidence(
+            params=record.params,
+            values=after_shares(values, length, self._marks),
+            running=record.state is TrialState.RUNNING,
+            unfit=record.reason in (StopReason.DIVERGED, StopReason.MEMORY),
+        )
 
     def _begin(self, trial: optuna.Trial, params: dict[str, Any], config: dict[str, Any]) -> None:
         record = TrialRecord(
@@ -200,16 +222,16 @@ class Study(Generic[C]):
 
     def _decide(self, number: int) -> Ending | None:
         """Divergence first, then completion, then what the baseline is exempt from."""
-        epochs, rules = self.epochs[number], self.rules
-        last = epochs[-1]
+        epochs, rules, last = self.epochs[number], self.rules, self.epochs[number][-1]
+        horizon = horizon_of(self.horizons, number)
         if said := stopping.diverged(epochs, rules.num_classes):
             return stopped(StopReason.DIVERGED, said)
         goes_on = self.rungs.record(number, last.epoch, _value(last))
-        if last.epoch >= rules.epochs:
+        if last.epoch >= horizon.epochs:
             return COMPLETE
         if self._time_left() <= 0:
             return stopped(StopReason.BUDGET, "the time budget is used up")
-        if number == self._exempt:
+        if horizon.is_baseline(number):
             return None
         if rules.max_gap and (
             said := stopping.overfitting(epochs, rules.max_gap, rules.gap_patience)
@@ -225,8 +247,9 @@ class Study(Generic[C]):
     def _end(self, number: int, ending: Ending) -> None:
         record = self.records[number].reached(self.epochs[number])
         self._put(replace(record, state=ending.state, reason=ending.reason, detail=ending.detail))
-        self._tell(number)
-        self.store.drop_checkpoint(number)
+        if ending.reason is not StopReason.BUDGET:  # those go on when the budget is raised
+            self._tell(number)
+            self.store.drop_checkpoint(number)
 
     def _ending(self, number: int) -> Ending:
         record = self.records[number]
@@ -252,7 +275,12 @@ class Study(Generic[C]):
     # --- resuming --------------------------------------------------------------------------
 
     def _replay(self) -> None:
-        """Brings rungs, epochs and Optuna to where the records on disk stand."""
+        """Brings rungs, epochs and Optuna to where the records on disk stand.
+
+        Trials that an earlier budget stopped are as unfinished as those of a killed search: what
+        the other rules say of their last epoch, the budget's end had forestalled. On disk they
+        stay as they are until they go on.
+        """
         self.records = self.store.trials()
         self.epochs = {number: [] for number in self.records}
         known = self._optuna.get_trials(deepcopy=False)
@@ -266,11 +294,16 @@ class Study(Generic[C]):
                 self._reported[frozen.number] = set(frozen.intermediate_values)
             else:  # killed between asking Optuna and recording the trial
                 self._orphans.append(frozen)
+        for number, record in self.records.items():
+            if record.reason is StopReason.BUDGET and number in self._asked:
+                self._cut.add(number)
+                again = replace(record, state=TrialState.RUNNING, reason=None, detail=None)
+                self.records[number] = again
         for number, metrics in self.store.epochs():
             if number in self.epochs and metrics.epoch == len(self.epochs[number]) + 1:
                 self._replay_epoch(number, metrics)
         for number, record in self.records.items():
-            if record.state is not TrialState.RUNNING:
+            if record.state is not TrialState.RUNNING and record.reason is not StopReason.BUDGET:
                 self.store.drop_checkpoint(number)
                 if number in self._asked:
                     self._tell(number)
@@ -279,6 +312,7 @@ class Study(Generic[C]):
                 number=number,
                 config=self._proposer.restore(record.config),
                 epochs_done=len(self.epochs[number]),
+                baseline=horizon_of(self.horizons, number).is_baseline(number),
             )
             for number, record in self.records.items()
             if record.state is TrialState.RUNNING

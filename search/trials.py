@@ -24,13 +24,15 @@ class Rules:
 class Proposal(Generic[C]):
     """A trial to run; `epochs_done` of it are recorded already (after a resume).
 
-    `repeat`, from 1, is given where a finalist's training with a fresh seed is meant.
+    `repeat`, from 1, is given where a finalist's training with a fresh seed is meant; `baseline`
+    marks each trial that is one, of whatever length.
     """
 
     number: int
     config: C
     epochs_done: int = 0
     repeat: int | None = None
+    baseline: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

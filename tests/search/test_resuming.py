@@ -68,7 +68,8 @@ def everything(directory: Path, study: Study[TrialConfig]) -> list[Any]:
     """All that a search has decided and told, and its rungs with every value."""
     told = [(t.number, t.params, t.state, t.intermediate_values) for t in frozen(directory)]
     epochs, trials = list(read_epochs(directory)), read_trials(directory)
-    return [trials, sorted(epochs, key=lambda e: (e[0], e[1].epoch)), told, study.rungs._values]
+    rungs = [each._values for each in study.rungs._rungs.values()]
+    return [trials, sorted(epochs, key=lambda e: (e[0], e[1].epoch)), told, rungs]
 
 
 def killed_and_resumed(directory: Path, watch: Watch) -> list[Any]:
@@ -134,7 +135,7 @@ def test_at_any_write(tmp_path, whole):
 
 def test_the_search_is_long_enough_to_tell(whole):
     """Some trials are stopped at each rung, and the model proposes the last ones."""
-    (trials, _, _, rungs), _ = whole
+    (trials, _, _, [rungs]), _ = whole
     assert len(trials) == TRIALS
     assert {level: len(values) > 2 for level, values in rungs.items()} == {1: True, 3: True}
     assert {record.epochs for record in trials.values()} >= {1, 3, 9}
