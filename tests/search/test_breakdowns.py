@@ -84,7 +84,7 @@ class RayTrial(SimpleNamespace):
 def test_a_trial_is_tried_once_more_after_want_of_memory_in_pieces(tmp_path, error):
     study = open_study(tmp_path / "run", trials=3)
     said = io.StringIO()
-    monitor = Monitor(Console(file=said, width=200), 3, 9, verbose=False)
+    monitor = Monitor(Console(file=said, width=200), 3, verbose=False)
     scheduler = StudyScheduler(study, None, monitor)
     proposal = study.ask()
     size = proposal.config.batch_size
