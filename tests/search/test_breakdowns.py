@@ -87,6 +87,7 @@ def test_a_trial_is_tried_once_more_after_want_of_memory_in_pieces(tmp_path, err
     monitor = Monitor(Console(file=said, width=200), 3, verbose=False)
     scheduler = StudyScheduler(study, None, monitor)
     proposal = study.ask()
+    monitor.started(proposal)
     size = proposal.config.batch_size
     task = {"number": 0, "config": proposal.config.to_dict(), "epochs_done": 0, "repeat": None}
     trial = RayTrial(config=task, num_failures=0, max_failures=0, status=Trial.ERROR)
