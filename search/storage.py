@@ -4,7 +4,8 @@ A study needs two things: a `Store` for its records, which are the truth, and an
 which follows them.
 """
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ import optuna
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from results.pareto import OBJECTIVES
 from results.records import EpochMetrics, TrialRecord
 from search.proposing import quiet_optuna
 
@@ -76,12 +78,19 @@ def journal_storage(directory: Path) -> BaseStorage:
     return JournalStorage(JournalFileBackend(str(journal(directory))))
 
 
-def open_optuna(storage: BaseStorage, name: str, first: dict[str, Any] | None) -> optuna.Study:
+def open_optuna(
+    storage: BaseStorage, name: str, first: dict[str, Any] | None, objectives: Sequence[str]
+) -> optuna.Study:
     """The Optuna study `name`; a new one begins with the parameters `first`, where given."""
+    ways = [OBJECTIVES[each] for each in objectives]
     with quiet_optuna():
         study = optuna.create_study(
-            storage=storage, study_name=name, direction="maximize", load_if_exists=True
+            storage=storage, study_name=name, directions=ways, load_if_exists=True
         )
+        if len(objectives) > 1:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                study.set_metric_names(list(objectives))  # for `optuna-dashboard`
         if first is not None and not study.get_trials(deepcopy=False):
             study.enqueue_trial(first)
     return study

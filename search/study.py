@@ -14,12 +14,14 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState as OptunaState
 
-from results.records import EpochMetrics, StopReason, TrialRecord, TrialState
+from results.pareto import Point, values
+from results.records import EpochMetrics, NetworkCosts, StopReason, TrialRecord, TrialState
 from results.store import RunError
 from search import stopping
+from search.front_rungs import make_rungs
+from search.objectives import ALONE, costs_of, priced, tell_missing
 from search.printing import last_line
 from search.proposing import C, Proposes
-from search.rungs import Rungs
 from search.space import SpaceError
 from search.storage import Store, open_optuna
 from trainables.config import ConfigError
@@ -27,7 +29,7 @@ from trainables.config import ConfigError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
-    """When trials end early. Epoch counts, and gaps as fractions; 0 turns a rule off."""
+    """When trials end early, by which `objectives`. Epoch counts, gaps as fractions; 0: no rule."""
 
     epochs: int
     grace: int
@@ -36,6 +38,7 @@ class Rules:
     gap_patience: int
     plateau_patience: int
     num_classes: int
+    objectives: tuple[str, ...] = ALONE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +85,10 @@ class Study(Generic[C]):
         time_left: Callable[[], float] = lambda: math.inf,
     ) -> None:
         self.rules, self.trials, self.store = rules, trials, store
-        self.rungs = Rungs(grace=rules.grace, factor=rules.factor, epochs=rules.epochs)
+        self._several = len(rules.objectives) > 1
+        self.rungs = make_rungs(
+            rules.grace, rules.factor, rules.epochs, self._costs if self._several else None
+        )
         self.records: dict[int, TrialRecord] = {}
         self.epochs: dict[int, list[EpochMetrics]] = {}
         self._proposer = proposer
@@ -90,7 +96,7 @@ class Study(Generic[C]):
         self._failed_in_a_row = 0
         baseline = proposer.baseline_params()
         self._exempt = None if baseline is None else 0
-        self._optuna = open_optuna(storage, store.name, baseline)
+        self._optuna = open_optuna(storage, store.name, baseline, rules.objectives)
         self._asked: dict[int, optuna.Trial] = {}
         self._orphans: list[optuna.Trial] = []
         self._reported: dict[int, set[int]] = {}
@@ -138,9 +144,21 @@ class Study(Generic[C]):
         )
         self._asked[trial.number] = trial
         self.epochs[trial.number] = []
-        self._put(record)
+        self._put(priced(record, self.records.values()) if self._several else record)
+
+    def _costs(self, number: int) -> Point:
+        return costs_of(self.records[number], self.rules.objectives)
 
     # --- deciding --------------------------------------------------------------------------
+
+    def unmeasured(self, number: int) -> bool:
+        """Whether `measured` is to be called before the trial's first epoch."""
+        return self._several and self.records[number].latency_ms is None
+
+    def measured(self, number: int, costs: NetworkCosts) -> None:
+        """Takes what a trial's network costs: what the first one like it was found to cost."""
+        if self.unmeasured(number):
+            self._put(priced(self.records[number], self.records.values(), costs))
 
     def report(self, number: int, metrics: EpochMetrics) -> Ending | None:
         """Takes one epoch; `None` when the trial goes on, else how it has ended.
@@ -165,7 +183,7 @@ class Study(Generic[C]):
 
     def _take(self, number: int, metrics: EpochMetrics) -> Ending | None:
         self.epochs[number].append(metrics)
-        if metrics.epoch not in self._reported.get(number, ()):
+        if not self._several and metrics.epoch not in self._reported.get(number, ()):
             self._asked[number].report(_value(metrics), metrics.epoch)
         ending = self._decide(number)
         if ending:
@@ -211,8 +229,10 @@ class Study(Generic[C]):
         record = self.records[number]
         trial = self._asked.pop(number)
         if record.state is TrialState.COMPLETE:
-            self._optuna.tell(trial, record.best_val_top1)
+            self._optuna.tell(trial, values(record, self.rules.objectives))
         elif record.state is TrialState.STOPPED and record.trusted:
+            if self._several:
+                tell_missing(trial, self.rules.epochs - record.epochs)
             self._optuna.tell(trial, state=OptunaState.PRUNED)
         else:
             self._optuna.tell(trial, state=OptunaState.FAIL)

@@ -1,0 +1,105 @@
+"""What a search optimises beside val_top1, and what Optuna is told of it."""
+
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+
+import optuna
+
+from results.pareto import OBJECTIVES, Point, minimised, values
+from results.records import NetworkCosts, TrialRecord
+from search.proposing import STARTUP_TRIALS, trial_seed
+
+ALONE = ("val_top1",)
+"""The objectives where no others are asked for."""
+
+NETWORK = ("network", "image_size", "stem", "head_width")
+"""The fields that one image's inference depends on; precision is the same for all trials."""
+
+_DECIDING = {"latency_ms": NETWORK, "parameters_m": ("network", "stem", "head_width")}
+
+MISSING = "epochs_missing"
+"""A constraint on Optuna's trials: none may be missing of a full training."""
+
+
+def objectives(text: str) -> tuple[str, ...]:
+    """The objectives that an option names, in the order of `OBJECTIVES`."""
+    named = _named(text)
+    return tuple(name for name in OBJECTIVES if name in named)
+
+
+def sound(text: str) -> bool:
+    """Whether `text` names objectives, each once, val_top1 among them."""
+    named = _named(text)
+    return len(set(named)) == len(named) and {"val_top1"} <= set(named) <= OBJECTIVES.keys()
+
+
+def _named(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
+
+
+def idle(text: str, searched: Iterable[str], space: str) -> list[str]:
+    """A sentence for each objective that is the same in all trials, whatever is chosen."""
+    searched = set(searched)
+    return [
+        f"--objectives {name} needs networks that differ, but {space} searches none of "
+        f"{', '.join(_DECIDING[name])}; leave it out, or choose a space that does."
+        for name in objectives(text)
+        if name in _DECIDING and not searched & set(_DECIDING[name])
+    ]
+
+
+def priced(
+    record: TrialRecord, others: Iterable[TrialRecord], costs: NetworkCosts | None = None
+) -> TrialRecord:
+    """The record with what its network costs: what the first of `others` like it costs, or `costs`.
+
+    Were each trial to count its own measurement, a lucky one would make it the fastest of many
+    equal networks, which no val_top1 could dominate.
+    """
+    like = (each for each in others if each.latency_ms is not None and _alike(each, record))
+    if first := next(like, None):
+        return replace(record, latency_ms=first.latency_ms, parameters_m=first.parameters_m)
+    return replace(record, **asdict(costs)) if costs else record
+
+
+def _alike(one: TrialRecord, other: TrialRecord) -> bool:
+    return all(one.config.get(name) == other.config.get(name) for name in NETWORK)
+
+
+def costs_of(record: TrialRecord, objectives: Sequence[str]) -> Point:
+    """The trial's objectives beside val_top1, to be minimised. It must have been measured."""
+    others = [name for name in objectives if name != "val_top1"]
+    found = values(record, others)
+    if found is None:
+        raise ValueError(f"Trial {record.number} must be measured before its first epoch.")
+    return minimised(found, others)
+
+
+def make_front_sampler(seed: int, number: int) -> optuna.samplers.BaseSampler:
+    """The sampler of one trial of a study with several objectives; as `make_sampler` otherwise.
+
+    TPE, whose good group is then the best by non-dominated rank, filled up by hypervolume (Ozaki
+    et al. 2022, doi:10.1613/jair.1.13188). NSGA-II would draw its first 50 trials at random, its
+    population, which is more than most searches have.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(
+            seed=trial_seed(seed, number),
+            n_startup_trials=STARTUP_TRIALS,
+            multivariate=False,
+            constant_liar=True,
+        )
+
+
+def tell_missing(trial: optuna.Trial, epochs: int) -> None:
+    """Says of a trial that was stopped how many epochs of a full training it lacks.
+
+    With several objectives Optuna takes no values before a trial's end, and told PRUNED alone it
+    would take the earliest stopped trials for the best of them. Told COMPLETE they would be
+    compared at another length; told FAIL, forgotten. A violated constraint puts them behind all
+    that are complete, those that came further first.
+    """
+    if MISSING not in trial.constraints:  # set already where a search was killed in between
+        trial.set_constraint(MISSING, epochs)
