@@ -2,7 +2,6 @@
 
 import socket
 import sys
-from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -14,7 +13,6 @@ from rich.console import Console
 
 from datasets.access import open_search_data
 from datasets.prepare import prepare
-from datasets.registry import find
 from datasets.spec import DatasetError
 from datasets.splits import SearchData
 from results.records import RecordError
@@ -27,7 +25,7 @@ from search.plan import Plan, size_to_store
 from search.printing import last_line
 from search.provenance import command_line, provenance
 from search.resources import Resources, share, worker_bytes
-from search.show import describe_cost, describe_fixed, describe_resources
+from search.show import tell_plan
 from search.storage import journal_storage
 from search.study import Rules, Study
 from search.summary import summarise
@@ -105,7 +103,7 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
             monitor.stage("network and weights")
         data = _data(plan, saved)
         monitor.stage("dataset")
-        _tell(plan, data, say)
+        tell_plan(plan, data, say)
         if plan.machine.gpus and plan.options.gpus_per_trial == "auto":
             plan = _share_gpus(plan, monitor, torch)
         if saved is not None:
@@ -119,19 +117,6 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
         monitor.stage("precision")
         say(f"precision  {precision} ({why})")
         return _study(plan, data, precision, None)
-
-
-def _tell(plan: Plan, data: SearchData, say: Callable[[str], None]) -> None:
-    """What will be searched, on what."""
-    say(f"run        {plan.directory}")
-    say(f"dataset    {plan.dataset}: {len(data.images.class_ids)} classes, "
-        f"{len(data.train):,} train + {len(data.val):,} val images")  # fmt: skip
-    if note := _enlarged(plan, data.images.size):
-        say(note)
-    say(f"trials     {plan.options.trials} of up to {plan.epochs} epochs, rungs at "
-        f"{', '.join(map(str, plan.rungs)) or 'none'}; {describe_resources(plan)}")  # fmt: skip
-    say(f"fixed      {describe_fixed(plan)}")
-    say(f"cost       {describe_cost(plan)}")
 
 
 def _share_gpus(plan: Plan, monitor: Monitor, torch: probe.TorchProcess) -> Plan:
@@ -199,19 +184,6 @@ def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:
             ]
         )
     return data
-
-
-def _enlarged(plan: Plan, stored: int) -> str | None:
-    """What is lost where images that come in any size are stored smaller than trials see them."""
-    wanted = plan.extremes.largest.image_size
-    if not find(plan.dataset).any_size or stored >= wanted:
-        return None
-    where = "" if plan.options.data == "data" else f" --data {plan.options.data}"
-    return (
-        f"note       images are stored at {stored} px and enlarged to up to {wanted}: to keep more "
-        f"detail, `python -m datasets.prepare {plan.dataset}{where} --source … --size {wanted} "
-        "--overwrite`"
-    )
 
 
 def _await(future: "Future[Any] | None") -> Any:

@@ -1,11 +1,15 @@
 """What is printed before a search: the list of spaces, and a plan."""
 
+from collections.abc import Callable
+
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from rich.console import Console
 from rich.table import Table
 
 from datasets.manifest import read_manifest
+from datasets.registry import find as find_dataset
 from datasets.spec import DatasetError
+from datasets.splits import SearchData
 from search.plan import Plan, expected_epochs, expected_seconds
 from search.printing import plain, short
 from search.space import SpaceError, find, names
@@ -42,6 +46,32 @@ def show_plan(plan: Plan) -> int:
     console.print(_ranges(plan))
     console.print(_configs(plan))
     return 0
+
+
+def tell_plan(plan: Plan, data: SearchData, say: Callable[[str], None]) -> None:
+    """What will be searched, on what: the lines before the first trial."""
+    say(f"run        {plan.directory}")
+    say(f"dataset    {plan.dataset}: {len(data.images.class_ids)} classes, "
+        f"{len(data.train):,} train + {len(data.val):,} val images")  # fmt: skip
+    if note := _enlarged(plan, data.images.size):
+        say(note)
+    say(f"trials     {plan.options.trials} of up to {plan.epochs} epochs, rungs at "
+        f"{', '.join(map(str, plan.rungs)) or 'none'}; {describe_resources(plan)}")  # fmt: skip
+    say(f"fixed      {describe_fixed(plan)}")
+    say(f"cost       {describe_cost(plan)}")
+
+
+def _enlarged(plan: Plan, stored: int) -> str | None:
+    """What is lost where images that come in any size are stored smaller than trials see them."""
+    wanted = plan.extremes.largest.image_size
+    if not find_dataset(plan.dataset).any_size or stored >= wanted:
+        return None
+    where = "" if plan.options.data == "data" else f" --data {plan.options.data}"
+    return (
+        f"note       images are stored at {stored} px and enlarged to up to {wanted}: to keep more "
+        f"detail, `python -m datasets.prepare {plan.dataset}{where} --source … --size {wanted} "
+        "--overwrite`"
+    )
 
 
 def describe_fixed(plan: Plan) -> str:
