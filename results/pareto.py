@@ -5,7 +5,7 @@ A point holds a trial's objectives, all of them to be minimised: `minimised` tur
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from results.records import TrialRecord
 
@@ -17,6 +17,12 @@ OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {
 """By name, in the order in which they are told: which way is better."""
 
 Point = tuple[float, ...]
+
+
+def parse_objectives(text: str) -> tuple[str, ...]:
+    """The objectives that a search was asked for, in the order of `OBJECTIVES`."""
+    named = [name.strip() for name in text.split(",")]
+    return tuple(name for name in OBJECTIVES if name in named)
 
 
 def values(record: TrialRecord, objectives: Sequence[str]) -> Point | None:
@@ -71,6 +77,11 @@ def crowding(front: Sequence[Point]) -> dict[Point, float]:
             if extent:
                 distances[point] += (after[axis] - before[axis]) / extent
     return distances
+
+
+def objectives_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """The objectives of a run; older runs don't say, and had val_top1 alone."""
+    return parse_objectives(manifest.get("options", {}).get("objectives", "val_top1"))
 
 
 def pareto_front(trials: Mapping[int, TrialRecord], objectives: Sequence[str]) -> list[TrialRecord]:

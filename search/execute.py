@@ -237,6 +237,7 @@ def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] |
             gap_patience=plan.options.gap_patience,
             plateau_patience=plan.options.plateau_patience,
             num_classes=len(data.images.class_ids),
+            objectives=plan.objectives,
         ),
         trials=plan.options.trials,
         store=store,

@@ -43,6 +43,13 @@ class Monitor:
         what = f"goes on after epoch {done}" if done else f"starts ({self._trials} in all)"
         self._event(proposal.number, what)
 
+    def measured(self, record: TrialRecord) -> None:
+        """What a trial's network costs, where the search compares by it."""
+        self._event(
+            record.number,
+            f"network of {record.parameters_m:.4g} M parameters, {record.latency_ms:g} ms an image",
+        )
+
     def epoch(self, number: int, m: EpochMetrics) -> None:
         """One epoch of one trial, marked when it is the best so far."""
         value = m.val_top1 or 0.0

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 
 import optuna
 
-from results.pareto import OBJECTIVES, Point, minimised, values
+from results.pareto import Point, minimised, values
 from results.records import NetworkCosts, TrialRecord
 from search.proposing import STARTUP_TRIALS, trial_seed
 
@@ -22,29 +22,13 @@ MISSING = "epochs_missing"
 """A constraint on Optuna's trials: none may be missing of a full training."""
 
 
-def objectives(text: str) -> tuple[str, ...]:
-    """The objectives that an option names, in the order of `OBJECTIVES`."""
-    named = _named(text)
-    return tuple(name for name in OBJECTIVES if name in named)
-
-
-def sound(text: str) -> bool:
-    """Whether `text` names objectives, each once, val_top1 among them."""
-    named = _named(text)
-    return len(set(named)) == len(named) and {"val_top1"} <= set(named) <= OBJECTIVES.keys()
-
-
-def _named(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",")]
-
-
-def idle(text: str, searched: Iterable[str], space: str) -> list[str]:
+def idle(objectives: Sequence[str], searched: Iterable[str], space: str) -> list[str]:
     """A sentence for each objective that is the same in all trials, whatever is chosen."""
     searched = set(searched)
     return [
         f"--objectives {name} needs networks that differ, but {space} searches none of "
         f"{', '.join(_DECIDING[name])}; leave it out, or choose a space that does."
-        for name in objectives(text)
+        for name in objectives
         if name in _DECIDING and not searched & set(_DECIDING[name])
     ]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from results.pareto import parse_objectives
 from trainables.config import TrialConfig
 
 
@@ -46,6 +47,7 @@ class Options:
     seed: int = _option(0, "seed of proposals and training")
     grace: int = _option(0, "first rung, in epochs (0: a tenth of --epochs, 3 at the least)")
     reduction_factor: int = _option(3, "the top 1/N of the trials pass a rung")
+    objectives: str = _option("val_top1", "val_top1, or with latency_ms, parameters_m after commas")
     max_gap: float = _option(0.2, "gap from which a trial counts as overfitting (0: never)")
     gap_patience: int = _option(3, "epochs without a better val_top1 before overfitting stops")
     plateau_patience: int = _option(0, "epochs without progress before a plateau stops (0: never)")
@@ -185,6 +187,8 @@ def _faults(o: Options) -> dict[str, list[str]]:
          "must be auto, float32 or bfloat16"),
         (o.grace >= 0, "grace", "must be ≥ 0"),
         (o.reduction_factor >= 2, "reduction_factor", "must be ≥ 2"),
+        (_sound(o.objectives), "objectives",
+         "must be val_top1, alone or followed by latency_ms, parameters_m or both after commas"),
         (0 <= o.max_gap <= 1, "max_gap", "must lie in 0…1"),
         (o.gap_patience >= 1, "gap_patience", "must be ≥ 1"),
         (o.plateau_patience >= 0, "plateau_patience", "must be ≥ 0"),
@@ -225,6 +229,17 @@ def _seconds(text: str) -> float | None:
 def budget_seconds(options: Options) -> float | None:
     """The time budget in seconds, or `None` without one."""
     return _seconds(options.time_budget) if options.time_budget else None
+
+
+def objectives(options: Options) -> tuple[str, ...]:
+    """What is optimised, val_top1 first."""
+    return parse_objectives(options.objectives)
+
+
+def _sound(text: str) -> bool:
+    """Whether `text` names objectives, each once, val_top1 among them."""
+    found = parse_objectives(text)
+    return "val_top1" in found and len(found) == len(text.split(","))
 
 
 def fixed_fields(options: Options) -> dict[str, Any]:

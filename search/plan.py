@@ -11,8 +11,9 @@ from datasets.registry import find
 from datasets.spec import DatasetError
 from search import rungs
 from search.extremes import Extremes, extremes
-from search.options import Options, fixed_fields
-from search.proposing import Proposer
+from search.objectives import idle, make_front_sampler
+from search.options import Options, fixed_fields, objectives
+from search.proposing import Proposer, make_sampler
 from search.resources import Machine, Resources, machine, share, worker_bytes
 from search.space import Space, SpaceError
 from search.space import find as find_space
@@ -49,6 +50,7 @@ class Plan:
     extremes: Extremes
     machine: Machine
     resources: Resources
+    objectives: tuple[str, ...]
 
     @property
     def data(self) -> Path:
@@ -75,10 +77,14 @@ def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[st
     errors += _gpu_errors(options, here)
     errors += _set_errors(options)
     epochs = options.epochs or space.baseline.epochs
-    proposer = Proposer(space, _fixed(options, space, epochs), options.seed)
+    wanted = objectives(options)
+    make = make_front_sampler if len(wanted) > 1 else make_sampler
+    proposer = Proposer(space, _fixed(options, space, epochs), options.seed, make)
     grace = options.grace or rungs.default_grace(epochs)
     previewed = _attempt(errors, lambda: proposer.preview(_PROBED))
     ends = _attempt(errors, lambda: extremes(previewed[0][0], previewed[1])) if previewed else None
+    if previewed is not None:
+        errors += idle(wanted, previewed[1], options.space)
     if previewed is None or ends is None or errors:
         return None, errors
     needed = max(worker_bytes(config) for config in (ends.largest, *previewed[0]))
@@ -103,6 +109,7 @@ def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[st
             trials=options.trials,
             worker_bytes=needed,
         ),
+        objectives=wanted,
     ), []
 
 

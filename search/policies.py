@@ -15,16 +15,13 @@ from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 
 from results.records import EpochMetrics
-from search.proposing import make_sampler, trial_seed
+from search.proposing import MakeSampler, make_sampler, trial_seed
 from search.recorded import Curves
 from search.storage import MemoryStore
 from search.study import Proposal, Rules, Study
 
 ENDLESS = 2**31
 """Trials of a simulated study: its budget, in epochs, ends it earlier."""
-
-MakeSampler = Callable[[int, int], BaseSampler]
-"""(seed, trial number) -> the sampler of that trial."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -62,6 +62,10 @@ def make_sampler(seed: int, number: int) -> optuna.samplers.BaseSampler:
         )
 
 
+MakeSampler = Callable[[int, int], optuna.samplers.BaseSampler]
+"""(seed, trial number) -> the sampler of that trial."""
+
+
 def trial_seed(seed: int, number: int) -> int:
     """A seed of 32 bits for one trial of a study."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:4])
@@ -71,15 +75,18 @@ class Proposer:
     """Configurations of a space, with some fields fixed for every trial.
 
     `fixed` holds values of `TrialConfig` fields that no trial may vary: a parameter of the
-    space that stands there is not searched.
+    space that stands there is not searched. `make` gives the sampler of each trial.
     """
 
-    def __init__(self, space: Space, fixed: Mapping[str, Any], seed: int) -> None:
+    def __init__(
+        self, space: Space, fixed: Mapping[str, Any], seed: int, make: MakeSampler = make_sampler
+    ) -> None:
         self.space, self.fixed, self.seed = space, dict(fixed), seed
+        self._make = make
 
     def sampler(self, number: int) -> optuna.samplers.BaseSampler:
         """The sampler of trial `number`: see `make_sampler`."""
-        return make_sampler(self.seed, number)
+        return self._make(self.seed, number)
 
     def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], TrialConfig]:
         """(searched parameters, whole configuration). Raises `ConfigError`."""

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,11 @@ def _main(arguments: list[str] | None) -> int:
 def saved_options(name: str, out: str, layers: list[dict[str, Any]]) -> dict[str, Any]:
     """What the run was started with. Raises `OptionsError` where `layers` change its results."""
     from results.store import RunError, read_manifest
-    from search.options import RESUMABLE, OptionsError
+    from search.options import RESUMABLE, Options, OptionsError
 
     try:
-        saved = dict(read_manifest(Path(out) / name)["options"])
+        # An option that the run doesn't know had its default.
+        saved = asdict(Options()) | dict(read_manifest(Path(out) / name)["options"])
     except RunError as error:
         raise OptionsError([f"--resume: {error}"]) from error
     changed = [

@@ -6,7 +6,7 @@ from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
-from results.records import EpochMetrics
+from results.records import EpochMetrics, NetworkCosts
 from search.monitor import Monitor
 from search.study import Study
 from trainables.config import TrialConfig
@@ -24,6 +24,9 @@ class StudyScheduler(FIFOScheduler):
     ) -> str:
         """Takes an epoch; also ends trials that are complete, so that all come through here."""
         number, metrics = trial.config["number"], EpochMetrics.from_json(result)
+        if "latency_ms" in result:
+            self._study.measured(number, NetworkCosts.from_json(result))
+            self._monitor.measured(self._study.records[number])
         ending = self._study.report(number, metrics)
         self._monitor.first_step(result["first_step_at"])
         self._monitor.epoch(number, metrics)

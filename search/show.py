@@ -10,6 +10,7 @@ from datasets.manifest import read_manifest
 from datasets.registry import find as find_dataset
 from datasets.spec import DatasetError
 from datasets.splits import SearchData
+from results.pareto import OBJECTIVES
 from search.plan import Plan, expected_epochs, expected_seconds
 from search.printing import plain, short
 from search.space import SpaceError, find, names
@@ -40,6 +41,8 @@ def show_plan(plan: Plan) -> int:
     say(f"trials   {plan.options.trials}, the baseline first; {plan.epochs} epochs at most")
     rungs = ", ".join(map(str, plan.rungs)) or "none"
     say(f"rungs    {rungs}; the top 1/{plan.options.reduction_factor} of the trials go on")
+    if len(plan.objectives) > 1:
+        say(f"compared {describe_objectives(plan)}")
     say(f"fixed    {describe_fixed(plan)}")
     say(f"at once  {describe_resources(plan)}")
     say(f"cost     {describe_cost(plan)}")
@@ -57,6 +60,8 @@ def tell_plan(plan: Plan, data: SearchData, say: Callable[[str], None]) -> None:
         say(note)
     say(f"trials     {plan.options.trials} of up to {plan.epochs} epochs, rungs at "
         f"{', '.join(map(str, plan.rungs)) or 'none'}; {describe_resources(plan)}")  # fmt: skip
+    if len(plan.objectives) > 1:
+        say(f"compared   {describe_objectives(plan)}")
     say(f"fixed      {describe_fixed(plan)}")
     say(f"cost       {describe_cost(plan)}")
 
@@ -72,6 +77,12 @@ def _enlarged(plan: Plan, stored: int) -> str | None:
         f"detail, `python -m datasets.prepare {plan.dataset}{where} --source … --size {wanted} "
         "--overwrite`"
     )
+
+
+def describe_objectives(plan: Plan) -> str:
+    """By what trials are compared where there are several objectives."""
+    named = ", ".join(f"{name} ({OBJECTIVES[name]})" for name in plan.objectives)
+    return f"by non-dominated rank in {named}"
 
 
 def describe_fixed(plan: Plan) -> str:

@@ -1,12 +1,13 @@
 """What is told at a search's end: leaderboard, best configuration, and the next command to type."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from results.export import export, ranked
 from results.importance import MIN_TRIALS
+from results.pareto import pareto_front
 from results.records import TrialRecord, TrialState
 from results.store import read_standings
 from search.plan import Plan
@@ -18,11 +19,14 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
     say = plain(console)
     trials = read_standings(plan.directory)
     order = ranked(trials)
+    front = pareto_front(trials, plan.objectives) if len(plan.objectives) > 1 else []
     console.print()
     if order:
-        console.print(leaderboard(trials))
+        console.print(front_table(trials, front) if front else leaderboard(trials))
         if order[0].trusted:
-            _say_winner(plan, order[0], trials.get(0), say)
+            _say_winner(plan, (front or order)[0], trials.get(0), say)
+    if len(front) > 1:
+        say(f"Another one of the front: python -m results.export {plan.directory} --trial N")
     if interrupted:
         unfinished = sum(record.state is TrialState.RUNNING for record in trials.values())
         say(
@@ -71,8 +75,33 @@ def leaderboard(trials: Mapping[int, TrialRecord], top: int = 10) -> Table:
                 f"{record.best_val_top1:.3f}",
                 str(record.best_epoch),
                 str(record.epochs),
-                "unfinished"
-                if record.state is TrialState.RUNNING
-                else record.reason or record.state,
+                _ended(record),
             )
     return table
+
+
+def front_table(trials: Mapping[int, TrialRecord], front: Sequence[TrialRecord]) -> Table:
+    """The trials of the Pareto front, best val_top1 first, and the baseline last if not there."""
+    table = Table(title="Pareto front", title_justify="left")
+    columns = ("trial", "val_top1", "latency_ms", "parameters_m", "at epoch", "epochs", "ended")
+    for column in columns:
+        table.add_column(column, justify="left" if column == "ended" else "right", no_wrap=True)
+    baseline = trials.get(0)
+    below = [baseline] if baseline and baseline.epochs and baseline not in front else []
+    for record in (*front, *below):
+        table.add_row(
+            "baseline" if record.number == 0 else str(record.number),
+            f"{record.best_val_top1:.3f}",
+            f"{record.latency_ms:g}",
+            f"{record.parameters_m:.4g}",
+            str(record.best_epoch),
+            str(record.epochs),
+            _ended(record) + (", not on the front" if record in below else ""),
+        )
+    return table
+
+
+def _ended(record: TrialRecord) -> str:
+    if record.state is TrialState.RUNNING:
+        return "unfinished"
+    return str(record.reason or record.state)

@@ -159,6 +159,7 @@ def run_trials(
             "checkpoint": str(store.checkpoint(proposal.number).resolve()),
             "threads": resources.threads,
             "gpus": resources.gpus,
+            "measure": study.unmeasured(proposal.number),
         }
 
     scratch = directory / ".ray"

@@ -9,10 +9,10 @@ import yaml
 
 from datasets.manifest import read_manifest
 from datasets.prepare import prepare
-from search.execute import _enlarged
 from search.options import resolve
 from search.plan import Plan, make_plan, size_to_store
 from search.run import main
+from search.show import _enlarged
 from tests.conftest import tiny_image
 
 ROOT = Path(__file__).parents[2]
