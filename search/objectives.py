@@ -64,8 +64,8 @@ def make_front_sampler(seed: int, number: int) -> optuna.samplers.BaseSampler:
     """The sampler of one trial of a study with several objectives; as `make_sampler` otherwise.
 
     TPE, whose good group is then the best by non-dominated rank, filled up by hypervolume (Ozaki
-    et al. 2022, doi:10.1613/jair.1.13188). NSGA-II would draw its first 50 trials at random, its
-    population, which is more than most searches have.
+    et al. 2022, doi:10.1613/jair.1.13188). NSGA-II draws at random until as many trials as its
+    population, 50, are complete, which few searches come to.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -1,12 +1,11 @@
 """A study with several objectives, on made curves: what is decided, recorded and told to Optuna."""
 
 import math
-import shutil
 from dataclasses import replace
 
 import optuna
 import pytest
-from optuna.storages import JournalStorage
+from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.trial import TrialState as OptunaState
 
 from results.records import NetworkCosts, StopReason, TrialState
@@ -15,7 +14,7 @@ from search.objectives import MISSING, idle, make_front_sampler
 from search.options import objectives, resolve
 from search.proposing import Proposer
 from search.space import Space
-from search.storage import journal_storage
+from search.storage import MemoryStore, journal_storage
 from search.study import Study
 from tests.search.curves import RULES, metrics
 from trainables.config import TrialConfig
@@ -208,14 +207,16 @@ def test_an_epoch_of_an_unmeasured_trial_is_refused(tmp_path):
         study.report(0, metrics(1, 0.5))
 
 
-def test_the_sampler_learns_what_is_on_the_front(tmp_path):
+def test_the_sampler_learns_what_is_on_the_front():
     """lr 3e-3 is best whatever the size: beyond the startup it is proposed more often."""
-    study = open_study(tmp_path / "run", trials=40)
+    study = Study(
+        proposer=Proposer(SPACE, {}, 0, make_front_sampler), rules=BOTH, trials=40,
+        store=MemoryStore(), storage=InMemoryStorage(),
+    )  # fmt: skip
     play(study)
     far = [abs(math.log10(r.params["lr"] / 3e-3)) for r in study.records.values()]
     # uniform over 1e-4…1e-1 the mean distance from 3e-3 is 0.75
     assert sum(far[20:]) / 20 < 0.55
-    shutil.rmtree(tmp_path / "run")
 
 
 def test_objectives_are_told_in_one_order():
