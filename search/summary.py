@@ -48,7 +48,8 @@ def _say_winner(
     plan: Plan, winner: TrialRecord, baseline: TrialRecord | None, say: Callable[[str], None]
 ) -> None:
     name = "the baseline" if winner.number == 0 else f"trial {winner.number}"
-    won = f"Best: {name}, val_top1 {winner.best_val_top1:.3f} at epoch {winner.best_epoch}"
+    best = "Most accurate" if len(plan.objectives) > 1 else "Best"
+    won = f"{best}: {name}, val_top1 {winner.best_val_top1:.3f} at epoch {winner.best_epoch}"
     if winner.number != 0 and baseline and baseline.best_val_top1 is not None:
         won += f" (baseline {baseline.best_val_top1:.3f})"
     say(won)

@@ -35,20 +35,20 @@ def latency_ms(network: Network, config: TrialConfig, device: torch.device) -> f
     """Milliseconds from one image on `device`, as the network takes it, to its logits there.
 
     In evaluation mode, in the configuration's precision and image size, with as many CPU threads
-    as torch is set to. The fastest of the passes of `_SECONDS`, after a warm-up: whatever makes
-    others slower is the machine's, as `timeit` says of its own minimum. To two significant
-    digits: with 20 processes on two Zen 4 cores, eight measurements of one network differed by
-    12 % (ResNet-18 at 64 px, 7.6 to 8.6 ms; a ResNet-50 17.5 to 21.7). Leaves `network` in
-    evaluation mode.
+    as torch is set to. The fastest pass of `_SECONDS`, after a warm-up: what makes others slower
+    is the machine's, as `timeit` says of its own minimum. To two significant digits, of which a
+    crowded machine spoils the second: with some 30 processes on two Zen 4 cores, eight
+    measurements of a ResNet-18 at 64 px gave 9.1 to 10 ms in float32 and 8.3 to 10 in bfloat16,
+    of a ResNet-50 in bfloat16 23 to 29. Leaves `network` in evaluation mode.
     """
     network.eval()
     shape = (1, 3, config.image_size, config.image_size)
     image = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
     passes: list[float] = []
-    clock, started = _clock(device), time.perf_counter()
+    clock = _clock(device)
     # One context for all passes, as in `Evaluator`: weights are cast to bfloat16 once.
     with autocast(config, device):
-        while len(passes) < _WARM_UP + _LEAST_PASSES or time.perf_counter() - started < _SECONDS:
+        while len(passes) < _WARM_UP + _LEAST_PASSES or sum(passes) < _SECONDS:
             began = clock()
             network(image)
             passes.append(clock() - began)

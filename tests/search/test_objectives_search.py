@@ -51,6 +51,7 @@ def test_a_search_with_two_objectives_ends_in_a_front_and_one_of_its_trials(tmp_
     (small,), (large,) = by_size[32], by_size[64]
     assert small[1] == large[1] == pytest.approx(4.905, abs=0.005)
     assert "Pareto front" in done.stdout
+    assert "Most accurate: " in done.stdout
     assert len(re.findall(r"network of 4.9\d\d M parameters", done.stdout)) >= 2
 
     front = pareto_front(trials, ("val_top1", "latency_ms"))
