@@ -1,4 +1,4 @@
-"""Several objectives at once: which trials no other one beats in all of them.
+"""Several objectives at once: which trials no other one matches in all and beats in one.
 
 A point holds a trial's objectives, all of them to be minimised: `minimised` turns val_top1 round.
 """
