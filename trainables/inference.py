@@ -37,9 +37,9 @@ def latency_ms(network: Network, config: TrialConfig, device: torch.device) -> f
     In evaluation mode, in the configuration's precision and image size, with as many CPU threads
     as torch is set to. The fastest pass of `_SECONDS`, after a warm-up: what makes others slower
     is the machine's, as `timeit` says of its own minimum. To two significant digits, of which a
-    crowded machine spoils the second: with some 30 processes on two Zen 4 cores, eight
-    measurements of a ResNet-18 at 64 px gave 9.1 to 10 ms in float32 and 8.3 to 10 in bfloat16,
-    of a ResNet-50 in bfloat16 23 to 29. Leaves `network` in evaluation mode.
+    crowded machine spoils the second: with 10 to 60 processes on two Zen 4 cores, eight
+    measurements at 64 px gave 8.5 to 9.3 ms for a ResNet-18 in float32, and 22 to 30 for a
+    ResNet-50 in bfloat16. Leaves `network` in evaluation mode.
     """
     network.eval()
     shape = (1, 3, config.image_size, config.image_size)
