@@ -1,21 +1,29 @@
 """The best configuration of a run, as a YAML file that final training reads.
 
+The finalists' choice, where finalists were trained, else that of the trials.
+
 python -m results.export runs/NAME [--trial N] [--to FILE]
 """
 
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from results.comparison import BASELINE, CONFIDENCE, Interval, Outcome, Standing, decide
+from results.finalists import read_finalists
 from results.pareto import objectives_of, pareto_front, values
 from results.records import SCHEMA_VERSION, RecordError, TrialRecord
 from results.store import BEST, RunError, read_manifest, read_standings, write_atomic
 
 RULE = "highest val_top1 of any epoch of any trial that neither failed nor diverged"
+
+DIGITS = 6
+"""After the point, of means and intervals."""
 
 
 def ranked(trials: Mapping[int, TrialRecord]) -> list[TrialRecord]:
@@ -46,10 +54,21 @@ def best_config(directory: Path, trial: int | None = None) -> dict[str, Any]:
             )
     if not order:
         raise RunError(f"{directory} has no trial with a finished epoch yet; let it run longer.")
-    winner, baseline = order[0], trials.get(0)
     rule = RULE if trial is None else f"--trial {trial}"
     if front and trial is None:
         rule += f", of the {len(front)} on the Pareto front of {', '.join(objectives)}"
+    outcome = decide(read_finalists(directory).values()) if trial is None else None
+    if outcome is not None and outcome.winner is not None:
+        winner = trials[outcome.winner.trial]
+        chosen = _chosen(manifest, trials, winner, _finalists_rule(outcome))
+        return chosen | _by_finalists(outcome, outcome.winner, chosen)
+    return _chosen(manifest, trials, order[0], rule)
+
+
+def _chosen(
+    manifest: dict[str, Any], trials: Mapping[int, TrialRecord], winner: TrialRecord, rule: str
+) -> dict[str, Any]:
+    objectives = objectives_of(manifest)
     several = {"objectives": _objectives(winner, objectives)} if len(objectives) > 1 else {}
     return {
         "schema_version": SCHEMA_VERSION,
@@ -64,9 +83,50 @@ def best_config(directory: Path, trial: int | None = None) -> dict[str, Any]:
         **several,
         "selected_by": rule,
         "trials_considered": len(ranked(trials)),
-        "baseline": _baseline(baseline, manifest),
+        "baseline": _baseline(trials.get(0), manifest),
         "provenance": manifest.get("provenance", {}) | {"run": manifest["name"]},
     }
+
+
+def _finalists_rule(outcome: Outcome) -> str:
+    return (
+        f"highest mean val_top1 of the last epoch over {len(outcome.seeds)} repeats with fresh "
+        f"seeds, among {len(outcome.standings)} finalists"
+    )
+
+
+def _by_finalists(outcome: Outcome, winner: Standing, chosen: dict[str, Any]) -> dict[str, Any]:
+    """What differs where finalists decide: values are means of last epochs, the baseline's too."""
+    own = {standing.trial: standing for standing in outcome.standings}
+    baseline = chosen["baseline"]
+    if baseline is not None:
+        among = own[BASELINE].top1 if BASELINE in own else None
+        mean = round(among.mean, DIGITS) if among else None
+        baseline = baseline | {"value": mean, "epoch": outcome.epochs if among else None}
+    return {
+        "config": chosen["config"] | {"epochs": outcome.epochs},
+        "value": _rounded(winner.top1)["mean"],
+        "epoch": outcome.epochs,
+        "beats_baseline": outcome.beats_baseline,
+        "confidence": CONFIDENCE,
+        "seeds": list(outcome.seeds),
+        "finalists": [
+            {
+                "trial": standing.trial,
+                "val_top1": list(standing.values),
+                **_rounded(standing.top1),
+                "lead": _rounded(standing.lead),
+            }
+            for standing in outcome.standings
+        ],
+        "baseline": baseline,
+    }
+
+
+def _rounded(interval: Interval | None) -> dict[str, float]:
+    """Its mean and its ends; empty where there is none."""
+    found = asdict(interval) if interval else {}
+    return {name: round(value, DIGITS) for name, value in found.items()}
 
 
 def export(directory: Path, trial: int | None = None, to: Path | None = None) -> Path:

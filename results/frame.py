@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from results.finalists import read_finalists
 from results.store import read_epochs, read_trials
 
 
@@ -30,3 +31,12 @@ def trials(run: Path) -> pd.DataFrame:
         rows.append(row | {f"params.{name}": value for name, value in params.items()})
     table = pd.DataFrame(rows)
     return table if table.empty else table.set_index("number").sort_index()
+
+
+def finalists(run: Path) -> pd.DataFrame:
+    """One row a training of a finalist, in the order of planning: the record, and its seed."""
+    rows = []
+    for record in read_finalists(run).values():
+        row = asdict(record)
+        rows.append(row | {"seed": row.pop("config")["seed"]})
+    return pd.DataFrame(rows)

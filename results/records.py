@@ -130,6 +130,32 @@ class TrialRecord:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FinalistRecord:
+    """One training of a finalist with a fresh seed; the last line for (trial, repeat) counts.
+
+    `repeat` counts from 1, and every finalist has the same seed in the same repeat. `config` is
+    the trial's with that seed. `running` means under way or still to come. `val_top1` is the last
+    epoch's, and is there when the training is complete: final training, which has no val to
+    choose an epoch by, ends with that epoch too.
+    """
+
+    trial: int
+    repeat: int
+    state: TrialState
+    config: dict[str, Any]
+    reason: StopReason | None = None
+    detail: str | None = None
+    epochs: int = 0
+    val_top1: float | None = None
+    wall_s: float = 0.0
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """Reads a record back, unknown keys left out. Raises `RecordError` for missing ones."""
+        return _read(cls, value, state=TrialState, reason=StopReason)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FinalRecord:
     """The outcome of final training: test accuracy, opened once, and what was trained."""
 

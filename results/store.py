@@ -5,6 +5,8 @@
         journal.log      the Optuna study (`optuna-dashboard runs/NAME/journal.log`)
         epochs.jsonl     one line an epoch, in the order in which it was decided on
         trials.jsonl     a line when a trial starts and one when it ends; the last one counts
+        finalists.jsonl, finalist-epochs.jsonl
+                         the same of each finalist's repeats, where there are any
         best.yaml        written last
         errors/          the traceback of each failed trial
         checkpoints/     of unfinished trials only
@@ -130,8 +132,8 @@ class RunStore:
                 "another --name."
             ) from None
         try:
-            self._epochs = _open_for_append(directory / EPOCHS)
-            self._trials = _open_for_append(directory / TRIALS)
+            self._epochs = open_for_append(directory / EPOCHS)
+            self._trials = open_for_append(directory / TRIALS)
         except BaseException:
             self._lock.release()
             raise
@@ -169,11 +171,11 @@ class RunStore:
 
     def add_epoch(self, trial: int, metrics: EpochMetrics) -> None:
         """Appends one epoch."""
-        _append(self._epochs, f'{{"trial":{trial},{to_json(metrics)[1:]}')
+        append_line(self._epochs, f'{{"trial":{trial},{to_json(metrics)[1:]}')
 
     def add_trial(self, record: TrialRecord) -> None:
         """Appends a trial's new state."""
-        _append(self._trials, to_json(record))
+        append_line(self._trials, to_json(record))
 
     def checkpoint(self, trial: int) -> Path:
         """Where an unfinished trial keeps its checkpoint."""
@@ -199,7 +201,7 @@ class RunStore:
         self._lock.release()
 
 
-def _open_for_append(path: Path) -> IO[str]:
+def open_for_append(path: Path) -> IO[str]:
     """Opens a JSON-lines file after cutting off what a killed writer left of its last line."""
     if path.exists():
         content = path.read_bytes()
@@ -209,7 +211,7 @@ def _open_for_append(path: Path) -> IO[str]:
     return path.open("a", encoding="utf-8")
 
 
-def _append(file: IO[str], line: str) -> None:
+def append_line(file: IO[str], line: str) -> None:
     """On the disk when this returns: Optuna's journal must never be ahead of the records."""
     file.write(line + "\n")
     file.flush()

@@ -1,7 +1,7 @@
 """Parameters as points of the unit cube, where distances between configurations mean something."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from optuna.distributions import (
 )
 
 Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
 
 
 class Encoding:
@@ -21,17 +22,29 @@ class Encoding:
 
     A choice takes an axis for each of its values, scaled so that two values are as far apart as
     the ends of a number's range. A parameter that isn't given (it counts beside another's value
-    only) is NaN.
+    only) is NaN. `owners` (width,) numbers the parameter that each axis is of.
     """
 
     def __init__(self, space: Mapping[str, BaseDistribution]) -> None:
         self.space = dict(space)
-        self.width = sum(map(_width, self.space.values()))
+        widths = [_width(each) for each in self.space.values()]
+        self.width = sum(widths)
+        self.owners = np.repeat(np.arange(len(widths)), widths)
 
     def encode(self, params: Mapping[str, Any]) -> Vector:
         """One configuration, shape (width,)."""
-        parts = [_axes(each, params.get(name)) for name, each in self.space.items()]
-        return np.array([x for part in parts for x in part], dtype=np.float64)
+        return np.array(self._row(params), dtype=np.float64)
+
+    def encode_all(self, configurations: Sequence[Mapping[str, Any]]) -> Matrix:
+        """Several configurations, shape (n, width)."""
+        rows = [self._row(params) for params in configurations]
+        return np.array(rows, dtype=np.float64).reshape(len(rows), self.width)
+
+    def _row(self, params: Mapping[str, Any]) -> list[float]:
+        row: list[float] = []
+        for name, each in self.space.items():
+            row += _axes(each, params.get(name))
+        return row
 
 
 def _width(distribution: BaseDistribution) -> int:

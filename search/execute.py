@@ -1,35 +1,35 @@
 """Carries a plan out: data, weights, precision, Ray, the study, and what is told at the end."""
 
 import socket
-import sys
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 from rich.console import Console
 
 from datasets.access import open_search_data
 from datasets.prepare import prepare
 from datasets.spec import DatasetError
 from datasets.splits import SearchData
+from results.finalists import FinalistStore
 from results.records import RecordError
 from results.store import RunError, RunStore, read_manifest
 from search import probe, sessions
+from search.budget import budget_of
 from search.calibration import Calibrations, Measured, key
+from search.finalists import Finalists
 from search.monitor import Monitor
-from search.options import budget_seconds
 from search.plan import Plan, size_to_store
 from search.printing import last_line
 from search.provenance import command_line, provenance
 from search.resources import Resources, share, worker_bytes
-from search.show import tell_plan
+from search.show import tell_start
 from search.storage import journal_storage
-from search.study import Rules, Study
+from search.study import Study
 from search.summary import summarise
-from search.tuner import ClusterError, Dashboard, reserve_port, run_trials, start_ray
+from search.trials import Rules
+from search.tuner import ClusterError, Dashboard, reserve_port, run_trials, start_ray, stop_ray
 from trainables.catalog import takes_a_package
 from trainables.config import ConfigError, TrialConfig
 
@@ -59,8 +59,15 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
         except (DatasetError, RunError, RecordError, ClusterError, OSError) as error:
             raise SearchError([str(error)]) from error
         try:
-            if not session.study.finished():
-                run_trials(session.study, session.store, monitor, session.resources, plan.data)
+            if not session.finished():
+                run_trials(
+                    session.study,
+                    session.finalists,
+                    session.store,
+                    monitor,
+                    session.resources,
+                    plan.data,
+                )
         except KeyboardInterrupt:
             interrupted = True
         except Exception as error:  # Ray wraps whatever goes wrong in its loop, a full disk too
@@ -69,10 +76,10 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
         finally:
             session.close()
     finally:
-        _stop_ray()
+        stop_ray()
     if session.study.gave_up():
         monitor.say("The last trials all failed: see what is wrong with this machine first.")
-    return summarise(plan, console, interrupted or not session.study.finished())
+    return summarise(plan, console, interrupted or not session.finished())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,14 +87,20 @@ class _Session:
     """What is open while trials run."""
 
     study: Study[TrialConfig]
+    finalists: Finalists
     store: RunStore
     manifest: dict[str, Any]
     resources: Resources
+
+    def finished(self) -> bool:
+        """Whether nothing is left to train."""
+        return self.study.finished() and self.finalists.finished()
 
     def close(self) -> None:
         """Notes the session's end and gives the run free."""
         self.manifest["sessions"][-1]["ended"] = sessions.now()
         self.store.write_manifest(self.manifest)
+        self.finalists.store.close()
         self.store.close()
 
 
@@ -103,12 +116,12 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
             monitor.stage("network and weights")
         data = _data(plan, saved)
         monitor.stage("dataset")
-        tell_plan(plan, data, say)
+        tell_start(plan, data, say)
         if plan.machine.gpus and plan.options.gpus_per_trial == "auto":
             plan = _share_gpus(plan, monitor, torch)
         if saved is not None:
             session = _study(plan, data, str(saved["precision"]), saved)
-            if not session.study.finished():
+            if not session.finished():
                 _start(plan, monitor, port)
             return session
         measuring = _Measuring(plan, torch)
@@ -227,6 +240,13 @@ def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] |
         store = RunStore(plan.directory)
         store.write_manifest(manifest)
     plan.proposer.fixed["precision"] = precision
+    return _session(plan, len(data.images.class_ids), store, manifest)
+
+
+def _session(plan: Plan, num_classes: int, store: RunStore, manifest: dict[str, Any]) -> _Session:
+    """The study and its finalists, between whom the budget is divided."""
+    used_s = sessions.used_seconds(manifest["sessions"])
+    budget = budget_of(plan.options, plan.resources, used_s)
     study = Study(
         proposer=plan.proposer,
         rules=Rules(
@@ -236,17 +256,29 @@ def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] |
             max_gap=plan.options.max_gap,
             gap_patience=plan.options.gap_patience,
             plateau_patience=plan.options.plateau_patience,
-            num_classes=len(data.images.class_ids),
+            num_classes=num_classes,
             objectives=plan.objectives,
         ),
         trials=plan.options.trials,
         store=store,
         storage=journal_storage(store.directory),
-        time_left=sessions.countdown(
-            budget_seconds(plan.options), sessions.used_seconds(manifest["sessions"])
-        ),
+        time_left=lambda: budget.left_for_trials(finalists),
     )
-    return _Session(study=study, store=store, manifest=manifest, resources=plan.resources)
+    finalists = Finalists(
+        study=study,
+        store=FinalistStore(store.directory),
+        count=plan.options.finalists,
+        repeats=plan.options.repeats,
+        seed=plan.options.seed,
+        time_left=lambda: budget.left(finalists),
+    )
+    return _Session(
+        study=study,
+        finalists=finalists,
+        store=store,
+        manifest=manifest,
+        resources=plan.resources,
+    )
 
 
 def _begins_alike(saved: list[dict[str, Any]], preview: list[TrialConfig]) -> bool:
@@ -259,15 +291,3 @@ def _begins_alike(saved: list[dict[str, Any]], preview: list[TrialConfig]) -> bo
     except ConfigError:
         return False
     return [config.filled() for config in begun] == [config.filled() for config in preview]
-
-
-def _stop_ray() -> None:
-    ray = sys.modules.get("ray")
-    if ray is None:
-        return
-    # Ray's autoscaler, with nothing to scale here, answers a polite end only a second later.
-    for process in psutil.Process().children():
-        with suppress(psutil.Error):
-            if any("autoscaler" in part for part in process.cmdline()):
-                process.kill()
-    ray.shutdown()

@@ -5,9 +5,9 @@ import time
 import psutil
 from rich.console import Console
 
-from results.records import EpochMetrics, TrialRecord, TrialState
+from results.records import EpochMetrics, FinalistRecord, TrialRecord, TrialState
 from search.printing import plain
-from search.study import Proposal
+from search.trials import Proposal
 from trainables.config import TrialConfig
 
 
@@ -39,9 +39,9 @@ class Monitor:
 
     def started(self, proposal: Proposal[TrialConfig]) -> None:
         """A trial begins, or goes on after a resume."""
-        done = proposal.epochs_done
-        what = f"goes on after epoch {done}" if done else f"starts ({self._trials} in all)"
-        self._event(proposal.number, what)
+        done, again = proposal.epochs_done, proposal.repeat
+        begins = "starts, with a fresh seed" if again else f"starts ({self._trials} in all)"
+        self._event(proposal.number, f"goes on after epoch {done}" if done else begins, again)
 
     def measured(self, record: TrialRecord) -> None:
         """What a trial's network costs, where the search compares by it."""
@@ -50,30 +50,37 @@ class Monitor:
             f"network of {record.parameters_m:.4g} M parameters, {record.latency_ms:g} ms an image",
         )
 
-    def epoch(self, number: int, m: EpochMetrics) -> None:
-        """One epoch of one trial, marked when it is the best so far."""
-        value = m.val_top1 or 0.0
-        mark = "  best so far" if value > self._best else ""
-        self._best = max(self._best, value)
+    def epoch(self, number: int, m: EpochMetrics, *, repeat: int | None = None) -> None:
+        """One epoch of one training; a trial's is marked when it is the best so far."""
+        value, mark = m.val_top1 or 0.0, ""
+        if repeat is None and value > self._best:
+            self._best, mark = value, "  best so far"
         loss = "—" if m.train_loss is None else f"{m.train_loss:.3f}"
         self._event(
             number,
             f"epoch {m.epoch:>2}/{self._epochs}  val_top1 {value:.3f}  gap {m.gap or 0:+.3f}  "
             f"train loss {loss}  {m.images_per_s:.0f} images/s{mark}",
+            repeat,
         )
 
     def ended(self, record: TrialRecord) -> None:
         """A trial's end, with the reason."""
         self._event(record.number, describe(record))
 
-    def _event(self, number: int, text: str) -> None:
+    def finalist_ended(self, record: FinalistRecord) -> None:
+        """A finalist's training ends, with its last epoch's val_top1 or the reason."""
+        value = "" if record.val_top1 is None else f", val_top1 {record.val_top1:.3f}"
+        self._event(record.trial, describe(record) + value, record.repeat)
+
+    def _event(self, number: int, text: str, repeat: int | None = None) -> None:
         minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
         name = "baseline" if number == 0 else f"trial {number}"
+        name += f", repeat {repeat}:" if repeat else ""
         self.say(f"{minutes:3d}:{seconds:02d}  {name:<9} {text}")
 
 
-def describe(record: TrialRecord) -> str:
-    """How a trial stands, in words."""
+def describe(record: TrialRecord | FinalistRecord) -> str:
+    """How a training stands, in words."""
     if record.state is TrialState.STOPPED:
         return f"stopped, {record.reason}: {record.detail}"
     if record.state is TrialState.FAILED:

@@ -8,7 +8,8 @@ import optuna
 
 from results.pareto import Point, minimised, values
 from results.records import NetworkCosts, TrialRecord
-from search.proposing import STARTUP_TRIALS, trial_seed
+from search.proposing import trial_seed
+from search.sampler import STARTUP_TRIALS
 
 ALONE = ("val_top1",)
 """The objectives where no others are asked for."""
@@ -61,7 +62,7 @@ def costs_of(record: TrialRecord, objectives: Sequence[str]) -> Point:
 
 
 def make_front_sampler(seed: int, number: int) -> optuna.samplers.BaseSampler:
-    """The sampler of one trial of a study with several objectives; as `make_sampler` otherwise.
+    """The sampler of one trial of a study with several objectives, fresh for each.
 
     TPE, whose good group is then the best by non-dominated rank, filled up by hypervolume (Ozaki
     et al. 2022, doi:10.1613/jair.1.13188). NSGA-II draws at random until as many trials as its

@@ -40,12 +40,17 @@ class Options:
     trials: int = _option(32, "how many configurations are tried, the baseline included")
     epochs: int = _option(0, "epochs of a full training (0: the baseline's)")
     time_budget: str = _option("", "stop after this time, e.g. 90s, 45m, 2h, 1d (default: none)")
+    gpu_hours: float = _option(0.0, "stop after so many GPU-hours of training (0: no limit)")
+    finalists: int = _option(
+        0, "train so many of the best trials, and the baseline, again (0: none)"
+    )
+    repeats: int = _option(3, "trainings of each finalist, with fresh seeds")
     concurrency: str = _option("auto", "trials at the same time: auto or a number")
     gpus_per_trial: str = _option("auto", "GPU share of a trial: auto or a number, e.g. 0.5")
     weights: str = _option("", "none, imagenet, or a state-dict file (default: the space's)")
     precision: str = _option("auto", "auto (measured once a study), float32 or bfloat16")
     seed: int = _option(0, "seed of proposals and training")
-    grace: int = _option(0, "first rung, in epochs (0: a tenth of --epochs, 3 at the least)")
+    grace: int = _option(0, "first rung, in epochs (0: a twentieth of --epochs, 3 at the least)")
     reduction_factor: int = _option(3, "the top 1/N of the trials pass a rung")
     objectives: str = _option("val_top1", "val_top1, or with latency_ms, parameters_m after commas")
     max_gap: float = _option(0.2, "gap from which a trial counts as overfitting (0: never)")
@@ -69,8 +74,8 @@ ACTIONS = {
 }
 """What isn't part of a run's description and so isn't saved with it."""
 
-RESUMABLE = ("source", "trials", "time_budget", "concurrency", "gpus_per_trial", "dashboard_host",
-             "dashboard_port", "data", "out")  # fmt: skip
+RESUMABLE = ("source", "trials", "time_budget", "gpu_hours", "finalists", "repeats", "concurrency",
+             "gpus_per_trial", "dashboard_host", "dashboard_port", "data", "out")  # fmt: skip
 """Options that may change when a run goes on; the others decide its results."""
 
 
@@ -178,6 +183,11 @@ def _faults(o: Options) -> dict[str, list[str]]:
         (o.epochs >= 0, "epochs", "must be ≥ 0"),
         (not o.time_budget or (_seconds(o.time_budget) or 0) > 0, "time_budget",
          "must be a number above 0 with s, m, h or d, e.g. 2h"),
+        (o.gpu_hours >= 0 and math.isfinite(o.gpu_hours), "gpu_hours", "must be ≥ 0 and finite"),
+        (o.finalists >= 0, "finalists", "must be ≥ 0"),
+        (o.finalists <= 0 or "," not in o.objectives, "finalists",
+         "must be 0 beside several --objectives, whose front has no single winner"),
+        (o.repeats >= 2, "repeats", "must be ≥ 2 (an interval needs two values)"),
         (o.concurrency == "auto" or _number(o.concurrency, whole=True) >= 1, "concurrency",
          "must be auto or a whole number ≥ 1"),
         (o.gpus_per_trial == "auto" or _gpu_share(o.gpus_per_trial), "gpus_per_trial",

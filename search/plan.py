@@ -13,7 +13,7 @@ from search import rungs
 from search.extremes import Extremes, extremes
 from search.objectives import idle, make_front_sampler
 from search.options import Options, fixed_fields, objectives
-from search.proposing import Proposer, make_sampler
+from search.proposing import Proposer
 from search.resources import Machine, Resources, machine, share, worker_bytes
 from search.space import Space, SpaceError
 from search.space import find as find_space
@@ -78,7 +78,7 @@ def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[st
     errors += _set_errors(options)
     epochs = options.epochs or space.baseline.epochs
     wanted = objectives(options)
-    make = make_front_sampler if len(wanted) > 1 else make_sampler
+    make = make_front_sampler if len(wanted) > 1 else None
     proposer = Proposer(space, _fixed(options, space, epochs), options.seed, make)
     grace = options.grace or rungs.default_grace(epochs)
     previewed = _attempt(errors, lambda: proposer.preview(_PROBED))
@@ -198,22 +198,39 @@ def size_to_store(plan: Plan) -> int | None:
 
 
 def _gpu_errors(options: Options, here: Machine) -> list[str]:
-    if options.gpus_per_trial in ("auto", "0") or here.gpus:
-        return []
-    return [
-        f"--gpus-per-trial must be auto or 0 on a machine without a GPU, but got "
-        f"{options.gpus_per_trial!r}."
-    ]
+    errors = []
+    if options.gpus_per_trial not in ("auto", "0") and not here.gpus:
+        errors.append(
+            f"--gpus-per-trial must be auto or 0 on a machine without a GPU, but got "
+            f"{options.gpus_per_trial!r}."
+        )
+    if options.gpu_hours and (not here.gpus or options.gpus_per_trial == "0"):
+        errors.append(
+            f"--gpu-hours must be 0 where trials take no GPU, but got {options.gpu_hours:g}; "
+            "use --time-budget."
+        )
+    return errors
 
 
 def expected_epochs(plan: Plan) -> float:
-    """Epochs of a whole search when each rung lets exactly its share pass: a lower estimate."""
+    """Epochs of a whole search when each rung lets exactly its share pass: a lower estimate.
+
+    The finalists' are in it.
+    """
     total, reached, share_left = 0.0, 0, 1.0
     for level in (*plan.rungs, plan.epochs):
         total += share_left * (level - reached)
         reached, share_left = level, share_left / plan.options.reduction_factor
     others = plan.options.trials - 1
-    return plan.epochs + others * total
+    return plan.epochs + others * total + finalist_trainings(plan) * plan.epochs
+
+
+def finalist_trainings(plan: Plan) -> int:
+    """How many full trainings follow the trials: of each finalist and of the baseline."""
+    options = plan.options
+    if not options.finalists:
+        return 0
+    return (min(options.finalists, options.trials - 1) + 1) * options.repeats
 
 
 def expected_seconds(plan: Plan, images: int) -> float | None:

@@ -1,6 +1,6 @@
 """What decides a simulated search: the study of a real one, and the plain policies beside it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -15,13 +15,20 @@ from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 
 from results.records import EpochMetrics
-from search.proposing import MakeSampler, make_sampler, trial_seed
+from search.drawing import Drawing
+from search.evidence import Evidence
+from search.proposing import trial_seed
 from search.recorded import Curves
+from search.sampler import Ask, ModelSampler
 from search.storage import MemoryStore
-from search.study import Proposal, Rules, Study
+from search.study import Study
+from search.trials import Proposal, Rules
 
 ENDLESS = 2**31
 """Trials of a simulated study: its budget, in epochs, ends it earlier."""
+
+MakeSampler = Callable[[Ask, int, int, Sequence[Evidence], Sequence[int]], BaseSampler]
+"""(what to ask for, seed, trial number, evidence, marks) -> the sampler of that trial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +58,18 @@ class Policy(Protocol):
 class PointProposer:
     """Configurations of recorded curves, all parameters in all trials, and no baseline."""
 
-    def __init__(self, curves: Curves, seed: int, make: MakeSampler = make_sampler) -> None:
+    def __init__(self, curves: Curves, seed: int, make: MakeSampler = ModelSampler) -> None:
         self._space, self._seed, self._make = curves.space, seed, make
 
-    def sampler(self, number: int) -> BaseSampler:
+    def sampler(
+        self, number: int, evidence: Sequence[Evidence], marks: Sequence[int]
+    ) -> BaseSampler:
         """The sampler of trial `number`."""
-        return self._make(self._seed, number)
+        return self._make(self._ask, trial_seed(self._seed, number), number, evidence, marks)
 
     def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], Point]:
         """(parameters, configuration)."""
-        params = {name: suggest(trial, name, each) for name, each in self._space.items()}
+        params = self._ask(trial)
         return params, Point(params)
 
     def baseline_params(self) -> None:
@@ -70,9 +79,14 @@ class PointProposer:
         """A configuration from the records."""
         return Point(config)
 
+    def _ask(self, trial: optuna.Trial | Drawing) -> dict[str, Any]:
+        return {name: suggest(trial, name, each) for name, each in self._space.items()}
 
-def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:
+
+def suggest(trial: optuna.Trial | Drawing, name: str, distribution: BaseDistribution) -> Any:
     """The value that the trial's sampler chooses in a range."""
+    if isinstance(trial, Drawing):
+        return trial.answer(name, distribution)
     if isinstance(distribution, CategoricalDistribution):
         return trial.suggest_categorical(name, distribution.choices)
     if isinstance(distribution, IntDistribution):
@@ -86,7 +100,7 @@ def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> A
 
 def ours(curves: Curves, rules: Rules, seed: int) -> Study[Point]:
     """The study as `search.run` makes it, but in memory."""
-    return _study(curves, rules, seed, make_sampler)
+    return _study(curves, rules, seed, ModelSampler)
 
 
 def random_asha(curves: Curves, rules: Rules, seed: int) -> Study[Point]:
@@ -100,8 +114,8 @@ def random_search(curves: Curves, rules: Rules, seed: int) -> Study[Point]:
     return random_asha(curves, replace(rules, grace=rules.epochs), seed)
 
 
-def _random_sampler(seed: int, number: int) -> BaseSampler:
-    return optuna.samplers.RandomSampler(seed=trial_seed(seed, number))
+def _random_sampler(_ask: Ask, seed: int, *_known: object) -> BaseSampler:
+    return optuna.samplers.RandomSampler(seed=seed)
 
 
 def _study(curves: Curves, rules: Rules, seed: int, make: MakeSampler) -> Study[Point]:

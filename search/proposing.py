@@ -3,19 +3,19 @@
 import hashlib
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 import optuna
 from optuna.distributions import BaseDistribution
 
+from search.drawing import Drawing
+from search.evidence import Evidence
+from search.sampler import ModelSampler
 from search.space import Space, suggested
 from trainables.conditional import CONDITIONAL, LEFT_OUT
 from trainables.config import TrialConfig
-
-STARTUP_TRIALS = 10
-"""Random configurations before TPE's model takes over (Optuna's default)."""
 
 
 class Configuration(Protocol):
@@ -32,8 +32,13 @@ C_co = TypeVar("C_co", bound=Configuration, covariant=True)
 class Proposes(Protocol[C_co]):
     """Makes configurations. `search.proposing.Proposer` makes them of a space."""
 
-    def sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        """The sampler of trial `number`."""
+    def sampler(
+        self, number: int, evidence: Sequence[Evidence], marks: Sequence[int]
+    ) -> optuna.samplers.BaseSampler:
+        """The sampler of trial `number`, after what is known of those before it.
+
+        `marks` are the epochs at which trials are compared, the last one included.
+        """
 
     def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], C_co]:
         """(searched parameters, whole configuration)."""
@@ -43,23 +48,6 @@ class Proposes(Protocol[C_co]):
 
     def restore(self, config: dict[str, Any]) -> C_co:
         """A configuration from the records."""
-
-
-def make_sampler(seed: int, number: int) -> optuna.samplers.BaseSampler:
-    """A fresh sampler whose choices depend on seed, trial number and history alone.
-
-    Optuna doesn't store a sampler's random state; without this, a resumed study would
-    propose other trials than an uninterrupted one. Independent TPE with constant liar:
-    with ASHA, Optuna 5's multivariate default did worse than random search.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.TPESampler(
-            seed=trial_seed(seed, number),
-            n_startup_trials=STARTUP_TRIALS,
-            multivariate=False,
-            constant_liar=True,
-        )
 
 
 MakeSampler = Callable[[int, int], optuna.samplers.BaseSampler]
@@ -75,18 +63,31 @@ class Proposer:
     """Configurations of a space, with some fields fixed for every trial.
 
     `fixed` holds values of `TrialConfig` fields that no trial may vary: a parameter of the
-    space that stands there is not searched. `make` gives the sampler of each trial.
+    space that stands there is not searched. `make` gives each trial's sampler, where it isn't
+    `ModelSampler`.
     """
 
     def __init__(
-        self, space: Space, fixed: Mapping[str, Any], seed: int, make: MakeSampler = make_sampler
+        self, space: Space, fixed: Mapping[str, Any], seed: int, make: MakeSampler | None = None
     ) -> None:
         self.space, self.fixed, self.seed = space, dict(fixed), seed
         self._make = make
 
-    def sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        """The sampler of trial `number`: see `make_sampler`."""
-        return self._make(self.seed, number)
+    def sampler(
+        self, number: int, evidence: Sequence[Evidence] = (), marks: Sequence[int] = ()
+    ) -> optuna.samplers.BaseSampler:
+        """A fresh sampler whose choices depend on seed, trial number and evidence alone.
+
+        Optuna doesn't store a sampler's random state; without this, a resumed study would
+        propose other trials than an uninterrupted one.
+        """
+        if self._make is not None:
+            return self._make(self.seed, number)
+        seed = trial_seed(self.seed, number)
+        return ModelSampler(self._ask, seed, number, evidence, marks)
+
+    def _ask(self, drawing: Drawing) -> None:
+        suggested(self.space, _Fixing(drawing, self.fixed))  # type: ignore[arg-type]
 
     def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], TrialConfig]:
         """(searched parameters, whole configuration). Raises `ConfigError`."""
@@ -156,7 +157,7 @@ class Proposer:
 class _Fixing:
     """An Optuna trial that answers for fixed parameters without asking."""
 
-    def __init__(self, trial: optuna.trial.BaseTrial, fixed: Mapping[str, Any]) -> None:
+    def __init__(self, trial: optuna.trial.BaseTrial | Drawing, fixed: Mapping[str, Any]) -> None:
         self._trial, self._fixed = trial, fixed
 
     def __getattr__(self, attribute: str) -> Any:

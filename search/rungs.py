@@ -49,5 +49,5 @@ def levels(*, grace: int, factor: int, epochs: int) -> tuple[int, ...]:
 
 
 def default_grace(epochs: int) -> int:
-    """The first rung where none is asked for: a tenth of a training, `LEAST_GRACE` at the least."""
-    return max(LEAST_GRACE, round(epochs / 10))
+    """The first rung where none is asked for: a twentieth of a training, `LEAST_GRACE` at least."""
+    return max(LEAST_GRACE, round(epochs / 20))

@@ -6,24 +6,31 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from search.study import Proposal, Study
+from search.finalists import Finalists
+from search.study import Study
+from search.trials import Proposal
 from trainables.config import TrialConfig
 
 
 class StudySearcher(Searcher):
-    """Hands Ray the study's proposals, until there are none."""
+    """Hands Ray the study's proposals, then the finalists', until there are none."""
 
     def __init__(
-        self, study: Study[TrialConfig], task: Callable[[Proposal[TrialConfig]], dict[str, Any]]
+        self,
+        study: Study[TrialConfig],
+        finalists: Finalists,
+        task: Callable[[Proposal[TrialConfig]], dict[str, Any]],
     ) -> None:
         super().__init__(metric="val_top1", mode="max")
-        self._study, self._task = study, task
+        self._study, self._finalists, self._task = study, finalists, task
 
     # Ray's own searchers return the text FINISHED too; its annotation leaves it out.
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]
-        """The next trial's config for the worker, or `FINISHED`."""
-        proposal = self._study.ask()
-        return self.FINISHED if proposal is None else self._task(proposal)
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
+        """The next trial's config for the worker, `None` (ask again later), or `FINISHED`."""
+        proposal = self._study.ask() or self._finalists.ask()
+        if proposal is not None:
+            return self._task(proposal)
+        return None if self._finalists.waiting() else self.FINISHED
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False

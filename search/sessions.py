@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from results.finalists import FINALIST_EPOCHS
 from results.store import EPOCHS
 
 Session = dict[str, Any]
@@ -46,7 +47,6 @@ def _moment(text: str) -> datetime:
 
 
 def _last_epoch_at(session: Session, directory: Path) -> str:
-    path = directory / EPOCHS
-    last = datetime.fromtimestamp(path.stat().st_mtime, UTC) if path.exists() else None
-    started = _moment(session["started"])
-    return max(last or started, started).isoformat(timespec="seconds")
+    paths = [directory / name for name in (EPOCHS, FINALIST_EPOCHS)]
+    last = [datetime.fromtimestamp(p.stat().st_mtime, UTC) for p in paths if p.exists()]
+    return max([*last, _moment(session["started"])]).isoformat(timespec="seconds")

@@ -11,7 +11,7 @@ from datasets.registry import find as find_dataset
 from datasets.spec import DatasetError
 from datasets.splits import SearchData
 from results.pareto import OBJECTIVES
-from search.plan import Plan, expected_epochs, expected_seconds
+from search.plan import Plan, expected_epochs, expected_seconds, finalist_trainings
 from search.printing import plain, short
 from search.space import SpaceError, find, names
 
@@ -43,30 +43,34 @@ def show_plan(plan: Plan) -> int:
     say(f"rungs    {rungs}; the top 1/{plan.options.reduction_factor} of the trials go on")
     if len(plan.objectives) > 1:
         say(f"compared {describe_objectives(plan)}")
+    say(f"then     {describe_finalists(plan)}")
     say(f"fixed    {describe_fixed(plan)}")
     say(f"at once  {describe_resources(plan)}")
+    say(f"budget   {describe_budget(plan)}")
     say(f"cost     {describe_cost(plan)}")
     console.print(_ranges(plan))
     console.print(_configs(plan))
     return 0
 
 
-def tell_plan(plan: Plan, data: SearchData, say: Callable[[str], None]) -> None:
-    """What will be searched, on what: the lines before the first trial."""
+def tell_start(plan: Plan, data: SearchData, say: Callable[[str], None]) -> None:
+    """When a search begins: what will be searched, on what."""
     say(f"run        {plan.directory}")
     say(f"dataset    {plan.dataset}: {len(data.images.class_ids)} classes, "
         f"{len(data.train):,} train + {len(data.val):,} val images")  # fmt: skip
-    if note := _enlarged(plan, data.images.size):
+    if note := describe_enlarged(plan, data.images.size):
         say(note)
     say(f"trials     {plan.options.trials} of up to {plan.epochs} epochs, rungs at "
         f"{', '.join(map(str, plan.rungs)) or 'none'}; {describe_resources(plan)}")  # fmt: skip
     if len(plan.objectives) > 1:
         say(f"compared   {describe_objectives(plan)}")
+    say(f"then       {describe_finalists(plan)}")
     say(f"fixed      {describe_fixed(plan)}")
+    say(f"budget     {describe_budget(plan)}")
     say(f"cost       {describe_cost(plan)}")
 
 
-def _enlarged(plan: Plan, stored: int) -> str | None:
+def describe_enlarged(plan: Plan, stored: int) -> str | None:
     """What is lost where images that come in any size are stored smaller than trials see them."""
     wanted = plan.extremes.largest.image_size
     if not find_dataset(plan.dataset).any_size or stored >= wanted:
@@ -103,6 +107,27 @@ def describe_resources(plan: Plan) -> str:
     gpu = f" and {r.gpus:g} GPU" if r.gpus else ""
     trials = "trial" if r.concurrent == 1 else "trials"
     return f"{r.concurrent} {trials} of {r.threads} CPU thread(s){gpu} each ({r.why})"
+
+
+def describe_finalists(plan: Plan) -> str:
+    """Which trials are trained again after the last one, and how often."""
+    if not (trainings := finalist_trainings(plan)):
+        return "no finalists: one seed decides (--finalists 3 trains the best again)"
+    others = trainings // plan.options.repeats - 1
+    best = f"the {others} best trials and the baseline" if others > 1 else "the best and trial 0"
+    repeats = plan.options.repeats
+    return f"{best}, {repeats} times each with fresh seeds: {trainings} full trainings"
+
+
+def describe_budget(plan: Plan) -> str:
+    """What ends the search, beside its trials."""
+    o = plan.options
+    limits = [o.time_budget] if o.time_budget else []
+    limits += [f"{o.gpu_hours:g} GPU-hours"] if o.gpu_hours else []
+    if not limits:
+        return "none"
+    kept = ", of which time for the finalists is kept" if o.finalists else ""
+    return " or ".join(limits) + (", whichever ends first" if len(limits) > 1 else "") + kept
 
 
 def describe_cost(plan: Plan) -> str:

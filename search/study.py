@@ -7,7 +7,7 @@ replaying its records through the same decisions.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Generic
 
 import optuna
@@ -18,51 +18,18 @@ from results.pareto import Point, values
 from results.records import EpochMetrics, NetworkCosts, StopReason, TrialRecord, TrialState
 from results.store import RunError
 from search import stopping
+from search.evidence import Evidence
 from search.front_rungs import make_rungs
-from search.objectives import ALONE, costs_of, priced, tell_missing
+from search.objectives import costs_of, priced, tell_missing
 from search.printing import last_line
 from search.proposing import C, Proposes
 from search.space import SpaceError
 from search.storage import Store, open_optuna
+from search.trials import COMPLETE, Ending, Proposal, Rules, stopped
 from trainables.config import ConfigError
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rules:
-    """When trials end early, by which `objectives`. Epoch counts, gaps as fractions; 0: no rule."""
-
-    epochs: int
-    grace: int
-    factor: int
-    max_gap: float
-    gap_patience: int
-    plateau_patience: int
-    num_classes: int
-    objectives: tuple[str, ...] = ALONE
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Proposal(Generic[C]):
-    """A trial to run; `epochs_done` of it are recorded already (after a resume)."""
-
-    number: int
-    config: C
-    epochs_done: int = 0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ending:
-    """How a trial ends: complete, or stopped for a reason told in `detail`."""
-
-    state: TrialState
-    reason: StopReason | None = None
-    detail: str | None = None
-
 
 GIVE_UP = 5
 """Failures one after the other after which a search proposes no more."""
-
-COMPLETE = Ending(state=TrialState.COMPLETE)
 
 
 class Study(Generic[C]):
@@ -92,6 +59,7 @@ class Study(Generic[C]):
         self.records: dict[int, TrialRecord] = {}
         self.epochs: dict[int, list[EpochMetrics]] = {}
         self._proposer = proposer
+        self._marks = (*self.rungs.levels, rules.epochs)
         self._time_left: Callable[[], float] = lambda: math.inf  # until the records are replayed
         self._failed_in_a_row = 0
         baseline = proposer.baseline_params()
@@ -114,7 +82,7 @@ class Study(Generic[C]):
             return self._waiting.pop(0)
         while len(self.records) < self.trials:
             number = len(self.records)
-            self._optuna.sampler = self._proposer.sampler(number)
+            self._optuna.sampler = self._proposer.sampler(number, self._evidence(), self._marks)
             trial = self._orphans.pop(0) if self._orphans else self._optuna.ask()
             try:
                 params, config = self._proposer.propose(trial)
@@ -131,12 +99,32 @@ class Study(Generic[C]):
         ended = all(r.state is not TrialState.RUNNING for r in self.records.values())
         return self._time_left() <= 0 or (ended and len(self.records) >= self.trials)
 
+    def running(self) -> bool:
+        """Whether a trial that was proposed in this session hasn't ended."""
+        waiting = {proposal.number for proposal in self._waiting}
+        return any(
+            record.state is TrialState.RUNNING and number not in waiting
+            for number, record in self.records.items()
+        )
+
     def gave_up(self) -> bool:
         """Whether nothing more is proposed because trials keep failing, without an epoch between.
 
         Then the machine is at fault more likely than `GIVE_UP` configurations in a row.
         """
         return self._failed_in_a_row >= GIVE_UP
+
+    def _evidence(self) -> list[Evidence]:
+        """What is known of every configuration so far."""
+        return [
+            Evidence(
+                params=record.params,
+                values={e.epoch: _value(e) for e in self.epochs[number]},
+                running=record.state is TrialState.RUNNING,
+                unfit=not record.trusted,
+            )
+            for number, record in self.records.items()
+        ]
 
     def _begin(self, trial: optuna.Trial, params: dict[str, Any], config: dict[str, Any]) -> None:
         record = TrialRecord(
@@ -195,23 +183,23 @@ class Study(Generic[C]):
         epochs, rules = self.epochs[number], self.rules
         last = epochs[-1]
         if said := stopping.diverged(epochs, rules.num_classes):
-            return _stopped(StopReason.DIVERGED, said)
+            return stopped(StopReason.DIVERGED, said)
         goes_on = self.rungs.record(number, last.epoch, _value(last))
         if last.epoch >= rules.epochs:
             return COMPLETE
         if self._time_left() <= 0:
-            return _stopped(StopReason.BUDGET, "the time budget is used up")
+            return stopped(StopReason.BUDGET, "the time budget is used up")
         if number == self._exempt:
             return None
         if rules.max_gap and (
             said := stopping.overfitting(epochs, rules.max_gap, rules.gap_patience)
         ):
-            return _stopped(StopReason.OVERFITTING, said)
+            return stopped(StopReason.OVERFITTING, said)
         if rules.plateau_patience and (said := stopping.plateau(epochs, rules.plateau_patience)):
-            return _stopped(StopReason.PLATEAU, said)
+            return stopped(StopReason.PLATEAU, said)
         if not goes_on:
             said = f"not in the top 1/{rules.factor} at epoch {last.epoch}"
-            return _stopped(StopReason.RUNG, said)
+            return stopped(StopReason.RUNG, said)
         return None
 
     def _end(self, number: int, ending: Ending) -> None:
@@ -289,10 +277,6 @@ class Study(Generic[C]):
         if record.reason is StopReason.DIVERGED and metrics.epoch == record.epochs:
             return  # the epoch that diverged was never compared
         self.rungs.record(number, metrics.epoch, _value(metrics))
-
-
-def _stopped(reason: StopReason, detail: str) -> Ending:
-    return Ending(state=TrialState.STOPPED, reason=reason, detail=detail)
 
 
 def _value(metrics: EpochMetrics) -> float:

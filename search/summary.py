@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from results.comparison import BASELINE, Interval, Outcome, Standing, decide
 from results.export import export, ranked
+from results.finalists import read_finalists
 from results.importance import MIN_TRIALS
 from results.pareto import pareto_front
-from results.records import TrialRecord, TrialState
+from results.records import StopReason, TrialRecord, TrialState
 from results.store import read_standings
 from search.plan import Plan
 from search.printing import plain, short
@@ -19,44 +21,134 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
     say = plain(console)
     trials = read_standings(plan.directory)
     order = ranked(trials)
+    outcome = decide(read_finalists(plan.directory).values())
     front = pareto_front(trials, plan.objectives) if len(plan.objectives) > 1 else []
     console.print()
     if order:
         console.print(front_table(trials, front) if front else leaderboard(trials))
+        if outcome:
+            console.print(finalists_table(outcome))
         if order[0].trusted:
-            _say_winner(plan, (front or order)[0], trials.get(0), say)
+            _say_winner(plan, (front or order)[0], trials, outcome, say)
     if len(front) > 1:
         say(f"Another one of the front: python -m results.export {plan.directory} --trial N")
     if interrupted:
         unfinished = sum(record.state is TrialState.RUNNING for record in trials.values())
         say(
             f"Interrupted: {len(trials)} of {plan.options.trials} trials are on disk, {unfinished} "
-            "of them unfinished. Go on with:"
+            f"of them unfinished{_finalists_left(plan)}. Go on with:"
         )
-        say(f"  python -m search.run --resume {plan.name}{_flag('out', plan.options.out, 'runs')}")
+        say(f"  {_resume(plan)}")
         return 130
     if not any(record.trusted for record in order):
         for failure in sorted({record.detail or "?" for record in trials.values()}):
             say(f"No trial went well: {failure} (tracebacks are in {plan.directory / 'errors'})")
         return 1
+    if plan.options.finalists and _unfinished(plan, outcome):
+        say("The budget ended before the finalists did. Go on with a larger one:")
+        say(f"  {_resume(plan)}{_larger(plan)}")
+    elif not plan.options.finalists and len(order) > 1 and not front:
+        say("One seed chose it. To train the best and the baseline again, with fresh seeds:")
+        used_up = any(record.reason is StopReason.BUDGET for record in order)
+        say(f"  {_resume(plan)} --finalists 3{_larger(plan) if used_up else ''}")
     if len(trials) >= MIN_TRIALS:
         say(f"Which parameters mattered: python -m results.importance {plan.directory}")
     return 0
 
 
+def _larger(plan: Plan) -> str:
+    """The option by which a budget is raised, its value left open."""
+    return f" --{'gpu-hours' if plan.options.gpu_hours else 'time-budget'} …"
+
+
+def _finalists_left(plan: Plan) -> str:
+    records = read_finalists(plan.directory).values()
+    left = sum(record.state is TrialState.RUNNING for record in records)
+    return f", and {left} of {len(records)} finalists' trainings" if records else ""
+
+
+def _unfinished(plan: Plan, outcome: Outcome | None) -> bool:
+    """Whether finalists were asked for, and not all their repeats could be compared for want of
+    time.
+    """
+    records = read_finalists(plan.directory).values()
+    waiting = not records or any(record.state is TrialState.RUNNING for record in records)
+    return waiting and (outcome is None or len(outcome.seeds) < plan.options.repeats)
+
+
 def _say_winner(
-    plan: Plan, winner: TrialRecord, baseline: TrialRecord | None, say: Callable[[str], None]
+    plan: Plan,
+    leader: TrialRecord,
+    trials: Mapping[int, TrialRecord],
+    outcome: Outcome | None,
+    say: Callable[[str], None],
 ) -> None:
-    name = "the baseline" if winner.number == 0 else f"trial {winner.number}"
-    best = "Most accurate" if len(plan.objectives) > 1 else "Best"
-    won = f"{best}: {name}, val_top1 {winner.best_val_top1:.3f} at epoch {winner.best_epoch}"
-    if winner.number != 0 and baseline and baseline.best_val_top1 is not None:
-        won += f" (baseline {baseline.best_val_top1:.3f})"
-    say(won)
+    if outcome and outcome.winner:
+        winner = trials[outcome.winner.trial]
+        say(verdict(outcome, outcome.winner))
+    else:
+        winner, baseline = leader, trials.get(BASELINE)
+        best = "Most accurate" if len(plan.objectives) > 1 else "Best"
+        won = f"{best}: {_name(winner.number)}, val_top1 {winner.best_val_top1:.3f}"
+        won += f" at epoch {winner.best_epoch}"
+        if winner.number != BASELINE and baseline and baseline.best_val_top1 is not None:
+            won += f" (baseline {baseline.best_val_top1:.3f})"
+        say(won)
     say("  " + ", ".join(f"{key} {short(value)}" for key, value in winner.params.items()))
     path = export(plan.directory)
     say(f"Written to {path}. Next, train it to the end and open test once:")
     say(f"  python -m trainables.final --config {path}{_flag('data', plan.options.data, 'data')}")
+
+
+def verdict(outcome: Outcome, winner: Standing) -> str:
+    """Which finalist won, and whether that is more than its seeds explain."""
+    said = f"Best: {_name(winner.trial)}, mean val_top1 {_span(winner.top1, '.3f')}"
+    if winner.trial == BASELINE:
+        return f"{said}; no finalist's mean is higher."
+    if outcome.beats_baseline is None:
+        return f"{said}; the baseline isn't there to be compared."
+    lead = _span(winner.lead, "+.3f")
+    if outcome.beats_baseline:
+        return f"{said}; it beats the baseline beyond noise, by {lead}."
+    return f"{said}; its lead over the baseline, {lead}, is within noise: more --repeats may tell."
+
+
+def finalists_table(outcome: Outcome) -> Table:
+    """Every finalist's mean with its interval, and its lead over the baseline."""
+    n = len(outcome.seeds)
+    of = f" of {outcome.planned}" if n < outcome.planned else ""
+    table = Table(
+        title=f"Finalists: val_top1 after {outcome.epochs} epochs, {n}{of} fresh seeds, means with "
+        "95 % intervals",
+        title_justify="left",
+    )
+    for column in ("rank", "trial", "val_top1", "lead over the baseline", "went wrong"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for rank, standing in enumerate(outcome.standings, 1):
+        wrong = standing.values.count(None)
+        table.add_row(
+            str(rank),
+            "baseline" if standing.trial == BASELINE else str(standing.trial),
+            _span(standing.top1, ".3f"),
+            _span(standing.lead, "+.3f"),
+            str(wrong) if wrong else "–",
+        )
+    return table
+
+
+def _span(interval: Interval | None, digits: str) -> str:
+    if interval is None:
+        return "–"
+    return f"{interval.mean:{digits}} ({interval.low:{digits}} … {interval.high:{digits}})"
+
+
+def _name(number: int) -> str:
+    return "the baseline" if number == BASELINE else f"trial {number}"
+
+
+def _resume(plan: Plan) -> str:
+    out = _flag("out", plan.options.out, "runs")
+    return f"python -m search.run --resume {plan.name}{out}"
 
 
 def _flag(name: str, value: str, default: str) -> str:

@@ -4,14 +4,21 @@ import logging
 import os
 import shutil
 import socket
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
+from results.finalists import FinalistStore
 from results.store import RunStore
+from search.finalists import Finalists
 from search.monitor import Monitor
 from search.resources import Resources
-from search.study import Proposal, Study
+from search.study import Study
+from search.trials import Proposal
 from trainables.config import TrialConfig
 
 if TYPE_CHECKING:
@@ -101,6 +108,19 @@ def start_ray(resources: Resources, reserved: socket.socket, root: Path) -> str:
     return f"http://{context.dashboard_url}"
 
 
+def stop_ray() -> None:
+    """Ends Ray, where it runs."""
+    ray = sys.modules.get("ray")
+    if ray is None:
+        return
+    # Ray's autoscaler, with nothing to scale here, answers a polite end only a second later.
+    for process in psutil.Process().children():
+        with suppress(psutil.Error):
+            if any("autoscaler" in part for part in process.cmdline()):
+                process.kill()
+    ray.shutdown()
+
+
 def _start_workers_early(resources: Resources) -> None:
     """Has the workers import what they need while Ray itself starts and precision is measured.
 
@@ -127,15 +147,43 @@ def _use_workers_started_early() -> None:
         getattr(class_cache, name, set()).clear()
 
 
+def _checkpoint(store: RunStore, proposal: Proposal[TrialConfig]) -> Path:
+    """Where this training keeps its checkpoint."""
+    if proposal.repeat is None:
+        return store.checkpoint(proposal.number)
+    return FinalistStore(store.directory).checkpoint((proposal.number, proposal.repeat))
+
+
+def _name(task: dict[str, Any]) -> str:
+    """A training's name in Ray's dashboard."""
+    repeat = f"-repeat-{task['repeat']}" if task["repeat"] else ""
+    return f"trial-{task['number']:04d}{repeat}"
+
+
+def _run_config(scratch: Path) -> "tune.RunConfig":
+    """One retry of a training that failed, and no checkpoints of Ray's."""
+    from ray import tune
+
+    return tune.RunConfig(
+        name="tune",
+        storage_path=str(scratch),
+        verbose=0,
+        failure_config=tune.FailureConfig(max_failures=1),
+        # The trainable writes its own checkpoints, of what can't be made again.
+        checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+    )
+
+
 def run_trials(
     study: Study[TrialConfig],
+    finalists: Finalists,
     store: RunStore,
     monitor: Monitor,
     resources: Resources,
     data: Path,
     worker: "type[tune.Trainable] | None" = None,
 ) -> None:
-    """Runs the study's trials until it proposes no more, or Ctrl-C. Ray must be running.
+    """Runs trials, then finalists, until none is proposed, or Ctrl-C. Ray must be running.
 
     worker: what trains them, by default `TrialWorker`.
     """
@@ -153,10 +201,11 @@ def run_trials(
         monitor.started(proposal)
         return {
             "number": proposal.number,
+            "repeat": proposal.repeat,
             "config": proposal.config.to_dict(),
             "epochs_done": proposal.epochs_done,
             "data": str(data.resolve()),
-            "checkpoint": str(store.checkpoint(proposal.number).resolve()),
+            "checkpoint": str(_checkpoint(store, proposal).resolve()),
             "threads": resources.threads,
             "gpus": resources.gpus,
             "measure": study.unmeasured(proposal.number),
@@ -168,22 +217,15 @@ def run_trials(
             worker or TrialWorker, {"cpu": resources.threads, "gpu": resources.gpus}
         ),
         tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(study, task),
-            scheduler=StudyScheduler(study, monitor),
+            search_alg=StudySearcher(study, finalists, task),
+            scheduler=StudyScheduler(study, finalists, monitor),
             num_samples=-1,
             max_concurrent_trials=resources.concurrent,
             reuse_actors=True,
-            trial_name_creator=lambda trial: f"trial-{trial.config['number']:04d}",
-            trial_dirname_creator=lambda trial: f"{trial.config['number']:04d}-{trial.trial_id}",
+            trial_name_creator=lambda trial: _name(trial.config),
+            trial_dirname_creator=lambda trial: f"{_name(trial.config)}-{trial.trial_id}",
         ),
-        run_config=tune.RunConfig(
-            name="tune",
-            storage_path=str(scratch),
-            verbose=0,
-            failure_config=tune.FailureConfig(max_failures=1),
-            # The trainable writes its own checkpoints, of what can't be made again.
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-        ),
+        run_config=_run_config(scratch),
     )
     try:
         tuner.fit()

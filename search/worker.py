@@ -20,10 +20,10 @@ from trainables.config import TrialConfig
 class TrialWorker(tune.Trainable):
     """Trains what `search.searcher` proposes; one `step` is one epoch.
 
-    The config that Ray passes: `number`, `config` (a `TrialConfig` mapping), `epochs_done`
-    (recorded before, in another process), `data` (the prepared dataset's folder), `checkpoint`
-    (a path), `threads` and `gpus` (this worker's share of them), `measure` (whether what the
-    network costs is to be measured before the first epoch).
+    The config that Ray passes: `number`, `repeat` (of a finalist, else `None`), `config` (a
+    `TrialConfig` mapping), `epochs_done` (recorded before, in another process), `data` (the
+    prepared dataset's folder), `checkpoint` (a path), `threads` and `gpus` (this worker's share
+    of them), `measure` (whether what the network costs is to be measured before the first epoch).
     """
 
     def setup(self, config: dict[str, Any]) -> None:

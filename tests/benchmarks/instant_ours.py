@@ -11,14 +11,17 @@ import optuna
 import psutil
 from rich.console import Console
 
+from results.finalists import FinalistStore
 from results.records import TrialRecord
 from results.store import RunStore
+from search.finalists import Finalists
 from search.monitor import Monitor
 from search.proposing import Proposer
 from search.resources import Resources
 from search.space import Space
 from search.storage import journal_storage
-from search.study import Rules, Study
+from search.study import Study
+from search.trials import Rules
 from search.tuner import Dashboard, reserve_port, run_trials, start_ray
 from tests.benchmarks.instant import EPOCHS, InstantWorker
 from tests.benchmarks.measure import ROOT
@@ -73,6 +76,7 @@ def main() -> None:
     options = parser.parse_args()
     store = RunStore.create(options.out, {"sessions": []})
     study = make_study(store, options.trials)
+    finalists = Finalists(study=study, store=FinalistStore(options.out), count=0, repeats=2, seed=0)
     resources = Resources(concurrent=CONCURRENT, threads=1, gpus=0.0, why="")
     dashboard = Dashboard(host="127.0.0.1", port="auto")
     with reserve_port(dashboard) as port:
@@ -80,7 +84,7 @@ def main() -> None:
     with (options.out / "said.txt").open("w") as file:
         monitor = MeasuredMonitor(Console(file=file, width=100), options.trials)
         started, driver_started = time.perf_counter(), time.process_time()
-        run_trials(study, store, monitor, resources, options.out, InstantWorker)
+        run_trials(study, finalists, store, monitor, resources, options.out, InstantWorker)
         fit_s = time.perf_counter() - started
         driver_s = time.process_time() - driver_started
     store.close()

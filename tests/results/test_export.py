@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from results import export, frame
-from results.records import StopReason, TrialRecord, TrialState
+from results.finalists import FinalistStore
+from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
 from results.store import RunError, RunStore
 from tests.search.curves import metrics
 from trainables.config import TrialConfig
@@ -58,6 +59,68 @@ def test_the_best_is_the_highest_epoch_of_any_sound_trial_and_ties_go_to_the_ear
     assert "highest val_top1" in best["selected_by"]
 
 
+def add_finalists(run, tables, epochs=3):
+    """A line for each (trial, repeat); a value of `None` has failed, "running" hasn't ended."""
+    store = FinalistStore(run)
+    for number, values in tables.items():
+        for repeat, value in enumerate(values, 1):
+            config = {"network": "resnet10", "epochs": epochs, "seed": 70 + repeat}
+            state, top1 = TrialState.COMPLETE, value
+            if not isinstance(value, float):
+                state, top1 = TrialState(value or "failed"), None
+            store.add(
+                FinalistRecord(
+                    trial=number, repeat=repeat, state=state, config=config, val_top1=top1
+                )
+            )
+    store.close()
+
+
+def test_the_finalists_choose_where_there_are_any(run):
+    add_finalists(run, {1: [0.50, 0.52, 0.54], 2: [0.56, 0.57, 0.58], 0: [0.49, 0.50, 0.51]})
+    best = yaml.safe_load(export.export(run).read_text())
+    assert (best["trial"], best["value"], best["epoch"]) == (2, 0.57, 3)
+    assert best["selected_by"] == (
+        "highest mean val_top1 of the last epoch over 3 repeats with fresh seeds, among 3 finalists"
+    )
+    assert TrialConfig.from_dict(best["config"]).lr == 0.003
+    assert (best["baseline"]["value"], best["baseline"]["epoch"]) == (0.5, 3)
+    assert (best["beats_baseline"], best["confidence"]) == (True, 0.95)
+    assert best["seeds"] == [71, 72, 73]
+    first, _, third = best["finalists"]
+    assert (first["trial"], third["trial"]) == (2, 0)
+    assert first["val_top1"] == [0.56, 0.57, 0.58]
+    half = 4.302653 * 0.01 / 3**0.5  # t · s / √n
+    assert (first["low"], first["high"]) == pytest.approx((0.57 - half, 0.57 + half), abs=2e-6)
+    assert first["lead"]["mean"] == 0.07
+    assert third["lead"] == {}
+
+
+def test_a_trial_named_by_hand_is_exported_beside_finalists_too(run):
+    add_finalists(run, {1: [0.5, 0.5], 2: [0.6, 0.6], 0: [0.4, 0.4]})
+    best = yaml.safe_load(export.export(run, 1).read_text())
+    assert (best["value"], best["selected_by"]) == (0.61, "--trial 1")
+    assert "finalists" not in best
+
+
+@pytest.mark.parametrize("tables", [
+    {2: [0.6, "running"], 0: [0.4, 0.4]},
+    {2: [0.6, None], 0: [None, 0.4]},
+])  # fmt: skip
+def test_as_long_as_no_finalist_has_won_the_trials_choose(run, tables):
+    add_finalists(run, tables)
+    best = yaml.safe_load(export.export(run).read_text())
+    assert (best["trial"], best["value"]) == (1, 0.61)
+    assert best["selected_by"] == export.RULE
+
+
+def test_finalists_longer_than_the_trials_are_exported_at_their_length(run):
+    add_finalists(run, {2: [0.6, 0.6], 1: [0.5, 0.5]}, epochs=9)
+    best = yaml.safe_load(export.export(run).read_text())
+    assert (best["config"]["epochs"], best["epoch"]) == (9, 9)
+    assert (best["baseline"]["value"], best["beats_baseline"]) == (None, None)
+
+
 def test_any_trial_can_be_exported_under_its_own_name(run):
     path = export.export(run, 2)
     assert path.name == "trial-2.yaml"
@@ -92,6 +155,15 @@ def test_frames_hold_every_trial_and_epoch(run):
     assert trials.loc[1, "reason"] == "rung"
     epochs = frame.epochs(run)
     assert epochs.loc[0, ["trial", "epoch", "val_top1"]].tolist() == [5, 1, 0.55]
+
+
+def test_a_frame_holds_every_training_of_the_finalists(run):
+    assert frame.finalists(run).empty
+    add_finalists(run, {2: [0.6, None], 0: [0.4, 0.5]})
+    table = frame.finalists(run)
+    assert table["seed"].tolist() == [71, 72, 71, 72]
+    assert table["state"].tolist() == ["complete", "failed", "complete", "complete"]
+    assert table.groupby("trial")["val_top1"].max().to_dict() == {0: 0.5, 2: 0.6}
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from datasets.prepare import prepare
 from search.options import resolve
 from search.plan import Plan, make_plan, size_to_store
 from search.run import main
-from search.show import _enlarged
+from search.show import describe_enlarged
 from tests.conftest import tiny_image
 
 ROOT = Path(__file__).parents[2]
@@ -55,12 +55,12 @@ def test_what_is_prepared_stays_and_is_said_to_be_enlarged(tmp_path: Path, pictu
     prepare("folder", source=pictures, data=tmp_path / "data", size=48, workers=1)
     plan = plan_of(tmp_path, pictures)
     assert size_to_store(plan) is None
-    note = _enlarged(plan, 48)
+    note = describe_enlarged(plan, 48)
     assert note is not None
     assert "stored at 48 px and enlarged to up to 64" in note
     assert f"prepare folder --data {tmp_path / 'data'} --source … --size 64 --overwrite" in note
-    assert _enlarged(plan, 64) is None
-    assert _enlarged(plan_of(tmp_path, pictures, dataset="tiny-imagenet"), 48) is None
+    assert describe_enlarged(plan, 64) is None
+    assert describe_enlarged(plan_of(tmp_path, pictures, dataset="tiny-imagenet"), 48) is None
 
 
 @pytest.mark.parametrize("space", ["demo", "resnet18"])

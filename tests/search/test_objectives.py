@@ -237,6 +237,16 @@ def test_what_is_no_set_of_objectives_is_refused(text):
     assert errors[0].endswith(f"but got {text!r}.")
 
 
+def test_finalists_choose_one_winner_and_so_one_objective():
+    both = {"space": "demo", "objectives": "val_top1,latency_ms"}
+    errors = resolve({**both, "finalists": 2})[1]
+    assert errors == [
+        "--finalists must be 0 beside several --objectives, whose front has no single winner, "
+        "but got 2."
+    ]
+    assert resolve({**both, "finalists": 0})[1] == []
+
+
 def test_an_objective_that_no_trial_can_change_is_refused():
     three = ("val_top1", "latency_ms", "parameters_m")
     assert idle(three, ["lr", "head_width"], "mine") == []

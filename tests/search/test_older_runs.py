@@ -14,7 +14,7 @@ from search import execute, worker
 from search.options import resolve
 from search.plan import Plan, make_plan
 from search.run import main
-from search.study import COMPLETE, Proposal
+from search.trials import COMPLETE, Proposal
 from tests.search.curves import metrics
 from trainables import saving
 from trainables.best import read_best

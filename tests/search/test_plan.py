@@ -1,7 +1,7 @@
 import pytest
 
 from search.options import resolve
-from search.plan import expected_epochs, expected_seconds, make_plan
+from search.plan import expected_epochs, expected_seconds, finalist_trainings, make_plan
 from search.resources import Machine
 
 
@@ -50,6 +50,29 @@ def test_expected_epochs_by_hand(tmp_path):
     plan = plan_of(tmp_path, trials=10, epochs=9, grace=1)
     # the baseline's nine, then nine trials of 1 + 2/3 + 6/9 epochs
     assert expected_epochs(plan) == pytest.approx(9 + 9 * (1 + 2 / 3 + 6 / 9))
+
+
+def test_finalists_are_in_the_estimate(tmp_path):
+    """Three and the baseline, three full trainings each; no more finalists than other trials."""
+    without = expected_epochs(plan_of(tmp_path, trials=10, epochs=9))
+    assert expected_epochs(plan_of(tmp_path, trials=10, epochs=9, finalists=3)) == pytest.approx(
+        without + 4 * 3 * 9
+    )
+    few = plan_of(tmp_path, trials=3, finalists=5, repeats=2)
+    assert finalist_trainings(few) == 3 * 2
+    assert finalist_trainings(plan_of(tmp_path, trials=3)) == 0
+
+
+@pytest.mark.parametrize(
+    ("gpus", "values"),
+    [((), {"gpu_hours": 8}), (("A100",), {"gpu_hours": 8, "gpus_per_trial": "0"})],
+)
+def test_gpu_hours_are_refused_where_no_gpu_is_used(tmp_path, monkeypatch, gpus, values):
+    monkeypatch.setattr("search.resources._gpus", lambda: gpus)
+    (sentence,) = errors_of(tmp_path, **values)
+    assert sentence == (
+        "--gpu-hours must be 0 where trials take no GPU, but got 8; use --time-budget."
+    )
 
 
 def test_the_estimate_grows_with_the_images(tmp_path):

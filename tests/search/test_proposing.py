@@ -3,7 +3,8 @@ from typing import Any
 import optuna
 import pytest
 
-from search.proposing import STARTUP_TRIALS, Proposer
+from search.proposing import Proposer
+from search.sampler import STARTUP_TRIALS
 from search.space import Space, find
 from trainables.config import ConfigError, TrialConfig
 

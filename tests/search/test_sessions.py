@@ -21,6 +21,14 @@ def test_time_between_sessions_does_not_count(tmp_path):
     assert [s.get("provenance") for s in third] == [None, {"commit": "a"}, {"commit": "b"}]
 
 
+def test_a_session_killed_among_its_finalists_lasted_until_their_last_epoch(tmp_path):
+    for name, seconds in (("epochs.jsonl", 3600), ("finalist-epochs.jsonl", 5400)):
+        (tmp_path / name).write_text("")
+        os.utime(tmp_path / name, (1_700_000_000 + seconds,) * 2)
+    killed = {"started": "2023-11-14T22:13:20+00:00", "ended": None}
+    assert sessions.used_seconds(sessions.begin([killed], tmp_path, {})) == 5400
+
+
 def test_a_session_killed_before_its_first_epoch_took_no_time(tmp_path):
     killed = {"started": "2023-11-14T22:13:20+00:00", "ended": None}
     assert sessions.used_seconds(sessions.begin([killed], tmp_path, {})) == 0

@@ -9,7 +9,8 @@ from search.proposing import Proposer, quiet_optuna
 from search.recorded import read_run
 from search.simulate import Scale, main
 from search.storage import MemoryStore
-from search.study import Proposal, Study
+from search.study import Study
+from search.trials import Proposal
 from tests.search.curves import RULES, curve, open_study
 from tests.search.made_curves import Listed, made, rules
 
@@ -148,7 +149,7 @@ def test_the_simulated_study_is_the_one_that_searches():
         study = POLICIES["ours"](rising(5), rules(9, grace=1), 7)
     assert type(study) is Study is execute.Study
     assert isinstance(study.store, MemoryStore)
-    samplers = [PointProposer(rising(5), 7).sampler(3), _real_sampler(7, 3)]
+    samplers = [PointProposer(rising(5), 7).sampler(3, [], (9,)), _real_sampler(7, 3)]
     assert type(samplers[0]) is type(samplers[1])
     space = {"x": optuna.distributions.FloatDistribution(0, 1)}
     drawn = [_draw(sampler, space) for sampler in samplers]
@@ -158,7 +159,7 @@ def test_the_simulated_study_is_the_one_that_searches():
 def _real_sampler(seed, number):
     from search.space import find
 
-    return Proposer(find("demo"), {}, seed).sampler(number)
+    return Proposer(find("demo"), {}, seed).sampler(number, [], (9,))
 
 
 def _draw(sampler, space):

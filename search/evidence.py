@@ -1,0 +1,77 @@
+"""What a study knows of its configurations, as numbers that a model can be fitted to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+
+FEWEST = 4
+"""Trials that must have reached two rungs before a line is fitted from one to the other."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evidence:
+    """One configuration: its parameters, and its value (higher is better) after each epoch.
+
+    `running`: more values will come. `unfit`: it diverged or doesn't fit into memory, and is as
+    bad as any, whatever values it had.
+    """
+
+    params: Mapping[str, Any]
+    values: Mapping[int, float]
+    running: bool = False
+    unfit: bool = False
+
+
+def expected_ends(evidence: Sequence[Evidence], marks: Sequence[int]) -> tuple[Vector, Vector]:
+    """(values, variances) after the last of `marks`.
+
+    Each of the evidence has reached the first mark, or is unfit.
+
+    Where a trial hasn't come so far, its value is carried from mark to mark by the line that
+    fits the trials that reached both; what these scatter about it is added to the variance. The
+    line's slope is drawn towards 1, so that a few trials don't turn it round.
+    """
+    table = np.array([[each.values.get(mark, np.nan) for mark in marks] for each in evidence])
+    table = table.reshape(len(evidence), len(marks))
+    variances = np.zeros(len(table))
+    spread = float(np.nanvar(table[:, 0])) if len(table) else 0.0
+    for column in range(1, len(marks)):
+        before, after = table[:, column - 1].copy(), table[:, column]
+        lacking = np.isnan(after)
+        slope, shift, scatter = _line(before[~lacking], after[~lacking], spread)
+        table[lacking, column] = shift + slope * before[lacking]
+        variances[lacking] = variances[lacking] * slope**2 + scatter
+    return _bounded(table[:, -1], evidence), variances
+
+
+def _line(before: Vector, after: Vector, spread: float) -> tuple[float, float, float]:
+    """(slope, shift, variance about it) from the values at one mark to those at the next."""
+    if len(before) < FEWEST:
+        shift = float(np.mean(after - before)) if len(before) else 0.0
+        return 1.0, shift, spread / 4
+    off, rise = before - before.mean(), after - after.mean()
+    prior = 2 * spread + 1e-12
+    slope = float(np.clip((off @ rise + prior) / (off @ off + prior), 0.0, 2.0))
+    rest = rise - slope * off
+    variance = float(rest @ rest) / max(len(before) - 2, 1)
+    return slope, float(after.mean() - slope * before.mean()), variance
+
+
+def _bounded(ends: Vector, evidence: Sequence[Evidence]) -> Vector:
+    """How bad the worst are tells nothing about where the best lie, so none is far below the rest.
+
+    The floor lies below the median by twice what the best lies above it; on it lies all that is
+    unfit.
+    """
+    if not len(ends):
+        return ends
+    middle = float(np.nanmedian(ends))
+    floor = middle - 2 * max(float(np.nanmax(ends)) - middle, 1e-9)
+    unfit = np.array([each.unfit for each in evidence])
+    return np.where(unfit, floor, np.maximum(ends, floor))
