@@ -1,7 +1,7 @@
 """Random configurations of a space, many at a time."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from random import Random
 from typing import Any
@@ -18,11 +18,14 @@ from optuna.distributions import (
 class Drawing:
     """Answers a space's questions at random, as an Optuna trial does, and notes its answers.
 
-    An Optuna trial would do, a hundred times slower: it keeps each answer in a storage.
+    An Optuna trial would do, a hundred times slower: it keeps each answer in a storage. Where a
+    `baseline` is given, a parameter keeps its value there with the probability `kept`.
     """
 
-    def __init__(self, rng: Random) -> None:
-        self._rng = rng
+    def __init__(
+        self, rng: Random, baseline: Mapping[str, Any] | None = None, kept: float = 0.0
+    ) -> None:
+        self._rng, self._baseline, self._kept = rng, baseline or {}, kept
         self.params: dict[str, Any] = {}
         self.distributions: dict[str, BaseDistribution] = {}
 
@@ -49,7 +52,8 @@ class Drawing:
     def answer(self, name: str, distribution: BaseDistribution) -> Any:
         """A value of the distribution; the same one when asked again."""
         if name not in self.params:
-            self.params[name] = draw(distribution, self._rng)
+            keeps = self._rng.random() < self._kept and name in self._baseline
+            self.params[name] = self._baseline[name] if keeps else draw(distribution, self._rng)
             self.distributions[name] = distribution
         return self.params[name]
 

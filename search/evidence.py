@@ -35,7 +35,8 @@ def expected_ends(evidence: Sequence[Evidence], marks: Sequence[int]) -> tuple[V
 
     Where a trial hasn't come so far, its value is carried from mark to mark by the line that
     fits the trials that reached both; what these scatter about it is added to the variance. The
-    line's slope is drawn towards 1, so that a few trials don't turn it round.
+    line's slope is drawn towards 1, so that a few trials don't turn it round. What is unfit has
+    the lowest value of all, but not for sure.
     """
     table = np.array([[each.values.get(mark, np.nan) for mark in marks] for each in evidence])
     table = table.reshape(len(evidence), len(marks))
@@ -47,7 +48,13 @@ def expected_ends(evidence: Sequence[Evidence], marks: Sequence[int]) -> tuple[V
         slope, shift, scatter = _line(before[~lacking], after[~lacking], spread)
         table[lacking, column] = shift + slope * before[lacking]
         variances[lacking] = variances[lacking] * slope**2 + scatter
-    return _bounded(table[:, -1], evidence), variances
+    values = _bounded(table[:, -1], evidence)
+    if len(values):
+        # Where it begins not to fit is a cliff: a model that had to meet it exactly would look for
+        # its cause in every parameter.
+        unfit = np.array([each.unfit for each in evidence])
+        variances[unfit] = (float(np.ptp(values)) / 2) ** 2
+    return values, variances
 
 
 def _line(before: Vector, after: Vector, spread: float) -> tuple[float, float, float]:

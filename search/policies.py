@@ -19,7 +19,7 @@ from search.drawing import Drawing
 from search.evidence import Evidence
 from search.proposing import trial_seed
 from search.recorded import Curves
-from search.sampler import Ask, ModelSampler
+from search.sampler import ModelSampler, Source
 from search.storage import MemoryStore
 from search.study import Study
 from search.trials import Proposal, Rules
@@ -27,8 +27,8 @@ from search.trials import Proposal, Rules
 ENDLESS = 2**31
 """Trials of a simulated study: its budget, in epochs, ends it earlier."""
 
-MakeSampler = Callable[[Ask, int, int, Sequence[Evidence], Sequence[int]], BaseSampler]
-"""(what to ask for, seed, trial number, evidence, marks) -> the sampler of that trial."""
+MakeSampler = Callable[[Source, int, int, Sequence[Evidence], Sequence[int]], BaseSampler]
+"""(source of configurations, seed, trial number, evidence, marks) -> the sampler of that trial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,9 @@ class PointProposer:
         self, number: int, evidence: Sequence[Evidence], marks: Sequence[int]
     ) -> BaseSampler:
         """The sampler of trial `number`."""
-        return self._make(self._ask, trial_seed(self._seed, number), number, evidence, marks)
+        return self._make(
+            Source(self._ask), trial_seed(self._seed, number), number, evidence, marks
+        )
 
     def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], Point]:
         """(parameters, configuration)."""
@@ -114,7 +116,7 @@ def random_search(curves: Curves, rules: Rules, seed: int) -> Study[Point]:
     return random_asha(curves, replace(rules, grace=rules.epochs), seed)
 
 
-def _random_sampler(_ask: Ask, seed: int, *_known: object) -> BaseSampler:
+def _random_sampler(_source: Source, seed: int, *_known: object) -> BaseSampler:
     return optuna.samplers.RandomSampler(seed=seed)
 
 

@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution
 
 from search.drawing import Drawing
 from search.evidence import Evidence
-from search.sampler import ModelSampler
+from search.sampler import ModelSampler, Source
 from search.space import Space, suggested
 from trainables.conditional import CONDITIONAL, LEFT_OUT
 from trainables.config import TrialConfig
@@ -84,7 +84,8 @@ class Proposer:
         if self._make is not None:
             return self._make(self.seed, number)
         seed = trial_seed(self.seed, number)
-        return ModelSampler(self._ask, seed, number, evidence, marks)
+        source = Source(self._ask, self.baseline_params())
+        return ModelSampler(source, seed, number, evidence, marks)
 
     def _ask(self, drawing: Drawing) -> None:
         suggested(self.space, _Fixing(drawing, self.fixed))  # type: ignore[arg-type]

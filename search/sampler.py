@@ -8,17 +8,18 @@ promising region and yet apart from the others.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from search.drawing import Drawing
+from search.drawing import Drawing, draw
 from search.encoding import Encoding
 from search.evidence import Evidence, expected_ends
 from search.model import Model, Observations
@@ -38,39 +39,67 @@ APART = 0.8
 FEWEST = 5
 """Results without which there is nothing to fit a model to."""
 
+KEPT = 0.75
+"""The highest probability with which a configuration keeps each of the baseline's values.
+
+Each configuration has its own, between none and this. A published baseline is a good place to
+start from, and what changes everything at once, every kind of regularisation among it, loses to
+it early in training, whatever its parts are worth.
+"""
+
 Ask = Callable[[Drawing], object]
 """Asks a drawing for the parameters of one configuration, as a space's `suggest` does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where random configurations come from: what to ask for, and the baseline, if there is one."""
+
+    ask: Ask
+    baseline: Mapping[str, Any] | None = None
+
+    def drawn(self, rng: Random) -> Drawing:
+        """One configuration."""
+        drawing = Drawing(rng, self.baseline, rng.uniform(0.0, KEPT))
+        self.ask(drawing)
+        return drawing
 
 
 class ModelSampler(BaseSampler):
     """The sampler of one trial: its choice depends on the seed and the evidence alone.
 
-    `ask` draws configurations; `marks` are the epochs at which trials are compared, the last one
-    included. Before `STARTUP_TRIALS` configurations have begun, and now and then, it draws one.
+    `marks` are the epochs at which trials are compared, the last one included. Before
+    `STARTUP_TRIALS` configurations have begun, and now and then, it proposes any drawn one.
     """
 
     def __init__(
-        self, ask: Ask, seed: int, number: int, evidence: Sequence[Evidence], marks: Sequence[int]
+        self,
+        source: Source,
+        seed: int,
+        number: int,
+        evidence: Sequence[Evidence],
+        marks: Sequence[int],
     ) -> None:
-        self._ask, self._number = ask, number
+        self._source, self._number = source, number
         self._evidence, self._marks = evidence, marks
-        self._rng = np.random.default_rng(seed)
-        self._random = RandomSampler(seed=seed)
+        self._seed, self._rng = seed, np.random.default_rng(seed)
         self._chosen: Drawing | None = None
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """The parameters of the chosen configuration; none when it is to be a random one."""
+        """The parameters of the chosen configuration."""
+        chosen = None
         if self._number >= STARTUP_TRIALS and self._rng.random() >= RANDOM_SHARE:
-            self._chosen = choose(self._ask, self._evidence, self._marks, self._rng)
-        return self._chosen.distributions if self._chosen else {}
+            chosen = choose(self._source, self._evidence, self._marks, self._rng)
+        self._chosen = chosen or self._source.drawn(Random(self._seed))
+        return self._chosen.distributions
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The chosen configuration."""
-        return self._chosen.params if self._chosen else {}
+        return {} if self._chosen is None else self._chosen.params
 
     def sample_independent(
         self,
@@ -79,12 +108,12 @@ class ModelSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """A random value."""
-        return self._random.sample_independent(study, trial, param_name, param_distribution)
+        """A random value, for what a space asks of a trial that it didn't ask of a drawing."""
+        return draw(param_distribution, Random(f"{self._seed} {param_name}"))
 
 
 def choose(
-    ask: Ask, evidence: Sequence[Evidence], marks: Sequence[int], rng: np.random.Generator
+    source: Source, evidence: Sequence[Evidence], marks: Sequence[int], rng: np.random.Generator
 ) -> Drawing | None:
     """The candidate from which the most is expected; `None` where nothing can be learnt yet."""
     seen = [each for each in evidence if each.unfit or marks[0] in each.values]
@@ -93,8 +122,8 @@ def choose(
     values, variances = expected_ends(seen, marks)
     if np.ptp(values) == 0:
         return None
-    source = Random(int(rng.integers(2**32)))
-    drawn = [_drawn(ask, source) for _ in range(CANDIDATES)]
+    draws = Random(int(rng.integers(2**32)))
+    drawn = [source.drawn(draws) for _ in range(CANDIDATES)]
     encoding = Encoding({name: d for each in drawn for name, d in each.distributions.items()})
     points = _points(encoding, [each.params for each in drawn])
     tried = _points(encoding, [each.params for each in evidence])
@@ -109,12 +138,6 @@ def choose(
     best = float(model.predict(observed)[0].max())
     gains = expected_improvement(*model.predict(points[left]), best)
     return drawn[int(left[int(np.argmax(gains))])]
-
-
-def _drawn(ask: Ask, rng: Random) -> Drawing:
-    drawing = Drawing(rng)
-    ask(drawing)
-    return drawing
 
 
 def _points(encoding: Encoding, params: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:

@@ -46,3 +46,9 @@ def test_a_drawing_notes_what_it_was_asked_and_answers_alike():
     assert drawing.params == {"flip": choice, "lr": rate, "width": width}
     assert drawing.distributions["flip"] == CategoricalDistribution([False, True])
     assert drawing.distributions["lr"] == FloatDistribution(0.1, 0.2)
+
+
+def test_a_drawing_that_keeps_the_baseline_answers_with_it():
+    drawing = Drawing(Random(0), {"lr": 0.15}, kept=1.0)
+    assert drawing.suggest_float("lr", 0.1, 0.2) == 0.15
+    assert drawing.suggest_int("width", 1, 1000) != drawing.suggest_int("depth", 1, 1000)

@@ -38,8 +38,9 @@ def test_few_that_went_on_shift_the_others_without_turning_them_round():
 
 
 def test_the_worst_are_drawn_up_to_a_floor_on_which_the_unfit_lie():
-    values, _ = expected_ends(
+    values, variances = expected_ends(
         [seen(x, marks=(3,)) for x in (0.5, 0.6, 0.55, -9.0)] + [seen(unfit=True)], (3,)
     )
     floor = np.median([0.5, 0.6, 0.55, -9.0]) - 2 * (0.6 - np.median([0.5, 0.6, 0.55, -9.0]))
     assert values.tolist() == pytest.approx([0.5, 0.6, 0.55, floor, floor])
+    assert variances.tolist() == pytest.approx([0, 0, 0, 0, ((0.6 - floor) / 2) ** 2])

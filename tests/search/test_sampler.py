@@ -8,8 +8,10 @@ from search.drawing import Drawing
 from search.evidence import Evidence
 from search.proposing import quiet_optuna
 from search.sampler import (
+    KEPT,
     STARTUP_TRIALS,
     ModelSampler,
+    Source,
     choose,
     expected_improvement,
     novel,
@@ -40,7 +42,7 @@ def evidence(count, **kind):
 
 
 def chosen(known, seed):
-    return choose(ask, known, (3,), np.random.default_rng(seed)).params
+    return choose(Source(ask), known, (3,), np.random.default_rng(seed)).params
 
 
 def test_the_model_chooses_better_configurations_than_chance():
@@ -52,17 +54,20 @@ def test_the_model_chooses_better_configurations_than_chance():
 
 
 def test_a_proposal_keeps_its_distance_from_what_has_been_tried():
-    known = evidence(30)
-    points = np.array([[e.params["x"], e.params["y"]] for e in known])
-    for seed in range(5):
-        params = chosen(known, seed)
-        if params["kind"] == "good":
-            nearest = min(
-                abs(p[0] - params["x"]) + abs(p[1] - params["y"])
-                for p, e in zip(points, known, strict=True)
-                if e.params["kind"] == "good" and e.params["extra"] == params["extra"]
-            )
-            assert nearest > 0.02
+    def square(trial):
+        return {name: trial.suggest_float(name, 0.0, 1.0) for name in ("x", "y")}
+
+    rng = np.random.default_rng(5)
+    tried = rng.random((30, 2))
+    known = [
+        Evidence(params={"x": x, "y": y}, values={3: -((x - 0.3) ** 2) - (y - 0.3) ** 2})
+        for x, y in tried
+    ]
+    for seed in range(10):
+        params = choose(Source(square), known, (3,), np.random.default_rng(seed)).params
+        distances = np.hypot(tried[:, 0] - params["x"], tried[:, 1] - params["y"])
+        # 400 points in the unit square lie 0.5 / sqrt(400) = 0.025 from their nearest, on average.
+        assert 0.8 * 0.02 < distances.min() < 0.4
 
 
 def test_what_is_unfit_is_avoided():
@@ -82,10 +87,12 @@ def test_workers_that_ask_together_are_sent_apart():
 
 def test_nothing_is_learnt_from_too_little():
     rng = np.random.default_rng(0)
-    assert choose(ask, evidence(4), (3,), rng) is None
+    assert choose(Source(ask), evidence(4), (3,), rng) is None
     alike = [Evidence(params=e.params, values={3: 0.5}) for e in evidence(20)]
-    assert choose(ask, alike, (3,), rng) is None
-    assert choose(ask, evidence(20, running=True), (9,), rng) is None  # none has come so far
+    assert choose(Source(ask), alike, (3,), rng) is None
+    assert (
+        choose(Source(ask), evidence(20, running=True), (9,), rng) is None
+    )  # none has come so far
 
 
 def test_candidates_too_near_are_left_out():
@@ -115,7 +122,7 @@ def proposals(seed, known):
         study = optuna.create_study()
     made = []
     for number in range(STARTUP_TRIALS, STARTUP_TRIALS + 4):
-        study.sampler = ModelSampler(ask, 100 * seed + number, number, known, (3,))
+        study.sampler = ModelSampler(Source(ask), 100 * seed + number, number, known, (3,))
         made.append(ask(study.ask()))
     return made
 
@@ -132,6 +139,21 @@ def test_the_first_trials_are_random_whatever_is_known():
         study = optuna.create_study()
     made = []
     for known in (evidence(30), []):
-        study.sampler = ModelSampler(ask, 1, STARTUP_TRIALS - 1, known, (3,))
+        study.sampler = ModelSampler(Source(ask), 1, STARTUP_TRIALS - 1, known, (3,))
         made.append(ask(study.ask()))
     assert made[0] == made[1]
+
+
+def test_configurations_keep_some_of_the_baseline_s_values():
+    source = Source(ask, {"x": 0.5, "kind": "good"})
+    rng = Random(0)
+    drawn = [source.drawn(rng).params for _ in range(2000)]
+    kept = [params["x"] == 0.5 for params in drawn]
+    assert np.mean(kept) == pytest.approx(KEPT / 2, abs=0.03)
+    # The other half of the choices is drawn, and half of those are the baseline's too.
+    good = [params["kind"] == "good" for params in drawn]
+    assert np.mean(good) == pytest.approx(0.5 + KEPT / 4, abs=0.03)
+    assert len({params["y"] for params in drawn}) == 2000
+    # Some configurations keep much and others nothing: more often both or none than by chance.
+    both = np.mean([x and g for x, g in zip(kept, good, strict=True)])
+    assert both > np.mean(kept) * np.mean(good) + 0.01

@@ -1,5 +1,4 @@
 import numpy as np
-import optuna
 import pytest
 
 from results.records import StopReason, TrialState
@@ -151,20 +150,12 @@ def test_the_simulated_study_is_the_one_that_searches():
     assert isinstance(study.store, MemoryStore)
     samplers = [PointProposer(rising(5), 7).sampler(3, [], (9,)), _real_sampler(7, 3)]
     assert type(samplers[0]) is type(samplers[1])
-    space = {"x": optuna.distributions.FloatDistribution(0, 1)}
-    drawn = [_draw(sampler, space) for sampler in samplers]
-    assert drawn[0] == drawn[1]
 
 
 def _real_sampler(seed, number):
     from search.space import find
 
     return Proposer(find("demo"), {}, seed).sampler(number, [], (9,))
-
-
-def _draw(sampler, space):
-    with quiet_optuna():
-        return optuna.create_study(sampler=sampler).ask(space).params
 
 
 def play(study):
