@@ -83,9 +83,18 @@ def _chosen(
         **several,
         "selected_by": rule,
         "trials_considered": len(ranked(trials)),
-        "baseline": _baseline(trials.get(0), manifest),
+        "baseline": _baseline(trials.get(baseline_of(manifest, winner.number)), manifest),
         "provenance": manifest.get("provenance", {}) | {"run": manifest["name"]},
     }
+
+
+def baseline_of(manifest: Mapping[str, Any], trial: int) -> int:
+    """The number of the baseline that was trained as long as `trial`.
+
+    Each horizon of a run begins with its own; runs of older versions have one horizon.
+    """
+    horizons = manifest.get("horizons", [{"first": 0}])
+    return max(int(each["first"]) for each in horizons if each["first"] <= trial)
 
 
 def _finalists_rule(outcome: Outcome) -> str:
@@ -102,7 +111,9 @@ def _by_finalists(outcome: Outcome, winner: Standing, chosen: dict[str, Any]) ->
     if baseline is not None:
         among = own[BASELINE].top1 if BASELINE in own else None
         mean = round(among.mean, DIGITS) if among else None
-        baseline = baseline | {"value": mean, "epoch": outcome.epochs if among else None}
+        config = baseline["config"] | {"epochs": outcome.epochs}
+        epoch = outcome.epochs if among else None
+        baseline = baseline | {"value": mean, "epoch": epoch, "config": config}
     return {
         "config": chosen["config"] | {"epochs": outcome.epochs},
         "value": _rounded(winner.top1)["mean"],

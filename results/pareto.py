@@ -25,6 +25,12 @@ def parse_objectives(text: str) -> tuple[str, ...]:
     return tuple(name for name in OBJECTIVES if name in named)
 
 
+def sound_objectives(text: str) -> bool:
+    """Whether `text` names objectives, each once, val_top1 among them."""
+    found = parse_objectives(text)
+    return "val_top1" in found and len(found) == len(text.split(","))
+
+
 def values(record: TrialRecord, objectives: Sequence[str]) -> Point | None:
     """A trial's objectives as they stand; `None` where it lacks one of them."""
     fields = ["best_val_top1" if name == "val_top1" else name for name in objectives]

@@ -25,35 +25,43 @@ def trials_at_rungs(run: Path) -> dict[int, list[FrozenTrial]]:
     """
     values = _values_at_rungs(run)
     # Read after the records: a search writes a trial to its journal first.
-    proposed = _proposed(run) if values else {}
-    return {epoch: _completed(proposed, values[epoch]) for epoch in values}
+    known = proposed(run) if values else {}
+    return {epoch: _completed(known, values[epoch]) for epoch in values}
 
 
 def _values_at_rungs(run: Path) -> dict[int, dict[int, float]]:
     """val_top1 by epoch and trial number, for each rung and the last epoch.
 
-    A rung is an epoch after which a trial was stopped because of its rank. A diverged trial
-    counts `DIVERGED` at the first rung from the epoch on in which it diverged: its parameters
-    are why it has nothing better to show.
+    A rung is an epoch after which a trial was stopped because of its rank. Where trials of a run
+    were trained to several lengths, the end of each counts for those alone whose learning-rate
+    schedule ended there. A diverged trial counts `DIVERGED` at the first rung from the epoch on in
+    which it diverged: its parameters are why it has nothing better to show.
     """
     records = read_trials(run)
+    ends = {number: int(r.config.get("epochs", 0)) for number, r in records.items()}
     rungs = {r.epochs for r in records.values() if r.reason is StopReason.RUNG}
-    rungs |= {max((r.config.get("epochs", 0) for r in records.values()), default=0)} - {0}
+    rungs |= set(ends.values()) - {0}
     found: dict[int, dict[int, float]] = {rung: {} for rung in sorted(rungs)}
+
+    def counts(number: int, epoch: int) -> bool:
+        return epoch == ends[number] or epoch not in ends.values()
+
     for number, metrics in read_epochs(run):
-        if metrics.epoch in found and metrics.val_top1 is not None:
+        at_rung = metrics.epoch in found and counts(number, metrics.epoch)
+        if at_rung and metrics.val_top1 is not None:
             found[metrics.epoch][number] = metrics.val_top1
     for number, record in records.items():
-        later = [rung for rung in found if rung >= record.epochs]
+        later = [rung for rung in found if rung >= record.epochs and counts(number, rung)]
         if record.reason is StopReason.DIVERGED and later:
             found[later[0]][number] = DIVERGED
     return found
 
 
-def _proposed(run: Path) -> dict[int, FrozenTrial]:
+def proposed(run: Path) -> dict[int, FrozenTrial]:
     """Every trial's parameters and their ranges, by number, from the study's journal.
 
     Optuna only reads here, also while a search writes: a last line that isn't whole is left out.
+    Raises `RunError` where there is no journal, or a damaged one.
     """
     path = run / JOURNAL
     if not path.exists():
@@ -70,23 +78,21 @@ def _proposed(run: Path) -> dict[int, FrozenTrial]:
     return {trial.number: trial for trial in trials}
 
 
-def _completed(
-    proposed: Mapping[int, FrozenTrial], values: Mapping[int, float]
-) -> list[FrozenTrial]:
+def _completed(known: Mapping[int, FrozenTrial], values: Mapping[int, float]) -> list[FrozenTrial]:
     """The trials with these values, by their numbers."""
-    if missing := values.keys() - proposed.keys():
+    if missing := values.keys() - known.keys():
         raise RunError(
             f"{JOURNAL} must hold every trial of the run, but it has no trial {min(missing)}; "
             "restore it from a copy of the run."
         )
     trials = []
     for number in sorted(values):
-        known = proposed[number]
+        trial = known[number]
         # Optuna refuses a value outside of its range, as a baseline's can be: it lies nowhere.
         with suppress(ValueError):
             trials.append(
                 create_trial(
-                    params=known.params, distributions=known.distributions, value=values[number]
+                    params=trial.params, distributions=trial.distributions, value=values[number]
                 )
             )
     return trials

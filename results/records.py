@@ -24,13 +24,14 @@ class TrialState(StrEnum):
 
 
 class StopReason(StrEnum):
-    """Why a trial ended before its last epoch."""
+    """Why a trial ended before its last epoch. `MEMORY` is why one failed, the others stop."""
 
     RUNG = "rung"
     OVERFITTING = "overfitting"
     DIVERGED = "diverged"
     PLATEAU = "plateau"
     BUDGET = "budget"
+    MEMORY = "memory"
 
 
 class RecordError(ValueError):
@@ -90,7 +91,8 @@ class TrialRecord:
     """One trial as it stands; the last line for a number in `trials.jsonl` is the true one.
 
     `params` are what the sampler chose, `config` all that decides the trial. `best_epoch` is
-    the first epoch with the highest `val_top1`; `epochs` how many were trained. `latency_ms` and
+    the first epoch with the highest `val_top1`; `epochs` how many were trained. `retried` says
+    why training broke off once and went on from its last checkpoint. `latency_ms` and
     `parameters_m` are those of `NetworkCosts`, in searches with several objectives only.
     """
 
@@ -106,6 +108,7 @@ class TrialRecord:
     wall_s: float = 0.0
     latency_ms: float | None = None
     parameters_m: float | None = None
+    retried: str | None = None
 
     def reached(self, epochs: Sequence[EpochMetrics]) -> Self:
         """This trial after `epochs`: how many, the best of them, and their time."""

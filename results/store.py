@@ -5,10 +5,11 @@
         journal.log      the Optuna study (`optuna-dashboard runs/NAME/journal.log`)
         epochs.jsonl     one line an epoch, in the order in which it was decided on
         trials.jsonl     a line when a trial starts and one when it ends; the last one counts
+        evidence.jsonl   after a warm start: what the sampler takes from earlier runs
         finalists.jsonl, finalist-epochs.jsonl
                          the same of each finalist's repeats, where there are any
         best.yaml        written last
-        errors/          the traceback of each failed trial
+        errors/          the tracebacks of each trial that broke off
         checkpoints/     of unfinished trials only
 
 One process writes a run at a time, under `.lock`; anybody may read.
@@ -186,10 +187,13 @@ class RunStore:
         self.checkpoint(trial).unlink(missing_ok=True)
 
     def add_error(self, trial: int, text: str) -> Path:
-        """Keeps the whole traceback of a trial that failed, for whoever mends it."""
+        """Keeps the whole traceback of a trial that broke off, after those it has, for whoever
+        mends it.
+        """
         path = self.directory / "errors" / f"{trial:04d}.txt"
         path.parent.mkdir(exist_ok=True)
-        write_atomic(path, text)
+        before = path.read_text(encoding="utf-8") + "\n" if path.exists() else ""
+        write_atomic(path, before + text)
         return path
 
     def close(self) -> None:

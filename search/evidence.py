@@ -28,6 +28,18 @@ class Evidence:
     unfit: bool = False
 
 
+def after_shares(
+    values: Mapping[int, float], epochs: int, marks: Sequence[int]
+) -> dict[int, float]:
+    """By each of `marks`, a trial's value after the same share of its own schedule of `epochs`.
+
+    The last mark is the end of a schedule, as `epochs` are of this one: what is compared then is
+    how two trainings of unequal length stand in the middle of theirs, or at their ends.
+    """
+    places = {mark: max(1, round(mark * epochs / marks[-1])) for mark in marks}
+    return {mark: values[place] for mark, place in places.items() if place in values}
+
+
 def expected_ends(evidence: Sequence[Evidence], marks: Sequence[int]) -> tuple[Vector, Vector]:
     """(values, variances) after the last of `marks`.
 

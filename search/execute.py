@@ -18,20 +18,23 @@ from results.store import RunError, RunStore, read_manifest
 from search import probe, sessions
 from search.budget import budget_of
 from search.calibration import Calibrations, Measured, key
+from search.earlier import read_earlier_trials, write_earlier_trials
+from search.extending import begins_alike
 from search.finalists import Finalists
 from search.monitor import Monitor
 from search.plan import Plan, size_to_store
-from search.printing import last_line
+from search.printing import last_lines
 from search.provenance import command_line, provenance
 from search.resources import Resources, share, worker_bytes
 from search.show import tell_start
 from search.storage import journal_storage
 from search.study import Study
-from search.summary import summarise
+from search.summary import early_end, summarise
 from search.trials import Rules
 from search.tuner import ClusterError, Dashboard, reserve_port, run_trials, start_ray, stop_ray
+from search.warm_start import noted, useful_trials
 from trainables.catalog import takes_a_package
-from trainables.config import ConfigError, TrialConfig
+from trainables.config import TrialConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -50,7 +53,7 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
     Raises `SearchError` for whatever stops it before the first trial.
     """
     console = Console(highlight=False)
-    monitor = Monitor(console, plan.options.trials, plan.epochs, verbose=verbose)
+    monitor = Monitor(console, plan.options.trials, verbose=verbose)
     monitor.stage("imports and plan")
     interrupted = False
     try:
@@ -72,13 +75,13 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
             interrupted = True
         except Exception as error:  # Ray wraps whatever goes wrong in its loop, a full disk too
             interrupted = True
-            monitor.say(f"error: the search stopped: {last_line(str(error))}")
+            monitor.say(f"error: the search stopped: {last_lines(str(error))}")
         finally:
             session.close()
     finally:
         stop_ray()
-    if session.study.gave_up():
-        monitor.say("The last trials all failed: see what is wrong with this machine first.")
+    if note := early_end(session.study):
+        monitor.say(note)
     return summarise(plan, console, interrupted or not session.finished())
 
 
@@ -106,7 +109,6 @@ class _Session:
 
 def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
     """Everything before the first trial, the cheap refusals first."""
-    say = monitor.say
     dashboard = Dashboard(host=plan.options.dashboard_host, port=plan.options.dashboard_port)
     saved = read_manifest(plan.directory) if resuming else None
     with reserve_port(dashboard) as port, probe.TorchProcess() as torch:
@@ -116,7 +118,7 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
             monitor.stage("network and weights")
         data = _data(plan, saved)
         monitor.stage("dataset")
-        tell_start(plan, data, say)
+        tell_start(plan, data, monitor.say)
         if plan.machine.gpus and plan.options.gpus_per_trial == "auto":
             plan = _share_gpus(plan, monitor, torch)
         if saved is not None:
@@ -128,7 +130,7 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
         _start(plan, monitor, port)
         precision, why = measuring.outcome()
         monitor.stage("precision")
-        say(f"precision  {precision} ({why})")
+        monitor.say(f"precision  {precision} ({why})")
         return _study(plan, data, precision, None)
 
 
@@ -216,9 +218,10 @@ def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] |
         "published": asdict(plan.space.published) if plan.space.published else None,
         "preview": [config.to_dict() for config in plan.preview],
         "provenance": circumstances,
+        "warm_start": [noted(run) for run in plan.earlier],
         "sessions": [],
     }
-    if not _begins_alike(manifest["preview"], plan.preview):
+    if not begins_alike(manifest["preview"], plan.preview):
         raise SearchError(
             [
                 f"A run must go on with the space it began with, but {plan.options.space} has "
@@ -227,6 +230,7 @@ def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] |
         )
     manifest = manifest | {
         "options": asdict(plan.options),
+        "horizons": [asdict(each) for each in plan.horizons],
         "dataset": {
             "name": plan.dataset,
             "fingerprint": data.images.fingerprint,
@@ -236,6 +240,7 @@ def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] |
     }
     if saved is None:
         store = RunStore.create(plan.directory, manifest)
+        _copy_earlier(plan, data)
     else:
         store = RunStore(plan.directory)
         store.write_manifest(manifest)
@@ -262,6 +267,8 @@ def _session(plan: Plan, num_classes: int, store: RunStore, manifest: dict[str, 
         trials=plan.options.trials,
         store=store,
         storage=journal_storage(store.directory),
+        horizons=plan.horizons,
+        earlier=read_earlier_trials(store.directory) if plan.options.warm_start else (),
         time_left=lambda: budget.left_for_trials(finalists),
     )
     finalists = Finalists(
@@ -281,13 +288,8 @@ def _session(plan: Plan, num_classes: int, store: RunStore, manifest: dict[str, 
     )
 
 
-def _begins_alike(saved: list[dict[str, Any]], preview: list[TrialConfig]) -> bool:
-    """Whether a run's first configurations are still the space's.
-
-    Compared as configurations: a field that the run doesn't know has its default.
-    """
-    try:
-        begun = [TrialConfig.from_record(values) for values in saved]
-    except ConfigError:
-        return False
-    return [config.filled() for config in begun] == [config.filled() for config in preview]
+def _copy_earlier(plan: Plan, data: SearchData) -> None:
+    ours = (plan.proposer, data.images.fingerprint, plan.epochs)
+    found = [trial for run in plan.earlier for trial in useful_trials(run, *ours)]
+    if plan.earlier:
+        write_earlier_trials(plan.directory, found)

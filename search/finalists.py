@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from hashlib import sha256
 from statistics import fmean
-from typing import Protocol
+from typing import Any, Protocol
 
 from results.comparison import BASELINE
 from results.export import ranked
 from results.finalists import Repeat
 from results.records import EpochMetrics, FinalistRecord, StopReason, TrialRecord, TrialState
 from search import stopping
-from search.printing import last_line
+from search.printing import last_lines
 from search.study import Study
 from search.trials import COMPLETE, Ending, Proposal
 from trainables.config import TrialConfig
@@ -55,16 +55,21 @@ def choose(trials: Mapping[int, TrialRecord], count: int) -> list[int]:
     """Numbers of the `count` best trials beside the baseline, best first, and of the baseline.
 
     By the study's own value, the highest val_top1 of any epoch. Left out are those that failed
-    or diverged, the baseline too, and any that repeats a better one's configuration.
+    or diverged, the baseline too, and any that repeats a better one's configuration: to another
+    length, say, for all finalists are trained to the same.
     """
     order = [record for record in ranked(trials) if record.trusted]
     baseline = [record for record in order if record.number == BASELINE]
     chosen: list[TrialRecord] = []
     for record in order:
-        known = [each.config for each in (*baseline, *chosen)]
-        if len(chosen) < count and record.config not in known:
+        known = [_any_length(each) for each in (*baseline, *chosen)]
+        if len(chosen) < count and _any_length(record) not in known:
             chosen.append(record)
     return [record.number for record in (*chosen, *baseline)]
+
+
+def _any_length(record: TrialRecord) -> dict[str, Any]:
+    return record.config | {"epochs": None}
 
 
 def repeat_seed(seed: int, repeat: int) -> int:
@@ -192,10 +197,10 @@ class Finalists:
         return TIME_IS_UP if self._time_left() <= 0 else None
 
     def fail(self, key: Repeat, error: str) -> None:
-        """Ends a training that can't be done; the last line of `error` says why."""
+        """Ends a training that can't be done; the last lines of `error` say why."""
         if self.records[key].state is TrialState.RUNNING:
             self.store.add_error(key, error)
-            self._end(key, Ending(state=TrialState.FAILED, detail=last_line(error)))
+            self._end(key, Ending(state=TrialState.FAILED, detail=last_lines(error)))
 
     def _decide(self, key: Repeat) -> Ending | None:
         """Divergence and completion: no other rule ends a finalist."""

@@ -5,6 +5,7 @@ import time
 import psutil
 from rich.console import Console
 
+from results.comparison import BASELINE
 from results.records import EpochMetrics, FinalistRecord, TrialRecord, TrialState
 from search.printing import plain
 from search.trials import Proposal
@@ -14,8 +15,10 @@ from trainables.config import TrialConfig
 class Monitor:
     """Prints to `console`, by `say`. Keeps only what its own lines need."""
 
-    def __init__(self, console: Console, trials: int, epochs: int, *, verbose: bool) -> None:
-        self.say, self._trials, self._epochs = plain(console), trials, epochs
+    def __init__(self, console: Console, trials: int, *, verbose: bool) -> None:
+        self.say, self._trials = plain(console), trials
+        # By trial and repeat: its name, and its last epoch.
+        self._known: dict[tuple[int, int | None], tuple[str, int]] = {}
         self._command_at = psutil.Process().create_time()
         self._stage_at = self._command_at
         self._verbose = verbose
@@ -40,6 +43,10 @@ class Monitor:
     def started(self, proposal: Proposal[TrialConfig]) -> None:
         """A trial begins, or goes on after a resume."""
         done, again = proposal.epochs_done, proposal.repeat
+        first = proposal.baseline or proposal.number == BASELINE
+        name = "baseline" if first else f"trial {proposal.number}"
+        name += f", repeat {again}:" if again else ""
+        self._known[proposal.number, again] = name, proposal.config.epochs
         begins = "starts, with a fresh seed" if again else f"starts ({self._trials} in all)"
         self._event(proposal.number, f"goes on after epoch {done}" if done else begins, again)
 
@@ -58,9 +65,18 @@ class Monitor:
         loss = "—" if m.train_loss is None else f"{m.train_loss:.3f}"
         self._event(
             number,
-            f"epoch {m.epoch:>2}/{self._epochs}  val_top1 {value:.3f}  gap {m.gap or 0:+.3f}  "
-            f"train loss {loss}  {m.images_per_s:.0f} images/s{mark}",
+            f"epoch {m.epoch:>2}/{self._known[number, repeat][1]}  val_top1 {value:.3f}  "
+            f"gap {m.gap or 0:+.3f}  train loss {loss}  {m.images_per_s:.0f} images/s{mark}",
             repeat,
+        )
+
+    def retried(self, proposal: Proposal[TrialConfig], record: TrialRecord) -> None:
+        """A trial broke off and is tried again."""
+        at_once = proposal.config.micro_batch_size
+        how = f" with at most {at_once} images at once" if at_once else ""
+        self._event(
+            record.number,
+            f"broke off, tried again after epoch {proposal.epochs_done}{how}: {record.retried}",
         )
 
     def ended(self, record: TrialRecord) -> None:
@@ -74,8 +90,7 @@ class Monitor:
 
     def _event(self, number: int, text: str, repeat: int | None = None) -> None:
         minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
-        name = "baseline" if number == 0 else f"trial {number}"
-        name += f", repeat {repeat}:" if repeat else ""
+        name = self._known[number, repeat][0]
         self.say(f"{minutes:3d}:{seconds:02d}  {name:<9} {text}")
 
 
@@ -84,5 +99,6 @@ def describe(record: TrialRecord | FinalistRecord) -> str:
     if record.state is TrialState.STOPPED:
         return f"stopped, {record.reason}: {record.detail}"
     if record.state is TrialState.FAILED:
-        return f"failed: {record.detail}"
+        why = f", {record.reason}" if record.reason else ""
+        return f"failed{why}: {record.detail}"
     return "complete" if record.state is TrialState.COMPLETE else "unfinished"

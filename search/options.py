@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from results.pareto import parse_objectives
+from results.pareto import sound_objectives
 from trainables.config import TrialConfig
 
 
@@ -37,8 +37,12 @@ class Options:
     dataset: str = _option("", "dataset name (default: the space's)")
     source: str = _option("", "archive or folder to make the dataset from")
     data: str = _option("data", "where prepared datasets lie")
-    trials: int = _option(32, "how many configurations are tried, the baseline included")
-    epochs: int = _option(0, "epochs of a full training (0: the baseline's)")
+    trials: int = _option(
+        32, "how many configurations are tried, the baseline included; +N more with --resume"
+    )
+    epochs: int = _option(
+        0, "epochs of a full training (0: the baseline's); more than before with --resume"
+    )
     time_budget: str = _option("", "stop after this time, e.g. 90s, 45m, 2h, 1d (default: none)")
     gpu_hours: float = _option(0.0, "stop after so many GPU-hours of training (0: no limit)")
     finalists: int = _option(
@@ -53,10 +57,13 @@ class Options:
     grace: int = _option(0, "first rung, in epochs (0: a twentieth of --epochs, 3 at the least)")
     reduction_factor: int = _option(3, "the top 1/N of the trials pass a rung")
     objectives: str = _option("val_top1", "val_top1, or with latency_ms, parameters_m after commas")
-    max_gap: float = _option(0.2, "gap from which a trial counts as overfitting (0: never)")
-    gap_patience: int = _option(3, "epochs without a better val_top1 before overfitting stops")
+    max_gap: float = _option(0.05, "gap from which a trial counts as overfitting (0: never)")
+    gap_patience: int = _option(5, "epochs of that gap, and of no better val_top1, before it stops")
     plateau_patience: int = _option(0, "epochs without progress before a plateau stops (0: never)")
     set: tuple[str, ...] = _option((), "fix a field for all trials, e.g. --set batch_size=32")
+    warm_start: tuple[str, ...] = _option(
+        (), "folders of earlier runs: their best are tried first, their trials teach the sampler"
+    )
     name: str = _option("", "name of the run (default: the space and the time)")
     out: str = _option("runs", "where runs are written")
     dashboard_host: str = _option("127.0.0.1", "address that the Ray dashboard listens on")
@@ -74,9 +81,14 @@ ACTIONS = {
 }
 """What isn't part of a run's description and so isn't saved with it."""
 
-RESUMABLE = ("source", "trials", "time_budget", "gpu_hours", "finalists", "repeats", "concurrency",
-             "gpus_per_trial", "dashboard_host", "dashboard_port", "data", "out")  # fmt: skip
+RESUMABLE = ("source", "trials", "epochs", "time_budget", "gpu_hours", "finalists", "repeats",
+             "concurrency", "gpus_per_trial", "dashboard_host", "dashboard_port", "data",
+             "out")  # fmt: skip
 """Options that may change when a run goes on; the others decide its results."""
+
+
+_LISTS = {"set": "KEY=VALUE", "warm_start": "RUN"}
+"""Options that take several values, and what one is called in the help."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -94,8 +106,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--resume", metavar="NAME", help=ACTIONS["resume"])
     for f in fields(Options):
         flag, text = "--" + f.name.replace("_", "-"), _help(f)
-        if f.name == "set":
-            made.add_argument(flag, nargs="+", action="extend", metavar="KEY=VALUE", help=text)
+        if f.name in _LISTS:
+            metavar = _LISTS[f.name]
+            made.add_argument(flag, nargs="+", action="extend", metavar=metavar, help=text)
         else:
             made.add_argument(flag, metavar=_metavar(f), help=text)
     return made
@@ -103,7 +116,8 @@ def parser() -> argparse.ArgumentParser:
 
 def _help(f: "dataclasses.Field[Any]") -> str:
     text = str(f.metadata["help"]).replace("%", "%%")
-    shown = f.default not in ("", ()) and "0:" not in text and "auto" not in str(f.default)
+    told = "auto" in str(f.default) or (f.default == 0 and "0:" in text)
+    shown = f.default not in ("", ()) and not told
     return f"{text} (default: {f.default})" if shown else text
 
 
@@ -168,8 +182,12 @@ def _convert(f: "dataclasses.Field[Any]", value: Any) -> Any:
         return (
             tuple(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else tuple(value)
         )
+    if f.name == "warm_start" and isinstance(value, list | tuple):
+        return tuple(map(str, value))
     if value is None or isinstance(value, bool | list | dict):
         raise TypeError
+    if f.name == "warm_start":
+        return (str(value),)
     if f.type is int:
         return int(str(value))
     return float(value) if f.type is float else str(value)
@@ -197,11 +215,14 @@ def _faults(o: Options) -> dict[str, list[str]]:
          "must be auto, float32 or bfloat16"),
         (o.grace >= 0, "grace", "must be ≥ 0"),
         (o.reduction_factor >= 2, "reduction_factor", "must be ≥ 2"),
-        (_sound(o.objectives), "objectives",
+        (sound_objectives(o.objectives), "objectives",
          "must be val_top1, alone or followed by latency_ms, parameters_m or both after commas"),
         (0 <= o.max_gap <= 1, "max_gap", "must lie in 0…1"),
         (o.gap_patience >= 1, "gap_patience", "must be ≥ 1"),
         (o.plateau_patience >= 0, "plateau_patience", "must be ≥ 0"),
+        (len(set(o.warm_start)) == len(o.warm_start), "warm_start", "must name each run once"),
+        (not o.warm_start or "," not in o.objectives, "warm_start",
+         "must be left out beside several --objectives, for which earlier trials teach nothing"),
         (re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", o.name or "x") is not None, "name",
          "must be letters, digits, dots, dashes and underscores"),
         (o.dashboard_port == "auto" or 1 <= _number(o.dashboard_port, whole=True) <= 65535,
@@ -239,17 +260,6 @@ def _seconds(text: str) -> float | None:
 def budget_seconds(options: Options) -> float | None:
     """The time budget in seconds, or `None` without one."""
     return _seconds(options.time_budget) if options.time_budget else None
-
-
-def objectives(options: Options) -> tuple[str, ...]:
-    """What is optimised, val_top1 first."""
-    return parse_objectives(options.objectives)
-
-
-def _sound(text: str) -> bool:
-    """Whether `text` names objectives, each once, val_top1 among them."""
-    found = parse_objectives(text)
-    return "val_top1" in found and len(found) == len(text.split(","))
 
 
 def fixed_fields(options: Options) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,20 @@ from optuna.distributions import BaseDistribution
 
 from datasets.registry import find
 from datasets.spec import DatasetError
+from results.pareto import parse_objectives
+from results.records import RecordError
+from results.store import MANIFEST, RunError
 from search import rungs
+from search.extending import ExtendError, planned_horizons
 from search.extremes import Extremes, extremes
+from search.horizons import Horizon
 from search.objectives import idle, make_front_sampler
-from search.options import Options, fixed_fields, objectives
+from search.options import Options, fixed_fields
 from search.proposing import Proposer
 from search.resources import Machine, Resources, machine, share, worker_bytes
 from search.space import Space, SpaceError
 from search.space import find as find_space
+from search.warm_start import Earlier, read_earlier
 from trainables.catalog import forward_gmacs
 from trainables.config import ConfigError, TrialConfig
 
@@ -34,13 +41,19 @@ GMACS_PER_GPU = 10_000.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What a search will do. `preview` are its first configurations, the baseline first."""
+    """What a search will do. `preview` are its first configurations, the baseline first.
+
+    `epochs`, `grace` and `rungs` are those of the last of `horizons`, which new trials have.
+    `earlier` are the runs that a new one is warm-started from.
+    """
 
     name: str
     options: Options
     space: Space
     dataset: str
     directory: Path
+    horizons: tuple[Horizon, ...]
+    earlier: tuple[Earlier, ...]
     epochs: int
     grace: int
     rungs: tuple[int, ...]
@@ -76,17 +89,23 @@ def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[st
     errors += _path_errors(options, dataset, directory, resuming)
     errors += _gpu_errors(options, here)
     errors += _set_errors(options)
-    epochs = options.epochs or space.baseline.epochs
-    wanted = objectives(options)
+    wanted = parse_objectives(options.objectives)
     make = make_front_sampler if len(wanted) > 1 else None
-    proposer = Proposer(space, _fixed(options, space, epochs), options.seed, make)
-    grace = options.grace or rungs.default_grace(epochs)
+    proposer = Proposer(space, _fixed(options, space), options.seed, make=make)
+    begun = directory if resuming and (directory / MANIFEST).exists() else None
+    named = () if resuming else map(Path, options.warm_start)
+    earlier = [run for path in named if (run := _attempt(errors, partial(read_earlier, path)))]
+    found = _attempt(errors, lambda: planned_horizons(options, proposer, begun, earlier))
+    if found:
+        options, proposer.horizons = found
+        proposer.fixed["epochs"] = proposer.horizons[-1].epochs
     previewed = _attempt(errors, lambda: proposer.preview(_PROBED))
     ends = _attempt(errors, lambda: extremes(previewed[0][0], previewed[1])) if previewed else None
     if previewed is not None:
         errors += idle(wanted, previewed[1], options.space)
-    if previewed is None or ends is None or errors:
-        return None, errors
+    if found is None or previewed is None or ends is None or errors:
+        return None, list(dict.fromkeys(errors))  # one may be met twice
+    last = proposer.horizons[-1]
     needed = max(worker_bytes(config) for config in (ends.largest, *previewed[0]))
     return Plan(
         name=name,
@@ -94,11 +113,13 @@ def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[st
         space=space,
         dataset=dataset,
         directory=directory,
-        epochs=epochs,
-        grace=grace,
-        rungs=rungs.levels(grace=grace, factor=options.reduction_factor, epochs=epochs),
+        horizons=proposer.horizons,
+        earlier=tuple(earlier),
+        epochs=last.epochs,
+        grace=last.grace,
+        rungs=rungs.levels(grace=last.grace, factor=options.reduction_factor, epochs=last.epochs),
         proposer=proposer,
-        preview=previewed[0][:PREVIEWED],
+        preview=previewed[0][: _foreseen(options, proposer)],
         ranges=previewed[1],
         extremes=ends,
         machine=here,
@@ -113,23 +134,35 @@ def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[st
     ), []
 
 
+def _foreseen(options: Options, proposer: Proposer) -> int:
+    """How many of the first configurations can be told: after a warm start, those queued alone.
+
+    What the sampler proposes then depends on results from the beginning.
+    """
+    return len(proposer.horizons[0].queue) if options.warm_start else PREVIEWED
+
+
 def _attempt(errors: list[str], make: Any) -> Any:
     """What `make` gives; `None` when it raises, with its sentences added to `errors`."""
     try:
         return make()
     except ConfigError as error:
         errors += error.errors
-    except SpaceError as error:
+    except (SpaceError, ExtendError, RunError, RecordError) as error:
         errors.append(str(error))
     return None
 
 
-def _fixed(options: Options, space: Space, epochs: int) -> dict[str, Any]:
+def _fixed(options: Options, space: Space) -> dict[str, Any]:
     """What no trial may vary, by name of its field. `--set` comes last.
 
     Without pretrained weights nothing is worth freezing: then every stage trains.
     """
-    fixed: dict[str, Any] = {"epochs": epochs, "seed": options.seed, "precision": options.precision}
+    fixed: dict[str, Any] = {
+        "epochs": options.epochs or space.baseline.epochs,
+        "seed": options.seed,
+        "precision": options.precision,
+    }
     values = fixed_fields(options)
     values.pop("weights", None)
     weights = _weights(options, space.baseline.weights)
@@ -215,14 +248,16 @@ def _gpu_errors(options: Options, here: Machine) -> list[str]:
 def expected_epochs(plan: Plan) -> float:
     """Epochs of a whole search when each rung lets exactly its share pass: a lower estimate.
 
-    The finalists' are in it.
+    Of an extended run, those of its last horizon. The finalists' are in it.
     """
     total, reached, share_left = 0.0, 0, 1.0
     for level in (*plan.rungs, plan.epochs):
         total += share_left * (level - reached)
         reached, share_left = level, share_left / plan.options.reduction_factor
-    others = plan.options.trials - 1
-    return plan.epochs + others * total + finalist_trainings(plan) * plan.epochs
+    new = max(plan.options.trials - plan.horizons[-1].first, 0)
+    proven = min(plan.horizons[-1].proven, new)
+    full = proven + finalist_trainings(plan)
+    return full * plan.epochs + (new - proven) * total
 
 
 def finalist_trainings(plan: Plan) -> int:

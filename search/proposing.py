@@ -11,19 +11,13 @@ import optuna
 from optuna.distributions import BaseDistribution
 
 from search.drawing import Drawing
+from search.duplicates import EXHAUSTED_AFTER, Configuration, identity
 from search.evidence import Evidence
+from search.horizons import BASELINE_ORIGIN, Horizon, horizon_of
 from search.sampler import ModelSampler, Source
 from search.space import Space, suggested
 from trainables.conditional import CONDITIONAL, LEFT_OUT
 from trainables.config import TrialConfig
-
-
-class Configuration(Protocol):
-    """What is tried: a `TrialConfig`, or a point on recorded curves."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The configuration for the records."""
-
 
 C = TypeVar("C", bound=Configuration)
 C_co = TypeVar("C_co", bound=Configuration, covariant=True)
@@ -35,9 +29,10 @@ class Proposes(Protocol[C_co]):
     def sampler(
         self, number: int, evidence: Sequence[Evidence], marks: Sequence[int]
     ) -> optuna.samplers.BaseSampler:
-        """The sampler of trial `number`, after what is known of those before it.
+        """The sampler of a trial, after what is known of the `number` before it.
 
-        `marks` are the epochs at which trials are compared, the last one included.
+        Those of earlier runs are counted too, where the study has learned from some. `marks` are
+        the epochs at which trials are compared, the last one included.
         """
 
     def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], C_co]:
@@ -63,14 +58,20 @@ class Proposer:
     """Configurations of a space, with some fields fixed for every trial.
 
     `fixed` holds values of `TrialConfig` fields that no trial may vary: a parameter of the
-    space that stands there is not searched. `make` gives each trial's sampler, where it isn't
-    `ModelSampler`.
+    space that stands there is not searched. `horizons`, where given, say how long each trial is.
+    `make` gives each trial's sampler, where it isn't `ModelSampler`.
     """
 
     def __init__(
-        self, space: Space, fixed: Mapping[str, Any], seed: int, make: MakeSampler | None = None
+        self,
+        space: Space,
+        fixed: Mapping[str, Any],
+        seed: int,
+        horizons: Sequence[Horizon] = (),
+        make: MakeSampler | None = None,
     ) -> None:
         self.space, self.fixed, self.seed = space, dict(fixed), seed
+        self.horizons = tuple(horizons)
         self._make = make
 
     def sampler(
@@ -90,10 +91,10 @@ class Proposer:
     def _ask(self, drawing: Drawing) -> None:
         suggested(self.space, _Fixing(drawing, self.fixed))  # type: ignore[arg-type]
 
-    def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], TrialConfig]:
+    def propose(self, trial: optuna.trial.BaseTrial) -> tuple[dict[str, Any], TrialConfig]:
         """(searched parameters, whole configuration). Raises `ConfigError`."""
         values = suggested(self.space, _Fixing(trial, self.fixed))  # type: ignore[arg-type]
-        return {name: values.get(name) for name in trial.params}, self._config(values)
+        return {name: values.get(name) for name in trial.params}, self._config(values, trial.number)
 
     def restore(self, config: dict[str, Any]) -> TrialConfig:
         """A configuration from the records. Raises `ConfigError`."""
@@ -110,12 +111,22 @@ class Proposer:
         with warnings.catch_warnings():  # the study warns too, of what the baseline gives
             warnings.simplefilter("ignore")
             suggested(self.space, _Fixing(trial, self.fixed))  # type: ignore[arg-type]
-        ranges = trial.distributions
         return {
             name: value
             for name, value in trial.params.items()
-            if name in given or ranges[name]._contains(ranges[name].to_internal_repr(value))
+            if name in given or holds(trial.distributions[name], value)
         }
+
+    def nearest(self, values: Mapping[str, Any]) -> tuple[optuna.trial.FixedTrial, TrialConfig]:
+        """(trial, configuration) of this search that come nearest to `values` of `TrialConfig`.
+
+        Each searched parameter has its value there where that lies in its range, else the
+        baseline's. Raises `ConfigError` where these don't go together.
+        """
+        trial = _Answering(values, LEFT_OUT | self.space.baseline.to_dict())
+        with warnings.catch_warnings():  # of a baseline outside of a range
+            warnings.simplefilter("ignore")
+            return trial, self.propose(trial)[1]
 
     def searchable(self) -> set[str]:
         """Names of the space's parameters that the baseline has, fixed ones included."""
@@ -124,22 +135,35 @@ class Proposer:
     def preview(self, count: int) -> tuple[list[TrialConfig], dict[str, BaseDistribution]]:
         """The first configurations, as a search would try them, and every parameter's range.
 
-        Exact up to `STARTUP_TRIALS`, since those depend on no result. Raises `ConfigError`.
+        Exact up to `STARTUP_TRIALS`, since those depend on no result; fewer than `count` where
+        the space has fewer. Raises `ConfigError`.
         """
         with quiet_optuna():
             study = optuna.create_study(direction="maximize")
-        study.enqueue_trial(self.baseline_params())
+        for params in (self.baseline_params(), *self._queued_at_first()):
+            study.enqueue_trial(params)
         configs: list[TrialConfig] = []
         ranges: dict[str, BaseDistribution] = {}
-        for number in range(count):
+        seen: set[str] = set()
+        for number in range(count + EXHAUSTED_AFTER):
+            if len(configs) == count:
+                break
             study.sampler = self.sampler(number)
             trial = study.ask()
-            configs.append(self.propose(trial)[1])
+            params, config = self.propose(trial)
             ranges |= trial.distributions
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            if (what := identity(params, config)) not in seen:
+                seen.add(what)
+                configs.append(config)
         return configs, ranges
 
-    def _config(self, values: Mapping[str, Any]) -> TrialConfig:
+    def _queued_at_first(self) -> list[dict[str, Any]]:
+        """What follows the baseline before the sampler is asked."""
+        queue = self.horizons[0].queue if self.horizons else ()
+        return [dict(each.params) for each in queue if each.origin != BASELINE_ORIGIN]
+
+    def _config(self, values: Mapping[str, Any], number: int) -> TrialConfig:
         """The baseline with what is searched and what is fixed.
 
         A conditional field of the baseline, or a fixed one beside a choice that is searched, is
@@ -147,12 +171,35 @@ class Proposer:
         and is refused by `TrialConfig`.
         """
         chosen = self.space.baseline.to_dict() | dict(values) | self.fixed
+        if self.horizons:
+            chosen["epochs"] = horizon_of(self.horizons, number).epochs
         for name, (owner, value) in CONDITIONAL.items():
             searched = owner in values and owner not in self.fixed
             given = name in values or (name in self.fixed and not searched)
             if chosen.get(owner) != value and not given:
                 chosen.pop(name, None)
         return TrialConfig.from_dict(chosen)
+
+
+def holds(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a value lies in a range, and on its steps."""
+    try:
+        return distribution._contains(distribution.to_internal_repr(value))
+    except (TypeError, ValueError):  # not a number, or none of the choices
+        return False
+
+
+class _Answering(optuna.trial.FixedTrial):
+    """An Optuna trial whose parameters are `values` in their ranges, else `otherwise`."""
+
+    def __init__(self, values: Mapping[str, Any], otherwise: Mapping[str, Any]) -> None:
+        super().__init__(dict(otherwise))
+        self._values = values
+
+    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
+        if name in self._values and holds(distribution, self._values[name]):
+            self._params[name] = self._values[name]
+        return super()._suggest(name, distribution)
 
 
 class _Fixing:

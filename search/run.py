@@ -24,6 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _main(arguments: list[str] | None) -> int:
     # The rest of the project needs what the preflight has just found.
     from search.execute import SearchError, execute
+    from search.extending import more_trials
     from search.options import ACTIONS, OptionsError, parse, read_yaml, resolve
     from search.plan import make_plan
     from search.show import show_plan, show_spaces
@@ -35,11 +36,13 @@ def _main(arguments: list[str] | None) -> int:
     resumed = actions["resume"]
     try:
         layers = [read_yaml(Path(actions["config"]))] if actions["config"] else []
-        if resumed:
-            layers.insert(0, saved_options(resumed, given.get("out", "runs"), [*layers, given]))
+        saved = (
+            saved_options(resumed, given.get("out", "runs"), [*layers, given]) if resumed else None
+        )
+        unknown += more_trials([*layers, given], saved)
     except OptionsError as error:
         return _refuse(unknown + error.errors)
-    options, errors = resolve(*layers, given)
+    options, errors = resolve(saved or {}, *layers, given)
     plan, more = make_plan(options, resuming=bool(resumed))
     if unknown or errors or more or plan is None:
         return _refuse(unknown + errors + more)
@@ -57,8 +60,8 @@ def saved_options(name: str, out: str, layers: list[dict[str, Any]]) -> dict[str
     from search.options import RESUMABLE, Options, OptionsError
 
     try:
-        # An option that the run doesn't know had its default.
-        saved = asdict(Options()) | dict(read_manifest(Path(out) / name)["options"])
+        # An option that the run is older than had its default.
+        saved: dict[str, Any] = asdict(Options()) | read_manifest(Path(out) / name)["options"]
     except RunError as error:
         raise OptionsError([f"--resume: {error}"]) from error
     changed = [

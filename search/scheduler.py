@@ -8,10 +8,12 @@ from ray.tune.schedulers import FIFOScheduler
 
 from results.finalists import Repeat
 from results.records import EpochMetrics, NetworkCosts
+from search.breakdowns import Breakdown, breakdown
 from search.finalists import Finalists
 from search.monitor import Monitor
 from search.study import Study
 from trainables.config import TrialConfig
+from trainables.micro_batches import smaller
 
 
 class StudyScheduler(FIFOScheduler):
@@ -23,6 +25,13 @@ class StudyScheduler(FIFOScheduler):
     def __init__(self, study: Study[TrialConfig], finalists: Finalists, monitor: Monitor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._study, self._finalists, self._monitor = study, finalists, monitor
+
+    def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
+        """Has Ray try a trial that breaks off again just as often as the study would."""
+        super().on_trial_add(tune_controller, trial)
+        if not trial.config["repeat"]:
+            again = self._study.may_retry(trial.config["number"])
+            trial.max_failures = trial.num_failures + int(again)
 
     def on_trial_result(
         self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]
@@ -51,20 +60,34 @@ class StudyScheduler(FIFOScheduler):
         return str(self.STOP)
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
-        """Ends a trial whose retry failed too.
+        """Has a training that broke off go on, or ends it where its retry broke off too.
 
         Ray calls this also before it tries a trial again, and only then has marked it ERROR.
         """
+        number, repeat, found = trial.config["number"], trial.config["repeat"], breakdown(trial)
         if trial.status == Trial.ERROR:
-            return
-        number, error = trial.config["number"], trial.get_error()
-        said = str(error or "the worker ended without a word")
-        if repeat := trial.config["repeat"]:
-            self._finalists.fail((number, repeat), said)
+            if not repeat:
+                self._retry(trial, found)
+        elif repeat:
+            self._finalists.fail((number, repeat), found.error)
             self._monitor.finalist_ended(self._finalists.records[number, repeat])
-            return
-        self._study.fail(number, said)
-        self._monitor.ended(self._study.records[number])
+        else:
+            self._study.fail(number, found.error, out_of_memory=found.out_of_memory)
+            self._monitor.ended(self._study.records[number])
+
+    def _retry(self, trial: Trial, found: Breakdown) -> None:
+        """After want of memory with half as many images at once."""
+        config = TrialConfig.from_dict(trial.config["config"])
+        if found.out_of_memory:
+            config = smaller(config) or config
+        again = self._study.retry(trial.config["number"], found.error, config)
+        changed = {
+            "config": again.config.to_dict(),
+            "epochs_done": again.epochs_done,
+            "measure": self._study.unmeasured(again.number),
+        }
+        trial.set_config(trial.config | changed)  # type: ignore[no-untyped-call]
+        self._monitor.retried(again, self._study.records[again.number])
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray pickles a tuner to restore it, which is not how a run goes on."""

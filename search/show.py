@@ -1,4 +1,4 @@
-"""What is printed before a search: the list of spaces, and a plan."""
+"""What is printed before a search: the list of spaces, a plan, and what begins."""
 
 from collections.abc import Callable
 
@@ -11,9 +11,11 @@ from datasets.registry import find as find_dataset
 from datasets.spec import DatasetError
 from datasets.splits import SearchData
 from results.pareto import OBJECTIVES
+from search.extending import describe_queue
 from search.plan import Plan, expected_epochs, expected_seconds, finalist_trainings
 from search.printing import plain, short
 from search.space import SpaceError, find, names
+from search.warm_start import describe_earlier
 
 NOMINAL_IMAGES = {"cifar100": 45_000, "tiny-imagenet": 90_000, "tiny-imagenet-20": 9_000}
 """Training images where the dataset isn't prepared yet and its size is known beforehand."""
@@ -39,6 +41,10 @@ def show_plan(plan: Plan) -> int:
     say(f"space    {plan.options.space}: {plan.space.summary}")
     say(f"dataset  {plan.dataset}{_dataset_note(plan)}")
     say(f"trials   {plan.options.trials}, the baseline first; {plan.epochs} epochs at most")
+    if beginning := describe_beginning(plan):
+        say(f"first    {beginning}")
+    for learned in describe_learning(plan, _fingerprint(plan)):
+        say(f"learns   {learned}")
     rungs = ", ".join(map(str, plan.rungs)) or "none"
     say(f"rungs    {rungs}; the top 1/{plan.options.reduction_factor} of the trials go on")
     if len(plan.objectives) > 1:
@@ -53,6 +59,29 @@ def show_plan(plan: Plan) -> int:
     return 0
 
 
+def describe_beginning(plan: Plan) -> str:
+    """What is tried before the sampler is asked, where that is more than the baseline."""
+    last = plan.horizons[-1]
+    if len(last.queue) < 2:
+        return ""
+    since = f"from trial {last.first} on {last.epochs} epochs each; " if last.first else ""
+    return f"{since}{describe_queue(last)}"
+
+
+def describe_learning(plan: Plan, fingerprint: str | None) -> list[str]:
+    """What the sampler takes from earlier runs; `fingerprint` of the images, where it is known."""
+    if plan.options.warm_start and not plan.earlier:
+        return [f"from {', '.join(plan.options.warm_start)}, as noted when the run began"]
+    return [describe_earlier(run, plan.proposer, fingerprint, plan.epochs) for run in plan.earlier]
+
+
+def _fingerprint(plan: Plan) -> str | None:
+    try:
+        return read_manifest(plan.data).fingerprint
+    except DatasetError:
+        return None
+
+
 def tell_start(plan: Plan, data: SearchData, say: Callable[[str], None]) -> None:
     """When a search begins: what will be searched, on what."""
     say(f"run        {plan.directory}")
@@ -64,6 +93,10 @@ def tell_start(plan: Plan, data: SearchData, say: Callable[[str], None]) -> None
         f"{', '.join(map(str, plan.rungs)) or 'none'}; {describe_resources(plan)}")  # fmt: skip
     if len(plan.objectives) > 1:
         say(f"compared   {describe_objectives(plan)}")
+    if beginning := describe_beginning(plan):
+        say(f"first      {beginning}")
+    for learned in describe_learning(plan, data.images.fingerprint):
+        say(f"learns     {learned}")
     say(f"then       {describe_finalists(plan)}")
     say(f"fixed      {describe_fixed(plan)}")
     say(f"budget     {describe_budget(plan)}")

@@ -5,6 +5,7 @@ Each returns a sentence when the trial should stop, `None` when it may go on.
 
 import math
 from collections.abc import Sequence
+from statistics import fmean
 
 from results.records import EpochMetrics
 
@@ -27,11 +28,20 @@ def diverged(epochs: Sequence[EpochMetrics], num_classes: int) -> str | None:
 
 
 def overfitting(epochs: Sequence[EpochMetrics], max_gap: float, patience: int) -> str | None:
-    """The gap is above `max_gap` while val_top1 hasn't risen for `patience` epochs."""
-    gap, stale = epochs[-1].gap, _stale(epochs, 0.0)
-    if gap is not None and gap > max_gap and stale >= patience:
-        return f"gap {gap:.3f} > {max_gap:g}, no better val_top1 for {stale} epochs"
-    return None
+    """For `patience` epochs in a row the gap is above `max_gap` and val_top1 doesn't rise.
+
+    It doesn't rise when none of these epochs has a new best value, nor all of them together a
+    mean above that of as many epochs before (or of those there are). The mean tells a curve that
+    has turned from one that creeps up and only waits for its noise to repeat a lucky epoch.
+    """
+    recent, before = epochs[-patience:], epochs[-2 * patience : -patience]
+    gap = min(-math.inf if e.gap is None else e.gap for e in recent)
+    if gap <= max_gap:
+        return None
+    stale = _stale(epochs, 0.0)
+    if stale < patience or fmean(map(_val, recent)) > fmean(map(_val, before)):
+        return None
+    return f"gap {gap:.3f} > {max_gap:g} for {patience} epochs, no better val_top1 for {stale}"
 
 
 def plateau(epochs: Sequence[EpochMetrics], patience: int) -> str | None:
@@ -46,9 +56,13 @@ def _stale(epochs: Sequence[EpochMetrics], delta: float) -> int:
     """How many epochs have passed since val_top1 last rose by more than `delta`."""
     best, since = -math.inf, 0
     for epoch in epochs:
-        value = epoch.val_top1 if epoch.val_top1 is not None else -math.inf
+        value = _val(epoch)
         if value > best + delta or best == -math.inf:
             best, since = value, 0
         else:
             since += 1
     return since
+
+
+def _val(epoch: EpochMetrics) -> float:
+    return -math.inf if epoch.val_top1 is None else epoch.val_top1

@@ -4,17 +4,20 @@ A study needs two things: a `Store` for its records, which are the truth, and an
 which follows them.
 """
 
+import copy
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
 
 from results.pareto import OBJECTIVES
 from results.records import EpochMetrics, TrialRecord
+from results.store import RunError
 from search.proposing import quiet_optuna
 
 
@@ -38,7 +41,7 @@ class Store(Protocol):
         """Keeps a trial's new state."""
 
     def add_error(self, trial: int, text: str) -> object:
-        """Keeps the whole traceback of a trial that failed."""
+        """Keeps the whole traceback of a trial that broke off, beside those it has."""
 
     def drop_checkpoint(self, trial: int) -> None:
         """Removes the checkpoint of a trial that has ended, if there is one."""
@@ -94,3 +97,30 @@ def open_optuna(
         if first is not None and not study.get_trials(deepcopy=False):
             study.enqueue_trial(first)
     return study
+
+
+def check_journal(known: Sequence[FrozenTrial], recorded: Mapping[int, object], run: str) -> int:
+    """How many trials have begun in an Optuna study.
+
+    Raises `RunError` when that lacks some of a run's recorded ones.
+    """
+    begun = {trial.number for trial in known if trial.state is not TrialState.WAITING}
+    if missing := recorded.keys() - begun:
+        raise RunError(
+            f"The Optuna journal must hold every trial of the run {run}, but {len(missing)} of "
+            f"{len(recorded)} are missing; restore it from a copy of the run."
+        )
+    return len(begun)
+
+
+def ask_again(study: optuna.Study, trial: FrozenTrial) -> optuna.Trial:
+    """A trial that a killed search had asked for, as if its parameters had yet to be drawn.
+
+    It may have some of them already. The sampler draws these once more, to the same values: the
+    others would be different if they were the first that it draws.
+    """
+    again = optuna.Trial(study, trial._trial_id)
+    blank = copy.copy(trial)
+    blank.params, blank.distributions = {}, {}
+    again._cached_frozen_trial = blank
+    return again

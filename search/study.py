@@ -6,27 +6,32 @@ replaying its records through the same decisions.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Generic
 
 import optuna
 from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from results.pareto import Point, values
 from results.records import EpochMetrics, NetworkCosts, StopReason, TrialRecord, TrialState
-from results.store import RunError
 from search import stopping
-from search.evidence import Evidence
-from search.front_rungs import make_rungs
+from search.duplicates import Tried, identity
+from search.earlier import EarlierTrial
+from search.evidence import Evidence, after_shares
+from search.horizons import Horizon, HorizonRungs, first_horizon, horizon_of
+from search.infeasible import tell_infeasible
 from search.objectives import costs_of, priced, tell_missing
-from search.printing import last_line
+from search.printing import last_lines
 from search.proposing import C, Proposes
 from search.space import SpaceError
-from search.storage import Store, open_optuna
-from search.trials import COMPLETE, Ending, Proposal, Rules, stopped
+from search.storage import Store, ask_again, check_journal, open_optuna
+from search.trials import COMPLETE, Ending, Proposal, Rules, failed, stopped
 from trainables.config import ConfigError
+
+__all__ = ["GIVE_UP", "Proposal", "Rules", "Study"]
 
 GIVE_UP = 5
 """Failures one after the other after which a search proposes no more."""
@@ -35,10 +40,12 @@ GIVE_UP = 5
 class Study(Generic[C]):
     """Proposes trials, takes their epochs, decides which go on. Call it from one thread.
 
-    `trials` is how many are proposed altogether; `time_left` gives the seconds until nothing
-    more is proposed and running trials end with their epoch. The baseline, where the proposer
-    has one, is trial 0 and is exempt from every rule but divergence and time: winner and
-    baseline are compared at equal length.
+    `trials` is how many configurations are tried altogether, each once. Trials are numbered as in
+    the Optuna study, so a number is left out where a configuration was proposed again. `time_left`
+    gives the seconds until nothing more is proposed and running trials end with their epoch.
+    `horizons` are by default one of `rules.epochs` that begins with the proposer's baseline. A
+    baseline is exempt from every rule but divergence and time: winner and baseline are compared at
+    equal length.
     """
 
     def __init__(
@@ -50,23 +57,28 @@ class Study(Generic[C]):
         store: Store,
         storage: BaseStorage,
         time_left: Callable[[], float] = lambda: math.inf,
+        horizons: Sequence[Horizon] = (),
+        earlier: Sequence[EarlierTrial] = (),
     ) -> None:
         self.rules, self.trials, self.store = rules, trials, store
+        baseline = proposer.baseline_params()
+        self.horizons = horizons or (first_horizon(rules.epochs, rules.grace, baseline),)
         self._several = len(rules.objectives) > 1
-        self.rungs = make_rungs(
-            rules.grace, rules.factor, rules.epochs, self._costs if self._several else None
-        )
+        costs = self._costs if self._several else None
+        self.rungs = HorizonRungs(self.horizons, rules.factor, costs)
         self.records: dict[int, TrialRecord] = {}
         self.epochs: dict[int, list[EpochMetrics]] = {}
         self._proposer = proposer
-        self._marks = (*self.rungs.levels, rules.epochs)
+        self._marks = (*self.rungs.levels, self.horizons[-1].epochs)
+        self._earlier = [each.evidence(self._marks) for each in earlier]
+        self._cut: set[int] = set()
         self._time_left: Callable[[], float] = lambda: math.inf  # until the records are replayed
         self._failed_in_a_row = 0
-        baseline = proposer.baseline_params()
-        self._exempt = None if baseline is None else 0
         self._optuna = open_optuna(storage, store.name, baseline, rules.objectives)
+        self._tried = Tried()
+        self._next = 0  # the number of the next trial
         self._asked: dict[int, optuna.Trial] = {}
-        self._orphans: list[optuna.Trial] = []
+        self._orphans: list[FrozenTrial] = []
         self._reported: dict[int, set[int]] = {}
         self._waiting: list[Proposal[C]] = []
         self._replay()
@@ -79,25 +91,50 @@ class Study(Generic[C]):
         if self._time_left() <= 0 or self.gave_up():
             return None
         if self._waiting:
-            return self._waiting.pop(0)
-        while len(self.records) < self.trials:
-            number = len(self.records)
-            self._optuna.sampler = self._proposer.sampler(number, self._evidence(), self._marks)
-            trial = self._orphans.pop(0) if self._orphans else self._optuna.ask()
+            proposal = self._waiting.pop(0)
+            if proposal.number in self._cut:
+                self._put(self.records[proposal.number])
+            return proposal
+        while len(self.records) < self.trials and not self.exhausted():
+            orphan = self._orphans.pop(0) if self._orphans else None
+            number = orphan.number if orphan else self._next
+            self._next = max(self._next, number + 1)
+            begun = len(self._earlier) + number
+            sampler = self._proposer.sampler(begun, self._evidence(), self._marks)
+            self._optuna.sampler = self._tried.sampler(sampler, number)
+            trial = ask_again(self._optuna, orphan) if orphan else self._ask_optuna(number)
             try:
                 params, config = self._proposer.propose(trial)
             except (ConfigError, SpaceError) as error:
                 self._begin(trial, {}, {})
                 self.fail(number, str(error))
                 continue
+            what = identity(params, config)
+            if self._tried.refuses(self._optuna, trial, what):
+                continue
+            self._tried.add(number, what)
             self._begin(trial, params, config.to_dict())
-            return Proposal(number=number, config=config)
+            baseline = horizon_of(self.horizons, number).is_baseline(number)
+            return Proposal(number=number, config=config, baseline=baseline)
         return None
+
+    def _ask_optuna(self, number: int) -> optuna.Trial:
+        """Trial `number`, which has the parameters queued for it where there are some."""
+        queued = horizon_of(self.horizons, number).queued(number)
+        # A search killed just here has put them into the journal already.
+        if queued and len(self._optuna.get_trials(deepcopy=False)) <= number:
+            self._optuna.enqueue_trial(dict(queued.params))
+        return self._optuna.ask()
 
     def finished(self) -> bool:
         """Whether nothing is left to do: every trial has ended, or the time is up."""
         ended = all(r.state is not TrialState.RUNNING for r in self.records.values())
-        return self._time_left() <= 0 or (ended and len(self.records) >= self.trials)
+        all_begun = len(self.records) >= self.trials or self.exhausted()
+        return self._time_left() <= 0 or (ended and all_begun)
+
+    def exhausted(self) -> bool:
+        """Whether nothing more is proposed because every configuration has been tried."""
+        return self._tried.exhausted
 
     def running(self) -> bool:
         """Whether a trial that was proposed in this session hasn't ended."""
@@ -115,16 +152,20 @@ class Study(Generic[C]):
         return self._failed_in_a_row >= GIVE_UP
 
     def _evidence(self) -> list[Evidence]:
-        """What is known of every configuration so far."""
-        return [
-            Evidence(
-                params=record.params,
-                values={e.epoch: _value(e) for e in self.epochs[number]},
-                running=record.state is TrialState.RUNNING,
-                unfit=not record.trusted,
-            )
-            for number, record in self.records.items()
-        ]
+        """What is known of every configuration so far, also from earlier runs."""
+        own = self.records.items()
+        return [*self._earlier, *(self._seen(n, record) for n, record in own if record.config)]
+
+    def _seen(self, number: int, record: TrialRecord) -> Evidence:
+        """What is known of one; a failure that isn't its own tells nothing."""
+        values = {metrics.epoch: _value(metrics) for metrics in self.epochs[number]}
+        length = horizon_of(self.horizons, number).epochs
+        return Evidence(
+            params=record.params,
+            values=after_shares(values, length, self._marks),
+            running=record.state is TrialState.RUNNING,
+            unfit=record.reason in (StopReason.DIVERGED, StopReason.MEMORY),
+        )
 
     def _begin(self, trial: optuna.Trial, params: dict[str, Any], config: dict[str, Any]) -> None:
         record = TrialRecord(
@@ -162,12 +203,29 @@ class Study(Generic[C]):
         self._failed_in_a_row = 0
         return self._take(number, metrics)
 
-    def fail(self, number: int, error: str) -> None:
-        """Ends a trial that can't be trained; the last line of `error` says why."""
+    def may_retry(self, number: int) -> bool:
+        """Whether a trial that breaks off now is tried again: once, over all sittings."""
+        record = self.records[number]
+        return record.state is TrialState.RUNNING and record.retried is None
+
+    def retry(self, number: int, error: str, config: C) -> Proposal[C]:
+        """A trial that broke off, to go on from its last checkpoint; `config` is it from now on."""
+        self.store.add_error(number, error)
+        record = replace(self.records[number], retried=last_lines(error), config=config.to_dict())
+        self._put(record)
+        return Proposal(number=number, config=config, epochs_done=len(self.epochs[number]))
+
+    def fail(self, number: int, error: str, *, out_of_memory: bool = False) -> None:
+        """Ends a trial that can't be trained; the last lines of `error` say why.
+
+        `out_of_memory` is for the sampler to learn, of another error it learns nothing.
+        """
         if self.records[number].state is TrialState.RUNNING:
             self._failed_in_a_row += 1
             self.store.add_error(number, error)
-            self._end(number, Ending(state=TrialState.FAILED, detail=last_line(error)))
+            self._end(number, failed(last_lines(error), out_of_memory=out_of_memory))
+            if not out_of_memory:
+                self._tried.forget(number)
 
     def _take(self, number: int, metrics: EpochMetrics) -> Ending | None:
         self.epochs[number].append(metrics)
@@ -180,16 +238,16 @@ class Study(Generic[C]):
 
     def _decide(self, number: int) -> Ending | None:
         """Divergence first, then completion, then what the baseline is exempt from."""
-        epochs, rules = self.epochs[number], self.rules
-        last = epochs[-1]
+        epochs, rules, last = self.epochs[number], self.rules, self.epochs[number][-1]
+        horizon = horizon_of(self.horizons, number)
         if said := stopping.diverged(epochs, rules.num_classes):
             return stopped(StopReason.DIVERGED, said)
         goes_on = self.rungs.record(number, last.epoch, _value(last))
-        if last.epoch >= rules.epochs:
+        if last.epoch >= horizon.epochs:
             return COMPLETE
         if self._time_left() <= 0:
             return stopped(StopReason.BUDGET, "the time budget is used up")
-        if number == self._exempt:
+        if horizon.is_baseline(number):
             return None
         if rules.max_gap and (
             said := stopping.overfitting(epochs, rules.max_gap, rules.gap_patience)
@@ -205,8 +263,9 @@ class Study(Generic[C]):
     def _end(self, number: int, ending: Ending) -> None:
         record = self.records[number].reached(self.epochs[number])
         self._put(replace(record, state=ending.state, reason=ending.reason, detail=ending.detail))
-        self._tell(number)
-        self.store.drop_checkpoint(number)
+        if ending.reason is not StopReason.BUDGET:  # those go on when the budget is raised
+            self._tell(number)
+            self.store.drop_checkpoint(number)
 
     def _ending(self, number: int) -> Ending:
         record = self.records[number]
@@ -215,13 +274,17 @@ class Study(Generic[C]):
     def _tell(self, number: int) -> None:
         """The same to Optuna: PRUNED, not COMPLETE, for what was stopped."""
         record = self.records[number]
-        trial = self._asked.pop(number)
+        trial, length = self._asked.pop(number), horizon_of(self.horizons, number).epochs
         if record.state is TrialState.COMPLETE:
             self._optuna.tell(trial, values(record, self.rules.objectives))
         elif record.state is TrialState.STOPPED and record.trusted:
             if self._several:
-                tell_missing(trial, self.rules.epochs - record.epochs)
+                tell_missing(trial, length - record.epochs)
             self._optuna.tell(trial, state=OptunaState.PRUNED)
+        elif record.reason is StopReason.MEMORY:
+            if self._several:  # behind every trial that was stopped, whatever epochs it has
+                tell_missing(trial, length)
+            tell_infeasible(self._optuna, trial)
         else:
             self._optuna.tell(trial, state=OptunaState.FAIL)
 
@@ -232,29 +295,35 @@ class Study(Generic[C]):
     # --- resuming --------------------------------------------------------------------------
 
     def _replay(self) -> None:
-        """Brings rungs, epochs and Optuna to where the records on disk stand."""
+        """Brings rungs, epochs and Optuna to where the records on disk stand.
+
+        Trials that an earlier budget stopped are as unfinished as those of a killed search: what
+        the other rules say of their last epoch, the budget's end had forestalled. On disk they
+        stay as they are until they go on.
+        """
         self.records = self.store.trials()
         self.epochs = {number: [] for number in self.records}
         known = self._optuna.get_trials(deepcopy=False)
-        begun = sum(frozen.state is not OptunaState.WAITING for frozen in known)
-        if begun < len(self.records):
-            raise RunError(
-                f"The Optuna journal must hold every trial of the run {self.store.name}, but it "
-                f"has {begun} of {len(self.records)}; restore it from a copy of the run."
-            )
+        self._next = check_journal(known, self.records, self.store.name)
+        self._tried.recall(self.records, known, self._proposer.restore)
         for frozen in known:
-            if frozen.state is OptunaState.RUNNING:
-                trial = optuna.Trial(self._optuna, frozen._trial_id)
+            if frozen.state is not OptunaState.RUNNING:
+                continue
+            if frozen.number in self.records:
+                self._asked[frozen.number] = optuna.Trial(self._optuna, frozen._trial_id)
                 self._reported[frozen.number] = set(frozen.intermediate_values)
-                if frozen.number in self.records:
-                    self._asked[frozen.number] = trial
-                else:  # killed between asking Optuna and recording the trial
-                    self._orphans.append(trial)
+            else:  # killed between asking Optuna and recording the trial
+                self._orphans.append(frozen)
+        for number, record in self.records.items():
+            if record.reason is StopReason.BUDGET and number in self._asked:
+                self._cut.add(number)
+                again = replace(record, state=TrialState.RUNNING, reason=None, detail=None)
+                self.records[number] = again
         for number, metrics in self.store.epochs():
             if number in self.epochs and metrics.epoch == len(self.epochs[number]) + 1:
                 self._replay_epoch(number, metrics)
         for number, record in self.records.items():
-            if record.state is not TrialState.RUNNING:
+            if record.state is not TrialState.RUNNING and record.reason is not StopReason.BUDGET:
                 self.store.drop_checkpoint(number)
                 if number in self._asked:
                     self._tell(number)
@@ -263,6 +332,7 @@ class Study(Generic[C]):
                 number=number,
                 config=self._proposer.restore(record.config),
                 epochs_done=len(self.epochs[number]),
+                baseline=horizon_of(self.horizons, number).is_baseline(number),
             )
             for number, record in self.records.items()
             if record.state is TrialState.RUNNING

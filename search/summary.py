@@ -1,6 +1,6 @@
 """What is told at a search's end: leaderboard, best configuration, and the next command to type."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -12,8 +12,11 @@ from results.importance import MIN_TRIALS
 from results.pareto import pareto_front
 from results.records import StopReason, TrialRecord, TrialState
 from results.store import read_standings
+from search.horizons import horizon_of
 from search.plan import Plan
 from search.printing import plain, short
+from search.study import Study
+from trainables.config import TrialConfig
 
 
 def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
@@ -25,7 +28,8 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
     front = pareto_front(trials, plan.objectives) if len(plan.objectives) > 1 else []
     console.print()
     if order:
-        console.print(front_table(trials, front) if front else leaderboard(trials))
+        firsts = [each.first for each in plan.horizons]
+        console.print(front_table(trials, front) if front else leaderboard(trials, firsts))
         if outcome:
             console.print(finalists_table(outcome))
         if order[0].trusted:
@@ -44,16 +48,35 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
         for failure in sorted({record.detail or "?" for record in trials.values()}):
             say(f"No trial went well: {failure} (tracebacks are in {plan.directory / 'errors'})")
         return 1
+    cut = sum(record.reason is StopReason.BUDGET for record in trials.values())
     if plan.options.finalists and _unfinished(plan, outcome):
         say("The budget ended before the finalists did. Go on with a larger one:")
         say(f"  {_resume(plan)}{_larger(plan)}")
-    elif not plan.options.finalists and len(order) > 1 and not front:
+    elif _limited(plan) and (cut or len(trials) < plan.options.trials):
+        say(
+            f"The budget ended the trials: {len(trials)} of {plan.options.trials} began, of which "
+            f"{cut} didn't finish. They go on with a larger one:"
+        )
+        say(f"  {_resume(plan)}{_larger(plan)}")
+    if not plan.options.finalists and len(order) > 1 and not front:
         say("One seed chose it. To train the best and the baseline again, with fresh seeds:")
-        used_up = any(record.reason is StopReason.BUDGET for record in order)
-        say(f"  {_resume(plan)} --finalists 3{_larger(plan) if used_up else ''}")
+        say(f"  {_resume(plan)} --finalists 3{_larger(plan) if cut else ''}")
     if len(trials) >= MIN_TRIALS:
         say(f"Which parameters mattered: python -m results.importance {plan.directory}")
     return 0
+
+
+def early_end(study: Study[TrialConfig]) -> str | None:
+    """Why a search proposed fewer trials than it was asked for, where the reason isn't its time."""
+    if study.gave_up():
+        return "The last trials all failed: see what is wrong with this machine first."
+    if study.exhausted():
+        return "No configuration is left that hasn't been tried: the search ends early."
+    return None
+
+
+def _limited(plan: Plan) -> bool:
+    return bool(plan.options.time_budget or plan.options.gpu_hours)
 
 
 def _larger(plan: Plan) -> str:
@@ -87,11 +110,11 @@ def _say_winner(
         winner = trials[outcome.winner.trial]
         say(verdict(outcome, outcome.winner))
     else:
-        winner, baseline = leader, trials.get(BASELINE)
+        winner, baseline = leader, trials.get(horizon_of(plan.horizons, leader.number).first)
+        name = "the baseline" if winner is baseline else _name(winner.number)
         best = "Most accurate" if len(plan.objectives) > 1 else "Best"
-        won = f"{best}: {_name(winner.number)}, val_top1 {winner.best_val_top1:.3f}"
-        won += f" at epoch {winner.best_epoch}"
-        if winner.number != BASELINE and baseline and baseline.best_val_top1 is not None:
+        won = f"{best}: {name}, val_top1 {winner.best_val_top1:.3f} at epoch {winner.best_epoch}"
+        if winner is not baseline and baseline and baseline.best_val_top1 is not None:
             won += f" (baseline {baseline.best_val_top1:.3f})"
         say(won)
     say("  " + ", ".join(f"{key} {short(value)}" for key, value in winner.params.items()))
@@ -155,16 +178,18 @@ def _flag(name: str, value: str, default: str) -> str:
     return "" if value == default else f" --{name} {value}"
 
 
-def leaderboard(trials: Mapping[int, TrialRecord], top: int = 10) -> Table:
-    """The best trials, and the baseline wherever it stands."""
+def leaderboard(
+    trials: Mapping[int, TrialRecord], baselines: Collection[int] = (0,), top: int = 10
+) -> Table:
+    """The best trials, and the baselines, one for each length of training, wherever they stand."""
     table = Table(title="Leaderboard", title_justify="left")
     for column in ("rank", "trial", "val_top1", "at epoch", "epochs", "ended"):
         table.add_column(column, justify="left" if column == "ended" else "right", no_wrap=True)
     for rank, record in enumerate(ranked(trials), 1):
-        if rank <= top or record.number == 0:
+        if rank <= top or record.number in baselines:
             table.add_row(
                 str(rank),
-                "baseline" if record.number == 0 else str(record.number),
+                "baseline" if record.number in baselines else str(record.number),
                 f"{record.best_val_top1:.3f}",
                 str(record.best_epoch),
                 str(record.epochs),

@@ -29,18 +29,20 @@ class Rules:
 class Proposal(Generic[C]):
     """A trial to run; `epochs_done` of it are recorded already (after a resume).
 
-    `repeat`, from 1, is given where a finalist's training with a fresh seed is meant.
+    `repeat`, from 1, is given where a finalist's training with a fresh seed is meant; `baseline`
+    marks each trial that is one, of whatever length.
     """
 
     number: int
     config: C
     epochs_done: int = 0
     repeat: int | None = None
+    baseline: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ending:
-    """How a trial ends: complete, or stopped for a reason told in `detail`."""
+    """How a trial ends: complete, or stopped or failed for a reason told in `detail`."""
 
     state: TrialState
     reason: StopReason | None = None
@@ -53,3 +55,9 @@ COMPLETE = Ending(state=TrialState.COMPLETE)
 def stopped(reason: StopReason, detail: str) -> Ending:
     """The ending of a trial that a rule stops."""
     return Ending(state=TrialState.STOPPED, reason=reason, detail=detail)
+
+
+def failed(detail: str, *, out_of_memory: bool) -> Ending:
+    """The ending of a trial that can't be trained."""
+    reason = StopReason.MEMORY if out_of_memory else None
+    return Ending(state=TrialState.FAILED, reason=reason, detail=detail)

@@ -161,7 +161,9 @@ def _name(task: dict[str, Any]) -> str:
 
 
 def _run_config(scratch: Path) -> "tune.RunConfig":
-    """One retry of a training that failed, and no checkpoints of Ray's."""
+    """One retry of a finalist's training (of a trial's, the scheduler says it), and no checkpoints
+    of Ray's.
+    """
     from ray import tune
 
     return tune.RunConfig(
@@ -189,12 +191,14 @@ def run_trials(
     """
     from ray import tune
 
+    from search.breakdowns import outlive_memory_monitor
     from search.scheduler import StudyScheduler
     from search.searcher import StudySearcher
     from search.worker import TrialWorker
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     _use_workers_started_early()
+    outlive_memory_monitor()
     directory = store.directory.resolve()
 
     def task(proposal: Proposal[TrialConfig]) -> dict[str, Any]:

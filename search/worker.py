@@ -17,6 +17,12 @@ from search.preflight import ROOT, PreflightError, foreign_packages
 from trainables.config import TrialConfig
 
 
+class TrialMemoryError(Exception):
+    """A trial wants more memory than there is. Torch's own error would bring torch to the driver,
+    and has many faces.
+    """
+
+
 class TrialWorker(tune.Trainable):
     """Trains what `search.searcher` proposes; one `step` is one epoch.
 
@@ -50,12 +56,19 @@ class TrialWorker(tune.Trainable):
         """One epoch's metrics, and on the wall clock when its first optimizer step began.
 
         Where asked for, with the first of them what the network costs. When a trial is over is
-        the scheduler's to say.
+        the scheduler's to say. Raises `TrialMemoryError`.
         """
+        from trainables.memory import out_of_memory
+
         idle_s = time.perf_counter() - self._ended
-        costs, self._measure = measured(self._task) if self._measure else {}, False
-        began = time.time()
-        metrics = asdict(next(self._epochs)) | {"idle_s": idle_s}
+        try:
+            costs, self._measure = measured(self._task) if self._measure else {}, False
+            began = time.time()
+            metrics = asdict(next(self._epochs)) | {"idle_s": idle_s}
+        except Exception as error:
+            if out_of_memory(error):
+                raise TrialMemoryError(f"{type(error).__name__}: {error}") from error
+            raise
         self._ended = time.perf_counter()
         return metrics | {"first_step_at": began + metrics["start_s"]} | costs
 

@@ -29,11 +29,13 @@ def identity(config: TrialConfig, data_fingerprint: str, network: Network) -> st
     Frozen stages count by content: they are not in the checkpoint, so the network that
     resumes brings its own. Fields at their defaults don't count, so that one which is added
     later, off by default, changes no identity. Those of the schedule `step` had theirs from the
-    beginning.
+    beginning. How many images go through the network at once doesn't count either: a training
+    that ran out of memory goes on with fewer, to numbers that BatchNorm makes differ a little.
     """
     defaults = {field.name: field.default for field in fields(config)}
     defaults |= {name: LEFT_OUT[name] for name in ONCE_UNCONDITIONAL}
-    given = {k: v for k, v in config.to_dict().items() if v != defaults[k]}
+    whole = config.but(micro_batch_size=None)
+    given = {k: v for k, v in whole.to_dict().items() if v != defaults[k]}
     digest = hashlib.sha256(json.dumps(given, sort_keys=True).encode())
     digest.update(data_fingerprint.encode())
     for tensor in network.frozen_state().values():

@@ -36,7 +36,7 @@ class MeasuredMonitor(Monitor):
     """Also notes this process's memory after each trial, in bytes."""
 
     def __init__(self, console: Console, trials: int) -> None:
-        super().__init__(console, trials, EPOCHS, verbose=False)
+        super().__init__(console, trials, verbose=False)
         self.memory: list[int] = []
 
     def ended(self, record: TrialRecord) -> None:

@@ -92,7 +92,7 @@ class Report:
         self._path = path
         self._content: dict[str, Any] = {
             "benchmark": name,
-            **provenance(machine(), _command(name)),
+            **provenance(machine(), command(name)),
             "workload": workload,
             "measurements": _earlier(path, workload) if resume and path.exists() else [],
             "figures": [],
@@ -143,7 +143,7 @@ class Report:
         write_atomic(self._path, json.dumps(self._content, indent=1, allow_nan=False) + "\n")
 
 
-def _command(name: str) -> list[str]:
+def command(name: str) -> list[str]:
     """What was typed, with files by their names: where they lie is nobody's business."""
     words = [Path(word).name if os.sep in word else word for word in sys.argv[1:]]
     return ["python", "-m", f"tests.benchmarks.bench_{name}", *words]

@@ -21,7 +21,8 @@ ARROWS = {
 }
 
 _RAY = tuple(
-    f"search/{name}.py" for name in ("searcher", "scheduler", "worker", "tuner", "monitor")
+    f"search/{name}.py"
+    for name in ("searcher", "scheduler", "breakdowns", "worker", "tuner", "monitor")
 )
 _TRAINING = (
     "trainables/*",

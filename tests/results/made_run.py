@@ -18,12 +18,16 @@ from tests.search.curves import metrics
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """A trial: its parameters, val_top1 of its epochs, and how it ended."""
+    """A trial: its parameters, val_top1 of its epochs, and how it ended.
+
+    `epochs` is how long it was to be, by default as the run's others.
+    """
 
     params: Mapping[str, Any]
     values: Sequence[float]
     state: TrialState = TrialState.COMPLETE
     reason: StopReason | None = None
+    epochs: int | None = None
 
 
 def make_run(
@@ -47,7 +51,7 @@ def make_run(
             number=number,
             state=made.state,
             params=dict(made.params),
-            config={"epochs": epochs},
+            config={"epochs": made.epochs or epochs},
             reason=made.reason,
         )
         store.add_trial(record.reached(reached))

@@ -246,6 +246,24 @@ def test_values_of_trials_that_ended_otherwise(tmp_path):
     assert values == {2: [0.2, 0.5, 0.6, 0.0, 0.3, 0.7], 4: [0.4, 0.0]}
 
 
+def test_the_ends_of_two_lengths_are_kept_apart(tmp_path):
+    """Three epochs of a training to three are no three of one to five; after one, all compare."""
+    params = {"dropout": 0.1}
+    trials = [
+        Made(params=params, values=[0.1, 0.2, 0.3]),
+        Made(params=params, values=[0.2], state=TrialState.STOPPED, reason=StopReason.RUNG),
+        Made(params=params, values=[0.3, 0.35, 0.4, 0.5, 0.6], epochs=5),
+        Made(params=params, values=[0.4, 0.0], epochs=5, state=TrialState.STOPPED,
+             reason=StopReason.DIVERGED),
+    ]  # fmt: skip
+    rungs = trials_at_rungs(make_run(tmp_path / "run", RANGES, trials, epochs=3))
+    assert {epoch: [t.value for t in reached] for epoch, reached in rungs.items()} == {
+        1: [0.1, 0.2, 0.3, 0.4],
+        3: [0.3],
+        5: [0.6, 0.0],
+    }
+
+
 def test_a_baseline_outside_of_its_range_is_left_out(tmp_path):
     trials = [Made(params={"dropout": 0.1}, values=[0.2])] * 3
     run = make_run(tmp_path / "run", RANGES, trials, epochs=1)

@@ -34,6 +34,11 @@ def test_the_best_trials_and_the_baseline_are_chosen() -> None:
     diverged = trial(0, 0.5, state=TrialState.STOPPED, reason=StopReason.DIVERGED)
     assert choose(trials | {0: diverged}, 1) == [1]
     assert choose({}, 3) == []
+    longer = {
+        7: trial(7, 0.72, config={"lr": 0, "epochs": 18}),  # the baseline, to another length
+        8: trial(8, 0.71, config={"lr": 1, "epochs": 18}),  # and what trial 1 was
+    }
+    assert choose(trials | longer, 2) == [8, 2, 0]
 
 
 def test_seeds_differ_between_repeats_and_studies_and_never_change() -> None:
@@ -129,7 +134,7 @@ def test_one_repeat_that_diverges_or_fails_ends_alone(tmp_path: Path) -> None:
     ending = finalists.report(key_of(first), metrics(1, 0.1, loss=None))
     assert ending is not None
     assert ending.reason is StopReason.DIVERGED
-    finalists.fail(key_of(second), "Traceback …\nRuntimeError: no disk")
+    finalists.fail(key_of(second), "Traceback …\n  frames\nRuntimeError: no disk")
     repeat(finalists)
     records = read_finalists(tmp_path / "run")
     assert records[key_of(first)].val_top1 is None

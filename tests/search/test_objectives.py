@@ -8,10 +8,11 @@ import pytest
 from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.trial import TrialState as OptunaState
 
+from results.pareto import parse_objectives
 from results.records import NetworkCosts, StopReason, TrialState
 from results.store import RunStore, read_epochs, read_trials
 from search.objectives import MISSING, idle, make_front_sampler
-from search.options import objectives, resolve
+from search.options import resolve
 from search.proposing import Proposer
 from search.space import Space
 from search.storage import MemoryStore, journal_storage
@@ -48,7 +49,7 @@ def curve(config):
 def open_study(directory, *, trials=14, rules=BOTH, make=make_front_sampler):
     store = RunStore(directory)
     return Study(
-        proposer=Proposer(SPACE, {}, 0, make), rules=rules, trials=trials, store=store,
+        proposer=Proposer(SPACE, {}, 0, make=make), rules=rules, trials=trials, store=store,
         storage=journal_storage(directory),
     )  # fmt: skip
 
@@ -210,7 +211,7 @@ def test_an_epoch_of_an_unmeasured_trial_is_refused(tmp_path):
 def test_the_sampler_learns_what_is_on_the_front():
     """lr 3e-3 is best whatever the size: beyond the startup it is proposed more often."""
     study = Study(
-        proposer=Proposer(SPACE, {}, 0, make_front_sampler), rules=BOTH, trials=40,
+        proposer=Proposer(SPACE, {}, 0, make=make_front_sampler), rules=BOTH, trials=40,
         store=MemoryStore(), storage=InMemoryStorage(),
     )  # fmt: skip
     play(study)
@@ -222,8 +223,8 @@ def test_the_sampler_learns_what_is_on_the_front():
 def test_objectives_are_told_in_one_order():
     options, errors = resolve({"space": "demo", "objectives": "latency_ms, val_top1"})
     assert errors == []
-    assert objectives(options) == ("val_top1", "latency_ms")
-    assert objectives(resolve({"space": "demo"})[0]) == ("val_top1",)
+    assert parse_objectives(options.objectives) == ("val_top1", "latency_ms")
+    assert parse_objectives(resolve({"space": "demo"})[0].objectives) == ("val_top1",)
 
 
 @pytest.mark.parametrize(

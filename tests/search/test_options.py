@@ -88,3 +88,11 @@ def test_a_yaml_list_or_mapping_does_for_set():
     options, errors = resolve({"space": "demo", "set": {"batch_size": 16}})
     assert not errors
     assert options.set == ("batch_size=16",)
+
+
+@pytest.mark.parametrize("value", ["runs/a", ["runs/a"], ("runs/a",)])
+def test_a_text_or_a_list_does_for_warm_start(value):
+    options, errors = resolve({"space": "demo", "warm_start": value})
+    assert not errors
+    assert options.warm_start == ("runs/a",)
+    assert resolve({"space": "demo", "warm_start": None})[1]

@@ -118,6 +118,31 @@ def test_a_worker_that_dies_is_replaced_and_its_trial_goes_on(tmp_path, tiny_dat
     assert len(set(keys)) == len(keys)
 
 
+@pytest.mark.slow
+def test_a_finished_search_is_extended_and_another_begins_with_it(tmp_path, tiny_data):
+    first = run(command(tmp_path, tiny_data, "--trials", "3"))
+    assert first.returncode == 0, first.stdout + first.stderr
+    old = read_trials(tmp_path / "run")
+    more = ["--resume", "run", "--out", str(tmp_path), "--epochs", "4"]
+    longer = run([sys.executable, "-m", "search.run", *more])
+    assert longer.returncode == 0, longer.stdout + longer.stderr
+    trials = read_trials(tmp_path / "run")
+    assert {n: trials[n] for n in old} == old
+    added = [trials[n] for n in range(3, 6)]
+    assert added[0].params == old[0].params
+    assert {(r.state, r.epochs, r.config["epochs"]) for r in added} == {(TrialState.COMPLETE, 4, 4)}
+    assert re.search(r"baseline +starts", longer.stdout)
+    earlier = ("--name", "second", "--warm-start", str(tmp_path / "run"), "--epochs", "4")
+    second = run(command(tmp_path, tiny_data, *earlier, "--trials", "3"))
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert "learns     from 6 of 6 trials of run" in second.stdout
+    best = max(added[1:], key=lambda record: record.best_val_top1)
+    warm = read_trials(tmp_path / "second")
+    assert warm[0].params == old[0].params
+    assert warm[1].params in [record.params for record in trials.values()]
+    assert best.params in [warm[1].params, warm[2].params]
+
+
 def workers(process):
     """This search's, by Ray's name for them while they train."""
     family = psutil.Process(process.pid).children(recursive=True)

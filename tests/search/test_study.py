@@ -204,6 +204,57 @@ def test_resuming_with_no_time_left_keeps_every_recorded_epoch(tmp_path):
     assert more.ask().epochs_done == 5
 
 
+def stop_by_time(directory, after_epochs):
+    """A search of one worker whose time is up with its `after_epochs`-th epoch."""
+    done = []
+    study = open_study(directory, time_left=lambda: after_epochs - len(done) - 0.5)
+    while (proposal := study.ask()) is not None:
+        for epoch in curve(proposal.config)[proposal.epochs_done :]:
+            done.append(epoch)
+            if study.report(proposal.number, epoch):
+                break
+    study.store.close()
+    return study
+
+
+@pytest.mark.parametrize("epochs", [5, 10, 14, 16, 23])
+def test_a_larger_budget_lets_go_on_what_the_smaller_one_stopped(tmp_path, epochs):
+    """Whether its last epoch was between two rungs or at one, where the rung may say no."""
+    whole = tmp_path / "whole" / "run"
+    play(open_study(whole))
+    cut = tmp_path / "cut" / "run"
+    study = stop_by_time(cut, epochs)
+    assert [r.reason for r in study.records.values()].count(StopReason.BUDGET) == 1
+    play(open_study(cut))
+    assert outcome(cut) == outcome(whole)
+    assert [t.state for t in frozen(cut)] == [t.state for t in frozen(whole)]
+    assert [t.params for t in frozen(cut)] == [t.params for t in frozen(whole)]
+
+
+def test_what_a_budget_stopped_keeps_its_checkpoint_until_it_ends(tmp_path):
+    left = [1.0]
+    study = open_study(tmp_path / "run", trials=1, time_left=lambda: left[0])
+    study.ask()
+    checkpoint = study.store.checkpoint(0)
+    checkpoint.parent.mkdir()
+    checkpoint.write_bytes(b"state")
+    left[0] = 0.0
+    assert study.report(0, metrics(1, 0.3)).reason is StopReason.BUDGET
+    study.store.close()
+    late = open_study(tmp_path / "run", trials=1, time_left=lambda: 0.0)
+    assert checkpoint.exists()
+    assert late.ask() is None
+    assert read_trials(tmp_path / "run")[0].reason is StopReason.BUDGET
+    late.store.close()
+    more = open_study(tmp_path / "run", trials=1)
+    assert more.ask().epochs_done == 1
+    assert read_trials(tmp_path / "run")[0].state is TrialState.RUNNING
+    for epoch in range(2, 10):
+        more.report(0, metrics(epoch, 0.3))
+    assert more.finished()
+    assert not checkpoint.exists()
+
+
 @pytest.mark.parametrize("ending", ["stopped", "complete", "failed"])
 def test_an_ended_trial_leaves_no_checkpoint(tmp_path, ending):
     study = open_study(tmp_path / "run", trials=3)
@@ -281,3 +332,14 @@ def test_rules_can_be_turned_off(tmp_path):
     other = study.ask()
     for epoch in range(1, 9):
         assert study.report(other.number, metrics(epoch, 0.5, gap=0.9)) is None
+
+
+def test_a_trial_that_overfits_is_stopped_and_the_baseline_is_not(tmp_path):
+    study = open_study(tmp_path / "run", rules=replace(RULES, grace=9, gap_patience=2))
+    both = [study.ask(), study.ask()]
+    for epoch, val in enumerate((0.3, 0.5, 0.4), 1):
+        assert [study.report(p.number, metrics(epoch, val, gap=0.3)) for p in both] == [None, None]
+    baseline, other = (study.report(p.number, metrics(4, 0.38, gap=0.3)) for p in both)
+    assert baseline is None
+    assert other.reason is StopReason.OVERFITTING
+    assert other.detail == "gap 0.300 > 0.2 for 2 epochs, no better val_top1 for 2"

@@ -87,6 +87,10 @@ def test_the_verdict_says_whether_noise_explains_the_lead(tables, words):
         (record(1, 0.4, TrialState.RUNNING), "unfinished"),
         (record(1, None, TrialState.FAILED, detail="out of paper"), "failed: out of paper"),
         (
+            record(1, 0.4, TrialState.FAILED, reason=StopReason.MEMORY, detail="2 GiB"),
+            "failed, memory: 2 GiB",
+        ),
+        (
             record(1, 0.4, TrialState.STOPPED, reason=StopReason.OVERFITTING, detail="gap 0.4"),
             "stopped, overfitting: gap 0.4",
         ),
@@ -98,14 +102,16 @@ def test_every_state_has_its_words(made, words):
 
 def test_one_plain_line_an_event(capsys):
     console = Console(file=io.StringIO(), width=40)
-    monitor = Monitor(console, trials=4, epochs=9, verbose=False)
+    monitor = Monitor(console, trials=4, verbose=False)
     monitor.stage("Ray")
-    monitor.started(Proposal(number=0, config=TrialConfig(network="resnet10")))
+    config = TrialConfig(network="resnet10", epochs=9)
+    monitor.started(Proposal(number=0, config=config, baseline=True))
     monitor.epoch(0, metrics(1, 0.5, gap=0.125))
     monitor.epoch(0, metrics(2, 0.4, loss=None))
     monitor.ended(record(0, 0.5))
     lines = console.file.getvalue().splitlines()
     assert len(lines) == 4
+    assert "baseline  starts (4 in all)" in lines[0]
     assert "epoch  1/9  val_top1 0.500  gap +0.125" in lines[1]
     assert lines[1].endswith("best so far")
     assert "train loss —" in lines[2]
@@ -115,7 +121,7 @@ def test_one_plain_line_an_event(capsys):
 
 def test_verbose_tells_the_stages_and_the_first_step_once():
     console = Console(file=io.StringIO(), width=200)
-    monitor = Monitor(console, trials=4, epochs=9, verbose=True)
+    monitor = Monitor(console, trials=4, verbose=True)
     monitor.stage("Ray")
     monitor.first_step(monitor._stage_at + 2.5)
     monitor.first_step(monitor._stage_at + 9.5)
@@ -152,8 +158,9 @@ def test_a_measured_network_is_one_line(capsys):
 
 def test_finalists_are_told_apart_from_trials_and_are_never_the_best_so_far():
     console = Console(file=io.StringIO(), width=200)
-    monitor = Monitor(console, trials=4, epochs=9, verbose=False)
-    monitor.started(Proposal(number=3, config=TrialConfig(network="resnet10"), repeat=2))
+    monitor = Monitor(console, trials=4, verbose=False)
+    config = TrialConfig(network="resnet10", epochs=9)
+    monitor.started(Proposal(number=3, config=config, repeat=2))
     monitor.epoch(3, metrics(1, 0.5), repeat=2)
     done = FinalistRecord(
         trial=3, repeat=2, state=TrialState.COMPLETE, config={}, epochs=9, val_top1=0.5125

@@ -1,0 +1,126 @@
+"""What Ray writes down of trials that break off, and what the scheduler makes of it."""
+
+import io
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.exceptions import OutOfMemoryError
+from ray.tune.experiment import Trial
+from rich.console import Console
+
+from results.records import StopReason, TrialState
+from search.breakdowns import breakdown, outlive_memory_monitor
+from search.monitor import Monitor
+from search.printing import last_lines
+from search.scheduler import StudyScheduler
+from search.worker import TrialMemoryError, TrialWorker
+from tests.search.curves import metrics, open_study
+
+WANT = (
+    "\x1b[36mray::ResourceTrainable.train()\x1b[39m (pid=1)\n  File …\n    g()\n"
+    "torch.OutOfMemoryError: CUDA\n\nThe above exception …\n\n  File …\n    g()\n"
+    "search.worker.TrialMemoryError: OutOfMemoryError: CUDA\n"
+)
+KILLED = (
+    "1 worker(s) were killed due to the node running low on memory. Memory was 9GB.\n"
+    "OOM kill reason: …\nTop 10 memory users: PID\tMEM(GB)\tCOMMAND\nRefer to the documentation.\n"
+)
+OTHER = "  File …\n    g()\nRuntimeError: no disk\n"
+
+
+def failed(path: Path, *errors: str) -> SimpleNamespace:
+    """A trial as Ray leaves it after these failures."""
+    text = "".join(f"Failure # {n} (occurred at now)\n{e}" for n, e in enumerate(errors, 1))
+    (path / "error.txt").write_text(text)
+    return SimpleNamespace(error_file=str(path / "error.txt"))
+
+
+def test_the_latest_failure_counts(tmp_path: Path) -> None:
+    found = breakdown(failed(tmp_path, OTHER, WANT))
+    assert found.out_of_memory
+    assert last_lines(found.error) == "search.worker.TrialMemoryError: OutOfMemoryError: CUDA"
+    assert "\x1b" not in found.error
+    found = breakdown(failed(tmp_path, WANT, OTHER))
+    assert not found.out_of_memory
+    assert last_lines(found.error) == "RuntimeError: no disk"
+
+
+def test_a_worker_killed_for_memory_ran_out_of_it(tmp_path: Path) -> None:
+    found = breakdown(failed(tmp_path, KILLED))
+    assert found.out_of_memory
+    assert last_lines(found.error) == KILLED.splitlines()[0]
+    assert "Top 10 memory users" in found.error
+
+
+def test_a_worker_may_end_without_a_word() -> None:
+    found = breakdown(SimpleNamespace(error_file=None))
+    assert (found.error, found.out_of_memory) == ("the worker ended without a word", False)
+
+
+def test_a_worker_killed_for_memory_ends_one_trial_and_not_the_loop() -> None:
+    outlive_memory_monitor()
+    outlive_memory_monitor()
+    told: list[Any] = []
+    actor = SimpleNamespace(actor_id="a", _on_error=lambda *given: told.append(given[1]))
+    task = SimpleNamespace(_tracked_actor=actor, _on_error=lambda *given: told.append(given[1]))
+    manager = SimpleNamespace(_failed_actor_ids=set(), _cleanup_actor=lambda tracked_actor: None)
+    RayActorManager._actor_task_failed(manager, task, OutOfMemoryError(KILLED))
+    assert [str(error) for error in told] == [KILLED, KILLED]
+    with pytest.raises(RuntimeError, match="unexpected"):
+        RayActorManager._actor_task_failed(manager, task, OSError("another"))
+
+
+class RayTrial(SimpleNamespace):
+    """What the scheduler sees and sets of Ray's `Trial`."""
+
+    def set_config(self, config: dict[str, Any]) -> None:
+        self.config = config
+
+
+@pytest.mark.parametrize("error", [WANT, OTHER])
+def test_a_trial_is_tried_once_more_after_want_of_memory_in_pieces(tmp_path, error):
+    study = open_study(tmp_path / "run", trials=3)
+    said = io.StringIO()
+    monitor = Monitor(Console(file=said, width=200), 3, 9, verbose=False)
+    scheduler = StudyScheduler(study, None, monitor)
+    proposal = study.ask()
+    size = proposal.config.batch_size
+    task = {"number": 0, "config": proposal.config.to_dict(), "epochs_done": 0, "repeat": None}
+    trial = RayTrial(config=task, num_failures=0, max_failures=0, status=Trial.ERROR)
+    scheduler.on_trial_add(None, trial)
+    assert trial.max_failures == 1
+    study.report(0, metrics(1, 0.3))
+
+    trial.num_failures, trial.error_file = 1, failed(tmp_path, error).error_file
+    scheduler.on_trial_error(None, trial)
+    scheduler.on_trial_add(None, trial)
+    assert trial.max_failures == 1  # none is left
+    at_once = size // 2 if error is WANT else None
+    assert trial.config["config"].get("micro_batch_size") == at_once
+    assert trial.config["config"]["batch_size"] == size
+    assert (trial.config["epochs_done"], trial.config["repeat"]) == (1, None)
+    assert study.records[0].config == trial.config["config"]
+    assert "tried again after epoch 1" in said.getvalue()
+    assert (f"with at most {at_once} images at once" in said.getvalue()) == bool(at_once)
+
+    trial.status, trial.error_file = Trial.RUNNING, failed(tmp_path, error, error).error_file
+    scheduler.on_trial_error(None, trial)
+    assert study.records[0].state is TrialState.FAILED
+    assert study.records[0].reason == (StopReason.MEMORY if error is WANT else None)
+
+
+@pytest.mark.parametrize(
+    ("raised", "arrives"), [(MemoryError, TrialMemoryError), (OSError, OSError)]
+)
+def test_the_worker_names_want_of_memory(raised, arrives):
+    def broken():
+        raise raised("2 GiB")
+        yield
+
+    worker = TrialWorker.__new__(TrialWorker)
+    worker._epochs, worker._ended = broken(), 0.0
+    with pytest.raises(arrives, match="2 GiB"):
+        worker.step()

@@ -1,0 +1,31 @@
+"""The same search twice: on a CPU with one worker, the same records to the last bit."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.search.test_search import command, run
+
+MEASURED = {
+    "wall_s", "train_s", "images_per_s", "start_s", "idle_s", "peak_memory_bytes",
+}  # fmt: skip
+"""What the machine's day decides: times, and the memory of the process."""
+
+
+def lines(path: Path) -> list[str]:
+    """A JSON-lines file without what is measured of the machine, as text: every digit counts."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.dumps({k: v for k, v in row.items() if k not in MEASURED}) for row in rows]
+
+
+@pytest.mark.slow
+def test_one_worker_and_one_seed_give_the_same_search(tmp_path: Path, tiny_data: Path) -> None:
+    for name in ("first", "second"):
+        done = run(command(tmp_path / name, tiny_data, "--trials", "5", "--concurrency", "1"))
+        assert done.returncode == 0, done.stdout + done.stderr
+    for file in ("epochs.jsonl", "trials.jsonl"):
+        first, second = (lines(tmp_path / n / "run" / file) for n in ("first", "second"))
+        assert first == second
+    best = [(tmp_path / n / "run" / "best.yaml").read_text() for n in ("first", "second")]
+    assert best[0].split("provenance")[0] == best[1].split("provenance")[0]

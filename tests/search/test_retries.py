@@ -1,0 +1,44 @@
+"""Trials that break off on Ray: what is tried again, how, and what is recorded of it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from results.records import StopReason, TrialState
+from results.store import read_epochs, read_trials
+from tests.search import broken_search
+from tests.search.test_search import ENVIRONMENT, ROOT
+
+
+@pytest.mark.slow
+def test_a_search_outlives_trials_that_break_off(tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.search.broken_search", str(directory)],
+        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=400,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "No configuration is left" in done.stdout  # of nine trials asked for, five are there
+    records = {round(r.config["dropout"], 1): r for r in read_trials(directory).values()}
+    assert len(records) == len(read_trials(directory)) == 5
+
+    failed = records.pop(broken_search.NEVER_FITS)
+    assert (failed.state, failed.reason) == (TrialState.FAILED, StopReason.MEMORY)
+    assert failed.epochs == 1
+    assert "MemoryError: 2 GiB" in failed.detail
+    assert {r.state for r in records.values()} == {TrialState.COMPLETE}
+    assert {r.epochs for r in records.values()} == {2}
+    assert records[broken_search.FINE].retried is None
+    in_pieces = records[broken_search.FITS_IN_PIECES]
+    assert in_pieces.config["micro_batch_size"] == 32
+    assert in_pieces.config["batch_size"] == 64
+    assert "DefaultCPUAllocator" in in_pieces.retried
+    assert records[broken_search.BREAKS_ONCE].retried == "OSError: no disk"
+    assert "worker process has died" in records[broken_search.DIES_ONCE].retried
+
+    seen = [(number, epoch.epoch) for number, epoch in read_epochs(directory)]
+    assert len(seen) == len(set(seen)) == 9
+    kept = {path.name for path in (directory / "errors").iterdir()}
+    assert len(kept) == 4
