@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Generic
 
-from results.records import StopReason, TrialState
+from results.records import StopReason, TrialRecord, TrialState
 from search.objectives import ALONE
 from search.proposing import C
 
@@ -50,6 +50,11 @@ class Ending:
 
 
 COMPLETE = Ending(state=TrialState.COMPLETE)
+
+
+def ending_of(record: TrialRecord) -> Ending:
+    """How a trial has ended, as its record tells."""
+    return Ending(state=record.state, reason=record.reason, detail=record.detail)
 
 
 def stopped(reason: StopReason, detail: str) -> Ending:
