@@ -192,7 +192,7 @@ def leaderboard(
                 "baseline" if record.number in baselines else str(record.number),
                 f"{record.best_val_top1:.3f}",
                 str(record.best_epoch),
-                str(record.epochs),
+                str(record.epochs) + (f"/{record.config['epochs']}" if len(baselines) > 1 else ""),
                 _ended(record),
             )
     return table

@@ -11,6 +11,7 @@ from optuna.trial import TrialState as OptunaState
 from results.pareto import parse_objectives
 from results.records import NetworkCosts, StopReason, TrialState
 from results.store import RunStore, read_epochs, read_trials
+from search.infeasible import MEMORY
 from search.objectives import MISSING, idle, make_front_sampler
 from search.options import resolve
 from search.proposing import Proposer
@@ -151,6 +152,33 @@ def test_a_kill_between_two_words_to_optuna_is_made_good(tmp_path, monkeypatch):
     assert heard.constraints == {MISSING: 8}
 
 
+def test_want_of_memory_is_behind_every_trial_that_was_stopped(tmp_path):
+    """After 1 of 9 epochs 8 are missing; where memory was wanting it is all 9, and one more."""
+    study = open_study(tmp_path / "run", trials=4)
+    play(study, until_epochs=9)
+    unfit, stopped = study.ask(), study.ask()
+    study.measured(unfit.number, costs(unfit.config))
+    study.measured(stopped.number, NetworkCosts(latency_ms=100, parameters_m=4.9))
+    assert study.report(unfit.number, metrics(1, 0.9)) is None
+    study.fail(unfit.number, "TrialMemoryError: 2 GiB", out_of_memory=True)
+    assert study.report(stopped.number, metrics(1, 0.0))
+    heard = told(tmp_path / "run")
+    assert heard[stopped.number].constraints == {MISSING: 8}
+    assert heard[unfit.number].constraints == {MISSING: 9, MEMORY: 1}
+    assert heard[unfit.number].state is OptunaState.PRUNED
+
+
+def test_a_trial_that_breaks_off_before_it_is_measured_is_measured_again(tmp_path):
+    study = open_study(tmp_path / "run", trials=3)
+    proposal = study.ask()
+    study.retry(0, "TrialMemoryError: 2 GiB", proposal.config)
+    assert study.unmeasured(0)
+    study.measured(0, costs(proposal.config))
+    assert not study.unmeasured(0)
+    assert study.records[0].latency_ms == 16
+    assert study.records[0].retried
+
+
 def test_equal_networks_count_the_same_as_measured_first(tmp_path):
     study = open_study(tmp_path / "run", trials=14)
     asked = [study.ask() for _ in range(14)]
@@ -246,6 +274,15 @@ def test_finalists_choose_one_winner_and_so_one_objective():
         "but got 2."
     ]
     assert resolve({**both, "finalists": 0})[1] == []
+
+
+def test_a_warm_start_teaches_one_objective():
+    warm = {"space": "demo", "warm_start": ["runs/first"]}
+    assert resolve({**warm, "objectives": "val_top1,latency_ms"})[1] == [
+        "--warm-start must be left out beside several --objectives, for which earlier trials "
+        "teach nothing, but got ('runs/first',)."
+    ]
+    assert resolve(warm)[1] == []
 
 
 def test_an_objective_that_no_trial_can_change_is_refused():

@@ -151,7 +151,7 @@ def test_the_front_is_told_with_its_costs_and_the_baseline_below():
 
 def test_a_measured_network_is_one_line(capsys):
     console = Console(file=io.StringIO(), width=40)
-    monitor = Monitor(console, trials=4, epochs=9, verbose=False)
+    monitor = Monitor(console, trials=4, verbose=False)
     monitor.measured(record(2, None, latency_ms=3.2, parameters_m=4.905))
     assert console.file.getvalue().endswith("network of 4.905 M parameters, 3.2 ms an image\n")
 
