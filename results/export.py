@@ -7,7 +7,7 @@ python -m results.export runs/NAME [--trial N] [--to FILE]
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import yaml
 
 from results.comparison import BASELINE, CONFIDENCE, Interval, Outcome, Standing, decide
 from results.finalists import read_finalists
+from results.pareto import objectives_of, pareto_front, values
 from results.records import SCHEMA_VERSION, RecordError, TrialRecord
 from results.store import BEST, RunError, read_manifest, read_standings, write_atomic
 
@@ -37,12 +38,15 @@ def ranked(trials: Mapping[int, TrialRecord]) -> list[TrialRecord]:
 def best_config(directory: Path, trial: int | None = None) -> dict[str, Any]:
     """What best.yaml holds: configuration, metric, how it was selected, baseline, provenance.
 
-    Raises `RunError` when the run has no trial with a result, or not this one.
+    With several objectives, of their Pareto front the trial with the highest val_top1. Raises
+    `RunError` when the run has no trial with a result, or not this one.
     """
     manifest, trials = read_manifest(directory), read_standings(directory)
-    order = ranked(trials)
+    objectives = objectives_of(manifest)
+    front = pareto_front(trials, objectives) if len(objectives) > 1 else []
+    order = front or ranked(trials)
     if trial is not None:
-        order = [t for t in order if t.number == trial]
+        order = [t for t in ranked(trials) if t.number == trial]
         if not order:
             raise RunError(
                 f"--trial must name a trial with at least one epoch, but got {trial}; "
@@ -50,17 +54,22 @@ def best_config(directory: Path, trial: int | None = None) -> dict[str, Any]:
             )
     if not order:
         raise RunError(f"{directory} has no trial with a finished epoch yet; let it run longer.")
+    rule = RULE if trial is None else f"--trial {trial}"
+    if front and trial is None:
+        rule += f", of the {len(front)} on the Pareto front of {', '.join(objectives)}"
     outcome = decide(read_finalists(directory).values()) if trial is None else None
     if outcome is not None and outcome.winner is not None:
         winner = trials[outcome.winner.trial]
         chosen = _chosen(manifest, trials, winner, _finalists_rule(outcome))
         return chosen | _by_finalists(outcome, outcome.winner, chosen)
-    return _chosen(manifest, trials, order[0], RULE if trial is None else f"--trial {trial}")
+    return _chosen(manifest, trials, order[0], rule)
 
 
 def _chosen(
     manifest: dict[str, Any], trials: Mapping[int, TrialRecord], winner: TrialRecord, rule: str
 ) -> dict[str, Any]:
+    objectives = objectives_of(manifest)
+    several = {"objectives": _objectives(winner, objectives)} if len(objectives) > 1 else {}
     return {
         "schema_version": SCHEMA_VERSION,
         "config": dict(winner.config),  # a copy: YAML would write the baseline's as a reference
@@ -71,6 +80,7 @@ def _chosen(
         "value": winner.best_val_top1,
         "epoch": winner.best_epoch,
         "trial": winner.number,
+        **several,
         "selected_by": rule,
         "trials_considered": len(ranked(trials)),
         "baseline": _baseline(trials.get(baseline_of(manifest, winner.number)), manifest),
@@ -136,6 +146,12 @@ def export(directory: Path, trial: int | None = None, to: Path | None = None) ->
     value = best_config(directory, trial)
     write_atomic(path, yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
     return path
+
+
+def _objectives(record: TrialRecord, objectives: Sequence[str]) -> dict[str, float] | None:
+    """By name; `None` for a trial that wasn't measured."""
+    found = values(record, objectives)
+    return None if found is None else dict(zip(objectives, found, strict=True))
 
 
 def _baseline(record: TrialRecord | None, manifest: dict[str, Any]) -> dict[str, Any] | None:

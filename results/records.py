@@ -74,12 +74,26 @@ class EpochMetrics:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NetworkCosts:
+    """What using a network costs: one image's inference in milliseconds, and 10⁶ parameters."""
+
+    latency_ms: float
+    parameters_m: float
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """Reads costs back, unknown keys left out. Raises `RecordError` for missing ones."""
+        return _read(cls, value)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrialRecord:
     """One trial as it stands; the last line for a number in `trials.jsonl` is the true one.
 
     `params` are what the sampler chose, `config` all that decides the trial. `best_epoch` is
     the first epoch with the highest `val_top1`; `epochs` how many were trained. `retried` says
-    why training broke off once and went on from its last checkpoint.
+    why training broke off once and went on from its last checkpoint. `latency_ms` and
+    `parameters_m` are those of `NetworkCosts`, in searches with several objectives only.
     """
 
     number: int
@@ -92,6 +106,8 @@ class TrialRecord:
     best_epoch: int | None = None
     best_val_top1: float | None = None
     wall_s: float = 0.0
+    latency_ms: float | None = None
+    parameters_m: float | None = None
     retried: str | None = None
 
     def reached(self, epochs: Sequence[EpochMetrics]) -> Self:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from results.records import EpochMetrics, StopReason, TrialRecord, TrialState
+
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
@@ -26,6 +28,27 @@ class Evidence:
     values: Mapping[int, float]
     running: bool = False
     unfit: bool = False
+
+
+def value_of(metrics: EpochMetrics) -> float:
+    """The metric that the search maximises; it is missing in final training only."""
+    return metrics.val_top1 if metrics.val_top1 is not None else 0.0
+
+
+def evidence_of(
+    record: TrialRecord, seen: Sequence[EpochMetrics], epochs: int, marks: Sequence[int]
+) -> Evidence:
+    """What a trial whose full training takes `epochs` tells after those that were `seen`.
+
+    A failure that isn't its own tells nothing.
+    """
+    values = {metrics.epoch: value_of(metrics) for metrics in seen}
+    return Evidence(
+        params=record.params,
+        values=after_shares(values, epochs, marks),
+        running=record.state is TrialState.RUNNING,
+        unfit=record.reason in (StopReason.DIVERGED, StopReason.MEMORY),
+    )
 
 
 def after_shares(

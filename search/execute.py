@@ -28,8 +28,9 @@ from search.provenance import command_line, provenance
 from search.resources import Resources, share, worker_bytes
 from search.show import tell_start
 from search.storage import journal_storage
-from search.study import Rules, Study
+from search.study import Study
 from search.summary import early_end, summarise
+from search.trials import Rules
 from search.tuner import ClusterError, Dashboard, reserve_port, run_trials, start_ray, stop_ray
 from search.warm_start import noted, useful_trials
 from trainables.catalog import takes_a_package
@@ -261,6 +262,7 @@ def _session(plan: Plan, num_classes: int, store: RunStore, manifest: dict[str, 
             gap_patience=plan.options.gap_patience,
             plateau_patience=plan.options.plateau_patience,
             num_classes=num_classes,
+            objectives=plan.objectives,
         ),
         trials=plan.options.trials,
         store=store,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from results.export import ranked
+from results.pareto import parse_objectives
 from results.reached import proposed
 from results.store import read_manifest, read_standings
 from search.horizons import BASELINE_ORIGIN, Horizon, Queued, first_horizon
@@ -147,6 +148,12 @@ def planned_horizons(
     epochs = options.epochs or before[-1].epochs
     horizons = lengthened(before, epochs, options.grace or default_grace(epochs), begun)
     if len(horizons) > len(before):
+        if len(parse_objectives(options.objectives)) > 1:
+            raise ExtendError(
+                f"--epochs must be {before[-1].epochs} when {begun.name} goes on, whose "
+                f"--objectives compare trials of one length, but got {epochs}; leave it out, or "
+                "start a new run."
+            )
         saved = int(manifest["options"].get("trials", options.trials))
         options = with_room(options, saved, horizons[-1])
     return options, horizons

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from search.rungs import Rungs, levels
+from search.front_rungs import Costs, make_rungs
+from search.rungs import levels
 
 BASELINE_ORIGIN = "baseline"
 
@@ -74,15 +75,17 @@ def horizon_of(horizons: Sequence[Horizon], number: int) -> Horizon:
 class HorizonRungs:
     """The rungs of each horizon: trials of different lengths are never compared at one.
 
-    `levels` are the epochs of the last one's.
+    `levels` are the epochs of the last one's. Where trials have `costs`, they are compared by
+    non-dominated rank instead of by value.
     """
 
-    def __init__(self, horizons: Sequence[Horizon], factor: int) -> None:
+    def __init__(
+        self, horizons: Sequence[Horizon], factor: int, costs: Costs | None = None
+    ) -> None:
         self._horizons = horizons
         self.levels = levels(grace=horizons[-1].grace, factor=factor, epochs=horizons[-1].epochs)
         self._rungs = {
-            each.first: Rungs(grace=each.grace, factor=factor, epochs=each.epochs)
-            for each in horizons
+            each.first: make_rungs(each.grace, factor, each.epochs, costs) for each in horizons
         }
 
     def record(self, trial: int, epoch: int, value: float) -> bool:

@@ -8,7 +8,7 @@ from rich.console import Console
 from results.comparison import BASELINE
 from results.records import EpochMetrics, FinalistRecord, TrialRecord, TrialState
 from search.printing import plain
-from search.study import Proposal
+from search.trials import Proposal
 from trainables.config import TrialConfig
 
 
@@ -49,6 +49,13 @@ class Monitor:
         self._known[proposal.number, again] = name, proposal.config.epochs
         begins = "starts, with a fresh seed" if again else f"starts ({self._trials} in all)"
         self._event(proposal.number, f"goes on after epoch {done}" if done else begins, again)
+
+    def measured(self, record: TrialRecord) -> None:
+        """What a trial's network costs, where the search compares by it."""
+        self._event(
+            record.number,
+            f"network of {record.parameters_m:.4g} M parameters, {record.latency_ms:g} ms an image",
+        )
 
     def epoch(self, number: int, m: EpochMetrics, *, repeat: int | None = None) -> None:
         """One epoch of one training; a trial's is marked when it is the best so far."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from results.pareto import sound_objectives
 from trainables.config import TrialConfig
 
 
@@ -55,6 +56,7 @@ class Options:
     seed: int = _option(0, "seed of proposals and training")
     grace: int = _option(0, "first rung, in epochs (0: a twentieth of --epochs, 3 at the least)")
     reduction_factor: int = _option(3, "the top 1/N of the trials pass a rung")
+    objectives: str = _option("val_top1", "val_top1, or with latency_ms, parameters_m after commas")
     max_gap: float = _option(0.05, "gap from which a trial counts as overfitting (0: never)")
     gap_patience: int = _option(5, "epochs of that gap, and of no better val_top1, before it stops")
     plateau_patience: int = _option(0, "epochs without progress before a plateau stops (0: never)")
@@ -201,6 +203,8 @@ def _faults(o: Options) -> dict[str, list[str]]:
          "must be a number above 0 with s, m, h or d, e.g. 2h"),
         (o.gpu_hours >= 0 and math.isfinite(o.gpu_hours), "gpu_hours", "must be ≥ 0 and finite"),
         (o.finalists >= 0, "finalists", "must be ≥ 0"),
+        (o.finalists <= 0 or "," not in o.objectives, "finalists",
+         "must be 0 beside several --objectives, whose front has no single winner"),
         (o.repeats >= 2, "repeats", "must be ≥ 2 (an interval needs two values)"),
         (o.concurrency == "auto" or _number(o.concurrency, whole=True) >= 1, "concurrency",
          "must be auto or a whole number ≥ 1"),
@@ -211,10 +215,14 @@ def _faults(o: Options) -> dict[str, list[str]]:
          "must be auto, float32 or bfloat16"),
         (o.grace >= 0, "grace", "must be ≥ 0"),
         (o.reduction_factor >= 2, "reduction_factor", "must be ≥ 2"),
+        (sound_objectives(o.objectives), "objectives",
+         "must be val_top1, alone or followed by latency_ms, parameters_m or both after commas"),
         (0 <= o.max_gap <= 1, "max_gap", "must lie in 0…1"),
         (o.gap_patience >= 1, "gap_patience", "must be ≥ 1"),
         (o.plateau_patience >= 0, "plateau_patience", "must be ≥ 0"),
         (len(set(o.warm_start)) == len(o.warm_start), "warm_start", "must name each run once"),
+        (not o.warm_start or "," not in o.objectives, "warm_start",
+         "must be left out beside several --objectives, for which earlier trials teach nothing"),
         (re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", o.name or "x") is not None, "name",
          "must be letters, digits, dots, dashes and underscores"),
         (o.dashboard_port == "auto" or 1 <= _number(o.dashboard_port, whole=True) <= 65535,

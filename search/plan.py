@@ -10,12 +10,14 @@ from optuna.distributions import BaseDistribution
 
 from datasets.registry import find
 from datasets.spec import DatasetError
+from results.pareto import parse_objectives
 from results.records import RecordError
 from results.store import MANIFEST, RunError
 from search import rungs
 from search.extending import ExtendError, planned_horizons
 from search.extremes import Extremes, extremes
 from search.horizons import Horizon
+from search.objectives import idle, make_front_sampler
 from search.options import Options, fixed_fields
 from search.proposing import Proposer
 from search.resources import Machine, Resources, machine, share, worker_bytes
@@ -61,6 +63,7 @@ class Plan:
     extremes: Extremes
     machine: Machine
     resources: Resources
+    objectives: tuple[str, ...]
 
     @property
     def data(self) -> Path:
@@ -86,7 +89,9 @@ def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[st
     errors += _path_errors(options, dataset, directory, resuming)
     errors += _gpu_errors(options, here)
     errors += _set_errors(options)
-    proposer = Proposer(space, _fixed(options, space), options.seed)
+    wanted = parse_objectives(options.objectives)
+    make = make_front_sampler if len(wanted) > 1 else None
+    proposer = Proposer(space, _fixed(options, space), options.seed, make=make)
     begun = directory if resuming and (directory / MANIFEST).exists() else None
     named = () if resuming else map(Path, options.warm_start)
     earlier = [run for path in named if (run := _attempt(errors, partial(read_earlier, path)))]
@@ -96,6 +101,8 @@ def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[st
         proposer.fixed["epochs"] = proposer.horizons[-1].epochs
     previewed = _attempt(errors, lambda: proposer.preview(_PROBED))
     ends = _attempt(errors, lambda: extremes(previewed[0][0], previewed[1])) if previewed else None
+    if previewed is not None:
+        errors += idle(wanted, previewed[1], options.space)
     if found is None or previewed is None or ends is None or errors:
         return None, list(dict.fromkeys(errors))  # one may be met twice
     last = proposer.horizons[-1]
@@ -123,6 +130,7 @@ def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[st
             trials=options.trials,
             worker_bytes=needed,
         ),
+        objectives=wanted,
     ), []
 
 

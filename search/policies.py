@@ -21,7 +21,8 @@ from search.proposing import trial_seed
 from search.recorded import Curves
 from search.sampler import ModelSampler, Source
 from search.storage import MemoryStore
-from search.study import Proposal, Rules, Study
+from search.study import Study
+from search.trials import Proposal, Rules
 
 ENDLESS = 2**31
 """Trials of a simulated study: its budget, in epochs, ends it earlier."""

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -45,6 +45,10 @@ class Proposes(Protocol[C_co]):
         """A configuration from the records."""
 
 
+MakeSampler = Callable[[int, int], optuna.samplers.BaseSampler]
+"""(seed, trial number) -> the sampler of that trial."""
+
+
 def trial_seed(seed: int, number: int) -> int:
     """A seed of 32 bits for one trial of a study."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:4])
@@ -55,6 +59,7 @@ class Proposer:
 
     `fixed` holds values of `TrialConfig` fields that no trial may vary: a parameter of the
     space that stands there is not searched. `horizons`, where given, say how long each trial is.
+    `make` gives each trial's sampler, where it isn't `ModelSampler`.
     """
 
     def __init__(
@@ -63,9 +68,11 @@ class Proposer:
         fixed: Mapping[str, Any],
         seed: int,
         horizons: Sequence[Horizon] = (),
+        make: MakeSampler | None = None,
     ) -> None:
         self.space, self.fixed, self.seed = space, dict(fixed), seed
         self.horizons = tuple(horizons)
+        self._make = make
 
     def sampler(
         self, number: int, evidence: Sequence[Evidence] = (), marks: Sequence[int] = ()
@@ -75,6 +82,8 @@ class Proposer:
         Optuna doesn't store a sampler's random state; without this, a resumed study would
         propose other trials than an uninterrupted one.
         """
+        if self._make is not None:
+            return self._make(self.seed, number)
         seed = trial_seed(self.seed, number)
         source = Source(self._ask, self.baseline_params())
         return ModelSampler(source, seed, number, evidence, marks)

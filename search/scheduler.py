@@ -7,7 +7,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from results.finalists import Repeat
-from results.records import EpochMetrics
+from results.records import EpochMetrics, NetworkCosts
 from search.breakdowns import Breakdown, breakdown
 from search.finalists import Finalists
 from search.monitor import Monitor
@@ -41,6 +41,9 @@ class StudyScheduler(FIFOScheduler):
         self._monitor.first_step(result["first_step_at"])
         if repeat := trial.config["repeat"]:
             return self._on_finalist_result((number, repeat), metrics)
+        if "latency_ms" in result:
+            self._study.measured(number, NetworkCosts.from_json(result))
+            self._monitor.measured(self._study.records[number])
         ending = self._study.report(number, metrics)
         self._monitor.epoch(number, metrics)
         if ending is None:
@@ -78,7 +81,11 @@ class StudyScheduler(FIFOScheduler):
         if found.out_of_memory:
             config = smaller(config) or config
         again = self._study.retry(trial.config["number"], found.error, config)
-        changed = {"config": again.config.to_dict(), "epochs_done": again.epochs_done}
+        changed = {
+            "config": again.config.to_dict(),
+            "epochs_done": again.epochs_done,
+            "measure": self._study.unmeasured(again.number),
+        }
         trial.set_config(trial.config | changed)  # type: ignore[no-untyped-call]
         self._monitor.retried(again, self._study.records[again.number])
 

@@ -7,7 +7,8 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from search.finalists import Finalists
-from search.study import Proposal, Study
+from search.study import Study
+from search.trials import Proposal
 from trainables.config import TrialConfig
 
 

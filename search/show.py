@@ -10,6 +10,7 @@ from datasets.manifest import read_manifest
 from datasets.registry import find as find_dataset
 from datasets.spec import DatasetError
 from datasets.splits import SearchData
+from results.pareto import OBJECTIVES
 from search.extending import describe_queue
 from search.plan import Plan, expected_epochs, expected_seconds, finalist_trainings
 from search.printing import plain, short
@@ -46,6 +47,8 @@ def show_plan(plan: Plan) -> int:
         say(f"learns   {learned}")
     rungs = ", ".join(map(str, plan.rungs)) or "none"
     say(f"rungs    {rungs}; the top 1/{plan.options.reduction_factor} of the trials go on")
+    if len(plan.objectives) > 1:
+        say(f"compared {describe_objectives(plan)}")
     say(f"then     {describe_finalists(plan)}")
     say(f"fixed    {describe_fixed(plan)}")
     say(f"at once  {describe_resources(plan)}")
@@ -88,6 +91,8 @@ def tell_start(plan: Plan, data: SearchData, say: Callable[[str], None]) -> None
         say(note)
     say(f"trials     {plan.options.trials} of up to {plan.epochs} epochs, rungs at "
         f"{', '.join(map(str, plan.rungs)) or 'none'}; {describe_resources(plan)}")  # fmt: skip
+    if len(plan.objectives) > 1:
+        say(f"compared   {describe_objectives(plan)}")
     if beginning := describe_beginning(plan):
         say(f"first      {beginning}")
     for learned in describe_learning(plan, data.images.fingerprint):
@@ -109,6 +114,12 @@ def describe_enlarged(plan: Plan, stored: int) -> str | None:
         f"detail, `python -m datasets.prepare {plan.dataset}{where} --source … --size {wanted} "
         "--overwrite`"
     )
+
+
+def describe_objectives(plan: Plan) -> str:
+    """By what trials are compared where there are several objectives."""
+    named = ", ".join(f"{name} ({OBJECTIVES[name]})" for name in plan.objectives)
+    return f"by non-dominated rank in {named}"
 
 
 def describe_fixed(plan: Plan) -> str:

@@ -21,7 +21,7 @@ from search.policies import POLICIES, Point, Policy
 from search.proposing import quiet_optuna
 from search.recorded import Curves, CurvesError, read
 from search.rungs import default_grace
-from search.study import Proposal, Rules
+from search.trials import Proposal, Rules
 
 SHARES = (0.25, 0.5, 1.0)
 """The shares of the budget at which a search is judged."""

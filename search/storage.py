@@ -5,6 +5,7 @@ which follows them.
 """
 
 import copy
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from results.pareto import OBJECTIVES
 from results.records import EpochMetrics, TrialRecord
 from results.store import RunError
 from search.proposing import quiet_optuna
@@ -79,12 +81,19 @@ def journal_storage(directory: Path) -> BaseStorage:
     return JournalStorage(JournalFileBackend(str(journal(directory))))
 
 
-def open_optuna(storage: BaseStorage, name: str, first: dict[str, Any] | None) -> optuna.Study:
+def open_optuna(
+    storage: BaseStorage, name: str, first: dict[str, Any] | None, objectives: Sequence[str]
+) -> optuna.Study:
     """The Optuna study `name`; a new one begins with the parameters `first`, where given."""
+    ways = [OBJECTIVES[each] for each in objectives]
     with quiet_optuna():
         study = optuna.create_study(
-            storage=storage, study_name=name, direction="maximize", load_if_exists=True
+            storage=storage, study_name=name, directions=ways, load_if_exists=True
         )
+        if len(objectives) > 1:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                study.set_metric_names(list(objectives))  # for `optuna-dashboard`
         if first is not None and not study.get_trials(deepcopy=False):
             study.enqueue_trial(first)
     return study

@@ -13,23 +13,22 @@ from typing import Any, Generic
 import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
-from optuna.trial import TrialState as OptunaState
 
-from results.records import EpochMetrics, StopReason, TrialRecord, TrialState
-from search import stopping
+from results.pareto import Point
+from results.records import EpochMetrics, NetworkCosts, StopReason, TrialRecord, TrialState
+from search.deciding import decide
 from search.duplicates import Tried, identity
 from search.earlier import EarlierTrial
-from search.evidence import Evidence, after_shares
+from search.evidence import Evidence, evidence_of, value_of
 from search.horizons import Horizon, HorizonRungs, first_horizon, horizon_of
-from search.infeasible import tell_infeasible
+from search.objectives import costs_of, priced
 from search.printing import last_lines
 from search.proposing import C, Proposes
 from search.space import SpaceError
 from search.storage import Store, ask_again, check_journal, open_optuna
-from search.trials import COMPLETE, Ending, Proposal, Rules, failed, stopped
+from search.telling import tell, untold
+from search.trials import Ending, Proposal, Rules, ending_of, failed
 from trainables.config import ConfigError
-
-__all__ = ["GIVE_UP", "Proposal", "Rules", "Study"]
 
 GIVE_UP = 5
 """Failures one after the other after which a search proposes no more."""
@@ -61,7 +60,9 @@ class Study(Generic[C]):
         self.rules, self.trials, self.store = rules, trials, store
         baseline = proposer.baseline_params()
         self.horizons = horizons or (first_horizon(rules.epochs, rules.grace, baseline),)
-        self.rungs = HorizonRungs(self.horizons, rules.factor)
+        self._several = len(rules.objectives) > 1
+        costs = self._costs if self._several else None
+        self.rungs = HorizonRungs(self.horizons, rules.factor, costs)
         self.records: dict[int, TrialRecord] = {}
         self.epochs: dict[int, list[EpochMetrics]] = {}
         self._proposer = proposer
@@ -70,7 +71,7 @@ class Study(Generic[C]):
         self._cut: set[int] = set()
         self._time_left: Callable[[], float] = lambda: math.inf  # until the records are replayed
         self._failed_in_a_row = 0
-        self._optuna = open_optuna(storage, store.name, baseline)
+        self._optuna = open_optuna(storage, store.name, baseline, rules.objectives)
         self._tried = Tried()
         self._next = 0  # the number of the next trial
         self._asked: dict[int, optuna.Trial] = {}
@@ -110,9 +111,12 @@ class Study(Generic[C]):
                 continue
             self._tried.add(number, what)
             self._begin(trial, params, config.to_dict())
-            baseline = horizon_of(self.horizons, number).is_baseline(number)
-            return Proposal(number=number, config=config, baseline=baseline)
+            return self._proposal(number, config)
         return None
+
+    def _proposal(self, number: int, config: C) -> Proposal[C]:
+        baseline, done = horizon_of(self.horizons, number).is_baseline(number), self.epochs[number]
+        return Proposal(number=number, config=config, epochs_done=len(done), baseline=baseline)
 
     def _ask_optuna(self, number: int) -> optuna.Trial:
         """Trial `number`, which has the parameters queued for it where there are some."""
@@ -149,19 +153,12 @@ class Study(Generic[C]):
 
     def _evidence(self) -> list[Evidence]:
         """What is known of every configuration so far, also from earlier runs."""
-        own = self.records.items()
-        return [*self._earlier, *(self._seen(n, record) for n, record in own if record.config)]
-
-    def _seen(self, number: int, record: TrialRecord) -> Evidence:
-        """What is known of one; a failure that isn't its own tells nothing."""
-        values = {metrics.epoch: _value(metrics) for metrics in self.epochs[number]}
-        length = horizon_of(self.horizons, number).epochs
-        return Evidence(
-            params=record.params,
-            values=after_shares(values, length, self._marks),
-            running=record.state is TrialState.RUNNING,
-            unfit=record.reason in (StopReason.DIVERGED, StopReason.MEMORY),
-        )
+        own = [
+            evidence_of(record, self.epochs[n], horizon_of(self.horizons, n).epochs, self._marks)
+            for n, record in self.records.items()
+            if record.config
+        ]
+        return [*self._earlier, *own]
 
     def _begin(self, trial: optuna.Trial, params: dict[str, Any], config: dict[str, Any]) -> None:
         record = TrialRecord(
@@ -169,9 +166,21 @@ class Study(Generic[C]):
         )
         self._asked[trial.number] = trial
         self.epochs[trial.number] = []
-        self._put(record)
+        self._put(priced(record, self.records.values()) if self._several else record)
+
+    def _costs(self, number: int) -> Point:
+        return costs_of(self.records[number], self.rules.objectives)
 
     # --- deciding --------------------------------------------------------------------------
+
+    def unmeasured(self, number: int) -> bool:
+        """Whether `measured` is to be called before the trial's first epoch."""
+        return self._several and self.records[number].latency_ms is None
+
+    def measured(self, number: int, costs: NetworkCosts) -> None:
+        """Takes what a trial's network costs: what the first one like it was found to cost."""
+        if self.unmeasured(number):
+            self._put(priced(self.records[number], self.records.values(), costs))
 
     def report(self, number: int, metrics: EpochMetrics) -> Ending | None:
         """Takes one epoch; `None` when the trial goes on, else how it has ended.
@@ -180,7 +189,7 @@ class Study(Generic[C]):
         again; an ended trial answers with its ending again.
         """
         if self.records[number].state is not TrialState.RUNNING:
-            return self._ending(number)
+            return ending_of(self.records[number])
         if metrics.epoch <= len(self.epochs[number]):
             return None
         self.store.add_epoch(number, metrics)
@@ -212,37 +221,21 @@ class Study(Generic[C]):
                 self._tried.forget(number)
 
     def _take(self, number: int, metrics: EpochMetrics) -> Ending | None:
-        self.epochs[number].append(metrics)
-        if metrics.epoch not in self._reported.get(number, ()):
-            self._asked[number].report(_value(metrics), metrics.epoch)
-        ending = self._decide(number)
+        epochs = self.epochs[number]
+        epochs.append(metrics)
+        if not self._several and metrics.epoch not in self._reported.get(number, ()):
+            self._asked[number].report(value_of(metrics), metrics.epoch)
+        ending = decide(
+            number,
+            epochs,
+            self.rules,
+            horizon_of(self.horizons, number),
+            compare=lambda: self.rungs.record(number, metrics.epoch, value_of(metrics)),
+            time_is_up=lambda: self._time_left() <= 0,
+        )
         if ending:
             self._end(number, ending)
         return ending
-
-    def _decide(self, number: int) -> Ending | None:
-        """Divergence first, then completion, then what the baseline is exempt from."""
-        epochs, rules, last = self.epochs[number], self.rules, self.epochs[number][-1]
-        horizon = horizon_of(self.horizons, number)
-        if said := stopping.diverged(epochs, rules.num_classes):
-            return stopped(StopReason.DIVERGED, said)
-        goes_on = self.rungs.record(number, last.epoch, _value(last))
-        if last.epoch >= horizon.epochs:
-            return COMPLETE
-        if self._time_left() <= 0:
-            return stopped(StopReason.BUDGET, "the time budget is used up")
-        if horizon.is_baseline(number):
-            return None
-        if rules.max_gap and (
-            said := stopping.overfitting(epochs, rules.max_gap, rules.gap_patience)
-        ):
-            return stopped(StopReason.OVERFITTING, said)
-        if rules.plateau_patience and (said := stopping.plateau(epochs, rules.plateau_patience)):
-            return stopped(StopReason.PLATEAU, said)
-        if not goes_on:
-            said = f"not in the top 1/{rules.factor} at epoch {last.epoch}"
-            return stopped(StopReason.RUNG, said)
-        return None
 
     def _end(self, number: int, ending: Ending) -> None:
         record = self.records[number].reached(self.epochs[number])
@@ -251,22 +244,11 @@ class Study(Generic[C]):
             self._tell(number)
             self.store.drop_checkpoint(number)
 
-    def _ending(self, number: int) -> Ending:
-        record = self.records[number]
-        return Ending(state=record.state, reason=record.reason, detail=record.detail)
-
     def _tell(self, number: int) -> None:
-        """The same to Optuna: PRUNED, not COMPLETE, for what was stopped."""
-        record = self.records[number]
-        trial = self._asked.pop(number)
-        if record.state is TrialState.COMPLETE:
-            self._optuna.tell(trial, record.best_val_top1)
-        elif record.state is TrialState.STOPPED and record.trusted:
-            self._optuna.tell(trial, state=OptunaState.PRUNED)
-        elif record.reason is StopReason.MEMORY:
-            tell_infeasible(self._optuna, trial)
-        else:
-            self._optuna.tell(trial, state=OptunaState.FAIL)
+        """The same to Optuna."""
+        trial, record = self._asked.pop(number), self.records[number]
+        length = horizon_of(self.horizons, number).epochs
+        tell(self._optuna, trial, record, self.rules.objectives, length)
 
     def _put(self, record: TrialRecord) -> None:
         self.records[record.number] = record
@@ -286,14 +268,7 @@ class Study(Generic[C]):
         known = self._optuna.get_trials(deepcopy=False)
         self._next = check_journal(known, self.records, self.store.name)
         self._tried.recall(self.records, known, self._proposer.restore)
-        for frozen in known:
-            if frozen.state is not OptunaState.RUNNING:
-                continue
-            if frozen.number in self.records:
-                self._asked[frozen.number] = optuna.Trial(self._optuna, frozen._trial_id)
-                self._reported[frozen.number] = set(frozen.intermediate_values)
-            else:  # killed between asking Optuna and recording the trial
-                self._orphans.append(frozen)
+        self._asked, self._reported, self._orphans = untold(self._optuna, known, self.records)
         for number, record in self.records.items():
             if record.reason is StopReason.BUDGET and number in self._asked:
                 self._cut.add(number)
@@ -308,12 +283,7 @@ class Study(Generic[C]):
                 if number in self._asked:
                     self._tell(number)
         self._waiting = [
-            Proposal(
-                number=number,
-                config=self._proposer.restore(record.config),
-                epochs_done=len(self.epochs[number]),
-                baseline=horizon_of(self.horizons, number).is_baseline(number),
-            )
+            self._proposal(number, self._proposer.restore(record.config))
             for number, record in self.records.items()
             if record.state is TrialState.RUNNING
         ]
@@ -326,9 +296,4 @@ class Study(Generic[C]):
         self.epochs[number].append(metrics)
         if record.reason is StopReason.DIVERGED and metrics.epoch == record.epochs:
             return  # the epoch that diverged was never compared
-        self.rungs.record(number, metrics.epoch, _value(metrics))
-
-
-def _value(metrics: EpochMetrics) -> float:
-    """The metric that the search maximises; it is missing in final training only."""
-    return metrics.val_top1 if metrics.val_top1 is not None else 0.0
+        self.rungs.record(number, metrics.epoch, value_of(metrics))

@@ -1,6 +1,6 @@
 """What is told at a search's end: leaderboard, best configuration, and the next command to type."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -9,6 +9,7 @@ from results.comparison import BASELINE, Interval, Outcome, Standing, decide
 from results.export import export, ranked
 from results.finalists import read_finalists
 from results.importance import MIN_TRIALS
+from results.pareto import pareto_front
 from results.records import StopReason, TrialRecord, TrialState
 from results.store import read_standings
 from search.horizons import horizon_of
@@ -24,13 +25,17 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
     trials = read_standings(plan.directory)
     order = ranked(trials)
     outcome = decide(read_finalists(plan.directory).values())
+    front = pareto_front(trials, plan.objectives) if len(plan.objectives) > 1 else []
     console.print()
     if order:
-        console.print(leaderboard(trials, [each.first for each in plan.horizons]))
+        firsts = [each.first for each in plan.horizons]
+        console.print(front_table(trials, front) if front else leaderboard(trials, firsts))
         if outcome:
             console.print(finalists_table(outcome))
         if order[0].trusted:
-            _say_winner(plan, order[0], trials, outcome, say)
+            _say_winner(plan, (front or order)[0], trials, outcome, say)
+    if len(front) > 1:
+        say(f"Another one of the front: python -m results.export {plan.directory} --trial N")
     if interrupted:
         unfinished = sum(record.state is TrialState.RUNNING for record in trials.values())
         say(
@@ -53,7 +58,7 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
             f"{cut} didn't finish. They go on with a larger one:"
         )
         say(f"  {_resume(plan)}{_larger(plan)}")
-    if not plan.options.finalists and len(order) > 1:
+    if not plan.options.finalists and len(order) > 1 and not front:
         say("One seed chose it. To train the best and the baseline again, with fresh seeds:")
         say(f"  {_resume(plan)} --finalists 3{_larger(plan) if cut else ''}")
     if len(trials) >= MIN_TRIALS:
@@ -107,7 +112,8 @@ def _say_winner(
     else:
         winner, baseline = leader, trials.get(horizon_of(plan.horizons, leader.number).first)
         name = "the baseline" if winner is baseline else _name(winner.number)
-        won = f"Best: {name}, val_top1 {winner.best_val_top1:.3f} at epoch {winner.best_epoch}"
+        best = "Most accurate" if len(plan.objectives) > 1 else "Best"
+        won = f"{best}: {name}, val_top1 {winner.best_val_top1:.3f} at epoch {winner.best_epoch}"
         if winner is not baseline and baseline and baseline.best_val_top1 is not None:
             won += f" (baseline {baseline.best_val_top1:.3f})"
         say(won)
@@ -187,8 +193,33 @@ def leaderboard(
                 f"{record.best_val_top1:.3f}",
                 str(record.best_epoch),
                 str(record.epochs) + (f"/{record.config['epochs']}" if len(baselines) > 1 else ""),
-                "unfinished"
-                if record.state is TrialState.RUNNING
-                else record.reason or record.state,
+                _ended(record),
             )
     return table
+
+
+def front_table(trials: Mapping[int, TrialRecord], front: Sequence[TrialRecord]) -> Table:
+    """The trials of the Pareto front, best val_top1 first, and the baseline last if not there."""
+    table = Table(title="Pareto front", title_justify="left")
+    columns = ("trial", "val_top1", "latency_ms", "parameters_m", "at epoch", "epochs", "ended")
+    for column in columns:
+        table.add_column(column, justify="left" if column == "ended" else "right", no_wrap=True)
+    baseline = trials.get(0)
+    below = [baseline] if baseline and baseline.epochs and baseline not in front else []
+    for record in (*front, *below):
+        table.add_row(
+            "baseline" if record.number == 0 else str(record.number),
+            f"{record.best_val_top1:.3f}",
+            f"{record.latency_ms:g}",
+            f"{record.parameters_m:.4g}",
+            str(record.best_epoch),
+            str(record.epochs),
+            _ended(record) + (", not on the front" if record in below else ""),
+        )
+    return table
+
+
+def _ended(record: TrialRecord) -> str:
+    if record.state is TrialState.RUNNING:
+        return "unfinished"
+    return str(record.reason or record.state)

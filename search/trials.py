@@ -3,13 +3,17 @@
 from dataclasses import dataclass
 from typing import Generic
 
-from results.records import StopReason, TrialState
+from results.records import StopReason, TrialRecord, TrialState
+from search.objectives import ALONE
 from search.proposing import C
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
-    """When trials end early. Epoch counts, and gaps as fractions; 0 turns a rule off."""
+    """When trials end early. Epoch counts, and gaps as fractions; 0 turns a rule off.
+
+    With more `objectives` than val_top1, rungs compare by all of them.
+    """
 
     epochs: int
     grace: int
@@ -18,6 +22,7 @@ class Rules:
     gap_patience: int
     plateau_patience: int
     num_classes: int
+    objectives: tuple[str, ...] = ALONE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +50,11 @@ class Ending:
 
 
 COMPLETE = Ending(state=TrialState.COMPLETE)
+
+
+def ending_of(record: TrialRecord) -> Ending:
+    """How a trial has ended, as its record tells."""
+    return Ending(state=record.state, reason=record.reason, detail=record.detail)
 
 
 def stopped(reason: StopReason, detail: str) -> Ending:

@@ -17,7 +17,8 @@ from results.store import RunStore
 from search.finalists import Finalists
 from search.monitor import Monitor
 from search.resources import Resources
-from search.study import Proposal, Study
+from search.study import Study
+from search.trials import Proposal
 from trainables.config import TrialConfig
 
 if TYPE_CHECKING:
@@ -211,6 +212,7 @@ def run_trials(
             "checkpoint": str(_checkpoint(store, proposal).resolve()),
             "threads": resources.threads,
             "gpus": resources.gpus,
+            "measure": study.unmeasured(proposal.number),
         }
 
     scratch = directory / ".ray"

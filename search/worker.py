@@ -29,7 +29,7 @@ class TrialWorker(tune.Trainable):
     The config that Ray passes: `number`, `repeat` (of a finalist, else `None`), `config` (a
     `TrialConfig` mapping), `epochs_done` (recorded before, in another process), `data` (the
     prepared dataset's folder), `checkpoint` (a path), `threads` and `gpus` (this worker's share
-    of them).
+    of them), `measure` (whether what the network costs is to be measured before the first epoch).
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -42,37 +42,55 @@ class TrialWorker(tune.Trainable):
             raise PreflightError(wrong)
         import trainables.train  # noqa: F401
 
-        self._ended = time.perf_counter()
+        self._ended, self._measure = time.perf_counter(), False
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Ends the trial before, begins the next one."""
         self.cleanup()
-        self._epochs = epochs(new_config)
+        self._epochs, self._task = epochs(new_config), new_config
+        self._measure = new_config["measure"]
         return True
 
     def step(self) -> dict[str, Any]:
         """One epoch's metrics, and on the wall clock when its first optimizer step began.
 
-        When a trial is over is the scheduler's to say. Raises `TrialMemoryError`.
+        Where asked for, with the first of them what the network costs. When a trial is over is
+        the scheduler's to say. Raises `TrialMemoryError`.
         """
         from trainables.memory import out_of_memory
 
-        began, idle_s = time.time(), time.perf_counter() - self._ended
+        idle_s = time.perf_counter() - self._ended
         try:
+            costs, self._measure = measured(self._task) if self._measure else {}, False
+            began = time.time()
             metrics = asdict(next(self._epochs)) | {"idle_s": idle_s}
         except Exception as error:
             if out_of_memory(error):
                 raise TrialMemoryError(f"{type(error).__name__}: {error}") from error
             raise
         self._ended = time.perf_counter()
-        return metrics | {"first_step_at": began + metrics["start_s"]}
+        return metrics | {"first_step_at": began + metrics["start_s"]} | costs
 
     def cleanup(self) -> None:
         """Releases the loader's threads and the network."""
         close = getattr(self._epochs, "close", None)
         if close:
             close()
+
+
+def measured(task: dict[str, Any]) -> dict[str, Any]:
+    """The `NetworkCosts` of a trial, as training and then using its network would find them here.
+
+    In the worker, since it has the device and the threads of which the search knows.
+    """
+    from datasets.manifest import read_manifest
+    from trainables.inference import network_costs
+    from trainables.process import prepare_process
+
+    prepare_process(task["threads"])
+    num_classes = len(read_manifest(Path(task["data"])).class_ids)
+    return asdict(network_costs(TrialConfig.from_dict(task["config"]), num_classes))
 
 
 def epochs(task: dict[str, Any]) -> Iterator[EpochMetrics]:

@@ -34,7 +34,8 @@ from search.resources import machine
 from search.sampler import Ask
 from search.simulate import make_rules, simulate
 from search.storage import MemoryStore
-from search.study import Rules, Study
+from search.study import Study
+from search.trials import Rules
 from tests.benchmarks import measure
 from tests.benchmarks.drawn import draw
 from tests.benchmarks.measure import CORES, PUBLISHED, TRIED

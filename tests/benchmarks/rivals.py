@@ -11,7 +11,7 @@ from optuna.storages import InMemoryStorage
 from results.records import EpochMetrics
 from search.policies import Point, PointProposer, Policy
 from search.recorded import Curves
-from search.study import Proposal, Rules
+from search.trials import Proposal, Rules
 
 ENDED = "ended"
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from results.records import EpochMetrics
 from search.policies import Point, Policy
 from search.recorded import Curves
-from search.study import Proposal, Rules
+from search.trials import Proposal, Rules
 
 
 class RayTune:

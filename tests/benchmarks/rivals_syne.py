@@ -18,7 +18,7 @@ from optuna.distributions import (
 from results.records import EpochMetrics
 from search.policies import MakePolicy, Point, Policy
 from search.recorded import Curves
-from search.study import Proposal, Rules
+from search.trials import Proposal, Rules
 
 INSTALLED = find_spec("syne_tune") is not None
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import yaml
 
@@ -162,3 +164,32 @@ def test_a_frame_holds_every_training_of_the_finalists(run):
     assert table["seed"].tolist() == [71, 72, 71, 72]
     assert table["state"].tolist() == ["complete", "failed", "complete", "complete"]
     assert table.groupby("trial")["val_top1"].max().to_dict() == {0: 0.5, 2: 0.6}
+
+
+@pytest.fixture
+def front(tmp_path):
+    """Trials 1, 2 and 4 are on the front; trial 3 is as accurate as 2, but slower."""
+    manifest = MANIFEST | {"options": {"objectives": "val_top1,latency_ms"}}
+    store = RunStore.create(tmp_path / "front", manifest)
+    seen = [(0.50, 20.0), (0.40, 5.0), (0.61, 9.0), (0.61, 8.0), (0.30, 4.0)]
+    for number, (best, latency) in enumerate(seen):
+        made = trial(number, TrialState.COMPLETE, best)
+        store.add_trial(replace(made, latency_ms=latency, parameters_m=4.9))
+    store.close()
+    return tmp_path / "front"
+
+
+def test_of_a_front_the_most_accurate_is_exported_and_any_other_on_demand(front):
+    best = export.best_config(front)
+    assert (best["trial"], best["value"]) == (3, 0.61)  # not trial 2, which is slower
+    assert best["objectives"] == {"val_top1": 0.61, "latency_ms": 8.0}
+    assert best["selected_by"] == (
+        f"{export.RULE}, of the 3 on the Pareto front of val_top1, latency_ms"
+    )
+    other = export.best_config(front, 4)
+    assert other["objectives"] == {"val_top1": 0.3, "latency_ms": 4.0}
+    assert other["selected_by"] == "--trial 4"
+
+
+def test_with_one_objective_a_best_config_names_no_others(run):
+    assert "objectives" not in export.best_config(run)

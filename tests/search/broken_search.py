@@ -21,8 +21,9 @@ from search.proposing import Proposer
 from search.resources import Resources
 from search.space import Space
 from search.storage import journal_storage
-from search.study import Rules, Study
+from search.study import Study
 from search.summary import early_end
+from search.trials import Rules
 from search.tuner import Dashboard, reserve_port, run_trials, start_ray
 from search.worker import TrialWorker
 from tests.search.curves import metrics

@@ -8,7 +8,8 @@ from results.store import RunStore
 from search.proposing import Proposer
 from search.space import find
 from search.storage import journal_storage
-from search.study import Rules, Study
+from search.study import Study
+from search.trials import Rules
 from trainables.config import TrialConfig
 
 RULES = Rules(

@@ -9,7 +9,7 @@ from results.records import EpochMetrics
 from search.encoding import Encoding
 from search.policies import Point
 from search.recorded import Curves
-from search.study import Proposal, Rules
+from search.trials import Proposal, Rules
 
 
 def made(val: Sequence[Sequence[float]], epoch_s: Sequence[float] | None = None) -> Curves:

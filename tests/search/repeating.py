@@ -6,7 +6,8 @@ from pathlib import Path
 from results.finalists import FinalistStore
 from results.records import EpochMetrics
 from search.finalists import Finalists
-from search.study import Proposal, Study
+from search.study import Study
+from search.trials import Proposal
 from tests.search.curves import curve, metrics, open_study
 from trainables.config import TrialConfig
 

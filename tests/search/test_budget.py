@@ -14,7 +14,7 @@ from search.budget import Budget, budget_of, makespan_s
 from search.finalists import Finalists
 from search.options import Options
 from search.resources import Resources
-from search.study import Proposal
+from search.trials import Proposal
 from tests.search.curves import curve, open_study
 from trainables.config import TrialConfig
 

@@ -67,6 +67,31 @@ def test_resume_keeps_what_decides_results(tmp_path, capsys):
     assert "is not a run" in capsys.readouterr().err
 
 
+def test_resume_keeps_the_objectives_of_runs_old_and_new(tmp_path, capsys):
+    out = ["--out", str(tmp_path)]
+    saved = {"space": "resnet50", "trials": 4, "source": str(tmp_path)}
+    both = "val_top1,latency_ms"
+    RunStore.create(tmp_path / "old", {"name": "old", "options": saved}).close()
+    RunStore.create(
+        tmp_path / "new", {"name": "new", "options": saved | {"objectives": both}}
+    ).close()
+    assert main(["--resume", "old", "--objectives", both, *out]) == 2
+    assert "--objectives can't change when a run goes on (it was 'val_top1')" in (
+        capsys.readouterr().err
+    )
+    assert main(["--resume", "new", "--objectives", "val_top1", *out]) == 2
+    assert f"(it was '{both}')" in capsys.readouterr().err
+    assert main(["--resume", "new", "--dry-run", *out]) == 0
+    compared = "by non-dominated rank in val_top1 (maximize), latency_ms (minimize)"
+    assert f"compared {compared}" in capsys.readouterr().out
+
+
+def test_an_objective_that_every_trial_shares_is_refused(tmp_path, capsys):
+    asked = ["--objectives", "val_top1,latency_ms", "--out", str(tmp_path)]
+    assert main(["--space", "demo", *asked]) == 2
+    assert "needs networks that differ, but demo searches none of" in capsys.readouterr().err
+
+
 def test_a_port_in_use_is_refused_before_ray_starts(tmp_path, capsys):
     import socket
 

@@ -18,7 +18,8 @@ from search.horizons import Queued, first_horizon
 from search.proposing import Proposer
 from search.space import Space
 from search.storage import MemoryStore
-from search.study import Rules, Study
+from search.study import Study
+from search.trials import Rules
 from search.warm_start import ENQUEUED, Earlier, best_of, useful_trials
 from tests.search.curves import metrics
 from trainables.config import TrialConfig

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,13 @@ from results.export import export
 from results.records import StopReason, TrialState
 from results.store import RunStore, read_epochs, read_manifest, read_trials
 from search import execute
-from search.extending import REPEATED, begins_alike, more_trials
+from search.extending import (
+    REPEATED,
+    ExtendError,
+    begins_alike,
+    more_trials,
+    planned_horizons,
+)
 from search.horizons import Horizon, HorizonRungs, Queued
 from search.options import resolve
 from search.plan import Plan, expected_epochs, make_plan
@@ -295,6 +302,26 @@ def test_rungs_of_two_lengths_by_hand() -> None:
     assert not rungs.record(5, 1, 0.4)  # two of four are better
     assert rungs.recorded() == {1: 4, 3: 0}
     assert [long.is_baseline(n) for n in (0, 2, 3)] == [False, True, False]
+
+
+def test_rungs_of_two_lengths_compare_by_rank_where_trials_have_costs() -> None:
+    short, long = Horizon(first=0, epochs=3, grace=1), Horizon(first=2, epochs=9, grace=1)
+    cost = (8.0, 4.0, 2.0, 3.0, 1.0)
+    rungs = HorizonRungs((short, long), 3, lambda number: (cost[number],))
+    assert rungs.record(0, 1, 0.9)
+    assert rungs.record(1, 1, 0.8)  # worse, but cheaper: both are ends of the front
+    assert rungs.record(2, 1, 0.5)
+    assert not rungs.record(3, 1, 0.4)  # dominated by trial 2
+    assert rungs.record(4, 1, 0.1)  # the cheapest of its length
+
+
+def test_trials_of_several_objectives_have_one_length(short: Callable[..., Plan]) -> None:
+    plan = short()
+    both = replace(plan.options, objectives="val_top1,latency_ms", epochs=LONG)
+    with pytest.raises(ExtendError, match="--epochs must be 9 when run goes on"):
+        planned_horizons(both, plan.proposer, plan.directory, [])
+    same = replace(both, epochs=SHORT)
+    assert planned_horizons(same, plan.proposer, plan.directory, [])[1] == plan.horizons
 
 
 def test_a_space_that_has_changed_is_known(short: Callable[..., Plan]) -> None:

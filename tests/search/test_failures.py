@@ -11,7 +11,8 @@ from results.store import read_trials
 from search.proposing import Proposer
 from search.space import Space
 from search.storage import MemoryStore
-from search.study import Rules, Study
+from search.study import Study
+from search.trials import Rules
 from tests.search.curves import metrics, open_study
 from tests.search.test_study import frozen
 from trainables.config import TrialConfig

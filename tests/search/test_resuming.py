@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from results.store import read_epochs, read_trials
-from search.study import Proposal, Study
+from search.study import Study
+from search.trials import Proposal
 from tests.search.curves import curve, open_study
 from tests.search.test_study import frozen
 from trainables.config import TrialConfig

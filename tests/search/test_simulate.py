@@ -8,7 +8,8 @@ from search.proposing import Proposer, quiet_optuna
 from search.recorded import read_run
 from search.simulate import Scale, main
 from search.storage import MemoryStore
-from search.study import Proposal, Study
+from search.study import Study
+from search.trials import Proposal
 from tests.search.curves import RULES, curve, open_study
 from tests.search.made_curves import Listed, made, rules
 

@@ -11,8 +11,8 @@ from results.store import RunStore
 from search.monitor import Monitor, describe
 from search.options import resolve
 from search.plan import make_plan
-from search.study import Proposal
-from search.summary import finalists_table, leaderboard, summarise, verdict
+from search.summary import finalists_table, front_table, leaderboard, summarise, verdict
+from search.trials import Proposal
 from tests.search.curves import metrics
 from trainables.config import TrialConfig
 
@@ -129,6 +129,31 @@ def test_verbose_tells_the_stages_and_the_first_step_once():
     assert len(lines) == 2
     assert lines[0].strip().startswith("Ray: ")
     assert "worker and first batch: 2.5 s" in lines[1]
+
+
+def cells(table):
+    rows = [line.split("│")[1:-1] for line in printed(table).splitlines() if line.startswith("│")]
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def test_the_front_is_told_with_its_costs_and_the_baseline_below():
+    made = [(0, 0.5, 20.0), (1, 0.6, 16.0), (2, 0.4, 4.0)]
+    trials = {n: record(n, best, latency_ms=ms, parameters_m=4.905) for n, best, ms in made}
+    rows = cells(front_table(trials, [trials[1], trials[2]]))
+    assert rows == [
+        ["1", "0.600", "16", "4.905", "2", "3", "complete"],
+        ["2", "0.400", "4", "4.905", "2", "3", "complete"],
+        ["baseline", "0.500", "20", "4.905", "2", "3", "complete, not on the front"],
+    ]
+    alone = cells(front_table({0: trials[0]}, [trials[0]]))
+    assert alone == [["baseline", "0.500", "20", "4.905", "2", "3", "complete"]]
+
+
+def test_a_measured_network_is_one_line(capsys):
+    console = Console(file=io.StringIO(), width=40)
+    monitor = Monitor(console, trials=4, verbose=False)
+    monitor.measured(record(2, None, latency_ms=3.2, parameters_m=4.905))
+    assert console.file.getvalue().endswith("network of 4.905 M parameters, 3.2 ms an image\n")
 
 
 def test_finalists_are_told_apart_from_trials_and_are_never_the_best_so_far():

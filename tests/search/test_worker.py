@@ -1,7 +1,10 @@
 import pytest
 
+from results.records import NetworkCosts
 from search import worker
 from search.preflight import PreflightError
+from tests.search.curves import metrics
+from trainables.config import TrialConfig
 
 
 def test_a_worker_that_would_import_foreign_packages_trains_nothing(monkeypatch):
@@ -11,3 +14,27 @@ def test_a_worker_that_would_import_foreign_packages_trains_nothing(monkeypatch)
     with pytest.raises(PreflightError, match="must be the folder in /here"):
         trainable.setup({"number": 0})
     trainable.cleanup()
+
+
+@pytest.mark.parametrize("measure", [True, False])
+def test_what_a_network_costs_comes_with_a_trial_s_first_epoch_alone(monkeypatch, measure):
+    costs, asked = {"latency_ms": 3.0, "parameters_m": 4.9}, []
+    monkeypatch.setattr(worker, "measured", lambda task: asked.append(task["number"]) or costs)
+    monkeypatch.setattr(worker, "epochs", lambda task: iter([metrics(1, 0.5), metrics(2, 0.6)]))
+    trainable = worker.TrialWorker.__new__(worker.TrialWorker)
+    trainable.setup({"number": 3, "measure": measure})
+    first, second = trainable.step(), trainable.step()
+    trainable.cleanup()
+    assert asked == [3] * measure
+    assert ("latency_ms" in first) is measure
+    assert "latency_ms" not in second
+    assert (first["val_top1"], second["val_top1"]) == (0.5, 0.6)
+
+
+def test_the_network_that_is_measured_has_the_dataset_s_classes(tiny_data, monkeypatch):
+    monkeypatch.setattr("trainables.inference._SECONDS", 0.0)
+    config = TrialConfig(network="resnet10", image_size=32, precision="float32")
+    found = worker.measured({"config": config.to_dict(), "data": str(tiny_data), "threads": 1})
+    # 4,900,000-odd of the body, and a last layer of four classes
+    assert NetworkCosts.from_json(found).parameters_m == pytest.approx(4.905, abs=0.005)
+    assert found["latency_ms"] > 0
