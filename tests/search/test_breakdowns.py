@@ -122,6 +122,6 @@ def test_the_worker_names_want_of_memory(raised, arrives):
         yield
 
     worker = TrialWorker.__new__(TrialWorker)
-    worker._epochs, worker._ended = broken(), 0.0
+    worker._epochs, worker._ended, worker._measure = broken(), 0.0, False
     with pytest.raises(arrives, match="2 GiB"):
         worker.step()
