@@ -61,9 +61,19 @@ def test_the_finalists_table_has_means_intervals_and_leads():
     assert "Finalists: val_top1 after 30 epochs, 2 fresh seeds, means with 95 %" in text
     rows = [[c.strip() for c in line.split("│")[1:-1]] for line in text.splitlines() if "│" in line]
     # 12.7062 × 0.014142 / √2 = 0.127 each way, and half of that for leads of 0.02 and 0.03
-    assert rows[0] == ["1", "4", "0.530 (0.403 … 0.657)", "+0.025 (-0.039 … +0.089)", "–"]
+    assert rows[0] == ["1", "4", "0.530 (0.403 … 0.657)", "+0.025 (-0.039 … +0.089)", "0"]
     assert rows[1][1:4:2] == ["baseline", "–"]
     assert rows[2] == ["3", "7", "–", "–", "1"]
+
+
+def test_the_finalists_table_fits_a_pipe_where_nothing_went_wrong():
+    made = outcome_of({4: [0.52, 0.54], 0: [0.50, 0.51]})
+    console = Console(file=io.StringIO(), width=80)
+    console.print(finalists_table(made))
+    text = console.file.getvalue()
+    assert "went wrong" not in text
+    assert "0.530 (0.403 … 0.657)" in text
+    assert "+0.025 (-0.039 … +0.089)" in text
 
 
 @pytest.mark.parametrize(
@@ -152,6 +162,7 @@ def test_the_front_is_told_with_its_costs_and_the_baseline_below():
 def test_a_measured_network_is_one_line(capsys):
     console = Console(file=io.StringIO(), width=40)
     monitor = Monitor(console, trials=4, verbose=False)
+    monitor.started(Proposal(number=2, config=TrialConfig(network="resnet10")))
     monitor.measured(record(2, None, latency_ms=3.2, parameters_m=4.905))
     assert console.file.getvalue().endswith("network of 4.905 M parameters, 3.2 ms an image\n")
 
