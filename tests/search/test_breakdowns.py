@@ -84,9 +84,10 @@ class RayTrial(SimpleNamespace):
 def test_a_trial_is_tried_once_more_after_want_of_memory_in_pieces(tmp_path, error):
     study = open_study(tmp_path / "run", trials=3)
     said = io.StringIO()
-    monitor = Monitor(Console(file=said, width=200), 3, 9, verbose=False)
+    monitor = Monitor(Console(file=said, width=200), 3, verbose=False)
     scheduler = StudyScheduler(study, None, monitor)
     proposal = study.ask()
+    monitor.started(proposal)
     size = proposal.config.batch_size
     task = {"number": 0, "config": proposal.config.to_dict(), "epochs_done": 0, "repeat": None}
     trial = RayTrial(config=task, num_failures=0, max_failures=0, status=Trial.ERROR)
@@ -102,6 +103,7 @@ def test_a_trial_is_tried_once_more_after_want_of_memory_in_pieces(tmp_path, err
     assert trial.config["config"].get("micro_batch_size") == at_once
     assert trial.config["config"]["batch_size"] == size
     assert (trial.config["epochs_done"], trial.config["repeat"]) == (1, None)
+    assert trial.config["measure"] is False  # of a single objective
     assert study.records[0].config == trial.config["config"]
     assert "tried again after epoch 1" in said.getvalue()
     assert (f"with at most {at_once} images at once" in said.getvalue()) == bool(at_once)
@@ -112,15 +114,20 @@ def test_a_trial_is_tried_once_more_after_want_of_memory_in_pieces(tmp_path, err
     assert study.records[0].reason == (StopReason.MEMORY if error is WANT else None)
 
 
+@pytest.mark.parametrize("measure", [False, True])
 @pytest.mark.parametrize(
     ("raised", "arrives"), [(MemoryError, TrialMemoryError), (OSError, OSError)]
 )
-def test_the_worker_names_want_of_memory(raised, arrives):
+def test_the_worker_names_want_of_memory(monkeypatch, raised, arrives, measure):
+    """In training, and where what a network costs is measured before."""
+
     def broken():
         raise raised("2 GiB")
         yield
 
+    monkeypatch.setattr("search.worker.measured", lambda task: next(broken()))
     worker = TrialWorker.__new__(TrialWorker)
-    worker._epochs, worker._ended = broken(), 0.0
+    worker._epochs, worker._ended = iter(()) if measure else broken(), 0.0
+    worker._measure, worker._task = measure, {}
     with pytest.raises(arrives, match="2 GiB"):
         worker.step()

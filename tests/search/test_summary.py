@@ -149,9 +149,10 @@ def test_the_front_is_told_with_its_costs_and_the_baseline_below():
     assert alone == [["baseline", "0.500", "20", "4.905", "2", "3", "complete"]]
 
 
-def test_a_measured_network_is_one_line(capsys):
+def test_a_measured_network_is_one_line():
     console = Console(file=io.StringIO(), width=40)
     monitor = Monitor(console, trials=4, verbose=False)
+    monitor.started(Proposal(number=2, config=TrialConfig(network="resnet10", epochs=9)))
     monitor.measured(record(2, None, latency_ms=3.2, parameters_m=4.905))
     assert console.file.getvalue().endswith("network of 4.905 M parameters, 3.2 ms an image\n")
 
