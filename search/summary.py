@@ -145,16 +145,19 @@ def finalists_table(outcome: Outcome) -> Table:
         "95 % intervals",
         title_justify="left",
     )
-    for column in ("rank", "trial", "val_top1", "lead over the baseline", "went wrong"):
+    wrong = [standing.values.count(None) for standing in outcome.standings]
+    # All columns together are wider than the 80 of a pipe.
+    last = ("went wrong",) if any(wrong) else ()
+    for column in ("rank", "trial", "val_top1", "lead over the baseline", *last):
         table.add_column(column, justify="right", no_wrap=True)
     for rank, standing in enumerate(outcome.standings, 1):
-        wrong = standing.values.count(None)
+        accidents = (str(wrong[rank - 1]),) if any(wrong) else ()
         table.add_row(
             str(rank),
             "baseline" if standing.trial == BASELINE else str(standing.trial),
             _span(standing.top1, ".3f"),
             _span(standing.lead, "+.3f"),
-            str(wrong) if wrong else "–",
+            *accidents,
         )
     return table
 
