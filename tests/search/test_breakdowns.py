@@ -103,6 +103,7 @@ def test_a_trial_is_tried_once_more_after_want_of_memory_in_pieces(tmp_path, err
     assert trial.config["config"].get("micro_batch_size") == at_once
     assert trial.config["config"]["batch_size"] == size
     assert (trial.config["epochs_done"], trial.config["repeat"]) == (1, None)
+    assert trial.config["measure"] is False  # of a single objective
     assert study.records[0].config == trial.config["config"]
     assert "tried again after epoch 1" in said.getvalue()
     assert (f"with at most {at_once} images at once" in said.getvalue()) == bool(at_once)
@@ -113,15 +114,20 @@ def test_a_trial_is_tried_once_more_after_want_of_memory_in_pieces(tmp_path, err
     assert study.records[0].reason == (StopReason.MEMORY if error is WANT else None)
 
 
+@pytest.mark.parametrize("measure", [False, True])
 @pytest.mark.parametrize(
     ("raised", "arrives"), [(MemoryError, TrialMemoryError), (OSError, OSError)]
 )
-def test_the_worker_names_want_of_memory(raised, arrives):
+def test_the_worker_names_want_of_memory(monkeypatch, raised, arrives, measure):
+    """In training, and where what a network costs is measured before."""
+
     def broken():
         raise raised("2 GiB")
         yield
 
+    monkeypatch.setattr("search.worker.measured", lambda task: next(broken()))
     worker = TrialWorker.__new__(TrialWorker)
-    worker._epochs, worker._ended, worker._measure = broken(), 0.0, False
+    worker._epochs, worker._ended = iter(()) if measure else broken(), 0.0
+    worker._measure, worker._task = measure, {}
     with pytest.raises(arrives, match="2 GiB"):
         worker.step()
