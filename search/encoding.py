@@ -47,6 +47,12 @@ class Encoding:
         return row
 
 
+def squared_distances(left: Matrix, right: Matrix) -> Matrix:
+    """(n, m), between the rows of two matrices."""
+    sums = np.einsum("ij,ij->i", left, left)[:, None] + np.einsum("ij,ij->i", right, right)
+    return np.asarray(np.maximum(sums - 2.0 * left @ right.T, 0.0))
+
+
 def _width(distribution: BaseDistribution) -> int:
     return len(distribution.choices) if isinstance(distribution, CategoricalDistribution) else 1
 

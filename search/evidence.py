@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from results.records import EpochMetrics, StopReason, TrialRecord, TrialState
-
-Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
+from search.encoding import Vector
 
 FEWEST = 4
 """Trials that must have reached two rungs before a line is fitted from one to the other."""
@@ -66,7 +64,7 @@ def after_shares(
 def expected_ends(evidence: Sequence[Evidence], marks: Sequence[int]) -> tuple[Vector, Vector]:
     """(values, variances) after the last of `marks`.
 
-    Each of the evidence has reached the first mark, or is unfit.
+    Each of the evidence, which must not be empty, has reached the first mark, or is unfit.
 
     Where a trial hasn't come so far, its value is carried from mark to mark by the line that
     fits the trials that reached both; what these scatter about it is added to the variance. The
@@ -74,21 +72,19 @@ def expected_ends(evidence: Sequence[Evidence], marks: Sequence[int]) -> tuple[V
     the lowest value of all, but not for sure.
     """
     table = np.array([[each.values.get(mark, np.nan) for mark in marks] for each in evidence])
-    table = table.reshape(len(evidence), len(marks))
     variances = np.zeros(len(table))
-    spread = float(np.nanvar(table[:, 0])) if len(table) else 0.0
+    spread = float(np.nanvar(table[:, 0]))
     for column in range(1, len(marks)):
         before, after = table[:, column - 1].copy(), table[:, column]
         lacking = np.isnan(after)
         slope, shift, scatter = _line(before[~lacking], after[~lacking], spread)
         table[lacking, column] = shift + slope * before[lacking]
         variances[lacking] = variances[lacking] * slope**2 + scatter
-    values = _bounded(table[:, -1], evidence)
-    if len(values):
-        # Where it begins not to fit is a cliff: a model that had to meet it exactly would look for
-        # its cause in every parameter.
-        unfit = np.array([each.unfit for each in evidence])
-        variances[unfit] = (float(np.ptp(values)) / 2) ** 2
+    unfit = np.array([each.unfit for each in evidence])
+    values = _bounded(table[:, -1], unfit)
+    # Where it begins not to fit is a cliff: a model that had to meet it exactly would look for its
+    # cause in every parameter.
+    variances[unfit] = (float(np.ptp(values)) / 2) ** 2
     return values, variances
 
 
@@ -105,15 +101,12 @@ def _line(before: Vector, after: Vector, spread: float) -> tuple[float, float, f
     return slope, float(after.mean() - slope * before.mean()), variance
 
 
-def _bounded(ends: Vector, evidence: Sequence[Evidence]) -> Vector:
+def _bounded(ends: Vector, unfit: NDArray[np.bool_]) -> Vector:
     """How bad the worst are tells nothing about where the best lie, so none is far below the rest.
 
     The floor lies below the median by twice what the best lies above it; on it lies all that is
     unfit.
     """
-    if not len(ends):
-        return ends
     middle = float(np.nanmedian(ends))
     floor = middle - 2 * max(float(np.nanmax(ends)) - middle, 1e-9)
-    unfit = np.array([each.unfit for each in evidence])
     return np.where(unfit, floor, np.maximum(ends, floor))

@@ -9,7 +9,6 @@ is maximised over epochs, and final training, too, keeps its last epoch.
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from hashlib import sha256
 from statistics import fmean
 from typing import Any, Protocol
 
@@ -19,8 +18,9 @@ from results.finalists import Repeat
 from results.records import EpochMetrics, FinalistRecord, StopReason, TrialRecord, TrialState
 from search import stopping
 from search.printing import last_lines
+from search.proposing import derived_seed
 from search.study import Study
-from search.trials import COMPLETE, Ending, Proposal
+from search.trials import COMPLETE, Ending, Proposal, ending_of, failed, stopped
 from trainables.config import TrialConfig
 
 TIME_IS_UP = Ending(state=TrialState.STOPPED, reason=StopReason.BUDGET)
@@ -74,7 +74,7 @@ def _any_length(record: TrialRecord) -> dict[str, Any]:
 
 def repeat_seed(seed: int, repeat: int) -> int:
     """The seed of every finalist's training number `repeat` in a study of `seed`; 32 bits."""
-    return int.from_bytes(sha256(f"{seed}:repeat {repeat}".encode()).digest()[:4])
+    return derived_seed(seed, f"repeat {repeat}")
 
 
 class Finalists:
@@ -187,7 +187,7 @@ class Finalists:
         """
         record = self.records[key]
         if record.state is not TrialState.RUNNING:
-            return Ending(state=record.state, reason=record.reason, detail=record.detail)
+            return ending_of(record)
         if metrics.epoch > len(self.epochs[key]):
             self.store.add_epoch(key, metrics)
             self.epochs[key].append(metrics)
@@ -200,13 +200,13 @@ class Finalists:
         """Ends a training that can't be done; the last lines of `error` say why."""
         if self.records[key].state is TrialState.RUNNING:
             self.store.add_error(key, error)
-            self._end(key, Ending(state=TrialState.FAILED, detail=last_lines(error)))
+            self._end(key, failed(last_lines(error), out_of_memory=False))
 
     def _decide(self, key: Repeat) -> Ending | None:
         """Divergence and completion: no other rule ends a finalist."""
         epochs = self.epochs[key]
         if said := stopping.diverged(epochs, self.study.rules.num_classes):
-            return Ending(state=TrialState.STOPPED, reason=StopReason.DIVERGED, detail=said)
+            return stopped(StopReason.DIVERGED, said)
         return COMPLETE if epochs[-1].epoch >= self.records[key].config["epochs"] else None
 
     def _end(self, key: Repeat, ending: Ending) -> None:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
+from search.encoding import Matrix, Vector, squared_distances
 
 FITTED = 80
 """Observations that length scales are fitted to: a fit takes their number cubed, several times."""
@@ -60,7 +59,7 @@ class Model:
         """(mean, standard deviation) of the noise-free value at each point."""
         from scipy.linalg import solve_triangular
 
-        kernel = _matern(_squared(points / self._lengths, self._points / self._lengths))
+        kernel = _matern(squared_distances(points / self._lengths, self._points / self._lengths))
         rest = solve_triangular(self._factor, kernel.T, lower=True, check_finite=False)
         deviation = np.sqrt(np.maximum(1.0 - np.einsum("ij,ij->j", rest, rest), 1e-9))
         return kernel @ self._weights * self._scale + self._mean, deviation * self._scale
@@ -85,7 +84,7 @@ class Model:
 
         self._points, self._values, self._variances = seen.points, seen.values, seen.variances
         scaled = seen.points / self._lengths
-        kernel = _matern(_squared(scaled, scaled))
+        kernel = _matern(squared_distances(scaled, scaled))
         kernel[np.diag_indices_from(kernel)] += self._noise + seen.variances / self._scale**2
         self._factor = cholesky(kernel, lower=True, check_finite=False)
         standard = (seen.values - self._mean) / self._scale
@@ -147,12 +146,6 @@ def _likelihood(
     common = outer * (5.0 / 3.0) * (1.0 + root) * decay
     slope = 0.5 * inverse * np.tensordot(distances, common, axes=((1, 2), (0, 1)))
     return value, np.append(slope, 0.5 * noise * float(np.trace(outer)))
-
-
-def _squared(left: Matrix, right: Matrix) -> Matrix:
-    """Squared distances (n, m) between the rows of two matrices."""
-    sums = np.einsum("ij,ij->i", left, left)[:, None] + np.einsum("ij,ij->i", right, right)
-    return np.asarray(np.maximum(sums - 2.0 * left @ right.T, 0.0))
 
 
 def _matern(squared: Matrix) -> Matrix:

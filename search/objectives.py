@@ -8,8 +8,7 @@ import optuna
 
 from results.pareto import Point, minimised, values
 from results.records import NetworkCosts, TrialRecord
-from search.proposing import trial_seed
-from search.sampler import STARTUP_TRIALS
+from search.sampler import STARTUP_TRIALS, Source
 
 ALONE = ("val_top1",)
 """The objectives where no others are asked for."""
@@ -61,7 +60,7 @@ def costs_of(record: TrialRecord, objectives: Sequence[str]) -> Point:
     return minimised(found, others)
 
 
-def make_front_sampler(seed: int, number: int) -> optuna.samplers.BaseSampler:
+def make_front_sampler(_source: Source, seed: int, *_known: object) -> optuna.samplers.BaseSampler:
     """The sampler of one trial of a study with several objectives, fresh for each.
 
     TPE, whose good group is then the best by non-dominated rank, filled up by hypervolume (Ozaki
@@ -71,7 +70,7 @@ def make_front_sampler(seed: int, number: int) -> optuna.samplers.BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return optuna.samplers.TPESampler(
-            seed=trial_seed(seed, number),
+            seed=seed,
             n_startup_trials=STARTUP_TRIALS,
             multivariate=False,
             constant_liar=True,

@@ -21,6 +21,7 @@ from search.objectives import idle, make_front_sampler
 from search.options import Options, fixed_fields
 from search.proposing import Proposer
 from search.resources import Machine, Resources, machine, share, worker_bytes
+from search.sampler import ModelSampler
 from search.space import Space, SpaceError
 from search.space import find as find_space
 from search.warm_start import Earlier, read_earlier
@@ -90,7 +91,7 @@ def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[st
     errors += _gpu_errors(options, here)
     errors += _set_errors(options)
     wanted = parse_objectives(options.objectives)
-    make = make_front_sampler if len(wanted) > 1 else None
+    make = make_front_sampler if len(wanted) > 1 else ModelSampler
     proposer = Proposer(space, _fixed(options, space), options.seed, make=make)
     begun = directory if resuming and (directory / MANIFEST).exists() else None
     named = () if resuming else map(Path, options.warm_start)

@@ -17,18 +17,15 @@ from optuna.storages import InMemoryStorage
 from results.records import EpochMetrics
 from search.drawing import Drawing
 from search.evidence import Evidence
-from search.proposing import trial_seed
+from search.proposing import derived_seed
 from search.recorded import Curves
-from search.sampler import ModelSampler, Source
+from search.sampler import MakeSampler, ModelSampler, Source
 from search.storage import MemoryStore
 from search.study import Study
 from search.trials import Proposal, Rules
 
 ENDLESS = 2**31
 """Trials of a simulated study: its budget, in epochs, ends it earlier."""
-
-MakeSampler = Callable[[Source, int, int, Sequence[Evidence], Sequence[int]], BaseSampler]
-"""(source of configurations, seed, trial number, evidence, marks) -> the sampler of that trial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,7 @@ class PointProposer:
     ) -> BaseSampler:
         """The sampler of trial `number`."""
         return self._make(
-            Source(self._ask), trial_seed(self._seed, number), number, evidence, marks
+            Source(self._ask), derived_seed(self._seed, number), number, evidence, marks
         )
 
     def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], Point]:
@@ -102,13 +99,13 @@ def suggest(trial: optuna.Trial | Drawing, name: str, distribution: BaseDistribu
 
 def ours(curves: Curves, rules: Rules, seed: int) -> Study[Point]:
     """The study as `search.run` makes it, but in memory."""
-    return _study(curves, rules, seed, ModelSampler)
+    return study_of(curves, rules, seed, ModelSampler)
 
 
 def random_asha(curves: Curves, rules: Rules, seed: int) -> Study[Point]:
     """Random configurations, weak ones stopped at the rungs and by no other rule."""
     only = replace(rules, max_gap=0.0, plateau_patience=0)
-    return _study(curves, only, seed, _random_sampler)
+    return study_of(curves, only, seed, random_sampler)
 
 
 def random_search(curves: Curves, rules: Rules, seed: int) -> Study[Point]:
@@ -116,11 +113,13 @@ def random_search(curves: Curves, rules: Rules, seed: int) -> Study[Point]:
     return random_asha(curves, replace(rules, grace=rules.epochs), seed)
 
 
-def _random_sampler(_source: Source, seed: int, *_known: object) -> BaseSampler:
+def random_sampler(_source: Source, seed: int, *_known: object) -> BaseSampler:
+    """The sampler of a trial that learns nothing."""
     return optuna.samplers.RandomSampler(seed=seed)
 
 
-def _study(curves: Curves, rules: Rules, seed: int, make: MakeSampler) -> Study[Point]:
+def study_of(curves: Curves, rules: Rules, seed: int, make: MakeSampler) -> Study[Point]:
+    """A study in memory of configurations that `make`'s samplers propose, ended by `rules`."""
     return Study(
         proposer=PointProposer(curves, seed, make),
         rules=rules,

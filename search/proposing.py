@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -14,7 +14,7 @@ from search.drawing import Drawing
 from search.duplicates import EXHAUSTED_AFTER, Configuration, identity
 from search.evidence import Evidence
 from search.horizons import BASELINE_ORIGIN, Horizon, horizon_of
-from search.sampler import ModelSampler, Source
+from search.sampler import MakeSampler, ModelSampler, Source
 from search.space import Space, suggested
 from trainables.conditional import CONDITIONAL, LEFT_OUT
 from trainables.config import TrialConfig
@@ -45,13 +45,9 @@ class Proposes(Protocol[C_co]):
         """A configuration from the records."""
 
 
-MakeSampler = Callable[[int, int], optuna.samplers.BaseSampler]
-"""(seed, trial number) -> the sampler of that trial."""
-
-
-def trial_seed(seed: int, number: int) -> int:
-    """A seed of 32 bits for one trial of a study."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:4])
+def derived_seed(seed: int, what: object) -> int:
+    """A seed of 32 bits for one part of a study: a trial by its number, say."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{what}".encode()).digest()[:4])
 
 
 class Proposer:
@@ -59,7 +55,7 @@ class Proposer:
 
     `fixed` holds values of `TrialConfig` fields that no trial may vary: a parameter of the
     space that stands there is not searched. `horizons`, where given, say how long each trial is.
-    `make` gives each trial's sampler, where it isn't `ModelSampler`.
+    `make` gives each trial's sampler.
     """
 
     def __init__(
@@ -68,7 +64,7 @@ class Proposer:
         fixed: Mapping[str, Any],
         seed: int,
         horizons: Sequence[Horizon] = (),
-        make: MakeSampler | None = None,
+        make: MakeSampler = ModelSampler,
     ) -> None:
         self.space, self.fixed, self.seed = space, dict(fixed), seed
         self.horizons = tuple(horizons)
@@ -82,11 +78,8 @@ class Proposer:
         Optuna doesn't store a sampler's random state; without this, a resumed study would
         propose other trials than an uninterrupted one.
         """
-        if self._make is not None:
-            return self._make(self.seed, number)
-        seed = trial_seed(self.seed, number)
         source = Source(self._ask, self.baseline_params())
-        return ModelSampler(source, seed, number, evidence, marks)
+        return self._make(source, derived_seed(self.seed, number), number, evidence, marks)
 
     def _ask(self, drawing: Drawing) -> None:
         suggested(self.space, _Fixing(drawing, self.fixed))  # type: ignore[arg-type]

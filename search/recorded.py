@@ -16,16 +16,13 @@ from typing import Any
 
 import numpy as np
 import optuna
-from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 from results.records import EpochMetrics, StopReason, TrialRecord
 from results.store import read_epochs, read_manifest, read_trials
-from search.encoding import Encoding, Vector
+from search.encoding import Encoding, Matrix, Vector
 from search.proposing import quiet_optuna
 from search.storage import journal_storage
-
-Matrix = NDArray[np.float64]
 
 
 class CurvesError(Exception):

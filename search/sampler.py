@@ -9,6 +9,7 @@ promising region and yet apart from the others.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from random import Random
 from typing import Any
 
@@ -20,7 +21,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from search.drawing import Drawing, draw
-from search.encoding import Encoding
+from search.encoding import Encoding, Matrix, Vector, squared_distances
 from search.evidence import Evidence, expected_ends
 from search.model import Model, Observations
 
@@ -112,14 +113,18 @@ class ModelSampler(BaseSampler):
         return draw(param_distribution, Random(f"{self._seed} {param_name}"))
 
 
+MakeSampler = Callable[[Source, int, int, Sequence[Evidence], Sequence[int]], BaseSampler]
+"""(source of configurations, seed, trial number, evidence, marks) -> the sampler of that trial."""
+
+
 def choose(
     source: Source, evidence: Sequence[Evidence], marks: Sequence[int], rng: np.random.Generator
 ) -> Drawing | None:
     """The candidate from which the most is expected; `None` where nothing can be learnt yet."""
-    seen = [each for each in evidence if each.unfit or marks[0] in each.values]
-    if len(seen) < FEWEST:
+    seen = np.array([each.unfit or marks[0] in each.values for each in evidence], dtype=bool)
+    if seen.sum() < FEWEST:
         return None
-    values, variances = expected_ends(seen, marks)
+    values, variances = expected_ends(list(compress(evidence, seen)), marks)
     if np.ptp(values) == 0:
         return None
     draws = Random(int(rng.integers(2**32)))
@@ -128,45 +133,36 @@ def choose(
     points = _points(encoding, [each.params for each in drawn])
     tried = _points(encoding, [each.params for each in evidence])
     left = novel(points, tried)
-    observed = _points(encoding, [each.params for each in seen])
-    model = Model(
-        Observations(points=observed, values=values, variances=variances), encoding.owners, rng
-    )
-    begun = [each.params for each in evidence if each.running and marks[0] not in each.values]
-    if begun:
-        model.believe(_points(encoding, begun))
-    best = float(model.predict(observed)[0].max())
+    observations = Observations(points=tried[seen], values=values, variances=variances)
+    model = Model(observations, encoding.owners, rng)
+    begun = ~seen & np.array([each.running for each in evidence])
+    if begun.any():
+        model.believe(tried[begun])
+    best = float(model.predict(tried[seen])[0].max())
     gains = expected_improvement(*model.predict(points[left]), best)
     return drawn[int(left[int(np.argmax(gains))])]
 
 
-def _points(encoding: Encoding, params: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+def _points(encoding: Encoding, params: Sequence[Mapping[str, Any]]) -> Matrix:
     """Points of the unit cube; what a configuration doesn't have lies in the middle."""
     return np.nan_to_num(encoding.encode_all(params), nan=0.5)
 
 
-def novel(points: NDArray[np.float64], tried: NDArray[np.float64]) -> NDArray[np.intp]:
+def novel(points: Matrix, tried: Matrix) -> NDArray[np.intp]:
     """Rows of `points` that lie apart from all of `tried`; the farthest tenth where none does.
 
     Apart means by `APART` times the mean distance from a point to the nearest other one.
     """
     if not len(tried):
         return np.arange(len(points))
-    among = _distances(points, points)
+    among = np.sqrt(squared_distances(points, points))
     np.fill_diagonal(among, np.inf)
-    nearest = _distances(points, tried).min(1)
+    nearest = np.sqrt(squared_distances(points, tried).min(1))
     apart = np.flatnonzero(nearest >= APART * among.min(1).mean())
     return apart if len(apart) else np.argsort(-nearest, kind="stable")[: len(points) // 10]
 
 
-def _distances(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    sums = np.einsum("ij,ij->i", left, left)[:, None] + np.einsum("ij,ij->i", right, right)
-    return np.asarray(np.sqrt(np.maximum(sums - 2.0 * left @ right.T, 0.0)))
-
-
-def expected_improvement(
-    mean: NDArray[np.float64], deviation: NDArray[np.float64], best: float
-) -> NDArray[np.float64]:
+def expected_improvement(mean: Vector, deviation: Vector, best: float) -> Vector:
     """Over `best`, of normally distributed values (Jones et al. 1998, equation 15)."""
     from scipy.stats import norm
 

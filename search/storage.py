@@ -16,6 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from results.pareto import OBJECTIVES
+from results.reached import JOURNAL
 from results.records import EpochMetrics, TrialRecord
 from results.store import RunError
 from search.proposing import quiet_optuna
@@ -73,7 +74,7 @@ class MemoryStore:
 
 def journal(directory: Path) -> Path:
     """Where a run keeps its Optuna journal."""
-    return directory / "journal.log"
+    return directory / JOURNAL
 
 
 def journal_storage(directory: Path) -> BaseStorage:

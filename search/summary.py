@@ -10,7 +10,7 @@ from results.export import export, ranked
 from results.finalists import read_finalists
 from results.importance import MIN_TRIALS
 from results.pareto import pareto_front
-from results.records import StopReason, TrialRecord, TrialState
+from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
 from results.store import read_standings
 from search.horizons import horizon_of
 from search.plan import Plan
@@ -24,7 +24,8 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
     say = plain(console)
     trials = read_standings(plan.directory)
     order = ranked(trials)
-    outcome = decide(read_finalists(plan.directory).values())
+    finalists = list(read_finalists(plan.directory).values())
+    outcome = decide(finalists)
     front = pareto_front(trials, plan.objectives) if len(plan.objectives) > 1 else []
     console.print()
     if order:
@@ -40,7 +41,7 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
         unfinished = sum(record.state is TrialState.RUNNING for record in trials.values())
         say(
             f"Interrupted: {len(trials)} of {plan.options.trials} trials are on disk, {unfinished} "
-            f"of them unfinished{_finalists_left(plan)}. Go on with:"
+            f"of them unfinished{_finalists_left(finalists)}. Go on with:"
         )
         say(f"  {_resume(plan)}")
         return 130
@@ -49,7 +50,7 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
             say(f"No trial went well: {failure} (tracebacks are in {plan.directory / 'errors'})")
         return 1
     cut = sum(record.reason is StopReason.BUDGET for record in trials.values())
-    if plan.options.finalists and _unfinished(plan, outcome):
+    if plan.options.finalists and _unfinished(plan, finalists, outcome):
         say("The budget ended before the finalists did. Go on with a larger one:")
         say(f"  {_resume(plan)}{_larger(plan)}")
     elif _limited(plan) and (cut or len(trials) < plan.options.trials):
@@ -84,17 +85,15 @@ def _larger(plan: Plan) -> str:
     return f" --{'gpu-hours' if plan.options.gpu_hours else 'time-budget'} …"
 
 
-def _finalists_left(plan: Plan) -> str:
-    records = read_finalists(plan.directory).values()
+def _finalists_left(records: Sequence[FinalistRecord]) -> str:
     left = sum(record.state is TrialState.RUNNING for record in records)
     return f", and {left} of {len(records)} finalists' trainings" if records else ""
 
 
-def _unfinished(plan: Plan, outcome: Outcome | None) -> bool:
+def _unfinished(plan: Plan, records: Sequence[FinalistRecord], outcome: Outcome | None) -> bool:
     """Whether finalists were asked for, and not all their repeats could be compared for want of
     time.
     """
-    records = read_finalists(plan.directory).values()
     waiting = not records or any(record.state is TrialState.RUNNING for record in records)
     return waiting and (outcome is None or len(outcome.seeds) < plan.options.repeats)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Generic
 
-from results.records import StopReason, TrialRecord, TrialState
+from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
 from search.objectives import ALONE
 from search.proposing import C
 
@@ -52,8 +52,8 @@ class Ending:
 COMPLETE = Ending(state=TrialState.COMPLETE)
 
 
-def ending_of(record: TrialRecord) -> Ending:
-    """How a trial has ended, as its record tells."""
+def ending_of(record: TrialRecord | FinalistRecord) -> Ending:
+    """How a training has ended, as its record tells."""
     return Ending(state=record.state, reason=record.reason, detail=record.detail)
 
 
