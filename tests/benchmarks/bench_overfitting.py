@@ -10,7 +10,6 @@ once, and a benchmark that was interrupted goes on with what is missing. The pag
 
 import argparse
 import json
-import os
 import random
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,25 +19,20 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import optuna
-from optuna.storages import InMemoryStorage
-
 from results.records import EpochMetrics
 from results.store import read_epochs, read_lines, read_manifest, write_atomic
 from search.options import Options
-from search.policies import ENDLESS, POLICIES, Point, PointProposer
+from search.policies import POLICIES, Point, random_sampler, study_of
 from search.proposing import quiet_optuna
 from search.provenance import provenance
 from search.recorded import Curves, read
 from search.resources import machine
-from search.sampler import Ask
 from search.simulate import make_rules, simulate
-from search.storage import MemoryStore
 from search.study import Study
 from search.trials import Rules
 from tests.benchmarks import measure
-from tests.benchmarks.drawn import draw
-from tests.benchmarks.measure import CORES, PUBLISHED, TRIED
+from tests.benchmarks.drawn import add_curves, parse_curves
+from tests.benchmarks.measure import CORES
 from tests.benchmarks.overfitting_figures import SUBSETS, TRIALS, at_best, figures, stop, stops
 from tests.benchmarks.overfitting_rules import RULES, default
 
@@ -77,16 +71,7 @@ def _part(curves: Curves, rows: slice) -> Curves:
 def random_study(curves: Curves, rules: Rules, seed: int) -> Study[Point]:
     """Random configurations, ended by all the rules."""
 
-    def make(_ask: Ask, seed: int, *_known: object) -> optuna.samplers.BaseSampler:
-        return optuna.samplers.RandomSampler(seed=seed)
-
-    return Study(
-        proposer=PointProposer(curves, seed, make),
-        rules=rules,
-        trials=ENDLESS,
-        store=MemoryStore(),
-        storage=InMemoryStorage(),
-    )
+    return study_of(curves, rules, seed, random_sampler)
 
 
 def search(path: Path, policy: str, seed: int, budget: int) -> dict[str, Any]:
@@ -155,20 +140,9 @@ def _epoch(epoch: int, val: float) -> EpochMetrics:
 
 def benchmark(arguments: list[str] | None = None) -> None:
     made = measure.parser("overfitting", __doc__, images=False)
-    made.add_argument(
-        "--curves",
-        type=Path,
-        nargs="+",
-        metavar="NPZ",
-        default=[Path(p) for p in os.environ.get("CURVES", "").split(":") if p],
-        help="default: what the environment's CURVES names, separated by colons",
-    )
+    add_curves(made)
     made.add_argument("--runs", type=Path, nargs="+", metavar="RUN", default=[])
-    options = measure.parse(made, arguments)
-    if options.quick or not options.curves:
-        options.curves = [draw(TRIED / "drawn", seed) for seed in range(2)]
-        if options.out.parent == PUBLISHED:
-            options.out = TRIED / options.out.name
+    options = parse_curves(made, arguments)
     budget, curves = (3, 20) if options.quick else (BUDGET, 1000)
     run(options.out.with_suffix(".jsonl"), options, budget, curves)
 

@@ -11,7 +11,6 @@ are drawn, whose figures are void.
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Iterable
@@ -31,8 +30,8 @@ from search.recorded import Curves, read
 from search.resources import machine
 from search.simulate import make_rules, simulate
 from tests.benchmarks import measure, rivals, rivals_ray, rivals_syne
-from tests.benchmarks.drawn import draw
-from tests.benchmarks.measure import CORES, PUBLISHED, TRIED
+from tests.benchmarks.drawn import add_curves, parse_curves
+from tests.benchmarks.measure import CORES
 
 BUDGET = 60
 """In full trainings of a task's epochs."""
@@ -105,22 +104,11 @@ def forget(path: Path, redo: Iterable[str]) -> None:
 
 def benchmark(arguments: list[str] | None = None) -> None:
     made = measure.parser("scheduler", __doc__, images=False)
-    made.add_argument(
-        "--curves",
-        type=Path,
-        nargs="+",
-        metavar="NPZ",
-        default=[Path(p) for p in os.environ.get("CURVES", "").split(":") if p],
-        help="default: what the environment's CURVES names, separated by colons",
-    )
+    add_curves(made)
     made.add_argument("--policy", nargs="+", choices=EVERY, default=list(EVERY), metavar="NAME")
     made.add_argument("--redo", nargs="+", choices=EVERY, default=[], metavar="NAME")
     made.add_argument("--workers", type=int, nargs="+", default=WORKERS, metavar="N")
-    options = measure.parse(made, arguments)
-    if options.quick or not options.curves:
-        options.curves = [draw(TRIED / "drawn", seed) for seed in range(2)]
-        if options.out.parent == PUBLISHED:
-            options.out = TRIED / options.out.name
+    options = parse_curves(made, arguments)
     run(options.out.with_suffix(".jsonl"), options, 3.0 if options.quick else BUDGET)
 
 

@@ -1,8 +1,13 @@
 """Made-up learning curves, where no recorded ones are at hand: the shape is right, nothing else."""
 
+import argparse
+import os
 from pathlib import Path
 
 import numpy as np
+
+from tests.benchmarks import measure
+from tests.benchmarks.measure import PUBLISHED, TRIED
 
 CONFIGURATIONS, EPOCHS = 400, 27
 
@@ -32,3 +37,27 @@ def draw(folder: Path, seed: int) -> Path:
         wall_s=rng.uniform(50, 150, CONFIGURATIONS),
     )
     return path
+
+
+def add_curves(parser: argparse.ArgumentParser) -> None:
+    """The option by which a benchmark is given recorded curves."""
+    parser.add_argument(
+        "--curves",
+        type=Path,
+        nargs="+",
+        metavar="NPZ",
+        default=[Path(p) for p in os.environ.get("CURVES", "").split(":") if p],
+        help="default: what the environment's CURVES names, separated by colons",
+    )
+
+
+def parse_curves(
+    parser: argparse.ArgumentParser, arguments: list[str] | None
+) -> argparse.Namespace:
+    """The options; without recorded curves, or quickly, drawn ones, and nothing published."""
+    options = measure.parse(parser, arguments)
+    if options.quick or not options.curves:
+        options.curves = [draw(TRIED / "drawn", seed) for seed in range(2)]
+        if options.out.parent == PUBLISHED:
+            options.out = TRIED / options.out.name
+    return options

@@ -14,7 +14,8 @@ from search.storage import journal_storage
 from search.study import Study
 from search.summary import early_end
 from tests.search.curves import RULES, curve, metrics
-from tests.search.test_study import frozen, play
+from tests.search.playing import play
+from tests.search.test_study import frozen
 from trainables.config import TrialConfig
 
 SIX = Space(

@@ -10,59 +10,22 @@ import pytest
 import yaml
 from rich.console import Console
 
-from datasets.access import open_search_data
 from results.export import export
 from results.records import StopReason, TrialState
 from results.store import RunStore, read_epochs, read_manifest, read_trials
-from search import execute
 from search.extending import REPEATED, ExtendError, begins_alike, more_trials, planned_horizons
-from search.options import resolve
-from search.plan import Plan, expected_epochs, make_plan
+from search.plan import Plan, expected_epochs
 from search.run import main
-from search.study import Study
 from search.summary import summarise
-from tests.search.curves import curve, metrics
-from trainables.config import TrialConfig
+from tests.search import playing
+from tests.search.curves import metrics
+from tests.search.playing import opened, search
 
 SHORT, LONG = 9, 27
 
 
 def planned(out: Path, data: Path, **changes: Any) -> Plan:
-    resuming = (out / "run").exists()
-    saved = read_manifest(out / "run")["options"] if resuming else {
-        "space": "demo", "dataset": "tiny-imagenet", "data": str(data.parent), "out": str(out),
-        "name": "run", "trials": 8, "epochs": SHORT, "grace": 1, "precision": "float32",
-        "set": ["batch_size=16", "image_size=32"],
-    }  # fmt: skip
-    options, errors = resolve(saved, changes)
-    plan, more = make_plan(options, resuming=resuming)
-    assert plan is not None, errors + more
-    return plan
-
-
-def opened(plan: Plan) -> "execute._Session":
-    saved = read_manifest(plan.directory) if (plan.directory / "manifest.json").exists() else None
-    return execute._study(plan, open_search_data(plan.data), "float32", saved)
-
-
-def play(study: Study[TrialConfig], epochs: float = float("inf")) -> None:
-    """One worker on made curves, each as long as its configuration says, to the end or not."""
-    done = 0
-    while (proposal := study.ask()) is not None:
-        for epoch in curve(proposal.config, proposal.config.epochs)[proposal.epochs_done :]:
-            if done >= epochs:
-                return
-            done += 1
-            if study.report(proposal.number, epoch):
-                break
-
-
-def search(plan: Plan, epochs: float = float("inf")) -> Study[TrialConfig]:
-    """A sitting of a search; with `epochs`, one that is killed after so many."""
-    session = opened(plan)
-    play(session.study, epochs)
-    session.close()
-    return session.study
+    return playing.planned(out, data, changes, name="run", trials=8)
 
 
 def lived(directory: Path) -> Any:

@@ -18,6 +18,7 @@ from search.proposing import Proposer
 from search.space import Space
 from search.storage import MemoryStore, journal_storage
 from search.study import Study
+from tests.search import playing
 from tests.search.curves import RULES, metrics
 from trainables.config import TrialConfig
 
@@ -55,17 +56,8 @@ def open_study(directory, *, trials=14, rules=BOTH, make=make_front_sampler):
     )  # fmt: skip
 
 
-def play(study, until_epochs=None):
-    done = 0
-    while (proposal := study.ask()) is not None:
-        if study.unmeasured(proposal.number):
-            study.measured(proposal.number, costs(proposal.config))
-        for epoch in curve(proposal.config)[proposal.epochs_done :]:
-            if done == until_epochs:
-                return
-            done += 1
-            if study.report(proposal.number, epoch):
-                break
+def play(study, until_epochs=math.inf):
+    playing.play(study, until_epochs, curve=curve, costs=costs)
 
 
 def told(directory) -> list[optuna.trial.FrozenTrial]:

@@ -10,8 +10,9 @@ from search.simulate import Scale, main
 from search.storage import MemoryStore
 from search.study import Study
 from search.trials import Proposal
-from tests.search.curves import RULES, curve, open_study
+from tests.search.curves import RULES, open_study
 from tests.search.made_curves import Listed, made, rules
+from tests.search.playing import play
 
 
 def ends(trace):
@@ -156,13 +157,6 @@ def _real_sampler(seed, number):
     from search.space import find
 
     return Proposer(find("demo"), {}, seed).sampler(number, [], (9,))
-
-
-def play(study):
-    while (proposal := study.ask()) is not None:
-        for epoch in curve(proposal.config)[proposal.epochs_done :]:
-            if study.report(proposal.number, epoch):
-                break
 
 
 def test_a_finished_run_is_replayed(tmp_path, capsys):

@@ -7,20 +7,8 @@ import pytest
 from results.records import StopReason, TrialState
 from results.store import RunError, read_epochs, read_trials
 from search.storage import journal, journal_storage
-from search.study import Study
 from tests.search.curves import RULES, curve, metrics, open_study
-
-
-def play(study: Study, until_epochs: int | None = None) -> None:
-    """One worker: trains proposals on their made curves, to the end or for some epochs."""
-    done = 0
-    while (proposal := study.ask()) is not None:
-        for epoch in curve(proposal.config)[proposal.epochs_done :]:
-            if done == until_epochs:
-                return
-            done += 1
-            if study.report(proposal.number, epoch):
-                break
+from tests.search.playing import play
 
 
 def lines(directory, name):

@@ -5,7 +5,8 @@ import pytest
 from results.records import StopReason, TrialState
 from results.store import read_trials
 from tests.search.curves import curve, metrics, open_study
-from tests.search.test_study import frozen, outcome, play
+from tests.search.playing import play
+from tests.search.test_study import frozen, outcome
 
 
 def test_when_the_time_is_up_nothing_is_proposed_and_running_trials_end(tmp_path):

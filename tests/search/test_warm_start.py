@@ -8,20 +8,17 @@ from typing import Any
 
 import pytest
 
-from datasets.access import open_search_data
 from results.records import TrialRecord, TrialState
 from results.store import RunStore, read_manifest
-from search import execute
 from search.earlier import read_earlier_trials
 from search.horizons import Queued
-from search.options import resolve
-from search.plan import Plan, make_plan
+from search.plan import Plan
 from search.proposing import Proposer
 from search.run import main
 from search.space import find
-from search.study import Study
 from search.warm_start import Earlier, best_of, read_earlier, useful_trials
-from tests.search.curves import curve
+from tests.search import playing
+from tests.search.playing import search
 from trainables.config import TrialConfig
 
 BASELINE = find("demo").baseline
@@ -135,38 +132,7 @@ def test_failed_trials_teach_nothing_and_stopped_ones_as_far_as_they_came() -> N
 
 
 def planned(data: Path, name: str, **changes: Any) -> Plan:
-    out = data.parent
-    resuming = (out / name).exists()
-    saved = read_manifest(out / name)["options"] if resuming else {
-        "space": "demo", "dataset": "tiny-imagenet", "data": str(out), "out": str(out),
-        "name": name, "trials": 12, "epochs": 9, "grace": 1, "precision": "float32",
-        "set": ["batch_size=16", "image_size=32"],
-    }  # fmt: skip
-    options, errors = resolve(saved, changes)
-    plan, more = make_plan(options, resuming=resuming)
-    assert plan is not None, errors + more
-    return plan
-
-
-def search(plan: Plan, epochs: float = float("inf")) -> Study[TrialConfig]:
-    """A sitting on made curves; with `epochs`, one that is killed after so many."""
-    resuming = (plan.directory / "manifest.json").exists()
-    saved = read_manifest(plan.directory) if resuming else None
-    session = execute._study(plan, open_search_data(plan.data), "float32", saved)
-    play(session.study, epochs)
-    session.close()
-    return session.study
-
-
-def play(study: Study[TrialConfig], epochs: float) -> None:
-    done = 0
-    while (proposal := study.ask()) is not None:
-        for epoch in curve(proposal.config)[proposal.epochs_done :]:
-            if done >= epochs:
-                return
-            done += 1
-            if study.report(proposal.number, epoch):
-                break
+    return playing.planned(data.parent, data, changes, name=name, trials=12)
 
 
 @pytest.fixture
