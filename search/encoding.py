@@ -33,18 +33,15 @@ class Encoding:
 
     def encode(self, params: Mapping[str, Any]) -> Vector:
         """One configuration, shape (width,)."""
-        return np.array(self._row(params), dtype=np.float64)
+        return np.asarray(self.encode_all([params])[0])
 
     def encode_all(self, configurations: Sequence[Mapping[str, Any]]) -> Matrix:
         """Several configurations, shape (n, width)."""
-        rows = [self._row(params) for params in configurations]
-        return np.array(rows, dtype=np.float64).reshape(len(rows), self.width)
-
-    def _row(self, params: Mapping[str, Any]) -> list[float]:
-        row: list[float] = []
-        for name, each in self.space.items():
-            row += _axes(each, params.get(name))
-        return row
+        points = np.empty((len(configurations), self.width))
+        for parameter, (name, each) in enumerate(self.space.items()):
+            values = [params.get(name) for params in configurations]
+            points[:, self.owners == parameter] = _axes(each, values)
+        return points
 
 
 def squared_distances(left: Matrix, right: Matrix) -> Matrix:
@@ -57,20 +54,20 @@ def _width(distribution: BaseDistribution) -> int:
     return len(distribution.choices) if isinstance(distribution, CategoricalDistribution) else 1
 
 
-def _axes(distribution: BaseDistribution, value: Any) -> list[float]:
-    if value is None and not _is_choice(distribution, None):
-        return [math.nan] * _width(distribution)
+def _axes(distribution: BaseDistribution, values: Sequence[Any]) -> Matrix:
+    """The axes of one parameter, shape (n, its width)."""
     if isinstance(distribution, CategoricalDistribution):
-        return [float(choice == value) / math.sqrt(2) for choice in distribution.choices]
+        choices = distribution.choices
+        axes = np.array([[choice == value for choice in choices] for value in values], dtype=float)
+        axes = axes.reshape(len(values), len(choices)) / math.sqrt(2)
+        axes[[value is None and None not in choices for value in values]] = math.nan
+        return axes
     if not isinstance(distribution, FloatDistribution | IntDistribution):
         raise TypeError(f"{distribution} is neither a number's range nor a choice.")
-    low, high, at = float(distribution.low), float(distribution.high), float(value)
+    at = np.array(values, dtype=np.float64)  # None becomes NaN
+    low, high = float(distribution.low), float(distribution.high)
     if low == high:
-        return [0.5]
+        return np.where(np.isnan(at), math.nan, 0.5)[:, None]
     if distribution.log:
-        low, high, at = math.log(low), math.log(high), math.log(at)
-    return [(at - low) / (high - low)]
-
-
-def _is_choice(distribution: BaseDistribution, value: Any) -> bool:
-    return isinstance(distribution, CategoricalDistribution) and value in distribution.choices
+        low, high, at = math.log(low), math.log(high), np.log(at)
+    return np.asarray((at - low) / (high - low))[:, None]

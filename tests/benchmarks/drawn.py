@@ -9,22 +9,24 @@ import numpy as np
 from tests.benchmarks import measure
 from tests.benchmarks.measure import PUBLISHED, TRIED
 
-CONFIGURATIONS, EPOCHS = 400, 27
+CONFIGURATIONS, EPOCHS = 1500, 9
+WEIGHTS = (3.0, 1.5, 0.8, 0.4, 0.2, 0.1)
 
 
 def draw(folder: Path, seed: int) -> Path:
-    """Writes `drawn-SEED.npz` and returns its path: four parameters, two of which matter most.
+    """Writes `drawn-SEED.npz` and returns its path: six parameters of very unequal weight.
 
-    A configuration approaches its final accuracy exponentially, the better ones not the faster,
-    so that early comparisons err; every epoch has a little noise.
+    Accuracy falls off smoothly from one best configuration. Each approaches its own exponentially,
+    faster the higher the first parameter is, whatever that does to the end, so that early
+    comparisons err; every epoch has a little noise.
     """
     rng = np.random.default_rng(seed)
-    unit = rng.uniform(size=(CONFIGURATIONS, 4))
-    best, weight = rng.uniform(0.2, 0.8, size=4), np.array([1.5, 0.8, 0.2, 0.1])
-    final = 85 - 80 * np.minimum(((unit - best) ** 2) @ weight, 1.0)
-    speed = np.exp(rng.normal(-1.2, 0.6, size=CONFIGURATIONS))
+    unit = rng.uniform(size=(CONFIGURATIONS, len(WEIGHTS)))
+    best, weights = rng.uniform(0.2, 0.8, size=len(WEIGHTS)), rng.permutation(WEIGHTS)
+    final = np.exp(-((unit - best) ** 2) @ weights)
+    speed = np.exp(0.8 * unit[:, 0] - 0.9 + rng.normal(0, 0.1, CONFIGURATIONS))
     rise = 1 - np.exp(-np.outer(speed, np.arange(1, EPOCHS + 1)))
-    accuracy = np.clip(final[:, None] * rise + rng.normal(0, 0.5, (CONFIGURATIONS, EPOCHS)), 0, 100)
+    noise = rng.normal(0, 0.01, (CONFIGURATIONS, EPOCHS))
     configs = unit.copy()
     configs[:, 0] = 10 ** (-4 + 3 * unit[:, 0])
     folder.mkdir(parents=True, exist_ok=True)
@@ -32,8 +34,8 @@ def draw(folder: Path, seed: int) -> Path:
     np.savez_compressed(
         path,
         configs=configs,
-        names=np.array(["lr", "dropout", "momentum", "mixup"]),
-        val_accuracy=accuracy,
+        names=np.array(["lr", "dropout", "momentum", "mixup", "cutout", "smoothing"]),
+        val_accuracy=100 * np.clip(final[:, None] * rise + noise, 0, 1),
         wall_s=rng.uniform(50, 150, CONFIGURATIONS),
     )
     return path
