@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from results.records import EpochMetrics, FinalistRecord, RecordError, to_json
+from results.redaction import redacted
 from results.store import append_line, open_for_append, read_lines, write_atomic
 
 FINALISTS, FINALIST_EPOCHS = "finalists.jsonl", "finalist-epochs.jsonl"
@@ -65,10 +66,10 @@ class FinalistStore:
         self.checkpoint(key).unlink(missing_ok=True)
 
     def add_error(self, key: Repeat, text: str) -> None:
-        """Keeps the whole traceback of a training that failed."""
+        """Keeps the whole traceback of a training that failed, without secrets."""
         path = self.directory / "errors" / f"{_name(key)}.txt"
         path.parent.mkdir(exist_ok=True)
-        write_atomic(path, text)
+        write_atomic(path, redacted(text))
 
     def close(self) -> None:
         """Flushes to the disk."""

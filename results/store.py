@@ -31,6 +31,7 @@ from results.records import (
     TrialState,
     to_json,
 )
+from results.redaction import redacted, redacted_values
 
 EPOCHS, TRIALS, MANIFEST, BEST = "epochs.jsonl", "trials.jsonl", "manifest.json", "best.yaml"
 
@@ -153,8 +154,9 @@ class RunStore:
         return store
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
-        """Replaces the manifest."""
-        text = json.dumps({"schema_version": SCHEMA_VERSION, **manifest}, indent=1, allow_nan=False)
+        """Replaces the manifest. Secrets in its texts are left out."""
+        value = {"schema_version": SCHEMA_VERSION, **redacted_values(manifest)}
+        text = json.dumps(value, indent=1, allow_nan=False)
         write_atomic(self.directory / MANIFEST, text + "\n")
 
     @property
@@ -188,12 +190,12 @@ class RunStore:
 
     def add_error(self, trial: int, text: str) -> Path:
         """Keeps the whole traceback of a trial that broke off, after those it has, for whoever
-        mends it.
+        mends it. Secrets are left out.
         """
         path = self.directory / "errors" / f"{trial:04d}.txt"
         path.parent.mkdir(exist_ok=True)
         before = path.read_text(encoding="utf-8") + "\n" if path.exists() else ""
-        write_atomic(path, before + text)
+        write_atomic(path, before + redacted(text))
         return path
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ from search import probe, sessions
 from search.budget import budget_of
 from search.calibration import Calibrations, Measured, key
 from search.earlier import read_earlier_trials, write_earlier_trials
+from search.exposure import how_to_enter
 from search.extending import begins_alike
 from search.finalists import Finalists
 from search.monitor import Monitor
@@ -174,7 +175,7 @@ class _Measuring:
 def _start(plan: Plan, monitor: Monitor, port: socket.socket) -> None:
     address = start_ray(plan.resources, port, ROOT)
     monitor.stage("Ray")
-    monitor.say(f"dashboard  {address}  (it asks for a token: type `ray get-auth-token`)")
+    monitor.say(f"dashboard  {address}  ({how_to_enter()})")
 
 
 def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from results.pareto import sound_objectives
+from search.exposure import loopback, token_required
 from trainables.config import TrialConfig
 
 
@@ -227,6 +228,8 @@ def _faults(o: Options) -> dict[str, list[str]]:
          "must be letters, digits, dots, dashes and underscores"),
         (o.dashboard_port == "auto" or 1 <= _number(o.dashboard_port, whole=True) <= 65535,
          "dashboard_port", "must be auto or a port in 1…65535"),
+        (loopback(o.dashboard_host) or token_required(), "dashboard_host",
+         "must be 127.0.0.1 while RAY_AUTH_MODE turns Ray's token off (unset it to be reached)"),
     ]  # fmt: skip
     faults: dict[str, list[str]] = {}
     for good, name, rule in rules:
