@@ -1,4 +1,6 @@
-"""Archives that unpack to far more than they are, made to fill a machine's memory or its time."""
+"""What archives from elsewhere may be: damaged, or made to fill a machine's memory or its time."""
+
+import errno
 
 from datasets.spec import DatasetError
 
@@ -24,3 +26,14 @@ def refused(archive: object, found: str) -> DatasetError:
         f"{archive} is refused, because {found}, as images never do; use an archive from a source "
         "that you trust, or pass the extracted folder."
     )
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an archive's content is at fault, for which Python's readers raise a dozen types.
+
+    Memory and the disk are at fault otherwise; but a place outside of the file is an invalid
+    argument to the disk.
+    """
+    if isinstance(error, OSError):
+        return error.errno in (None, errno.EINVAL)
+    return not isinstance(error, MemoryError | DatasetError)

@@ -3,12 +3,11 @@
 import gzip
 import hashlib
 import tarfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from datasets.bombs import LARGEST_FILE_BYTES, most_bytes, refused
+from datasets.bombs import LARGEST_FILE_BYTES, is_damage, most_bytes, refused
 from datasets.spec import DatasetError
 
 _TRAILER_BYTES = 8
@@ -95,7 +94,9 @@ class TarTree:
         try:
             with _Bounded(self.root) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
                 yield stream, archive
-        except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        except Exception as error:
+            if isinstance(error, KeyError) or not is_damage(error):
+                raise
             raise DatasetError(
                 f"{self.root} is no tar.gz archive or a damaged one ({error}); "
                 "download or copy it again, or pass the extracted folder."

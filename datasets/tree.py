@@ -4,11 +4,10 @@ import hashlib
 import os
 import stat
 import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.bombs import LARGEST_FILE_BYTES, most_bytes, refused
+from datasets.bombs import LARGEST_FILE_BYTES, is_damage, most_bytes, refused
 from datasets.spec import DatasetError, Tree
 from datasets.tar_tree import TarTree
 from datasets.zip_part import ZipPart, places
@@ -77,7 +76,9 @@ class ZipTree:
         if self._archive is None:
             try:
                 self._archive = zipfile.ZipFile(self.root)
-            except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+            except Exception as error:
+                if not is_damage(error):
+                    raise
                 raise DatasetError(
                     f"{self.root} is no zip archive or a damaged one ({error}); "
                     "download or copy it again, or pass the extracted folder."
@@ -102,7 +103,9 @@ class ZipTree:
         """The content of one file. Raises `KeyError`, or `DatasetError` for a damaged entry."""
         try:
             return self.archive.read(path)
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
+        except Exception as error:
+            if isinstance(error, KeyError) or not is_damage(error):
+                raise
             raise DatasetError(
                 f"{path} in {self.root} is damaged ({error}); download or copy the archive again."
             ) from error

@@ -24,20 +24,20 @@ from search.extending import begins_alike
 from search.finalists import Finalists
 from search.monitor import Monitor
 from search.plan import Plan, size_to_store
+from search.preflight import ROOT
 from search.printing import last_lines
 from search.provenance import command_line, provenance
 from search.resources import Resources, share, worker_bytes
 from search.show import tell_start
-from search.storage import journal_storage
+from search.storage import journal_seal, open_journal
 from search.study import Study
 from search.summary import early_end, summarise
 from search.trials import Rules
 from search.tuner import ClusterError, Dashboard, reserve_port, run_trials, start_ray, stop_ray
+from search.verifying import Verifying
 from search.warm_start import noted, useful_trials
 from trainables.catalog import takes_a_package
 from trainables.config import TrialConfig
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 class SearchError(Exception):
@@ -103,6 +103,7 @@ class _Session:
     def close(self) -> None:
         """Notes the session's end and gives the run free."""
         self.manifest["sessions"][-1]["ended"] = sessions.now()
+        self.manifest["journal"] = journal_seal(self.store.directory)
         self.store.write_manifest(self.manifest)
         self.finalists.store.close()
         self.store.close()
@@ -112,17 +113,19 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
     """Everything before the first trial, the cheap refusals first."""
     dashboard = Dashboard(host=plan.options.dashboard_host, port=plan.options.dashboard_port)
     saved = read_manifest(plan.directory) if resuming else None
-    with reserve_port(dashboard) as port, probe.TorchProcess() as torch:
+    with reserve_port(dashboard) as port, probe.TorchProcess() as torch, Verifying() as images:
         if plan.baseline.weights != "none" or takes_a_package(plan.baseline.network):
             for config in plan.extremes.starting:
                 _await(torch.submit(probe.check_start, config))
             monitor.stage("network and weights")
         data = _data(plan, saved)
         monitor.stage("dataset")
+        images.begin(plan.data)
         tell_start(plan, data, monitor.say)
         if plan.machine.gpus and plan.options.gpus_per_trial == "auto":
             plan = _share_gpus(plan, monitor, torch)
         if saved is not None:
+            images.outcome()
             session = _study(plan, data, str(saved["precision"]), saved)
             if not session.finished():
                 _start(plan, monitor, port)
@@ -132,6 +135,7 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
         precision, why = measuring.outcome()
         monitor.stage("precision")
         monitor.say(f"precision  {precision} ({why})")
+        images.outcome()
         return _study(plan, data, precision, None)
 
 
@@ -267,7 +271,7 @@ def _session(plan: Plan, num_classes: int, store: RunStore, manifest: dict[str, 
         ),
         trials=plan.options.trials,
         store=store,
-        storage=journal_storage(store.directory),
+        storage=open_journal(store.directory, manifest.get("journal")),
         horizons=plan.horizons,
         earlier=read_earlier_trials(store.directory) if plan.options.warm_start else (),
         time_left=lambda: budget.left_for_trials(finalists),
