@@ -8,7 +8,7 @@ import pytest
 from tests.search.test_search import command, run
 
 MEASURED = {
-    "wall_s", "train_s", "images_per_s", "start_s", "idle_s", "peak_memory_bytes",
+    "wall_s", "train_s", "images_per_s", "start_s", "idle_s", "loading_s", "peak_memory_bytes",
 }  # fmt: skip
 """What the machine's day decides: times, and the memory of the process."""
 
