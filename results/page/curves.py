@@ -75,7 +75,7 @@ def longest(run: Run) -> int:
 
 def _add_outcome(figure: go.Figure, run: Run, key: str, records: Iterable[TrialRecord]) -> None:
     label, color = OUTCOMES[key]
-    curves = [(r.number, run.epochs[r.number]) for r in records]
+    curves: list[tuple[int, Part]] = [(r.number, run.epochs[r.number]) for r in records]
     if key in ("complete", "unfinished"):
         parts = [(FADING[0], curves)]
     else:
@@ -164,7 +164,7 @@ def best_so_far(run: Run) -> go.Figure:
 def add_progress(figure: go.Figure, run: Run, *, name: str, color: str) -> None:
     """A run's best so far as a step line, to the end of its trials."""
     steps = progress(run)
-    last = steps[-1:] and [hours_of_trials(run)]
+    last = [hours_of_trials(run)] if steps else []
     figure.add_scatter(
         x=[step.hours for step in steps] + last,
         y=[step.top1 for step in steps] + [step.top1 for step in steps[-1:]],

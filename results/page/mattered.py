@@ -29,7 +29,16 @@ RUNGS = ("#56b4e9", "#3a8fd0", "#8a6fd1", "#cc4f8f", "#d55e00", "#b23a3a")
 """Colours of the rungs, in their order."""
 
 
-def what_mattered(directory: Path, repeats: int = REPEATS) -> tuple[list[Panel], list[str]]:
+def shuffles(trials: int) -> int:
+    """How often a page shuffles and resamples results, so that it is made in seconds.
+
+    99 times up to 101 trials, as `results.importance`; fewer where there are more, 19 at least:
+    then one in twenty parameters without effect is told from noise.
+    """
+    return max(19, min(REPEATS, 10_000 // max(1, trials)))
+
+
+def what_mattered(directory: Path, repeats: int) -> tuple[list[Panel], list[str]]:
     """Importance of all trials and of their upper quarter, and pairs; sentences for what lacks.
 
     `repeats` is how often results are shuffled, and trials resampled.
@@ -43,7 +52,7 @@ def what_mattered(directory: Path, repeats: int = REPEATS) -> tuple[list[Panel],
         ("quarter", "Among the best", "among the upper quarter of them", report.upper_quarter),
     ]
     told = [part for part in parts if any(each.parameters for each in part[-1])]
-    panels = [_importance_panel(*part, beside=len(told)) for part in told]
+    panels = [_importance_panel(*part, repeats, beside=len(told)) for part in told]
     if panels:
         return panels + _interactions(directory, report), []
     most = max(each.trials for each in report.overall)
@@ -54,7 +63,13 @@ def what_mattered(directory: Path, repeats: int = REPEATS) -> tuple[list[Panel],
 
 
 def _importance_panel(
-    key: str, title: str, among: str, comparisons: Sequence[Comparison], *, beside: int
+    key: str,
+    title: str,
+    among: str,
+    comparisons: Sequence[Comparison],
+    repeats: int,
+    *,
+    beside: int,
 ) -> Panel:
     figure = importance(comparisons)
     names = {name for each in comparisons for name in each.parameters or {}}
@@ -62,7 +77,7 @@ def _importance_panel(
         key=key,
         title=title,
         caption=f"Each parameter's part of all importance at each rung, {among}; stopped trials "
-        f"count. Filled dots are more than any of {REPEATS} shuffles of the results gave, open "
+        f"count. Filled dots are more than any of {repeats} shuffles of the results gave, open "
         "ones can't be told from noise. Lines: the standard deviation over resampled trials.",
         figure=figure,
         height=120 + 26 * len(names),

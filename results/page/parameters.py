@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from optuna.distributions import CategoricalDistribution
 
 from results.page.figure import PERCENT, SCALE, Panel, Section, plot, safe
-from results.page.mattered import what_mattered
+from results.page.mattered import shuffles, what_mattered
 from results.page.run import Run
 from results.page.words import OUTCOMES, WINNER, outcome, percent, value
 from results.records import TrialRecord
@@ -25,7 +25,7 @@ def parameters(run: Run) -> Section:
     names = varied(run)
     notes = [] if run.ranges else ["journal.log is missing: ranges are those of the values tried."]
     panels = [_parallel_panel(run, names)] if names else []
-    mattered, why_not = what_mattered(run.directory)
+    mattered, why_not = what_mattered(run.directory, shuffles(len(run.trials)))
     panels += mattered
     notes += why_not
     panels += [_slice_panel(run, name) for name in names]
@@ -104,7 +104,7 @@ def _dimension(run: Run, name: str, items: Sequence[Any]) -> dict[str, Any]:
         choices = _choices(present)
         choices = [MISSING, *choices] if len(present) < len(items) else choices
         numbers = [float(choices.index(value(item))) for item in items]
-        ticks = dict(enumerate(choices))
+        ticks = {float(index): choice for index, choice in enumerate(choices)}
     else:
         numbers, ticks = _numbers(items, present, logarithmic=_logarithmic(run, name))
     return {

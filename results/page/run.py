@@ -73,8 +73,9 @@ class Run:
     @property
     def unfinished(self) -> int:
         """How many trials and finalists' trainings haven't ended."""
-        records = (*self.trials.values(), *self.finalists.values())
-        return sum(record.state is TrialState.RUNNING for record in records)
+        states = [record.state for record in self.trials.values()]
+        states += [record.state for record in self.finalists.values()]
+        return states.count(TrialState.RUNNING)
 
     @property
     def training_s(self) -> float:

@@ -152,4 +152,6 @@ async def _attached(socket: aiohttp.ClientWebSocketResponse) -> AsyncIterator[Pa
             await listening
 
 
-DRAWN = "document.body.dataset.drawn === 'all' || !document.getElementById('trouble').hidden"
+DRAWN = """document.body?.dataset.drawn === "all"
+  || document.getElementById("trouble")?.hidden === false"""
+"""That a page has drawn its figures, or told why it can't."""

@@ -74,26 +74,33 @@ def add_final(directory: Path, folder: str, trial: int, test_top1: float) -> Non
     (directory / folder / "final.json").write_text(json.dumps(value))
 
 
-def many(directory: Path, trials: int, epochs: int = 30) -> Path:
-    """A search with rungs after 3 and 9 epochs, in which lr decides most."""
+def many(directory: Path, trials: int, epochs: int = 30, more: int = 0) -> Path:
+    """A search with rungs after 3 and 9 epochs, in which lr decides most.
+
+    `more` parameters without effect make it as wide as the project's own spaces.
+    """
     draw = random.Random(0)
-    return make_run(
-        directory, RANGES, [_drawn(draw, epochs) for _ in range(trials)], epochs, MANIFEST
-    )
+    idle = [f"idle{number}" for number in range(more)]
+    ranges = RANGES | {name: FloatDistribution(0, 1) for name in idle}
+    made = [_drawn(draw, epochs, idle) for _ in range(trials)]
+    return make_run(directory, ranges, made, epochs, MANIFEST)
 
 
-def _drawn(draw: random.Random, epochs: int) -> Made:
+def _drawn(draw: random.Random, epochs: int, idle: list[str]) -> Made:
     exponent = draw.uniform(-5, -1)
     params = (ADAMW if draw.random() < 0.5 else SGD) | {"lr": 10**exponent}
     params |= {"freeze_depth": draw.randint(0, 4), "flip": draw.random() < 0.5}
+    params |= {name: draw.random() for name in idle}
     if "momentum" in params:
         params["momentum"] = draw.uniform(0.5, 0.99)
     best = 0.6 - 0.1 * abs(exponent + 3) + draw.gauss(0, 0.03)
     length = 3 if best < 0.5 else 9 if best < 0.55 else epochs
-    values = [
-        round(best * (1 - 0.8**epoch) + draw.gauss(0, 0.005), 4) for epoch in range(1, length + 1)
-    ]
+    values = [_noisy(draw, best, epoch) for epoch in range(1, length + 1)]
     if length == epochs:
         return Made(params=params, values=values, gap=0.2)
     reason = StopReason.OVERFITTING if draw.random() < 0.1 else RUNG
     return Made(params=params, values=values, state=STOPPED, reason=reason, gap=0.1)
+
+
+def _noisy(draw: random.Random, best: float, epoch: int) -> float:
+    return round(best * (1 - 0.8**epoch) + draw.gauss(0, 0.005), 4)

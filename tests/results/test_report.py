@@ -14,7 +14,7 @@ from results.comparison import proportion
 from results.finalists import FinalistStore
 from results.page.answer import answer
 from results.page.curves import best_so_far, learning_curves, part, progress
-from results.page.mattered import importance, what_mattered
+from results.page.mattered import importance, shuffles, what_mattered
 from results.page.parameters import parallel, parameters, slice_of, varied
 from results.page.run import Run, read_run
 from results.page.spending import spent, survival, times_by_outcome
@@ -232,6 +232,10 @@ def test_importance_counts_stopped_trials_and_names_what_decided(tmp_path: Path)
     _, x, y = pairs[0].split("-")
     both = [r for r in run.trials.values() if x in r.params and y in r.params]
     assert len(panels[pairs[0]].figure.data[0].x) == len(both)
+
+
+def test_shuffles_take_seconds_however_many_trials() -> None:
+    assert [shuffles(trials) for trials in (1, 101, 200, 500, 5000)] == [99, 99, 50, 20, 19]
 
 
 def test_a_run_without_its_journal_has_a_page_all_the_same(tmp_path: Path) -> None:

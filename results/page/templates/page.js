@@ -34,7 +34,7 @@ async function unpackPlotly() {
 const nextFrame = () => new Promise((resolve) => setTimeout(resolve));
 
 async function drawAll() {
-  await unpackPlotly();
+  document.body.dataset.drawn = "";
   for (const place of document.querySelectorAll(".plot")) {
     const { data, layout } = themed(figures[place.dataset.figure]);
     await Plotly.newPlot(place, data, layout, config);
@@ -42,13 +42,6 @@ async function drawAll() {
   }
   document.body.dataset.drawn = "all";
 }
-
-dark.addEventListener("change", () => {
-  for (const place of document.querySelectorAll(".js-plotly-plot")) {
-    const { data, layout } = themed(figures[place.dataset.figure]);
-    Plotly.react(place, data, layout, config);
-  }
-});
 
 function compare(a, b, sign) {
   if (a === undefined || b === undefined) return (a === undefined) - (b === undefined);
@@ -93,7 +86,8 @@ if (table) {
   filter(table);
 }
 
-drawAll().catch((error) => {
+// Drawn anew for another theme: some of Plotly's texts keep the shadow of the ground they had.
+unpackPlotly().then(drawAll).then(() => dark.addEventListener("change", drawAll)).catch((error) => {
   const place = document.getElementById("trouble");
   place.textContent = `The figures need a browser of 2023 or newer (${error.message}); all numbers are in the tables.`;
   place.hidden = false;
