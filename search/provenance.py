@@ -3,6 +3,8 @@
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 from search.resources import Machine
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("ray", "optuna", "torch", "torchvision", "ffcv", "numba", "numpy", "pandas")
+PACKAGES = ("ray", "optuna", "torch", "torchvision", "ffcv", "numba", "numpy", "scipy", "pandas")
 
 
 def provenance(machine: Machine, command: list[str]) -> dict[str, Any]:
@@ -18,7 +20,7 @@ def provenance(machine: Machine, command: list[str]) -> dict[str, Any]:
     return {
         "command": " ".join(command),
         "python": platform.python_version(),
-        "versions": {name: metadata.version(name) for name in PACKAGES},
+        "versions": versions(PACKAGES),
         "commit": _commit(),
         "machine": {
             "cpu": cpu_model(),
@@ -28,6 +30,15 @@ def provenance(machine: Machine, command: list[str]) -> dict[str, Any]:
             "system": f"{platform.system()} {platform.release()}",
         },
     }
+
+
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """The versions of those of the packages that are installed."""
+    found = {}
+    for name in packages:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _commit() -> str | None:

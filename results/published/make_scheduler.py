@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ PAGE, FIGURE = HERE / "scheduler.md", HERE / "scheduler.svg"
 SHARES = (0.25, 0.5, 1.0)
 OURS, PLAIN = "ours", "random + ASHA"
 RESAMPLES = 2000
+DECIDING = ("ray", "optuna", "syne-tune", "numpy", "scipy")
 
 INTRODUCTION = """# Searching, against other ways to search
 
@@ -90,16 +91,13 @@ def read(path: Path) -> Searches:
 def page(measured: Sequence[Searches]) -> str:
     """The page's text, a table for each number of workers in each of `measured`."""
     searches = measured[0]
-    header = searches.headers[-1]
+    headers = [header for each in measured for header in each.headers]
     parts = [
         INTRODUCTION.format(
-            budget=header["budget"],
+            budget=headers[0]["budget"],
             resamples=RESAMPLES,
             tasks=", ".join(searches.tasks),
-            versions=f"Python {header['python']}, "
-            + ", ".join(
-                f"{name} {header['versions'][name]}" for name in ("ray", "optuna", "numpy")
-            ),
+            versions=_versions(headers),
             commits=", ".join(dict.fromkeys(c[:12] for each in measured for c in each.commits)),
         ),
         f"![Regret over the budget]({FIGURE.name})\n",
@@ -108,6 +106,15 @@ def page(measured: Sequence[Searches]) -> str:
         for workers in each.workers:
             parts += [*_table(each, workers), *_against_others(each, workers)]
     return "\n".join([*parts, *_by_task(searches)])
+
+
+def _versions(headers: Sequence[Mapping[str, Any]]) -> str:
+    """Of what decided the searches; not every environment had all of it."""
+    known: dict[str, str] = {"Python": headers[0]["python"]}
+    for header in headers:
+        found = header["versions"]
+        known |= {name: found[name] for name in DECIDING if name in found}
+    return ", ".join(f"{name} {version}" for name, version in known.items())
 
 
 def _table(searches: Searches, workers: int) -> Iterator[str]:
