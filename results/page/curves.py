@@ -16,6 +16,9 @@ Part = Sequence[EpochMetrics]
 FADING = (0.65, 0.4, 0.18)
 """Opacity of a stopped trial's curve: but for its last two epochs, then of each of these."""
 
+CROWD = 50
+"""More curves of a kind are drawn thin and without dots, or they would be one area."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
@@ -83,13 +86,14 @@ def _add_outcome(figure: go.Figure, run: Run, key: str, records: Iterable[TrialR
             (opacity, [(number, part(epochs, index)) for number, epochs in curves])
             for index, opacity in enumerate(FADING)
         ]
+    crowded = len(curves) > CROWD
     for index, (opacity, pieces) in enumerate(parts):
         last = index == len(parts) - 1
         figure.add_scatter(
             **_points(pieces),
-            mode="lines+markers" if last else "lines",
+            mode="lines+markers" if last and not crowded else "lines",
             marker={"size": 4},
-            line={"color": color, "width": 1.5},
+            line={"color": color, "width": 0.7 if crowded else 1.5},
             opacity=opacity,
             name=f"{label} ({len(curves)})",
             legendgroup=key,

@@ -11,7 +11,10 @@ function shade(name) {
 
 /* Ground, text and grid follow the theme; colours that mean something are the figure's own. */
 function themed(figure) {
-  const axis = { gridcolor: shade("grid"), linecolor: shade("line"), zerolinecolor: shade("line") };
+  const axis = {
+    gridcolor: shade("grid"), linecolor: shade("line"), zerolinecolor: shade("line"),
+    exponentformat: "power", // 10⁻⁵, where Plotly would say 10µ
+  };
   const template = { layout: {
     paper_bgcolor: shade("raised"), plot_bgcolor: shade("raised"),
     font: { color: shade("text"), size: 12, family: "system-ui, sans-serif" },
