@@ -54,7 +54,8 @@ class EpochMetrics:
     validation images. `images_per_s` counts trained images against `train_s`; `wall_s` is the
     whole epoch with its evaluation. `start_s` is the time to the epoch's first optimizer step,
     in a trial's first epoch from the trial's beginning, so with building the network; `idle_s`
-    how long the worker waited for the search before the epoch.
+    how long the worker waited for the search before the epoch. `loading_s` is the part of
+    `train_s` in which training waited for images, the first ones too; older records lack it.
     """
 
     epoch: int
@@ -71,6 +72,7 @@ class EpochMetrics:
     peak_memory_bytes: int
     start_s: float = 0.0
     idle_s: float = 0.0
+    loading_s: float | None = None
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:

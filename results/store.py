@@ -9,6 +9,7 @@
         finalists.jsonl, finalist-epochs.jsonl
                          the same of each finalist's repeats, where there are any
         best.yaml        written last
+        report.html      the page of it, made from all of the above
         errors/          the tracebacks of each trial that broke off
         checkpoints/     of unfinished trials only
 

@@ -27,6 +27,7 @@ from search.plan import Plan, size_to_store
 from search.preflight import ROOT
 from search.printing import last_lines
 from search.provenance import command_line, provenance
+from search.reporting import tell_report
 from search.resources import Resources, share, worker_bytes
 from search.show import tell_start
 from search.storage import journal_seal, open_journal
@@ -83,7 +84,10 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
         stop_ray()
     if note := early_end(session.study):
         monitor.say(note)
-    return summarise(plan, console, interrupted or not session.finished())
+    code = summarise(plan, console, interrupted or not session.finished())
+    if code == 0:
+        tell_report(plan.directory, monitor.say)
+    return code
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
