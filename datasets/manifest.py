@@ -69,16 +69,14 @@ class Manifest:
         return cls(**values)
 
 
-def write_manifest(manifest: Manifest, directory: Path) -> None:
-    """Writes `manifest.json` at once or not at all, and only then is the data finished."""
-    path = directory / FILE_NAME
+def stage_manifest(manifest: Manifest, directory: Path) -> Path:
+    """Writes the manifest beside `manifest.json`, whose place it is to take."""
     partial = directory / f".{FILE_NAME}.partial"
     with partial.open("w", encoding="utf-8") as file:
         json.dump(asdict(manifest), file, allow_nan=False, indent=1)
         file.flush()
         os.fsync(file.fileno())
-    partial.replace(path)
-    sync_folder(directory)
+    return partial
 
 
 def sync_folder(directory: Path) -> None:
