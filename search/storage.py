@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from results.pareto import OBJECTIVES
 from results.reached import JOURNAL
 from results.records import EpochMetrics, TrialRecord
-from results.store import RunError
+from results.store import RunError, cut_torn_line
 from search.proposing import quiet_optuna
 
 
@@ -78,18 +78,27 @@ def journal(directory: Path) -> Path:
 
 
 def journal_storage(directory: Path) -> BaseStorage:
-    """Optuna's storage of a run: crash-safe, and opened live by `optuna-dashboard`."""
+    """Optuna's storage of a run, opened live by `optuna-dashboard`.
+
+    What a killed writer or a full disk left of a last line is cut off: Optuna 5.0 would write the
+    next one behind it, and couldn't read either.
+    """
+    cut_torn_line(journal(directory))
     return JournalStorage(JournalFileBackend(str(journal(directory))))
 
 
 def open_optuna(
     storage: BaseStorage, name: str, first: dict[str, Any] | None, objectives: Sequence[str]
 ) -> optuna.Study:
-    """The Optuna study `name`; a new one begins with the parameters `first`, where given."""
+    """The study in `storage`, or a new one, `name`, that begins with the parameters `first`.
+
+    A run has one study, which keeps its name when the run's folder is copied to another.
+    """
+    known = optuna.get_all_study_names(storage)
     ways = [OBJECTIVES[each] for each in objectives]
     with quiet_optuna():
         study = optuna.create_study(
-            storage=storage, study_name=name, directions=ways, load_if_exists=True
+            storage=storage, study_name=(known or [name])[0], directions=ways, load_if_exists=True
         )
         if len(objectives) > 1:
             with warnings.catch_warnings():
