@@ -36,7 +36,7 @@ KINDS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 FINE, FITS_IN_PIECES, NEVER_FITS, BREAKS_ONCE, DIES_ONCE, HANGS_ONCE, HANGS = KINDS
 """What becomes of a trial, by its dropout."""
 
-STALL_S = 15.0
+STALL_S = 30.0
 """What a worker may take to start on a busy machine, and more."""
 
 
