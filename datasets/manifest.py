@@ -71,9 +71,8 @@ class Manifest:
         return cls(**values)
 
 
-def write_manifest(manifest: Manifest, directory: Path) -> None:
-    """Writes `manifest.json` at once or not at all, and only then is the data finished."""
-    path = directory / FILE_NAME
+def stage_manifest(manifest: Manifest, directory: Path) -> Path:
+    """Writes the manifest beside `manifest.json`, whose place it is to take."""
     partial = directory / f".{FILE_NAME}.partial"
     value = asdict(manifest)
     value[SEAL] = _checksum(value)
@@ -81,8 +80,7 @@ def write_manifest(manifest: Manifest, directory: Path) -> None:
         json.dump(value, file, allow_nan=False, indent=1)
         file.flush()
         os.fsync(file.fileno())
-    partial.replace(path)
-    sync_folder(directory)
+    return partial
 
 
 def _checksum(value: Mapping[str, Any]) -> str:

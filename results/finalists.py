@@ -3,14 +3,20 @@
 A training is named by its trial's number and its repeat, which counts from 1.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from results.records import EpochMetrics, FinalistRecord, to_json
 from results.redaction import redacted
-from results.store import append_line, open_for_append, read_records, whole, write_atomic
+from results.store import (
+    append_line,
+    close_all,
+    open_for_append,
+    read_records,
+    whole,
+    write_atomic,
+)
 
 FINALISTS, FINALIST_EPOCHS = "finalists.jsonl", "finalist-epochs.jsonl"
 
@@ -74,12 +80,10 @@ class FinalistStore:
         write_atomic(path, redacted(text))
 
     def close(self) -> None:
-        """Flushes to the disk."""
-        for file in self._files.values():
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
+        """Each record was flushed by itself."""
+        files = list(self._files.values())
         self._files.clear()
+        close_all(files)
 
     def _file(self, name: str) -> IO[str]:
         if name not in self._files:

@@ -29,7 +29,9 @@ class TrialState(StrEnum):
 
 
 class StopReason(StrEnum):
-    """Why a trial ended before its last epoch. `MEMORY` is why one failed, the others stop."""
+    """Why a trial ended before its last epoch. `MEMORY` and `STALLED` are why one failed, the
+    others stop.
+    """
 
     RUNG = "rung"
     OVERFITTING = "overfitting"
@@ -37,6 +39,7 @@ class StopReason(StrEnum):
     PLATEAU = "plateau"
     BUDGET = "budget"
     MEMORY = "memory"
+    STALLED = "stalled"
 
 
 class RecordError(ValueError):

@@ -20,12 +20,13 @@ checksums of themselves; older runs have none, and are read all the same.
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any, TypeVar
 from zlib import crc32
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from results.records import (
     SCHEMA_VERSION,
@@ -171,21 +172,40 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
+def check_writable(directory: Path) -> None:
+    """Raises `RunError` where a run could not be written now, before anything is made there."""
+    places = (directory, *directory.absolute().parents)
+    place = next(path for path in places if path.exists())
+    if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+        raise RunError(
+            f"{directory} must be writable, but {place} isn't; choose another folder with --out."
+        )
+    if (directory / ".lock").exists():
+        _locked(directory).release()
+
+
+def _locked(directory: Path) -> BaseFileLock:
+    lock = FileLock(directory / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunError(
+            f"{directory} is being written by another process; wait for it, or choose "
+            "another --name."
+        ) from None
+    return lock
+
+
 class RunStore:
     """Writes one run. Holds the run's lock from creation until `close`."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(directory / ".lock")
+        self._lock = _locked(directory)
         try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise RunError(
-                f"{directory} is being written by another process; wait for it, or choose "
-                "another --name."
-            ) from None
-        try:
+            for leftover in directory.glob(".*.tmp"):  # of a process that was killed
+                leftover.unlink(missing_ok=True)
             self._epochs = open_for_append(directory / EPOCHS)
             self._trials = open_for_append(directory / TRIALS)
         except BaseException:
@@ -252,27 +272,33 @@ class RunStore:
         return path
 
     def close(self) -> None:
-        """Flushes to the disk and gives the lock back."""
-        for file in (self._epochs, self._trials):
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
-        self._lock.release()
+        """Gives the lock back, also where the disk is full: each record was flushed by itself."""
+        try:
+            close_all((self._epochs, self._trials))
+        finally:
+            self._lock.release()
 
 
 def open_for_append(path: Path) -> IO[str]:
-    """Opens a JSON-lines file after cutting off what a killed writer left of its last line."""
-    if path.exists():
-        cut_torn_line(path)
+    """Opens a JSON-lines file, whole lines only."""
+    cut_torn_line(path)
     return path.open("a", encoding="utf-8")
 
 
 def cut_torn_line(path: Path) -> None:
-    """Cuts off a last line that doesn't end: whatever is appended would be damaged by it too."""
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)
+    """Cuts off what a killed writer, or a full disk, left of a file's last line."""
+    if path.exists():
+        content = path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.truncate(path, whole)
+
+
+def close_all(files: Iterable[IO[str]]) -> None:
+    """Closes every one, then raises what any of them raised: the rest of a line, on a full disk."""
+    with ExitStack() as stack:
+        for file in files:
+            stack.callback(file.close)
 
 
 def append_line(file: IO[str], line: str) -> None:

@@ -116,11 +116,15 @@ def open_journal(directory: Path, seal: Mapping[str, int] | None) -> BaseStorage
 def open_optuna(
     storage: BaseStorage, name: str, first: dict[str, Any] | None, objectives: Sequence[str]
 ) -> optuna.Study:
-    """The Optuna study `name`; a new one begins with the parameters `first`, where given."""
+    """The study in `storage`, or a new one, `name`, that begins with the parameters `first`.
+
+    A run has one study, which keeps its name when the run's folder is copied to another.
+    """
+    known = optuna.get_all_study_names(storage)
     ways = [OBJECTIVES[each] for each in objectives]
     with quiet_optuna():
         study = optuna.create_study(
-            storage=storage, study_name=name, directions=ways, load_if_exists=True
+            storage=storage, study_name=(known or [name])[0], directions=ways, load_if_exists=True
         )
         if len(objectives) > 1:
             with warnings.catch_warnings():

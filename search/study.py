@@ -167,7 +167,10 @@ class Study(Generic[C]):
         )
         self._asked[trial.number] = trial
         self.epochs[trial.number] = []
-        self._put(priced(record, self.records.values()) if self._several else record)
+        record = priced(record, self.records.values()) if self._several else record
+        self.records[trial.number] = record
+        if config:  # without one it fails at once, and is recorded as failed
+            self.store.add_trial(record)
 
     def _costs(self, number: int) -> Point:
         return costs_of(self.records[number], self.rules.objectives)
@@ -209,16 +212,13 @@ class Study(Generic[C]):
         self._put(record)
         return Proposal(number=number, config=config, epochs_done=len(self.epochs[number]))
 
-    def fail(self, number: int, error: str, *, out_of_memory: bool = False) -> None:
-        """Ends a trial that can't be trained; the last lines of `error` say why.
-
-        `out_of_memory` is for the sampler to learn, of another error it learns nothing.
-        """
+    def fail(self, number: int, error: str, reason: StopReason | None = None) -> None:
+        """Ends a trial that can't be trained; the last lines of `error` say why."""
         if self.records[number].state is TrialState.RUNNING:
             self._failed_in_a_row += 1
             self.store.add_error(number, error)
-            self._end(number, failed(last_lines(error), out_of_memory=out_of_memory))
-            if not out_of_memory:
+            self._end(number, failed(last_lines(error), reason))
+            if reason is not StopReason.MEMORY:
                 self._tried.forget(number)
 
     def _take(self, number: int, metrics: EpochMetrics) -> Ending | None:
