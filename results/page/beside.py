@@ -126,7 +126,7 @@ def figures(runs: Sequence[Run]) -> Section:
             height=420,
         ),
     ]
-    return Section(key="figures", title="Figures", panels=panels, notes=[])
+    return Section(key="learning", title="Learning", panels=panels, notes=[])
 
 
 def over_cost(runs: Sequence[Run]) -> go.Figure:

@@ -1,5 +1,6 @@
 """Several runs on one page."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,8 @@ def test_the_page_is_written_beside_the_first_run(tmp_path: Path, capsys: Any) -
     text = path.read_text()
     assert "<b>first" not in text
     assert "&lt;b&gt;first&lt;/b&gt;" in text
+    named = re.findall(r' id="([^"]+)"', text)
+    assert len(named) == len(set(named))
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path, capsys: Any) -> None:

@@ -293,7 +293,7 @@ def test_what_comes_from_a_run_is_never_markup(tmp_path: Path) -> None:
     assert "<img" not in text
     assert text.count("</script>") == 3
     assert "&lt;img src=x" in text
-    named = json.loads(within(text, "figures"))["slice-optimizer"]["data"]
+    named = json.loads(within(text, "data-figures"))["slice-optimizer"]["data"]
     assert {x for trace in named for x in trace["x"]} == {
         "sgd", "&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;",
     }  # fmt: skip
@@ -315,7 +315,7 @@ def test_the_page_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
     assert addresses
     assert all(address.startswith(("#", "data:")) for address in addresses)
     assert "default-src 'none'" in text
-    packed = base64.b64decode(within(text, "plotly"))
+    packed = base64.b64decode(within(text, "data-plotly"))
     assert gzip.decompress(packed).decode() == get_plotlyjs()
     assert path.stat().st_size < 2_300_000
 

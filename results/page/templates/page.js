@@ -1,6 +1,6 @@
 "use strict";
 
-const figures = JSON.parse(document.getElementById("figures").textContent);
+const figures = JSON.parse(document.getElementById("data-figures").textContent);
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const phone = matchMedia("(max-width: 720px)");
 const config = { responsive: true, displayModeBar: false, displaylogo: false };
@@ -27,7 +27,7 @@ function themed(figure) {
 }
 
 async function unpackPlotly() {
-  const bytes = Uint8Array.from(atob(document.getElementById("plotly").textContent), (c) => c.charCodeAt(0));
+  const bytes = Uint8Array.from(atob(document.getElementById("data-plotly").textContent), (c) => c.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   const script = document.createElement("script");
   script.textContent = await new Response(stream).text();
