@@ -13,7 +13,7 @@ help:
 	@echo 'make search       set up, then run a whole search on the embedded demo dataset'
 	@echo 'make test         set up, then run the tests (make test-slow: those that take minutes)'
 	@echo 'make drills       set up, then kill, fill, copy and race whole searches: half an hour'
-	@echo 'make check        set up, then formatting, lint and types'
+	@echo 'make check        set up, then formatting, lint, types, and known vulnerabilities'
 	@echo 'make format       set up, then rewrite the files as make check wants them'
 	@echo 'make bench        set up, then run every benchmark (TINY_IMAGENET_ZIP=FILE: on real images)'
 	@echo 'make setup        system packages, and .venv with the versions in constraints.txt'
@@ -42,6 +42,7 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python .ci/audit.py
 
 format: $(READY)
 	$(BIN)/ruff format .

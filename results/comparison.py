@@ -42,6 +42,14 @@ def interval(values: Sequence[float]) -> Interval:
     return Interval(mean=mean, low=mean - half, high=mean + half)
 
 
+def proportion(share: float, n: int) -> Interval:
+    """Where the true share lies when `share` of `n` independent cases were hits (Wilson 1927)."""
+    z = statistics.NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return Interval(mean=share, low=middle - half, high=middle + half)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
     """One finalist: `values` holds val_top1 after each repeat, `None` where that went wrong.

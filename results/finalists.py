@@ -7,8 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from results.records import EpochMetrics, FinalistRecord, RecordError, to_json
-from results.store import append_line, close_all, open_for_append, read_lines, write_atomic
+from results.records import EpochMetrics, FinalistRecord, to_json
+from results.redaction import redacted
+from results.store import (
+    append_line,
+    close_all,
+    open_for_append,
+    read_records,
+    whole,
+    write_atomic,
+)
 
 FINALISTS, FINALIST_EPOCHS = "finalists.jsonl", "finalist-epochs.jsonl"
 
@@ -18,17 +26,19 @@ Repeat = tuple[int, int]
 
 def read_finalists(directory: Path) -> dict[Repeat, FinalistRecord]:
     """Every training's latest record, in the order of planning; none where no finalists ran."""
-    records = (FinalistRecord.from_json(value) for value in read_lines(directory / FINALISTS))
+    records = read_records(directory / FINALISTS, FinalistRecord.from_json)
     return {(record.trial, record.repeat): record for record in records}
 
 
 def read_finalist_epochs(directory: Path) -> Iterator[tuple[Repeat, EpochMetrics]]:
     """((trial number, repeat), metrics) of every recorded epoch, in order."""
-    path = directory / FINALIST_EPOCHS
-    for value in read_lines(path):
-        if "trial" not in value or "repeat" not in value:
-            raise RecordError(f"{path} has a line without `trial` and `repeat`; remove it.")
-        yield (int(value["trial"]), int(value["repeat"])), EpochMetrics.from_json(value)
+    yield from read_records(
+        directory / FINALIST_EPOCHS,
+        lambda value: (
+            (whole(value, "trial"), whole(value, "repeat")),
+            EpochMetrics.from_json(value),
+        ),
+    )
 
 
 class FinalistStore:
@@ -64,10 +74,10 @@ class FinalistStore:
         self.checkpoint(key).unlink(missing_ok=True)
 
     def add_error(self, key: Repeat, text: str) -> None:
-        """Keeps the whole traceback of a training that failed."""
+        """Keeps the whole traceback of a training that failed, without secrets."""
         path = self.directory / "errors" / f"{_name(key)}.txt"
         path.parent.mkdir(exist_ok=True)
-        write_atomic(path, text)
+        write_atomic(path, redacted(text))
 
     def close(self) -> None:
         """Each record was flushed by itself."""

@@ -87,7 +87,7 @@ def importances(run: Path, repeats: int = REPEATS) -> Report:
     `RecordError` for a run that can't be read, or has no trial.
     """
     read_manifest(run)
-    with _quiet_optuna():
+    with quiet_optuna():
         rungs = trials_at_rungs(run)
         if not rungs:
             raise RunError(f"{run} has no trial yet; let it run longer.")
@@ -118,13 +118,13 @@ def _parameters(trials: Sequence[FrozenTrial], repeats: int) -> dict[str, Import
     """Every parameter's importance, largest first; `None` when too many trials are equal."""
     draw = random.Random(0)
     values = [_value(trial) for trial in trials]
-    study = _study(trials)
+    study = study_of(trials)
     seen = _divergences(study, values)
     if not any(seen.values()):
         return None
     shuffled = [_divergences(study, _shuffled(values, draw)) for _ in range(repeats)]
     resampled = [
-        _shares(_divergences(_study(again), [_value(trial) for trial in again]))
+        _shares(_divergences(study_of(again), [_value(trial) for trial in again]))
         for again in (draw.choices(trials, k=len(trials)) for _ in range(repeats))
     ]
     return {
@@ -167,14 +167,14 @@ def _shares(divergences: Mapping[str, float]) -> dict[str, float]:
     return {name: value / total if total else 0.0 for name, value in divergences.items()}
 
 
-def _study(trials: Sequence[FrozenTrial]) -> optuna.Study:
+def study_of(trials: Sequence[FrozenTrial]) -> optuna.Study:
     study = optuna.create_study(direction="maximize")
     study.add_trials(trials)
     return study
 
 
 @contextmanager
-def _quiet_optuna() -> Iterator[None]:
+def quiet_optuna() -> Iterator[None]:
     """Optuna logs every study that is made."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(logging.WARNING)

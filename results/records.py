@@ -5,13 +5,18 @@ written as `None`: JSON has no NaN, and a diverged trial is a state, not a numbe
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
-from typing import Any, Self, TypeVar, cast
+from functools import cache
+from hashlib import sha256
+from typing import Any, Self, TypeVar, cast, get_args, get_origin
 
 T = TypeVar("T")
 SCHEMA_VERSION = 1
+BEST_VERSION = 2
+"""Of best.yaml; from 2 on it must have its checksum, so that one that is damaged isn't missed."""
 
 
 class TrialState(StrEnum):
@@ -52,7 +57,8 @@ class EpochMetrics:
     validation images. `images_per_s` counts trained images against `train_s`; `wall_s` is the
     whole epoch with its evaluation. `start_s` is the time to the epoch's first optimizer step,
     in a trial's first epoch from the trial's beginning, so with building the network; `idle_s`
-    how long the worker waited for the search before the epoch.
+    how long the worker waited for the search before the epoch. `loading_s` is the part of
+    `train_s` in which training waited for images, the first ones too; older records lack it.
     """
 
     epoch: int
@@ -69,6 +75,7 @@ class EpochMetrics:
     peak_memory_bytes: int
     start_s: float = 0.0
     idle_s: float = 0.0
+    loading_s: float | None = None
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
@@ -184,9 +191,38 @@ def _read(cls: type[T], value: dict[str, Any], **enums: type[StrEnum]) -> T:
         for key, enum in enums.items():
             if kept.get(key) is not None:
                 kept[key] = enum(kept[key])
+        kinds = _kinds(cast(Any, cls))
+        for key, item in kept.items():
+            if not isinstance(item, kinds[key]) or _odd(item, kinds[key]):
+                raise ValueError(f"{key}={item!r:.40} is of another kind")
         return cls(**kept)
     except (TypeError, ValueError) as error:
         raise RecordError(f"{cls.__name__} can't be read: {error}") from error
+
+
+@cache
+def _kinds(cls: type) -> dict[str, tuple[type, ...]]:
+    """The types that each field of a record may have; a whole number may stand for a float."""
+    found = {}
+    for f in fields(cls):
+        kinds = [get_origin(kind) or kind for kind in get_args(f.type) or (f.type,)]
+        if get_origin(f.type) is dict:
+            kinds = [dict]
+        found[f.name] = tuple({*kinds, *((int,) if float in kinds else ())})
+    return cast(dict[str, tuple[type, ...]], found)
+
+
+def _odd(value: object, kinds: tuple[type, ...]) -> bool:
+    """Whether it is a number that JSON has and records don't: true and false, NaN, infinity."""
+    if isinstance(value, bool):
+        return bool not in kinds
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def checksum(value: Any) -> str:
+    """A sha256 of plain values, the same after a way through JSON or YAML and back."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return sha256(text.encode()).hexdigest()
 
 
 def to_json(record: Any) -> str:

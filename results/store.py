@@ -9,18 +9,22 @@
         finalists.jsonl, finalist-epochs.jsonl
                          the same of each finalist's repeats, where there are any
         best.yaml        written last
+        report.html      the page of it, made from all of the above
         errors/          the tracebacks of each trial that broke off
         checkpoints/     of unfinished trials only
 
-One process writes a run at a time, under `.lock`; anybody may read.
+One process writes a run at a time, under `.lock`; anybody may read. Lines and the manifest carry
+checksums of themselves; older runs have none, and are read all the same.
 """
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
+from zlib import crc32
 
 from filelock import BaseFileLock, FileLock, Timeout
 
@@ -30,10 +34,18 @@ from results.records import (
     RecordError,
     TrialRecord,
     TrialState,
+    checksum,
     to_json,
 )
+from results.redaction import redacted, redacted_values
 
+T = TypeVar("T")
 EPOCHS, TRIALS, MANIFEST, BEST = "epochs.jsonl", "trials.jsonl", "manifest.json", "best.yaml"
+
+SEAL = "sha256"
+"""The key of a file's checksum, of all its other keys."""
+
+_LINE_SEAL = re.compile(rb',"crc32":"([0-9a-f]{8})"\}\Z')
 
 
 class RunError(Exception):
@@ -63,8 +75,8 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines[:-1], 1):
         try:
-            value = json.loads(line)
-        except ValueError as error:
+            value = json.loads(_unsealed(line))
+        except (ValueError, RecursionError) as error:
             raise RecordError(
                 f"{path} line {number} is damaged; restore it from a copy, or remove the line."
             ) from error
@@ -73,17 +85,51 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         yield value
 
 
+def sealed(line: str) -> str:
+    """The line of a JSON object that isn't empty, with its checksum as the last key."""
+    return f'{line[:-1]},"crc32":"{crc32(line.encode()):08x}"}}'
+
+
+def _unsealed(line: bytes) -> bytes:
+    """The line as it was before `sealed`; an older run's as it is. Raises `ValueError`."""
+    found = _LINE_SEAL.search(line)
+    if found is None:
+        return line
+    content = line[: found.start()] + b"}"
+    if crc32(content) != int(found[1], 16):
+        raise ValueError("its checksum is wrong")
+    return content
+
+
+def read_records(path: Path, read: Callable[[dict[str, Any]], T]) -> Iterator[T]:
+    """What `read` makes of each object of a JSON-lines file; its `RecordError` names the line."""
+    for number, value in enumerate(read_lines(path), 1):
+        try:
+            yield read(value)
+        except RecordError as error:
+            raise RecordError(
+                f"{path} line {number} is damaged ({error}); restore it from a copy, or remove "
+                "the line."
+            ) from error
+
+
+def whole(value: dict[str, Any], key: str) -> int:
+    """The whole number under `key`. Raises `RecordError`."""
+    if type(found := value.get(key)) is not int:
+        raise RecordError(f"{key} must be a whole number, but is {found!r:.40}")
+    return found
+
+
 def read_epochs(directory: Path) -> Iterator[tuple[int, EpochMetrics]]:
     """(trial number, metrics) of every recorded epoch, in order."""
-    for value in read_lines(directory / EPOCHS):
-        if "trial" not in value:
-            raise RecordError(f"{directory / EPOCHS} has a line without `trial`; remove it.")
-        yield int(value["trial"]), EpochMetrics.from_json(value)
+    yield from read_records(
+        directory / EPOCHS, lambda value: (whole(value, "trial"), EpochMetrics.from_json(value))
+    )
 
 
 def read_trials(directory: Path) -> dict[int, TrialRecord]:
     """Every trial's latest record, by number, in the order in which they began."""
-    records = (TrialRecord.from_json(value) for value in read_lines(directory / TRIALS))
+    records = read_records(directory / TRIALS, TrialRecord.from_json)
     return {record.number: record for record in records}
 
 
@@ -103,14 +149,21 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     """A run's manifest. Raises `RunError` when there is none, or one of another version."""
     try:
         manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+        told = manifest.pop(SEAL, None) if isinstance(manifest, dict) else None
+        as_written = told in (None, checksum(manifest))
     except FileNotFoundError:
         raise RunError(
             f"{directory} is not a run: {MANIFEST} is missing; name a folder under --out "
             "that a search has made."
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{directory / MANIFEST} is damaged ({error}); restore it.") from error
     version = manifest.get("schema_version") if isinstance(manifest, dict) else None
+    if version == SCHEMA_VERSION and not as_written:
+        raise RunError(
+            f"{directory / MANIFEST} is not as it was written; restore it from a copy, or remove "
+            f"its line {SEAL} if you have changed it on purpose."
+        )
     if version != SCHEMA_VERSION:
         raise RunError(
             f"{directory / MANIFEST} must have schema_version {SCHEMA_VERSION}, but has "
@@ -173,8 +226,10 @@ class RunStore:
         return store
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
-        """Replaces the manifest."""
-        text = json.dumps({"schema_version": SCHEMA_VERSION, **manifest}, indent=1, allow_nan=False)
+        """Replaces the manifest. Secrets in its texts are left out."""
+        value = {"schema_version": SCHEMA_VERSION, **redacted_values(manifest)}
+        value[SEAL] = checksum(value)
+        text = json.dumps(value, indent=1, allow_nan=False)
         write_atomic(self.directory / MANIFEST, text + "\n")
 
     @property
@@ -208,12 +263,12 @@ class RunStore:
 
     def add_error(self, trial: int, text: str) -> Path:
         """Keeps the whole traceback of a trial that broke off, after those it has, for whoever
-        mends it.
+        mends it. Secrets are left out.
         """
         path = self.directory / "errors" / f"{trial:04d}.txt"
         path.parent.mkdir(exist_ok=True)
         before = path.read_text(encoding="utf-8") + "\n" if path.exists() else ""
-        write_atomic(path, before + text)
+        write_atomic(path, before + redacted(text))
         return path
 
     def close(self) -> None:
@@ -248,6 +303,6 @@ def close_all(files: Iterable[IO[str]]) -> None:
 
 def append_line(file: IO[str], line: str) -> None:
     """On the disk when this returns: Optuna's journal must never be ahead of the records."""
-    file.write(line + "\n")
+    file.write(sealed(line) + "\n")
     file.flush()
     os.fsync(file.fileno())

@@ -18,21 +18,23 @@ from results.store import RunError, RunStore, check_writable, read_manifest
 from search import probe, sessions
 from search.calibration import Calibrations, Measured, key
 from search.earlier import write_earlier_trials
+from search.exposure import how_to_enter
 from search.extending import begins_alike
 from search.interrupting import interruptible
 from search.monitor import Monitor
 from search.plan import Plan, size_to_store
+from search.preflight import ROOT
 from search.printing import last_lines
 from search.provenance import command_line, provenance
+from search.reporting import tell_report
 from search.resources import share, worker_bytes
 from search.show import tell_start
 from search.sitting import Sitting, begin
 from search.summary import early_end, summarise
 from search.tuner import ClusterError, Dashboard, reserve_port, run_trials, start_ray, stop_ray
+from search.verifying import Verifying
 from search.warm_start import noted, useful_trials
 from trainables.catalog import takes_a_package
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 class SearchError(Exception):
@@ -65,7 +67,10 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
             stop_ray()
         if note := early_end(sitting.study):
             monitor.say(note)
-        return summarise(plan, console, interrupted or not sitting.finished())
+        code = summarise(plan, console, interrupted or not sitting.finished())
+        if code == 0:
+            tell_report(plan.directory, monitor.say)
+        return code
 
 
 def _run(sitting: Sitting, plan: Plan, monitor: Monitor) -> bool:
@@ -97,17 +102,19 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> Sitting:
     """Everything before the first trial, the cheap refusals first."""
     dashboard = Dashboard(host=plan.options.dashboard_host, port=plan.options.dashboard_port)
     saved = read_manifest(plan.directory) if resuming else None
-    with reserve_port(dashboard) as port, probe.TorchProcess() as torch:
+    with reserve_port(dashboard) as port, probe.TorchProcess() as torch, Verifying() as images:
         if plan.baseline.weights != "none" or takes_a_package(plan.baseline.network):
             for config in plan.extremes.starting:
                 _await(torch.submit(probe.check_start, config))
             monitor.stage("network and weights")
         data = _data(plan, saved)
         monitor.stage("dataset")
+        images.begin(plan.data)
         tell_start(plan, data, monitor.say)
         if plan.machine.gpus and plan.options.gpus_per_trial == "auto":
             plan = _share_gpus(plan, monitor, torch)
         if saved is not None:
+            images.outcome()
             sitting = _study(plan, data, str(saved["precision"]), saved)
             if not sitting.finished():
                 _start(plan, monitor, port)
@@ -117,6 +124,7 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> Sitting:
         precision, why = measuring.outcome()
         monitor.stage("precision")
         monitor.say(f"precision  {precision} ({why})")
+        images.outcome()
         return _study(plan, data, precision, None)
 
 
@@ -160,7 +168,7 @@ class _Measuring:
 def _start(plan: Plan, monitor: Monitor, port: socket.socket) -> None:
     address = start_ray(plan.resources, port, ROOT)
     monitor.stage("Ray")
-    monitor.say(f"dashboard  {address}  (it asks for a token: type `ray get-auth-token`)")
+    monitor.say(f"dashboard  {address}  ({how_to_enter()})")
 
 
 def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:

@@ -62,8 +62,10 @@ def choose(trials: Mapping[int, TrialRecord], count: int) -> list[int]:
     baseline = [record for record in order if record.number == BASELINE]
     chosen: list[TrialRecord] = []
     for record in order:
+        if len(chosen) == count:
+            break
         known = [_any_length(each) for each in (*baseline, *chosen)]
-        if len(chosen) < count and _any_length(record) not in known:
+        if _any_length(record) not in known:
             chosen.append(record)
     return [record.number for record in (*chosen, *baseline)]
 

@@ -10,10 +10,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from results.pareto import sound_objectives
+from search.exposure import loopback, token_required
 from trainables.config import TrialConfig
+from trainables.plain_yaml import load_plain
 
 
 class OptionsError(Exception):
@@ -183,14 +183,12 @@ def _flag(key: str) -> str:
 
 def _convert(f: "dataclasses.Field[Any]", value: Any) -> Any:
     if f.name == "set":
-        return (
-            tuple(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else tuple(value)
-        )
-    if f.name == "warm_start" and isinstance(value, list | tuple):
+        value = [f"{k}={v}" for k, v in value.items()] if isinstance(value, dict) else value
+    if f.name in _LISTS and isinstance(value, list | tuple):
         return tuple(map(str, value))
     if value is None or isinstance(value, bool | list | dict):
         raise TypeError
-    if f.name == "warm_start":
+    if f.name in _LISTS:
         return (str(value),)
     if f.type is int:
         return int(str(value))
@@ -233,6 +231,8 @@ def _faults(o: Options) -> dict[str, list[str]]:
          "must be letters, digits, dots, dashes and underscores"),
         (o.dashboard_port == "auto" or 1 <= _number(o.dashboard_port, whole=True) <= 65535,
          "dashboard_port", "must be auto or a port in 1…65535"),
+        (loopback(o.dashboard_host) or token_required(), "dashboard_host",
+         "must be 127.0.0.1 while RAY_AUTH_MODE turns Ray's token off (unset it to be reached)"),
     ]  # fmt: skip
     faults: dict[str, list[str]] = {}
     for good, name, rule in rules:
@@ -281,17 +281,18 @@ def fixed_fields(options: Options) -> dict[str, Any]:
 def _scalar(text: str) -> Any:
     """A value by YAML's rules; the text itself where it isn't YAML."""
     try:
-        return yaml.safe_load(text) if text else ""
-    except yaml.YAMLError:
+        return load_plain(text) if text else ""
+    except ValueError:
         return text
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The options in a YAML file. Raises `OptionsError` when it can't be read."""
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise OptionsError([f"--config {path} can't be read: {error}"]) from error
+        value = load_plain(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        said = str(error).replace("\n", " ")
+        raise OptionsError([f"--config {path} can't be read: {said}"]) from error
     if not isinstance(value, dict):
         raise OptionsError([f"--config {path} must hold option: value lines."])
     return {str(key).replace("-", "_"): item for key, item in value.items()}

@@ -3,22 +3,25 @@
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from results.redaction import redacted
 from search.resources import Machine
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("ray", "optuna", "torch", "torchvision", "ffcv", "numba", "numpy", "pandas")
+PACKAGES = ("ray", "optuna", "torch", "torchvision", "ffcv", "numba", "numpy", "scipy", "pandas")
 
 
 def provenance(machine: Machine, command: list[str]) -> dict[str, Any]:
-    """Plain values for the run's manifest."""
+    """Plain values for the run's manifest, without the secrets that the command may hold."""
     return {
-        "command": " ".join(command),
+        "command": redacted(" ".join(command)),
         "python": platform.python_version(),
-        "versions": {name: metadata.version(name) for name in PACKAGES},
+        "versions": versions(PACKAGES),
         "commit": _commit(),
         "machine": {
             "cpu": cpu_model(),
@@ -28,6 +31,15 @@ def provenance(machine: Machine, command: list[str]) -> dict[str, Any]:
             "system": f"{platform.system()} {platform.release()}",
         },
     }
+
+
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """The versions of those of the packages that are installed."""
+    found = {}
+    for name in packages:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _commit() -> str | None:

@@ -14,7 +14,7 @@ from search.finalists import Finalists
 from search.options import seconds_of
 from search.plan import Plan, longest_epoch_s
 from search.resources import Resources
-from search.storage import journal_storage
+from search.storage import journal_seal, open_journal
 from search.study import Study
 from search.trials import Rules
 from search.watchdog import Watchdog
@@ -45,6 +45,7 @@ class Sitting:
         with ExitStack() as stack:
             stack.callback(self.store.close)
             stack.callback(self.finalists.store.close)
+            self.manifest["journal"] = journal_seal(self.store.directory)
             self.store.write_manifest(self.manifest)
 
 
@@ -66,7 +67,7 @@ def begin(plan: Plan, data: SearchData, store: RunStore, manifest: dict[str, Any
         ),
         trials=plan.options.trials,
         store=store,
-        storage=journal_storage(store.directory),
+        storage=open_journal(store.directory, manifest.get("journal")),
         horizons=plan.horizons,
         earlier=read_earlier_trials(store.directory) if plan.options.warm_start else (),
         time_left=lambda: budget.left_for_trials(finalists),

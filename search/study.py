@@ -19,7 +19,7 @@ from results.records import EpochMetrics, NetworkCosts, StopReason, TrialRecord,
 from search.deciding import decide
 from search.duplicates import Tried, identity
 from search.earlier import EarlierTrial
-from search.evidence import Evidence, evidence_of, value_of
+from search.evidence import Evidence, Known, value_of
 from search.horizons import Horizon, HorizonRungs, first_horizon, horizon_of
 from search.objectives import costs_of, priced
 from search.printing import last_lines
@@ -68,6 +68,7 @@ class Study(Generic[C]):
         self._proposer = proposer
         self._marks = (*self.rungs.levels, self.horizons[-1].epochs)
         self._earlier = [each.evidence(self._marks) for each in earlier]
+        self._known = Known(self._marks)
         self._cut: set[int] = set()
         self._time_left: Callable[[], float] = lambda: math.inf  # until the records are replayed
         self._failed_in_a_row = 0
@@ -154,7 +155,7 @@ class Study(Generic[C]):
     def _evidence(self) -> list[Evidence]:
         """What is known of every configuration so far, also from earlier runs."""
         own = [
-            evidence_of(record, self.epochs[n], horizon_of(self.horizons, n).epochs, self._marks)
+            self._known.of(record, self.epochs[n], horizon_of(self.horizons, n).epochs)
             for n, record in self.records.items()
             if record.config
         ]

@@ -14,6 +14,7 @@ import psutil
 
 from results.finalists import FinalistStore
 from results.store import RunStore
+from search.exposure import keep_token_private, stay_on_this_machine
 from search.finalists import Finalists
 from search.monitor import Monitor
 from search.resources import Resources
@@ -92,6 +93,7 @@ def start_ray(resources: Resources, reserved: socket.socket, root: Path) -> str:
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "100000")
     _start_workers_early(resources)
     os.environ["PYTHONPATH"] = str(root)
+    stay_on_this_machine()
     import ray
 
     host, port = reserved.getsockname()
@@ -107,6 +109,7 @@ def start_ray(resources: Resources, reserved: socket.socket, root: Path) -> str:
         )
     except Exception as error:  # a dashboard that can't start raises nothing more special
         raise ClusterError(f"Ray doesn't start: {error}; its logs are in /tmp/ray.") from error
+    keep_token_private()
     return f"http://{context.dashboard_url}"
 
 

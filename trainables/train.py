@@ -122,6 +122,7 @@ def _train(
                 wall_s=time.perf_counter() - started,
                 peak_memory_bytes=peak_bytes(feed.device),
                 start_s=trained.first_step_at - began,
+                loading_s=trained.waited_s,
             )
             history.append(metrics)
             if saver:
@@ -162,13 +163,15 @@ def default_device() -> torch.device:
 class _TrainedEpoch:
     """`loss` is the mean over the steps, `lr` the last step's.
 
-    `first_step_at` is when the first batch lay ready, on the clock of `time.perf_counter`.
+    `first_step_at` is when the first batch lay ready, on the clock of `time.perf_counter`;
+    `waited_s` how long the loop waited for that batch and all others.
     """
 
     loss: float
     lr: float
     images: int
     first_step_at: float
+    waited_s: float
 
 
 def _train_epoch(
@@ -183,11 +186,13 @@ def _train_epoch(
     order_seed = _seed_everything(config.seed, epoch)
     steps = len(data.train) // config.batch_size
     total = torch.zeros((), dtype=torch.float64, device=feed.device)
-    done, lr, first_step_at = 0, 0.0, 0.0
+    done, lr, first_step_at, waited_s = 0, 0.0, 0.0, 0.0
     network.train()
     source = feed.batches(data.train, config.batch_size, order_seed=order_seed, drop_last=True)
     with closing(source):
+        asked_at = time.perf_counter()
         for done, (pixels, labels) in enumerate(source, start=1):
+            waited_s += time.perf_counter() - asked_at
             lr = lr_at(config, (epoch - 1) * steps + done - 1, steps)
             set_lr(optimizer, lr)
             batch, targets = for_training(pixels, labels, config, data.images)
@@ -197,11 +202,13 @@ def _train_epoch(
             carried.after_step()
             if done % CHECK_EVERY == 0 and not math.isfinite(total.item()):
                 break
+            asked_at = time.perf_counter()
     return _TrainedEpoch(
         loss=total.item() / done,
         lr=lr,
         images=done * config.batch_size,
         first_step_at=first_step_at,
+        waited_s=waited_s,
     )
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,14 @@ from results.store import write_atomic
 
 HERE = Path(__file__).resolve().parent
 SEARCHES = HERE / "benchmarks" / "scheduler.jsonl"
+FEWER = HERE / "benchmarks" / "scheduler-fewer.jsonl"
+"""Those of policies that are too slow for as many seeds, and ours beside them."""
+
 PAGE, FIGURE = HERE / "scheduler.md", HERE / "scheduler.svg"
 SHARES = (0.25, 0.5, 1.0)
-OURS = "ours"
+OURS, PLAIN = "ours", "random + ASHA"
 RESAMPLES = 2000
+DECIDING = ("ray", "optuna", "syne-tune", "numpy", "scipy")
 
 INTRODUCTION = """# Searching, against other ways to search
 
@@ -35,7 +39,7 @@ own objects: ours by the `Study` that `search.run` uses.
 - Brackets: 95 % of {resamples:,} bootstrap means, seeds drawn anew within each task.
 - Rank: among all policies on the same task with the same seed, 1 is best, ties shared.
 - p: Wilcoxon's signed-rank test against ours at 100 %, pairs of the same task and seed.
-- Tasks: {tasks}; {seeds} seeds each.
+- Tasks: {tasks}.
 - With {versions}; commit {commits}.
 """
 
@@ -84,33 +88,41 @@ def read(path: Path) -> Searches:
     return Searches(headers=headers, commits=commits, tasks=tasks, regret=regret)
 
 
-def page(searches: Searches) -> str:
-    """The page's text, a table for each number of workers."""
-    header = searches.headers[-1]
+def page(measured: Sequence[Searches]) -> str:
+    """The page's text, a table for each number of workers in each of `measured`."""
+    searches = measured[0]
+    headers = [header for each in measured for header in each.headers]
     parts = [
         INTRODUCTION.format(
-            budget=header["budget"],
+            budget=headers[0]["budget"],
             resamples=RESAMPLES,
             tasks=", ".join(searches.tasks),
-            seeds=max(matrix.shape[1] for matrix in searches.regret.values()),
-            versions=f"Python {header['python']}, "
-            + ", ".join(
-                f"{name} {header['versions'][name]}" for name in ("ray", "optuna", "numpy")
-            ),
-            commits=", ".join(commit[:12] for commit in searches.commits),
+            versions=_versions(headers),
+            commits=", ".join(dict.fromkeys(c[:12] for each in measured for c in each.commits)),
         ),
         f"![Regret over the budget]({FIGURE.name})\n",
     ]
-    for workers in searches.workers:
-        parts += _table(searches, workers)
-    return "\n".join(parts)
+    for each in measured:
+        for workers in each.workers:
+            parts += [*_table(each, workers), *_against_others(each, workers)]
+    return "\n".join([*parts, *_by_task(searches)])
+
+
+def _versions(headers: Sequence[Mapping[str, Any]]) -> str:
+    """Of what decided the searches; not every environment had all of it."""
+    known: dict[str, str] = {"Python": headers[0]["python"]}
+    for header in headers:
+        found = header["versions"]
+        known |= {name: found[name] for name in DECIDING if name in found}
+    return ", ".join(f"{name} {version}" for name, version in known.items())
 
 
 def _table(searches: Searches, workers: int) -> Iterator[str]:
     policies = searches.policies(workers)
     ends = {policy: at_shares(searches.regret[policy, workers]) for policy in policies}
     ranks = mean_ranks([ends[policy][..., -1] for policy in policies])
-    yield f"## {workers} workers\n"
+    seeds = searches.regret[policies[0], workers].shape[1]
+    yield f"## {workers} workers, {seeds} seeds a task\n"
     yield "| policy | 25 % | 50 % | 100 % | rank | p |"
     yield "|---|---|---|---|---|---|"
     for policy, rank in zip(policies, ranks, strict=True):
@@ -120,6 +132,40 @@ def _table(searches: Searches, workers: int) -> Iterator[str]:
             p = f"{wilcoxon(ends[OURS][..., -1], ends[policy][..., -1]):.2g}"
         yield f"| {policy} | {' | '.join(cells)} | {rank:.1f} | {p} |"
     yield ""
+
+
+def _against_others(searches: Searches, workers: int) -> Iterator[str]:
+    """What is asked of ours: less regret than the best other, as good a start as `PLAIN`'s."""
+    others = [policy for policy in searches.policies(workers) if policy != OURS]
+    if not others or (OURS, workers) not in searches.regret:
+        return
+    ours, best = searches.regret[OURS, workers], searches.regret[others[0], workers]
+    less = 100 * (1 - ours[..., -1].mean() / best[..., -1].mean())
+    low, high = bootstrap_less(ours[..., -1], best[..., -1])
+    yield f"At 100 % ours has {less:.0f} % [{low:.0f}…{high:.0f}] less regret than {others[0]}."
+    if PLAIN in others:
+        start = 100 * (at_shares(ours) - at_shares(searches.regret[PLAIN, workers]))[..., 0]
+        low, high = bootstrap(start)
+        interval = f"{start.mean():+.1f} [{low:.1f}…{high:.1f}]"
+        yield f"At 25 % its regret differs from that of {PLAIN} by {interval}."
+    yield ""
+
+
+def _by_task(searches: Searches) -> Iterator[str]:
+    """Regret at the end on each task, with the number of workers that the figure has."""
+    workers = middle(searches)
+    yield f"## Each task: regret × 100 at the end, {workers} workers\n"
+    yield f"| policy | {' | '.join(searches.tasks)} |"
+    yield "|---" * (len(searches.tasks) + 1) + "|"
+    for policy in searches.policies(workers):
+        means = 100 * searches.regret[policy, workers][..., -1].mean(axis=1)
+        yield f"| {policy} | {' | '.join(f'{mean:.1f}' for mean in means)} |"
+    yield ""
+
+
+def middle(searches: Searches) -> int:
+    """The number of workers that the figure is drawn for."""
+    return 8 if 8 in searches.workers else searches.workers[0]
 
 
 def at_shares(regret: Matrix) -> Matrix:
@@ -134,6 +180,17 @@ def bootstrap(values: Matrix, seed: int = 0) -> tuple[float, float]:
     drawn = np.random.default_rng(seed).integers(seeds, size=(RESAMPLES, tasks, seeds))
     means = np.take_along_axis(values[None], drawn, axis=2).mean(axis=(1, 2))
     low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def bootstrap_less(ours: Matrix, theirs: Matrix, seed: int = 0) -> tuple[float, float]:
+    """95 % of how much less, in per cent, the mean of `ours` is; pairs of seeds drawn anew."""
+    tasks, seeds = ours.shape
+    drawn = np.random.default_rng(seed).integers(seeds, size=(RESAMPLES, tasks, seeds))
+    left, right = (
+        np.take_along_axis(each[None], drawn, axis=2).mean(axis=(1, 2)) for each in (ours, theirs)
+    )
+    low, high = np.percentile(100 * (1 - left / right), [2.5, 97.5])
     return float(low), float(high)
 
 
@@ -176,14 +233,21 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m results.published.make_scheduler", description=__doc__
     )
-    parser.add_argument("--searches", type=Path, default=SEARCHES, metavar="FILE")
+    parser.add_argument(
+        "--searches",
+        type=Path,
+        nargs="+",
+        default=[path for path in (SEARCHES, FEWER) if path.exists()],
+        metavar="FILE",
+        help="the figure is the first one's",
+    )
     parser.add_argument("--out", type=Path, default=HERE, metavar="DIR")
     options = parser.parse_args(arguments)
-    searches = read(options.searches)
-    middle = 8 if 8 in searches.workers else searches.workers[0]
-    title = f"Regret × 100 over the budget, {middle} workers"
-    write_atomic(options.out / PAGE.name, page(searches))
-    write_atomic(options.out / FIGURE.name, draw(lines(searches, middle), title))
+    measured = [read(path) for path in options.searches]
+    workers = middle(measured[0])
+    title = f"Regret × 100 over the budget, {workers} workers"
+    write_atomic(options.out / PAGE.name, page(measured))
+    write_atomic(options.out / FIGURE.name, draw(lines(measured[0], workers), title))
 
 
 if __name__ == "__main__":

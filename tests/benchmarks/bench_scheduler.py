@@ -25,7 +25,7 @@ from results.store import read_lines, write_atomic
 from search.options import Options
 from search.policies import POLICIES, MakePolicy
 from search.proposing import quiet_optuna
-from search.provenance import provenance
+from search.provenance import provenance, versions
 from search.recorded import Curves, read
 from search.resources import machine
 from search.simulate import make_rules, simulate
@@ -127,6 +127,7 @@ def run(out: Path, given: argparse.Namespace, budget: float) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("a", encoding="utf-8") as file, ProcessPoolExecutor(CORES) as pool:
         header = provenance(machine(), sys.argv[1:]) | {"budget": budget}
+        header["versions"] |= versions(["syne-tune"])
         file.write(json.dumps(header) + "\n")
         places = [paths[cell.task] for cell in todo]
         for done, line in enumerate(pool.map(search, todo, places, [budget] * len(todo)), 1):

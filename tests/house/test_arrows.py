@@ -35,6 +35,8 @@ _TRAINING = (
 HOMES = {
     "ray": _RAY,
     "optuna": ("search/*", "results/*"),
+    "plotly": ("results/page/*",),
+    "jinja2": ("results/page/*",),
     "torch": _TRAINING,
     "torchvision": _TRAINING,
     "timm": ("trainables/*",),

@@ -18,6 +18,7 @@ LIGHT = [
     "trainables/final.py",
     "datasets/prepare.py",
     "results/*.py",
+    "results/page/*.py",
 ]
 
 # Imports one module after the other and says which heavy ones each of them brought.
@@ -72,6 +73,8 @@ def test_a_heavy_import_is_noticed(tmp_path: Path) -> None:
         "datasets.prepare --help",
         "results.export --help",
         "results.importance --help",
+        "results.report --help",
+        "results.compare --help",
         "trainables.final --help",
     ],
 )

@@ -20,7 +20,8 @@ from tests.search.curves import metrics
 class Made:
     """A trial: its parameters, val_top1 of its epochs, and how it ended.
 
-    `epochs` is how long it was to be, by default as the run's others.
+    `epochs` is how long it was to be, by default as the run's others. `gap` grows to its value
+    over the trial's epochs.
     """
 
     params: Mapping[str, Any]
@@ -28,13 +29,19 @@ class Made:
     state: TrialState = TrialState.COMPLETE
     reason: StopReason | None = None
     epochs: int | None = None
+    detail: str | None = None
+    gap: float = 0.0
 
 
 def make_run(
-    directory: Path, ranges: Mapping[str, BaseDistribution], trials: Sequence[Made], epochs: int
+    directory: Path,
+    ranges: Mapping[str, BaseDistribution],
+    trials: Sequence[Made],
+    epochs: int,
+    manifest: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes manifest, records and journal; trials are numbered in their order."""
-    store = RunStore.create(directory, {"name": directory.name})
+    store = RunStore.create(directory, {"name": directory.name} | dict(manifest or {}))
     storage = JournalStorage(JournalFileBackend(str(directory / "journal.log")))
     study = optuna.create_study(storage=storage, direction="maximize")
     for number, made in enumerate(trials):
@@ -44,15 +51,19 @@ def make_run(
                 params=dict(made.params), distributions=own, state=optuna.trial.TrialState.PRUNED
             )
         )
-        reached = [metrics(epoch, value) for epoch, value in enumerate(made.values, 1)]
+        reached = [
+            metrics(epoch, value, gap=made.gap * epoch / len(made.values))
+            for epoch, value in enumerate(made.values, 1)
+        ]
         for each in reached:
             store.add_epoch(number, each)
         record = TrialRecord(
             number=number,
             state=made.state,
             params=dict(made.params),
-            config={"epochs": made.epochs or epochs},
+            config=dict(made.params) | {"epochs": made.epochs or epochs},
             reason=made.reason,
+            detail=made.detail,
         )
         store.add_trial(record.reached(reached))
     store.close()

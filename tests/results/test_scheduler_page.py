@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from results.published import make_scheduler
-from results.published.make_scheduler import at_shares, bootstrap, mean_ranks, read, wilcoxon
+from results.published.make_scheduler import (
+    at_shares,
+    bootstrap,
+    bootstrap_less,
+    mean_ranks,
+    read,
+    wilcoxon,
+)
 from results.published.regret_figure import Line, draw
 
 HEADER = {"commit": "abc", "python": "3.11", "budget": 60.0,
@@ -48,6 +55,13 @@ def test_the_interval_holds_the_mean_and_knows_tasks_from_seeds():
     assert high - low == pytest.approx(2 * 1.96 * 0.158, rel=0.15)
 
 
+def test_how_much_less_regret_is_a_share_of_theirs_pair_by_pair():
+    theirs = np.random.default_rng(0).uniform(1, 9, (2, 6))
+    assert bootstrap_less(theirs / 4, theirs) == pytest.approx((75.0, 75.0))
+    low, high = bootstrap_less(np.full((2, 6), 4.0), theirs)
+    assert low < 100 * (1 - 4 / theirs.mean()) < high
+
+
 def test_only_seeds_that_every_policy_has_are_compared(tmp_path):
     path = searches(tmp_path / "s.jsonl", lambda policy, seed: 0.1 * seed)
     whole = path.read_text().splitlines()
@@ -67,7 +81,9 @@ def test_the_page_tells_the_better_policy_first(tmp_path):
     assert rows[0].endswith("| 1.0 | – |")
     assert rows[1].startswith("| random | 40.5 [")
     assert "| 2.0 | 0.00049 |" in rows[1]  # 2 / 2^12
-    assert "a, b; 6 seeds each" in page
+    assert "## 8 workers, 6 seeds a task" in page
+    assert "At 100 % ours has 49 % [" in page  # 1 - 20.5 / 40.5
+    assert "| ours | 20.5 | 20.5 |" in page
     assert (tmp_path / "scheduler.svg").read_text().startswith("<svg ")
 
 

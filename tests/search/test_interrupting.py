@@ -17,8 +17,8 @@ ended = []
 if "tune" in sys.argv:
     signal.signal(signal.SIGUSR1, lambda *_: ended.append(True))
 with interruptible():
-    print("ready", flush=True)
     try:
+        print("ready", flush=True)
         while not ended:
             time.sleep(0.01)
         print("ended", flush=True)

@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 CONFIG = TrialConfig(
     network="resnet10", image_size=32, batch_size=16, epochs=2, flip=True, precision="float32"
 )
-CLOCK = ("images_per_s", "train_s", "wall_s", "start_s", "idle_s", "peak_memory_bytes")
+CLOCK = ("images_per_s", "train_s", "wall_s", "start_s", "idle_s", "loading_s", "peak_memory_bytes")
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ CONFIG = TrialConfig(
     precision="float32",
 )
 PLAIN = TrialConfig(network="resnet10", image_size=32, batch_size=8, lr=2e-3, precision="float32")
-CLOCK = ("images_per_s", "train_s", "wall_s", "start_s", "idle_s", "peak_memory_bytes")
+CLOCK = ("images_per_s", "train_s", "wall_s", "start_s", "idle_s", "loading_s", "peak_memory_bytes")
 
 
 @pytest.fixture
@@ -145,6 +145,7 @@ def test_lr_and_counts(data: SearchData) -> None:
     for epoch in epochs:
         assert epoch.images_per_s * epoch.train_s == pytest.approx(64)  # 4 × 16 of 72
         assert epoch.wall_s > epoch.train_s > 0
+        assert epoch.train_s > (epoch.loading_s or 0) > 0
         assert 50e6 < epoch.peak_memory_bytes < 50e9
 
 

@@ -1,0 +1,66 @@
+"""Several runs on one HTML page: numbers, best over cost, configurations side by side.
+
+python -m results.compare runs/A runs/B … [--to FILE]
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from results.records import RecordError
+from results.store import RunError, write_atomic
+
+COMPARISON = "comparison.html"
+
+
+def write_comparison(directories: Sequence[Path], to: Path | None = None) -> Path:
+    """Writes the page beside the first run (or to `to`) and returns its path.
+
+    Raises `RunError` and `RecordError` when a run can't be read or has no finished epoch,
+    `OSError` when the page can't be written.
+    """
+    path = to or directories[0].parent / COMPARISON
+    write_atomic(path, page(directories))
+    return path
+
+
+def page(directories: Sequence[Path]) -> str:
+    """The page's HTML, the runs in the order given."""
+    # Plotly takes a second to load that `--help` needn't wait for.
+    from results.page import beside
+    from results.page.render import render
+    from results.page.run import read_run
+
+    runs = [read_run(directory) for directory in directories]
+    return render(
+        "compare.html",
+        sections=[beside.figures(runs)],
+        names=beside.names(runs),
+        headline=beside.headline(runs),
+        cautions=beside.cautions(runs),
+        numbers=beside.numbers(runs),
+        configurations=beside.configurations(runs),
+        origins=beside.origins(runs),
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m results.compare", description=__doc__)
+    parser.add_argument("runs", type=Path, nargs="+", help="run directories, e.g. runs/A runs/B")
+    parser.add_argument(
+        "--to", type=Path, help=f"the file to write (default: {COMPARISON} beside the first run)"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        path = write_comparison(options.runs, options.to)
+    except (RunError, RecordError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

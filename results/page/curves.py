@@ -1,0 +1,247 @@
+"""How trials learned: their curves, the best so far, and the gap of baseline and winner."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from results.page.figure import PERCENT, Panel, Section, plot, step_of_epochs
+from results.page.run import Run
+from results.page.words import BASELINE, OUTCOMES, WINNER, outcome, percent, points
+from results.records import EpochMetrics, TrialRecord
+
+Part = Sequence[EpochMetrics]
+
+FADING = (0.65, 0.4, 0.18)
+"""Opacity of a stopped trial's curve: but for its last two epochs, then of each of these."""
+
+CROWD = 50
+"""More curves of a kind are drawn thin and without dots, or they would be one area."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """A trial was the best so far, after so many hours of training of all workers together."""
+
+    hours: float
+    top1: float
+    trial: int
+
+
+def learning(run: Run) -> Section:
+    """The section of all curves."""
+    panels = [
+        Panel(
+            key="curves",
+            title="Learning curves",
+            caption="Every trial's val_top1. The curves of stopped trials fade out where they "
+            "were stopped, coloured by why. A click on the legend hides a kind, a double click "
+            "shows it alone.",
+            figure=learning_curves(run),
+            height=460,
+        ),
+        Panel(
+            key="best",
+            title="Best so far",
+            caption="Over the training time of all workers added up: two workers pass two hours "
+            "in one.",
+            figure=best_so_far(run),
+            height=320,
+        ),
+        *_gaps(run),
+    ]
+    return Section(key="learning", title="Learning", panels=panels, notes=[])
+
+
+def learning_curves(run: Run) -> go.Figure:
+    """val_top1 over epochs; few traces, however many trials."""
+    figure = plot("epoch", "val_top1", yaxis_tickformat=PERCENT)
+    marked = {run.winner.number} | ({run.baseline.number} if run.baseline else set())
+    for key in OUTCOMES:
+        records = [
+            r for n, r in run.trials.items() if outcome(r) == key and r.epochs and n not in marked
+        ]
+        if records:
+            _add_outcome(figure, run, key, records)
+    if run.baseline and run.baseline is not run.winner:
+        _add_marked(figure, run, run.baseline, "baseline", {"color": BASELINE, "dash": "dash"})
+    _add_marked(figure, run, run.winner, f"best: trial {run.winner.number}", {"color": WINNER})
+    figure.update_xaxes(dtick=step_of_epochs(longest(run)))
+    return figure
+
+
+def longest(run: Run) -> int:
+    """The epochs of the longest trial."""
+    return max(record.epochs for record in run.trials.values())
+
+
+def _add_outcome(figure: go.Figure, run: Run, key: str, records: Iterable[TrialRecord]) -> None:
+    label, color = OUTCOMES[key]
+    curves: list[tuple[int, Part]] = [(r.number, run.epochs[r.number]) for r in records]
+    if key in ("complete", "unfinished"):
+        parts = [(FADING[0], curves)]
+    else:
+        parts = [
+            (opacity, [(number, part(epochs, index)) for number, epochs in curves])
+            for index, opacity in enumerate(FADING)
+        ]
+    crowded = len(curves) > CROWD
+    for index, (opacity, pieces) in enumerate(parts):
+        last = index == len(parts) - 1
+        figure.add_scatter(
+            **_points(pieces),
+            mode="lines+markers" if last and not crowded else "lines",
+            marker={"size": 4},
+            line={"color": color, "width": 0.7 if crowded else 1.5},
+            opacity=opacity,
+            name=f"{label} ({len(curves)})",
+            legendgroup=key,
+            showlegend=index == 0,
+        )
+
+
+def part(epochs: Part, index: int) -> Part:
+    """A curve but for its last two epochs (0), and its two last segments (1 and 2)."""
+    end = len(epochs)
+    cuts = (max(end - 2, 1), max(end - 1, 1), end)
+    first = 0 if index == 0 else cuts[index - 1] - 1
+    return epochs[first : cuts[index]]
+
+
+def _points(curves: Iterable[tuple[int, Part]]) -> dict[str, Any]:
+    """Curves one after the other, with a break between."""
+    x: list[int | None] = []
+    y: list[float | None] = []
+    trials: list[int | None] = []
+    for number, epochs in curves:
+        x += [*(m.epoch for m in epochs), None]
+        y += [*(m.val_top1 for m in epochs), None]
+        trials += [number] * len(epochs) + [None]
+    hover = "trial %{customdata}, epoch %{x}: %{y:.1%}<extra></extra>"
+    return {"x": x, "y": y, "customdata": trials, "hovertemplate": hover}
+
+
+def _add_marked(
+    figure: go.Figure, run: Run, record: TrialRecord, name: str, line: dict[str, str]
+) -> None:
+    epochs = run.epochs[record.number]
+    figure.add_scatter(
+        **_points([(record.number, epochs)]),
+        mode="lines+markers",
+        marker={"size": 5},
+        line={"width": 3.5} | line,
+        name=name,
+    )
+
+
+def progress(run: Run) -> list[Step]:
+    """Each time when a trial became the best; those that failed or diverged in the end don't."""
+    steps: list[Step] = []
+    seconds, best = 0.0, -1.0
+    for number, metrics in run.recorded:
+        seconds += metrics.wall_s
+        if run.trials[number].trusted and (metrics.val_top1 or 0.0) > best:
+            best = metrics.val_top1 or 0.0
+            steps.append(Step(hours=seconds / 3600, top1=best, trial=number))
+    return steps
+
+
+def hours_of_trials(run: Run) -> float:
+    """The training time of all trials added up, finalists' repeats left out."""
+    return sum(metrics.wall_s for _, metrics in run.recorded) / 3600
+
+
+def best_so_far(run: Run) -> go.Figure:
+    """The best val_top1 over the hours, with the baseline's and the published one."""
+    figure = plot("hours of training", "val_top1", yaxis_tickformat=PERCENT)
+    add_progress(figure, run, name="best so far", color=WINNER)
+    if run.baseline and run.baseline.best_val_top1 is not None:
+        level = run.baseline.best_val_top1
+        _add_level(figure, level, f"baseline {percent(level)}", BASELINE)
+    published = (run.manifest.get("published") or {}).get("val_top1")
+    if published is not None:
+        _add_level(figure, published, f"published {percent(published)}", OUTCOMES["plateau"][1])
+    return figure
+
+
+def add_progress(figure: go.Figure, run: Run, *, name: str, color: str) -> None:
+    """A run's best so far as a step line, to the end of its trials."""
+    steps = progress(run)
+    last = [hours_of_trials(run)] if steps else []
+    figure.add_scatter(
+        x=[step.hours for step in steps] + last,
+        y=[step.top1 for step in steps] + [step.top1 for step in steps[-1:]],
+        customdata=[step.trial for step in steps] + [step.trial for step in steps[-1:]],
+        hovertemplate="%{x:.2f} h: %{y:.1%}, trial %{customdata}<extra></extra>",
+        mode="lines+markers",
+        marker={"size": 5},
+        line={"shape": "hv", "width": 2.5, "color": color},
+        name=name,
+    )
+
+
+def _add_level(figure: go.Figure, level: float, name: str, color: str) -> None:
+    figure.add_hline(y=level, line={"color": color, "dash": "dash", "width": 1.5})
+    # A line across the plot has no place in the legend, an empty trace of its looks has.
+    line = {"color": color, "dash": "dash", "width": 1.5}
+    figure.add_scatter(x=[None], y=[None], mode="lines", line=line, name=name)
+
+
+def _gaps(run: Run) -> list[Panel]:
+    marked = [(run.winner, f"Best: trial {run.winner.number}", WINNER)]
+    if run.baseline is run.winner:
+        marked = [(run.winner, "The baseline, which is the best", WINNER)]
+    elif run.baseline:
+        marked.insert(0, (run.baseline, "Baseline", BASELINE))
+    seen = [m for record, _, _ in marked for m in run.epochs[record.number]]
+    highest = max(max(m.train_top1, m.val_top1 or 0.0) for m in seen)
+    return [
+        Panel(
+            key=f"gap{record.number}",
+            title=title,
+            caption=f"{_gap_words(run.epochs[record.number])} The gap, shaded, is what it knows "
+            "of its training images alone; both are measured without augmentation.",
+            figure=_gap(run.epochs[record.number], color, highest),
+            height=320,
+            beside=2,
+        )
+        for record, title, color in marked
+    ]
+
+
+def _gap_words(epochs: Part) -> str:
+    last = epochs[-1]
+    return f"After epoch {last.epoch} the gap is {points(last.gap or 0.0)}."
+
+
+def _gap(epochs: Part, color: str, highest: float) -> go.Figure:
+    figure = plot("epoch", "top-1", yaxis_tickformat=PERCENT)
+    figure.update_yaxes(range=[0, min(1.0, 1.05 * highest)])
+    figure.update_xaxes(dtick=step_of_epochs(len(epochs)))
+    x = [m.epoch for m in epochs]
+    hover = "epoch %{x}: %{y:.1%}"
+    figure.add_scatter(
+        x=x,
+        y=[m.val_top1 for m in epochs],
+        name="val",
+        hovertemplate=hover,
+        mode="lines+markers",
+        line={"color": color, "width": 2.5},
+    )
+    figure.add_scatter(
+        x=x,
+        y=[m.train_top1 for m in epochs],
+        name="train",
+        hovertemplate=hover,
+        mode="lines+markers",
+        line={"color": color, "width": 2.5, "dash": "dot"},
+        fill="tonexty",
+        fillcolor=_faint(color),
+    )
+    return figure
+
+
+def _faint(color: str) -> str:
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.2)"

@@ -1,0 +1,117 @@
+"""The table of all trials, and where they come from."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from results.export import ranked
+from results.page.run import Run
+from results.page.words import OUTCOMES, duration, outcome, percent, value
+from results.records import TrialRecord
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """A table's cell: what is shown, and what it is sorted by; `None` sorts last."""
+
+    text: str
+    key: float | str | None
+    hint: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One trial; `mark` is best, baseline or nothing."""
+
+    mark: str
+    outcome: str
+    color: str
+    cells: list[Cell]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """Trials, best first. `outcomes` are those that occur, by key, as they are worded."""
+
+    columns: list[str]
+    rows: list[Row]
+    outcomes: dict[str, str]
+
+
+def table(run: Run) -> Table:
+    """All trials of a run, those without an epoch last."""
+    order = ranked(run.trials)
+    order += [record for record in run.trials.values() if record.best_val_top1 is None]
+    params = list(run.ranges)
+    params += [n for r in order for n in r.params if n not in params]
+    names = list(dict.fromkeys(params))
+    costs = list(run.objectives[1:])
+    seen = {outcome(record) for record in order}
+    return Table(
+        columns=["trial", "val_top1", "at epoch", "epochs", "gap", "ended", "time", *costs, *names],
+        rows=[_row(run, record, costs, names) for record in order],
+        outcomes={key: label for key, (label, _) in OUTCOMES.items() if key in seen},
+    )
+
+
+def _row(run: Run, record: TrialRecord, costs: list[str], names: list[str]) -> Row:
+    key = outcome(record)
+    label, color = OUTCOMES[key]
+    gap = _gap(run, record)
+    mark = "best" if record is run.winner else "baseline" if record is run.baseline else ""
+    return Row(
+        mark=mark,
+        outcome=key,
+        color=color,
+        cells=[
+            Cell(text=str(record.number), key=record.number),
+            Cell(text=percent(record.best_val_top1), key=record.best_val_top1),
+            Cell(text=value(record.best_epoch), key=record.best_epoch),
+            Cell(text=str(record.epochs), key=record.epochs),
+            Cell(text="–" if gap is None else f"{100 * gap:+.1f}", key=gap),
+            Cell(text=label, key=label, hint=record.detail or ""),
+            Cell(text=duration(record.wall_s), key=record.wall_s),
+            *(_param(getattr(record, cost)) for cost in costs),
+            *(_param(record.params.get(name)) for name in names),
+        ],
+    )
+
+
+def _gap(run: Run, record: TrialRecord) -> float | None:
+    """At the best epoch."""
+    return next((m.gap for m in run.epochs[record.number] if m.epoch == record.best_epoch), None)
+
+
+def _param(item: Any) -> Cell:
+    numeric = isinstance(item, int | float)
+    key = float(item) if numeric else None if item is None else str(item)
+    return Cell(text=value(item), key=key)
+
+
+def provenance(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Versions, commit, dataset, machine and commands, in the words of the manifest."""
+    told = manifest.get("provenance", {})
+    dataset = manifest.get("dataset", {})
+    machine = told.get("machine", {})
+    return [
+        ("space", str(manifest.get("space", "–"))),
+        ("dataset", f"{dataset.get('name', '–')}, fingerprint {dataset.get('fingerprint', '–')}"),
+        ("precision", str(manifest.get("precision", "–"))),
+        ("commit", str(told.get("commit", "–"))),
+        ("Python", str(told.get("python", "–"))),
+        ("versions", _pairs(told.get("versions", {}))),
+        ("machine", _pairs(machine)),
+        *_sittings(manifest),
+    ]
+
+
+def _sittings(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """When, and with which command; older sittings of a run may have had another."""
+    for number, each in enumerate(manifest.get("sessions", []), 1):
+        ended = each.get("ended") or "not ended"
+        command = each.get("provenance", {}).get("command", "–")
+        yield f"sitting {number}", f"{each.get('started')} to {ended}: {command}"
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {item or 'none'}" for name, item in values.items()) or "–"

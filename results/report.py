@@ -1,0 +1,79 @@
+"""A finished search as one HTML page that opens anywhere, offline.
+
+The answer first; then how trials learned, what the parameters did, where the time went, every
+trial, and where it all comes from.
+
+python -m results.report runs/NAME [--to FILE]
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from results.records import RecordError
+from results.store import RunError, write_atomic
+
+REPORT = "report.html"
+
+
+def write_report(directory: Path, to: Path | None = None) -> Path:
+    """Writes a run's page into the run (or to `to`) and returns its path.
+
+    A run that is being written is told as far as it has come. Raises `RunError` and
+    `RecordError` when it can't be read or has no finished epoch, `OSError` when the page can't be
+    written.
+    """
+    path = to or directory / REPORT
+    write_atomic(path, page(directory))
+    return path
+
+
+def page(directory: Path) -> str:
+    """The page's HTML."""
+    # Plotly takes a second to load that `--help` needn't wait for.
+    from results.page.answer import answer
+    from results.page.curves import learning
+    from results.page.figure import Section
+    from results.page.parameters import parameters
+    from results.page.render import render
+    from results.page.run import Run, read_run
+    from results.page.spending import spending
+    from results.page.table import provenance, table
+    from results.page.tradeoff import tradeoff
+
+    def sections(run: Run) -> Iterator[Section]:
+        if len(run.objectives) > 1:
+            yield tradeoff(run)
+        yield learning(run)
+        yield parameters(run)
+        yield spending(run)
+
+    run = read_run(directory)
+    return render(
+        "report.html",
+        sections=sections(run),
+        run=run,
+        answer=answer(run),
+        table=table(run),
+        provenance=provenance(run.manifest),
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m results.report", description=__doc__)
+    parser.add_argument("run", type=Path, help="a run directory, e.g. runs/NAME")
+    parser.add_argument("--to", type=Path, help=f"the file to write (default: {REPORT} in the run)")
+    options = parser.parse_args(arguments)
+    try:
+        path = write_report(options.run, options.to)
+    except (RunError, RecordError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

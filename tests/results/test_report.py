@@ -1,0 +1,361 @@
+"""The page of a run: what it says, number by number."""
+
+import base64
+import gzip
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plotly.offline import get_plotlyjs
+
+from results.comparison import proportion
+from results.finalists import FinalistStore
+from results.page.answer import answer
+from results.page.curves import best_so_far, learning_curves, part, progress
+from results.page.mattered import importance, shuffles, what_mattered
+from results.page.parameters import parallel, parameters, slice_of, varied
+from results.page.run import Run, read_run
+from results.page.spending import spent, survival, times_by_outcome
+from results.page.table import table
+from results.page.tradeoff import tradeoff
+from results.records import FinalistRecord, TrialState
+from results.report import main, page, write_report
+from tests.results.made_run import Made, make_run
+from tests.results.made_search import ADAMW, MANIFEST, RANGES, SIX, add_final, many, six
+from tests.search.curves import metrics
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return read_run(six(tmp_path / "six"))
+
+
+def traces(figure: Any) -> dict[str, Any]:
+    """By name; of a kind's several parts the first."""
+    found: dict[str, Any] = {}
+    for trace in figure.data:
+        found.setdefault(trace.name, trace)
+    return found
+
+
+def cards(run: Run) -> dict[str, tuple[str, str]]:
+    return {card.label: (card.number, card.note) for card in answer(run).cards}
+
+
+def test_the_answer_tells_the_best_trial_against_the_baseline(run: Run) -> None:
+    found = answer(run)
+    assert found.headline == "Trial 2 reaches 55.0 % on val, 20.0 points more than the baseline."
+    assert "One seed chose it" in found.caution
+    assert cards(run) == {
+        "best val_top1": ("55.0 %", "trial 2, epoch 4, one seed"),
+        "test top-1": ("–", "opened by final training alone: see below"),
+        "baseline val_top1": ("35.0 %", "trial 0, epoch 3, one seed"),
+        "published val top-1": ("56.9 %", "on 64 px"),
+        # 13 epochs of 1.5 s each, at half a GPU.
+        "cost: training time": (
+            "20 s",
+            "of all workers; 6 trials, 13 epochs, 1 h 30 min on the clock, 0.00 GPU-hours",
+        ),
+    }
+    changed = {s.name: (s.best, s.baseline) for s in found.settings if s.changed}
+    assert changed == {"lr": ("0.0001", "0.001")}
+    assert found.commands[-1] == (
+        f"python -m trainables.final --config {run.directory / 'best.yaml'}"
+    )
+
+
+def test_final_trainings_are_told_by_the_trial_that_they_trained(tmp_path: Path) -> None:
+    directory = six(tmp_path / "six")
+    add_final(directory, "final", 2, 0.5)
+    add_final(directory, "baseline", 0, 0.4)
+    (directory / "torn").mkdir()
+    (directory / "torn" / "final.json").write_text('{"test_top1":')
+    found = cards(read_run(directory))
+    assert found["test top-1"] == (
+        "50.0 %",
+        "46.9 … 53.1 % for 1,000 images; 12 epochs on train and val, in 10 min",
+    )
+    assert found["baseline val_top1"][1].endswith("; test 40.0 % after 12 epochs")
+
+
+def test_a_proportion_has_wilson_s_interval() -> None:
+    half, all_hit = proportion(0.5, 100), proportion(1.0, 10)
+    assert (half.low, half.high) == pytest.approx((0.40383, 0.59617), abs=1e-5)
+    assert (all_hit.low, all_hit.high) == pytest.approx((0.72247, 1.0), abs=1e-5)
+
+
+def test_finalists_give_their_means_with_intervals(tmp_path: Path) -> None:
+    directory = six(tmp_path / "six")
+    store = FinalistStore(directory)
+    for trial, values in {0: (0.30, 0.32), 2: (0.50, 0.52)}.items():
+        for repeat, value in enumerate(values, 1):
+            config = ADAMW | {"epochs": 4, "seed": 100 + repeat}
+            store.add(
+                FinalistRecord(
+                    trial=trial, repeat=repeat, state=TrialState.COMPLETE, config=config,
+                    epochs=4, val_top1=value, wall_s=6.0,
+                )
+            )  # fmt: skip
+            store.add_epoch((trial, repeat), metrics(1, value))
+    store.close()
+    run = read_run(directory)
+    assert answer(run).headline == (
+        "Trial 2 reaches 51.0 % on val over 2 fresh seeds and beats the baseline beyond noise, by "
+        "20.0 points (+20.0 … +20.0)."
+    )
+    # Student's t with one degree of freedom: 12.706 · 0.01.
+    assert cards(run)["best val_top1"] == (
+        "51.0 %",
+        "38.3 … 63.7 %, mean of 2 seeds after 4 epochs",
+    )
+    assert "6 trials and 4 repeats of finalists, 17 epochs" in cards(run)["cost: training time"][1]
+    assert times_by_outcome(run)["finalists"]["training"] == pytest.approx(4.0)
+
+
+def test_a_baseline_that_is_best_is_said_to_be(tmp_path: Path) -> None:
+    run = read_run(make_run(tmp_path / "a", RANGES, SIX[:2], 4, MANIFEST))
+    assert answer(run).headline == "No trial beats the baseline, which reaches 35.0 % on val."
+    assert "baseline val_top1" not in cards(run)
+
+
+def test_a_run_in_which_all_diverged_is_no_success(tmp_path: Path) -> None:
+    run = read_run(make_run(tmp_path / "a", RANGES, [SIX[3]], 4, MANIFEST))
+    assert answer(run).headline == "No trial went well."
+    assert best_so_far(run).data[0].x == ()
+
+
+def test_curves_are_coloured_by_why_they_ended(run: Run) -> None:
+    found = traces(learning_curves(run))
+    assert list(found) == [
+        "stopped: rung (2)",
+        "stopped: diverged (1)",
+        "baseline",
+        "best: trial 2",
+    ]
+    assert found["best: trial 2"].y == (0.25, 0.40, 0.50, 0.55, None)
+    assert set(found["stopped: rung (2)"].customdata) == {1, 5, None}
+
+
+def test_a_stopped_curve_fades_over_its_last_two_epochs() -> None:
+    curve = [metrics(epoch, 0.1) for epoch in range(1, 6)]
+    assert [[m.epoch for m in part(curve, i)] for i in range(3)] == [[1, 2, 3], [3, 4], [4, 5]]
+    assert [len(part(curve[:1], i)) for i in range(3)] == [1, 1, 1]
+    assert [[m.epoch for m in part(curve[:2], i)] for i in range(3)] == [[1], [1], [1, 2]]
+
+
+def test_the_best_so_far_is_told_over_training_time(run: Run) -> None:
+    # Trials were recorded one after the other, 1.5 s an epoch; the diverged one never counts.
+    steps = [(step.trial, step.top1, round(step.hours * 3600, 3)) for step in progress(run)]
+    assert steps == [(0, 0.20, 1.5), (0, 0.30, 3.0), (0, 0.35, 4.5), (2, 0.40, 12.0),
+                     (2, 0.50, 13.5), (2, 0.55, 15.0)]  # fmt: skip
+    drawn = traces(best_so_far(run))
+    assert drawn["best so far"].x[-1] == pytest.approx(13 * 1.5 / 3600)
+    assert {"baseline 35.0 %", "published 56.9 %"} <= set(drawn)
+
+
+def test_survival_counts_the_trials_that_trained_each_epoch(run: Run) -> None:
+    found = traces(survival(run))
+    assert found["complete"].y == (2, 2, 2, 2)
+    assert found["stopped: rung"].y == (2, 2, 0, 0)
+    assert found["stopped: diverged"].y == (1, 0, 0, 0)
+    assert "failed" not in found
+
+
+def test_time_is_divided_by_what_was_done() -> None:
+    older = metrics(1, 0.5)
+    newer = metrics(1, 0.5)
+    object.__setattr__(newer, "loading_s", 0.25)
+    object.__setattr__(newer, "start_s", 0.5)
+    object.__setattr__(newer, "idle_s", 0.125)
+    assert spent([older]) == {
+        "training": 1.0, "evaluation": 0.5, "loading": 0.0, "starting": 0.0, "idle": 0.0,
+    }  # fmt: skip
+    assert spent([newer]) == {
+        "training": 0.75, "evaluation": 0.5, "loading": 0.25, "starting": 0.25, "idle": 0.125,
+    }  # fmt: skip
+
+
+def test_parallel_axes_hold_choices_powers_of_ten_and_what_is_missing(run: Run) -> None:
+    assert varied(run) == ["lr", "optimizer", "freeze_depth", "flip"]
+    axes = {
+        axis.label: axis
+        for axis in parallel(run, ["lr", "optimizer", "momentum"]).data[0].dimensions
+    }
+    # Sorted by val_top1, lowest first: trials 1, 5, 0, 2, 3.
+    assert axes["lr"].values == pytest.approx((-2, -3, -3, -4, -1))
+    assert axes["optimizer"].values == (1.0, 0.0, 0.0, 0.0, 1.0)
+    assert axes["optimizer"].ticktext == ("adamw", "sgd")
+    assert axes["momentum"].values == (0.9, 0.8, 0.8, 0.8, 0.9)
+    assert axes["momentum"].ticktext[0] == "–"
+    assert axes["val_top1"].values == (0.2, 0.25, 0.35, 0.55, 0.6)
+    assert axes["val_top1"].ticktext == ("20.0 %", "25.0 %", "35.0 %", "55.0 %", "60.0 %")
+    assert axes["lr"].ticktext == ("0.0001", "0.001", "0.01", "0.1")
+
+
+def test_a_slice_has_the_trials_with_the_parameter(run: Run) -> None:
+    found = traces(slice_of(run, "lr"))
+    assert found["stopped: rung"].x == (1e-2, 1e-3)
+    assert found["best"].y == (0.55,)
+    assert slice_of(run, "lr").layout.xaxis.type == "log"
+    assert traces(slice_of(run, "optimizer"))["stopped: rung"].x == ("sgd", "adamw")
+    assert slice_of(run, "optimizer").layout.xaxis.categoryarray == ("adamw", "sgd")
+    assert [trace.name for trace in slice_of(run, "momentum").data] == [
+        "stopped: rung", "stopped: diverged",
+    ]  # fmt: skip
+
+
+def test_too_few_trials_give_no_importance_but_a_sentence(run: Run) -> None:
+    section = parameters(run)
+    assert [panel.key for panel in section.panels] == [
+        "parallel", "slice-lr", "slice-optimizer", "slice-freeze_depth", "slice-flip",
+    ]  # fmt: skip
+    assert section.notes == [
+        "No importance and no interactions: 16 trials of different val_top1 at one rung are "
+        "needed, and 5 came to the first."
+    ]
+
+
+def test_importance_counts_stopped_trials_and_names_what_decided(tmp_path: Path) -> None:
+    run = read_run(many(tmp_path / "many", 40))
+    found, notes = what_mattered(run.directory, repeats=9)
+    assert notes == []
+    panels = {panel.key: panel for panel in found}
+    first = panels["importance"].figure.data[0]
+    assert first.name == "epoch 3 (40)"
+    assert first.y[0] == "lr"
+    assert first.x[0] > 0.5
+    assert first.marker.symbol[0] == "circle"
+    pairs = [key for key in panels if key.startswith("pair-lr-")]
+    assert len(pairs) == 2
+    _, x, y = pairs[0].split("-")
+    both = [r for r in run.trials.values() if x in r.params and y in r.params]
+    assert len(panels[pairs[0]].figure.data[0].x) == len(both)
+
+
+def test_shuffles_take_seconds_however_many_trials() -> None:
+    assert [shuffles(trials) for trials in (1, 101, 200, 500, 5000)] == [99, 99, 50, 20, 19]
+
+
+def test_a_run_without_its_journal_has_a_page_all_the_same(tmp_path: Path) -> None:
+    directory = six(tmp_path / "six")
+    (directory / "journal.log").unlink()
+    section = parameters(read_run(directory))
+    assert section.notes[0].startswith("journal.log is missing")
+    assert section.notes[1].startswith("No importance: ")
+    assert "slice-lr" in [panel.key for panel in section.panels]
+
+
+def test_several_objectives_have_their_front(tmp_path: Path) -> None:
+    latencies = {0: 1.0, 1: 0.5, 2: 3.0}
+    options = MANIFEST["options"] | {"objectives": "val_top1,latency_ms"}
+    directory = six(tmp_path / "six", options=options)
+    lines = [json.loads(line) for line in (directory / "trials.jsonl").read_text().splitlines()]
+    for line in lines:
+        line["latency_ms"] = latencies.get(line["number"], 4.0)
+    (directory / "trials.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    panel = tradeoff(read_run(directory)).panels[0]
+    front = traces(panel.figure)["Pareto front"]
+    assert (front.x, front.y) == ((0.5, 1.0, 3.0), (0.20, 0.35, 0.55))
+
+
+def test_the_table_has_all_trials_best_first(run: Run) -> None:
+    found = table(run)
+    assert found.columns[:7] == ["trial", "val_top1", "at epoch", "epochs", "gap", "ended", "time"]
+    assert found.columns[7:] == ["lr", "optimizer", "freeze_depth", "flip", "momentum"]
+    assert [row.cells[0].text for row in found.rows] == ["2", "0", "5", "1", "3", "4"]
+    assert [row.mark for row in found.rows] == ["best", "baseline", "", "", "", ""]
+    best = found.rows[0].cells
+    assert [cell.text for cell in best[1:7]] == ["55.0 %", "4", "4", "+5.0", "complete", "6 s"]
+    assert best[7].key == 1e-4
+    assert best[-1].key is None
+    assert found.rows[3].cells[5].hint == "not in the top 1/3"
+    assert found.outcomes == {
+        "complete": "complete", "rung": "stopped: rung", "diverged": "stopped: diverged",
+        "failed": "failed",
+    }  # fmt: skip
+
+
+def test_what_comes_from_a_run_is_never_markup(tmp_path: Path) -> None:
+    evil = "</script><img src=x onerror=alert(1)>"
+    trials = [
+        Made(params=ADAMW | {"optimizer": "sgd"}, values=[0.2, 0.3], detail=evil),
+        Made(params=ADAMW | {"optimizer": evil}, values=[0.1, 0.4], detail=evil),
+    ]
+    from optuna.distributions import CategoricalDistribution
+
+    ranges = RANGES | {"optimizer": CategoricalDistribution(["sgd", evil])}
+    directory = make_run(
+        tmp_path / "run", ranges, trials, 2, MANIFEST | {"name": evil, "space": evil}
+    )
+    text = page(directory)
+    assert "<img" not in text
+    assert text.count("</script>") == 3
+    assert "&lt;img src=x" in text
+    named = json.loads(within(text, "figures"))["slice-optimizer"]["data"]
+    assert {x for trace in named for x in trace["x"]} == {
+        "sgd", "&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;",
+    }  # fmt: skip
+
+
+def within(text: str, element: str) -> str:
+    """What stands in the script element of this id."""
+    found = re.search(rf'<script type="[^"]+" id="{element}">(.*?)</script>', text, flags=re.DOTALL)
+    assert found
+    return found[1]
+
+
+def test_the_page_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
+    directory = six(tmp_path / "six")
+    path = write_report(directory)
+    assert path == directory / "report.html"
+    text = path.read_text()
+    addresses = re.findall(r'(?:src|href|action)="([^"]*)"', text)
+    assert addresses
+    assert all(address.startswith(("#", "data:")) for address in addresses)
+    assert "default-src 'none'" in text
+    packed = base64.b64decode(within(text, "plotly"))
+    assert gzip.decompress(packed).decode() == get_plotlyjs()
+    assert path.stat().st_size < 2_300_000
+
+
+def test_a_page_is_written_where_it_is_asked_for(tmp_path: Path, capsys: Any) -> None:
+    directory = six(tmp_path / "six")
+    assert main([str(directory), "--to", str(tmp_path / "page.html")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'page.html'}\n"
+    assert not (directory / "report.html").exists()
+
+
+def test_a_run_without_an_epoch_is_refused(tmp_path: Path, capsys: Any) -> None:
+    directory = make_run(tmp_path / "a", RANGES, [SIX[4]], 4, MANIFEST)
+    assert main([str(directory)]) == 2
+    assert "has no trial with a finished epoch yet; let it run longer." in capsys.readouterr().err
+    assert not (directory / "report.html").exists()
+
+
+def test_an_unfinished_run_says_so(tmp_path: Path) -> None:
+    trials = [*SIX[:3], Made(params=ADAMW, values=[0.3], state=TrialState.RUNNING)]
+    directory = make_run(tmp_path / "a", RANGES, trials, 4, MANIFEST)
+    run = read_run(directory)
+    assert run.unfinished == 1
+    assert traces(learning_curves(run))["unfinished (1)"].y == (0.3, None)
+    assert '<strong class="open">1 unfinished</strong>' in page(directory)
+
+
+def test_importance_is_drawn_most_important_on_top(tmp_path: Path) -> None:
+    from results.importance import Comparison, Importance
+
+    def told(**shares: float) -> dict[str, Importance]:
+        return {n: Importance(share=s, spread=0.1, above_noise=s > 0.5) for n, s in shares.items()}
+
+    figure = importance(
+        [
+            Comparison(epoch=3, trials=40, parameters=told(lr=0.4, flip=0.6)),
+            Comparison(epoch=9, trials=9, parameters=None),
+            Comparison(epoch=30, trials=20, parameters=told(lr=0.9, flip=0.1)),
+        ]
+    )
+    assert figure.layout.yaxis.categoryarray == ("flip", "lr")
+    assert [trace.name for trace in figure.data] == ["epoch 3 (40)", "epoch 30 (20)"]
+    assert figure.data[1].marker.symbol == ("circle", "circle-open")
