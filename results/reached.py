@@ -99,15 +99,17 @@ def check_params(
         trial = known.get(number)
         params = {} if trial is None else trial.params
         for name in record.params.keys() & params.keys():
-            ours, theirs = record.params[name], params[name]
-            if isinstance(theirs, float):
-                theirs = float(f"{theirs:.12g}")
+            ours, theirs = _rounded(record.params[name]), _rounded(params[name])
             if ours is not None and ours != theirs:
                 raise RunError(
                     f"The Optuna journal of the run {run} must have the parameters of its records, "
                     f"but {name} of trial {number} is {theirs} there and {ours} in {TRIALS}; "
                     "restore both from a copy of the run."
                 )
+
+
+def _rounded(value: object) -> object:
+    return float(f"{value:.12g}") if isinstance(value, float) else value
 
 
 def _completed(known: Mapping[int, FrozenTrial], values: Mapping[int, float]) -> list[FrozenTrial]:

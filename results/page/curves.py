@@ -1,6 +1,6 @@
 """How trials learned: their curves, the best so far, and the gap of baseline and winner."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,18 @@ from results.page.run import Run
 from results.page.words import BASELINE, OUTCOMES, WINNER, outcome, percent, points
 from results.records import EpochMetrics, TrialRecord
 
-Part = Sequence[EpochMetrics]
+Part = list[EpochMetrics]
+Curves = list[tuple[int, Part]]
+"""By the number of the trial."""
+
+WHOLE = ("complete", "unfinished")
+"""How trials stand whose curves don't fade out."""
 
 FADING = (0.65, 0.4, 0.18)
 """Opacity of a stopped trial's curve: but for its last two epochs, then of each of these."""
 
 CROWD = 50
-"""More curves of a kind are drawn thin and without dots, or they would be one area."""
+"""More curves of a kind are drawn thin, so that they stay curves."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,29 +81,32 @@ def longest(run: Run) -> int:
     return max(record.epochs for record in run.trials.values())
 
 
-def _add_outcome(figure: go.Figure, run: Run, key: str, records: Iterable[TrialRecord]) -> None:
+def _add_outcome(figure: go.Figure, run: Run, key: str, records: Sequence[TrialRecord]) -> None:
     label, color = OUTCOMES[key]
-    curves: list[tuple[int, Part]] = [(r.number, run.epochs[r.number]) for r in records]
-    if key in ("complete", "unfinished"):
-        parts = [(FADING[0], curves)]
-    else:
-        parts = [
-            (opacity, [(number, part(epochs, index)) for number, epochs in curves])
-            for index, opacity in enumerate(FADING)
-        ]
+    curves = [(record.number, run.epochs[record.number]) for record in records]
     crowded = len(curves) > CROWD
+    parts = [(FADING[0], curves)] if key in WHOLE else _faded(curves)
     for index, (opacity, pieces) in enumerate(parts):
-        last = index == len(parts) - 1
+        # A trial of one epoch has no line: where curves end, they have a dot.
+        dots = not crowded if key in WHOLE else opacity == FADING[-1]
         figure.add_scatter(
             **_points(pieces),
-            mode="lines+markers" if last and not crowded else "lines",
-            marker={"size": 4},
+            mode="lines+markers" if dots else "lines",
+            marker={"size": 2 if crowded else 4},
             line={"color": color, "width": 0.7 if crowded else 1.5},
             opacity=opacity,
             name=f"{label} ({len(curves)})",
             legendgroup=key,
             showlegend=index == 0,
         )
+
+
+def _faded(curves: Curves) -> list[tuple[float, Curves]]:
+    """The three parts of curves that fade out, each with its opacity."""
+    return [
+        (opacity, [(number, part(epochs, index)) for number, epochs in curves])
+        for index, opacity in enumerate(FADING)
+    ]
 
 
 def part(epochs: Part, index: int) -> Part:
@@ -109,7 +117,7 @@ def part(epochs: Part, index: int) -> Part:
     return epochs[first : cuts[index]]
 
 
-def _points(curves: Iterable[tuple[int, Part]]) -> dict[str, Any]:
+def _points(curves: Curves) -> dict[str, Any]:
     """Curves one after the other, with a break between."""
     x: list[int | None] = []
     y: list[float | None] = []

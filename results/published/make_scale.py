@@ -58,7 +58,7 @@ def page(content: dict[str, Any]) -> str:
         )
     ]
     milestones = _named(found, "study")
-    parts += ["\n".join(_study(milestones, work["workers"]))]
+    parts += ["\n".join(_study(milestones, work["workers"]))] if milestones else []
     parts += ["\n".join(_decisions(found))]
     reopened = _named(found, "reopening")
     if reopened:

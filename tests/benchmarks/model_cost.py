@@ -26,6 +26,7 @@ def decision(proposer: Proposer, curves: Curves, trials: int, bounded: bool) -> 
     marks = (*levels(grace=3, factor=3, epochs=curves.epochs), curves.epochs)
     evidence = _evidence(proposer, curves, trials, marks)
     source = Source(proposer._ask, proposer.baseline_params())
+    choose(source, evidence[:20], marks, np.random.default_rng(0))  # the first one imports scipy
     with mock.patch("search.model.CONDITIONED", 500 if bounded else trials):
         began = time.process_time()
         assert choose(source, evidence, marks, np.random.default_rng(0)) is not None

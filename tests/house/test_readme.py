@@ -127,6 +127,8 @@ def test_every_command_runs(tmp_path, tiny_zip, tiny_data):
             assert "test top-1" in printed
     assert len(log) == len(MODULES)
     assert (tmp_path / "first" / "final" / "model.pt").exists()
+    assert (tmp_path / "first" / "report.html").exists()
+    assert (tmp_path / "comparison.html").exists()
 
 
 def picture(seed: int) -> bytes:
