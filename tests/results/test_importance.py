@@ -1,5 +1,6 @@
 """Made runs, whose parameters are known to matter or not."""
 
+import json
 import math
 import random
 
@@ -13,7 +14,7 @@ from results import importance
 from results.importance import MIN_TRIALS, importances, table
 from results.reached import trials_at_rungs
 from results.records import StopReason, TrialState
-from results.store import RunStore
+from results.store import TRIALS, RunStore, read_lines
 from search.rungs import levels
 from tests.results.made_run import Made, make_run
 from tests.search.curves import RULES, curve, open_study
@@ -271,4 +272,7 @@ def test_a_baseline_outside_of_its_range_is_left_out(tmp_path):
     text = journal.read_text()
     assert '"dropout":0.1' in text
     journal.write_text(text.replace('"dropout":0.1', '"dropout":0.7', 1))
+    first, *others = read_lines(run / TRIALS)
+    first["params"]["dropout"] = 0.7
+    (run / TRIALS).write_text("".join(json.dumps(each) + "\n" for each in (first, *others)))
     assert len(trials_at_rungs(run)[1]) == 2
