@@ -17,7 +17,10 @@ ENVIRONMENT = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": ""}
 PATIENCE_S = 900.0
 """For one search, or one condition, on a busy machine."""
 
-LEFT = {"manifest.json", "journal.log", "epochs.jsonl", "trials.jsonl", "best.yaml", ".lock"}
+LEFT = {
+    "manifest.json", "journal.log", "epochs.jsonl", "trials.jsonl", "best.yaml", "report.html",
+    ".lock",
+}  # fmt: skip
 """What a finished run consists of."""
 
 
@@ -94,4 +97,4 @@ def survivors(processes: Sequence[psutil.Process], wait_s: float = 60.0) -> list
 def best(directory: Path) -> dict[str, Any]:
     """A run's best.yaml, without what tells of its circumstances."""
     value = yaml.safe_load((directory / "best.yaml").read_text(encoding="utf-8"))
-    return {key: item for key, item in value.items() if key != "provenance"}
+    return {key: item for key, item in value.items() if key not in ("provenance", "sha256")}

@@ -39,6 +39,15 @@ def test_one_changed_byte_before_the_last_orderly_end_is_noticed(run):
         open_journal(run, seal)
 
 
+def test_a_search_that_ends_in_order_on_a_full_disk_goes_on(run):
+    """Half a line is in the journal when it is sealed, and is cut off before it is compared."""
+    with journal(run).open("ab") as file:
+        file.write(b'{"op_code":4,"wor')
+    seal = journal_seal(run)
+    open_journal(run, seal)
+    assert journal_seal(run) == seal
+
+
 def test_half_a_line_does_not_damage_the_next_one(run):
     with journal(run).open("ab") as file:
         file.write(b'{"op_code":4,"wor')
