@@ -16,10 +16,9 @@ from trainables.config import TrialConfig
 
 
 def suggest(trial: optuna.Trial) -> dict[str, Any]:
-    """Augmentation, batch size, optimizer and schedule, regularisation, averaged weights."""
+    """Augmentation, batch size, optimizer and schedule, regularisation."""
     return {
         **augmentation(trial),
-        "policy": trial.suggest_categorical("policy", ["none", "trivial"]),
         "cutout": trial.suggest_float("cutout", 0.0, 0.5, step=0.125),
         "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64, 128]),
         **optimizer(trial, lr=(3e-4, 1e-2), momentum=(0.0, 0.95)),
@@ -27,7 +26,6 @@ def suggest(trial: optuna.Trial) -> dict[str, Any]:
         "weight_decay": trial.suggest_categorical("weight_decay", [0.0, 1e-4, 5e-4, 2e-3]),
         "label_smoothing": trial.suggest_float("label_smoothing", 0.0, 0.2, step=0.05),
         "dropout": trial.suggest_float("dropout", 0.0, 0.6, step=0.1),
-        "ema": trial.suggest_categorical("ema", [0.0, 0.999]),
         "normalise": trial.suggest_categorical("normalise", ["unit", "dataset"]),
     }
 

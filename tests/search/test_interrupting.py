@@ -14,6 +14,8 @@ LOOP = """
 import signal, sys, time
 from search.interrupting import interruptible
 ended = []
+# Python's own, also where whoever runs the tests in the background has SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 if "tune" in sys.argv:
     signal.signal(signal.SIGUSR1, lambda *_: ended.append(True))
 with interruptible():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from results.records import StopReason, TrialState
-from search import execute, policies, simulate
+from search import policies, simulate, sitting
 from search.policies import POLICIES, Point, PointProposer
 from search.proposing import Proposer, quiet_optuna
 from search.recorded import read_run
@@ -147,7 +147,7 @@ def test_random_search_trains_every_trial_to_its_end():
 def test_the_simulated_study_is_the_one_that_searches():
     with quiet_optuna():
         study = POLICIES["ours"](rising(5), rules(9, grace=1), 7)
-    assert type(study) is Study is execute.Study
+    assert type(study) is Study is sitting.Study
     assert isinstance(study.store, MemoryStore)
     samplers = [PointProposer(rising(5), 7).sampler(3, [], (9,)), _real_sampler(7, 3)]
     assert type(samplers[0]) is type(samplers[1])
