@@ -7,12 +7,13 @@ BENCHMARKS := $(wildcard tests/benchmarks/bench_*.py)
 # One round of each takes under half an hour on two cores; what is published takes three.
 BENCH_ARGS ?= --rounds 1
 
-.PHONY: help setup search test test-slow check format bench constraints clean
+.PHONY: help setup search test test-slow drills check format bench constraints clean
 
 help:
 	@echo 'make search       set up, then run a whole search on the embedded demo dataset'
 	@echo 'make test         set up, then run the tests (make test-slow: those that take minutes)'
-	@echo 'make check        set up, then formatting, lint and types'
+	@echo 'make drills       set up, then kill, fill, copy and race whole searches: half an hour'
+	@echo 'make check        set up, then formatting, lint, types, and known vulnerabilities'
 	@echo 'make format       set up, then rewrite the files as make check wants them'
 	@echo 'make bench        set up, then run every benchmark (TINY_IMAGENET_ZIP=FILE: on real images)'
 	@echo 'make setup        system packages, and .venv with the versions in constraints.txt'
@@ -34,10 +35,14 @@ test: $(READY)
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
 
+drills: $(READY)
+	$(BIN)/python -m pytest -m drill -rP tests/drills
+
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python .ci/audit.py
 
 format: $(READY)
 	$(BIN)/ruff format .

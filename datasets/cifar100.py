@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.cifar_pickle import as_text, load
+from datasets.cifar_pickle import as_text, load, shown
 from datasets.memory_tree import MemoryTree
 from datasets.spec import Archive, DatasetError, DatasetSpec, Listing, Sample, Tree
 from datasets.tar_tree import TarTree
@@ -98,7 +98,7 @@ def _images(data: bytes, classes: int) -> tuple[NDArray[np.uint8], list[int]]:
         raise ValueError(f"it has no list fine_labels of {len(pixels)} labels")
     for label in labels:
         if type(label) is not int or not 0 <= label < classes:
-            raise ValueError(f"the label {label!r:.20} in it is none of 0…{classes - 1}")
+            raise ValueError(f"the label {shown(label)} in it is none of 0…{classes - 1}")
     return pixels, labels
 
 

@@ -7,10 +7,14 @@ here.
 
 import io
 import pickle
+import pickletools
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+MOST_TUPLES = 24
+"""An array takes seven; a tuple of two takes twice as long to hash as what is in it."""
 
 
 class _ArrayClass:
@@ -61,6 +65,7 @@ def load(data: bytes) -> dict[str, Any]:
     Texts inside come as `bytes` where Python 2 wrote them.
     """
     try:
+        _check_operations(data)
         # Python 2's texts hold an array's pixels too: as bytes they aren't copied around.
         value = _Unpickler(io.BytesIO(data), encoding="bytes").load()
     # Pickle raises a dozen types for broken content: all mean the same here.
@@ -71,10 +76,31 @@ def load(data: bytes) -> dict[str, Any]:
     return {as_text(key): item for key, item in value.items()}
 
 
+def _check_operations(data: bytes) -> None:
+    """Refuses what a few bytes can do to a machine: a memo of gigabytes, tuples of tuples of tuples
+    that take for ever to be hashed. Raises `ValueError`.
+    """
+    remembered = tuples = 0
+    for operation, argument, _ in pickletools.genops(data):
+        name = operation.name
+        # Python 2 counts from 1 on.
+        if name.endswith("PUT") and (type(argument) is not int or argument > remembered + 1):
+            raise ValueError(f"it remembers number {argument} after {remembered} others")
+        remembered += name.endswith("PUT") or name == "MEMOIZE"
+        tuples += "TUPLE" in name
+        if name == "DUP" or tuples > MOST_TUPLES:
+            raise ValueError(f"it holds more than {MOST_TUPLES} tuples, or copies")
+
+
 def as_text(value: object) -> str:
     """A text as Python 3 knows it. Raises `ValueError` for what is none."""
     if isinstance(value, bytes):
         return value.decode("latin1")
     if not isinstance(value, str):
-        raise ValueError(f"{value!r:.40} is no text")
+        raise ValueError(f"{shown(value)} is no text")
     return value
+
+
+def shown(value: object) -> str:
+    """A value in an error: a number as it is, of others, which may be endless, what they are."""
+    return str(value) if isinstance(value, int | float) else f"a {type(value).__name__}"

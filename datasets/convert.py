@@ -19,7 +19,7 @@ from datasets.access import TEST_FILE, TRAIN_FILE
 from datasets.beton import FileFacts, Written, beton_bytes, verify_beton, write_beton
 from datasets.decode import Broken
 from datasets.decode_pool import decoder
-from datasets.manifest import FILE_NAME, Manifest, sync_folder, write_manifest
+from datasets.manifest import FILE_NAME, Manifest, stage_manifest, sync_folder
 from datasets.progress import progress
 from datasets.spec import DatasetError, Listing, Sample, Tree
 from datasets.splits import SPLIT_SEED, VAL_FRACTION, sample_like, stratified
@@ -104,15 +104,20 @@ def _verify(
 
 
 def _publish(directory: Path, partials: dict[str, Path], manifest: Manifest) -> None:
-    """From the old files to the new ones; between them there is no manifest, so no trust."""
+    """From the old files to the new ones; between them there is no manifest, so no trust.
+
+    All is written before the first old one goes: a disk that is full now costs nothing.
+    """
     for partial in partials.values():
         with partial.open("rb") as opened:
             os.fsync(opened.fileno())
+    staged = stage_manifest(manifest, directory)
     (directory / FILE_NAME).unlink(missing_ok=True)
     for file, partial in partials.items():
         partial.replace(directory / file)
     sync_folder(directory)
-    write_manifest(manifest, directory)
+    staged.replace(directory / FILE_NAME)
+    sync_folder(directory)
 
 
 def _manifest(

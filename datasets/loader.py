@@ -22,7 +22,7 @@ from datasets.ffcv_import import (
     Squeeze,
     ToTensor,
 )
-from datasets.loader_check import check_beton, identity
+from datasets.loader_check import check_beton, check_rows, identity
 from datasets.loader_epoch import Epoch
 from datasets.spec import DatasetError
 from datasets.splits import Split
@@ -111,12 +111,13 @@ def _count(images: int) -> None:
 
 def _loader(beton: Path) -> Loader:
     """The one loader for a file as it lies there now; a replaced file gets a new one."""
-    check_beton(beton)
+    count = check_beton(beton)
     file = identity(beton)
     with _lock:
         wanted = _Made(file, compiled=_asked_for >= COMPILE_AFTER)
         known = _loaders.get(beton)
         if known is None or known[0] != wanted:
+            check_rows(beton, count)
             Compiler.set_enabled(wanted.compiled)
             known = _loaders[beton] = (wanted, _new_loader(beton))
         return known[1]

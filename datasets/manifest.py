@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -12,6 +12,8 @@ from datasets.spec import DatasetError
 
 SCHEMA_VERSION = 1
 FILE_NAME = "manifest.json"
+SEAL = "sha256"
+"""The key of the checksum of all other keys; manifests of older versions have none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,16 +71,21 @@ class Manifest:
         return cls(**values)
 
 
-def write_manifest(manifest: Manifest, directory: Path) -> None:
-    """Writes `manifest.json` at once or not at all, and only then is the data finished."""
-    path = directory / FILE_NAME
+def stage_manifest(manifest: Manifest, directory: Path) -> Path:
+    """Writes the manifest beside `manifest.json`, whose place it is to take."""
     partial = directory / f".{FILE_NAME}.partial"
+    value = asdict(manifest)
+    value[SEAL] = _checksum(value)
     with partial.open("w", encoding="utf-8") as file:
-        json.dump(asdict(manifest), file, allow_nan=False, indent=1)
+        json.dump(value, file, allow_nan=False, indent=1)
         file.flush()
         os.fsync(file.fileno())
-    partial.replace(path)
-    sync_folder(directory)
+    return partial
+
+
+def _checksum(value: Mapping[str, Any]) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def sync_folder(directory: Path) -> None:
@@ -111,20 +118,38 @@ def read_manifest(directory: Path) -> Manifest:
                 f"{path} must have schema_version {SCHEMA_VERSION}, but has {version}; "
                 f"make the data anew with {remake(directory)}."
             )
+        if value.pop(SEAL, None) not in (None, _checksum(value)):
+            raise ValueError("its checksum is wrong")
         manifest = Manifest.from_json(value)
+        _check_values(manifest)
         sizes = {name: facts["bytes"] for name, facts in manifest.files.items()}
     except FileNotFoundError as error:
         command = remake(directory).replace(" --overwrite", "")
         raise DatasetError(
             f"{directory} holds no prepared data ({FILE_NAME} is missing); make it with {command}."
         ) from error
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DatasetError(
             f"{path} is damaged ({error}); make the data anew with {remake(directory)}."
         ) from error
     for name, size in sizes.items():
         _check_size(directory / name, size)
     return manifest
+
+
+def _check_values(manifest: Manifest) -> None:
+    """Raises `ValueError` or `TypeError` for numbers that belong to no dataset."""
+    classes = len(manifest.class_ids)
+    per_class = (manifest.class_names, manifest.train_per_class, manifest.test_per_class)
+    if any(len(each) != classes for each in per_class):
+        raise ValueError(f"not every list has its {classes} classes")
+    images = sum(manifest.train_per_class)
+    for index in (*manifest.val, *manifest.train_sample):
+        if type(index) is not int or not 0 <= index < images:
+            raise ValueError(f"{index!r:.40} is none of its {images} training images")
+    statistics = (*manifest.mean, *manifest.std)
+    if len(statistics) != 6 or not all(0 <= value < 1 for value in statistics):
+        raise ValueError("its mean and std are no shares of three channels")
 
 
 def _check_size(path: Path, size: int) -> None:
@@ -136,10 +161,14 @@ def _check_size(path: Path, size: int) -> None:
         )
 
 
-def verify(directory: Path) -> Manifest:
-    """Reads every file whole. Raises `DatasetError` when one differs from the manifest."""
+def verify(directory: Path, names: Collection[str] | None = None) -> Manifest:
+    """Reads every file whole, or those of `names`. Raises `DatasetError` when one differs from the
+    manifest.
+    """
     manifest = read_manifest(directory)
     for name, facts in manifest.files.items():
+        if names is not None and name not in names:
+            continue
         with (directory / name).open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != facts["sha256"]:

@@ -3,16 +3,38 @@
 import gzip
 import hashlib
 import tarfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from datasets.bombs import LARGEST_FILE_BYTES, is_damage, most_bytes, refused
 from datasets.spec import DatasetError
 
 _TRAILER_BYTES = 8
 """At the end of every gzip file: CRC-32 and size of what was packed."""
 _BLOCK_BYTES = 1 << 20
+
+
+class _Bounded(gzip.GzipFile):
+    """Unpacks an archive as far as an honest one goes. Raises `DatasetError` beyond."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._path, self._most = path, most_bytes(path.stat().st_size)
+
+    def read(self, size: int | None = -1) -> bytes:
+        left = max(self._most - self.tell(), 0) + 1
+        data = super().read(left if size is None or size < 0 else min(size, left))
+        self._check(self.tell())
+        return data
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._check(offset)
+        return super().seek(offset, whence)
+
+    def _check(self, position: int) -> None:
+        if position > self._most:
+            raise refused(self._path, f"it unpacks to more than {self._most:,} bytes")
 
 
 class TarTree:
@@ -33,7 +55,7 @@ class TarTree:
         """
         if self._files is None:
             with self._open() as (stream, archive):
-                found = {m.name.removeprefix("./"): m.size for m in archive if m.isfile()}
+                found = {m.name.removeprefix("./"): m.size for m in self._files_in(archive)}
                 while stream.read(_BLOCK_BYTES):
                     pass
             self._files = dict(sorted(found.items()))
@@ -42,8 +64,8 @@ class TarTree:
     def read(self, path: str) -> bytes:
         """The content of one file. Raises `KeyError`, or `DatasetError` as `files` does."""
         with self._open() as (_, archive):
-            for member in archive:
-                if member.isfile() and member.name.removeprefix("./") == path:
+            for member in self._files_in(archive):
+                if member.name.removeprefix("./") == path:
                     file = archive.extractfile(member)
                     assert file is not None
                     return file.read()
@@ -60,12 +82,21 @@ class TarTree:
             file.seek(max(0, size - _TRAILER_BYTES))
             return hashlib.sha256(f"{size}\0".encode() + file.read()).hexdigest()
 
+    def _files_in(self, archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+        for member in archive:
+            if member.size > LARGEST_FILE_BYTES:
+                raise refused(self.root, f"{member.name!r} in it has {member.size:,} bytes")
+            if member.isfile():
+                yield member
+
     @contextmanager
     def _open(self) -> Iterator[tuple[gzip.GzipFile, tarfile.TarFile]]:
         try:
-            with gzip.open(self.root) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+            with _Bounded(self.root) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
                 yield stream, archive
-        except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        except Exception as error:
+            if isinstance(error, KeyError) or not is_damage(error):
+                raise
             raise DatasetError(
                 f"{self.root} is no tar.gz archive or a damaged one ({error}); "
                 "download or copy it again, or pass the extracted folder."

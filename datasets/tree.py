@@ -4,10 +4,10 @@ import hashlib
 import os
 import stat
 import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from datasets.bombs import LARGEST_FILE_BYTES, is_damage, most_bytes, refused
 from datasets.spec import DatasetError, Tree
 from datasets.tar_tree import TarTree
 from datasets.zip_part import ZipPart, places
@@ -76,7 +76,9 @@ class ZipTree:
         if self._archive is None:
             try:
                 self._archive = zipfile.ZipFile(self.root)
-            except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+            except Exception as error:
+                if not is_damage(error):
+                    raise
                 raise DatasetError(
                     f"{self.root} is no zip archive or a damaged one ({error}); "
                     "download or copy it again, or pass the extracted folder."
@@ -101,7 +103,9 @@ class ZipTree:
         """The content of one file. Raises `KeyError`, or `DatasetError` for a damaged entry."""
         try:
             return self.archive.read(path)
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
+        except Exception as error:
+            if isinstance(error, KeyError) or not is_damage(error):
+                raise
             raise DatasetError(
                 f"{path} in {self.root} is damaged ({error}); download or copy the archive again."
             ) from error
@@ -116,7 +120,8 @@ def open_tree(path: Path) -> Tree:
     """The tree at `path`, a folder or a zip archive.
 
     Raises `DatasetError` for a missing path, for a file that is no zip, and for an archive with
-    an entry that would land outside its folder, is a link or is encrypted.
+    an entry that would land outside its folder, is a link or is encrypted, or that unpacks to far
+    more than it is.
     """
     if path.is_dir():
         return FolderTree(path)
@@ -130,6 +135,9 @@ def open_tree(path: Path) -> Tree:
                 f"{path} is refused: its entry {entry.orig_filename!r} {fault}; "
                 "use an archive from a source that you trust."
             )
+    whole = sum(entry.file_size for entry in tree.archive.infolist())
+    if whole > most_bytes(path.stat().st_size):
+        raise refused(path, f"its {path.stat().st_size:,} bytes unpack to {whole:,}")
     return tree
 
 
@@ -164,4 +172,6 @@ def _fault(entry: zipfile.ZipInfo) -> str | None:
         return "is a symbolic link"
     if entry.flag_bits & 1:
         return "is encrypted"
+    if entry.file_size > LARGEST_FILE_BYTES:
+        return f"unpacks to {entry.file_size:,} bytes"
     return None

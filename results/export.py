@@ -17,8 +17,8 @@ import yaml
 from results.comparison import BASELINE, CONFIDENCE, Interval, Outcome, Standing, decide
 from results.finalists import read_finalists
 from results.pareto import objectives_of, pareto_front, values
-from results.records import SCHEMA_VERSION, RecordError, TrialRecord
-from results.store import BEST, RunError, read_manifest, read_standings, write_atomic
+from results.records import BEST_VERSION, RecordError, TrialRecord, checksum
+from results.store import BEST, SEAL, RunError, read_manifest, read_standings, write_atomic
 
 RULE = "highest val_top1 of any epoch of any trial that neither failed nor diverged"
 
@@ -71,7 +71,7 @@ def _chosen(
     objectives = objectives_of(manifest)
     several = {"objectives": _objectives(winner, objectives)} if len(objectives) > 1 else {}
     return {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": BEST_VERSION,
         "config": dict(winner.config),  # a copy: YAML would write the baseline's as a reference
         "dataset": manifest["dataset"]["name"],
         "dataset_fingerprint": manifest["dataset"]["fingerprint"],
@@ -144,6 +144,7 @@ def export(directory: Path, trial: int | None = None, to: Path | None = None) ->
     """Writes `best.yaml` into the run (or `to`) and returns its path."""
     path = to or directory / (BEST if trial is None else f"trial-{trial}.yaml")
     value = best_config(directory, trial)
+    value = {SEAL: checksum(value), **value}  # at its head, as what is cut off is the end
     write_atomic(path, yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
     return path
 

@@ -3,13 +3,20 @@
 A training is named by its trial's number and its repeat, which counts from 1.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from results.records import EpochMetrics, FinalistRecord, RecordError, to_json
-from results.store import append_line, open_for_append, read_lines, write_atomic
+from results.records import EpochMetrics, FinalistRecord, to_json
+from results.redaction import redacted
+from results.store import (
+    append_line,
+    close_all,
+    open_for_append,
+    read_records,
+    whole,
+    write_atomic,
+)
 
 FINALISTS, FINALIST_EPOCHS = "finalists.jsonl", "finalist-epochs.jsonl"
 
@@ -19,17 +26,19 @@ Repeat = tuple[int, int]
 
 def read_finalists(directory: Path) -> dict[Repeat, FinalistRecord]:
     """Every training's latest record, in the order of planning; none where no finalists ran."""
-    records = (FinalistRecord.from_json(value) for value in read_lines(directory / FINALISTS))
+    records = read_records(directory / FINALISTS, FinalistRecord.from_json)
     return {(record.trial, record.repeat): record for record in records}
 
 
 def read_finalist_epochs(directory: Path) -> Iterator[tuple[Repeat, EpochMetrics]]:
     """((trial number, repeat), metrics) of every recorded epoch, in order."""
-    path = directory / FINALIST_EPOCHS
-    for value in read_lines(path):
-        if "trial" not in value or "repeat" not in value:
-            raise RecordError(f"{path} has a line without `trial` and `repeat`; remove it.")
-        yield (int(value["trial"]), int(value["repeat"])), EpochMetrics.from_json(value)
+    yield from read_records(
+        directory / FINALIST_EPOCHS,
+        lambda value: (
+            (whole(value, "trial"), whole(value, "repeat")),
+            EpochMetrics.from_json(value),
+        ),
+    )
 
 
 class FinalistStore:
@@ -65,18 +74,16 @@ class FinalistStore:
         self.checkpoint(key).unlink(missing_ok=True)
 
     def add_error(self, key: Repeat, text: str) -> None:
-        """Keeps the whole traceback of a training that failed."""
+        """Keeps the whole traceback of a training that failed, without secrets."""
         path = self.directory / "errors" / f"{_name(key)}.txt"
         path.parent.mkdir(exist_ok=True)
-        write_atomic(path, text)
+        write_atomic(path, redacted(text))
 
     def close(self) -> None:
-        """Flushes to the disk."""
-        for file in self._files.values():
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
+        """Each record was flushed by itself."""
+        files = list(self._files.values())
         self._files.clear()
+        close_all(files)
 
     def _file(self, name: str) -> IO[str]:
         if name not in self._files:

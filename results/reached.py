@@ -8,8 +8,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, create_trial
 
-from results.records import StopReason
-from results.store import RunError, read_epochs, read_trials
+from results.records import StopReason, TrialRecord
+from results.store import TRIALS, RunError, read_epochs, read_trials
 
 JOURNAL = "journal.log"
 
@@ -26,6 +26,7 @@ def trials_at_rungs(run: Path) -> dict[int, list[FrozenTrial]]:
     values = _values_at_rungs(run)
     # Read after the records: a search writes a trial to its journal first.
     known = proposed(run) if values else {}
+    check_params(known, read_trials(run), run.name)
     return {epoch: _completed(known, values[epoch]) for epoch in values}
 
 
@@ -73,9 +74,42 @@ def proposed(run: Path) -> dict[int, FrozenTrial]:
         storage = JournalStorage(JournalFileBackend(str(path)))
         studies = storage.get_all_studies()
         trials = storage.get_all_trials(studies[0]._study_id) if studies else []
-    except (ValueError, KeyError) as error:
-        raise RunError(f"{path} is damaged ({error}); restore it from a copy.") from error
+    except Exception as error:  # Optuna replays whatever it finds there
+        raise damaged(path, f"{type(error).__name__}: {error}") from error
     return {trial.number: trial for trial in trials}
+
+
+def damaged(journal: Path, what: str) -> RunError:
+    """The error for a journal in which something is wrong; the run's records are not lost."""
+    what = what.replace("\n", " ")
+    return RunError(
+        f"{journal} is damaged ({what}); restore it from a copy, or begin a new run that learns "
+        f"from this one with --warm-start {journal.parent}."
+    )
+
+
+def check_params(
+    known: Mapping[int, FrozenTrial], records: Mapping[int, TrialRecord], run: str
+) -> None:
+    """Compares the journal's parameters with the records', which are rounded to 12 digits.
+
+    Raises `RunError` for a trial in which they differ.
+    """
+    for number, record in records.items():
+        trial = known.get(number)
+        params = {} if trial is None else trial.params
+        for name in record.params.keys() & params.keys():
+            ours, theirs = _rounded(record.params[name]), _rounded(params[name])
+            if ours is not None and ours != theirs:
+                raise RunError(
+                    f"The Optuna journal of the run {run} must have the parameters of its records, "
+                    f"but {name} of trial {number} is {theirs} there and {ours} in {TRIALS}; "
+                    "restore both from a copy of the run."
+                )
+
+
+def _rounded(value: object) -> object:
+    return float(f"{value:.12g}") if isinstance(value, float) else value
 
 
 def _completed(known: Mapping[int, FrozenTrial], values: Mapping[int, float]) -> list[FrozenTrial]:

@@ -5,13 +5,18 @@ written as `None`: JSON has no NaN, and a diverged trial is a state, not a numbe
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
-from typing import Any, Self, TypeVar, cast
+from functools import cache
+from hashlib import sha256
+from typing import Any, Self, TypeVar, cast, get_args, get_origin
 
 T = TypeVar("T")
 SCHEMA_VERSION = 1
+BEST_VERSION = 2
+"""Of best.yaml; from 2 on it must have its checksum, so that one that is damaged isn't missed."""
 
 
 class TrialState(StrEnum):
@@ -24,7 +29,9 @@ class TrialState(StrEnum):
 
 
 class StopReason(StrEnum):
-    """Why a trial ended before its last epoch. `MEMORY` is why one failed, the others stop."""
+    """Why a trial ended before its last epoch. `MEMORY` and `STALLED` are why one failed, the
+    others stop.
+    """
 
     RUNG = "rung"
     OVERFITTING = "overfitting"
@@ -32,6 +39,7 @@ class StopReason(StrEnum):
     PLATEAU = "plateau"
     BUDGET = "budget"
     MEMORY = "memory"
+    STALLED = "stalled"
 
 
 class RecordError(ValueError):
@@ -183,9 +191,38 @@ def _read(cls: type[T], value: dict[str, Any], **enums: type[StrEnum]) -> T:
         for key, enum in enums.items():
             if kept.get(key) is not None:
                 kept[key] = enum(kept[key])
+        kinds = _kinds(cast(Any, cls))
+        for key, item in kept.items():
+            if not isinstance(item, kinds[key]) or _odd(item, kinds[key]):
+                raise ValueError(f"{key}={item!r:.40} is of another kind")
         return cls(**kept)
     except (TypeError, ValueError) as error:
         raise RecordError(f"{cls.__name__} can't be read: {error}") from error
+
+
+@cache
+def _kinds(cls: type) -> dict[str, tuple[type, ...]]:
+    """The types that each field of a record may have; a whole number may stand for a float."""
+    found = {}
+    for f in fields(cls):
+        kinds = [get_origin(kind) or kind for kind in get_args(f.type) or (f.type,)]
+        if get_origin(f.type) is dict:
+            kinds = [dict]
+        found[f.name] = tuple({*kinds, *((int,) if float in kinds else ())})
+    return cast(dict[str, tuple[type, ...]], found)
+
+
+def _odd(value: object, kinds: tuple[type, ...]) -> bool:
+    """Whether it is a number that JSON has and records don't: true and false, NaN, infinity."""
+    if isinstance(value, bool):
+        return bool not in kinds
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def checksum(value: Any) -> str:
+    """A sha256 of plain values, the same after a way through JSON or YAML and back."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return sha256(text.encode()).hexdigest()
 
 
 def to_json(record: Any) -> str:

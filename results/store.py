@@ -13,16 +13,20 @@
         errors/          the tracebacks of each trial that broke off
         checkpoints/     of unfinished trials only
 
-One process writes a run at a time, under `.lock`; anybody may read.
+One process writes a run at a time, under `.lock`; anybody may read. Lines and the manifest carry
+checksums of themselves; older runs have none, and are read all the same.
 """
 
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
+from zlib import crc32
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from results.records import (
     SCHEMA_VERSION,
@@ -30,10 +34,18 @@ from results.records import (
     RecordError,
     TrialRecord,
     TrialState,
+    checksum,
     to_json,
 )
+from results.redaction import redacted, redacted_values
 
+T = TypeVar("T")
 EPOCHS, TRIALS, MANIFEST, BEST = "epochs.jsonl", "trials.jsonl", "manifest.json", "best.yaml"
+
+SEAL = "sha256"
+"""The key of a file's checksum, of all its other keys."""
+
+_LINE_SEAL = re.compile(rb',"crc32":"([0-9a-f]{8})"\}\Z')
 
 
 class RunError(Exception):
@@ -63,8 +75,8 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines[:-1], 1):
         try:
-            value = json.loads(line)
-        except ValueError as error:
+            value = json.loads(_unsealed(line))
+        except (ValueError, RecursionError) as error:
             raise RecordError(
                 f"{path} line {number} is damaged; restore it from a copy, or remove the line."
             ) from error
@@ -73,17 +85,51 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         yield value
 
 
+def sealed(line: str) -> str:
+    """The line of a JSON object that isn't empty, with its checksum as the last key."""
+    return f'{line[:-1]},"crc32":"{crc32(line.encode()):08x}"}}'
+
+
+def _unsealed(line: bytes) -> bytes:
+    """The line as it was before `sealed`; an older run's as it is. Raises `ValueError`."""
+    found = _LINE_SEAL.search(line)
+    if found is None:
+        return line
+    content = line[: found.start()] + b"}"
+    if crc32(content) != int(found[1], 16):
+        raise ValueError("its checksum is wrong")
+    return content
+
+
+def read_records(path: Path, read: Callable[[dict[str, Any]], T]) -> Iterator[T]:
+    """What `read` makes of each object of a JSON-lines file; its `RecordError` names the line."""
+    for number, value in enumerate(read_lines(path), 1):
+        try:
+            yield read(value)
+        except RecordError as error:
+            raise RecordError(
+                f"{path} line {number} is damaged ({error}); restore it from a copy, or remove "
+                "the line."
+            ) from error
+
+
+def whole(value: dict[str, Any], key: str) -> int:
+    """The whole number under `key`. Raises `RecordError`."""
+    if type(found := value.get(key)) is not int:
+        raise RecordError(f"{key} must be a whole number, but is {found!r:.40}")
+    return found
+
+
 def read_epochs(directory: Path) -> Iterator[tuple[int, EpochMetrics]]:
     """(trial number, metrics) of every recorded epoch, in order."""
-    for value in read_lines(directory / EPOCHS):
-        if "trial" not in value:
-            raise RecordError(f"{directory / EPOCHS} has a line without `trial`; remove it.")
-        yield int(value["trial"]), EpochMetrics.from_json(value)
+    yield from read_records(
+        directory / EPOCHS, lambda value: (whole(value, "trial"), EpochMetrics.from_json(value))
+    )
 
 
 def read_trials(directory: Path) -> dict[int, TrialRecord]:
     """Every trial's latest record, by number, in the order in which they began."""
-    records = (TrialRecord.from_json(value) for value in read_lines(directory / TRIALS))
+    records = read_records(directory / TRIALS, TrialRecord.from_json)
     return {record.number: record for record in records}
 
 
@@ -103,14 +149,21 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     """A run's manifest. Raises `RunError` when there is none, or one of another version."""
     try:
         manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+        told = manifest.pop(SEAL, None) if isinstance(manifest, dict) else None
+        as_written = told in (None, checksum(manifest))
     except FileNotFoundError:
         raise RunError(
             f"{directory} is not a run: {MANIFEST} is missing; name a folder under --out "
             "that a search has made."
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{directory / MANIFEST} is damaged ({error}); restore it.") from error
     version = manifest.get("schema_version") if isinstance(manifest, dict) else None
+    if version == SCHEMA_VERSION and not as_written:
+        raise RunError(
+            f"{directory / MANIFEST} is not as it was written; restore it from a copy, or remove "
+            f"its line {SEAL} if you have changed it on purpose."
+        )
     if version != SCHEMA_VERSION:
         raise RunError(
             f"{directory / MANIFEST} must have schema_version {SCHEMA_VERSION}, but has "
@@ -119,21 +172,40 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
+def check_writable(directory: Path) -> None:
+    """Raises `RunError` where a run could not be written now, before anything is made there."""
+    places = (directory, *directory.absolute().parents)
+    place = next(path for path in places if path.exists())
+    if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+        raise RunError(
+            f"{directory} must be writable, but {place} isn't; choose another folder with --out."
+        )
+    if (directory / ".lock").exists():
+        _locked(directory).release()
+
+
+def _locked(directory: Path) -> BaseFileLock:
+    lock = FileLock(directory / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunError(
+            f"{directory} is being written by another process; wait for it, or choose "
+            "another --name."
+        ) from None
+    return lock
+
+
 class RunStore:
     """Writes one run. Holds the run's lock from creation until `close`."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(directory / ".lock")
+        self._lock = _locked(directory)
         try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise RunError(
-                f"{directory} is being written by another process; wait for it, or choose "
-                "another --name."
-            ) from None
-        try:
+            for leftover in directory.glob(".*.tmp"):  # of a process that was killed
+                leftover.unlink(missing_ok=True)
             self._epochs = open_for_append(directory / EPOCHS)
             self._trials = open_for_append(directory / TRIALS)
         except BaseException:
@@ -154,8 +226,10 @@ class RunStore:
         return store
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
-        """Replaces the manifest."""
-        text = json.dumps({"schema_version": SCHEMA_VERSION, **manifest}, indent=1, allow_nan=False)
+        """Replaces the manifest. Secrets in its texts are left out."""
+        value = {"schema_version": SCHEMA_VERSION, **redacted_values(manifest)}
+        value[SEAL] = checksum(value)
+        text = json.dumps(value, indent=1, allow_nan=False)
         write_atomic(self.directory / MANIFEST, text + "\n")
 
     @property
@@ -189,35 +263,46 @@ class RunStore:
 
     def add_error(self, trial: int, text: str) -> Path:
         """Keeps the whole traceback of a trial that broke off, after those it has, for whoever
-        mends it.
+        mends it. Secrets are left out.
         """
         path = self.directory / "errors" / f"{trial:04d}.txt"
         path.parent.mkdir(exist_ok=True)
         before = path.read_text(encoding="utf-8") + "\n" if path.exists() else ""
-        write_atomic(path, before + text)
+        write_atomic(path, before + redacted(text))
         return path
 
     def close(self) -> None:
-        """Flushes to the disk and gives the lock back."""
-        for file in (self._epochs, self._trials):
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
-        self._lock.release()
+        """Gives the lock back, also where the disk is full: each record was flushed by itself."""
+        try:
+            close_all((self._epochs, self._trials))
+        finally:
+            self._lock.release()
 
 
 def open_for_append(path: Path) -> IO[str]:
-    """Opens a JSON-lines file after cutting off what a killed writer left of its last line."""
+    """Opens a JSON-lines file, whole lines only."""
+    cut_torn_line(path)
+    return path.open("a", encoding="utf-8")
+
+
+def cut_torn_line(path: Path) -> None:
+    """Cuts off what a killed writer, or a full disk, left of a file's last line."""
     if path.exists():
         content = path.read_bytes()
         whole = content.rfind(b"\n") + 1
         if whole < len(content):
             os.truncate(path, whole)
-    return path.open("a", encoding="utf-8")
+
+
+def close_all(files: Iterable[IO[str]]) -> None:
+    """Closes every one, then raises what any of them raised: the rest of a line, on a full disk."""
+    with ExitStack() as stack:
+        for file in files:
+            stack.callback(file.close)
 
 
 def append_line(file: IO[str], line: str) -> None:
     """On the disk when this returns: Optuna's journal must never be ahead of the records."""
-    file.write(line + "\n")
+    file.write(sealed(line) + "\n")
     file.flush()
     os.fsync(file.fileno())

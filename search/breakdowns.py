@@ -10,21 +10,29 @@ from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
 from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.experiment import Trial
 
-from search.worker import TrialMemoryError
+from results.records import StopReason
+from search.worker import TrialDiskError, TrialMemoryError
 
 _HEADER = re.compile(r"^Failure # \d+ \(occurred at .*\)\n", re.MULTILINE)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _RAISED = f"{TrialMemoryError.__module__}.{TrialMemoryError.__name__}: "
+_REFUSED = re.compile(
+    rf"^{TrialDiskError.__module__}.{TrialDiskError.__name__}: (.*)", re.MULTILINE
+)
 _KILLED = re.compile(r"^.* due to the node running low on memory.*$", re.MULTILINE)
 """Ray's memory monitor (ray 2.60.0) kills a worker before the system would, and says so."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Breakdown:
-    """`error` is a traceback or Ray's report; as in a traceback, its end tells what happened."""
+    """`error` is a traceback or Ray's report; as in a traceback, its end tells what happened.
+
+    refusal: what is to be said of a disk that takes nothing more.
+    """
 
     error: str
-    out_of_memory: bool
+    reason: StopReason | None = None
+    refusal: str | None = None
 
 
 def breakdown(trial: Trial) -> Breakdown:
@@ -37,9 +45,13 @@ def breakdown(trial: Trial) -> Breakdown:
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     error = _COLOUR.sub("", _HEADER.split(text)[-1]).strip()
     if killed := _KILLED.search(error):
-        return Breakdown(error=f"{indent(error, '  ')}\n{killed[0]}", out_of_memory=True)
+        told = f"{indent(error, '  ')}\n{killed[0]}"
+        return Breakdown(error=told, reason=StopReason.MEMORY)
+    refused = _REFUSED.search(error)
     return Breakdown(
-        error=error or "the worker ended without a word", out_of_memory=_RAISED in error
+        error=error or "the worker ended without a word",
+        reason=StopReason.MEMORY if _RAISED in error else None,
+        refusal=refused[1] if refused else None,
     )
 
 

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from search.options import Options, budget_seconds
+from search.options import Options, seconds_of
 from search.resources import Resources
 from search.sessions import countdown
 
@@ -80,7 +80,7 @@ class Budget:
 
 def budget_of(options: Options, resources: Resources, used_s: float) -> Budget:
     """The budget asked for, of which earlier sessions used `used_s` seconds."""
-    time_s = budget_seconds(options)
+    time_s = seconds_of(options.time_budget)
     return Budget(
         time_s=time_s,
         time_left=countdown(time_s, used_s),

@@ -24,6 +24,11 @@ class Measured:
     precision: str
     images_per_s: dict[str, float]
 
+    def sound(self) -> bool:
+        """Whether it can have been measured."""
+        rates = all(isinstance(rate, float) for rate in self.images_per_s.values())
+        return self.precision in ("float32", "bfloat16") and rates
+
     def why(self) -> str:
         """The figures, in words."""
         speeds = ", ".join(f"{name} {rate:.0f}" for name, rate in self.images_per_s.items())
@@ -40,8 +45,9 @@ class Calibrations:
         """What was measured before under `key`."""
         value = self._read().get(key)
         try:
-            return Measured(**value) if value else None
-        except TypeError:
+            found = Measured(**value) if value else None
+            return found if found and found.sound() else None
+        except (TypeError, AttributeError):
             return None
 
     def keep(self, key: str, measured: Measured) -> None:
@@ -52,7 +58,7 @@ class Calibrations:
     def _read(self) -> dict[str, Any]:
         try:
             value = json.loads(self._path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return value if isinstance(value, dict) else {}
 

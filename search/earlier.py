@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from results.store import RunError, write_atomic
+from results.store import RunError, read_lines, sealed, write_atomic
 from search.evidence import Evidence, after_shares
 
 EVIDENCE = "evidence.jsonl"
@@ -30,9 +30,8 @@ class EarlierTrial:
     epochs: int
 
     @classmethod
-    def from_json(cls, line: str) -> Self:
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
         """One line of `EVIDENCE`, read back."""
-        value = json.loads(line)
         return cls(**{**value, "values": {int(k): v for k, v in value["values"].items()}})
 
     def evidence(self, marks: Sequence[int]) -> Evidence:
@@ -42,17 +41,25 @@ class EarlierTrial:
 
 
 def write_earlier_trials(directory: Path, trials: Iterable[EarlierTrial]) -> None:
-    """Keeps a run's copy."""
-    lines = (json.dumps(asdict(each), allow_nan=False) + "\n" for each in trials)
-    write_atomic(directory / EVIDENCE, "".join(lines))
+    """Keeps a run's copy. Its first line tells how many there are."""
+    lines = [json.dumps(asdict(each), allow_nan=False) for each in trials]
+    whole = [json.dumps({"trials": len(lines)}), *lines]
+    write_atomic(directory / EVIDENCE, "".join(sealed(line) + "\n" for line in whole))
 
 
 def read_earlier_trials(directory: Path) -> list[EarlierTrial]:
     """A run's copy. Raises `RunError` where it is missing or damaged."""
     path = directory / EVIDENCE
     try:
-        return [EarlierTrial.from_json(line) for line in path.read_text("utf-8").splitlines()]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        if not (content := path.read_bytes()).endswith(b"\n"):
+            older = 'an older version that found nothing left no {"trials": 0} in it'
+            raise ValueError("it ends within a line" if content else f"it is empty; {older}")
+        values = list(read_lines(path))
+        told = values.pop(0)["trials"] if values and "trials" in values[0] else len(values)
+        if told != len(values):
+            raise ValueError(f"{told - len(values)} of its {told} lines are missing")
+        return [EarlierTrial.from_json(value) for value in values]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise RunError(
             f"{path} must hold what a warm-started run has learned from, but can't be read "
             f"({error}); restore it from a copy of the run."

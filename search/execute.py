@@ -2,7 +2,7 @@
 
 import socket
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +12,29 @@ from datasets.access import open_search_data
 from datasets.prepare import prepare
 from datasets.spec import DatasetError
 from datasets.splits import SearchData
-from results.finalists import FinalistStore
+from results.disk import refusal
 from results.records import RecordError
-from results.store import RunError, RunStore, read_manifest
+from results.store import RunError, RunStore, check_writable, read_manifest
 from search import probe, sessions
-from search.budget import budget_of
 from search.calibration import Calibrations, Measured, key
-from search.earlier import read_earlier_trials, write_earlier_trials
+from search.earlier import write_earlier_trials
+from search.exposure import how_to_enter
 from search.extending import begins_alike
-from search.finalists import Finalists
+from search.interrupting import interruptible
 from search.monitor import Monitor
 from search.plan import Plan, size_to_store
+from search.preflight import ROOT
 from search.printing import last_lines
 from search.provenance import command_line, provenance
 from search.reporting import tell_report
-from search.resources import Resources, share, worker_bytes
+from search.resources import share, worker_bytes
 from search.show import tell_start
-from search.storage import journal_storage
-from search.study import Study
+from search.sitting import Sitting, begin
 from search.summary import early_end, summarise
-from search.trials import Rules
 from search.tuner import ClusterError, Dashboard, reserve_port, run_trials, start_ray, stop_ray
+from search.verifying import Verifying
 from search.warm_start import noted, useful_trials
 from trainables.catalog import takes_a_package
-from trainables.config import TrialConfig
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 class SearchError(Exception):
@@ -56,85 +53,78 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
     console = Console(highlight=False)
     monitor = Monitor(console, plan.options.trials, verbose=verbose)
     monitor.stage("imports and plan")
-    interrupted = False
+    with interruptible():
+        try:
+            try:
+                check_writable(plan.directory)
+                sitting = _open(plan, monitor, resuming)
+            except (DatasetError, RunError, RecordError, ClusterError) as error:
+                raise SearchError([str(error)]) from error
+            except OSError as error:
+                raise SearchError([refusal(error, plan.directory) or str(error)]) from error
+            interrupted = _run(sitting, plan, monitor)
+        finally:
+            stop_ray()
+        if note := early_end(sitting.study):
+            monitor.say(note)
+        code = summarise(plan, console, interrupted or not sitting.finished())
+        if code == 0:
+            tell_report(plan.directory, monitor.say)
+        return code
+
+
+def _run(sitting: Sitting, plan: Plan, monitor: Monitor) -> bool:
+    """Trains whatever is left; returns whether that was cut short."""
     try:
         try:
-            session = _open(plan, monitor, resuming)
-        except (DatasetError, RunError, RecordError, ClusterError, OSError) as error:
-            raise SearchError([str(error)]) from error
-        try:
-            if not session.finished():
+            if not sitting.finished():
                 run_trials(
-                    session.study,
-                    session.finalists,
-                    session.store,
+                    sitting.study,
+                    sitting.finalists,
+                    sitting.store,
                     monitor,
-                    session.resources,
+                    sitting.resources,
                     plan.data,
+                    sitting.watchdog,
                 )
-        except KeyboardInterrupt:
-            interrupted = True
-        except Exception as error:  # Ray wraps whatever goes wrong in its loop, a full disk too
-            interrupted = True
-            monitor.say(f"error: the search stopped: {last_lines(str(error))}")
         finally:
-            session.close()
-    finally:
-        stop_ray()
-    if note := early_end(session.study):
-        monitor.say(note)
-    code = summarise(plan, console, interrupted or not session.finished())
-    if code == 0:
-        tell_report(plan.directory, monitor.say)
-    return code
+            sitting.close()
+    except KeyboardInterrupt:
+        return True
+    except Exception as error:  # Ray wraps whatever goes wrong in its loop
+        said = refusal(error, plan.directory) or last_lines(str(error))
+        monitor.say(f"error: the search stopped: {said}")
+        return True
+    return False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Session:
-    """What is open while trials run."""
-
-    study: Study[TrialConfig]
-    finalists: Finalists
-    store: RunStore
-    manifest: dict[str, Any]
-    resources: Resources
-
-    def finished(self) -> bool:
-        """Whether nothing is left to train."""
-        return self.study.finished() and self.finalists.finished()
-
-    def close(self) -> None:
-        """Notes the session's end and gives the run free."""
-        self.manifest["sessions"][-1]["ended"] = sessions.now()
-        self.store.write_manifest(self.manifest)
-        self.finalists.store.close()
-        self.store.close()
-
-
-def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
+def _open(plan: Plan, monitor: Monitor, resuming: bool) -> Sitting:
     """Everything before the first trial, the cheap refusals first."""
     dashboard = Dashboard(host=plan.options.dashboard_host, port=plan.options.dashboard_port)
     saved = read_manifest(plan.directory) if resuming else None
-    with reserve_port(dashboard) as port, probe.TorchProcess() as torch:
+    with reserve_port(dashboard) as port, probe.TorchProcess() as torch, Verifying() as images:
         if plan.baseline.weights != "none" or takes_a_package(plan.baseline.network):
             for config in plan.extremes.starting:
                 _await(torch.submit(probe.check_start, config))
             monitor.stage("network and weights")
         data = _data(plan, saved)
         monitor.stage("dataset")
+        images.begin(plan.data)
         tell_start(plan, data, monitor.say)
         if plan.machine.gpus and plan.options.gpus_per_trial == "auto":
             plan = _share_gpus(plan, monitor, torch)
         if saved is not None:
-            session = _study(plan, data, str(saved["precision"]), saved)
-            if not session.finished():
+            images.outcome()
+            sitting = _study(plan, data, str(saved["precision"]), saved)
+            if not sitting.finished():
                 _start(plan, monitor, port)
-            return session
+            return sitting
         measuring = _Measuring(plan, torch)
         _start(plan, monitor, port)
         precision, why = measuring.outcome()
         monitor.stage("precision")
         monitor.say(f"precision  {precision} ({why})")
+        images.outcome()
         return _study(plan, data, precision, None)
 
 
@@ -178,7 +168,7 @@ class _Measuring:
 def _start(plan: Plan, monitor: Monitor, port: socket.socket) -> None:
     address = start_ray(plan.resources, port, ROOT)
     monitor.stage("Ray")
-    monitor.say(f"dashboard  {address}  (it asks for a token: type `ray get-auth-token`)")
+    monitor.say(f"dashboard  {address}  ({how_to_enter()})")
 
 
 def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:
@@ -213,7 +203,7 @@ def _await(future: "Future[Any] | None") -> Any:
         raise SearchError([str(error)]) from error
 
 
-def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] | None) -> _Session:
+def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] | None) -> Sitting:
     circumstances = provenance(plan.machine, command_line())
     manifest = saved or {
         "name": plan.name,
@@ -249,47 +239,7 @@ def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] |
         store = RunStore(plan.directory)
         store.write_manifest(manifest)
     plan.proposer.fixed["precision"] = precision
-    return _session(plan, len(data.images.class_ids), store, manifest)
-
-
-def _session(plan: Plan, num_classes: int, store: RunStore, manifest: dict[str, Any]) -> _Session:
-    """The study and its finalists, between whom the budget is divided."""
-    used_s = sessions.used_seconds(manifest["sessions"])
-    budget = budget_of(plan.options, plan.resources, used_s)
-    study = Study(
-        proposer=plan.proposer,
-        rules=Rules(
-            epochs=plan.epochs,
-            grace=plan.grace,
-            factor=plan.options.reduction_factor,
-            max_gap=plan.options.max_gap,
-            gap_patience=plan.options.gap_patience,
-            plateau_patience=plan.options.plateau_patience,
-            num_classes=num_classes,
-            objectives=plan.objectives,
-        ),
-        trials=plan.options.trials,
-        store=store,
-        storage=journal_storage(store.directory),
-        horizons=plan.horizons,
-        earlier=read_earlier_trials(store.directory) if plan.options.warm_start else (),
-        time_left=lambda: budget.left_for_trials(finalists),
-    )
-    finalists = Finalists(
-        study=study,
-        store=FinalistStore(store.directory),
-        count=plan.options.finalists,
-        repeats=plan.options.repeats,
-        seed=plan.options.seed,
-        time_left=lambda: budget.left(finalists),
-    )
-    return _Session(
-        study=study,
-        finalists=finalists,
-        store=store,
-        manifest=manifest,
-        resources=plan.resources,
-    )
+    return begin(plan, data, store, manifest)
 
 
 def _copy_earlier(plan: Plan, data: SearchData) -> None:

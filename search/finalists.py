@@ -62,8 +62,10 @@ def choose(trials: Mapping[int, TrialRecord], count: int) -> list[int]:
     baseline = [record for record in order if record.number == BASELINE]
     chosen: list[TrialRecord] = []
     for record in order:
+        if len(chosen) == count:
+            break
         known = [_any_length(each) for each in (*baseline, *chosen)]
-        if len(chosen) < count and _any_length(record) not in known:
+        if _any_length(record) not in known:
             chosen.append(record)
     return [record.number for record in (*chosen, *baseline)]
 
@@ -196,11 +198,11 @@ class Finalists:
                 return ending
         return TIME_IS_UP if self._time_left() <= 0 else None
 
-    def fail(self, key: Repeat, error: str) -> None:
+    def fail(self, key: Repeat, error: str, reason: StopReason | None = None) -> None:
         """Ends a training that can't be done; the last lines of `error` say why."""
         if self.records[key].state is TrialState.RUNNING:
             self.store.add_error(key, error)
-            self._end(key, failed(last_lines(error), out_of_memory=False))
+            self._end(key, failed(last_lines(error), reason))
 
     def _decide(self, key: Repeat) -> Ending | None:
         """Divergence and completion: no other rule ends a finalist."""

@@ -15,6 +15,10 @@ from search.encoding import Matrix, Vector, squared_distances
 FITTED = 80
 """Observations that length scales are fitted to: a fit takes their number cubed, several times."""
 
+CONDITIONED = 500
+"""Observations that predictions rest on: conditioning takes their number cubed, and the memory of
+several matrices of them. Of 10,000 trials all would take minutes and gigabytes for a proposal."""
+
 STEPS = 15
 """Iterations of L-BFGS: further ones hardly change what is proposed."""
 
@@ -46,14 +50,19 @@ class Observations:
 
 
 class Model:
-    """The process after `seen`. `owners` (width,) numbers the parameter that each axis is of."""
+    """The process after `seen`, or after `CONDITIONED` of them: those in `points`.
+
+    `owners` (width,) numbers the parameter that each axis is of.
+    """
 
     def __init__(self, seen: Observations, owners: NDArray[np.intp], rng: np.random.Generator):
         self._mean = float(seen.values.mean())
         self._scale = float(seen.values.std()) or 1.0
-        theta = _fit(_sample(seen, rng), owners, self._mean, self._scale)
+        theta = _fit(_sample(seen, FITTED, rng), owners, self._mean, self._scale)
         self._lengths, self._noise = np.exp(theta[:-1])[owners], float(np.exp(theta[-1]))
-        self._condition(seen)
+        kept = _sample(seen, CONDITIONED, rng)
+        self.points = kept.points
+        self._condition(kept)
 
     def predict(self, points: Matrix) -> tuple[Vector, Vector]:
         """(mean, standard deviation) of the noise-free value at each point."""
@@ -91,13 +100,13 @@ class Model:
         self._weights: Vector = cho_solve((self._factor, True), standard, check_finite=False)
 
 
-def _sample(seen: Observations, rng: np.random.Generator) -> Observations:
-    """`FITTED` observations: the better half the best ones, the others drawn."""
-    if len(seen.values) <= FITTED:
+def _sample(seen: Observations, count: int, rng: np.random.Generator) -> Observations:
+    """`count` observations: the better half the best ones, the others drawn."""
+    if len(seen.values) <= count:
         return seen
     order = np.argsort(-seen.values, kind="stable")
-    best, others = order[: FITTED // 2], order[FITTED // 2 :]
-    return seen.at(np.concatenate([best, rng.choice(others, FITTED // 2, replace=False)]))
+    best, others = order[: count // 2], order[count // 2 :]
+    return seen.at(np.concatenate([best, rng.choice(others, count // 2, replace=False)]))
 
 
 def _fit(seen: Observations, owners: NDArray[np.intp], mean: float, scale: float) -> Vector:

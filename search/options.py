@@ -10,10 +10,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from results.pareto import sound_objectives
+from search.exposure import loopback, token_required
 from trainables.config import TrialConfig
+from trainables.plain_yaml import load_plain
 
 
 class OptionsError(Exception):
@@ -60,6 +60,10 @@ class Options:
     max_gap: float = _option(0.05, "gap from which a trial counts as overfitting (0: never)")
     gap_patience: int = _option(5, "epochs of that gap, and of no better val_top1, before it stops")
     plateau_patience: int = _option(0, "epochs without progress before a plateau stops (0: never)")
+    stall_timeout: str = _option(
+        "10m",
+        "a trial that reports nothing for so long, and for 10 of its epochs, hangs (0: never)",
+    )
     set: tuple[str, ...] = _option((), "fix a field for all trials, e.g. --set batch_size=32")
     warm_start: tuple[str, ...] = _option(
         (), "folders of earlier runs: their best are tried first, their trials teach the sampler"
@@ -82,8 +86,8 @@ ACTIONS = {
 """What isn't part of a run's description and so isn't saved with it."""
 
 RESUMABLE = ("source", "trials", "epochs", "time_budget", "gpu_hours", "finalists", "repeats",
-             "concurrency", "gpus_per_trial", "dashboard_host", "dashboard_port", "data",
-             "out")  # fmt: skip
+             "concurrency", "gpus_per_trial", "stall_timeout", "dashboard_host",
+             "dashboard_port", "data", "out")  # fmt: skip
 """Options that may change when a run goes on; the others decide its results."""
 
 
@@ -179,14 +183,12 @@ def _flag(key: str) -> str:
 
 def _convert(f: "dataclasses.Field[Any]", value: Any) -> Any:
     if f.name == "set":
-        return (
-            tuple(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else tuple(value)
-        )
-    if f.name == "warm_start" and isinstance(value, list | tuple):
+        value = [f"{k}={v}" for k, v in value.items()] if isinstance(value, dict) else value
+    if f.name in _LISTS and isinstance(value, list | tuple):
         return tuple(map(str, value))
     if value is None or isinstance(value, bool | list | dict):
         raise TypeError
-    if f.name == "warm_start":
+    if f.name in _LISTS:
         return (str(value),)
     if f.type is int:
         return int(str(value))
@@ -199,7 +201,7 @@ def _faults(o: Options) -> dict[str, list[str]]:
         (o.space != "", "space", "must be given (--list shows the names)"),
         (o.trials >= 1, "trials", "must be ≥ 1"),
         (o.epochs >= 0, "epochs", "must be ≥ 0"),
-        (not o.time_budget or (_seconds(o.time_budget) or 0) > 0, "time_budget",
+        (not o.time_budget or (seconds_of(o.time_budget) or 0) > 0, "time_budget",
          "must be a number above 0 with s, m, h or d, e.g. 2h"),
         (o.gpu_hours >= 0 and math.isfinite(o.gpu_hours), "gpu_hours", "must be ≥ 0 and finite"),
         (o.finalists >= 0, "finalists", "must be ≥ 0"),
@@ -220,6 +222,8 @@ def _faults(o: Options) -> dict[str, list[str]]:
         (0 <= o.max_gap <= 1, "max_gap", "must lie in 0…1"),
         (o.gap_patience >= 1, "gap_patience", "must be ≥ 1"),
         (o.plateau_patience >= 0, "plateau_patience", "must be ≥ 0"),
+        (o.stall_timeout == "0" or (seconds_of(o.stall_timeout) or 0) > 0, "stall_timeout",
+         "must be 0, or a number above 0 with s, m, h or d, e.g. 30m"),
         (len(set(o.warm_start)) == len(o.warm_start), "warm_start", "must name each run once"),
         (not o.warm_start or "," not in o.objectives, "warm_start",
          "must be left out beside several --objectives, for which earlier trials teach nothing"),
@@ -227,6 +231,8 @@ def _faults(o: Options) -> dict[str, list[str]]:
          "must be letters, digits, dots, dashes and underscores"),
         (o.dashboard_port == "auto" or 1 <= _number(o.dashboard_port, whole=True) <= 65535,
          "dashboard_port", "must be auto or a port in 1…65535"),
+        (loopback(o.dashboard_host) or token_required(), "dashboard_host",
+         "must be 127.0.0.1 while RAY_AUTH_MODE turns Ray's token off (unset it to be reached)"),
     ]  # fmt: skip
     faults: dict[str, list[str]] = {}
     for good, name, rule in rules:
@@ -252,14 +258,10 @@ def _gpu_share(text: str) -> bool:
     return math.isfinite(share) and (0 <= share <= 1 or (share > 1 and share == round(share)))
 
 
-def _seconds(text: str) -> float | None:
+def seconds_of(text: str) -> float | None:
+    """A duration like 2h in seconds; `None` where a text is none."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
     return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]] if found else None
-
-
-def budget_seconds(options: Options) -> float | None:
-    """The time budget in seconds, or `None` without one."""
-    return _seconds(options.time_budget) if options.time_budget else None
 
 
 def fixed_fields(options: Options) -> dict[str, Any]:
@@ -279,17 +281,18 @@ def fixed_fields(options: Options) -> dict[str, Any]:
 def _scalar(text: str) -> Any:
     """A value by YAML's rules; the text itself where it isn't YAML."""
     try:
-        return yaml.safe_load(text) if text else ""
-    except yaml.YAMLError:
+        return load_plain(text) if text else ""
+    except ValueError:
         return text
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The options in a YAML file. Raises `OptionsError` when it can't be read."""
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise OptionsError([f"--config {path} can't be read: {error}"]) from error
+        value = load_plain(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        said = str(error).replace("\n", " ")
+        raise OptionsError([f"--config {path} can't be read: {said}"]) from error
     if not isinstance(value, dict):
         raise OptionsError([f"--config {path} must hold option: value lines."])
     return {str(key).replace("-", "_"): item for key, item in value.items()}

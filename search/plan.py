@@ -1,5 +1,6 @@
 """From options to a plan: everything that can be known, and refused, before anything starts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -275,14 +276,22 @@ def expected_seconds(plan: Plan, images: int) -> float | None:
     A training step costs three forward passes: one forward, two backward. `None` where a
     library's network is searched, whose cost isn't known.
     """
-    configs = plan.preview
-    costs = [forward_gmacs(c.network, c.image_size, c.stem) for c in configs]
-    known = [cost for cost in costs if cost is not None]
-    if len(known) < len(costs):
+    costs = _image_seconds(plan, plan.preview)
+    if costs is None:
         return None
-    gmacs = 3 * sum(known) / len(known)
-    if plan.resources.gpus:
-        rate = GMACS_PER_GPU * plan.resources.gpus
-    else:
-        rate = GMACS_PER_THREAD * plan.resources.threads
-    return expected_epochs(plan) * images * gmacs / rate / plan.resources.concurrent
+    epochs, mean = expected_epochs(plan), sum(costs) / len(costs)
+    return epochs * images * mean / plan.resources.concurrent
+
+
+def longest_epoch_s(plan: Plan, images: int) -> float | None:
+    """By the same rule, one epoch of the costliest trial that is known beforehand."""
+    costs = _image_seconds(plan, [plan.extremes.largest, *plan.preview])
+    return images * max(costs) if costs else None
+
+
+def _image_seconds(plan: Plan, configs: Sequence[TrialConfig]) -> list[float] | None:
+    """For each configuration, what one image of a training step takes a trial."""
+    costs = [forward_gmacs(c.network, c.image_size, c.stem) for c in configs]
+    gpu, cpu = GMACS_PER_GPU * plan.resources.gpus, GMACS_PER_THREAD * plan.resources.threads
+    known = [3 * cost / (gpu or cpu) for cost in costs if cost is not None]
+    return known if len(known) == len(costs) else None

@@ -4,16 +4,21 @@ from collections.abc import Callable
 
 from rich.console import Console
 
+from results.redaction import redacted
+
 SAID_LINES, SAID_LENGTH = 5, 500
 """Lines and characters of an error that `last_lines` gives: CUDA's say in the first what happened
 and in three more how to find out where."""
 
 
 def plain(console: Console) -> Callable[[str], None]:
-    """A function that prints one line as it is, so that commands can be copied from it."""
+    """A function that prints one line as it is, so that commands can be copied from it.
+
+    Secrets alone are left out.
+    """
 
     def say(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        console.print(redacted(text), highlight=False, markup=False, soft_wrap=True)
 
     return say
 
@@ -21,13 +26,14 @@ def plain(console: Console) -> Callable[[str], None]:
 def last_lines(text: str) -> str:
     """The lines after the last indented one, as one: of a traceback, all that the error says.
 
-    Where they are many, the first of them, which names the error, and the last.
+    Where they are many, the first of them, which names the error, and the last. Without secrets:
+    what an error says is recorded.
     """
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     indented = [index for index, line in enumerate(lines) if line[0].isspace()]
     said = (lines[indented[-1] + 1 :] if indented else lines) or lines[-1:] or ["without a word"]
     told = said if len(said) <= SAID_LINES else [said[0], "…", *said[1 - SAID_LINES :]]
-    whole = " ".join(line.strip() for line in told)
+    whole = redacted(" ".join(line.strip() for line in told))
     return whole if len(whole) <= SAID_LENGTH else whole[: SAID_LENGTH - 1] + "…"
 
 

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from results.redaction import redacted
 from search.resources import Machine
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -16,9 +17,9 @@ PACKAGES = ("ray", "optuna", "torch", "torchvision", "ffcv", "numba", "numpy", "
 
 
 def provenance(machine: Machine, command: list[str]) -> dict[str, Any]:
-    """Plain values for the run's manifest."""
+    """Plain values for the run's manifest, without the secrets that the command may hold."""
     return {
-        "command": " ".join(command),
+        "command": redacted(" ".join(command)),
         "python": platform.python_version(),
         "versions": versions(PACKAGES),
         "commit": _commit(),

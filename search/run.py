@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _main(arguments: list[str] | None) -> int:
     # The rest of the project needs what the preflight has just found.
+    from results.redaction import redacted
     from search.execute import SearchError, execute
     from search.extending import more_trials
     from search.options import ACTIONS, OptionsError, parse, read_yaml, resolve
@@ -41,21 +43,22 @@ def _main(arguments: list[str] | None) -> int:
         )
         unknown += more_trials([*layers, given], saved)
     except OptionsError as error:
-        return _refuse(unknown + error.errors)
+        return _refuse(unknown + error.errors, redacted)
     options, errors = resolve(saved or {}, *layers, given)
     plan, more = make_plan(options, resuming=bool(resumed))
     if unknown or errors or more or plan is None:
-        return _refuse(unknown + errors + more)
+        return _refuse(unknown + errors + more, redacted)
     if actions["dry_run"]:
         return show_plan(plan)
     try:
         return execute(plan, resuming=bool(resumed), verbose=bool(actions["verbose"]))
     except SearchError as error:
-        return _refuse(error.errors)
+        return _refuse(error.errors, redacted)
 
 
 def saved_options(name: str, out: str, layers: list[dict[str, Any]]) -> dict[str, Any]:
     """What the run was started with. Raises `OptionsError` where `layers` change its results."""
+    from results.redaction import HIDDEN, redacted
     from results.store import RunError, read_manifest
     from search.options import RESUMABLE, Options, OptionsError
 
@@ -69,16 +72,23 @@ def saved_options(name: str, out: str, layers: list[dict[str, Any]]) -> dict[str
         "leave it out, or start a new run."
         for layer in layers
         for key, value in layer.items()
-        if key not in RESUMABLE and key in saved and str(value) != str(saved[key])
+        if key not in RESUMABLE and key in saved and redacted(str(value)) != str(saved[key])
+    ]
+    given = {key for layer in layers for key in layer}
+    changed += [
+        f"--{key.replace('_', '-')} must be given again when a run goes on, for it was recorded "
+        f"without the secret in it ({saved[key]!r})."
+        for key in saved.keys() - given
+        if HIDDEN in str(saved[key])
     ]
     if changed:
         raise OptionsError(changed)
     return saved | {"name": name, "out": out}
 
 
-def _refuse(errors: list[str]) -> int:
+def _refuse(errors: list[str], hide: Callable[[str], str] = str) -> int:
     for error in errors:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {hide(error)}", file=sys.stderr)
     return 2
 
 

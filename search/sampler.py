@@ -138,7 +138,7 @@ def choose(
     begun = ~seen & np.array([each.running for each in evidence])
     if begun.any():
         model.believe(tried[begun])
-    best = float(model.predict(tried[seen])[0].max())
+    best = float(model.predict(model.points)[0].max())
     gains = expected_improvement(*model.predict(points[left]), best)
     return drawn[int(left[int(np.argmax(gains))])]
 

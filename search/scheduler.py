@@ -7,11 +7,13 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from results.finalists import Repeat
-from results.records import EpochMetrics, NetworkCosts
+from results.records import EpochMetrics, NetworkCosts, StopReason
+from results.store import RunError
 from search.breakdowns import Breakdown, breakdown
 from search.finalists import Finalists
 from search.monitor import Monitor
 from search.study import Study
+from search.watchdog import Watchdog
 from trainables.config import TrialConfig
 from trainables.micro_batches import smaller
 
@@ -22,9 +24,16 @@ class StudyScheduler(FIFOScheduler):
     A trial whose config has a `repeat` is a finalist's training, over which `finalists` decides.
     """
 
-    def __init__(self, study: Study[TrialConfig], finalists: Finalists, monitor: Monitor) -> None:
+    def __init__(
+        self,
+        study: Study[TrialConfig],
+        finalists: Finalists,
+        monitor: Monitor,
+        watchdog: Watchdog,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._study, self._finalists, self._monitor = study, finalists, monitor
+        self._watchdog = watchdog
 
     def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
         """Has Ray try a trial that breaks off again just as often as the study would."""
@@ -63,22 +72,28 @@ class StudyScheduler(FIFOScheduler):
         """Has a training that broke off go on, or ends it where its retry broke off too.
 
         Ray calls this also before it tries a trial again, and only then has marked it ERROR.
+        Raises `RunError`, which ends the search, where the disk takes nothing more: the training
+        stays unfinished then.
         """
         number, repeat, found = trial.config["number"], trial.config["repeat"], breakdown(trial)
+        if found.refusal:
+            raise RunError(found.refusal)
+        if stalled := self._watchdog.reason((number, repeat)):
+            found = Breakdown(error=stalled, reason=StopReason.STALLED)
         if trial.status == Trial.ERROR:
             if not repeat:
                 self._retry(trial, found)
         elif repeat:
-            self._finalists.fail((number, repeat), found.error)
+            self._finalists.fail((number, repeat), found.error, found.reason)
             self._monitor.finalist_ended(self._finalists.records[number, repeat])
         else:
-            self._study.fail(number, found.error, out_of_memory=found.out_of_memory)
+            self._study.fail(number, found.error, found.reason)
             self._monitor.ended(self._study.records[number])
 
     def _retry(self, trial: Trial, found: Breakdown) -> None:
         """After want of memory with half as many images at once."""
         config = TrialConfig.from_dict(trial.config["config"])
-        if found.out_of_memory:
+        if found.reason is StopReason.MEMORY:
             config = smaller(config) or config
         again = self._study.retry(trial.config["number"], found.error, config)
         changed = {

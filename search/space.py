@@ -12,6 +12,7 @@ from typing import Any
 import optuna
 
 import search.spaces
+from results.disk import refusal
 from trainables.config import TrialConfig
 
 
@@ -105,6 +106,8 @@ def suggested(space: Space, trial: optuna.Trial) -> dict[str, Any]:
     try:
         values = dict(space.suggest(trial))
     except Exception as error:
+        if refusal(error, Path()):
+            raise  # Optuna notes each parameter in its journal: a full disk is no space's fault
         what = f"{type(error).__name__}: {error}"
         raise SpaceError(
             f"The space's `suggest` must give values for fields of TrialConfig, and its ranges "

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+from zlib import crc32
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage
@@ -16,9 +17,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from results.pareto import OBJECTIVES
-from results.reached import JOURNAL
+from results.reached import JOURNAL, check_params, damaged
 from results.records import EpochMetrics, TrialRecord
-from results.store import RunError
+from results.store import RunError, cut_torn_line
 from search.proposing import quiet_optuna
 
 
@@ -78,18 +79,52 @@ def journal(directory: Path) -> Path:
 
 
 def journal_storage(directory: Path) -> BaseStorage:
-    """Optuna's storage of a run: crash-safe, and opened live by `optuna-dashboard`."""
-    return JournalStorage(JournalFileBackend(str(journal(directory))))
+    """Optuna's storage of a run: crash-safe, and opened live by `optuna-dashboard`.
+
+    Raises `RunError` for a damaged journal.
+    """
+    path = journal(directory)
+    try:
+        return JournalStorage(JournalFileBackend(str(path)))
+    except OSError:
+        raise
+    except Exception as error:  # Optuna replays whatever it finds there
+        raise damaged(path, f"{type(error).__name__}: {error}") from error
+
+
+def journal_seal(directory: Path) -> dict[str, int]:
+    """What tells later whether the journal, as far as it has come now, is still the same."""
+    content = journal(directory).read_bytes()
+    return {"bytes": len(content), "crc32": crc32(content)}
+
+
+def open_journal(directory: Path, seal: Mapping[str, int] | None) -> BaseStorage:
+    """`journal_storage`, to be written: a line that a killed writer left half is cut off.
+
+    `seal` is the journal's when the search was last ended in order, if it ever was. Raises
+    `RunError` for a journal that doesn't begin as it was then.
+    """
+    path = journal(directory)
+    if path.exists():
+        cut_torn_line(path)
+        content = path.read_bytes()[: seal["bytes"]] if seal else b""
+        if seal and (len(content), crc32(content)) != (seal["bytes"], seal["crc32"]):
+            raise damaged(path, "it isn't as it was written")
+    return journal_storage(directory)
 
 
 def open_optuna(
     storage: BaseStorage, name: str, first: dict[str, Any] | None, objectives: Sequence[str]
 ) -> optuna.Study:
-    """The Optuna study `name`; a new one begins with the parameters `first`, where given."""
+    """The study in `storage`, or a new one, `name`, that begins with the parameters `first`.
+
+    A run has one study, which keeps its name when the run's folder is copied to another.
+    """
+    known = optuna.get_all_study_names(storage)
     ways = [OBJECTIVES[each] for each in objectives]
     with quiet_optuna():
         study = optuna.create_study(
-            storage=storage, study_name=name, directions=ways, load_if_exists=True
+            storage=storage, study_name=(known or [name])[0], directions=ways, load_if_exists=True
         )
         if len(objectives) > 1:
             with warnings.catch_warnings():
@@ -100,10 +135,12 @@ def open_optuna(
     return study
 
 
-def check_journal(known: Sequence[FrozenTrial], recorded: Mapping[int, object], run: str) -> int:
+def check_journal(
+    known: Sequence[FrozenTrial], recorded: Mapping[int, TrialRecord], run: str
+) -> int:
     """How many trials have begun in an Optuna study.
 
-    Raises `RunError` when that lacks some of a run's recorded ones.
+    Raises `RunError` when that lacks some of a run's recorded ones, or has others in their place.
     """
     begun = {trial.number for trial in known if trial.state is not TrialState.WAITING}
     if missing := recorded.keys() - begun:
@@ -111,6 +148,7 @@ def check_journal(known: Sequence[FrozenTrial], recorded: Mapping[int, object], 
             f"The Optuna journal must hold every trial of the run {run}, but {len(missing)} of "
             f"{len(recorded)} are missing; restore it from a copy of the run."
         )
+    check_params({trial.number: trial for trial in known}, recorded, run)
     return len(begun)
 
 

@@ -19,7 +19,7 @@ from results.records import EpochMetrics, NetworkCosts, StopReason, TrialRecord,
 from search.deciding import decide
 from search.duplicates import Tried, identity
 from search.earlier import EarlierTrial
-from search.evidence import Evidence, evidence_of, value_of
+from search.evidence import Evidence, Known, value_of
 from search.horizons import Horizon, HorizonRungs, first_horizon, horizon_of
 from search.objectives import costs_of, priced
 from search.printing import last_lines
@@ -68,6 +68,7 @@ class Study(Generic[C]):
         self._proposer = proposer
         self._marks = (*self.rungs.levels, self.horizons[-1].epochs)
         self._earlier = [each.evidence(self._marks) for each in earlier]
+        self._known = Known(self._marks)
         self._cut: set[int] = set()
         self._time_left: Callable[[], float] = lambda: math.inf  # until the records are replayed
         self._failed_in_a_row = 0
@@ -154,7 +155,7 @@ class Study(Generic[C]):
     def _evidence(self) -> list[Evidence]:
         """What is known of every configuration so far, also from earlier runs."""
         own = [
-            evidence_of(record, self.epochs[n], horizon_of(self.horizons, n).epochs, self._marks)
+            self._known.of(record, self.epochs[n], horizon_of(self.horizons, n).epochs)
             for n, record in self.records.items()
             if record.config
         ]
@@ -166,7 +167,10 @@ class Study(Generic[C]):
         )
         self._asked[trial.number] = trial
         self.epochs[trial.number] = []
-        self._put(priced(record, self.records.values()) if self._several else record)
+        record = priced(record, self.records.values()) if self._several else record
+        self.records[trial.number] = record
+        if config:  # without one it fails at once, and is recorded as failed
+            self.store.add_trial(record)
 
     def _costs(self, number: int) -> Point:
         return costs_of(self.records[number], self.rules.objectives)
@@ -208,16 +212,13 @@ class Study(Generic[C]):
         self._put(record)
         return Proposal(number=number, config=config, epochs_done=len(self.epochs[number]))
 
-    def fail(self, number: int, error: str, *, out_of_memory: bool = False) -> None:
-        """Ends a trial that can't be trained; the last lines of `error` say why.
-
-        `out_of_memory` is for the sampler to learn, of another error it learns nothing.
-        """
+    def fail(self, number: int, error: str, reason: StopReason | None = None) -> None:
+        """Ends a trial that can't be trained; the last lines of `error` say why."""
         if self.records[number].state is TrialState.RUNNING:
             self._failed_in_a_row += 1
             self.store.add_error(number, error)
-            self._end(number, failed(last_lines(error), out_of_memory=out_of_memory))
-            if not out_of_memory:
+            self._end(number, failed(last_lines(error), reason))
+            if reason is not StopReason.MEMORY:
                 self._tried.forget(number)
 
     def _take(self, number: int, metrics: EpochMetrics) -> Ending | None:

@@ -6,12 +6,14 @@ from rich.console import Console
 from rich.table import Table
 
 from results.comparison import BASELINE, Interval, Outcome, Standing, decide
+from results.disk import refusal
 from results.export import export, ranked
 from results.finalists import read_finalists
 from results.importance import MIN_TRIALS
 from results.pareto import pareto_front
 from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
 from results.store import read_standings
+from search.accidents import accidents
 from search.horizons import horizon_of
 from search.plan import Plan
 from search.printing import plain, short
@@ -28,15 +30,18 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
     outcome = decide(finalists)
     front = pareto_front(trials, plan.objectives) if len(plan.objectives) > 1 else []
     console.print()
+    written = True
     if order:
         firsts = [each.first for each in plan.horizons]
         console.print(front_table(trials, front) if front else leaderboard(trials, firsts))
         if outcome:
             console.print(finalists_table(outcome))
         if order[0].trusted:
-            _say_winner(plan, (front or order)[0], trials, outcome, say)
+            written = _say_winner(plan, (front or order)[0], trials, outcome, say)
     if len(front) > 1:
         say(f"Another one of the front: python -m results.export {plan.directory} --trial N")
+    for line in accidents(trials.values(), plan.directory / "errors"):
+        say(line)
     if interrupted:
         unfinished = sum(record.state is TrialState.RUNNING for record in trials.values())
         say(
@@ -64,7 +69,7 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
         say(f"  {_resume(plan)} --finalists 3{_larger(plan) if cut else ''}")
     if len(trials) >= MIN_TRIALS:
         say(f"Which parameters mattered: python -m results.importance {plan.directory}")
-    return 0
+    return 0 if written else 1
 
 
 def early_end(study: Study[TrialConfig]) -> str | None:
@@ -104,7 +109,8 @@ def _say_winner(
     trials: Mapping[int, TrialRecord],
     outcome: Outcome | None,
     say: Callable[[str], None],
-) -> None:
+) -> bool:
+    """Returns whether best.yaml is written, which a full disk forbids."""
     if outcome and outcome.winner:
         winner = trials[outcome.winner.trial]
         say(verdict(outcome, outcome.winner))
@@ -117,9 +123,15 @@ def _say_winner(
             won += f" (baseline {baseline.best_val_top1:.3f})"
         say(won)
     say("  " + ", ".join(f"{key} {short(value)}" for key, value in winner.params.items()))
-    path = export(plan.directory)
+    try:
+        path = export(plan.directory)
+    except OSError as error:
+        say(f"error: best.yaml isn't written: {refusal(error, plan.directory) or error}")
+        say(f"Then: python -m results.export {plan.directory}")
+        return False
     say(f"Written to {path}. Next, train it to the end and open test once:")
     say(f"  python -m trainables.final --config {path}{_flag('data', plan.options.data, 'data')}")
+    return True
 
 
 def verdict(outcome: Outcome, winner: Standing) -> str:

@@ -62,7 +62,6 @@ def stopped(reason: StopReason, detail: str) -> Ending:
     return Ending(state=TrialState.STOPPED, reason=reason, detail=detail)
 
 
-def failed(detail: str, *, out_of_memory: bool) -> Ending:
+def failed(detail: str, reason: StopReason | None) -> Ending:
     """The ending of a trial that can't be trained."""
-    reason = StopReason.MEMORY if out_of_memory else None
     return Ending(state=TrialState.FAILED, reason=reason, detail=detail)

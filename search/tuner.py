@@ -14,11 +14,13 @@ import psutil
 
 from results.finalists import FinalistStore
 from results.store import RunStore
+from search.exposure import keep_token_private, stay_on_this_machine
 from search.finalists import Finalists
 from search.monitor import Monitor
 from search.resources import Resources
 from search.study import Study
 from search.trials import Proposal
+from search.watchdog import Training, Watchdog
 from trainables.config import TrialConfig
 
 if TYPE_CHECKING:
@@ -86,10 +88,12 @@ def start_ray(resources: Resources, reserved: socket.socket, root: Path) -> str:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C is ours: `search.interrupting`
     # The run directory is what a search is resumed from; Ray's own snapshots go unread.
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "100000")
     _start_workers_early(resources)
     os.environ["PYTHONPATH"] = str(root)
+    stay_on_this_machine()
     import ray
 
     host, port = reserved.getsockname()
@@ -105,6 +109,7 @@ def start_ray(resources: Resources, reserved: socket.socket, root: Path) -> str:
         )
     except Exception as error:  # a dashboard that can't start raises nothing more special
         raise ClusterError(f"Ray doesn't start: {error}; its logs are in /tmp/ray.") from error
+    keep_token_private()
     return f"http://{context.dashboard_url}"
 
 
@@ -160,7 +165,7 @@ def _name(task: dict[str, Any]) -> str:
     return f"trial-{task['number']:04d}{repeat}"
 
 
-def _run_config(scratch: Path) -> "tune.RunConfig":
+def _run_config(scratch: Path, callback: "tune.Callback") -> "tune.RunConfig":
     """One retry of a finalist's training (of a trial's, the scheduler says it), and no checkpoints
     of Ray's.
     """
@@ -170,6 +175,7 @@ def _run_config(scratch: Path) -> "tune.RunConfig":
         name="tune",
         storage_path=str(scratch),
         verbose=0,
+        callbacks=[callback],
         failure_config=tune.FailureConfig(max_failures=1),
         # The trainable writes its own checkpoints, of what can't be made again.
         checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
@@ -183,17 +189,20 @@ def run_trials(
     monitor: Monitor,
     resources: Resources,
     data: Path,
+    watchdog: Watchdog,
     worker: "type[tune.Trainable] | None" = None,
 ) -> None:
     """Runs trials, then finalists, until none is proposed, or Ctrl-C. Ray must be running.
 
-    worker: what trains them, by default `TrialWorker`.
+    worker: what trains them, by default `TrialWorker`. Whatever ends Tune's loop is raised, by
+    Ray as an error of its own that has the first one among its causes and contexts.
     """
     from ray import tune
 
     from search.breakdowns import outlive_memory_monitor
     from search.scheduler import StudyScheduler
     from search.searcher import StudySearcher
+    from search.stalls import StallCallback
     from search.worker import TrialWorker
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
@@ -215,6 +224,11 @@ def run_trials(
             "measure": study.unmeasured(proposal.number),
         }
 
+    def seconds(training: Training) -> list[float]:
+        number, repeat = training
+        known = finalists.epochs[number, repeat] if repeat else study.epochs[number]
+        return [metrics.wall_s for metrics in known]
+
     scratch = directory / ".ray"
     tuner = tune.Tuner(
         tune.with_resources(
@@ -222,14 +236,14 @@ def run_trials(
         ),
         tune_config=tune.TuneConfig(
             search_alg=StudySearcher(study, finalists, task),
-            scheduler=StudyScheduler(study, finalists, monitor),
+            scheduler=StudyScheduler(study, finalists, monitor, watchdog),
             num_samples=-1,
             max_concurrent_trials=resources.concurrent,
             reuse_actors=True,
             trial_name_creator=lambda trial: _name(trial.config),
             trial_dirname_creator=lambda trial: f"{_name(trial.config)}-{trial.trial_id}",
         ),
-        run_config=_run_config(scratch),
+        run_config=_run_config(scratch, StallCallback(watchdog, seconds)),
     )
     try:
         tuner.fit()

@@ -12,6 +12,7 @@ from typing import Any
 
 from ray import tune
 
+from results.disk import refusal
 from results.records import EpochMetrics
 from search.preflight import ROOT, PreflightError, foreign_packages
 from trainables.config import TrialConfig
@@ -21,6 +22,10 @@ class TrialMemoryError(Exception):
     """A trial wants more memory than there is. Torch's own error would bring torch to the driver,
     and has many faces.
     """
+
+
+class TrialDiskError(Exception):
+    """The run's disk takes nothing more, which is no trial's fault; the message is for the user."""
 
 
 class TrialWorker(tune.Trainable):
@@ -38,6 +43,7 @@ class TrialWorker(tune.Trainable):
         Raises `PreflightError` where this node would take another project's packages for ours.
         """
         self._epochs: Iterator[EpochMetrics] = iter(())
+        self._next: dict[str, Any] | None = None
         if wrong := foreign_packages(ROOT):
             raise PreflightError(wrong)
         import trainables.train  # noqa: F401
@@ -46,31 +52,43 @@ class TrialWorker(tune.Trainable):
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Ends the trial before, begins the next one."""
-        self.cleanup()
-        self._epochs, self._task = epochs(new_config), new_config
-        self._measure = new_config["measure"]
+        """Takes the next trial.
+
+        The one before ends with this one's first step: a worker that is lost in between would
+        count as two failures, and no watchdog looks there (ray 2.60.0).
+        """
+        self._next = new_config
         return True
 
     def step(self) -> dict[str, Any]:
         """One epoch's metrics, and on the wall clock when its first optimizer step began.
 
         Where asked for, with the first of them what the network costs. When a trial is over is
-        the scheduler's to say. Raises `TrialMemoryError`.
+        the scheduler's to say. Raises `TrialMemoryError` and `TrialDiskError`.
         """
         from trainables.memory import out_of_memory
 
         idle_s = time.perf_counter() - self._ended
         try:
+            self._begin()
             costs, self._measure = measured(self._task) if self._measure else {}, False
             began = time.time()
             metrics = asdict(next(self._epochs)) | {"idle_s": idle_s}
         except Exception as error:
             if out_of_memory(error):
                 raise TrialMemoryError(f"{type(error).__name__}: {error}") from error
+            if said := refusal(error, Path(self._task["checkpoint"]).parents[1]):
+                raise TrialDiskError(said) from error
             raise
         self._ended = time.perf_counter()
         return metrics | {"first_step_at": began + metrics["start_s"]} | costs
+
+    def _begin(self) -> None:
+        """Ends the trial before and begins the next one, where there is one."""
+        if self._next is not None:
+            self.cleanup()
+            self._task, self._next = self._next, None
+            self._epochs, self._measure = epochs(self._task), self._task["measure"]
 
     def cleanup(self) -> None:
         """Releases the loader's threads and the network."""

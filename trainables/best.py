@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from results.records import BEST_VERSION, checksum
 from trainables.config import ConfigError, TrialConfig
+from trainables.plain_yaml import load_plain
 
 
 class BestError(Exception):
@@ -32,6 +32,11 @@ class BestConfig:
 def read_best(path: Path) -> BestConfig:
     """Reads a best.yaml. Raises `BestError`, and `ConfigError` for a broken configuration."""
     values = _mapping(path)
+    if not _as_written(values):
+        raise BestError(
+            f"{path} is not as it was written: export it again with python -m results.export RUN, "
+            "or remove its lines sha256 and schema_version if you have changed it on purpose."
+        )
     for key, kind in (("config", dict), ("dataset", str)):
         if not isinstance(values.get(key), kind):
             raise BestError(
@@ -52,15 +57,24 @@ def read_best(path: Path) -> BestConfig:
     )
 
 
+def _as_written(values: dict[str, Any]) -> bool:
+    """Whether the checksum, which is taken out, is right; older files have none."""
+    told, version = values.pop("sha256", None), values.get("schema_version", 0)
+    try:
+        return told == checksum(values) or (told is None and int(version) < BEST_VERSION)
+    except (TypeError, ValueError):  # what YAML knows and JSON doesn't was never exported
+        return False
+
+
 def _mapping(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = load_plain(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BestError(
             f"--config must name an existing file, but {path} is none: write one with "
             "python -m results.export RUN."
         ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         reason = str(error).replace("\n", " ")
         raise BestError(
             f"--config must name a YAML file, but {path} can't be read as one: "

@@ -1,9 +1,8 @@
 """What an interrupted training goes on from: one file, complete or absent."""
 
+import errno
 import hashlib
 import json
-import pickle
-import zipfile
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from results.records import EpochMetrics, RecordError
 from trainables.carried import NOTHING, Carried
 from trainables.conditional import LEFT_OUT, ONCE_UNCONDITIONAL
 from trainables.config import TrialConfig
-from trainables.files import write_atomically
+from trainables.files import check_archive, write_atomically
 from trainables.networks import Network, load_tensors
 
 
@@ -117,10 +116,11 @@ def _read(path: Path) -> dict[str, Any]:
             f"A checkpoint must be a file, but {path} is none: start without one, or give its path."
         )
     try:
-        with zipfile.ZipFile(path) as archive:  # torch writes checksums, but never reads them
-            damaged = archive.testzip()
-        content = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
-    except (zipfile.BadZipFile, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        check_archive(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # zipfile and torch raise a dozen types for broken content
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # the disk's fault; a place outside of the file is an invalid argument to it
         raise _damaged(path) from error
     wanted = {"identity", "network", "optimizer", "carried", "history"}
     if not isinstance(content, dict) or not wanted <= content.keys():

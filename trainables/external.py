@@ -7,6 +7,9 @@ library's network has inside stays as the library sets it.
 """
 
 import importlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -20,6 +23,8 @@ from trainables.efficientnet_lite import timm
 from trainables.parts import NetworkError
 
 _FEWEST_STAGES = 4
+ONLY_WEIGHTS = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+"""torch's own variable; what is set stands above what a library passes to `torch.load`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,11 +90,27 @@ def from_timm(network: str, side: int) -> dict[str, Tensor]:
 def from_torchvision(network: str) -> dict[str, Tensor]:
     """torchvision's default weights from its cache, after whatever renaming it does of old files.
 
-    Names are the library's.
+    Names are the library's. Raises what torch raises for a file that holds more than weights.
     """
-    model = torchvision.models.get_model(network.removeprefix("torchvision:"), weights="DEFAULT")
+    with _weights_only():
+        name = network.removeprefix("torchvision:")
+        model = torchvision.models.get_model(name, weights="DEFAULT")
     state: dict[str, Tensor] = model.state_dict()
     return state
+
+
+@contextmanager
+def _weights_only() -> Iterator[None]:
+    """Nothing in a file of weights is run: torchvision reads them without asking torch for that."""
+    before = os.environ.get(ONLY_WEIGHTS)
+    os.environ[ONLY_WEIGHTS] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[ONLY_WEIGHTS]
+        else:
+            os.environ[ONLY_WEIGHTS] = before
 
 
 def renamed(state: dict[str, Tensor], last: str) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
-"""Files that are complete or absent."""
+"""Files that are complete or absent, and those of torch's looked through before they are read."""
 
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -21,3 +22,18 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_archive(path: Path) -> None:
+    """Looks through a zip archive that `torch.save` is said to have written.
+
+    Torch writes checksums and never compares them, and it unpacks what `torch.save` never packs,
+    however large that becomes. Raises `ValueError`, and whatever zipfile raises for damage.
+    """
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+        if packed or sum(entry.file_size for entry in entries) > path.stat().st_size:
+            raise ValueError("it unpacks to more than it is")
+        if (name := archive.testzip()) is not None:
+            raise ValueError(f"the checksum of {name} in it is wrong")

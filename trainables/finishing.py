@@ -10,6 +10,7 @@ import torch
 import torchvision
 
 from datasets.access import open_final_data
+from datasets.manifest import verify
 from datasets.prepare import prepare
 from datasets.spec import DatasetError
 from datasets.splits import FinalData
@@ -165,6 +166,7 @@ def _open_data(best: BestConfig, options: Options) -> FinalData:
             f"{data.images.fingerprint}: pass the search's --data or --source; own images must be "
             "stored at the same size too."
         )
+    verify(options.data / best.dataset)
     return data
 
 

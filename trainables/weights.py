@@ -2,10 +2,11 @@
 
 import hashlib
 import logging
-import pickle
 import socket
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torchvision.models import get_model_weights
 from trainables import efficientnet_lite, external, resnets
 from trainables.catalog import is_external
 from trainables.config import TrialConfig
+from trainables.files import check_archive
 from trainables.networks import Network, WholeNetwork, blank, load_tensors
 
 logger = logging.getLogger(__name__)
@@ -84,7 +86,10 @@ def _imagenet(config: TrialConfig) -> dict[str, Tensor]:
     path = _cached_imagenet(network)
     if not path.exists():
         _download(network, path)
-    return external.from_torchvision(network) if is_external(network) else _load(path)
+    if not is_external(network):
+        return _load(path)
+    with _readable(path):
+        return external.from_torchvision(network)
 
 
 def _from_torchvision(network: str) -> bool:
@@ -112,14 +117,31 @@ def _renamed(state: dict[str, Tensor], name: str, network: Network) -> dict[str,
 
 
 def _load(path: Path) -> dict[str, Tensor]:
-    try:
+    with _readable(path):
+        _check_whole(path, path.stat().st_mtime_ns)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+    return _tensors(content, path)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Names the file that can't be read: for broken content torch raises a dozen types."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
         raise WeightsError(
             f"Weights must be a state dict that torch.save wrote, but {path} can't be read as one: "
             "fetch it again, or save `model.state_dict()` alone."
         ) from error
-    return _tensors(content, path)
+
+
+@lru_cache(maxsize=16)
+def _check_whole(path: Path, _changed_ns: int) -> None:
+    """`check_archive`, once in a process; there are no checksums in torch's format before 1.6."""
+    if zipfile.is_zipfile(path):
+        check_archive(path)
 
 
 def _tensors(content: Any, path: Path) -> dict[str, Tensor]:

@@ -23,6 +23,7 @@ from search.storage import journal_storage
 from search.study import Study
 from search.trials import Rules
 from search.tuner import Dashboard, reserve_port, run_trials, start_ray
+from search.watchdog import Watchdog
 from tests.benchmarks.instant import EPOCHS, InstantWorker
 from tests.benchmarks.measure import ROOT
 from trainables.config import TrialConfig
@@ -84,7 +85,9 @@ def main() -> None:
     with (options.out / "said.txt").open("w") as file:
         monitor = MeasuredMonitor(Console(file=file, width=100), options.trials)
         started, driver_started = time.perf_counter(), time.process_time()
-        run_trials(study, finalists, store, monitor, resources, options.out, InstantWorker)
+        run_trials(
+            study, finalists, store, monitor, resources, options.out, Watchdog(600.0), InstantWorker
+        )
         fit_s = time.perf_counter() - started
         driver_s = time.process_time() - driver_started
     store.close()

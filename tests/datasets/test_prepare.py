@@ -1,5 +1,6 @@
 """Preparing: done once, never half, never over something good; errors are sentences."""
 
+import errno
 import json
 import os
 import shutil
@@ -63,6 +64,22 @@ def test_failed_overwrite_keeps_the_old_data(data: Path, tiny_folder: Path, tmp_
         prepare(NAME, source=source, data=data, workers=1, overwrite=True)
     assert state(data / NAME) == before
     assert verify(data / NAME).test_images == 24
+
+
+def test_overwriting_on_a_disk_that_is_full_at_the_end_keeps_the_old_data(
+    data: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The manifest is the last that is written."""
+
+    def full(*given: object, **more: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = state(data / NAME)
+    monkeypatch.setattr("datasets.manifest.json.dump", full)
+    with pytest.raises(DatasetError, match="is full and nothing half-made was kept"):
+        prepare(NAME, source=tiny_folder, data=data, size=32, workers=1, overwrite=True)
+    assert state(data / NAME) == before
+    assert verify(data / NAME).image_size == 64
 
 
 @pytest.mark.parametrize(

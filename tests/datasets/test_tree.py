@@ -1,12 +1,16 @@
 """Sources: what is listed, what is refused, what is told apart."""
 
+import gzip
+import io
 import pickle
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from datasets.spec import DatasetError
+from datasets.tar_tree import TarTree
 from datasets.tree import fingerprint, open_tree
 
 FILES = {
@@ -101,3 +105,45 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
     (root / "linked").symlink_to(tmp_path / "real")
     (tmp_path / "real" / "loop").symlink_to(root)
     assert list(open_tree(root).files()) == ["linked/a.txt"]
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datasets.bombs.FREE_BYTES", 1 << 16)
+    zeros = bytes(1 << 20)
+    with zipfile.ZipFile(tmp_path / "zeros.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(3):
+            archive.writestr(f"{number}.bmp", zeros)
+    with pytest.raises(DatasetError, match=r"zeros\.zip is refused, because its .* to 3,145,728,"):
+        open_tree(tmp_path / "zeros.zip")
+    with tarfile.open(tmp_path / "zeros.tar.gz", "w:gz") as made:
+        member = tarfile.TarInfo("train")
+        member.size = len(zeros)
+        made.addfile(member, io.BytesIO(zeros))
+    for used in (lambda tree: tree.files(), lambda tree: tree.read("train")):
+        with pytest.raises(DatasetError, match=r"zeros\.tar\.gz is refused, because it unpacks to"):
+            used(TarTree(tmp_path / "zeros.tar.gz"))
+
+
+def test_a_file_too_large_for_an_image_is_refused_by_what_it_claims(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "claims.zip", {"a.jpg": b"1"})
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"PK\x01\x02") + 24  # the size that the table of contents claims
+    data[at : at + 4] = (600 << 20).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(DatasetError, match=r"'a\.jpg' unpacks to 629,145,600 bytes"):
+        open_tree(path)
+    member = tarfile.TarInfo("train")
+    member.size = 600 << 20
+    with gzip.open(tmp_path / "claims.tar.gz", "wb") as file:
+        file.write(member.tobuf() + bytes(1024))
+    with pytest.raises(DatasetError, match=r"'train' in it has 629,145,600 bytes"):
+        TarTree(tmp_path / "claims.tar.gz").files()
+
+
+def test_an_honest_archive_of_plain_pictures_is_no_bomb(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "plain.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(4):  # a thousand times smaller each, and yet little
+            archive.writestr(f"{number}.bmp", bytes(3 << 20))
+    assert len(open_tree(tmp_path / "plain.zip").files()) == 4

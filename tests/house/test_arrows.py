@@ -22,7 +22,7 @@ ARROWS = {
 
 _RAY = tuple(
     f"search/{name}.py"
-    for name in ("searcher", "scheduler", "breakdowns", "worker", "tuner", "monitor")
+    for name in ("searcher", "scheduler", "breakdowns", "worker", "tuner", "monitor", "stalls")
 )
 _TRAINING = (
     "trainables/*",

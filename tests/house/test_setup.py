@@ -130,7 +130,9 @@ def run_make(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("target", ["setup", "search", "test", "test-slow", "check", "bench"])
+@pytest.mark.parametrize(
+    "target", ["setup", "search", "test", "test-slow", "drills", "check", "bench"]
+)
 def test_every_target_sets_up_first(tmp_path: Path, target: str) -> None:
     lines = run_make(tmp_path, "--dry-run", target).stdout.splitlines()
     assert lines[0] == "PYTHON='python3' .ci/setup"

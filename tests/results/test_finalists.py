@@ -38,7 +38,7 @@ def test_a_torn_line_is_cut_off_by_the_next_writer(tmp_path):
 
 def test_an_epoch_of_nothing_is_named(tmp_path):
     (tmp_path / "finalist-epochs.jsonl").write_text('{"trial":7}\n')
-    with pytest.raises(RecordError, match="without `trial` and `repeat`"):
+    with pytest.raises(RecordError, match=r"line 1 is damaged \(repeat must be a whole number"):
         list(read_finalist_epochs(tmp_path))
 
 

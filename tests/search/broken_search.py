@@ -5,6 +5,7 @@ python -m tests.search.broken_search RUN_DIRECTORY
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,18 @@ from search.study import Study
 from search.summary import early_end
 from search.trials import Rules
 from search.tuner import Dashboard, reserve_port, run_trials, start_ray
+from search.watchdog import Watchdog
 from search.worker import TrialWorker
 from tests.search.curves import metrics
 from trainables.config import TrialConfig
 
 ROOT = Path(__file__).parents[2]
-FINE, FITS_IN_PIECES, NEVER_FITS, BREAKS_ONCE, DIES_ONCE = 0.0, 0.1, 0.2, 0.3, 0.4
+KINDS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+FINE, FITS_IN_PIECES, NEVER_FITS, BREAKS_ONCE, DIES_ONCE, HANGS_ONCE, HANGS = KINDS
 """What becomes of a trial, by its dropout."""
+
+STALL_S = 30.0
+"""What a worker may take to start on a busy machine, and more."""
 
 
 class BreakingWorker(TrialWorker):
@@ -39,6 +45,7 @@ class BreakingWorker(TrialWorker):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.cleanup()
+        self._task = new_config
         self._epochs = broken(TrialConfig.from_dict(new_config["config"]), Path(new_config["data"]))
         return True
 
@@ -50,8 +57,12 @@ def broken(config: TrialConfig, scratch: Path) -> Iterator[EpochMetrics]:
     if config.dropout == FITS_IN_PIECES and config.micro_batch_size is None:
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: 2 GiB")
     before = scratch / f"broke-{config.dropout}"
-    if config.dropout in (BREAKS_ONCE, DIES_ONCE) and not before.exists():
+    if config.dropout == HANGS:
+        time.sleep(3600)
+    if config.dropout in (BREAKS_ONCE, DIES_ONCE, HANGS_ONCE) and not before.exists():
         before.touch()
+        if config.dropout == HANGS_ONCE:
+            time.sleep(3600)
         if config.dropout == DIES_ONCE:
             os._exit(9)
         raise OSError("no disk")
@@ -59,7 +70,7 @@ def broken(config: TrialConfig, scratch: Path) -> Iterator[EpochMetrics]:
 
 
 def suggest(trial: optuna.Trial) -> dict[str, Any]:
-    return {"dropout": trial.suggest_float("dropout", FINE, DIES_ONCE, step=0.1)}
+    return {"dropout": trial.suggest_float("dropout", FINE, HANGS, step=0.1)}
 
 
 def main(directory: Path) -> None:
@@ -70,15 +81,16 @@ def main(directory: Path) -> None:
         epochs=2, grace=2, factor=3, max_gap=0.0, gap_patience=3, plateau_patience=0, num_classes=20
     )
     study = Study(
-        proposer=Proposer(space, {}, 0), rules=rules, trials=9, store=store,
+        proposer=Proposer(space, {}, 0), rules=rules, trials=11, store=store,
         storage=journal_storage(directory),
     )  # fmt: skip
     resources = Resources(concurrent=1, threads=1, gpus=0.0, why="")
     with reserve_port(Dashboard(host="127.0.0.1", port="auto")) as port:
         start_ray(resources, port, ROOT)
-    monitor = Monitor(Console(width=200), 9, 2, verbose=False)
+    monitor = Monitor(Console(width=200), 11, verbose=False)
     finalists = Finalists(study=study, store=FinalistStore(directory), count=0, repeats=2, seed=0)
-    run_trials(study, finalists, store, monitor, resources, directory, BreakingWorker)
+    watchdog = Watchdog(STALL_S)
+    run_trials(study, finalists, store, monitor, resources, directory, watchdog, BreakingWorker)
     store.close()
     print(early_end(study))
 

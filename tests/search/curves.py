@@ -7,7 +7,7 @@ from results.records import EpochMetrics
 from results.store import RunStore
 from search.proposing import Proposer
 from search.space import find
-from search.storage import journal_storage
+from search.storage import open_journal
 from search.study import Study
 from search.trials import Rules
 from trainables.config import TrialConfig
@@ -60,7 +60,7 @@ def open_study(
     """A study of the demo space; close its store before opening it again."""
     proposer = Proposer(find("demo"), {"epochs": rules.epochs, "precision": "float32"}, seed)
     more = {"time_left": time_left} if time_left else {}
-    store, storage = RunStore(directory), journal_storage(directory)
+    store, storage = RunStore(directory), open_journal(directory, None)
     return Study(
         proposer=proposer, rules=rules, trials=trials, store=store, storage=storage, **more
     )

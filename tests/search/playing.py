@@ -11,6 +11,7 @@ from results.store import read_manifest
 from search import execute
 from search.options import resolve
 from search.plan import Plan, make_plan
+from search.sitting import Sitting
 from search.study import Study
 from tests.search.curves import curve
 from trainables.config import TrialConfig
@@ -53,7 +54,7 @@ def planned(out: Path, data: Path, changes: Mapping[str, Any], *, name: str, tri
     return plan
 
 
-def opened(plan: Plan) -> "execute._Session":
+def opened(plan: Plan) -> Sitting:
     """A sitting of the plan's search, begun or gone on with."""
     saved = read_manifest(plan.directory) if (plan.directory / "manifest.json").exists() else None
     return execute._study(plan, open_search_data(plan.data), "float32", saved)

@@ -1,6 +1,8 @@
 """What Ray writes down of trials that break off, and what the scheduler makes of it."""
 
+import errno
 import io
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,11 +14,13 @@ from ray.tune.experiment import Trial
 from rich.console import Console
 
 from results.records import StopReason, TrialState
+from results.store import RunError
 from search.breakdowns import breakdown, outlive_memory_monitor
 from search.monitor import Monitor
 from search.printing import last_lines
 from search.scheduler import StudyScheduler
-from search.worker import TrialMemoryError, TrialWorker
+from search.watchdog import Watchdog
+from search.worker import TrialDiskError, TrialMemoryError, TrialWorker
 from tests.search.curves import metrics, open_study
 
 WANT = (
@@ -27,6 +31,10 @@ WANT = (
 KILLED = (
     "1 worker(s) were killed due to the node running low on memory. Memory was 9GB.\n"
     "OOM kill reason: …\nTop 10 memory users: PID\tMEM(GB)\tCOMMAND\nRefer to the documentation.\n"
+)
+FULL = (
+    "  File …\n    g()\nsearch.worker.TrialDiskError: The disk that holds runs/a is full; free "
+    "some space there, then go on with --resume a: all that was recorded is kept.\n"
 )
 OTHER = "  File …\n    g()\nRuntimeError: no disk\n"
 
@@ -40,24 +48,24 @@ def failed(path: Path, *errors: str) -> SimpleNamespace:
 
 def test_the_latest_failure_counts(tmp_path: Path) -> None:
     found = breakdown(failed(tmp_path, OTHER, WANT))
-    assert found.out_of_memory
+    assert found.reason is StopReason.MEMORY
     assert last_lines(found.error) == "search.worker.TrialMemoryError: OutOfMemoryError: CUDA"
     assert "\x1b" not in found.error
     found = breakdown(failed(tmp_path, WANT, OTHER))
-    assert not found.out_of_memory
+    assert (found.reason, found.refusal) == (None, None)
     assert last_lines(found.error) == "RuntimeError: no disk"
 
 
 def test_a_worker_killed_for_memory_ran_out_of_it(tmp_path: Path) -> None:
     found = breakdown(failed(tmp_path, KILLED))
-    assert found.out_of_memory
+    assert found.reason is StopReason.MEMORY
     assert last_lines(found.error) == KILLED.splitlines()[0]
     assert "Top 10 memory users" in found.error
 
 
 def test_a_worker_may_end_without_a_word() -> None:
     found = breakdown(SimpleNamespace(error_file=None))
-    assert (found.error, found.out_of_memory) == ("the worker ended without a word", False)
+    assert (found.error, found.reason) == ("the worker ended without a word", None)
 
 
 def test_a_worker_killed_for_memory_ends_one_trial_and_not_the_loop() -> None:
@@ -85,7 +93,7 @@ def test_a_trial_is_tried_once_more_after_want_of_memory_in_pieces(tmp_path, err
     study = open_study(tmp_path / "run", trials=3)
     said = io.StringIO()
     monitor = Monitor(Console(file=said, width=200), 3, verbose=False)
-    scheduler = StudyScheduler(study, None, monitor)
+    scheduler = StudyScheduler(study, None, monitor, Watchdog(0.0))
     proposal = study.ask()
     monitor.started(proposal)
     size = proposal.config.batch_size
@@ -114,20 +122,74 @@ def test_a_trial_is_tried_once_more_after_want_of_memory_in_pieces(tmp_path, err
     assert study.records[0].reason == (StopReason.MEMORY if error is WANT else None)
 
 
+@pytest.fixture
+def started(tmp_path: Path) -> Callable[..., tuple[StudyScheduler, RayTrial]]:
+    """A scheduler over a study whose baseline has run for an epoch, and Ray's trial of it."""
+
+    def start(watchdog: Watchdog) -> tuple[StudyScheduler, RayTrial]:
+        study = open_study(tmp_path / "run", trials=3)
+        monitor = Monitor(Console(file=io.StringIO()), 3, verbose=False)
+        proposal = study.ask()
+        monitor.started(proposal)
+        study.report(0, metrics(1, 0.3))
+        task = {"number": 0, "config": proposal.config.to_dict(), "epochs_done": 1, "repeat": None}
+        trial = RayTrial(config=task, num_failures=1, max_failures=1, status=Trial.ERROR)
+        return StudyScheduler(study, None, monitor, watchdog), trial
+
+    return start
+
+
+def test_a_trial_that_stalls_is_tried_once_more_and_then_fails_for_that(tmp_path, started):
+    clock = [0.0]
+    watchdog = Watchdog(3.0, clock=lambda: clock[0])
+    scheduler, trial = started(watchdog)
+    trial.error_file = failed(
+        tmp_path, "The actor died because it was killed by ray.kill."
+    ).error_file
+    for status in (Trial.ERROR, Trial.RUNNING):
+        watchdog.begins((0, None), [1.0])
+        for _ in range(5):
+            clock[0] += 3.0
+            watchdog.stalled()
+        trial.status = status
+        scheduler.on_trial_error(None, trial)
+    record = scheduler._study.records[0]
+    assert (record.state, record.reason) == (TrialState.FAILED, StopReason.STALLED)
+    told = "reported nothing for 12 s, where its median epoch takes 1 s"
+    assert (record.retried, record.detail) == (told, told)
+
+
+@pytest.mark.parametrize("status", [Trial.ERROR, Trial.RUNNING])
+def test_a_full_disk_ends_the_search_and_no_trial(tmp_path, started, status):
+    """Neither where Ray would try it again nor where it wouldn't."""
+    scheduler, trial = started(Watchdog(0.0))
+    trial.status, trial.error_file = status, failed(tmp_path, OTHER, FULL).error_file
+    with pytest.raises(RunError, match="runs/a is full; free some space there, then go on"):
+        scheduler.on_trial_error(None, trial)
+    record = scheduler._study.records[0]
+    assert (record.state, record.retried) == (TrialState.RUNNING, None)
+
+
 @pytest.mark.parametrize("measure", [False, True])
 @pytest.mark.parametrize(
-    ("raised", "arrives"), [(MemoryError, TrialMemoryError), (OSError, OSError)]
+    ("raised", "arrives"),
+    [
+        (MemoryError("2 GiB"), TrialMemoryError),
+        (OSError(errno.EIO, "2 GiB"), OSError),
+        (OSError(errno.ENOSPC, "2 GiB"), TrialDiskError),
+    ],
 )
-def test_the_worker_names_want_of_memory(monkeypatch, raised, arrives, measure):
+def test_the_worker_names_want_of_memory_and_of_room(monkeypatch, raised, arrives, measure):
     """In training, and where what a network costs is measured before."""
 
     def broken():
-        raise raised("2 GiB")
+        raise raised
         yield
 
     monkeypatch.setattr("search.worker.measured", lambda task: next(broken()))
     worker = TrialWorker.__new__(TrialWorker)
     worker._epochs, worker._ended = iter(()) if measure else broken(), 0.0
-    worker._measure, worker._task = measure, {}
-    with pytest.raises(arrives, match="2 GiB"):
+    worker._measure, worker._task, worker._next = measure, {"checkpoint": "runs/a/c/0.pt"}, None
+    said = "disk that holds runs/a is full" if arrives is TrialDiskError else "2 GiB"
+    with pytest.raises(arrives, match=said):
         worker.step()

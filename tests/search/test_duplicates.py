@@ -5,7 +5,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from results.records import TrialState
+from results.records import StopReason, TrialState
 from results.store import RunStore, read_trials
 from search.duplicates import EXHAUSTED_AFTER, identity
 from search.proposing import Proposer
@@ -89,7 +89,7 @@ def test_a_failed_configuration_may_come_again_but_not_one_without_memory(tmp_pa
     study = open_six(tmp_path / "run")
     first, second = study.ask(), study.ask()
     study.fail(first.number, "RuntimeError: no disk")
-    study.fail(second.number, "TrialMemoryError: 2 GiB", out_of_memory=True)
+    study.fail(second.number, "TrialMemoryError: 2 GiB", StopReason.MEMORY)
     study.store.close()
     study = open_six(tmp_path / "run")
     play(study)

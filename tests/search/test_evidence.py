@@ -1,7 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from results.records import StopReason, TrialRecord, TrialState
+from search import evidence
 from search.evidence import Evidence, expected_ends
+from tests.search.curves import metrics
 
 
 def seen(*values, marks=(1, 3, 9), **kind):
@@ -44,3 +49,21 @@ def test_the_worst_are_drawn_up_to_a_floor_on_which_the_unfit_lie():
     floor = np.median([0.5, 0.6, 0.55, -9.0]) - 2 * (0.6 - np.median([0.5, 0.6, 0.55, -9.0]))
     assert values.tolist() == pytest.approx([0.5, 0.6, 0.55, floor, floor])
     assert variances.tolist() == pytest.approx([0, 0, 0, 0, ((0.6 - floor) / 2) ** 2])
+
+
+def test_what_an_ended_trial_tells_is_found_once_and_anew_when_its_record_changes(monkeypatch):
+    calls = []
+    real = evidence.evidence_of
+    monkeypatch.setattr(
+        evidence, "evidence_of", lambda record, *rest: calls.append(record) or real(record, *rest)
+    )
+    known, epochs = evidence.Known((1, 3)), [metrics(1, 0.25)]
+    running = TrialRecord(number=4, state=TrialState.RUNNING, params={"x": 1}, config={})
+    assert known.of(running, epochs, 3).values == {1: 0.25}
+    epochs += [metrics(2, 0.5), metrics(3, 0.75)]
+    assert known.of(running, epochs, 3).values == {1: 0.25, 3: 0.75}
+    ended = replace(running, state=TrialState.COMPLETE)
+    assert known.of(ended, epochs, 3) is known.of(ended, epochs, 3)
+    diverged = replace(ended, state=TrialState.STOPPED, reason=StopReason.DIVERGED)
+    assert known.of(diverged, epochs, 3).unfit
+    assert len(calls) == 4

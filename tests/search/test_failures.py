@@ -64,7 +64,7 @@ def test_want_of_memory_is_a_violated_constraint_and_other_failures_are_none(tmp
     for number in range(3):
         study.ask()
         study.report(number, metrics(1, 0.5 + 0.1 * number))  # none is stopped
-    study.fail(0, WANT, out_of_memory=True)
+    study.fail(0, WANT, StopReason.MEMORY)
     study.fail(1, ERROR)
     told = frozen(tmp_path / "run")
     assert [trial.constraints for trial in told] == [{"memory": 1.0}, {}, {}]
@@ -82,7 +82,7 @@ def test_a_kill_before_optuna_hears_of_it_loses_no_constraint(tmp_path, recwarn)
     study.ask()
     trial = study._asked[0]
     study._tell = lambda number: None
-    study.fail(0, WANT, out_of_memory=True)
+    study.fail(0, WANT, StopReason.MEMORY)
     trial.set_constraint("memory", 1.0)  # half told
     study.store._lock.release()
     open_study(tmp_path / "run", trials=3)
@@ -121,7 +121,7 @@ def proposed_above_the_limit(*, told: bool, seed: int) -> Iterator[bool]:
         if len(study.records) > 20:
             yield too_large
         if too_large:
-            study.fail(proposal.number, WANT, out_of_memory=told)
+            study.fail(proposal.number, WANT, StopReason.MEMORY if told else None)
             study._failed_in_a_row = 0  # not what is tested here
         else:
             study.report(proposal.number, metrics(1, 0.5 + 0.01 * ((7 * batch + 13 * side) % 10)))

@@ -84,6 +84,24 @@ def test_the_slope_of_the_likelihood_is_the_one_that_differences_give():
 
 def test_many_observations_keep_their_better_half_when_scales_are_fitted():
     values = np.arange(200.0)
-    kept = model._sample(observed(np.zeros((200, 1)), values), np.random.default_rng(0)).values
+    kept = model._sample(
+        observed(np.zeros((200, 1)), values), model.FITTED, np.random.default_rng(0)
+    ).values
     assert len(kept) == model.FITTED
     assert set(range(160, 200)) <= set(kept)
+
+
+def test_predictions_rest_on_a_bounded_number_of_observations():
+    points = np.random.default_rng(1).random((model.CONDITIONED + 700, 3))
+    asked = np.random.default_rng(2).random((200, 3))
+    made = fitted(observed(points, bowl(points)))
+    assert len(made.points) == model.CONDITIONED
+    assert np.abs(made.predict(asked)[0] - bowl(asked)).max() < 0.02
+
+
+def test_as_many_as_are_kept_are_all_kept_and_nothing_is_drawn():
+    points = np.random.default_rng(1).random((model.CONDITIONED, 3))
+    rng, untouched = np.random.default_rng(3), np.random.default_rng(3)
+    seen = observed(points, bowl(points))
+    assert model._sample(seen, model.CONDITIONED, rng) is seen
+    assert rng.random() == untouched.random()

@@ -152,7 +152,7 @@ def test_want_of_memory_is_behind_every_trial_that_was_stopped(tmp_path):
     study.measured(unfit.number, costs(unfit.config))
     study.measured(stopped.number, NetworkCosts(latency_ms=100, parameters_m=4.9))
     assert study.report(unfit.number, metrics(1, 0.9)) is None
-    study.fail(unfit.number, "TrialMemoryError: 2 GiB", out_of_memory=True)
+    study.fail(unfit.number, "TrialMemoryError: 2 GiB", StopReason.MEMORY)
     assert study.report(stopped.number, metrics(1, 0.0))
     heard = told(tmp_path / "run")
     assert heard[stopped.number].constraints == {MISSING: 8}

@@ -52,7 +52,7 @@ def age(run: Path) -> None:
     manifest = run / "manifest.json"
     content = json.loads(manifest.read_text())
     content["preview"] = [older(values) for values in content["preview"]]
-    del content["dataset"]["image_size"]
+    del content["dataset"]["image_size"], content["sha256"]
     manifest.write_text(json.dumps(content))
     trials = run / "trials.jsonl"
     lines = [json.loads(line) for line in trials.read_text().splitlines()]
@@ -129,6 +129,7 @@ def test_a_run_of_another_space_is_refused(
 ) -> None:
     manifest = json.loads((old / "manifest.json").read_text())
     manifest["preview"][0] |= changes
+    manifest.pop("sha256", None)
     (old / "manifest.json").write_text(json.dumps(manifest))
     assert main(["--resume", "old", "--out", str(old.parent)]) == 2
     assert "must go on with the space it began with" in capsys.readouterr().err

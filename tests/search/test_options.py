@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from search.options import ACTIONS, Options, budget_seconds, fixed_fields, parse, parser, resolve
+from search.options import ACTIONS, Options, fixed_fields, parse, parser, resolve, seconds_of
 
 
 def test_every_option_is_a_flag_with_a_help_text_and_nothing_else_is():
@@ -55,6 +55,8 @@ def test_all_errors_are_reported_at_once():
         ("gap_patience", 0),
         ("plateau_patience", -2),
         ("epochs", -3),
+        ("stall_timeout", "10"),
+        ("stall_timeout", "0m"),
     ],
 )
 def test_impossible_values_are_refused_with_rule_and_value(key, value):
@@ -65,10 +67,11 @@ def test_impossible_values_are_refused_with_rule_and_value(key, value):
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("45m", 2700), ("1.5h", 5400), ("2d", 172800)]
+    ("text", "seconds"),
+    [("90s", 90), ("45m", 2700), ("1.5h", 5400), ("2d", 172800), ("", None), ("0", None)],
 )
-def test_time_budgets(text, seconds):
-    assert budget_seconds(Options(time_budget=text)) == seconds
+def test_durations(text, seconds):
+    assert seconds_of(text) == seconds
 
 
 def test_set_gives_typed_values():

@@ -9,8 +9,9 @@ from tests.search.test_search import command, run
 
 MEASURED = {
     "wall_s", "train_s", "images_per_s", "start_s", "idle_s", "loading_s", "peak_memory_bytes",
+    "crc32",
 }  # fmt: skip
-"""What the machine's day decides: times, and the memory of the process."""
+"""What the machine's day decides: times, the memory of the process, and the lines' checksums."""
 
 
 def lines(path: Path) -> list[str]:

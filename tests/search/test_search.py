@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -15,6 +16,7 @@ import yaml
 
 from results.records import StopReason, TrialState
 from results.store import read_epochs, read_trials
+from tests.search.logged_search import trained
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": ""}
@@ -103,19 +105,32 @@ def test_ctrl_c_ends_in_a_summary_and_a_run_that_goes_on(tmp_path, tiny_data):
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_is_replaced_and_its_trial_goes_on(tmp_path, tiny_data):
-    epochs = tmp_path / "run" / "epochs.jsonl"
-    process = start(command(tmp_path, tiny_data, "--trials", "3", "--concurrency", "1"))
-    wait_for(lambda: epochs.exists() and epochs.read_text().count("\n") >= 1, process)
-    wait_for(lambda: workers(process), process)
-    for worker in workers(process):
-        worker.kill()
+def test_a_worker_killed_in_mid_epoch_costs_that_epoch_and_no_trial(tmp_path, tiny_data):
+    """It goes on from its checkpoint, to the numbers of a training that nobody disturbed."""
+    log, checkpoint = tmp_path / "log", tmp_path / "run" / "checkpoints" / "0000.pt"
+    long = ("--trials", "1", "--concurrency", "1", "--epochs", "20", "--grace", "20")
+    process = start(logged(log, command(tmp_path, tiny_data, *long)))
+    wait_for(lambda: checkpoint.exists() and workers(process), process)
+    (worker,) = workers(process)
+    worker.kill()
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, out + err
-    records = read_trials(tmp_path / "run").values()
-    assert {r.state for r in records} <= {TrialState.COMPLETE, TrialState.STOPPED}
-    keys = [(t, m.epoch) for t, m in read_epochs(tmp_path / "run")]
-    assert len(set(keys)) == len(keys)
+    assert "broke off, tried again after epoch" in out
+    record = read_trials(tmp_path / "run")[0]
+    assert (record.state, record.epochs) == (TrialState.COMPLETE, 20)
+    assert "died" in record.retried
+    assert [m.epoch for _, m in read_epochs(tmp_path / "run")] == list(range(1, 21))
+    twice = [key for key, times in Counter(trained(log)).items() if times > 1]
+    assert len(twice) <= 1
+    whole = run(command(tmp_path / "whole", tiny_data, *long))
+    assert whole.returncode == 0, whole.stdout + whole.stderr
+    assert numbers(tmp_path / "run")[0] == numbers(tmp_path / "whole" / "run")[0]
+
+
+def logged(log, arguments):
+    """The same search, with every trained epoch in `log` and a checkpoint after each."""
+    python, option, _, *rest = arguments
+    return [python, option, "tests.search.logged_search", str(log), "0", *rest]
 
 
 @pytest.mark.slow

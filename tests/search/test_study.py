@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 from dataclasses import replace
 
 import optuna
@@ -9,6 +11,7 @@ from results.store import RunError, read_epochs, read_trials
 from search.storage import journal, journal_storage
 from tests.search.curves import RULES, curve, metrics, open_study
 from tests.search.playing import play
+from trainables.config import ConfigError
 
 
 def lines(directory, name):
@@ -21,9 +24,9 @@ def outcome(directory):
     return trials, list(read_epochs(directory))
 
 
-def frozen(directory):
+def frozen(directory, name=None):
     storage = journal_storage(directory)
-    return optuna.load_study(study_name=directory.name, storage=storage).get_trials()
+    return optuna.load_study(study_name=name or directory.name, storage=storage).get_trials()
 
 
 def test_the_baseline_comes_first_and_is_never_stopped_early(tmp_path):
@@ -149,6 +152,51 @@ def test_a_failed_trial_keeps_its_error_and_the_search_goes_on(tmp_path):
     assert "frames" in (tmp_path / "run" / "errors" / "0000.txt").read_text()
     assert sorted(records) == [0, 1, 2]
     assert frozen(tmp_path / "run")[0].state is optuna.trial.TrialState.FAIL
+
+
+def test_a_full_disk_in_the_middle_of_a_proposal_is_no_fault_of_the_space(tmp_path):
+    """Optuna writes each parameter to its journal."""
+    study = open_study(tmp_path / "run", trials=3)
+    backend = study._optuna._storage._backend
+    write, written = backend.append_logs, []
+
+    def full(logs):
+        written.append(logs)
+        if len(written) == 4:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(logs)
+
+    backend.append_logs = full
+    with pytest.raises(OSError, match="No space left"):
+        study.ask()
+    study.store.close()
+    assert read_trials(tmp_path / "run") == {}
+    assert open_study(tmp_path / "run", trials=3).ask().number == 0
+
+
+def test_a_kill_while_a_broken_configuration_is_refused_loses_no_run(tmp_path, monkeypatch):
+    """A trial without a configuration is recorded once, as failed: it couldn't be restored."""
+    study = open_study(tmp_path / "run", trials=3)
+    propose = study._proposer.propose
+
+    def broken(trial):
+        if trial.number == 1:
+            raise ConfigError(["lr must be > 0, but got lr=-0.1."])
+        return propose(trial)
+
+    def killed(number, text):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("search.proposing.Proposer.propose", lambda self, trial: broken(trial))
+    study.store.add_error = killed
+    study.ask()
+    with pytest.raises(KeyboardInterrupt):
+        study.ask()
+    study.store.close()
+    assert list(read_trials(tmp_path / "run")) == [0]
+    again = open_study(tmp_path / "run", trials=3)
+    assert [again.ask().number, again.ask().number] == [0, 2]
+    assert read_trials(tmp_path / "run")[1].detail == "lr must be > 0, but got lr=-0.1."
 
 
 def test_a_diverged_trial_is_a_state_and_not_a_number(tmp_path):

@@ -1,4 +1,6 @@
+import errno
 import io
+import os
 from dataclasses import replace
 
 import pytest
@@ -210,6 +212,26 @@ def test_the_summary_says_how_to_have_finalists(tmp_path):
     assert code == 0
     assert "Best: trial 1, val_top1 0.500 at epoch 2 (baseline 0.400)" in text
     assert f"python -m search.run --resume run --out {tmp_path} --finalists 3" in text
+
+
+def test_the_summary_counts_what_failed(tmp_path):
+    ended = {"state": TrialState.FAILED, "detail": "OSError: no disk"}
+    code, text = summarised(tmp_path, ended=ended)
+    assert code == 1
+    assert f"2 of 2 trials failed (tracebacks: {tmp_path / 'run' / 'errors'}):" in text
+    assert "     2  OSError, as trial 0: OSError: no disk" in text
+
+
+def test_a_best_configuration_that_the_disk_refuses_is_no_success(tmp_path, monkeypatch):
+    def full(directory):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("search.summary.export", full)
+    code, text = summarised(tmp_path)
+    assert code == 1
+    assert "error: best.yaml isn't written: The disk that holds" in text
+    assert f"Then: python -m results.export {tmp_path / 'run'}" in text
+    assert "trainables.final" not in text
 
 
 def test_finalists_after_the_budget_is_used_up_need_a_larger_one(tmp_path):

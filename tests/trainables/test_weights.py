@@ -1,8 +1,10 @@
 """Weights from torchvision and from files, and what is said when they don't fit."""
 
 import hashlib
+import os
 import socket
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import timm
 import torch
 import torchvision
 
-from trainables import efficientnet_lite, resnets, weights
+from trainables import efficientnet_lite, external, resnets, weights
 from trainables.config import TrialConfig
 from trainables.networks import build
 from trainables.parts import NetworkError
@@ -135,6 +137,42 @@ def test_a_damaged_or_missing_file_is_refused(
 def test_pickled_code_is_never_run(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="can't be read"):
         weights.check(saved({"x": torch.nn.Linear(2, 2)}, tmp_path))
+
+
+class Evil:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.mkdir, (str(self.mark),)
+
+
+def test_torchvisions_own_loading_runs_no_pickled_code(offline: Path) -> None:
+    offline.mkdir(parents=True)
+    mark = offline / "mark"
+    torch.save({"x": Evil(mark)}, offline / "squeezenet1_1-b8a52dc0.pth")
+    with pytest.raises(Exception, match="Weights only load failed"):
+        external.from_torchvision("torchvision:squeezenet1_1")
+    assert not mark.exists()
+    assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
+
+
+def test_a_flipped_bit_and_a_packed_file_are_refused(tmp_path: Path) -> None:
+    config = saved({"x": torch.arange(9000.0)}, tmp_path)
+    path = Path(config.weights)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match="can't be read") as caught:
+        weights.check(config)
+    assert "checksum of weights/data/0" in str(caught.value.__cause__)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bomb:
+        bomb.writestr("weights/data/0", bytes(1 << 20))
+    with pytest.raises(WeightsError, match="can't be read") as caught:
+        weights.check(config)
+    assert "unpacks to more than it is" in str(caught.value.__cause__)
 
 
 @pytest.fixture

@@ -1,0 +1,147 @@
+"""The figures of `bench_scale` as a page: `python -m results.published.make_scale`."""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from results.store import write_atomic
+
+HERE = Path(__file__).resolve().parent
+FIGURES, PAGE = HERE / "benchmarks" / "scale.json", HERE / "scale.md"
+
+INTRODUCTION = """# Scale: many trials in one study
+
+Made by `python -m results.published.make_scale` from `benchmarks/scale.json`, which
+`{command}` wrote.
+
+{workers} workers of a simulated clock ask and report; the study, the sampler, the rungs, the
+records and Optuna's journal are those of `search.run`, on disk. The space is `{space}` with
+{epochs} epochs; accuracies are made up. One decision in {every} is the model's, the others draw at
+random. **Ray takes no part**: what it costs Ray to hand out trials, and whether its own controller
+keeps up with so many, is not measured here.
+
+Times are processor time of the driver's process on {cpu}. Waiting for the disk comes on top: a
+trial that starts or ends and an epoch that ends are each flushed to it. With Python {python},
+{versions}; commit {commit}.
+"""
+
+FIRST = """## What breaks first
+
+A worker that waits for the driver is idle. The last column above is the epoch length, in seconds,
+at which {workers} workers keep the driver busy all the time: with shorter epochs it falls behind,
+with ten times longer ones it is 10 % busy. After {trials:,} trials that is {epoch_s:.1f} s, and a
+decision of the model is {share:.0%} of it. So the first limit is one process that decides for all;
+a store that several processes write comes second: the journal has {journal_mb:.0f} MB then, and is
+read again in {reopen_s:.0f} s.
+
+The model is conditioned on at most 500 trials, the better half the best ones. Conditioned on all of
+them, as the third column shows, a decision's time and memory would grow with the square and the
+cube of their number; below 500 there is no difference.
+"""
+
+Measurement = dict[str, Any]
+
+
+def page(content: dict[str, Any]) -> str:
+    """The page's text."""
+    work, found = content["workload"], content["measurements"]
+    parts = [
+        INTRODUCTION.format(
+            command=content["command"],
+            cpu=content["machine"]["cpu"],
+            python=content["python"],
+            versions=", ".join(f"{n} {content['versions'][n]}" for n in ("optuna", "numpy")),
+            commit=", ".join(dict.fromkeys(str(m["commit"])[:12] for m in found)),
+            **work,
+        )
+    ]
+    milestones = _named(found, "study")
+    parts += ["\n".join(_study(milestones, work["workers"]))] if milestones else []
+    parts += ["\n".join(_decisions(found))]
+    reopened = _named(found, "reopening")
+    if reopened:
+        again = reopened[-1]
+        parts.append(
+            f"Going on with a search of {again['trials']:,} trials takes "
+            f"{again['value'] + again['journal_s']:.1f} s before the first proposal, of which "
+            f"{again['journal_s']:.1f} s read the journal.\n"
+        )
+    if milestones and reopened:
+        last = milestones[-1]
+        parts.append(
+            FIRST.format(
+                workers=work["workers"],
+                trials=last["trials"],
+                epoch_s=shortest_epoch_s(last, work["workers"]),
+                share=_decision_share(last),
+                journal_mb=last["journal_mb"],
+                reopen_s=reopened[-1]["journal_s"],
+            )
+        )
+    return "\n".join(parts)
+
+
+def shortest_epoch_s(milestone: Measurement, workers: int) -> float:
+    """The length of an epoch at which so many workers keep the driver busy all the time."""
+    return workers * _driver_ms(milestone) / 1000
+
+
+def _driver_ms(milestone: Measurement) -> float:
+    """The driver's time for an epoch: to hear of it, and its share of a decision of the model."""
+    per_epoch = milestone["trials"] / milestone["epochs"]
+    return float(milestone["report_ms"] + per_epoch * milestone["value"])
+
+
+def _decision_share(milestone: Measurement) -> float:
+    return float(1 - milestone["report_ms"] / _driver_ms(milestone))
+
+
+def _named(found: list[Measurement], name: str) -> list[Measurement]:
+    return sorted((m for m in found if m["name"] == name), key=lambda m: int(m["trials"]))
+
+
+def _study(milestones: list[Measurement], workers: int) -> Iterator[str]:
+    yield "## As trials pile up\n"
+    yield (
+        "| trials | a decision, median | p99 | an epoch, median | p99 | memory | journal | records "
+        f"| files | epochs a second | shortest epochs for {workers} workers |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|---|---|"
+    for m in milestones:
+        yield (
+            f"| {m['trials']:,} | {m['value']:.0f} ms | {m['p99_ms']:.0f} ms "
+            f"| {m['report_ms']:.2f} ms | {m['report_p99_ms']:.2f} ms | {m['memory_mb']:.0f} MB "
+            f"| {m['journal_mb']:.1f} MB | {m['records_mb']:.1f} MB | {m['files']} "
+            f"| {1000 / _driver_ms(m):.0f} | {shortest_epoch_s(m, workers):.1f} s |"
+        )
+    yield ""
+
+
+def _decisions(found: list[Measurement]) -> Iterator[str]:
+    """One decision of the model, as the search makes it and without a bound."""
+    unbounded = {m["trials"]: m["value"] for m in _named(found, "unbounded")}
+    yield "## One decision of the model\n"
+    yield "| trials, 500 at most under way | conditioned on 500 | conditioned on all |"
+    yield "|---|---|---|"
+    for m in _named(found, "bounded"):
+        all_of_them = unbounded.get(m["trials"])
+        shown = "not tried" if all_of_them is None else f"{all_of_them:.0f} ms"
+        yield f"| {m['trials']:,} | {m['value']:.0f} ms | {shown} |"
+    yield ""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m results.published.make_scale", description=__doc__
+    )
+    parser.add_argument("--figures", type=Path, default=FIGURES, metavar="FILE")
+    parser.add_argument("--out", type=Path, default=HERE, metavar="DIR")
+    options = parser.parse_args(arguments)
+    write_atomic(options.out / PAGE.name, page(json.loads(options.figures.read_text("utf-8"))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Secrets out of texts that a run keeps or shows: what it records is handed on to others.
+
+Hidden are the user part of an address (`s3://KEY:SECRET@bucket`), values that are named like a
+secret (`secret_key=…`, `"token": "…"`, `X-Amz-Signature=…`), AWS key ids, what follows `Bearer`,
+and wherever they stand the values of environment variables that are named so.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+HIDDEN = "***"
+
+_NAME = (
+    r"[\w.-]*(?:secret|passw(?:or)?d|token|credential|signature|(?:api|access|account)[_-]?key)"
+    r"[\w.-]*|sig"
+)
+_ADDRESS_USER = r"[^\s/@'\"]+|[^\s/:@'\"]+:(?!\d+/)[^\s@'\"]*"
+"""Whatever stands before an @; with a colon, in which a secret may have its slashes unquoted."""
+
+_PATTERNS = (
+    (re.compile(rf"\b([a-z][a-z0-9+.-]*://)(?:{_ADDRESS_USER})@", re.IGNORECASE), rf"\1{HIDDEN}@"),
+    (
+        re.compile(rf"\b({_NAME})(['\"]?\s?[=:]\s?['\"]?)[^\s&,;'\"`]{{6,}}", re.IGNORECASE),
+        rf"\1\2{HIDDEN}",
+    ),
+    (re.compile(r"\b(bearer\s+)[\w.~+/=-]{6,}", re.IGNORECASE), rf"\1{HIDDEN}"),
+    (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), HIDDEN),
+)
+
+_VARIABLE = re.compile(r"(KEY|KEY_ID|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE)
+_SHORTEST = 8
+"""Characters of a variable's value from which it is looked for: shorter ones occur by chance."""
+
+
+def redacted(text: str, environment: Mapping[str, str] = os.environ) -> str:
+    """The text with every secret in it as `HIDDEN`."""
+    for name, value in environment.items():
+        if len(value) >= _SHORTEST and _VARIABLE.search(name):
+            for secret in (value, quote(value, safe="")):
+                text = text.replace(secret, HIDDEN)
+    for pattern, instead in _PATTERNS:
+        text = pattern.sub(instead, text)
+    return text
+
+
+def redacted_values(value: Any) -> Any:
+    """The same in all texts of plain values, also inside of lists and mappings."""
+    if isinstance(value, str):
+        return redacted(value)
+    if isinstance(value, Mapping):
+        return {key: redacted_values(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [redacted_values(item) for item in value]
+    return value

@@ -1,0 +1,91 @@
+"""What is open while the trials of a search run, and how it is closed."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from datasets.splits import SearchData
+from results.finalists import FinalistStore
+from results.store import RunStore
+from search import sessions
+from search.budget import budget_of
+from search.earlier import read_earlier_trials
+from search.finalists import Finalists
+from search.options import seconds_of
+from search.plan import Plan, longest_epoch_s
+from search.resources import Resources
+from search.storage import journal_seal, open_journal
+from search.study import Study
+from search.trials import Rules
+from search.watchdog import Watchdog
+from trainables.config import TrialConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sitting:
+    """One sitting of a search, from a start or a resume to its end."""
+
+    study: Study[TrialConfig]
+    finalists: Finalists
+    store: RunStore
+    manifest: dict[str, Any]
+    resources: Resources
+    watchdog: Watchdog
+
+    def finished(self) -> bool:
+        """Whether nothing is left to train."""
+        return self.study.finished() and self.finalists.finished()
+
+    def close(self) -> None:
+        """Notes the sitting's end and gives the run free, also where the disk is full.
+
+        Raises `OSError` then: a sitting without an end counts as one that was killed.
+        """
+        self.manifest["sessions"][-1]["ended"] = sessions.now()
+        with ExitStack() as stack:
+            stack.callback(self.store.close)
+            stack.callback(self.finalists.store.close)
+            self.manifest["journal"] = journal_seal(self.store.directory)
+            self.store.write_manifest(self.manifest)
+
+
+def begin(plan: Plan, data: SearchData, store: RunStore, manifest: dict[str, Any]) -> Sitting:
+    """The study and its finalists, between whom the budget is divided."""
+    used_s = sessions.used_seconds(manifest["sessions"])
+    budget = budget_of(plan.options, plan.resources, used_s)
+    study = Study(
+        proposer=plan.proposer,
+        rules=Rules(
+            epochs=plan.epochs,
+            grace=plan.grace,
+            factor=plan.options.reduction_factor,
+            max_gap=plan.options.max_gap,
+            gap_patience=plan.options.gap_patience,
+            plateau_patience=plan.options.plateau_patience,
+            num_classes=len(data.images.class_ids),
+            objectives=plan.objectives,
+        ),
+        trials=plan.options.trials,
+        store=store,
+        storage=open_journal(store.directory, manifest.get("journal")),
+        horizons=plan.horizons,
+        earlier=read_earlier_trials(store.directory) if plan.options.warm_start else (),
+        time_left=lambda: budget.left_for_trials(finalists),
+    )
+    finalists = Finalists(
+        study=study,
+        store=FinalistStore(store.directory),
+        count=plan.options.finalists,
+        repeats=plan.options.repeats,
+        seed=plan.options.seed,
+        time_left=lambda: budget.left(finalists),
+    )
+    timeout_s = seconds_of(plan.options.stall_timeout) or 0.0
+    return Sitting(
+        study=study,
+        finalists=finalists,
+        store=store,
+        manifest=manifest,
+        resources=plan.resources,
+        watchdog=Watchdog(timeout_s, longest_epoch_s(plan, len(data.train))),
+    )
