@@ -36,7 +36,7 @@ KINDS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 FINE, FITS_IN_PIECES, NEVER_FITS, BREAKS_ONCE, DIES_ONCE, HANGS_ONCE, HANGS = KINDS
 """What becomes of a trial, by its dropout."""
 
-STALL_S = 30.0
+STALL_S = 20.0
 """What a worker may take to start on a busy machine, and more."""
 
 
@@ -81,13 +81,13 @@ def main(directory: Path) -> None:
         epochs=2, grace=2, factor=3, max_gap=0.0, gap_patience=3, plateau_patience=0, num_classes=20
     )
     study = Study(
-        proposer=Proposer(space, {}, 0), rules=rules, trials=11, store=store,
+        proposer=Proposer(space, {}, 0), rules=rules, trials=len(KINDS), store=store,
         storage=journal_storage(directory),
     )  # fmt: skip
     resources = Resources(concurrent=1, threads=1, gpus=0.0, why="")
     with reserve_port(Dashboard(host="127.0.0.1", port="auto")) as port:
         start_ray(resources, port, ROOT)
-    monitor = Monitor(Console(width=200), 11, verbose=False)
+    monitor = Monitor(Console(width=200), len(KINDS), verbose=False)
     finalists = Finalists(study=study, store=FinalistStore(directory), count=0, repeats=2, seed=0)
     watchdog = Watchdog(STALL_S)
     run_trials(study, finalists, store, monitor, resources, directory, watchdog, BreakingWorker)
