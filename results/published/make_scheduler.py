@@ -41,8 +41,8 @@ own objects: ours by the `Study` that `search.run` uses.
 - p: Wilcoxon's signed-rank test against ours at 100 %, pairs of the same task and seed.
 - Tasks: {tasks}.
 - With {versions}; commit {commits}.
-- Not measured: Syne Tune's ASHACQR, which takes 70 s of processor time a search; the others take 8 s
-  at most.
+- Not measured: Syne Tune's ASHACQR, which takes 70 s of processor time a search, the others 8 s at
+  most.
 """
 
 Matrix = NDArray[np.float64]
