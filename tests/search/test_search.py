@@ -108,7 +108,7 @@ def test_ctrl_c_ends_in_a_summary_and_a_run_that_goes_on(tmp_path, tiny_data):
 def test_a_worker_killed_in_mid_epoch_costs_that_epoch_and_no_trial(tmp_path, tiny_data):
     """It goes on from its checkpoint, to the numbers of a training that nobody disturbed."""
     log, checkpoint = tmp_path / "log", tmp_path / "run" / "checkpoints" / "0000.pt"
-    long = ("--trials", "1", "--concurrency", "1", "--epochs", "20", "--grace", "20")
+    long = ("--trials", "1", "--concurrency", "1", "--epochs", "6", "--grace", "6")
     process = start(logged(log, command(tmp_path, tiny_data, *long)))
     wait_for(lambda: checkpoint.exists() and workers(process), process)
     (worker,) = workers(process)
@@ -117,9 +117,9 @@ def test_a_worker_killed_in_mid_epoch_costs_that_epoch_and_no_trial(tmp_path, ti
     assert process.returncode == 0, out + err
     assert "broke off, tried again after epoch" in out
     record = read_trials(tmp_path / "run")[0]
-    assert (record.state, record.epochs) == (TrialState.COMPLETE, 20)
+    assert (record.state, record.epochs) == (TrialState.COMPLETE, 6)
     assert "died" in record.retried
-    assert [m.epoch for _, m in read_epochs(tmp_path / "run")] == list(range(1, 21))
+    assert [m.epoch for _, m in read_epochs(tmp_path / "run")] == list(range(1, 7))
     twice = [key for key, times in Counter(trained(log)).items() if times > 1]
     assert len(twice) <= 1
     whole = run(command(tmp_path / "whole", tiny_data, *long))
