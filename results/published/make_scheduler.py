@@ -176,23 +176,26 @@ def at_shares(regret: Matrix) -> Matrix:
     return regret[..., [round(share * parts) - 1 for share in SHARES]]
 
 
-def bootstrap(values: Matrix, seed: int = 0) -> tuple[float, float]:
+def bootstrap(values: Matrix) -> tuple[float, float]:
     """95 % of the means of (tasks, seeds), seeds drawn anew within each task."""
-    tasks, seeds = values.shape
-    drawn = np.random.default_rng(seed).integers(seeds, size=(RESAMPLES, tasks, seeds))
-    means = np.take_along_axis(values[None], drawn, axis=2).mean(axis=(1, 2))
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
+    return _middle_95(_resampled(values))
 
 
-def bootstrap_less(ours: Matrix, theirs: Matrix, seed: int = 0) -> tuple[float, float]:
+def bootstrap_less(ours: Matrix, theirs: Matrix) -> tuple[float, float]:
     """95 % of how much less, in per cent, the mean of `ours` is; pairs of seeds drawn anew."""
-    tasks, seeds = ours.shape
-    drawn = np.random.default_rng(seed).integers(seeds, size=(RESAMPLES, tasks, seeds))
-    left, right = (
-        np.take_along_axis(each[None], drawn, axis=2).mean(axis=(1, 2)) for each in (ours, theirs)
-    )
-    low, high = np.percentile(100 * (1 - left / right), [2.5, 97.5])
+    return _middle_95(100 * (1 - _resampled(ours) / _resampled(theirs)))
+
+
+def _resampled(values: Matrix) -> Matrix:
+    """Means of (tasks, seeds), as often as `RESAMPLES`; the same seeds are drawn each time."""
+    tasks, seeds = values.shape
+    drawn = np.random.default_rng(0).integers(seeds, size=(RESAMPLES, tasks, seeds))
+    means: Matrix = np.take_along_axis(values[None], drawn, axis=2).mean(axis=(1, 2))
+    return means
+
+
+def _middle_95(means: Matrix) -> tuple[float, float]:
+    low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
 
 
