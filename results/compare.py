@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from results.records import RecordError
-from results.store import RunError, write_atomic
+from results.report import told
+from results.store import write_atomic
 
 COMPARISON = "comparison.html"
 
@@ -53,13 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--to", type=Path, help=f"the file to write (default: {COMPARISON} beside the first run)"
     )
     options = parser.parse_args(arguments)
-    try:
-        path = write_comparison(options.runs, options.to)
-    except (RunError, RecordError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(path)
-    return 0
+    return told(lambda: write_comparison(options.runs, options.to))
 
 
 if __name__ == "__main__":

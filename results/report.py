@@ -8,7 +8,7 @@ python -m results.report runs/NAME [--to FILE]
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from results.records import RecordError
@@ -66,8 +66,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="a run directory, e.g. runs/NAME")
     parser.add_argument("--to", type=Path, help=f"the file to write (default: {REPORT} in the run)")
     options = parser.parse_args(arguments)
+    return told(lambda: write_report(options.run, options.to))
+
+
+def told(write: Callable[[], Path]) -> int:
+    """Prints the page's path, or in one sentence why there is none. Returns the exit code."""
     try:
-        path = write_report(options.run, options.to)
+        path = write()
     except (RunError, RecordError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
