@@ -17,7 +17,7 @@ One process writes a run at a time, under `.lock`; anybody may read.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -119,10 +119,13 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 
 
 class RunStore:
-    """Writes one run. Holds the run's lock from creation until `close`."""
+    """Writes one run. Holds the run's lock from creation until `close`.
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    `dropped` is called with the name of each checkpoint that is removed here, for copies of it.
+    """
+
+    def __init__(self, directory: Path, dropped: Callable[[str], object] | None = None) -> None:
+        self.directory, self._dropped = directory, dropped
         directory.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(directory / ".lock")
         try:
@@ -140,9 +143,14 @@ class RunStore:
             raise
 
     @classmethod
-    def create(cls, directory: Path, manifest: dict[str, Any]) -> "RunStore":
+    def create(
+        cls,
+        directory: Path,
+        manifest: dict[str, Any],
+        dropped: Callable[[str], object] | None = None,
+    ) -> "RunStore":
         """A new run. Raises `RunError` when the directory already holds one."""
-        store = cls(directory)
+        store = cls(directory, dropped)
         if (directory / MANIFEST).exists():
             store.close()
             raise RunError(
@@ -184,7 +192,10 @@ class RunStore:
 
     def drop_checkpoint(self, trial: int) -> None:
         """Removes the checkpoint of a trial that has ended, if there is one."""
-        self.checkpoint(trial).unlink(missing_ok=True)
+        path = self.checkpoint(trial)
+        path.unlink(missing_ok=True)
+        if self._dropped:
+            self._dropped(path.name)
 
     def add_error(self, trial: int, text: str) -> Path:
         """Keeps the whole traceback of a trial that broke off, after those it has, for whoever

@@ -1,8 +1,9 @@
 """Carries a plan out: data, weights, precision, Ray, the study, and what is told at the end."""
 
 import socket
-from concurrent.futures import Future
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +18,30 @@ from results.records import RecordError
 from results.store import RunError, RunStore, read_manifest
 from search import probe, sessions
 from search.budget import budget_of
-from search.calibration import Calibrations, Measured, key
+from search.cluster import ClusterError, LivingNodes
 from search.earlier import read_earlier_trials, write_earlier_trials
 from search.extending import begins_alike
 from search.finalists import Finalists
+from search.measuring import Measuring, SearchError, awaited, share_gpus
 from search.monitor import Monitor
+from search.nodes import Seats
 from search.plan import Plan, size_to_store
 from search.printing import last_lines
 from search.provenance import command_line, provenance
-from search.resources import Resources, share, worker_bytes
+from search.resources import Resources
 from search.show import tell_start
 from search.storage import journal_storage
+from search.storing import Storing, supply_of
 from search.study import Study
 from search.summary import early_end, summarise
+from search.supply import Supply
 from search.trials import Rules
-from search.tuner import ClusterError, Dashboard, reserve_port, run_trials, start_ray, stop_ray
+from search.tuner import Dashboard, reserve_port, run_trials, start_ray, stop_ray
 from search.warm_start import noted, useful_trials
 from trainables.catalog import takes_a_package
 from trainables.config import TrialConfig
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-class SearchError(Exception):
-    """The search can't start or go on; `errors` holds one sentence for each reason."""
-
-    def __init__(self, errors: list[str]) -> None:
-        super().__init__(" ".join(errors))
-        self.errors = errors
 
 
 def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
@@ -68,8 +65,10 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
                     session.finalists,
                     session.store,
                     monitor,
-                    session.resources,
+                    _seats(plan, session.resources),
                     plan.data,
+                    session.supply,
+                    on_epoch=session.storing.tick,
                 )
         except KeyboardInterrupt:
             interrupted = True
@@ -79,10 +78,21 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
         finally:
             session.close()
     finally:
-        stop_ray()
+        if plan.cluster is None:
+            stop_ray()
     if note := early_end(session.study):
         monitor.say(note)
-    return summarise(plan, console, interrupted or not session.finished())
+    code = summarise(plan, console, interrupted or not session.finished())
+    session.storing.close()
+    return code
+
+
+def _seats(plan: Plan, resources: Resources) -> Seats:
+    """On a cluster those of the nodes that are there while the search runs."""
+    if plan.cluster is None:
+        return Seats(resources)
+    asked = plan.options.concurrency != "auto"
+    return Seats(resources, LivingNodes(plan.cluster.nodes), asked=asked)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +104,8 @@ class _Session:
     store: RunStore
     manifest: dict[str, Any]
     resources: Resources
+    supply: Supply
+    storing: Storing
 
     def finished(self) -> bool:
         """Whether nothing is left to train."""
@@ -111,68 +123,38 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> _Session:
     """Everything before the first trial, the cheap refusals first."""
     dashboard = Dashboard(host=plan.options.dashboard_host, port=plan.options.dashboard_port)
     saved = read_manifest(plan.directory) if resuming else None
-    with reserve_port(dashboard) as port, probe.TorchProcess() as torch:
+    reserved: AbstractContextManager[socket.socket | None] = (
+        nullcontext() if plan.cluster else reserve_port(dashboard)
+    )
+    with reserved as port, probe.TorchProcess() as torch:
         if plan.baseline.weights != "none" or takes_a_package(plan.baseline.network):
             for config in plan.extremes.starting:
-                _await(torch.submit(probe.check_start, config))
+                awaited(torch.submit(probe.check_start, config))
             monitor.stage("network and weights")
         data = _data(plan, saved)
         monitor.stage("dataset")
         tell_start(plan, data, monitor.say)
         if plan.machine.gpus and plan.options.gpus_per_trial == "auto":
-            plan = _share_gpus(plan, monitor, torch)
+            plan = share_gpus(plan, monitor, torch)
         if saved is not None:
-            session = _study(plan, data, str(saved["precision"]), saved)
+            session = _study(plan, data, str(saved["precision"]), saved, monitor.say)
             if not session.finished():
                 _start(plan, monitor, port)
             return session
-        measuring = _Measuring(plan, torch)
+        measuring = Measuring(plan, torch)
         _start(plan, monitor, port)
         precision, why = measuring.outcome()
         monitor.stage("precision")
         monitor.say(f"precision  {precision} ({why})")
-        return _study(plan, data, precision, None)
+        return _study(plan, data, precision, None, monitor.say)
 
 
-def _share_gpus(plan: Plan, monitor: Monitor, torch: probe.TorchProcess) -> Plan:
-    """The plan with as many trials on each GPU as fit. Not yet measured on a GPU."""
-    each = _await(torch.submit(probe.measure_gpu, plan.extremes.largest))
-    monitor.say(f"GPUs       {each:g} of one for each trial, by the peak memory of the largest")
-    resources = share(
-        plan.machine,
-        concurrency=plan.options.concurrency,
-        gpus_per_trial=f"{each:g}",
-        trials=plan.options.trials,
-        worker_bytes=worker_bytes(plan.extremes.largest),
-    )
-    return replace(plan, resources=resources)
-
-
-class _Measuring:
-    """The precision: as asked, as measured before, or being measured meanwhile."""
-
-    def __init__(self, plan: Plan, torch: probe.TorchProcess) -> None:
-        self._asked = plan.baseline.precision
-        self._calibrations = Calibrations(Path(plan.options.out) / ".calibrations.json")
-        self._key = key(plan.baseline, plan.resources.threads, plan.machine)
-        self._before = self._calibrations.find(self._key)
-        self._future: Future[Measured] | None = None
-        if self._asked == "auto" and self._before is None:
-            self._future = torch.submit(probe.measure, plan.baseline, plan.resources.threads)
-
-    def outcome(self) -> tuple[str, str]:
-        """(precision, why), when it is known."""
-        if self._asked != "auto":
-            return self._asked, "as asked"
-        if self._before is not None:
-            return self._before.precision, f"{self._before.why()}, measured before"
-        measured: Measured = _await(self._future)
-        self._calibrations.keep(self._key, measured)
-        return measured.precision, measured.why()
-
-
-def _start(plan: Plan, monitor: Monitor, port: socket.socket) -> None:
-    address = start_ray(plan.resources, port, ROOT)
+def _start(plan: Plan, monitor: Monitor, port: socket.socket | None) -> None:
+    if port is None:
+        assert plan.cluster is not None
+        address = f"http://{plan.cluster.dashboard}" if plan.cluster.dashboard else "none"
+    else:
+        address = start_ray(plan.resources, port, ROOT)
     monitor.stage("Ray")
     monitor.say(f"dashboard  {address}  (it asks for a token: type `ray get-auth-token`)")
 
@@ -201,16 +183,15 @@ def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:
     return data
 
 
-def _await(future: "Future[Any] | None") -> Any:
-    assert future is not None
-    try:
-        return future.result()
-    except probe.ProbeError as error:
-        raise SearchError([str(error)]) from error
-
-
-def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] | None) -> _Session:
-    circumstances = provenance(plan.machine, command_line())
+def _study(
+    plan: Plan,
+    data: SearchData,
+    precision: str,
+    saved: dict[str, Any] | None,
+    say: Callable[[str], object] = print,
+) -> _Session:
+    nodes = plan.cluster.nodes if plan.cluster else ()
+    circumstances = provenance(plan.machine, command_line(), nodes)
     manifest = saved or {
         "name": plan.name,
         "space": plan.options.space,
@@ -238,17 +219,28 @@ def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] |
         },
         "sessions": sessions.begin(manifest["sessions"], plan.directory, circumstances),
     }
+    supply = supply_of(plan, data.images.fingerprint)
+    storing = Storing(supply, plan.directory, say)
     if saved is None:
-        store = RunStore.create(plan.directory, manifest)
+        store = RunStore.create(plan.directory, manifest, storing.dropped)
         _copy_earlier(plan, data)
     else:
-        store = RunStore(plan.directory)
+        store = RunStore(plan.directory, storing.dropped)
         store.write_manifest(manifest)
     plan.proposer.fixed["precision"] = precision
-    return _session(plan, len(data.images.class_ids), store, manifest)
+    session = _session(plan, len(data.images.class_ids), store, manifest, supply, storing)
+    storing.opened()
+    return session
 
 
-def _session(plan: Plan, num_classes: int, store: RunStore, manifest: dict[str, Any]) -> _Session:
+def _session(
+    plan: Plan,
+    num_classes: int,
+    store: RunStore,
+    manifest: dict[str, Any],
+    supply: Supply,
+    storing: Storing,
+) -> _Session:
     """The study and its finalists, between whom the budget is divided."""
     used_s = sessions.used_seconds(manifest["sessions"])
     budget = budget_of(plan.options, plan.resources, used_s)
@@ -273,7 +265,7 @@ def _session(plan: Plan, num_classes: int, store: RunStore, manifest: dict[str, 
     )
     finalists = Finalists(
         study=study,
-        store=FinalistStore(store.directory),
+        store=FinalistStore(store.directory, storing.dropped),
         count=plan.options.finalists,
         repeats=plan.options.repeats,
         seed=plan.options.seed,
@@ -285,6 +277,8 @@ def _session(plan: Plan, num_classes: int, store: RunStore, manifest: dict[str, 
         store=store,
         manifest=manifest,
         resources=plan.resources,
+        supply=supply,
+        storing=storing,
     )
 
 

@@ -17,10 +17,11 @@ from search import rungs
 from search.extending import ExtendError, planned_horizons
 from search.extremes import Extremes, extremes
 from search.horizons import Horizon
+from search.nodes import Cluster, pooled, resources_of
 from search.objectives import idle, make_front_sampler
 from search.options import Options, fixed_fields
 from search.proposing import Proposer
-from search.resources import Machine, Resources, machine, share, worker_bytes
+from search.resources import Machine, Resources, machine, worker_bytes
 from search.sampler import ModelSampler
 from search.space import Space, SpaceError
 from search.space import find as find_space
@@ -45,7 +46,8 @@ class Plan:
     """What a search will do. `preview` are its first configurations, the baseline first.
 
     `epochs`, `grace` and `rungs` are those of the last of `horizons`, which new trials have.
-    `earlier` are the runs that a new one is warm-started from.
+    `earlier` are the runs that a new one is warm-started from. `machine` is all nodes' hardware
+    together where the search runs on a `cluster`.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Plan:
     ranges: dict[str, BaseDistribution]
     extremes: Extremes
     machine: Machine
+    cluster: Cluster | None
     resources: Resources
     objectives: tuple[str, ...]
 
@@ -77,10 +80,12 @@ class Plan:
         return self.preview[0]
 
 
-def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[str]]:
+def make_plan(
+    options: Options, *, resuming: bool, cluster: Cluster | None = None
+) -> tuple[Plan | None, list[str]]:
     """The plan, or `None` where it can't be made, and one sentence for each error."""
     errors: list[str] = []
-    here = machine()
+    here = pooled(cluster.nodes) if cluster else machine()
     space = _attempt(errors, lambda: find_space(options.space)) if options.space else None
     if space is None:
         return None, errors
@@ -124,13 +129,8 @@ def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[st
         ranges=previewed[1],
         extremes=ends,
         machine=here,
-        resources=share(
-            here,
-            concurrency=options.concurrency,
-            gpus_per_trial=options.gpus_per_trial,
-            trials=options.trials,
-            worker_bytes=needed,
-        ),
+        cluster=cluster,
+        resources=resources_of(options, here, cluster, needed, options.gpus_per_trial),
         objectives=wanted,
     ), []
 
@@ -281,8 +281,9 @@ def expected_seconds(plan: Plan, images: int) -> float | None:
     if len(known) < len(costs):
         return None
     gmacs = 3 * sum(known) / len(known)
-    if plan.resources.gpus:
-        rate = GMACS_PER_GPU * plan.resources.gpus
-    else:
-        rate = GMACS_PER_THREAD * plan.resources.threads
-    return expected_epochs(plan) * images * gmacs / rate / plan.resources.concurrent
+    rate = sum(
+        kind.concurrent
+        * (GMACS_PER_GPU * kind.gpus if kind.gpus else GMACS_PER_THREAD * kind.threads)
+        for kind in plan.resources.kinds
+    )
+    return expected_epochs(plan) * images * gmacs / rate

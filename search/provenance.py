@@ -3,18 +3,20 @@
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from search.nodes import Node
 from search.resources import Machine
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("ray", "optuna", "torch", "torchvision", "ffcv", "numba", "numpy", "pandas")
 
 
-def provenance(machine: Machine, command: list[str]) -> dict[str, Any]:
-    """Plain values for the run's manifest."""
+def provenance(machine: Machine, command: list[str], nodes: Sequence[Node] = ()) -> dict[str, Any]:
+    """Plain values for the run's manifest. `nodes` are those of a cluster."""
     return {
         "command": " ".join(command),
         "python": platform.python_version(),
@@ -27,6 +29,10 @@ def provenance(machine: Machine, command: list[str]) -> dict[str, Any]:
             "gpus": list(machine.gpus),
             "system": f"{platform.system()} {platform.release()}",
         },
+        "nodes": [
+            {"address": node.address, "cpus": node.machine.cpus, "gpus": list(node.machine.gpus)}
+            for node in nodes
+        ],
     }
 
 

@@ -1,10 +1,11 @@
-"""Assembles Ray Tune around a study and runs it. The only file that starts Ray."""
+"""Starts Ray on this machine, assembles Ray Tune around a study and runs it."""
 
 import logging
 import os
 import shutil
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +15,25 @@ import psutil
 
 from results.finalists import FinalistStore
 from results.store import RunStore
+from search.bundles import requested
+from search.cluster import ClusterError, quieten
 from search.finalists import Finalists
 from search.monitor import Monitor
+from search.nodes import Seats
 from search.resources import Resources
 from search.study import Study
+from search.supply import Supply
 from search.trials import Proposal
 from trainables.config import TrialConfig
 
 if TYPE_CHECKING:
     from ray import tune
 
+_MOST_AT_ONCE = 10_000
+"""For Ray, which would otherwise let one trial wait at a time; seats are what limits them."""
+
 FIRST_PORT = 8265
 """Ray's own default for the dashboard."""
-
-
-class ClusterError(Exception):
-    """Ray can't be started as asked; the message names the value and the remedy."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,11 +87,7 @@ def start_ray(resources: Resources, reserved: socket.socket, root: Path) -> str:
 
     Raises `ClusterError` when Ray doesn't start.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    # The run directory is what a search is resumed from; Ray's own snapshots go unread.
-    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "100000")
+    quieten()
     _start_workers_early(resources)
     os.environ["PYTHONPATH"] = str(root)
     import ray
@@ -154,6 +154,12 @@ def _checkpoint(store: RunStore, proposal: Proposal[TrialConfig]) -> Path:
     return FinalistStore(store.directory).checkpoint((proposal.number, proposal.repeat))
 
 
+def _open_home(supply: Supply, data: Path, directory: Path) -> object:
+    from search.home import open_home
+
+    return open_home(supply.home, data.resolve(), directory / "checkpoints")
+
+
 def _name(task: dict[str, Any]) -> str:
     """A training's name in Ray's dashboard."""
     repeat = f"-repeat-{task['repeat']}" if task["repeat"] else ""
@@ -181,27 +187,33 @@ def run_trials(
     finalists: Finalists,
     store: RunStore,
     monitor: Monitor,
-    resources: Resources,
+    seats: Seats,
     data: Path,
+    supply: Supply,
+    *,
+    on_epoch: Callable[[], object] = lambda: None,
     worker: "type[tune.Trainable] | None" = None,
 ) -> None:
     """Runs trials, then finalists, until none is proposed, or Ctrl-C. Ray must be running.
 
-    worker: what trains them, by default `TrialWorker`.
+    on_epoch: called before each epoch is taken. worker: what trains them, by default `TrialWorker`.
     """
     from ray import tune
 
-    from search.breakdowns import outlive_memory_monitor
+    from search.breakdowns import outlive_lost_workers
     from search.scheduler import StudyScheduler
     from search.searcher import StudySearcher
     from search.worker import TrialWorker
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    _use_workers_started_early()
-    outlive_memory_monitor()
+    if not seats.on_cluster:
+        _use_workers_started_early()
+    outlive_lost_workers()
     directory = store.directory.resolve()
+    # Named, and there as long as it is held here.
+    home = _open_home(supply, data, directory) if supply.home else None
 
-    def task(proposal: Proposal[TrialConfig]) -> dict[str, Any]:
+    def task(proposal: Proposal[TrialConfig], seat: Resources) -> dict[str, Any]:
         monitor.started(proposal)
         return {
             "number": proposal.number,
@@ -210,21 +222,19 @@ def run_trials(
             "epochs_done": proposal.epochs_done,
             "data": str(data.resolve()),
             "checkpoint": str(_checkpoint(store, proposal).resolve()),
-            "threads": resources.threads,
-            "gpus": resources.gpus,
+            **seats.place(seat),
+            "supply": supply,
             "measure": study.unmeasured(proposal.number),
         }
 
     scratch = directory / ".ray"
     tuner = tune.Tuner(
-        tune.with_resources(
-            worker or TrialWorker, {"cpu": resources.threads, "gpu": resources.gpus}
-        ),
+        tune.with_resources(worker or TrialWorker, requested),
         tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(study, finalists, task),
-            scheduler=StudyScheduler(study, finalists, monitor),
+            search_alg=StudySearcher(study, finalists, task, seats),
+            scheduler=StudyScheduler(study, finalists, monitor, seats, on_epoch),
             num_samples=-1,
-            max_concurrent_trials=resources.concurrent,
+            max_concurrent_trials=_MOST_AT_ONCE,
             reuse_actors=True,
             trial_name_creator=lambda trial: _name(trial.config),
             trial_dirname_creator=lambda trial: f"{_name(trial.config)}-{trial.trial_id}",
@@ -234,4 +244,5 @@ def run_trials(
     try:
         tuner.fit()
     finally:
+        del home
         shutil.rmtree(scratch, ignore_errors=True)

@@ -29,8 +29,11 @@ class TrialWorker(tune.Trainable):
     The config that Ray passes: `number`, `repeat` (of a finalist, else `None`), `config` (a
     `TrialConfig` mapping), `epochs_done` (recorded before, in another process), `data` (the
     prepared dataset's folder), `checkpoint` (a path), `threads` and `gpus` (this worker's share
-    of them), `measure` (whether what the network costs is to be measured before the first epoch).
+    of them), `measure` (whether what the network costs is to be measured before the first epoch),
+    `supply` (a `Supply`, for what is on another node).
     """
+
+    _note: str | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
         """Begins the first trial of this process. Imports what training needs, once.
@@ -49,17 +52,22 @@ class TrialWorker(tune.Trainable):
         """Ends the trial before, begins the next one."""
         self.cleanup()
         self._epochs, self._task = epochs(new_config), new_config
+        self._note = new_config["supply"].lacking(Path(new_config["data"]))
         self._measure = new_config["measure"]
         return True
 
     def step(self) -> dict[str, Any]:
         """One epoch's metrics, and on the wall clock when its first optimizer step began.
 
+        Before the first of them a `note` alone, where the training has to wait for something.
         Where asked for, with the first of them what the network costs. When a trial is over is
         the scheduler's to say. Raises `TrialMemoryError`.
         """
         from trainables.memory import out_of_memory
 
+        if self._note:
+            note, self._note = self._note, None
+            return {"note": note, "val_top1": None}  # Tune wants the searcher's metric in each
         idle_s = time.perf_counter() - self._ended
         try:
             costs, self._measure = measured(self._task) if self._measure else {}, False
@@ -89,7 +97,7 @@ def measured(task: dict[str, Any]) -> dict[str, Any]:
     from trainables.process import prepare_process
 
     prepare_process(task["threads"])
-    num_classes = len(read_manifest(Path(task["data"])).class_ids)
+    num_classes = len(read_manifest(task["supply"].data(Path(task["data"]))).class_ids)
     return asdict(network_costs(TrialConfig.from_dict(task["config"]), num_classes))
 
 
@@ -106,15 +114,16 @@ def epochs(task: dict[str, Any]) -> Iterator[EpochMetrics]:
     from trainables.train import train
 
     prepare_process(task["threads"])
-    config, path = TrialConfig.from_dict(task["config"]), Path(task["checkpoint"])
-    data = open_search_data(Path(task["data"]))
-    resume = None
-    if path.exists():
-        try:
-            yield from (e for e in read_history(path) if e.epoch > task["epochs_done"])
-            resume = path
-        except CheckpointError:
-            path.unlink()  # damaged: the epochs are trained again, to the same numbers
+    config, supply = TrialConfig.from_dict(task["config"]), task["supply"]
+    data = open_search_data(supply.data(Path(task["data"])))
     # Where trials share a GPU, their memory was shared out without the images.
     resident = task["gpus"] >= 1
-    yield from train(config, data, resume, checkpoint=path, resident=resident)
+    with supply.checkpoint(Path(task["checkpoint"])) as (path, sent):
+        resume = None
+        if path.exists():
+            try:
+                yield from (e for e in read_history(path) if e.epoch > task["epochs_done"])
+                resume = path
+            except CheckpointError:
+                path.unlink()  # damaged: the epochs are trained again, to the same numbers
+        yield from train(config, data, resume, checkpoint=path, sent=sent, resident=resident)

@@ -22,7 +22,17 @@ ARROWS = {
 
 _RAY = tuple(
     f"search/{name}.py"
-    for name in ("searcher", "scheduler", "breakdowns", "worker", "tuner", "monitor")
+    for name in (
+        "searcher",
+        "scheduler",
+        "breakdowns",
+        "worker",
+        "tuner",
+        "monitor",
+        "cluster",
+        "bundles",
+        "home",
+    )
 )
 _TRAINING = (
     "trainables/*",

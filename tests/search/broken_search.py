@@ -17,12 +17,14 @@ from results.records import EpochMetrics
 from results.store import RunStore
 from search.finalists import Finalists
 from search.monitor import Monitor
+from search.nodes import Seats
 from search.proposing import Proposer
 from search.resources import Resources
 from search.space import Space
 from search.storage import journal_storage
 from search.study import Study
 from search.summary import early_end
+from search.supply import Supply
 from search.trials import Rules
 from search.tuner import Dashboard, reserve_port, run_trials, start_ray
 from search.worker import TrialWorker
@@ -76,9 +78,18 @@ def main(directory: Path) -> None:
     resources = Resources(concurrent=1, threads=1, gpus=0.0, why="")
     with reserve_port(Dashboard(host="127.0.0.1", port="auto")) as port:
         start_ray(resources, port, ROOT)
-    monitor = Monitor(Console(width=200), 9, 2, verbose=False)
+    monitor = Monitor(Console(width=200), 9, verbose=False)
     finalists = Finalists(study=study, store=FinalistStore(directory), count=0, repeats=2, seed=0)
-    run_trials(study, finalists, store, monitor, resources, directory, BreakingWorker)
+    run_trials(
+        study,
+        finalists,
+        store,
+        monitor,
+        Seats(resources),
+        directory,
+        Supply(),
+        worker=BreakingWorker,
+    )
     store.close()
     print(early_end(study))
 
