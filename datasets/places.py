@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
@@ -88,13 +88,17 @@ class UriPlace:
         if system.type_name not in _FLAT:
             system.create_dir(folder, recursive=True)
         partial = f"{folder}/.{name}.{os.uname().nodename}-{os.getpid()}.tmp"
-        with path.open("rb") as source, system.open_output_stream(partial) as stream:
-            shutil.copyfileobj(source, stream, _PIECE_BYTES)
-        arrived, sent = system.get_file_info(partial).size, path.stat().st_size
-        if arrived != sent:
-            system.delete_file(partial)
-            raise OSError(f"{sent} bytes were sent to {self.uri}, but {arrived} arrived")
-        system.move(partial, f"{folder}/{name}")
+        try:
+            with path.open("rb") as source, system.open_output_stream(partial) as stream:
+                shutil.copyfileobj(source, stream, _PIECE_BYTES)
+            arrived, sent = system.get_file_info(partial).size, path.stat().st_size
+            if arrived != sent:
+                raise OSError(f"{sent} bytes were sent to {self.uri}, but {arrived} arrived")
+            system.move(partial, f"{folder}/{name}")
+        except BaseException:
+            with suppress(OSError):
+                system.delete_file(partial)
+            raise
 
     def drop(self, name: str) -> None:
         """See `Place`."""

@@ -93,7 +93,7 @@ def make_plan(
     name = options.name or f"{Path(options.space).stem}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     directory = Path(options.out) / name
     errors += _path_errors(options, dataset, directory, resuming)
-    errors += _gpu_errors(options, here)
+    errors += _gpu_errors(options, here, cluster)
     errors += _set_errors(options)
     wanted = parse_objectives(options.objectives)
     make = make_front_sampler if len(wanted) > 1 else ModelSampler
@@ -231,8 +231,16 @@ def size_to_store(plan: Plan) -> int | None:
     return plan.extremes.largest.image_size
 
 
-def _gpu_errors(options: Options, here: Machine) -> list[str]:
+def _gpu_errors(options: Options, here: Machine, cluster: Cluster | None) -> list[str]:
     errors = []
+    machines = [node.machine for node in cluster.nodes] if cluster else [here]
+    most = max(len(machine.gpus) for machine in machines)
+    if options.gpus_per_trial != "auto" and float(options.gpus_per_trial) > most > 0:
+        errors.append(
+            f"--gpus-per-trial must be ≤ {most}, the GPUs of "
+            f"{'the largest node' if cluster else 'this machine'}, but got "
+            f"{options.gpus_per_trial}: a trial doesn't reach over two."
+        )
     if options.gpus_per_trial not in ("auto", "0") and not here.gpus:
         errors.append(
             f"--gpus-per-trial must be auto or 0 on a machine without a GPU, but got "

@@ -92,10 +92,12 @@ def broken_off(place: UriPlace, file: Path, monkeypatch: pytest.MonkeyPatch) -> 
         stream.write(b"half of it")
         raise OSError("connection reset")
 
-    monkeypatch.setattr("datasets.places.shutil.copyfileobj", half)
-    with contextlib.suppress(OSError):
-        place.keep(file, "0001.pt")
-    monkeypatch.undo()
+    file.write_bytes(b"another" * 50_000)
+    with monkeypatch.context() as broken:
+        broken.setattr("datasets.places.shutil.copyfileobj", half)
+        with pytest.raises(OSError, match="connection reset"):
+            place.keep(file, "0001.pt")
+    assert place.names() == {"0001.pt"}
 
 
 def test_a_file_that_is_shorter_there_is_not_kept(
