@@ -15,7 +15,6 @@ import psutil
 
 from results.finalists import FinalistStore
 from results.store import RunStore
-from search.bundles import requested
 from search.cluster import ClusterError, quieten
 from search.finalists import Finalists
 from search.monitor import Monitor
@@ -201,6 +200,7 @@ def run_trials(
     from ray import tune
 
     from search.breakdowns import outlive_lost_workers
+    from search.bundles import requested
     from search.scheduler import StudyScheduler
     from search.searcher import StudySearcher
     from search.worker import TrialWorker
