@@ -18,10 +18,11 @@ from search import rungs
 from search.extending import ExtendError, planned_horizons
 from search.extremes import Extremes, extremes
 from search.horizons import Horizon
+from search.nodes import Cluster, pooled, resources_of
 from search.objectives import idle, make_front_sampler
 from search.options import Options, fixed_fields
 from search.proposing import Proposer
-from search.resources import Machine, Resources, machine, share, worker_bytes
+from search.resources import Machine, Resources, machine, worker_bytes
 from search.sampler import ModelSampler
 from search.space import Space, SpaceError
 from search.space import find as find_space
@@ -46,7 +47,8 @@ class Plan:
     """What a search will do. `preview` are its first configurations, the baseline first.
 
     `epochs`, `grace` and `rungs` are those of the last of `horizons`, which new trials have.
-    `earlier` are the runs that a new one is warm-started from.
+    `earlier` are the runs that a new one is warm-started from. `machine` is all nodes' hardware
+    together where the search runs on a `cluster`.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Plan:
     ranges: dict[str, BaseDistribution]
     extremes: Extremes
     machine: Machine
+    cluster: Cluster | None
     resources: Resources
     objectives: tuple[str, ...]
 
@@ -78,10 +81,12 @@ class Plan:
         return self.preview[0]
 
 
-def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[str]]:
+def make_plan(
+    options: Options, *, resuming: bool, cluster: Cluster | None = None
+) -> tuple[Plan | None, list[str]]:
     """The plan, or `None` where it can't be made, and one sentence for each error."""
     errors: list[str] = []
-    here = machine()
+    here = pooled(cluster.nodes) if cluster else machine()
     space = _attempt(errors, lambda: find_space(options.space)) if options.space else None
     if space is None:
         return None, errors
@@ -89,7 +94,7 @@ def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[st
     name = options.name or f"{Path(options.space).stem}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     directory = Path(options.out) / name
     errors += _path_errors(options, dataset, directory, resuming)
-    errors += _gpu_errors(options, here)
+    errors += _gpu_errors(options, here, cluster)
     errors += _set_errors(options)
     wanted = parse_objectives(options.objectives)
     make = make_front_sampler if len(wanted) > 1 else ModelSampler
@@ -125,13 +130,8 @@ def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[st
         ranges=previewed[1],
         extremes=ends,
         machine=here,
-        resources=share(
-            here,
-            concurrency=options.concurrency,
-            gpus_per_trial=options.gpus_per_trial,
-            trials=options.trials,
-            worker_bytes=needed,
-        ),
+        cluster=cluster,
+        resources=resources_of(options, here, cluster, needed, options.gpus_per_trial),
         objectives=wanted,
     ), []
 
@@ -232,8 +232,16 @@ def size_to_store(plan: Plan) -> int | None:
     return plan.extremes.largest.image_size
 
 
-def _gpu_errors(options: Options, here: Machine) -> list[str]:
+def _gpu_errors(options: Options, here: Machine, cluster: Cluster | None) -> list[str]:
     errors = []
+    machines = [node.machine for node in cluster.nodes] if cluster else [here]
+    most = max(len(machine.gpus) for machine in machines)
+    if options.gpus_per_trial != "auto" and float(options.gpus_per_trial) > most > 0:
+        errors.append(
+            f"--gpus-per-trial must be ≤ {most}, the GPUs of "
+            f"{'the largest node' if cluster else 'this machine'}, but got "
+            f"{options.gpus_per_trial}: a trial doesn't reach over two."
+        )
     if options.gpus_per_trial not in ("auto", "0") and not here.gpus:
         errors.append(
             f"--gpus-per-trial must be auto or 0 on a machine without a GPU, but got "
@@ -276,22 +284,27 @@ def expected_seconds(plan: Plan, images: int) -> float | None:
     A training step costs three forward passes: one forward, two backward. `None` where a
     library's network is searched, whose cost isn't known.
     """
-    costs = _image_seconds(plan, plan.preview)
+    costs = _step_gmacs(plan.preview)
     if costs is None:
         return None
-    epochs, mean = expected_epochs(plan), sum(costs) / len(costs)
-    return epochs * images * mean / plan.resources.concurrent
+    rate = sum(kind.concurrent * _gmacs_per_s(kind) for kind in plan.resources.kinds)
+    return expected_epochs(plan) * images * sum(costs) / len(costs) / rate
 
 
 def longest_epoch_s(plan: Plan, images: int) -> float | None:
     """By the same rule, one epoch of the costliest trial that is known beforehand."""
-    costs = _image_seconds(plan, [plan.extremes.largest, *plan.preview])
-    return images * max(costs) if costs else None
+    costs = _step_gmacs([plan.extremes.largest, *plan.preview])
+    rate = min(_gmacs_per_s(kind) for kind in plan.resources.kinds)
+    return images * max(costs) / rate if costs else None
 
 
-def _image_seconds(plan: Plan, configs: Sequence[TrialConfig]) -> list[float] | None:
-    """For each configuration, what one image of a training step takes a trial."""
+def _step_gmacs(configs: Sequence[TrialConfig]) -> list[float] | None:
+    """For each configuration, what one image of a training step costs."""
     costs = [forward_gmacs(c.network, c.image_size, c.stem) for c in configs]
-    gpu, cpu = GMACS_PER_GPU * plan.resources.gpus, GMACS_PER_THREAD * plan.resources.threads
-    known = [3 * cost / (gpu or cpu) for cost in costs if cost is not None]
+    known = [3 * cost for cost in costs if cost is not None]
     return known if len(known) == len(costs) else None
+
+
+def _gmacs_per_s(kind: Resources) -> float:
+    """Of one trial."""
+    return GMACS_PER_GPU * kind.gpus or GMACS_PER_THREAD * kind.threads
