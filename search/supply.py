@@ -7,7 +7,6 @@ once; checkpoints are written to the node's own disk and sent on from there.
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,25 +105,3 @@ def cache() -> Path:
     """Where a node keeps copies, which may be deleted whenever no search runs there."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "tiny-imagenet-search"
-
-
-class Dropping:
-    """Removes checkpoints from where they are stored, beside the search, by a thread of its own.
-
-    What can't be removed stays. While a run is opened, every trial that has ended is dropped again:
-    then only what is there is asked for.
-    """
-
-    def __init__(self, place: UriPlace) -> None:
-        self._place, self._there = place, place.names()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="dropping")
-        self.opening = True
-
-    def __call__(self, name: str) -> None:
-        """Soon removes the file of that name."""
-        if not self.opening or name in self._there:
-            self._thread.submit(self._place.drop, name)
-
-    def close(self) -> None:
-        """Waits for what was begun."""
-        self._thread.shutdown()

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from datasets.access import TRAIN_FILE
-from datasets.places import UriPlace
 from datasets.spec import DatasetError
 from search.options import resolve
-from search.supply import Dropping, Supply
+from search.storing import Storing
+from search.supply import Supply
 from tests.datasets.test_copies import PRINT, shared  # noqa: F401  (a fixture)
 
 WHOLE = {"home": "n1", "run": "first", "dataset": "tiny", "fingerprint": PRINT}
@@ -96,21 +96,24 @@ def test_an_older_search_of_that_name_leaves_no_checkpoint(node, tmp_path):
 
 
 def test_checkpoints_of_ended_trials_are_removed_there_too(tmp_path):
-    place, file = UriPlace(str(tmp_path / "storage")), tmp_path / "file"
+    supply = Supply(run="first", storage=str(tmp_path / "storage"))
+    place, file = supply.stored, tmp_path / "file"
     file.write_bytes(b"x")
-    for name in ("0001.pt", "0002.pt", "0003.pt"):
+    for name in ("0001.pt", "0002.pt", "0003.pt", "0200.pt"):
         place.keep(file, name)
+    (tmp_path / "run").mkdir()
+    storing = Storing(supply, tmp_path / "run", print)
     asked = []
-    drop = place.drop
-    place.drop = lambda name: (asked.append(name), drop(name))
-    dropping = Dropping(place)
+    drop = storing._mirror._drop
+    storing._mirror._drop = lambda name: (asked.append(name), drop(name))
     for number in range(100):  # those that have ended, while a run is opened
         if number != 3:
-            dropping(f"{number:04d}.pt")
-    dropping.opening = False
-    dropping("0200.pt")
-    dropping.close()
-    assert asked == ["0001.pt", "0002.pt", "0200.pt"]
+            storing.dropped(f"{number:04d}.pt")
+    storing.opened()
+    storing.dropped("0200.pt")
+    storing.dropped("0201.pt")
+    storing.close()
+    assert asked == ["0001.pt", "0002.pt", "0200.pt", "0201.pt"]
     assert place.names() == {"0003.pt"}
 
 
