@@ -180,7 +180,7 @@ def _study(
     data: SearchData,
     precision: str,
     saved: dict[str, Any] | None,
-    say: Callable[[str], object],
+    say: Callable[[str], object] = print,
 ) -> Sitting:
     nodes = plan.cluster.nodes if plan.cluster else ()
     circumstances = provenance(plan.machine, command_line(), nodes)

@@ -10,9 +10,10 @@ from results.store import RunStore
 from search import sessions
 from search.budget import budget_of
 from search.earlier import read_earlier_trials
+from search.estimates import longest_epoch_s
 from search.finalists import Finalists
 from search.options import seconds_of
-from search.plan import Plan, longest_epoch_s
+from search.plan import Plan
 from search.resources import Resources
 from search.storage import journal_seal, open_journal
 from search.storing import Storing
