@@ -1,10 +1,12 @@
 """Where a training finds its images and keeps its checkpoint, by the node that it runs on."""
 
+import errno
 from pathlib import Path
 
 import pytest
 
 from datasets.access import TRAIN_FILE
+from datasets.places import UriPlace
 from datasets.spec import DatasetError
 from search.options import resolve
 from search.storing import Storing
@@ -82,6 +84,42 @@ def test_a_checkpoint_goes_on_at_another_node(node, tmp_path):
         assert not path.exists()  # nothing is left behind on a node
         assert (storage / "first" / "checkpoints" / "0001.pt").read_bytes() == after
     assert not in_run.exists()
+
+
+def test_a_storage_that_is_away_for_a_while_breaks_no_training_off(node, tmp_path, monkeypatch):
+    node("n2")
+    supply = Supply(**WHOLE, storage=str(tmp_path / "storage"))
+    keep = UriPlace.keep
+
+    def answers(error):
+        def kept(place, path, name):
+            if error:
+                raise error
+            keep(place, path, name)
+
+        monkeypatch.setattr(UriPlace, "keep", kept)
+
+    with supply.checkpoint(tmp_path / "0001.pt") as (path, sent):
+        path.write_bytes(b"one")
+        answers(OSError("no route to host"))
+        with pytest.raises(OSError, match="no route"):  # may never come right
+            sent(path)
+        answers(None)
+        sent(path)
+        answers(OSError("no route to host"))
+        path.write_bytes(b"two")
+        sent(path)
+        assert stored(supply) == b"one"
+        answers(OSError(errno.ENOSPC, "No space left on device"))
+        with pytest.raises(OSError, match="No space"):
+            sent(path)
+        answers(None)
+        sent(path)
+    assert stored(supply) == b"two"
+
+
+def stored(supply):
+    return (Path(supply.storage) / "first" / "checkpoints" / "0001.pt").read_bytes()
 
 
 def test_an_older_search_of_that_name_leaves_no_checkpoint(node, tmp_path):
