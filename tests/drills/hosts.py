@@ -5,11 +5,9 @@ namespaces of the process that makes them, which `apart` starts: with it they ar
 ends, and nothing outside has seen them. No rights of root are needed.
 """
 
-import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from tests.drills.searches import ENVIRONMENT, ROOT
@@ -88,12 +86,15 @@ class Host:
     def start(
         self, command: Sequence[str], output: Path, environment: Mapping[str, str]
     ) -> subprocess.Popen[bytes]:
-        """A command there, which prints into a file."""
+        """A command there, which prints into a file. It leads a session: the kernel shares cores
+        out between these, as between machines.
+        """
         own = {"HOME": str(self.folder / "home"), "XDG_CACHE_HOME": str(self.folder / "cache")}
         with output.open("ab") as file:
             return subprocess.Popen(
                 [*self._inside, f"--wd={ROOT}", *command],
                 env=ENVIRONMENT | own | dict(environment), stdout=file, stderr=subprocess.STDOUT,
+                start_new_session=True,
             )  # fmt: skip
 
     def cut_off(self) -> None:
@@ -103,7 +104,3 @@ class Host:
     def bring_back(self) -> None:
         """Puts it in again."""
         _ip(f"link set {self.name} up")
-
-    def close(self) -> None:
-        with suppress(OSError):
-            os.kill(self._holder.pid, 9)
