@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter, defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from datasets.access import TRAIN_FILE
 from results.records import TrialState
 from results.store import read_epochs, read_trials
 from search.alike import differences
-from search.cluster import ONLY_CODE, ClusterError, join
+from search.cluster import ONLY_CODE, ClusterError, join, living_nodes
 from tests.datasets.test_copies import PRINT, shared  # noqa: F401  (a fixture)
 from tests.search.cluster_search import EPOCHS, TRIALS
 from tests.search.test_search import ENVIRONMENT, ROOT
@@ -49,6 +50,19 @@ def test_an_address_at_which_nobody_listens_is_refused_at_once() -> None:
         address = f"127.0.0.1:{nobody.getsockname()[1]}"
         with pytest.raises(ClusterError, match=rf"but {address} isn't \(.*refused\); log in"):
             join(address, ROOT)
+
+
+def test_a_node_that_is_to_be_taken_away_gets_no_new_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+    from ray._private.state import state
+
+    def node(name: str, alive: bool = True, **resources: float) -> dict[str, Any]:
+        return {"NodeID": name, "NodeManagerAddress": name, "Alive": alive, "Resources": resources}
+
+    nodes = [node("a", CPU=2.0), node("b", CPU=2.0), node("c", False, CPU=2.0), node("d", GPU=1.0)]
+    monkeypatch.setattr(ray, "nodes", lambda: nodes)
+    monkeypatch.setattr(state, "get_draining_nodes", lambda: {"b": 1_700_000_000_000})
+    assert [found.id for found in living_nodes()] == ["a"]
 
 
 def searched(scratch: Path, what: str) -> tuple[str, list[list[str]]]:
