@@ -44,18 +44,24 @@ def address(head: Host) -> str:
 
 
 def start_ray(host: Host, environment: Mapping[str, str], *more: str) -> "subprocess.Popen[bytes]":
-    """A raylet of one core, started again whenever it ends, as a supervisor does."""
+    """A raylet of one core. On a worker it is started again whenever it ends, as a supervisor does;
+    a head without its Ray Client, for which nobody asks, stays as it is.
+    """
     token = host.folder / "home" / ".ray" / "auth_token"
     token.parent.mkdir()
     token.write_text(TOKEN)
     token.chmod(0o600)
     line = [
-        RAY, "start", *more, f"--node-ip-address={host.address}", "--num-cpus=1", "--block",
+        RAY, "start", *more, f"--node-ip-address={host.address}", "--num-cpus=1",
         "--disable-usage-stats", f"--object-store-memory={200 << 20}",
     ]  # fmt: skip
-    forever = ["sh", "-c", 'while :; do "$@"; sleep 2; done', "sh", *line]
+    script = 'while :; do "$@" --block; sleep 2; done'
+    if "--head" in more:
+        script = '"$@" && exec sleep infinity'
     own = {LOG: str(host.folder / "epochs"), "RAY_AUTH_MODE": "token"}
-    return host.start(forever, host.folder / "raylet", QUICK | own | dict(environment))
+    return host.start(
+        ["sh", "-c", script, "sh", *line], host.folder / "raylet", QUICK | own | dict(environment)
+    )
 
 
 def joined(host: Host, times: int = 1) -> Callable[[], bool]:
