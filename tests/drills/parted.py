@@ -14,7 +14,7 @@ from tests.drills.ray_hosts import address, gather, joined, said
 from tests.drills.searches import wait_for
 
 MOVED = "its node was lost: goes on elsewhere after epoch"
-TRIALS, EPOCHS = 8, 10
+TRIALS, EPOCHS = 10, 10
 """No trial is stopped early, and the first ten configurations depend on the seed alone: so a search
 on one machine has the same trials."""
 
