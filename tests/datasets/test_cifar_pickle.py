@@ -33,7 +33,7 @@ def test_what_would_fill_the_memory_is_refused(data: bytes, message: str) -> Non
 
 
 def test_what_python_says_of_a_pickle_is_one_sentence() -> None:
-    with pytest.raises(ValueError, match="^A load persistent id instruction was [^\\n]*$"):
+    with pytest.raises(ValueError, match=r"^A load persistent id instruction was [^\n]*$"):
         load(b"\x80\x02K\x01Q.")
 
 
