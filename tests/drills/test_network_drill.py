@@ -106,8 +106,8 @@ def test_a_search_goes_on_from_s3_when_a_node_and_then_the_head_are_lost(
     assert set(trained) == set(recorded)
     assert told["archive"] in told["kept"]
     assert any("/checkpoints/" in key for key in told["kept"])
-    # once the search has ended, no checkpoint is left
-    assert told["left"] == [told["archive"]]
+    # once the search has ended, no checkpoint is left, but for what a killed worker was sending
+    assert [k for k in told["left"] if not k.endswith(("/", ".tmp"))] == [told["archive"]]
     # each of the trials that ran was lost once or twice, with an epoch each
     again = Counter(number for (number, _), times in trained.items() for _ in range(times - 1))
     assert max(again.values(), default=0) <= 2
