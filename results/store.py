@@ -28,6 +28,7 @@ from zlib import crc32
 
 from filelock import BaseFileLock, FileLock, Timeout
 
+from results.commands import nearest_run
 from results.records import (
     SCHEMA_VERSION,
     EpochMetrics,
@@ -151,10 +152,9 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
         told = manifest.pop(SEAL, None) if isinstance(manifest, dict) else None
         as_written = told in (None, checksum(manifest))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise RunError(
-            f"{directory} is not a run: {MANIFEST} is missing; name a folder under --out "
-            "that a search has made."
+            f"{directory} is not a run: {MANIFEST} is missing; {nearest_run(directory)}"
         ) from None
     except (ValueError, RecursionError) as error:
         raise RunError(f"{directory / MANIFEST} is damaged ({error}); restore it.") from error

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from results.commands import Parser
 from results.records import RecordError
 from results.store import RunError
 from search.options import Options, resolve
@@ -131,7 +132,7 @@ def make_rules(options: Options, curves: Curves) -> Rules:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code: 0 done, 2 refused."""
-    given = _parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     rules = {name: getattr(given, name) for name in _RULES if getattr(given, name) is not None}
     options, errors = resolve({"space": "recorded", **rules})
     errors += _faults(given)
@@ -157,8 +158,9 @@ _RULES = ("grace", "reduction_factor", "max_gap", "gap_patience", "plateau_patie
 """Options of `search.run` that decide when trials end."""
 
 
-def _parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+def parser() -> Parser:
+    """The command line."""
+    made = Parser(
         prog="python -m search.simulate",
         description="Try searching on recorded curves: .npz files, or the folders of runs.",
     )

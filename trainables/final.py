@@ -9,6 +9,7 @@ import os
 import sys
 from pathlib import Path
 
+from results.commands import Parser
 from trainables.config import ConfigError
 
 
@@ -19,9 +20,10 @@ def _positive(text: str) -> int:
     return number
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m trainables.final", description=__doc__)
-    add = parser.add_argument
+def parser() -> Parser:
+    """The command line."""
+    made = Parser(prog="python -m trainables.final", description=__doc__)
+    add = made.add_argument
     add("--config", type=Path, required=True, help="a best.yaml")
     add("--data", type=Path, default=Path("data"), help="where prepared datasets lie (data)")
     add(
@@ -32,14 +34,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--weights", help="none, imagenet or a file (as the configuration says)")
     add("--seed", type=int, help="of the network, the order and the augmentation")
     cores = len(os.sched_getaffinity(0))
-    add("--threads", type=_positive, default=cores, help=f"of torch on the CPU ({cores})")
+    add("--threads", type=_positive, default=cores, help="of torch on the CPU (one a core)")
     add("--overwrite", action="store_true", help="replace a finished final training")
-    return parser
+    return made
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns the exit code: 0, 2 for an error, 130 when interrupted."""
-    given = _parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     # After the arguments are read: torch takes seconds that `--help` needn't wait for.
     from trainables.finishing import REFUSALS, Options, run
 
