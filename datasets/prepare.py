@@ -129,10 +129,21 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("name", metavar="NAME", help="one of the datasets below")
     made.add_argument("--source", type=Path, metavar="FILE|DIR", help="archive or folder")
     made.add_argument(
-        "--data", type=Path, default=Path("data"), metavar="DIR", help="default: data"
+        "--data",
+        type=Path,
+        default=Path("data"),
+        metavar="DIR",
+        help="where to put it, as DIR/NAME (default: data)",
     )
-    made.add_argument("--workers", type=int, metavar="N", help="default: one a core")
-    made.add_argument("--size", type=int, metavar="PX", help="default: the dataset's own")
+    made.add_argument(
+        "--workers", type=int, metavar="N", help="decoding processes (default: one a core)"
+    )
+    made.add_argument(
+        "--size",
+        type=int,
+        metavar="PX",
+        help="side of the stored images in pixels (default: the dataset's own)",
+    )
     made.add_argument("--skip-broken", action="store_true", help="leave broken images out")
     made.add_argument("--overwrite", action="store_true", help="replace what is there")
     made.add_argument("--verify", action="store_true", help="read everything back and compare")

@@ -164,13 +164,25 @@ def parser() -> Parser:
         prog="python -m search.simulate",
         description="Try searching on recorded curves: .npz files, or the folders of runs.",
     )
-    made.add_argument("curves", nargs="+", type=Path, metavar="CURVES")
-    made.add_argument("--policy", action="append", choices=POLICIES, help="default: all of them")
-    made.add_argument("--workers", type=int, default=8, metavar="N", help="default: 8")
     made.add_argument(
-        "--budget", type=float, default=60.0, metavar="X", help="in full trainings (default: 60)"
+        "curves", nargs="+", type=Path, metavar="CURVES", help="an .npz file, or a run"
     )
-    made.add_argument("--seeds", type=int, default=3, metavar="N", help="default: 3")
+    made.add_argument(
+        "--policy", action="append", choices=POLICIES, help="one of these (default: all of them)"
+    )
+    made.add_argument(
+        "--workers", type=int, default=8, metavar="N", help="trials at the same time (default: 8)"
+    )
+    made.add_argument(
+        "--budget",
+        type=float,
+        default=60.0,
+        metavar="X",
+        help="of a search, in full trainings (default: 60)",
+    )
+    made.add_argument(
+        "--seeds", type=int, default=3, metavar="N", help="searches of each policy (default: 3)"
+    )
     for name in _RULES:
         made.add_argument("--" + name.replace("_", "-"), metavar="N", help="as in search.run")
     return made

@@ -25,16 +25,23 @@ def parser() -> Parser:
     made = Parser(prog="python -m trainables.final", description=__doc__)
     add = made.add_argument
     add("--config", type=Path, required=True, help="a best.yaml")
-    add("--data", type=Path, default=Path("data"), help="where prepared datasets lie (data)")
+    add(
+        "--data",
+        type=Path,
+        default=Path("data"),
+        help="where prepared datasets lie (default: data)",
+    )
     add(
         "--source", type=Path, help="archive or folder to prepare the dataset from if it is missing"
     )
-    add("--out", type=Path, help="where to write (final/ beside --config)")
-    add("--epochs", type=_positive, help="train for so many (as the configuration says)")
-    add("--weights", help="none, imagenet or a file (as the configuration says)")
+    add("--out", type=Path, help="where to write (default: final/ beside --config)")
+    add("--epochs", type=_positive, help="train for so many (default: as the configuration says)")
+    add("--weights", help="none, imagenet or a file (default: as the configuration says)")
     add("--seed", type=int, help="of the network, the order and the augmentation")
     cores = len(os.sched_getaffinity(0))
-    add("--threads", type=_positive, default=cores, help="of torch on the CPU (one a core)")
+    add(
+        "--threads", type=_positive, default=cores, help="of torch on the CPU (default: one a core)"
+    )
     add("--overwrite", action="store_true", help="replace a finished final training")
     return made
 
