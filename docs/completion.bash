@@ -4,7 +4,7 @@
 #
 _shtab_python_subparsers=(search.run datasets.prepare trainables.final results.export results.report results.compare results.importance search.simulate)
 
-_shtab_python_search_run_option_strings=(-h --help --list --dry-run --verbose --config --resume --space --dataset --source --data --trials --epochs --time-budget --gpu-hours --finalists --repeats --concurrency --gpus-per-trial --weights --precision --seed --grace --reduction-factor --objectives --max-gap --gap-patience --plateau-patience --stall-timeout --set --warm-start --name --out --dashboard-host --dashboard-port)
+_shtab_python_search_run_option_strings=(-h --help --list --dry-run --verbose --config --resume --space --dataset --source --data --trials --epochs --time-budget --gpu-hours --finalists --repeats --address --data-uri --storage --concurrency --gpus-per-trial --weights --precision --seed --grace --reduction-factor --objectives --max-gap --gap-patience --plateau-patience --stall-timeout --set --warm-start --name --out --dashboard-host --dashboard-port)
 _shtab_python_datasets_prepare_option_strings=(-h --help --source --data --workers --size --skip-broken --overwrite --verify)
 _shtab_python_trainables_final_option_strings=(-h --help --config --data --source --out --epochs --weights --seed --threads --overwrite)
 _shtab_python_results_export_option_strings=(-h --help --trial --to)
@@ -40,7 +40,7 @@ _shtab_python_search_simulate_pos_0_COMPGEN=_shtab_compgen_files
 
 _shtab_python_search_run___dataset_choices=(cifar100 demo folder tiny-imagenet tiny-imagenet-20)
 _shtab_python_datasets_prepare_pos_0_choices=(cifar100 demo folder tiny-imagenet tiny-imagenet-20)
-_shtab_python_search_simulate___policy_choices=(ours 'random + ASHA' random)
+_shtab_python_search_simulate___policy_choices=(ours random)
 _shtab_python_pos_0_choices=(search.run datasets.prepare trainables.final results.export results.report results.compare results.importance search.simulate)
 
 _shtab_python_search_run__h_nargs=0
