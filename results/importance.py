@@ -253,8 +253,9 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(part, soft_wrap=isinstance(part, str))
     if any(isinstance(part, Table) for part in parts):
         console.print(NOTE, soft_wrap=True)
-    else:
-        console.print(f"Add some: {resume_command(options.run)} --trials +N", soft_wrap=True)
+    elif (lacking := MIN_TRIALS - max(each.trials for each in report.overall)) > 0:
+        command = f"{resume_command(options.run)} --trials +{lacking}"
+        console.print(f"Add some: {command}", soft_wrap=True)
     return 0
 
 

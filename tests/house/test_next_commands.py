@@ -66,7 +66,7 @@ def test_too_few_trials_for_importance_say_how_to_add_some(here, capsys):
     make_run(here / "runs" / "first", RANGES, SIX, 4, MANIFEST)
     assert importance.main(["runs/first"]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[-1] == "Add some: python -m search.run --resume first --trials +N"
+    assert said[-1] == "Add some: python -m search.run --resume first --trials +11"
 
 
 @pytest.mark.parametrize(
