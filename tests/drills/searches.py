@@ -86,7 +86,7 @@ def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
 def survivors(processes: Sequence[psutil.Process], wait_s: float = 300.0) -> list[str]:
     """The command lines of those that are still there after a while.
 
-    On a machine with much to do Ray's agents take more than a minute to see that they are alone.
+    Ray's agents take more than a minute to see that they are alone.
     """
     _, alive = psutil.wait_procs(list(processes), timeout=wait_s)
     found = []
