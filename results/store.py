@@ -28,7 +28,7 @@ from zlib import crc32
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from results.commands import nearest_run
+from results.commands import nearest_run, resume_command
 from results.records import (
     SCHEMA_VERSION,
     EpochMetrics,
@@ -227,8 +227,8 @@ class RunStore:
         if (directory / MANIFEST).exists():
             store.close()
             raise RunError(
-                f"{directory} already holds a run; continue it with --resume {directory.name}, "
-                "or choose another --name."
+                f"{directory} already holds a run; go on with it by "
+                f"`{resume_command(directory)}`, or choose another --name."
             )
         store.write_manifest(manifest)
         return store
