@@ -76,6 +76,14 @@ def anchor(title):
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
+def test_the_search_names_nothing_that_opens_test():
+    """As protocol.md says; that nodes get no test images is tests/datasets/test_copies.py's."""
+    opening = re.compile(r"open_final_data|FinalData|TEST_FILE|test\.beton")
+    assert opening.search((ROOT / "datasets" / "access.py").read_text())
+    files = (ROOT / "search").rglob("*.py")
+    assert [path.name for path in files if opening.search(path.read_text())] == []
+
+
 def test_every_line_to_type_is_of_a_kind_that_is_known():
     kinds = ("python -m ", "make setup", ". .venv/bin/activate", "source docs/completion.bash",
              "ray ", "RAY_AUTH_MODE=token ray ", "pip install boto3", "aws s3 cp ")  # fmt: skip
