@@ -37,7 +37,7 @@ test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
 
 drills: $(READY)
-	$(BIN)/python -m pytest -m drill -rP tests/drills
+	$(BIN)/python -m pytest -m drill -rPs tests/drills
 
 check: $(READY)
 	$(BIN)/ruff format --check .

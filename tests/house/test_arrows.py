@@ -33,6 +33,7 @@ _RAY = tuple(
         "cluster",
         "bundles",
         "home",
+        "alike",
     )
 )
 _TRAINING = (
