@@ -9,6 +9,7 @@ import os
 import sys
 from pathlib import Path
 
+from results.commands import Parser
 from trainables.config import ConfigError
 
 
@@ -19,27 +20,35 @@ def _positive(text: str) -> int:
     return number
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m trainables.final", description=__doc__)
-    add = parser.add_argument
+def parser() -> Parser:
+    """The command line."""
+    made = Parser(prog="python -m trainables.final", description=__doc__)
+    add = made.add_argument
     add("--config", type=Path, required=True, help="a best.yaml")
-    add("--data", type=Path, default=Path("data"), help="where prepared datasets lie (data)")
+    add(
+        "--data",
+        type=Path,
+        default=Path("data"),
+        help="where prepared datasets lie (default: data)",
+    )
     add(
         "--source", type=Path, help="archive or folder to prepare the dataset from if it is missing"
     )
-    add("--out", type=Path, help="where to write (final/ beside --config)")
-    add("--epochs", type=_positive, help="train for so many (as the configuration says)")
-    add("--weights", help="none, imagenet or a file (as the configuration says)")
+    add("--out", type=Path, help="where to write (default: final/ beside --config)")
+    add("--epochs", type=_positive, help="train for so many (default: as the configuration says)")
+    add("--weights", help="none, imagenet or a file (default: as the configuration says)")
     add("--seed", type=int, help="of the network, the order and the augmentation")
     cores = len(os.sched_getaffinity(0))
-    add("--threads", type=_positive, default=cores, help=f"of torch on the CPU ({cores})")
+    add(
+        "--threads", type=_positive, default=cores, help="of torch on the CPU (default: one a core)"
+    )
     add("--overwrite", action="store_true", help="replace a finished final training")
-    return parser
+    return made
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns the exit code: 0, 2 for an error, 130 when interrupted."""
-    given = _parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     # After the arguments are read: torch takes seconds that `--help` needn't wait for.
     from trainables.finishing import REFUSALS, Options, run
 

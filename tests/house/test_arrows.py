@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # A room may import itself and these.
 ARROWS = {
     "search": ("trainables", "datasets", "results"),
-    "trainables": ("datasets", "results.records"),
+    "trainables": ("datasets", "results.records", "results.commands"),
     "datasets": (),
     "results": (),
 }
@@ -59,6 +59,7 @@ HOMES = {
 # Files that need the standard library and these only, and files that stay free of torch.
 PLAIN: dict[str, tuple[str, ...]] = {
     "results/records.py": (),
+    "results/commands.py": (),
     "search/preflight.py": ("packaging",),
 }
 LIGHT = ("trainables/config.py", "trainables/catalog.py")

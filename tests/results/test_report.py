@@ -331,7 +331,7 @@ def test_a_page_is_written_where_it_is_asked_for(tmp_path: Path, capsys: Any) ->
 def test_a_run_without_an_epoch_is_refused(tmp_path: Path, capsys: Any) -> None:
     directory = make_run(tmp_path / "a", RANGES, [SIX[4]], 4, MANIFEST)
     assert main([str(directory)]) == 2
-    assert "has no trial with a finished epoch yet; let it run longer." in capsys.readouterr().err
+    assert "has no trial with a finished epoch yet; let it run longer" in capsys.readouterr().err
     assert not (directory / "report.html").exists()
 
 
