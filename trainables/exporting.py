@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from datasets.splits import Images
@@ -27,8 +27,8 @@ from trainables.parts import NetworkError
 from trainables.saved import KEY, Description, ModelError, Saved, read_model
 
 TOLERANCE = 1e-4
-"""How far logits may be from the original's, as a share of the largest. Seen: 2e-6, of
-EfficientNet-Lite0 at 128 px and a ResNet-10 at 32 px in ONNX, torch 2.14, onnxruntime 1.32."""
+"""How far logits may be from the original's, as a share of the largest. Seen in ONNX: 6e-6 of a
+trained EfficientNet-Lite0 at 192 px over 79 images, torch 2.14.1, onnxruntime 1.32.0, Zen 4."""
 
 _CPU = torch.device("cpu")
 
@@ -72,7 +72,9 @@ def export(final: Path, to: Path | None, formats: Sequence[str]) -> list[tuple[P
     workshop = folder / f".{os.getpid()}.tmp"
     workshop.mkdir(parents=True)
     try:
-        made = [_made(name, program, model, pixels, wanted, workshop) for name in formats]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of how the exporters use torch
+            made = [_made(name, program, model, pixels, wanted, workshop) for name in formats]
         for path, _ in made:
             path.replace(folder / path.name)
     finally:
@@ -112,7 +114,8 @@ Run = Callable[[Tensor], Tensor]
 
 def _write_safetensors(path: Path, program: Program, description: Description) -> None:
     state = {k: tensor.contiguous() for k, tensor in program.network.state_dict().items()}
-    save_file(state, path, metadata={KEY: description.to_json(), "format": "pt"})
+    # Its `save_file` would make a file that nobody else may read.
+    path.write_bytes(save(state, metadata={KEY: description.to_json(), "format": "pt"}))
 
 
 def _run_safetensors(path: Path) -> Run:
@@ -141,15 +144,13 @@ def _exported(program: Program, description: Description) -> torch.export.Export
 
 
 def _write_onnx(path: Path, program: Program, description: Description) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter's own use of torch
-        made: Any = torch.onnx.export(
-            _exported(program, description),
-            input_names=["images"],
-            output_names=["logits"],
-            dynamo=True,
-            verbose=False,
-        )
+    made: Any = torch.onnx.export(
+        _exported(program, description),
+        input_names=["images"],
+        output_names=["logits"],
+        dynamo=True,
+        verbose=False,
+    )
     made.model.metadata_props[KEY] = description.to_json()
     made.save(path, external_data=False)
 

@@ -63,7 +63,7 @@ def test_several_seeds_have_a_mean_with_student_s_interval(tmp_path: Path) -> No
     assert own is not None
     assert (own.mean, own.high) == (pytest.approx(mean), pytest.approx(mean + half, abs=1e-5))
     assert headline(found) == (
-        "42.9 % of 7 test images are recognised; 51.0 % on average over 3 seeds (29.6 … 72.4 %)."
+        "42.9 % of 7 test images are recognised; 51.0 % on average over 3 seeds (29.6 … 72.3 %)."
     )
     assert numbers(found)["mean of 3 seeds"][0] == "51.0 %"
     assert [row[:2] for row in seed_rows(found)] == [["4", "42.9 %"], ["5", "50.0 %"],
