@@ -83,6 +83,12 @@ def stage_manifest(manifest: Manifest, directory: Path) -> Path:
     return partial
 
 
+def write_manifest(manifest: Manifest, directory: Path) -> None:
+    """Writes `manifest.json`, whole or not at all."""
+    stage_manifest(manifest, directory).replace(directory / FILE_NAME)
+    sync_folder(directory)
+
+
 def _checksum(value: Mapping[str, Any]) -> str:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -109,7 +115,15 @@ def read_manifest(directory: Path) -> Manifest:
     Raises `DatasetError` when it is missing, damaged or of another version, and when a file is
     missing or has another size: mapping a file that was cut short would kill the process.
     """
-    path = directory / FILE_NAME
+    manifest = parse_manifest(directory / FILE_NAME)
+    for name, facts in manifest.files.items():
+        _check_size(directory / name, facts["bytes"])
+    return manifest
+
+
+def parse_manifest(path: Path) -> Manifest:
+    """The manifest at `path`, wherever its files are. Raises `DatasetError` as `read_manifest`."""
+    directory = path.parent
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         version = value["schema_version"]
@@ -122,7 +136,8 @@ def read_manifest(directory: Path) -> Manifest:
             raise ValueError("its checksum is wrong")
         manifest = Manifest.from_json(value)
         _check_values(manifest)
-        sizes = {name: facts["bytes"] for name, facts in manifest.files.items()}
+        if not all({"bytes", "sha256"} <= facts.keys() for facts in manifest.files.values()):
+            raise KeyError("files")
     except FileNotFoundError as error:
         command = remake(directory).replace(" --overwrite", "")
         raise DatasetError(
@@ -132,8 +147,6 @@ def read_manifest(directory: Path) -> Manifest:
         raise DatasetError(
             f"{path} is damaged ({error}); make the data anew with {remake(directory)}."
         ) from error
-    for name, size in sizes.items():
-        _check_size(directory / name, size)
     return manifest
 
 

@@ -3,7 +3,7 @@
 A training is named by its trial's number and its repeat, which counts from 1.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -42,10 +42,13 @@ def read_finalist_epochs(directory: Path) -> Iterator[tuple[Repeat, EpochMetrics
 
 
 class FinalistStore:
-    """Writes the finalists of one run, while its `RunStore` is open. Files begin with a line."""
+    """Writes the finalists of one run, while its `RunStore` is open. Files begin with a line.
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    `dropped` is called with the name of each checkpoint that is removed here, for copies of it.
+    """
+
+    def __init__(self, directory: Path, dropped: Callable[[str], object] | None = None) -> None:
+        self.directory, self._dropped = directory, dropped
         self._files: dict[str, IO[str]] = {}
 
     def records(self) -> dict[Repeat, FinalistRecord]:
@@ -71,7 +74,10 @@ class FinalistStore:
 
     def drop_checkpoint(self, key: Repeat) -> None:
         """Removes the checkpoint of a training that has ended, if there is one."""
-        self.checkpoint(key).unlink(missing_ok=True)
+        path = self.checkpoint(key)
+        path.unlink(missing_ok=True)
+        if self._dropped:
+            self._dropped(path.name)
 
     def add_error(self, key: Repeat, text: str) -> None:
         """Keeps the whole traceback of a training that failed, without secrets."""

@@ -197,10 +197,13 @@ def _locked(directory: Path) -> BaseFileLock:
 
 
 class RunStore:
-    """Writes one run. Holds the run's lock from creation until `close`."""
+    """Writes one run. Holds the run's lock from creation until `close`.
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    `dropped` is called with the name of each checkpoint that is removed here, for copies of it.
+    """
+
+    def __init__(self, directory: Path, dropped: Callable[[str], object] | None = None) -> None:
+        self.directory, self._dropped = directory, dropped
         directory.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(directory)
         try:
@@ -213,9 +216,14 @@ class RunStore:
             raise
 
     @classmethod
-    def create(cls, directory: Path, manifest: dict[str, Any]) -> "RunStore":
+    def create(
+        cls,
+        directory: Path,
+        manifest: dict[str, Any],
+        dropped: Callable[[str], object] | None = None,
+    ) -> "RunStore":
         """A new run. Raises `RunError` when the directory already holds one."""
-        store = cls(directory)
+        store = cls(directory, dropped)
         if (directory / MANIFEST).exists():
             store.close()
             raise RunError(
@@ -259,7 +267,10 @@ class RunStore:
 
     def drop_checkpoint(self, trial: int) -> None:
         """Removes the checkpoint of a trial that has ended, if there is one."""
-        self.checkpoint(trial).unlink(missing_ok=True)
+        path = self.checkpoint(trial)
+        path.unlink(missing_ok=True)
+        if self._dropped:
+            self._dropped(path.name)
 
     def add_error(self, trial: int, text: str) -> Path:
         """Keeps the whole traceback of a trial that broke off, after those it has, for whoever

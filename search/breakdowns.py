@@ -6,6 +6,7 @@ from pathlib import Path
 from textwrap import indent
 
 from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.air.execution._internal.tracked_actor import TrackedActor
 from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
 from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.experiment import Trial
@@ -22,17 +23,26 @@ _REFUSED = re.compile(
 _KILLED = re.compile(r"^.* due to the node running low on memory.*$", re.MULTILINE)
 """Ray's memory monitor (ray 2.60.0) kills a worker before the system would, and says so."""
 
+_NODE_LOST = re.compile(
+    r"its node has died|node was preempted|node it was running on is dead"
+    r"|actor \w+ is unavailable: "
+)
+"""What Ray says of a worker whose raylet ended, or that can't be reached. Of one that ended on a
+node that is there, it says that the process has died."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Breakdown:
     """`error` is a traceback or Ray's report; as in a traceback, its end tells what happened.
 
-    refusal: what is to be said of a disk that takes nothing more.
+    refusal: what is to be said of a disk that takes nothing more. node_lost: the worker's whole
+    node went, which no configuration is to blame for.
     """
 
     error: str
     reason: StopReason | None = None
     refusal: str | None = None
+    node_lost: bool = False
 
 
 def breakdown(trial: Trial) -> Breakdown:
@@ -52,23 +62,40 @@ def breakdown(trial: Trial) -> Breakdown:
         error=error or "the worker ended without a word",
         reason=StopReason.MEMORY if _RAISED in error else None,
         refusal=refused[1] if refused else None,
+        node_lost=_NODE_LOST.search(error) is not None,
     )
 
 
-def outlive_memory_monitor() -> None:
-    """Has Tune take a worker that the memory monitor killed for a dead actor.
+def outlive_lost_workers() -> None:
+    """Has Tune take a worker that the memory monitor killed for a dead actor, and one whose node
+    was lost for preempted, which counts as no failure of its trial.
 
-    Ray 2.60.0 reports it as an `OutOfMemoryError`, at which Tune's loop ends with all its trials.
+    Ray 2.60.0 reports the former as an `OutOfMemoryError`, at which Tune's loop ends with all its
+    trials, and the latter as preempted only where an autoscaler had announced it.
     """
-    handle = RayActorManager._actor_task_failed
-    if handle.__module__ == __name__:
+    if RayActorManager._actor_task_failed.__module__ == __name__:
         return
+    task_failed = RayActorManager._actor_task_failed
+    start_failed = RayActorManager._actor_start_failed
 
-    def handle_any(
+    def task_failed_anyhow(
         self: RayActorManager, tracked_actor_task: TrackedActorTask, exception: Exception
     ) -> None:
-        if isinstance(exception, OutOfMemoryError):
-            exception = RayActorError(error_msg=str(exception))
-        handle(self, tracked_actor_task, exception)
+        task_failed(self, tracked_actor_task, _as_tune_knows_it(exception))
 
-    RayActorManager._actor_task_failed = handle_any  # type: ignore[method-assign]
+    def start_failed_anyhow(
+        self: RayActorManager, tracked_actor: TrackedActor, exception: Exception
+    ) -> None:
+        start_failed(self, tracked_actor, _as_tune_knows_it(exception))
+
+    RayActorManager._actor_task_failed = task_failed_anyhow  # type: ignore[method-assign]
+    RayActorManager._actor_start_failed = start_failed_anyhow  # type: ignore[method-assign]
+
+
+def _as_tune_knows_it(exception: Exception) -> Exception:
+    said = str(exception)
+    if isinstance(exception, OutOfMemoryError):
+        return RayActorError(error_msg=said)
+    if isinstance(exception, RayActorError) and _NODE_LOST.search(said):
+        return RayActorError(error_msg=said, preempted=True)
+    return exception

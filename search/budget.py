@@ -86,7 +86,7 @@ def budget_of(options: Options, resources: Resources, used_s: float) -> Budget:
         time_left=countdown(time_s, used_s),
         gpu_s=options.gpu_hours * 3600 if options.gpu_hours else None,
         gpus=resources.gpus,
-        workers=resources.concurrent,
+        workers=resources.at_once,
     )
 
 

@@ -1,8 +1,9 @@
 """Carries a plan out: data, weights, precision, Ray, the study, and what is told at the end."""
 
 import socket
-from concurrent.futures import Future
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,33 +17,28 @@ from results.disk import refusal
 from results.records import RecordError
 from results.store import RunError, RunStore, check_writable, read_manifest
 from search import probe, sessions
-from search.calibration import Calibrations, Measured, key
+from search.cluster import ClusterError, LivingNodes
 from search.earlier import write_earlier_trials
 from search.exposure import how_to_enter
 from search.extending import begins_alike
 from search.interrupting import interruptible
+from search.measuring import Measuring, SearchError, awaited, share_gpus
 from search.monitor import Monitor
+from search.nodes import Seats
 from search.plan import Plan, size_to_store
 from search.preflight import ROOT
 from search.printing import last_lines
 from search.provenance import command_line, provenance
 from search.reporting import tell_report
-from search.resources import share, worker_bytes
+from search.resources import Resources
 from search.show import tell_start
 from search.sitting import Sitting, begin
+from search.storing import Storing, supply_of
 from search.summary import early_end, summarise
-from search.tuner import ClusterError, Dashboard, reserve_port, run_trials, start_ray, stop_ray
+from search.tuner import Dashboard, reserve_port, run_trials, start_ray, stop_ray
 from search.verifying import Verifying
 from search.warm_start import noted, useful_trials
 from trainables.catalog import takes_a_package
-
-
-class SearchError(Exception):
-    """The search can't start or go on; `errors` holds one sentence for each reason."""
-
-    def __init__(self, errors: list[str]) -> None:
-        super().__init__(" ".join(errors))
-        self.errors = errors
 
 
 def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
@@ -64,12 +60,14 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
                 raise SearchError([refusal(error, plan.directory) or str(error)]) from error
             interrupted = _run(sitting, plan, monitor)
         finally:
-            stop_ray()
+            if plan.cluster is None:
+                stop_ray()
         if note := early_end(sitting.study):
             monitor.say(note)
         code = summarise(plan, console, interrupted or not sitting.finished())
         if code == 0:
             tell_report(plan.directory, monitor.say)
+        sitting.storing.close()
         return code
 
 
@@ -83,9 +81,11 @@ def _run(sitting: Sitting, plan: Plan, monitor: Monitor) -> bool:
                     sitting.finalists,
                     sitting.store,
                     monitor,
-                    sitting.resources,
+                    _seats(plan, sitting.resources),
                     plan.data,
+                    sitting.supply,
                     sitting.watchdog,
+                    on_epoch=sitting.storing.tick,
                 )
         finally:
             sitting.close()
@@ -98,75 +98,53 @@ def _run(sitting: Sitting, plan: Plan, monitor: Monitor) -> bool:
     return False
 
 
+def _seats(plan: Plan, resources: Resources) -> Seats:
+    """On a cluster those of the nodes that are there while the search runs."""
+    if plan.cluster is None:
+        return Seats(resources)
+    asked = plan.options.concurrency != "auto"
+    return Seats(resources, LivingNodes(plan.cluster.nodes), asked=asked)
+
+
 def _open(plan: Plan, monitor: Monitor, resuming: bool) -> Sitting:
     """Everything before the first trial, the cheap refusals first."""
     dashboard = Dashboard(host=plan.options.dashboard_host, port=plan.options.dashboard_port)
     saved = read_manifest(plan.directory) if resuming else None
-    with reserve_port(dashboard) as port, probe.TorchProcess() as torch, Verifying() as images:
+    reserved: AbstractContextManager[socket.socket | None] = (
+        nullcontext() if plan.cluster else reserve_port(dashboard)
+    )
+    with reserved as port, probe.TorchProcess() as torch, Verifying() as images:
         if plan.baseline.weights != "none" or takes_a_package(plan.baseline.network):
             for config in plan.extremes.starting:
-                _await(torch.submit(probe.check_start, config))
+                awaited(torch.submit(probe.check_start, config))
             monitor.stage("network and weights")
         data = _data(plan, saved)
         monitor.stage("dataset")
         images.begin(plan.data)
         tell_start(plan, data, monitor.say)
         if plan.machine.gpus and plan.options.gpus_per_trial == "auto":
-            plan = _share_gpus(plan, monitor, torch)
+            plan = share_gpus(plan, monitor, torch)
         if saved is not None:
             images.outcome()
-            sitting = _study(plan, data, str(saved["precision"]), saved)
+            sitting = _study(plan, data, str(saved["precision"]), saved, monitor.say)
             if not sitting.finished():
                 _start(plan, monitor, port)
             return sitting
-        measuring = _Measuring(plan, torch)
+        measuring = Measuring(plan, torch)
         _start(plan, monitor, port)
         precision, why = measuring.outcome()
         monitor.stage("precision")
         monitor.say(f"precision  {precision} ({why})")
         images.outcome()
-        return _study(plan, data, precision, None)
+        return _study(plan, data, precision, None, monitor.say)
 
 
-def _share_gpus(plan: Plan, monitor: Monitor, torch: probe.TorchProcess) -> Plan:
-    """The plan with as many trials on each GPU as fit. Not yet measured on a GPU."""
-    each = _await(torch.submit(probe.measure_gpu, plan.extremes.largest))
-    monitor.say(f"GPUs       {each:g} of one for each trial, by the peak memory of the largest")
-    resources = share(
-        plan.machine,
-        concurrency=plan.options.concurrency,
-        gpus_per_trial=f"{each:g}",
-        trials=plan.options.trials,
-        worker_bytes=worker_bytes(plan.extremes.largest),
-    )
-    return replace(plan, resources=resources)
-
-
-class _Measuring:
-    """The precision: as asked, as measured before, or being measured meanwhile."""
-
-    def __init__(self, plan: Plan, torch: probe.TorchProcess) -> None:
-        self._asked = plan.baseline.precision
-        self._calibrations = Calibrations(Path(plan.options.out) / ".calibrations.json")
-        self._key = key(plan.baseline, plan.resources.threads, plan.machine)
-        self._before = self._calibrations.find(self._key)
-        self._future: Future[Measured] | None = None
-        if self._asked == "auto" and self._before is None:
-            self._future = torch.submit(probe.measure, plan.baseline, plan.resources.threads)
-
-    def outcome(self) -> tuple[str, str]:
-        """(precision, why), when it is known."""
-        if self._asked != "auto":
-            return self._asked, "as asked"
-        if self._before is not None:
-            return self._before.precision, f"{self._before.why()}, measured before"
-        measured: Measured = _await(self._future)
-        self._calibrations.keep(self._key, measured)
-        return measured.precision, measured.why()
-
-
-def _start(plan: Plan, monitor: Monitor, port: socket.socket) -> None:
-    address = start_ray(plan.resources, port, ROOT)
+def _start(plan: Plan, monitor: Monitor, port: socket.socket | None) -> None:
+    if port is None:
+        assert plan.cluster is not None
+        address = f"http://{plan.cluster.dashboard}" if plan.cluster.dashboard else "none"
+    else:
+        address = start_ray(plan.resources, port, ROOT)
     monitor.stage("Ray")
     monitor.say(f"dashboard  {address}  ({how_to_enter()})")
 
@@ -195,16 +173,15 @@ def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:
     return data
 
 
-def _await(future: "Future[Any] | None") -> Any:
-    assert future is not None
-    try:
-        return future.result()
-    except probe.ProbeError as error:
-        raise SearchError([str(error)]) from error
-
-
-def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] | None) -> Sitting:
-    circumstances = provenance(plan.machine, command_line())
+def _study(
+    plan: Plan,
+    data: SearchData,
+    precision: str,
+    saved: dict[str, Any] | None,
+    say: Callable[[str], object] = print,
+) -> Sitting:
+    nodes = plan.cluster.nodes if plan.cluster else ()
+    circumstances = provenance(plan.machine, command_line(), nodes)
     manifest = saved or {
         "name": plan.name,
         "space": plan.options.space,
@@ -232,14 +209,18 @@ def _study(plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] |
         },
         "sessions": sessions.begin(manifest["sessions"], plan.directory, circumstances),
     }
+    supply = supply_of(plan, data.images.fingerprint)
+    storing = Storing(supply, plan.directory, say)
     if saved is None:
-        store = RunStore.create(plan.directory, manifest)
+        store = RunStore.create(plan.directory, manifest, storing.dropped)
         _copy_earlier(plan, data)
     else:
-        store = RunStore(plan.directory)
+        store = RunStore(plan.directory, storing.dropped)
         store.write_manifest(manifest)
     plan.proposer.fixed["precision"] = precision
-    return begin(plan, data, store, manifest)
+    sitting = begin(plan, data, store, manifest, supply, storing)
+    storing.opened()
+    return sitting
 
 
 def _copy_earlier(plan: Plan, data: SearchData) -> None:

@@ -70,6 +70,14 @@ class Monitor:
             repeat,
         )
 
+    def noted(self, number: int, repeat: int | None, note: str) -> None:
+        """What a training says of itself before its first epoch."""
+        self._event(number, note, repeat)
+
+    def moved(self, number: int, repeat: int | None, done: int) -> None:
+        """A training's node was lost, and it goes on at another."""
+        self._event(number, f"its node was lost: goes on elsewhere after epoch {done}", repeat)
+
     def retried(self, proposal: Proposal[TrialConfig], record: TrialRecord) -> None:
         """A trial broke off and is tried again."""
         at_once = proposal.config.micro_batch_size

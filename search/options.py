@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from results.pareto import sound_objectives
+from search.cluster_rules import cluster_rules
 from search.exposure import loopback, token_required
 from trainables.config import TrialConfig
 from trainables.plain_yaml import load_plain
@@ -49,6 +50,11 @@ class Options:
         0, "train so many of the best trials, and the baseline, again (0: none)"
     )
     repeats: int = _option(3, "trainings of each finalist, with fresh seeds")
+    address: str = _option(
+        "", "Ray cluster to run on: auto or HOST:PORT (default: Ray starts here)"
+    )
+    data_uri: str = _option("", "copies of --data, for nodes that lack it (default: through Ray)")
+    storage: str = _option("", "shared path or URI for checkpoints and records (default: none)")
     concurrency: str = _option("auto", "trials at the same time: auto or a number")
     gpus_per_trial: str = _option("auto", "GPU share of a trial: auto or a number, e.g. 0.5")
     weights: str = _option("", "none, imagenet, or a state-dict file (default: the space's)")
@@ -72,7 +78,7 @@ class Options:
     out: str = _option("runs", "where runs are written")
     dashboard_host: str = _option("127.0.0.1", "address that the Ray dashboard listens on")
     dashboard_port: str = _option(
-        "auto", "port of the Ray dashboard: auto (from 8265 up) or a number"
+        "auto", "port of Ray's dashboard: auto (from 8265 up) or a number"
     )
 
 
@@ -86,8 +92,8 @@ ACTIONS = {
 """What isn't part of a run's description and so isn't saved with it."""
 
 RESUMABLE = ("source", "trials", "epochs", "time_budget", "gpu_hours", "finalists", "repeats",
-             "concurrency", "gpus_per_trial", "stall_timeout", "dashboard_host",
-             "dashboard_port", "data", "out")  # fmt: skip
+             "address", "data_uri", "storage", "concurrency", "gpus_per_trial", "stall_timeout",
+             "dashboard_host", "dashboard_port", "data", "out")  # fmt: skip
 """Options that may change when a run goes on; the others decide its results."""
 
 
@@ -163,7 +169,9 @@ def resolve(*layers: Mapping[str, Any]) -> tuple[Options, list[str]]:
         try:
             values[key] = _convert(known[key], value)
         except (TypeError, ValueError):
-            wanted = {"int": "a whole number", "float": "a number"}.get(_type(known[key]), "text")
+            wanted = {"int": "a whole number", "float": "a number"}.get(
+                getattr(known[key].type, "__name__", ""), "text"
+            )
             errors.append(f"--{_flag(key)} must be {wanted}, but got {value!r}.")
             del values[key]
     faults = _faults(Options(**values))
@@ -171,10 +179,6 @@ def resolve(*layers: Mapping[str, Any]) -> tuple[Options, list[str]]:
     if "set" in faults:  # what is well formed there is checked all the same
         usable["set"] = tuple(item for item in values["set"] if "=" in item)
     return Options(**usable), [*errors, *(text for texts in faults.values() for text in texts)]
-
-
-def _type(f: "dataclasses.Field[Any]") -> str:
-    return str(getattr(f.type, "__name__", f.type))
 
 
 def _flag(key: str) -> str:
@@ -208,6 +212,7 @@ def _faults(o: Options) -> dict[str, list[str]]:
         (o.finalists <= 0 or "," not in o.objectives, "finalists",
          "must be 0 beside several --objectives, whose front has no single winner"),
         (o.repeats >= 2, "repeats", "must be ≥ 2 (an interval needs two values)"),
+        *cluster_rules(o.address, o.data_uri, o.storage),
         (o.concurrency == "auto" or _number(o.concurrency, whole=True) >= 1, "concurrency",
          "must be auto or a whole number ≥ 1"),
         (o.gpus_per_trial == "auto" or _gpu_share(o.gpus_per_trial), "gpus_per_trial",

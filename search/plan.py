@@ -1,6 +1,5 @@
 """From options to a plan: everything that can be known, and refused, before anything starts."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -18,27 +17,20 @@ from search import rungs
 from search.extending import ExtendError, planned_horizons
 from search.extremes import Extremes, extremes
 from search.horizons import Horizon
+from search.nodes import Cluster, pooled, resources_of
 from search.objectives import idle, make_front_sampler
 from search.options import Options, fixed_fields
 from search.proposing import Proposer
-from search.resources import Machine, Resources, machine, share, worker_bytes
+from search.resources import Machine, Resources, machine, worker_bytes
 from search.sampler import ModelSampler
 from search.space import Space, SpaceError
 from search.space import find as find_space
 from search.warm_start import Earlier, read_earlier
-from trainables.catalog import forward_gmacs
 from trainables.config import ConfigError, TrialConfig
 
 PREVIEWED = 5
 _PROBED = 20
 """How many random configurations are built beforehand, to catch a range that breaks a rule."""
-
-GMACS_PER_THREAD = 80.0
-"""Training speed of one CPU thread, in 10⁹ multiply-adds a second: measured on an AMD EPYC (Zen 4)
-at 64 px: ResNet-18 187 images/s in float32 and 310 in bfloat16, ResNet-50 69 and 114."""
-
-GMACS_PER_GPU = 10_000.0
-"""A rule of thumb for a current data-centre GPU with bfloat16; not measured."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +38,8 @@ class Plan:
     """What a search will do. `preview` are its first configurations, the baseline first.
 
     `epochs`, `grace` and `rungs` are those of the last of `horizons`, which new trials have.
-    `earlier` are the runs that a new one is warm-started from.
+    `earlier` are the runs that a new one is warm-started from. `machine` is all nodes' hardware
+    together where the search runs on a `cluster`.
     """
 
     name: str
@@ -64,6 +57,7 @@ class Plan:
     ranges: dict[str, BaseDistribution]
     extremes: Extremes
     machine: Machine
+    cluster: Cluster | None
     resources: Resources
     objectives: tuple[str, ...]
 
@@ -78,10 +72,12 @@ class Plan:
         return self.preview[0]
 
 
-def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[str]]:
+def make_plan(
+    options: Options, *, resuming: bool, cluster: Cluster | None = None
+) -> tuple[Plan | None, list[str]]:
     """The plan, or `None` where it can't be made, and one sentence for each error."""
     errors: list[str] = []
-    here = machine()
+    here = pooled(cluster.nodes) if cluster else machine()
     space = _attempt(errors, lambda: find_space(options.space)) if options.space else None
     if space is None:
         return None, errors
@@ -89,7 +85,7 @@ def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[st
     name = options.name or f"{Path(options.space).stem}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     directory = Path(options.out) / name
     errors += _path_errors(options, dataset, directory, resuming)
-    errors += _gpu_errors(options, here)
+    errors += _gpu_errors(options, here, cluster)
     errors += _set_errors(options)
     wanted = parse_objectives(options.objectives)
     make = make_front_sampler if len(wanted) > 1 else ModelSampler
@@ -125,13 +121,8 @@ def make_plan(options: Options, *, resuming: bool) -> tuple[Plan | None, list[st
         ranges=previewed[1],
         extremes=ends,
         machine=here,
-        resources=share(
-            here,
-            concurrency=options.concurrency,
-            gpus_per_trial=options.gpus_per_trial,
-            trials=options.trials,
-            worker_bytes=needed,
-        ),
+        cluster=cluster,
+        resources=resources_of(options, here, cluster, needed, options.gpus_per_trial),
         objectives=wanted,
     ), []
 
@@ -232,8 +223,16 @@ def size_to_store(plan: Plan) -> int | None:
     return plan.extremes.largest.image_size
 
 
-def _gpu_errors(options: Options, here: Machine) -> list[str]:
+def _gpu_errors(options: Options, here: Machine, cluster: Cluster | None) -> list[str]:
     errors = []
+    machines = [node.machine for node in cluster.nodes] if cluster else [here]
+    most = max(len(machine.gpus) for machine in machines)
+    if options.gpus_per_trial != "auto" and float(options.gpus_per_trial) > most > 0:
+        errors.append(
+            f"--gpus-per-trial must be ≤ {most}, the GPUs of "
+            f"{'the largest node' if cluster else 'this machine'}, but got "
+            f"{options.gpus_per_trial}: a trial doesn't reach over two."
+        )
     if options.gpus_per_trial not in ("auto", "0") and not here.gpus:
         errors.append(
             f"--gpus-per-trial must be auto or 0 on a machine without a GPU, but got "
@@ -245,53 +244,3 @@ def _gpu_errors(options: Options, here: Machine) -> list[str]:
             "use --time-budget."
         )
     return errors
-
-
-def expected_epochs(plan: Plan) -> float:
-    """Epochs of a whole search when each rung lets exactly its share pass: a lower estimate.
-
-    Of an extended run, those of its last horizon. The finalists' are in it.
-    """
-    total, reached, share_left = 0.0, 0, 1.0
-    for level in (*plan.rungs, plan.epochs):
-        total += share_left * (level - reached)
-        reached, share_left = level, share_left / plan.options.reduction_factor
-    new = max(plan.options.trials - plan.horizons[-1].first, 0)
-    proven = min(plan.horizons[-1].proven, new)
-    full = proven + finalist_trainings(plan)
-    return full * plan.epochs + (new - proven) * total
-
-
-def finalist_trainings(plan: Plan) -> int:
-    """How many full trainings follow the trials: of each finalist and of the baseline."""
-    options = plan.options
-    if not options.finalists:
-        return 0
-    return (min(options.finalists, options.trials - 1) + 1) * options.repeats
-
-
-def expected_seconds(plan: Plan, images: int) -> float | None:
-    """Rough cost of the search for `images` training images, from a rule and not a measurement.
-
-    A training step costs three forward passes: one forward, two backward. `None` where a
-    library's network is searched, whose cost isn't known.
-    """
-    costs = _image_seconds(plan, plan.preview)
-    if costs is None:
-        return None
-    epochs, mean = expected_epochs(plan), sum(costs) / len(costs)
-    return epochs * images * mean / plan.resources.concurrent
-
-
-def longest_epoch_s(plan: Plan, images: int) -> float | None:
-    """By the same rule, one epoch of the costliest trial that is known beforehand."""
-    costs = _image_seconds(plan, [plan.extremes.largest, *plan.preview])
-    return images * max(costs) if costs else None
-
-
-def _image_seconds(plan: Plan, configs: Sequence[TrialConfig]) -> list[float] | None:
-    """For each configuration, what one image of a training step takes a trial."""
-    costs = [forward_gmacs(c.network, c.image_size, c.stem) for c in configs]
-    gpu, cpu = GMACS_PER_GPU * plan.resources.gpus, GMACS_PER_THREAD * plan.resources.threads
-    known = [3 * cost / (gpu or cpu) for cost in costs if cost is not None]
-    return known if len(known) == len(costs) else None

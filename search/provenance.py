@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from results.redaction import redacted
+from search.nodes import Node
 from search.resources import Machine
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("ray", "optuna", "torch", "torchvision", "ffcv", "numba", "numpy", "scipy", "pandas")
 
 
-def provenance(machine: Machine, command: list[str]) -> dict[str, Any]:
-    """Plain values for the run's manifest, without the secrets that the command may hold."""
+def provenance(machine: Machine, command: list[str], nodes: Sequence[Node] = ()) -> dict[str, Any]:
+    """Plain values for the run's manifest, without the secrets that the command may hold.
+
+    `nodes` are those of a cluster.
+    """
     return {
         "command": redacted(" ".join(command)),
         "python": platform.python_version(),
@@ -30,6 +34,10 @@ def provenance(machine: Machine, command: list[str]) -> dict[str, Any]:
             "gpus": list(machine.gpus),
             "system": f"{platform.system()} {platform.release()}",
         },
+        "nodes": [
+            {"address": node.address, "cpus": node.machine.cpus, "gpus": list(node.machine.gpus)}
+            for node in nodes
+        ],
     }
 
 

@@ -42,12 +42,28 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resources:
-    """`concurrent` trials, each with `threads` CPU threads and a share `gpus` of a GPU."""
+    """`concurrent` trials, each with `threads` CPU threads and a share `gpus` of a GPU.
+
+    On a cluster each is promised `memory_bytes`, where that isn't 0; `beside` them, on GPUs, other
+    trials run on nodes without one.
+    """
 
     concurrent: int
     threads: int
     gpus: float
     why: str
+    memory_bytes: int = 0
+    beside: "Resources | None" = None
+
+    @property
+    def kinds(self) -> tuple["Resources", ...]:
+        """These, and those beside them."""
+        return (self, self.beside) if self.beside else (self,)
+
+    @property
+    def at_once(self) -> int:
+        """Trials at the same time, of all kinds."""
+        return sum(kind.concurrent for kind in self.kinds)
 
 
 def machine() -> Machine:
@@ -86,6 +102,16 @@ def gpu_share(needed_bytes: int, total_bytes: int) -> float:
     return math.floor(100 / trials) / 100
 
 
+def trials_by_gpu(machine: Machine, share: float) -> int:
+    """How many trials with a share of a GPU each the GPUs of a machine hold.
+
+    A trial doesn't reach over two GPUs for its share, so each holds whole trials.
+    """
+    if share <= 1:
+        return len(machine.gpus) * int(1 / share)
+    return int(len(machine.gpus) / share)
+
+
 def worker_bytes(config: TrialConfig) -> int:
     """Memory that a worker on CPUs needs to train `config` in float32: an upper estimate.
 
@@ -120,9 +146,7 @@ def share(
     else:
         gpus = 0.0 if gpus_per_trial == "auto" else float(gpus_per_trial)
     if gpus:
-        # A trial doesn't reach over two GPUs for its share, so each holds whole trials.
-        each = len(machine.gpus) * int(1 / gpus) if gpus <= 1 else int(len(machine.gpus) / gpus)
-        fitting = max(1, min(each, machine.cpus))
+        fitting = max(1, min(trials_by_gpu(machine, gpus), machine.cpus))
         why = f"{gpus:g} GPU a trial on {len(machine.gpus)}"
     else:
         by_memory = max(1, int(machine.memory_bytes * 0.8 / worker_bytes))

@@ -2,12 +2,16 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from search.preflight import PreflightError, check
+from search.preflight import ROOT, PreflightError, check
+
+if TYPE_CHECKING:
+    from search.nodes import Cluster
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,8 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _main(arguments: list[str] | None) -> int:
     # The rest of the project needs what the preflight has just found.
     from results.redaction import redacted
-    from search.execute import SearchError, execute
+    from search.execute import execute
     from search.extending import more_trials
+    from search.measuring import SearchError
     from search.options import ACTIONS, OptionsError, parse, read_yaml, resolve
     from search.plan import make_plan
     from search.show import show_plan, show_spaces
@@ -45,27 +50,56 @@ def _main(arguments: list[str] | None) -> int:
     except OptionsError as error:
         return _refuse(unknown + error.errors, redacted)
     options, errors = resolve(saved or {}, *layers, given)
-    plan, more = make_plan(options, resuming=bool(resumed))
-    if unknown or errors or more or plan is None:
-        return _refuse(unknown + errors + more, redacted)
-    if actions["dry_run"]:
-        return show_plan(plan)
+    with joined(options.address if not unknown + errors else "") as (cluster, no_cluster):
+        plan, more = make_plan(options, resuming=bool(resumed), cluster=cluster)
+        if unknown or errors or more or no_cluster or plan is None:
+            return _refuse(unknown + errors + no_cluster + more, redacted)
+        if actions["dry_run"]:
+            return show_plan(plan)
+        try:
+            return execute(plan, resuming=bool(resumed), verbose=bool(actions["verbose"]))
+        except SearchError as error:
+            return _refuse(error.errors, redacted)
+
+
+@contextmanager
+def joined(address: str) -> "Iterator[tuple[Cluster | None, list[str]]]":
+    """The cluster at `address`, and a sentence where it can't be joined; left at the end.
+
+    Without an address neither: Ray is started later, on this machine.
+    """
+    if not address:
+        yield None, []
+        return
+    from search import cluster
+
     try:
-        return execute(plan, resuming=bool(resumed), verbose=bool(actions["verbose"]))
-    except SearchError as error:
-        return _refuse(error.errors, redacted)
+        found = cluster.join(address, ROOT)
+    except cluster.ClusterError as error:
+        yield None, [str(error)]
+        return
+    try:
+        yield found, []
+    finally:
+        cluster.leave()
 
 
 def saved_options(name: str, out: str, layers: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the run was started with. Raises `OptionsError` where `layers` change its results."""
+    """What the run was started with. Raises `OptionsError` where `layers` change its results.
+
+    A run that isn't here is fetched from the `storage` that they name.
+    """
+    from datasets.spec import DatasetError
     from results.redaction import HIDDEN, redacted
     from results.store import RunError, read_manifest
     from search.options import RESUMABLE, Options, OptionsError
 
+    storage = next((layer["storage"] for layer in reversed(layers) if layer.get("storage")), "")
     try:
+        _fetch_run(Path(out) / name, str(storage))
         # An option that the run is older than had its default.
         saved: dict[str, Any] = asdict(Options()) | read_manifest(Path(out) / name)["options"]
-    except RunError as error:
+    except (RunError, DatasetError, OSError) as error:
         raise OptionsError([f"--resume: {error}"]) from error
     changed = [
         f"--{key.replace('_', '-')} can't change when a run goes on (it was {saved.get(key)!r}); "
@@ -84,6 +118,14 @@ def saved_options(name: str, out: str, layers: list[dict[str, Any]]) -> dict[str
     if changed:
         raise OptionsError(changed)
     return saved | {"name": name, "out": out}
+
+
+def _fetch_run(directory: Path, storage: str) -> None:
+    """Makes the run's folder from its records in `storage`, where it isn't on this machine."""
+    if storage and not (directory / "manifest.json").exists():
+        from search.mirror import place_of, restore
+
+        restore(place_of(storage, directory.name), directory)
 
 
 def _refuse(errors: list[str], hide: Callable[[str], str] = str) -> int:

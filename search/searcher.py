@@ -7,6 +7,8 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from search.finalists import Finalists
+from search.nodes import Seats
+from search.resources import Resources
 from search.study import Study
 from search.trials import Proposal
 from trainables.config import TrialConfig
@@ -19,23 +21,30 @@ class StudySearcher(Searcher):
         self,
         study: Study[TrialConfig],
         finalists: Finalists,
-        task: Callable[[Proposal[TrialConfig]], dict[str, Any]],
+        task: Callable[[Proposal[TrialConfig], Resources], dict[str, Any]],
+        seats: Seats,
     ) -> None:
         super().__init__(metric="val_top1", mode="max")
-        self._study, self._finalists, self._task = study, finalists, task
+        self._study, self._finalists = study, finalists
+        self._task, self._seats = task, seats
 
     # Ray's own searchers return the text FINISHED too; its annotation leaves it out.
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         """The next trial's config for the worker, `None` (ask again later), or `FINISHED`."""
+        seat = self._seats.take(trial_id)
+        if seat is None:
+            return None
         proposal = self._study.ask() or self._finalists.ask()
         if proposal is not None:
-            return self._task(proposal)
+            return self._task(proposal, seat)
+        self._seats.release(trial_id)
         return None if self._finalists.waiting() else self.FINISHED
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Nothing: the scheduler has told the study already, with the reason."""
+        """Its seat is free; the scheduler has told the study already, with the reason."""
+        self._seats.release(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """An empty file for Ray: the study's state is in the run directory."""

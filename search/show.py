@@ -1,5 +1,6 @@
 """What is printed before a search: the list of spaces, a plan, and what begins."""
 
+from collections import Counter
 from collections.abc import Callable
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -11,9 +12,11 @@ from datasets.registry import find as find_dataset
 from datasets.spec import DatasetError
 from datasets.splits import SearchData
 from results.pareto import OBJECTIVES
+from search.estimates import expected_epochs, expected_seconds, finalist_trainings
 from search.extending import describe_queue
-from search.plan import Plan, expected_epochs, expected_seconds, finalist_trainings
+from search.plan import Plan
 from search.printing import plain, short
+from search.resources import Resources
 from search.space import SpaceError, find, names
 from search.warm_start import describe_earlier
 
@@ -51,6 +54,8 @@ def show_plan(plan: Plan) -> int:
         say(f"compared {describe_objectives(plan)}")
     say(f"then     {describe_finalists(plan)}")
     say(f"fixed    {describe_fixed(plan)}")
+    if plan.cluster:
+        say(f"nodes    {describe_nodes(plan)}")
     say(f"at once  {describe_resources(plan)}")
     say(f"budget   {describe_budget(plan)}")
     say(f"cost     {describe_cost(plan)}")
@@ -89,6 +94,8 @@ def tell_start(plan: Plan, data: SearchData, say: Callable[[str], None]) -> None
         f"{len(data.train):,} train + {len(data.val):,} val images")  # fmt: skip
     if note := describe_enlarged(plan, data.images.size):
         say(note)
+    if plan.cluster:
+        say(f"nodes      {describe_nodes(plan)}")
     say(f"trials     {plan.options.trials} of up to {plan.epochs} epochs, rungs at "
         f"{', '.join(map(str, plan.rungs)) or 'none'}; {describe_resources(plan)}")  # fmt: skip
     if len(plan.objectives) > 1:
@@ -136,10 +143,26 @@ def describe_fixed(plan: Plan) -> str:
 
 def describe_resources(plan: Plan) -> str:
     """How many trials at once, with what, and why."""
-    r = plan.resources
+    return ", and ".join(map(_describe_kind, plan.resources.kinds))
+
+
+def _describe_kind(r: Resources) -> str:
     gpu = f" and {r.gpus:g} GPU" if r.gpus else ""
     trials = "trial" if r.concurrent == 1 else "trials"
     return f"{r.concurrent} {trials} of {r.threads} CPU thread(s){gpu} each ({r.why})"
+
+
+def describe_nodes(plan: Plan) -> str:
+    """The nodes of a cluster, those alike counted together."""
+    assert plan.cluster is not None
+    kinds = Counter(
+        (node.machine.cpus, len(node.machine.gpus), node.machine.gpus[:1])
+        for node in plan.cluster.nodes
+    )
+    return ", ".join(
+        f"{count} × {cpus} cores" + (f" and {gpus} {names[0]}" if gpus else "")
+        for (cpus, gpus, names), count in kinds.items()
+    )
 
 
 def describe_finalists(plan: Plan) -> str:

@@ -10,12 +10,15 @@ from results.store import RunStore
 from search import sessions
 from search.budget import budget_of
 from search.earlier import read_earlier_trials
+from search.estimates import longest_epoch_s
 from search.finalists import Finalists
 from search.options import seconds_of
-from search.plan import Plan, longest_epoch_s
+from search.plan import Plan
 from search.resources import Resources
 from search.storage import journal_seal, open_journal
+from search.storing import Storing
 from search.study import Study
+from search.supply import Supply
 from search.trials import Rules
 from search.watchdog import Watchdog
 from trainables.config import TrialConfig
@@ -30,6 +33,8 @@ class Sitting:
     store: RunStore
     manifest: dict[str, Any]
     resources: Resources
+    supply: Supply
+    storing: Storing
     watchdog: Watchdog
 
     def finished(self) -> bool:
@@ -49,7 +54,14 @@ class Sitting:
             self.store.write_manifest(self.manifest)
 
 
-def begin(plan: Plan, data: SearchData, store: RunStore, manifest: dict[str, Any]) -> Sitting:
+def begin(
+    plan: Plan,
+    data: SearchData,
+    store: RunStore,
+    manifest: dict[str, Any],
+    supply: Supply,
+    storing: Storing,
+) -> Sitting:
     """The study and its finalists, between whom the budget is divided."""
     used_s = sessions.used_seconds(manifest["sessions"])
     budget = budget_of(plan.options, plan.resources, used_s)
@@ -74,7 +86,7 @@ def begin(plan: Plan, data: SearchData, store: RunStore, manifest: dict[str, Any
     )
     finalists = Finalists(
         study=study,
-        store=FinalistStore(store.directory),
+        store=FinalistStore(store.directory, storing.dropped),
         count=plan.options.finalists,
         repeats=plan.options.repeats,
         seed=plan.options.seed,
@@ -87,5 +99,7 @@ def begin(plan: Plan, data: SearchData, store: RunStore, manifest: dict[str, Any
         store=store,
         manifest=manifest,
         resources=plan.resources,
+        supply=supply,
+        storing=storing,
         watchdog=Watchdog(timeout_s, longest_epoch_s(plan, len(data.train))),
     )

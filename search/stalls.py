@@ -37,8 +37,14 @@ class StallCallback(Callback):
         result: dict[str, Any],
         **info: Any,
     ) -> None:
-        """An epoch, also one that is recorded already."""
-        self._watchdog.reports(training_of(trial), result["wall_s"])
+        """An epoch, also one that is recorded already. While it waits for images nobody watches."""
+        training = training_of(trial)
+        if "note" not in result:
+            self._watchdog.reports(training, result["wall_s"])
+        elif result["waiting"]:
+            self._watchdog.ends(training)
+        else:
+            self._watchdog.begins(training, self._seconds(training))
 
     def on_trial_recover(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any

@@ -1,10 +1,11 @@
-"""Assembles Ray Tune around a study and runs it. The only file that starts Ray."""
+"""Starts Ray on this machine, assembles Ray Tune around a study and runs it."""
 
 import logging
 import os
 import shutil
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,14 @@ import psutil
 
 from results.finalists import FinalistStore
 from results.store import RunStore
+from search.cluster import ClusterError, quieten
 from search.exposure import keep_token_private, stay_on_this_machine
 from search.finalists import Finalists
 from search.monitor import Monitor
+from search.nodes import Seats
 from search.resources import Resources
 from search.study import Study
+from search.supply import Supply
 from search.trials import Proposal
 from search.watchdog import Training, Watchdog
 from trainables.config import TrialConfig
@@ -26,12 +30,11 @@ from trainables.config import TrialConfig
 if TYPE_CHECKING:
     from ray import tune
 
+_MOST_AT_ONCE = 10_000
+"""For Ray, which would otherwise let one trial wait at a time; seats are what limits them."""
+
 FIRST_PORT = 8265
 """Ray's own default for the dashboard."""
-
-
-class ClusterError(Exception):
-    """Ray can't be started as asked; the message names the value and the remedy."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,12 +88,7 @@ def start_ray(resources: Resources, reserved: socket.socket, root: Path) -> str:
 
     Raises `ClusterError` when Ray doesn't start.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C is ours: `search.interrupting`
-    # The run directory is what a search is resumed from; Ray's own snapshots go unread.
-    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "100000")
+    quieten()
     _start_workers_early(resources)
     os.environ["PYTHONPATH"] = str(root)
     stay_on_this_machine()
@@ -159,6 +157,12 @@ def _checkpoint(store: RunStore, proposal: Proposal[TrialConfig]) -> Path:
     return FinalistStore(store.directory).checkpoint((proposal.number, proposal.repeat))
 
 
+def _open_home(supply: Supply, data: Path, directory: Path) -> object:
+    from search.home import open_home
+
+    return open_home(supply.home, data.resolve(), directory / "checkpoints")
+
+
 def _name(task: dict[str, Any]) -> str:
     """A training's name in Ray's dashboard."""
     repeat = f"-repeat-{task['repeat']}" if task["repeat"] else ""
@@ -187,30 +191,38 @@ def run_trials(
     finalists: Finalists,
     store: RunStore,
     monitor: Monitor,
-    resources: Resources,
+    seats: Seats,
     data: Path,
+    supply: Supply,
     watchdog: Watchdog,
+    *,
+    on_epoch: Callable[[], object] = lambda: None,
     worker: "type[tune.Trainable] | None" = None,
 ) -> None:
     """Runs trials, then finalists, until none is proposed, or Ctrl-C. Ray must be running.
 
-    worker: what trains them, by default `TrialWorker`. Whatever ends Tune's loop is raised, by
-    Ray as an error of its own that has the first one among its causes and contexts.
+    on_epoch: called before each epoch is taken. worker: what trains them, by default `TrialWorker`.
+    Whatever ends Tune's loop is raised, by Ray as an error of its own that has the first one among
+    its causes and contexts.
     """
     from ray import tune
 
-    from search.breakdowns import outlive_memory_monitor
+    from search.breakdowns import outlive_lost_workers
+    from search.bundles import requested
     from search.scheduler import StudyScheduler
     from search.searcher import StudySearcher
     from search.stalls import StallCallback
     from search.worker import TrialWorker
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    _use_workers_started_early()
-    outlive_memory_monitor()
+    if not seats.on_cluster:
+        _use_workers_started_early()
+    outlive_lost_workers()
     directory = store.directory.resolve()
+    # Named, and there as long as it is held here.
+    home = _open_home(supply, data, directory) if supply.home else None
 
-    def task(proposal: Proposal[TrialConfig]) -> dict[str, Any]:
+    def task(proposal: Proposal[TrialConfig], seat: Resources) -> dict[str, Any]:
         monitor.started(proposal)
         return {
             "number": proposal.number,
@@ -219,8 +231,8 @@ def run_trials(
             "epochs_done": proposal.epochs_done,
             "data": str(data.resolve()),
             "checkpoint": str(_checkpoint(store, proposal).resolve()),
-            "threads": resources.threads,
-            "gpus": resources.gpus,
+            **seats.place(seat),
+            "supply": supply,
             "measure": study.unmeasured(proposal.number),
         }
 
@@ -231,14 +243,12 @@ def run_trials(
 
     scratch = directory / ".ray"
     tuner = tune.Tuner(
-        tune.with_resources(
-            worker or TrialWorker, {"cpu": resources.threads, "gpu": resources.gpus}
-        ),
+        tune.with_resources(worker or TrialWorker, requested),
         tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(study, finalists, task),
-            scheduler=StudyScheduler(study, finalists, monitor, watchdog),
+            search_alg=StudySearcher(study, finalists, task, seats),
+            scheduler=StudyScheduler(study, finalists, monitor, watchdog, seats, on_epoch),
             num_samples=-1,
-            max_concurrent_trials=resources.concurrent,
+            max_concurrent_trials=_MOST_AT_ONCE,
             reuse_actors=True,
             trial_name_creator=lambda trial: _name(trial.config),
             trial_dirname_creator=lambda trial: f"{_name(trial.config)}-{trial.trial_id}",
@@ -248,4 +258,5 @@ def run_trials(
     try:
         tuner.fit()
     finally:
+        del home
         shutil.rmtree(scratch, ignore_errors=True)

@@ -34,7 +34,8 @@ class TrialWorker(tune.Trainable):
     The config that Ray passes: `number`, `repeat` (of a finalist, else `None`), `config` (a
     `TrialConfig` mapping), `epochs_done` (recorded before, in another process), `data` (the
     prepared dataset's folder), `checkpoint` (a path), `threads` and `gpus` (this worker's share
-    of them), `measure` (whether what the network costs is to be measured before the first epoch).
+    of them), `measure` (whether what the network costs is to be measured before the first epoch),
+    `supply` (a `Supply`, for what is on another node).
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -43,6 +44,7 @@ class TrialWorker(tune.Trainable):
         Raises `PreflightError` where this node would take another project's packages for ours.
         """
         self._epochs: Iterator[EpochMetrics] = iter(())
+        self._notes: Iterator[dict[str, Any]] = iter(())
         self._next: dict[str, Any] | None = None
         if wrong := foreign_packages(ROOT):
             raise PreflightError(wrong)
@@ -63,6 +65,7 @@ class TrialWorker(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """One epoch's metrics, and on the wall clock when its first optimizer step began.
 
+        Before the first of them what `notes` says, where the training has to wait for something.
         Where asked for, with the first of them what the network costs. When a trial is over is
         the scheduler's to say. Raises `TrialMemoryError` and `TrialDiskError`.
         """
@@ -71,6 +74,8 @@ class TrialWorker(tune.Trainable):
         idle_s = time.perf_counter() - self._ended
         try:
             self._begin()
+            if note := next(self._notes, None):
+                return note
             costs, self._measure = measured(self._task) if self._measure else {}, False
             began = time.time()
             metrics = asdict(next(self._epochs)) | {"idle_s": idle_s}
@@ -88,6 +93,7 @@ class TrialWorker(tune.Trainable):
         if self._next is not None:
             self.cleanup()
             self._task, self._next = self._next, None
+            self._notes = notes(self._task)
             self._epochs, self._measure = epochs(self._task), self._task["measure"]
 
     def cleanup(self) -> None:
@@ -95,6 +101,21 @@ class TrialWorker(tune.Trainable):
         close = getattr(self._epochs, "close", None)
         if close:
             close()
+
+
+def notes(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Gets the dataset to this node, where it isn't there: says so before, and when it has come.
+
+    `waiting` tells these two apart. Raises `DatasetError` and `OSError`.
+    """
+    supply, data = task["supply"], Path(task["data"])
+    if lacks := supply.lacking(data):
+        nothing = {"val_top1": None}  # Tune wants the searcher's metric in each result
+        yield nothing | {"note": lacks, "waiting": True}
+        began = time.monotonic()
+        supply.data(data)
+        waited_s = time.monotonic() - began
+        yield nothing | {"note": f"has its images after {waited_s:.1f} s", "waiting": False}
 
 
 def measured(task: dict[str, Any]) -> dict[str, Any]:
@@ -107,7 +128,7 @@ def measured(task: dict[str, Any]) -> dict[str, Any]:
     from trainables.process import prepare_process
 
     prepare_process(task["threads"])
-    num_classes = len(read_manifest(Path(task["data"])).class_ids)
+    num_classes = len(read_manifest(task["supply"].data(Path(task["data"]))).class_ids)
     return asdict(network_costs(TrialConfig.from_dict(task["config"]), num_classes))
 
 
@@ -124,15 +145,16 @@ def epochs(task: dict[str, Any]) -> Iterator[EpochMetrics]:
     from trainables.train import train
 
     prepare_process(task["threads"])
-    config, path = TrialConfig.from_dict(task["config"]), Path(task["checkpoint"])
-    data = open_search_data(Path(task["data"]))
-    resume = None
-    if path.exists():
-        try:
-            yield from (e for e in read_history(path) if e.epoch > task["epochs_done"])
-            resume = path
-        except CheckpointError:
-            path.unlink()  # damaged: the epochs are trained again, to the same numbers
+    config, supply = TrialConfig.from_dict(task["config"]), task["supply"]
+    data = open_search_data(supply.data(Path(task["data"])))
     # Where trials share a GPU, their memory was shared out without the images.
     resident = task["gpus"] >= 1
-    yield from train(config, data, resume, checkpoint=path, resident=resident)
+    with supply.checkpoint(Path(task["checkpoint"])) as (path, sent):
+        resume = None
+        if path.exists():
+            try:
+                yield from (e for e in read_history(path) if e.epoch > task["epochs_done"])
+                resume = path
+            except CheckpointError:
+                path.unlink()  # damaged: the epochs are trained again, to the same numbers
+        yield from train(config, data, resume, checkpoint=path, sent=sent, resident=resident)

@@ -1,8 +1,10 @@
 """Checkpoints written beside the training that they belong to."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from torch.optim import Optimizer
 
@@ -21,10 +23,17 @@ class Saver:
     `save` copies what is to be written and returns; the file is there, whole, once `wait`
     has returned. What goes wrong while writing is raised there, or by the next `save`.
     Close it when the training ends, however it ends. `carried` is saved with each of them.
+    `sent` is called by that thread with each file that was written, and counts as writing.
     """
 
-    def __init__(self, path: Path, identity: str, carried: Carried = NOTHING) -> None:
-        self._path, self._identity, self._carried = path, identity, carried
+    def __init__(
+        self,
+        path: Path,
+        identity: str,
+        carried: Carried = NOTHING,
+        sent: Callable[[Path], object] | None = None,
+    ) -> None:
+        self._path, self._identity, self._carried, self._sent = path, identity, carried, sent
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
         self._saved_at = time.monotonic()
@@ -39,7 +48,12 @@ class Saver:
         self.wait()
         self._saved_at = time.monotonic()
         content = checkpoint.snapshot(network, optimizer, history, self._identity, self._carried)
-        self._writing = self._thread.submit(checkpoint.write, self._path, content)
+        self._writing = self._thread.submit(self._write, content)
+
+    def _write(self, content: dict[str, Any]) -> None:
+        checkpoint.write(self._path, content)
+        if self._sent:
+            self._sent(self._path)
 
     def wait(self) -> None:
         """Returns when nothing is being written. Raises what the write raised."""

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,7 @@ def train(
     resume: Path | None = None,
     *,
     checkpoint: Path | None = None,
+    sent: Callable[[Path], object] | None = None,
     network: Network | None = None,
     device: torch.device | None = None,
     resident: bool = True,
@@ -52,6 +53,7 @@ def train(
     as a search does when it stops a trial, writes nothing more. So the file may lag behind
     what was yielded; resumed from there, those epochs are trained again to the same numbers.
     It is written beside the next epoch, and finished before that one is yielded.
+    sent: called with each checkpoint once it is written, in the thread that wrote it.
     network: trained in place (by default a new one, see `new_network`). With an average of the
     weights (`config.ema`) it is that one that is evaluated, and that the network holds after
     the last epoch; between epochs it holds those that train.
@@ -70,7 +72,7 @@ def train(
     """
     feed = Feed(device=device or default_device(), resident=resident)
     try:
-        yield from _train(config, data, resume, checkpoint, network, feed)
+        yield from _train(config, data, resume, checkpoint, sent, network, feed)
     except Exception as error:
         if out_of_memory(error):
             let_go(error)
@@ -84,6 +86,7 @@ def _train(
     data: SearchData | FinalData,
     resume: Path | None,
     checkpoint: Path | None,
+    sent: Callable[[Path], object] | None,
     network: Network | None,
     feed: Feed,
 ) -> Iterator[EpochMetrics]:
@@ -99,7 +102,8 @@ def _train(
     evaluator = Evaluator(network, data.images, config, feed)
     reset_peak(feed.device)
 
-    with closing(Saver(checkpoint, identity, carried)) if checkpoint else nullcontext() as saver:
+    writing = closing(Saver(checkpoint, identity, carried, sent)) if checkpoint else nullcontext()
+    with writing as saver:
         for epoch in range(len(history) + 1, config.epochs + 1):
             started = time.perf_counter()
             trained = _train_epoch(network, optimizer, carried, config, data, epoch, feed)

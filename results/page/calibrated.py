@@ -53,6 +53,7 @@ def _reliability(bins: list[Bin]) -> go.Figure:
         line={"color": EQUAL, "dash": "dot", "width": 3},
     )  # fmt: skip
     figure.update_xaxes(range=[0, 1.005])
+    figure.update_layout(margin_r=28)  # room for the last tick's label
     figure.update_yaxes(range=[0, 1.005])
     return figure
 
@@ -71,6 +72,7 @@ def _images(bins: list[Bin]) -> go.Figure:
             marker={"color": color},
         )
     figure.update_xaxes(range=[0, 1.005])
+    figure.update_layout(margin_r=28)  # room for the last tick's label
     return figure
 
 

@@ -53,6 +53,7 @@ def _named(found: list[ClassResult], names: list[str]) -> go.Figure:
         marker={"color": COLOR},
     )
     figure.update_xaxes(range=[0, 1.005])
+    figure.update_layout(margin_r=28)  # room for the last tick's label
     figure.update_yaxes(autorange="reversed", automargin=True, dtick=1, ticklabelstandoff=6)
     return figure
 

@@ -16,11 +16,13 @@ from results.records import TrialRecord
 from results.store import RunStore
 from search.finalists import Finalists
 from search.monitor import Monitor
+from search.nodes import Seats
 from search.proposing import Proposer
 from search.resources import Resources
 from search.space import Space
 from search.storage import journal_storage
 from search.study import Study
+from search.supply import Supply
 from search.trials import Rules
 from search.tuner import Dashboard, reserve_port, run_trials, start_ray
 from search.watchdog import Watchdog
@@ -86,7 +88,15 @@ def main() -> None:
         monitor = MeasuredMonitor(Console(file=file, width=100), options.trials)
         started, driver_started = time.perf_counter(), time.process_time()
         run_trials(
-            study, finalists, store, monitor, resources, options.out, Watchdog(600.0), InstantWorker
+            study,
+            finalists,
+            store,
+            monitor,
+            Seats(resources),
+            options.out,
+            Supply(),
+            Watchdog(600.0),
+            worker=InstantWorker,
         )
         fit_s = time.perf_counter() - started
         driver_s = time.process_time() - driver_started

@@ -25,7 +25,18 @@ ARROWS = {
 
 _RAY = tuple(
     f"search/{name}.py"
-    for name in ("searcher", "scheduler", "breakdowns", "worker", "tuner", "monitor", "stalls")
+    for name in (
+        "searcher",
+        "scheduler",
+        "breakdowns",
+        "worker",
+        "tuner",
+        "monitor",
+        "stalls",
+        "cluster",
+        "bundles",
+        "home",
+    )
 )
 _TRAINING = (
     "trainables/*",

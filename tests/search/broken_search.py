@@ -18,12 +18,14 @@ from results.records import EpochMetrics
 from results.store import RunStore
 from search.finalists import Finalists
 from search.monitor import Monitor
+from search.nodes import Seats
 from search.proposing import Proposer
 from search.resources import Resources
 from search.space import Space
 from search.storage import journal_storage
 from search.study import Study
 from search.summary import early_end
+from search.supply import Supply
 from search.trials import Rules
 from search.tuner import Dashboard, reserve_port, run_trials, start_ray
 from search.watchdog import Watchdog
@@ -89,8 +91,17 @@ def main(directory: Path) -> None:
         start_ray(resources, port, ROOT)
     monitor = Monitor(Console(width=200), len(KINDS), verbose=False)
     finalists = Finalists(study=study, store=FinalistStore(directory), count=0, repeats=2, seed=0)
-    watchdog = Watchdog(STALL_S)
-    run_trials(study, finalists, store, monitor, resources, directory, watchdog, BreakingWorker)
+    run_trials(
+        study,
+        finalists,
+        store,
+        monitor,
+        Seats(resources),
+        directory,
+        Supply(),
+        Watchdog(STALL_S),
+        worker=BreakingWorker,
+    )
     store.close()
     print(early_end(study))
 

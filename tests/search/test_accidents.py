@@ -18,7 +18,9 @@ from results.export import ranked
 from results.records import EpochMetrics, StopReason, TrialRecord, TrialState
 from search.accidents import accidents
 from search.monitor import Monitor
+from search.nodes import Seats
 from search.proposing import Proposer
+from search.resources import Resources
 from search.scheduler import StudyScheduler
 from search.space import find
 from search.storage import MemoryStore
@@ -76,7 +78,8 @@ class FakeRay:
         self._now = 0.0
         self._watchdog = Watchdog(20.0, clock=lambda: self._now)
         self._monitor = Monitor(Console(file=StringIO()), TRIALS, verbose=False)
-        self._scheduler = StudyScheduler(study, None, self._monitor, self._watchdog)
+        seats = Seats(Resources(concurrent=1, threads=1, gpus=0.0, why=""))
+        self._scheduler = StudyScheduler(study, None, self._monitor, self._watchdog, seats)
         self._errors = scratch / "error.txt"
 
     def run(self, proposal: Proposal[TrialConfig]) -> None:
@@ -84,7 +87,7 @@ class FakeRay:
         self._errors.unlink(missing_ok=True)
         task = {"number": proposal.number, "config": proposal.config.to_dict(), "repeat": None}
         trial = SimpleNamespace(
-            config=task, num_failures=0, max_failures=0, status=Trial.RUNNING,
+            config=task, num_failures=0, max_failures=0, status=Trial.RUNNING, trial_id="t",
             error_file=str(self._errors),
         )  # fmt: skip
         trial.set_config = lambda config: setattr(trial, "config", config)

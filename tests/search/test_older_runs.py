@@ -14,6 +14,7 @@ from search import execute, worker
 from search.options import resolve
 from search.plan import Plan, make_plan
 from search.run import main
+from search.supply import Supply
 from search.trials import COMPLETE, Proposal
 from tests.search.curves import metrics
 from trainables import saving
@@ -120,6 +121,7 @@ def task_of(proposal: Proposal, data: Path, checkpoint: Path) -> dict[str, Any]:
         "checkpoint": str(checkpoint),
         "threads": 1,
         "gpus": 0.0,
+        "supply": Supply(),
     }
 
 

@@ -1,8 +1,11 @@
 import pytest
 
+from search.estimates import expected_epochs, expected_seconds, finalist_trainings
+from search.nodes import Cluster, Node
 from search.options import resolve
-from search.plan import expected_epochs, expected_seconds, finalist_trainings, make_plan
+from search.plan import make_plan
 from search.resources import Machine
+from search.show import describe_nodes, describe_resources
 
 
 def plan_of(tmp_path, **values):
@@ -61,6 +64,43 @@ def test_finalists_are_in_the_estimate(tmp_path):
     few = plan_of(tmp_path, trials=3, finalists=5, repeats=2)
     assert finalist_trainings(few) == 3 * 2
     assert finalist_trainings(plan_of(tmp_path, trials=3)) == 0
+
+
+def test_more_gpus_than_a_machine_has_are_refused(tmp_path, monkeypatch):
+    """On a cluster than its largest node has, whatever the others have beside."""
+    gpus = {"a": 2, "b": 4, "c": 0}
+    nodes = tuple(
+        Node(id=name, address="", machine=Machine(cpus=8, memory_bytes=1 << 36, gpus=("L4",) * n))
+        for name, n in gpus.items()
+    )
+    options, _ = resolve({"space": "demo", "out": str(tmp_path), "gpus_per_trial": "5"})
+    cluster = Cluster(nodes=nodes, home="a", dashboard="")
+    (error,) = make_plan(options, resuming=False, cluster=cluster)[1]
+    assert "--gpus-per-trial must be ≤ 4, the GPUs of the largest node, but got 5" in error
+    monkeypatch.setattr("search.resources._gpus", lambda: ("L4", "L4"))
+    (error,) = errors_of(tmp_path, gpus_per_trial="3")
+    assert "must be ≤ 2, the GPUs of this machine, but got 3" in error
+
+
+def test_a_cluster_is_planned_for_as_a_whole(tmp_path):
+    nodes = tuple(
+        Node(id=name, address="", machine=Machine(cpus=cpus, memory_bytes=1 << 37, gpus=gpus))
+        for name, cpus, gpus in (("a", 4, ()), ("b", 16, ()), ("c", 8, ("L4",)))
+    )
+    options, _ = resolve({"space": "demo", "out": str(tmp_path), "trials": 200})
+    plan, errors = make_plan(
+        options, resuming=False, cluster=Cluster(nodes=nodes, home="a", dashboard="")
+    )
+    assert not errors
+    assert (plan.machine.cpus, plan.machine.gpus) == (28, ("L4",))
+    kinds = [(kind.concurrent, kind.threads, kind.gpus) for kind in plan.resources.kinds]
+    assert kinds == [(1, 8, 1.0), (20, 1, 0.0)]
+    assert plan.resources.at_once == 21
+    assert describe_nodes(plan) == "1 × 4 cores, 1 × 16 cores, 1 × 8 cores and 1 L4"
+    assert describe_resources(plan) == (
+        "1 trial of 8 CPU thread(s) and 1 GPU each (1 GPU a trial on 1 in 1 node), and 20 trials "
+        "of 1 CPU thread(s) each (as many as cores and memory allow in 2 nodes)"
+    )
 
 
 @pytest.mark.parametrize(

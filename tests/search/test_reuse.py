@@ -15,6 +15,7 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 import psutil
+from search.supply import Supply
 from search.worker import epochs
 from trainables import saving
 from trainables.config import TrialConfig
@@ -30,7 +31,8 @@ for number in range(50):
     )
     checkpoint = scratch / f"{number}.pt"
     trial = epochs({"number": number, "config": config.to_dict(), "epochs_done": 0,
-                    "data": str(data), "checkpoint": str(checkpoint), "threads": 1, "gpus": 0})
+                    "data": str(data), "checkpoint": str(checkpoint), "threads": 1, "gpus": 0,
+                    "supply": Supply()})
     for metrics in trial:
         if metrics.epoch == 2 + number % 2:
             break

@@ -67,3 +67,14 @@ def test_a_worker_that_went_by_itself_is_not_killed(monkeypatch):
     tune.tell("start", gone)
     tune.wait(100)
     assert tune.killed == []
+
+
+def test_who_waits_for_images_is_watched_from_when_they_have_come(monkeypatch):
+    tune, waiting = Tune(monkeypatch), trial(3, "first")
+    tune.tell("start", waiting)
+    tune.tell("result", waiting, result={"note": "waits for tiny", "waiting": True})
+    tune.wait(100)
+    assert tune.killed == []
+    tune.tell("result", waiting, result={"note": "has its images", "waiting": False})
+    tune.wait(100)
+    assert tune.killed == ["first"]

@@ -1,0 +1,107 @@
+"""A run's records, kept beside its checkpoints, so that it goes on when its machine is gone."""
+
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from datasets.places import Place, UriPlace
+from results.store import MANIFEST, RunError
+
+ARCHIVE = "run.tar"
+KEEP_EVERY_S = 60.0
+"""What is lost of the records at most when the machine is lost; those epochs are trained again."""
+
+_STAYS = ("checkpoints", "final")
+"""Folders of a run that aren't records: the former is kept by the workers, a file at a time."""
+
+
+def place_of(storage: str, run: str) -> UriPlace:
+    """Where a run is kept in `storage`."""
+    return UriPlace(storage).below(run)
+
+
+class Mirror:
+    """Keeps a run's records in a place, as one file: then none of them is ahead of another.
+
+    What can't be kept is said, and tried again after `KEEP_EVERY_S`: the search goes on. To be
+    called from the thread that writes the records; only sending is done by another.
+    """
+
+    def __init__(self, place: Place, directory: Path, say: Callable[[str], object]) -> None:
+        self._place, self._directory, self._say = place, directory, say
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="mirror")
+        self._sending: Future[None] | None = None
+        self._kept_at = time.monotonic()
+
+    def tick(self) -> None:
+        """Keeps the records where the last time is long ago; to be called now and then."""
+        if time.monotonic() - self._kept_at >= KEEP_EVERY_S and self._sent():
+            self._begin()
+
+    def close(self) -> None:
+        """Keeps the records as they are now, and returns when they have been sent."""
+        self._sent(wait=True)
+        self._begin()
+        self._sent(wait=True)
+        self._thread.shutdown()
+
+    def _begin(self) -> None:
+        self._kept_at = time.monotonic()
+        self._sending = self._thread.submit(self._send, pack(self._directory))
+
+    def _send(self, archive: Path) -> None:
+        try:
+            self._place.keep(archive, ARCHIVE)
+        finally:
+            archive.unlink()
+
+    def _sent(self, *, wait: bool = False) -> bool:
+        """Whether nothing is being sent; says what went wrong."""
+        if self._sending is None:
+            return True
+        if not wait and not self._sending.done():
+            return False
+        sending, self._sending = self._sending, None
+        if error := sending.exception():
+            self._say(
+                f"note: the run's records couldn't be kept at {self._place} ({error}); they are "
+                f"safe in {self._directory}, and it is tried again."
+            )
+        return True
+
+
+def pack(directory: Path) -> Path:
+    """A run's records as an archive in a temporary file, which is the caller's to remove."""
+    with tempfile.NamedTemporaryFile(suffix=".tar", delete=False) as file:
+        with tarfile.open(fileobj=file, mode="w") as archive:
+            for path in sorted(directory.iterdir()):
+                if not path.name.startswith(".") and path.name not in _STAYS:
+                    archive.add(path, arcname=path.name)
+        return Path(file.name)
+
+
+def restore(place: Place, directory: Path) -> bool:
+    """Makes a run's folder from what a `Mirror` has kept; false where nothing was.
+
+    The manifest comes last, without which a folder is no run. Raises `RunError` where the archive
+    is damaged, and `OSError`.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    fetched = directory / f".{ARCHIVE}"
+    if not place.fetch(ARCHIVE, fetched):
+        return False
+    try:
+        with tarfile.open(fetched) as archive:
+            members = sorted(archive.getmembers(), key=lambda member: member.name == MANIFEST)
+            archive.extractall(directory, members, filter="data")
+    except tarfile.TarError as error:
+        raise RunError(
+            f"{ARCHIVE} at {place} must be a run's records, but is damaged ({error}); resume on "
+            "the machine that began the run."
+        ) from error
+    finally:
+        fetched.unlink()
+    return True

@@ -1,0 +1,169 @@
+"""A search on a cluster of two nodes on one machine, of which one is lost, in one process.
+
+python -m tests.search.cluster_search SCRATCH_DIRECTORY FINGERPRINT
+
+The directory holds prepared data of that fingerprint in `tiny`. Trials make their epochs up, but
+keep their checkpoints as real ones do. Each epoch that is trained leaves a line «NODE TRIAL EPOCH»
+in SCRATCH_DIRECTORY/trained.
+"""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+from ray.cluster_utils import Cluster
+from rich.console import Console
+
+from results.finalists import FinalistStore
+from results.records import EpochMetrics
+from results.store import RunStore
+from search import cluster
+from search.finalists import Finalists
+from search.monitor import Monitor
+from search.nodes import Seats, share_nodes
+from search.proposing import Proposer
+from search.space import Space
+from search.storage import open_journal
+from search.study import Study
+from search.supply import Supply
+from search.trials import Rules
+from search.tuner import Dashboard, reserve_port, run_trials
+from search.watchdog import Watchdog
+from search.worker import TrialWorker, notes
+from trainables.config import TrialConfig
+
+ROOT = Path(__file__).parents[2]
+TRIALS, EPOCHS = 4, 6
+
+
+class MadeUpWorker(TrialWorker):
+    """A `TrialWorker` of half a second an epoch, whose checkpoint is the last epoch's number."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """As a real one's, but for torch."""
+        from search.preflight import ROOT, foreign_packages  # as they are there
+
+        assert foreign_packages(ROOT) == []
+        self._epochs, self._notes = iter(()), iter(())
+        self._ended, self._measure = time.perf_counter(), False
+        self.reset_config(config)
+
+    def _begin(self) -> None:
+        if self._next is not None:
+            self.cleanup()
+            self._task, self._next = self._next, None
+            self._notes = notes(self._task | {"data": str(seen(self._task))})
+            self._epochs = made_up(self._task)
+
+
+def seen(task: dict[str, Any]) -> Path:
+    """The dataset's folder as this node sees it: the second one doesn't have it."""
+    home = cluster.node_id() == task["supply"].home
+    return Path(task["data"]) if home else Path("/nowhere")
+
+
+def made_up(task: dict[str, Any]) -> Iterator[EpochMetrics]:
+    supply = task["supply"]
+    supply.data(seen(task))
+    with supply.checkpoint(Path(task["checkpoint"])) as (path, sent):
+        done = int(path.read_text()) if path.exists() else 0
+        for epoch in range(task["epochs_done"] + 1, done + 1):
+            yield metrics(epoch)
+        for epoch in range(done + 1, EPOCHS + 1):
+            time.sleep(0.5)
+            with (Path(task["data"]).parent / "trained").open("a") as file:
+                file.write(f"{cluster.node_id()} {task['number']} {epoch}\n")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(str(epoch))
+            if sent:
+                sent(path)
+            yield metrics(epoch)
+
+
+def metrics(epoch: int) -> EpochMetrics:
+    """Of one epoch. The tests don't travel, and what is said here does."""
+    return EpochMetrics(
+        epoch=epoch, train_loss=1.0, train_top1=0.1 * epoch, val_loss=1.0, val_top1=0.1 * epoch,
+        val_top5=1.0, gap=0.0, lr=1e-3, images_per_s=100.0, train_s=0.5, wall_s=0.5,
+        peak_memory_bytes=1,
+    )  # fmt: skip
+
+
+def suggest(trial: optuna.Trial) -> dict[str, Any]:
+    return {"dropout": trial.suggest_float("dropout", 0.0, 0.9)}
+
+
+def lose(nodes: Cluster, other: Any, scratch: Path) -> None:
+    """Kills a node's raylet once two epochs of a trial were trained there."""
+    trained = scratch / "trained"
+    while True:
+        time.sleep(0.1)
+        lines = trained.read_text().split("\n") if trained.exists() else []
+        if sum(line.startswith(other.node_id) for line in lines) >= 2:
+            break
+    nodes.remove_node(other, allow_graceful=False)
+    (scratch / "lost").write_text(other.node_id)
+
+
+def start(scratch: Path) -> tuple[Cluster, Any]:
+    """(the cluster, its second node), each of one core and with a cache of its own."""
+    with reserve_port(Dashboard(host="127.0.0.1", port="auto")) as free:
+        port = free.getsockname()[1]
+    small = {"num_cpus": 1, "include_dashboard": False, "dashboard_port": port}
+    small |= {"no_monitor": True, "include_log_monitor": False}
+    caches = [{"XDG_CACHE_HOME": str(scratch / name)} for name in ("cache-1", "cache-2")]
+    nodes = Cluster(initialize_head=True, head_node_args=small | {"env_vars": caches[0]})
+    return nodes, nodes.add_node(num_cpus=1, env_vars=caches[1])
+
+
+def main(scratch: Path) -> None:
+    nodes, other = start(scratch)
+    found = cluster.join(nodes.address, ROOT)
+    assert [node.machine.cpus for node in found.nodes] == [1, 1]
+    baseline = TrialConfig(network="resnet18", dropout=0.5, epochs=EPOCHS, precision="float32")
+    space = Space(summary="made up", dataset="demo", baseline=baseline, suggest=suggest)
+    store = RunStore.create(scratch / "run", {"sessions": []})
+    rules = Rules(
+        epochs=EPOCHS, grace=EPOCHS, factor=3, max_gap=0.0, gap_patience=3, plateau_patience=0,
+        num_classes=20,
+    )  # fmt: skip
+    study = Study(
+        proposer=Proposer(space, {}, 0), rules=rules, trials=TRIALS, store=store,
+        storage=open_journal(scratch / "run", None),
+    )  # fmt: skip
+    resources = share_nodes(
+        found.nodes, concurrency="auto", gpus_per_trial="auto", trials=TRIALS, worker_bytes=1 << 28
+    )
+    monitor = Monitor(Console(width=200), TRIALS, verbose=False)
+    finalists = Finalists(
+        study=study, store=FinalistStore(scratch / "run"), count=0, repeats=2, seed=0
+    )
+    supply = Supply(home=found.home, run="run", dataset="tiny", fingerprint=sys.argv[2])
+    seats = Seats(resources, cluster.LivingNodes(found.nodes))
+    threading.Thread(target=lose, args=(nodes, other, scratch), daemon=True).start()
+    run_trials(
+        study,
+        finalists,
+        store,
+        monitor,
+        seats,
+        scratch / "tiny",
+        supply,
+        Watchdog(0.0),
+        worker=MadeUpWorker,
+    )
+    store.close()
+    print(f"failed in a row: {study._failed_in_a_row}")
+    cluster.leave()
+    nodes.shutdown()
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

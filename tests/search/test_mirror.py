@@ -1,0 +1,104 @@
+"""A run's records elsewhere: consistent, on time, and enough to go on from."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from datasets.places import UriPlace
+from results.store import RunError, read_epochs, read_trials
+from search import mirror
+from search.mirror import ARCHIVE, Mirror, restore
+from search.run import saved_options
+from tests.search.curves import curve, open_study
+
+
+class Slow(UriPlace):
+    """Sends when `gate` says so; counts."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(uri)
+        self.sent, self.gate, self.error = 0, True, None
+
+    def keep(self, path: Path, name: str) -> None:
+        while not self.gate:
+            time.sleep(0.01)
+        if self.error:
+            raise self.error
+        self.sent += 1
+        super().keep(path, name)
+
+
+def searched(directory: Path, epochs: int) -> None:
+    """The first epochs of a search."""
+    study = open_study(directory)
+    proposal = study.ask()
+    for metrics in curve(proposal.config)[:epochs]:
+        study.report(proposal.number, metrics)
+    study.store.close()
+
+
+@pytest.fixture
+def run(tmp_path):
+    directory = tmp_path / "runs" / "first"
+    searched(directory, 2)
+    (directory / "manifest.json").write_text('{"schema_version": 1, "options": {"seed": 7}}')
+    (directory / "checkpoints").mkdir()
+    (directory / "checkpoints" / "0000.pt").write_bytes(b"large")
+    return directory
+
+
+def test_a_run_goes_on_from_what_was_kept(run, tmp_path):
+    place, there = UriPlace(str(tmp_path / "storage" / "first")), tmp_path / "elsewhere" / "first"
+    assert not restore(place, there)
+    Mirror(place, run, print).close()
+    assert restore(place, there)
+    kept = {path.name for path in there.iterdir()}
+    assert kept == {path.name for path in run.iterdir()} - {"checkpoints", ".lock"}
+    assert (read_trials(there), list(read_epochs(there))) == (
+        read_trials(run), list(read_epochs(run))
+    )  # fmt: skip
+    resumed = open_study(there)
+    proposal = resumed.ask()
+    assert (proposal.number, proposal.epochs_done) == (0, 2)
+
+
+def test_the_command_line_fetches_a_run_that_is_not_here(run, tmp_path):
+    storage = str(tmp_path / "storage")
+    Mirror(mirror.place_of(storage, "first"), run, print).close()
+    out = str(tmp_path / "elsewhere")
+    assert saved_options("first", out, [{"storage": storage}])["seed"] == 7
+    assert (tmp_path / "elsewhere" / "first" / "journal.log").exists()
+
+
+def test_records_are_sent_now_and_then_and_never_two_at_a_time(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(mirror, "KEEP_EVERY_S", 0.05)
+    place = Slow(str(tmp_path / "storage"))
+    kept = Mirror(place, run, print)
+    kept.tick()
+    assert kept._sending is None  # it isn't time yet
+    place.gate = False
+    time.sleep(0.06)
+    kept.tick()
+    time.sleep(0.06)
+    for _ in range(5):
+        kept.tick()
+    place.gate = True
+    kept.close()
+    assert place.sent == 2  # the one that was begun, and the last
+
+
+def test_what_cannot_be_kept_is_said_and_the_search_goes_on(run, tmp_path):
+    said = []
+    place = Slow(str(tmp_path / "storage"))
+    place.error = OSError("no route to host")
+    Mirror(place, run, said.append).close()
+    assert len(said) == 1
+    assert f"couldn't be kept at {tmp_path / 'storage'} (no route to host); they are" in said[0]
+
+
+def test_damaged_records_are_named(tmp_path):
+    (tmp_path / ARCHIVE).write_bytes(b"not a tar")
+    with pytest.raises(RunError, match=r"run\.tar at .* must be a run's records, but is damaged"):
+        restore(UriPlace(str(tmp_path)), tmp_path / "run")
+    assert list((tmp_path / "run").iterdir()) == []
