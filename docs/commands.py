@@ -5,13 +5,18 @@ from collections.abc import Callable, Mapping
 
 from datasets import prepare
 from results import compare, export, importance, report
+from results import final as final_pages
 from search import options, simulate
-from trainables import final
+from trainables import export as export_model
+from trainables import final, predict
 
 COMMANDS: Mapping[str, Callable[[], ArgumentParser]] = {
     "search.run": options.parser,
     "datasets.prepare": prepare.parser,
     "trainables.final": final.parser,
+    "trainables.predict": predict.parser,
+    "trainables.export": export_model.parser,
+    "results.final": final_pages.parser,
     "results.export": export.parser,
     "results.report": report.parser,
     "results.compare": compare.parser,

@@ -2,11 +2,14 @@
 #
 #   source docs/completion.bash
 #
-_shtab_python_subparsers=(search.run datasets.prepare trainables.final results.export results.report results.compare results.importance search.simulate)
+_shtab_python_subparsers=(search.run datasets.prepare trainables.final trainables.predict trainables.export results.final results.export results.report results.compare results.importance search.simulate)
 
 _shtab_python_search_run_option_strings=(-h --help --list --dry-run --verbose --config --resume --space --dataset --source --data --trials --epochs --time-budget --gpu-hours --finalists --repeats --address --data-uri --storage --concurrency --gpus-per-trial --weights --precision --seed --grace --reduction-factor --objectives --max-gap --gap-patience --plateau-patience --stall-timeout --set --warm-start --name --out --dashboard-host --dashboard-port)
 _shtab_python_datasets_prepare_option_strings=(-h --help --source --data --workers --size --skip-broken --overwrite --verify)
-_shtab_python_trainables_final_option_strings=(-h --help --config --data --source --out --epochs --weights --seed --threads --overwrite)
+_shtab_python_trainables_final_option_strings=(-h --help --config --data --source --out --epochs --weights --seed --repeats --threads --overwrite)
+_shtab_python_trainables_predict_option_strings=(-h --help)
+_shtab_python_trainables_export_option_strings=(-h --help --formats --to)
+_shtab_python_results_final_option_strings=(-h --help)
 _shtab_python_results_export_option_strings=(-h --help --trial --to)
 _shtab_python_results_report_option_strings=(-h --help --to)
 _shtab_python_results_compare_option_strings=(-h --help --to)
@@ -29,6 +32,7 @@ _shtab_python_trainables_final___data_COMPGEN=_shtab_compgen_files
 _shtab_python_trainables_final___source_COMPGEN=_shtab_compgen_files
 _shtab_python_trainables_final___out_COMPGEN=_shtab_compgen_files
 _shtab_python_trainables_final___weights_COMPGEN=_shtab_compgen_files
+_shtab_python_trainables_export___to_COMPGEN=_shtab_compgen_files
 _shtab_python_results_export_pos_0_COMPGEN=_shtab_compgen_dirs
 _shtab_python_results_export___to_COMPGEN=_shtab_compgen_files
 _shtab_python_results_report_pos_0_COMPGEN=_shtab_compgen_dirs
@@ -40,8 +44,9 @@ _shtab_python_search_simulate_pos_0_COMPGEN=_shtab_compgen_files
 
 _shtab_python_search_run___dataset_choices=(cifar100 demo folder tiny-imagenet tiny-imagenet-20)
 _shtab_python_datasets_prepare_pos_0_choices=(cifar100 demo folder tiny-imagenet tiny-imagenet-20)
+_shtab_python_trainables_export___formats_choices=(safetensors pt2 onnx)
 _shtab_python_search_simulate___policy_choices=(ours random)
-_shtab_python_pos_0_choices=(search.run datasets.prepare trainables.final results.export results.report results.compare results.importance search.simulate)
+_shtab_python_pos_0_choices=(search.run datasets.prepare trainables.final trainables.predict trainables.export results.final results.export results.report results.compare results.importance search.simulate)
 
 _shtab_python_search_run__h_nargs=0
 _shtab_python_search_run___help_nargs=0
@@ -58,6 +63,14 @@ _shtab_python_datasets_prepare___verify_nargs=0
 _shtab_python_trainables_final__h_nargs=0
 _shtab_python_trainables_final___help_nargs=0
 _shtab_python_trainables_final___overwrite_nargs=0
+_shtab_python_trainables_predict_pos_1_nargs=+
+_shtab_python_trainables_predict__h_nargs=0
+_shtab_python_trainables_predict___help_nargs=0
+_shtab_python_trainables_export__h_nargs=0
+_shtab_python_trainables_export___help_nargs=0
+_shtab_python_trainables_export___formats_nargs=+
+_shtab_python_results_final__h_nargs=0
+_shtab_python_results_final___help_nargs=0
 _shtab_python_results_export__h_nargs=0
 _shtab_python_results_export___help_nargs=0
 _shtab_python_results_report__h_nargs=0

@@ -1,6 +1,6 @@
 """Trains a chosen configuration on train + val to the end, then opens test, once.
 
-python -m trainables.final --config best.yaml
+python -m trainables.final --config best.yaml [--repeats 3]
 """
 
 import argparse
@@ -38,6 +38,12 @@ def parser() -> Parser:
     add("--epochs", type=_positive, help="train for so many (default: as the configuration says)")
     add("--weights", help="none, imagenet or a file (default: as the configuration says)")
     add("--seed", type=int, help="of the network, the order and the augmentation")
+    add(
+        "--repeats",
+        type=_positive,
+        default=1,
+        help="train so often, each time with the next seed, for a mean and interval (default: 1)",
+    )
     cores = len(os.sched_getaffinity(0))
     add(
         "--threads", type=_positive, default=cores, help="of torch on the CPU (default: one a core)"
@@ -54,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        run(Options(**vars(given)))
+        folder = run(Options(**vars(given)))
     except ConfigError as error:
         print(*(f"error: {sentence}" for sentence in error.errors), sep="\n", file=sys.stderr)
         return 2
@@ -70,7 +76,15 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 130
-    return 0
+    return write_pages(folder)
+
+
+def write_pages(folder: Path) -> int:
+    """Writes page and card of what was trained, and prints where. Returns the exit code."""
+    # Plotly takes a second to load that `--help` needn't wait for.
+    from results.final import main as write
+
+    return write([str(folder)])
 
 
 if __name__ == "__main__":

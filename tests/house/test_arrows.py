@@ -15,10 +15,14 @@ ROOT = Path(__file__).resolve().parents[2]
 # A room may import itself and these.
 ARROWS = {
     "search": ("trainables", "datasets", "results"),
-    "trainables": ("datasets", "results.records", "results.commands"),
+    # Final training hands on what test said, keeps the images that its page shows, and writes it.
+    "trainables": (
+        "datasets", "results.records", "results.commands", "results.predictions",
+        "results.mistakes", "results.final",
+    ),
     "datasets": (),
     "results": (),
-}
+}  # fmt: skip
 
 _RAY = tuple(
     f"search/{name}.py"
