@@ -8,8 +8,13 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from results.records import EpochMetrics
 
 LOG = "EPOCH_LOG"
 
@@ -24,13 +29,22 @@ def run_trials(*arguments: Any, **more: Any) -> None:
     from search.worker import TrialWorker
 
     class LoggedWorker(TrialWorker):
-        def step(self) -> dict[str, Any]:
-            metrics = super().step()
-            if "note" not in metrics:
-                line = {"trial": self._task["number"], "epoch": metrics["epoch"], "at": time.time()}
-                with Path(os.environ["EPOCH_LOG"]).open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(line) + "\n")
-            return metrics
+        def setup(self, config: dict[str, Any]) -> None:
+            from trainables import train as module
+
+            train = module.train
+
+            def logged(*given: Any, **named: Any) -> "Iterator[EpochMetrics]":
+                with closing(train(*given, **named)) as epochs:
+                    for metrics in epochs:
+                        at = {"epoch": metrics.epoch, "at": time.time()}
+                        line = json.dumps({"trial": self._task["number"]} | at)
+                        with Path(os.environ["EPOCH_LOG"]).open("a", encoding="utf-8") as file:
+                            file.write(line + "\n")
+                        yield metrics
+
+            module.train = logged
+            super().setup(config)
 
     tuner.run_trials(*arguments, **more, worker=LoggedWorker)
 

@@ -14,9 +14,10 @@ from tests.drills.ray_hosts import address, gather, joined, said
 from tests.drills.searches import wait_for
 
 MOVED = "its node was lost: goes on elsewhere after epoch"
-TRIALS, EPOCHS = 10, 10
+TRIALS, EPOCHS = 10, 20
 """No trial is stopped early, and the first ten configurations depend on the seed alone: so a search
-on one machine has the same trials."""
+on one machine has the same trials. So many epochs that some trials haven't begun when the host is
+back."""
 
 
 def search(module: str, name: str, scratch: Path, data: Path, *more: str) -> list[str]:
