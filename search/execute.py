@@ -41,15 +41,15 @@ from search.warm_start import noted, useful_trials
 from trainables.catalog import takes_a_package
 
 
-def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
+def execute(plan: Plan, *, resuming: bool, verbose: bool = False, quiet: bool = False) -> int:
     """Runs the search to its end or to Ctrl-C; returns the exit code.
 
     Raises `SearchError` for whatever stops it before the first trial.
     """
     console = Console(highlight=False)
-    monitor = Monitor(console, plan.options.trials, verbose=verbose)
+    monitor = Monitor(console, plan.options.trials, verbose=verbose, quiet=quiet)
     monitor.stage("imports and plan")
-    with interruptible():
+    with interruptible(monitor.interrupted):
         try:
             try:
                 check_writable(plan.directory)
@@ -63,10 +63,10 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
             if plan.cluster is None:
                 stop_ray()
         if note := early_end(sitting.study):
-            monitor.say(note)
+            monitor.warn(note)
         code = summarise(plan, console, interrupted or not sitting.finished())
         if code == 0:
-            tell_report(plan.directory, monitor.say)
+            tell_report(plan.directory, monitor.warn)
         sitting.storing.close()
         return code
 
@@ -76,26 +76,37 @@ def _run(sitting: Sitting, plan: Plan, monitor: Monitor) -> bool:
     try:
         try:
             if not sitting.finished():
-                run_trials(
-                    sitting.study,
-                    sitting.finalists,
-                    sitting.store,
-                    monitor,
-                    _seats(plan, sitting.resources),
-                    plan.data,
-                    sitting.supply,
-                    sitting.watchdog,
-                    on_epoch=sitting.storing.tick,
-                )
+                _watch(sitting, plan, monitor)
         finally:
             sitting.close()
     except KeyboardInterrupt:
         return True
     except Exception as error:  # Ray wraps whatever goes wrong in its loop
         said = refusal(error, plan.directory) or last_lines(str(error))
-        monitor.say(f"error: the search stopped: {said}")
+        monitor.warn(f"error: the search stopped: {said}")
         return True
     return False
+
+
+def _watch(sitting: Sitting, plan: Plan, monitor: Monitor) -> None:
+    """Runs the trainings, and shows them."""
+    study, finalists = sitting.study, sitting.finalists
+    baselines = [horizon.first for horizon in plan.horizons]
+    monitor.opened(
+        sitting.limits, study.records, study.epochs, finalists.records, finalists.epochs, baselines
+    )
+    with monitor.watching():
+        run_trials(
+            study,
+            finalists,
+            sitting.store,
+            monitor,
+            _seats(plan, sitting.resources),
+            plan.data,
+            sitting.supply,
+            sitting.watchdog,
+            on_epoch=sitting.storing.tick,
+        )
 
 
 def _seats(plan: Plan, resources: Resources) -> Seats:
@@ -126,7 +137,7 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> Sitting:
             plan = share_gpus(plan, monitor, torch)
         if saved is not None:
             images.outcome()
-            sitting = _study(plan, data, str(saved["precision"]), saved, monitor.say)
+            sitting = _study(plan, data, str(saved["precision"]), saved, monitor.warn)
             if not sitting.finished():
                 _start(plan, monitor, port)
             return sitting
@@ -136,7 +147,7 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> Sitting:
         monitor.stage("precision")
         monitor.say(f"precision  {precision} ({why})")
         images.outcome()
-        return _study(plan, data, precision, None, monitor.say)
+        return _study(plan, data, precision, None, monitor.warn)
 
 
 def _start(plan: Plan, monitor: Monitor, port: socket.socket | None) -> None:
@@ -178,7 +189,7 @@ def _study(
     data: SearchData,
     precision: str,
     saved: dict[str, Any] | None,
-    say: Callable[[str], object],
+    warn: Callable[[str], object],
 ) -> Sitting:
     nodes = plan.cluster.nodes if plan.cluster else ()
     circumstances = provenance(plan.machine, command_line(), nodes)
@@ -210,7 +221,7 @@ def _study(
         "sessions": sessions.begin(manifest["sessions"], plan.directory, circumstances),
     }
     supply = supply_of(plan, data.images.fingerprint)
-    storing = Storing(supply, plan.directory, say)
+    storing = Storing(supply, plan.directory, warn)
     if saved is None:
         store = RunStore.create(plan.directory, manifest, storing.dropped)
         _copy_earlier(plan, data)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from results.finalists import FinalistStore
+from results.records import TrialState
 from results.store import RunStore
 from search.cluster import ClusterError, quieten
 from search.exposure import keep_token_private, stay_on_this_machine
@@ -169,6 +170,15 @@ def _name(task: dict[str, Any]) -> str:
     return f"trial-{task['number']:04d}{repeat}"
 
 
+def _tell_unborn(study: Study[TrialConfig], monitor: Monitor) -> None:
+    """Trials that failed when they were proposed, since their configuration can't be trained."""
+    for record in reversed(study.records.values()):
+        if (record.number, None) in monitor.progress.trainings:
+            return
+        if record.state is TrialState.FAILED:
+            monitor.ended(record)
+
+
 def _run_config(scratch: Path, callback: "tune.Callback") -> "tune.RunConfig":
     """One retry of a finalist's training (of a trial's, the scheduler says it), and no checkpoints
     of Ray's.
@@ -223,7 +233,8 @@ def run_trials(
     home = _open_home(supply, data, directory) if supply.home else None
 
     def task(proposal: Proposal[TrialConfig], seat: Resources) -> dict[str, Any]:
-        monitor.started(proposal)
+        _tell_unborn(study, monitor)
+        monitor.started(proposal, seat.gpus)
         return {
             "number": proposal.number,
             "repeat": proposal.repeat,
