@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -21,6 +21,7 @@ from search.cluster import ClusterError, LivingNodes
 from search.earlier import write_earlier_trials
 from search.exposure import how_to_enter
 from search.extending import begins_alike
+from search.followers import connected, followers
 from search.interrupting import interruptible
 from search.measuring import Measuring, SearchError, awaited, share_gpus
 from search.monitor import Monitor
@@ -40,6 +41,9 @@ from search.verifying import Verifying
 from search.warm_start import noted, useful_trials
 from trainables.catalog import takes_a_package
 
+if TYPE_CHECKING:
+    from ray.tune.logger import LoggerCallback
+
 
 def execute(plan: Plan, *, resuming: bool, verbose: bool = False, quiet: bool = False) -> int:
     """Runs the search to its end or to Ctrl-C; returns the exit code.
@@ -53,12 +57,12 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False, quiet: bool = 
         try:
             try:
                 check_writable(plan.directory)
-                sitting = _open(plan, monitor, resuming)
+                sitting, loggers = _open(plan, monitor, resuming)
             except (DatasetError, RunError, RecordError, ClusterError) as error:
                 raise SearchError([str(error)]) from error
             except OSError as error:
                 raise SearchError([refusal(error, plan.directory) or str(error)]) from error
-            interrupted = _run(sitting, plan, monitor)
+            interrupted = _run(sitting, plan, monitor, loggers)
         finally:
             if plan.cluster is None:
                 stop_ray()
@@ -71,12 +75,12 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False, quiet: bool = 
         return code
 
 
-def _run(sitting: Sitting, plan: Plan, monitor: Monitor) -> bool:
+def _run(sitting: Sitting, plan: Plan, monitor: Monitor, loggers: "list[LoggerCallback]") -> bool:
     """Trains whatever is left; returns whether that was cut short."""
     try:
         try:
             if not sitting.finished():
-                _watch(sitting, plan, monitor)
+                _watch(sitting, plan, monitor, loggers)
         finally:
             sitting.close()
     except KeyboardInterrupt:
@@ -88,12 +92,16 @@ def _run(sitting: Sitting, plan: Plan, monitor: Monitor) -> bool:
     return False
 
 
-def _watch(sitting: Sitting, plan: Plan, monitor: Monitor) -> None:
+def _watch(sitting: Sitting, plan: Plan, monitor: Monitor, loggers: "list[LoggerCallback]") -> None:
     """Runs the trainings, and shows them."""
     study, finalists = sitting.study, sitting.finalists
     baselines = [horizon.first for horizon in plan.horizons]
     monitor.opened(
         sitting.limits, study.records, study.epochs, finalists.records, finalists.epochs, baselines
+    )
+    identity = sessions.identity(plan.name, sitting.manifest["sessions"])
+    monitor.followers = followers(
+        plan.options, loggers, monitor.progress, identity, plan.directory, monitor.warn
     )
     with monitor.watching():
         run_trials(
@@ -117,7 +125,7 @@ def _seats(plan: Plan, resources: Resources) -> Seats:
     return Seats(resources, LivingNodes(plan.cluster.nodes), asked=asked)
 
 
-def _open(plan: Plan, monitor: Monitor, resuming: bool) -> Sitting:
+def _open(plan: Plan, monitor: Monitor, resuming: bool) -> "tuple[Sitting, list[LoggerCallback]]":
     """Everything before the first trial, the cheap refusals first."""
     dashboard = Dashboard(host=plan.options.dashboard_host, port=plan.options.dashboard_port)
     saved = read_manifest(plan.directory) if resuming else None
@@ -138,19 +146,18 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> Sitting:
         if saved is not None:
             images.outcome()
             sitting = _study(plan, data, str(saved["precision"]), saved, monitor.warn)
-            if not sitting.finished():
-                _start(plan, monitor, port)
-            return sitting
+            return sitting, [] if sitting.finished() else _start(plan, monitor, port)
         measuring = Measuring(plan, torch)
-        _start(plan, monitor, port)
+        loggers = _start(plan, monitor, port)
         precision, why = measuring.outcome()
         monitor.stage("precision")
         monitor.say(f"precision  {precision} ({why})")
         images.outcome()
-        return _study(plan, data, precision, None, monitor.warn)
+        return _study(plan, data, precision, None, monitor.warn), loggers
 
 
-def _start(plan: Plan, monitor: Monitor, port: socket.socket | None) -> None:
+def _start(plan: Plan, monitor: Monitor, port: socket.socket | None) -> "list[LoggerCallback]":
+    """Ray, and what trials are logged to."""
     if port is None:
         assert plan.cluster is not None
         address = f"http://{plan.cluster.dashboard}" if plan.cluster.dashboard else "none"
@@ -158,6 +165,7 @@ def _start(plan: Plan, monitor: Monitor, port: socket.socket | None) -> None:
         address = start_ray(plan.resources, port, ROOT)
     monitor.stage("Ray")
     monitor.say(f"dashboard  {address}  ({how_to_enter()})")
+    return connected(plan.options, plan.name, plan.directory)
 
 
 def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:

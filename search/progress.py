@@ -1,9 +1,10 @@
 """What is known of a search while it runs: fed by the monitor's events, read by what shows it."""
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 from results.comparison import BASELINE
@@ -15,13 +16,16 @@ from trainables.config import TrialConfig
 Key = tuple[int, int | None]
 """A training: the trial's number, and of a finalist which repeat."""
 
+RECENT = 16
+"""Epochs whose mean is the rate of now."""
+
 PRIOR_TRIALS = 3
 """As so many ended trials counts what the plan expects of one, beside those that have ended."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """What a search was given, and what its plan expects of it.
+    """What a search was given, under which name, and what its plan expects of it.
 
     `trial_epochs` are those that a trial is expected to have, on average; `full_epochs` those of
     a whole training; `finalists` counts their trainings. `used_s` is what earlier sittings took of
@@ -30,6 +34,7 @@ class Limits:
 
     trials: int
     title: str = ""
+    space: str = ""
     trial_epochs: float = 0.0
     full_epochs: int = 0
     finalists: int = 0
@@ -97,6 +102,7 @@ class Progress:
         self.limits, self.trainings = limits, dict[Key, Training]()
         self.notice = ""
         self.highest = 0.0  # val_top1 of any epoch of any trial
+        self._recent: deque[EpochMetrics] = deque(maxlen=RECENT)
         self._clock = clock
         self._began = clock()
 
@@ -140,6 +146,7 @@ class Progress:
         if metrics.epoch <= len(training.metrics):
             return False
         training.take(metrics)
+        self._recent.append(metrics)
         if training.repeat is None:
             self.highest = max(self.highest, metrics.val_top1 or 0.0)
         return True
@@ -196,13 +203,16 @@ class Progress:
         return [gap for gap in last if gap is not None]
 
     def images_per_s(self) -> float:
-        """Of all trainings that run, each at the rate of its last epoch."""
-        return sum(each.metrics[-1].images_per_s for each in self.under_way() if each.metrics)
+        """Of all trainings that run, at the rate of the last epochs."""
+        return len(self.under_way()) * self._mean(lambda metrics: metrics.images_per_s)
 
     def epochs_per_s(self) -> float:
         """The same for epochs, with their evaluation."""
-        last = [each.metrics[-1].wall_s for each in self.under_way() if each.metrics]
-        return sum(1 / wall_s for wall_s in last if wall_s > 0)
+        wall_s = self._mean(lambda metrics: metrics.wall_s)
+        return len(self.under_way()) / wall_s if wall_s else 0.0
+
+    def _mean(self, value: Callable[[EpochMetrics], float]) -> float:
+        return fmean(map(value, self._recent)) if self._recent else 0.0
 
     def gpu_hours(self) -> float:
         """Each training's share of a GPU times the time of its epochs."""

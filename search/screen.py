@@ -17,7 +17,7 @@ _NAME, _LABEL, _TOLD = 22, 11, 24
 
 def draw(progress: Progress, width: int, height: int) -> Group:
     """Lines that fit into `width` × `height` characters, running trainings cut to what is left."""
-    head, tail = [*_head(progress), *_bars(progress, width)], _tail(progress)
+    head, tail = [*_head(progress, width), *_bars(progress, width)], _tail(progress)
     best = _best(progress)
     free = height - len(head) - len(tail) - len(best) - 1
     if free < 2:  # then the table of the best has to give way
@@ -56,11 +56,12 @@ def clock(seconds: float) -> str:
     return f"{h}:{m:02d}:{s:02d}" if h else f"{m}:{s:02d}"
 
 
-def _head(progress: Progress) -> list[Text]:
+def _head(progress: Progress, width: int) -> list[Text]:
     left = progress.time_left_s()
     told = "" if left is None else f", about {clock(left)} left"
-    since = f"  {clock(progress.elapsed_s())}{told}"
-    title = Text.assemble((progress.limits.title or "search", "bold"), since)
+    since = f"  {clock(progress.elapsed_s())}{told} "
+    title = Text.assemble(("── ", "dim"), (progress.limits.title or "search", "bold"), since)
+    title.append("─" * max(width - len(title), 0), style="dim")
     return [title, *([Text(progress.notice, style="bold yellow")] if progress.notice else [])]
 
 

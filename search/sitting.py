@@ -114,6 +114,7 @@ def _limits(plan: Plan, used_s: float) -> Limits:
     expected = expected_epochs(plan) - repeats * plan.epochs
     return Limits(
         title=plan.name,
+        space=plan.options.space,
         trials=plan.options.trials,
         trial_epochs=expected / max(plan.options.trials - begun, 1),
         full_epochs=plan.epochs,

@@ -179,7 +179,7 @@ def _tell_unborn(study: Study[TrialConfig], monitor: Monitor) -> None:
             monitor.ended(record)
 
 
-def _run_config(scratch: Path, callback: "tune.Callback") -> "tune.RunConfig":
+def _run_config(scratch: Path, callbacks: "list[tune.Callback]") -> "tune.RunConfig":
     """One retry of a finalist's training (of a trial's, the scheduler says it), and no checkpoints
     of Ray's.
     """
@@ -189,7 +189,7 @@ def _run_config(scratch: Path, callback: "tune.Callback") -> "tune.RunConfig":
         name="tune",
         storage_path=str(scratch),
         verbose=0,
-        callbacks=[callback],
+        callbacks=callbacks,
         failure_config=tune.FailureConfig(max_failures=1),
         # The trainable writes its own checkpoints, of what can't be made again.
         checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
@@ -219,6 +219,7 @@ def run_trials(
 
     from search.breakdowns import outlive_lost_workers
     from search.bundles import requested
+    from search.exporter import Exporter
     from search.scheduler import StudyScheduler
     from search.searcher import StudySearcher
     from search.stalls import StallCallback
@@ -252,7 +253,7 @@ def run_trials(
         known = finalists.epochs[number, repeat] if repeat else study.epochs[number]
         return [metrics.wall_s for metrics in known]
 
-    scratch = directory / ".ray"
+    scratch, stalls = directory / ".ray", StallCallback(watchdog, seconds)
     tuner = tune.Tuner(
         tune.with_resources(worker or TrialWorker, requested),
         tune_config=tune.TuneConfig(
@@ -264,7 +265,7 @@ def run_trials(
             trial_name_creator=lambda trial: _name(trial.config),
             trial_dirname_creator=lambda trial: f"{_name(trial.config)}-{trial.trial_id}",
         ),
-        run_config=_run_config(scratch, StallCallback(watchdog, seconds)),
+        run_config=_run_config(scratch, [stalls, Exporter(monitor.progress)]),
     )
     try:
         tuner.fit()

@@ -73,7 +73,7 @@ def test_time_is_told_as_a_clock_does(seconds, told):
 
 def test_nothing_has_begun():
     lines = Search().lines()
-    assert lines[0] == "first  0:00"
+    assert lines[0] == "── first  0:00 " + 65 * "─"
     assert line_of(lines, "trials").endswith("─  0 of 24")
     assert "0 of about 96" in line_of(lines, "epochs")
     assert line_of(lines, "running 0")
@@ -100,7 +100,7 @@ def test_a_search_at_its_middle_is_told_in_numbers():
     assert progress.epochs_left() == pytest.approx(5 * mean + 1)
     left = (5 * mean + 1) * 1.5 / 2
     assert progress.time_left_s() == pytest.approx(left)
-    assert lines[0] == f"first  0:30, about 0:{int(left)} left"
+    assert lines[0].strip("─ ") == f"first  0:30, about 0:{int(left)} left"
     assert line_of(lines, "trials").endswith("4 of 10")
     assert line_of(lines, "trials").count("━") == int(0.4 * 43)
     assert line_of(lines, "epochs").endswith(f"18 of about {18 + 5 * mean + 1:.0f}")
@@ -117,7 +117,7 @@ def test_a_search_at_its_middle_is_told_in_numbers():
         ["4", "trial 1", "3", "0.200", "rung"],
     ]
     assert "complete 1; stopped 2 (overfitting 1, rung 1); failed 1 (memory 1)" in lines
-    assert lines[-1] == "100 images/s"
+    assert lines[-1] == "100 images/s, 0.00 GPU-hours"
 
 
 def test_the_baseline_is_marked_where_it_isn_t_among_the_best():
@@ -212,8 +212,8 @@ def test_rates_are_those_of_what_runs():
     search.train(0, 0.5, gap=0.1)
     search.train(1, 0.5, 0.6, gap=0.3)
     search.train(2)
-    assert search.progress.images_per_s() == 200
-    assert search.progress.epochs_per_s() == pytest.approx(2 / 1.5)
+    assert search.progress.images_per_s() == 300
+    assert search.progress.epochs_per_s() == pytest.approx(3 / 1.5)
     assert search.progress.gaps() == [pytest.approx(0.1), pytest.approx(0.3)]
     search.end(1)
-    assert search.progress.images_per_s() == 100
+    assert search.progress.images_per_s() == 200
