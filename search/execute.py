@@ -42,7 +42,7 @@ from search.warm_start import noted, useful_trials
 from trainables.catalog import takes_a_package
 
 if TYPE_CHECKING:
-    from ray.tune.logger import LoggerCallback
+    from search.tracking import Logger
 
 
 def execute(plan: Plan, *, resuming: bool, verbose: bool = False, quiet: bool = False) -> int:
@@ -75,7 +75,7 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False, quiet: bool = 
         return code
 
 
-def _run(sitting: Sitting, plan: Plan, monitor: Monitor, loggers: "list[LoggerCallback]") -> bool:
+def _run(sitting: Sitting, plan: Plan, monitor: Monitor, loggers: "list[Logger]") -> bool:
     """Trains whatever is left; returns whether that was cut short."""
     try:
         try:
@@ -92,7 +92,7 @@ def _run(sitting: Sitting, plan: Plan, monitor: Monitor, loggers: "list[LoggerCa
     return False
 
 
-def _watch(sitting: Sitting, plan: Plan, monitor: Monitor, loggers: "list[LoggerCallback]") -> None:
+def _watch(sitting: Sitting, plan: Plan, monitor: Monitor, loggers: "list[Logger]") -> None:
     """Runs the trainings, and shows them."""
     study, finalists = sitting.study, sitting.finalists
     baselines = [horizon.first for horizon in plan.horizons]
@@ -125,7 +125,7 @@ def _seats(plan: Plan, resources: Resources) -> Seats:
     return Seats(resources, LivingNodes(plan.cluster.nodes), asked=asked)
 
 
-def _open(plan: Plan, monitor: Monitor, resuming: bool) -> "tuple[Sitting, list[LoggerCallback]]":
+def _open(plan: Plan, monitor: Monitor, resuming: bool) -> "tuple[Sitting, list[Logger]]":
     """Everything before the first trial, the cheap refusals first."""
     dashboard = Dashboard(host=plan.options.dashboard_host, port=plan.options.dashboard_port)
     saved = read_manifest(plan.directory) if resuming else None
@@ -156,7 +156,7 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> "tuple[Sitting, list[
         return _study(plan, data, precision, None, monitor.warn), loggers
 
 
-def _start(plan: Plan, monitor: Monitor, port: socket.socket | None) -> "list[LoggerCallback]":
+def _start(plan: Plan, monitor: Monitor, port: socket.socket | None) -> "list[Logger]":
     """Ray, and what trials are logged to."""
     if port is None:
         assert plan.cluster is not None

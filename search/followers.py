@@ -9,10 +9,10 @@ from search.options import Options
 from search.progress import Progress
 
 if TYPE_CHECKING:
-    from ray.tune.logger import LoggerCallback
+    from search.tracking import Logger
 
 
-def connected(options: Options, search: str, directory: Path) -> "list[LoggerCallback]":
+def connected(options: Options, search: str, directory: Path) -> "list[Logger]":
     """What trials are logged to elsewhere. Ray must be running.
 
     Raises `SearchError` for what can't be used.
@@ -26,7 +26,7 @@ def connected(options: Options, search: str, directory: Path) -> "list[LoggerCal
 
 def followers(
     options: Options,
-    loggers: "list[LoggerCallback]",
+    loggers: "list[Logger]",
     progress: Progress,
     identity: str,
     directory: Path,

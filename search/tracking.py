@@ -17,6 +17,9 @@ from search.measuring import SearchError
 from search.printing import last_lines
 from search.progress import Key, Training
 
+Logger = LoggerCallback
+"""What Ray's integrations are."""
+
 UPLOAD_S = 60
 """So long the end of a search waits for Weights & Biases."""
 
@@ -47,7 +50,7 @@ class Tracker:
 
     def __init__(
         self,
-        logger: LoggerCallback,
+        logger: Logger,
         search: str,
         identity: str,
         directory: Path,
@@ -98,9 +101,9 @@ class Tracker:
         return self._seen[key]
 
 
-def open_loggers(mlflow: str, wandb: str, search: str, directory: Path) -> list[LoggerCallback]:
+def open_loggers(mlflow: str, wandb: str, search: str, directory: Path) -> list[Logger]:
     """The integrations asked for, connected. Raises `SearchError` for one that can't be used."""
-    made: list[LoggerCallback] = []
+    made: list[Logger] = []
     for option, value, opening in (("mlflow", mlflow, _mlflow), ("wandb", wandb, _wandb)):
         if not value:
             continue
@@ -113,7 +116,7 @@ def open_loggers(mlflow: str, wandb: str, search: str, directory: Path) -> list[
     return made
 
 
-def _mlflow(address: str, search: str, _directory: Path) -> LoggerCallback:
+def _mlflow(address: str, search: str, _directory: Path) -> Logger:
     # Otherwise a server that isn't there is asked for minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     for name in ("alembic", "mlflow"):
@@ -142,7 +145,7 @@ def _mlflow(address: str, search: str, _directory: Path) -> LoggerCallback:
     return MLflow(tracking_uri=address, experiment_name=search)
 
 
-def _wandb(project: str, search: str, directory: Path) -> LoggerCallback:
+def _wandb(project: str, search: str, directory: Path) -> Logger:
     from ray.air.integrations.wandb import WandbLoggerCallback
 
     class Wandb(WandbLoggerCallback):
