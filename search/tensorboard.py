@@ -28,6 +28,10 @@ SCALARS = {
 """Tags, and the fields of an epoch that they show."""
 
 
+BEST = "best/val_top1"
+"""The tag of what a trial reached, for the page of hyperparameters."""
+
+
 class TensorBoard:
     """A `Follower` that writes to the run's folder.
 
@@ -87,8 +91,10 @@ class TensorBoard:
             from tensorboardX.summary import hparams
 
             values = {key: value for key, value in training.params.items() if value is not None}
-            for summary in hparams(values, {"val/top1": training.best.val_top1}):
+            best = training.best.val_top1
+            for summary in hparams(values, {BEST: best}):
                 writer.file_writer.add_summary(summary)
+            writer.add_scalar(BEST, best, training.best.epoch)
         writer.close()
 
     def _close(self) -> None:
