@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from results.records import EpochMetrics
 from search.aside import Aside
+from search.naming import listed
 from search.progress import Progress, Training
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class TensorBoard:
         self._folder.mkdir(parents=True)
         for training, epochs in known:
             for metrics in epochs:
-                self._write(folder_of(training), metrics)
+                self._write(_folder_of(training), metrics)
             if training.params:
                 self._end(training)
 
@@ -60,7 +61,7 @@ class TensorBoard:
 
     def trained(self, training: Training) -> None:
         """A new epoch."""
-        name, metrics = folder_of(training), training.metrics[-1]
+        name, metrics = _folder_of(training), training.metrics[-1]
         self._aside.do(lambda: self._write(name, metrics))
 
     def ended(self, training: Training) -> None:
@@ -84,7 +85,7 @@ class TensorBoard:
                 self._writers[name].add_scalar(tag, value, metrics.epoch)
 
     def _end(self, training: Training) -> None:
-        writer = self._writers.pop(folder_of(training), None)
+        writer = self._writers.pop(_folder_of(training), None)
         if writer is None:
             return
         if training.best and training.params:
@@ -102,7 +103,5 @@ class TensorBoard:
             writer.close()
 
 
-def folder_of(training: Training) -> str:
-    """Its name there, in the order of numbers."""
-    repeat = f"-repeat-{training.repeat}" if training.repeat else ""
-    return f"trial-{training.number:04d}{repeat}" + ("-baseline" if training.baseline else "")
+def _folder_of(training: Training) -> str:
+    return listed(training.number, training.repeat, baseline=training.baseline)

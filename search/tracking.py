@@ -14,6 +14,7 @@ from results.records import TrialState
 from results.redaction import redacted_values
 from search.aside import Aside
 from search.measuring import SearchError
+from search.naming import listed
 from search.printing import last_lines
 from search.progress import Key, Training
 
@@ -89,11 +90,9 @@ class Tracker:
     def _view(self, training: Training) -> Any:
         key = training.number, training.repeat
         if key not in self._seen:
-            repeat = f"-repeat-{training.repeat}" if training.repeat else ""
-            name = f"trial-{training.number:04d}{repeat}"
             self._seen[key] = Seen(
-                trial_id=f"{self._identity}-{name}",
-                name=name + ("-baseline" if training.baseline else ""),
+                trial_id=f"{self._identity}-{listed(*key)}",
+                name=listed(*key, baseline=training.baseline),
                 local_path=str(self._directory),
                 experiment_dir_name=self._search,
                 config=redacted_values(training.config),

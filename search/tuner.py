@@ -20,6 +20,7 @@ from search.cluster import ClusterError, quieten
 from search.exposure import keep_token_private, stay_on_this_machine
 from search.finalists import Finalists
 from search.monitor import Monitor
+from search.naming import listed
 from search.nodes import Seats
 from search.resources import Resources
 from search.study import Study
@@ -30,6 +31,7 @@ from trainables.config import TrialConfig
 
 if TYPE_CHECKING:
     from ray import tune
+    from ray.tune.experiment import Trial
 
 _MOST_AT_ONCE = 10_000
 """For Ray, which would otherwise let one trial wait at a time; seats are what limits them."""
@@ -164,12 +166,6 @@ def _open_home(supply: Supply, data: Path, directory: Path) -> object:
     return open_home(supply.home, data.resolve(), directory / "checkpoints")
 
 
-def _name(task: dict[str, Any]) -> str:
-    """A training's name in Ray's dashboard."""
-    repeat = f"-repeat-{task['repeat']}" if task["repeat"] else ""
-    return f"trial-{task['number']:04d}{repeat}"
-
-
 def _tell_unborn(study: Study[TrialConfig], monitor: Monitor) -> None:
     """Trials that failed when they were proposed, since their configuration can't be trained."""
     for record in reversed(study.records.values()):
@@ -248,22 +244,27 @@ def run_trials(
             "measure": study.unmeasured(proposal.number),
         }
 
+    def named(trial: "Trial") -> str:
+        return listed(trial.config["number"], trial.config["repeat"])
+
     def seconds(training: Training) -> list[float]:
         number, repeat = training
         known = finalists.epochs[number, repeat] if repeat else study.epochs[number]
         return [metrics.wall_s for metrics in known]
 
     scratch, stalls = directory / ".ray", StallCallback(watchdog, seconds)
+    trainable = tune.with_resources(worker or TrialWorker, requested)
+    trainable.__qualname__ = trainable.__name__  # which is what the dashboard shows of an actor
     tuner = tune.Tuner(
-        tune.with_resources(worker or TrialWorker, requested),
+        trainable,
         tune_config=tune.TuneConfig(
             search_alg=StudySearcher(study, finalists, task, seats),
             scheduler=StudyScheduler(study, finalists, monitor, watchdog, seats, on_epoch),
             num_samples=-1,
             max_concurrent_trials=_MOST_AT_ONCE,
             reuse_actors=True,
-            trial_name_creator=lambda trial: _name(trial.config),
-            trial_dirname_creator=lambda trial: f"{_name(trial.config)}-{trial.trial_id}",
+            trial_name_creator=named,
+            trial_dirname_creator=lambda trial: f"{named(trial)}-{trial.trial_id}",
         ),
         run_config=_run_config(scratch, [stalls, Exporter(monitor.progress)]),
     )

@@ -92,6 +92,7 @@ def follow(board, progress, number, values, *, repeat=None):
     return training
 
 
+@pytest.mark.slow  # importing tensorboardX takes two seconds
 def test_event_files_are_one_folder_a_trial_and_nothing_is_doubled_on_a_resume(tmp_path):
     said: list[str] = []
     first = Progress(Limits(trials=4))
