@@ -111,7 +111,8 @@ def show_name(task: dict[str, Any]) -> None:
     """
     import ray
 
-    ray._raylet.setproctitle(f"ray::{listed(task['number'], task['repeat'])}")
+    name = listed(task["number"], task["repeat"])
+    ray._raylet.setproctitle(f"ray::{name}")  # type: ignore[attr-defined]
 
 
 def notes(task: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -48,10 +48,11 @@ def watched(tmp_path_factory):
     directory = tmp_path_factory.mktemp("watched") / "run"
     said = directory.with_name("said.txt")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    environment |= {"PYTHONPATH": "", "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "300"}
     with said.open("w") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.search.watched_search", str(directory)],
-            cwd=ROOT, env=environment | {"PYTHONPATH": ""}, stdout=file, stderr=file,
+            cwd=ROOT, env=environment, stdout=file, stderr=file,
         )  # fmt: skip
     try:
         epochs = directory / "epochs.jsonl"
