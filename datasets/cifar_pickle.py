@@ -70,7 +70,7 @@ def load(data: bytes) -> dict[str, Any]:
         value = _Unpickler(io.BytesIO(data), encoding="bytes").load()
     # Pickle raises a dozen types for broken content: all mean the same here.
     except Exception as error:
-        raise ValueError(str(error) or type(error).__name__) from error
+        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
     if not isinstance(value, dict):
         raise ValueError(f"it holds no dictionary but a {type(value).__name__}")
     return {as_text(key): item for key, item in value.items()}

@@ -197,7 +197,7 @@ def _study(
     data: SearchData,
     precision: str,
     saved: dict[str, Any] | None,
-    warn: Callable[[str], object],
+    warn: Callable[[str], object] = print,
 ) -> Sitting:
     nodes = plan.cluster.nodes if plan.cluster else ()
     circumstances = provenance(plan.machine, command_line(), nodes)

@@ -105,7 +105,9 @@ class StudyScheduler(FIFOScheduler):
         if trial.status == Trial.ERROR:
             if found.node_lost:
                 self._move(trial)
-            elif not repeat:
+            elif repeat:
+                self._change(trial, config=_retried(trial, found).to_dict())
+            else:
                 self._retry(trial, found)
         elif repeat:
             self._finalists.fail((number, repeat), found.error, found.reason)
@@ -119,25 +121,32 @@ class StudyScheduler(FIFOScheduler):
         number, repeat = trial.config["number"], trial.config["repeat"]
         self._lost[trial.trial_id] += 1
         done = len(self._finalists.epochs[number, repeat] if repeat else self._study.epochs[number])
-        place = self._seats.place(self._seats.again(trial.trial_id))
-        trial.set_config(trial.config | place | {"epochs_done": done})  # type: ignore[no-untyped-call]
+        self._change(
+            trial, epochs_done=done, **self._seats.place(self._seats.again(trial.trial_id))
+        )
         trial.update_resources(requested(trial.config))
         self._monitor.moved(number, repeat, done)
 
     def _retry(self, trial: Trial, found: Breakdown) -> None:
-        """After want of memory with half as many images at once."""
-        config = TrialConfig.from_dict(trial.config["config"])
-        if found.reason is StopReason.MEMORY:
-            config = smaller(config) or config
-        again = self._study.retry(trial.config["number"], found.error, config)
-        changed = {
-            "config": again.config.to_dict(),
-            "epochs_done": again.epochs_done,
-            "measure": self._study.unmeasured(again.number),
-        }
-        trial.set_config(trial.config | changed)  # type: ignore[no-untyped-call]
+        again = self._study.retry(trial.config["number"], found.error, _retried(trial, found))
+        self._change(
+            trial,
+            config=again.config.to_dict(),
+            epochs_done=again.epochs_done,
+            measure=self._study.unmeasured(again.number),
+        )
         self._monitor.retried(again, self._study.records[again.number])
+
+    def _change(self, trial: Trial, **task: Any) -> None:
+        """What its next worker is told."""
+        trial.set_config(trial.config | task)  # type: ignore[no-untyped-call]
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray pickles a tuner to restore it, which is not how a run goes on."""
         return {}
+
+
+def _retried(trial: Trial, found: Breakdown) -> TrialConfig:
+    """What is tried again: after want of memory, with half as many images at once."""
+    config = TrialConfig.from_dict(trial.config["config"])
+    return smaller(config) or config if found.reason is StopReason.MEMORY else config

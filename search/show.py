@@ -12,8 +12,9 @@ from datasets.registry import find as find_dataset
 from datasets.spec import DatasetError
 from datasets.splits import SearchData
 from results.pareto import OBJECTIVES
+from search.estimates import expected_epochs, expected_seconds, finalist_trainings
 from search.extending import describe_queue
-from search.plan import Plan, expected_epochs, expected_seconds, finalist_trainings
+from search.plan import Plan
 from search.printing import plain, short
 from search.resources import Resources
 from search.space import SpaceError, find, names

@@ -10,8 +10,9 @@ from results.store import RunStore
 from search import sessions
 from search.budget import budget_of
 from search.earlier import read_earlier_trials
+from search.estimates import expected_epochs, finalist_trainings, longest_epoch_s
 from search.finalists import Finalists
-from search.plan import Plan, expected_epochs, finalist_trainings, longest_epoch_s
+from search.plan import Plan
 from search.progress import Limits
 from search.quantities import seconds_of
 from search.resources import Resources

@@ -32,6 +32,11 @@ def test_what_would_fill_the_memory_is_refused(data: bytes, message: str) -> Non
         load(data)
 
 
+def test_what_python_says_of_a_pickle_is_one_sentence() -> None:
+    with pytest.raises(ValueError, match=r"^A load persistent id instruction was [^\n]*$"):
+        load(b"\x80\x02K\x01Q.")
+
+
 def test_labels_that_never_end_are_named_by_their_kind() -> None:
     from datasets.cifar100 import _images
 

@@ -83,8 +83,11 @@ def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return []
 
 
-def survivors(processes: Sequence[psutil.Process], wait_s: float = 60.0) -> list[str]:
-    """The command lines of those that are still there after a while."""
+def survivors(processes: Sequence[psutil.Process], wait_s: float = 300.0) -> list[str]:
+    """The command lines of those that are still there after a while.
+
+    Ray's agents take more than a minute to see that they are alone.
+    """
     _, alive = psutil.wait_procs(list(processes), timeout=wait_s)
     found = []
     for each in alive:

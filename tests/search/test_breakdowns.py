@@ -25,6 +25,7 @@ from search.scheduler import MOST_NODES_LOST, StudyScheduler
 from search.watchdog import Watchdog
 from search.worker import TrialDiskError, TrialMemoryError, TrialWorker
 from tests.search.curves import metrics, open_study
+from trainables.config import TrialConfig
 
 WANT = (
     "\x1b[36mray::ResourceTrainable.train()\x1b[39m (pid=1)\n  File …\n    g()\n"
@@ -158,6 +159,22 @@ def test_a_trial_is_tried_once_more_after_want_of_memory_in_pieces(tmp_path, err
     scheduler.on_trial_error(None, trial)
     assert study.records[0].state is TrialState.FAILED
     assert study.records[0].reason == (StopReason.MEMORY if error is WANT else None)
+
+
+@pytest.mark.parametrize("error", [WANT, OTHER])
+def test_a_finalist_too_is_tried_once_more_after_want_of_memory_in_pieces(tmp_path, error):
+    study = open_study(tmp_path / "run", trials=3)
+    config = study.ask().config
+    monitor = Monitor(Console(file=io.StringIO()), 3, verbose=False)
+    scheduler = StudyScheduler(study, None, monitor, Watchdog(0.0), Seats(ONE))
+    task = {"number": 0, "config": config.to_dict(), "epochs_done": 0, "repeat": 2}
+    trial = RayTrial(config=task, num_failures=1, max_failures=1, status=Trial.ERROR)
+    trial.error_file = failed(tmp_path, error).error_file
+    scheduler.on_trial_error(None, trial)
+    at_once = config.batch_size // 2 if error is WANT else None
+    again = TrialConfig.from_dict(trial.config["config"])
+    assert again == config.but(micro_batch_size=at_once)
+    assert trial.max_failures == 1  # as Ray was told once for all
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ from rich.console import Console
 from results.export import export
 from results.records import StopReason, TrialState
 from results.store import RunStore, read_epochs, read_manifest, read_trials
+from search.estimates import expected_epochs
 from search.extending import REPEATED, ExtendError, begins_alike, more_trials, planned_horizons
-from search.plan import Plan, expected_epochs
+from search.plan import Plan
 from search.run import main
 from search.summary import summarise
 from tests.search import playing

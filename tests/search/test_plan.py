@@ -1,8 +1,9 @@
 import pytest
 
+from search.estimates import expected_epochs, expected_seconds, finalist_trainings
 from search.nodes import Cluster, Node
 from search.options import resolve
-from search.plan import expected_epochs, expected_seconds, finalist_trainings, make_plan
+from search.plan import make_plan
 from search.resources import Machine
 from search.show import describe_nodes, describe_resources
 
