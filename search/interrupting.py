@@ -22,7 +22,7 @@ def interruptible(tell: Callable[[str], object]) -> Iterator[None]:
     def handle(_number: int, _frame: FrameType | None) -> None:
         nonlocal pressed
         if pressed:
-            os.write(sys.stderr.fileno(), b"\n")  # what comes next begins a line of its own
+            os.write(sys.stdout.fileno(), b"\n")  # what comes next begins a line of its own
             os._exit(128 + signal.SIGINT)
         pressed = True
         tell(ONCE)

@@ -18,6 +18,7 @@ from results.records import EpochMetrics, FinalistRecord, TrialRecord, TrialStat
 from search.printing import plain
 from search.progress import Key, Limits, Progress, Training
 from search.screen import draw
+from search.strays import gathered
 from search.trials import Proposal
 from trainables.config import TrialConfig
 
@@ -97,7 +98,7 @@ class Monitor:
                 refresh_per_second=REFRESHES_PER_S,
                 transient=True,
             )
-            with live:
+            with live, gathered(self.warn):
                 # Then nothing is left to mend in the terminal of a search that is killed.
                 self._console.show_cursor(True)
                 self._live = live

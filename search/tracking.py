@@ -118,8 +118,8 @@ def open_loggers(mlflow: str, wandb: str, search: str, directory: Path) -> list[
 def _mlflow(address: str, search: str, _directory: Path) -> Logger:
     # Otherwise a server that isn't there is asked for minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    for name in ("alembic", "mlflow"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     from ray.air.integrations.mlflow import MLflowLoggerCallback
 
     class MLflow(MLflowLoggerCallback):

@@ -127,6 +127,8 @@ with interruptible(monitor.interrupted), monitor.watching():
     signal.signal(signal.SIGUSR1, lambda *_: None)
     signal.raise_signal(signal.SIGINT)
     import time; time.sleep(0.8)
+    os.write(2, b"core_worker.cc: an error from C++\\n")
+    time.sleep(0.3)
     signal.raise_signal(signal.SIGINT)
 """
 
@@ -149,4 +151,5 @@ def test_ctrl_c_twice_leaves_a_cursor():
     assert process.wait(60) == 130
     os.close(reader)
     assert b"Once more leaves at once" in seen
+    assert b"\x1b[2Kcore_worker.cc: an error from C++" in seen  # on a line that was cleared for it
     assert seen.rindex(b"\x1b[?25h") > seen.rindex(b"\x1b[?25l")
