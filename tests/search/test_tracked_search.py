@@ -141,7 +141,7 @@ def test_tensorboard_shows_trials_and_what_they_reached(tracked):
     words = ["--logdir", tracked / "run" / "tensorboard", "--port", port, "--host", "127.0.0.1"]
     with served(tracked, port, BIN / "tensorboard", *words) as address:
         text = text_of(
-            f"{address}/#timeseries", tracked, ["trial-0002", "val/top1"], "tensorboard.png"
+            f"{address}/#timeseries", tracked, ["trial-0002", "best/val_top1"], "tensorboard.png"
         )
         assert "trial-0000-baseline" in text
         hparams = text_of(f"{address}/#hparams", tracked, ["best/val_top1"], "hparams.png")

@@ -159,7 +159,12 @@ def test_ray_s_dashboard_names_trials(watched, tmp_path):
     async def look():
         async with browser.opened(tmp_path / "nothing.html", tmp_path / "profile") as page:
             await enter(page, watched["dashboard"], token, "#/actors")
-            await page.wait_for("document.body?.innerText.includes('trial-0003')")
+            await page.wait_for("document.body?.innerText.includes('MadeUpWorker')")
+            await enter(page, watched["dashboard"], token, "#/cluster")
+            node = "document.querySelector('a[href*=\"cluster/nodes/\"]')"
+            await page.wait_for(f"!!{node}")
+            await page.evaluate(f"{node}.click()")
+            await page.wait_for("document.body.innerText.includes('ray::trial-0003')")
 
     asyncio.run(look())
 
