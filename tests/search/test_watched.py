@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from results.store import read_trials
 from search.exposure import loopback
 from search.metrics import METRICS
 from tests.results import browser
@@ -58,7 +59,8 @@ def watched(tmp_path_factory):
         epochs = directory / "epochs.jsonl"
         # 3 of the baseline, 2 each of two that a rung stops, 2 of the one that waits.
         wait_for(lambda: epochs.exists() and epochs.read_text().count("\n") >= 9, process, said)
-        yield json.loads((directory / "open.json").read_text())
+        running = max(read_trials(directory))
+        yield json.loads((directory / "open.json").read_text()) | {"running": running}
         (directory / "enough").touch()
         assert process.wait(PATIENCE_S) == 0, said.read_text()
     finally:
@@ -164,7 +166,8 @@ def test_ray_s_dashboard_names_trials(watched, tmp_path):
             node = "document.querySelector('a[href*=\"cluster/nodes/\"]')"
             await page.wait_for(f"!!{node}")
             await page.evaluate(f"{node}.click()")
-            await page.wait_for("document.body.innerText.includes('ray::trial-0003')")
+            name = f"ray::trial-{watched['running']:04d}"
+            await page.wait_for(f"document.body.innerText.includes({name!r})")
 
     asyncio.run(look())
 
