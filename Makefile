@@ -7,7 +7,7 @@ BENCHMARKS := $(wildcard tests/benchmarks/bench_*.py)
 # One round of each takes under half an hour on two cores; what is published takes three.
 BENCH_ARGS ?= --rounds 1
 
-.PHONY: help setup search test test-slow drills check format bench constraints clean
+.PHONY: help setup search test test-slow drills check format docs bench constraints clean
 
 help:
 	@echo 'make search       set up, then run a whole search on the embedded demo dataset'
@@ -15,6 +15,7 @@ help:
 	@echo 'make drills       set up, then kill, fill, copy and race whole searches: half an hour'
 	@echo 'make check        set up, then formatting, lint, types, and known vulnerabilities'
 	@echo 'make format       set up, then rewrite the files as make check wants them'
+	@echo 'make docs         set up, then write docs/reference.md and docs/completion.bash anew'
 	@echo 'make bench        set up, then run every benchmark (TINY_IMAGENET_ZIP=FILE: on real images)'
 	@echo 'make setup        system packages, and .venv with the versions in constraints.txt'
 	@echo 'make constraints  resolve the newest versions and write constraints.txt anew'
@@ -36,7 +37,7 @@ test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
 
 drills: $(READY)
-	$(BIN)/python -m pytest -m drill -rP tests/drills
+	$(BIN)/python -m pytest -m drill -rPs tests/drills
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -47,6 +48,10 @@ check: $(READY)
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(READY)
+	$(BIN)/python -m docs.make_reference
+	$(BIN)/python -m docs.make_completion
 
 bench: $(READY)
 	@test -n '$(BENCHMARKS)' || { echo 'error: tests/benchmarks holds no bench_*.py.' >&2; exit 2; }

@@ -110,6 +110,9 @@ def _ppm(row: NDArray[np.uint8]) -> bytes:
 CIFAR100 = DatasetSpec(
     name="cifar100",
     summary="CIFAR-100: 100 classes, 50,000 + 10,000 images of 32 px",
+    terms="CIFAR-100 comes without a licence: its authors ask to cite Krizhevsky (2009), «Learning "
+    "Multiple Layers of Features from Tiny Images». Its images were collected from the web, and "
+    "the rights in them are their owners'.",
     image_size=SIDE,
     list_samples=list_samples,
     open_source=open_source,

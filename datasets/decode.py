@@ -76,6 +76,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
+def decode_into(data: bytes, out: NDArray[np.uint8]) -> None:
+    """One image file into uint8 (size, size, 3), C-contiguous. Raises as `decode_image`."""
+    if not decode_jpeg(data, out):
+        out[:] = np.asarray(decode_image(data, len(out)))
+
+
 def decode_chunk(tree: Tree, samples: Sequence[Sample], pixels: NDArray[np.uint8]) -> Chunk:
     """Reads and decodes some samples into `pixels`; broken ones are named, not raised.
 
@@ -86,9 +92,7 @@ def decode_chunk(tree: Tree, samples: Sequence[Sample], pixels: NDArray[np.uint8
     for sample in samples:
         out = pixels[len(labels)]
         try:
-            data = tree.read(sample.path)
-            if not decode_jpeg(data, out):
-                out[:] = np.asarray(decode_image(data, len(out)))
+            decode_into(tree.read(sample.path), out)
         except MemoryError:
             raise
         # Pillow and zipfile raise a dozen types for broken content: all mean the same here.

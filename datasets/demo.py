@@ -185,6 +185,8 @@ def _photograph(image: Image.Image, random: np.random.Generator) -> Image.Image:
 DEMO = DatasetSpec(
     name="demo",
     summary="20 classes of drawn shapes, made here from a seed; needs no download",
+    terms="The images are drawn by this project's code and may be used as it may: Apache License "
+    "2.0.",
     image_size=SIDE,
     list_samples=list_samples,
     generate=generate,

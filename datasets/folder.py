@@ -66,6 +66,7 @@ def _samples(classes: dict[str, list[str]]) -> tuple[Sample, ...]:
 FOLDER = DatasetSpec(
     name="folder",
     summary="your own images: --source ROOT with train/CLASS/ and test/CLASS/ or val/CLASS/",
+    terms="The images are the user's own, and on what terms they may be used isn't known here.",
     image_size=64,
     any_size=True,
     list_samples=list_samples,

@@ -18,10 +18,17 @@ def find_top(tree: Tree) -> str:
     if not tops:
         raise DatasetError(
             f"{tree.root} must hold a folder train/ with one folder a class, but it has none; "
-            "pass the archive or the folder that train/ lies in."
+            f"{_next(tree)}."
         )
     top = min(tops, key=lambda parts: (len(parts), parts))
     return "".join(f"{part}/" for part in top)
+
+
+def _next(tree: Tree) -> str:
+    """What to do about a tree without train/."""
+    if images_by_class(tree, ""):
+        return "to make train/ and test/ of folders of images, see docs/tutorial.md"
+    return "pass the archive or the folder that train/ lies in"
 
 
 def images_by_class(tree: Tree, folder: str) -> dict[str, list[str]]:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
 _PIECE_BYTES = 8 << 20
+_SILENCE_S = 120.0
+"""So long a store may take to answer."""
+
 _FLAT = ("s3", "gcs", "abfs")
 """Object stores as pyarrow calls them: they have no folders that would have to be made."""
 
@@ -137,7 +140,18 @@ def _file_system(uri: str) -> "tuple[FileSystem, str]":
                 f"({error}); install what it needs on every node, or use s3:// or a shared path."
             ) from error
         system = PyFileSystem(FSSpecHandler(other))
-    return system, path.rstrip("/")
+    return _patient(system), path.rstrip("/")
+
+
+def _patient(system: "FileSystem") -> "FileSystem":
+    """The same, but for S3: there a large file is copied without a word meanwhile, and pyarrow
+    (26.0.1) takes a few seconds of silence for an error. An address has no option for that.
+    """
+    if system.type_name != "s3":
+        return system
+    rebuild, (options,) = system.__reduce__()
+    patient: FileSystem = rebuild(options | {"request_timeout": _SILENCE_S})
+    return patient
 
 
 def is_place(text: str) -> bool:

@@ -4,9 +4,10 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from datasets.manifest import FILE_NAME, Manifest, read_manifest, verify
-from datasets.registry import DATASETS, find
+from datasets.registry import DATASETS, find, meant
 from datasets.spec import DatasetError, DatasetSpec, Tree
 
 SMALLEST_PX, LARGEST_PX = 16, 512
@@ -111,28 +112,42 @@ def _find_source(spec: DatasetSpec, source: Path | None, data: Path) -> Path:
             spec.generate(source)
     elif source is None:
         raise DatasetError(
-            f"{spec.name} needs images of yours; name them with --source ZIP or --source FOLDER."
+            f"{spec.name} needs images of yours; name them with --source ZIP or --source FOLDER, "
+            "or with --data where they are prepared already."
         )
     return source
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
         prog="python -m datasets.prepare",
+        allow_abbrev=False,
         description="Makes a dataset ready to train on.",
         epilog="datasets: " + "; ".join(f"{s.name} – {s.summary}" for s in DATASETS.values()),
     )
-    parser.add_argument("name", metavar="NAME", help="one of the datasets below")
-    parser.add_argument("--source", type=Path, metavar="FILE|DIR", help="archive or folder")
-    parser.add_argument(
-        "--data", type=Path, default=Path("data"), metavar="DIR", help="default: data"
+    made.add_argument("name", metavar="NAME", help="one of the datasets below")
+    made.add_argument("--source", type=Path, metavar="FILE|DIR", help="archive or folder")
+    made.add_argument(
+        "--data",
+        type=Path,
+        default=Path("data"),
+        metavar="DIR",
+        help="where to put it, as DIR/NAME (default: data)",
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="default: one a core")
-    parser.add_argument("--size", type=int, metavar="PX", help="default: the dataset's own")
-    parser.add_argument("--skip-broken", action="store_true", help="leave broken images out")
-    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
-    parser.add_argument("--verify", action="store_true", help="read everything back and compare")
-    return parser
+    made.add_argument(
+        "--workers", type=int, metavar="N", help="decoding processes (default: one a core)"
+    )
+    made.add_argument(
+        "--size",
+        type=int,
+        metavar="PX",
+        help="side of the stored images in pixels (default: the dataset's own)",
+    )
+    made.add_argument("--skip-broken", action="store_true", help="leave broken images out")
+    made.add_argument("--overwrite", action="store_true", help="replace what is there")
+    made.add_argument("--verify", action="store_true", help="read everything back and compare")
+    return made
 
 
 def summary(manifest: Manifest, directory: Path) -> str:
@@ -148,9 +163,19 @@ def summary(manifest: Manifest, directory: Path) -> str:
     )
 
 
+def _options(arguments: list[str] | None) -> dict[str, Any]:
+    """The arguments of `prepare`, and `verify`; ends the program where one isn't known."""
+    made = parser()
+    given, rest = made.parse_known_args(arguments)
+    flags = [flag for action in made._actions for flag in action.option_strings]
+    if rest:
+        made.exit(2, f"error: {rest[0]} is not an option; {meant(rest[0], flags, 'see --help.')}\n")
+    return vars(given)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    options = vars(_parser().parse_args(arguments))
+    options = _options(arguments)
     directory = options["data"] / options["name"]
     check = options.pop("verify")
     try:

@@ -71,6 +71,8 @@ class DatasetSpec:
     `list_samples` reads a tree's layout and raises `DatasetError` when it isn't this dataset's.
     `image_size` is the side in pixels that images are stored at unless told otherwise; with
     `any_size` they have none of their own, and a search stores them as large as it needs them.
+    `terms` says on what terms its images may be used, in whole sentences, and `of_imagenet` whether
+    they are ImageNet's own, which ImageNet's weights may have seen: model cards tell both.
     `open_source` opens a path, where not only a folder or a zip archive will do.
     At most one of `archive` (downloaded without `--source`) and `generate` (written into an
     empty folder without `--source`) is set; with neither, `--source` is required.
@@ -78,9 +80,11 @@ class DatasetSpec:
 
     name: str
     summary: str
+    terms: str
     image_size: int
     list_samples: Callable[[Tree], Listing]
     any_size: bool = False
+    of_imagenet: bool = False
     open_source: Callable[[Path], Tree] | None = None
     archive: Archive | None = None
     generate: Callable[[Path], None] | None = None

@@ -13,6 +13,11 @@ ARCHIVE = Archive(
     md5="90528d7ca1a48142e341f4ef8d21d0de",
 )
 FIRST_CLASSES = 20
+TERMS = (
+    "Tiny ImageNet is a part of ImageNet at 64 px and has no licence of its own. ImageNet's terms "
+    "allow non-commercial research and education only, and the rights in the images are their "
+    "owners'."
+)
 
 
 def list_samples(tree: Tree) -> Listing:
@@ -112,6 +117,8 @@ def _names(tree: Tree, top: str) -> dict[str, str]:
 TINY_IMAGENET = DatasetSpec(
     name="tiny-imagenet",
     summary="Tiny ImageNet: 200 classes, 100,000 + 10,000 images of 64 px (or any subset)",
+    terms=TERMS,
+    of_imagenet=True,
     image_size=64,
     list_samples=list_samples,
     archive=ARCHIVE,
@@ -119,6 +126,8 @@ TINY_IMAGENET = DatasetSpec(
 TINY_IMAGENET_20 = DatasetSpec(
     name="tiny-imagenet-20",
     summary="the first 20 classes of Tiny ImageNet",
+    terms=TERMS,
+    of_imagenet=True,
     image_size=64,
     list_samples=list_first_classes,
     archive=ARCHIVE,

@@ -126,7 +126,9 @@ def open_tree(path: Path) -> Tree:
     if path.is_dir():
         return FolderTree(path)
     if not path.is_file():
-        raise DatasetError(f"The source must be a zip archive or a folder, but {path} is missing.")
+        raise DatasetError(
+            f"The source must be a zip archive or a folder, but {path} is missing; check the path."
+        )
     tree = ZipTree(path)
     for entry in tree.archive.infolist():
         fault = _fault(entry)

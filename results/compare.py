@@ -3,11 +3,11 @@
 python -m results.compare runs/A runs/B … [--to FILE]
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from results.commands import Parser
 from results.report import told
 from results.store import write_atomic
 
@@ -45,14 +45,19 @@ def page(directories: Sequence[Path]) -> str:
     )
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m results.compare", description=__doc__)
-    parser.add_argument("runs", type=Path, nargs="+", help="run directories, e.g. runs/A runs/B")
-    parser.add_argument(
+def parser() -> Parser:
+    """The command line."""
+    made = Parser(prog="python -m results.compare", description=__doc__)
+    made.add_argument("runs", type=Path, nargs="+", help="run directories, e.g. runs/A runs/B")
+    made.add_argument(
         "--to", type=Path, help=f"the file to write (default: {COMPARISON} beside the first run)"
     )
-    options = parser.parse_args(arguments)
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line. Returns the exit code."""
+    options = parser().parse_args(arguments)
     return told(lambda: write_comparison(options.runs, options.to))
 
 

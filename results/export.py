@@ -5,7 +5,6 @@ The finalists' choice, where finalists were trained, else that of the trials.
 python -m results.export runs/NAME [--trial N] [--to FILE]
 """
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from results.commands import Parser, resume_command
 from results.comparison import BASELINE, CONFIDENCE, Interval, Outcome, Standing, decide
 from results.finalists import read_finalists
 from results.pareto import objectives_of, pareto_front, values
@@ -53,7 +53,10 @@ def best_config(directory: Path, trial: int | None = None) -> dict[str, Any]:
                 f"{directory} has {_numbers(ranked(trials))}."
             )
     if not order:
-        raise RunError(f"{directory} has no trial with a finished epoch yet; let it run longer.")
+        raise RunError(
+            f"{directory} has no trial with a finished epoch yet; let it run longer, or go on with "
+            f"it by `{resume_command(directory)}`."
+        )
     rule = RULE if trial is None else f"--trial {trial}"
     if front and trial is None:
         rule += f", of the {len(front)} on the Pareto front of {', '.join(objectives)}"
@@ -172,13 +175,18 @@ def _numbers(trials: list[TrialRecord]) -> str:
     return ", ".join(str(t.number) for t in sorted(trials, key=lambda t: t.number)) or "none"
 
 
+def parser() -> Parser:
+    """The command line."""
+    made = Parser(prog="python -m results.export", description=__doc__)
+    made.add_argument("run", type=Path, help="a run directory, e.g. runs/NAME")
+    made.add_argument("--trial", type=int, help="this trial's configuration, not the best one's")
+    made.add_argument("--to", type=Path, help="the file to write (default: inside the run)")
+    return made
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m results.export", description=__doc__)
-    parser.add_argument("run", type=Path, help="a run directory, e.g. runs/NAME")
-    parser.add_argument("--trial", type=int, help="this trial's configuration, not the best one's")
-    parser.add_argument("--to", type=Path, help="the file to write (default: inside the run)")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         path = export(options.run, options.trial, options.to)
     except (RunError, RecordError, OSError) as error:

@@ -6,7 +6,6 @@ Optuna alone counts completed trials only, and with ASHA these are few and chose
 showed before. Here every trial counts at every rung that it reached, with its val_top1 there.
 """
 
-import argparse
 import logging
 import math
 import random
@@ -24,6 +23,7 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.table import Table
 
+from results.commands import Parser, resume_command
 from results.reached import trials_at_rungs
 from results.records import RecordError
 from results.store import RunError, read_manifest
@@ -90,7 +90,10 @@ def importances(run: Path, repeats: int = REPEATS) -> Report:
     with quiet_optuna():
         rungs = trials_at_rungs(run)
         if not rungs:
-            raise RunError(f"{run} has no trial yet; let it run longer.")
+            raise RunError(
+                f"{run} has no trial yet; let it run longer, or go on with it by "
+                f"`{resume_command(run)}`."
+            )
         return Report(
             overall=[_compare(epoch, trials, repeats) for epoch, trials in rungs.items()],
             upper_quarter=[
@@ -225,11 +228,16 @@ def _cell(comparison: Comparison, name: str) -> str:
     return f"{100 * found.share:.0f} ±{100 * found.spread:>2.0f} {mark}"
 
 
+def parser() -> Parser:
+    """The command line."""
+    made = Parser(prog="python -m results.importance", description=__doc__)
+    made.add_argument("run", type=Path, help="a run directory, e.g. runs/NAME")
+    return made
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m results.importance", description=__doc__)
-    parser.add_argument("run", type=Path, help="a run directory, e.g. runs/NAME")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     console = Console(highlight=False)
     try:
         with console.status("Shuffling and resampling the trials"):
@@ -245,6 +253,9 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(part, soft_wrap=isinstance(part, str))
     if any(isinstance(part, Table) for part in parts):
         console.print(NOTE, soft_wrap=True)
+    elif (lacking := MIN_TRIALS - max(each.trials for each in report.overall)) > 0:
+        command = f"{resume_command(options.run)} --trials +{lacking}"
+        console.print(f"Add some: {command}", soft_wrap=True)
     return 0
 
 

@@ -170,7 +170,11 @@ class FinalistRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinalRecord:
-    """The outcome of final training: test accuracy, opened once, and what was trained."""
+    """The outcome of final training: test accuracy, opened once, and what was trained.
+
+    `test_top1` is that of the images as they are, `test_top1_flip` that of the mean logits of
+    each image and its mirror image, seen in the same pass; older records lack it.
+    """
 
     config: dict[str, Any]
     test_top1: float
@@ -182,6 +186,12 @@ class FinalRecord:
     wall_s: float
     provenance: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
+    test_top1_flip: float | None = None
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """Reads a record back, unknown keys left out. Raises `RecordError` for missing ones."""
+        return _read(cls, value)
 
 
 def _read(cls: type[T], value: dict[str, Any], **enums: type[StrEnum]) -> T:

@@ -6,11 +6,11 @@ trial, and where it all comes from.
 python -m results.report runs/NAME [--to FILE]
 """
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from results.commands import Parser
 from results.records import RecordError
 from results.store import RunError, write_atomic
 
@@ -60,12 +60,17 @@ def page(directory: Path) -> str:
     )
 
 
+def parser() -> Parser:
+    """The command line."""
+    made = Parser(prog="python -m results.report", description=__doc__)
+    made.add_argument("run", type=Path, help="a run directory, e.g. runs/NAME")
+    made.add_argument("--to", type=Path, help=f"the file to write (default: {REPORT} in the run)")
+    return made
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m results.report", description=__doc__)
-    parser.add_argument("run", type=Path, help="a run directory, e.g. runs/NAME")
-    parser.add_argument("--to", type=Path, help=f"the file to write (default: {REPORT} in the run)")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     return told(lambda: write_report(options.run, options.to))
 
 

@@ -28,6 +28,7 @@ from zlib import crc32
 
 from filelock import BaseFileLock, FileLock, Timeout
 
+from results.commands import nearest_run, resume_command
 from results.records import (
     SCHEMA_VERSION,
     EpochMetrics,
@@ -151,10 +152,9 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
         told = manifest.pop(SEAL, None) if isinstance(manifest, dict) else None
         as_written = told in (None, checksum(manifest))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise RunError(
-            f"{directory} is not a run: {MANIFEST} is missing; name a folder under --out "
-            "that a search has made."
+            f"{directory} is not a run: {MANIFEST} is missing; {nearest_run(directory)}"
         ) from None
     except (ValueError, RecursionError) as error:
         raise RunError(f"{directory / MANIFEST} is damaged ({error}); restore it.") from error
@@ -227,8 +227,8 @@ class RunStore:
         if (directory / MANIFEST).exists():
             store.close()
             raise RunError(
-                f"{directory} already holds a run; continue it with --resume {directory.name}, "
-                "or choose another --name."
+                f"{directory} already holds a run; go on with it by "
+                f"`{resume_command(directory)}`, or choose another --name."
             )
         store.write_manifest(manifest)
         return store

@@ -9,6 +9,7 @@ from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.air.execution._internal.tracked_actor import TrackedActor
 from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
 from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 
 from results.records import StopReason
@@ -68,10 +69,13 @@ def breakdown(trial: Trial) -> Breakdown:
 
 def outlive_lost_workers() -> None:
     """Has Tune take a worker that the memory monitor killed for a dead actor, and one whose node
-    was lost for preempted, which counts as no failure of its trial.
+    was lost for preempted, which counts as no failure of its trial; and has it count a worker that
+    is gone when its next trial comes once.
 
-    Ray 2.60.0 reports the former as an `OutOfMemoryError`, at which Tune's loop ends with all its
-    trials, and the latter as preempted only where an autoscaler had announced it.
+    Ray 2.60.0 reports the first as an `OutOfMemoryError`, at which Tune's loop ends with all its
+    trials, and the second as preempted only where an autoscaler had announced it. Of the last it
+    tells Tune twice, for the actor and for its task; at the second time the trial waits to be tried
+    again, and fails for good.
     """
     if RayActorManager._actor_task_failed.__module__ == __name__:
         return
@@ -88,6 +92,14 @@ def outlive_lost_workers() -> None:
     ) -> None:
         start_failed(self, tracked_actor, _as_tune_knows_it(exception))
 
+    trial_failed = TuneController._trial_task_failure
+
+    def trial_failed_once(self: TuneController, trial: Trial, exception: Exception) -> None:
+        self._resetting_trials.discard(trial)
+        if trial.status != Trial.PENDING or not isinstance(exception, RayActorError):
+            trial_failed(self, trial, exception)
+
+    TuneController._trial_task_failure = trial_failed_once  # type: ignore[method-assign]
     RayActorManager._actor_task_failed = task_failed_anyhow  # type: ignore[method-assign]
     RayActorManager._actor_start_failed = start_failed_anyhow  # type: ignore[method-assign]
 

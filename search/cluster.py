@@ -5,6 +5,7 @@ The search then runs on a node of it, and its code travels: no node needs a chec
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -24,6 +25,9 @@ ONLY_CODE = ["/*", "!.", *(f"!/{room}" for room in ROOMS), "__pycache__", "/resu
 _FRESH_S = 2.0
 """How long a list of nodes counts as what is there now."""
 
+_CONNECT_S = 10.0
+"""How long a connection to a cluster's head may take."""
+
 _ACCELERATOR = "accelerator_type:"
 
 
@@ -34,12 +38,14 @@ class ClusterError(Exception):
 def quieten() -> None:
     """To be called before Ray is imported: no statistics to its makers, no output of its own.
 
-    The run directory is what a search is resumed from, so Ray's own snapshots go unread.
+    The run directory is what a search is resumed from, so Ray's own snapshots go unread. What a
+    raylet says last, with a stack trace, Ray prints whatever it is told of logs (ray 2.60.0).
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "100000")
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C is ours: `search.interrupting`
 
 
@@ -50,6 +56,7 @@ def join(address: str, root: Path) -> Cluster:
     cluster there, or where none has a core.
     """
     quieten()
+    _check_reachable(address)
     # So long Ray waits to learn why a worker is gone, before it says that it can't know.
     os.environ.setdefault("RAY_timeout_ms_task_wait_for_death_info", "60000")
     import ray
@@ -62,11 +69,7 @@ def join(address: str, root: Path) -> Cluster:
             log_to_driver=False,
         )
     except Exception as error:  # ConnectionError, ValueError, RuntimeError and Ray's own
-        why = (str(error).strip() or repr(error)).splitlines()[0]
-        raise ClusterError(
-            f"--address must be that of a Ray cluster with this machine as a node, but {address} "
-            f"isn't ({why}); log in to a node (`ray attach cluster.yaml`) and see `ray status`."
-        ) from error
+        raise _no_cluster(address, error) from error
     found = living_nodes()
     if not found:
         raise ClusterError(
@@ -74,6 +77,26 @@ def join(address: str, root: Path) -> Cluster:
             "none; see `ray status`."
         )
     return Cluster(nodes=found, home=node_id(), dashboard=context.dashboard_url or "")
+
+
+def _check_reachable(address: str) -> None:
+    """Ray would try for a minute and a half. Raises `ClusterError`."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), _CONNECT_S).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> ClusterError:
+    why = (str(error).strip() or repr(error)).splitlines()[0]
+    return ClusterError(
+        f"--address must be that of a Ray cluster with this machine as a node, and its token here, "
+        f"but {address} isn't ({why}); log in to a node (`ray attach cluster.yaml`), see `ray "
+        "status`, and compare ~/.ray/auth_token with the head's."
+    )
 
 
 def leave() -> None:
@@ -91,13 +114,19 @@ def node_id() -> str:
 
 
 def living_nodes() -> tuple[Node, ...]:
-    """The nodes that are up and offer cores, in the order in which they joined."""
-    import ray
+    """The nodes that are up and offer cores, in the order in which they joined.
 
+    One that is being drained, as before a spot instance is taken away, gets nothing new from Ray.
+    """
+    import ray
+    from ray._private.state import state
+
+    leaving = state.get_draining_nodes()
     return tuple(
         Node(id=each["NodeID"], address=each["NodeManagerAddress"], machine=_machine(each))
         for each in ray.nodes()  # type: ignore[no-untyped-call]
-        if each["Alive"] and each["Resources"].get("CPU", 0) >= 1
+        if each["Alive"] and each["NodeID"] not in leaving
+        if each["Resources"].get("CPU", 0) >= 1
     )
 
 

@@ -19,7 +19,7 @@ from results.store import RunError, RunStore, check_writable, read_manifest
 from search import probe, sessions
 from search.cluster import ClusterError, LivingNodes
 from search.earlier import write_earlier_trials
-from search.exposure import how_to_enter
+from search.exposure import how_to_enter, how_to_enter_cluster
 from search.extending import begins_alike
 from search.followers import connected, followers
 from search.interrupting import interruptible
@@ -160,11 +160,13 @@ def _start(plan: Plan, monitor: Monitor, port: socket.socket | None) -> "list[Lo
     """Ray, and what trials are logged to."""
     if port is None:
         assert plan.cluster is not None
-        address = f"http://{plan.cluster.dashboard}" if plan.cluster.dashboard else "none"
+        address, enter = "none", how_to_enter_cluster(plan.cluster.dashboard)
+        if plan.cluster.dashboard:
+            address = f"http://{plan.cluster.dashboard}"
     else:
-        address = start_ray(plan.resources, port, ROOT)
+        address, enter = start_ray(plan.resources, port, ROOT), how_to_enter()
     monitor.stage("Ray")
-    monitor.say(f"dashboard  {address}  ({how_to_enter()})")
+    monitor.say(f"dashboard  {address}  ({enter})")
     return connected(plan.options, plan.name, plan.directory)
 
 

@@ -1,10 +1,12 @@
 """Who reaches what a search starts: this machine alone, unless it is asked to be open to others."""
 
 import ipaddress
+import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 AUTH_MODE, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"
 
@@ -25,9 +27,34 @@ def token_required(environment: Mapping[str, str] = os.environ) -> bool:
     return mode is None or mode.lower() == "token"
 
 
-def how_to_enter() -> str:
+def asks_for_token(dashboard: str) -> bool | None:
+    """Whether the cluster whose dashboard listens at HOST:PORT does; `None` where that can't be
+    asked. A cluster that was begun where no token lay, by `ray start`, has none.
+    """
+    try:
+        with urlopen(f"http://{dashboard}/api/authentication_mode", timeout=5) as answer:
+            return str(json.load(answer)["authentication_mode"]) != "disabled"
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def how_to_enter_cluster(dashboard: str) -> str:
+    """The same of a cluster that was joined, which has its own mind about tokens."""
+    asks = asks_for_token(dashboard)
+    if asks is None:
+        return "where it asks for a token: type `ray get-auth-token`"
+    if asks:
+        return how_to_enter({})
+    return (
+        "it asks for no token, and so does nothing else of this cluster: whoever reaches it over "
+        f"the network can run code there; type `ray get-auth-token --generate`, copy "
+        f"~/.ray/auth_token to all nodes, and start Ray anew with {AUTH_MODE}=token"
+    )
+
+
+def how_to_enter(environment: Mapping[str, str] = os.environ) -> str:
     """What the dashboard asks for, in words."""
-    if token_required():
+    if token_required(environment):
         return "it asks for a token: type `ray get-auth-token`"
     return f"it asks for no token, as {AUTH_MODE} says"
 

@@ -1,10 +1,12 @@
 """A run's records, kept beside its checkpoints, so that it goes on when its machine is gone."""
 
+import math
 import tarfile
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from datasets.places import Place, UriPlace
@@ -27,17 +29,35 @@ class Mirror:
     """Keeps a run's records in a place, as one file: then none of them is ahead of another.
 
     What can't be kept is said, and tried again after `KEEP_EVERY_S`: the search goes on. To be
-    called from the thread that writes the records; only sending is done by another.
+    called from the thread that writes the records; only sending is done by another, which also
+    calls `drop`.
     """
 
-    def __init__(self, place: Place, directory: Path, say: Callable[[str], object]) -> None:
-        self._place, self._directory, self._say = place, directory, say
+    def __init__(
+        self,
+        place: Place,
+        directory: Path,
+        say: Callable[[str], object],
+        drop: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        self._place, self._directory, self._say, self._drop = place, directory, say, drop
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mirror")
         self._sending: Future[None] | None = None
-        self._kept_at = time.monotonic()
+        self._leaving: list[str] = []
+        self._ended: list[str] = []
+        self._kept_at = -math.inf
+
+    def ended(self, name: str) -> None:
+        """Has `drop` called with the name of a checkpoint that the records don't need any more.
+
+        Not before they are kept: a search that goes on from older ones still needs it.
+        """
+        self._ended.append(name)
 
     def tick(self) -> None:
-        """Keeps the records where the last time is long ago; to be called now and then."""
+        """Keeps the records the first time, and where the last time is long ago; to be called now
+        and then.
+        """
         if time.monotonic() - self._kept_at >= KEEP_EVERY_S and self._sent():
             self._begin()
 
@@ -50,13 +70,17 @@ class Mirror:
 
     def _begin(self) -> None:
         self._kept_at = time.monotonic()
-        self._sending = self._thread.submit(self._send, pack(self._directory))
+        self._leaving, self._ended = self._leaving + self._ended, []
+        self._sending = self._thread.submit(self._send, pack(self._directory), self._leaving)
 
-    def _send(self, archive: Path) -> None:
+    def _send(self, archive: Path, leaving: list[str]) -> None:
         try:
             self._place.keep(archive, ARCHIVE)
         finally:
             archive.unlink()
+        for name in leaving:
+            with suppress(OSError):  # what can't be removed stays
+                self._drop(name)
 
     def _sent(self, *, wait: bool = False) -> bool:
         """Whether nothing is being sent; says what went wrong."""
@@ -65,7 +89,10 @@ class Mirror:
         if not wait and not self._sending.done():
             return False
         sending, self._sending = self._sending, None
-        if error := sending.exception():
+        error = sending.exception()
+        if error is None:
+            self._leaving = []
+        else:
             self._say(
                 f"note: the run's records couldn't be kept at {self._place} ({error}); they are "
                 f"safe in {self._directory}, and it is tried again."

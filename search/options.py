@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from results.commands import unknown
 from results.pareto import sound_objectives
 from search.cluster_rules import cluster_rules
 from search.exposure import loopback, token_required
@@ -149,14 +150,7 @@ def parse(arguments: list[str] | None) -> tuple[dict[str, Any], list[str]]:
     """What the command line gives, by option, and a sentence for each unknown flag."""
     made = parser()
     given, rest = made.parse_known_args(arguments)
-    flags = [flag for action in made._actions for flag in action.option_strings]
-    errors: list[str] = []
-    for word in rest:
-        close = get_close_matches(word, flags, n=1) if word.startswith("-") else []
-        hint = f"did you mean {close[0]}?" if close else "see --help."
-        if word.startswith("-") or not errors:
-            errors.append(f"{word} is not an option; {hint}")
-    return vars(given), errors
+    return vars(given), unknown(made, rest)
 
 
 def resolve(*layers: Mapping[str, Any]) -> tuple[Options, list[str]]:
@@ -215,7 +209,7 @@ def _convert(f: "dataclasses.Field[Any]", value: Any) -> Any:
 def _faults(o: Options) -> dict[str, list[str]]:
     """The broken rules of each option that breaks any."""
     rules = [
-        (o.space != "", "space", "must be given (--list shows the names)"),
+        (o.space != "", "space", "must be given (`python -m search.run --list` shows the names)"),
         (o.trials >= 1, "trials", "must be ≥ 1"),
         (o.epochs >= 0, "epochs", "must be ≥ 0"),
         (not o.time_budget or (seconds_of(o.time_budget) or 0) > 0, "time_budget",

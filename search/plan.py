@@ -10,6 +10,7 @@ from optuna.distributions import BaseDistribution
 
 from datasets.registry import find
 from datasets.spec import DatasetError
+from results.commands import resume_command
 from results.pareto import parse_objectives
 from results.records import RecordError
 from results.store import MANIFEST, RunError
@@ -198,7 +199,7 @@ def _path_errors(options: Options, dataset: str, directory: Path, resuming: bool
     if not resuming and (directory / "manifest.json").exists():
         errors.append(
             f"--name must be new, but {directory} already holds a run; go on with it by "
-            f"--resume {directory.name}, or choose another name."
+            f"`{resume_command(directory)}`, or choose another name."
         )
     return errors
 

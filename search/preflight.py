@@ -84,10 +84,21 @@ def _requirements(root: Path) -> list[str]:
     return list(project["dependencies"])
 
 
+def required(root: Path) -> list[str]:
+    """The names of the packages that `pyproject.toml` asks for."""
+    return [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in _requirements(root)]
+
+
+def versions(names: list[str]) -> dict[str, str | None]:
+    """Of installed packages; `None` for one that isn't. Also asked for on the nodes of a cluster,
+    where there is no `pyproject.toml`.
+    """
+    return {name: _version(name) for name in names}
+
+
 def _dependency_errors(root: Path) -> list[str]:
     """What `pyproject.toml` asks for against what is installed."""
-    lines = _requirements(root)
-    names = [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in lines]
+    lines, names = _requirements(root), required(root)
     absent = [name for name in names if _version(name) is None]
     errors = []
     if absent:

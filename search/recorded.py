@@ -89,7 +89,7 @@ class Curves:
 
 def read(path: Path) -> Curves:
     """The curves of a file or a run. Raises `CurvesError`, `RunError` and `RecordError`."""
-    return read_run(path) if path.is_dir() else read_file(path)
+    return read_file(path) if path.suffix == ".npz" else read_run(path)
 
 
 def read_file(path: Path) -> Curves:

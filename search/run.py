@@ -85,8 +85,10 @@ def joined(address: str) -> "Iterator[tuple[Cluster | None, list[str]]]":
     except cluster.ClusterError as error:
         yield None, [str(error)]
         return
+    from search.alike import unlike
+
     try:
-        yield found, []
+        yield found, unlike(found)
     finally:
         cluster.leave()
 

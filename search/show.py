@@ -160,7 +160,7 @@ def describe_nodes(plan: Plan) -> str:
         for node in plan.cluster.nodes
     )
     return ", ".join(
-        f"{count} × {cpus} cores" + (f" and {gpus} {names[0]}" if gpus else "")
+        f"{count} × {cpus} core" + "s" * (cpus > 1) + (f" and {gpus} {names[0]}" if gpus else "")
         for (cpus, gpus, names), count in kinds.items()
     )
 

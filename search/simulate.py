@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from results.commands import Parser
 from results.records import RecordError
 from results.store import RunError
 from search.options import Options, resolve
@@ -131,7 +132,7 @@ def make_rules(options: Options, curves: Curves) -> Rules:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code: 0 done, 2 refused."""
-    given = _parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     rules = {name: getattr(given, name) for name in _RULES if getattr(given, name) is not None}
     options, errors = resolve({"space": "recorded", **rules})
     errors += _faults(given)
@@ -157,18 +158,31 @@ _RULES = ("grace", "reduction_factor", "max_gap", "gap_patience", "plateau_patie
 """Options of `search.run` that decide when trials end."""
 
 
-def _parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+def parser() -> Parser:
+    """The command line."""
+    made = Parser(
         prog="python -m search.simulate",
         description="Try searching on recorded curves: .npz files, or the folders of runs.",
     )
-    made.add_argument("curves", nargs="+", type=Path, metavar="CURVES")
-    made.add_argument("--policy", action="append", choices=POLICIES, help="default: all of them")
-    made.add_argument("--workers", type=int, default=8, metavar="N", help="default: 8")
     made.add_argument(
-        "--budget", type=float, default=60.0, metavar="X", help="in full trainings (default: 60)"
+        "curves", nargs="+", type=Path, metavar="CURVES", help="an .npz file, or a run"
     )
-    made.add_argument("--seeds", type=int, default=3, metavar="N", help="default: 3")
+    made.add_argument(
+        "--policy", action="append", choices=POLICIES, help="one of these (default: all of them)"
+    )
+    made.add_argument(
+        "--workers", type=int, default=8, metavar="N", help="trials at the same time (default: 8)"
+    )
+    made.add_argument(
+        "--budget",
+        type=float,
+        default=60.0,
+        metavar="X",
+        help="of a search, in full trainings (default: 60)",
+    )
+    made.add_argument(
+        "--seeds", type=int, default=3, metavar="N", help="searches of each policy (default: 3)"
+    )
     for name in _RULES:
         made.add_argument("--" + name.replace("_", "-"), metavar="N", help="as in search.run")
     return made

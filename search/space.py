@@ -69,7 +69,7 @@ def find(name: str) -> Space:
         hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(names())};"
         raise SpaceError(
             f"--space must be a known name or a .py file, but got {name!r}; {hint} "
-            "--list shows them all."
+            "`python -m search.run --list` shows them all."
         )
     return _space_of(importlib.import_module(f"search.spaces.{name}"), name)
 

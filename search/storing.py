@@ -5,7 +5,7 @@ from pathlib import Path
 
 from search.mirror import Mirror, place_of
 from search.plan import Plan
-from search.supply import Dropping, Supply
+from search.supply import Supply
 
 
 def supply_of(plan: Plan, fingerprint: str) -> Supply:
@@ -26,27 +26,31 @@ def supply_of(plan: Plan, fingerprint: str) -> Supply:
 
 
 class Storing:
-    """The checkpoints of trials that have ended leave the storage, and the run's records go there.
+    """The run's records go to the storage, and the checkpoints of trials that have ended leave it.
 
-    `say` is told what couldn't be kept.
+    `say` is told what couldn't be kept. Raises `OSError` where the storage can't be reached.
     """
 
     def __init__(self, supply: Supply, directory: Path, say: Callable[[str], object]) -> None:
-        stored = supply.stored
-        self._dropping = Dropping(stored) if stored else None
-        self._mirror = (
-            Mirror(place_of(supply.storage, supply.run), directory, say) if stored else None
-        )
+        self._mirror: Mirror | None = None
+        self._opening: set[str] | None = set()
+        if stored := supply.stored:
+            place = place_of(supply.storage, supply.run)
+            self._mirror = Mirror(place, directory, say, stored.drop)
+            self._opening = stored.names()
 
     def dropped(self, name: str) -> None:
-        """A checkpoint of that name has been removed from the run."""
-        if self._dropping:
-            self._dropping(name)
+        """A checkpoint of that name has been removed from the run.
+
+        While a run is opened, that is told of every trial that has ended: then only what is there
+        is asked for.
+        """
+        if self._mirror and (self._opening is None or name in self._opening):
+            self._mirror.ended(name)
 
     def opened(self) -> None:
         """The run is open: from now on checkpoints are dropped because trials end."""
-        if self._dropping:
-            self._dropping.opening = False
+        self._opening = None
 
     def tick(self) -> None:
         """To be called now and then while the search runs, by the thread that records."""
@@ -55,7 +59,5 @@ class Storing:
 
     def close(self) -> None:
         """Brings everything to its end, after the last record was written."""
-        if self._dropping:
-            self._dropping.close()
         if self._mirror:
             self._mirror.close()

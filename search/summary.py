@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from results.commands import resume_command
 from results.comparison import BASELINE, Interval, Outcome, Standing, decide
 from results.disk import refusal
 from results.export import export, ranked
@@ -48,7 +49,7 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
             f"Interrupted: {len(trials)} of {plan.options.trials} trials are on disk, {unfinished} "
             f"of them unfinished{_finalists_left(finalists)}. Go on with:"
         )
-        say(f"  {_resume(plan)}")
+        say(f"  {resume_command(plan.directory)}")
         return 130
     if not any(record.trusted for record in order):
         for failure in sorted({record.detail or "?" for record in trials.values()}):
@@ -57,16 +58,16 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
     cut = sum(record.reason is StopReason.BUDGET for record in trials.values())
     if plan.options.finalists and _unfinished(plan, finalists, outcome):
         say("The budget ended before the finalists did. Go on with a larger one:")
-        say(f"  {_resume(plan)}{_larger(plan)}")
+        say(f"  {resume_command(plan.directory)}{_larger(plan)}")
     elif _limited(plan) and (cut or len(trials) < plan.options.trials):
         say(
             f"The budget ended the trials: {len(trials)} of {plan.options.trials} began, of which "
             f"{cut} didn't finish. They go on with a larger one:"
         )
-        say(f"  {_resume(plan)}{_larger(plan)}")
+        say(f"  {resume_command(plan.directory)}{_larger(plan)}")
     if not plan.options.finalists and len(order) > 1 and not front:
         say("One seed chose it. To train the best and the baseline again, with fresh seeds:")
-        say(f"  {_resume(plan)} --finalists 3{_larger(plan) if cut else ''}")
+        say(f"  {resume_command(plan.directory)} --finalists 3{_larger(plan) if cut else ''}")
     if len(trials) >= MIN_TRIALS:
         say(f"Which parameters mattered: python -m results.importance {plan.directory}")
     return 0 if written else 1
@@ -181,11 +182,6 @@ def _span(interval: Interval | None, digits: str) -> str:
 
 def _name(number: int) -> str:
     return "the baseline" if number == BASELINE else f"trial {number}"
-
-
-def _resume(plan: Plan) -> str:
-    out = _flag("out", plan.options.out, "runs")
-    return f"python -m search.run --resume {plan.name}{out}"
 
 
 def _flag(name: str, value: str, default: str) -> str:

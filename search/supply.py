@@ -7,13 +7,13 @@ once; checkpoints are written to the node's own disk and sent on from there.
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.copies import check, copied, holds
 from datasets.places import Place, UriPlace
+from results.disk import refusal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +65,7 @@ class Supply:
     def checkpoint(self, path: Path) -> Iterator[tuple[Path, Callable[[Path], object] | None]]:
         """(file to resume from and to write to, what is to be called with what was written).
 
-        A file that is elsewhere is here meanwhile. Raises `OSError`.
+        A file that is elsewhere is here meanwhile. Raises `OSError`, and from what is called too.
         """
         place = self._checkpoint_place()
         if place is None:
@@ -76,7 +76,7 @@ class Supply:
         try:
             if not place.fetch(path.name, here):
                 here.unlink(missing_ok=True)  # an older one, of a search that is gone
-            yield here, lambda written: place.keep(written, path.name)
+            yield here, _Sending(place, path.name)
         finally:
             here.unlink(missing_ok=True)
 
@@ -102,29 +102,26 @@ class Supply:
         return self.stored or (HomePlace(CHECKPOINTS) if self._away() else None)
 
 
+class _Sending:
+    """Sends checkpoints to a place, one after the other.
+
+    A place that took one before and can't be reached now is no fault of the training, which goes
+    on: the next epoch's is sent again. Raises `OSError` where it never took one, or is full.
+    """
+
+    def __init__(self, place: Place, name: str) -> None:
+        self._place, self._name, self._took = place, name, False
+
+    def __call__(self, written: Path) -> None:
+        try:
+            self._place.keep(written, self._name)
+            self._took = True
+        except OSError as error:
+            if not self._took or refusal(error, written):
+                raise
+
+
 def cache() -> Path:
     """Where a node keeps copies, which may be deleted whenever no search runs there."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "tiny-imagenet-search"
-
-
-class Dropping:
-    """Removes checkpoints from where they are stored, beside the search, by a thread of its own.
-
-    What can't be removed stays. While a run is opened, every trial that has ended is dropped again:
-    then only what is there is asked for.
-    """
-
-    def __init__(self, place: UriPlace) -> None:
-        self._place, self._there = place, place.names()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="dropping")
-        self.opening = True
-
-    def __call__(self, name: str) -> None:
-        """Soon removes the file of that name."""
-        if not self.opening or name in self._there:
-            self._thread.submit(self._place.drop, name)
-
-    def close(self) -> None:
-        """Waits for what was begun."""
-        self._thread.shutdown()

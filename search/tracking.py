@@ -133,7 +133,7 @@ def _mlflow(address: str, search: str, _directory: Path) -> Logger:
             from mlflow.tracking import MlflowClient
 
             client, tag = MlflowClient(tracking_uri=address), f"tags.training = '{trial.trial_id}'"
-            found = client.search_runs([self.mlflow_util.experiment_id], tag)
+            found = client.search_runs([str(self.mlflow_util.experiment_id)], tag)
             if found:
                 self._trial_runs[trial] = found[0].info.run_id
                 client.update_run(found[0].info.run_id, status="RUNNING")

@@ -67,12 +67,19 @@ def _as_written(values: dict[str, Any]) -> bool:
 
 
 def _mapping(path: Path) -> dict[str, Any]:
+    run = path if path.is_dir() else path.parent
+    here = str(run) if (run / "manifest.json").exists() else "RUN"
     try:
         values = load_plain(path.read_text(encoding="utf-8"))
+    except IsADirectoryError:
+        raise BestError(
+            f"--config must name a file, but {path} is a folder: name its best.yaml, or write "
+            f"that with python -m results.export {here}."
+        ) from None
     except FileNotFoundError:
         raise BestError(
             f"--config must name an existing file, but {path} is none: write one with "
-            "python -m results.export RUN."
+            f"python -m results.export {here}."
         ) from None
     except (OSError, ValueError) as error:
         reason = str(error).replace("\n", " ")

@@ -57,10 +57,13 @@ class TrialConfig:
     cutout: side of the erased square, as a share of the image side; 0 turns it off.
     flip: mirror half of the training images.
     crop: largest random shift, as a share of the image side; 0 turns it off.
+    optimizer: `adam`, `adamw` or `sgd`.
+    lr: the learning rate, the highest of its schedule.
     weight_decay: on weights with two or more dimensions only; decoupled with `adamw`.
     momentum: for `sgd`, and only there (left out: 0).
-    schedule: `step` multiplies lr by a factor every few epochs; `cyclical` rises from lr/10 to
-    lr and falls back, in straight lines (Smith 2017).
+    schedule: `constant`, `cosine`, `cyclical`, `one-cycle` or `step`. `step` multiplies lr by a
+    factor every few epochs; `cyclical` rises from lr/10 to lr and falls back, in straight lines
+    (Smith 2017).
     step_epochs, step_factor: those epochs and that factor, for `step`, and only there (left out:
     7 and 0.1).
     cycles: how many such triangles, for `cyclical`, and only there (left out: 1).
@@ -72,7 +75,9 @@ class TrialConfig:
     mean loss (left out: the whole batch). BatchNorm's statistics are those of each piece, and
     its running averages take in every piece (`trainables.micro_batches`).
     epochs: the horizon that the schedule is laid out for.
-    precision: `auto` is resolved once a study, before its first trial.
+    seed: of the network's new layers, the order of the images, and the augmentation.
+    precision: `auto`, `bfloat16` or `float32`; `auto` is resolved once a study, before its first
+    trial.
     compile: train through `torch.compile`, once an architecture and process; needs a compiler.
     """
 

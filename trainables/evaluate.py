@@ -104,7 +104,7 @@ class Evaluator:
             return
         made: list[tuple[Tensor, Tensor]] = []
         keep = self._network.has_frozen_features()
-        at_once = min(EVALUATION_BATCH, self._config.micro_batch_size or EVALUATION_BATCH)
+        at_once = evaluation_batch(self._config)
         source = self._feed.batches(split, at_once, order_seed=None, drop_last=False)
         with closing(source):
             for pixels, labels in source:
@@ -132,10 +132,19 @@ def autocast(config: TrialConfig, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bfloat16")
 
 
+def evaluation_batch(config: TrialConfig) -> int:
+    """How many images are evaluated at once."""
+    return min(EVALUATION_BATCH, config.micro_batch_size or EVALUATION_BATCH)
+
+
+def guesses(logits: Tensor) -> Tensor:
+    """int64 (B, 5), or as many as there are classes: those with the highest logits, in order."""
+    return logits.topk(min(5, logits.shape[1]), dim=1).indices
+
+
 def _right(logits: Tensor, labels: Tensor) -> Tensor:
     """Bool (2, B): whether each label is the highest logit, and among the five highest."""
-    guesses = logits.topk(min(5, logits.shape[1]), dim=1).indices
-    right = guesses == labels[:, None]
+    right = guesses(logits) == labels[:, None]
     return torch.stack([right[:, 0], right.any(1)])
 
 

@@ -1,6 +1,6 @@
 """Trains a chosen configuration on train + val to the end, then opens test, once.
 
-python -m trainables.final --config best.yaml
+python -m trainables.final --config best.yaml [--repeats 3]
 """
 
 import argparse
@@ -9,6 +9,7 @@ import os
 import sys
 from pathlib import Path
 
+from results.commands import Parser
 from trainables.config import ConfigError
 
 
@@ -19,33 +20,47 @@ def _positive(text: str) -> int:
     return number
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m trainables.final", description=__doc__)
-    add = parser.add_argument
+def parser() -> Parser:
+    """The command line."""
+    made = Parser(prog="python -m trainables.final", description=__doc__)
+    add = made.add_argument
     add("--config", type=Path, required=True, help="a best.yaml")
-    add("--data", type=Path, default=Path("data"), help="where prepared datasets lie (data)")
+    add(
+        "--data",
+        type=Path,
+        default=Path("data"),
+        help="where prepared datasets lie (default: data)",
+    )
     add(
         "--source", type=Path, help="archive or folder to prepare the dataset from if it is missing"
     )
-    add("--out", type=Path, help="where to write (final/ beside --config)")
-    add("--epochs", type=_positive, help="train for so many (as the configuration says)")
-    add("--weights", help="none, imagenet or a file (as the configuration says)")
+    add("--out", type=Path, help="where to write (default: final/ beside --config)")
+    add("--epochs", type=_positive, help="train for so many (default: as the configuration says)")
+    add("--weights", help="none, imagenet or a file (default: as the configuration says)")
     add("--seed", type=int, help="of the network, the order and the augmentation")
+    add(
+        "--repeats",
+        type=_positive,
+        default=1,
+        help="train so often, each time with the next seed, for a mean and interval (default: 1)",
+    )
     cores = len(os.sched_getaffinity(0))
-    add("--threads", type=_positive, default=cores, help=f"of torch on the CPU ({cores})")
+    add(
+        "--threads", type=_positive, default=cores, help="of torch on the CPU (default: one a core)"
+    )
     add("--overwrite", action="store_true", help="replace a finished final training")
-    return parser
+    return made
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns the exit code: 0, 2 for an error, 130 when interrupted."""
-    given = _parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     # After the arguments are read: torch takes seconds that `--help` needn't wait for.
     from trainables.finishing import REFUSALS, Options, run
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        run(Options(**vars(given)))
+        folder = run(Options(**vars(given)))
     except ConfigError as error:
         print(*(f"error: {sentence}" for sentence in error.errors), sep="\n", file=sys.stderr)
         return 2
@@ -61,7 +76,15 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 130
-    return 0
+    return write_pages(folder)
+
+
+def write_pages(folder: Path) -> int:
+    """Writes page and card of what was trained, and prints where. Returns the exit code."""
+    # Plotly takes a second to load that `--help` needn't wait for.
+    from results.final import main as write
+
+    return write([str(folder)])
 
 
 if __name__ == "__main__":

@@ -12,23 +12,25 @@ import torchvision
 from datasets.access import open_final_data
 from datasets.manifest import verify
 from datasets.prepare import prepare
+from datasets.registry import find
 from datasets.spec import DatasetError
 from datasets.splits import FinalData
-from results.records import EpochMetrics, FinalRecord, to_json
+from results.records import EpochMetrics, FinalRecord, RecordError, to_json
 from trainables import weights
 from trainables.augment import pixel_statistics
 from trainables.best import BestConfig, BestError, read_best
 from trainables.checkpoint import CheckpointError, read_history
 from trainables.config import TrialConfig
-from trainables.evaluate import evaluate
 from trainables.files import write_atomically
 from trainables.networks import Network
 from trainables.networks import check as check_network
 from trainables.parts import NetworkError
 from trainables.process import prepare_process
+from trainables.saved import MODEL, RECORD, ModelError, read_record
+from trainables.testing import open_test, score
 from trainables.train import default_device, new_network, train
 
-MODEL, RECORD, HISTORY, CHECKPOINT = "model.pt", "final.json", "history.jsonl", "checkpoint.pt"
+HISTORY, CHECKPOINT = "history.jsonl", "checkpoint.pt"
 
 
 class FinalError(Exception):
@@ -40,7 +42,9 @@ REFUSALS = (
     CheckpointError,
     DatasetError,
     FinalError,
+    ModelError,
     NetworkError,
+    RecordError,
     weights.WeightsError,
 )
 """What `run` raises, besides `ConfigError` and `OSError`, with one sentence for the user."""
@@ -57,6 +61,7 @@ class Options:
     epochs: int | None
     weights: str | None
     seed: int | None
+    repeats: int
     threads: int
     overwrite: bool
 
@@ -66,9 +71,10 @@ def train_finally(
 ) -> FinalRecord:
     """Trains `best.config`, prints a line an epoch, and writes the outcome into `out`.
 
-    Goes on from `out`'s checkpoint where there is one. Writes `model.pt` (the state dict of all
-    stages), `history.jsonl` (an `EpochMetrics` a line) and last `final.json`; only then the
-    checkpoint goes. Raises `FinalError` when the loss is no longer finite.
+    Goes on from `out`'s checkpoint where there is one. Writes `predictions.npz` as test is opened,
+    `model.pt` (the state dict of all stages), `history.jsonl` (an `EpochMetrics` a line) and last
+    `final.json`; only then the checkpoint goes. Raises `FinalError` when the loss is no longer
+    finite.
     """
     config, checkpoint = best.config, out / CHECKPOINT
     history = read_history(checkpoint) if checkpoint.exists() else []
@@ -87,7 +93,7 @@ def train_finally(
                 f"The training loss must stay finite, but epoch {metrics.epoch} diverged: lower "
                 f"lr ({config.lr:g}) in the configuration, or try another --seed."
             )
-    record = _test(best, data, network, history, device)
+    record = _test(best, data, out, network, history, device)
     _write(out, network, history, record)
     return record
 
@@ -95,13 +101,14 @@ def train_finally(
 def _test(
     best: BestConfig,
     data: FinalData,
+    out: Path,
     network: Network,
     history: list[EpochMetrics],
     device: torch.device,
 ) -> FinalRecord:
-    """The one place where test is opened."""
     started = time.perf_counter()
-    outcome = evaluate(network, data.test, data.images, best.config, device)
+    predictions = open_test(out, network, data, best.config, device)
+    outcome = score(predictions)
     wall_s = sum(epoch.wall_s for epoch in history) + time.perf_counter() - started
     return FinalRecord(
         config=best.config.to_dict(),
@@ -112,16 +119,23 @@ def _test(
         test_images=len(data.test),
         train_images=len(data.train),
         wall_s=wall_s,
-        provenance={"selection": best.selection} | _circumstances(best.config, data, device),
+        provenance={"selection": best.selection} | _circumstances(best, data, device),
+        test_top1_flip=predictions.flip_averaged_top1(),
     )
 
 
-def _circumstances(config: TrialConfig, data: FinalData, device: torch.device) -> dict[str, Any]:
-    mean, std = pixel_statistics(data.images, config.normalise)
+def _circumstances(best: BestConfig, data: FinalData, device: torch.device) -> dict[str, Any]:
+    mean, std = pixel_statistics(data.images, best.config.normalise)
+    spec = find(best.dataset)
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
+        "dataset": best.dataset,
         "dataset_fingerprint": data.images.fingerprint,
+        "terms": spec.terms,
+        "of_imagenet": spec.of_imagenet,
         "class_ids": list(data.images.class_ids),
+        "class_names": list(data.images.class_names),
+        "stored_px": data.images.size,
         "mean": list(mean),
         "std": list(std),
         "device": gpu or platform.processor() or platform.machine(),
@@ -170,16 +184,16 @@ def _open_data(best: BestConfig, options: Options) -> FinalData:
     return data
 
 
-def run(options: Options) -> FinalRecord:
-    """Checks everything that can be checked before the first step, then trains."""
+def run(options: Options) -> Path:
+    """Checks everything that can be checked before the first step, then trains; gives the folder.
+
+    The configuration's seed is trained there, and each repeat after it, with the next seed, in a
+    folder of its own inside. Those that are finished already stay as they are.
+    """
     chosen = read_best(options.config)
     best = replace(chosen, config=_changed(chosen.config, options))
     out = options.out or options.config.parent / "final"
-    if (out / RECORD).exists() and not (out / CHECKPOINT).exists() and not options.overwrite:
-        raise FinalError(
-            f"--out must hold no finished training, but {out / RECORD} exists: choose another "
-            "--out, or pass --overwrite."
-        )
+    planned = _unfinished(best, out, options)
     weights.check(best.config, check_network(best.config))
     data = _open_data(best, options)
     if best.config.class_weighting > 0:
@@ -188,9 +202,37 @@ def run(options: Options) -> FinalRecord:
             "val; while the network learns them by heart, it fades."
         )
     prepare_process(options.threads)
-    record = train_finally(best, data, out, default_device())
-    print(
-        f"test top-1 {record.test_top1:.2%}  top-5 {record.test_top5:.2%}  "
-        f"({record.test_images:,} images, opened once)\n{out / MODEL}\n{out / RECORD}"
-    )
-    return record
+    for each, folder in planned:
+        if options.repeats > 1:
+            print(f"{folder}: seed {each.config.seed}")
+        record = train_finally(each, data, folder, default_device())
+        print(
+            f"test top-1 {record.test_top1:.2%}  top-5 {record.test_top5:.2%}  "
+            f"({record.test_images:,} images, opened once)\n{folder / MODEL}\n{folder / RECORD}"
+        )
+    return out
+
+
+def _unfinished(best: BestConfig, out: Path, options: Options) -> list[tuple[BestConfig, Path]]:
+    """Each repeat that is to be trained, and its folder. Raises `FinalError` where none is."""
+    planned = []
+    for number in range(1, options.repeats + 1):
+        config = best.config.but(seed=best.config.seed + number - 1)
+        folder = out if number == 1 else out / f"repeat-{number}"
+        if options.overwrite or not _finished(folder):
+            planned.append((replace(best, config=config), folder))
+        elif read_record(folder).config != config.to_dict():
+            raise FinalError(
+                f"--out must hold no finished training of another configuration, but "
+                f"{folder / RECORD} is one: choose another --out, or pass --overwrite."
+            )
+    if not planned:
+        raise FinalError(
+            f"--out must hold no finished training, but {out / RECORD} exists: choose another "
+            "--out, train more seeds with a larger --repeats, or pass --overwrite."
+        )
+    return planned
+
+
+def _finished(folder: Path) -> bool:
+    return (folder / RECORD).exists() and not (folder / CHECKPOINT).exists()

@@ -26,6 +26,10 @@ class Saver:
     `sent` is called by that thread with each file that was written, and counts as writing.
     """
 
+    # A training whose files are sent on is on a node that may go, as a spot instance does, mostly
+    # without a word to Ray. So it saves each epoch, and loses one that has ended at most. Sending
+    # goes on beside the next epoch, which waits only where it is the shorter of the two.
+
     def __init__(
         self,
         path: Path,
@@ -40,8 +44,10 @@ class Saver:
         checkpoint.remove_leftovers(path)
 
     def due(self) -> bool:
-        """Whether more than `SAVE_EVERY_S` seconds of training are in no checkpoint."""
-        return time.monotonic() - self._saved_at >= SAVE_EVERY_S
+        """At an epoch's end, whether to save: where files are sent on always, and else where more
+        than `SAVE_EVERY_S` seconds of training are in no checkpoint.
+        """
+        return self._sent is not None or time.monotonic() - self._saved_at >= SAVE_EVERY_S
 
     def save(self, network: Network, optimizer: Optimizer, history: list[EpochMetrics]) -> None:
         """Begins to write this moment's state, once the write before is over."""

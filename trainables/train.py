@@ -53,7 +53,8 @@ def train(
     as a search does when it stops a trial, writes nothing more. So the file may lag behind
     what was yielded; resumed from there, those epochs are trained again to the same numbers.
     It is written beside the next epoch, and finished before that one is yielded.
-    sent: called with each checkpoint once it is written, in the thread that wrote it.
+    sent: called with each checkpoint once it is written, in the thread that wrote it; with it
+    there is one after every epoch.
     network: trained in place (by default a new one, see `new_network`). With an average of the
     weights (`config.ema`) it is that one that is evaluated, and that the network holds after
     the last epoch; between epochs it holds those that train.

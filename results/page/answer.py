@@ -141,11 +141,15 @@ def _test_card(label: str, final: Final | None) -> Card:
     if final is None:
         return Card(label=label, number="–", note="opened by final training alone: see below")
     interval = proportion(final.test_top1, final.test_images)
+    flip, mean = final.test_top1_flip, final.over_seeds
+    more = f"; {percent(flip)} with flip averaging" if flip is not None else ""
+    if mean:
+        more += f"; mean of {final.seeds} seeds {percent(mean.mean)}, {span(mean)}"
     return Card(
         label=label,
         number=percent(final.test_top1),
         note=f"{span(interval)} for {count(final.test_images, 'image')}; {final.epochs} epochs on "
-        f"train and val, in {duration(final.wall_s)}",
+        f"train and val, in {duration(final.wall_s)}{more}",
     )
 
 

@@ -7,6 +7,7 @@ security policy in the page keeps it from fetching anything, whatever a run's te
 import base64
 import gzip
 import json
+import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -24,23 +25,47 @@ HERE = Path(__file__).parent
 def render(template: str, *, sections: Iterable[Section], **values: Any) -> str:
     """A page from one of the templates in this folder."""
     sections = list(sections)
+    return (
+        _environment(autoescape=True)
+        .get_template(template)
+        .render(
+            sections=sections,
+            figures=_script_json(figures(sections)),
+            plotly=_packed_plotly(),
+            style=_asset("page.css"),
+            script=_asset("page.js"),
+            **values,
+        )
+    )
+
+
+def render_markdown(template: str, **values: Any) -> str:
+    """A text from one of the templates in this folder."""
+    return _environment(autoescape=False).get_template(template).render(**values)
+
+
+def _environment(*, autoescape: bool) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
-        autoescape=True,
+        autoescape=autoescape,  # noqa: S701  # Markdown has signs of its own, see `_plain`
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=not autoescape,
     )
-    # A number and its sign stay on one line.
-    environment.filters["tight"] = lambda text: text.replace(" %", "\u00a0%")
-    return environment.get_template(template).render(
-        sections=sections,
-        figures=_script_json(figures(sections)),
-        plotly=_packed_plotly(),
-        style=_asset("page.css"),
-        script=_asset("page.js"),
-        **values,
-    )
+    environment.filters |= {
+        "tight": lambda text: text.replace(" %", "\u00a0%"),  # a number and its sign on one line
+        "thousands": lambda number: f"{number:,}",
+        "json": json.dumps,
+        "md": _plain,
+    }
+    return environment
+
+
+def _plain(text: object) -> str:
+    """A run's text within Markdown, where its signs would mean something."""
+    line = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", line)
 
 
 def figures(sections: Iterable[Section]) -> dict[str, Any]:

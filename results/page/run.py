@@ -1,6 +1,5 @@
 """Everything that a page tells of a run, read once."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,23 +8,30 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 
-from results.comparison import Outcome, decide
+from results.comparison import FEWEST_REPEATS, Interval, Outcome, decide, interval
 from results.export import baseline_of, best_config
 from results.finalists import Repeat, read_finalist_epochs, read_finalists
 from results.pareto import objectives_of
 from results.reached import proposed
 from results.records import EpochMetrics, FinalistRecord, TrialRecord, TrialState
 from results.store import RunError, read_epochs, read_manifest, read_standings
+from results.trained import others_like, read_record
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Final:
-    """A final training of one trial's configuration, as its `final.json` tells."""
+    """A final training of one trial's configuration, as its `final.json` tells.
+
+    `over_seeds` is the interval of its test_top1 over that many `seeds`, where there are several.
+    """
 
     test_top1: float
+    test_top1_flip: float | None
     test_images: int
     epochs: int
     wall_s: float
+    seeds: int
+    over_seeds: Interval | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,14 +140,18 @@ def _finals(directory: Path) -> Iterator[tuple[int, Final]]:
     paths = sorted(directory.glob("*/final.json"), key=lambda path: path.parent.name == "final")
     for path in paths:
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
+            record = read_record(path)
+            tests = [record.test_top1, *(o.test_top1 for o in others_like(path.parent, record))]
             final = Final(
-                test_top1=float(value["test_top1"]),
-                test_images=int(value["test_images"]),
-                epochs=int(value["config"]["epochs"]),
-                wall_s=float(value["wall_s"]),
+                test_top1=record.test_top1,
+                test_top1_flip=record.test_top1_flip,
+                test_images=record.test_images,
+                epochs=int(record.config["epochs"]),
+                wall_s=record.wall_s,
+                seeds=len(tests),
+                over_seeds=interval(tests) if len(tests) >= FEWEST_REPEATS else None,
             )
-            yield int(value["provenance"]["selection"]["trial"]), final
+            yield int(record.provenance["selection"]["trial"]), final
         except (ValueError, KeyError, TypeError):
             continue
 

@@ -41,7 +41,7 @@ own objects: ours by the `Study` that `search.run` uses.
 - p: Wilcoxon's signed-rank test against ours at 100 %, pairs of the same task and seed.
 - Tasks: {tasks}.
 - With {versions}; commit {commits}.
-- Not measured: Syne Tune's ASHACQR, which takes 70 s of processor time a search, the others 8 s at
+- Not measured: Syne Tune's ASHACQR, which takes 70 s of processor time a search, the others 15 s at
   most.
 """
 

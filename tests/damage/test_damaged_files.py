@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
+from safetensors.torch import save_file
 
 from datasets.cifar_pickle import load
 from datasets.spec import DatasetError
@@ -19,6 +21,7 @@ from datasets.tar_tree import TarTree
 from datasets.tree import open_tree
 from results.export import export
 from results.finalists import FinalistStore, read_finalist_epochs, read_finalists
+from results.predictions import read_predictions
 from results.reached import check_params, proposed
 from results.records import FinalistRecord, RecordError, TrialState
 from results.store import RunError, read_epochs, read_manifest, read_trials
@@ -29,10 +32,13 @@ from search.storage import journal_seal, open_journal
 from tests.benchmarks.drawn import draw
 from tests.cifar_archive import make_cifar100_archive
 from tests.damage.mutating import Mutate, mutations
+from tests.results.made_final import make_final
+from tests.results.test_mistakes import SEVEN
 from tests.search.curves import metrics, open_study
 from tests.search.playing import play
 from trainables.best import BestError, read_best
-from trainables.config import ConfigError
+from trainables.config import ConfigError, TrialConfig
+from trainables.saved import Description, ModelError, read_model
 
 FEW, MANY = 25, 1000
 
@@ -171,6 +177,27 @@ def make_journal(folder: Path) -> Path:
     return directory / "journal.log"
 
 
+def read_seen(path: Path) -> object:
+    found = read_predictions(path.parent)
+    return [(name, array.tolist()) for name, array in found.arrays().items()]
+
+
+def make_safetensors(folder: Path) -> Path:
+    described = Description(
+        config=TrialConfig(network="resnet10").to_dict(), class_ids=("a", "b"),
+        class_names=("a", "b"), stored_px=64, mean=(0.5,) * 3, std=(0.5,) * 3, test_top1=0.5,
+        fingerprint="f", terms="none",
+    )  # fmt: skip
+    state = {"weight": torch.arange(200.0)}
+    save_file(state, folder / "model.safetensors", metadata={"model": described.to_json()})
+    return folder / "model.safetensors"
+
+
+def read_safetensors(path: Path) -> object:
+    found = read_model(path)
+    return found.description, {name: tensor.tolist() for name, tensor in found.state.items()}
+
+
 READ_RUN = (RecordError, RunError)
 FORMATS = {
     "epochs.jsonl": Format(
@@ -208,6 +235,13 @@ FORMATS = {
     ),
     "curves.npz": Format(
         make=lambda folder: small_curves(folder), read=read_curves, errors=(CurvesError,),
+    ),
+    "predictions.npz": Format(
+        make=lambda folder: make_final(folder / "final", SEVEN) / "predictions.npz",
+        read=read_seen, errors=(RecordError,),
+    ),
+    "model.safetensors": Format(
+        make=make_safetensors, read=read_safetensors, errors=(ModelError,), silent=True,
     ),
     "x.zip": Format(make=make_zip, read=read_tree, errors=(DatasetError,), parts=True),
     "x.tar.gz": Format(make=make_tar, read=read_tree, errors=(DatasetError,)),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from datasets import places
 from datasets.places import UriPlace, is_place, whole_file
 from datasets.spec import DatasetError
 
@@ -118,6 +119,16 @@ def test_a_new_file_is_whole_or_absent(tmp_path: Path) -> None:
         file.write(b"half")
         raise OSError("disk")
     assert list((tmp_path / "a").iterdir()) == []
+
+
+def test_s3_may_take_its_time() -> None:
+    """To copy a large checkpoint, for example, of which it says nothing before the end."""
+    system, path = places._file_system("s3://bucket/a/b?region=eu-central-1&scheme=http")
+    _, (options,) = system.__reduce__()
+    assert path == "bucket/a/b"
+    assert {key: options[key] for key in ("region", "scheme", "request_timeout")} == {
+        "region": "eu-central-1", "scheme": "http", "request_timeout": 120.0,
+    }  # fmt: skip
 
 
 def test_a_file_system_that_nobody_knows_is_named() -> None:

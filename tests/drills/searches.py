@@ -60,7 +60,7 @@ def run(command: Sequence[str]) -> str:
     return done.stdout
 
 
-def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str]) -> None:
+def wait_for(condition: Callable[[], Any], process: subprocess.Popen[Any]) -> None:
     """Until it holds, while the process lives."""
     end = time.monotonic() + PATIENCE_S
     while not condition():

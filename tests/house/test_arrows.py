@@ -15,10 +15,14 @@ ROOT = Path(__file__).resolve().parents[2]
 # A room may import itself and these.
 ARROWS = {
     "search": ("trainables", "datasets", "results"),
-    "trainables": ("datasets", "results.records"),
+    # Final training hands on what test said, keeps the images that its page shows, and writes it.
+    "trainables": (
+        "datasets", "results.records", "results.commands", "results.predictions",
+        "results.mistakes", "results.final",
+    ),
     "datasets": (),
     "results": (),
-}
+}  # fmt: skip
 
 _RAY = tuple(
     f"search/{name}.py"
@@ -34,6 +38,7 @@ _RAY = tuple(
         "cluster",
         "bundles",
         "home",
+        "alike",
     )
 )
 _TRAINING = (
@@ -59,6 +64,7 @@ HOMES = {
 # Files that need the standard library and these only, and files that stay free of torch.
 PLAIN: dict[str, tuple[str, ...]] = {
     "results/records.py": (),
+    "results/commands.py": (),
     "search/preflight.py": ("packaging",),
 }
 LIGHT = ("trainables/config.py", "trainables/catalog.py")

@@ -108,8 +108,11 @@ def test_every_command_runs(tmp_path, tiny_zip, tiny_data):
             for number in range(40):
                 (folder / f"{number}.jpg").write_bytes(picture(len(name + split) + number))
     data, out = ["--data", str(tmp_path / "data")], ["--out", str(tmp_path)]
-    places = {"tiny-imagenet-200.zip": str(tiny_zip), "ROOT": str(pictures),
-              "s3://bucket/runs": str(tmp_path / "storage")}  # fmt: skip
+    picture_of_one = str(pictures / "test" / "cat" / "0.jpg")
+    places = {
+        "tiny-imagenet-200.zip": str(tiny_zip), "ROOT": str(pictures), "IMAGE": picture_of_one,
+        "s3://bucket/runs": str(tmp_path / "storage"),
+    }  # fmt: skip
     for words in MODULES:
         module, *rest = [places.get(word, word) for word in words if word != "runs/second"]
         rest = [word.replace("runs/first", str(tmp_path / "first")) for word in rest]
@@ -124,13 +127,14 @@ def test_every_command_runs(tmp_path, tiny_zip, tiny_data):
             small = [word for word in SMALL if not (chosen and word == "network=resnet10")]
             rest += [*data, *out, "--weights", "none", *small]
             rest += ["--name", "own" if "folder" in rest else "first"] if "--source" in rest else []
-        elif not module.startswith(("results.", "search.simulate")):
+        elif module == "trainables.final" or module.startswith("datasets."):
             rest += data
         printed = run([module, *rest], log)
         if module == "trainables.final":
             assert "test top-1" in printed
     assert len(log) == len(MODULES)
     assert (tmp_path / "first" / "final" / "model.pt").exists()
+    assert (tmp_path / "first" / "final" / "export" / "model.onnx").exists()
     assert (tmp_path / "first" / "report.html").exists()
     assert (tmp_path / "comparison.html").exists()
 

@@ -1,6 +1,5 @@
 """Made runs that look like whole searches, for the tests of pages."""
 
-import json
 import random
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from results.records import StopReason, TrialState
+from results.records import FinalRecord, StopReason, TrialState, to_json
 from tests.results.made_run import Made, make_run
 
 RANGES: dict[str, BaseDistribution] = {
@@ -61,17 +60,24 @@ def six(directory: Path, **changed: Any) -> Path:
     return make_run(directory, RANGES, SIX, 4, MANIFEST | changed)
 
 
-def add_final(directory: Path, folder: str, trial: int, test_top1: float) -> None:
-    """A final training's record, as far as a page reads it."""
+def add_final(
+    directory: Path, folder: str, trial: int, test_top1: float, seed: int = 0, **more: Any
+) -> None:
+    """A final training's record."""
     (directory / folder).mkdir()
-    value = {
-        "config": {"epochs": 12},
-        "test_top1": test_top1,
-        "test_images": 1000,
-        "wall_s": 600.0,
-        "provenance": {"selection": {"trial": trial}},
-    }
-    (directory / folder / "final.json").write_text(json.dumps(value))
+    record = FinalRecord(
+        config={"epochs": 12, "seed": seed},
+        test_top1=test_top1,
+        test_top5=0.9,
+        test_loss=1.5,
+        train_top1=0.95,
+        test_images=1000,
+        train_images=9000,
+        wall_s=600.0,
+        provenance={"selection": {"trial": trial}},
+        **more,
+    )
+    (directory / folder / "final.json").write_text(to_json(record))
 
 
 def many(directory: Path, trials: int, epochs: int = 30, more: int = 0) -> Path:

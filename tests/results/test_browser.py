@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from results.compare import write_comparison
+from results.final import write_pages
 from results.report import write_report
 from tests.results.browser import DRAWN, Page, opened
+from tests.results.made_final import drawn, make_final
 from tests.results.made_search import many, six
 
 pytestmark = pytest.mark.slow
@@ -19,6 +21,15 @@ UNDRAWN = """[...document.querySelectorAll(".plot")].filter((place) => {
 }).map((place) => place.dataset.figure)"""
 FIRST = """[...document.querySelectorAll("#table tbody tr:not([hidden])")]
   .map((row) => Number(row.cells[0].dataset.key))"""
+PICTURES = """(() => {
+  const all = [...document.querySelectorAll(".pictures img")];
+  return [all.length, all.filter((image) => image.naturalWidth !== 64).length];
+})()"""
+CLASSES = """(() => {
+  document.querySelectorAll("#table button")[1].click();
+  return [...document.querySelectorAll("#table tbody tr")]
+    .map((row) => Number(row.cells[1].dataset.key));
+})()"""
 WIDER = "document.documentElement.scrollWidth - window.innerWidth"
 
 
@@ -95,6 +106,26 @@ def test_a_comparison_in_a_browser(tmp_path: Path) -> None:
         async with opened(path, tmp_path / "profile") as page:
             await page.wait_for(DRAWN)
             await drawn_without_a_word(page, figures=2)
+
+    asyncio.run(look())
+
+
+def test_a_final_model_in_a_browser(tmp_path: Path) -> None:
+    """The names of 30 classes fit into the figure, and all pictures are there."""
+    names = tuple(f"a class with the long name {number}" for number in range(30))
+    path, _ = write_pages(make_final(tmp_path / "final", drawn(900, 30), names))
+
+    async def look() -> None:
+        async with opened(path, tmp_path / "profile") as page:
+            await page.wait_for(DRAWN)
+            await drawn_without_a_word(page, figures=3)
+            assert await page.evaluate(PICTURES) == [90, 0]
+            by_accuracy = await page.evaluate(CLASSES)
+            assert by_accuracy == sorted(by_accuracy, reverse=True)
+            for width in (1280, 390):
+                await page.resize(width, 844, phone=width < 500)
+                assert await page.evaluate(WIDER) <= 0
+            assert page.errors == []
 
     asyncio.run(look())
 

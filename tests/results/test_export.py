@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from results import export, frame
+from results import export
 from results.finalists import FinalistStore
 from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
 from results.store import RunError, RunStore
@@ -146,24 +146,6 @@ def test_a_run_without_an_epoch_has_no_best(tmp_path):
     RunStore.create(tmp_path / "run", MANIFEST).close()
     with pytest.raises(RunError, match="no trial with a finished epoch"):
         export.export(tmp_path / "run")
-
-
-def test_frames_hold_every_trial_and_epoch(run):
-    trials = frame.trials(run)
-    assert list(trials.index) == [0, 1, 2, 3, 4, 5]
-    assert trials.loc[1, "params.lr"] == 0.002
-    assert trials.loc[1, "reason"] == "rung"
-    epochs = frame.epochs(run)
-    assert epochs.loc[0, ["trial", "epoch", "val_top1"]].tolist() == [5, 1, 0.55]
-
-
-def test_a_frame_holds_every_training_of_the_finalists(run):
-    assert frame.finalists(run).empty
-    add_finalists(run, {2: [0.6, None], 0: [0.4, 0.5]})
-    table = frame.finalists(run)
-    assert table["seed"].tolist() == [71, 72, 71, 72]
-    assert table["state"].tolist() == ["complete", "failed", "complete", "complete"]
-    assert table.groupby("trial")["val_top1"].max().to_dict() == {0: 0.5, 2: 0.6}
 
 
 @pytest.fixture

@@ -80,6 +80,17 @@ def test_final_trainings_are_told_by_the_trial_that_they_trained(tmp_path: Path)
     assert found["baseline val_top1"][1].endswith("; test 40.0 % after 12 epochs")
 
 
+def test_repeats_and_flip_averaging_stand_beside_the_test_figure(tmp_path: Path) -> None:
+    """Student's t with one degree of freedom: 12.706 · 0.01. The same seed counts once."""
+    directory = six(tmp_path / "six")
+    add_final(directory, "final", 2, 0.5, test_top1_flip=0.51)
+    add_final(directory, "final/repeat-2", 2, 0.52, seed=1)
+    add_final(directory, "final/repeat-3", 2, 0.9, seed=0)
+    assert cards(read_run(directory))["test top-1"][1].endswith(
+        "in 10 min; 51.0 % with flip averaging; mean of 2 seeds 51.0 %, 38.3 … 63.7 %"
+    )
+
+
 def test_a_proportion_has_wilson_s_interval() -> None:
     half, all_hit = proportion(0.5, 100), proportion(1.0, 10)
     assert (half.low, half.high) == pytest.approx((0.40383, 0.59617), abs=1e-5)
@@ -331,7 +342,7 @@ def test_a_page_is_written_where_it_is_asked_for(tmp_path: Path, capsys: Any) ->
 def test_a_run_without_an_epoch_is_refused(tmp_path: Path, capsys: Any) -> None:
     directory = make_run(tmp_path / "a", RANGES, [SIX[4]], 4, MANIFEST)
     assert main([str(directory)]) == 2
-    assert "has no trial with a finished epoch yet; let it run longer." in capsys.readouterr().err
+    assert "has no trial with a finished epoch yet; let it run longer" in capsys.readouterr().err
     assert not (directory / "report.html").exists()
 
 

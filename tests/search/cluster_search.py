@@ -1,28 +1,32 @@
-"""A search on a cluster of two nodes on one machine, of which one is lost, in one process.
+"""A search on a cluster of several nodes on one machine, in one process.
 
-python -m tests.search.cluster_search SCRATCH_DIRECTORY FINGERPRINT
+python -m tests.search.cluster_search SCRATCH_DIRECTORY FINGERPRINT lost|drained|mixed|unlike
 
-The directory holds prepared data of that fingerprint in `tiny`. Trials make their epochs up, but
-keep their checkpoints as real ones do. Each epoch that is trained leaves a line «NODE TRIAL EPOCH»
-in SCRATCH_DIRECTORY/trained.
+Of two nodes one is lost, at once or some time after Ray was told so, as of a spot instance; or
+three differ in what they pretend to have; or the search is refused, since the second has other
+packages. The directory holds prepared data of that fingerprint in
+`tiny`. Trials make their epochs up, but keep their checkpoints as real ones do. Each epoch that is
+trained leaves a line «NODE TRIAL EPOCH PROCESS GPUS» in SCRATCH_DIRECTORY/trained.
 """
 
 import os
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
+import ray
 from ray.cluster_utils import Cluster
 from rich.console import Console
 
 from results.finalists import FinalistStore
 from results.records import EpochMetrics
 from results.store import RunStore
-from search import cluster
+from search import cluster, run
 from search.finalists import Finalists
 from search.monitor import Monitor
 from search.nodes import Seats, share_nodes
@@ -38,7 +42,13 @@ from search.worker import TrialWorker, notes
 from trainables.config import TrialConfig
 
 ROOT = Path(__file__).parents[2]
-TRIALS, EPOCHS = 4, 6
+TRIALS, EPOCHS = {"lost": 4, "drained": 4, "mixed": 24}, 6
+NOTICE_S = 2
+"""Between the notice that a node will be taken away, and that; AWS gives two minutes."""
+
+MIXED: list[dict[str, int]] = [{"num_cpus": 2}, {"num_cpus": 2, "num_gpus": 1},
+                               {"num_cpus": 8, "num_gpus": 8}]  # fmt: skip
+"""No GPU is there: Ray counts what it is told, and these trials don't use theirs."""
 
 
 class MadeUpWorker(TrialWorker):
@@ -77,7 +87,9 @@ def made_up(task: dict[str, Any]) -> Iterator[EpochMetrics]:
         for epoch in range(done + 1, EPOCHS + 1):
             time.sleep(0.5)
             with (Path(task["data"]).parent / "trained").open("a") as file:
-                file.write(f"{cluster.node_id()} {task['number']} {epoch}\n")
+                gpus = ",".join(map(str, ray.get_gpu_ids())) or "-"
+                where = f"{cluster.node_id()} {task['number']} {epoch} {os.getpid()} {gpus}"
+                file.write(where + "\n")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(str(epoch))
             if sent:
@@ -98,7 +110,7 @@ def suggest(trial: optuna.Trial) -> dict[str, Any]:
     return {"dropout": trial.suggest_float("dropout", 0.0, 0.9)}
 
 
-def lose(nodes: Cluster, other: Any, scratch: Path) -> None:
+def lose(nodes: Cluster, other: Any, scratch: Path, notice: bool) -> None:
     """Kills a node's raylet once two epochs of a trial were trained there."""
     trained = scratch / "trained"
     while True:
@@ -106,25 +118,46 @@ def lose(nodes: Cluster, other: Any, scratch: Path) -> None:
         lines = trained.read_text().split("\n") if trained.exists() else []
         if sum(line.startswith(other.node_id) for line in lines) >= 2:
             break
+    if notice:
+        subprocess.run(
+            [str(Path(sys.executable).parent / "ray"), "drain-node", "--address", nodes.address,
+             "--node-id", other.node_id, "--reason", "DRAIN_NODE_REASON_PREEMPTION",
+             "--reason-message", "a spot instance", "--deadline-remaining-seconds", str(NOTICE_S)],
+            check=True,
+        )  # fmt: skip
+        time.sleep(NOTICE_S)
     nodes.remove_node(other, allow_graceful=False)
     (scratch / "lost").write_text(other.node_id)
 
 
-def start(scratch: Path) -> tuple[Cluster, Any]:
-    """(the cluster, its second node), each of one core and with a cache of its own."""
+def start(scratch: Path, kinds: Sequence[dict[str, int]]) -> tuple[Cluster, list[Any]]:
+    """(the cluster, its nodes but the first), each with a cache of its own."""
     with reserve_port(Dashboard(host="127.0.0.1", port="auto")) as free:
         port = free.getsockname()[1]
-    small = {"num_cpus": 1, "include_dashboard": False, "dashboard_port": port}
+    small: dict[str, Any] = {"include_dashboard": False, "dashboard_port": port}
     small |= {"no_monitor": True, "include_log_monitor": False}
-    caches = [{"XDG_CACHE_HOME": str(scratch / name)} for name in ("cache-1", "cache-2")]
-    nodes = Cluster(initialize_head=True, head_node_args=small | {"env_vars": caches[0]})
-    return nodes, nodes.add_node(num_cpus=1, env_vars=caches[1])
+    caches = [{"XDG_CACHE_HOME": str(scratch / f"cache-{n + 1}")} for n in range(len(kinds))]
+    head = small | kinds[0] | {"env_vars": caches[0]}
+    nodes = Cluster(initialize_head=True, head_node_args=head)
+    packages = {"PYTHONPATH": str(scratch / "packages")}  # empty but for the test that fills it
+    others = zip(kinds[1:], caches[1:], strict=True)
+    return nodes, [nodes.add_node(**kind, env_vars=cache | packages) for kind, cache in others]
 
 
-def main(scratch: Path) -> None:
-    nodes, other = start(scratch)
+def refused(nodes: Cluster) -> None:
+    """The command on nodes that it doesn't take."""
+    code = run.main(["--space", "demo", "--address", nodes.address, "--dry-run"])
+    nodes.shutdown()
+    sys.exit(code)
+
+
+def main(scratch: Path, fingerprint: str, what: str) -> None:
+    nodes, others = start(scratch, MIXED if what == "mixed" else [{"num_cpus": 1}] * 2)
+    if what == "unlike":
+        refused(nodes)
+    trials = TRIALS[what]
     found = cluster.join(nodes.address, ROOT)
-    assert [node.machine.cpus for node in found.nodes] == [1, 1]
+    print("nodes", *(f"{n.id}:{n.machine.cpus}:{len(n.machine.gpus)}" for n in found.nodes))
     baseline = TrialConfig(network="resnet18", dropout=0.5, epochs=EPOCHS, precision="float32")
     space = Space(summary="made up", dataset="demo", baseline=baseline, suggest=suggest)
     store = RunStore.create(scratch / "run", {"sessions": []})
@@ -133,19 +166,21 @@ def main(scratch: Path) -> None:
         num_classes=20,
     )  # fmt: skip
     study = Study(
-        proposer=Proposer(space, {}, 0), rules=rules, trials=TRIALS, store=store,
+        proposer=Proposer(space, {}, 0), rules=rules, trials=trials, store=store,
         storage=open_journal(scratch / "run", None),
     )  # fmt: skip
     resources = share_nodes(
-        found.nodes, concurrency="auto", gpus_per_trial="auto", trials=TRIALS, worker_bytes=1 << 28
+        found.nodes, concurrency="auto", gpus_per_trial="auto", trials=trials, worker_bytes=1 << 28
     )
-    monitor = Monitor(Console(width=200), TRIALS, verbose=False)
+    monitor = Monitor(Console(width=200), trials, verbose=False)
     finalists = Finalists(
         study=study, store=FinalistStore(scratch / "run"), count=0, repeats=2, seed=0
     )
-    supply = Supply(home=found.home, run="run", dataset="tiny", fingerprint=sys.argv[2])
+    supply = Supply(home=found.home, run="run", dataset="tiny", fingerprint=fingerprint)
     seats = Seats(resources, cluster.LivingNodes(found.nodes))
-    threading.Thread(target=lose, args=(nodes, other, scratch), daemon=True).start()
+    if what != "mixed":
+        losing = (nodes, others[0], scratch, what == "drained")
+        threading.Thread(target=lose, args=losing, daemon=True).start()
     run_trials(
         study,
         finalists,
@@ -166,4 +201,4 @@ def main(scratch: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorError
+from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from rich.console import Console
 
@@ -105,6 +106,34 @@ def test_a_worker_whose_node_was_lost_is_no_failure_for_tune(tmp_path: Path) -> 
         RayActorManager._actor_start_failed(manager, actor, error)
     assert [error.preempted for error in told] == [True, True, True, True, False, False]
     assert str(told[0]) == LOST
+
+
+def test_a_worker_that_is_gone_when_its_next_trial_comes_breaks_that_off_once() -> None:
+    """Ray tells Tune of its actor, and then of its task, when the trial waits to be tried again."""
+    outlive_lost_workers()
+    told: list[Any] = []
+
+    def process(trial: Any, exception: Exception) -> None:
+        told.append(exception)
+        trial.status = Trial.PENDING
+
+    trial = HashableTrial(status=Trial.RUNNING)
+    controller: Any = SimpleNamespace(
+        _resetting_trials={trial}, _fail_fast=False, RAISE="raise", _print_trial_errors=False,
+        _process_trial_failure=process,
+    )  # fmt: skip
+    died = RayActorError(error_msg=LOST)
+    for error in (died, died):
+        TuneController._trial_task_failure(controller, trial, error)
+    assert told == [died]
+    assert controller._resetting_trials == set()  # else no worker would ever be looked for
+    trial.status = Trial.RUNNING
+    TuneController._trial_task_failure(controller, trial, died)
+    assert told == [died, died]
+
+
+class HashableTrial(SimpleNamespace):
+    __hash__ = object.__hash__
 
 
 class RayTrial(SimpleNamespace):

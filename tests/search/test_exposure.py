@@ -1,10 +1,19 @@
 """Nobody from outside gets in unasked, and nobody without Ray's token."""
 
 import stat
+from io import BytesIO
 
 import pytest
 
-from search.exposure import how_to_enter, keep_token_private, loopback, token_required
+from search import exposure
+from search.exposure import (
+    asks_for_token,
+    how_to_enter,
+    how_to_enter_cluster,
+    keep_token_private,
+    loopback,
+    token_required,
+)
 from search.options import resolve
 
 OPEN = {"space": "demo", "dashboard_host": "0.0.0.0"}
@@ -50,6 +59,30 @@ def test_a_dashboard_for_others_is_refused_without_the_token(
     monkeypatch.delenv("RAY_AUTH_MODE")
     assert resolve(OPEN, {"dashboard_host": host})[1] == []
     assert "ray get-auth-token" in how_to_enter()
+
+
+@pytest.mark.parametrize(
+    ("answer", "asks", "said"),
+    [
+        ('{"authentication_mode": "token"}', True, "it asks for a token: type"),
+        ('{"authentication_mode": "disabled"}', False, "whoever reaches it over the network can"),
+        ("<html>", None, "where it asks for a token"),
+    ],
+)
+def test_a_cluster_is_asked_whether_it_wants_a_token(
+    answer: str, asks: bool | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(
+        exposure, "urlopen", lambda url, timeout: (asked.append(url), BytesIO(answer.encode()))[1]
+    )
+    assert asks_for_token("10.0.0.1:8265") is asks
+    assert said in how_to_enter_cluster("10.0.0.1:8265")
+    assert set(asked) == {"http://10.0.0.1:8265/api/authentication_mode"}
+
+
+def test_a_cluster_without_a_dashboard_is_not_asked() -> None:
+    assert asks_for_token("") is None
 
 
 def test_the_token_is_its_owner_s_alone(tmp_path, monkeypatch) -> None:

@@ -76,6 +76,9 @@ def test_records_are_sent_now_and_then_and_never_two_at_a_time(run, tmp_path, mo
     place = Slow(str(tmp_path / "storage"))
     kept = Mirror(place, run, print)
     kept.tick()
+    assert kept._sent(wait=True)
+    assert place.sent == 1  # the first time at once
+    kept.tick()
     assert kept._sending is None  # it isn't time yet
     place.gate = False
     time.sleep(0.06)
@@ -85,7 +88,26 @@ def test_records_are_sent_now_and_then_and_never_two_at_a_time(run, tmp_path, mo
         kept.tick()
     place.gate = True
     kept.close()
-    assert place.sent == 2  # the one that was begun, and the last
+    assert place.sent == 3  # the one that was begun, and the last
+
+
+def test_a_checkpoint_stays_as_long_as_the_records_that_are_kept_need_it(run, tmp_path):
+    """A trial that has ended since the records were kept isn't trained again from its start."""
+    said, dropped = [], []
+    place = Slow(str(tmp_path / "storage"))
+    kept = Mirror(place, run, said.append, lambda name: dropped.append((name, place.sent)))
+    kept.tick()
+    kept.ended("0000.pt")
+    assert kept._sent(wait=True)
+    assert (place.sent, dropped) == (1, [])
+    place.error = OSError("no route to host")
+    kept._begin()
+    assert kept._sent(wait=True)
+    assert (len(said), dropped) == (1, [])
+    place.error = None
+    kept.ended("0001.pt")
+    kept.close()
+    assert dropped == [("0000.pt", 2), ("0001.pt", 2)]
 
 
 def test_what_cannot_be_kept_is_said_and_the_search_goes_on(run, tmp_path):

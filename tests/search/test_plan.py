@@ -146,7 +146,8 @@ def test_what_cannot_work_is_refused_before_anything_starts(tmp_path, values, me
 def test_a_name_that_is_taken_is_refused(tmp_path):
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "manifest.json").write_text("{}")
-    assert "go on with it by --resume old" in errors_of(tmp_path, name="old")[0]
+    again = f"go on with it by `python -m search.run --resume old --out {tmp_path}`"
+    assert again in errors_of(tmp_path, name="old")[0]
 
 
 def test_on_a_small_machine_larger_images_leave_room_for_fewer_trials(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Where a training finds its images and keeps its checkpoint, by the node that it runs on."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from datasets.access import TRAIN_FILE
 from datasets.places import UriPlace
 from datasets.spec import DatasetError
 from search.options import resolve
-from search.supply import Dropping, Supply
+from search.storing import Storing
+from search.supply import Supply
 from tests.datasets.test_copies import PRINT, shared  # noqa: F401  (a fixture)
 
 WHOLE = {"home": "n1", "run": "first", "dataset": "tiny", "fingerprint": PRINT}
@@ -84,6 +86,42 @@ def test_a_checkpoint_goes_on_at_another_node(node, tmp_path):
     assert not in_run.exists()
 
 
+def test_a_storage_that_is_away_for_a_while_breaks_no_training_off(node, tmp_path, monkeypatch):
+    node("n2")
+    supply = Supply(**WHOLE, storage=str(tmp_path / "storage"))
+    keep = UriPlace.keep
+
+    def answers(error):
+        def kept(place, path, name):
+            if error:
+                raise error
+            keep(place, path, name)
+
+        monkeypatch.setattr(UriPlace, "keep", kept)
+
+    with supply.checkpoint(tmp_path / "0001.pt") as (path, sent):
+        path.write_bytes(b"one")
+        answers(OSError("no route to host"))
+        with pytest.raises(OSError, match="no route"):  # may never come right
+            sent(path)
+        answers(None)
+        sent(path)
+        answers(OSError("no route to host"))
+        path.write_bytes(b"two")
+        sent(path)
+        assert stored(supply) == b"one"
+        answers(OSError(errno.ENOSPC, "No space left on device"))
+        with pytest.raises(OSError, match="No space"):
+            sent(path)
+        answers(None)
+        sent(path)
+    assert stored(supply) == b"two"
+
+
+def stored(supply):
+    return (Path(supply.storage) / "first" / "checkpoints" / "0001.pt").read_bytes()
+
+
 def test_an_older_search_of_that_name_leaves_no_checkpoint(node, tmp_path):
     cache = node("n2")
     stale = cache / "checkpoints" / "first" / "0001.pt"
@@ -96,21 +134,24 @@ def test_an_older_search_of_that_name_leaves_no_checkpoint(node, tmp_path):
 
 
 def test_checkpoints_of_ended_trials_are_removed_there_too(tmp_path):
-    place, file = UriPlace(str(tmp_path / "storage")), tmp_path / "file"
+    supply = Supply(run="first", storage=str(tmp_path / "storage"))
+    place, file = supply.stored, tmp_path / "file"
     file.write_bytes(b"x")
-    for name in ("0001.pt", "0002.pt", "0003.pt"):
+    for name in ("0001.pt", "0002.pt", "0003.pt", "0200.pt"):
         place.keep(file, name)
+    (tmp_path / "run").mkdir()
+    storing = Storing(supply, tmp_path / "run", print)
     asked = []
-    drop = place.drop
-    place.drop = lambda name: (asked.append(name), drop(name))
-    dropping = Dropping(place)
+    drop = storing._mirror._drop
+    storing._mirror._drop = lambda name: (asked.append(name), drop(name))
     for number in range(100):  # those that have ended, while a run is opened
         if number != 3:
-            dropping(f"{number:04d}.pt")
-    dropping.opening = False
-    dropping("0200.pt")
-    dropping.close()
-    assert asked == ["0001.pt", "0002.pt", "0200.pt"]
+            storing.dropped(f"{number:04d}.pt")
+    storing.opened()
+    storing.dropped("0200.pt")
+    storing.dropped("0201.pt")
+    storing.close()
+    assert asked == ["0001.pt", "0002.pt", "0200.pt", "0201.pt"]
     assert place.names() == {"0003.pt"}
 
 

@@ -1,9 +1,17 @@
 """One thread for torch: more of them on shared cores wait for each other."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+
+from trainables import final
+from trainables.config import TrialConfig
+
+SMALL = TrialConfig(
+    network="resnet10", image_size=32, batch_size=16, epochs=1, lr=2e-3, precision="float32"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -12,3 +20,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def trained(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a final training of `SMALL`. Read it, don't write there."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "best.yaml").write_text(f"config: {SMALL.to_dict()}\ndataset: {tiny_data.name}\n")
+    data = ["--data", str(tiny_data.parent), "--threads", "1"]
+    assert final.main(["--config", str(folder / "best.yaml"), *data]) == 0
+    return folder / "final"

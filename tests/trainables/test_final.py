@@ -54,7 +54,10 @@ def test_it_trains_tests_once_and_writes_everything(
 ) -> None:
     assert run(best, tiny_data) == 0
     out = best.parent / "final"
-    assert sorted(p.name for p in out.iterdir()) == ["final.json", "history.jsonl", "model.pt"]
+    assert sorted(p.name for p in out.iterdir()) == [
+        "MODEL_CARD.md", "final.json", "history.jsonl", "model.pt", "predictions.npz",
+        "report.html",
+    ]  # fmt: skip
     record = FinalRecord(**json.loads((out / "final.json").read_text()))
     lines = (out / "history.jsonl").read_text().splitlines()
     history = [EpochMetrics.from_json(json.loads(line)) for line in lines]
@@ -153,6 +156,28 @@ def test_a_finished_training_is_only_replaced_when_told(
     record = json.loads((model.parent / "final.json").read_text())
     assert record["config"]["seed"] == 5
     assert record["config"]["epochs"] == 1
+
+
+def test_repeats_train_other_seeds_and_keep_what_is_finished(
+    best: Path, tiny_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(best, tiny_data, "--epochs", "1", "--seed", "4") == 0
+    out = best.parent / "final"
+    first = (out / "model.pt").read_bytes()
+    assert run(best, tiny_data, "--epochs", "1", "--seed", "4", "--repeats", "2") == 0
+    assert (out / "model.pt").read_bytes() == first
+    seeds = [
+        json.loads((folder / "final.json").read_text())["config"]["seed"]
+        for folder in (out, out / "repeat-2")
+    ]
+    assert seeds == [4, 5]
+    assert (out / "repeat-2" / "model.pt").read_bytes() != first
+    assert (out / "repeat-2" / "predictions.npz").exists()
+    assert "| mean test top-1 over seeds |" in (out / "MODEL_CARD.md").read_text()
+    capsys.readouterr()
+    for more, said in ((("--seed", "4"), "larger --repeats"), ((), "of another configuration")):
+        assert run(best, tiny_data, "--epochs", "1", "--repeats", "2", *more) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_a_diverged_training_says_so_and_leaves_nothing(

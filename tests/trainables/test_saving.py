@@ -146,6 +146,16 @@ def test_short_trainings_write_at_their_end_only(data: SearchData, tmp_path: Pat
     assert [e.epoch for e in read_history(path)] == [1, 2, 3]
 
 
+def test_what_is_sent_on_is_saved_after_each_epoch(data: SearchData, tmp_path: Path) -> None:
+    """A node that goes without a word takes one epoch with it that has ended, at most."""
+    path, arrived = tmp_path / "trial.pt", []
+    for metrics in train(
+        CONFIG, data, checkpoint=path, sent=lambda file: arrived.append(len(read_history(file)))
+    ):
+        assert arrived == list(range(1, metrics.epoch))
+    assert arrived == [1, 2, 3]
+
+
 def test_leftovers_of_a_killed_process_go(tmp_path: Path) -> None:
     path = tmp_path / "0001.pt"
     for name in (".0001.pt.77.tmp", ".0002.pt.77.tmp", "0001.pt"):

@@ -69,7 +69,7 @@ function sortBy(table, column) {
 
 function filter(table) {
   const words = document.getElementById("words").value.toLowerCase().split(/\s+/).filter(Boolean);
-  const outcome = document.getElementById("outcome").value;
+  const outcome = document.getElementById("outcome")?.value;
   const rows = [...table.tBodies[0].rows];
   for (const row of rows) {
     const text = row.textContent.toLowerCase();
@@ -85,7 +85,7 @@ if (table) {
     head.firstElementChild.addEventListener("click", () => sortBy(table, column));
   });
   document.getElementById("words").addEventListener("input", () => filter(table));
-  document.getElementById("outcome").addEventListener("change", () => filter(table));
+  document.getElementById("outcome")?.addEventListener("change", () => filter(table));
   filter(table);
 }
 

@@ -1,0 +1,40 @@
+"""A final model in formats that other programs read, each tried before it is kept.
+
+python -m trainables.export runs/NAME/final [--formats safetensors pt2 onnx] [--to FOLDER]
+"""
+
+import sys
+from pathlib import Path
+
+from results.commands import Parser
+
+FORMATS = ("safetensors", "pt2", "onnx")
+
+
+def parser() -> Parser:
+    """The command line."""
+    made = Parser(prog="python -m trainables.export", description=__doc__)
+    add = made.add_argument
+    add("final", metavar="FINAL", type=Path, help="a folder of final training: runs/NAME/final")
+    add("--formats", nargs="+", choices=FORMATS, default=list(FORMATS), help="which (default: all)")
+    add("--to", type=Path, help="the folder to write to (default: export/ in FINAL)")
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line. Returns the exit code."""
+    given = parser().parse_args(arguments)
+    # After the arguments are read: torch takes seconds that `--help` needn't wait for.
+    from trainables.exporting import REFUSALS, export
+
+    try:
+        for path, difference in export(given.final, given.to, given.formats):
+            print(f"{path}: logits differ by at most {difference:.1e} of the largest")
+    except (*REFUSALS, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
