@@ -5,7 +5,8 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from search.options import Options, seconds_of
+from search.options import Options
+from search.quantities import seconds_of
 from search.resources import Resources
 from search.sessions import countdown
 

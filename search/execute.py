@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -21,6 +21,7 @@ from search.cluster import ClusterError, LivingNodes
 from search.earlier import write_earlier_trials
 from search.exposure import how_to_enter, how_to_enter_cluster
 from search.extending import begins_alike
+from search.followers import connected, followers
 from search.interrupting import interruptible
 from search.measuring import Measuring, SearchError, awaited, share_gpus
 from search.monitor import Monitor
@@ -40,62 +41,80 @@ from search.verifying import Verifying
 from search.warm_start import noted, useful_trials
 from trainables.catalog import takes_a_package
 
+if TYPE_CHECKING:
+    from search.tracking import Logger
 
-def execute(plan: Plan, *, resuming: bool, verbose: bool = False) -> int:
+
+def execute(plan: Plan, *, resuming: bool, verbose: bool = False, quiet: bool = False) -> int:
     """Runs the search to its end or to Ctrl-C; returns the exit code.
 
     Raises `SearchError` for whatever stops it before the first trial.
     """
     console = Console(highlight=False)
-    monitor = Monitor(console, plan.options.trials, verbose=verbose)
+    monitor = Monitor(console, plan.options.trials, verbose=verbose, quiet=quiet)
     monitor.stage("imports and plan")
-    with interruptible():
+    with interruptible(monitor.interrupted):
         try:
             try:
                 check_writable(plan.directory)
-                sitting = _open(plan, monitor, resuming)
+                sitting, loggers = _open(plan, monitor, resuming)
             except (DatasetError, RunError, RecordError, ClusterError) as error:
                 raise SearchError([str(error)]) from error
             except OSError as error:
                 raise SearchError([refusal(error, plan.directory) or str(error)]) from error
-            interrupted = _run(sitting, plan, monitor)
+            interrupted = _run(sitting, plan, monitor, loggers)
         finally:
             if plan.cluster is None:
                 stop_ray()
         if note := early_end(sitting.study):
-            monitor.say(note)
+            monitor.warn(note)
         code = summarise(plan, console, interrupted or not sitting.finished())
         if code == 0:
-            tell_report(plan.directory, monitor.say)
+            tell_report(plan.directory, monitor.warn)
         sitting.storing.close()
         return code
 
 
-def _run(sitting: Sitting, plan: Plan, monitor: Monitor) -> bool:
+def _run(sitting: Sitting, plan: Plan, monitor: Monitor, loggers: "list[Logger]") -> bool:
     """Trains whatever is left; returns whether that was cut short."""
     try:
         try:
             if not sitting.finished():
-                run_trials(
-                    sitting.study,
-                    sitting.finalists,
-                    sitting.store,
-                    monitor,
-                    _seats(plan, sitting.resources),
-                    plan.data,
-                    sitting.supply,
-                    sitting.watchdog,
-                    on_epoch=sitting.storing.tick,
-                )
+                _watch(sitting, plan, monitor, loggers)
         finally:
             sitting.close()
     except KeyboardInterrupt:
         return True
     except Exception as error:  # Ray wraps whatever goes wrong in its loop
         said = refusal(error, plan.directory) or last_lines(str(error))
-        monitor.say(f"error: the search stopped: {said}")
+        monitor.warn(f"error: the search stopped: {said}")
         return True
     return False
+
+
+def _watch(sitting: Sitting, plan: Plan, monitor: Monitor, loggers: "list[Logger]") -> None:
+    """Runs the trainings, and shows them."""
+    study, finalists = sitting.study, sitting.finalists
+    baselines = [horizon.first for horizon in plan.horizons]
+    monitor.opened(
+        sitting.limits, study.records, study.epochs, finalists.records, finalists.epochs, baselines
+    )
+    identity = sessions.identity(plan.name, sitting.manifest["sessions"])
+    monitor.followers = followers(
+        plan.options, loggers, monitor.progress, identity, plan.directory, monitor.warn
+    )
+    with monitor.watching():
+        run_trials(
+            study,
+            finalists,
+            sitting.store,
+            monitor,
+            _seats(plan, sitting.resources),
+            plan.data,
+            sitting.supply,
+            sitting.watchdog,
+            on_epoch=sitting.storing.tick,
+        )
 
 
 def _seats(plan: Plan, resources: Resources) -> Seats:
@@ -106,7 +125,7 @@ def _seats(plan: Plan, resources: Resources) -> Seats:
     return Seats(resources, LivingNodes(plan.cluster.nodes), asked=asked)
 
 
-def _open(plan: Plan, monitor: Monitor, resuming: bool) -> Sitting:
+def _open(plan: Plan, monitor: Monitor, resuming: bool) -> "tuple[Sitting, list[Logger]]":
     """Everything before the first trial, the cheap refusals first."""
     dashboard = Dashboard(host=plan.options.dashboard_host, port=plan.options.dashboard_port)
     saved = read_manifest(plan.directory) if resuming else None
@@ -126,20 +145,19 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> Sitting:
             plan = share_gpus(plan, monitor, torch)
         if saved is not None:
             images.outcome()
-            sitting = _study(plan, data, str(saved["precision"]), saved, monitor.say)
-            if not sitting.finished():
-                _start(plan, monitor, port)
-            return sitting
+            sitting = _study(plan, data, str(saved["precision"]), saved, monitor.warn)
+            return sitting, [] if sitting.finished() else _start(plan, monitor, port)
         measuring = Measuring(plan, torch)
-        _start(plan, monitor, port)
+        loggers = _start(plan, monitor, port)
         precision, why = measuring.outcome()
         monitor.stage("precision")
         monitor.say(f"precision  {precision} ({why})")
         images.outcome()
-        return _study(plan, data, precision, None, monitor.say)
+        return _study(plan, data, precision, None, monitor.warn), loggers
 
 
-def _start(plan: Plan, monitor: Monitor, port: socket.socket | None) -> None:
+def _start(plan: Plan, monitor: Monitor, port: socket.socket | None) -> "list[Logger]":
+    """Ray, and what trials are logged to."""
     if port is None:
         assert plan.cluster is not None
         address, enter = "none", how_to_enter_cluster(plan.cluster.dashboard)
@@ -149,6 +167,7 @@ def _start(plan: Plan, monitor: Monitor, port: socket.socket | None) -> None:
         address, enter = start_ray(plan.resources, port, ROOT), how_to_enter()
     monitor.stage("Ray")
     monitor.say(f"dashboard  {address}  ({enter})")
+    return connected(plan.options, plan.name, plan.directory)
 
 
 def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:
@@ -180,7 +199,7 @@ def _study(
     data: SearchData,
     precision: str,
     saved: dict[str, Any] | None,
-    say: Callable[[str], object] = print,
+    warn: Callable[[str], object] = print,
 ) -> Sitting:
     nodes = plan.cluster.nodes if plan.cluster else ()
     circumstances = provenance(plan.machine, command_line(), nodes)
@@ -212,7 +231,7 @@ def _study(
         "sessions": sessions.begin(manifest["sessions"], plan.directory, circumstances),
     }
     supply = supply_of(plan, data.images.fingerprint)
-    storing = Storing(supply, plan.directory, say)
+    storing = Storing(supply, plan.directory, warn)
     if saved is None:
         store = RunStore.create(plan.directory, manifest, storing.dropped)
         _copy_earlier(plan, data)

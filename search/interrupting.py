@@ -3,27 +3,29 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-ONCE = "\nCtrl-C: ending with a summary. Once more leaves at once; no record is lost either way.\n"
+ONCE = "Ctrl-C: ending with a summary. Once more leaves at once; no record is lost either way."
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible(tell: Callable[[str], object]) -> Iterator[None]:
     """Meanwhile the first SIGINT has Tune end its loop, or raises `KeyboardInterrupt` where none
     runs. At the second the process is gone, as if killed: Ray's processes end with it.
+
+    tell: says at once what that does; it may be called while a line is being printed.
     """
     pressed = False
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         nonlocal pressed
         if pressed:
+            os.write(sys.stdout.fileno(), b"\n")  # what comes next begins a line of its own
             os._exit(128 + signal.SIGINT)
         pressed = True
-        # Not by print: the signal may come while a line is being printed.
-        os.write(sys.stderr.fileno(), ONCE.encode())
+        tell(ONCE)
         # Tune ends its loop between two of its steps for this signal too, and has no handler for
         # SIGINT here (`search.tuner`): that one would say nothing.
         if callable(signal.getsignal(signal.SIGUSR1)):

@@ -14,6 +14,8 @@ from results.commands import unknown
 from results.pareto import sound_objectives
 from search.cluster_rules import cluster_rules
 from search.exposure import loopback, token_required
+from search.quantities import gpu_share, number_of, seconds_of
+from search.tracking_rules import tracking_rules
 from trainables.config import TrialConfig
 from trainables.plain_yaml import load_plain
 
@@ -81,6 +83,9 @@ class Options:
     dashboard_port: str = _option(
         "auto", "port of Ray's dashboard: auto (from 8265 up) or a number"
     )
+    tensorboard: bool = _option(False, "write TensorBoard's event files too, one folder a trial")
+    mlflow: str = _option("", "MLflow server or store that trials are logged to (default: none)")
+    wandb: str = _option("", "Weights & Biases project that trials are logged to (default: none)")
 
 
 ACTIONS = {
@@ -88,13 +93,15 @@ ACTIONS = {
     "resume": "go on with this run (its name under --out)",
     "dry_run": "show what would be done, without starting anything",
     "list": "list the spaces",
-    "verbose": "also print where the time before the first optimizer step goes",
+    "verbose": "print every event, and where the time before the first optimizer step goes",
+    "quiet": "print nothing but what goes wrong, and the summary",
 }
 """What isn't part of a run's description and so isn't saved with it."""
 
 RESUMABLE = ("source", "trials", "epochs", "time_budget", "gpu_hours", "finalists", "repeats",
              "address", "data_uri", "storage", "concurrency", "gpus_per_trial", "stall_timeout",
-             "dashboard_host", "dashboard_port", "data", "out")  # fmt: skip
+             "dashboard_host", "dashboard_port", "tensorboard", "mlflow", "wandb", "data",
+             "out")  # fmt: skip
 """Options that may change when a run goes on; the others decide its results."""
 
 
@@ -113,6 +120,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--list", action="store_true", help=ACTIONS["list"])
     made.add_argument("--dry-run", action="store_true", help=ACTIONS["dry_run"])
     made.add_argument("--verbose", action="store_true", help=ACTIONS["verbose"])
+    made.add_argument("--quiet", action="store_true", help=ACTIONS["quiet"])
     made.add_argument("--config", metavar="FILE", help=ACTIONS["config"])
     made.add_argument("--resume", metavar="NAME", help=ACTIONS["resume"])
     for f in fields(Options):
@@ -120,6 +128,8 @@ def parser() -> argparse.ArgumentParser:
         if f.name in _LISTS:
             metavar = _LISTS[f.name]
             made.add_argument(flag, nargs="+", action="extend", metavar=metavar, help=text)
+        elif f.type is bool:
+            made.add_argument(flag, action="store_true", help=text)
         else:
             made.add_argument(flag, metavar=_metavar(f), help=text)
     return made
@@ -128,7 +138,7 @@ def parser() -> argparse.ArgumentParser:
 def _help(f: "dataclasses.Field[Any]") -> str:
     text = str(f.metadata["help"]).replace("%", "%%")
     told = "auto" in str(f.default) or (f.default == 0 and "0:" in text)
-    shown = f.default not in ("", ()) and not told
+    shown = f.default not in ("", (), False) and not told
     return f"{text} (default: {f.default})" if shown else text
 
 
@@ -163,7 +173,7 @@ def resolve(*layers: Mapping[str, Any]) -> tuple[Options, list[str]]:
         try:
             values[key] = _convert(known[key], value)
         except (TypeError, ValueError):
-            wanted = {"int": "a whole number", "float": "a number"}.get(
+            wanted = {"int": "a whole number", "float": "a number", "bool": "true or false"}.get(
                 getattr(known[key].type, "__name__", ""), "text"
             )
             errors.append(f"--{_flag(key)} must be {wanted}, but got {value!r}.")
@@ -184,12 +194,15 @@ def _convert(f: "dataclasses.Field[Any]", value: Any) -> Any:
         value = [f"{k}={v}" for k, v in value.items()] if isinstance(value, dict) else value
     if f.name in _LISTS and isinstance(value, list | tuple):
         return tuple(map(str, value))
-    if value is None or isinstance(value, bool | list | dict):
+    truth = isinstance(value, bool)
+    if value is None or truth != (f.type is bool) or isinstance(value, list | dict):
         raise TypeError
     if f.name in _LISTS:
         return (str(value),)
     if f.type is int:
         return int(str(value))
+    if f.type is bool:
+        return value
     return float(value) if f.type is float else str(value)
 
 
@@ -207,9 +220,10 @@ def _faults(o: Options) -> dict[str, list[str]]:
          "must be 0 beside several --objectives, whose front has no single winner"),
         (o.repeats >= 2, "repeats", "must be ≥ 2 (an interval needs two values)"),
         *cluster_rules(o.address, o.data_uri, o.storage),
-        (o.concurrency == "auto" or _number(o.concurrency, whole=True) >= 1, "concurrency",
+        *tracking_rules(o.mlflow, o.wandb),
+        (o.concurrency == "auto" or number_of(o.concurrency, whole=True) >= 1, "concurrency",
          "must be auto or a whole number ≥ 1"),
-        (o.gpus_per_trial == "auto" or _gpu_share(o.gpus_per_trial), "gpus_per_trial",
+        (o.gpus_per_trial == "auto" or gpu_share(o.gpus_per_trial), "gpus_per_trial",
          "must be auto, a share up to 1, or a whole number"),
         (o.seed >= 0, "seed", "must be ≥ 0"),
         (o.precision in ("auto", "float32", "bfloat16"), "precision",
@@ -228,7 +242,7 @@ def _faults(o: Options) -> dict[str, list[str]]:
          "must be left out beside several --objectives, for which earlier trials teach nothing"),
         (re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", o.name or "x") is not None, "name",
          "must be letters, digits, dots, dashes and underscores"),
-        (o.dashboard_port == "auto" or 1 <= _number(o.dashboard_port, whole=True) <= 65535,
+        (o.dashboard_port == "auto" or 1 <= number_of(o.dashboard_port, whole=True) <= 65535,
          "dashboard_port", "must be auto or a port in 1…65535"),
         (loopback(o.dashboard_host) or token_required(), "dashboard_host",
          "must be 127.0.0.1 while RAY_AUTH_MODE turns Ray's token off (unset it to be reached)"),
@@ -244,25 +258,6 @@ def _faults(o: Options) -> dict[str, list[str]]:
     return faults
 
 
-def _number(text: str, *, whole: bool) -> float:
-    """The number that a text stands for; NaN, which no rule accepts, when it is none."""
-    try:
-        return int(text) if whole else float(text)
-    except ValueError:
-        return math.nan
-
-
-def _gpu_share(text: str) -> bool:
-    share = _number(text, whole=False)
-    return math.isfinite(share) and (0 <= share <= 1 or (share > 1 and share == round(share)))
-
-
-def seconds_of(text: str) -> float | None:
-    """A duration like 2h in seconds; `None` where a text is none."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
-    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]] if found else None
-
-
 def fixed_fields(options: Options) -> dict[str, Any]:
     """The `TrialConfig` fields that `--set` fixes, as typed values (YAML's rules for scalars)."""
     known = {f.name: f.type for f in fields(TrialConfig)}
@@ -272,7 +267,7 @@ def fixed_fields(options: Options) -> dict[str, Any]:
         value = _scalar(text)
         wants_float = known.get(key) in (float, float | None)
         # YAML reads 1e-3 as text: its floats need a dot.
-        number = _number(str(value), whole=False) if wants_float else math.nan
+        number = number_of(str(value), whole=False) if wants_float else math.nan
         values[key] = value if math.isnan(number) else number
     return values
 

@@ -50,6 +50,8 @@ def _main(arguments: list[str] | None) -> int:
     except OptionsError as error:
         return _refuse(unknown + error.errors, redacted)
     options, errors = resolve(saved or {}, *layers, given)
+    if actions["quiet"] and actions["verbose"]:
+        errors.append("--quiet can't go with --verbose; leave one of them out.")
     with joined(options.address if not unknown + errors else "") as (cluster, no_cluster):
         plan, more = make_plan(options, resuming=bool(resumed), cluster=cluster)
         if unknown or errors or more or no_cluster or plan is None:
@@ -57,7 +59,12 @@ def _main(arguments: list[str] | None) -> int:
         if actions["dry_run"]:
             return show_plan(plan)
         try:
-            return execute(plan, resuming=bool(resumed), verbose=bool(actions["verbose"]))
+            return execute(
+                plan,
+                resuming=bool(resumed),
+                verbose=bool(actions["verbose"]),
+                quiet=bool(actions["quiet"]),
+            )
         except SearchError as error:
             return _refuse(error.errors, redacted)
 

@@ -20,6 +20,13 @@ def begin(earlier: list[Session], directory: Path, provenance: dict[str, Any]) -
     return [*closed, {"started": now(), "ended": None, "provenance": provenance}]
 
 
+def identity(name: str, sessions: list[Session]) -> str:
+    """The run's name with the moment it began: the same in all its sittings, and another run's
+    only by accident.
+    """
+    return f"{name}-{_moment(sessions[0]['started']):%Y%m%d%H%M%S}"
+
+
 def used_seconds(sessions: list[Session]) -> float:
     """What the ended sessions took together; time between them doesn't count."""
     return sum(

@@ -10,10 +10,11 @@ from results.store import RunStore
 from search import sessions
 from search.budget import budget_of
 from search.earlier import read_earlier_trials
-from search.estimates import longest_epoch_s
+from search.estimates import expected_epochs, finalist_trainings, longest_epoch_s
 from search.finalists import Finalists
-from search.options import seconds_of
 from search.plan import Plan
+from search.progress import Limits
+from search.quantities import seconds_of
 from search.resources import Resources
 from search.storage import journal_seal, open_journal
 from search.storing import Storing
@@ -36,6 +37,7 @@ class Sitting:
     supply: Supply
     storing: Storing
     watchdog: Watchdog
+    limits: Limits
 
     def finished(self) -> bool:
         """Whether nothing is left to train."""
@@ -102,4 +104,25 @@ def begin(
         supply=supply,
         storing=storing,
         watchdog=Watchdog(timeout_s, longest_epoch_s(plan, len(data.train))),
+        limits=_limits(plan, used_s),
+    )
+
+
+def _limits(plan: Plan, used_s: float) -> Limits:
+    """What is told of the budget while the search runs."""
+    repeats = finalist_trainings(plan)
+    begun = plan.horizons[-1].first
+    expected = expected_epochs(plan) - repeats * plan.epochs
+    return Limits(
+        title=plan.name,
+        space=plan.options.space,
+        trials=plan.options.trials,
+        trial_epochs=expected / max(plan.options.trials - begun, 1),
+        full_epochs=plan.epochs,
+        finalists=repeats,
+        at_once=plan.resources.at_once,
+        time_s=seconds_of(plan.options.time_budget),
+        used_s=used_s,
+        gpu_hours=plan.options.gpu_hours or None,
+        gpus=plan.resources.gpus,
     )

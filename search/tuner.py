@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from results.finalists import FinalistStore
+from results.records import TrialState
 from results.store import RunStore
 from search.cluster import ClusterError, quieten
 from search.exposure import keep_token_private, stay_on_this_machine
 from search.finalists import Finalists
 from search.monitor import Monitor
+from search.naming import listed
 from search.nodes import Seats
 from search.resources import Resources
 from search.study import Study
@@ -29,6 +31,7 @@ from trainables.config import TrialConfig
 
 if TYPE_CHECKING:
     from ray import tune
+    from ray.tune.experiment import Trial
 
 _MOST_AT_ONCE = 10_000
 """For Ray, which would otherwise let one trial wait at a time; seats are what limits them."""
@@ -163,13 +166,16 @@ def _open_home(supply: Supply, data: Path, directory: Path) -> object:
     return open_home(supply.home, data.resolve(), directory / "checkpoints")
 
 
-def _name(task: dict[str, Any]) -> str:
-    """A training's name in Ray's dashboard."""
-    repeat = f"-repeat-{task['repeat']}" if task["repeat"] else ""
-    return f"trial-{task['number']:04d}{repeat}"
+def _tell_unborn(study: Study[TrialConfig], monitor: Monitor) -> None:
+    """Trials that failed when they were proposed, since their configuration can't be trained."""
+    for record in reversed(study.records.values()):
+        if (record.number, None) in monitor.progress.trainings:
+            return
+        if record.state is TrialState.FAILED:
+            monitor.ended(record)
 
 
-def _run_config(scratch: Path, callback: "tune.Callback") -> "tune.RunConfig":
+def _run_config(scratch: Path, callbacks: "list[tune.Callback]") -> "tune.RunConfig":
     """One retry of a finalist's training (of a trial's, the scheduler says it), and no checkpoints
     of Ray's.
     """
@@ -179,7 +185,7 @@ def _run_config(scratch: Path, callback: "tune.Callback") -> "tune.RunConfig":
         name="tune",
         storage_path=str(scratch),
         verbose=0,
-        callbacks=[callback],
+        callbacks=callbacks,
         failure_config=tune.FailureConfig(max_failures=1),
         # The trainable writes its own checkpoints, of what can't be made again.
         checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
@@ -209,6 +215,7 @@ def run_trials(
 
     from search.breakdowns import outlive_lost_workers
     from search.bundles import requested
+    from search.exporter import Exporter
     from search.scheduler import StudyScheduler
     from search.searcher import StudySearcher
     from search.stalls import StallCallback
@@ -223,7 +230,8 @@ def run_trials(
     home = _open_home(supply, data, directory) if supply.home else None
 
     def task(proposal: Proposal[TrialConfig], seat: Resources) -> dict[str, Any]:
-        monitor.started(proposal)
+        _tell_unborn(study, monitor)
+        monitor.started(proposal, seat.gpus)
         return {
             "number": proposal.number,
             "repeat": proposal.repeat,
@@ -236,24 +244,29 @@ def run_trials(
             "measure": study.unmeasured(proposal.number),
         }
 
+    def named(trial: "Trial") -> str:
+        return listed(trial.config["number"], trial.config["repeat"])
+
     def seconds(training: Training) -> list[float]:
         number, repeat = training
         known = finalists.epochs[number, repeat] if repeat else study.epochs[number]
         return [metrics.wall_s for metrics in known]
 
-    scratch = directory / ".ray"
+    scratch, stalls = directory / ".ray", StallCallback(watchdog, seconds)
+    trainable = tune.with_resources(worker or TrialWorker, requested)
+    trainable.__qualname__ = trainable.__name__  # which is what the dashboard shows of an actor
     tuner = tune.Tuner(
-        tune.with_resources(worker or TrialWorker, requested),
+        trainable,
         tune_config=tune.TuneConfig(
             search_alg=StudySearcher(study, finalists, task, seats),
             scheduler=StudyScheduler(study, finalists, monitor, watchdog, seats, on_epoch),
             num_samples=-1,
             max_concurrent_trials=_MOST_AT_ONCE,
             reuse_actors=True,
-            trial_name_creator=lambda trial: _name(trial.config),
-            trial_dirname_creator=lambda trial: f"{_name(trial.config)}-{trial.trial_id}",
+            trial_name_creator=named,
+            trial_dirname_creator=lambda trial: f"{named(trial)}-{trial.trial_id}",
         ),
-        run_config=_run_config(scratch, StallCallback(watchdog, seconds)),
+        run_config=_run_config(scratch, [stalls, Exporter(monitor.progress)]),
     )
     try:
         tuner.fit()

@@ -14,6 +14,7 @@ from ray import tune
 
 from results.disk import refusal
 from results.records import EpochMetrics
+from search.naming import listed
 from search.preflight import ROOT, PreflightError, foreign_packages
 from trainables.config import TrialConfig
 
@@ -74,6 +75,7 @@ class TrialWorker(tune.Trainable):
         idle_s = time.perf_counter() - self._ended
         try:
             self._begin()
+            show_name(self._task)
             if note := next(self._notes, None):
                 return note
             costs, self._measure = measured(self._task) if self._measure else {}, False
@@ -101,6 +103,16 @@ class TrialWorker(tune.Trainable):
         close = getattr(self._epochs, "close", None)
         if close:
             close()
+
+
+def show_name(task: dict[str, Any]) -> None:
+    """Calls this process by the training's name, in Ray's dashboard and in `ps`, until its epoch
+    ends: its actor trains many, one after the other.
+    """
+    import ray
+
+    name = listed(task["number"], task["repeat"])
+    ray._raylet.setproctitle(f"ray::{name}")  # type: ignore[attr-defined]
 
 
 def notes(task: dict[str, Any]) -> Iterator[dict[str, Any]]:

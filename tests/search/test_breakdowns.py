@@ -342,7 +342,8 @@ def test_the_worker_names_want_of_memory_and_of_room(monkeypatch, raised, arrive
     worker = TrialWorker.__new__(TrialWorker)
     worker._epochs, worker._ended = iter(()) if measure else broken(), 0.0
     worker._notes = iter(())
-    worker._measure, worker._task, worker._next = measure, {"checkpoint": "runs/a/c/0.pt"}, None
+    task = {"checkpoint": "runs/a/c/0.pt", "number": 0, "repeat": None}
+    worker._measure, worker._task, worker._next = measure, task, None
     said = "disk that holds runs/a is full" if arrives is TrialDiskError else "2 GiB"
     with pytest.raises(arrives, match=said):
         worker.step()

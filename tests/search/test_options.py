@@ -2,7 +2,8 @@ import dataclasses
 
 import pytest
 
-from search.options import ACTIONS, Options, fixed_fields, parse, parser, resolve, seconds_of
+from search.options import ACTIONS, Options, fixed_fields, parse, parser, resolve
+from search.quantities import seconds_of
 
 
 def test_every_option_is_a_flag_with_a_help_text_and_nothing_else_is():

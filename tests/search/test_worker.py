@@ -26,7 +26,9 @@ def test_what_a_network_costs_comes_with_a_trial_s_first_epoch_alone(monkeypatch
     monkeypatch.setattr(worker, "measured", lambda task: asked.append(task["number"]) or costs)
     monkeypatch.setattr(worker, "epochs", lambda task: iter([metrics(1, 0.5), metrics(2, 0.6)]))
     trainable = worker.TrialWorker.__new__(worker.TrialWorker)
-    trainable.setup({"number": 3, "measure": measure, "supply": Supply(), "data": ""})
+    trainable.setup(
+        {"number": 3, "repeat": None, "measure": measure, "supply": Supply(), "data": ""}
+    )
     first, second = trainable.step(), trainable.step()
     trainable.cleanup()
     assert asked == [3] * measure
@@ -42,7 +44,7 @@ def test_a_training_that_waits_for_its_images_says_so_before_its_first_epoch(mon
     )
     monkeypatch.setattr(worker, "epochs", lambda task: iter([metrics(1, 0.5), metrics(2, 0.6)]))
     trainable = worker.TrialWorker.__new__(worker.TrialWorker)
-    task = {"number": 3, "measure": False, "supply": supply, "data": "/data/tiny"}
+    task = {"number": 3, "repeat": None, "measure": False, "supply": supply, "data": "/data/tiny"}
     trainable.setup(task)
     assert trainable.step() == {"note": waits, "waiting": True, "val_top1": None}
     assert got == []
