@@ -1,6 +1,7 @@
 """What is said where a disk takes nothing more."""
 
 import errno
+from collections.abc import Iterator
 from pathlib import Path
 
 _REFUSALS = {
@@ -15,13 +16,19 @@ def refusal(error: BaseException, directory: Path) -> str | None:
 
     directory: what was being written, where the error names no file.
     """
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in causes(error):
         if isinstance(cause, OSError) and cause.errno in _REFUSALS:
             what, remedy = _REFUSALS[cause.errno]
             return (
                 f"The disk that holds {cause.filename or directory} {what}; {remedy}, then go on "
                 f"with --resume {directory.name}: all that was recorded is kept."
             )
-        cause = cause.__cause__ or cause.__context__
     return None
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, and whatever led to it, the latest first."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__

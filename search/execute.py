@@ -13,7 +13,7 @@ from datasets.access import open_search_data
 from datasets.prepare import prepare
 from datasets.spec import DatasetError
 from datasets.splits import SearchData
-from results.disk import refusal
+from results.disk import causes, refusal
 from results.records import RecordError
 from results.store import RunError, RunStore, check_writable, read_manifest
 from search import probe, sessions
@@ -86,10 +86,14 @@ def _run(sitting: Sitting, plan: Plan, monitor: Monitor, loggers: "list[Logger]"
     except KeyboardInterrupt:
         return True
     except Exception as error:  # Ray wraps whatever goes wrong in its loop
-        said = refusal(error, plan.directory) or last_lines(str(error))
-        monitor.warn(f"error: the search stopped: {said}")
+        monitor.warn(f"error: the search stopped: {_why(error, plan.directory)}")
         return True
     return False
+
+
+def _why(error: Exception, directory: Path) -> str:
+    ours = (str(cause) for cause in causes(error) if isinstance(cause, RunError))
+    return refusal(error, directory) or next(ours, last_lines(str(error)))
 
 
 def _watch(sitting: Sitting, plan: Plan, monitor: Monitor, loggers: "list[Logger]") -> None:

@@ -66,7 +66,9 @@ def test_a_search_stops_with_one_sentence_and_goes_on_when_there_is_room(
     told = outcome(done)
     (code, out, err), (resumed, *printed), (refused, _, sentence) = told["told"]
     assert code == 130, out + err
-    (line,) = [line for line in out.splitlines() if line.startswith("error: the search stopped")]
+    (line,) = [
+        line for line in out.splitlines() if line.startswith("error: the search stopped: The disk ")
+    ]
     assert "is full; free some space there, then go on with --resume run" in line
     assert "Traceback" not in out + err
     assert told["kept"] >= 3

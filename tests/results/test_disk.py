@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from results.disk import refusal
+from results.disk import causes, refusal
 from results.store import RunError, RunStore, check_writable, read_epochs
 from tests.search.curves import metrics
 
@@ -46,6 +46,14 @@ def test_one_sentence_with_the_remedy(error, said, wrap):
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "I/O"), ValueError("no space left")])
 def test_other_errors_are_no_refusal(error):
     assert refusal(error, RUN) is None
+
+
+def test_what_led_to_an_error_is_found_behind_it():
+    """As Ray's loop raises it: a text with a traceback, and the first error behind that."""
+    first = RunError("The disk that holds runs/a is full")
+    last = ValueError("Traceback (most recent call last): …")
+    last.__context__ = first
+    assert list(causes(last)) == [last, first]
 
 
 def test_a_record_that_the_disk_refuses_is_cut_off_and_the_run_is_free(tmp_path):
