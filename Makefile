@@ -30,8 +30,9 @@ $(READY): pyproject.toml constraints.txt .ci/setup
 search: $(READY)
 	$(BIN)/python -m search.run --space demo --trials 24
 
+# A file's tests share what is costly to make, so that a file stays in one process.
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow

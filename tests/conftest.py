@@ -1,6 +1,7 @@
 """Small real data for every room: a zip in Tiny ImageNet's layout, and the same prepared."""
 
 import io
+import os
 import zipfile
 from pathlib import Path
 
@@ -9,6 +10,11 @@ import pytest
 from PIL import Image
 
 from datasets.prepare import prepare
+
+# Beside other processes of tests, before anything imports torch: its threads would wait for each
+# other's turns.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TINY_CLASSES = ("n00000001", "n00000002", "n00000003", "n00000004")
 TINY_TRAIN_PER_CLASS = 20
