@@ -1,6 +1,7 @@
 """A run's records, kept beside its checkpoints, so that it goes on when its machine is gone."""
 
 import math
+import shutil
 import tarfile
 import tempfile
 import time
@@ -122,8 +123,9 @@ def restore(place: Place, directory: Path) -> bool:
         return False
     try:
         with tarfile.open(fetched) as archive:
-            members = sorted(archive.getmembers(), key=lambda member: member.name == MANIFEST)
-            archive.extractall(directory, members, filter="data")
+            for member in sorted(archive.getmembers(), key=lambda each: each.name == MANIFEST):
+                if not member.isdir():
+                    _unpack(archive, member, directory)
     except tarfile.TarError as error:
         raise RunError(
             f"{ARCHIVE} at {place} must be a run's records, but is damaged ({error}); resume on "
@@ -132,3 +134,17 @@ def restore(place: Place, directory: Path) -> bool:
     finally:
         fetched.unlink()
     return True
+
+
+def _unpack(archive: tarfile.TarFile, member: tarfile.TarInfo, directory: Path) -> None:
+    """Files within the folder only: Python 3.11 has tarfile's filter for that from 3.11.4 on.
+
+    Raises `tarfile.TarError` for any other.
+    """
+    path = directory / member.name
+    source = archive.extractfile(member) if member.isfile() else None
+    if source is None or not path.resolve().is_relative_to(directory.resolve()):
+        raise tarfile.TarError(f"{member.name!r} is no file of a run")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        shutil.copyfileobj(source, file)

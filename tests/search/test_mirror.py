@@ -1,5 +1,6 @@
 """A run's records elsewhere: consistent, on time, and enough to go on from."""
 
+import tarfile
 import time
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from datasets.places import UriPlace
 from results.store import RunError, read_epochs, read_trials
 from search import mirror
-from search.mirror import ARCHIVE, Mirror, restore
+from search.mirror import ARCHIVE, Mirror, place_of, restore
 from search.run import saved_options
 from tests.search.curves import curve, open_study
 
@@ -124,3 +125,17 @@ def test_damaged_records_are_named(tmp_path):
     with pytest.raises(RunError, match=r"run\.tar at .* must be a run's records, but is damaged"):
         restore(UriPlace(str(tmp_path)), tmp_path / "run")
     assert list((tmp_path / "run").iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["above", "link"])
+def test_what_is_no_file_of_a_run_is_refused(tmp_path, kind):
+    member = tarfile.TarInfo("../above" if kind == "above" else "trials.jsonl")
+    if kind == "link":
+        member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    (tmp_path / "kept" / "run").mkdir(parents=True)
+    with tarfile.open(tmp_path / "kept" / "run" / ARCHIVE, "w") as archive:
+        archive.addfile(member)
+    with pytest.raises(RunError, match="is no file of a run"):
+        restore(place_of(str(tmp_path / "kept"), "run"), tmp_path / "here" / "run")
+    assert list(tmp_path.rglob("above")) == []
+    assert list((tmp_path / "here" / "run").iterdir()) == []
