@@ -10,6 +10,9 @@ from results.store import write_atomic
 
 HERE = Path(__file__).resolve().parent
 BENCHMARKS, PAGE = HERE / "benchmarks", HERE / "performance.md"
+ELSEWHERE = "scale"
+"""The benchmark that has a page of its own."""
+
 ORDER = ("search", "overhead", "start", "data", "checkpoint")
 
 INTRODUCTION = """# Performance
@@ -94,7 +97,7 @@ def _number(value: float) -> str:
 
 def read(folder: Path) -> list[dict[str, Any]]:
     """The benchmarks' files in `folder`, in the page's order."""
-    found = {path.stem: path for path in sorted(folder.glob("*.json"))}
+    found = {path.stem: path for path in sorted(folder.glob("*.json")) if path.stem != ELSEWHERE}
     names = [name for name in ORDER if name in found]
     names += [name for name in found if name not in ORDER]
     return [json.loads(found[name].read_text(encoding="utf-8")) for name in names]
