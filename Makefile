@@ -12,7 +12,7 @@ BENCH_ARGS ?= --rounds 1
 help:
 	@echo 'make search       set up, then run a whole search on the embedded demo dataset'
 	@echo 'make test         set up, then run the tests (make test-slow: those that take minutes)'
-	@echo 'make drills       set up, then kill, fill, copy and race whole searches: half an hour'
+	@echo 'make drills       set up, then kill, starve, cut off and race whole searches: 45 minutes'
 	@echo 'make check        set up, then formatting, lint, types, and known vulnerabilities'
 	@echo 'make format       set up, then rewrite the files as make check wants them'
 	@echo 'make docs         set up, then write docs/reference.md and docs/completion.bash anew'

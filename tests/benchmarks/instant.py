@@ -22,7 +22,7 @@ class InstantWorker(TrialWorker):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.cleanup()
-        self._epochs = made_up(new_config["config"]["lr"])
+        self._task, self._epochs = new_config, made_up(new_config["config"]["lr"])
         return True
 
 
