@@ -231,6 +231,7 @@ def _study(
             "name": plan.dataset,
             "fingerprint": data.images.fingerprint,
             "image_size": data.images.size,
+            "val_images": len(data.val),
         },
         "sessions": sessions.begin(manifest["sessions"], plan.directory, circumstances),
     }

@@ -112,12 +112,12 @@ def _accuracies(run: Run) -> Iterator[Card]:
     yield Card(
         label="best val_top1",
         number=percent(run.best["value"]),
-        note=_val_note(run, winner.number, winner.best_epoch),
+        note=_val_note(run, winner.number, winner.best_epoch, run.best["value"]),
     )
     yield _test_card("test top-1", run.finals.get(winner.number))
     if baseline and baseline is not winner:
         told = run.best["baseline"]["value"]
-        note = _val_note(run, baseline.number, baseline.best_epoch)
+        note = _val_note(run, baseline.number, baseline.best_epoch, told)
         final = run.finals.get(baseline.number)
         tested = f"; test {percent(final.test_top1)} after {final.epochs} epochs" if final else ""
         yield Card(label="baseline val_top1", number=percent(told), note=note + tested)
@@ -128,13 +128,15 @@ def _accuracies(run: Run) -> Iterator[Card]:
         yield Card(label=name, number=value(getattr(winner, name)), note="of the best trial")
 
 
-def _val_note(run: Run, trial: int, epoch: int | None) -> str:
+def _val_note(run: Run, trial: int, epoch: int | None, top1: float) -> str:
     chosen = decided(run)
     standing = chosen and next((s for s in chosen[0].standings if s.trial == trial), None)
     if chosen and standing and standing.top1:
         seeds = f"mean of {count(len(standing.values), 'seed')} after {chosen[0].epochs} epochs"
         return f"{span(standing.top1)}, {seeds}"
-    return f"trial {trial}, epoch {epoch}, one seed"
+    images = run.manifest["dataset"].get("val_images")  # which older runs don't know
+    told = f"{span(proportion(top1, images))} for {count(images, 'image')}; " if images else ""
+    return f"{told}trial {trial}, epoch {epoch}, one seed"
 
 
 def _test_card(label: str, final: Final | None) -> Card:

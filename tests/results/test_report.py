@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,15 @@ def traces(figure: Any) -> dict[str, Any]:
 
 def cards(run: Run) -> dict[str, tuple[str, str]]:
     return {card.label: (card.number, card.note) for card in answer(run).cards}
+
+
+def test_one_seed_s_accuracy_has_the_interval_of_its_images(run: Run) -> None:
+    """Wilson's, by hand: 550 and 350 of 1,000."""
+    known = run.manifest | {"dataset": run.manifest["dataset"] | {"val_images": 1000}}
+    found = cards(replace(run, manifest=known))
+    told = "for 1,000 images; trial 2, epoch 4, one seed"
+    assert found["best val_top1"] == ("55.0 %", f"51.9 … 58.1 % {told}")
+    assert found["baseline val_top1"][1].startswith("32.1 … 38.0 % for 1,000 images; trial 0")
 
 
 def test_the_answer_tells_the_best_trial_against_the_baseline(run: Run) -> None:
