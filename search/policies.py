@@ -53,33 +53,42 @@ class Policy(Protocol):
 
 
 class PointProposer:
-    """Configurations of recorded curves, all parameters in all trials, and no baseline."""
+    """Configurations of recorded curves: conditional parameters where they count, all others in
+    all trials.
+    """
 
     def __init__(self, curves: Curves, seed: int, make: MakeSampler = ModelSampler) -> None:
-        self._space, self._seed, self._make = curves.space, seed, make
+        self._curves, self._seed, self._make = curves, seed, make
 
     def sampler(
         self, number: int, evidence: Sequence[Evidence], marks: Sequence[int]
     ) -> BaseSampler:
         """The sampler of trial `number`."""
-        return self._make(
-            Source(self._ask), derived_seed(self._seed, number), number, evidence, marks
-        )
+        source = Source(self._ask, self.baseline_params())
+        return self._make(source, derived_seed(self._seed, number), number, evidence, marks)
 
     def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], Point]:
         """(parameters, configuration)."""
         params = self._ask(trial)
         return params, Point(params)
 
-    def baseline_params(self) -> None:
-        """None: nobody has published one, so trial 0 is a trial like the others."""
+    def baseline_params(self) -> dict[str, Any] | None:
+        """The curves' baseline; where there is none, trial 0 is a trial like the others."""
+        baseline = self._curves.baseline
+        return None if baseline is None else dict(baseline)
 
     def restore(self, config: dict[str, Any]) -> Point:
         """A configuration from the records."""
         return Point(config)
 
     def _ask(self, trial: optuna.Trial | Drawing) -> dict[str, Any]:
-        return {name: suggest(trial, name, each) for name, each in self._space.items()}
+        conditions, params = self._curves.conditions, dict[str, Any]()
+        # Conditional parameters last: by then it is known whether they count.
+        for name in sorted(self._curves.space, key=lambda name: name in conditions):
+            owner, value = conditions.get(name, (None, None))
+            if owner is None or params[owner] == value:
+                params[name] = suggest(trial, name, self._curves.space[name])
+        return params
 
 
 def suggest(trial: optuna.Trial | Drawing, name: str, distribution: BaseDistribution) -> Any:

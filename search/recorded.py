@@ -1,16 +1,18 @@
 """Recorded learning curves: a table that answers where a search would train.
 
-Two sources. A file `NAME.npz` holds `configs` (n, d) with their `names` (d,), and
+Three sources. A file `NAME.npz` holds `configs` (n, d) with their `names` (d,), and
 `val_accuracy` (n, epochs) in per cent or `val_loss` (n, epochs); if it has them, `train_loss`
-(n, epochs) and `wall_s` (n,) for all epochs of a configuration. A finished run, `runs/NAME`, is a
-table of its own trials. A proposed configuration is answered by the nearest one in the table.
+(n, epochs) and `wall_s` (n,) for all epochs of a configuration. A table of recorded trainings of
+one of our spaces (`results/published/curves/`, written by `results.curve_table`) has its own
+ranges, conditional parameters and baseline. A finished run, `runs/NAME`, is a table of its own
+trials. A proposed configuration is answered by the nearest one in the table.
 """
 
 import math
 import sys
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import optuna
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
+from results.curve_table import Recording, of_arrays
 from results.records import EpochMetrics, StopReason, TrialRecord
 from results.store import read_epochs, read_manifest, read_trials
 from search.encoding import Encoding, Matrix, Vector
@@ -49,6 +52,8 @@ class Curves:
     num_classes: int
     train: Matrix | None = None
     train_loss: Matrix | None = None
+    baseline: Mapping[str, Any] | None = None
+    conditions: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
 
     @property
     def epochs(self) -> int:
@@ -99,7 +104,8 @@ def read_file(path: Path) -> Curves:
             if damaged := archive.testzip():
                 raise ValueError(f"the checksum of {damaged} in it is wrong")
         with np.load(path, allow_pickle=False) as file:
-            return _curves(path, {name: file[name] for name in file.files})
+            arrays = {name: file[name] for name in file.files}
+        return _recorded(path, arrays) if "about" in arrays else _curves(path, arrays)
     except CurvesError:
         raise
     except Exception as error:  # zipfile and numpy raise a dozen types for broken content
@@ -132,6 +138,52 @@ def _curves(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Curves:
         train=None if loss is None else _probability(loss),
         train_loss=loss,
     )
+
+
+def _recorded(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Curves:
+    """The full trainings with the first seed of a recorded table.
+
+    What diverged stays at its last values. An epoch takes its processor time: one thread trained,
+    beside whatever else the machine did.
+    """
+    recording = of_arrays(arrays)
+    rows = _full(recording)
+    if not rows:
+        raise CurvesError(f"{path} must hold full trainings, but has none; record some.")
+    about, encoding = recording.headers[0], Encoding(recording.ranges())
+    length = max(len(each["val_top1"]) for each in rows.values())
+    curves = {name: _filled(rows, name, length) for name in ("val_top1", "train_top1")}
+    loss = _filled(rows, "train_loss", length)
+    params = {t["row"]: t["params"] for t in recording.trainings}
+    return Curves(
+        name=path.stem,
+        encoding=encoding,
+        points=np.array([encoding.encode(params[row]) for row in rows]),
+        val=curves["val_top1"],
+        epoch_s=_filled(rows, "cpu_s", length).mean(1),
+        num_classes=about["num_classes"],
+        train=curves["train_top1"],
+        train_loss=loss,
+        baseline=params.get(0),
+        conditions={name: (owner, value) for name, (owner, value) in about["conditions"].items()},
+    )
+
+
+def _full(recording: Recording) -> dict[int, dict[str, list[float | None]]]:
+    """Curves by row, in the rows' order."""
+    found = {
+        t["row"]: t["curves"]
+        for t in recording.trainings
+        if (t["seed"], t["fidelity"]) == (0, "full")
+    }
+    return dict(sorted(found.items()))
+
+
+def _filled(rows: Mapping[int, Mapping[str, Any]], name: str, length: int) -> Matrix:
+    """(n, length), each curve's last value held to the end; NaN where it isn't finite."""
+    curves = [rows[row][name] for row in rows]
+    whole = [[*curve, *[curve[-1]] * (length - len(curve))] for curve in curves]
+    return np.array(whole, dtype=np.float64)
 
 
 def _probability(loss: Matrix) -> Matrix:

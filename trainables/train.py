@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,9 @@ from trainables.small_maps import use_matrix_products
 
 CHECK_EVERY = 50
 """Steps between two looks at the loss, each of which makes a GPU wait."""
+
+Schedule = Callable[[int, int], float]
+"""(step, counted from 0 over all epochs, and steps an epoch) -> that step's learning rate."""
 
 
 def train(
@@ -92,7 +96,7 @@ def _train(
     feed: Feed,
 ) -> Iterator[EpochMetrics]:
     began = time.perf_counter()
-    _check(config, data)
+    check(config, data)
     num_classes = len(data.images.class_ids)
     network = network or new_network(config, num_classes, feed.device)
     optimizer = make_optimizer(network, config)
@@ -100,6 +104,7 @@ def _train(
     carried = Carried.begin(config, network, num_classes, feed.device)
     history = checkpoints.load(resume, network, optimizer, identity, carried) if resume else []
     sample, held_out = _evaluated_splits(data)
+    schedule = partial(lr_at, config)
     evaluator = Evaluator(network, data.images, config, feed)
     reset_peak(feed.device)
 
@@ -107,7 +112,7 @@ def _train(
     with writing as saver:
         for epoch in range(len(history) + 1, config.epochs + 1):
             started = time.perf_counter()
-            trained = _train_epoch(network, optimizer, carried, config, data, epoch, feed)
+            trained = train_epoch(network, optimizer, carried, config, data, epoch, feed, schedule)
             train_s = time.perf_counter() - started
             with carried.evaluated_weights():
                 seen = evaluator.evaluate(sample)
@@ -165,7 +170,7 @@ def default_device() -> torch.device:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _TrainedEpoch:
+class TrainedEpoch:
     """`loss` is the mean over the steps, `lr` the last step's.
 
     `first_step_at` is when the first batch lay ready, on the clock of `time.perf_counter`;
@@ -179,7 +184,7 @@ class _TrainedEpoch:
     waited_s: float
 
 
-def _train_epoch(
+def train_epoch(
     network: Network,
     optimizer: Optimizer,
     carried: Carried,
@@ -187,7 +192,13 @@ def _train_epoch(
     data: SearchData | FinalData,
     epoch: int,
     feed: Feed,
-) -> _TrainedEpoch:
+    schedule: Schedule,
+) -> TrainedEpoch:
+    """Trains the `epoch`-th epoch (from 1) in place, on every batch of `data.train` once.
+
+    All that is random follows from `config.seed` and `epoch`. The learning rate of each step is
+    `schedule`'s, whatever `config` says. A loss that isn't finite cuts the epoch short.
+    """
     order_seed = _seed_everything(config.seed, epoch)
     steps = len(data.train) // config.batch_size
     total = torch.zeros((), dtype=torch.float64, device=feed.device)
@@ -198,7 +209,7 @@ def _train_epoch(
         asked_at = time.perf_counter()
         for done, (pixels, labels) in enumerate(source, start=1):
             waited_s += time.perf_counter() - asked_at
-            lr = lr_at(config, (epoch - 1) * steps + done - 1, steps)
+            lr = schedule((epoch - 1) * steps + done - 1, steps)
             set_lr(optimizer, lr)
             batch, targets = for_training(pixels, labels, config, data.images)
             first_step_at = first_step_at or time.perf_counter()
@@ -208,7 +219,7 @@ def _train_epoch(
             if done % CHECK_EVERY == 0 and not math.isfinite(total.item()):
                 break
             asked_at = time.perf_counter()
-    return _TrainedEpoch(
+    return TrainedEpoch(
         loss=total.item() / done,
         lr=lr,
         images=done * config.batch_size,
@@ -264,7 +275,8 @@ def _backward(
     return loss.detach()
 
 
-def _check(config: TrialConfig, data: SearchData | FinalData) -> None:
+def check(config: TrialConfig, data: SearchData | FinalData) -> None:
+    """Raises `ConfigError` where `config` can't be trained on `data`, whatever the network."""
     errors = []
     if config.precision == "auto":
         errors.append(
