@@ -9,6 +9,7 @@ from datasets.access import open_search_data
 from datasets.demo import DEMO
 from datasets.manifest import read_manifest
 from datasets.spec import Sample, Tree
+from datasets.splits import SearchData
 from datasets.tiny_imagenet import list_samples
 from datasets.tree import open_tree
 from tests.benchmarks.measure import BenchmarkError, run
@@ -44,11 +45,20 @@ class Workload:
         """For the report."""
         return {"source": self._name, **asdict(self._size), "images_in_all": self.images}
 
+    @property
+    def directory(self) -> Path:
+        """The prepared dataset's folder."""
+        return self.data / DATASET
+
+    def search_data(self) -> SearchData:
+        """What a search sees of it."""
+        return open_search_data(self.directory)
+
     def folders(self) -> Path:
         """ROOT/{train,val}/CLASS/*.JPEG: what a search trains on, and what it decides on."""
         tree = open_tree(self.zip)
         listing = list_samples(tree)
-        data = open_search_data(self.data / DATASET)
+        data = self.search_data()
         root = self._folder / "folders"
         for name, split in (("train", data.train), ("val", data.val)):
             for index in split.indices:
