@@ -16,6 +16,8 @@ import logging
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,16 +57,23 @@ class Log(tune.Callback):
             file.write(json.dumps(line) + "\n")
 
 
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Asks a trial for the space's parameters and adds what isn't searched; Ray pickles it."""
+
+    suggest: Callable[[Any], Mapping[str, Any]]
+    constants: Mapping[str, Any]
+
+    def __call__(self, trial: Any) -> dict[str, Any]:
+        chosen = dict(self.suggest(trial))
+        return {name: value for name, value in self.constants.items() if name not in chosen}
+
+
 def search(space: Space, options: argparse.Namespace, settings: Settings) -> Any:
     """Runs the search until its time is over; returns Tune's results."""
     epochs = options.epochs or space.baseline.epochs
     baseline = space.baseline.but(epochs=epochs)
-    constants = baseline.to_dict() | {"settings": vars(settings)}
-
-    def ask(trial: Any) -> dict[str, Any]:
-        chosen = dict(space.suggest(trial))
-        return {name: value for name, value in constants.items() if name not in chosen}
-
+    ask = Ask(space.suggest, baseline.to_dict() | {"settings": vars(settings)})
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": 1}),
         tune_config=tune.TuneConfig(
