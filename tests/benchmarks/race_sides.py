@@ -12,7 +12,7 @@ from threading import Event as Flag
 from threading import Thread
 from typing import Any
 
-from results.store import read_lines
+from results.store import read_epochs, read_lines, read_trials
 from search.space import Space
 from tests.benchmarks.measure import ROOT, BenchmarkError, end_tree
 from tests.benchmarks.workload import DATASET, Workload
@@ -95,15 +95,13 @@ def ours(race: Race, seed: int, folder: Path, commit: str) -> dict[str, Any]:
         "--concurrency", str(race.concurrent), "--time-budget", f"{race.seconds:g}s",
     ]  # fmt: skip
     times = run_side(command, folder, race.seconds, watch=run / "epochs.jsonl")
-    lines = list(read_lines(run / "epochs.jsonl"))
-    records = {line["number"]: line for line in read_lines(run / "trials.jsonl")}
-    bad = {number for number, r in records.items() if r.get("reason") == "diverged"}
-    trials = {str(number): record["config"] for number, record in records.items()}
+    records = read_trials(run)
+    trials = {str(number): record.config for number, record in records.items()}
     reported = [
-        Reported(at_s=at_s, trial=str(line["number"]), epoch=line["epoch"],
-                 val_top1=line["val_top1"])
-        for at_s, line in zip(times, lines, strict=False) if line["number"] not in bad
-    ]  # fmt: skip
+        Reported(at_s=at_s, trial=str(number), epoch=metrics.epoch, val_top1=metrics.val_top1 or 0)
+        for at_s, (number, metrics) in zip(times, read_epochs(run), strict=False)
+        if records[number].trusted
+    ]
     return summary(race, reported, trials, best_value)
 
 
