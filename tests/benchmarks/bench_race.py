@@ -97,7 +97,7 @@ def _search(
             found = race_sides.ours(race, seed, folder, commit)
         shutil.rmtree(folder, ignore_errors=True)
     _append(out, key | found | circumstances)
-    print(f"  {found['trials']} trials, {found['epochs']} epochs", flush=True)
+    print(f"  {found['trials']} trials, {found['epochs_trained']} epochs", flush=True)
 
 
 def reusable(line: dict[str, Any], key: dict[str, Any], circumstances: dict[str, Any]) -> bool:

@@ -139,7 +139,7 @@ def summary(
         "handed_over": handed,
         "first_epoch_s": reported[0].at_s if reported else None,
         "trials": len({each.trial for each in within}),
-        "epochs": len(within),
+        "epochs_trained": len(within),
         "best_val_top1": max((each.val_top1 for each in within), default=None),
     }
 
