@@ -12,17 +12,18 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """One policy: values at equal steps of the budget, the last one at its end."""
+    """One policy: values at the shares `at` of the budget, or at equal steps up to its end."""
 
     name: str
     middle: Sequence[float]
     low: Sequence[float]
     high: Sequence[float]
+    at: Sequence[float] = ()
 
 
 def draw(lines: Sequence[Line], title: str) -> str:
     """The figure; values from 0 up, shares of the budget along the bottom."""
-    top = _round_up(max(max(line.high) for line in lines))
+    top = _round_up(max((max(line.high) for line in lines), default=0.0))
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
         'font-family="sans-serif" font-size="12">',
@@ -33,10 +34,11 @@ def draw(lines: Sequence[Line], title: str) -> str:
     for index, line in enumerate(lines):
         colour = COLOURS[index % len(COLOURS)]
         dash = ' stroke-dasharray="6 3"' if index >= len(COLOURS) else ""
-        band = [*_points(line.low, top), *reversed(_points(line.high, top))]
+        at = line.at or [step / len(line.middle) for step in range(1, len(line.middle) + 1)]
+        band = [*_points(at, line.low, top), *reversed(_points(at, line.high, top))]
         parts.append(f'<polygon points="{" ".join(band)}" fill="{colour}" opacity="0.12"/>')
         parts.append(
-            f'<polyline points="{" ".join(_points(line.middle, top))}" fill="none" '
+            f'<polyline points="{" ".join(_points(at, line.middle, top))}" fill="none" '
             f'stroke="{colour}" stroke-width="2"{dash}/>'
         )
         x, y = WIDTH - RIGHT + 16, TOP + 10 + 20 * index
@@ -62,9 +64,10 @@ def _grid(top: float) -> list[str]:
     return parts
 
 
-def _points(values: Sequence[float], top: float) -> list[str]:
-    step = (WIDTH - RIGHT - LEFT) / len(values)
-    return [f"{LEFT + step * i:.1f},{_y(value, top)}" for i, value in enumerate(values, 1)]
+def _points(at: Sequence[float], values: Sequence[float], top: float) -> list[str]:
+    width = WIDTH - RIGHT - LEFT
+    pairs = zip(at, values, strict=True)
+    return [f"{LEFT + width * share:.1f},{_y(value, top)}" for share, value in pairs]
 
 
 def _y(value: float, top: float) -> str:

@@ -24,6 +24,9 @@ SHARES = (0.05, 0.10, 0.15, 0.25, 0.50, 1.0)
 LATE_S = 120.0
 """How long a search may take to end after its time: nothing that it says then counts."""
 
+GRACE_S = 5.0
+"""Between asking a late search to end and ending it."""
+
 ENDLESS = 10_000
 """Trials of a search that its time ends."""
 
@@ -206,7 +209,7 @@ def run_side(
             ended.set()
             watcher.join()
             if late:
-                time.sleep(5)
+                time.sleep(GRACE_S)
                 end_tree(process)
     if process.returncode and not late and time.perf_counter() - clock < seconds:
         text = (folder / "printed.txt").read_text(encoding="utf-8")

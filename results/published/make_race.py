@@ -1,0 +1,242 @@
+"""The races of `bench_race` as a page: `python -m results.published.make_race`."""
+
+import argparse
+import json
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from results.comparison import Interval, interval
+from results.published.regret_figure import Line, draw
+from results.store import read_lines, write_atomic
+
+HERE = Path(__file__).resolve().parent
+RACES, PAGE = HERE / "benchmarks" / "race.jsonl", HERE / "race.md"
+
+DOCUMENTED, OURS = "documented", "ours"
+SIDES = {
+    DOCUMENTED: "Ray Tune as documented",
+    "before": "ours at 1ba3fe8",
+    OURS: "ours",
+}
+
+INTRODUCTION = """# The race: the better configuration after the same time
+
+Searches of one space with the same wall-clock limit on the same two cores, from the command in a
+fresh clone with empty caches to what would be handed over. Made by
+`python -m tests.benchmarks.bench_race`, and this page by `python -m results.published.make_race`.
+
+- **Ray Tune as documented**: `tests/benchmarks/race_documented.py`. A function trainable with a
+  `DataLoader` and network code of its own, `OptunaSearch` over the whole space, `ASHAScheduler`,
+  a time budget. It begins with the baseline as ours does, has our first rung (with the
+  documentation's grace period of 1 it would do worse), and its images lie ready as files, while
+  ours converts them within its time.
+- Quality: the configuration that would be handed over at that moment, trained to its end with
+  {judges} fresh seeds by one and the same loop; the mean val accuracy of the last epoch, in per
+  cent. The documented pattern hands over the trial whose last report is best, as Tune does; ours
+  the trial with the best epoch.
+- «–»: nothing to hand over yet in at least one search. Brackets: 95 % intervals over the searches
+  (Student's t); the searches' seeds are the same on all sides.
+- Time to equal quality: the first of the shares at which ours holds at least what the documented
+  pattern holds at its end, for each seed; 1 where it never does.
+"""
+
+Search = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Side:
+    """A side's searches of one space: `quality[seed][share]` in per cent, or `None`."""
+
+    name: str
+    searches: dict[int, Search]
+    quality: dict[int, list[float | None]]
+
+
+def key_of(config: dict[str, Any]) -> str:
+    """Equal for equal configurations."""
+    return json.dumps(config, sort_keys=True)
+
+
+def sides_of(lines: Sequence[dict[str, Any]], space: str) -> list[Side]:
+    """The newest searches of each side and seed; repetitions are left to `repeated`."""
+    judged = _judged(lines)
+    found = []
+    for name in SIDES:
+        searches = {
+            line["seed"]: line
+            for line in lines
+            if line.get("side") == name and line["space"] == space and not line["repetition"]
+        }
+        if searches:
+            quality = {seed: _quality(line, judged) for seed, line in sorted(searches.items())}
+            found.append(Side(name=name, searches=searches, quality=quality))
+    return found
+
+
+def _judged(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Mean val accuracy in per cent by configuration."""
+    values: dict[str, list[float]] = {}
+    for line in lines:
+        if line.get("judged"):
+            values.setdefault(key_of(line["config"]), []).append(100 * line["val_top1"])
+    return {key: statistics.fmean(found) for key, found in values.items()}
+
+
+def _quality(line: Search, judged: dict[str, float]) -> list[float | None]:
+    return [None if c is None else judged.get(key_of(c)) for c in line["handed_over"]]
+
+
+def time_to_equal(
+    shares: Sequence[float], ours: Sequence[float | None], theirs: Sequence[float | None]
+) -> float:
+    """The first share at which ours holds what theirs holds at the end; 1 if it never does."""
+    wanted = theirs[-1]
+    if wanted is None:
+        return shares[0]
+    reached = [s for s, q in zip(shares, ours, strict=True) if q is not None and q >= wanted]
+    return reached[0] if reached else 1.0
+
+
+def _cell(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if len(known) < len(values) or not known:
+        return "–"
+    if len(known) == 1:
+        return f"{known[0]:.1f}"
+    found = interval(known)
+    return f"{found.mean:.1f} [{found.low:.1f}…{found.high:.1f}]"
+
+
+def page(lines: Sequence[dict[str, Any]], figures: Path) -> str:
+    """The page's text; draws a figure for each space beside it."""
+    judges = len({line["seed"] for line in lines if line.get("judged")})
+    parts = [INTRODUCTION.format(judges=judges)]
+    for space in dict.fromkeys(line["space"] for line in lines if "side" in line):
+        sides = sides_of(lines, space)
+        write_atomic(figures / f"race-{space}.svg", _figure(sides, space))
+        parts += _section(lines, sides, space)
+    return "\n".join(parts)
+
+
+def _section(lines: Sequence[dict[str, Any]], sides: Sequence[Side], space: str) -> list[str]:
+    first = next(iter(sides[0].searches.values()))
+    shares = first["shares"]
+    rows = []
+    for side in sides:
+        columns = zip(*side.quality.values(), strict=True)
+        seeds = len(side.quality)
+        trials = statistics.median(line["trials"] for line in side.searches.values())
+        cells = " | ".join(_cell(column) for column in columns)
+        rows.append(f"| {SIDES[side.name]} | {seeds} | {trials:g} | {cells} |")
+    heads = " | ".join(f"{share:.0%}" for share in shares)
+    return [
+        f"## `{space}`, {first['minutes']:g} minutes, {first['epochs']} epochs\n",
+        f"| | searches | trials | {heads} |",
+        "|---" * (3 + len(shares)) + "|",
+        *rows,
+        "",
+        *_equal(sides, shares),
+        *_loops(lines, space),
+        *_repetitions(lines, space),
+        f"Machine: {_machine(first)}. Commits: {_commits(sides)}.\n",
+        f"![Quality over time](race-{space}.svg)\n",
+    ]
+
+
+def _equal(sides: Sequence[Side], shares: Sequence[float]) -> list[str]:
+    by_name = {side.name: side for side in sides}
+    if DOCUMENTED not in by_name:
+        return []
+    theirs = by_name[DOCUMENTED].quality
+    said = []
+    for side in sides:
+        both = [seed for seed in side.quality if seed in theirs]
+        if side.name != DOCUMENTED and both:
+            times = [time_to_equal(shares, side.quality[s], theirs[s]) for s in both]
+            said.append(f"{SIDES[side.name]} {_time(times)}")
+    return [f"Time to equal quality, as a share: {'; '.join(said)}.\n"] if said else []
+
+
+def _time(times: Sequence[float]) -> str:
+    each = ", ".join(f"{time:g}" for time in times)
+    if len(times) == 1:
+        return f"**{times[0]:.2f}** (one search)"
+    found: Interval = interval(times)
+    return f"**{found.mean:.2f}** [{found.low:.2f}…{found.high:.2f}] (searches: {each})"
+
+
+def _loops(lines: Sequence[dict[str, Any]], space: str) -> list[str]:
+    loops = [line for line in lines if "loop" in line and line["space"] == space]
+    return [
+        f"The documented pattern's loop, with {line['loop']['workers']} loader worker and "
+        f"{line['loop']['threads']} thread a trial, reaches {line['ratio']:.2f} of the images a "
+        f"second of a bare loop on images in memory ({max(line['bare_images_per_s']):.0f} in two "
+        "processes).\n"
+        for line in loops[-1:]
+    ]
+
+
+def _repetitions(lines: Sequence[dict[str, Any]], space: str) -> list[str]:
+    """What equal searches differ by, where some were run again."""
+    judged, said = _judged(lines), []
+    again = [
+        line for line in lines
+        if line.get("side") and line["space"] == space and line["repetition"]
+    ]  # fmt: skip
+    for line in again:
+        quality = _quality(line, judged)[-1]
+        shown = "–" if quality is None or math.isnan(quality) else f"{quality:.1f}"
+        said.append(f"{SIDES[line['side']]}, seed {line['seed']}: {shown}")
+    return [f"Run once more, at the end: {'; '.join(said)}.\n"] if said else []
+
+
+def _machine(line: Search) -> str:
+    made = line["machine"]
+    versions = ", ".join(f"{n} {line['versions'][n]}" for n in ("ray", "optuna", "torch"))
+    return f"{made['cpu']}, {made['cpus']} cores, no GPU; {versions}"
+
+
+def _commits(sides: Sequence[Side]) -> str:
+    commits = {str(line["commit"])[:12] for side in sides for line in side.searches.values()}
+    return ", ".join(sorted(commits))
+
+
+def _figure(sides: Sequence[Side], space: str) -> str:
+    lines = []
+    for side in sides:
+        shares = next(iter(side.searches.values()))["shares"]
+        at, found = [], []
+        for share, column in zip(shares, zip(*side.quality.values(), strict=True), strict=True):
+            known = [value for value in column if value is not None]
+            if len(known) == len(column):
+                at.append(share)
+                mean = statistics.fmean(known)
+                single = Interval(mean=mean, low=mean, high=mean)
+                found.append(interval(known) if len(known) > 1 else single)
+        if found:
+            lines.append(
+                Line(
+                    name=SIDES[side.name],
+                    at=at,
+                    middle=[each.mean for each in found],
+                    low=[max(0.0, each.low) for each in found],
+                    high=[min(100.0, each.high) for each in found],
+                )
+            )
+    return draw(lines, f"{space}: val top-1 of what would be handed over, over the time")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    made = argparse.ArgumentParser(prog="python -m results.published.make_race")
+    made.add_argument("--races", type=Path, default=RACES, metavar="FILE")
+    made.add_argument("--out", type=Path, default=HERE, metavar="FOLDER")
+    options = made.parse_args(arguments)
+    write_atomic(options.out / PAGE.name, page(list(read_lines(options.races)), options.out))
+
+
+if __name__ == "__main__":
+    main()
