@@ -51,8 +51,8 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 docs: $(READY)
-	$(BIN)/python -m docs.make_reference
-	$(BIN)/python -m docs.make_completion
+	$(BIN)/python -m tools.make_reference
+	$(BIN)/python -m tools.make_completion
 
 bench: $(READY)
 	@test -n '$(BENCHMARKS)' || { echo 'error: tests/benchmarks holds no bench_*.py.' >&2; exit 2; }

@@ -50,7 +50,7 @@ def prepare(
                 f"The source of {name} can't be read or written ({error}); "
                 "check its path and rights and the free disk space."
             ) from error
-        from datasets.convert import convert
+        from datasets.beton.convert import convert
 
         return convert(
             name,
@@ -84,7 +84,7 @@ def _existing(
             f"The images in {directory} have {manifest.image_size} px, not {size}; {remedy}"
         )
     if source is not None:
-        from datasets.tree import fingerprint
+        from datasets.archives.tree import fingerprint
 
         if fingerprint(_open(spec, source)) != manifest.source_fingerprint:
             raise DatasetError(
@@ -95,7 +95,7 @@ def _existing(
 
 
 def _open(spec: DatasetSpec, source: Path) -> Tree:
-    from datasets.tree import open_tree
+    from datasets.archives.tree import open_tree
 
     return (spec.open_source or open_tree)(source)
 
@@ -103,7 +103,7 @@ def _open(spec: DatasetSpec, source: Path) -> Tree:
 def _find_source(spec: DatasetSpec, source: Path | None, data: Path) -> Path:
     """The source, downloaded or generated where none was named."""
     if source is None and spec.archive is not None:
-        from datasets.download import fetch
+        from datasets.sources.download import fetch
 
         source = fetch(spec.archive, data / "downloads" / Path(spec.archive.url).name)
     elif source is None and spec.generate is not None:

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
-from datasets.cifar100 import CIFAR100
-from datasets.demo import DEMO
-from datasets.folder import FOLDER
+from datasets.sources.cifar100 import CIFAR100
+from datasets.sources.demo import DEMO
+from datasets.sources.folder import FOLDER
+from datasets.sources.tiny_imagenet import TINY_IMAGENET, TINY_IMAGENET_20
 from datasets.spec import DatasetError, DatasetSpec
-from datasets.tiny_imagenet import TINY_IMAGENET, TINY_IMAGENET_20
 
 DATASETS: dict[str, DatasetSpec] = {
     spec.name: spec for spec in (CIFAR100, DEMO, FOLDER, TINY_IMAGENET, TINY_IMAGENET_20)

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from results.commands import Parser
 from results.report import told
+from results.run_hints import Parser
 from results.store import write_atomic
 
 COMPARISON = "comparison.html"
@@ -28,20 +28,20 @@ def write_comparison(directories: Sequence[Path], to: Path | None = None) -> Pat
 def page(directories: Sequence[Path]) -> str:
     """The page's HTML, the runs in the order given."""
     # Plotly takes a second to load that `--help` needn't wait for.
-    from results.page import beside
+    from results.page import comparison
     from results.page.render import render
-    from results.page.run import read_run
+    from results.page.run_data import read_run
 
     runs = [read_run(directory) for directory in directories]
     return render(
         "compare.html",
-        sections=[beside.figures(runs)],
-        names=beside.names(runs),
-        headline=beside.headline(runs),
-        cautions=beside.cautions(runs),
-        numbers=beside.numbers(runs),
-        configurations=beside.configurations(runs),
-        origins=beside.origins(runs),
+        sections=[comparison.figures(runs)],
+        names=comparison.names(runs),
+        headline=comparison.headline(runs),
+        cautions=comparison.cautions(runs),
+        numbers=comparison.numbers(runs),
+        configurations=comparison.configurations(runs),
+        origins=comparison.origins(runs),
     )
 
 

@@ -9,8 +9,8 @@ python -m results.final runs/NAME/final
 import sys
 from pathlib import Path
 
-from results.commands import Parser
 from results.records import RecordError
+from results.run_hints import Parser
 from results.store import write_atomic
 
 PAGE, CARD = "report.html", "MODEL_CARD.md"
@@ -23,9 +23,9 @@ def write_pages(folder: Path) -> tuple[Path, Path]:
     written.
     """
     # Plotly takes a second to load that `--help` needn't wait for.
-    from results.page.card import card
-    from results.page.model import page
-    from results.trained import read_trained
+    from results.analysis.final_run import read_trained
+    from results.page.final_page import page
+    from results.page.model_card import card
 
     trained = read_trained(folder)
     write_atomic(folder / PAGE, page(trained))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import pandas as pd
 
-from results.finalists import read_finalists
+from results.finalist_store import read_finalists
 from results.records import StopReason, TrialState
 from results.store import read_epochs, read_manifest, read_standings
 

@@ -23,9 +23,9 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.table import Table
 
-from results.commands import Parser, resume_command
-from results.reached import trials_at_rungs
+from results.analysis.rung_values import trials_at_rungs
 from results.records import RecordError
+from results.run_hints import Parser, resume_command
 from results.store import RunError, read_manifest
 
 MIN_TRIALS = 16

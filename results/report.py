@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from results.commands import Parser
 from results.records import RecordError
+from results.run_hints import Parser
 from results.store import RunError, write_atomic
 
 REPORT = "report.html"
@@ -32,14 +32,14 @@ def write_report(directory: Path, to: Path | None = None) -> Path:
 def page(directory: Path) -> str:
     """The page's HTML."""
     # Plotly takes a second to load that `--help` needn't wait for.
-    from results.page.answer import answer
     from results.page.curves import learning
     from results.page.figure import Section
+    from results.page.headline import answer
     from results.page.parameters import parameters
     from results.page.render import render
-    from results.page.run import Run, read_run
-    from results.page.spending import spending
+    from results.page.run_data import Run, read_run
     from results.page.table import provenance, table
+    from results.page.time_use import spending
     from results.page.tradeoff import tradeoff
 
     def sections(run: Run) -> Iterator[Section]:

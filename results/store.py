@@ -28,7 +28,7 @@ from zlib import crc32
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from results.commands import nearest_run, resume_command
+from common.text import redacted, redacted_values
 from results.records import (
     SCHEMA_VERSION,
     EpochMetrics,
@@ -38,7 +38,7 @@ from results.records import (
     checksum,
     to_json,
 )
-from results.redaction import redacted, redacted_values
+from results.run_hints import nearest_run, resume_command
 
 T = TypeVar("T")
 EPOCHS, TRIALS, MANIFEST, BEST = "epochs.jsonl", "trials.jsonl", "manifest.json", "best.yaml"

@@ -2,7 +2,7 @@
 
 import re
 
-from datasets.places import is_place
+from common.remote import is_place
 
 _PLACE = (
     "must be an absolute path, or a URI without a key in it (keys come from each node's role or "

@@ -7,8 +7,8 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.util.metrics import Gauge
 
-from search.metrics import LABELS, METRICS, readings
-from search.progress import Progress
+from search.monitoring.progress import Progress
+from search.monitoring.prometheus import LABELS, METRICS, readings
 
 EVERY_S = 5.0
 """Ray passes values on every 10 s, and forgets those that weren't told again since (2.60.0)."""

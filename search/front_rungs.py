@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from results.pareto import Point, crowding, fronts
-from search.rungs import Rungs, levels
+from results.analysis.pareto import Point, crowding, fronts
+from search.early_stopping.asha import Rungs, levels
 
 Costs = Callable[[int], Point]
 """A trial's number -> its objectives beside the value, all to be minimised, known from its first
@@ -18,8 +18,8 @@ class FrontRungs:
     before what lies close together between them, where a tie-break by value would give up its
     cheap end. Schmucker et al. 2021 (arXiv:2106.12639) compare such orders for ASHA.
 
-    The state is what was recorded, in its order, as in `search.rungs.Rungs`; with no costs the
-    decisions are those of `Rungs` too.
+    The state is what was recorded, in its order, as in `search.early_stopping.asha.Rungs`; with no
+    costs the decisions are those of `Rungs` too.
     """
 
     def __init__(self, *, grace: int, factor: int, epochs: int, costs: Costs) -> None:

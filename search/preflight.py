@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("search", "trainables", "datasets", "results")
+ROOMS = ("search", "trainables", "datasets", "results", "common")
 OLDEST_PYTHON = (3, 11)
 
 

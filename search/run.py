@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from search.preflight import ROOT, PreflightError, check
 
 if TYPE_CHECKING:
-    from search.nodes import Cluster
+    from search.ray_backend.slots import Cluster
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,13 +28,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _main(arguments: list[str] | None) -> int:
     # The rest of the project needs what the preflight has just found.
-    from results.redaction import redacted
-    from search.execute import execute
-    from search.extending import more_trials
-    from search.measuring import SearchError
-    from search.options import ACTIONS, OptionsError, parse, read_yaml, resolve
-    from search.plan import make_plan
-    from search.show import show_plan, show_spaces
+    from common.text import redacted
+    from search.config.options import ACTIONS, OptionsError, parse, read_yaml, resolve
+    from search.monitoring.plan_text import show_plan, show_spaces
+    from search.planning.continuation import more_trials
+    from search.planning.plan import make_plan
+    from search.session.execute import execute
+    from search.session.startup import SearchError
 
     given, unknown = parse(arguments)
     actions = {name: given.pop(name, None) for name in ACTIONS}
@@ -78,19 +78,19 @@ def joined(address: str) -> "Iterator[tuple[Cluster | None, list[str]]]":
     if not address:
         yield None, []
         return
-    from search import cluster
+    from search.ray_backend import ray_cluster
 
     try:
-        found = cluster.join(address, ROOT)
-    except cluster.ClusterError as error:
+        found = ray_cluster.join(address, ROOT)
+    except ray_cluster.ClusterError as error:
         yield None, [str(error)]
         return
-    from search.alike import unlike
+    from search.ray_backend.node_check import unlike
 
     try:
         yield found, unlike(found)
     finally:
-        cluster.leave()
+        ray_cluster.leave()
 
 
 def saved_options(name: str, out: str, layers: list[dict[str, Any]]) -> dict[str, Any]:
@@ -98,10 +98,10 @@ def saved_options(name: str, out: str, layers: list[dict[str, Any]]) -> dict[str
 
     A run that isn't here is fetched from the `storage` that they name.
     """
+    from common.text import HIDDEN, redacted
     from datasets.spec import DatasetError
-    from results.redaction import HIDDEN, redacted
     from results.store import RunError, read_manifest
-    from search.options import RESUMABLE, Options, OptionsError
+    from search.config.options import RESUMABLE, Options, OptionsError
 
     storage = next((layer["storage"] for layer in reversed(layers) if layer.get("storage")), "")
     try:
@@ -132,7 +132,7 @@ def saved_options(name: str, out: str, layers: list[dict[str, Any]]) -> dict[str
 def _fetch_run(directory: Path, storage: str) -> None:
     """Makes the run's folder from its records in `storage`, where it isn't on this machine."""
     if storage and not (directory / "manifest.json").exists():
-        from search.mirror import place_of, restore
+        from search.session.backup import place_of, restore
 
         restore(place_of(storage, directory.name), directory)
 

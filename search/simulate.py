@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from results.commands import Parser
 from results.records import RecordError
+from results.run_hints import Parser
 from results.store import RunError
-from search.options import Options, resolve
-from search.policies import POLICIES, Point, Policy
-from search.proposing import quiet_optuna
-from search.recorded import Curves, CurvesError, read
-from search.rungs import default_grace
+from search.config.options import Options, resolve
+from search.early_stopping.asha import default_grace
+from search.simulation.policies import POLICIES, Point, Policy
+from search.simulation.recorded_curves import Curves, CurvesError, read
+from search.study.proposer import quiet_optuna
 from search.trials import Proposal, Rules
 
 SHARES = (0.25, 0.5, 1.0)

@@ -41,7 +41,7 @@ class Space:
     `baseline` is the study's first trial, always. `suggest` asks an Optuna trial for
     parameters named like fields of `TrialConfig` and returns them; what it leaves out stays as
     in the baseline. Every parameter's range must hold the baseline's value. Fields that count
-    beside one value of another (`trainables.conditional`: momentum with SGD) are to be
+    beside one value of another (`trainables.conditional_fields`: momentum with SGD) are to be
     asked for in such trials only; in others the baseline's is dropped.
     """
 
@@ -54,7 +54,8 @@ class Space:
 
 def names() -> list[str]:
     """The spaces that come with the project, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(search.spaces.__path__))
+    found = (module.name for module in pkgutil.iter_modules(search.spaces.__path__))
+    return sorted(name for name in found if not name.startswith("_"))
 
 
 def find(name: str) -> Space:

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from search.mirror import Mirror, place_of
-from search.plan import Plan
-from search.supply import Supply
+from search.planning.plan import Plan
+from search.ray_backend.node_files import Supply
+from search.session.backup import Mirror, place_of
 
 
 def supply_of(plan: Plan, fingerprint: str) -> Supply:

@@ -5,11 +5,11 @@ from collections.abc import Collection, Sequence
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from results.pareto import values
+from results.analysis.pareto import values
 from results.records import StopReason, TrialRecord
 from results.records import TrialState as Ended
 from search.infeasible import tell_infeasible
-from search.objectives import tell_missing
+from search.study.objectives import tell_missing
 
 
 def tell(

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Generic
 
 from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
-from search.objectives import ALONE
-from search.proposing import C
+from search.study.objectives import ALONE
+from search.study.proposer import C
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

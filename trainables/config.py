@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any, Self
 
 from trainables.catalog import NETWORKS, STEMS, is_external
-from trainables.conditional import CONDITIONAL, LEFT_OUT, ONCE_UNCONDITIONAL
+from trainables.conditional_fields import CONDITIONAL, LEFT_OUT, ONCE_UNCONDITIONAL
 
 NORMALISATIONS = ("dataset", "half", "imagenet", "unit")
 OPTIMIZERS = ("adam", "adamw", "sgd")
@@ -44,10 +44,11 @@ class TrialConfig:
     dropout: probability before the last dense layer (mini_alexnet: after each of its own too).
     label_smoothing: share of the target spread evenly over the classes.
     class_weighting: how strongly the loss favours classes that were recognised badly after the
-    epoch before; 0 turns it off (the formula: `trainables.class_weights`). That is judged on val,
+    epoch before; 0 turns it off (the formula: `trainables.training.class_weights`). That is judged
+    on val,
     in final training on a sample of train: as the network learns it by heart, this fades there.
     ema: decay a step of an exponential moving average of the weights, which is what is
-    evaluated and saved then; 0 turns it off (`trainables.ema`).
+    evaluated and saved then; 0 turns it off (`trainables.training.ema`).
     mixup_alpha: MixUp's Beta(alpha, alpha); 0 turns it off (Zhang et al. 2018).
     cutmix_alpha: CutMix's Beta(alpha, alpha); 0 turns it off (Yun et al. 2019). Where both are
     above 0, each batch gets one of them, with equal chance.
@@ -73,7 +74,7 @@ class TrialConfig:
     micro_batch_size: how many images at most go through the network at once, in training and in
     evaluation; a step's gradients are accumulated over its pieces, so that it follows the same
     mean loss (left out: the whole batch). BatchNorm's statistics are those of each piece, and
-    its running averages take in every piece (`trainables.micro_batches`).
+    its running averages take in every piece (`trainables.training.micro_batches`).
     epochs: the horizon that the schedule is laid out for.
     seed: of the network's new layers, the order of the images, and the augmentation.
     precision: `auto`, `bfloat16` or `float32`; `auto` is resolved once a study, before its first

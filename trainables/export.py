@@ -6,7 +6,7 @@ python -m trainables.export runs/NAME/final [--formats safetensors pt2 onnx] [--
 import sys
 from pathlib import Path
 
-from results.commands import Parser
+from results.run_hints import Parser
 
 FORMATS = ("safetensors", "pt2", "onnx")
 
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns the exit code."""
     given = parser().parse_args(arguments)
     # After the arguments are read: torch takes seconds that `--help` needn't wait for.
-    from trainables.exporting import REFUSALS, export
+    from trainables.final_model.exporters import REFUSALS, export
 
     try:
         for path, difference in export(given.final, given.to, given.formats):

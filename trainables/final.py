@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from results.commands import Parser
+from results.run_hints import Parser
 from trainables.config import ConfigError
 
 
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns the exit code: 0, 2 for an error, 130 when interrupted."""
     given = parser().parse_args(arguments)
     # After the arguments are read: torch takes seconds that `--help` needn't wait for.
-    from trainables.finishing import REFUSALS, Options, run
+    from trainables.final_model.training import REFUSALS, Options, run
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:

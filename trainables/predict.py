@@ -6,7 +6,7 @@ python -m trainables.predict MODEL IMAGE…
 import sys
 from pathlib import Path
 
-from results.commands import Parser
+from results.run_hints import Parser
 
 
 def parser() -> Parser:
@@ -29,9 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
     """
     given = parser().parse_args(arguments)
     # After the arguments are read: torch takes seconds that `--help` needn't wait for.
-    from trainables.classify import ImageError, best_guesses, read_image
-    from trainables.parts import NetworkError
-    from trainables.saved import ModelError, read_model
+    from trainables.final_model.classifier import ImageError, best_guesses, read_image
+    from trainables.final_model.saved_model import ModelError, read_model
+    from trainables.models.base import NetworkError
     from trainables.train import default_device
 
     device, code = default_device(), 0

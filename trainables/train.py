@@ -16,20 +16,20 @@ from torch.optim import Optimizer
 
 from datasets.splits import SPLIT_SEED, VAL_FRACTION, FinalData, SearchData, Split
 from results.records import EpochMetrics
-from trainables import checkpoint as checkpoints
-from trainables import weights
-from trainables.augment import for_training
-from trainables.carried import Carried
-from trainables.class_weights import weighted_loss
+from trainables.augmentation.batch import for_training
 from trainables.config import ConfigError, TrialConfig
-from trainables.evaluate import Evaluator, autocast, finite
-from trainables.feed import Feed
-from trainables.memory import give_back, let_go, out_of_memory, peak_bytes, reset_peak
-from trainables.micro_batches import piece_sizes
-from trainables.networks import Network, build, freeze
-from trainables.optim import lr_at, make_optimizer, set_lr
-from trainables.saving import Saver
-from trainables.small_maps import use_matrix_products
+from trainables.models import pretrained
+from trainables.models.network import Network, build, freeze
+from trainables.models.small_map_conv import use_matrix_products
+from trainables.training import checkpoint as checkpoints
+from trainables.training.auxiliary_state import Carried
+from trainables.training.batches import Feed
+from trainables.training.checkpoint_writer import Saver
+from trainables.training.class_weights import weighted_loss
+from trainables.training.evaluate import Evaluator, autocast, finite
+from trainables.training.memory import give_back, let_go, out_of_memory, peak_bytes, reset_peak
+from trainables.training.micro_batches import piece_sizes
+from trainables.training.optimizer import lr_at, make_optimizer, set_lr
 
 CHECK_EVERY = 50
 """Steps between two looks at the loss, each of which makes a GPU wait."""
@@ -154,7 +154,7 @@ def new_network(config: TrialConfig, num_classes: int, device: torch.device) -> 
     """
     torch.manual_seed(config.seed)
     network = build(config, num_classes)
-    weights.load(network, config)
+    pretrained.load(network, config)
     return ready(network, config, device)
 
 
@@ -240,7 +240,7 @@ def train_step(
 
     With `config.micro_batch_size` the batch goes through the network in pieces, whose gradients
     add up to those of the batch's mean loss.
-    class_weights: float32 (classes,), see `trainables.class_weights.weighted_loss`.
+    class_weights: float32 (classes,), see `trainables.training.class_weights.weighted_loss`.
     """
     optimizer.zero_grad()  # first: the old gradients would lie beside all that is computed now
     if config.micro_batch_size is None:
@@ -281,7 +281,7 @@ def check(config: TrialConfig, data: SearchData | FinalData) -> None:
     if config.precision == "auto":
         errors.append(
             "precision must be bfloat16 or float32 when training starts, but got "
-            "precision='auto': resolve it first (trainables.precision)."
+            "precision='auto': resolve it first (trainables.profiling.precision)."
         )
     if len(data.train) < config.batch_size:
         errors.append(

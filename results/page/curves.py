@@ -7,8 +7,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from results.page.figure import PERCENT, Panel, Section, plot, step_of_epochs
-from results.page.run import Run
-from results.page.words import BASELINE, OUTCOMES, WINNER, outcome, percent, points
+from results.page.formatting import BASELINE, OUTCOMES, WINNER, outcome, percent, points
+from results.page.run_data import Run
 from results.records import EpochMetrics, TrialRecord
 
 Part = list[EpochMetrics]

@@ -8,9 +8,9 @@ import plotly.graph_objects as go
 from optuna.distributions import CategoricalDistribution
 
 from results.page.figure import PERCENT, SCALE, Panel, Section, plot, safe
-from results.page.mattered import shuffles, what_mattered
-from results.page.run import Run
-from results.page.words import OUTCOMES, WINNER, outcome, percent, value
+from results.page.formatting import OUTCOMES, WINNER, outcome, percent, value
+from results.page.importance import shuffles, what_mattered
+from results.page.run_data import Run
 from results.records import TrialRecord
 
 FEW = 6

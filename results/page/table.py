@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from results.export import ranked
-from results.page.run import Run
-from results.page.words import OUTCOMES, duration, outcome, percent, value
+from results.page.formatting import OUTCOMES, duration, outcome, percent, value
+from results.page.run_data import Run
 from results.records import TrialRecord
 
 

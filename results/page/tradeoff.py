@@ -2,10 +2,10 @@
 
 import plotly.graph_objects as go
 
+from results.analysis.pareto import pareto_front, values
 from results.page.figure import PERCENT, Panel, Section, plot
-from results.page.run import Run
-from results.page.words import OUTCOMES, WINNER
-from results.pareto import pareto_front, values
+from results.page.formatting import OUTCOMES, WINNER
+from results.page.run_data import Run
 from results.records import TrialRecord
 
 UNITS = {"latency_ms": "latency of one image, ms", "parameters_m": "parameters, millions"}

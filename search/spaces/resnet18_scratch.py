@@ -16,9 +16,9 @@ from typing import Any
 
 import optuna
 
-from search.ranges import augmentation, optimizer
 from search.space import Published, Space
 from search.spaces import resnet18
+from search.spaces._ranges import augmentation, optimizer
 
 
 def suggest(trial: optuna.Trial) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any
 
 import optuna
 
-from search.ranges import augmentation
 from search.space import Published, Space
+from search.spaces._ranges import augmentation
 from trainables.config import TrialConfig
 
 

@@ -2,7 +2,7 @@
 
 The baseline is the published fine-tuning: global average pooling, a dense layer of 1,024 with
 ReLU, 100 classes, Adam, batch 32, 10 epochs, Keras' layers from the 143rd on trained, which are
-the last stage and the head here (`trainables/resnets.py`): 98.0 % in training and 74.9 % in
+the last stage and the head here (`trainables/models/resnet.py`): 98.0 % in training and 74.9 % in
 validation. What its authors wanted next isn't told; the gap says that it is regularisation. Ours,
 where the description is silent: Keras' defaults, lr 1e-3 held constant, and pixels as the weights
 expect them. AdamW without weight decay is Adam.
@@ -12,8 +12,8 @@ from typing import Any
 
 import optuna
 
-from search.ranges import augmentation
 from search.space import Published, Space
+from search.spaces._ranges import augmentation
 from trainables.config import TrialConfig
 
 

@@ -4,15 +4,15 @@ The baseline is the published training: 100 epochs without augmentation, which r
 validation, with a loss of 1.109. Its authors wanted a cyclical learning rate, augmentation, and
 class weights from the classes predicted badly next. Ours, where the description is silent: Adam
 at its default learning rate of 1e-3, held constant, batch 64, and what of the network is not
-told (`trainables/wide_concat.py`). AdamW without weight decay is Adam.
+told (`trainables/models/wide_concat.py`). AdamW without weight decay is Adam.
 """
 
 from typing import Any
 
 import optuna
 
-from search.ranges import augmentation
 from search.space import Published, Space
+from search.spaces._ranges import augmentation
 from trainables.config import TrialConfig
 
 

@@ -1,11 +1,11 @@
 """What the overfitting rule saves and what it loses, on recorded curves.
 
-Every rule of `overfitting_rules` meets every recorded curve (`--curves`, see search/recorded.py
-for the format; the rule needs training curves). Then whole searches are simulated with the rule
-and without, trials of finished searches are looked at again (`--runs`), and made-up curves that
-rise under noise tell how often a rule stops what it shouldn't. What was measured is on disk at
-once, and a benchmark that was interrupted goes on with what is missing. The page is made by
-`python -m results.published.make_overfitting`.
+Every rule of `overfitting_rules` meets every recorded curve (`--curves`, see
+search/simulation/recorded_curves.py for the format; the rule needs training curves). Then whole
+searches are simulated with the rule and without, trials of finished searches are looked at again
+(`--runs`), and made-up curves that rise under noise tell how often a rule stops what it shouldn't.
+What was measured is on disk at once, and a benchmark that was interrupted goes on with what is
+missing. The page is made by `python -m results.published.make_overfitting`.
 """
 
 import argparse
@@ -21,14 +21,14 @@ from typing import Any
 
 from results.records import EpochMetrics
 from results.store import read_epochs, read_lines, read_manifest, write_atomic
-from search.options import Options
-from search.policies import POLICIES, Point, random_sampler, study_of
-from search.proposing import quiet_optuna
-from search.provenance import provenance
-from search.recorded import Curves, read
-from search.resources import machine
+from search.config.options import Options
+from search.hardware.allocation import machine
+from search.session.provenance import provenance
 from search.simulate import make_rules, simulate
-from search.study import Study
+from search.simulation.policies import POLICIES, Point, random_sampler, study_of
+from search.simulation.recorded_curves import Curves, read
+from search.study.proposer import quiet_optuna
+from search.study.study import Study
 from search.trials import Rules
 from tests.benchmarks import measure
 from tests.benchmarks.drawn import add_curves, parse_curves

@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import Any
 
 from results.store import read_lines
-from search.provenance import provenance
-from search.resources import machine
+from search.hardware.allocation import machine
+from search.session.provenance import provenance
 from search.space import SpaceError, find
 from tests.benchmarks import measure, race_judge, race_loop, race_sides
 from tests.benchmarks.measure import BenchmarkError
@@ -139,7 +139,7 @@ def _judge(race: Race, out: Path, about: dict[str, Any]) -> None:
     todo = race_judge.missing(handed, judged)
     if not todo:
         return
-    from trainables.precision import resolve
+    from trainables.profiling.precision import resolve
 
     earlier = [line["precision"] for line in judged
                if line["config"]["network"] == race.space.baseline.network]  # fmt: skip

@@ -25,15 +25,15 @@ from optuna.samplers import BaseSampler
 
 from results.records import EpochMetrics
 from results.store import RunStore
-from search.evidence import Evidence
-from search.policies import Point
-from search.proposing import Proposer, quiet_optuna
-from search.recorded import Curves
-from search.sampler import ModelSampler, Source
+from search.samplers.gp_sampler import ModelSampler, Source
+from search.samplers.learning_curves import Evidence
 from search.simulate import simulate
+from search.simulation.policies import Point
+from search.simulation.recorded_curves import Curves
 from search.space import find
-from search.storage import journal, journal_storage
-from search.study import Study
+from search.study.optuna_study import journal, journal_storage
+from search.study.proposer import Proposer, quiet_optuna
+from search.study.study import Study
 from search.trials import Proposal, Rules
 from tests.benchmarks import measure, model_cost
 from tests.benchmarks.made_space import made_curves

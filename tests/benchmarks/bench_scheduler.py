@@ -5,8 +5,8 @@ Each search's line is on disk as soon as it is done, and a benchmark that was in
 with what is missing; a policy that has changed is searched with again by `--redo NAME`. The page is
 made by `python -m results.published.make_scheduler`.
 
-Without curves of real trainings (`--curves`, see search/recorded.py for the format) made-up ones
-are drawn, whose figures are void.
+Without curves of real trainings (`--curves`, see search/simulation/recorded_curves.py for the
+format) made-up ones are drawn, whose figures are void.
 """
 
 import argparse
@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from results.store import read_lines, write_atomic
-from search.options import Options
-from search.policies import POLICIES, MakePolicy
-from search.proposing import quiet_optuna
-from search.provenance import provenance, versions
-from search.recorded import Curves, read
-from search.resources import machine
+from search.config.options import Options
+from search.hardware.allocation import machine
+from search.session.provenance import provenance, versions
 from search.simulate import make_rules, simulate
+from search.simulation.policies import POLICIES, MakePolicy
+from search.simulation.recorded_curves import Curves, read
+from search.study.proposer import quiet_optuna
 from tests.benchmarks import measure, rivals, rivals_ray, rivals_syne
 from tests.benchmarks.drawn import add_curves, parse_curves
 from tests.benchmarks.measure import CORES

@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 
 from tests.benchmarks.eight_space import SPACE
-from trainables import checkpoint
-from trainables.networks import build, freeze
-from trainables.optim import make_optimizer
-from trainables.process import prepare_process
+from trainables.models.network import build, freeze
 from trainables.train import train_step
+from trainables.training import checkpoint
+from trainables.training.optimizer import make_optimizer
+from trainables.training.process import prepare_process
 
 CLASSES, IMAGES = 200, 4
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from datasets.access import open_search_data
 from tests.benchmarks.eight_space import SPACE
-from trainables.precision import resolve
-from trainables.process import prepare_process
+from trainables.profiling.precision import resolve
 from trainables.train import train
+from trainables.training.process import prepare_process
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from results.records import EpochMetrics
-from search.worker import TrialWorker
+from search.ray_backend.worker import TrialWorker
 
 EPOCHS = 9
 BEST_LR = 1e-3

@@ -11,21 +11,21 @@ import optuna
 import psutil
 from rich.console import Console
 
-from results.finalists import FinalistStore
+from results.finalist_store import FinalistStore
 from results.records import TrialRecord
 from results.store import RunStore
-from search.finalists import Finalists
-from search.monitor import Monitor
-from search.nodes import Seats
-from search.proposing import Proposer
-from search.resources import Resources
+from search.hardware.allocation import Resources
+from search.monitoring.monitor import Monitor
+from search.ray_backend.node_files import Supply
+from search.ray_backend.slots import Seats
+from search.ray_backend.tuner import Dashboard, reserve_port, run_trials, start_ray
+from search.ray_backend.watchdog import Watchdog
 from search.space import Space
-from search.storage import journal_storage
-from search.study import Study
-from search.supply import Supply
+from search.study.finalists import Finalists
+from search.study.optuna_study import journal_storage
+from search.study.proposer import Proposer
+from search.study.study import Study
 from search.trials import Rules
-from search.tuner import Dashboard, reserve_port, run_trials, start_ray
-from search.watchdog import Watchdog
 from tests.benchmarks.instant import EPOCHS, InstantWorker
 from tests.benchmarks.measure import ROOT
 from trainables.config import TrialConfig

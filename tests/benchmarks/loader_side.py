@@ -16,9 +16,9 @@ import torchvision
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-from datasets import loader
 from datasets.access import open_search_data
-from datasets.loader import batches
+from datasets.loading import loader
+from datasets.loading.loader import batches
 
 BATCH_SIZE = 64
 

@@ -4,10 +4,10 @@ from random import Random
 
 import numpy as np
 
-from search.encoding import Encoding
-from search.proposing import Proposer
-from search.recorded import Curves
-from search.sampler import Source
+from search.samplers.encoding import Encoding
+from search.samplers.gp_sampler import Source
+from search.simulation.recorded_curves import Curves
+from search.study.proposer import Proposer
 
 CONFIGURATIONS = 1000
 

@@ -16,8 +16,8 @@ from typing import Any
 import psutil
 
 from results.store import write_atomic
-from search.provenance import provenance
-from search.resources import machine
+from search.hardware.allocation import machine
+from search.session.provenance import provenance
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = ROOT / "results" / "published" / "benchmarks"

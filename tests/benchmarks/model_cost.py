@@ -6,11 +6,11 @@ from unittest import mock
 
 import numpy as np
 
-from search.evidence import Evidence
-from search.proposing import Proposer
-from search.recorded import Curves
-from search.rungs import levels
-from search.sampler import Source, choose
+from search.early_stopping.asha import levels
+from search.samplers.gp_sampler import Source, choose
+from search.samplers.learning_curves import Evidence
+from search.simulation.recorded_curves import Curves
+from search.study.proposer import Proposer
 from tests.benchmarks.made_space import drawn
 
 TRIALS = (100, 300, 1000, 2000, 5000, 10_000)
@@ -27,7 +27,7 @@ def decision(proposer: Proposer, curves: Curves, trials: int, bounded: bool) -> 
     evidence = _evidence(proposer, curves, trials, marks)
     source = Source(proposer._ask, proposer.baseline_params())
     choose(source, evidence[:20], marks, np.random.default_rng(0))  # the first one imports scipy
-    with mock.patch("search.model.CONDITIONED", 500 if bounded else trials):
+    with mock.patch("search.samplers.gaussian_process.CONDITIONED", 500 if bounded else trials):
         began = time.process_time()
         assert choose(source, evidence, marks, np.random.default_rng(0)) is not None
         return {"value": 1000 * (time.process_time() - began), "trials": trials}

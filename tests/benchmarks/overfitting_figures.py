@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from results.records import EpochMetrics
-from search.recorded import Curves, Matrix
+from search.simulation.recorded_curves import Curves, Matrix
 from tests.benchmarks.overfitting_rules import Rule
 
 AT_LAST = 5

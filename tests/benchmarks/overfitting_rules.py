@@ -1,4 +1,5 @@
-"""Rules that end a trial early, beside the one of `search.stopping`: plain functions of its epochs.
+"""Rules that end a trial early, beside the one of `search.early_stopping.rules`: plain functions of
+its epochs.
 
 All are true when the trial should stop after the last of these epochs.
 """
@@ -6,8 +7,8 @@ All are true when the trial should stop after the last of these epochs.
 from collections.abc import Callable, Sequence
 
 from results.records import EpochMetrics
-from search import stopping
-from search.options import Options
+from search.config.options import Options
+from search.early_stopping import rules
 
 Rule = Callable[[Sequence[EpochMetrics]], bool]
 
@@ -17,7 +18,7 @@ PATIENCES = (3, 5, 8)
 
 def ours(max_gap: float, patience: int) -> Rule:
     """The rule that searches."""
-    return lambda epochs: stopping.overfitting(epochs, max_gap, patience) is not None
+    return lambda epochs: rules.overfitting(epochs, max_gap, patience) is not None
 
 
 def in_a_row(max_gap: float, patience: int) -> Rule:

@@ -26,9 +26,9 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from search.proposing import Proposer
-from search.rungs import default_grace
+from search.early_stopping.asha import default_grace
 from search.space import Space, find
+from search.study.proposer import Proposer
 from tests.benchmarks.plain_training import Settings
 
 METRIC, MODE = "val_top1", "max"

@@ -51,7 +51,7 @@ def judge(todo: list[tuple[dict[str, Any], int]], precision: str, folder: Path, 
 
 
 def _prepare() -> None:
-    from trainables.process import prepare_process
+    from trainables.training.process import prepare_process
 
     prepare_process(1)
 

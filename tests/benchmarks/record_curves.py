@@ -43,14 +43,14 @@ from datasets.prepare import prepare
 from datasets.splits import SearchData
 from results.curve_table import Recording, read_recording, read_table
 from results.store import open_for_append
-from search.provenance import provenance
-from search.resources import machine
+from search.hardware.allocation import machine
+from search.session.provenance import provenance
 from search.space import Space, SpaceError, find
 from tests.benchmarks import measure
 from tests.benchmarks.measure import BenchmarkError
 from tests.benchmarks.recorded_rows import FIDELITIES, Row, Task, rows
 from tests.benchmarks.workload import DATASET, Size, Workload
-from trainables.conditional import CONDITIONAL
+from trainables.conditional_fields import CONDITIONAL
 from trainables.config import TrialConfig
 
 RECORDINGS = measure.ROOT / "build" / "curves"
@@ -135,7 +135,7 @@ def _end_with_signals() -> None:
 
 
 def _prepare() -> None:
-    from trainables.process import prepare_process
+    from trainables.training.process import prepare_process
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     prepare_process(1)
@@ -208,7 +208,7 @@ def _searched(space: Space, fixed: Mapping[str, Any]) -> list[str]:
 
 def _precision(space: Space, fixed: Mapping[str, Any]) -> str:
     """What a search with one thread a trial would measure here."""
-    from trainables.precision import resolve
+    from trainables.profiling.precision import resolve
 
     config: TrialConfig = space.baseline.but(**fixed)
     return resolve(config, 1).precision

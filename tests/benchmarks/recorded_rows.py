@@ -12,12 +12,12 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 
-from search.drawing import Drawing
-from search.duplicates import identity
-from search.proposing import Proposer
-from search.rungs import default_grace, levels
-from search.sampler import Source
+from search.early_stopping.asha import default_grace, levels
+from search.samplers.gp_sampler import Source
+from search.samplers.random_configs import Drawing
 from search.space import Space
+from search.study.duplicates import identity
+from search.study.proposer import Proposer
 from trainables.config import TrialConfig
 
 SEED = 20_261

@@ -11,14 +11,14 @@ from torch.optim import Optimizer
 
 from datasets.splits import SearchData, Split, stratified
 from tests.benchmarks.recorded_rows import Task, cool_down_epochs, rungs
-from trainables.carried import Carried
 from trainables.config import TrialConfig
-from trainables.ema import WeightAverage
-from trainables.evaluate import Evaluation, Evaluator
-from trainables.feed import Feed
-from trainables.networks import Network
-from trainables.optim import lr_at, make_optimizer
+from trainables.models.network import Network
 from trainables.train import Schedule, check, default_device, new_network, train_epoch
+from trainables.training.auxiliary_state import Carried
+from trainables.training.batches import Feed
+from trainables.training.ema import WeightAverage
+from trainables.training.evaluate import Evaluation, Evaluator
+from trainables.training.optimizer import lr_at, make_optimizer
 
 AVERAGE_EPOCHS = 1.0
 """The running average of the weights forgets with a time constant of so many epochs."""
@@ -122,7 +122,7 @@ def share_of(train: Split, share: float, class_ids: tuple[str, ...]) -> Split:
 
 def _labels(train: Split, num_classes: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
     """The images' classes, read by the loader that trains: no other place tells them by index."""
-    from datasets.loader import batches
+    from datasets.loading.loader import batches
 
     found = [
         labels.numpy().copy() for _, labels in batches(train, 500, order_seed=None, drop_last=False)

@@ -9,8 +9,8 @@ from optuna.samplers import TPESampler
 from optuna.storages import InMemoryStorage
 
 from results.records import EpochMetrics
-from search.policies import Point, PointProposer, Policy
-from search.recorded import Curves
+from search.simulation.policies import Point, PointProposer, Policy
+from search.simulation.recorded_curves import Curves
 from search.trials import Proposal, Rules
 
 ENDED = "ended"

@@ -7,8 +7,8 @@ scheduler hears an epoch first, and the searcher only when the trial goes on, or
 from types import SimpleNamespace
 
 from results.records import EpochMetrics
-from search.policies import Point, Policy
-from search.recorded import Curves
+from search.simulation.policies import Point, Policy
+from search.simulation.recorded_curves import Curves
 from search.trials import Proposal, Rules
 
 

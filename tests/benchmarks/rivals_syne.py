@@ -16,8 +16,8 @@ from optuna.distributions import (
 )
 
 from results.records import EpochMetrics
-from search.policies import MakePolicy, Point, Policy
-from search.recorded import Curves
+from search.simulation.policies import MakePolicy, Point, Policy
+from search.simulation.recorded_curves import Curves
 from search.trials import Proposal, Rules
 
 INSTALLED = find_spec("syne_tune") is not None

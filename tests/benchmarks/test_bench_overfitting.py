@@ -11,8 +11,8 @@ from results.store import RunStore, read_lines
 from tests.benchmarks import bench_overfitting, measure
 from tests.benchmarks import overfitting_rules as rules
 from tests.benchmarks.overfitting_figures import at_best, fallen, figures, parted, stop, stops
-from tests.search.curves import metrics
-from tests.search.made_curves import made
+from tests.search.curves_for_simulation import made
+from tests.search.study_on_curves import metrics
 
 VALS = [0.1, 0.3, 0.5, 0.49, 0.48, 0.47, 0.46]
 TRAIN = [0.1, 0.35, 0.6, 0.62, 0.64, 0.66, 0.68]

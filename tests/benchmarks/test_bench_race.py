@@ -29,8 +29,8 @@ from tests.benchmarks.race_sides import (
 )
 from tests.benchmarks.workload import Size, Workload
 from trainables.config import TrialConfig
-from trainables.networks import build as our_network
-from trainables.optim import lr_at
+from trainables.models.network import build as our_network
+from trainables.training.optimizer import lr_at
 
 SETTINGS = Settings(root="nowhere", mean=(0.5,) * 3, std=(0.25,) * 3, threads=1, workers=0)
 SMALL = TrialConfig(network="resnet10", image_size=32, batch_size=16, epochs=2, lr=2e-3,
@@ -69,7 +69,7 @@ def test_the_rivals_networks_are_as_large_as_ours(space):
 def test_the_rivals_frozen_stages_are_ours():
     config = find("efficientnet_lite0").baseline.but(freeze_depth=5, weights="none")
     theirs, ours = build(config.to_dict(), 20), our_network(config, 20)
-    from trainables.networks import freeze
+    from trainables.models.network import freeze
 
     freeze(ours, 5)
     counts = [

@@ -7,13 +7,13 @@ import pytest
 
 from results.published import make_scheduler
 from results.store import read_lines
-from search.proposing import quiet_optuna
-from search.recorded import read
 from search.simulate import simulate
+from search.simulation.recorded_curves import read
+from search.study.proposer import quiet_optuna
 from tests.benchmarks import bench_scheduler, measure, rivals
 from tests.benchmarks.bench_scheduler import Cell, forget, missing
 from tests.benchmarks.drawn import EPOCHS, draw
-from tests.search.made_curves import made, rules
+from tests.search.curves_for_simulation import made, rules
 
 
 def test_one_epoch_for_all_spends_half_its_budget_on_the_best():

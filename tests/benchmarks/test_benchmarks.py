@@ -7,7 +7,7 @@ import optuna
 import pytest
 
 from datasets.access import open_search_data
-from search.proposing import Proposer
+from search.study.proposer import Proposer
 from tests.benchmarks import (
     bench_checkpoint,
     bench_data,

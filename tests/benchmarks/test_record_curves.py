@@ -13,11 +13,11 @@ from optuna.distributions import CategoricalDistribution
 from datasets.access import open_search_data
 from results.curve_table import Recording, read_recording, read_table, write_table
 from results.published import make_curves
-from search import policies, recorded
-from search.duplicates import identity
-from search.proposing import quiet_optuna
 from search.simulate import simulate
+from search.simulation import policies, recorded_curves
 from search.space import find
+from search.study.duplicates import identity
+from search.study.proposer import quiet_optuna
 from tests.benchmarks import measure, record_curves, recorded_training
 from tests.benchmarks.measure import BenchmarkError
 from tests.benchmarks.recorded_rows import (
@@ -29,10 +29,10 @@ from tests.benchmarks.recorded_rows import (
     rungs,
 )
 from tests.benchmarks.recorded_training import cooling, record, share_of
-from tests.search.made_curves import rules
+from tests.search.curves_for_simulation import rules
 from trainables.config import TrialConfig
-from trainables.optim import lr_at
 from trainables.train import train
+from trainables.training.optimizer import lr_at
 
 TINY_SPACE = '''
 """A space of the tests: one conditional parameter, and an average of the weights."""
@@ -263,7 +263,7 @@ def test_a_recording_goes_on_where_it_stopped_and_its_table_is_searched(
     )
     assert "Every row has all of its trainings." in said
 
-    curves = recorded.read(table)
+    curves = recorded_curves.read(table)
     assert curves.epochs == 2
     assert curves.baseline == recording.trainings[0]["params"]
     assert curves.nearest(second[0]["params"]) == 1

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from datasets.access import open_search_data
-from datasets.demo import DEMO
+from datasets.archives.tree import open_tree
 from datasets.manifest import read_manifest
+from datasets.sources.demo import DEMO
+from datasets.sources.tiny_imagenet import list_samples
 from datasets.spec import Sample, Tree
 from datasets.splits import SearchData
-from datasets.tiny_imagenet import list_samples
-from datasets.tree import open_tree
 from tests.benchmarks.measure import BenchmarkError, run
 
 DATASET = "tiny-imagenet"

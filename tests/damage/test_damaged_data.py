@@ -9,17 +9,18 @@ import pytest
 import torch
 
 from datasets.access import open_search_data
-from datasets.beton_format import HEADER, METADATA_START
-from datasets.loader import batches
-from datasets.loader_check import check_beton, check_rows
+from datasets.beton.format import HEADER, METADATA_START
+from datasets.loading.checks import check_beton, check_rows
+from datasets.loading.loader import batches
 from datasets.manifest import Manifest, read_manifest, verify
 from datasets.spec import DatasetError
 from search.verifying import Verifying
 from tests.damage.test_damaged_files import FEW, MANY, Format, damage
-from tests.search.curves import metrics
-from trainables import checkpoint, weights
-from trainables.checkpoint import CheckpointError
-from trainables.weights import WeightsError
+from tests.search.study_on_curves import metrics
+from trainables.models import pretrained
+from trainables.models.pretrained import WeightsError
+from trainables.training import checkpoint
+from trainables.training.checkpoint import CheckpointError
 
 
 def prepared(data: Path, name: str, folder: Path) -> Path:
@@ -62,8 +63,8 @@ def make_weights(folder: Path) -> Path:
 
 
 def read_weights(path: Path) -> object:
-    weights._check_whole.cache_clear()  # it tells files apart by their time, to the tick
-    return {name: tensor.tolist() for name, tensor in weights._load(path).items()}
+    pretrained._check_whole.cache_clear()  # it tells files apart by their time, to the tick
+    return {name: tensor.tolist() for name, tensor in pretrained._load(path).items()}
 
 
 FORMATS = {

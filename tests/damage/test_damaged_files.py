@@ -15,30 +15,30 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from safetensors.torch import save_file
 
-from datasets.cifar_pickle import load
+from datasets.archives.tar import TarTree
+from datasets.archives.tree import open_tree
+from datasets.sources.cifar_pickle import load
 from datasets.spec import DatasetError
-from datasets.tar_tree import TarTree
-from datasets.tree import open_tree
+from results.analysis.rung_values import check_params, proposed
 from results.export import export
-from results.finalists import FinalistStore, read_finalist_epochs, read_finalists
+from results.finalist_store import FinalistStore, read_finalist_epochs, read_finalists
 from results.predictions import read_predictions
-from results.reached import check_params, proposed
 from results.records import FinalistRecord, RecordError, TrialState
 from results.store import RunError, read_epochs, read_manifest, read_trials
-from search.earlier import EarlierTrial, read_earlier_trials, write_earlier_trials
-from search.options import OptionsError, read_yaml, resolve
-from search.recorded import CurvesError, read_file
-from search.storage import journal_seal, open_journal
+from search.config.options import OptionsError, read_yaml, resolve
+from search.simulation.recorded_curves import CurvesError, read_file
+from search.study.optuna_study import journal_seal, open_journal
+from search.study.prior_trials import EarlierTrial, read_earlier_trials, write_earlier_trials
 from tests.benchmarks.drawn import draw
-from tests.cifar_archive import make_cifar100_archive
 from tests.damage.mutating import Mutate, mutations
-from tests.results.made_final import make_final
-from tests.results.test_mistakes import SEVEN
-from tests.search.curves import metrics, open_study
-from tests.search.playing import play
-from trainables.best import BestError, read_best
+from tests.datasets.sources.cifar_archive import make_cifar100_archive
+from tests.results.analysis.test_error_analysis import SEVEN
+from tests.results.example_final import make_final
+from tests.search.session_on_curves import play
+from tests.search.study_on_curves import metrics, open_study
 from trainables.config import ConfigError, TrialConfig
-from trainables.saved import Description, ModelError, read_model
+from trainables.final_model.best_config import BestError, read_best
+from trainables.final_model.saved_model import Description, ModelError, read_model
 
 FEW, MANY = 25, 1000
 

@@ -115,7 +115,7 @@ def test_verify_notices_one_flipped_bit(data: Path, capsys: pytest.CaptureFixtur
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from datasets import convert
+from datasets.beton import convert
 from datasets.prepare import prepare
 convert._publish = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 prepare("tiny-imagenet", source=Path(sys.argv[1]), data=Path(sys.argv[2]), workers=1)
@@ -143,7 +143,7 @@ def test_interrupted_conversion_leaves_nothing(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("datasets.convert._publish", interrupt)
+    monkeypatch.setattr("datasets.beton.convert._publish", interrupt)
     arguments = [NAME, "--source", str(tiny_zip), "--data", str(tmp_path), "--workers", "2"]
     assert main(arguments) == 130
     assert "nothing half-made was kept" in capsys.readouterr().err

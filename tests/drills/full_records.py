@@ -11,13 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from common.files import write_atomically
 from results.disk import refusal
-from search.study import Study
+from search.study.study import Study
 from tests.drills.small_disk import fill, free
-from tests.search.curves import open_study
-from tests.search.test_resuming import TRIALS, drive, everything
+from tests.search.study.test_study_resumed import TRIALS, drive, everything
+from tests.search.study_on_curves import open_study
 from trainables.config import TrialConfig
-from trainables.files import write_atomically
 
 FULL_AFTER = (1, 4, 9, 15, 22, 30)
 """Recorded epochs after which no page is left."""

@@ -20,13 +20,13 @@ LOG = "EPOCH_LOG"
 
 
 def run_trials(*arguments: Any, **more: Any) -> None:
-    """`search.tuner.run_trials` with that worker.
+    """`search.ray_backend.tuner.run_trials` with that worker.
 
     Ray is imported here, once the search has said how, and the worker's class is made here, so that
     it travels to nodes that have no tests.
     """
-    from search import tuner
-    from search.worker import TrialWorker
+    from search.ray_backend import tuner
+    from search.ray_backend.worker import TrialWorker
 
     class LoggedWorker(TrialWorker):
         def setup(self, config: dict[str, Any]) -> None:
@@ -56,7 +56,8 @@ def trained(log: Path) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    from search import execute, run
+    from search import run
+    from search.session import execute
 
     execute.run_trials = run_trials
     code = run.main(sys.argv[1:])

@@ -29,7 +29,7 @@ def search(out: Path, data: Path, *more: str, log: Path | None = None) -> list[s
 
     An epoch takes about a second on one core.
     """
-    module = ["tests.search.logged_search", str(log), "0"] if log else ["search.run"]
+    module = ["tests.search.search_with_epoch_log", str(log), "0"] if log else ["search.run"]
     return [
         sys.executable, "-m", *module, "--space", "demo", "--data", str(data), "--out", str(out),
         "--name", "run", "--trials", "5", "--epochs", "4", "--grace", "1", "--concurrency", "1",
@@ -39,7 +39,7 @@ def search(out: Path, data: Path, *more: str, log: Path | None = None) -> list[s
 
 def resume(out: Path, *more: str, log: Path | None = None) -> list[str]:
     """The command by which that search goes on."""
-    module = ["tests.search.logged_search", str(log), "0"] if log else ["search.run"]
+    module = ["tests.search.search_with_epoch_log", str(log), "0"] if log else ["search.run"]
     return [sys.executable, "-m", *module, "--resume", "run", "--out", str(out), *more]
 
 

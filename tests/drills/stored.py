@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from results.store import read_epochs
-from search.mirror import ARCHIVE
+from search.session.backup import ARCHIVE
 from tests.drills.hosts import NETWORK
 from tests.drills.logged_nodes import trained
 from tests.drills.parted import MOVED, TRIALS, search

@@ -24,7 +24,7 @@ from tests.drills.searches import (
     survivors,
     wait_for,
 )
-from tests.search.logged_search import trained
+from tests.search.search_with_epoch_log import trained
 from tests.search.test_search import numbers
 
 KILLS = int(os.environ.get("DRILL_KILLS", "10"))

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from docs.commands import COMMANDS
-from docs.make_completion import SCRIPT, script
-from docs.make_reference import PAGE, page
-from search.options import ACTIONS, Options, parser, resolve
+from search.config.options import ACTIONS, Options, parser, resolve
 from search.preflight import ROOMS
 from tests.house.test_readme import picture
+from tools.commands import COMMANDS
+from tools.make_completion import SCRIPT, script
+from tools.make_reference import PAGE, page
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
@@ -48,7 +48,7 @@ def test_every_command_is_in_the_reference():
         text = path.read_text()
         if "__main__" in text and re.search(r"\b(Argument)?Parser\(", text):
             made.add(".".join(path.relative_to(ROOT).with_suffix("").parts))
-    assert made == set(COMMANDS) - {"search.run"}  # whose parser is that of search.options
+    assert made == set(COMMANDS) - {"search.run"}  # whose parser is that of search.config.options
 
 
 def test_help_lists_exactly_the_options_that_are_declared(capsys):
@@ -77,7 +77,7 @@ def anchor(title):
 
 
 def test_the_search_names_nothing_that_opens_test():
-    """As protocol.md says; that nodes get no test images is tests/datasets/test_copies.py's."""
+    """As protocol.md says; that nodes get no test images is tests/datasets/test_node_copy.py's."""
     opening = re.compile(r"open_final_data|FinalData|TEST_FILE|test\.beton")
     assert opening.search((ROOT / "datasets" / "access.py").read_text())
     files = (ROOT / "search").rglob("*.py")
@@ -159,7 +159,7 @@ SMALLER = "--trials 2 --epochs 1 --set batch_size=8 --precision float32"
 def test_every_command_of_the_tutorial_runs(tmp_path):
     """In a copy of the project's folder, on fewer pictures and with fewer trials."""
     home = tmp_path / "tiny-imagenet-search"
-    for name in ("search", "trainables", "datasets", "results", "docs"):
+    for name in ("search", "trainables", "datasets", "results", "common", "tools"):
         shutil.copytree(ROOT / name, home / name)
     shutil.copy(ROOT / "pyproject.toml", home)
     for name in ("goldfish", "koala"):

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "torchvision", "ray", "ffcv", "numba", "cv2"}
 LIGHT = [
     "search/preflight.py",
-    "search/options.py",
+    "search/config/options.py",
     "search/run.py",
     "trainables/config.py",
     "trainables/catalog.py",
@@ -21,7 +21,9 @@ LIGHT = [
     "datasets/prepare.py",
     "results/*.py",
     "results/page/*.py",
-    "docs/*.py",
+    "results/analysis/*.py",
+    "common/*.py",
+    "tools/*.py",
 ]
 
 # Imports one module after the other and says which heavy ones each of them brought.

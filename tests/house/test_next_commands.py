@@ -6,13 +6,13 @@ import pytest
 
 from datasets import prepare
 from results import compare, export, importance, report
-from results.commands import nearest_run, resume_command
+from results.run_hints import nearest_run, resume_command
 from results.store import RunStore
 from search import simulate
-from tests.results.made_run import make_run
-from tests.results.made_search import MANIFEST, RANGES, SIX, six
+from tests.results.example_run import make_run
+from tests.results.example_search import MANIFEST, RANGES, SIX, six
 from trainables import final
-from trainables.best import BestError, read_best
+from trainables.final_model.best_config import BestError, read_best
 
 READERS = [report.main, export.main, importance.main, simulate.main, compare.main]
 

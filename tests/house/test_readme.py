@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from search.options import ACTIONS, parse, resolve
+from search.config.options import ACTIONS, parse, resolve
 from search.space import find, names
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,7 +73,7 @@ def figures_of(published):
 
 
 def test_the_space_in_the_text_is_one(tmp_path):
-    from search.proposing import Proposer
+    from search.study.proposer import Proposer
 
     body = next(body for kind, body in BLOCKS if kind == "python" and "SPACE" in body)
     (tmp_path / "my_space.py").write_text(body)
@@ -116,7 +116,9 @@ def test_every_command_runs(tmp_path, tiny_zip, tiny_data):
     for words in MODULES:
         module, *rest = [places.get(word, word) for word in words if word != "runs/second"]
         rest = [word.replace("runs/first", str(tmp_path / "first")) for word in rest]
-        if "--address" in rest:  # clusters have a test of their own: tests/search/test_cluster.py
+        if (
+            "--address" in rest
+        ):  # clusters have a test of their own: tests/search/ray_backend/test_ray_cluster.py
             at = rest.index("--address")
             del rest[at : at + 2]
         if module == "search.run" and "--resume" in rest:

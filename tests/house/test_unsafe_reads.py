@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("search", "trainables", "datasets", "results")
+ROOMS = ("search", "trainables", "datasets", "results", "common")
 
 # The one reader of pickles, which admits five names and no more.
-PICKLES = "datasets/cifar_pickle.py"
+PICKLES = "datasets/sources/cifar_pickle.py"
 
 # Calls by their whole names, and the argument without which each of them is refused.
 NEED = {
@@ -125,6 +125,7 @@ def test_an_unsafe_read_is_named(tmp_path: Path, text: str, fault: str) -> None:
 
 def test_the_reader_of_pickles_alone_may_read_them(tmp_path: Path) -> None:
     (tmp_path / "datasets").mkdir()
+    (tmp_path / PICKLES).parent.mkdir(parents=True)
     (tmp_path / PICKLES).write_text("import pickle\nclass Reader(pickle.Unpickler): ...\n")
     (tmp_path / "datasets" / "other.py").write_text("import pickle\npickle.load(f)\n")
     assert list(faults(tmp_path)) == ["datasets/other.py:2 uses pickle.load."]

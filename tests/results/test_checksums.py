@@ -10,8 +10,8 @@ from results.export import export
 from results.records import EpochMetrics, RecordError, TrialState, checksum
 from results.store import RunError, RunStore, read_epochs, read_manifest, read_standings
 from tests.results.test_export import MANIFEST, trial
-from tests.search.curves import metrics
-from trainables.best import BestError, read_best
+from tests.search.study_on_curves import metrics
+from trainables.final_model.best_config import BestError, read_best
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from results.compare import main, write_comparison
-from results.page import beside
-from results.page.run import Run, read_run
-from tests.results.made_run import make_run
-from tests.results.made_search import MANIFEST, RANGES, SIX, add_final, six
+from results.page import comparison
+from results.page.run_data import Run, read_run
+from tests.results.example_run import make_run
+from tests.results.example_search import MANIFEST, RANGES, SIX, add_final, six
 
 
 def two(tmp_path: Path, **changed: Any) -> list[Run]:
@@ -22,14 +22,14 @@ def two(tmp_path: Path, **changed: Any) -> list[Run]:
 
 def test_the_better_run_is_named(tmp_path: Path) -> None:
     runs = two(tmp_path)
-    assert beside.headline(runs) == "first has the highest val_top1: 55.0 %, by trial 2"
-    assert beside.cautions(runs) == []
+    assert comparison.headline(runs) == "first has the highest val_top1: 55.0 %, by trial 2"
+    assert comparison.cautions(runs) == []
 
 
 def test_runs_on_different_images_are_not_ranked(tmp_path: Path) -> None:
     runs = two(tmp_path, dataset={"name": "tiny-imagenet", "fingerprint": "ffff"})
-    assert beside.headline(runs) == "2 runs on different images"
-    assert beside.cautions(runs) == [
+    assert comparison.headline(runs) == "2 runs on different images"
+    assert comparison.cautions(runs) == [
         "These runs saw different images: a higher val_top1 is no better result."
     ]
 
@@ -37,7 +37,7 @@ def test_runs_on_different_images_are_not_ranked(tmp_path: Path) -> None:
 def test_numbers_stand_beside_each_other(tmp_path: Path) -> None:
     add_final(six(tmp_path / "tested"), "final", 2, 0.5)
     runs = [*two(tmp_path), read_run(tmp_path / "tested")]
-    lines = {line.name: line.cells for line in beside.numbers(runs)}
+    lines = {line.name: line.cells for line in comparison.numbers(runs)}
     assert lines["best val_top1"] == ["55.0 %", "35.0 %", "55.0 %"]
     assert lines["test top-1"] == ["–", "–", "50.0 %"]
     assert lines["baseline val_top1"] == ["35.0 %", "35.0 %", "35.0 %"]
@@ -46,26 +46,26 @@ def test_numbers_stand_beside_each_other(tmp_path: Path) -> None:
 
 
 def test_configurations_begin_with_what_differs(tmp_path: Path) -> None:
-    lines = beside.configurations(two(tmp_path))
+    lines = comparison.configurations(two(tmp_path))
     assert [line.name for line in lines if line.differs] == ["lr"]
     assert lines[0].cells == ["0.0001", "0.001"]
     assert not lines[1].differs
 
 
 def test_best_over_cost_has_a_line_a_run(tmp_path: Path) -> None:
-    lines = beside.over_cost(two(tmp_path)).data
+    lines = comparison.over_cost(two(tmp_path)).data
     assert [line.name for line in lines] == ["first", "second"]
     assert lines[0].y[-1] == 0.55
     assert lines[1].x[-1] == 6 * 1.5 / 3600
     dotted = [
-        line for line in beside.winners(two(tmp_path / "again")).data if line.line.dash == "dot"
+        line for line in comparison.winners(two(tmp_path / "again")).data if line.line.dash == "dot"
     ]
     assert [max(line.y) for line in dotted] == pytest.approx([0.6, 0.74])
 
 
 def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
     runs = [read_run(six(tmp_path / place / "six")) for place in ("a", "b")]
-    assert beside.names(runs) == [str(tmp_path / "a" / "six"), str(tmp_path / "b" / "six")]
+    assert comparison.names(runs) == [str(tmp_path / "a" / "six"), str(tmp_path / "b" / "six")]
 
 
 def test_the_page_is_written_beside_the_first_run(tmp_path: Path, capsys: Any) -> None:

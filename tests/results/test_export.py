@@ -4,10 +4,10 @@ import pytest
 import yaml
 
 from results import export
-from results.finalists import FinalistStore
+from results.finalist_store import FinalistStore
 from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
 from results.store import RunError, RunStore
-from tests.search.curves import metrics
+from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
 
 MANIFEST = {

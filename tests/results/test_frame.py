@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from results import frame
-from results.finalists import FinalistStore
+from results.finalist_store import FinalistStore
 from results.records import EpochMetrics, FinalistRecord, RecordError, TrialRecord, TrialState
 from results.store import RunError, RunStore
-from tests.results.made_search import SIX, six
-from tests.search.curves import metrics
+from tests.results.example_search import SIX, six
+from tests.search.study_on_curves import metrics
 
 TABLES = {"trials": frame.trials, "epochs": frame.epochs, "finalists": frame.finalists}
 

@@ -11,13 +11,13 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from rich.table import Table
 
 from results import importance
+from results.analysis.rung_values import trials_at_rungs
 from results.importance import MIN_TRIALS, importances, table
-from results.reached import trials_at_rungs
 from results.records import StopReason, TrialState
 from results.store import TRIALS, RunStore, read_lines
-from search.rungs import levels
-from tests.results.made_run import Made, make_run
-from tests.search.curves import RULES, curve, open_study
+from search.early_stopping.asha import levels
+from tests.results.example_run import Made, make_run
+from tests.search.study_on_curves import RULES, curve, open_study
 
 RANGES = {
     "lr": FloatDistribution(1e-4, 1e-1, log=True),

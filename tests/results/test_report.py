@@ -11,21 +11,21 @@ from typing import Any
 import pytest
 from plotly.offline import get_plotlyjs
 
-from results.comparison import proportion
-from results.finalists import FinalistStore
-from results.page.answer import answer
+from results.analysis.finalist_comparison import proportion
+from results.finalist_store import FinalistStore
 from results.page.curves import best_so_far, learning_curves, part, progress
-from results.page.mattered import importance, shuffles, what_mattered
+from results.page.headline import answer
+from results.page.importance import importance, shuffles, what_mattered
 from results.page.parameters import parallel, parameters, slice_of, varied
-from results.page.run import Run, read_run
-from results.page.spending import spent, survival, times_by_outcome
+from results.page.run_data import Run, read_run
 from results.page.table import table
+from results.page.time_use import spent, survival, times_by_outcome
 from results.page.tradeoff import tradeoff
 from results.records import FinalistRecord, TrialState
 from results.report import main, page, write_report
-from tests.results.made_run import Made, make_run
-from tests.results.made_search import ADAMW, MANIFEST, RANGES, SIX, add_final, many, six
-from tests.search.curves import metrics
+from tests.results.example_run import Made, make_run
+from tests.results.example_search import ADAMW, MANIFEST, RANGES, SIX, add_final, many, six
+from tests.search.study_on_curves import metrics
 
 
 @pytest.fixture

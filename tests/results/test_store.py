@@ -13,7 +13,7 @@ from results.store import (
     read_trials,
     write_atomic,
 )
-from tests.search.curves import metrics
+from tests.search.study_on_curves import metrics
 
 RUNNING = TrialRecord(number=0, state=TrialState.RUNNING, params={"lr": 0.1}, config={"lr": 0.1})
 ENDED = replace(RUNNING, state=TrialState.STOPPED, reason=StopReason.RUNG, best_val_top1=0.5)

@@ -15,9 +15,9 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 import psutil
-from search.supply import Supply
-from search.worker import epochs
-from trainables import saving
+from search.ray_backend.node_files import Supply
+from search.ray_backend.worker import epochs
+from trainables.training import checkpoint_writer as saving
 from trainables.config import TrialConfig
 
 data, scratch = Path(sys.argv[1]), Path(sys.argv[2])

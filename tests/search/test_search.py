@@ -16,7 +16,7 @@ import yaml
 
 from results.records import StopReason, TrialState
 from results.store import read_epochs, read_trials
-from tests.search.logged_search import trained
+from tests.search.search_with_epoch_log import trained
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": ""}
@@ -130,7 +130,7 @@ def test_a_worker_killed_in_mid_epoch_costs_that_epoch_and_no_trial(tmp_path, ti
 def logged(log, arguments):
     """The same search, with every trained epoch in `log` and a checkpoint after each."""
     python, option, _, *rest = arguments
-    return [python, option, "tests.search.logged_search", str(log), "0", *rest]
+    return [python, option, "tests.search.search_with_epoch_log", str(log), "0", *rest]
 
 
 @pytest.mark.slow

@@ -6,11 +6,11 @@ import sys
 import pytest
 import yaml
 
-from results.comparison import decide
-from results.finalists import FinalistStore, read_finalist_epochs, read_finalists
+from results.analysis.finalist_comparison import decide
+from results.finalist_store import FinalistStore, read_finalist_epochs, read_finalists
 from results.records import TrialState
 from results.store import read_trials
-from search.finalists import choose, repeat_seed
+from search.study.finalists import choose, repeat_seed
 from tests.search.test_search import command, numbers, run, start, wait_for
 
 pytestmark = pytest.mark.slow

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from results.export import export
 from results.store import read_manifest, read_trials
-from search.printing import plain
+from search.monitoring.console import plain
 from search.run import main
-from tests.search.playing import opened, planned, play
+from tests.search.session_on_curves import opened, planned, play
 
 WORD = "geheim"
 """Part of each planted secret. A test's name must not hold it: its folder is named so."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from results.store import read_epochs, read_trials
-from tests.results import browser
+from tests.results.page import browser
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from results.store import read_trials
-from search.exposure import loopback
-from search.metrics import METRICS
-from tests.results import browser
+from search.monitoring.prometheus import METRICS
+from search.security import loopback
+from tests.results.page import browser
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,7 +61,7 @@ def watched(tmp_path_factory):
     environment["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     with said.open("w") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.search.watched_search", str(directory)],
+            [sys.executable, "-m", "tests.search.search_with_dashboard", str(directory)],
             cwd=ROOT, env=environment, stdout=file, stderr=file,
         )  # fmt: skip
     try:

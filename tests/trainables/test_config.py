@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from trainables.catalog import NETWORKS, forward_gmacs, kept_numbers, parameters
-from trainables.conditional import CONDITIONAL
+from trainables.conditional_fields import CONDITIONAL
 from trainables.config import ConfigError, TrialConfig
-from trainables.networks import build
+from trainables.models.network import build
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,12 @@ from datasets.access import open_final_data
 from datasets.manifest import read_manifest
 from datasets.prepare import prepare
 from results.records import EpochMetrics, FinalRecord
-from trainables import final, finishing, saving
+from trainables import final
 from trainables.config import TrialConfig
-from trainables.evaluate import evaluate
-from trainables.networks import build
+from trainables.final_model import training
+from trainables.models.network import build
+from trainables.training import checkpoint_writer
+from trainables.training.evaluate import evaluate
 
 CONFIG = TrialConfig(
     network="resnet10", image_size=32, batch_size=16, epochs=3, lr=2e-3, precision="float32"
@@ -94,9 +96,9 @@ def test_an_interrupted_training_goes_on_to_the_same_numbers(
             raise KeyboardInterrupt
         return ""
 
-    monkeypatch.setattr(saving, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(checkpoint_writer, "SAVE_EVERY_S", 0.0)
     with monkeypatch.context() as patch:
-        patch.setattr(finishing, "_line", interrupt)
+        patch.setattr(training, "_line", interrupt)
         assert run(best, tiny_data, "--out", str(tmp_path / "cut")) == 130
     assert [p.name for p in (tmp_path / "cut").iterdir()] == ["checkpoint.pt"]
     assert run(best, tiny_data, "--out", str(tmp_path / "cut")) == 0

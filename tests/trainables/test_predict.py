@@ -12,8 +12,8 @@ from PIL import Image
 
 from results.predictions import read_predictions
 from trainables import export, predict
-from trainables.classify import logits_of, read_image
-from trainables.saved import ModelError, read_model
+from trainables.final_model.classifier import logits_of, read_image
+from trainables.final_model.saved_model import ModelError, read_model
 
 CPU = torch.device("cpu")
 CLASSES = ["class 1", "class 2", "class 3", "class 4"]

@@ -13,10 +13,10 @@ import torch
 from datasets.access import open_final_data, open_search_data
 from datasets.splits import FinalData, SearchData
 from results.records import EpochMetrics
-from trainables import saving
-from trainables.checkpoint import CheckpointError, read_history
 from trainables.config import ConfigError, TrialConfig
 from trainables.train import new_network, train
+from trainables.training import checkpoint_writer
+from trainables.training.checkpoint import CheckpointError, read_history
 
 CPU = torch.device("cpu")
 CONFIG = TrialConfig(
@@ -75,7 +75,7 @@ def test_one_seed_gives_equal_numbers_and_another_does_not(
 def test_resuming_gives_the_numbers_of_not_stopping(
     data: SearchData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(saving, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(checkpoint_writer, "SAVE_EVERY_S", 0.0)
     config = CONFIG.but(**changes)
     whole = list(train(config, data))
     path = tmp_path / "trial.pt"

@@ -1,0 +1,232 @@
+"""A listing's images into verified betons and the manifest that vouches for them."""
+
+import errno
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.progress_bar import progress
+from datasets.access import TEST_FILE, TRAIN_FILE
+from datasets.archives.tree import fingerprint
+from datasets.beton.decode import Broken
+from datasets.beton.decode_pool import decoder
+from datasets.beton.writer import FileFacts, Written, beton_bytes, verify_beton, write_beton
+from datasets.manifest import FILE_NAME, Manifest, stage_manifest, sync_folder
+from datasets.spec import DatasetError, Listing, Sample, Tree
+from datasets.splits import SPLIT_SEED, VAL_FRACTION, sample_like, stratified
+
+BROKEN_SHOWN = 10
+PARTIAL = ".{}.partial"
+
+
+def convert(
+    name: str,
+    tree: Tree,
+    listing: Listing,
+    directory: Path,
+    *,
+    size: int,
+    workers: int,
+    skip_broken: bool,
+) -> Manifest:
+    """Makes both betons and the manifest in `directory`, which must be there and locked.
+
+    What was there before stays in place until both new files are verified. Raises
+    `DatasetError` for broken images, a full disk and too few images; nothing is left then.
+    """
+    parts = {TRAIN_FILE: listing.train, TEST_FILE: listing.test}
+    partials = {file: directory / PARTIAL.format(file) for file in parts}
+    clean_up(directory)
+    _enough_space(directory, [beton_bytes(len(samples), size) for samples in parts.values()])
+    _enough_images(listing, _labels(listing.train), _labels(listing.test))
+    try:
+        written = _write(listing.images or tree, parts, partials, size, workers)
+        broken = [b for part in written.values() for b in part.broken]
+        if broken and not skip_broken:
+            raise DatasetError(_broken_message(tree, broken))
+        _enough_images(listing, written[TRAIN_FILE].labels, written[TEST_FILE].labels)
+        facts = _verify(written, partials, size)
+        manifest = _manifest(name, tree, listing, size, written, facts)
+        _publish(directory, partials, manifest)
+    except OSError as error:
+        raise _disk_error(error, directory) from error
+    except BrokenProcessPool as error:
+        raise DatasetError(
+            "A decoding process was killed, most likely for want of memory; "
+            f"use fewer than {workers} with `python -m datasets.prepare … --workers N`."
+        ) from error
+    finally:
+        clean_up(directory)
+    return manifest
+
+
+def clean_up(directory: Path) -> None:
+    """Removes what an earlier conversion left half-made."""
+    for partial in directory.glob(PARTIAL.format("*")):
+        partial.unlink(missing_ok=True)
+
+
+def _write(
+    images: Tree,
+    parts: dict[str, tuple[Sample, ...]],
+    partials: dict[str, Path],
+    size: int,
+    workers: int,
+) -> dict[str, Written]:
+    written = {}
+    with decoder(images, size, workers) as decode:
+        for file, samples in parts.items():
+            with progress(file, len(samples), "images") as advance:
+                written[file] = write_beton(partials[file], decode(samples), len(samples), advance)
+    return written
+
+
+def _verify(
+    written: dict[str, Written], partials: dict[str, Path], size: int
+) -> dict[str, FileFacts]:
+    """Both files at the same time: hashing lets other threads run."""
+    with ThreadPoolExecutor(len(written)) as threads:
+        running = {
+            file: threads.submit(verify_beton, partials[file], part, size)
+            for file, part in written.items()
+        }
+        return {file: future.result() for file, future in running.items()}
+
+
+def _publish(directory: Path, partials: dict[str, Path], manifest: Manifest) -> None:
+    """From the old files to the new ones; between them there is no manifest, so no trust.
+
+    All is written before the first old one goes: a disk that is full now costs nothing.
+    """
+    for partial in partials.values():
+        with partial.open("rb") as opened:
+            os.fsync(opened.fileno())
+    staged = stage_manifest(manifest, directory)
+    (directory / FILE_NAME).unlink(missing_ok=True)
+    for file, partial in partials.items():
+        partial.replace(directory / file)
+    sync_folder(directory)
+    staged.replace(directory / FILE_NAME)
+    sync_folder(directory)
+
+
+def _manifest(
+    name: str,
+    tree: Tree,
+    listing: Listing,
+    size: int,
+    written: dict[str, Written],
+    facts: dict[str, FileFacts],
+) -> Manifest:
+    train, test = written[TRAIN_FILE], written[TEST_FILE]
+    rest, val = stratified(train.labels)
+    classes = len(listing.class_ids)
+    mean, std = _mean_and_std(train.moments[rest], size)
+    return Manifest(
+        dataset=name,
+        fingerprint=_content_fingerprint(listing.class_ids, size, [train, test], val),
+        class_ids=listing.class_ids,
+        class_names=listing.class_names,
+        image_size=size,
+        train_per_class=tuple(np.bincount(train.labels, minlength=classes).tolist()),
+        test_per_class=tuple(np.bincount(test.labels, minlength=classes).tolist()),
+        mean=mean,
+        std=std,
+        split_seed=SPLIT_SEED,
+        val_fraction=VAL_FRACTION,
+        val=tuple(val.tolist()),
+        train_sample=tuple(sample_like(train.labels, val).tolist()),
+        files={file: {"bytes": f.bytes, "sha256": f.sha256} for file, f in facts.items()},
+        source=str(tree.root.resolve()),
+        source_fingerprint=fingerprint(tree),
+        skipped=tuple((b.path, b.reason) for part in written.values() for b in part.broken),
+        versions={package: version(package) for package in ("ffcv", "numpy", "pillow")},
+    )
+
+
+def _content_fingerprint(
+    class_ids: Sequence[str], size: int, parts: Sequence[Written], val: NDArray[np.int64]
+) -> str:
+    content = {
+        "class_ids": list(class_ids),
+        "size": size,
+        "parts": [
+            {
+                "labels": hashlib.sha256(part.labels.astype("<i8").tobytes()).hexdigest(),
+                "pixels": part.pixels_sha256,
+            }
+            for part in parts
+        ],
+        "val": val.tolist(),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+Channels = tuple[float, float, float]
+
+
+def _mean_and_std(moments: NDArray[np.int64], size: int) -> tuple[Channels, Channels]:
+    """Exact up to the last division: sums of whole numbers, as Python's, which don't overflow."""
+    pixels = len(moments) * size * size
+    means, stds = [], []
+    for total, squares in moments.sum(axis=0).tolist():
+        means.append(total / pixels / 255)
+        stds.append(math.sqrt(pixels * squares - total * total) / pixels / 255)
+    return (means[0], means[1], means[2]), (stds[0], stds[1], stds[2])
+
+
+def _labels(samples: Sequence[Sample]) -> NDArray[np.int64]:
+    return np.asarray([sample.label for sample in samples], dtype=np.int64)
+
+
+def _enough_images(listing: Listing, train: NDArray[np.int64], test: NDArray[np.int64]) -> None:
+    for part, labels, least in (("train", train, 2), ("test", test, 1)):
+        counts = np.bincount(labels, minlength=len(listing.class_ids))
+        for label in np.flatnonzero(counts < least)[:1]:
+            why = " (one of them for val)" if part == "train" else ""
+            raise DatasetError(
+                f"Every class needs at least {least} good images in {part}{why}, but "
+                f"{listing.class_ids[label]} has {counts[label]}; add some or remove the class."
+            )
+
+
+def _enough_space(directory: Path, needed: Sequence[int]) -> None:
+    free = shutil.disk_usage(directory).free
+    if free < sum(needed):
+        raise DatasetError(
+            f"{directory} needs {sum(needed) / 1e6:,.0f} MB of free disk space, but has "
+            f"{free / 1e6:,.0f} MB; free some or use another --data folder."
+        )
+
+
+def _disk_error(error: OSError, directory: Path) -> DatasetError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DatasetError(
+            f"The disk that holds {directory} is full and nothing half-made was kept; "
+            "free some space or use another --data folder."
+        )
+    return DatasetError(
+        f"Converting into {directory} failed ({error}) and nothing half-made was kept; "
+        "check that folder and the source, then run it again."
+    )
+
+
+def _broken_message(tree: Tree, broken: Sequence[Broken]) -> str:
+    shown = "".join(f"\n  {b.path}: {b.reason}" for b in broken[:BROKEN_SHOWN])
+    more = f"\n  … and {len(broken) - BROKEN_SHOWN} more" if len(broken) > BROKEN_SHOWN else ""
+    images = "image is" if len(broken) == 1 else "images are"
+    return (
+        f"{len(broken)} {images} broken in {tree.root}; repair the source, "
+        "or leave them out with `python -m datasets.prepare … --skip-broken`:"
+        f"{shown}{more}"
+    )

@@ -1,0 +1,134 @@
+"""Tiny ImageNet (Le and Yang 2015) in its official layout, whole or the first 20 classes.
+
+train/WNID/images/*.JPEG, val/images/*.JPEG with val/val_annotations.txt, words.txt with the
+names. Any subset in the same layout works: classes and counts come from the files.
+"""
+
+from datasets.sources.layout import find_top, images_by_class, shortened
+from datasets.spec import Archive, DatasetError, DatasetSpec, Listing, Sample, Tree
+
+ARCHIVE = Archive(
+    url="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+    size_bytes=248_100_043,
+    md5="90528d7ca1a48142e341f4ef8d21d0de",
+)
+FIRST_CLASSES = 20
+TERMS = (
+    "Tiny ImageNet is a part of ImageNet at 64 px and has no licence of its own. ImageNet's terms "
+    "allow non-commercial research and education only, and the rights in the images are their "
+    "owners'."
+)
+
+
+def list_samples(tree: Tree) -> Listing:
+    """All classes. Raises `DatasetError` where the layout isn't the official one."""
+    top = find_top(tree)
+    train = images_by_class(tree, f"{top}train/")
+    if not train:
+        raise DatasetError(
+            f"{tree.root} has no images in {top}train/CLASS/; extract the archive again."
+        )
+    test = _annotated(tree, top)
+    _same_classes(tree, set(train), {class_id for _, class_id in test})
+    index = {class_id: label for label, class_id in enumerate(train)}
+    names = _names(tree, top)
+    return Listing(
+        class_ids=tuple(train),
+        class_names=tuple(names.get(class_id, class_id) for class_id in train),
+        train=tuple(
+            Sample(path=path, label=index[class_id])
+            for class_id, paths in train.items()
+            for path in paths
+        ),
+        test=tuple(Sample(path=path, label=index[class_id]) for path, class_id in test),
+    )
+
+
+def list_first_classes(tree: Tree) -> Listing:
+    """The first 20 classes in sorted order. Raises `DatasetError` when there are fewer."""
+    whole = list_samples(tree)
+    if len(whole.class_ids) < FIRST_CLASSES:
+        raise DatasetError(
+            f"tiny-imagenet-20 needs a source with at least {FIRST_CLASSES} classes, but "
+            f"{tree.root} has {len(whole.class_ids)}; use tiny-imagenet, which takes them all."
+        )
+    return Listing(
+        class_ids=whole.class_ids[:FIRST_CLASSES],
+        class_names=whole.class_names[:FIRST_CLASSES],
+        train=tuple(sample for sample in whole.train if sample.label < FIRST_CLASSES),
+        test=tuple(sample for sample in whole.test if sample.label < FIRST_CLASSES),
+    )
+
+
+def _annotated(tree: Tree, top: str) -> list[tuple[str, str]]:
+    """(path, class id) of every official validation image, in sorted order."""
+    annotations = f"{top}val/val_annotations.txt"
+    try:
+        lines = tree.read(annotations).decode(errors="replace").splitlines()
+    except KeyError as error:
+        raise DatasetError(
+            f"{tree.root} must hold {annotations}, but it is missing; extract the archive again, "
+            "or use the dataset `folder` when the images lie in val/CLASS/."
+        ) from error
+    found = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        fields = line.split("\t")
+        if len(fields) < 2:
+            raise DatasetError(
+                f"{annotations} in {tree.root} must read «file, tab, class», but line {number} is "
+                f"{line[:60]!r}; extract the archive again."
+            )
+        found.append((f"{top}val/images/{fields[0]}", fields[1].strip()))
+    _all_there(tree, annotations, [path for path, _ in found])
+    return sorted(found)
+
+
+def _all_there(tree: Tree, annotations: str, paths: list[str]) -> None:
+    files = tree.files()
+    missing = [path for path in paths if path not in files]
+    if missing or not paths:
+        raise DatasetError(
+            f"{tree.root} must hold every image that {annotations} names, but "
+            f"{shortened(missing) or 'it names none'}: missing; extract the archive again."
+        )
+
+
+def _same_classes(tree: Tree, train: set[str], test: set[str]) -> None:
+    for there, lacking, ids in (("val", "train", test - train), ("train", "val", train - test)):
+        if ids:
+            raise DatasetError(
+                f"Every class must have images in train and val, but {shortened(sorted(ids))} "
+                f"has some in {there} and none in {lacking} of {tree.root}; "
+                "extract the archive again."
+            )
+
+
+def _names(tree: Tree, top: str) -> dict[str, str]:
+    """The first synonym for each class id; empty without a words.txt."""
+    path = f"{top}words.txt"
+    if path not in tree.files():
+        return {}
+    pairs = (line.split("\t", 1) for line in tree.read(path).decode(errors="replace").splitlines())
+    return {pair[0]: pair[1].split(",")[0].strip() for pair in pairs if len(pair) == 2}
+
+
+TINY_IMAGENET = DatasetSpec(
+    name="tiny-imagenet",
+    summary="Tiny ImageNet: 200 classes, 100,000 + 10,000 images of 64 px (or any subset)",
+    terms=TERMS,
+    of_imagenet=True,
+    image_size=64,
+    list_samples=list_samples,
+    archive=ARCHIVE,
+)
+TINY_IMAGENET_20 = DatasetSpec(
+    name="tiny-imagenet-20",
+    summary="the first 20 classes of Tiny ImageNet",
+    terms=TERMS,
+    of_imagenet=True,
+    image_size=64,
+    list_samples=list_first_classes,
+    archive=ARCHIVE,
+)

@@ -1,0 +1,150 @@
+"""The page of a final training: its numbers first, then what they are made of."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from results.analysis.error_analysis import BINS, Calibration, calibration
+from results.analysis.final_run import Trained
+from results.analysis.finalist_comparison import proportion
+from results.page.calibration import calibrated
+from results.page.examples import Gallery, pairs, surest
+from results.page.formatting import count, duration, percent, points, span, value
+from results.page.headline import Card
+from results.page.per_class import COLUMNS, class_rows, classes
+from results.page.render import render
+from results.records import FinalRecord
+
+
+def page(trained: Trained) -> str:
+    """The page's HTML."""
+    found = calibration(trained.predictions)
+    galleries: list[Gallery] = pairs(trained)
+    return render(
+        "final.html",
+        sections=[classes(trained), calibrated(found)],
+        trained=trained,
+        headline=headline(trained),
+        cards=list(cards(trained, found)),
+        seeds=seed_rows(trained),
+        pairs=galleries,
+        surest=surest(trained),
+        columns=COLUMNS,
+        rows=class_rows(trained),
+        commands=commands(trained),
+        config={name: value(item) for name, item in trained.record.config.items()},
+        provenance=provenance(trained),
+    )
+
+
+def headline(trained: Trained) -> str:
+    """What it can do, in a sentence."""
+    record = trained.record
+    reached = f"{percent(record.test_top1)} of {record.test_images:,} test images are recognised"
+    mean = trained.over_seeds("test_top1")
+    if mean is None:
+        return f"{reached}."
+    seeds = f"{percent(mean.mean)} on average over {len(trained.repeats)} seeds"
+    return f"{reached}; {seeds} ({span(mean)})."
+
+
+def cards(trained: Trained, found: Calibration) -> Iterator[Card]:
+    """The numbers at the head, each with what it has to be read with."""
+    record = trained.record
+    own = proportion(record.test_top1, record.test_images)
+    yield Card(
+        label="test top-1",
+        number=percent(record.test_top1),
+        note=f"{span(own)} for {count(record.test_images, 'image')}, which were opened once",
+    )
+    yield from _seed_card(trained)
+    if record.test_top1_flip is not None:
+        more = points(abs(record.test_top1_flip - record.test_top1))
+        way = "more" if record.test_top1_flip >= record.test_top1 else "less"
+        yield Card(
+            label="with flip averaging",
+            number=percent(record.test_top1_flip),
+            note=f"{more} {way}, by the mean logits of each image and its mirror image, seen in "
+            "the same pass",
+        )
+    yield Card(
+        label="test top-5", number=percent(record.test_top5), note="among the five likeliest"
+    )
+    yield Card(
+        label="calibration error",
+        number=percent(found.ece),
+        note=f"ECE over {BINS} bins of equal width; it is {percent(found.confidence)} sure on "
+        f"average, and right {percent(record.test_top1)} of the time",
+    )
+    yield Card(
+        label="training",
+        number=duration(record.wall_s),
+        note=f"{count(record.train_images, 'image')} of train and val, "
+        f"{count(int(record.config['epochs']), 'epoch')}; train top-1 {percent(record.train_top1)}",
+    )
+
+
+def _seed_card(trained: Trained) -> Iterator[Card]:
+    mean = trained.over_seeds("test_top1")
+    if mean is None:
+        return
+    flip = trained.over_seeds("test_top1_flip")
+    told = f"; with flip averaging {percent(flip.mean)}, {span(flip)}" if flip else ""
+    yield Card(
+        label=f"mean of {len(trained.repeats)} seeds",
+        number=percent(mean.mean),
+        note=f"{span(mean)}, 95 % by Student's t{told}",
+    )
+
+
+def seed_rows(trained: Trained) -> list[list[str]]:
+    """A row a seed, the published one first; none where there is one seed."""
+    if len(trained.repeats) == 1:
+        return []
+    return [
+        [
+            str(record.config["seed"]), percent(record.test_top1), percent(record.test_top1_flip),
+            percent(record.test_top5), _loss(record), percent(record.train_top1),
+        ]
+        for record in trained.repeats
+    ]  # fmt: skip
+
+
+def _loss(record: FinalRecord) -> str:
+    return "not finite" if record.test_loss is None else f"{record.test_loss:.3f}"
+
+
+def commands(trained: Trained) -> list[str]:
+    """What a model is there for, from the project's root."""
+    return [
+        f"python -m trainables.predict {trained.folder} IMAGE …",
+        f"python -m trainables.export {trained.folder}",
+    ]
+
+
+def provenance(trained: Trained) -> list[tuple[str, str]]:
+    """Where it comes from."""
+    told = trained.told
+    selection: dict[str, Any] = told.get("selection", {})
+    searched: dict[str, Any] = selection.get("provenance", {})
+    rows = [
+        ("configuration chosen by", selection.get("selected_by")),
+        ("its val_top1 in the search", _share(selection.get("value"))),
+        ("trial", selection.get("trial")),
+        ("run", searched.get("run")),
+        ("search's command", searched.get("command")),
+        ("search's commit", searched.get("commit")),
+        ("dataset", f"{told['dataset']}, fingerprint {told.get('dataset_fingerprint', '–')}"),
+        ("terms of the images", told.get("terms")),
+        ("device", told.get("device")),
+        ("threads", told.get("threads")),
+        ("Python, torch, torchvision", _versions(told)),
+    ]
+    return [(name, "–" if item is None else str(item)) for name, item in rows]
+
+
+def _share(item: object) -> str | None:
+    return percent(item) if isinstance(item, float) else None
+
+
+def _versions(told: dict[str, Any]) -> str:
+    return ", ".join(str(told.get(name, "–")) for name in ("python", "torch", "torchvision"))

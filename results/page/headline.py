@@ -1,0 +1,213 @@
+"""What a search found, in words and numbers: the head of its page."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from results.analysis.finalist_comparison import BASELINE, Interval, Outcome, Standing, proportion
+from results.page.formatting import called, count, duration, percent, points, span, value
+from results.page.run_data import Final, Run
+from results.store import BEST
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """One number that is read at a glance, and what it has to be read with."""
+
+    label: str
+    number: str
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    """One field of the best configuration, beside the baseline's. `searched`: a parameter."""
+
+    name: str
+    best: str
+    baseline: str
+    searched: bool
+
+    @property
+    def changed(self) -> bool:
+        """Whether the two differ, where there are two."""
+        return self.baseline not in ("", self.best)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """The headline, what it leaves open, the numbers, the configuration, and what to type next."""
+
+    headline: str
+    caution: str
+    cards: list[Card]
+    settings: list[Setting]
+    commands: list[str]
+
+
+def answer(run: Run) -> Answer:
+    """The head of a run's page."""
+    headline, caution = _verdict(run)
+    return Answer(
+        headline=headline,
+        caution=caution,
+        cards=[*_accuracies(run), _cost(run)],
+        settings=list(_settings(run)),
+        commands=_commands(run),
+    )
+
+
+def decided(run: Run) -> tuple[Outcome, Standing] | None:
+    """The finalists' outcome and their winner, where they chose the best configuration."""
+    if run.outcome is None or run.outcome.winner is None:
+        return None
+    return run.outcome, run.outcome.winner
+
+
+def _verdict(run: Run) -> tuple[str, str]:
+    """(headline, what it leaves open)."""
+    chosen = decided(run)
+    if chosen:
+        return _finalists_verdict(*chosen)
+    winner, baseline = run.winner, run.baseline
+    if not winner.trusted:
+        return "No trial went well.", "Each of them failed or diverged."
+    reached = percent(winner.best_val_top1)
+    caution = (
+        "One seed chose it, so that part of its lead may be luck: --finalists 3 trains the best "
+        "and the baseline again with fresh seeds."
+    )
+    if baseline is winner:
+        return f"No trial beats the baseline, which reaches {reached} on val.", caution
+    lead = ""
+    if baseline and baseline.best_val_top1 is not None:
+        lead = points((winner.best_val_top1 or 0.0) - baseline.best_val_top1)
+        lead = f", {lead} more than the baseline"
+    return f"Trial {winner.number} reaches {reached} on val{lead}.", caution
+
+
+def _finalists_verdict(outcome: Outcome, winner: Standing) -> tuple[str, str]:
+    assert winner.top1 is not None
+    seeds = f"over {len(outcome.seeds)} fresh seeds"
+    name = called(winner.trial, BASELINE)
+    reached = f"{percent(winner.top1.mean)} on val {seeds}"
+    caution = "The intervals are 95 %, of what another seed would change; val stays the same."
+    if winner.trial == BASELINE:
+        return f"No finalist beats the baseline, which reaches {reached}.", caution
+    headline = f"{name.capitalize()} reaches {reached}"
+    if winner.lead is None:
+        return f"{headline}; the baseline isn't there to be compared.", caution
+    lead = f"{points(winner.lead.mean)} ({_signed(winner.lead)})"
+    if outcome.beats_baseline:
+        return f"{headline} and beats the baseline beyond noise, by {lead}.", caution
+    return f"{headline}; its lead over the baseline, {lead}, is within noise.", caution
+
+
+def _signed(lead: Interval) -> str:
+    return f"{100 * lead.low:+.1f} … {100 * lead.high:+.1f}"
+
+
+def _accuracies(run: Run) -> Iterator[Card]:
+    winner, baseline = run.winner, run.baseline
+    yield Card(
+        label="best val_top1",
+        number=percent(run.best["value"]),
+        note=_val_note(run, winner.number, winner.best_epoch, run.best["value"]),
+    )
+    yield _test_card("test top-1", run.finals.get(winner.number))
+    if baseline and baseline is not winner:
+        told = run.best["baseline"]["value"]
+        note = _val_note(run, baseline.number, baseline.best_epoch, told)
+        final = run.finals.get(baseline.number)
+        tested = f"; test {percent(final.test_top1)} after {final.epochs} epochs" if final else ""
+        yield Card(label="baseline val_top1", number=percent(told), note=note + tested)
+    published = run.manifest.get("published")
+    if published:
+        yield _published(published)
+    for name in run.objectives[1:]:
+        yield Card(label=name, number=value(getattr(winner, name)), note="of the best trial")
+
+
+def _val_note(run: Run, trial: int, epoch: int | None, top1: float) -> str:
+    chosen = decided(run)
+    standing = chosen and next((s for s in chosen[0].standings if s.trial == trial), None)
+    if chosen and standing and standing.top1:
+        seeds = f"mean of {count(len(standing.values), 'seed')} after {chosen[0].epochs} epochs"
+        return f"{span(standing.top1)}, {seeds}"
+    images = run.manifest["dataset"].get("val_images")  # which older runs don't know
+    told = f"{span(proportion(top1, images))} for {count(images, 'image')}; " if images else ""
+    return f"{told}trial {trial}, epoch {epoch}, one seed"
+
+
+def _test_card(label: str, final: Final | None) -> Card:
+    if final is None:
+        return Card(label=label, number="–", note="opened by final training alone: see below")
+    interval = proportion(final.test_top1, final.test_images)
+    flip, mean = final.test_top1_flip, final.over_seeds
+    more = f"; {percent(flip)} with flip averaging" if flip is not None else ""
+    if mean:
+        more += f"; mean of {final.seeds} seeds {percent(mean.mean)}, {span(mean)}"
+    return Card(
+        label=label,
+        number=percent(final.test_top1),
+        note=f"{span(interval)} for {count(final.test_images, 'image')}; {final.epochs} epochs on "
+        f"train and val, in {duration(final.wall_s)}{more}",
+    )
+
+
+def _published(published: dict[str, Any]) -> Card:
+    """The figure of the space's authors; test where they tell it, else what they call val."""
+    name = "test" if published.get("test_top1") is not None else "val"
+    told = published.get(f"{name}_top1")
+    return Card(
+        label=f"published {name} top-1",
+        number=percent(told),
+        note=published.get("note") or "its authors' own figure",
+    )
+
+
+def _cost(run: Run) -> Card:
+    epochs = count(len(run.recorded) + len(run.finalist_epochs), "epoch")
+    repeats = f" and {count(len(run.finalists), 'repeat')} of finalists" if run.finalists else ""
+    clock = f", {duration(run.clock_s)} on the clock" if run.clock_s else ""
+    return Card(
+        label="cost: training time",
+        number=duration(run.training_s),
+        note=f"of all workers; {count(len(run.trials), 'trial')}{repeats}, {epochs}{clock}"
+        f"{_gpu_hours(run)}",
+    )
+
+
+def _gpu_hours(run: Run) -> str:
+    """Told where each trial's share of a GPU is on record."""
+    share = str(run.manifest.get("options", {}).get("gpus_per_trial", ""))
+    try:
+        hours = float(share) * run.training_s / 3600
+    except ValueError:
+        return ""
+    return f", {hours:.2f} GPU-hours" if hours else ""
+
+
+def _settings(run: Run) -> Iterator[Setting]:
+    """The parameters as they were asked for, then what was the same in all trials."""
+    config = run.best["config"]
+    other = run.best["baseline"]["config"] if run.baseline not in (None, run.winner) else {}
+    searched = [name for name in run.ranges if name in config]
+    searched += [name for name in run.winner.params if name not in searched and name in config]
+    # What the winner lacks as a parameter, such as momentum beside AdamW, it may have as a field.
+    for name in [*searched, *(name for name in config if name not in searched)]:
+        yield Setting(
+            name=name,
+            best=value(config[name]),
+            baseline=value(other[name]) if name in other else "",
+            searched=name in searched,
+        )
+
+
+def _commands(run: Run) -> list[str]:
+    """What trains the best configuration to the end, from the project's root."""
+    data = str(run.manifest.get("options", {}).get("data", "data"))
+    path = run.directory / BEST
+    lines = [] if path.exists() else [f"python -m results.export {run.directory}"]
+    more = "" if data == "data" else f" --data {data}"
+    return [*lines, f"python -m trainables.final --config {path}{more}"]

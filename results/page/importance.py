@@ -1,0 +1,165 @@
+"""Which parameters mattered at each rung, and how the most important ones go together."""
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from pathlib import Path
+
+import optuna
+import plotly.graph_objects as go
+from optuna.trial import FrozenTrial
+
+from results.analysis.rung_values import trials_at_rungs
+from results.importance import (
+    MIN_TRIALS,
+    REPEATS,
+    Comparison,
+    Report,
+    importances,
+    quiet_optuna,
+    study_of,
+)
+from results.page.figure import PERCENT, Panel, plot, safe
+from results.records import RecordError
+from results.store import RunError
+
+PAIRED = 3
+"""So many of the most important parameters are set against each other."""
+
+RUNGS = ("#56b4e9", "#3a8fd0", "#8a6fd1", "#cc4f8f", "#d55e00", "#b23a3a")
+"""Colours of the rungs, in their order."""
+
+
+def shuffles(trials: int) -> int:
+    """How often a page shuffles and resamples results, so that it is made in seconds.
+
+    99 times up to 101 trials, as `results.importance`; fewer where there are more, 19 at least:
+    then one in twenty parameters without effect is told from noise.
+    """
+    return max(19, min(REPEATS, 10_000 // max(1, trials)))
+
+
+def what_mattered(directory: Path, repeats: int) -> tuple[list[Panel], list[str]]:
+    """Importance of all trials and of their upper quarter, and pairs; sentences for what lacks.
+
+    `repeats` is how often results are shuffled, and trials resampled.
+    """
+    try:
+        report = importances(directory, repeats)
+    except (RunError, RecordError) as error:
+        return [], [f"No importance: {error}"]
+    parts = [
+        ("importance", "What mattered", "among all trials that reached the rung", report.overall),
+        ("quarter", "Among the best", "among the upper quarter of them", report.upper_quarter),
+    ]
+    told = [part for part in parts if any(each.parameters for each in part[-1])]
+    panels = [_importance_panel(*part, repeats, beside=len(told)) for part in told]
+    if panels:
+        return panels + _interactions(directory, report), []
+    most = max(each.trials for each in report.overall)
+    return [], [
+        f"No importance and no interactions: {MIN_TRIALS} trials of different val_top1 at one rung "
+        f"are needed, and {most} came to the first."
+    ]
+
+
+def _importance_panel(
+    key: str,
+    title: str,
+    among: str,
+    comparisons: Sequence[Comparison],
+    repeats: int,
+    *,
+    beside: int,
+) -> Panel:
+    figure = importance(comparisons)
+    names = {name for each in comparisons for name in each.parameters or {}}
+    return Panel(
+        key=key,
+        title=title,
+        caption=f"Each parameter's part of all importance at each rung, {among}; stopped trials "
+        f"count. Filled dots are more than any of {repeats} shuffles of the results gave, open "
+        "ones can't be told from noise. Lines: the standard deviation over resampled trials.",
+        figure=figure,
+        height=120 + 26 * len(names),
+        beside=beside,
+    )
+
+
+def importance(comparisons: Sequence[Comparison]) -> go.Figure:
+    """A row a parameter, most important on top, a colour a rung."""
+    figure = plot("part of all importance", "", xaxis_tickformat=PERCENT)
+    told = [each for each in comparisons if each.parameters]
+    for index, each in enumerate(told):
+        found = each.parameters or {}
+        figure.add_scatter(
+            x=[item.share for item in found.values()],
+            y=[safe(name) for name in found],
+            error_x={"array": [item.spread for item in found.values()], "width": 0, "thickness": 1},
+            customdata=["" if i.above_noise else ", not told from noise" for i in found.values()],
+            hovertemplate="%{y}: %{x:.0%}%{customdata}",
+            mode="markers",
+            marker={
+                "color": RUNGS[index % len(RUNGS)],
+                "size": 9,
+                "symbol": ["circle" if i.above_noise else "circle-open" for i in found.values()],
+            },
+            name=f"epoch {each.epoch} ({each.trials})",
+        )
+    order = [safe(name) for name in by_importance(told)]
+    figure.update_xaxes(rangemode="nonnegative")
+    figure.update_yaxes(categoryorder="array", categoryarray=order[::-1], automargin=True)
+    return figure
+
+
+def by_importance(comparisons: Iterable[Comparison]) -> list[str]:
+    """The parameters by their largest part at any rung."""
+    largest: dict[str, float] = {}
+    for each in comparisons:
+        for name, item in (each.parameters or {}).items():
+            largest[name] = max(largest.get(name, 0.0), item.share)
+    return sorted(largest, key=lambda name: (-largest[name], name))
+
+
+def _interactions(directory: Path, report: Report) -> list[Panel]:
+    """Pairs of the most important parameters at the first rung that tells importance."""
+    told = next((each for each in report.overall if each.parameters), None)
+    if told is None:
+        return []
+    trials = trials_at_rungs(directory)[told.epoch]
+    pairs = combinations(list(told.parameters or {})[:PAIRED], 2)
+    panels = []
+    for x, y in pairs:
+        both = [trial for trial in trials if x in trial.params and y in trial.params]
+        if len(both) > 1:
+            panels.append(_pair_panel(both, x, y, told.epoch))
+    return panels
+
+
+def _pair_panel(trials: Sequence[FrozenTrial], x: str, y: str, epoch: int) -> Panel:
+    return Panel(
+        key=f"pair-{x}-{y}",
+        title=f"{x} and {y}",
+        caption=f"Rank of val_top1 after epoch {epoch}, when all trials were equally long.",
+        figure=pair(trials, x, y),
+        height=300,
+        beside=3,
+    )
+
+
+def pair(trials: Sequence[FrozenTrial], x: str, y: str) -> go.Figure:
+    """Optuna's rank plot of two parameters that all of `trials` have."""
+    with quiet_optuna():
+        figure = optuna.visualization.plot_rank(study_of(trials), [x, y], target_name="val_top1")
+    # Optuna numbers the trials anew, and Plotly would read tags in what it says of them.
+    dots = figure.data[0]
+    dots.update(
+        x=[safe(item) if isinstance(item, str) else item for item in dots.x],
+        y=[safe(item) if isinstance(item, str) else item for item in dots.y],
+        customdata=[trial.value for trial in trials],
+        hovertext=None,
+        hovertemplate="%{x}, %{y}: %{customdata:.1%}<extra></extra>",
+    )
+    figure.update_layout(title=None, margin={"l": 56, "r": 12, "t": 8, "b": 44})
+    figure.update_xaxes(title_text=safe(x), title_standoff=4)
+    figure.update_yaxes(title_text=safe(y), title_standoff=4)
+    return figure

@@ -1,0 +1,160 @@
+"""Everything that a page tells of a run, read once."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+
+from results.analysis.final_run import others_like, read_record
+from results.analysis.finalist_comparison import FEWEST_REPEATS, Interval, Outcome, decide, interval
+from results.analysis.pareto import objectives_of
+from results.analysis.rung_values import proposed
+from results.export import baseline_of, best_config
+from results.finalist_store import Repeat, read_finalist_epochs, read_finalists
+from results.records import EpochMetrics, FinalistRecord, TrialRecord, TrialState
+from results.store import RunError, read_epochs, read_manifest, read_standings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Final:
+    """A final training of one trial's configuration, as its `final.json` tells.
+
+    `over_seeds` is the interval of its test_top1 over that many `seeds`, where there are several.
+    """
+
+    test_top1: float
+    test_top1_flip: float | None
+    test_images: int
+    epochs: int
+    wall_s: float
+    seeds: int
+    over_seeds: Interval | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """A run as it stands on disk.
+
+    `recorded` has (trial number, epoch) in the order of recording, `epochs` the same by trial,
+    `best` is what best.yaml holds, `ranges` are the parameters' in the order of asking (empty
+    where there is no journal), and `finals` has the final trainings by trial.
+    """
+
+    directory: Path
+    manifest: Mapping[str, Any]
+    trials: Mapping[int, TrialRecord]
+    recorded: list[tuple[int, EpochMetrics]]
+    epochs: Mapping[int, list[EpochMetrics]]
+    finalists: Mapping[Repeat, FinalistRecord]
+    finalist_epochs: list[EpochMetrics]
+    outcome: Outcome | None
+    best: Mapping[str, Any]
+    ranges: Mapping[str, BaseDistribution]
+    finals: Mapping[int, Final]
+
+    @property
+    def name(self) -> str:
+        """What the run is called."""
+        return str(self.manifest["name"])
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """What the search compared by."""
+        return objectives_of(self.manifest)
+
+    @property
+    def winner(self) -> TrialRecord:
+        """The trial whose configuration is the best one."""
+        return self.trials[self.best["trial"]]
+
+    @property
+    def baseline(self) -> TrialRecord | None:
+        """The baseline that was trained as long as the winner; `None` where it isn't there."""
+        found = self.trials.get(baseline_of(self.manifest, self.winner.number))
+        return found if found and found.epochs else None
+
+    @property
+    def unfinished(self) -> int:
+        """How many trials and finalists' trainings haven't ended."""
+        states = [record.state for record in self.trials.values()]
+        states += [record.state for record in self.finalists.values()]
+        return states.count(TrialState.RUNNING)
+
+    @property
+    def training_s(self) -> float:
+        """Seconds of all epochs, with their evaluation, added up over the workers."""
+        epochs = (*(metrics for _, metrics in self.recorded), *self.finalist_epochs)
+        return sum(metrics.wall_s for metrics in epochs)
+
+    @property
+    def clock_s(self) -> float:
+        """Seconds between the start and the end of each sitting that has ended."""
+        ended = (s for s in self.manifest.get("sessions", []) if s.get("ended"))
+        return sum((_moment(s["ended"]) - _moment(s["started"])).total_seconds() for s in ended)
+
+
+def read_run(directory: Path) -> Run:
+    """Reads a run, also one that is being written.
+
+    Raises `RunError` and `RecordError` when it can't be read or has no finished epoch.
+    """
+    manifest, trials = read_manifest(directory), read_standings(directory)
+    best = best_config(directory)
+    recorded = [(number, m) for number, m in read_epochs(directory) if number in trials]
+    epochs: dict[int, list[EpochMetrics]] = {number: [] for number in trials}
+    for number, metrics in recorded:
+        epochs[number].append(metrics)
+    finalists = read_finalists(directory)
+    return Run(
+        directory=directory,
+        manifest=manifest,
+        trials=trials,
+        recorded=recorded,
+        epochs=epochs,
+        finalists=finalists,
+        finalist_epochs=[metrics for _, metrics in read_finalist_epochs(directory)],
+        outcome=decide(finalists.values()),
+        best=best,
+        ranges=_ranges(directory),
+        finals=dict(_finals(directory)),
+    )
+
+
+def _ranges(directory: Path) -> dict[str, BaseDistribution]:
+    """Of all trials: one alone may lack the parameters that count beside another choice only."""
+    try:
+        trials = proposed(directory).values()
+    except RunError:
+        return {}
+    return {name: each for trial in trials for name, each in trial.distributions.items()}
+
+
+def _finals(directory: Path) -> Iterator[tuple[int, Final]]:
+    """Whatever folder it was written to; that of `final/`, the usual one, counts last.
+
+    A file that can't be read is left out: it is no part of the search's records.
+    """
+    paths = sorted(directory.glob("*/final.json"), key=lambda path: path.parent.name == "final")
+    for path in paths:
+        try:
+            record = read_record(path)
+            tests = [record.test_top1, *(o.test_top1 for o in others_like(path.parent, record))]
+            final = Final(
+                test_top1=record.test_top1,
+                test_top1_flip=record.test_top1_flip,
+                test_images=record.test_images,
+                epochs=int(record.config["epochs"]),
+                wall_s=record.wall_s,
+                seeds=len(tests),
+                over_seeds=interval(tests) if len(tests) >= FEWEST_REPEATS else None,
+            )
+            yield int(record.provenance["selection"]["trial"]), final
+        except (ValueError, KeyError, TypeError):
+            continue
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)

@@ -1,0 +1,70 @@
+"""What was measured of a network on this machine, kept so that it is measured once."""
+
+import json
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from results.store import write_atomic
+from search.hardware.allocation import Machine
+from search.session.provenance import cpu_model
+from trainables.config import TrialConfig
+
+DECIDING = ("network", "image_size", "stem", "freeze_depth", "head_width", "optimizer",
+            "batch_size", "micro_batch_size", "compile")  # fmt: skip
+"""The fields that a training step's speed depends on."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """The faster precision, and training images a second of one trial in each."""
+
+    precision: str
+    images_per_s: dict[str, float]
+
+    def sound(self) -> bool:
+        """Whether it can have been measured."""
+        rates = all(isinstance(rate, float) for rate in self.images_per_s.values())
+        return self.precision in ("float32", "bfloat16") and rates
+
+    def why(self) -> str:
+        """The figures, in words."""
+        speeds = ", ".join(f"{name} {rate:.0f}" for name, rate in self.images_per_s.items())
+        return f"images/s a trial: {speeds}" if speeds else "this GPU supports it"
+
+
+class Calibrations:
+    """A JSON file of measurements, by what they depend on. A damaged file counts as empty."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def find(self, key: str) -> Measured | None:
+        """What was measured before under `key`."""
+        value = self._read().get(key)
+        try:
+            found = Measured(**value) if value else None
+            return found if found and found.sound() else None
+        except (TypeError, AttributeError):
+            return None
+
+    def keep(self, key: str, measured: Measured) -> None:
+        """Adds a measurement; the last writer wins."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(self._path, json.dumps(self._read() | {key: asdict(measured)}, indent=1))
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            value = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return value if isinstance(value, dict) else {}
+
+
+def key(config: TrialConfig, threads: int, machine: Machine) -> str:
+    """What a measurement depends on: the network's work, the machine, torch's version."""
+    parts = [str(getattr(config, name)) for name in DECIDING]
+    parts += [str(threads), cpu_model(), *machine.gpus, metadata.version("torch")]
+    return f"{config.network}-{sha256('|'.join(parts).encode()).hexdigest()[:12]}"

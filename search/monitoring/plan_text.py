@@ -1,0 +1,246 @@
+"""What is printed before a search: the list of spaces, a plan, and what begins."""
+
+from collections import Counter
+from collections.abc import Callable
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from rich.console import Console
+from rich.table import Table
+
+from datasets.manifest import read_manifest
+from datasets.registry import find as find_dataset
+from datasets.spec import DatasetError
+from datasets.splits import SearchData
+from results.analysis.pareto import OBJECTIVES
+from search.hardware.allocation import Resources
+from search.monitoring.console import plain, short
+from search.planning.continuation import describe_queue
+from search.planning.cost_estimate import expected_epochs, expected_seconds, finalist_trainings
+from search.planning.plan import Plan
+from search.planning.warm_start import describe_earlier
+from search.space import SpaceError, find, names
+
+NOMINAL_IMAGES = {"cifar100": 45_000, "tiny-imagenet": 90_000, "tiny-imagenet-20": 9_000}
+"""Training images where the dataset isn't prepared yet and its size is known beforehand."""
+
+
+def show_spaces() -> int:
+    """One line a space."""
+    width = max(len(name) for name in names())
+    for name in names():
+        try:
+            summary = find(name).summary
+        except SpaceError as error:
+            summary = f"({error})"
+        print(f"{name:<{width}}  {summary}")
+    return 0
+
+
+def show_plan(plan: Plan) -> int:
+    """The dry run: what would be searched, when trials are compared, what it may cost."""
+    console = Console(highlight=False)
+    say = plain(console)
+    say(f"run      {plan.directory}")
+    say(f"space    {plan.options.space}: {plan.space.summary}")
+    say(f"dataset  {plan.dataset}{_dataset_note(plan)}")
+    say(f"trials   {plan.options.trials}, the baseline first; {plan.epochs} epochs at most")
+    if beginning := describe_beginning(plan):
+        say(f"first    {beginning}")
+    for learned in describe_learning(plan, _fingerprint(plan)):
+        say(f"learns   {learned}")
+    rungs = ", ".join(map(str, plan.rungs)) or "none"
+    say(f"rungs    {rungs}; the top 1/{plan.options.reduction_factor} of the trials go on")
+    if len(plan.objectives) > 1:
+        say(f"compared {describe_objectives(plan)}")
+    say(f"then     {describe_finalists(plan)}")
+    say(f"fixed    {describe_fixed(plan)}")
+    if plan.cluster:
+        say(f"nodes    {describe_nodes(plan)}")
+    say(f"at once  {describe_resources(plan)}")
+    say(f"budget   {describe_budget(plan)}")
+    say(f"cost     {describe_cost(plan)}")
+    console.print(_ranges(plan))
+    console.print(_configs(plan))
+    return 0
+
+
+def describe_beginning(plan: Plan) -> str:
+    """What is tried before the sampler is asked, where that is more than the baseline."""
+    last = plan.horizons[-1]
+    if len(last.queue) < 2:
+        return ""
+    since = f"from trial {last.first} on {last.epochs} epochs each; " if last.first else ""
+    return f"{since}{describe_queue(last)}"
+
+
+def describe_learning(plan: Plan, fingerprint: str | None) -> list[str]:
+    """What the sampler takes from earlier runs; `fingerprint` of the images, where it is known."""
+    if plan.options.warm_start and not plan.earlier:
+        return [f"from {', '.join(plan.options.warm_start)}, as noted when the run began"]
+    return [describe_earlier(run, plan.proposer, fingerprint, plan.epochs) for run in plan.earlier]
+
+
+def _fingerprint(plan: Plan) -> str | None:
+    try:
+        return read_manifest(plan.data).fingerprint
+    except DatasetError:
+        return None
+
+
+def tell_start(plan: Plan, data: SearchData, say: Callable[[str], None]) -> None:
+    """When a search begins: what will be searched, on what."""
+    say(f"run        {plan.directory}")
+    say(f"dataset    {plan.dataset}: {len(data.images.class_ids)} classes, "
+        f"{len(data.train):,} train + {len(data.val):,} val images")  # fmt: skip
+    if note := describe_enlarged(plan, data.images.size):
+        say(note)
+    if plan.cluster:
+        say(f"nodes      {describe_nodes(plan)}")
+    say(f"trials     {plan.options.trials} of up to {plan.epochs} epochs, rungs at "
+        f"{', '.join(map(str, plan.rungs)) or 'none'}; {describe_resources(plan)}")  # fmt: skip
+    if len(plan.objectives) > 1:
+        say(f"compared   {describe_objectives(plan)}")
+    if beginning := describe_beginning(plan):
+        say(f"first      {beginning}")
+    for learned in describe_learning(plan, data.images.fingerprint):
+        say(f"learns     {learned}")
+    say(f"then       {describe_finalists(plan)}")
+    say(f"fixed      {describe_fixed(plan)}")
+    say(f"budget     {describe_budget(plan)}")
+    say(f"cost       {describe_cost(plan)}")
+
+
+def describe_enlarged(plan: Plan, stored: int) -> str | None:
+    """What is lost where images that come in any size are stored smaller than trials see them."""
+    wanted = plan.extremes.largest.image_size
+    if not find_dataset(plan.dataset).any_size or stored >= wanted:
+        return None
+    where = "" if plan.options.data == "data" else f" --data {plan.options.data}"
+    return (
+        f"note       images are stored at {stored} px and enlarged to up to {wanted}: to keep more "
+        f"detail, `python -m datasets.prepare {plan.dataset}{where} --source … --size {wanted} "
+        "--overwrite`"
+    )
+
+
+def describe_objectives(plan: Plan) -> str:
+    """By what trials are compared where there are several objectives."""
+    named = ", ".join(f"{name} ({OBJECTIVES[name]})" for name in plan.objectives)
+    return f"by non-dominated rank in {named}"
+
+
+def describe_fixed(plan: Plan) -> str:
+    """What every trial has in common against the published configuration and its ranges."""
+    baseline = plan.space.baseline
+    searched = plan.proposer.searchable()
+    changed = {
+        name: value
+        for name, value in plan.proposer.fixed.items()
+        if value != getattr(baseline, name) or name in searched
+    }
+    return ", ".join(f"{name} {short(value)}" for name, value in changed.items()) or "nothing"
+
+
+def describe_resources(plan: Plan) -> str:
+    """How many trials at once, with what, and why."""
+    return ", and ".join(map(_describe_kind, plan.resources.kinds))
+
+
+def _describe_kind(r: Resources) -> str:
+    gpu = f" and {r.gpus:g} GPU" if r.gpus else ""
+    trials = "trial" if r.concurrent == 1 else "trials"
+    return f"{r.concurrent} {trials} of {r.threads} CPU thread(s){gpu} each ({r.why})"
+
+
+def describe_nodes(plan: Plan) -> str:
+    """The nodes of a cluster, those alike counted together."""
+    assert plan.cluster is not None
+    kinds = Counter(
+        (node.machine.cpus, len(node.machine.gpus), node.machine.gpus[:1])
+        for node in plan.cluster.nodes
+    )
+    return ", ".join(
+        f"{count} × {cpus} core" + "s" * (cpus > 1) + (f" and {gpus} {names[0]}" if gpus else "")
+        for (cpus, gpus, names), count in kinds.items()
+    )
+
+
+def describe_finalists(plan: Plan) -> str:
+    """Which trials are trained again after the last one, and how often."""
+    if not (trainings := finalist_trainings(plan)):
+        return "no finalists: one seed decides (--finalists 3 trains the best again)"
+    others = trainings // plan.options.repeats - 1
+    best = f"the {others} best trials and the baseline" if others > 1 else "the best and trial 0"
+    repeats = plan.options.repeats
+    return f"{best}, {repeats} times each with fresh seeds: {trainings} full trainings"
+
+
+def describe_budget(plan: Plan) -> str:
+    """What ends the search, beside its trials."""
+    o = plan.options
+    limits = [o.time_budget] if o.time_budget else []
+    limits += [f"{o.gpu_hours:g} GPU-hours"] if o.gpu_hours else []
+    if not limits:
+        return "none"
+    kept = ", of which time for the finalists is kept" if o.finalists else ""
+    return " or ".join(limits) + (", whichever ends first" if len(limits) > 1 else "") + kept
+
+
+def describe_cost(plan: Plan) -> str:
+    """Epochs and hours, as an estimate that says what it rests on."""
+    epochs = expected_epochs(plan)
+    images = training_images(plan)
+    if images is None:
+        return f"about {epochs:.0f} epochs; the time is known once the dataset is prepared"
+    seconds = expected_seconds(plan, images)
+    if seconds is None:
+        return f"about {epochs:.0f} epochs of {images:,} images; the network's cost is unknown"
+    hours = seconds / 3600
+    time = f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.0f} min"
+    basis = "a rule of thumb, unmeasured" if plan.resources.gpus else "a rule from one machine"
+    return f"about {epochs:.0f} epochs of {images:,} images, {time} ({basis}; within a factor of 2)"
+
+
+def training_images(plan: Plan) -> int | None:
+    """How many images an epoch has, where that is known already."""
+    try:
+        return read_manifest(plan.data).train_images
+    except DatasetError:
+        return None if plan.options.source else NOMINAL_IMAGES.get(plan.dataset)
+
+
+def _dataset_note(plan: Plan) -> str:
+    try:
+        manifest = read_manifest(plan.data)
+    except DatasetError:
+        return " (to be prepared first)"
+    return f" ({len(manifest.class_ids)} classes, {manifest.train_images:,} training images)"
+
+
+def _ranges(plan: Plan) -> Table:
+    table = Table(title="Searched", title_justify="left")
+    for column in ("parameter", "range", "baseline"):
+        table.add_column(column)
+    for name, distribution in plan.ranges.items():
+        table.add_row(name, describe_range(distribution), short(getattr(plan.baseline, name)))
+    return table
+
+
+def describe_range(distribution: BaseDistribution) -> str:
+    """A distribution in a few words."""
+    if isinstance(distribution, CategoricalDistribution):
+        return "one of " + ", ".join(map(str, distribution.choices))
+    low, high = getattr(distribution, "low", ""), getattr(distribution, "high", "")
+    step = getattr(distribution, "step", None)
+    log = ", log" if getattr(distribution, "log", False) else ""
+    return f"{low:g} … {high:g}{f', step {step:g}' if step else ''}{log}"
+
+
+def _configs(plan: Plan) -> Table:
+    table = Table(title="First configurations", title_justify="left")
+    table.add_column("parameter")
+    for number in range(len(plan.preview)):
+        table.add_column("baseline" if number == 0 else f"trial {number}", justify="right")
+    for name in plan.ranges:
+        table.add_row(name, *(short(getattr(config, name)) for config in plan.preview))
+    return table

@@ -1,0 +1,79 @@
+"""What Prometheus is told of a running search: names, labels, and values. Knows no Ray.
+
+Ray puts `ray_` before the names. Shares of 1 end with `_ratio`, as Prometheus has it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import fmean
+
+from results.records import StopReason, TrialState
+from search.monitoring.progress import Progress
+
+LABELS = ("search", "space")
+"""Of every metric: the run's name, and what is searched."""
+
+_FAILURES = (StopReason.MEMORY, StopReason.STALLED)
+ENDINGS: tuple[tuple[TrialState, StopReason | None], ...] = (
+    (TrialState.COMPLETE, None),
+    *((TrialState.STOPPED, reason) for reason in StopReason if reason not in _FAILURES),
+    (TrialState.FAILED, None),
+    *((TrialState.FAILED, reason) for reason in _FAILURES),
+)
+"""Every way in which a trial ends, so that those of no trial are told as 0."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metric:
+    """One gauge: what it says, and its labels beside `LABELS`."""
+
+    text: str
+    labels: tuple[str, ...] = ()
+
+
+METRICS = {
+    "search_best_val_top1_ratio": Metric(text="Highest val_top1 of any epoch of a sound trial."),
+    "search_trials": Metric(
+        text="Trials by state: running, complete, stopped or failed, and why.",
+        labels=("state", "reason"),
+    ),
+    "search_trials_planned": Metric(text="Configurations to be tried altogether."),
+    "search_trainings_running": Metric(text="Trials and finalists' repeats being trained now."),
+    "search_epochs_trained": Metric(text="Epochs of all trainings, earlier sittings included."),
+    "search_epochs_per_second": Metric(text="At the rate of the last epochs."),
+    "search_images_per_second": Metric(text="Trained images, at the rate of the last epochs."),
+    "search_gap_mean_ratio": Metric(text="Mean train-validation gap of what runs."),
+    "search_gap_max_ratio": Metric(text="Largest train-validation gap of what runs."),
+    "search_gpu_hours": Metric(text="GPU share times training time, over all trainings."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A metric's value; `labels` are those beside `LABELS`."""
+
+    name: str
+    value: float
+    labels: tuple[str, ...] = ()
+
+
+def readings(progress: Progress) -> Iterator[Reading]:
+    """All values of now; those that don't exist yet, such as a best one, are left out."""
+    best, gaps = progress.best_val_top1(), progress.gaps()
+    running = progress.under_way()
+    if best is not None:
+        yield Reading("search_best_val_top1_ratio", best)
+    if gaps:
+        yield Reading("search_gap_mean_ratio", fmean(gaps))
+        yield Reading("search_gap_max_ratio", max(gaps))
+    trials = sum(each.repeat is None for each in running)
+    yield Reading("search_trials", trials, (str(TrialState.RUNNING), ""))
+    endings = progress.endings()
+    for state, reason in ENDINGS:
+        yield Reading("search_trials", endings[state, reason], (str(state), str(reason or "")))
+    yield Reading("search_trials_planned", progress.limits.trials)
+    yield Reading("search_trainings_running", len(running))
+    yield Reading("search_epochs_trained", progress.epochs_done())
+    yield Reading("search_epochs_per_second", progress.epochs_per_s())
+    yield Reading("search_images_per_second", progress.images_per_s())
+    yield Reading("search_gpu_hours", progress.gpu_hours())

@@ -1,0 +1,168 @@
+"""How a search looks in a terminal: one screen, drawn from what is known of it."""
+
+import math
+from collections.abc import Sequence
+
+from rich.console import Group
+from rich.text import Text
+
+from results.records import TrialState
+from search.monitoring.progress import Progress, Training
+
+GLYPHS = "▁▂▃▄▅▆▇█"
+TOP = 5
+SHORTEST_CURVE = 8
+_NAME, _LABEL, _TOLD = 22, 11, 24
+
+
+def draw(progress: Progress, width: int, height: int) -> Group:
+    """Lines that fit into `width` × `height` characters, running trainings cut to what is left."""
+    head, tail = [*_head(progress, width), *_bars(progress, width)], _tail(progress)
+    best = _best(progress)
+    free = height - len(head) - len(tail) - len(best) - 1
+    if free < 2:  # then the table of the best has to give way
+        best = best[: max(len(best) + free - 2, 0)]
+        free = height - len(head) - len(tail) - len(best) - 1
+    lines = [*head, *_running(progress, width, max(free, 1)), *best, *tail]
+    for line in lines:
+        line.no_wrap, line.overflow = True, "ellipsis"
+    return Group(*lines[:height])
+
+
+def sparkline(values: Sequence[float | None], low: float, high: float, width: int) -> str:
+    """A curve in at most `width` characters, the last of as many epochs as each stands for.
+
+    `low` and `high` are what the lowest and the highest glyph mean; what isn't finite is a dot.
+    """
+    if len(values) > width:
+        values = [values[(index + 1) * len(values) // width - 1] for index in range(width)]
+    return "".join(_glyph(value, low, high) for value in values)
+
+
+def _glyph(value: float | None, low: float, high: float) -> str:
+    if value is None or not math.isfinite(value):
+        return "·"
+    share = (value - low) / (high - low) if high > low else 1.0
+    return GLYPHS[min(max(int(share * len(GLYPHS)), 0), len(GLYPHS) - 1)]
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds; days where there are some."""
+    minutes, s = divmod(int(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    days, h = divmod(hours, 24)
+    if days:
+        return f"{days} d {h}:{m:02d}:{s:02d}"
+    return f"{h}:{m:02d}:{s:02d}" if h else f"{m}:{s:02d}"
+
+
+def _head(progress: Progress, width: int) -> list[Text]:
+    left = progress.time_left_s()
+    told = "" if left is None else f", about {clock(left)} left"
+    since = f"  {clock(progress.elapsed_s())}{told} "
+    title = Text.assemble(("── ", "dim"), (progress.limits.title or "search", "bold"), since)
+    title.append("─" * max(width - len(title), 0), style="dim")
+    return [title, *([Text(progress.notice, style="bold yellow")] if progress.notice else [])]
+
+
+def _bars(progress: Progress, width: int) -> list[Text]:
+    """One for each limit, and one for the epochs that are expected."""
+    limits, done = progress.limits, progress.epochs_done()
+    ended, expected = sum(progress.endings().values()), done + progress.epochs_left()
+    rows: list[tuple[str, float, float, str]] = [
+        ("trials", ended, float(limits.trials), f"{ended} of {limits.trials}"),
+        ("epochs", done, expected, f"{done} of about {expected:.0f}"),
+    ]
+    if limits.finalists:
+        repeats = progress.repeats_ended()
+        told = f"{repeats} of {limits.finalists}"
+        rows.append(("finalists", repeats, limits.finalists, told))
+    if limits.time_s is not None:
+        told = f"{clock(progress.used_s())} of {clock(limits.time_s)}"
+        rows.append(("time", progress.used_s(), limits.time_s, told))
+    if limits.gpu_hours is not None:
+        hours = progress.gpu_hours()
+        told = f"{hours:.2f} of {limits.gpu_hours:g}"
+        rows.append(("GPU-hours", hours, limits.gpu_hours, told))
+    return [_bar(*row, width) for row in rows]
+
+
+def _bar(label: str, done: float, whole: float, told: str, width: int) -> Text:
+    length = max(width - _LABEL - _TOLD - 2, 10)
+    share = min(max(done / whole, 0.0), 1.0) if whole > 0 else 0.0
+    filled = int(share * length)
+    return Text.assemble(
+        f"{label:<{_LABEL}}", ("━" * filled, "green"), ("─" * (length - filled), "dim"), f"  {told}"
+    )
+
+
+def _running(progress: Progress, width: int, room: int) -> list[Text]:
+    """At most `room` lines, and an empty one before them."""
+    running = progress.under_way()
+    columns = f"{'epoch':>9}{'val_top1':>10}{'gap':>8}  curve"
+    lines = [Text(), Text(f"{f'running {len(running)}':<{_NAME}}{columns}", style="bold")]
+    shown = running if len(running) < room else running[: max(room - 2, 0)]
+    values = [m.val_top1 for each in running for m in each.metrics if m.val_top1 is not None]
+    low, high = min(values, default=0.0), progress.best_val_top1() or max(values, default=1.0)
+    space = max(width - _NAME - 29, SHORTEST_CURVE)
+    for each in shown:
+        curve = sparkline([m.val_top1 for m in each.metrics], low, high, space)
+        lines.append(Text.assemble(_figures(each), "  ", (curve, "cyan")))
+    if len(shown) < len(running):
+        lines.append(Text(f"… and {len(running) - len(shown)} more", style="dim"))
+    return lines
+
+
+def _figures(training: Training) -> str:
+    last = training.metrics[-1] if training.metrics else None
+    top1, gap = (last.val_top1, last.gap) if last else (None, None)
+    return (
+        f"{_cut(training.name):<{_NAME}}{f'{len(training.metrics)}/{training.length}':>9}"
+        f"{_number(top1, '.3f'):>10}{_number(gap, '+.3f'):>8}"
+    )
+
+
+def _cut(name: str) -> str:
+    return name if len(name) < _NAME else name[: _NAME - 2] + "…"
+
+
+def _number(value: float | None, digits: str) -> str:
+    return "–" if value is None or not math.isfinite(value) else f"{value:{digits}}"
+
+
+def _best(progress: Progress) -> list[Text]:
+    """The top five, and the baseline where it isn't among them."""
+    leaders = progress.leaders()
+    shown = [(rank, each) for rank, each in enumerate(leaders, 1) if rank <= TOP or each.baseline]
+    lines = [Text(), Text(f"{'best':<{_NAME}}{'at epoch':>9}{'val_top1':>10}", style="bold")]
+    for rank, each in shown[: TOP + 1]:
+        best = each.best
+        assert best is not None
+        name = f"{rank:>2}  {each.name}" + (" ◂" if each.baseline else "")
+        told = f"{name:<{_NAME}}{best.epoch:>9}{best.val_top1:>10.3f}  {_ended(each)}"
+        lines.append(Text(told, style="yellow" if each.baseline else ""))
+    return lines if leaders else []
+
+
+def _ended(training: Training) -> str:
+    if training.under_way:
+        return "running"
+    if training.state is TrialState.RUNNING:
+        return "unfinished"
+    return str(training.reason or training.state)
+
+
+def _tail(progress: Progress) -> list[Text]:
+    """How trials ended, and how fast it goes."""
+    endings = progress.endings()
+    words = []
+    for state in (TrialState.COMPLETE, TrialState.STOPPED, TrialState.FAILED):
+        reasons = {why: count for (how, why), count in endings.items() if how is state}
+        if total := sum(reasons.values()):
+            named = sorted((-count, str(why)) for why, count in reasons.items() if why)
+            why = ", ".join(f"{name} {-count}" for count, name in named)
+            words.append(f"{state} {total}" + (f" ({why})" if why else ""))
+    speed = f"{progress.images_per_s():,.0f} images/s"
+    if hours := progress.gpu_hours():
+        speed += f", {hours:.2f} GPU-hours"
+    return [Text(), Text("; ".join(words) or "no trial has ended yet"), Text(speed)]

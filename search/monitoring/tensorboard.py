@@ -1,0 +1,107 @@
+"""TensorBoard's event files, one folder a trial, as they follow from the run's records."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from results.records import EpochMetrics
+from search.monitoring.background import Aside
+from search.monitoring.progress import Progress, Training
+from search.naming import listed
+
+if TYPE_CHECKING:
+    from tensorboardX import SummaryWriter
+
+FOLDER = "tensorboard"
+
+SCALARS = {
+    "val/top1": "val_top1",
+    "val/top5": "val_top5",
+    "val/loss": "val_loss",
+    "train/top1": "train_top1",
+    "train/loss": "train_loss",
+    "gap": "gap",
+    "lr": "lr",
+    "speed/images_per_s": "images_per_s",
+    "speed/epoch_s": "wall_s",
+}
+"""Tags, and the fields of an epoch that they show."""
+
+
+BEST = "best/val_top1"
+"""The tag of what a trial reached, for the page of hyperparameters."""
+
+
+class TensorBoard:
+    """A `Follower` that writes to the run's folder.
+
+    The files are made anew from the records when a run goes on: so nothing is there twice, and
+    nothing is missing after a kill, or where earlier sittings wrote none.
+    """
+
+    def __init__(self, directory: Path, progress: Progress, warn: Callable[[str], object]) -> None:
+        self._folder = directory / FOLDER
+        self._writers: dict[str, SummaryWriter] = {}
+        self._aside = Aside("TensorBoard", warn)
+        known = [(each, list(each.metrics)) for each in progress.trainings.values()]
+        self._aside.do(lambda: self._recall(known))
+
+    def _recall(self, known: list[tuple[Training, list[EpochMetrics]]]) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True)
+        for training, epochs in known:
+            for metrics in epochs:
+                self._write(_folder_of(training), metrics)
+            if training.params:
+                self._end(training)
+
+    def began(self, training: Training) -> None:
+        """Nothing yet: a folder comes with its first epoch."""
+
+    def trained(self, training: Training) -> None:
+        """A new epoch."""
+        name, metrics = _folder_of(training), training.metrics[-1]
+        self._aside.do(lambda: self._write(name, metrics))
+
+    def ended(self, training: Training) -> None:
+        """Its parameters, beside what it reached."""
+        self._aside.do(lambda: self._end(training))
+
+    def close(self) -> None:
+        """All files are whole."""
+        self._aside.do(self._close)
+        self._aside.close()
+
+    def _write(self, name: str, metrics: EpochMetrics) -> None:
+        if name not in self._writers:
+            from tensorboardX import SummaryWriter
+
+            self._writers[name] = SummaryWriter(
+                str(self._folder / name), write_to_disk=True, flush_secs=10
+            )
+        for tag, field in SCALARS.items():
+            if (value := getattr(metrics, field)) is not None:
+                self._writers[name].add_scalar(tag, value, metrics.epoch)
+
+    def _end(self, training: Training) -> None:
+        writer = self._writers.pop(_folder_of(training), None)
+        if writer is None:
+            return
+        if training.best and training.params:
+            from tensorboardX.summary import hparams
+
+            values = {key: value for key, value in training.params.items() if value is not None}
+            best = training.best.val_top1
+            for summary in hparams(values, {BEST: best}):
+                writer.file_writer.add_summary(summary)
+            writer.add_scalar(BEST, best, training.best.epoch)
+        writer.close()
+
+    def _close(self) -> None:
+        for writer in self._writers.values():
+            writer.close()
+
+
+def _folder_of(training: Training) -> str:
+    return listed(training.number, training.repeat, baseline=training.baseline)

@@ -1,0 +1,247 @@
+"""From options to a plan: everything that can be known, and refused, before anything starts."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+
+from datasets.registry import find
+from datasets.spec import DatasetError
+from results.analysis.pareto import parse_objectives
+from results.records import RecordError
+from results.run_hints import resume_command
+from results.store import MANIFEST, RunError
+from search.config.options import Options, fixed_fields
+from search.early_stopping import asha
+from search.hardware.allocation import Machine, Resources, machine, worker_bytes
+from search.planning.bounds import Extremes, extremes
+from search.planning.continuation import ExtendError, planned_horizons
+from search.planning.warm_start import Earlier, read_earlier
+from search.ray_backend.slots import Cluster, pooled, resources_of
+from search.samplers.gp_sampler import ModelSampler
+from search.space import Space, SpaceError
+from search.space import find as find_space
+from search.study.horizons import Horizon
+from search.study.objectives import idle, make_front_sampler
+from search.study.proposer import Proposer
+from trainables.config import ConfigError, TrialConfig
+
+PREVIEWED = 5
+_PROBED = 20
+"""How many random configurations are built beforehand, to catch a range that breaks a rule."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What a search will do. `preview` are its first configurations, the baseline first.
+
+    `epochs`, `grace` and `rungs` are those of the last of `horizons`, which new trials have.
+    `earlier` are the runs that a new one is warm-started from. `machine` is all nodes' hardware
+    together where the search runs on a `cluster`.
+    """
+
+    name: str
+    options: Options
+    space: Space
+    dataset: str
+    directory: Path
+    horizons: tuple[Horizon, ...]
+    earlier: tuple[Earlier, ...]
+    epochs: int
+    grace: int
+    rungs: tuple[int, ...]
+    proposer: Proposer
+    preview: list[TrialConfig]
+    ranges: dict[str, BaseDistribution]
+    extremes: Extremes
+    machine: Machine
+    cluster: Cluster | None
+    resources: Resources
+    objectives: tuple[str, ...]
+
+    @property
+    def data(self) -> Path:
+        """The folder of the prepared dataset."""
+        return Path(self.options.data) / self.dataset
+
+    @property
+    def baseline(self) -> TrialConfig:
+        """Trial 0."""
+        return self.preview[0]
+
+
+def make_plan(
+    options: Options, *, resuming: bool, cluster: Cluster | None = None
+) -> tuple[Plan | None, list[str]]:
+    """The plan, or `None` where it can't be made, and one sentence for each error."""
+    errors: list[str] = []
+    here = pooled(cluster.nodes) if cluster else machine()
+    space = _attempt(errors, lambda: find_space(options.space)) if options.space else None
+    if space is None:
+        return None, errors
+    dataset = options.dataset or space.dataset
+    name = options.name or f"{Path(options.space).stem}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    directory = Path(options.out) / name
+    errors += _path_errors(options, dataset, directory, resuming)
+    errors += _gpu_errors(options, here, cluster)
+    errors += _set_errors(options)
+    wanted = parse_objectives(options.objectives)
+    make = make_front_sampler if len(wanted) > 1 else ModelSampler
+    proposer = Proposer(space, _fixed(options, space), options.seed, make=make)
+    begun = directory if resuming and (directory / MANIFEST).exists() else None
+    named = () if resuming else map(Path, options.warm_start)
+    earlier = [run for path in named if (run := _attempt(errors, partial(read_earlier, path)))]
+    found = _attempt(errors, lambda: planned_horizons(options, proposer, begun, earlier))
+    if found:
+        options, proposer.horizons = found
+        proposer.fixed["epochs"] = proposer.horizons[-1].epochs
+    previewed = _attempt(errors, lambda: proposer.preview(_PROBED))
+    ends = _attempt(errors, lambda: extremes(previewed[0][0], previewed[1])) if previewed else None
+    if previewed is not None:
+        errors += idle(wanted, previewed[1], options.space)
+    if found is None or previewed is None or ends is None or errors:
+        return None, list(dict.fromkeys(errors))  # one may be met twice
+    last = proposer.horizons[-1]
+    needed = max(worker_bytes(config) for config in (ends.largest, *previewed[0]))
+    return Plan(
+        name=name,
+        options=options,
+        space=space,
+        dataset=dataset,
+        directory=directory,
+        horizons=proposer.horizons,
+        earlier=tuple(earlier),
+        epochs=last.epochs,
+        grace=last.grace,
+        rungs=asha.levels(grace=last.grace, factor=options.reduction_factor, epochs=last.epochs),
+        proposer=proposer,
+        preview=previewed[0][: _foreseen(options, proposer)],
+        ranges=previewed[1],
+        extremes=ends,
+        machine=here,
+        cluster=cluster,
+        resources=resources_of(options, here, cluster, needed, options.gpus_per_trial),
+        objectives=wanted,
+    ), []
+
+
+def _foreseen(options: Options, proposer: Proposer) -> int:
+    """How many of the first configurations can be told: after a warm start, those queued alone.
+
+    What the sampler proposes then depends on results from the beginning.
+    """
+    return len(proposer.horizons[0].queue) if options.warm_start else PREVIEWED
+
+
+def _attempt(errors: list[str], make: Any) -> Any:
+    """What `make` gives; `None` when it raises, with its sentences added to `errors`."""
+    try:
+        return make()
+    except ConfigError as error:
+        errors += error.errors
+    except (SpaceError, ExtendError, RunError, RecordError) as error:
+        errors.append(str(error))
+    return None
+
+
+def _fixed(options: Options, space: Space) -> dict[str, Any]:
+    """What no trial may vary, by name of its field. `--set` comes last.
+
+    Without pretrained weights nothing is worth freezing: then every stage trains.
+    """
+    fixed: dict[str, Any] = {
+        "epochs": options.epochs or space.baseline.epochs,
+        "seed": options.seed,
+        "precision": options.precision,
+    }
+    values = fixed_fields(options)
+    values.pop("weights", None)
+    weights = _weights(options, space.baseline.weights)
+    fixed["weights"] = _absolute(weights)
+    if weights == "none":
+        fixed["freeze_depth"] = 0
+    return fixed | values
+
+
+def _weights(options: Options, default: str) -> str:
+    """What training starts from: `--set weights=` before `--weights` before `default`."""
+    return str(fixed_fields(options).get("weights", options.weights or default))
+
+
+def _absolute(weights: str) -> str:
+    """A weights file as workers find it, whose working directory is another."""
+    return weights if weights in ("none", "imagenet") else str(Path(weights).expanduser().resolve())
+
+
+def _path_errors(options: Options, dataset: str, directory: Path, resuming: bool) -> list[str]:
+    errors = []
+    prepared = (Path(options.data) / dataset / "manifest.json").exists()
+    try:
+        spec = find(dataset)
+    except DatasetError as error:
+        errors.append(f"--dataset: {error}")
+    else:
+        if not (options.source or prepared or spec.archive or spec.generate):
+            errors.append(
+                f"--source must name the images of dataset {dataset}, an archive or a folder, "
+                "but it is missing."
+            )
+    if options.source and not Path(options.source).exists() and not (resuming and prepared):
+        errors.append(f"--source must exist, but {options.source} doesn't; check the path.")
+    weights = _weights(options, "none")
+    if weights not in ("none", "imagenet") and not Path(weights).expanduser().is_file():
+        errors.append(
+            f"--weights must be none, imagenet or a state-dict file, but {weights} is no file."
+        )
+    if not resuming and (directory / "manifest.json").exists():
+        errors.append(
+            f"--name must be new, but {directory} already holds a run; go on with it by "
+            f"`{resume_command(directory)}`, or choose another name."
+        )
+    return errors
+
+
+def _set_errors(options: Options) -> list[str]:
+    """Fields that have an option of their own, which more than the configuration depends on."""
+    return [
+        f"--set must not name {name}, but got {item!r}; use --{name}."
+        for item in options.set
+        for name in ("epochs", "seed", "precision")
+        if item.partition("=")[0] == name
+    ]
+
+
+def size_to_store(plan: Plan) -> int | None:
+    """Side in pixels for images that have none of their own: the largest that a trial sees.
+
+    `None` where the dataset has a size, or is prepared already.
+    """
+    if not find(plan.dataset).any_size or (plan.data / "manifest.json").exists():
+        return None
+    return plan.extremes.largest.image_size
+
+
+def _gpu_errors(options: Options, here: Machine, cluster: Cluster | None) -> list[str]:
+    errors = []
+    machines = [node.machine for node in cluster.nodes] if cluster else [here]
+    most = max(len(machine.gpus) for machine in machines)
+    if options.gpus_per_trial != "auto" and float(options.gpus_per_trial) > most > 0:
+        errors.append(
+            f"--gpus-per-trial must be ≤ {most}, the GPUs of "
+            f"{'the largest node' if cluster else 'this machine'}, but got "
+            f"{options.gpus_per_trial}: a trial doesn't reach over two."
+        )
+    if options.gpus_per_trial not in ("auto", "0") and not here.gpus:
+        errors.append(
+            f"--gpus-per-trial must be auto or 0 on a machine without a GPU, but got "
+            f"{options.gpus_per_trial!r}."
+        )
+    if options.gpu_hours and (not here.gpus or options.gpus_per_trial == "0"):
+        errors.append(
+            f"--gpu-hours must be 0 where trials take no GPU, but got {options.gpu_hours:g}; "
+            "use --time-budget."
+        )
+    return errors

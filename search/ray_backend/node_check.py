@@ -1,0 +1,68 @@
+"""Whether all nodes have this machine's packages, known before a trial fails for the want of one.
+
+Ray itself lets no node in that has another Python or Ray. Of what joins later nobody is asked.
+"""
+
+from collections.abc import Mapping
+
+import ray
+from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from search.preflight import ROOT, required, versions
+from search.ray_backend.slots import Cluster, Node
+
+_PATIENCE_S = 60.0
+"""For the answers of all nodes. Who is slower, or gone by then, is asked nothing more."""
+
+Versions = Mapping[str, str | None]
+
+
+def unlike(cluster: Cluster) -> list[str]:
+    """A sentence for each node that lacks a package that this machine has, or has another one."""
+    names = required(ROOT)
+    asked = {_ask(node, names): node for node in cluster.nodes if node.id != cluster.home}
+    if not asked:
+        return []
+    ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_PATIENCE_S)
+    here = versions(names)
+    return [error for answer in ready for error in _compared(here, answer, asked[answer])]
+
+
+def _ask(node: Node, names: list[str]) -> "ray.ObjectRef[dict[str, str | None]]":
+    where = NodeAffinitySchedulingStrategy(node.id, soft=False)
+    ask = ray.remote(versions).options(num_cpus=0, max_retries=0, scheduling_strategy=where)
+    return ask.remote(names)
+
+
+def _compared(here: Versions, answer: "ray.ObjectRef[Versions]", node: Node) -> list[str]:
+    try:
+        return differences(here, ray.get(answer), node.address)
+    except (RayTaskError, RuntimeEnvSetupError) as error:
+        why = (str(error).strip() or repr(error)).splitlines()[-1]
+        return [
+            f"Node {node.address} must be able to run this project's code, but isn't ({why}); type "
+            "`make setup` there, and see its logs in /tmp/ray/session_latest/logs."
+        ]
+    except RayError:
+        return []  # it is gone
+
+
+def differences(here: Versions, there: Versions, address: str) -> list[str]:
+    """One sentence, where they differ; builds of one version, for CPUs or GPUs, don't count."""
+    found = [
+        f"{name} {there.get(name) or 'missing'} instead of {version}"
+        for name, version in here.items()
+        if _public(there.get(name)) != _public(version)
+    ]
+    if not found:
+        return []
+    return [
+        f"Node {address} must have the packages of this machine, but has {', '.join(found)}; type "
+        "`make setup` on both, and start Ray there anew."
+    ]
+
+
+def _public(version: str | None) -> str | None:
+    """Without the name of a build, as in 2.14.1+cpu."""
+    return version and version.partition("+")[0]

@@ -1,0 +1,8 @@
+"""What Ray's workers import before their first trial comes: importing this is all of it."""
+
+from contextlib import suppress
+
+# Whatever fails here fails again in the trial, which then tells why; here it would end the worker.
+with suppress(Exception):
+    import search.ray_backend.worker  # noqa: F401
+    import trainables.train  # noqa: F401

@@ -1,0 +1,166 @@
+"""Trials in MLflow and in Weights & Biases, through Ray's own integrations."""
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ray.tune.logger import LoggerCallback
+
+from common.text import redacted_values
+from results.records import TrialState
+from search.monitoring.background import Aside
+from search.monitoring.console import last_lines
+from search.monitoring.progress import Key, Training
+from search.naming import listed
+from search.session.startup import SearchError
+
+Logger = LoggerCallback
+"""What Ray's integrations are."""
+
+UPLOAD_S = 60
+"""So long the end of a search waits for Weights & Biases."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """A training as the integrations look at one of Tune's trials, under a name for people.
+
+    Two are the same where their `trial_id` is, which a run keeps when it goes on.
+    """
+
+    trial_id: str
+    name: str = field(compare=False)
+    local_path: str = field(compare=False)
+    experiment_dir_name: str = field(compare=False)
+    config: dict[str, Any] = field(compare=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Tracker:
+    """A `Follower` that hands on what it hears, each epoch once, beside the search.
+
+    What was lost on the way isn't handed on again: after a kill the last epochs may be missing.
+    Of configurations secrets are left out. identity: of the run, also where names repeat.
+    """
+
+    def __init__(
+        self,
+        logger: Logger,
+        search: str,
+        identity: str,
+        directory: Path,
+        warn: Callable[[str], object],
+    ) -> None:
+        self._logger, self._search, self._identity = logger, search, identity
+        self._directory = directory
+        self._seen: dict[Key, Any] = {}  # `Seen`, where Ray would have a `Trial`
+        self._aside = Aside(str(logger), warn)
+
+    def began(self, training: Training) -> None:
+        """A run of its own, or the one that it had before a break."""
+        self._aside.do(partial(self._logger.log_trial_start, self._view(training)))
+
+    def trained(self, training: Training) -> None:
+        """The epoch's metrics."""
+        metrics = {k: v for k, v in asdict(training.metrics[-1]).items() if v is not None}
+        epoch, seen = int(metrics["epoch"]), self._view(training)
+        result = metrics | {"training_iteration": epoch}
+        self._aside.do(partial(self._logger.log_trial_result, epoch, seen, result))
+
+    def ended(self, training: Training) -> None:
+        """The run ends; one that failed is told as such."""
+        seen = self._seen.pop((training.number, training.repeat), None)
+        if seen is not None:
+            failed = training.state is TrialState.FAILED
+            self._aside.do(partial(self._logger.log_trial_end, seen, failed))
+
+    def close(self) -> None:
+        """Runs that are cut short end too."""
+        for seen in self._seen.values():
+            self._aside.do(partial(self._logger.log_trial_end, seen, False))
+        self._aside.do(partial(self._logger.on_experiment_end, []))
+        self._aside.close()
+
+    def _view(self, training: Training) -> Any:
+        key = training.number, training.repeat
+        if key not in self._seen:
+            self._seen[key] = Seen(
+                trial_id=f"{self._identity}-{listed(*key)}",
+                name=listed(*key, baseline=training.baseline),
+                local_path=str(self._directory),
+                experiment_dir_name=self._search,
+                config=redacted_values(training.config),
+            )
+        return self._seen[key]
+
+
+def open_loggers(mlflow: str, wandb: str, search: str, directory: Path) -> list[Logger]:
+    """The integrations asked for, connected. Raises `SearchError` for one that can't be used."""
+    made: list[Logger] = []
+    for option, value, opening in (("mlflow", mlflow, _mlflow), ("wandb", wandb, _wandb)):
+        if not value:
+            continue
+        try:
+            made.append(opening(value, search, directory))
+            made[-1].setup()
+        except Exception as error:  # of packages that raise errors of their own
+            said = last_lines(f"{type(error).__name__}: {error}")
+            raise SearchError([f"--{option} {value} can't be used: {said}"]) from error
+    return made
+
+
+def _mlflow(address: str, search: str, _directory: Path) -> Logger:
+    # Otherwise a server that isn't there is asked for minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    from ray.air.integrations.mlflow import MLflowLoggerCallback
+
+    class MLflow(MLflowLoggerCallback):
+        """An experiment of the search's name, with a run for each training."""
+
+        def __str__(self) -> str:
+            return "MLflow"
+
+        def log_trial_start(self, trial: Any) -> None:
+            """A training that goes on has its run already, with its parameters."""
+            from mlflow.tracking import MlflowClient
+
+            client, tag = MlflowClient(tracking_uri=address), f"tags.training = '{trial.trial_id}'"
+            found = client.search_runs([str(self.mlflow_util.experiment_id)], tag)
+            if found:
+                self._trial_runs[trial] = found[0].info.run_id
+                client.update_run(found[0].info.run_id, status="RUNNING")
+            else:
+                self.tags = {"search": search, "training": trial.trial_id}
+                super().log_trial_start(trial)
+
+    return MLflow(tracking_uri=address, experiment_name=search)
+
+
+def _wandb(project: str, search: str, directory: Path) -> Logger:
+    from ray.air.integrations.wandb import WandbLoggerCallback
+
+    class Wandb(WandbLoggerCallback):
+        """A group of the search's name, with a run for each training."""
+
+        def __str__(self) -> str:
+            return "Weights & Biases"
+
+        def on_experiment_end(self, trials: Any, **info: Any) -> None:
+            """Waits for uploads, where there are some: Ray can't wait for none."""
+            if self._trial_logging_futures:
+                super().on_experiment_end(trials, **info)
+
+    entity, _, name = project.rpartition("/")
+    # Ray's own folder for a trial is gone with the search.
+    more: dict[str, Any] = {"dir": str(directory.resolve()), "resume": "allow"}
+    if entity:
+        more["entity"] = entity
+    return Wandb(project=name, group=search, upload_timeout=UPLOAD_S, **more)

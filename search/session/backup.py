@@ -1,0 +1,150 @@
+"""A run's records, kept beside its checkpoints, so that it goes on when its machine is gone."""
+
+import math
+import shutil
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from common.remote import Place, UriPlace
+from results.store import MANIFEST, RunError
+
+ARCHIVE = "run.tar"
+KEEP_EVERY_S = 60.0
+"""What is lost of the records at most when the machine is lost; those epochs are trained again."""
+
+_STAYS = ("checkpoints", "final")
+"""Folders of a run that aren't records: the former is kept by the workers, a file at a time."""
+
+
+def place_of(storage: str, run: str) -> UriPlace:
+    """Where a run is kept in `storage`."""
+    return UriPlace(storage).below(run)
+
+
+class Mirror:
+    """Keeps a run's records in a place, as one file: then none of them is ahead of another.
+
+    What can't be kept is said, and tried again after `KEEP_EVERY_S`: the search goes on. To be
+    called from the thread that writes the records; only sending is done by another, which also
+    calls `drop`.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        directory: Path,
+        say: Callable[[str], object],
+        drop: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        self._place, self._directory, self._say, self._drop = place, directory, say, drop
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="mirror")
+        self._sending: Future[None] | None = None
+        self._leaving: list[str] = []
+        self._ended: list[str] = []
+        self._kept_at = -math.inf
+
+    def ended(self, name: str) -> None:
+        """Has `drop` called with the name of a checkpoint that the records don't need any more.
+
+        Not before they are kept: a search that goes on from older ones still needs it.
+        """
+        self._ended.append(name)
+
+    def tick(self) -> None:
+        """Keeps the records the first time, and where the last time is long ago; to be called now
+        and then.
+        """
+        if time.monotonic() - self._kept_at >= KEEP_EVERY_S and self._sent():
+            self._begin()
+
+    def close(self) -> None:
+        """Keeps the records as they are now, and returns when they have been sent."""
+        self._sent(wait=True)
+        self._begin()
+        self._sent(wait=True)
+        self._thread.shutdown()
+
+    def _begin(self) -> None:
+        self._kept_at = time.monotonic()
+        self._leaving, self._ended = self._leaving + self._ended, []
+        self._sending = self._thread.submit(self._send, pack(self._directory), self._leaving)
+
+    def _send(self, archive: Path, leaving: list[str]) -> None:
+        try:
+            self._place.keep(archive, ARCHIVE)
+        finally:
+            archive.unlink()
+        for name in leaving:
+            with suppress(OSError):  # what can't be removed stays
+                self._drop(name)
+
+    def _sent(self, *, wait: bool = False) -> bool:
+        """Whether nothing is being sent; says what went wrong."""
+        if self._sending is None:
+            return True
+        if not wait and not self._sending.done():
+            return False
+        sending, self._sending = self._sending, None
+        error = sending.exception()
+        if error is None:
+            self._leaving = []
+        else:
+            self._say(
+                f"note: the run's records couldn't be kept at {self._place} ({error}); they are "
+                f"safe in {self._directory}, and it is tried again."
+            )
+        return True
+
+
+def pack(directory: Path) -> Path:
+    """A run's records as an archive in a temporary file, which is the caller's to remove."""
+    with tempfile.NamedTemporaryFile(suffix=".tar", delete=False) as file:
+        with tarfile.open(fileobj=file, mode="w") as archive:
+            for path in sorted(directory.iterdir()):
+                if not path.name.startswith(".") and path.name not in _STAYS:
+                    archive.add(path, arcname=path.name)
+        return Path(file.name)
+
+
+def restore(place: Place, directory: Path) -> bool:
+    """Makes a run's folder from what a `Mirror` has kept; false where nothing was.
+
+    The manifest comes last, without which a folder is no run. Raises `RunError` where the archive
+    is damaged, and `OSError`.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    fetched = directory / f".{ARCHIVE}"
+    if not place.fetch(ARCHIVE, fetched):
+        return False
+    try:
+        with tarfile.open(fetched) as archive:
+            for member in sorted(archive.getmembers(), key=lambda each: each.name == MANIFEST):
+                if not member.isdir():
+                    _unpack(archive, member, directory)
+    except tarfile.TarError as error:
+        raise RunError(
+            f"{ARCHIVE} at {place} must be a run's records, but is damaged ({error}); resume on "
+            "the machine that began the run."
+        ) from error
+    finally:
+        fetched.unlink()
+    return True
+
+
+def _unpack(archive: tarfile.TarFile, member: tarfile.TarInfo, directory: Path) -> None:
+    """Files within the folder only: Python 3.11 has tarfile's filter for that from 3.11.4 on.
+
+    Raises `tarfile.TarError` for any other.
+    """
+    path = directory / member.name
+    source = archive.extractfile(member) if member.isfile() else None
+    if source is None or not path.resolve().is_relative_to(directory.resolve()):
+        raise tarfile.TarError(f"{member.name!r} is no file of a run")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        shutil.copyfileobj(source, file)

@@ -1,0 +1,257 @@
+"""Carries a plan out: data, weights, precision, Ray, the study, and what is told at the end."""
+
+import socket
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from datasets.access import open_search_data
+from datasets.prepare import prepare
+from datasets.spec import DatasetError
+from datasets.splits import SearchData
+from results.disk import causes, refusal
+from results.records import RecordError
+from results.store import RunError, RunStore, check_writable, read_manifest
+from search.hardware import probe
+from search.hardware.allocation import Resources
+from search.monitoring.console import last_lines
+from search.monitoring.monitor import Monitor
+from search.monitoring.plan_text import tell_start
+from search.monitoring.summary import early_end, summarise
+from search.planning.continuation import begins_alike
+from search.planning.plan import Plan, size_to_store
+from search.planning.warm_start import noted, useful_trials
+from search.preflight import ROOT
+from search.ray_backend.ray_cluster import ClusterError, LivingNodes
+from search.ray_backend.slots import Seats
+from search.ray_backend.tuner import Dashboard, reserve_port, run_trials, start_ray, stop_ray
+from search.reporting import tell_report
+from search.security import how_to_enter, how_to_enter_cluster
+from search.session import session_log
+from search.session.interrupts import interruptible
+from search.session.loggers import connected, followers
+from search.session.provenance import command_line, provenance
+from search.session.session import Sitting, begin
+from search.session.startup import Measuring, SearchError, awaited, share_gpus
+from search.storing import Storing, supply_of
+from search.study.prior_trials import write_earlier_trials
+from search.verifying import Verifying
+from trainables.catalog import takes_a_package
+
+if TYPE_CHECKING:
+    from search.ray_backend.trackers import Logger
+
+
+def execute(plan: Plan, *, resuming: bool, verbose: bool = False, quiet: bool = False) -> int:
+    """Runs the search to its end or to Ctrl-C; returns the exit code.
+
+    Raises `SearchError` for whatever stops it before the first trial.
+    """
+    console = Console(highlight=False)
+    monitor = Monitor(console, plan.options.trials, verbose=verbose, quiet=quiet)
+    monitor.stage("imports and plan")
+    with interruptible(monitor.interrupted):
+        try:
+            try:
+                check_writable(plan.directory)
+                sitting, loggers = _open(plan, monitor, resuming)
+            except (DatasetError, RunError, RecordError, ClusterError) as error:
+                raise SearchError([str(error)]) from error
+            except OSError as error:
+                raise SearchError([refusal(error, plan.directory) or str(error)]) from error
+            interrupted = _run(sitting, plan, monitor, loggers)
+        finally:
+            if plan.cluster is None:
+                stop_ray()
+        if note := early_end(sitting.study):
+            monitor.warn(note)
+        code = summarise(plan, console, interrupted or not sitting.finished())
+        if code == 0:
+            tell_report(plan.directory, monitor.warn)
+        sitting.storing.close()
+        return code
+
+
+def _run(sitting: Sitting, plan: Plan, monitor: Monitor, loggers: "list[Logger]") -> bool:
+    """Trains whatever is left; returns whether that was cut short."""
+    try:
+        try:
+            if not sitting.finished():
+                _watch(sitting, plan, monitor, loggers)
+        finally:
+            sitting.close()
+    except KeyboardInterrupt:
+        return True
+    except Exception as error:  # Ray wraps whatever goes wrong in its loop
+        monitor.warn(f"error: the search stopped: {_why(error, plan.directory)}")
+        return True
+    return False
+
+
+def _why(error: Exception, directory: Path) -> str:
+    ours = (str(cause) for cause in causes(error) if isinstance(cause, RunError))
+    return refusal(error, directory) or next(ours, last_lines(str(error)))
+
+
+def _watch(sitting: Sitting, plan: Plan, monitor: Monitor, loggers: "list[Logger]") -> None:
+    """Runs the trainings, and shows them."""
+    study, finalists = sitting.study, sitting.finalists
+    baselines = [horizon.first for horizon in plan.horizons]
+    monitor.opened(
+        sitting.limits, study.records, study.epochs, finalists.records, finalists.epochs, baselines
+    )
+    identity = session_log.identity(plan.name, sitting.manifest["sessions"])
+    monitor.followers = followers(
+        plan.options, loggers, monitor.progress, identity, plan.directory, monitor.warn
+    )
+    with monitor.watching():
+        run_trials(
+            study,
+            finalists,
+            sitting.store,
+            monitor,
+            _seats(plan, sitting.resources),
+            plan.data,
+            sitting.supply,
+            sitting.watchdog,
+            on_epoch=sitting.storing.tick,
+        )
+
+
+def _seats(plan: Plan, resources: Resources) -> Seats:
+    """On a cluster those of the nodes that are there while the search runs."""
+    if plan.cluster is None:
+        return Seats(resources)
+    asked = plan.options.concurrency != "auto"
+    return Seats(resources, LivingNodes(plan.cluster.nodes), asked=asked)
+
+
+def _open(plan: Plan, monitor: Monitor, resuming: bool) -> "tuple[Sitting, list[Logger]]":
+    """Everything before the first trial, the cheap refusals first."""
+    dashboard = Dashboard(host=plan.options.dashboard_host, port=plan.options.dashboard_port)
+    saved = read_manifest(plan.directory) if resuming else None
+    reserved: AbstractContextManager[socket.socket | None] = (
+        nullcontext() if plan.cluster else reserve_port(dashboard)
+    )
+    with reserved as port, probe.TorchProcess() as torch, Verifying() as images:
+        if plan.baseline.weights != "none" or takes_a_package(plan.baseline.network):
+            for config in plan.extremes.starting:
+                awaited(torch.submit(probe.check_start, config))
+            monitor.stage("network and weights")
+        data = _data(plan, saved)
+        monitor.stage("dataset")
+        images.begin(plan.data)
+        tell_start(plan, data, monitor.say)
+        if plan.machine.gpus and plan.options.gpus_per_trial == "auto":
+            plan = share_gpus(plan, monitor, torch)
+        if saved is not None:
+            images.outcome()
+            sitting = _study(plan, data, str(saved["precision"]), saved, monitor.warn)
+            return sitting, [] if sitting.finished() else _start(plan, monitor, port)
+        measuring = Measuring(plan, torch)
+        loggers = _start(plan, monitor, port)
+        precision, why = measuring.outcome()
+        monitor.stage("precision")
+        monitor.say(f"precision  {precision} ({why})")
+        images.outcome()
+        return _study(plan, data, precision, None, monitor.warn), loggers
+
+
+def _start(plan: Plan, monitor: Monitor, port: socket.socket | None) -> "list[Logger]":
+    """Ray, and what trials are logged to."""
+    if port is None:
+        assert plan.cluster is not None
+        address, enter = "none", how_to_enter_cluster(plan.cluster.dashboard)
+        if plan.cluster.dashboard:
+            address = f"http://{plan.cluster.dashboard}"
+    else:
+        address, enter = start_ray(plan.resources, port, ROOT), how_to_enter()
+    monitor.stage("Ray")
+    monitor.say(f"dashboard  {address}  ({enter})")
+    return connected(plan.options, plan.name, plan.directory)
+
+
+def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:
+    """The prepared dataset. Raises `DatasetError` and `SearchError`."""
+    known = saved is not None and (plan.data / "manifest.json").exists()
+    source = Path(plan.options.source) if plan.options.source and not known else None
+    prepare(plan.dataset, source=source, data=Path(plan.options.data), size=size_to_store(plan))
+    data = open_search_data(plan.data)
+    if saved is not None and saved["dataset"]["fingerprint"] != data.images.fingerprint:
+        raise SearchError(
+            [
+                f"A run must go on with the dataset it began with, but {plan.data} holds other "
+                f"images than {plan.name} was started on; name the right folder with --data."
+            ]
+        )
+    largest_batch = plan.extremes.largest.batch_size
+    if largest_batch > len(data.train):
+        raise SearchError(
+            [
+                f"batch_size must be ≤ the {len(data.train)} training images, but got "
+                f"{largest_batch}; lower it with --set batch_size=N."
+            ]
+        )
+    return data
+
+
+def _study(
+    plan: Plan,
+    data: SearchData,
+    precision: str,
+    saved: dict[str, Any] | None,
+    warn: Callable[[str], object] = print,
+) -> Sitting:
+    nodes = plan.cluster.nodes if plan.cluster else ()
+    circumstances = provenance(plan.machine, command_line(), nodes)
+    manifest = saved or {
+        "name": plan.name,
+        "space": plan.options.space,
+        "precision": precision,
+        "published": asdict(plan.space.published) if plan.space.published else None,
+        "preview": [config.to_dict() for config in plan.preview],
+        "provenance": circumstances,
+        "warm_start": [noted(run) for run in plan.earlier],
+        "sessions": [],
+    }
+    if not begins_alike(manifest["preview"], plan.preview):
+        raise SearchError(
+            [
+                f"A run must go on with the space it began with, but {plan.options.space} has "
+                "changed since; restore it, or begin a new run."
+            ]
+        )
+    manifest = manifest | {
+        "options": asdict(plan.options),
+        "horizons": [asdict(each) for each in plan.horizons],
+        "dataset": {
+            "name": plan.dataset,
+            "fingerprint": data.images.fingerprint,
+            "image_size": data.images.size,
+            "val_images": len(data.val),
+        },
+        "sessions": session_log.begin(manifest["sessions"], plan.directory, circumstances),
+    }
+    supply = supply_of(plan, data.images.fingerprint)
+    storing = Storing(supply, plan.directory, warn)
+    if saved is None:
+        store = RunStore.create(plan.directory, manifest, storing.dropped)
+        _copy_earlier(plan, data)
+    else:
+        store = RunStore(plan.directory, storing.dropped)
+        store.write_manifest(manifest)
+    plan.proposer.fixed["precision"] = precision
+    sitting = begin(plan, data, store, manifest, supply, storing)
+    storing.opened()
+    return sitting
+
+
+def _copy_earlier(plan: Plan, data: SearchData) -> None:
+    ours = (plan.proposer, data.images.fingerprint, plan.epochs)
+    found = [trial for run in plan.earlier for trial in useful_trials(run, *ours)]
+    if plan.earlier:
+        write_earlier_trials(plan.directory, found)

@@ -1,0 +1,46 @@
+"""Who hears of trainings while a search runs, beside its terminal: as the options ask for."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search.config.options import Options
+from search.monitoring.monitor import Follower
+from search.monitoring.progress import Progress
+
+if TYPE_CHECKING:
+    from search.ray_backend.trackers import Logger
+
+
+def connected(options: Options, search: str, directory: Path) -> "list[Logger]":
+    """What trials are logged to elsewhere. Ray must be running.
+
+    Raises `SearchError` for what can't be used.
+    """
+    if not (options.mlflow or options.wandb):
+        return []
+    from search.ray_backend.trackers import open_loggers
+
+    return open_loggers(options.mlflow, options.wandb, search, directory)
+
+
+def followers(
+    options: Options,
+    loggers: "list[Logger]",
+    progress: Progress,
+    identity: str,
+    directory: Path,
+    warn: Callable[[str], object],
+) -> list[Follower]:
+    """All that were asked for. identity: of the run, the same when it goes on."""
+    found: list[Follower] = []
+    if options.tensorboard:
+        from search.monitoring.tensorboard import TensorBoard
+
+        found.append(TensorBoard(directory, progress, warn))
+    if loggers:
+        from search.ray_backend.trackers import Tracker
+
+        name = progress.limits.title
+        found += [Tracker(each, name, identity, directory, warn) for each in loggers]
+    return found

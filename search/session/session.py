@@ -1,0 +1,128 @@
+"""What is open while the trials of a search run, and how it is closed."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from datasets.splits import SearchData
+from results.finalist_store import FinalistStore
+from results.store import RunStore
+from search.config.units import seconds_of
+from search.hardware.allocation import Resources
+from search.monitoring.progress import Limits
+from search.planning.cost_estimate import expected_epochs, finalist_trainings, longest_epoch_s
+from search.planning.plan import Plan
+from search.ray_backend.node_files import Supply
+from search.ray_backend.watchdog import Watchdog
+from search.session import session_log
+from search.storing import Storing
+from search.study.budget import budget_of
+from search.study.finalists import Finalists
+from search.study.optuna_study import journal_seal, open_journal
+from search.study.prior_trials import read_earlier_trials
+from search.study.study import Study
+from search.trials import Rules
+from trainables.config import TrialConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sitting:
+    """One sitting of a search, from a start or a resume to its end."""
+
+    study: Study[TrialConfig]
+    finalists: Finalists
+    store: RunStore
+    manifest: dict[str, Any]
+    resources: Resources
+    supply: Supply
+    storing: Storing
+    watchdog: Watchdog
+    limits: Limits
+
+    def finished(self) -> bool:
+        """Whether nothing is left to train."""
+        return self.study.finished() and self.finalists.finished()
+
+    def close(self) -> None:
+        """Notes the sitting's end and gives the run free, also where the disk is full.
+
+        Raises `OSError` then: a sitting without an end counts as one that was killed.
+        """
+        self.manifest["sessions"][-1]["ended"] = session_log.now()
+        with ExitStack() as stack:
+            stack.callback(self.store.close)
+            stack.callback(self.finalists.store.close)
+            self.manifest["journal"] = journal_seal(self.store.directory)
+            self.store.write_manifest(self.manifest)
+
+
+def begin(
+    plan: Plan,
+    data: SearchData,
+    store: RunStore,
+    manifest: dict[str, Any],
+    supply: Supply,
+    storing: Storing,
+) -> Sitting:
+    """The study and its finalists, between whom the budget is divided."""
+    used_s = session_log.used_seconds(manifest["sessions"])
+    budget = budget_of(plan.options, plan.resources, used_s)
+    study = Study(
+        proposer=plan.proposer,
+        rules=Rules(
+            epochs=plan.epochs,
+            grace=plan.grace,
+            factor=plan.options.reduction_factor,
+            max_gap=plan.options.max_gap,
+            gap_patience=plan.options.gap_patience,
+            plateau_patience=plan.options.plateau_patience,
+            num_classes=len(data.images.class_ids),
+            objectives=plan.objectives,
+        ),
+        trials=plan.options.trials,
+        store=store,
+        storage=open_journal(store.directory, manifest.get("journal")),
+        horizons=plan.horizons,
+        earlier=read_earlier_trials(store.directory) if plan.options.warm_start else (),
+        time_left=lambda: budget.left_for_trials(finalists),
+    )
+    finalists = Finalists(
+        study=study,
+        store=FinalistStore(store.directory, storing.dropped),
+        count=plan.options.finalists,
+        repeats=plan.options.repeats,
+        seed=plan.options.seed,
+        time_left=lambda: budget.left(finalists),
+    )
+    timeout_s = seconds_of(plan.options.stall_timeout) or 0.0
+    return Sitting(
+        study=study,
+        finalists=finalists,
+        store=store,
+        manifest=manifest,
+        resources=plan.resources,
+        supply=supply,
+        storing=storing,
+        watchdog=Watchdog(timeout_s, longest_epoch_s(plan, len(data.train))),
+        limits=_limits(plan, used_s),
+    )
+
+
+def _limits(plan: Plan, used_s: float) -> Limits:
+    """What is told of the budget while the search runs."""
+    repeats = finalist_trainings(plan)
+    begun = plan.horizons[-1].first
+    expected = expected_epochs(plan) - repeats * plan.epochs
+    return Limits(
+        title=plan.name,
+        space=plan.options.space,
+        trials=plan.options.trials,
+        trial_epochs=expected / max(plan.options.trials - begun, 1),
+        full_epochs=plan.epochs,
+        finalists=repeats,
+        at_once=plan.resources.at_once,
+        time_s=seconds_of(plan.options.time_budget),
+        used_s=used_s,
+        gpu_hours=plan.options.gpu_hours or None,
+        gpus=plan.resources.gpus,
+    )

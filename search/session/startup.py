@@ -1,0 +1,80 @@
+"""What is measured before a search, where its trials will run: on this machine, or on a node."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from search.hardware import probe
+from search.hardware.allocation import worker_bytes
+from search.hardware.calibration import Calibrations, Measured, key
+from search.monitoring.monitor import Monitor
+from search.planning.plan import Plan
+from search.ray_backend.ray_cluster import submit
+from search.ray_backend.slots import resources_of
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class SearchError(Exception):
+    """The search can't start or go on; `errors` holds one sentence for each reason."""
+
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__(" ".join(errors))
+        self.errors = errors
+
+
+def share_gpus(plan: Plan, monitor: Monitor, torch: probe.TorchProcess) -> Plan:
+    """The plan with as many trials on each GPU as fit. Not yet measured on a GPU."""
+    each = awaited(submitted(plan, torch, probe.measure_gpu, plan.extremes.largest))
+    monitor.say(f"GPUs       {each:g} of one for each trial, by the peak memory of the largest")
+    needed = worker_bytes(plan.extremes.largest)
+    resources = resources_of(plan.options, plan.machine, plan.cluster, needed, f"{each:g}")
+    return replace(plan, resources=resources)
+
+
+def submitted(
+    plan: Plan, torch: probe.TorchProcess, function: Callable[P, T], *args: P.args, **kw: P.kwargs
+) -> "Future[T]":
+    """`function` called where trials will run: on a node of the cluster, or here."""
+    if plan.cluster:
+        return submit(plan.resources, function, *args, **kw)
+    return torch.submit(function, *args, **kw)
+
+
+class Measuring:
+    """The precision: as asked, as measured before, or being measured meanwhile."""
+
+    def __init__(self, plan: Plan, torch: probe.TorchProcess) -> None:
+        self._asked = plan.baseline.precision
+        self._calibrations = Calibrations(Path(plan.options.out) / ".calibrations.json")
+        self._key = key(plan.baseline, plan.resources.threads, plan.machine)
+        # Which node measures is Ray's to say, so that nothing measured before is known to be of it.
+        self._kept = plan.cluster is None
+        self._before = self._calibrations.find(self._key) if self._kept else None
+        self._future: Future[Measured] | None = None
+        if self._asked == "auto" and self._before is None:
+            threads = plan.resources.threads
+            self._future = submitted(plan, torch, probe.measure, plan.baseline, threads)
+
+    def outcome(self) -> tuple[str, str]:
+        """(precision, why), when it is known."""
+        if self._asked != "auto":
+            return self._asked, "as asked"
+        if self._before is not None:
+            return self._before.precision, f"{self._before.why()}, measured before"
+        measured: Measured = awaited(self._future)
+        if self._kept:
+            self._calibrations.keep(self._key, measured)
+        return measured.precision, measured.why()
+
+
+def awaited(future: "Future[Any] | None") -> Any:
+    """Its result. Raises `SearchError` where that can't be had."""
+    assert future is not None
+    try:
+        return future.result()
+    except probe.ProbeError as error:
+        raise SearchError([str(error)]) from error

@@ -1,0 +1,266 @@
+"""Recorded learning curves: a table that answers where a search would train.
+
+Three sources. A file `NAME.npz` holds `configs` (n, d) with their `names` (d,), and
+`val_accuracy` (n, epochs) in per cent or `val_loss` (n, epochs); if it has them, `train_loss`
+(n, epochs) and `wall_s` (n,) for all epochs of a configuration. A table of recorded trainings of
+one of our spaces (`results/published/curves/`, written by `results.curve_table`) has its own
+ranges, conditional parameters and baseline. A finished run, `runs/NAME`, is a table of its own
+trials. A proposed configuration is answered by the nearest one in the table.
+"""
+
+import math
+import sys
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+
+from results.curve_table import Recording, of_arrays
+from results.records import EpochMetrics, StopReason, TrialRecord
+from results.store import read_epochs, read_manifest, read_trials
+from search.samplers.encoding import Encoding, Matrix, Vector
+from search.study.optuna_study import journal_storage
+from search.study.proposer import quiet_optuna
+
+
+class CurvesError(Exception):
+    """Curves can't be read; the message names the file and the remedy."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Curves:
+    """The recorded curves of one task; row i is one configuration.
+
+    `val` (n, epochs) are fractions, higher is better; a loss counts as exp(-loss), the geometric
+    mean of the probability that the right class was given. `train` is the same on training data,
+    and `train_loss` the loss itself, NaN where a trial diverged; both are `None` where they
+    weren't recorded. `points` (n, width) are the configurations as `encoding` puts them, and
+    `epoch_s` (n,) the seconds of an epoch.
+    """
+
+    name: str
+    encoding: Encoding
+    points: Matrix
+    val: Matrix
+    epoch_s: Vector
+    num_classes: int
+    train: Matrix | None = None
+    train_loss: Matrix | None = None
+    baseline: Mapping[str, Any] | None = None
+    conditions: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs a full training has."""
+        return int(self.val.shape[1])
+
+    @property
+    def space(self) -> dict[str, BaseDistribution]:
+        """Each parameter's range."""
+        return self.encoding.space
+
+    def nearest(self, params: Mapping[str, Any]) -> int:
+        """The row whose configuration is nearest; parameters that either lacks don't count."""
+        difference = self.points - self.encoding.encode(params)
+        difference[np.isnan(difference)] = 0.0
+        return int(np.argmin(np.einsum("ij,ij->i", difference, difference)))
+
+    def metrics(self, row: int, epoch: int) -> EpochMetrics:
+        """What training row's configuration for its `epoch`-th epoch (from 1) gave."""
+        at = (row, epoch - 1)
+        val, loss = float(self.val[at]), 0.0 if self.train_loss is None else self.train_loss[at]
+        train = val if self.train is None else float(self.train[at])
+        return EpochMetrics(
+            epoch=epoch,
+            train_loss=float(loss) if math.isfinite(loss) else None,
+            train_top1=train,
+            val_loss=None,
+            val_top1=val,
+            val_top5=None,
+            gap=train - val,
+            lr=0.0,
+            images_per_s=0.0,
+            train_s=float(self.epoch_s[row]),
+            wall_s=float(self.epoch_s[row]),
+            peak_memory_bytes=0,
+        )
+
+
+def read(path: Path) -> Curves:
+    """The curves of a file or a run. Raises `CurvesError`, `RunError` and `RecordError`."""
+    return read_file(path) if path.suffix == ".npz" else read_run(path)
+
+
+def read_file(path: Path) -> Curves:
+    """The curves of a `.npz` file; every range spans what the file has. Raises `CurvesError`."""
+    try:
+        with zipfile.ZipFile(path) as archive:  # numpy believes a header before its checksum
+            if damaged := archive.testzip():
+                raise ValueError(f"the checksum of {damaged} in it is wrong")
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        return _recorded(path, arrays) if "about" in arrays else _curves(path, arrays)
+    except CurvesError:
+        raise
+    except Exception as error:  # zipfile and numpy raise a dozen types for broken content
+        said = str(error).replace("\n", " ")
+        raise CurvesError(f"{path} must be an .npz file of curves: {said}") from error
+
+
+def _curves(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Curves:
+    found = [name for name in ("val_accuracy", "val_loss") if name in arrays]
+    missing = {"configs", "names"} - arrays.keys()
+    if missing or not found:
+        lacks = ", ".join(sorted(missing) or ["val_accuracy or val_loss"])
+        raise CurvesError(
+            f"{path} must hold configs, names and validation curves, but has no {lacks}; see "
+            "search/simulation/recorded_curves.py for the format."
+        )
+    columns = arrays["configs"].astype(np.float64).T
+    axes = [_axis(str(name), each) for name, each in zip(arrays["names"], columns, strict=True)]
+    encoding = Encoding({name: distribution for name, _, distribution in axes})
+    rows = zip(*(values.tolist() for _, values, _ in axes), strict=True)
+    given = arrays[found[0]].astype(np.float64)
+    val = given / 100 if found[0] == "val_accuracy" else _probability(given)
+    loss = arrays["train_loss"].astype(np.float64) if "train_loss" in arrays else None
+    seconds = arrays.get("wall_s", np.full(len(val), val.shape[1])).astype(np.float64)
+    return Curves(
+        name=path.stem,
+        encoding=encoding,
+        points=np.array([encoding.encode(dict(zip(encoding.space, r, strict=True))) for r in rows]),
+        val=val,
+        epoch_s=seconds / val.shape[1],
+        num_classes=2,
+        train=None if loss is None else _probability(loss),
+        train_loss=loss,
+    )
+
+
+def _recorded(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Curves:
+    """The full trainings with the first seed of a recorded table.
+
+    What diverged stays at its last values. An epoch takes its processor time: one thread trained,
+    beside whatever else the machine did.
+    """
+    recording = of_arrays(arrays)
+    rows = _full(recording)
+    if not rows:
+        raise CurvesError(f"{path} must hold full trainings, but has none; record some.")
+    about, encoding = recording.headers[0], Encoding(recording.ranges())
+    length = max(len(each["val_top1"]) for each in rows.values())
+    curves = {name: _filled(rows, name, length) for name in ("val_top1", "train_top1")}
+    loss = _filled(rows, "train_loss", length)
+    params = {t["row"]: t["params"] for t in recording.trainings}
+    return Curves(
+        name=path.stem,
+        encoding=encoding,
+        points=np.array([encoding.encode(params[row]) for row in rows]),
+        val=curves["val_top1"],
+        epoch_s=_filled(rows, "cpu_s", length).mean(1),
+        num_classes=about["num_classes"],
+        train=curves["train_top1"],
+        train_loss=loss,
+        baseline=params.get(0),
+        conditions={name: (owner, value) for name, (owner, value) in about["conditions"].items()},
+    )
+
+
+def _full(recording: Recording) -> dict[int, dict[str, list[float | None]]]:
+    """Curves by row, in the rows' order."""
+    found = {
+        t["row"]: t["curves"]
+        for t in recording.trainings
+        if (t["seed"], t["fidelity"]) == (0, "full")
+    }
+    return dict(sorted(found.items()))
+
+
+def _filled(rows: Mapping[int, Mapping[str, Any]], name: str, length: int) -> Matrix:
+    """(n, length), each curve's last value held to the end; NaN where it isn't finite."""
+    curves = [rows[row][name] for row in rows]
+    whole = [[*curve, *[curve[-1]] * (length - len(curve))] for curve in curves]
+    return np.array(whole, dtype=np.float64)
+
+
+def _probability(loss: Matrix) -> Matrix:
+    return np.nan_to_num(np.exp(-loss), nan=0.0)
+
+
+def _axis(name: str, values: Vector) -> tuple[str, Vector, BaseDistribution]:
+    """(name, values, range) of a column, on the scale on which its values lie most evenly.
+
+    A file doesn't say how its configurations were drawn, but their median lies in the middle of
+    the right scale: linear, logarithmic, or for shares near 1, as a momentum's, the logarithm of
+    what lacks to 1; then that is the parameter, `1-NAME`.
+    """
+    low, high = float(values.min()), float(values.max())
+    scales = {"linear": _off_centre(values)}
+    if low > 0:
+        scales["log"] = _off_centre(np.log(values))
+        if high < 1:
+            scales["to 1"] = _off_centre(np.log(1 - values))
+    scale = min(scales, key=scales.__getitem__)
+    if scale == "to 1":
+        rest = 1 - values
+        made = FloatDistribution(float(rest.min()), float(rest.max()), log=True)
+        return f"1-{name}", rest, made
+    if (values == np.round(values)).all():
+        return name, values, IntDistribution(int(low), int(high), log=scale == "log")
+    return name, values, FloatDistribution(low, high, log=scale == "log")
+
+
+def _off_centre(values: Vector) -> float:
+    """How far the median lies from the middle of the range, as a share of it."""
+    spread = float(np.ptp(values))
+    return abs(float(np.median(values)) - float(values.min() + spread / 2)) / (spread or 1.0)
+
+
+def read_run(directory: Path) -> Curves:
+    """A run's trials as a table. What was stopped stays at its last epoch's values ever after.
+
+    So a rule that would have gone on with such a trial gains nothing by it: the table can't
+    know. Trials that diverged do so again at the same epoch. Raises `CurvesError`, `RunError`
+    and `RecordError`.
+    """
+    read_manifest(directory)
+    records, seen = read_trials(directory), dict[int, list[EpochMetrics]]()
+    for number, metrics in read_epochs(directory):
+        seen.setdefault(number, []).append(metrics)
+    if not seen:
+        raise CurvesError(f"{directory} must hold trained epochs, but has none; name another run.")
+    with quiet_optuna():
+        optuna_study = optuna.load_study(study_name=None, storage=journal_storage(directory))
+    space: dict[str, BaseDistribution] = {}
+    for trial in optuna_study.get_trials(deepcopy=False):
+        space |= trial.distributions
+    encoding = Encoding(space)
+    length = max(int(records[number].config["epochs"]) for number in seen)
+    tables = [_table(records[number], epochs, length) for number, epochs in seen.items()]
+    return Curves(
+        name=directory.name,
+        encoding=encoding,
+        points=np.array([encoding.encode(records[number].params) for number in seen]),
+        val=np.array([table[0] for table in tables]),
+        epoch_s=np.array([np.mean([e.wall_s for e in epochs]) for epochs in seen.values()]),
+        num_classes=sys.maxsize,  # a loss that has exploded is known from the records
+        train=np.array([table[1] for table in tables]),
+        train_loss=np.array([table[2] for table in tables]),
+    )
+
+
+def _table(record: TrialRecord, epochs: list[EpochMetrics], length: int) -> Matrix:
+    """(3, length): val_top1, train_top1 and train_loss, the last ones held to the end."""
+    rows = [
+        (e.val_top1 or 0.0, e.train_top1, math.nan if e.train_loss is None else e.train_loss)
+        for e in epochs
+    ]
+    table = np.array([*rows, *[rows[-1]] * (length - len(rows))]).T
+    if record.reason is StopReason.DIVERGED:
+        table[2, len(rows) - 1 :] = math.nan
+    return table

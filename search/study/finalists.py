@@ -1,0 +1,275 @@
+"""The best trials and the baseline, trained to the end again with fresh seeds. Knows no Ray.
+
+A search compares each configuration by one training, so that its leader owes something to luck.
+Finalists are trained without rungs and without the rule against overfitting, with the same seeds
+for each, and compared by the mean of their last epochs' val_top1
+(`results.analysis.finalist_comparison`): nothing is maximised over epochs, and final training, too,
+keeps its last epoch.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from statistics import fmean
+from typing import Any, Protocol
+
+from results.analysis.finalist_comparison import BASELINE
+from results.export import ranked
+from results.finalist_store import Repeat
+from results.records import EpochMetrics, FinalistRecord, StopReason, TrialRecord, TrialState
+from search.early_stopping import rules
+from search.monitoring.console import last_lines
+from search.study.proposer import derived_seed
+from search.study.study import Study
+from search.trials import COMPLETE, Ending, Proposal, ending_of, failed, stopped
+from trainables.config import TrialConfig
+
+TIME_IS_UP = Ending(state=TrialState.STOPPED, reason=StopReason.BUDGET)
+
+
+class Store(Protocol):
+    """What is kept of finalists: `results.finalist_store.FinalistStore`."""
+
+    def records(self) -> dict[Repeat, FinalistRecord]:
+        """Every training's latest record, in the order of planning."""
+
+    def epochs(self) -> Iterable[tuple[Repeat, EpochMetrics]]:
+        """Every recorded epoch, in order."""
+
+    def add(self, record: FinalistRecord) -> None:
+        """Keeps a training's new state."""
+
+    def add_epoch(self, key: Repeat, metrics: EpochMetrics) -> None:
+        """Keeps one epoch."""
+
+    def add_error(self, key: Repeat, text: str) -> None:
+        """Keeps the whole traceback of a training that failed."""
+
+    def drop_checkpoint(self, key: Repeat) -> None:
+        """Removes the checkpoint of a training that has ended, if there is one."""
+
+    def close(self) -> None:
+        """Nothing more is added."""
+
+
+def choose(trials: Mapping[int, TrialRecord], count: int) -> list[int]:
+    """Numbers of the `count` best trials beside the baseline, best first, and of the baseline.
+
+    By the study's own value, the highest val_top1 of any epoch. Left out are those that failed
+    or diverged, the baseline too, and any that repeats a better one's configuration: to another
+    length, say, for all finalists are trained to the same.
+    """
+    order = [record for record in ranked(trials) if record.trusted]
+    baseline = [record for record in order if record.number == BASELINE]
+    chosen: list[TrialRecord] = []
+    for record in order:
+        if len(chosen) == count:
+            break
+        known = [_any_length(each) for each in (*baseline, *chosen)]
+        if _any_length(record) not in known:
+            chosen.append(record)
+    return [record.number for record in (*chosen, *baseline)]
+
+
+def _any_length(record: TrialRecord) -> dict[str, Any]:
+    return record.config | {"epochs": None}
+
+
+def repeat_seed(seed: int, repeat: int) -> int:
+    """The seed of every finalist's training number `repeat` in a study of `seed`; 32 bits."""
+    return derived_seed(seed, f"repeat {repeat}")
+
+
+class Finalists:
+    """Proposes finalists' trainings, takes their epochs. Call it from one thread.
+
+    Driven like the study: `ask` when that one proposes no more. `count` is how many trials beside
+    the baseline, 0 for no finalists at all; `time_left` gives the seconds until nothing more is
+    proposed and trainings end with their epoch, unfinished. What a killed search left goes on,
+    and a trial that once was a finalist stays one.
+    """
+
+    def __init__(
+        self,
+        *,
+        study: Study[TrialConfig],
+        store: Store,
+        count: int,
+        repeats: int,
+        seed: int,
+        time_left: Callable[[], float] = lambda: math.inf,
+    ) -> None:
+        self.study, self.store = study, store
+        self.count, self.repeats, self.seed = count, repeats, seed
+        self.records = store.records()
+        self.epochs: dict[Repeat, list[EpochMetrics]] = {key: [] for key in self.records}
+        self._time_left = time_left
+        self._proposed: set[Repeat] = set()
+        self._replay()
+
+    # --- proposing -------------------------------------------------------------------------
+
+    def ask(self) -> Proposal[TrialConfig] | None:
+        """The next training, repeat by repeat; `None` while none is known, and at the end.
+
+        As long as trials are running only the baseline's are: it is a finalist whatever they do.
+        """
+        if self._over():
+            return None
+        wanted = self._wanted()
+        for key in wanted:
+            if key not in self.records:
+                self._plan(key)
+        for key in wanted:
+            record = self.records[key]
+            if record.state is TrialState.RUNNING and key not in self._proposed:
+                self._proposed.add(key)
+                config = TrialConfig.from_record(record.config)
+                done = len(self.epochs[key])
+                return Proposal(number=key[0], config=config, epochs_done=done, repeat=key[1])
+        return None
+
+    def waiting(self) -> bool:
+        """Whether there will be trainings to propose that nobody knows yet."""
+        return not self._over() and self.study.running()
+
+    def finished(self) -> bool:
+        """Whether nothing is left to do: all have ended, none is wanted, or time is up."""
+        if self._over():
+            return True
+        records = [self.records.get(key) for key in self._wanted()]
+        return all(record and record.state is not TrialState.RUNNING for record in records)
+
+    def _over(self) -> bool:
+        return not self.count or self._time_left() <= 0 or self.study.gave_up()
+
+    def _wanted(self) -> list[Repeat]:
+        """(trial, repeat) of all finalists, as far as they are known.
+
+        After an extension to more epochs the repeats are other ones, numbered from there on.
+        """
+        numbers = choose(self._standings(), self.count)
+        if self.study.running():
+            over = self.study.records[BASELINE].state is not TrialState.RUNNING
+            numbers = [number for number in numbers if number == BASELINE and over]
+        length = self.study.rules.epochs
+        shorter = [r.repeat for r in self.records.values() if r.config["epochs"] != length]
+        first = max(shorter, default=0) + 1
+        stay = {key[0] for key in self.records if key[1] >= first} - set(numbers)
+        repeats = range(first, first + self.repeats)
+        return [(number, repeat) for repeat in repeats for number in (*numbers, *sorted(stay))]
+
+    def _standings(self) -> dict[int, TrialRecord]:
+        """Trials that time ran out for count as far as they came."""
+        return {
+            number: record.reached(self.study.epochs[number])
+            if record.state is TrialState.RUNNING
+            else record
+            for number, record in self.study.records.items()
+        }
+
+    def _plan(self, key: Repeat) -> None:
+        trial, repeat = key
+        config = TrialConfig.from_record(self.study.records[trial].config).but(
+            seed=repeat_seed(self.seed, repeat), epochs=self.study.rules.epochs
+        )
+        self.epochs[key] = []
+        self._put(
+            FinalistRecord(
+                trial=trial, repeat=repeat, state=TrialState.RUNNING, config=config.to_dict()
+            )
+        )
+
+    # --- deciding --------------------------------------------------------------------------
+
+    def report(self, key: Repeat, metrics: EpochMetrics) -> Ending | None:
+        """Takes one epoch; `None` when the training goes on, else how it has ended.
+
+        As in the study, an epoch that is recorded already doesn't count again. When time is up
+        the training ends here, and stays unfinished in the records.
+        """
+        record = self.records[key]
+        if record.state is not TrialState.RUNNING:
+            return ending_of(record)
+        if metrics.epoch > len(self.epochs[key]):
+            self.store.add_epoch(key, metrics)
+            self.epochs[key].append(metrics)
+            if ending := self._decide(key):
+                self._end(key, ending)
+                return ending
+        return TIME_IS_UP if self._time_left() <= 0 else None
+
+    def fail(self, key: Repeat, error: str, reason: StopReason | None = None) -> None:
+        """Ends a training that can't be done; the last lines of `error` say why."""
+        if self.records[key].state is TrialState.RUNNING:
+            self.store.add_error(key, error)
+            self._end(key, failed(last_lines(error), reason))
+
+    def _decide(self, key: Repeat) -> Ending | None:
+        """Divergence and completion: no other rule ends a finalist."""
+        epochs = self.epochs[key]
+        if said := rules.diverged(epochs, self.study.rules.num_classes):
+            return stopped(StopReason.DIVERGED, said)
+        return COMPLETE if epochs[-1].epoch >= self.records[key].config["epochs"] else None
+
+    def _end(self, key: Repeat, ending: Ending) -> None:
+        epochs, complete = self.epochs[key], ending.state is TrialState.COMPLETE
+        record = replace(
+            self.records[key],
+            state=ending.state,
+            reason=ending.reason,
+            detail=ending.detail,
+            epochs=len(epochs),
+            val_top1=epochs[-1].val_top1 if complete else None,
+            wall_s=round(sum(epoch.wall_s for epoch in epochs), 3),
+        )
+        self._put(record)
+        self.store.drop_checkpoint(key)
+
+    def _put(self, record: FinalistRecord) -> None:
+        self.records[record.trial, record.repeat] = record
+        self.store.add(record)
+
+    def _replay(self) -> None:
+        """Brings trainings to where the records on disk stand."""
+        for key, metrics in self.store.epochs():
+            if key in self.epochs and metrics.epoch == len(self.epochs[key]) + 1:
+                self.epochs[key].append(metrics)
+        for key, record in list(self.records.items()):
+            if record.state is not TrialState.RUNNING:
+                self.store.drop_checkpoint(key)
+            elif self.epochs[key] and (ending := self._decide(key)):
+                self._end(key, ending)
+
+    # --- what it takes ---------------------------------------------------------------------
+
+    def spent_s(self) -> float:
+        """What all trainings took together so far, the study's trials and the finalists."""
+        return sum(self._epochs_s())
+
+    def slowest_epoch_s(self) -> float:
+        """The longest epoch so far."""
+        return max(self._epochs_s(), default=0.0)
+
+    def expected_s(self) -> list[float]:
+        """What each training of all finalists will take, in their order: an estimate.
+
+        From the measured epochs of the trials that lead now, with their mean for those to come.
+        It is of all of them to the end: what is kept for finalists isn't given back to trials.
+        """
+        if not self.count:
+            return []
+        seconds = [_epoch_s(self.study.epochs[n]) for n in choose(self._standings(), self.count)]
+        if not seconds:
+            return []
+        finalists = min(self.count, self.study.trials - 1) + 1
+        seconds = [fmean(seconds)] * (finalists - len(seconds)) + seconds
+        return [self.study.rules.epochs * each for each in seconds] * self.repeats
+
+    def _epochs_s(self) -> Iterator[float]:
+        for epochs in (*self.study.epochs.values(), *self.epochs.values()):
+            yield from (metrics.wall_s for metrics in epochs)
+
+
+def _epoch_s(epochs: list[EpochMetrics]) -> float:
+    return fmean(metrics.wall_s for metrics in epochs)

@@ -1,0 +1,300 @@
+"""One search: what was proposed, what was seen, what was decided. Knows no Ray.
+
+`epochs.jsonl` and `trials.jsonl` are the truth. The Optuna study on its journal file follows
+them: it proposes, and `optuna-dashboard` shows it live. A killed search is continued by
+replaying its records through the same decisions.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Generic
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial
+
+from results.analysis.pareto import Point
+from results.records import EpochMetrics, NetworkCosts, StopReason, TrialRecord, TrialState
+from search.early_stopping.decision import decide
+from search.monitoring.console import last_lines
+from search.samplers.learning_curves import Evidence, Known, value_of
+from search.space import SpaceError
+from search.study.duplicates import Tried, identity
+from search.study.horizons import Horizon, HorizonRungs, first_horizon, horizon_of
+from search.study.objectives import costs_of, priced
+from search.study.optuna_study import Store, ask_again, check_journal, open_optuna
+from search.study.prior_trials import EarlierTrial
+from search.study.proposer import C, Proposes
+from search.telling import tell, untold
+from search.trials import Ending, Proposal, Rules, ending_of, failed
+from trainables.config import ConfigError
+
+GIVE_UP = 5
+"""Failures one after the other after which a search proposes no more."""
+
+
+class Study(Generic[C]):
+    """Proposes trials, takes their epochs, decides which go on. Call it from one thread.
+
+    `trials` is how many configurations are tried altogether, each once. Trials are numbered as in
+    the Optuna study, so a number is left out where a configuration was proposed again. `time_left`
+    gives the seconds until nothing more is proposed and running trials end with their epoch.
+    `horizons` are by default one of `rules.epochs` that begins with the proposer's baseline. A
+    baseline is exempt from every rule but divergence and time: winner and baseline are compared at
+    equal length.
+    """
+
+    def __init__(
+        self,
+        *,
+        proposer: Proposes[C],
+        rules: Rules,
+        trials: int,
+        store: Store,
+        storage: BaseStorage,
+        time_left: Callable[[], float] = lambda: math.inf,
+        horizons: Sequence[Horizon] = (),
+        earlier: Sequence[EarlierTrial] = (),
+    ) -> None:
+        self.rules, self.trials, self.store = rules, trials, store
+        baseline = proposer.baseline_params()
+        self.horizons = horizons or (first_horizon(rules.epochs, rules.grace, baseline),)
+        self._several = len(rules.objectives) > 1
+        costs = self._costs if self._several else None
+        self.rungs = HorizonRungs(self.horizons, rules.factor, costs)
+        self.records: dict[int, TrialRecord] = {}
+        self.epochs: dict[int, list[EpochMetrics]] = {}
+        self._proposer = proposer
+        self._marks = (*self.rungs.levels, self.horizons[-1].epochs)
+        self._earlier = [each.evidence(self._marks) for each in earlier]
+        self._known = Known(self._marks)
+        self._cut: set[int] = set()
+        self._time_left: Callable[[], float] = lambda: math.inf  # until the records are replayed
+        self._failed_in_a_row = 0
+        self._optuna = open_optuna(storage, store.name, baseline, rules.objectives)
+        self._tried = Tried()
+        self._next = 0  # the number of the next trial
+        self._asked: dict[int, optuna.Trial] = {}
+        self._orphans: list[FrozenTrial] = []
+        self._reported: dict[int, set[int]] = {}
+        self._waiting: list[Proposal[C]] = []
+        self._replay()
+        self._time_left = time_left
+
+    # --- proposing -------------------------------------------------------------------------
+
+    def ask(self) -> Proposal[C] | None:
+        """The next trial: first those that a killed search left unfinished; `None` at the end."""
+        if self._time_left() <= 0 or self.gave_up():
+            return None
+        if self._waiting:
+            proposal = self._waiting.pop(0)
+            if proposal.number in self._cut:
+                self._put(self.records[proposal.number])
+            return proposal
+        while len(self.records) < self.trials and not self.exhausted():
+            orphan = self._orphans.pop(0) if self._orphans else None
+            number = orphan.number if orphan else self._next
+            self._next = max(self._next, number + 1)
+            begun = len(self._earlier) + number
+            sampler = self._proposer.sampler(begun, self._evidence(), self._marks)
+            self._optuna.sampler = self._tried.sampler(sampler, number)
+            trial = ask_again(self._optuna, orphan) if orphan else self._ask_optuna(number)
+            try:
+                params, config = self._proposer.propose(trial)
+            except (ConfigError, SpaceError) as error:
+                self._begin(trial, {}, {})
+                self.fail(number, str(error))
+                continue
+            what = identity(params, config)
+            if self._tried.refuses(self._optuna, trial, what):
+                continue
+            self._tried.add(number, what)
+            self._begin(trial, params, config.to_dict())
+            return self._proposal(number, config)
+        return None
+
+    def _proposal(self, number: int, config: C) -> Proposal[C]:
+        baseline, done = horizon_of(self.horizons, number).is_baseline(number), self.epochs[number]
+        return Proposal(number=number, config=config, epochs_done=len(done), baseline=baseline)
+
+    def _ask_optuna(self, number: int) -> optuna.Trial:
+        """Trial `number`, which has the parameters queued for it where there are some."""
+        queued = horizon_of(self.horizons, number).queued(number)
+        # A search killed just here has put them into the journal already.
+        if queued and len(self._optuna.get_trials(deepcopy=False)) <= number:
+            self._optuna.enqueue_trial(dict(queued.params))
+        return self._optuna.ask()
+
+    def finished(self) -> bool:
+        """Whether nothing is left to do: every trial has ended, or the time is up."""
+        ended = all(r.state is not TrialState.RUNNING for r in self.records.values())
+        all_begun = len(self.records) >= self.trials or self.exhausted()
+        return self._time_left() <= 0 or (ended and all_begun)
+
+    def exhausted(self) -> bool:
+        """Whether nothing more is proposed because every configuration has been tried."""
+        return self._tried.exhausted
+
+    def running(self) -> bool:
+        """Whether a trial that was proposed in this session hasn't ended."""
+        waiting = {proposal.number for proposal in self._waiting}
+        return any(
+            record.state is TrialState.RUNNING and number not in waiting
+            for number, record in self.records.items()
+        )
+
+    def gave_up(self) -> bool:
+        """Whether nothing more is proposed because trials keep failing, without an epoch between.
+
+        Then the machine is at fault more likely than `GIVE_UP` configurations in a row.
+        """
+        return self._failed_in_a_row >= GIVE_UP
+
+    def _evidence(self) -> list[Evidence]:
+        """What is known of every configuration so far, also from earlier runs."""
+        own = [
+            self._known.of(record, self.epochs[n], horizon_of(self.horizons, n).epochs)
+            for n, record in self.records.items()
+            if record.config
+        ]
+        return [*self._earlier, *own]
+
+    def _begin(self, trial: optuna.Trial, params: dict[str, Any], config: dict[str, Any]) -> None:
+        record = TrialRecord(
+            number=trial.number, state=TrialState.RUNNING, params=params, config=config
+        )
+        self._asked[trial.number] = trial
+        self.epochs[trial.number] = []
+        record = priced(record, self.records.values()) if self._several else record
+        self.records[trial.number] = record
+        if config:  # without one it fails at once, and is recorded as failed
+            self.store.add_trial(record)
+
+    def _costs(self, number: int) -> Point:
+        return costs_of(self.records[number], self.rules.objectives)
+
+    # --- deciding --------------------------------------------------------------------------
+
+    def unmeasured(self, number: int) -> bool:
+        """Whether `measured` is to be called before the trial's first epoch."""
+        return self._several and self.records[number].latency_ms is None
+
+    def measured(self, number: int, costs: NetworkCosts) -> None:
+        """Takes what a trial's network costs: what the first one like it was found to cost."""
+        if self.unmeasured(number):
+            self._put(priced(self.records[number], self.records.values(), costs))
+
+    def report(self, number: int, metrics: EpochMetrics) -> Ending | None:
+        """Takes one epoch; `None` when the trial goes on, else how it has ended.
+
+        An epoch that is recorded already (a worker went back to its checkpoint) is not counted
+        again; an ended trial answers with its ending again.
+        """
+        if self.records[number].state is not TrialState.RUNNING:
+            return ending_of(self.records[number])
+        if metrics.epoch <= len(self.epochs[number]):
+            return None
+        self.store.add_epoch(number, metrics)
+        self._failed_in_a_row = 0
+        return self._take(number, metrics)
+
+    def may_retry(self, number: int) -> bool:
+        """Whether a trial that breaks off now is tried again: once, over all sittings."""
+        record = self.records[number]
+        return record.state is TrialState.RUNNING and record.retried is None
+
+    def retry(self, number: int, error: str, config: C) -> Proposal[C]:
+        """A trial that broke off, to go on from its last checkpoint; `config` is it from now on."""
+        self.store.add_error(number, error)
+        record = replace(self.records[number], retried=last_lines(error), config=config.to_dict())
+        self._put(record)
+        return Proposal(number=number, config=config, epochs_done=len(self.epochs[number]))
+
+    def fail(self, number: int, error: str, reason: StopReason | None = None) -> None:
+        """Ends a trial that can't be trained; the last lines of `error` say why."""
+        if self.records[number].state is TrialState.RUNNING:
+            self._failed_in_a_row += 1
+            self.store.add_error(number, error)
+            self._end(number, failed(last_lines(error), reason))
+            if reason is not StopReason.MEMORY:
+                self._tried.forget(number)
+
+    def _take(self, number: int, metrics: EpochMetrics) -> Ending | None:
+        epochs = self.epochs[number]
+        epochs.append(metrics)
+        if not self._several and metrics.epoch not in self._reported.get(number, ()):
+            self._asked[number].report(value_of(metrics), metrics.epoch)
+        ending = decide(
+            number,
+            epochs,
+            self.rules,
+            horizon_of(self.horizons, number),
+            compare=lambda: self.rungs.record(number, metrics.epoch, value_of(metrics)),
+            time_is_up=lambda: self._time_left() <= 0,
+        )
+        if ending:
+            self._end(number, ending)
+        return ending
+
+    def _end(self, number: int, ending: Ending) -> None:
+        record = self.records[number].reached(self.epochs[number])
+        self._put(replace(record, state=ending.state, reason=ending.reason, detail=ending.detail))
+        if ending.reason is not StopReason.BUDGET:  # those go on when the budget is raised
+            self._tell(number)
+            self.store.drop_checkpoint(number)
+
+    def _tell(self, number: int) -> None:
+        """The same to Optuna."""
+        trial, record = self._asked.pop(number), self.records[number]
+        length = horizon_of(self.horizons, number).epochs
+        tell(self._optuna, trial, record, self.rules.objectives, length)
+
+    def _put(self, record: TrialRecord) -> None:
+        self.records[record.number] = record
+        self.store.add_trial(record)
+
+    # --- resuming --------------------------------------------------------------------------
+
+    def _replay(self) -> None:
+        """Brings rungs, epochs and Optuna to where the records on disk stand.
+
+        Trials that an earlier budget stopped are as unfinished as those of a killed search: what
+        the other rules say of their last epoch, the budget's end had forestalled. On disk they
+        stay as they are until they go on.
+        """
+        self.records = self.store.trials()
+        self.epochs = {number: [] for number in self.records}
+        known = self._optuna.get_trials(deepcopy=False)
+        self._next = check_journal(known, self.records, self.store.name)
+        self._tried.recall(self.records, known, self._proposer.restore)
+        self._asked, self._reported, self._orphans = untold(self._optuna, known, self.records)
+        for number, record in self.records.items():
+            if record.reason is StopReason.BUDGET and number in self._asked:
+                self._cut.add(number)
+                again = replace(record, state=TrialState.RUNNING, reason=None, detail=None)
+                self.records[number] = again
+        for number, metrics in self.store.epochs():
+            if number in self.epochs and metrics.epoch == len(self.epochs[number]) + 1:
+                self._replay_epoch(number, metrics)
+        for number, record in self.records.items():
+            if record.state is not TrialState.RUNNING and record.reason is not StopReason.BUDGET:
+                self.store.drop_checkpoint(number)
+                if number in self._asked:
+                    self._tell(number)
+        self._waiting = [
+            self._proposal(number, self._proposer.restore(record.config))
+            for number, record in self.records.items()
+            if record.state is TrialState.RUNNING
+        ]
+
+    def _replay_epoch(self, number: int, metrics: EpochMetrics) -> None:
+        record = self.records[number]
+        if record.state is TrialState.RUNNING:
+            self._take(number, metrics)
+            return
+        self.epochs[number].append(metrics)
+        if record.reason is StopReason.DIVERGED and metrics.epoch == record.epochs:
+            return  # the epoch that diverged was never compared
+        self.rungs.record(number, metrics.epoch, value_of(metrics))

@@ -1,0 +1,49 @@
+import random
+
+from search.early_stopping.asha import Rungs, levels
+
+
+def test_levels_are_grace_times_powers_of_the_factor_below_the_last_epoch():
+    assert levels(grace=1, factor=3, epochs=30) == (1, 3, 9, 27)
+    assert levels(grace=2, factor=3, epochs=18) == (2, 6)
+    assert levels(grace=5, factor=2, epochs=5) == ()
+
+
+def test_between_rungs_every_trial_goes_on():
+    rungs = Rungs(grace=2, factor=3, epochs=10)
+    assert all(rungs.record(trial, 1, 0.0) for trial in range(10))
+    assert rungs.recorded() == {2: 0, 6: 0}
+
+
+def test_the_first_trial_passes_and_a_better_one_always_does():
+    rungs = Rungs(grace=1, factor=3, epochs=9)
+    decisions = [rungs.record(trial, 1, trial / 10) for trial in range(10)]
+    assert all(decisions)
+
+
+def test_a_trial_below_the_top_third_stops():
+    rungs = Rungs(grace=1, factor=3, epochs=9)
+    for trial, value in enumerate([0.9, 0.8, 0.7]):
+        rungs.record(trial, 1, value)
+    assert not rungs.record(3, 1, 0.6)  # 3 of 4 are better
+    assert rungs.record(4, 1, 0.85)  # 1 of 5 is better
+    assert not rungs.record(5, 1, 0.75)  # 3 of 6
+
+
+def test_about_one_in_factor_passes_among_random_values():
+    generator = random.Random(1)
+    rungs = Rungs(grace=1, factor=4, epochs=10)
+    passed = sum(rungs.record(trial, 1, generator.random()) for trial in range(4000))
+    assert 0.23 < passed / 4000 < 0.29
+
+
+def test_a_value_counts_once():
+    rungs = Rungs(grace=1, factor=3, epochs=9)
+    for _ in range(5):
+        rungs.record(0, 1, 0.5)
+    assert rungs.recorded() == {1: 1, 3: 0}
+
+
+def test_equal_values_pass_together():
+    rungs = Rungs(grace=1, factor=3, epochs=9)
+    assert all(rungs.record(trial, 1, 0.5) for trial in range(9))

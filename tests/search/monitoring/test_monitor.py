@@ -1,0 +1,155 @@
+"""Who is told what: a pipe, a terminal, --quiet and --verbose; and that a terminal stays whole."""
+
+import io
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from results.records import StopReason, TrialRecord, TrialState
+from search.monitoring.monitor import Monitor, has_screen
+from search.trials import Proposal
+from tests.search.study_on_curves import metrics
+from trainables.config import TrialConfig
+
+ROOT = Path(__file__).parents[3]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def console(*, terminal, **environment):
+    return Console(
+        file=Terminal() if terminal else io.StringIO(), width=80, height=24,
+        _environ={"TERM": "xterm-256color"} | environment,
+    )  # fmt: skip
+
+
+def told(monitor):
+    """What a search of one trial that fails says."""
+    with monitor.watching():
+        monitor.say("dashboard  here")
+        monitor.started(Proposal(number=0, config=TrialConfig(network="resnet10", epochs=9)))
+        monitor.epoch(0, metrics(1, 0.5))
+        record = TrialRecord(
+            number=0, state=TrialState.FAILED, params={}, config={},
+            reason=StopReason.MEMORY, detail="2 GiB",
+        )  # fmt: skip
+        monitor.ended(record)
+    return monitor._console.file.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def _not_in_ci(monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+
+
+def test_a_pipe_gets_a_plain_line_an_event():
+    text = told(Monitor(console(terminal=False), 4))
+    assert "\x1b" not in text
+    assert [line.split("  ", 2)[-1].strip()[:24] for line in text.splitlines()] == [
+        "here",
+        "baseline  starts (4 in a",
+        "baseline  epoch  1/9  va",
+        "baseline  failed, memory",
+    ]
+
+
+def test_a_pipe_stays_plain_when_colours_are_forced():
+    assert not has_screen(console(terminal=False, FORCE_COLOR="1"))
+
+
+@pytest.mark.parametrize(
+    ("environment", "screen"),
+    [({}, True), ({"TERM": "dumb"}, False), ({"NO_COLOR": "1"}, True)],
+)
+def test_a_terminal_has_a_screen_unless_it_can_t(environment, screen):
+    assert has_screen(console(terminal=True, **environment)) is screen
+
+
+def test_ci_has_no_screen(monkeypatch):
+    monkeypatch.setenv("CI", "true")
+    assert not has_screen(console(terminal=True))
+
+
+def test_a_terminal_has_the_screen_and_news_above_it():
+    text = told(Monitor(console(terminal=True), 4))
+    assert "failed, memory: 2 GiB" in text
+    assert "starts (4 in all)" not in text  # the screen has that
+    assert "trials" in text
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # the cursor is there at the end
+    verbose = told(Monitor(console(terminal=True), 4, verbose=True))
+    assert "starts (4 in all)" in verbose
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_quiet_leaves_what_goes_wrong(terminal):
+    text = told(Monitor(console(terminal=terminal), 4, quiet=True))
+    assert text.splitlines() == ["  0:00  baseline  failed, memory: 2 GiB"]
+
+
+def test_a_broken_search_leaves_the_terminal_as_it_was():
+    monitor = Monitor(console(terminal=True), 4)
+    with pytest.raises(OSError, match="no disk"), monitor.watching():
+        raise OSError("no disk")
+    text = monitor._console.file.getvalue()
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+    assert monitor._console._live_stack == []
+
+
+def test_ctrl_c_is_told_on_the_screen_where_there_is_one(capfd):
+    monitor = Monitor(console(terminal=True), 4)
+    with monitor.watching():
+        monitor.interrupted("Ctrl-C: ending")
+    assert "Ctrl-C: ending" in monitor._console.file.getvalue()
+    assert capfd.readouterr().err == ""
+    monitor.interrupted("Ctrl-C: ending")
+    assert capfd.readouterr().err == "\nCtrl-C: ending\n"
+
+
+KILLED = """
+import os, signal
+from rich.console import Console
+from search.session.interrupts import interruptible
+from search.monitoring.monitor import Monitor
+from search.trials import Proposal
+from trainables.config import TrialConfig
+
+monitor = Monitor(Console(), 4)
+with interruptible(monitor.interrupted), monitor.watching():
+    monitor.started(Proposal(number=0, config=TrialConfig(network="resnet10", epochs=9)))
+    signal.signal(signal.SIGUSR1, lambda *_: None)
+    signal.raise_signal(signal.SIGINT)
+    import time; time.sleep(0.8)
+    os.write(2, b"core_worker.cc: an error from C++\\n")
+    time.sleep(0.3)
+    signal.raise_signal(signal.SIGINT)
+"""
+
+
+def test_ctrl_c_twice_leaves_a_cursor():
+    """In a real terminal: the process is gone at once, and mends nothing."""
+    reader, writer = pty.openpty()
+    environment = {k: v for k, v in os.environ.items() if k != "CI"} | {"TERM": "xterm-256color"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED], cwd=ROOT, env=environment,
+        stdin=writer, stdout=writer, stderr=writer,
+    )  # fmt: skip
+    os.close(writer)
+    seen = b""
+    try:
+        while data := os.read(reader, 65536):
+            seen += data
+    except OSError:  # nobody writes any more
+        pass
+    assert process.wait(60) == 130
+    os.close(reader)
+    assert b"Once more leaves at once" in seen
+    assert b"\x1b[2Kcore_worker.cc: an error from C++" in seen  # on a line that was cleared for it
+    assert seen.rindex(b"\x1b[?25h") > seen.rindex(b"\x1b[?25l")

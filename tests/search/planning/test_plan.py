@@ -1,0 +1,216 @@
+import pytest
+
+from search.config.options import resolve
+from search.hardware.allocation import Machine
+from search.monitoring.plan_text import describe_nodes, describe_resources
+from search.planning.cost_estimate import expected_epochs, expected_seconds, finalist_trainings
+from search.planning.plan import make_plan
+from search.ray_backend.slots import Cluster, Node
+
+
+def plan_of(tmp_path, **values):
+    options, errors = resolve({"space": "demo", "out": str(tmp_path), **values})
+    assert not errors
+    plan, errors = make_plan(options, resuming=False)
+    assert not errors
+    return plan
+
+
+def errors_of(tmp_path, **values):
+    options, errors = resolve({"space": "demo", "out": str(tmp_path), **values})
+    plan, more = make_plan(options, resuming=False)
+    assert plan is None or not more
+    return errors + more
+
+
+def test_rungs_and_horizon_follow_the_epochs(tmp_path):
+    plan = plan_of(tmp_path, epochs=30)
+    assert (plan.grace, plan.rungs) == (3, (3, 9, 27))
+    assert {c.epochs for c in plan.preview} == {30}
+    assert plan_of(tmp_path, epochs=30, grace=2, reduction_factor=4).rungs == (2, 8)
+
+
+def test_without_pretrained_weights_every_stage_trains(tmp_path):
+    plan = plan_of(tmp_path, space="resnet50", weights="none", source=str(tmp_path))
+    assert "freeze_depth" not in plan.ranges
+    assert {(c.freeze_depth, c.weights) for c in plan.preview} == {(0, "none")}
+    asked = plan_of(
+        tmp_path, space="resnet50", source=str(tmp_path), set=["weights=none", "freeze_depth=1"]
+    )
+    assert {c.freeze_depth for c in asked.preview} == {1}
+    assert "freeze_depth" in plan_of(tmp_path, space="resnet50", source=str(tmp_path)).ranges
+
+
+def test_the_remedy_for_a_small_stem_beside_pretrained_weights_works(tmp_path):
+    values = {"space": "resnet18_scratch", "weights": "imagenet"}
+    (sentence,) = errors_of(tmp_path, **values)
+    assert "--set stem=imagenet" in sentence
+    plan = plan_of(tmp_path, **values, set=["stem=imagenet"])
+    assert {(c.stem, c.weights) for c in plan.preview} == {("imagenet", "imagenet")}
+
+
+def test_expected_epochs_by_hand(tmp_path):
+    plan = plan_of(tmp_path, trials=10, epochs=9, grace=1)
+    # the baseline's nine, then nine trials of 1 + 2/3 + 6/9 epochs
+    assert expected_epochs(plan) == pytest.approx(9 + 9 * (1 + 2 / 3 + 6 / 9))
+
+
+def test_finalists_are_in_the_estimate(tmp_path):
+    """Three and the baseline, three full trainings each; no more finalists than other trials."""
+    without = expected_epochs(plan_of(tmp_path, trials=10, epochs=9))
+    assert expected_epochs(plan_of(tmp_path, trials=10, epochs=9, finalists=3)) == pytest.approx(
+        without + 4 * 3 * 9
+    )
+    few = plan_of(tmp_path, trials=3, finalists=5, repeats=2)
+    assert finalist_trainings(few) == 3 * 2
+    assert finalist_trainings(plan_of(tmp_path, trials=3)) == 0
+
+
+def test_more_gpus_than_a_machine_has_are_refused(tmp_path, monkeypatch):
+    """On a cluster than its largest node has, whatever the others have beside."""
+    gpus = {"a": 2, "b": 4, "c": 0}
+    nodes = tuple(
+        Node(id=name, address="", machine=Machine(cpus=8, memory_bytes=1 << 36, gpus=("L4",) * n))
+        for name, n in gpus.items()
+    )
+    options, _ = resolve({"space": "demo", "out": str(tmp_path), "gpus_per_trial": "5"})
+    cluster = Cluster(nodes=nodes, home="a", dashboard="")
+    (error,) = make_plan(options, resuming=False, cluster=cluster)[1]
+    assert "--gpus-per-trial must be ≤ 4, the GPUs of the largest node, but got 5" in error
+    monkeypatch.setattr("search.hardware.allocation._gpus", lambda: ("L4", "L4"))
+    (error,) = errors_of(tmp_path, gpus_per_trial="3")
+    assert "must be ≤ 2, the GPUs of this machine, but got 3" in error
+
+
+def test_a_cluster_is_planned_for_as_a_whole(tmp_path):
+    nodes = tuple(
+        Node(id=name, address="", machine=Machine(cpus=cpus, memory_bytes=1 << 37, gpus=gpus))
+        for name, cpus, gpus in (("a", 4, ()), ("b", 16, ()), ("c", 8, ("L4",)))
+    )
+    options, _ = resolve({"space": "demo", "out": str(tmp_path), "trials": 200})
+    plan, errors = make_plan(
+        options, resuming=False, cluster=Cluster(nodes=nodes, home="a", dashboard="")
+    )
+    assert not errors
+    assert (plan.machine.cpus, plan.machine.gpus) == (28, ("L4",))
+    kinds = [(kind.concurrent, kind.threads, kind.gpus) for kind in plan.resources.kinds]
+    assert kinds == [(1, 8, 1.0), (20, 1, 0.0)]
+    assert plan.resources.at_once == 21
+    assert describe_nodes(plan) == "1 × 4 cores, 1 × 16 cores, 1 × 8 cores and 1 L4"
+    assert describe_resources(plan) == (
+        "1 trial of 8 CPU thread(s) and 1 GPU each (1 GPU a trial on 1 in 1 node), and 20 trials "
+        "of 1 CPU thread(s) each (as many as cores and memory allow in 2 nodes)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("gpus", "values"),
+    [((), {"gpu_hours": 8}), (("A100",), {"gpu_hours": 8, "gpus_per_trial": "0"})],
+)
+def test_gpu_hours_are_refused_where_no_gpu_is_used(tmp_path, monkeypatch, gpus, values):
+    monkeypatch.setattr("search.hardware.allocation._gpus", lambda: gpus)
+    (sentence,) = errors_of(tmp_path, **values)
+    assert sentence == (
+        "--gpu-hours must be 0 where trials take no GPU, but got 8; use --time-budget."
+    )
+
+
+def test_the_estimate_grows_with_the_images(tmp_path):
+    plan = plan_of(tmp_path, trials=4)
+    assert expected_seconds(plan, 2000) == pytest.approx(2 * expected_seconds(plan, 1000))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"dataset": "tiny-imagenett"}, "did you mean tiny-imagenet"),
+        ({"dataset": "folder"}, "--source must name the images"),
+        ({"source": "/nowhere/at/all.zip"}, "--source must exist"),
+        ({"weights": "/nowhere/weights.pt"}, "is no file"),
+        ({"gpus_per_trial": "1"}, "without a GPU"),
+        ({"set": ["lr=-1"]}, "lr must be > 0"),
+        ({"set": ["droput=0.1"]}, "did you mean dropout"),
+        ({"set": ["epochs=9"]}, "use --epochs"),
+        ({"set": ["precision=float32"]}, "use --precision"),
+        ({"set": ["lr={"]}, "lr must be a finite number"),
+        ({"set": ["weights=imagenet"]}, "has no ImageNet weights"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_starts(tmp_path, values, message, monkeypatch):
+    monkeypatch.setattr("search.hardware.allocation._gpus", lambda: ())
+    found = errors_of(tmp_path, **values)
+    assert len(found) == 1
+    assert message in found[0]
+
+
+def test_a_name_that_is_taken_is_refused(tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "manifest.json").write_text("{}")
+    again = f"go on with it by `python -m search.run --resume old --out {tmp_path}`"
+    assert again in errors_of(tmp_path, name="old")[0]
+
+
+def test_on_a_small_machine_larger_images_leave_room_for_fewer_trials(tmp_path, monkeypatch):
+    here = Machine(cpus=8, memory_bytes=16 << 30, gpus=())
+    monkeypatch.setattr("search.planning.plan.machine", lambda: here)
+    sizes = ("image_size=64", "image_size=224")
+    plans = [plan_of(tmp_path, space="resnet18", set=[size, "batch_size=64"]) for size in sizes]
+    # 0.8 × 16 GiB at 1.6 and at 3.7 GiB each
+    assert [plan.resources.concurrent for plan in plans] == [8, 3]
+
+
+def test_the_largest_trial_has_the_space_s_largest_input(tmp_path):
+    plan = plan_of(tmp_path, space="resnet50", source=str(tmp_path))
+    most = {"image_size": 128, "head_width": 2048, "freeze_depth": 0, "ema": 0.999}
+    assert plan.extremes.largest == plan.baseline.but(**most)
+
+
+def test_the_largest_trial_averages_its_weights_where_any_does(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from search.space import Space\n"
+        "from trainables.config import TrialConfig\n"
+        "SPACE = Space(summary='mine', dataset='demo',\n"
+        "              baseline=TrialConfig(network='resnet18'),\n"
+        "              suggest=lambda trial: {'ema': trial.suggest_float('ema', 0.0, 0.99)})\n"
+    )
+    assert plan_of(tmp_path, space=str(path)).extremes.largest.ema == 0.99
+
+
+@pytest.mark.parametrize(
+    ("asked", "most"),
+    [
+        ("trial.suggest_categorical('micro_batch_size', [8, 32, 16])", 32),
+        ("trial.suggest_categorical('micro_batch_size', [8, None])", None),
+        ("trial.suggest_int('micro_batch_size', 8, 24)", 24),
+    ],
+)
+def test_the_largest_trial_has_the_most_images_at_once(tmp_path, asked, most):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from search.space import Space\n"
+        "from trainables.config import TrialConfig\n"
+        "SPACE = Space(summary='mine', dataset='demo',\n"
+        "              baseline=TrialConfig(network='resnet18', micro_batch_size=8),\n"
+        f"              suggest=lambda trial: {{'micro_batch_size': {asked}}})\n"
+    )
+    assert plan_of(tmp_path, space=str(path)).extremes.largest.micro_batch_size == most
+
+
+def test_a_source_that_has_gone_does_not_matter_to_a_prepared_run(tmp_path, tiny_data):
+    values = {"space": "demo", "dataset": "tiny-imagenet", "data": str(tiny_data.parent)}
+    options, _ = resolve({**values, "source": "/gone.zip", "out": str(tmp_path)})
+    assert make_plan(options, resuming=True)[1] == []
+    assert "must exist" in make_plan(options, resuming=False)[1][0]
+
+
+def test_the_deepest_trial_freezes_what_any_trial_may(tmp_path):
+    plan = plan_of(tmp_path, space="resnet50", source=str(tmp_path))
+    assert plan.extremes.starting == (plan.baseline.but(freeze_depth=5),)
+    fixed = plan_of(tmp_path, space="resnet50", source=str(tmp_path), set=["freeze_depth=3"])
+    assert [config.freeze_depth for config in fixed.extremes.starting] == [3]
+
+
+def test_a_library_s_network_costs_nobody_knows_what(tmp_path):
+    plan = plan_of(tmp_path, set=["network=timm:convnext_atto", "stem=imagenet"])
+    assert expected_seconds(plan, 1000) is None

@@ -1,0 +1,80 @@
+"""What Tune tells the watchdog, and whom the watchdog has Ray kill."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from search.ray_backend.callbacks import StallCallback
+from search.ray_backend.watchdog import Watchdog
+
+
+class Tune:
+    """Calls back as Ray's controller does, every second of a clock of its own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.killed = 0.0, list[str]()
+        monkeypatch.setattr("search.ray_backend.callbacks.ray.kill", self.killed.append)
+        watchdog = Watchdog(20.0, clock=lambda: self.now)
+        self.callback = StallCallback(watchdog, lambda training: [1.0])
+
+    def tell(self, event: str, trial: Any, **more: Any) -> None:
+        getattr(self.callback, f"on_trial_{event}")(
+            iteration=0, trials=[trial], trial=trial, **more
+        )
+
+    def wait(self, seconds: int) -> None:
+        for _ in range(seconds):
+            self.now += 1.0
+            self.callback.on_step_end(iteration=0, trials=[])
+
+
+def trial(number: int, actor: str | None, repeat: int | None = None) -> Any:
+    config = {"number": number, "repeat": repeat}
+    return SimpleNamespace(config=config, temporary_state=SimpleNamespace(ray_actor=actor))
+
+
+@pytest.mark.parametrize("repeat", [None, 2])
+def test_a_silent_worker_is_killed_once_and_the_next_one_too(monkeypatch, repeat):
+    tune, silent, lively = Tune(monkeypatch), trial(3, "first", repeat), trial(4, "other")
+    tune.tell("start", silent)
+    tune.tell("start", lively)
+    for _ in range(5):
+        tune.wait(10)
+        tune.tell("result", lively, result={"wall_s": 1.0})
+    assert tune.killed == ["first"]
+    tune.tell("recover", silent)
+    tune.wait(10)
+    tune.tell("result", lively, result={"wall_s": 1.0})
+    silent.temporary_state.ray_actor = "second"
+    tune.tell("start", silent)
+    tune.tell("complete", lively)
+    tune.wait(100)
+    assert tune.killed == ["first", "second"]
+
+
+@pytest.mark.parametrize("event", ["complete", "error", "recover"])
+def test_what_has_ended_is_left_alone(monkeypatch, event):
+    tune, ended = Tune(monkeypatch), trial(3, "first")
+    tune.tell("start", ended)
+    tune.tell(event, ended)
+    tune.wait(100)
+    assert tune.killed == []
+
+
+def test_a_worker_that_went_by_itself_is_not_killed(monkeypatch):
+    tune, gone = Tune(monkeypatch), trial(3, None)
+    tune.tell("start", gone)
+    tune.wait(100)
+    assert tune.killed == []
+
+
+def test_who_waits_for_images_is_watched_from_when_they_have_come(monkeypatch):
+    tune, waiting = Tune(monkeypatch), trial(3, "first")
+    tune.tell("start", waiting)
+    tune.tell("result", waiting, result={"note": "waits for tiny", "waiting": True})
+    tune.wait(100)
+    assert tune.killed == []
+    tune.tell("result", waiting, result={"note": "has its images", "waiting": False})
+    tune.wait(100)
+    assert tune.killed == ["first"]

@@ -1,0 +1,55 @@
+"""What a search starts listens on this machine only, and its dashboard wants the token."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from search.security import loopback
+
+ROOT = Path(__file__).resolve().parents[3]
+
+LISTENING = """
+import json, time, urllib.error, urllib.request
+from pathlib import Path
+import psutil
+from search.hardware.allocation import Resources
+from search.ray_backend.tuner import Dashboard, reserve_port, start_ray, stop_ray
+
+with reserve_port(Dashboard(host="127.0.0.1", port="auto")) as port:
+    address = start_ray(Resources(concurrent=1, threads=1, gpus=0, why=""), port, Path.cwd())
+time.sleep(5)
+try:
+    code = urllib.request.urlopen(address + "/api/version", timeout=20).status
+except urllib.error.HTTPError as error:
+    code = error.code
+found = set()
+for process in psutil.Process().children(recursive=True):
+    for each in process.net_connections(kind="inet"):
+        if each.status == psutil.CONN_LISTEN:
+            found.add((each.laddr.ip, " ".join(process.cmdline()[:3])[-60:]))
+stop_ray()
+print(json.dumps({"address": address, "code": code, "found": sorted(found)}))
+"""
+
+
+@pytest.mark.slow
+def test_nothing_listens_for_others_and_nobody_enters_without_the_token(tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", LISTENING],
+        cwd=ROOT,
+        env=environment | {"PYTHONPATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["code"] == 401
+    assert told["found"]
+    # A socket of both kinds tells IPv4 addresses in IPv6's form.
+    assert [each for each in told["found"] if not loopback(each[0].removeprefix("::ffff:"))] == []

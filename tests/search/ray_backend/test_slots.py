@@ -1,0 +1,125 @@
+"""How trials are spread over a cluster's nodes, and over those that come and go."""
+
+import pytest
+
+from search.hardware.allocation import Machine
+from search.ray_backend.slots import Node, Seats, pooled, share_nodes
+
+GIB = 1 << 30
+
+
+def node(name, cpus, gib=256, gpus=0):
+    machine = Machine(cpus=cpus, memory_bytes=gib * GIB, gpus=("A100",) * gpus)
+    return Node(id=name, address="10.0.0.1", machine=machine)
+
+
+CPU, ONE_GPU, EIGHT_GPUS = node("c", 16, 64), node("g", 4, 16, 1), node("h", 96, 1000, 8)
+MIXED = (CPU, ONE_GPU, EIGHT_GPUS)
+
+
+def shared(nodes, concurrency="auto", gpus_per_trial="auto", trials=1000, gib=2, **more):
+    return share_nodes(
+        nodes,
+        concurrency=concurrency,
+        gpus_per_trial=gpus_per_trial,
+        trials=trials,
+        worker_bytes=gib * GIB,
+        **more,
+    )
+
+
+def summary(resources):
+    return [(kind.concurrent, kind.threads, kind.gpus) for kind in resources.kinds]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "asked", "kinds"),
+    [
+        (MIXED, {}, [(9, 4, 1.0), (16, 1, 0.0)]),
+        (MIXED, {"gpus_per_trial": "0.5"}, [(18, 2, 0.5), (16, 1, 0.0)]),
+        (MIXED, {"gpus_only": True}, [(9, 4, 1.0)]),
+        (MIXED, {"gpus_per_trial": "0"}, [(116, 1, 0.0)]),
+        (MIXED, {"concurrency": "12"}, [(9, 4, 1.0), (3, 5, 0.0)]),
+        (MIXED, {"trials": 5}, [(5, 4, 1.0)]),
+        ((ONE_GPU,), {"gpus_per_trial": "0.25"}, [(4, 1, 0.25)]),
+        ((CPU, node("d", 2, 64)), {}, [(18, 1, 0.0)]),
+        ((CPU, node("d", 2, 64)), {"concurrency": "40"}, [(40, 1, 0.0)]),
+    ],
+)
+def test_each_node_is_used_for_what_it_has(nodes, asked, kinds):
+    assert summary(shared(nodes, **asked)) == kinds
+
+
+def test_memory_is_counted_on_each_node_and_idle_cores_become_threads():
+    small, large = node("s", 16, 8), node("l", 16, 64)
+    # four trials of 2 GiB on the one, on the other as many as have cores
+    found = shared((small, large))
+    assert summary(found) == [(20, 1, 0.0)]
+    assert found.memory_bytes == 2 * GIB
+    assert summary(shared((small, small))) == [(8, 4, 0.0)]
+
+
+def test_an_estimate_above_a_nodes_memory_lets_a_trial_run_there_all_the_same():
+    found = shared((node("s", 4, 1), node("l", 4, 64)), gib=3)
+    assert (found.memory_bytes, found.at_once) == (GIB, 5)
+
+
+def test_all_hardware_together():
+    assert pooled(MIXED) == Machine(cpus=116, memory_bytes=1080 * GIB, gpus=("A100",) * 9)
+
+
+def test_seats_are_taken_on_gpus_first_and_given_back():
+    seats = Seats(shared((CPU, ONE_GPU)), lambda: (CPU, ONE_GPU))
+    taken = [seats.take(str(key)) for key in range(18)]
+    assert [seat and seat.gpus for seat in taken] == [1.0] + 16 * [0.0] + [None]
+    seats.release("0")
+    assert seats.take("18").gpus == 1.0
+
+
+def test_trials_on_cores_leave_the_cores_beside_gpus_alone():
+    seats = Seats(shared((CPU, ONE_GPU)), lambda: (CPU, ONE_GPU))
+    on_gpu, on_cores = seats.take("a"), seats.take("b")
+    assert seats.place(on_gpu) == {"threads": 4, "gpus": 1.0, "memory": 0, "apart_from": []}
+    assert seats.place(on_cores) == {
+        "threads": 1, "gpus": 0.0, "memory": 2 * GIB, "apart_from": ["g"]
+    }  # fmt: skip
+
+
+def test_nodes_that_come_bring_seats_and_those_that_go_take_them():
+    there = [ONE_GPU]
+    seats = Seats(shared((ONE_GPU, CPU)), lambda: tuple(there))
+    assert seats.take("a").gpus == 1.0
+    assert seats.take("b") is None
+    there.append(EIGHT_GPUS)
+    assert [seats.take(key).gpus for key in "cdefghij"] == 8 * [1.0]
+    assert seats.take("k") is None
+    there.append(CPU)
+    assert seats.take("k").gpus == 0.0
+    there.clear()
+    seats.release("a")
+    assert seats.take("l") is None
+
+
+def test_a_trial_whose_kind_of_node_is_gone_moves_to_the_other():
+    there = [CPU, ONE_GPU]
+    seats = Seats(shared((CPU, ONE_GPU)), lambda: tuple(there))
+    assert seats.take("a").gpus == 1.0
+    there.remove(ONE_GPU)
+    assert seats.again("a").gpus == 0.0
+    there.append(ONE_GPU)
+    assert seats.take("b").gpus == 1.0
+    assert seats.again("b").gpus == 1.0  # its kind is there still
+
+
+def test_trials_asked_for_wait_for_nodes_to_come():
+    """So that an autoscaler hears of them."""
+    seats = Seats(shared((CPU,), concurrency="20"), lambda: (CPU,), asked=True)
+    assert [seats.take(str(key)) is not None for key in range(21)] == 20 * [True] + [False]
+    few = Seats(shared(MIXED, concurrency="2"), lambda: MIXED, asked=True)
+    assert [few.take(str(key)) is not None for key in range(3)] == [True, True, False]
+
+
+def test_a_machine_that_stays_has_the_seats_that_it_was_given():
+    seats = Seats(shared((CPU,), trials=2))
+    assert [seats.take(key) is not None for key in "abc"] == [True, True, False]
+    assert not seats.on_cluster

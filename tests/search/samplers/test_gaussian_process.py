@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+
+from search.samplers import gaussian_process
+from search.samplers.gaussian_process import Model, Observations
+
+
+def observed(points, values, variances=None):
+    zeros = np.zeros(len(values))
+    return Observations(
+        points=np.asarray(points, float),
+        values=np.asarray(values, float),
+        variances=zeros if variances is None else np.asarray(variances, float),
+    )
+
+
+def fitted(seen, owners=None):
+    width = seen.points.shape[1]
+    return Model(seen, np.arange(width) if owners is None else owners, np.random.default_rng(0))
+
+
+def bowl(points):
+    return 0.8 - (points[:, 0] - 0.3) ** 2
+
+
+def test_it_predicts_a_smooth_function_between_what_it_has_seen():
+    points = np.random.default_rng(1).random((60, 3))
+    asked = np.random.default_rng(2).random((200, 3))
+    mean, deviation = fitted(observed(points, bowl(points))).predict(asked)
+    assert np.abs(mean - bowl(asked)).max() < 0.02
+    assert deviation.max() < 0.1
+
+
+def test_a_parameter_that_does_not_matter_gets_a_long_length_scale():
+    points = np.random.default_rng(1).random((60, 3))
+    made = fitted(observed(points, bowl(points)))
+    assert made._lengths[1:].min() > 4 * made._lengths[0]
+
+
+def test_it_is_sure_where_it_has_seen_much_and_unsure_far_away():
+    points = np.random.default_rng(1).random((40, 2)) / 4
+    made = fitted(observed(points, np.sin(20 * points[:, 0])))
+    deviation = made.predict(np.array([[0.12, 0.12], [1.0, 1.0]]))[1]
+    assert deviation[0] < deviation[1] / 5
+
+
+def test_what_is_being_tried_is_taken_for_what_was_expected():
+    points = np.array([[0.1], [0.4], [0.9]])
+    made = fitted(observed(points, [0.2, 0.6, 0.3]))
+    before = made.predict(np.array([[0.6]]))
+    made.believe(np.array([[0.6]]))
+    after = made.predict(np.array([[0.6]]))
+    assert after[0] == pytest.approx(before[0])
+    assert after[1] < before[1] / 2
+
+
+def test_an_uncertain_value_weighs_less():
+    points = np.array([[0.0], [0.25], [0.5], [0.75], [1.0]])
+    values = [0.0, 0.0, 1.0, 0.0, 0.0]
+    sure = fitted(observed(points, values)).predict(points)[0][2]
+    unsure = fitted(observed(points, values, [0, 0, 4.0, 0, 0])).predict(points)[0][2]
+    assert unsure < sure / 2
+
+
+def test_the_axes_of_a_choice_share_a_length_scale():
+    points = np.random.default_rng(0).random((30, 3))
+    made = fitted(observed(points, bowl(points)), owners=np.array([0, 1, 1]))
+    assert made._lengths[1] == made._lengths[2] != made._lengths[0]
+
+
+def test_the_slope_of_the_likelihood_is_the_one_that_differences_give():
+    rng = np.random.default_rng(0)
+    points, target = rng.random((12, 2)), rng.normal(size=12)
+    apart = np.moveaxis((points[:, None] - points[None]) ** 2, -1, 0)
+    theta, variances = np.log([0.4, 0.7, 0.05]), np.full(12, 0.01)
+    _, slope = gaussian_process._likelihood(theta, apart, target, variances)
+    for axis in range(3):
+        step = np.eye(3)[axis] * 1e-5
+        above, below = (
+            gaussian_process._likelihood(theta + sign * step, apart, target, variances)[0]
+            for sign in (1, -1)
+        )
+        assert slope[axis] == pytest.approx((above - below) / 2e-5, rel=1e-4)
+
+
+def test_many_observations_keep_their_better_half_when_scales_are_fitted():
+    values = np.arange(200.0)
+    kept = gaussian_process._sample(
+        observed(np.zeros((200, 1)), values), gaussian_process.FITTED, np.random.default_rng(0)
+    ).values
+    assert len(kept) == gaussian_process.FITTED
+    assert set(range(160, 200)) <= set(kept)
+
+
+def test_predictions_rest_on_a_bounded_number_of_observations():
+    points = np.random.default_rng(1).random((gaussian_process.CONDITIONED + 700, 3))
+    asked = np.random.default_rng(2).random((200, 3))
+    made = fitted(observed(points, bowl(points)))
+    assert len(made.points) == gaussian_process.CONDITIONED
+    assert np.abs(made.predict(asked)[0] - bowl(asked)).max() < 0.02
+
+
+def test_as_many_as_are_kept_are_all_kept_and_nothing_is_drawn():
+    points = np.random.default_rng(1).random((gaussian_process.CONDITIONED, 3))
+    rng, untouched = np.random.default_rng(3), np.random.default_rng(3)
+    seen = observed(points, bowl(points))
+    assert gaussian_process._sample(seen, gaussian_process.CONDITIONED, rng) is seen
+    assert rng.random() == untouched.random()

@@ -1,0 +1,108 @@
+"""A search on Ray that can be looked at while it runs, its epochs made up.
+
+python -m tests.search.search_with_dashboard RUN_DIRECTORY
+
+Writes `open.json` (dashboard, session folder of Ray) there when it begins; ends when `enough` is
+there.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+from rich.console import Console
+
+from results.finalist_store import FinalistStore
+from results.records import EpochMetrics
+from results.store import RunStore
+from search.hardware.allocation import Resources
+from search.monitoring.monitor import Monitor
+from search.monitoring.progress import Limits
+from search.ray_backend.node_files import Supply
+from search.ray_backend.slots import Seats
+from search.ray_backend.tuner import Dashboard, reserve_port, run_trials, start_ray, stop_ray
+from search.ray_backend.watchdog import Watchdog
+from search.ray_backend.worker import TrialWorker
+from search.space import Space
+from search.study.finalists import Finalists
+from search.study.optuna_study import journal_storage
+from search.study.proposer import Proposer
+from search.study.study import Study
+from search.trials import Rules
+from tests.search.study_on_curves import metrics
+from trainables.config import TrialConfig
+
+ROOT = Path(__file__).parents[2]
+TRIALS, EPOCHS, GRACE = 4, 3, 2
+LONGEST_S = 400.0
+
+
+class MadeUpWorker(TrialWorker):
+    """A `TrialWorker` whose trials get better by 0.1 an epoch.
+
+    The first and the last one go on to the last epoch, and the last one waits there to be seen.
+    """
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.cleanup()
+        self._task = new_config
+        self._epochs = made_up(Path(new_config["data"]))
+        return True
+
+
+def made_up(directory: Path) -> Iterator[EpochMetrics]:
+    begun = directory / "begun"  # not by its number: one that is proposed again is left out
+    index = begun.read_text().count("\n") if begun.exists() else 0
+    with begun.open("a") as file:
+        file.write("\n")
+    better = index if index in (0, TRIALS - 1) else -index
+    for epoch in range(1, EPOCHS + 1):
+        if index == TRIALS - 1 and epoch == EPOCHS:
+            until = time.monotonic() + LONGEST_S
+            while not (directory / "enough").exists() and time.monotonic() < until:
+                time.sleep(0.2)
+        yield metrics(epoch, 0.3 + 0.1 * epoch + 0.01 * better, gap=0.05)
+
+
+def suggest(trial: optuna.Trial) -> dict[str, Any]:
+    return {"dropout": trial.suggest_float("dropout", 0.0, 0.9)}
+
+
+def main(directory: Path) -> None:
+    baseline = TrialConfig(network="resnet18", dropout=0.0, epochs=EPOCHS, precision="float32")
+    space = Space(summary="made up", dataset="demo", baseline=baseline, suggest=suggest)
+    store = RunStore.create(directory, {"sessions": []})
+    rules = Rules(
+        epochs=EPOCHS, grace=GRACE, factor=2, max_gap=0.0, gap_patience=3, plateau_patience=0,
+        num_classes=20,
+    )  # fmt: skip
+    study = Study(
+        proposer=Proposer(space, {}, 0), rules=rules, trials=TRIALS, store=store,
+        storage=journal_storage(directory),
+    )  # fmt: skip
+    resources = Resources(concurrent=1, threads=1, gpus=0.0, why="")
+    with reserve_port(Dashboard(host="127.0.0.1", port="auto")) as port:
+        address = start_ray(resources, port, ROOT)
+    import ray
+
+    session = ray._private.worker._global_node.get_session_dir_path()
+    (directory / "open.json").write_text(json.dumps({"dashboard": address, "session": session}))
+    monitor = Monitor(Console(width=200), TRIALS)
+    limits = Limits(trials=TRIALS, title="watched", space="made up", full_epochs=EPOCHS, gpus=0.5)
+    monitor.opened(limits, {}, {}, {}, {})
+    finalists = Finalists(study=study, store=FinalistStore(directory), count=0, repeats=2, seed=0)
+    with monitor.watching():
+        run_trials(
+            study, finalists, store, monitor, Seats(resources), directory, Supply(),
+            Watchdog(0.0), worker=MadeUpWorker,
+        )  # fmt: skip
+    store.close()
+    stop_ray()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

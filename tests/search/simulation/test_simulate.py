@@ -1,0 +1,187 @@
+import numpy as np
+import pytest
+
+from results.records import StopReason, TrialState
+from search import simulate
+from search.session import session
+from search.simulate import Scale, main
+from search.simulation import policies
+from search.simulation.policies import POLICIES, Point, PointProposer
+from search.simulation.recorded_curves import read_run
+from search.study.optuna_study import MemoryStore
+from search.study.proposer import Proposer, quiet_optuna
+from search.study.study import Study
+from search.trials import Proposal
+from tests.search.curves_for_simulation import Listed, made, rules
+from tests.search.session_on_curves import play
+from tests.search.study_on_curves import RULES, open_study
+
+
+def ends(trace):
+    return [(event.time_s, event.trial, event.epoch) for event in trace.events]
+
+
+def test_two_workers_train_side_by_side_and_ask_again_when_free():
+    curves = made([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]], epoch_s=[2.0, 3.0, 0.5])
+    trace = simulate.simulate(Listed(curves, [0, 1, 2]), curves, workers=2, epochs=99)
+    assert ends(trace) == [
+        (2.0, 0, 1),
+        (3.0, 1, 1),
+        (4.0, 0, 2),  # worker free: trial 2 begins
+        (4.5, 2, 1),
+        (5.0, 2, 2),
+        (6.0, 1, 2),
+    ]
+    assert [event.val for event in trace.events] == [0.1, 0.3, 0.2, 0.5, 0.6, 0.4]
+
+
+def test_a_stopped_trial_frees_its_worker_and_the_budget_ends_the_search():
+    curves = made([[0.1, 0.2, 0.3]] * 2, epoch_s=[1.0, 4.0])
+    policy = Listed(curves, [0, 0, 1], stop={0: 2})
+    trace = simulate.simulate(policy, curves, workers=1, epochs=6)
+    assert ends(trace) == [(1.0, 0, 1), (2.0, 0, 2), (3.0, 1, 1), (4.0, 1, 2), (5.0, 1, 3),
+                           (9.0, 2, 1)]  # fmt: skip
+    assert policy.asked == 3
+
+
+def test_epochs_that_end_together_are_reported_in_the_order_in_which_they_began():
+    curves = made([[0.1, 0.2]] * 3)
+    trace = simulate.simulate(Listed(curves, [0, 1, 2]), curves, workers=3, epochs=99)
+    assert [event.trial for event in trace.events] == [0, 1, 2, 0, 1, 2]
+
+
+def test_a_paused_trial_goes_on_where_it_stopped():
+    class Pausing:
+        """One trial, paused after its first epoch and taken up again at once."""
+
+        def __init__(self):
+            self.todo = [0, 1]
+
+        def ask(self):
+            done = self.todo.pop(0) if self.todo else None
+            point = Point({"x": 0.0})
+            return None if done is None else Proposal(number=0, config=point, epochs_done=done)
+
+        def report(self, number, metrics):
+            return True if metrics.epoch == 1 else None
+
+    trace = simulate.simulate(Pausing(), made([[0.1, 0.2, 0.3]]), workers=1, epochs=99)
+    assert ends(trace) == [(1.0, 0, 1), (2.0, 0, 2), (3.0, 0, 3)]
+
+
+def test_asha_stops_the_trials_that_a_hand_would_stop(monkeypatch):
+    # Rungs at 1 and 3 of 9 epochs. One worker, trials in the order of their rows.
+    finals = [0.5, 0.9, 0.2, 0.6, 0.95, 0.1]
+    curves = made([[final] * 9 for final in finals])
+    order = iter(np.linspace(0, 1, 6))
+    monkeypatch.setattr(policies, "suggest", lambda trial, name, each: next(order))
+    study = POLICIES["ours"](curves, rules(9, grace=1), 0)
+    simulate.simulate(study, curves, workers=1, epochs=9 + 9 + 1 + 3 + 9)
+    # 0.2: 2 of 3 are better. 0.6: 1 of 4 is better, so it passes the first rung; at 3 epochs
+    # 1 of 3 is better, and 1 · 3 < 3 doesn't hold. 0.95 is best.
+    ended = {n: (r.epochs, r.reason) for n, r in study.records.items() if r.epochs}
+    assert ended == {
+        0: (9, None),
+        1: (9, None),
+        2: (1, StopReason.RUNG),
+        3: (3, StopReason.RUNG),
+        4: (9, None),
+    }
+
+
+def test_trial_0_is_stopped_like_others_where_there_is_no_baseline():
+    curves = made([[0.1] * 9, [0.9] * 9])
+    with quiet_optuna():
+        study = POLICIES["random + ASHA"](curves, rules(9, grace=2), 0)
+    first = study.ask()
+    others = [study.ask() for _ in range(3)]
+    for other in others:
+        study.report(other.number, curves.metrics(1, 1))
+        study.report(other.number, curves.metrics(1, 2))
+    assert study.report(first.number, curves.metrics(0, 1)) is None
+    assert study.report(first.number, curves.metrics(0, 2)).reason is StopReason.RUNG
+
+
+def test_regret_counts_the_last_epoch_of_the_configuration_that_looked_best():
+    # Finals 0.5, 0.6, 0.9, 0.4, 0.7: best 0.9, median 0.6.
+    curves = made([[0.1, 0.5], [0.8, 0.6], [0.3, 0.9], [0.2, 0.4], [0.4, 0.7]])
+    scale = Scale.of(curves)
+    assert [scale.regret(row) for row in range(5)] == pytest.approx([4 / 3, 1, 0, 5 / 3, 2 / 3])
+    trace = simulate.simulate(Listed(curves, [0, 1, 2]), curves, workers=1, epochs=99)
+    # Seen: 0.1 0.5 | 0.8 0.6 | 0.3 0.9. Row 1's lucky first epoch leads until row 2's last.
+    assert trace.regrets(range(7)) == pytest.approx([1.0, 4 / 3, 4 / 3, 1.0, 1.0, 1.0, 0.0])
+    assert trace.regrets([500]) == [0.0]
+
+
+def test_equal_configurations_leave_nothing_to_regret():
+    curves = made([[0.5], [0.5]])
+    assert Scale.of(curves).regret(0) == 0.0
+
+
+def rising(count: int, epochs: int = 9):
+    x = np.linspace(0, 1, count)
+    return made([[0.9 - (v - 0.3) ** 2 - 0.4 / e for e in range(1, epochs + 1)] for v in x],
+                epoch_s=list(1 + x))  # fmt: skip
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_seed_decides_everything(name):
+    curves = rising(50)
+
+    def events(seed):
+        with quiet_optuna():
+            policy = POLICIES[name](curves, rules(9, grace=1), seed)
+        return simulate.simulate(policy, curves, workers=3, epochs=60).events
+
+    assert events(1) == events(1)
+    assert events(1) != events(2)
+
+
+def test_random_search_trains_every_trial_to_its_end():
+    curves = rising(50)
+    with quiet_optuna():
+        study = POLICIES["random"](curves, rules(9, grace=1), 0)
+    simulate.simulate(study, curves, workers=1, epochs=36)
+    ended = [(r.state, r.epochs) for r in study.records.values()]
+    assert ended == [(TrialState.COMPLETE, 9)] * 4
+
+
+def test_the_simulated_study_is_the_one_that_searches():
+    with quiet_optuna():
+        study = POLICIES["ours"](rising(5), rules(9, grace=1), 7)
+    assert type(study) is Study is session.Study
+    assert isinstance(study.store, MemoryStore)
+    samplers = [PointProposer(rising(5), 7).sampler(3, [], (9,)), _real_sampler(7, 3)]
+    assert type(samplers[0]) is type(samplers[1])
+
+
+def _real_sampler(seed, number):
+    from search.space import find
+
+    return Proposer(find("demo"), {}, seed).sampler(number, [], (9,))
+
+
+def test_a_finished_run_is_replayed(tmp_path, capsys):
+    study = open_study(tmp_path / "first", trials=8)
+    play(study)
+    study.store.write_manifest({"sessions": []})
+    study.store.close()
+    curves = read_run(tmp_path / "first")
+    assert (curves.name, curves.val.shape) == ("first", (8, RULES.epochs))
+    best = max(study.records.values(), key=lambda r: r.best_val_top1)
+    assert curves.val[:, -1].argmax() == best.number
+    assert curves.nearest(best.params) == best.number
+    assert main([str(tmp_path / "first"), "--workers", "2", "--budget", "8", "--seeds", "1",
+                 "--grace", "1"]) == 0  # fmt: skip
+    told = capsys.readouterr().out.splitlines()
+    assert told[1] == "first (8 configurations of 9 epochs)"
+    assert [line.split("  ")[1] for line in told[2:]] == list(POLICIES)
+
+
+def test_every_wrong_option_is_told_at_once(tmp_path, capsys):
+    (tmp_path / "torn.npz").write_bytes(b"no archive")
+    assert main([str(tmp_path / "torn.npz"), "--workers", "0", "--grace", "-1"]) == 2
+    told = capsys.readouterr().err
+    assert "--workers must be ≥ 1, but got 0." in told
+    assert "--grace must be ≥ 0, but got -1." in told
+    assert "torn.npz must be an .npz file of curves" in told

@@ -1,0 +1,184 @@
+"""Time and GPU-hours on a clock that stands still, with numbers worked out by hand."""
+
+import heapq
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from results.finalist_store import FinalistStore
+from results.records import EpochMetrics, TrialState
+from search.config.options import Options
+from search.hardware.allocation import Resources
+from search.study.budget import Budget, budget_of, makespan_s
+from search.study.finalists import Finalists
+from search.trials import Proposal
+from tests.search.study_on_curves import curve, open_study
+from trainables.config import TrialConfig
+
+
+@dataclass
+class Trained:
+    """Trainings that took and will take so many seconds."""
+
+    spent: float = 0.0
+    expected: list[float] = field(default_factory=list)
+    epoch: float = 0.0
+
+    def spent_s(self) -> float:
+        return self.spent
+
+    def expected_s(self) -> list[float]:
+        return self.expected
+
+    def slowest_epoch_s(self) -> float:
+        return self.epoch
+
+
+def limited(
+    *, time_s: float | None = None, used_s: float = 0.0, gpu_s: float | None = None,
+    gpus: float = 1.0, workers: int = 2,
+) -> Budget:  # fmt: skip
+    left = math.inf if time_s is None else time_s - used_s
+    return Budget(time_s=time_s, time_left=lambda: left, gpu_s=gpu_s, gpus=gpus, workers=workers)
+
+
+def test_without_a_limit_there_is_no_end() -> None:
+    budget = limited()
+    assert budget.left(Trained(spent=1e9)) == math.inf
+    assert budget.left_for_trials(Trained(spent=1e9, expected=[1e9], epoch=1e9)) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("durations", "workers", "ends"),
+    [
+        ([10.0] * 4, 2, 20.0),
+        ([10.0] * 5, 2, 30.0),
+        ([10.0] * 5, 8, 10.0),
+        ([4.0, 1.0, 1.0, 1.0, 3.0], 2, 6.0),  # the second worker: 1 + 1 + 1 + 3
+        ([], 3, 0.0),
+    ],
+)
+def test_when_the_last_training_ends(durations: list[float], workers: int, ends: float) -> None:
+    assert makespan_s(durations, workers) == ends
+
+
+def test_time_is_kept_for_the_finalists_and_an_epoch() -> None:
+    """6 trainings of 100 s on 2 workers take 300, an epoch 10: of 900 s left, 590 for trials."""
+    budget = limited(time_s=1000, used_s=100)
+    trained = Trained(expected=[100.0] * 6, epoch=10)
+    assert budget.left(trained) == 900
+    assert budget.left_for_trials(trained) == 590
+    assert budget.left_for_trials(Trained(epoch=10)) == 900
+
+
+def test_trials_are_left_at_least_half_of_the_time() -> None:
+    trained = Trained(expected=[500.0] * 6, epoch=10)
+    assert limited(time_s=1000).left_for_trials(trained) == 500
+    assert limited(time_s=1000, used_s=500).left_for_trials(trained) == 0
+    assert limited(time_s=1000, used_s=500).left(trained) == 500
+
+
+def test_gpu_seconds_by_hand() -> None:
+    """800 GPU-seconds at a quarter of a GPU are 3,200 s of training; 1,200 left for 4 workers."""
+    budget = limited(gpu_s=800, gpus=0.25, workers=4)
+    assert budget.left(Trained(spent=2000)) == 300
+    assert budget.left(Trained(spent=3200)) == 0
+    assert budget.left(Trained(spent=3300)) < 0
+
+
+def test_gpu_seconds_are_kept_for_the_finalists() -> None:
+    """Of 1,000 s, 2 workers have spent 200; 4 × 50 and an epoch of each are kept: 580 are left."""
+    trained = Trained(spent=200, expected=[50.0] * 4, epoch=10)
+    budget = limited(gpu_s=1000, workers=2)
+    assert budget.left_for_trials(trained) == 290
+    assert budget.left(trained) == 400
+    assert budget.left_for_trials(Trained(spent=200, expected=[900.0], epoch=10)) == 150
+
+
+def test_whichever_ends_first() -> None:
+    budget = limited(time_s=100, gpu_s=1000, workers=2)
+    assert budget.left(Trained(spent=0)) == 100
+    assert budget.left(Trained(spent=900)) == 50
+
+
+def test_gpu_hours_asked_for() -> None:
+    """8 hours of a GPU, at half of one for each of two trials: 8 hours on the wall."""
+    options = Options(space="demo", gpu_hours=8, time_budget="9h")
+    resources = Resources(concurrent=2, threads=1, gpus=0.5, why="")
+    assert budget_of(options, resources, 0.0).left(Trained()) == 8 * 3600
+    assert budget_of(options, resources, 0.0).left(Trained(spent=3600)) == 7.5 * 3600
+    hour_left = budget_of(options, resources, 8 * 3600).left(Trained())
+    assert 3590 < hour_left <= 3600
+
+
+class Search:
+    """A study and its finalists on two workers, each epoch of which takes 1.5 s of a made clock."""
+
+    def __init__(self, directory: Path, *, time_s: float | None, gpu_s: float | None, count: int):
+        self.now = 0.0
+        left = (lambda: math.inf) if time_s is None else (lambda: time_s - self.now)
+        budget = Budget(time_s=time_s, time_left=left, gpu_s=gpu_s, gpus=1.0, workers=2)
+        self.study = open_study(
+            directory, trials=999, time_left=lambda: budget.left_for_trials(self.finalists)
+        )
+        self.finalists = Finalists(
+            study=self.study,
+            store=FinalistStore(directory),
+            count=count,
+            repeats=2,
+            seed=0,
+            time_left=lambda: budget.left(self.finalists),
+        )
+
+    def run(self) -> None:
+        """To the end, as Ray would: a worker that is free asks, and again with every event."""
+        running: list[tuple[float, int, Proposal[TrialConfig], Iterator[EpochMetrics]]] = []
+        order = 0
+        while True:
+            while len(running) < 2 and (p := self.study.ask() or self.finalists.ask()):
+                heapq.heappush(running, (self.now + 1.5, order, p, iter(curve(p.config))))
+                order += 1
+            if not running:
+                return
+            self.now, _, p, epochs = heapq.heappop(running)
+            if p.repeat is None:
+                ending = self.study.report(p.number, next(epochs))
+            else:
+                ending = self.finalists.report((p.number, p.repeat), next(epochs))
+            if ending is None:
+                heapq.heappush(running, (self.now + 1.5, order, p, epochs))
+                order += 1
+
+    def trials_s(self) -> float:
+        return sum(record.wall_s for record in self.study.records.values())
+
+
+def test_a_search_ends_early_enough_for_all_its_finalists(tmp_path: Path) -> None:
+    """6 trainings of 13.5 s on 2 workers take 40.5, an epoch 1.5: trials end from 78 s on."""
+    search = Search(tmp_path / "run", time_s=120, gpu_s=None, count=2)
+    search.run()
+    records = search.finalists.records.values()
+    assert [r.state for r in records] == [TrialState.COMPLETE] * 6
+    assert 118 < search.now <= 120
+    assert 2 * 76.5 <= search.trials_s() <= 2 * 79.5
+    assert search.study.finished()
+    assert search.finalists.finished()
+
+
+def test_without_finalists_trials_have_all_of_the_time(tmp_path: Path) -> None:
+    search = Search(tmp_path / "run", time_s=60, gpu_s=None, count=0)
+    search.run()
+    assert 60 <= search.now <= 61.5
+    assert search.trials_s() >= 118
+
+
+def test_gpu_seconds_are_enough_for_all_finalists(tmp_path: Path) -> None:
+    """81 s for 6 trainings and 3 for the last epochs: of 240 s of training, 156 for trials."""
+    search = Search(tmp_path / "run", time_s=None, gpu_s=240, count=2)
+    search.run()
+    assert {r.state for r in search.finalists.records.values()} == {TrialState.COMPLETE}
+    assert 153 <= search.trials_s() <= 159
+    assert 234 <= search.finalists.spent_s() <= 240

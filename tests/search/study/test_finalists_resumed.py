@@ -1,0 +1,115 @@
+"""Finalists that were killed, ran out of time, or are wanted of more."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from results.analysis.finalist_comparison import decide
+from results.finalist_store import FinalistStore, read_finalist_epochs, read_finalists
+from results.records import TrialState
+from search.study.finalists import TIME_IS_UP, Finalists, choose
+from tests.search.finalists_on_curves import final_of, key_of, kill, repeat
+from tests.search.study_on_curves import RULES, metrics, open_study
+
+
+@pytest.mark.parametrize("killed_after", [0, 1, 8, 9, 17, 40])
+def test_killed_finalists_go_on_to_the_same_results(tmp_path: Path, killed_after: int) -> None:
+    whole, cut = tmp_path / "whole" / "run", tmp_path / "cut" / "run"
+    repeat(final_of(whole))
+    first = final_of(cut)
+    repeat(first, killed_after)
+    kill(first)
+    again = final_of(cut)
+    assert not again.finished()
+    repeat(again)
+    assert read_finalists(cut) == read_finalists(whole)
+    assert list(read_finalist_epochs(cut)) == list(read_finalist_epochs(whole))
+    assert decide(read_finalists(cut).values()) == decide(read_finalists(whole).values())
+
+
+def test_an_epoch_that_was_recorded_before_a_kill_is_not_counted_twice(tmp_path: Path) -> None:
+    finalists = final_of(tmp_path / "run", count=1)
+    proposal = finalists.ask()
+    assert proposal is not None
+    path = FinalistStore(tmp_path / "run").checkpoint(key_of(proposal))
+    path.parent.mkdir()
+    path.write_bytes(b"state")
+    for epoch in range(1, 10):
+        finalists.store.add_epoch(key_of(proposal), metrics(epoch, 0.5))  # none decided on
+    kill(finalists)
+    again = final_of(tmp_path / "run", count=1)
+    assert again.records[key_of(proposal)].state is TrialState.COMPLETE
+    assert not path.exists()
+    ending = again.report(key_of(proposal), metrics(9, 0.5))
+    assert ending is not None
+    assert ending.state is TrialState.COMPLETE
+
+
+def test_when_time_is_up_trainings_stay_unfinished_and_go_on_with_more(tmp_path: Path) -> None:
+    left = [10.0]
+    finalists = final_of(tmp_path / "run", count=1, time_left=lambda: left[0])
+    proposal = finalists.ask()
+    assert proposal is not None
+    assert finalists.report(key_of(proposal), metrics(1, 0.3)) is None
+    left[0] = 0.0
+    assert finalists.report(key_of(proposal), metrics(2, 0.4)) == TIME_IS_UP
+    assert finalists.ask() is None
+    assert finalists.finished()
+    kill(finalists)
+    more = final_of(tmp_path / "run", count=1)
+    assert not more.finished()
+    resumed = more.ask()
+    assert resumed is not None
+    assert (key_of(resumed), resumed.epochs_done) == (key_of(proposal), 2)
+
+
+def test_more_finalists_and_repeats_keep_what_was_trained(tmp_path: Path) -> None:
+    first = final_of(tmp_path / "run", count=1, repeats=2)
+    trained = repeat(first)
+    kill(first)
+    more = repeat(final_of(tmp_path / "run", count=2, repeats=3))
+    assert len(trained) == 4
+    assert len(more) == 5
+    assert not set(trained) & set(more)
+    assert len(read_finalists(tmp_path / "run")) == 9
+
+
+def test_a_study_with_more_trials_has_its_old_finalists_and_its_new_ones(tmp_path: Path) -> None:
+    first = final_of(tmp_path / "run", count=1, repeats=2, trials=2)
+    trained = repeat(first)
+    kill(first)
+    assert {number for number, _ in trained} == {0, 1}
+    more = final_of(tmp_path / "run", count=1, repeats=2, trials=12)
+    best = choose(more.study.records, 1)[0]
+    assert best not in (0, 1)
+    assert repeat(more) == [(best, 1), (best, 2)]
+    outcome = decide(read_finalists(tmp_path / "run").values())
+    assert outcome is not None
+    assert {standing.trial for standing in outcome.standings} == {0, 1, best}
+
+
+def test_after_an_extension_to_more_epochs_all_are_trained_anew_at_that_length(
+    tmp_path: Path,
+) -> None:
+    first = final_of(tmp_path / "run", count=1, repeats=2)
+    repeat(first)
+    kill(first)
+    longer = Finalists(
+        study=open_study(tmp_path / "run", trials=6, rules=replace(RULES, epochs=12)),
+        store=FinalistStore(tmp_path / "run"),
+        count=1,
+        repeats=2,
+        seed=0,
+    )
+    assert not longer.finished()
+    proposals = []
+    while (proposal := longer.ask()) is not None:
+        proposals.append(proposal)
+        for epoch in range(1, 13):
+            longer.report(key_of(proposal), metrics(epoch, 0.1))
+    assert [p.repeat for p in proposals] == [3, 3, 4, 4]
+    assert {p.config.epochs for p in proposals} == {12}
+    outcome = decide(longer.records.values())
+    assert outcome is not None
+    assert (outcome.epochs, outcome.planned) == (12, 2)

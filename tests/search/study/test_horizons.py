@@ -1,0 +1,30 @@
+"""Rungs of trainings of different lengths, by hand."""
+
+from search.study.horizons import Horizon, HorizonRungs, Queued
+
+
+def test_rungs_of_two_lengths_by_hand() -> None:
+    """At epoch 1, one trial of each length: neither hears of the other."""
+    queue = (Queued(origin="baseline", params={}), Queued(origin="trial 1", params={"lr": 0.1}))
+    short = Horizon(first=0, epochs=3, grace=1)
+    long = Horizon(first=2, epochs=9, grace=1, queue=queue, proven=2)
+    rungs = HorizonRungs((short, long), 3)
+    assert rungs.record(0, 1, 0.9)
+    assert not rungs.record(1, 1, 0.8)  # one of two is better
+    assert rungs.record(2, 1, 0.5)
+    assert rungs.record(3, 1, 0.1)  # the worst, but proven
+    assert rungs.record(4, 1, 0.6)
+    assert not rungs.record(5, 1, 0.4)  # two of four are better
+    assert rungs.recorded() == {1: 4, 3: 0}
+    assert [long.is_baseline(n) for n in (0, 2, 3)] == [False, True, False]
+
+
+def test_rungs_of_two_lengths_compare_by_rank_where_trials_have_costs() -> None:
+    short, long = Horizon(first=0, epochs=3, grace=1), Horizon(first=2, epochs=9, grace=1)
+    cost = (8.0, 4.0, 2.0, 3.0, 1.0)
+    rungs = HorizonRungs((short, long), 3, lambda number: (cost[number],))
+    assert rungs.record(0, 1, 0.9)
+    assert rungs.record(1, 1, 0.8)  # worse, but cheaper: both are ends of the front
+    assert rungs.record(2, 1, 0.5)
+    assert not rungs.record(3, 1, 0.4)  # dominated by trial 2
+    assert rungs.record(4, 1, 0.1)  # the cheapest of its length

@@ -1,0 +1,95 @@
+"""A search on a user's own images, from one command and with nothing prepared."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from datasets.manifest import read_manifest
+from datasets.prepare import prepare
+from search.config.options import resolve
+from search.monitoring.plan_text import describe_enlarged
+from search.planning.plan import Plan, make_plan, size_to_store
+from search.run import main
+from tests.conftest import tiny_image
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """2 classes × (12 train + 2 val) JPEGs of 80 px in class folders."""
+    root = tmp_path_factory.mktemp("pictures")
+    for part, numbers in (("train", range(12)), ("val", range(20, 22))):
+        for label, name in enumerate(("cat", "dog")):
+            folder = root / part / name
+            folder.mkdir(parents=True)
+            for number in numbers:
+                (folder / f"{number}.jpg").write_bytes(tiny_image(label, number, size=80))
+    return root
+
+
+def plan_of(tmp_path: Path, pictures: Path, **values: object) -> Plan:
+    given = {"space": "demo", "dataset": "folder", "source": str(pictures)}
+    paths = {"data": str(tmp_path / "data"), "out": str(tmp_path / "runs")}
+    options, errors = resolve(given | paths | values)
+    plan, more = make_plan(options, resuming=False)
+    assert plan is not None, errors + more
+    return plan
+
+
+def test_own_images_are_stored_as_large_as_the_largest_input(
+    tmp_path: Path, pictures: Path
+) -> None:
+    assert size_to_store(plan_of(tmp_path, pictures)) == 64
+    assert size_to_store(plan_of(tmp_path, pictures, set=["image_size=96"])) == 96
+    widest = plan_of(tmp_path, pictures, space="resnet50", weights="none")
+    assert size_to_store(widest) == 128  # of 64, 96 and 128
+    assert size_to_store(plan_of(tmp_path, pictures, space="resnet18")) == 224
+    assert size_to_store(plan_of(tmp_path, pictures, dataset="tiny-imagenet")) is None
+
+
+def test_what_is_prepared_stays_and_is_said_to_be_enlarged(tmp_path: Path, pictures: Path) -> None:
+    prepare("folder", source=pictures, data=tmp_path / "data", size=48, workers=1)
+    plan = plan_of(tmp_path, pictures)
+    assert size_to_store(plan) is None
+    note = describe_enlarged(plan, 48)
+    assert note is not None
+    assert "stored at 48 px and enlarged to up to 64" in note
+    assert f"prepare folder --data {tmp_path / 'data'} --source … --size 64 --overwrite" in note
+    assert describe_enlarged(plan, 64) is None
+    assert describe_enlarged(plan_of(tmp_path, pictures, dataset="tiny-imagenet"), 48) is None
+
+
+@pytest.mark.parametrize("space", ["demo", "resnet18"])
+def test_one_command_prepares_own_images(
+    space: str, tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    command = ["--space", space, "--dataset", "folder", "--source", str(pictures)]
+    command += ["--data", str(data), "--out", str(tmp_path / "runs"), "--weights", "none"]
+    # The batch is refused once the images are counted, before anything trains.
+    assert main([*command, "--set", "image_size=72", "batch_size=99"]) == 2
+    assert "batch_size must be ≤ the 22 training images" in capsys.readouterr().err
+    manifest = read_manifest(data / "folder")
+    assert (manifest.image_size, manifest.class_ids) == (72, ("cat", "dog"))
+
+
+@pytest.mark.slow
+def test_one_command_searches_own_images_and_trains_the_best(
+    tmp_path: Path, pictures: Path
+) -> None:
+    where = ["--data", str(tmp_path / "data")]
+    search = ["search.run", "--space", "resnet18", "--dataset", "folder"]
+    search += ["--source", str(pictures), "--weights", "none"]
+    search += ["--out", str(tmp_path), "--name", "own", "--trials", "2", "--epochs", "1"]
+    search += ["--precision", "float32", "--set", "batch_size=8", "image_size=64"]
+    best = tmp_path / "own" / "best.yaml"
+    for command in (search, ["trainables.final", "--config", str(best)]):
+        arguments = [sys.executable, "-m", *command, *where]
+        done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert yaml.safe_load(best.read_text())["dataset"] == "folder"
+    assert (tmp_path / "own" / "final" / "final.json").exists()

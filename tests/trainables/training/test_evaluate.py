@@ -1,0 +1,159 @@
+"""Evaluation against a plain computation over the same images."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from datasets.access import open_search_data
+from datasets.loading.loader import batches
+from datasets.splits import SearchData, Split
+from trainables.augmentation.batch import for_evaluation
+from trainables.config import TrialConfig
+from trainables.models.network import Network
+from trainables.train import new_network, train_step
+from trainables.training.batches import Feed
+from trainables.training.evaluate import EVALUATION_BATCH, Evaluation, Evaluator, evaluate
+from trainables.training.optimizer import make_optimizer
+
+CPU = torch.device("cpu")
+CONFIG = TrialConfig(network="resnet10", image_size=32, precision="float32")
+
+
+@pytest.fixture
+def data(tiny_data: Path) -> SearchData:
+    return open_search_data(tiny_data)
+
+
+def everything(split: Split) -> tuple[Tensor, Tensor]:
+    """All pixels and labels of a split, in its order."""
+    pairs = list(batches(split, 16, order_seed=None, drop_last=False))
+    return torch.cat([p for p, _ in pairs]), torch.cat([labels for _, labels in pairs])
+
+
+def test_it_is_the_mean_over_every_image(data: SearchData) -> None:
+    """144 images: a full batch of 128 and a rest of 16, which must weigh less."""
+    split = replace(data.train, indices=np.tile(data.train.indices, 2))
+    network = new_network(CONFIG, 4, CPU)
+    found = evaluate(network, split, data.images, CONFIG, CPU)
+
+    pixels, labels = everything(split)
+    with torch.inference_mode():
+        logits = network.eval()(for_evaluation(pixels, CONFIG, data.images))
+    assert len(labels) == 144
+    assert found.loss == pytest.approx(float(nn.functional.cross_entropy(logits, labels)), rel=1e-4)
+    assert found.top1 == pytest.approx(float((logits.argmax(1) == labels).double().mean()))
+
+
+class Ranked(nn.Module):
+    """Logits that rank the classes by number, the highest first, whatever the image."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.logits = torch.arange(classes, 0, -1).float()
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.logits.expand(len(features), -1)
+
+
+@pytest.mark.parametrize("classes", [4, 5, 8])
+def test_top5_counts_every_label_among_the_first_five(data: SearchData, classes: int) -> None:
+    network = new_network(CONFIG, 4, CPU)
+    network.head = Ranked(classes)
+    found = evaluate(network, data.val, data.images, CONFIG, CPU)
+    assert (found.top1, found.top5) == (0.25, 1.0)
+
+
+def test_top5_leaves_out_the_sixth(data: SearchData) -> None:
+    network = new_network(CONFIG, 4, CPU)
+    head = Ranked(8)
+    head.logits = torch.tensor([1.0, 2, 3, 4, 5, 6, 7, 8])  # labels 0…3 rank eighth to fifth
+    network.head = head
+    found = evaluate(network, data.val, data.images, CONFIG, CPU)
+    assert (found.top1, found.top5) == (0.0, 0.25)
+
+
+def test_recall_is_each_classs_own(data: SearchData) -> None:
+    """Every image is taken for class 0, which is there 18 times, as is class 2."""
+    network = new_network(CONFIG, 4, CPU)
+    network.head = Ranked(4)
+    _, labels = everything(data.train)
+    assert evaluate(network, data.train, data.images, CONFIG, CPU).recall == (1.0, 0.0, 0.0, 0.0)
+    some = replace(data.train, indices=data.train.indices[(labels % 2 == 0).numpy()])
+    found = evaluate(network, some, data.images, CONFIG, CPU)
+    assert found.recall == (1.0, None, 0.0, None)
+    assert found.top1 == 0.5
+
+
+def test_the_network_is_left_as_it_was(data: SearchData) -> None:
+    network: Network = new_network(CONFIG.but(dropout=0.5), 4, CPU)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    network.train()
+    first = evaluate(network, data.val, data.images, CONFIG, CPU)
+    assert network.training
+    assert evaluate(network, data.val, data.images, CONFIG, CPU) == first
+    assert all(torch.equal(t, before[n]) for n, t in network.state_dict().items())
+
+
+def step(network: Network, data: SearchData, config: TrialConfig) -> None:
+    """Changes what trains."""
+    pixels, labels = everything(data.val)
+    images = for_evaluation(pixels, config, data.images)
+    train_step(network, make_optimizer(network, config), images, labels, config)
+
+
+@pytest.mark.parametrize("depth", [1, 3, 5])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_kept_outputs_of_frozen_stages_change_nothing(
+    data: SearchData, precision: str, depth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = CONFIG.but(precision=precision, freeze_depth=depth, lr=0.01)
+    network = new_network(config, 4, CPU)
+    evaluator = Evaluator(network, data.images, config, Feed(device=CPU))
+    split = replace(data.train, indices=np.tile(data.train.indices, 2))
+    assert len(split) % EVALUATION_BATCH
+    plain, reused = [], []
+    for _ in range(3):
+        for part in (split, data.val):
+            plain.append(evaluate(network, part, data.images, config, CPU))
+            reused.append(evaluator.evaluate(part))
+        step(network, data, config)
+    assert reused == plain
+    assert len({each.loss for each in plain}) == len(plain)
+    monkeypatch.delattr("trainables.models.network.Network.frozen_features")
+    evaluator.evaluate(split)
+
+
+@pytest.mark.parametrize(
+    ("kept_bytes", "again"), [(72 * 64 * 8 * 8 * 4, 1), (72 * 64 * 256 - 1, 2)]
+)
+def test_what_does_not_fit_is_computed_again(
+    data: SearchData, kept_bytes: int, again: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stem's output on 32 px: 64 channels of 8 × 8 in 4 bytes, for each of 72 images."""
+    config = CONFIG.but(freeze_depth=1)
+    network = new_network(config, 4, CPU)
+    calls = 0
+    compute = Network.frozen_features
+
+    def counted(self: Network, images: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return compute(self, images)
+
+    monkeypatch.setattr(Network, "frozen_features", counted)
+    evaluator = Evaluator(network, data.images, config, Feed(device=CPU), kept_bytes=kept_bytes)
+    first, second = evaluator.evaluate(data.train), evaluator.evaluate(data.train)
+    assert first == second
+    assert calls == again
+    evaluator.evaluate(data.val)
+    evaluator.evaluate(data.val)
+    assert calls == 3  # what is left holds val only where train isn't kept
+
+
+def test_a_loss_that_is_not_finite_is_none_on_record() -> None:
+    assert Evaluation(loss=float("inf"), top1=0, top5=0).finite_loss is None
+    assert Evaluation(loss=1.5, top1=0, top5=0).finite_loss == 1.5

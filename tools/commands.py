@@ -1,0 +1,27 @@
+"""Every command of the project that takes arguments, with its command line. Loads nothing heavy."""
+
+from argparse import ArgumentParser
+from collections.abc import Callable, Mapping
+
+from datasets import prepare
+from results import compare, export, importance, report
+from results import final as final_pages
+from search import simulate
+from search.config import options
+from trainables import export as export_model
+from trainables import final, predict
+
+COMMANDS: Mapping[str, Callable[[], ArgumentParser]] = {
+    "search.run": options.parser,
+    "datasets.prepare": prepare.parser,
+    "trainables.final": final.parser,
+    "trainables.predict": predict.parser,
+    "trainables.export": export_model.parser,
+    "results.final": final_pages.parser,
+    "results.export": export.parser,
+    "results.report": report.parser,
+    "results.compare": compare.parser,
+    "results.importance": importance.parser,
+    "search.simulate": simulate.parser,
+}
+"""By module, as in `python -m MODULE`, in the order in which a user comes to them."""

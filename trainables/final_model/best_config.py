@@ -1,0 +1,95 @@
+"""The configuration that a search chose, read back from the YAML file it was exported to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.plain_yaml import load_plain
+from results.records import BEST_VERSION, checksum
+from trainables.config import ConfigError, TrialConfig
+
+
+class BestError(Exception):
+    """A best.yaml can't be used; the message names the file, the fault and the remedy."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BestConfig:
+    """A chosen configuration and the dataset it was chosen on.
+
+    `fingerprint` is that dataset's content, `image_size` the side in pixels that its images are
+    stored at; both are `None` where the file doesn't say. `selection` is the rest of the file as
+    it stands: metric, value, how it was selected, provenance.
+    """
+
+    config: TrialConfig
+    dataset: str
+    fingerprint: str | None
+    image_size: int | None
+    selection: dict[str, Any]
+
+
+def read_best(path: Path) -> BestConfig:
+    """Reads a best.yaml. Raises `BestError`, and `ConfigError` for a broken configuration."""
+    values = _mapping(path)
+    if not _as_written(values):
+        raise BestError(
+            f"{path} is not as it was written: export it again with python -m results.export RUN, "
+            "or remove its lines sha256 and schema_version if you have changed it on purpose."
+        )
+    for key, kind in (("config", dict), ("dataset", str)):
+        if not isinstance(values.get(key), kind):
+            raise BestError(
+                f"{path} must have the key {key}, but it is missing or of another kind: export "
+                "it again with python -m results.export RUN."
+            )
+    fingerprint, size = values.get("dataset_fingerprint"), values.get("dataset_image_size")
+    try:
+        config = TrialConfig.from_record(values["config"])
+    except ConfigError as error:
+        raise ConfigError([f"{path}: {sentence}" for sentence in error.errors]) from error
+    return BestConfig(
+        config=config,
+        dataset=values["dataset"],
+        fingerprint=fingerprint if isinstance(fingerprint, str) else None,
+        image_size=size if isinstance(size, int) else None,
+        selection={k: v for k, v in values.items() if k not in ("config", "schema_version")},
+    )
+
+
+def _as_written(values: dict[str, Any]) -> bool:
+    """Whether the checksum, which is taken out, is right; older files have none."""
+    told, version = values.pop("sha256", None), values.get("schema_version", 0)
+    try:
+        return told == checksum(values) or (told is None and int(version) < BEST_VERSION)
+    except (TypeError, ValueError):  # what YAML knows and JSON doesn't was never exported
+        return False
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    run = path if path.is_dir() else path.parent
+    here = str(run) if (run / "manifest.json").exists() else "RUN"
+    try:
+        values = load_plain(path.read_text(encoding="utf-8"))
+    except IsADirectoryError:
+        raise BestError(
+            f"--config must name a file, but {path} is a folder: name its best.yaml, or write "
+            f"that with python -m results.export {here}."
+        ) from None
+    except FileNotFoundError:
+        raise BestError(
+            f"--config must name an existing file, but {path} is none: write one with "
+            f"python -m results.export {here}."
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = str(error).replace("\n", " ")
+        raise BestError(
+            f"--config must name a YAML file, but {path} can't be read as one: "
+            f"{reason}; export it again."
+        ) from error
+    if not isinstance(values, dict):
+        raise BestError(
+            f"{path} must be a YAML mapping with config and dataset, but it is something else: "
+            "export it again with python -m results.export RUN."
+        )
+    return values

@@ -1,0 +1,238 @@
+"""Trains a chosen configuration on train + val to the end, then opens test, once."""
+
+import platform
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+
+from common.files import write_atomically
+from datasets.access import open_final_data
+from datasets.manifest import verify
+from datasets.prepare import prepare
+from datasets.registry import find
+from datasets.spec import DatasetError
+from datasets.splits import FinalData
+from results.records import EpochMetrics, FinalRecord, RecordError, to_json
+from trainables.augmentation.batch import pixel_statistics
+from trainables.config import TrialConfig
+from trainables.final_model.best_config import BestConfig, BestError, read_best
+from trainables.final_model.saved_model import MODEL, RECORD, ModelError, read_record
+from trainables.final_model.test_evaluation import open_test, score
+from trainables.models import pretrained
+from trainables.models.base import NetworkError
+from trainables.models.network import Network
+from trainables.models.network import check as check_network
+from trainables.train import default_device, new_network, train
+from trainables.training.checkpoint import CheckpointError, read_history
+from trainables.training.process import prepare_process
+
+HISTORY, CHECKPOINT = "history.jsonl", "checkpoint.pt"
+
+
+class FinalError(Exception):
+    """Final training can't start or go on; the message says why and what to do."""
+
+
+REFUSALS = (
+    BestError,
+    CheckpointError,
+    DatasetError,
+    FinalError,
+    ModelError,
+    NetworkError,
+    RecordError,
+    pretrained.WeightsError,
+)
+"""What `run` raises, besides `ConfigError` and `OSError`, with one sentence for the user."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """The command line; `None` leaves what best.yaml says, or the default of the help text."""
+
+    config: Path
+    data: Path
+    source: Path | None
+    out: Path | None
+    epochs: int | None
+    weights: str | None
+    seed: int | None
+    repeats: int
+    threads: int
+    overwrite: bool
+
+
+def train_finally(
+    best: BestConfig, data: FinalData, out: Path, device: torch.device
+) -> FinalRecord:
+    """Trains `best.config`, prints a line an epoch, and writes the outcome into `out`.
+
+    Goes on from `out`'s checkpoint where there is one. Writes `predictions.npz` as test is opened,
+    `model.pt` (the state dict of all stages), `history.jsonl` (an `EpochMetrics` a line) and last
+    `final.json`; only then the checkpoint goes. Raises `FinalError` when the loss is no longer
+    finite.
+    """
+    config, checkpoint = best.config, out / CHECKPOINT
+    history = read_history(checkpoint) if checkpoint.exists() else []
+    if history:
+        print(f"going on after epoch {len(history)} of {config.epochs}")
+    network = new_network(config, len(data.images.class_ids), device)
+    resume = checkpoint if history else None
+    for metrics in train(
+        config, data, resume, checkpoint=checkpoint, network=network, device=device
+    ):
+        history.append(metrics)
+        print(_line(metrics, config.epochs), flush=True)
+        if metrics.train_loss is None:
+            checkpoint.unlink(missing_ok=True)
+            raise FinalError(
+                f"The training loss must stay finite, but epoch {metrics.epoch} diverged: lower "
+                f"lr ({config.lr:g}) in the configuration, or try another --seed."
+            )
+    record = _test(best, data, out, network, history, device)
+    _write(out, network, history, record)
+    return record
+
+
+def _test(
+    best: BestConfig,
+    data: FinalData,
+    out: Path,
+    network: Network,
+    history: list[EpochMetrics],
+    device: torch.device,
+) -> FinalRecord:
+    started = time.perf_counter()
+    predictions = open_test(out, network, data, best.config, device)
+    outcome = score(predictions)
+    wall_s = sum(epoch.wall_s for epoch in history) + time.perf_counter() - started
+    return FinalRecord(
+        config=best.config.to_dict(),
+        test_top1=outcome.top1,
+        test_top5=outcome.top5,
+        test_loss=outcome.finite_loss,
+        train_top1=history[-1].train_top1,
+        test_images=len(data.test),
+        train_images=len(data.train),
+        wall_s=wall_s,
+        provenance={"selection": best.selection} | _circumstances(best, data, device),
+        test_top1_flip=predictions.flip_averaged_top1(),
+    )
+
+
+def _circumstances(best: BestConfig, data: FinalData, device: torch.device) -> dict[str, Any]:
+    mean, std = pixel_statistics(data.images, best.config.normalise)
+    spec = find(best.dataset)
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "dataset": best.dataset,
+        "dataset_fingerprint": data.images.fingerprint,
+        "terms": spec.terms,
+        "of_imagenet": spec.of_imagenet,
+        "class_ids": list(data.images.class_ids),
+        "class_names": list(data.images.class_names),
+        "stored_px": data.images.size,
+        "mean": list(mean),
+        "std": list(std),
+        "device": gpu or platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+    }
+
+
+def _write(out: Path, network: Network, history: list[EpochMetrics], record: FinalRecord) -> None:
+    state = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
+    lines = "".join(to_json(epoch) + "\n" for epoch in history)
+    write_atomically(out / MODEL, lambda file: torch.save(state, file))
+    write_atomically(out / HISTORY, lambda file: file.write(lines.encode()))
+    write_atomically(out / RECORD, lambda file: file.write(to_json(record).encode() + b"\n"))
+    (out / CHECKPOINT).unlink(missing_ok=True)
+
+
+def _line(metrics: EpochMetrics, epochs: int) -> str:
+    loss = "not finite" if metrics.train_loss is None else f"{metrics.train_loss:.4f}"
+    return (
+        f"epoch {metrics.epoch:>{len(str(epochs))}}/{epochs}  loss {loss}  "
+        f"train_top1 {metrics.train_top1:.1%}  lr {metrics.lr:.2e}  "
+        f"{metrics.images_per_s:,.0f} images/s  {metrics.wall_s:.1f} s"
+    )
+
+
+def _changed(config: TrialConfig, options: Options) -> TrialConfig:
+    """The configuration with what the command line says differently."""
+    wanted = {"epochs": options.epochs, "weights": options.weights, "seed": options.seed}
+    return config.but(**{name: value for name, value in wanted.items() if value is not None})
+
+
+def _open_data(best: BestConfig, options: Options) -> FinalData:
+    prepare(best.dataset, source=options.source, data=options.data, size=best.image_size)
+    data = open_final_data(options.data / best.dataset)
+    if best.fingerprint not in (None, data.images.fingerprint):
+        raise FinalError(
+            f"The dataset must be the one that the search saw, {best.dataset} with fingerprint "
+            f"{best.fingerprint}, but {options.data / best.dataset} has "
+            f"{data.images.fingerprint}: pass the search's --data or --source; own images must be "
+            "stored at the same size too."
+        )
+    verify(options.data / best.dataset)
+    return data
+
+
+def run(options: Options) -> Path:
+    """Checks everything that can be checked before the first step, then trains; gives the folder.
+
+    The configuration's seed is trained there, and each repeat after it, with the next seed, in a
+    folder of its own inside. Those that are finished already stay as they are.
+    """
+    chosen = read_best(options.config)
+    best = replace(chosen, config=_changed(chosen.config, options))
+    out = options.out or options.config.parent / "final"
+    planned = _unfinished(best, out, options)
+    pretrained.check(best.config, check_network(best.config))
+    data = _open_data(best, options)
+    if best.config.class_weighting > 0:
+        print(
+            "note: class_weighting follows the recall of training images here, as there is no "
+            "val; while the network learns them by heart, it fades."
+        )
+    prepare_process(options.threads)
+    for each, folder in planned:
+        if options.repeats > 1:
+            print(f"{folder}: seed {each.config.seed}")
+        record = train_finally(each, data, folder, default_device())
+        print(
+            f"test top-1 {record.test_top1:.2%}  top-5 {record.test_top5:.2%}  "
+            f"({record.test_images:,} images, opened once)\n{folder / MODEL}\n{folder / RECORD}"
+        )
+    return out
+
+
+def _unfinished(best: BestConfig, out: Path, options: Options) -> list[tuple[BestConfig, Path]]:
+    """Each repeat that is to be trained, and its folder. Raises `FinalError` where none is."""
+    planned = []
+    for number in range(1, options.repeats + 1):
+        config = best.config.but(seed=best.config.seed + number - 1)
+        folder = out if number == 1 else out / f"repeat-{number}"
+        if options.overwrite or not _finished(folder):
+            planned.append((replace(best, config=config), folder))
+        elif read_record(folder).config != config.to_dict():
+            raise FinalError(
+                f"--out must hold no finished training of another configuration, but "
+                f"{folder / RECORD} is one: choose another --out, or pass --overwrite."
+            )
+    if not planned:
+        raise FinalError(
+            f"--out must hold no finished training, but {out / RECORD} exists: choose another "
+            "--out, train more seeds with a larger --repeats, or pass --overwrite."
+        )
+    return planned
+
+
+def _finished(folder: Path) -> bool:
+    return (folder / RECORD).exists() and not (folder / CHECKPOINT).exists()

@@ -1,0 +1,62 @@
+"""torchvision's ResNets, in stages: its building blocks, its initialisation."""
+
+from collections import OrderedDict
+
+from torch import nn
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+from trainables.catalog import NETWORKS
+from trainables.config import TrialConfig
+from trainables.models.base import Parts
+
+BLOCKS: dict[str, tuple[type[BasicBlock] | type[Bottleneck], list[int]]] = {
+    "resnet10": (BasicBlock, [1, 1, 1, 1]),
+    "resnet18": (BasicBlock, [2, 2, 2, 2]),
+    "resnet34": (BasicBlock, [3, 4, 6, 3]),
+    "resnet50": (Bottleneck, [3, 4, 6, 3]),
+    "resnet101": (Bottleneck, [3, 4, 23, 3]),
+}
+
+
+def parts(config: TrialConfig, num_classes: int) -> Parts:
+    """The ResNet that `config` names, with its stem.
+
+    Keras counts layers where this project counts stages: «unfrozen from the 143rd layer on» of
+    its ResNet50 is `freeze_depth=4`. `layers[143]`, counted from 0, is the first convolution of
+    `conv5_block1` (stem 7, conv2 32, conv3 42, conv4 62 layers), which is `layer4` here.
+
+    With `head_width=1024` and 100 classes ResNet-50 has 25,708,708 parameters. The 25,788,388
+    published for Keras' are the same network: + 26,560 biases of convolutions, which the
+    BatchNorm after them undoes, + 53,120 running means and variances, which are buffers here.
+    """
+    block, depths = BLOCKS[config.network]
+    source = ResNet(block, depths, num_classes=num_classes)
+    stem = _small_stem(source) if config.stem == "small" else _imagenet_stem(source)
+    stages: OrderedDict[str, nn.Module] = OrderedDict(stem=stem)
+    for name in NETWORKS[config.network].stages[1:]:
+        stages[name] = getattr(source, name)
+    neck = OrderedDict[str, nn.Module](pool=source.avgpool, flatten=nn.Flatten(1))
+    return Parts(stages=stages, neck=neck, fc=source.fc)
+
+
+def our_name(name: str) -> str:
+    """torchvision's name for a tensor of its ResNets as `networks.Network` calls it."""
+    part, _, _ = name.partition(".")
+    if part in ("conv1", "bn1"):
+        return f"stages.stem.{name}"
+    if part == "fc":
+        return f"head.{name}"
+    return f"stages.{name}" if part.startswith("layer") else name
+
+
+def _imagenet_stem(source: ResNet) -> nn.Module:
+    return nn.Sequential(
+        OrderedDict(conv1=source.conv1, bn1=source.bn1, relu=source.relu, maxpool=source.maxpool)
+    )
+
+
+def _small_stem(source: ResNet) -> nn.Module:
+    """3×3 stride 1 without pooling, as in the CIFAR variant of He et al. 2016, section 4.2."""
+    conv = nn.Conv2d(3, source.conv1.out_channels, kernel_size=3, padding=1, bias=False)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return nn.Sequential(OrderedDict(conv1=conv, bn1=source.bn1, relu=source.relu))

@@ -1,0 +1,38 @@
+"""How much GPU memory a trial needs. Written for CUDA, and not yet measured on a GPU."""
+
+import torch
+
+from trainables.config import TrialConfig
+from trainables.models.network import build
+from trainables.train import ready, train_step
+from trainables.training.auxiliary_state import Carried
+from trainables.training.evaluate import KEPT_BYTES
+from trainables.training.optimizer import make_optimizer
+
+CONTEXT_BYTES = 600 << 20
+"""What CUDA itself holds for each process, beside torch's allocations: 300 to 600 MB."""
+
+_STEPS = 2
+_CLASSES = 1000
+
+
+def needed_bytes(config: TrialConfig, device: torch.device) -> tuple[int, int]:
+    """(what a trial of `config` needs, what the GPU has), in bytes.
+
+    Takes two training steps on a synthetic batch, in pieces where `config` has them so, the
+    second with the optimizer's state, and reads torch's peak. `config.precision` must be
+    resolved. Raises `torch.OutOfMemoryError` when not even one trial fits.
+    """
+    torch.cuda.reset_peak_memory_stats(device)
+    network = ready(build(config, _CLASSES), config, device)
+    optimizer = make_optimizer(network, config)
+    carried = Carried.begin(config, network, _CLASSES, device)
+    shape = (config.batch_size, 3, config.image_size, config.image_size)
+    images = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
+    labels = torch.randint(_CLASSES, (config.batch_size,), device=device)
+    for _ in range(_STEPS):
+        train_step(network, optimizer, images, labels, config)
+        carried.after_step()
+    peak = torch.cuda.max_memory_reserved(device)
+    total = torch.cuda.get_device_properties(device).total_memory
+    return peak + CONTEXT_BYTES + KEPT_BYTES, total

@@ -1,0 +1,112 @@
+"""Which precision trains faster here: measured once a study, the same for all its trials."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from trainables.catalog import forward_gmacs
+from trainables.config import TrialConfig
+from trainables.models.network import build, counted_gmacs
+from trainables.train import default_device, ready, train_step
+from trainables.training.optimizer import make_optimizer
+
+MARGIN = 1.05
+"""bfloat16 must be this much faster than float32 to be worth its rounding."""
+
+_ROUNDS = 3
+_CLEAR = 1.25
+"""A lead by which two rounds in a row are enough: those of equal steps differ by a tenth."""
+_SECONDS = 6.0
+_BATCH_GMACS = 6.0
+_CLASSES = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calibration:
+    """The precision to train in, and training images per second in each one measured.
+
+    The speeds are of training steps on small synthetic batches without a loader; they are
+    empty on a GPU, where nothing is measured.
+    """
+
+    precision: str
+    images_per_s: dict[str, float]
+
+
+def resolve(config: TrialConfig, threads: int) -> Calibration:
+    """Decides `config.precision` where it is `auto`, and measures training speed on a CPU.
+
+    On a GPU `auto` is bfloat16 where the GPU supports it. On a CPU both precisions train the
+    same steps in turn, with `threads` threads, for a few seconds; float32 wins ties. With the
+    precision given only that one is measured. Needs no weights and no dataset.
+    """
+    auto = config.precision == "auto"
+    if default_device().type == "cuda":
+        best = "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+        return Calibration(precision=best if auto else config.precision, images_per_s={})
+    speeds = _measure(config, ["float32", "bfloat16"] if auto else [config.precision], threads)
+    faster = auto and speeds["bfloat16"] > MARGIN * speeds["float32"]
+    best = "bfloat16" if faster else "float32"
+    return Calibration(precision=best if auto else config.precision, images_per_s=speeds)
+
+
+def _measure(config: TrialConfig, precisions: list[str], threads: int) -> dict[str, float]:
+    """Images per second in each precision: the best of a few rounds, taken in turn."""
+    size = batch_size(config)
+    best = dict.fromkeys(precisions, float("inf"))
+    leaders = []
+    with _threads(threads), torch.random.fork_rng():
+        steps = {p: _Steps(config.but(precision=p), size) for p in precisions}
+        for step in steps.values():
+            step.seconds()
+        started = time.perf_counter()
+        for _ in range(_ROUNDS):
+            taken = {precision: step.seconds() for precision, step in steps.items()}
+            best = {precision: min(best[precision], taken[precision]) for precision in best}
+            leaders.append(_clear_leader(taken))
+            agreed = len(leaders) > 1 and leaders[-1] == leaders[-2] is not None
+            if agreed or time.perf_counter() - started > _SECONDS:
+                break
+    return {precision: size / seconds for precision, seconds in best.items()}
+
+
+def _clear_leader(seconds: dict[str, float]) -> str | None:
+    first, *others = sorted(seconds, key=lambda precision: seconds[precision])
+    clear = all(seconds[other] > _CLEAR * seconds[first] for other in others)
+    return first if clear else None
+
+
+def batch_size(config: TrialConfig) -> int:
+    """Images in a measured batch: about a second's work, whatever the network and its input."""
+    cost = forward_gmacs(config.network, config.image_size, config.stem) or counted_gmacs(config)
+    return max(4, min(config.batch_size, round(_BATCH_GMACS / cost)))
+
+
+class _Steps:
+    """Training steps of one configuration on one synthetic batch."""
+
+    def __init__(self, config: TrialConfig, size: int) -> None:
+        self.config = config
+        self.network = ready(build(config, _CLASSES), config, torch.device("cpu"))
+        self.optimizer = make_optimizer(self.network, config)
+        shape = (size, 3, config.image_size, config.image_size)
+        self.images = torch.randn(shape).contiguous(memory_format=torch.channels_last)
+        self.labels = torch.randint(_CLASSES, (size,))
+
+    def seconds(self) -> float:
+        started = time.perf_counter()
+        train_step(self.network, self.optimizer, self.images, self.labels, self.config)
+        return time.perf_counter() - started
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
