@@ -55,3 +55,22 @@ def redacted_values(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [redacted_values(item) for item in value]
     return value
+
+
+SAID_LINES, SAID_LENGTH = 5, 500
+"""Lines and characters of an error that `last_lines` gives: CUDA's say in the first what happened
+and in three more how to find out where."""
+
+
+def last_lines(text: str) -> str:
+    """The lines after the last indented one, as one: of a traceback, all that the error says.
+
+    Where they are many, the first of them, which names the error, and the last. Without secrets:
+    what an error says is recorded.
+    """
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    indented = [index for index, line in enumerate(lines) if line[0].isspace()]
+    said = (lines[indented[-1] + 1 :] if indented else lines) or lines[-1:] or ["without a word"]
+    told = said if len(said) <= SAID_LINES else [said[0], "…", *said[1 - SAID_LINES :]]
+    whole = redacted(" ".join(line.strip() for line in told))
+    return whole if len(whole) <= SAID_LENGTH else whole[: SAID_LENGTH - 1] + "…"

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from common.cli import meant
 from datasets.manifest import FILE_NAME, Manifest, read_manifest, verify
-from datasets.registry import DATASETS, find, meant
+from datasets.registry import DATASETS, find
 from datasets.spec import DatasetError, DatasetSpec, Tree
 
 SMALLEST_PX, LARGEST_PX = 16, 512

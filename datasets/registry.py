@@ -1,9 +1,8 @@
 """The datasets that the project knows by name."""
 
-from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 
+from common.cli import meant
 from datasets.sources.cifar100 import CIFAR100
 from datasets.sources.demo import DEMO
 from datasets.sources.folder import FOLDER
@@ -23,9 +22,3 @@ def find(name: str) -> DatasetSpec:
     if Path(name).exists():
         hint = f"images of your own are the dataset `folder`, with --source {name}."
     raise DatasetError(f"{name!r} is no dataset; {hint}")
-
-
-def meant(word: str, known: Iterable[str], otherwise: str) -> str:
-    """The word that was probably meant, as a question; `otherwise` where there is none."""
-    close = get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]}?" if close else otherwise

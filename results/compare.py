@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from common.cli import Parser
 from results.report import told
-from results.run_hints import Parser
 from results.store import write_atomic
 
 COMPARISON = "comparison.html"

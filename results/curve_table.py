@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, json_to_distribution
 
-from results.store import read_lines
+from results.jsonl import read_lines
 
 Training = dict[str, Any]
 Arrays = dict[str, NDArray[Any]]

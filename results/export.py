@@ -13,18 +13,13 @@ from typing import Any
 
 import yaml
 
-from results.analysis.finalist_comparison import (
-    BASELINE,
-    CONFIDENCE,
-    Interval,
-    Outcome,
-    Standing,
-    decide,
-)
+from common.cli import Parser
+from results.analysis.finalist_comparison import BASELINE, Outcome, Standing, decide
+from results.analysis.intervals import CONFIDENCE, Interval
 from results.analysis.pareto import objectives_of, pareto_front, values
 from results.finalist_store import read_finalists
 from results.records import BEST_VERSION, RecordError, TrialRecord, checksum
-from results.run_hints import Parser, resume_command
+from results.run_hints import resume_command
 from results.store import BEST, SEAL, RunError, read_manifest, read_standings, write_atomic
 
 RULE = "highest val_top1 of any epoch of any trial that neither failed nor diverged"

@@ -9,8 +9,8 @@ python -m results.final runs/NAME/final
 import sys
 from pathlib import Path
 
+from common.cli import Parser
 from results.records import RecordError
-from results.run_hints import Parser
 from results.store import write_atomic
 
 PAGE, CARD = "report.html", "MODEL_CARD.md"

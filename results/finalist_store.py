@@ -8,15 +8,9 @@ from pathlib import Path
 from typing import IO
 
 from common.text import redacted
+from results.jsonl import append_line, close_all, open_for_append, read_records, whole
 from results.records import EpochMetrics, FinalistRecord, to_json
-from results.store import (
-    append_line,
-    close_all,
-    open_for_append,
-    read_records,
-    whole,
-    write_atomic,
-)
+from results.store import write_atomic
 
 FINALISTS, FINALIST_EPOCHS = "finalists.jsonl", "finalist-epochs.jsonl"
 

@@ -6,14 +6,12 @@ Optuna alone counts completed trials only, and with ASHA these are few and chose
 showed before. Here every trial counts at every rung that it reached, with its val_top1 there.
 """
 
-import logging
 import math
 import random
 import statistics
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +21,10 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.table import Table
 
-from results.analysis.rung_values import trials_at_rungs
+from common.cli import Parser
+from results.analysis.rung_values import quiet_optuna, trials_at_rungs
 from results.records import RecordError
-from results.run_hints import Parser, resume_command
+from results.run_hints import resume_command
 from results.store import RunError, read_manifest
 
 MIN_TRIALS = 16
@@ -174,17 +173,6 @@ def study_of(trials: Sequence[FrozenTrial]) -> optuna.Study:
     study = optuna.create_study(direction="maximize")
     study.add_trials(trials)
     return study
-
-
-@contextmanager
-def quiet_optuna() -> Iterator[None]:
-    """Optuna logs every study that is made."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)
 
 
 NOTE = f"""\

@@ -238,3 +238,9 @@ def checksum(value: Any) -> str:
 def to_json(record: Any) -> str:
     """One record as one line of JSON. Raises `ValueError` for NaN and infinity."""
     return json.dumps(asdict(record), allow_nan=False, separators=(",", ":"))
+
+
+def listed(number: int, repeat: int | None, *, baseline: bool = False) -> str:
+    """Its name there, in the order of numbers."""
+    again = f"-repeat-{repeat}" if repeat else ""
+    return f"trial-{number:04d}{again}" + ("-baseline" if baseline else "")

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from common.cli import Parser
 from results.records import RecordError
-from results.run_hints import Parser
 from results.store import RunError, write_atomic
 
 REPORT = "report.html"

@@ -1,17 +1,12 @@
 """What a search may vary: the type of a space, and how one is found by name or path."""
 
-import importlib
-import importlib.util
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import optuna
 
-import search.spaces
 from results.disk import refusal
 from trainables.config import TrialConfig
 
@@ -50,52 +45,6 @@ class Space:
     baseline: TrialConfig
     suggest: Callable[[optuna.Trial], Mapping[str, Any]]
     published: Published | None = None
-
-
-def names() -> list[str]:
-    """The spaces that come with the project, sorted."""
-    found = (module.name for module in pkgutil.iter_modules(search.spaces.__path__))
-    return sorted(name for name in found if not name.startswith("_"))
-
-
-def find(name: str) -> Space:
-    """A space by name, or by the path of a Python file that defines `SPACE`.
-
-    Raises `SpaceError` for an unknown name (with the nearest one) and for a file that fails.
-    """
-    if name.endswith(".py"):
-        return _from_file(Path(name))
-    if name not in names():
-        close = get_close_matches(name, names(), n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(names())};"
-        raise SpaceError(
-            f"--space must be a known name or a .py file, but got {name!r}; {hint} "
-            "`python -m search.run --list` shows them all."
-        )
-    return _space_of(importlib.import_module(f"search.spaces.{name}"), name)
-
-
-def _from_file(path: Path) -> Space:
-    if not path.is_file():
-        raise SpaceError(f"--space {path} doesn't exist; give the path of a file, or a name.")
-    spec = importlib.util.spec_from_file_location(f"space_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise SpaceError(f"--space {path} must be a Python file.")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise SpaceError(
-            f"--space {path} can't be read: {type(error).__name__}: {error}"
-        ) from error
-    return _space_of(module, str(path))
-
-
-def _space_of(module: Any, name: str) -> Space:
-    space = getattr(module, "SPACE", None)
-    if not isinstance(space, Space):
-        raise SpaceError(f"--space {name} must define SPACE = Space(…); see search/spaces/.")
-    return space
 
 
 def suggested(space: Space, trial: optuna.Trial) -> dict[str, Any]:

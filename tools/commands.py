@@ -7,12 +7,12 @@ from datasets import prepare
 from results import compare, export, importance, report
 from results import final as final_pages
 from search import simulate
-from search.config import options
+from search.config import command_line
 from trainables import export as export_model
 from trainables import final, predict
 
 COMMANDS: Mapping[str, Callable[[], ArgumentParser]] = {
-    "search.run": options.parser,
+    "search.run": command_line.parser,
     "datasets.prepare": prepare.parser,
     "trainables.final": final.parser,
     "trainables.predict": predict.parser,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from results import frame
 from results.store import write_atomic
-from search import space
+from search import spaces
 from search.config.options import RESUMABLE, Options
 from tools.commands import COMMANDS
 from trainables.config import TrialConfig
@@ -105,8 +105,8 @@ def _argument(action: Action) -> tuple[str, str, str]:
 
 
 def _spaces() -> Iterable[tuple[str, ...]]:
-    for name in space.names():
-        found = space.find(name)
+    for name in spaces.names():
+        found = spaces.find(name)
         yield f"`{name}`", f"`{found.dataset}`", found.summary
 
 

@@ -6,7 +6,7 @@ python -m trainables.export runs/NAME/final [--formats safetensors pt2 onnx] [--
 import sys
 from pathlib import Path
 
-from results.run_hints import Parser
+from common.cli import Parser
 
 FORMATS = ("safetensors", "pt2", "onnx")
 

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from results.run_hints import Parser
+from common.cli import Parser
 from trainables.config import ConfigError
 
 

@@ -6,7 +6,7 @@ python -m trainables.predict MODEL IMAGE…
 import sys
 from pathlib import Path
 
-from results.run_hints import Parser
+from common.cli import Parser
 
 
 def parser() -> Parser:
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     from trainables.final_model.classifier import ImageError, best_guesses, read_image
     from trainables.final_model.saved_model import ModelError, read_model
     from trainables.models.base import NetworkError
-    from trainables.train import default_device
+    from trainables.models.setup import default_device
 
     device, code = default_device(), 0
     try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from results.analysis.finalist_comparison import FEWEST_REPEATS, Interval, interval
+from results.analysis.intervals import FEWEST_REPEATS, Interval, interval
 from results.predictions import Predictions, read_predictions
 from results.records import FinalRecord, RecordError
 

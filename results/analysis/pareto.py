@@ -104,3 +104,7 @@ def pareto_front(trials: Mapping[int, TrialRecord], objectives: Sequence[str]) -
     best = set(fronts(points.values())[0]) if points else set()
     chosen = [trials[number] for number, point in points.items() if point in best]
     return sorted(chosen, key=lambda record: (-(record.best_val_top1 or 0), record.number))
+
+
+ALONE = ("val_top1",)
+"""The objectives where no others are asked for."""

@@ -1,9 +1,11 @@
 """The trials that reached each rung of a run, with what they showed there, for Optuna to judge."""
 
-from collections.abc import Mapping
-from contextlib import suppress
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, create_trial
@@ -130,3 +132,14 @@ def _completed(known: Mapping[int, FrozenTrial], values: Mapping[int, float]) ->
                 )
             )
     return trials
+
+
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Optuna logs every study that is made."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)

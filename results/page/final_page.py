@@ -5,7 +5,7 @@ from typing import Any
 
 from results.analysis.error_analysis import BINS, Calibration, calibration
 from results.analysis.final_run import Trained
-from results.analysis.finalist_comparison import proportion
+from results.analysis.intervals import proportion
 from results.page.calibration import calibrated
 from results.page.examples import Gallery, pairs, surest
 from results.page.formatting import count, duration, percent, points, span, value

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from results.analysis.finalist_comparison import Interval
+from results.analysis.intervals import Interval
 from results.records import StopReason, TrialRecord, TrialState
 
 OUTCOMES: dict[str, tuple[str, str]] = {

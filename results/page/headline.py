@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from results.analysis.finalist_comparison import BASELINE, Interval, Outcome, Standing, proportion
+from results.analysis.finalist_comparison import BASELINE, Outcome, Standing
+from results.analysis.intervals import Interval, proportion
 from results.page.formatting import called, count, duration, percent, points, span, value
 from results.page.run_data import Final, Run
 from results.store import BEST

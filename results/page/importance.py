@@ -8,16 +8,8 @@ import optuna
 import plotly.graph_objects as go
 from optuna.trial import FrozenTrial
 
-from results.analysis.rung_values import trials_at_rungs
-from results.importance import (
-    MIN_TRIALS,
-    REPEATS,
-    Comparison,
-    Report,
-    importances,
-    quiet_optuna,
-    study_of,
-)
+from results.analysis.rung_values import quiet_optuna, trials_at_rungs
+from results.importance import MIN_TRIALS, REPEATS, Comparison, Report, importances, study_of
 from results.page.figure import PERCENT, Panel, plot, safe
 from results.records import RecordError
 from results.store import RunError

@@ -2,7 +2,7 @@
 
 from results.analysis.error_analysis import BINS, ClassResult, by_class, calibration, confused_pairs
 from results.analysis.final_run import Trained
-from results.analysis.finalist_comparison import proportion
+from results.analysis.intervals import proportion
 from results.page.final_page import commands, provenance
 from results.page.formatting import percent, span
 from results.page.render import render_markdown

@@ -9,7 +9,8 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 
 from results.analysis.final_run import others_like, read_record
-from results.analysis.finalist_comparison import FEWEST_REPEATS, Interval, Outcome, decide, interval
+from results.analysis.finalist_comparison import Outcome, decide
+from results.analysis.intervals import FEWEST_REPEATS, Interval, interval
 from results.analysis.pareto import objectives_of
 from results.analysis.rung_values import proposed
 from results.export import baseline_of, best_config

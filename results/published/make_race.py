@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from results.analysis.finalist_comparison import Interval, interval
+from results.analysis.intervals import Interval, interval
+from results.jsonl import read_lines
 from results.published.regret_figure import Line, draw
-from results.store import read_lines, write_atomic
+from results.store import write_atomic
 
 HERE = Path(__file__).resolve().parent
 RACES, PAGE = HERE / "benchmarks" / "race.jsonl", HERE / "race.md"

@@ -1,11 +1,56 @@
 """Whether a trial goes on after an epoch: the order of the rules, and who is exempt from them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from results.records import EpochMetrics, StopReason
+from results.analysis.pareto import ALONE
+from results.records import EpochMetrics, FinalistRecord, StopReason, TrialRecord, TrialState
 from search.early_stopping import rules as stopping
 from search.study.horizons import Horizon
-from search.trials import COMPLETE, Ending, Rules, stopped
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rules:
+    """When trials end early. Epoch counts, and gaps as fractions; 0 turns a rule off.
+
+    With more `objectives` than val_top1, rungs compare by all of them.
+    """
+
+    epochs: int
+    grace: int
+    factor: int
+    max_gap: float
+    gap_patience: int
+    plateau_patience: int
+    num_classes: int
+    objectives: tuple[str, ...] = ALONE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ending:
+    """How a trial ends: complete, or stopped or failed for a reason told in `detail`."""
+
+    state: TrialState
+    reason: StopReason | None = None
+    detail: str | None = None
+
+
+COMPLETE = Ending(state=TrialState.COMPLETE)
+
+
+def ending_of(record: TrialRecord | FinalistRecord) -> Ending:
+    """How a training has ended, as its record tells."""
+    return Ending(state=record.state, reason=record.reason, detail=record.detail)
+
+
+def stopped(reason: StopReason, detail: str) -> Ending:
+    """The ending of a trial that a rule stops."""
+    return Ending(state=TrialState.STOPPED, reason=reason, detail=detail)
+
+
+def failed(detail: str, reason: StopReason | None) -> Ending:
+    """The ending of a trial that can't be trained."""
+    return Ending(state=TrialState.FAILED, reason=reason, detail=detail)
 
 
 def decide(

@@ -1,43 +1,13 @@
 """What this machine has, and how many trials run on it at once."""
 
 import math
-import os
-import shutil
-import subprocess
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-import psutil
-
-from trainables.catalog import kept_numbers, parameters
-from trainables.config import TrialConfig
+from search.hardware.machine import Machine, Node
 
 MARGIN = 1.2
 """Memory on a GPU that a trial is given beyond what a few steps of it took."""
-
-PROCESS_BYTES = 1 << 30
-"""A worker's imports (Ray, torch, FFCV: 0.88 GiB) and what its loader holds."""
-
-EXTERNAL_BYTES = 2 << 30
-"""What a worker is allowed for where a library's network is trained, whose size isn't known."""
-
-_COPIES, _AVERAGED_COPIES = 7, 2
-"""Of every parameter: weight, gradient, two momenta, and all but the gradient once more while a
-checkpoint is written. With `ema` its average too, and that one's copy."""
-
-_ACTIVATIONS_MARGIN = 1.75
-"""For their gradients and what convolutions work in, beside what is kept for the backward pass."""
-
-_FEWEST_IMAGES = 64
-"""An evaluation's 128 images, of which nothing is kept, take no more than these in training."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Machine:
-    """Cores this process may use, memory in bytes, names of the GPUs."""
-
-    cpus: int
-    memory_bytes: int
-    gpus: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,33 +36,6 @@ class Resources:
         return sum(kind.concurrent for kind in self.kinds)
 
 
-def machine() -> Machine:
-    """Looks at this machine without importing torch."""
-    return Machine(
-        cpus=len(os.sched_getaffinity(0)),
-        memory_bytes=psutil.virtual_memory().total,
-        gpus=_gpus(),
-    )
-
-
-def _gpus() -> tuple[str, ...]:
-    """Names of the NVIDIA GPUs that this process may see."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
-        return ()
-    query = [tool, "--query-gpu=name", "--format=csv,noheader"]
-    try:
-        found = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
-    except subprocess.TimeoutExpired:
-        return ()
-    names = tuple(found.stdout.split("\n")[:-1]) if found.returncode == 0 else ()
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if not visible:
-        return names
-    chosen = [device for device in visible.split(",") if not device.strip().startswith("-")]
-    return names[: len(chosen)]
-
-
 def gpu_share(needed_bytes: int, total_bytes: int) -> float:
     """The share of a GPU for a trial that needs `needed_bytes`, with a margin of a fifth.
 
@@ -110,25 +53,6 @@ def trials_by_gpu(machine: Machine, share: float) -> int:
     if share <= 1:
         return len(machine.gpus) * int(1 / share)
     return int(len(machine.gpus) / share)
-
-
-def worker_bytes(config: TrialConfig) -> int:
-    """Memory that a worker on CPUs needs to train `config` in float32: an upper estimate.
-
-    The process, the copies of each parameter, and what the network keeps of each image for its
-    backward pass, as if no stage were frozen. Peaks of a process that trained and evaluated, by
-    `resource.getrusage` on one thread of an AMD EPYC (Zen 4, torch 2.14), once each, AdamW, batch
-    64: ResNet-18 at 64 px 1.27 GiB, where the rule says 1.50; with `ema` at 224 px 3.28 and 3.74;
-    ResNet-50 at 64 px 1.86 and 2.41. No checkpoint was written there.
-    """
-    count = parameters(config.network)
-    kept = kept_numbers(config.network, config.image_size, config.stem)
-    if count is None or kept is None:
-        return EXTERNAL_BYTES
-    copies = _COPIES + (_AVERAGED_COPIES if config.ema > 0 else 0)
-    images = max(config.micro_batch_size or config.batch_size, _FEWEST_IMAGES)
-    numbers = copies * count + _ACTIVATIONS_MARGIN * images * kept
-    return PROCESS_BYTES + round(4 * numbers)
 
 
 def share(
@@ -162,3 +86,79 @@ def share(
     return Resources(
         concurrent=concurrent, threads=max(1, machine.cpus // concurrent), gpus=gpus, why=why
     )
+
+
+def share_nodes(
+    nodes: Sequence[Node],
+    *,
+    concurrency: str,
+    gpus_per_trial: str,
+    trials: int,
+    worker_bytes: int,
+    gpus_only: bool = False,
+) -> Resources:
+    """How many trials run at once on all nodes; the options are those of `resources.share`.
+
+    All trials on GPUs have the same share of one and as many threads, and so have all on cores:
+    then a worker serves one trial after another. gpus_only: nodes without a GPU stay idle, since
+    GPU-hours are counted. More than fit are accepted as asked: an autoscaler adds nodes for them.
+    """
+    wanted = trials if concurrency == "auto" else min(trials, int(concurrency))
+    machines = [node.machine for node in nodes]
+    each = 1.0 if gpus_per_trial == "auto" else float(gpus_per_trial)
+    with_gpu = [machine for machine in machines if machine.gpus and each]
+    bare = [machine for machine in machines if machine not in with_gpu]
+    kinds = [_on_gpus(with_gpu, each, wanted)] if with_gpu else []
+    left = wanted - sum(kind.concurrent for kind in kinds)
+    if bare and left and not (kinds and gpus_only):
+        kinds.append(_on_cores(bare, worker_bytes, left, asked=concurrency != "auto"))
+        left -= kinds[-1].concurrent
+    if concurrency != "auto" and left > 0:
+        kinds[-1] = replace(kinds[-1], concurrent=kinds[-1].concurrent + left, why="as asked")
+    return replace(kinds[0], beside=kinds[1]) if len(kinds) > 1 else kinds[0]
+
+
+def _on_gpus(machines: Sequence[Machine], each: float, wanted: int) -> Resources:
+    threads = min(max(1, m.cpus // max(1, trials_by_gpu(m, each))) for m in machines)
+    kind = Resources(concurrent=0, threads=threads, gpus=each, why="")
+    total = sum(len(machine.gpus) for machine in machines)
+    why = f"{each:g} GPU a trial on {total} in {_count(machines)}"
+    return replace(kind, concurrent=max(1, min(wanted, _seats(machines, kind))), why=why)
+
+
+def _on_cores(
+    machines: Sequence[Machine], worker_bytes: int, wanted: int, *, asked: bool
+) -> Resources:
+    """A thread a trial, and more where memory or the number of trials leave cores idle.
+
+    Never more than the smallest node has, so that each node is used. Ray is asked for the memory
+    too, at most what that node has: an estimate must not keep every trial waiting.
+    """
+    memory = 0 if asked else min(worker_bytes, *(machine.memory_bytes for machine in machines))
+    kind = Resources(concurrent=0, threads=1, gpus=0.0, why="", memory_bytes=memory)
+    goal = min(wanted, _seats(machines, kind))
+    most = min(machine.cpus for machine in machines)
+    while kind.threads < most:
+        more = replace(kind, threads=kind.threads + 1)
+        if _seats(machines, more) < goal:
+            break
+        kind = more
+    why = f"{'as asked' if asked else 'as many as cores and memory allow'} in {_count(machines)}"
+    return replace(kind, concurrent=max(1, min(wanted, _seats(machines, kind))), why=why)
+
+
+def _count(machines: Sequence[Machine]) -> str:
+    return "1 node" if len(machines) == 1 else f"{len(machines)} nodes"
+
+
+def _seats(machines: Iterable[Machine], kind: Resources) -> int:
+    """How many trials of a kind fit on these machines."""
+    return sum(_seats_on(machine, kind) for machine in machines)
+
+
+def _seats_on(machine: Machine, kind: Resources) -> int:
+    by_cores = machine.cpus // kind.threads
+    if kind.gpus:
+        return min(by_cores, trials_by_gpu(machine, kind.gpus))
+    by_memory = machine.memory_bytes // kind.memory_bytes if kind.memory_bytes else by_cores
+    return min(by_cores, by_memory)

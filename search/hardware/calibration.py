@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from results.store import write_atomic
-from search.hardware.allocation import Machine
-from search.session.provenance import cpu_model
+from search.hardware.machine import Machine, cpu_model
 from trainables.config import TrialConfig
 
 DECIDING = ("network", "image_size", "stem", "freeze_depth", "head_width", "optimizer",

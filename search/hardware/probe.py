@@ -67,8 +67,8 @@ def measure(config: TrialConfig, threads: int) -> Measured:
 
 def measure_gpu(config: TrialConfig) -> float:
     """The share of a GPU that a trial of `config` needs; `auto` precision counts as float32."""
+    from trainables.models.setup import default_device
     from trainables.profiling.gpu_memory import needed_bytes
-    from trainables.train import default_device
 
     if config.precision == "auto":
         config = config.but(precision="float32")

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
-from search.monitoring.console import last_lines
+from common.text import last_lines
 
 PATIENCE_S = 60.0
 """So long the search's end waits for what is left to do."""

@@ -15,11 +15,10 @@ from rich.live import Live
 from results.analysis.finalist_comparison import BASELINE
 from results.finalist_store import Repeat
 from results.records import EpochMetrics, FinalistRecord, TrialRecord, TrialState
-from search.monitoring.console import plain
+from search.monitoring.console import gathered, plain
 from search.monitoring.progress import Key, Limits, Progress, Training
 from search.monitoring.screen import draw
-from search.strays import gathered
-from search.trials import Proposal
+from search.study.proposal import Proposal
 from trainables.config import TrialConfig
 
 REFRESHES_PER_S = 2

@@ -18,7 +18,8 @@ from search.planning.continuation import describe_queue
 from search.planning.cost_estimate import expected_epochs, expected_seconds, finalist_trainings
 from search.planning.plan import Plan
 from search.planning.warm_start import describe_earlier
-from search.space import SpaceError, find, names
+from search.space import SpaceError
+from search.spaces import find, names
 
 NOMINAL_IMAGES = {"cifar100": 45_000, "tiny-imagenet": 90_000, "tiny-imagenet-20": 9_000}
 """Training images where the dataset isn't prepared yet and its size is known beforehand."""

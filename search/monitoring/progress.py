@@ -10,7 +10,7 @@ from typing import Any
 from results.analysis.finalist_comparison import BASELINE
 from results.finalist_store import Repeat
 from results.records import EpochMetrics, FinalistRecord, StopReason, TrialRecord, TrialState
-from search.trials import Proposal
+from search.study.proposal import Proposal
 from trainables.config import TrialConfig
 
 Key = tuple[int, int | None]

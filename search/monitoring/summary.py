@@ -1,11 +1,14 @@
 """What is told at a search's end: leaderboard, best configuration, and the next command to type."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
-from results.analysis.finalist_comparison import BASELINE, Interval, Outcome, Standing, decide
+from results.analysis.finalist_comparison import BASELINE, Outcome, Standing, decide
+from results.analysis.intervals import Interval
 from results.analysis.pareto import pareto_front
 from results.disk import refusal
 from results.export import export, ranked
@@ -14,12 +17,50 @@ from results.importance import MIN_TRIALS
 from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
 from results.run_hints import resume_command
 from results.store import read_standings
-from search.accidents import accidents
 from search.monitoring.console import plain, short
 from search.planning.plan import Plan
 from search.study.horizons import horizon_of
 from search.study.study import Study
 from trainables.config import TrialConfig
+
+SHOWN = 12
+
+
+def accidents(records: Collection[TrialRecord], errors: object) -> list[str]:
+    """A few lines, the commonest kind first; none where no trial failed or was tried again.
+
+    errors: where the tracebacks are.
+    """
+    told = []
+    if failed := [record for record in records if record.state is TrialState.FAILED]:
+        told.append(f"{len(failed)} of {len(records)} trials failed (tracebacks: {errors}):")
+        told += _counted(failed)
+    if again := sum(r.retried is not None and r.state is not TrialState.FAILED for r in records):
+        told.append(f"{again} of {len(records)} trials broke off once and went on.")
+    return told
+
+
+def _counted(failed: Iterable[TrialRecord]) -> list[str]:
+    kinds: defaultdict[str, list[TrialRecord]] = defaultdict(list)
+    for record in failed:
+        kinds[_kind(record)].append(record)
+    order = sorted(kinds.items(), key=lambda item: -len(item[1]))
+    lines = [
+        f"  {len(found):4d}  {kind}, as trial {found[0].number}: {found[0].detail or '?'}"
+        for kind, found in order[:SHOWN]
+    ]
+    rest = sum(len(found) for _, found in order[SHOWN:])
+    return lines + ([f"  {rest:4d}  of {len(order) - SHOWN} more kinds"] if rest else [])
+
+
+def _kind(record: TrialRecord) -> str:
+    """A failure's reason, else its error's name, or its first sentence, which is often the same
+    where numbers of processes and addresses follow.
+    """
+    if record.reason:
+        return str(record.reason)
+    first = re.split(r"[.:]\s", record.detail or "?")[0].rstrip(".")
+    return first if " " in first else first.rpartition(".")[2]
 
 
 def summarise(plan: Plan, console: Console, interrupted: bool) -> int:

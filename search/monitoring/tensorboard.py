@@ -5,10 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from results.records import EpochMetrics
+from results.records import EpochMetrics, listed
 from search.monitoring.background import Aside
 from search.monitoring.progress import Progress, Training
-from search.naming import listed
 
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter

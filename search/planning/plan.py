@@ -14,20 +14,46 @@ from results.analysis.pareto import parse_objectives
 from results.records import RecordError
 from results.run_hints import resume_command
 from results.store import MANIFEST, RunError
-from search.config.options import Options, fixed_fields
+from search.config.command_line import fixed_fields
+from search.config.options import Options
 from search.early_stopping import asha
-from search.hardware.allocation import Machine, Resources, machine, worker_bytes
+from search.hardware.allocation import Resources, share, share_nodes
+from search.hardware.machine import Cluster, Machine, machine, pooled
+from search.hardware.memory import worker_bytes
 from search.planning.bounds import Extremes, extremes
 from search.planning.continuation import ExtendError, planned_horizons
 from search.planning.warm_start import Earlier, read_earlier
-from search.ray_backend.slots import Cluster, pooled, resources_of
 from search.samplers.gp_sampler import ModelSampler
+from search.samplers.tpe import make_front_sampler
 from search.space import Space, SpaceError
-from search.space import find as find_space
+from search.spaces import find as find_space
 from search.study.horizons import Horizon
-from search.study.objectives import idle, make_front_sampler
+from search.study.objectives import idle
 from search.study.proposer import Proposer
 from trainables.config import ConfigError, TrialConfig
+
+
+def resources_of(
+    options: Options, here: Machine, cluster: Cluster | None, needed: int, gpus_per_trial: str
+) -> Resources:
+    """How many trials run at once, of `needed` bytes each at the most."""
+    if cluster is None:
+        return share(
+            here,
+            concurrency=options.concurrency,
+            gpus_per_trial=gpus_per_trial,
+            trials=options.trials,
+            worker_bytes=needed,
+        )
+    return share_nodes(
+        cluster.nodes,
+        concurrency=options.concurrency,
+        gpus_per_trial=gpus_per_trial,
+        trials=options.trials,
+        worker_bytes=needed,
+        gpus_only=options.gpu_hours > 0,
+    )
+
 
 PREVIEWED = 5
 _PROBED = 20

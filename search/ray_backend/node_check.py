@@ -9,8 +9,8 @@ import ray
 from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from search.hardware.machine import Cluster, Node
 from search.preflight import ROOT, required, versions
-from search.ray_backend.slots import Cluster, Node
 
 _PATIENCE_S = 60.0
 """For the answers of all nodes. Who is slower, or gone by then, is asked nothing more."""

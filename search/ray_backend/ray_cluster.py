@@ -3,6 +3,15 @@
 The search then runs on a node of it, and its code travels: no node needs a checkout of its own.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from search.preflight import ROOT
+
+if TYPE_CHECKING:
+    from search.hardware.machine import Cluster
+
 import logging
 import os
 import socket
@@ -12,9 +21,9 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from search.hardware.allocation import Machine, Resources
+from search.hardware.allocation import Resources
+from search.hardware.machine import Cluster, Machine, Node
 from search.preflight import ROOMS
-from search.ray_backend.slots import Cluster, Node
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -163,3 +172,27 @@ def submit(
     task = ray.remote(function).options(num_cpus=kind.threads, num_gpus=kind.gpus)
     future: Future[T] = task.remote(*args, **kwargs).future()
     return future
+
+
+@contextmanager
+def joined(address: str) -> "Iterator[tuple[Cluster | None, list[str]]]":
+    """The cluster at `address`, and a sentence where it can't be joined; left at the end.
+
+    Without an address neither: Ray is started later, on this machine.
+    """
+    if not address:
+        yield None, []
+        return
+    from search.ray_backend import ray_cluster
+
+    try:
+        found = ray_cluster.join(address, ROOT)
+    except ray_cluster.ClusterError as error:
+        yield None, [str(error)]
+        return
+    from search.ray_backend.node_check import unlike
+
+    try:
+        yield found, unlike(found)
+    finally:
+        ray_cluster.leave()

@@ -11,11 +11,11 @@ from ray.tune.schedulers import FIFOScheduler
 from results.finalist_store import Repeat
 from results.records import EpochMetrics, NetworkCosts, StopReason
 from results.store import RunError
-from search.bundles import requested
 from search.monitoring.monitor import Monitor
 from search.ray_backend.failures import Breakdown, breakdown
 from search.ray_backend.slots import Seats
 from search.ray_backend.watchdog import Watchdog
+from search.ray_backend.worker import requested
 from search.study.finalists import Finalists
 from search.study.study import Study
 from trainables.config import TrialConfig

@@ -9,8 +9,8 @@ from ray.tune.search import Searcher
 from search.hardware.allocation import Resources
 from search.ray_backend.slots import Seats
 from search.study.finalists import Finalists
+from search.study.proposal import Proposal
 from search.study.study import Study
-from search.trials import Proposal
 from trainables.config import TrialConfig
 
 

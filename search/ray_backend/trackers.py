@@ -10,12 +10,10 @@ from typing import Any
 
 from ray.tune.logger import LoggerCallback
 
-from common.text import redacted_values
-from results.records import TrialState
+from common.text import last_lines, redacted_values
+from results.records import TrialState, listed
 from search.monitoring.background import Aside
-from search.monitoring.console import last_lines
 from search.monitoring.progress import Key, Training
-from search.naming import listed
 from search.session.startup import SearchError
 
 Logger = LoggerCallback

@@ -13,8 +13,7 @@ from typing import Any
 from ray import tune
 
 from results.disk import refusal
-from results.records import EpochMetrics
-from search.naming import listed
+from results.records import EpochMetrics, listed
 from search.preflight import ROOT, PreflightError, foreign_packages
 from trainables.config import TrialConfig
 
@@ -170,3 +169,13 @@ def epochs(task: dict[str, Any]) -> Iterator[EpochMetrics]:
             except CheckpointError:
                 path.unlink()  # damaged: the epochs are trained again, to the same numbers
         yield from train(config, data, resume, checkpoint=path, sent=sent, resident=resident)
+
+
+def requested(task: dict[str, Any]) -> tune.PlacementGroupFactory:
+    """What Ray is asked for a training. A worker serves all that ask for the same."""
+    wanted = {"CPU": task["threads"], "GPU": task["gpus"], "memory": task["memory"]}
+    bundle = {name: amount for name, amount in wanted.items() if amount}
+    if not task["apart_from"]:
+        return tune.PlacementGroupFactory([bundle])
+    selector = {"ray.io/node-id": f"!in({','.join(task['apart_from'])})"}
+    return tune.PlacementGroupFactory([bundle], bundle_label_selector=[selector])

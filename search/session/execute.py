@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from common.text import last_lines
 from datasets.access import open_search_data
 from datasets.prepare import prepare
 from datasets.spec import DatasetError
@@ -18,7 +19,6 @@ from results.records import RecordError
 from results.store import RunError, RunStore, check_writable, read_manifest
 from search.hardware import probe
 from search.hardware.allocation import Resources
-from search.monitoring.console import last_lines
 from search.monitoring.monitor import Monitor
 from search.monitoring.plan_text import tell_start
 from search.monitoring.summary import early_end, summarise
@@ -26,24 +26,39 @@ from search.planning.continuation import begins_alike
 from search.planning.plan import Plan, size_to_store
 from search.planning.warm_start import noted, useful_trials
 from search.preflight import ROOT
+from search.ray_backend.local_ray import Dashboard, reserve_port, start_ray, stop_ray
 from search.ray_backend.ray_cluster import ClusterError, LivingNodes
 from search.ray_backend.slots import Seats
-from search.ray_backend.tuner import Dashboard, reserve_port, run_trials, start_ray, stop_ray
-from search.reporting import tell_report
+from search.ray_backend.tuner import run_trials
 from search.security import how_to_enter, how_to_enter_cluster
 from search.session import session_log
+from search.session.backup import Storing, supply_of
 from search.session.interrupts import interruptible
 from search.session.loggers import connected, followers
 from search.session.provenance import command_line, provenance
 from search.session.session import Sitting, begin
-from search.session.startup import Measuring, SearchError, awaited, share_gpus
-from search.storing import Storing, supply_of
+from search.session.startup import Measuring, SearchError, Verifying, awaited, share_gpus
 from search.study.prior_trials import write_earlier_trials
-from search.verifying import Verifying
 from trainables.catalog import takes_a_package
 
 if TYPE_CHECKING:
     from search.ray_backend.trackers import Logger
+
+
+def tell_report(directory: Path, say: Callable[[str], None]) -> None:
+    """Writes the report and says where; one that can't be written is told, and no more.
+
+    The search is done and on disk by then: nothing that goes wrong here may look otherwise.
+    """
+    from results.report import write_report
+
+    try:
+        say(f"The search as a page: {write_report(directory)}")
+    except Exception as error:  # whatever a plotting library may raise
+        say(
+            f"The report couldn't be written ({type(error).__name__}: {error}); once that is "
+            f"mended: python -m results.report {directory}"
+        )
 
 
 def execute(plan: Plan, *, resuming: bool, verbose: bool = False, quiet: bool = False) -> int:

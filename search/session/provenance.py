@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from common.text import redacted
-from search.hardware.allocation import Machine
-from search.ray_backend.slots import Node
+from search.hardware.machine import Machine, Node, cpu_model
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("ray", "optuna", "torch", "torchvision", "ffcv", "numba", "numpy", "scipy", "pandas")
@@ -73,16 +72,6 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() or None
-
-
-def cpu_model() -> str:
-    """The processor's name where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def command_line() -> list[str]:

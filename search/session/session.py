@@ -7,7 +7,9 @@ from typing import Any
 from datasets.splits import SearchData
 from results.finalist_store import FinalistStore
 from results.store import RunStore
+from search.config.options import Options
 from search.config.units import seconds_of
+from search.early_stopping.decision import Rules
 from search.hardware.allocation import Resources
 from search.monitoring.progress import Limits
 from search.planning.cost_estimate import expected_epochs, finalist_trainings, longest_epoch_s
@@ -15,14 +17,25 @@ from search.planning.plan import Plan
 from search.ray_backend.node_files import Supply
 from search.ray_backend.watchdog import Watchdog
 from search.session import session_log
-from search.storing import Storing
-from search.study.budget import budget_of
+from search.session.backup import Storing
+from search.study.budget import Budget, countdown
 from search.study.finalists import Finalists
 from search.study.optuna_study import journal_seal, open_journal
 from search.study.prior_trials import read_earlier_trials
 from search.study.study import Study
-from search.trials import Rules
 from trainables.config import TrialConfig
+
+
+def budget_of(options: Options, resources: Resources, used_s: float) -> Budget:
+    """The budget asked for, of which earlier sessions used `used_s` seconds."""
+    time_s = seconds_of(options.time_budget)
+    return Budget(
+        time_s=time_s,
+        time_left=countdown(time_s, used_s),
+        gpu_s=options.gpu_hours * 3600 if options.gpu_hours else None,
+        gpus=resources.gpus,
+        workers=resources.at_once,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

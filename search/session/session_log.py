@@ -1,8 +1,5 @@
 """The sittings of one search: when each began and ended, and how much of the budget is left."""
 
-import math
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,14 +31,6 @@ def used_seconds(sessions: list[Session]) -> float:
         for s in sessions
         if s["ended"]
     )
-
-
-def countdown(budget_s: float | None, used_s: float) -> Callable[[], float]:
-    """A function that gives the seconds left of the budget; infinity without one."""
-    if budget_s is None:
-        return lambda: math.inf
-    end = time.monotonic() + budget_s - used_s
-    return lambda: end - time.monotonic()
 
 
 def now() -> str:

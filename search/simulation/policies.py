@@ -15,14 +15,15 @@ from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 
 from results.records import EpochMetrics
+from search.early_stopping.decision import Rules
 from search.samplers.gp_sampler import MakeSampler, ModelSampler, Source
 from search.samplers.learning_curves import Evidence
 from search.samplers.random_configs import Drawing
 from search.simulation.recorded_curves import Curves
-from search.study.optuna_study import MemoryStore
+from search.study.proposal import Proposal
 from search.study.proposer import derived_seed
+from search.study.store import MemoryStore
 from search.study.study import Study
-from search.trials import Proposal, Rules
 
 ENDLESS = 2**31
 """Trials of a simulated study: its budget, in epochs, ends it earlier."""

@@ -2,13 +2,9 @@
 
 import heapq
 import math
+import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
-
-from search.config.options import Options
-from search.config.units import seconds_of
-from search.hardware.allocation import Resources
-from search.session.session_log import countdown
 
 LARGEST_SHARE = 0.5
 """Of a budget, kept for finalists: where that is too little, it is their repeats that suffer."""
@@ -79,21 +75,17 @@ class Budget:
         return min(time_left, training_left / self._workers)
 
 
-def budget_of(options: Options, resources: Resources, used_s: float) -> Budget:
-    """The budget asked for, of which earlier sessions used `used_s` seconds."""
-    time_s = seconds_of(options.time_budget)
-    return Budget(
-        time_s=time_s,
-        time_left=countdown(time_s, used_s),
-        gpu_s=options.gpu_hours * 3600 if options.gpu_hours else None,
-        gpus=resources.gpus,
-        workers=resources.at_once,
-    )
-
-
 def makespan_s(durations: Iterable[float], workers: int) -> float:
     """When the last of `durations` ends, where each free worker takes the next one, in order."""
     ends = [0.0] * workers
     for duration in durations:
         heapq.heapreplace(ends, ends[0] + duration)
     return max(ends)
+
+
+def countdown(budget_s: float | None, used_s: float) -> Callable[[], float]:
+    """A function that gives the seconds left of the budget; infinity without one."""
+    if budget_s is None:
+        return lambda: math.inf
+    end = time.monotonic() + budget_s - used_s
+    return lambda: end - time.monotonic()

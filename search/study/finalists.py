@@ -13,15 +13,16 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any, Protocol
 
+from common.text import last_lines
 from results.analysis.finalist_comparison import BASELINE
 from results.export import ranked
 from results.finalist_store import Repeat
 from results.records import EpochMetrics, FinalistRecord, StopReason, TrialRecord, TrialState
 from search.early_stopping import rules
-from search.monitoring.console import last_lines
+from search.early_stopping.decision import COMPLETE, Ending, ending_of, failed, stopped
+from search.study.proposal import Proposal
 from search.study.proposer import derived_seed
 from search.study.study import Study
-from search.trials import COMPLETE, Ending, Proposal, ending_of, failed, stopped
 from trainables.config import TrialConfig
 
 TIME_IS_UP = Ending(state=TrialState.STOPPED, reason=StopReason.BUDGET)

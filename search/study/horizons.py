@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from search.early_stopping.asha import levels
-from search.front_rungs import Costs, make_rungs
+from search.early_stopping.asha import Costs, levels, make_rungs
 
 BASELINE_ORIGIN = "baseline"
 

@@ -1,25 +1,15 @@
 """What a search optimises beside val_top1, and what Optuna is told of it."""
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 
-import optuna
-
 from results.analysis.pareto import Point, minimised, values
 from results.records import NetworkCosts, TrialRecord
-from search.samplers.gp_sampler import STARTUP_TRIALS, Source
-
-ALONE = ("val_top1",)
-"""The objectives where no others are asked for."""
 
 NETWORK = ("network", "image_size", "stem", "head_width")
 """The fields that one image's inference depends on; precision is the same for all trials."""
 
 _DECIDING = {"latency_ms": NETWORK, "parameters_m": ("network", "stem", "head_width")}
-
-MISSING = "epochs_missing"
-"""A constraint on Optuna's trials: none may be missing of a full training."""
 
 
 def idle(objectives: Sequence[str], searched: Iterable[str], space: str) -> list[str]:
@@ -58,32 +48,3 @@ def costs_of(record: TrialRecord, objectives: Sequence[str]) -> Point:
     if found is None:
         raise ValueError(f"Trial {record.number} must be measured before its first epoch.")
     return minimised(found, others)
-
-
-def make_front_sampler(_source: Source, seed: int, *_known: object) -> optuna.samplers.BaseSampler:
-    """The sampler of one trial of a study with several objectives, fresh for each.
-
-    TPE, whose good group is then the best by non-dominated rank, filled up by hypervolume (Ozaki
-    et al. 2022, doi:10.1613/jair.1.13188). NSGA-II draws at random until as many trials as its
-    population, 50, are complete, which few searches come to.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.TPESampler(
-            seed=seed,
-            n_startup_trials=STARTUP_TRIALS,
-            multivariate=False,
-            constant_liar=True,
-        )
-
-
-def tell_missing(trial: optuna.Trial, epochs: int) -> None:
-    """Says of a trial that was stopped how many epochs of a full training it lacks.
-
-    With several objectives Optuna takes no values before a trial's end, and told PRUNED alone it
-    would take the earliest stopped trials for the best of them. Told COMPLETE they would be
-    compared at another length; told FAIL, forgotten. A violated constraint puts them behind all
-    that are complete, those that came further first.
-    """
-    if MISSING not in trial.constraints:  # set already where a search was killed in between
-        trial.set_constraint(MISSING, epochs)

@@ -5,10 +5,12 @@ which follows them.
 """
 
 import copy
+import logging
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from zlib import crc32
 
 import optuna
@@ -16,61 +18,23 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from results.analysis.pareto import OBJECTIVES
+from results.analysis.pareto import OBJECTIVES, values
 from results.analysis.rung_values import JOURNAL, check_params, damaged
-from results.records import EpochMetrics, TrialRecord
-from results.store import RunError, cut_torn_line
-from search.study.proposer import quiet_optuna
+from results.jsonl import cut_torn_line
+from results.records import StopReason, TrialRecord
+from results.records import TrialState as Ended
+from results.store import RunError
 
 
-class Store(Protocol):
-    """A study's records. `results.store.RunStore` keeps them on disk, `MemoryStore` doesn't."""
-
-    @property
-    def name(self) -> str:
-        """What the study is called."""
-
-    def trials(self) -> dict[int, TrialRecord]:
-        """Every trial's latest record, by number, in the order in which they began."""
-
-    def epochs(self) -> Iterable[tuple[int, EpochMetrics]]:
-        """(trial number, metrics) of every recorded epoch, in order."""
-
-    def add_epoch(self, trial: int, metrics: EpochMetrics) -> None:
-        """Keeps one epoch."""
-
-    def add_trial(self, record: TrialRecord) -> None:
-        """Keeps a trial's new state."""
-
-    def add_error(self, trial: int, text: str) -> object:
-        """Keeps the whole traceback of a trial that broke off, beside those it has."""
-
-    def drop_checkpoint(self, trial: int) -> None:
-        """Removes the checkpoint of a trial that has ended, if there is one."""
-
-
-class MemoryStore:
-    """A store that begins empty and is never read again: the study itself holds all it needs."""
-
-    name = "simulated"
-
-    def trials(self) -> dict[int, TrialRecord]:
-        return {}
-
-    def epochs(self) -> Iterable[tuple[int, EpochMetrics]]:
-        return ()
-
-    def add_epoch(self, trial: int, metrics: EpochMetrics) -> None:
-        """Nothing is kept."""
-
-    def add_trial(self, record: TrialRecord) -> None:
-        """Nothing is kept."""
-
-    def add_error(self, trial: int, text: str) -> None:
-        """Nothing is kept."""
-
-    def drop_checkpoint(self, trial: int) -> None:
-        """There are none."""
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Optuna logs every study and trial; our own monitor tells the same."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
 def journal(directory: Path) -> Path:
@@ -167,3 +131,73 @@ def ask_again(study: optuna.Study, trial: FrozenTrial) -> optuna.Trial:
     blank.params, blank.distributions = {}, {}
     again._cached_frozen_trial = blank
     return again
+
+
+MISSING = "epochs_missing"
+"""A constraint on Optuna's trials: none may be missing of a full training."""
+
+
+def tell_missing(trial: optuna.Trial, epochs: int) -> None:
+    """Says of a trial that was stopped how many epochs of a full training it lacks.
+
+    With several objectives Optuna takes no values before a trial's end, and told PRUNED alone it
+    would take the earliest stopped trials for the best of them. Told COMPLETE they would be
+    compared at another length; told FAIL, forgotten. A violated constraint puts them behind all
+    that are complete, those that came further first.
+    """
+    if MISSING not in trial.constraints:  # set already where a search was killed in between
+        trial.set_constraint(MISSING, epochs)
+
+
+MEMORY = "memory"
+"""The constraint's name: 1 where a trial ran out of memory; trials that fitted have none."""
+
+
+def tell_infeasible(study: optuna.Study, trial: optuna.Trial) -> None:
+    """Ends a trial that ran out of memory, as infeasible whatever epochs it may have reported."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # set already, by a search that was killed here
+        trial.set_constraint(MEMORY, 1.0)
+    study.tell(trial, state=TrialState.PRUNED)
+
+
+def tell(
+    study: optuna.Study,
+    trial: optuna.Trial,
+    record: TrialRecord,
+    objectives: Sequence[str],
+    epochs: int,
+) -> None:
+    """Ends a trial whose full training takes `epochs`: PRUNED, not COMPLETE, for what was stopped.
+
+    With several objectives a trial for which memory was wanting lacks all of its epochs, and so
+    is behind every one that was stopped.
+    """
+    several = len(objectives) > 1
+    if record.state is Ended.COMPLETE:
+        study.tell(trial, values(record, objectives))
+    elif record.state is Ended.STOPPED and record.trusted:
+        if several:
+            tell_missing(trial, epochs - record.epochs)
+        study.tell(trial, state=TrialState.PRUNED)
+    elif record.reason is StopReason.MEMORY:
+        if several:
+            tell_missing(trial, epochs)
+        tell_infeasible(study, trial)
+    else:
+        study.tell(trial, state=TrialState.FAIL)
+
+
+def untold(
+    study: optuna.Study, known: Sequence[FrozenTrial], recorded: Collection[int]
+) -> tuple[dict[int, optuna.Trial], dict[int, set[int]], list[FrozenTrial]]:
+    """What of the `known` trials Optuna has heard no end of, in a search that goes on.
+
+    (those recorded, by number; the epochs reported of each; those that aren't recorded, because
+    the search was killed between asking for them and recording them).
+    """
+    running = [trial for trial in known if trial.state is TrialState.RUNNING]
+    mine = [trial for trial in running if trial.number in recorded]
+    asked = {trial.number: optuna.Trial(study, trial._trial_id) for trial in mine}
+    reported = {trial.number: set(trial.intermediate_values) for trial in mine}
+    return asked, reported, [trial for trial in running if trial.number not in recorded]

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from results.store import RunError, read_lines, sealed, write_atomic
+from results.jsonl import read_lines, sealed
+from results.store import RunError, write_atomic
 from search.samplers.learning_curves import Evidence, after_shares
 
 EVIDENCE = "evidence.jsonl"

@@ -1,10 +1,8 @@
 """From a space to configurations: the sampler, the baseline, and what the user has fixed."""
 
 import hashlib
-import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import optuna
@@ -16,6 +14,7 @@ from search.samplers.random_configs import Drawing
 from search.space import Space, suggested
 from search.study.duplicates import EXHAUSTED_AFTER, Configuration, identity
 from search.study.horizons import BASELINE_ORIGIN, Horizon, horizon_of
+from search.study.optuna_study import quiet_optuna
 from trainables.conditional_fields import CONDITIONAL, LEFT_OUT
 from trainables.config import TrialConfig
 
@@ -210,14 +209,3 @@ class _Fixing:
             return self._fixed[name] if name in self._fixed else method(name, *args, **kwargs)
 
         return suggest
-
-
-@contextmanager
-def quiet_optuna() -> Iterator[None]:
-    """Optuna logs every study and trial; our own monitor tells the same."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)

@@ -14,20 +14,20 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
+from common.text import last_lines
 from results.analysis.pareto import Point
 from results.records import EpochMetrics, NetworkCosts, StopReason, TrialRecord, TrialState
-from search.early_stopping.decision import decide
-from search.monitoring.console import last_lines
+from search.early_stopping.decision import Ending, Rules, decide, ending_of, failed
 from search.samplers.learning_curves import Evidence, Known, value_of
 from search.space import SpaceError
 from search.study.duplicates import Tried, identity
 from search.study.horizons import Horizon, HorizonRungs, first_horizon, horizon_of
 from search.study.objectives import costs_of, priced
-from search.study.optuna_study import Store, ask_again, check_journal, open_optuna
+from search.study.optuna_study import ask_again, check_journal, open_optuna, tell, untold
 from search.study.prior_trials import EarlierTrial
+from search.study.proposal import Proposal
 from search.study.proposer import C, Proposes
-from search.telling import tell, untold
-from search.trials import Ending, Proposal, Rules, ending_of, failed
+from search.study.store import Store
 from trainables.config import ConfigError
 
 GIVE_UP = 5

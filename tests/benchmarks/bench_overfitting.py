@@ -19,17 +19,18 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from results.jsonl import read_lines
 from results.records import EpochMetrics
-from results.store import read_epochs, read_lines, read_manifest, write_atomic
+from results.store import read_epochs, read_manifest, write_atomic
 from search.config.options import Options
-from search.hardware.allocation import machine
+from search.early_stopping.decision import Rules
+from search.hardware.machine import machine
 from search.session.provenance import provenance
-from search.simulate import make_rules, simulate
 from search.simulation.policies import POLICIES, Point, random_sampler, study_of
 from search.simulation.recorded_curves import Curves, read
-from search.study.proposer import quiet_optuna
+from search.simulation.simulator import make_rules, simulate
+from search.study.optuna_study import quiet_optuna
 from search.study.study import Study
-from search.trials import Rules
 from tests.benchmarks import measure
 from tests.benchmarks.drawn import add_curves, parse_curves
 from tests.benchmarks.measure import CORES

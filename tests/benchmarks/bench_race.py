@@ -27,10 +27,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from results.store import read_lines
-from search.hardware.allocation import machine
+from results.jsonl import read_lines
+from search.hardware.machine import machine
 from search.session.provenance import provenance
-from search.space import SpaceError, find
+from search.space import SpaceError
+from search.spaces import find
 from tests.benchmarks import measure, race_judge, race_loop, race_sides
 from tests.benchmarks.measure import BenchmarkError
 from tests.benchmarks.race_sides import BEFORE, BEFORE_COMMIT, DOCUMENTED, OURS, SHARES, Race

@@ -25,16 +25,17 @@ from optuna.samplers import BaseSampler
 
 from results.records import EpochMetrics
 from results.store import RunStore
+from search.early_stopping.decision import Rules
 from search.samplers.gp_sampler import ModelSampler, Source
 from search.samplers.learning_curves import Evidence
-from search.simulate import simulate
 from search.simulation.policies import Point
 from search.simulation.recorded_curves import Curves
-from search.space import find
-from search.study.optuna_study import journal, journal_storage
-from search.study.proposer import Proposer, quiet_optuna
+from search.simulation.simulator import simulate
+from search.spaces import find
+from search.study.optuna_study import journal, journal_storage, quiet_optuna
+from search.study.proposal import Proposal
+from search.study.proposer import Proposer
 from search.study.study import Study
-from search.trials import Proposal, Rules
 from tests.benchmarks import measure, model_cost
 from tests.benchmarks.made_space import made_curves
 from tests.benchmarks.measure import TRIED, Report

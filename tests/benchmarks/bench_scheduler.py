@@ -21,14 +21,15 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from results.store import read_lines, write_atomic
+from results.jsonl import read_lines
+from results.store import write_atomic
 from search.config.options import Options
-from search.hardware.allocation import machine
+from search.hardware.machine import machine
 from search.session.provenance import provenance, versions
-from search.simulate import make_rules, simulate
 from search.simulation.policies import POLICIES, MakePolicy
 from search.simulation.recorded_curves import Curves, read
-from search.study.proposer import quiet_optuna
+from search.simulation.simulator import make_rules, simulate
+from search.study.optuna_study import quiet_optuna
 from tests.benchmarks import measure, rivals, rivals_ray, rivals_syne
 from tests.benchmarks.drawn import add_curves, parse_curves
 from tests.benchmarks.measure import CORES

@@ -14,18 +14,19 @@ from rich.console import Console
 from results.finalist_store import FinalistStore
 from results.records import TrialRecord
 from results.store import RunStore
+from search.early_stopping.decision import Rules
 from search.hardware.allocation import Resources
 from search.monitoring.monitor import Monitor
+from search.ray_backend.local_ray import Dashboard, reserve_port, start_ray
 from search.ray_backend.node_files import Supply
 from search.ray_backend.slots import Seats
-from search.ray_backend.tuner import Dashboard, reserve_port, run_trials, start_ray
+from search.ray_backend.tuner import run_trials
 from search.ray_backend.watchdog import Watchdog
 from search.space import Space
 from search.study.finalists import Finalists
 from search.study.optuna_study import journal_storage
 from search.study.proposer import Proposer
 from search.study.study import Study
-from search.trials import Rules
 from tests.benchmarks.instant import EPOCHS, InstantWorker
 from tests.benchmarks.measure import ROOT
 from trainables.config import TrialConfig

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from results.store import write_atomic
-from search.hardware.allocation import machine
+from search.hardware.machine import machine
 from search.session.provenance import provenance
 
 ROOT = Path(__file__).resolve().parents[2]

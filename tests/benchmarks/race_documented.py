@@ -27,7 +27,8 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from search.early_stopping.asha import default_grace
-from search.space import Space, find
+from search.space import Space
+from search.spaces import find
 from search.study.proposer import Proposer
 from tests.benchmarks.plain_training import Settings
 

@@ -12,7 +12,8 @@ from threading import Event as Flag
 from threading import Thread
 from typing import Any
 
-from results.store import read_epochs, read_lines, read_trials
+from results.jsonl import read_lines
+from results.store import read_epochs, read_trials
 from search.space import Space
 from tests.benchmarks.measure import ROOT, BenchmarkError, end_tree
 from tests.benchmarks.workload import DATASET, Workload

@@ -42,10 +42,11 @@ from datasets.access import open_search_data
 from datasets.prepare import prepare
 from datasets.splits import SearchData
 from results.curve_table import Recording, read_recording, read_table
-from results.store import open_for_append
-from search.hardware.allocation import machine
+from results.jsonl import open_for_append
+from search.hardware.machine import machine
 from search.session.provenance import provenance
-from search.space import Space, SpaceError, find
+from search.space import Space, SpaceError
+from search.spaces import find
 from tests.benchmarks import measure
 from tests.benchmarks.measure import BenchmarkError
 from tests.benchmarks.recorded_rows import FIDELITIES, Row, Task, rows

@@ -13,7 +13,8 @@ from datasets.splits import SearchData, Split, stratified
 from tests.benchmarks.recorded_rows import Task, cool_down_epochs, rungs
 from trainables.config import TrialConfig
 from trainables.models.network import Network
-from trainables.train import Schedule, check, default_device, new_network, train_epoch
+from trainables.models.setup import default_device, new_network
+from trainables.train import Schedule, check, train_epoch
 from trainables.training.auxiliary_state import Carried
 from trainables.training.batches import Feed
 from trainables.training.ema import WeightAverage

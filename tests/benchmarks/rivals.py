@@ -9,9 +9,10 @@ from optuna.samplers import TPESampler
 from optuna.storages import InMemoryStorage
 
 from results.records import EpochMetrics
+from search.early_stopping.decision import Rules
 from search.simulation.policies import Point, PointProposer, Policy
 from search.simulation.recorded_curves import Curves
-from search.trials import Proposal, Rules
+from search.study.proposal import Proposal
 
 ENDED = "ended"
 

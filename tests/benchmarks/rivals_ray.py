@@ -7,9 +7,10 @@ scheduler hears an epoch first, and the searcher only when the trial goes on, or
 from types import SimpleNamespace
 
 from results.records import EpochMetrics
+from search.early_stopping.decision import Rules
 from search.simulation.policies import Point, Policy
 from search.simulation.recorded_curves import Curves
-from search.trials import Proposal, Rules
+from search.study.proposal import Proposal
 
 
 class RayTune:

@@ -16,9 +16,10 @@ from optuna.distributions import (
 )
 
 from results.records import EpochMetrics
+from search.early_stopping.decision import Rules
 from search.simulation.policies import MakePolicy, Point, Policy
 from search.simulation.recorded_curves import Curves
-from search.trials import Proposal, Rules
+from search.study.proposal import Proposal
 
 INSTALLED = find_spec("syne_tune") is not None
 

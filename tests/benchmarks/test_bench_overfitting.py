@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from results.jsonl import read_lines
 from results.published import make_overfitting
-from results.store import RunStore, read_lines
+from results.store import RunStore
 from tests.benchmarks import bench_overfitting, measure
 from tests.benchmarks import overfitting_rules as rules
 from tests.benchmarks.overfitting_figures import at_best, fallen, figures, parted, stop, stops

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from datasets.access import open_search_data
+from results.jsonl import read_lines
 from results.published import make_race
 from results.published.make_race import sides_of, time_to_equal
-from results.store import read_lines
-from search.space import find
+from search.spaces import find
 from tests.benchmarks import bench_race, measure, race_judge, race_sides
 from tests.benchmarks.plain_training import Settings, build, mixing, optimizing, train, transforms
 from tests.benchmarks.race_documented import Ask

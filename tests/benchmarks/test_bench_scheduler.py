@@ -5,11 +5,11 @@ from collections import Counter
 
 import pytest
 
+from results.jsonl import read_lines
 from results.published import make_scheduler
-from results.store import read_lines
-from search.simulate import simulate
 from search.simulation.recorded_curves import read
-from search.study.proposer import quiet_optuna
+from search.simulation.simulator import simulate
+from search.study.optuna_study import quiet_optuna
 from tests.benchmarks import bench_scheduler, measure, rivals
 from tests.benchmarks.bench_scheduler import Cell, forget, missing
 from tests.benchmarks.drawn import EPOCHS, draw

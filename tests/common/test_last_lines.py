@@ -1,6 +1,6 @@
 import pytest
 
-from search.monitoring.console import SAID_LENGTH, last_lines
+from common.text import SAID_LENGTH, last_lines
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "a.py", line 1, in f\n    g()\n'
 

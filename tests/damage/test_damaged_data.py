@@ -14,7 +14,7 @@ from datasets.loading.checks import check_beton, check_rows
 from datasets.loading.loader import batches
 from datasets.manifest import Manifest, read_manifest, verify
 from datasets.spec import DatasetError
-from search.verifying import Verifying
+from search.session.startup import Verifying
 from tests.damage.test_damaged_files import FEW, MANY, Format, damage
 from tests.search.study_on_curves import metrics
 from trainables.models import pretrained

@@ -25,7 +25,8 @@ from results.finalist_store import FinalistStore, read_finalist_epochs, read_fin
 from results.predictions import read_predictions
 from results.records import FinalistRecord, RecordError, TrialState
 from results.store import RunError, read_epochs, read_manifest, read_trials
-from search.config.options import OptionsError, read_yaml, resolve
+from search.config.command_line import read_yaml, resolve
+from search.config.options import OptionsError
 from search.simulation.recorded_curves import CurvesError, read_file
 from search.study.optuna_study import journal_seal, open_journal
 from search.study.prior_trials import EarlierTrial, read_earlier_trials, write_earlier_trials

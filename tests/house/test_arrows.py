@@ -26,7 +26,7 @@ ARROWS = {
     "common": ("datasets.spec",),
 }  # fmt: skip
 
-_RAY = ("search/ray_backend/*", "search/bundles.py", "search/exporter.py")
+_RAY = ("search/ray_backend/*",)
 _TRAINING = (
     "trainables/*",
     "datasets/loading/*",

@@ -52,7 +52,7 @@ def test_data_runs_and_caches_stay_here(name: str) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_the_commands_in_its_comments_can_be_typed(name: str) -> None:
-    from search.config.options import parse, resolve
+    from search.config.command_line import parse, resolve
 
     (line,) = re.findall(r"python -m search\.run (.*)", (ROOT / name).read_text())
     given, unknown = parse(line.replace("BUCKET", "bucket").split())

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from search.config.options import ACTIONS, Options, parser, resolve
+from search.config.command_line import parser, resolve
+from search.config.options import ACTIONS, Options
 from search.preflight import ROOMS
 from tests.house.test_readme import picture
 from tools.commands import COMMANDS

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from search.config.options import ACTIONS, parse, resolve
-from search.space import find, names
+from search.config.command_line import parse, resolve
+from search.config.options import ACTIONS
+from search.spaces import find, names
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "README.md").read_text()

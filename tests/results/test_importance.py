@@ -13,8 +13,9 @@ from rich.table import Table
 from results import importance
 from results.analysis.rung_values import trials_at_rungs
 from results.importance import MIN_TRIALS, importances, table
+from results.jsonl import read_lines
 from results.records import StopReason, TrialState
-from results.store import TRIALS, RunStore, read_lines
+from results.store import TRIALS, RunStore
 from search.early_stopping.asha import levels
 from tests.results.example_run import Made, make_run
 from tests.search.study_on_curves import RULES, curve, open_study

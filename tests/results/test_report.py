@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from plotly.offline import get_plotlyjs
 
-from results.analysis.finalist_comparison import proportion
+from results.analysis.intervals import proportion
 from results.finalist_store import FinalistStore
 from results.page.curves import best_so_far, learning_curves, part, progress
 from results.page.headline import answer

@@ -6,10 +6,11 @@ import numpy as np
 from optuna.distributions import FloatDistribution
 
 from results.records import EpochMetrics
+from search.early_stopping.decision import Rules
 from search.samplers.encoding import Encoding
 from search.simulation.policies import Point
 from search.simulation.recorded_curves import Curves
-from search.trials import Proposal, Rules
+from search.study.proposal import Proposal
 
 
 def made(val: Sequence[Sequence[float]], epoch_s: Sequence[float] | None = None) -> Curves:

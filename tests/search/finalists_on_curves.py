@@ -6,8 +6,8 @@ from pathlib import Path
 from results.finalist_store import FinalistStore
 from results.records import EpochMetrics
 from search.study.finalists import Finalists
+from search.study.proposal import Proposal
 from search.study.study import Study
-from search.trials import Proposal
 from tests.search.study_on_curves import curve, metrics, open_study
 from trainables.config import TrialConfig
 

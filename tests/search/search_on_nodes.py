@@ -27,11 +27,14 @@ from results.finalist_store import FinalistStore
 from results.records import EpochMetrics
 from results.store import RunStore
 from search import run
+from search.early_stopping.decision import Rules
+from search.hardware.allocation import share_nodes
 from search.monitoring.monitor import Monitor
 from search.ray_backend import ray_cluster
+from search.ray_backend.local_ray import Dashboard, reserve_port
 from search.ray_backend.node_files import Supply
-from search.ray_backend.slots import Seats, share_nodes
-from search.ray_backend.tuner import Dashboard, reserve_port, run_trials
+from search.ray_backend.slots import Seats
+from search.ray_backend.tuner import run_trials
 from search.ray_backend.watchdog import Watchdog
 from search.ray_backend.worker import TrialWorker, notes
 from search.space import Space
@@ -39,7 +42,6 @@ from search.study.finalists import Finalists
 from search.study.optuna_study import open_journal
 from search.study.proposer import Proposer
 from search.study.study import Study
-from search.trials import Rules
 from trainables.config import TrialConfig
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from typing import Any
 from datasets.access import open_search_data
 from results.records import EpochMetrics, NetworkCosts
 from results.store import read_manifest
-from search.config.options import resolve
+from search.config.command_line import resolve
 from search.planning.plan import Plan, make_plan
 from search.session import execute
 from search.session.session import Sitting

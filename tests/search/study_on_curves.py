@@ -5,11 +5,11 @@ from pathlib import Path
 
 from results.records import EpochMetrics
 from results.store import RunStore
-from search.space import find
+from search.early_stopping.decision import Rules
+from search.spaces import find
 from search.study.optuna_study import open_journal
 from search.study.proposer import Proposer
 from search.study.study import Study
-from search.trials import Rules
 from trainables.config import TrialConfig
 
 RULES = Rules(

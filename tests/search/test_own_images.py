@@ -9,7 +9,7 @@ import yaml
 
 from datasets.manifest import read_manifest
 from datasets.prepare import prepare
-from search.config.options import resolve
+from search.config.command_line import resolve
 from search.monitoring.plan_text import describe_enlarged
 from search.planning.plan import Plan, make_plan, size_to_store
 from search.run import main

@@ -6,7 +6,7 @@ from io import BytesIO
 import pytest
 
 from search import security
-from search.config.options import resolve
+from search.config.command_line import resolve
 from search.security import (
     asks_for_token,
     how_to_enter,

@@ -14,7 +14,8 @@ from datasets.access import open_final_data, open_search_data
 from datasets.splits import FinalData, SearchData
 from results.records import EpochMetrics
 from trainables.config import ConfigError, TrialConfig
-from trainables.train import new_network, train
+from trainables.models.setup import new_network
+from trainables.train import train
 from trainables.training import checkpoint_writer
 from trainables.training.checkpoint import CheckpointError, read_history
 

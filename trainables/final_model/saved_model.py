@@ -14,7 +14,7 @@ from datasets.splits import Images
 from results.records import FinalRecord, RecordError
 from trainables.config import TrialConfig
 from trainables.models.network import Network, build
-from trainables.train import ready
+from trainables.models.setup import ready
 
 MODEL, RECORD = "model.pt", "final.json"
 """In the folder of a final training: the weights, and what they are."""

@@ -26,7 +26,8 @@ from trainables.models import pretrained
 from trainables.models.base import NetworkError
 from trainables.models.network import Network
 from trainables.models.network import check as check_network
-from trainables.train import default_device, new_network, train
+from trainables.models.setup import default_device, new_network
+from trainables.train import train
 from trainables.training.checkpoint import CheckpointError, read_history
 from trainables.training.process import prepare_process
 

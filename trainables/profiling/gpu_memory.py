@@ -4,7 +4,8 @@ import torch
 
 from trainables.config import TrialConfig
 from trainables.models.network import build
-from trainables.train import ready, train_step
+from trainables.models.setup import ready
+from trainables.train import train_step
 from trainables.training.auxiliary_state import Carried
 from trainables.training.evaluate import KEPT_BYTES
 from trainables.training.optimizer import make_optimizer

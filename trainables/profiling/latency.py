@@ -8,7 +8,7 @@ import torch
 from results.records import NetworkCosts
 from trainables.config import TrialConfig
 from trainables.models.network import Network, build
-from trainables.train import default_device, ready
+from trainables.models.setup import default_device, ready
 from trainables.training.evaluate import autocast
 
 _WARM_UP = 3

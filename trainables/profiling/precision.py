@@ -10,7 +10,8 @@ import torch
 from trainables.catalog import forward_gmacs
 from trainables.config import TrialConfig
 from trainables.models.network import build, counted_gmacs
-from trainables.train import default_device, ready, train_step
+from trainables.models.setup import default_device, ready
+from trainables.train import train_step
 from trainables.training.optimizer import make_optimizer
 
 MARGIN = 1.05

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from results.analysis.finalist_comparison import decide, interval
+from results.analysis.finalist_comparison import decide
+from results.analysis.intervals import interval
 from results.records import FinalistRecord, StopReason, TrialState
 
 

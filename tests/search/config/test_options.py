@@ -2,7 +2,8 @@ import dataclasses
 
 import pytest
 
-from search.config.options import ACTIONS, Options, fixed_fields, parse, parser, resolve
+from search.config.command_line import fixed_fields, parse, parser, resolve
+from search.config.options import ACTIONS, Options
 from search.config.units import seconds_of
 
 

@@ -3,8 +3,7 @@
 import random
 
 from results.analysis.pareto import crowding
-from search.early_stopping.asha import Rungs
-from search.front_rungs import FrontRungs, make_rungs
+from search.early_stopping.asha import FrontRungs, Rungs, make_rungs
 
 
 def rungs(costs, factor=3):

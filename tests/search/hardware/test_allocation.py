@@ -1,13 +1,8 @@
 import pytest
 
-from search.hardware.allocation import (
-    EXTERNAL_BYTES,
-    Machine,
-    gpu_share,
-    machine,
-    share,
-    worker_bytes,
-)
+from search.hardware.allocation import gpu_share, share
+from search.hardware.machine import Machine, machine
+from search.hardware.memory import EXTERNAL_BYTES, worker_bytes
 from trainables.config import TrialConfig
 
 GIB = 1 << 30

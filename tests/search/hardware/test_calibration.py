@@ -1,5 +1,5 @@
-from search.hardware.allocation import Machine
 from search.hardware.calibration import Calibrations, Measured, key
+from search.hardware.machine import Machine
 from trainables.config import TrialConfig
 
 HERE = Machine(cpus=2, memory_bytes=8 << 30, gpus=())

@@ -16,17 +16,17 @@ from rich.console import Console
 
 from results.export import ranked
 from results.records import EpochMetrics, StopReason, TrialRecord, TrialState
-from search.accidents import accidents
 from search.hardware.allocation import Resources
 from search.monitoring.monitor import Monitor
+from search.monitoring.summary import accidents
 from search.ray_backend.scheduler import StudyScheduler
 from search.ray_backend.slots import Seats
 from search.ray_backend.watchdog import Watchdog
-from search.space import find
-from search.study.optuna_study import MemoryStore
+from search.spaces import find
+from search.study.proposal import Proposal
 from search.study.proposer import Proposer
+from search.study.store import MemoryStore
 from search.study.study import Study
-from search.trials import Proposal
 from tests.search.ray_backend.test_failures import KILLED, OTHER, WANT
 from tests.search.study_on_curves import RULES, curve, metrics
 from trainables.config import ConfigError, TrialConfig

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from results.records import StopReason, TrialRecord, TrialState
 from search.monitoring.monitor import Monitor, has_screen
-from search.trials import Proposal
+from search.study.proposal import Proposal
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
 
@@ -118,7 +118,7 @@ import os, signal
 from rich.console import Console
 from search.session.interrupts import interruptible
 from search.monitoring.monitor import Monitor
-from search.trials import Proposal
+from search.study.proposal import Proposal
 from trainables.config import TrialConfig
 
 monitor = Monitor(Console(), 4)

@@ -10,7 +10,7 @@ from rich.console import Console
 from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
 from search.monitoring.progress import Limits, Progress
 from search.monitoring.screen import clock, draw, sparkline
-from search.trials import Proposal
+from search.study.proposal import Proposal
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
 

@@ -10,11 +10,11 @@ from results.analysis.finalist_comparison import decide
 from results.finalist_store import FinalistStore
 from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
 from results.store import RunStore
-from search.config.options import resolve
+from search.config.command_line import resolve
 from search.monitoring.monitor import Monitor, describe
 from search.monitoring.summary import finalists_table, front_table, leaderboard, summarise, verdict
 from search.planning.plan import make_plan
-from search.trials import Proposal
+from search.study.proposal import Proposal
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
 

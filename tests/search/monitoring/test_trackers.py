@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from results.records import StopReason, TrialRecord, TrialState
-from search.config.options import resolve
+from search.config.command_line import resolve
 from search.monitoring.background import Aside
 from search.monitoring.progress import Limits, Progress
 from search.monitoring.tensorboard import BEST, TensorBoard
-from search.trials import Proposal
+from search.study.proposal import Proposal
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
 
@@ -54,7 +54,7 @@ def test_faulty_values_are_refused_with_the_rule(given, rule):
 
 @pytest.mark.parametrize("package", ["mlflow", "wandb"])
 def test_a_missing_package_is_named_with_the_command(package, monkeypatch):
-    monkeypatch.setattr("search.tracking_rules.find_spec", lambda name: None)
+    monkeypatch.setattr("search.config.validation.find_spec", lambda name: None)
     errors = resolve(
         {"space": "demo"}, {package: "sqlite:///x"[: 99 if package == "mlflow" else 6]}
     )

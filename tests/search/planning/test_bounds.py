@@ -6,7 +6,7 @@ import torchvision
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from torchvision.models import VisionTransformer
 
-from search.config.options import resolve
+from search.config.command_line import resolve
 from search.hardware.probe import ProbeError, check_start
 from search.planning.bounds import extremes
 from search.planning.plan import make_plan

@@ -222,7 +222,7 @@ def test_when_the_time_was_up_the_summary_says_how_to_go_on(
     tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = [1.0]
-    monkeypatch.setattr("search.study.budget.countdown", lambda *_: lambda: left[0])
+    monkeypatch.setattr("search.session.session.countdown", lambda *_: lambda: left[0])
     plan = planned(tmp_path, tiny_data, time_budget="1h")
     session = opened(plan)
     assert session.study.ask() is not None

@@ -1,11 +1,10 @@
 import pytest
 
-from search.config.options import resolve
-from search.hardware.allocation import Machine
+from search.config.command_line import resolve
+from search.hardware.machine import Cluster, Machine, Node
 from search.monitoring.plan_text import describe_nodes, describe_resources
 from search.planning.cost_estimate import expected_epochs, expected_seconds, finalist_trainings
 from search.planning.plan import make_plan
-from search.ray_backend.slots import Cluster, Node
 
 
 def plan_of(tmp_path, **values):
@@ -77,7 +76,7 @@ def test_more_gpus_than_a_machine_has_are_refused(tmp_path, monkeypatch):
     cluster = Cluster(nodes=nodes, home="a", dashboard="")
     (error,) = make_plan(options, resuming=False, cluster=cluster)[1]
     assert "--gpus-per-trial must be ≤ 4, the GPUs of the largest node, but got 5" in error
-    monkeypatch.setattr("search.hardware.allocation._gpus", lambda: ("L4", "L4"))
+    monkeypatch.setattr("search.hardware.machine._gpus", lambda: ("L4", "L4"))
     (error,) = errors_of(tmp_path, gpus_per_trial="3")
     assert "must be ≤ 2, the GPUs of this machine, but got 3" in error
 
@@ -108,7 +107,7 @@ def test_a_cluster_is_planned_for_as_a_whole(tmp_path):
     [((), {"gpu_hours": 8}), (("A100",), {"gpu_hours": 8, "gpus_per_trial": "0"})],
 )
 def test_gpu_hours_are_refused_where_no_gpu_is_used(tmp_path, monkeypatch, gpus, values):
-    monkeypatch.setattr("search.hardware.allocation._gpus", lambda: gpus)
+    monkeypatch.setattr("search.hardware.machine._gpus", lambda: gpus)
     (sentence,) = errors_of(tmp_path, **values)
     assert sentence == (
         "--gpu-hours must be 0 where trials take no GPU, but got 8; use --time-budget."
@@ -137,7 +136,7 @@ def test_the_estimate_grows_with_the_images(tmp_path):
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_starts(tmp_path, values, message, monkeypatch):
-    monkeypatch.setattr("search.hardware.allocation._gpus", lambda: ())
+    monkeypatch.setattr("search.hardware.machine._gpus", lambda: ())
     found = errors_of(tmp_path, **values)
     assert len(found) == 1
     assert message in found[0]

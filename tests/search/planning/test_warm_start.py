@@ -13,7 +13,7 @@ from results.store import RunStore, read_manifest
 from search.planning.plan import Plan
 from search.planning.warm_start import Earlier, best_of, read_earlier, useful_trials
 from search.run import main
-from search.space import find
+from search.spaces import find
 from search.study.horizons import Queued
 from search.study.prior_trials import read_earlier_trials
 from search.study.proposer import Proposer

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from search.ray_backend.tuner import ClusterError, Dashboard, reserve_port
+from search.ray_backend.local_ray import Dashboard, reserve_port
+from search.ray_backend.ray_cluster import ClusterError
 
 HOST = "127.0.0.1"
 AUTO = Dashboard(host=HOST, port="auto")

@@ -14,17 +14,18 @@ from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from rich.console import Console
 
+from common.text import last_lines
 from results.records import StopReason, TrialState
 from results.store import RunError
-from search.bundles import requested
-from search.hardware.allocation import Machine, Resources
-from search.monitoring.console import last_lines
+from search.hardware.allocation import Resources, share_nodes
+from search.hardware.machine import Machine, Node
 from search.monitoring.monitor import Monitor
-from search.ray_backend.failures import breakdown, outlive_lost_workers
+from search.ray_backend.failures import breakdown
+from search.ray_backend.ray_patches import outlive_lost_workers
 from search.ray_backend.scheduler import MOST_NODES_LOST, StudyScheduler
-from search.ray_backend.slots import Node, Seats, share_nodes
+from search.ray_backend.slots import Seats
 from search.ray_backend.watchdog import Watchdog
-from search.ray_backend.worker import TrialDiskError, TrialMemoryError, TrialWorker
+from search.ray_backend.worker import TrialDiskError, TrialMemoryError, TrialWorker, requested
 from tests.search.study_on_curves import metrics, open_study
 from trainables.config import TrialConfig
 

@@ -17,7 +17,7 @@ import json, time, urllib.error, urllib.request
 from pathlib import Path
 import psutil
 from search.hardware.allocation import Resources
-from search.ray_backend.tuner import Dashboard, reserve_port, start_ray, stop_ray
+from search.ray_backend.local_ray import Dashboard, reserve_port, start_ray, stop_ray
 
 with reserve_port(Dashboard(host="127.0.0.1", port="auto")) as port:
     address = start_ray(Resources(concurrent=1, threads=1, gpus=0, why=""), port, Path.cwd())

@@ -8,9 +8,9 @@ import pytest
 from common.remote import UriPlace
 from datasets.access import TRAIN_FILE
 from datasets.spec import DatasetError
-from search.config.options import resolve
+from search.config.command_line import resolve
 from search.ray_backend.node_files import Supply
-from search.storing import Storing
+from search.session.backup import Storing
 from tests.datasets.test_node_copy import PRINT, shared  # noqa: F401  (a fixture)
 
 WHOLE = {"home": "n1", "run": "first", "dataset": "tiny", "fingerprint": PRINT}

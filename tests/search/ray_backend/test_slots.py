@@ -2,8 +2,9 @@
 
 import pytest
 
-from search.hardware.allocation import Machine
-from search.ray_backend.slots import Node, Seats, pooled, share_nodes
+from search.hardware.allocation import share_nodes
+from search.hardware.machine import Machine, Node, pooled
+from search.ray_backend.slots import Seats
 
 GIB = 1 << 30
 

@@ -15,7 +15,7 @@ from search.samplers.gp_sampler import (
 )
 from search.samplers.learning_curves import Evidence
 from search.samplers.random_configs import Drawing
-from search.study.proposer import quiet_optuna
+from search.study.optuna_study import quiet_optuna
 
 
 def ask(trial):

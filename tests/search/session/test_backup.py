@@ -8,9 +8,9 @@ import pytest
 
 from common.remote import UriPlace
 from results.store import RunError, read_epochs, read_trials
-from search.run import saved_options
 from search.session import backup
 from search.session.backup import ARCHIVE, Mirror, place_of, restore
+from search.session.resume import saved_options
 from tests.search.study_on_curves import curve, open_study
 
 

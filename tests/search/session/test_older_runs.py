@@ -10,13 +10,14 @@ import pytest
 from datasets.access import open_search_data
 from results.export import export
 from results.store import read_manifest, read_trials
-from search.config.options import resolve
+from search.config.command_line import resolve
+from search.early_stopping.decision import COMPLETE
 from search.planning.plan import Plan, make_plan
 from search.ray_backend import worker
 from search.ray_backend.node_files import Supply
 from search.run import main
 from search.session import execute
-from search.trials import COMPLETE, Proposal
+from search.study.proposal import Proposal
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
 from trainables.final_model.best_config import read_best

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from search.reporting import tell_report
+from search.session.execute import tell_report
 from tests.results.example_search import six
 
 

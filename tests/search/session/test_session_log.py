@@ -3,6 +3,7 @@ import os
 import time
 
 from search.session import session_log
+from search.study import budget
 
 
 def test_time_between_sessions_does_not_count(tmp_path):
@@ -35,7 +36,7 @@ def test_a_session_killed_before_its_first_epoch_took_no_time(tmp_path):
 
 
 def test_the_countdown_starts_from_what_is_left():
-    left = session_log.countdown(100.0, 30.0)()
+    left = budget.countdown(100.0, 30.0)()
     assert 69 < left <= 70
     time.sleep(0.01)
-    assert session_log.countdown(None, 1e9)() == math.inf
+    assert budget.countdown(None, 1e9)() == math.inf

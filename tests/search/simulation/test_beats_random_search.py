@@ -6,10 +6,10 @@ The small brother of `tests.benchmarks.bench_scheduler`, on drawn tasks.
 from statistics import fmean
 
 from search.config.options import Options
-from search.simulate import make_rules, simulate
 from search.simulation.policies import POLICIES
 from search.simulation.recorded_curves import read
-from search.study.proposer import quiet_optuna
+from search.simulation.simulator import make_rules, simulate
+from search.study.optuna_study import quiet_optuna
 from tests.benchmarks.drawn import EPOCHS, draw
 
 TASKS, TWINS = 12, 4

@@ -2,16 +2,17 @@ import numpy as np
 import pytest
 
 from results.records import StopReason, TrialState
-from search import simulate
 from search.session import session
-from search.simulate import Scale, main
-from search.simulation import policies
+from search.simulate import main
+from search.simulation import policies, simulator
 from search.simulation.policies import POLICIES, Point, PointProposer
 from search.simulation.recorded_curves import read_run
-from search.study.optuna_study import MemoryStore
-from search.study.proposer import Proposer, quiet_optuna
+from search.simulation.simulator import Scale
+from search.study.optuna_study import quiet_optuna
+from search.study.proposal import Proposal
+from search.study.proposer import Proposer
+from search.study.store import MemoryStore
 from search.study.study import Study
-from search.trials import Proposal
 from tests.search.curves_for_simulation import Listed, made, rules
 from tests.search.session_on_curves import play
 from tests.search.study_on_curves import RULES, open_study
@@ -23,7 +24,7 @@ def ends(trace):
 
 def test_two_workers_train_side_by_side_and_ask_again_when_free():
     curves = made([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]], epoch_s=[2.0, 3.0, 0.5])
-    trace = simulate.simulate(Listed(curves, [0, 1, 2]), curves, workers=2, epochs=99)
+    trace = simulator.simulate(Listed(curves, [0, 1, 2]), curves, workers=2, epochs=99)
     assert ends(trace) == [
         (2.0, 0, 1),
         (3.0, 1, 1),
@@ -38,7 +39,7 @@ def test_two_workers_train_side_by_side_and_ask_again_when_free():
 def test_a_stopped_trial_frees_its_worker_and_the_budget_ends_the_search():
     curves = made([[0.1, 0.2, 0.3]] * 2, epoch_s=[1.0, 4.0])
     policy = Listed(curves, [0, 0, 1], stop={0: 2})
-    trace = simulate.simulate(policy, curves, workers=1, epochs=6)
+    trace = simulator.simulate(policy, curves, workers=1, epochs=6)
     assert ends(trace) == [(1.0, 0, 1), (2.0, 0, 2), (3.0, 1, 1), (4.0, 1, 2), (5.0, 1, 3),
                            (9.0, 2, 1)]  # fmt: skip
     assert policy.asked == 3
@@ -46,7 +47,7 @@ def test_a_stopped_trial_frees_its_worker_and_the_budget_ends_the_search():
 
 def test_epochs_that_end_together_are_reported_in_the_order_in_which_they_began():
     curves = made([[0.1, 0.2]] * 3)
-    trace = simulate.simulate(Listed(curves, [0, 1, 2]), curves, workers=3, epochs=99)
+    trace = simulator.simulate(Listed(curves, [0, 1, 2]), curves, workers=3, epochs=99)
     assert [event.trial for event in trace.events] == [0, 1, 2, 0, 1, 2]
 
 
@@ -65,7 +66,7 @@ def test_a_paused_trial_goes_on_where_it_stopped():
         def report(self, number, metrics):
             return True if metrics.epoch == 1 else None
 
-    trace = simulate.simulate(Pausing(), made([[0.1, 0.2, 0.3]]), workers=1, epochs=99)
+    trace = simulator.simulate(Pausing(), made([[0.1, 0.2, 0.3]]), workers=1, epochs=99)
     assert ends(trace) == [(1.0, 0, 1), (2.0, 0, 2), (3.0, 0, 3)]
 
 
@@ -76,7 +77,7 @@ def test_asha_stops_the_trials_that_a_hand_would_stop(monkeypatch):
     order = iter(np.linspace(0, 1, 6))
     monkeypatch.setattr(policies, "suggest", lambda trial, name, each: next(order))
     study = POLICIES["ours"](curves, rules(9, grace=1), 0)
-    simulate.simulate(study, curves, workers=1, epochs=9 + 9 + 1 + 3 + 9)
+    simulator.simulate(study, curves, workers=1, epochs=9 + 9 + 1 + 3 + 9)
     # 0.2: 2 of 3 are better. 0.6: 1 of 4 is better, so it passes the first rung; at 3 epochs
     # 1 of 3 is better, and 1 · 3 < 3 doesn't hold. 0.95 is best.
     ended = {n: (r.epochs, r.reason) for n, r in study.records.items() if r.epochs}
@@ -107,7 +108,7 @@ def test_regret_counts_the_last_epoch_of_the_configuration_that_looked_best():
     curves = made([[0.1, 0.5], [0.8, 0.6], [0.3, 0.9], [0.2, 0.4], [0.4, 0.7]])
     scale = Scale.of(curves)
     assert [scale.regret(row) for row in range(5)] == pytest.approx([4 / 3, 1, 0, 5 / 3, 2 / 3])
-    trace = simulate.simulate(Listed(curves, [0, 1, 2]), curves, workers=1, epochs=99)
+    trace = simulator.simulate(Listed(curves, [0, 1, 2]), curves, workers=1, epochs=99)
     # Seen: 0.1 0.5 | 0.8 0.6 | 0.3 0.9. Row 1's lucky first epoch leads until row 2's last.
     assert trace.regrets(range(7)) == pytest.approx([1.0, 4 / 3, 4 / 3, 1.0, 1.0, 1.0, 0.0])
     assert trace.regrets([500]) == [0.0]
@@ -131,7 +132,7 @@ def test_a_seed_decides_everything(name):
     def events(seed):
         with quiet_optuna():
             policy = POLICIES[name](curves, rules(9, grace=1), seed)
-        return simulate.simulate(policy, curves, workers=3, epochs=60).events
+        return simulator.simulate(policy, curves, workers=3, epochs=60).events
 
     assert events(1) == events(1)
     assert events(1) != events(2)
@@ -141,7 +142,7 @@ def test_random_search_trains_every_trial_to_its_end():
     curves = rising(50)
     with quiet_optuna():
         study = POLICIES["random"](curves, rules(9, grace=1), 0)
-    simulate.simulate(study, curves, workers=1, epochs=36)
+    simulator.simulate(study, curves, workers=1, epochs=36)
     ended = [(r.state, r.epochs) for r in study.records.values()]
     assert ended == [(TrialState.COMPLETE, 9)] * 4
 
@@ -156,7 +157,7 @@ def test_the_simulated_study_is_the_one_that_searches():
 
 
 def _real_sampler(seed, number):
-    from search.space import find
+    from search.spaces import find
 
     return Proposer(find("demo"), {}, seed).sampler(number, [], (9,))
 

@@ -5,14 +5,15 @@ from functools import cache
 import pytest
 import torch
 
-from search.config.options import resolve
+from search.config.command_line import resolve
 from search.hardware.probe import check_start
 from search.planning.plan import make_plan
-from search.space import find, names
+from search.spaces import find, names
 from search.study.proposer import Proposer
 from trainables.config import TrialConfig
 from trainables.models import network as networks
-from trainables.train import new_network, train_step
+from trainables.models.setup import new_network
+from trainables.train import train_step
 from trainables.training.optimizer import make_optimizer
 
 CLASSES, SIDE, BATCH = 5, 32, 4

@@ -9,10 +9,11 @@ import optuna
 import pytest
 
 from datasets.registry import DATASETS
-from search.config.options import resolve
+from search.config.command_line import resolve
 from search.planning.plan import Plan, make_plan
 from search.run import main
-from search.space import SpaceError, find, names, suggested
+from search.space import SpaceError, suggested
+from search.spaces import find, names
 from search.study.proposer import Proposer
 from trainables.conditional_fields import CONDITIONAL
 from trainables.config import TrialConfig

@@ -12,9 +12,10 @@ from results.finalist_store import FinalistStore
 from results.records import EpochMetrics, TrialState
 from search.config.options import Options
 from search.hardware.allocation import Resources
-from search.study.budget import Budget, budget_of, makespan_s
+from search.session.session import budget_of
+from search.study.budget import Budget, makespan_s
 from search.study.finalists import Finalists
-from search.trials import Proposal
+from search.study.proposal import Proposal
 from tests.search.study_on_curves import curve, open_study
 from trainables.config import TrialConfig
 

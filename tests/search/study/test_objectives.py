@@ -11,12 +11,13 @@ from optuna.trial import TrialState as OptunaState
 from results.analysis.pareto import parse_objectives
 from results.records import NetworkCosts, StopReason, TrialState
 from results.store import RunStore, read_epochs, read_trials
-from search.config.options import resolve
-from search.infeasible import MEMORY
+from search.config.command_line import resolve
+from search.samplers.tpe import make_front_sampler
 from search.space import Space
-from search.study.objectives import MISSING, idle, make_front_sampler
-from search.study.optuna_study import MemoryStore, journal_storage
+from search.study.objectives import idle
+from search.study.optuna_study import MEMORY, MISSING, journal_storage
 from search.study.proposer import Proposer
+from search.study.store import MemoryStore
 from search.study.study import Study
 from tests.search import session_on_curves
 from tests.search.study_on_curves import RULES, metrics

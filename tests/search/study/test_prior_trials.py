@@ -12,15 +12,15 @@ from optuna.storages import InMemoryStorage
 
 from results.records import EpochMetrics
 from results.store import RunError
+from search.early_stopping.decision import Rules
 from search.planning.warm_start import ENQUEUED, Earlier, best_of, useful_trials
 from search.samplers.learning_curves import Evidence, after_shares
 from search.space import Space
 from search.study.horizons import Queued, first_horizon
-from search.study.optuna_study import MemoryStore
 from search.study.prior_trials import EarlierTrial, read_earlier_trials, write_earlier_trials
 from search.study.proposer import Proposer
+from search.study.store import MemoryStore
 from search.study.study import Study
-from search.trials import Rules
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
 

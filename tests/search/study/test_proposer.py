@@ -4,7 +4,8 @@ import optuna
 import pytest
 
 from search.samplers.gp_sampler import STARTUP_TRIALS
-from search.space import Space, find
+from search.space import Space
+from search.spaces import find
 from search.study.proposer import Proposer
 from trainables.config import ConfigError, TrialConfig
 

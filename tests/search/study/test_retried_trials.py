@@ -8,11 +8,11 @@ from optuna.storages import InMemoryStorage
 
 from results.records import StopReason, TrialState
 from results.store import read_trials
+from search.early_stopping.decision import Rules
 from search.space import Space
-from search.study.optuna_study import MemoryStore
 from search.study.proposer import Proposer
+from search.study.store import MemoryStore
 from search.study.study import Study
-from search.trials import Rules
 from tests.search.study.test_study import frozen
 from tests.search.study_on_curves import metrics, open_study
 from trainables.config import TrialConfig

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from results.store import read_epochs, read_trials
+from search.study.proposal import Proposal
 from search.study.study import Study
-from search.trials import Proposal
 from tests.search.study.test_study import frozen
 from tests.search.study_on_curves import curve, open_study
 from trainables.config import TrialConfig

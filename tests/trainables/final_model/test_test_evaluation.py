@@ -13,7 +13,7 @@ from trainables.augmentation.batch import for_evaluation
 from trainables.config import TrialConfig
 from trainables.final_model import test_evaluation, training
 from trainables.final_model.test_evaluation import open_test, predict, score
-from trainables.train import new_network
+from trainables.models.setup import new_network
 from trainables.training.evaluate import evaluate
 
 CPU = torch.device("cpu")

@@ -97,7 +97,7 @@ def test_training_gives_the_plain_convolutions_losses(
         network="resnet10", image_size=64, batch_size=16, lr=1e-3, epochs=1, precision=precision
     )
     fast = next(training.train(config, data))
-    monkeypatch.setattr(training, "use_matrix_products", lambda _: None)
+    monkeypatch.setattr("trainables.models.setup.use_matrix_products", lambda _: None)
     plain = next(training.train(config, data))
     assert fast.train_loss == pytest.approx(plain.train_loss, rel=tolerance)
     assert fast.val_loss == pytest.approx(plain.val_loss, rel=tolerance)

@@ -5,8 +5,8 @@ import torch
 
 from trainables.config import TrialConfig
 from trainables.models.network import build
+from trainables.models.setup import ready
 from trainables.profiling import latency
-from trainables.train import ready
 
 CONFIG = TrialConfig(network="resnet10", image_size=32, precision="float32")
 CPU = torch.device("cpu")

@@ -11,7 +11,8 @@ import torch
 from results.records import EpochMetrics
 from trainables.config import TrialConfig
 from trainables.models.network import Network
-from trainables.train import new_network, train_step
+from trainables.models.setup import new_network
+from trainables.train import train_step
 from trainables.training import checkpoint
 from trainables.training.checkpoint import CheckpointError
 from trainables.training.optimizer import make_optimizer

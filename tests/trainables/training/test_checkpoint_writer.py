@@ -11,7 +11,8 @@ from datasets.access import open_search_data
 from datasets.splits import SearchData
 from trainables.config import TrialConfig
 from trainables.models.network import Network
-from trainables.train import new_network, train
+from trainables.models.setup import new_network
+from trainables.train import train
 from trainables.training import checkpoint, checkpoint_writer
 from trainables.training.checkpoint import read_history
 from trainables.training.checkpoint_writer import Saver

@@ -13,7 +13,8 @@ from datasets.splits import SearchData
 from trainables import train as training
 from trainables.config import TrialConfig
 from trainables.models.network import Network
-from trainables.train import new_network, train
+from trainables.models.setup import new_network
+from trainables.train import train
 from trainables.training.ema import WeightAverage
 from trainables.training.evaluate import evaluate
 

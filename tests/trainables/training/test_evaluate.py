@@ -14,7 +14,8 @@ from datasets.splits import SearchData, Split
 from trainables.augmentation.batch import for_evaluation
 from trainables.config import TrialConfig
 from trainables.models.network import Network
-from trainables.train import new_network, train_step
+from trainables.models.setup import new_network
+from trainables.train import train_step
 from trainables.training.batches import Feed
 from trainables.training.evaluate import EVALUATION_BATCH, Evaluation, Evaluator, evaluate
 from trainables.training.optimizer import make_optimizer

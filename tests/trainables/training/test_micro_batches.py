@@ -13,7 +13,8 @@ from datasets.access import open_search_data
 from datasets.splits import SearchData
 from trainables.config import TrialConfig
 from trainables.models.network import Network
-from trainables.train import new_network, train, train_step
+from trainables.models.setup import new_network
+from trainables.train import train, train_step
 from trainables.training.checkpoint import identity
 from trainables.training.evaluate import evaluate
 from trainables.training.micro_batches import piece_sizes, smaller

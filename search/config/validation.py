@@ -1,0 +1,106 @@
+"""What options must be: every rule that one is refused by, with its sentence."""
+
+import math
+import re
+from importlib.util import find_spec
+
+from common.remote import is_place
+from results.analysis.pareto import sound_objectives
+from search.config.options import Options, _flag
+from search.config.units import gpu_share, number_of, seconds_of
+from search.security import loopback, token_required
+
+
+def tracking_rules(mlflow: str, wandb: str) -> list[tuple[bool, str, str]]:
+    """(whether it holds, the option's name, the rule) of each."""
+    return [
+        (not mlflow or installed("mlflow"), "mlflow",
+         "needs a package that isn't installed (pip install '.[mlflow]')"),
+        (not wandb or installed("wandb"), "wandb",
+         "needs a package that isn't installed (pip install '.[wandb]')"),
+        (not mlflow or "://" in mlflow or mlflow == "databricks", "mlflow",
+         "must be an address, such as sqlite:///mlflow.db or http://localhost:5000"),
+        (re.fullmatch(r"([\w.-]+/)?[\w.-]+", wandb or "x") is not None, "wandb",
+         "must be PROJECT or ENTITY/PROJECT"),
+    ]  # fmt: skip
+
+
+def installed(package: str) -> bool:
+    """Whether it can be imported; it isn't."""
+    return find_spec(package) is not None
+
+
+_PLACE = (
+    "must be an absolute path, or a URI without a key in it (keys come from each node's role or "
+    "environment, e.g. AWS_ACCESS_KEY_ID)"
+)
+_CLIENT = (
+    "must be auto or HOST:PORT of a cluster that this machine is a node of (through Ray Client "
+    "Tune would run the search on the head node, away from the run's files: log in there, e.g. by "
+    "`ray attach cluster.yaml`, and use auto)"
+)
+_ADDRESS = re.compile(r"auto|[^\s/]+:\d{1,5}")
+
+
+def cluster_rules(address: str, data_uri: str, storage: str) -> list[tuple[bool, str, str]]:
+    """(whether it holds, the option's name, the rule) of each."""
+    client = address.startswith("ray://")
+    return [
+        (not client, "address", _CLIENT),
+        (not address or client or _ADDRESS.fullmatch(address) is not None, "address",
+         "must be auto or HOST:PORT"),
+        (not data_uri or is_place(data_uri), "data_uri", _PLACE),
+        (not storage or is_place(storage), "storage", _PLACE),
+    ]  # fmt: skip
+
+
+def _faults(o: Options) -> dict[str, list[str]]:
+    """The broken rules of each option that breaks any."""
+    rules = [
+        (o.space != "", "space", "must be given (`python -m search.run --list` shows the names)"),
+        (o.trials >= 1, "trials", "must be ≥ 1"),
+        (o.epochs >= 0, "epochs", "must be ≥ 0"),
+        (not o.time_budget or (seconds_of(o.time_budget) or 0) > 0, "time_budget",
+         "must be a number above 0 with s, m, h or d, e.g. 2h"),
+        (o.gpu_hours >= 0 and math.isfinite(o.gpu_hours), "gpu_hours", "must be ≥ 0 and finite"),
+        (o.finalists >= 0, "finalists", "must be ≥ 0"),
+        (o.finalists <= 0 or "," not in o.objectives, "finalists",
+         "must be 0 beside several --objectives, whose front has no single winner"),
+        (o.repeats >= 2, "repeats", "must be ≥ 2 (an interval needs two values)"),
+        *cluster_rules(o.address, o.data_uri, o.storage),
+        *tracking_rules(o.mlflow, o.wandb),
+        (o.concurrency == "auto" or number_of(o.concurrency, whole=True) >= 1, "concurrency",
+         "must be auto or a whole number ≥ 1"),
+        (o.gpus_per_trial == "auto" or gpu_share(o.gpus_per_trial), "gpus_per_trial",
+         "must be auto, a share up to 1, or a whole number"),
+        (o.seed >= 0, "seed", "must be ≥ 0"),
+        (o.precision in ("auto", "float32", "bfloat16"), "precision",
+         "must be auto, float32 or bfloat16"),
+        (o.grace >= 0, "grace", "must be ≥ 0"),
+        (o.reduction_factor >= 2, "reduction_factor", "must be ≥ 2"),
+        (sound_objectives(o.objectives), "objectives",
+         "must be val_top1, alone or followed by latency_ms, parameters_m or both after commas"),
+        (0 <= o.max_gap <= 1, "max_gap", "must lie in 0…1"),
+        (o.gap_patience >= 1, "gap_patience", "must be ≥ 1"),
+        (o.plateau_patience >= 0, "plateau_patience", "must be ≥ 0"),
+        (o.stall_timeout == "0" or (seconds_of(o.stall_timeout) or 0) > 0, "stall_timeout",
+         "must be 0, or a number above 0 with s, m, h or d, e.g. 30m"),
+        (len(set(o.warm_start)) == len(o.warm_start), "warm_start", "must name each run once"),
+        (not o.warm_start or "," not in o.objectives, "warm_start",
+         "must be left out beside several --objectives, for which earlier trials teach nothing"),
+        (re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", o.name or "x") is not None, "name",
+         "must be letters, digits, dots, dashes and underscores"),
+        (o.dashboard_port == "auto" or 1 <= number_of(o.dashboard_port, whole=True) <= 65535,
+         "dashboard_port", "must be auto or a port in 1…65535"),
+        (loopback(o.dashboard_host) or token_required(), "dashboard_host",
+         "must be 127.0.0.1 while RAY_AUTH_MODE turns Ray's token off (unset it to be reached)"),
+    ]  # fmt: skip
+    faults: dict[str, list[str]] = {}
+    for good, name, rule in rules:
+        if not good:
+            text = f"--{_flag(name)} {rule}, but got {getattr(o, name)!r}."
+            faults.setdefault(name, []).append(text)
+    for item in o.set:
+        if "=" not in item:
+            faults.setdefault("set", []).append(f"--set must be KEY=VALUE, but got {item!r}.")
+    return faults

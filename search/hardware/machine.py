@@ -1,0 +1,87 @@
+"""What a machine has: cores, memory, GPUs; alone, or as a node of a cluster."""
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Machine:
+    """Cores this process may use, memory in bytes, names of the GPUs."""
+
+    cpus: int
+    memory_bytes: int
+    gpus: tuple[str, ...]
+
+
+def machine() -> Machine:
+    """Looks at this machine without importing torch."""
+    return Machine(
+        cpus=len(os.sched_getaffinity(0)),
+        memory_bytes=psutil.virtual_memory().total,
+        gpus=_gpus(),
+    )
+
+
+def _gpus() -> tuple[str, ...]:
+    """Names of the NVIDIA GPUs that this process may see."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        return ()
+    query = [tool, "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        found = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
+    except subprocess.TimeoutExpired:
+        return ()
+    names = tuple(found.stdout.split("\n")[:-1]) if found.returncode == 0 else ()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if not visible:
+        return names
+    chosen = [device for device in visible.split(",") if not device.strip().startswith("-")]
+    return names[: len(chosen)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Node:
+    """One machine of a cluster; `id` is Ray's, in hex, and `address` an IP."""
+
+    id: str
+    address: str
+    machine: Machine
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cluster:
+    """A cluster that was joined: its nodes then, the one that this process is on, and where its
+    dashboard listens (empty where it has none).
+    """
+
+    nodes: tuple[Node, ...]
+    home: str
+    dashboard: str
+
+
+def pooled(nodes: Sequence[Node]) -> Machine:
+    """All of them as one, to tell what there is."""
+    machines = [node.machine for node in nodes]
+    return Machine(
+        cpus=sum(machine.cpus for machine in machines),
+        memory_bytes=sum(machine.memory_bytes for machine in machines),
+        gpus=tuple(gpu for machine in machines for gpu in machine.gpus),
+    )
+
+
+def cpu_model() -> str:
+    """The processor's name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

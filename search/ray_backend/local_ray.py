@@ -1,0 +1,121 @@
+"""Ray on this machine: started, with its dashboard at a port of its own, and ended."""
+
+import logging
+import os
+import socket
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from search.hardware.allocation import Resources
+from search.ray_backend.ray_cluster import ClusterError, quieten
+from search.security import keep_token_private, stay_on_this_machine
+
+FIRST_PORT = 8265
+"""Ray's own default for the dashboard."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dashboard:
+    """Where the Ray dashboard shall listen: `port` is `auto` or a number."""
+
+    host: str
+    port: str
+
+
+def reserve_port(dashboard: Dashboard) -> socket.socket:
+    """A socket bound to the dashboard's port, beside which Ray may listen and no other search may.
+
+    Close it when Ray runs. Raises `ClusterError` when the port asked for is taken.
+    """
+    if dashboard.port != "auto":
+        found = _bound(dashboard.host, int(dashboard.port), alone=False)
+        if found is None:
+            raise ClusterError(
+                f"--dashboard-port must be free, but {dashboard.port} is in use on "
+                f"{dashboard.host}; choose another, or auto."
+            )
+        return found
+    for port in range(FIRST_PORT, FIRST_PORT + 100):
+        if found := _bound(dashboard.host, port, alone=True):
+            return found
+    raise ClusterError(f"--dashboard-port auto found none free from {FIRST_PORT} up; name one.")
+
+
+def _bound(host: str, port: int, *, alone: bool) -> socket.socket | None:
+    """A socket bound to a port on which nobody listens; `None` where that can't be.
+
+    alone: nor may anybody else be bound to it, which a port whose connections have just been
+    closed counts as for a minute. Afterwards whoever allows it, as Ray does, may be bound there
+    too.
+    """
+    found = socket.socket()
+    try:
+        if not alone:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind((host, port))
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    except OSError:
+        found.close()
+        return None
+    return found
+
+
+def start_ray(resources: Resources, reserved: socket.socket, root: Path) -> str:
+    """Starts Ray on this machine and returns the address of its dashboard, at the reserved port.
+
+    Raises `ClusterError` when Ray doesn't start.
+    """
+    quieten()
+    _start_workers_early(resources)
+    os.environ["PYTHONPATH"] = str(root)
+    stay_on_this_machine()
+    import ray
+
+    host, port = reserved.getsockname()
+    try:
+        context = ray.init(
+            address="local",  # never by accident a cluster that somebody else has started
+            num_cpus=resources.concurrent * resources.threads,
+            include_dashboard=True,
+            dashboard_host=host,
+            dashboard_port=port,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+        )
+    except Exception as error:  # a dashboard that can't start raises nothing more special
+        raise ClusterError(f"Ray doesn't start: {error}; its logs are in /tmp/ray.") from error
+    keep_token_private()
+    return f"http://{context.dashboard_url}"
+
+
+def stop_ray() -> None:
+    """Ends Ray, where it runs."""
+    ray = sys.modules.get("ray")
+    if ray is None:
+        return
+    # Ray's autoscaler, with nothing to scale here, answers a polite end only a second later.
+    for process in psutil.Process().children():
+        with suppress(psutil.Error):
+            if any("autoscaler" in part for part in process.cmdline()):
+                process.kill()
+    ray.shutdown()
+
+
+def _start_workers_early(resources: Resources) -> None:
+    """Has the workers import what they need while Ray itself starts and precision is measured.
+
+    Ray starts one worker a CPU beforehand, so only where a trial takes one; and it would end
+    those that aren't asked for a trial within a second.
+    """
+    early = resources.threads == 1 and not resources.gpus
+    settings = {"prestart_worker_first_driver": str(int(early))}
+    if early:
+        settings |= {
+            "idle_worker_killing_time_threshold_ms": "600000",
+            "preload_python_modules": "search.ray_backend.preload",
+        }
+    os.environ.update({f"RAY_{name}": value for name, value in settings.items()})

@@ -1,0 +1,24 @@
+"""The sampler of searches with several objectives."""
+
+import warnings
+
+import optuna
+
+from search.samplers.gp_sampler import STARTUP_TRIALS, Source
+
+
+def make_front_sampler(_source: Source, seed: int, *_known: object) -> optuna.samplers.BaseSampler:
+    """The sampler of one trial of a study with several objectives, fresh for each.
+
+    TPE, whose good group is then the best by non-dominated rank, filled up by hypervolume (Ozaki
+    et al. 2022, doi:10.1613/jair.1.13188). NSGA-II draws at random until as many trials as its
+    population, 50, are complete, which few searches come to.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(
+            seed=seed,
+            n_startup_trials=STARTUP_TRIALS,
+            multivariate=False,
+            constant_liar=True,
+        )
