@@ -11,7 +11,7 @@ from datasets.manifest import FILE_NAME, Manifest, parse_manifest, read_manifest
 from datasets.spec import DatasetError
 
 
-def holds(directory: Path, fingerprint: str) -> bool:
+def has_copy(directory: Path, fingerprint: str) -> bool:
     """Whether prepared data of that fingerprint lies there, its files as long as they must be."""
     try:
         return read_manifest(directory).fingerprint == fingerprint
@@ -19,17 +19,17 @@ def holds(directory: Path, fingerprint: str) -> bool:
         return False
 
 
-def copied(place: Place, fingerprint: str, directory: Path) -> Path:
+def copy_data(place: Place, fingerprint: str, directory: Path) -> Path:
     """`directory` with a copy of the data in `place`, fetched first where it isn't there yet.
 
     One process of the machine fetches, the others wait. What has arrived is compared with the
     manifest's checksum, and the manifest with the fingerprint wanted, before anything is used.
     Raises `DatasetError` where it differs or is missing, and `OSError`.
     """
-    if holds(directory, fingerprint):
+    if has_copy(directory, fingerprint):
         return directory
     with locked(directory):
-        if not holds(directory, fingerprint):  # another process may have fetched it meanwhile
+        if not has_copy(directory, fingerprint):  # another process may have fetched it meanwhile
             manifest = _manifest(place, fingerprint, directory)
             _fetch_train(place, manifest, directory)
             kept = {TRAIN_FILE: manifest.files[TRAIN_FILE]}

@@ -8,7 +8,7 @@ from typing import Any
 
 from common.cli import meant
 from datasets.manifest import FILE_NAME, Manifest, read_manifest, verify
-from datasets.registry import DATASETS, find
+from datasets.registry import DATASETS, find_dataset
 from datasets.spec import DatasetError, DatasetSpec, Tree
 
 SMALLEST_PX, LARGEST_PX = 16, 512
@@ -32,7 +32,7 @@ def prepare(
     size: side in pixels, by default the dataset's own. Raises `DatasetError` for everything a
     user can put right, above all when other data is there already and `overwrite` is not set.
     """
-    spec = find(name)
+    spec = find_dataset(name)
     _check_options(workers, size)
     directory = data / name
     if not overwrite and (directory / FILE_NAME).exists():

@@ -14,7 +14,7 @@ DATASETS: dict[str, DatasetSpec] = {
 }
 
 
-def find(name: str) -> DatasetSpec:
+def find_dataset(name: str) -> DatasetSpec:
     """The dataset called `name`. Raises `DatasetError`, with a likely name where there is one."""
     if name in DATASETS:
         return DATASETS[name]

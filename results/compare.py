@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.cli import Parser
-from results.report import told
+from results.report import run_page_command
 from results.store import write_atomic
 
 COMPARISON = "comparison.html"
@@ -58,7 +58,7 @@ def parser() -> Parser:
 def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns the exit code."""
     options = parser().parse_args(arguments)
-    return told(lambda: write_comparison(options.runs, options.to))
+    return run_page_command(lambda: write_comparison(options.runs, options.to))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from common.cli import Parser
-from results.analysis.finalist_comparison import BASELINE, Outcome, Standing, decide
+from results.analysis.finalist_comparison import BASELINE, Outcome, Standing, compare_finalists
 from results.analysis.intervals import CONFIDENCE, Interval
 from results.analysis.pareto import objectives_of, pareto_front, values
 from results.finalist_store import read_finalists
@@ -62,7 +62,7 @@ def best_config(directory: Path, trial: int | None = None) -> dict[str, Any]:
     rule = RULE if trial is None else f"--trial {trial}"
     if front and trial is None:
         rule += f", of the {len(front)} on the Pareto front of {', '.join(objectives)}"
-    outcome = decide(read_finalists(directory).values()) if trial is None else None
+    outcome = compare_finalists(read_finalists(directory).values()) if trial is None else None
     if outcome is not None and outcome.winner is not None:
         winner = trials[outcome.winner.trial]
         chosen = _chosen(manifest, trials, winner, _finalists_rule(outcome))

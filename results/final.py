@@ -23,11 +23,11 @@ def write_pages(folder: Path) -> tuple[Path, Path]:
     written.
     """
     # Plotly takes a second to load that `--help` needn't wait for.
-    from results.analysis.final_run import read_trained
+    from results.analysis.final_run import read_final_run
     from results.page.final_page import page
     from results.page.model_card import card
 
-    trained = read_trained(folder)
+    trained = read_final_run(folder)
     write_atomic(folder / PAGE, page(trained))
     write_atomic(folder / CARD, card(trained))
     return folder / PAGE, folder / CARD

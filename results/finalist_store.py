@@ -8,28 +8,28 @@ from pathlib import Path
 from typing import IO
 
 from common.text import redacted
-from results.jsonl import append_line, close_all, open_for_append, read_records, whole
+from results.jsonl import append_line, close_all, open_for_append, read_records, read_whole_number
 from results.records import EpochMetrics, FinalistRecord, to_json
 from results.store import write_atomic
 
 FINALISTS, FINALIST_EPOCHS = "finalists.jsonl", "finalist-epochs.jsonl"
 
-Repeat = tuple[int, int]
+RepeatId = tuple[int, int]
 """(trial number, repeat)."""
 
 
-def read_finalists(directory: Path) -> dict[Repeat, FinalistRecord]:
+def read_finalists(directory: Path) -> dict[RepeatId, FinalistRecord]:
     """Every training's latest record, in the order of planning; none where no finalists ran."""
     records = read_records(directory / FINALISTS, FinalistRecord.from_json)
     return {(record.trial, record.repeat): record for record in records}
 
 
-def read_finalist_epochs(directory: Path) -> Iterator[tuple[Repeat, EpochMetrics]]:
+def read_finalist_epochs(directory: Path) -> Iterator[tuple[RepeatId, EpochMetrics]]:
     """((trial number, repeat), metrics) of every recorded epoch, in order."""
     yield from read_records(
         directory / FINALIST_EPOCHS,
         lambda value: (
-            (whole(value, "trial"), whole(value, "repeat")),
+            (read_whole_number(value, "trial"), read_whole_number(value, "repeat")),
             EpochMetrics.from_json(value),
         ),
     )
@@ -45,11 +45,11 @@ class FinalistStore:
         self.directory, self._dropped = directory, dropped
         self._files: dict[str, IO[str]] = {}
 
-    def records(self) -> dict[Repeat, FinalistRecord]:
+    def records(self) -> dict[RepeatId, FinalistRecord]:
         """`read_finalists` of this run."""
         return read_finalists(self.directory)
 
-    def epochs(self) -> Iterator[tuple[Repeat, EpochMetrics]]:
+    def epochs(self) -> Iterator[tuple[RepeatId, EpochMetrics]]:
         """`read_finalist_epochs` of this run."""
         return read_finalist_epochs(self.directory)
 
@@ -57,23 +57,23 @@ class FinalistStore:
         """Appends a training's new state."""
         append_line(self._file(FINALISTS), to_json(record))
 
-    def add_epoch(self, key: Repeat, metrics: EpochMetrics) -> None:
+    def add_epoch(self, key: RepeatId, metrics: EpochMetrics) -> None:
         """Appends one epoch."""
         line = f'{{"trial":{key[0]},"repeat":{key[1]},{to_json(metrics)[1:]}'
         append_line(self._file(FINALIST_EPOCHS), line)
 
-    def checkpoint(self, key: Repeat) -> Path:
+    def checkpoint(self, key: RepeatId) -> Path:
         """Where an unfinished training keeps its checkpoint."""
         return self.directory / "checkpoints" / f"{_name(key)}.pt"
 
-    def drop_checkpoint(self, key: Repeat) -> None:
+    def drop_checkpoint(self, key: RepeatId) -> None:
         """Removes the checkpoint of a training that has ended, if there is one."""
         path = self.checkpoint(key)
         path.unlink(missing_ok=True)
         if self._dropped:
             self._dropped(path.name)
 
-    def add_error(self, key: Repeat, text: str) -> None:
+    def add_error(self, key: RepeatId, text: str) -> None:
         """Keeps the whole traceback of a training that failed, without secrets."""
         path = self.directory / "errors" / f"{_name(key)}.txt"
         path.parent.mkdir(exist_ok=True)
@@ -91,6 +91,6 @@ class FinalistStore:
         return self._files[name]
 
 
-def _name(key: Repeat) -> str:
+def _name(key: RepeatId) -> str:
     trial, repeat = key
     return f"{trial:04d}-repeat-{repeat}"

@@ -26,7 +26,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines[:-1], 1):
         try:
-            value = json.loads(_unsealed(line))
+            value = json.loads(_unseal_line(line))
         except (ValueError, RecursionError) as error:
             raise RecordError(
                 f"{path} line {number} is damaged; restore it from a copy, or remove the line."
@@ -36,13 +36,13 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         yield value
 
 
-def sealed(line: str) -> str:
+def seal_line(line: str) -> str:
     """The line of a JSON object that isn't empty, with its checksum as the last key."""
     return f'{line[:-1]},"crc32":"{crc32(line.encode()):08x}"}}'
 
 
-def _unsealed(line: bytes) -> bytes:
-    """The line as it was before `sealed`; an older run's as it is. Raises `ValueError`."""
+def _unseal_line(line: bytes) -> bytes:
+    """The line as it was before `seal_line`; an older run's as it is. Raises `ValueError`."""
     found = _LINE_SEAL.search(line)
     if found is None:
         return line
@@ -64,7 +64,7 @@ def read_records(path: Path, read: Callable[[dict[str, Any]], T]) -> Iterator[T]
             ) from error
 
 
-def whole(value: dict[str, Any], key: str) -> int:
+def read_whole_number(value: dict[str, Any], key: str) -> int:
     """The whole number under `key`. Raises `RecordError`."""
     if type(found := value.get(key)) is not int:
         raise RecordError(f"{key} must be a whole number, but is {found!r:.40}")
@@ -95,6 +95,6 @@ def close_all(files: Iterable[IO[str]]) -> None:
 
 def append_line(file: IO[str], line: str) -> None:
     """On the disk when this returns: Optuna's journal must never be ahead of the records."""
-    file.write(sealed(line) + "\n")
+    file.write(seal_line(line) + "\n")
     file.flush()
     os.fsync(file.fileno())

@@ -240,7 +240,7 @@ def to_json(record: Any) -> str:
     return json.dumps(asdict(record), allow_nan=False, separators=(",", ":"))
 
 
-def listed(number: int, repeat: int | None, *, baseline: bool = False) -> str:
+def training_name(number: int, repeat: int | None, *, baseline: bool = False) -> str:
     """Its name there, in the order of numbers."""
     again = f"-repeat-{repeat}" if repeat else ""
     return f"trial-{number:04d}{again}" + ("-baseline" if baseline else "")

@@ -34,12 +34,12 @@ def page(directory: Path) -> str:
     # Plotly takes a second to load that `--help` needn't wait for.
     from results.page.curves import learning
     from results.page.figure import Section
-    from results.page.headline import answer
+    from results.page.headline import make_headline
     from results.page.parameters import parameters
     from results.page.render import render
     from results.page.run_data import Run, read_run
     from results.page.table import provenance, table
-    from results.page.time_use import spending
+    from results.page.time_use import time_section
     from results.page.tradeoff import tradeoff
 
     def sections(run: Run) -> Iterator[Section]:
@@ -47,14 +47,14 @@ def page(directory: Path) -> str:
             yield tradeoff(run)
         yield learning(run)
         yield parameters(run)
-        yield spending(run)
+        yield time_section(run)
 
     run = read_run(directory)
     return render(
         "report.html",
         sections=sections(run),
         run=run,
-        answer=answer(run),
+        answer=make_headline(run),
         table=table(run),
         provenance=provenance(run.manifest),
     )
@@ -71,10 +71,10 @@ def parser() -> Parser:
 def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns the exit code."""
     options = parser().parse_args(arguments)
-    return told(lambda: write_report(options.run, options.to))
+    return run_page_command(lambda: write_report(options.run, options.to))
 
 
-def told(write: Callable[[], Path]) -> int:
+def run_page_command(write: Callable[[], Path]) -> int:
     """Prints the page's path, or in one sentence why there is none. Returns the exit code."""
     try:
         path = write()

@@ -26,7 +26,7 @@ from typing import Any
 from filelock import BaseFileLock, FileLock, Timeout
 
 from common.text import redacted, redacted_values
-from results.jsonl import append_line, close_all, open_for_append, read_records, whole
+from results.jsonl import append_line, close_all, open_for_append, read_records, read_whole_number
 from results.records import (
     SCHEMA_VERSION,
     EpochMetrics,
@@ -63,7 +63,8 @@ def write_atomic(path: Path, text: str) -> None:
 def read_epochs(directory: Path) -> Iterator[tuple[int, EpochMetrics]]:
     """(trial number, metrics) of every recorded epoch, in order."""
     yield from read_records(
-        directory / EPOCHS, lambda value: (whole(value, "trial"), EpochMetrics.from_json(value))
+        directory / EPOCHS,
+        lambda value: (read_whole_number(value, "trial"), EpochMetrics.from_json(value)),
     )
 
 

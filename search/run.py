@@ -28,7 +28,7 @@ def _main(arguments: list[str] | None) -> int:
     from search.monitoring.plan_text import show_plan, show_spaces
     from search.planning.continuation import more_trials
     from search.planning.plan import make_plan
-    from search.ray_backend.ray_cluster import joined
+    from search.ray_backend.ray_cluster import join_cluster
     from search.session.execute import execute
     from search.session.resume import saved_options
     from search.session.startup import SearchError
@@ -49,7 +49,7 @@ def _main(arguments: list[str] | None) -> int:
     options, errors = resolve(saved or {}, *layers, given)
     if actions["quiet"] and actions["verbose"]:
         errors.append("--quiet can't go with --verbose; leave one of them out.")
-    with joined(options.address if not unknown + errors else "") as (cluster, no_cluster):
+    with join_cluster(options.address if not unknown + errors else "") as (cluster, no_cluster):
         plan, more = make_plan(options, resuming=bool(resumed), cluster=cluster)
         if unknown or errors or more or no_cluster or plan is None:
             return _refuse(unknown + errors + no_cluster + more, redacted)

@@ -13,7 +13,7 @@ from results.records import RecordError
 from results.store import RunError
 from search.config.command_line import resolve
 from search.simulation.policies import POLICIES
-from search.simulation.recorded_curves import Curves, CurvesError, read
+from search.simulation.recorded_curves import Curves, CurvesError, read_curves
 from search.simulation.simulator import SHARES, _means
 
 
@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     tasks: list[Curves] = []
     for path in given.curves:
         try:
-            tasks.append(read(path))
+            tasks.append(read_curves(path))
         except (CurvesError, RunError, RecordError, OSError) as error:
             errors.append(str(error))
     if errors:

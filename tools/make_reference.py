@@ -15,7 +15,7 @@ from pathlib import Path
 from results import frame
 from results.store import write_atomic
 from search import spaces
-from search.config.options import RESUMABLE, Options
+from search.config.options import RESUMABLE, SearchOptions
 from tools.commands import COMMANDS
 from trainables.config import TrialConfig
 
@@ -78,7 +78,7 @@ def _command(name: str, parser: ArgumentParser) -> str:
     rows = [list(_argument(action)) for action in actions]
     if name == "search.run":
         heading.append("with `--resume`")
-        defaults = {f.name: f.default for f in fields(Options)}
+        defaults = {f.name: f.default for f in fields(SearchOptions)}
         for row, action in zip(rows, actions, strict=True):
             default = defaults.get(action.dest, "")
             row[2] = row[2] or ("" if default == () else str(default))
@@ -105,8 +105,8 @@ def _argument(action: Action) -> tuple[str, str, str]:
 
 
 def _spaces() -> Iterable[tuple[str, ...]]:
-    for name in spaces.names():
-        found = spaces.find(name)
+    for name in spaces.space_names():
+        found = spaces.find_space(name)
         yield f"`{name}`", f"`{found.dataset}`", found.summary
 
 

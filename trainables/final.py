@@ -56,11 +56,11 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns the exit code: 0, 2 for an error, 130 when interrupted."""
     given = parser().parse_args(arguments)
     # After the arguments are read: torch takes seconds that `--help` needn't wait for.
-    from trainables.final_model.training import REFUSALS, Options, run
+    from trainables.final_model.training import REFUSALS, FinalTrainingOptions, run
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        folder = run(Options(**vars(given)))
+        folder = run(FinalTrainingOptions(**vars(given)))
     except ConfigError as error:
         print(*(f"error: {sentence}" for sentence in error.errors), sep="\n", file=sys.stderr)
         return 2

@@ -21,12 +21,18 @@ from trainables.config import ConfigError, TrialConfig
 from trainables.models.network import Network
 from trainables.models.setup import default_device, new_network
 from trainables.training import checkpoint as checkpoints
-from trainables.training.auxiliary_state import Carried
-from trainables.training.batches import Feed
-from trainables.training.checkpoint_writer import Saver
+from trainables.training.auxiliary_state import AuxiliaryState
+from trainables.training.batches import BatchFeeder
+from trainables.training.checkpoint_writer import CheckpointWriter
 from trainables.training.class_weights import weighted_loss
-from trainables.training.evaluate import Evaluator, autocast, finite
-from trainables.training.memory import give_back, let_go, out_of_memory, peak_bytes, reset_peak
+from trainables.training.evaluate import Evaluator, autocast, finite_or_none
+from trainables.training.memory import (
+    out_of_memory,
+    peak_bytes,
+    release_frames,
+    release_gpu_memory,
+    reset_peak,
+)
 from trainables.training.micro_batches import piece_sizes
 from trainables.training.optimizer import lr_at, make_optimizer, set_lr
 
@@ -62,7 +68,7 @@ def train(
     weights (`config.ema`) it is that one that is evaluated, and that the network holds after
     the last epoch; between epochs it holds those that train.
     device: by default the first GPU where there is one, else the CPU.
-    resident: whether the images may stay on a GPU, see `Feed`.
+    resident: whether the images may stay on a GPU, see `BatchFeeder`.
 
     Everything random is drawn from torch's global generators, which are seeded from
     `config.seed` and the epoch: on a CPU, with one number of threads, equal calls give equal
@@ -74,15 +80,15 @@ def train(
     `OSError` when a checkpoint can't be written, before the next epoch is yielded. Where
     memory ran out (`memory.out_of_memory`), what it held is free when the error arrives.
     """
-    feed = Feed(device=device or default_device(), resident=resident)
+    feeder = BatchFeeder(device=device or default_device(), resident=resident)
     try:
-        yield from _train(config, data, resume, checkpoint, sent, network, feed)
+        yield from _train(config, data, resume, checkpoint, sent, network, feeder)
     except Exception as error:
         if out_of_memory(error):
-            let_go(error)
+            release_frames(error)
         raise
     finally:
-        give_back(feed.device)
+        release_gpu_memory(feeder.device)
 
 
 def _train(
@@ -92,34 +98,40 @@ def _train(
     checkpoint: Path | None,
     sent: Callable[[Path], object] | None,
     network: Network | None,
-    feed: Feed,
+    feeder: BatchFeeder,
 ) -> Iterator[EpochMetrics]:
     began = time.perf_counter()
     check(config, data)
     num_classes = len(data.images.class_ids)
-    network = network or new_network(config, num_classes, feed.device)
+    network = network or new_network(config, num_classes, feeder.device)
     optimizer = make_optimizer(network, config)
-    identity = checkpoints.identity(config, data.images.fingerprint, network)
-    carried = Carried.begin(config, network, num_classes, feed.device)
-    history = checkpoints.load(resume, network, optimizer, identity, carried) if resume else []
+    identity = checkpoints.training_key(config, data.images.fingerprint, network)
+    auxiliary = AuxiliaryState.begin(config, network, num_classes, feeder.device)
+    history = checkpoints.load(resume, network, optimizer, identity, auxiliary) if resume else []
     sample, held_out = _evaluated_splits(data)
     schedule = partial(lr_at, config)
-    evaluator = Evaluator(network, data.images, config, feed)
-    reset_peak(feed.device)
+    evaluator = Evaluator(network, data.images, config, feeder)
+    reset_peak(feeder.device)
 
-    writing = closing(Saver(checkpoint, identity, carried, sent)) if checkpoint else nullcontext()
+    writing = (
+        closing(CheckpointWriter(checkpoint, identity, auxiliary, sent))
+        if checkpoint
+        else nullcontext()
+    )
     with writing as saver:
         for epoch in range(len(history) + 1, config.epochs + 1):
             started = time.perf_counter()
-            trained = train_epoch(network, optimizer, carried, config, data, epoch, feed, schedule)
+            trained = train_epoch(
+                network, optimizer, auxiliary, config, data, epoch, feeder, schedule
+            )
             train_s = time.perf_counter() - started
-            with carried.evaluated_weights():
+            with auxiliary.evaluated_weights():
                 seen = evaluator.evaluate(sample)
                 val = evaluator.evaluate(held_out) if held_out else None
-            carried.after_epoch(val or seen)
+            auxiliary.after_epoch(val or seen)
             metrics = EpochMetrics(
                 epoch=epoch,
-                train_loss=finite(trained.loss),
+                train_loss=finite_or_none(trained.loss),
                 train_top1=seen.top1,
                 val_loss=val.finite_loss if val else None,
                 val_top1=val.top1 if val else None,
@@ -129,7 +141,7 @@ def _train(
                 images_per_s=trained.images / train_s,
                 train_s=train_s,
                 wall_s=time.perf_counter() - started,
-                peak_memory_bytes=peak_bytes(feed.device),
+                peak_memory_bytes=peak_bytes(feeder.device),
                 start_s=trained.first_step_at - began,
                 loading_s=trained.waited_s,
             )
@@ -142,7 +154,7 @@ def _train(
                 saver.save(network, optimizer, history)
         if saver:
             saver.wait()
-    carried.leave()
+    auxiliary.leave()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,11 +175,11 @@ class TrainedEpoch:
 def train_epoch(
     network: Network,
     optimizer: Optimizer,
-    carried: Carried,
+    auxiliary: AuxiliaryState,
     config: TrialConfig,
     data: SearchData | FinalData,
     epoch: int,
-    feed: Feed,
+    feeder: BatchFeeder,
     schedule: Schedule,
 ) -> TrainedEpoch:
     """Trains the `epoch`-th epoch (from 1) in place, on every batch of `data.train` once.
@@ -177,10 +189,10 @@ def train_epoch(
     """
     order_seed = _seed_everything(config.seed, epoch)
     steps = len(data.train) // config.batch_size
-    total = torch.zeros((), dtype=torch.float64, device=feed.device)
+    total = torch.zeros((), dtype=torch.float64, device=feeder.device)
     done, lr, first_step_at, waited_s = 0, 0.0, 0.0, 0.0
     network.train()
-    source = feed.batches(data.train, config.batch_size, order_seed=order_seed, drop_last=True)
+    source = feeder.batches(data.train, config.batch_size, order_seed=order_seed, drop_last=True)
     with closing(source):
         asked_at = time.perf_counter()
         for done, (pixels, labels) in enumerate(source, start=1):
@@ -189,9 +201,9 @@ def train_epoch(
             set_lr(optimizer, lr)
             batch, targets = for_training(pixels, labels, config, data.images)
             first_step_at = first_step_at or time.perf_counter()
-            weights = carried.loss_weights()
+            weights = auxiliary.loss_weights()
             total += train_step(network, optimizer, batch, targets, config, weights)
-            carried.after_step()
+            auxiliary.after_step()
             if done % CHECK_EVERY == 0 and not math.isfinite(total.item()):
                 break
             asked_at = time.perf_counter()

@@ -20,7 +20,7 @@ def most_bytes(packed: int) -> int:
     return FREE_BYTES + MOST_TIMES * packed
 
 
-def refused(archive: object, found: str) -> DatasetError:
+def limit_error(archive: object, found: str) -> DatasetError:
     """The error for an archive in which `found` is too much."""
     return DatasetError(
         f"{archive} is refused, because {found}, as images never do; use an archive from a source "

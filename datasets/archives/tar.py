@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from datasets.archives.limits import LARGEST_FILE_BYTES, is_damage, most_bytes, refused
+from datasets.archives.limits import LARGEST_FILE_BYTES, is_damage, limit_error, most_bytes
 from datasets.spec import DatasetError
 
 _TRAILER_BYTES = 8
@@ -34,7 +34,7 @@ class _Bounded(gzip.GzipFile):
 
     def _check(self, position: int) -> None:
         if position > self._most:
-            raise refused(self._path, f"it unpacks to more than {self._most:,} bytes")
+            raise limit_error(self._path, f"it unpacks to more than {self._most:,} bytes")
 
 
 class TarTree:
@@ -85,7 +85,7 @@ class TarTree:
     def _files_in(self, archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         for member in archive:
             if member.size > LARGEST_FILE_BYTES:
-                raise refused(self.root, f"{member.name!r} in it has {member.size:,} bytes")
+                raise limit_error(self.root, f"{member.name!r} in it has {member.size:,} bytes")
             if member.isfile():
                 yield member
 

@@ -7,9 +7,9 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.archives.limits import LARGEST_FILE_BYTES, is_damage, most_bytes, refused
+from datasets.archives.limits import LARGEST_FILE_BYTES, is_damage, limit_error, most_bytes
 from datasets.archives.tar import TarTree
-from datasets.archives.zip_entries import ZipPart, places
+from datasets.archives.zip_entries import ZipEntries, locate_entries
 from datasets.spec import DatasetError, Tree
 
 
@@ -112,8 +112,8 @@ class ZipTree:
 
     def part(self, paths: Sequence[str]) -> Tree:
         """These files by their places, or all of them where some are packed in a rare way."""
-        found = places([self.archive.getinfo(path) for path in paths])
-        return self if found is None else ZipPart(self.root, found)
+        found = locate_entries([self.archive.getinfo(path) for path in paths])
+        return self if found is None else ZipEntries(self.root, found)
 
 
 def open_tree(path: Path) -> Tree:
@@ -139,7 +139,7 @@ def open_tree(path: Path) -> Tree:
             )
     whole = sum(entry.file_size for entry in tree.archive.infolist())
     if whole > most_bytes(path.stat().st_size):
-        raise refused(path, f"its {path.stat().st_size:,} bytes unpack to {whole:,}")
+        raise limit_error(path, f"its {path.stat().st_size:,} bytes unpack to {whole:,}")
     return tree
 
 

@@ -26,7 +26,7 @@ class DamageError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ZipEntry:
     """Where a file lies in an archive, and what its bytes must be."""
 
     offset: int
@@ -36,15 +36,15 @@ class Place:
     crc32: int
 
 
-class ZipPart:
+class ZipEntries:
     """A `Tree` of some of an archive's files, all of them packed by one of `METHODS`."""
 
-    def __init__(self, root: Path, places: Mapping[str, Place]) -> None:
+    def __init__(self, root: Path, places: Mapping[str, ZipEntry]) -> None:
         self.root = root
         self._places = places
         self._descriptor: int | None = None
 
-    def __reduce__(self) -> tuple[type["ZipPart"], tuple[Path, Mapping[str, Place]]]:
+    def __reduce__(self) -> tuple[type["ZipEntries"], tuple[Path, Mapping[str, ZipEntry]]]:
         return type(self), (self.root, self._places)
 
     def __del__(self) -> None:
@@ -67,17 +67,17 @@ class ZipPart:
                 f"{path} in {self.root} is damaged ({error}); download or copy the archive again."
             ) from error
 
-    def part(self, paths: Sequence[str]) -> "ZipPart":
+    def part(self, paths: Sequence[str]) -> "ZipEntries":
         """The tree of these files only."""
-        return ZipPart(self.root, {path: self._places[path] for path in paths})
+        return ZipEntries(self.root, {path: self._places[path] for path in paths})
 
 
-def places(entries: Sequence[zipfile.ZipInfo]) -> dict[str, Place] | None:
+def locate_entries(entries: Sequence[zipfile.ZipInfo]) -> dict[str, ZipEntry] | None:
     """Where the entries lie; `None` where one is packed by another method than `METHODS`."""
     if any(entry.compress_type not in METHODS for entry in entries):
         return None
     return {
-        entry.filename: Place(
+        entry.filename: ZipEntry(
             entry.header_offset,
             entry.compress_size,
             entry.file_size,
@@ -88,7 +88,7 @@ def places(entries: Sequence[zipfile.ZipInfo]) -> dict[str, Place] | None:
     }
 
 
-def _packed(descriptor: int, place: Place) -> bytes:
+def _packed(descriptor: int, place: ZipEntry) -> bytes:
     block = os.pread(descriptor, _LOCAL_HEADER.size + _MARGIN + place.packed_bytes, place.offset)
     if len(block) < _LOCAL_HEADER.size or not block.startswith(b"PK\x03\x04"):
         raise DamageError("its header is missing")
@@ -102,7 +102,7 @@ def _packed(descriptor: int, place: Place) -> bytes:
     return data
 
 
-def _unpack(data: bytes, place: Place) -> bytes:
+def _unpack(data: bytes, place: ZipEntry) -> bytes:
     if place.method == zipfile.ZIP_DEFLATED:
         # One byte more than expected is enough to see that a file is too long.
         data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, place.bytes + 1)

@@ -19,7 +19,7 @@ from common.progress_bar import progress
 from datasets.access import TEST_FILE, TRAIN_FILE
 from datasets.archives.tree import fingerprint
 from datasets.beton.decode import Broken
-from datasets.beton.decode_pool import decoder
+from datasets.beton.decode_pool import open_decoder
 from datasets.beton.writer import FileFacts, Written, beton_bytes, verify_beton, write_beton
 from datasets.manifest import FILE_NAME, Manifest, stage_manifest, sync_folder
 from datasets.spec import DatasetError, Listing, Sample, Tree
@@ -84,7 +84,7 @@ def _write(
     workers: int,
 ) -> dict[str, Written]:
     written = {}
-    with decoder(images, size, workers) as decode:
+    with open_decoder(images, size, workers) as decode:
         for file, samples in parts.items():
             with progress(file, len(samples), "images") as advance:
                 written[file] = write_beton(partials[file], decode(samples), len(samples), advance)

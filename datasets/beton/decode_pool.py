@@ -29,7 +29,7 @@ Decode = Callable[[Sequence[Sample]], Iterator[Chunk]]
 
 
 @contextmanager
-def decoder(tree: Tree, size: int, workers: int) -> Iterator[Decode]:
+def open_decoder(tree: Tree, size: int, workers: int) -> Iterator[Decode]:
     """A function that decodes samples into chunks, in order, in `workers` processes.
 
     A chunk's pixels hold until the next one is asked for; samples are decoded to their end

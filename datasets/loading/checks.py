@@ -19,7 +19,7 @@ from datasets.beton.format import (
 from datasets.spec import DatasetError
 
 
-def identity(path: Path) -> tuple[int, int, int]:
+def file_identity(path: Path) -> tuple[int, int, int]:
     """Tells the file that lies at `path` now from one that replaces it."""
     status = path.stat()
     return status.st_ino, status.st_size, status.st_mtime_ns

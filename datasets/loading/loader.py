@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from datasets.loading.checks import check_beton, check_rows, identity
+from datasets.loading.checks import check_beton, check_rows, file_identity
 from datasets.loading.epoch import Epoch
 from datasets.loading.ffcv_import import (
     Compiler,
@@ -112,7 +112,7 @@ def _count(images: int) -> None:
 def _loader(beton: Path) -> Loader:
     """The one loader for a file as it lies there now; a replaced file gets a new one."""
     count = check_beton(beton)
-    file = identity(beton)
+    file = file_identity(beton)
     with _lock:
         wanted = _Made(file, compiled=_asked_for >= COMPILE_AFTER)
         known = _loaders.get(beton)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from datasets.loading.checks import check_beton, identity
+from datasets.loading.checks import check_beton, file_identity
 from datasets.loading.loader import Batches, batches, epoch_order
 from datasets.splits import Split
 
@@ -19,7 +19,7 @@ _READ_BATCH = 1024
 
 @dataclass(frozen=True, slots=True)
 class _Resident:
-    """images: uint8 (n, H, W, 3); labels: int64 (n,); `identity` tells a replaced file."""
+    """images: uint8 (n, H, W, 3); labels: int64 (n,); `file_identity` tells a replaced file."""
 
     identity: tuple[int, int, int]
     images: torch.Tensor
@@ -51,7 +51,7 @@ def resident_batches(
 def is_resident(beton: Path, device: torch.device) -> bool:
     """Whether the file, as it lies there now, is on `device` already."""
     known = _residents.get((beton, device))
-    return known is not None and known.identity == identity(beton)
+    return known is not None and known.identity == file_identity(beton)
 
 
 def _gathered(resident: _Resident, order: torch.Tensor, batch_size: int) -> Batches:
@@ -76,4 +76,4 @@ def _read(beton: Path, count: int, device: torch.device) -> _Resident:
         images[done : done + len(pixels)] = pixels.to(device)
         labels[done : done + len(pixels)] = numbers.to(device)
         done += len(pixels)
-    return _Resident(identity(beton), images, labels)
+    return _Resident(file_identity(beton), images, labels)

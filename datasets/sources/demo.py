@@ -77,10 +77,10 @@ def generate(directory: Path) -> None:
         folder = partial / "train" / class_id / "images"
         folder.mkdir(parents=True)
         for number in range(TRAIN_PER_CLASS):
-            _save(draw(label, number), folder / f"{class_id}_{number}.JPEG")
+            _save(draw_image(label, number), folder / f"{class_id}_{number}.JPEG")
         for number in range(TEST_PER_CLASS):
             name = f"val_{label * TEST_PER_CLASS + number}.JPEG"
-            _save(draw(label, TRAIN_PER_CLASS + number), partial / "val" / "images" / name)
+            _save(draw_image(label, TRAIN_PER_CLASS + number), partial / "val" / "images" / name)
             annotations.append(f"{name}\t{class_id}\t0\t0\t{SIDE - 1}\t{SIDE - 1}\n")
     (partial / "val" / "val_annotations.txt").write_text("".join(annotations))
     (partial / "wnids.txt").write_text("".join(f"{class_id}\n" for class_id in ids))
@@ -89,7 +89,7 @@ def generate(directory: Path) -> None:
     os.replace(partial, directory)  # noqa: PTH105 # Path.replace says the same
 
 
-def draw(label: int, number: int) -> Image.Image:
+def draw_image(label: int, number: int) -> Image.Image:
     """One RGB image of a class; `number` tells its images apart."""
     random = np.random.default_rng([SEED, label, number])
     shape, pattern = CLASSES[label]

@@ -129,7 +129,7 @@ def sure_mistakes(predictions: Predictions) -> list[int]:
     return _mistaken(predictions)[:SURE_MISTAKES]
 
 
-def worth_keeping(predictions: Predictions) -> NDArray[np.int64]:
+def select_examples(predictions: Predictions) -> NDArray[np.int64]:
     """Rising positions of the images that are shown of these predictions, and a few more."""
     found = set(sure_mistakes(predictions))
     found |= {position for pair in confused_pairs(predictions) for position in pair.examples}

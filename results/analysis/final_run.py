@@ -15,7 +15,7 @@ RECORD = "final.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trained:
+class FinalRun:
     """`record` and `predictions` are those of the folder itself, the published ones. `repeats` has
     the same configuration's with other seeds too, `record` first.
     """
@@ -55,7 +55,7 @@ class Trained:
         return [int(record.config["seed"]) for record in self.repeats]
 
 
-def read_trained(folder: Path) -> Trained:
+def read_final_run(folder: Path) -> FinalRun:
     """Raises `RecordError` where something is missing or damaged."""
     record, predictions = read_record(folder / RECORD), read_predictions(folder)
     told, classes = record.provenance, predictions.logits.shape[1]
@@ -65,15 +65,15 @@ def read_trained(folder: Path) -> Trained:
             f"{folder / RECORD} must name the {classes} classes of its predictions, but doesn't; "
             "train again with python -m trainables.final --overwrite."
         )
-    return Trained(
+    return FinalRun(
         folder=folder,
         record=record,
         predictions=predictions,
-        repeats=(record, *others_like(folder, record)),
+        repeats=(record, *read_sibling_records(folder, record)),
     )
 
 
-def others_like(folder: Path, record: FinalRecord) -> Iterator[FinalRecord]:
+def read_sibling_records(folder: Path, record: FinalRecord) -> Iterator[FinalRecord]:
     """The repeats in the folder that differ from `record` in their seed alone.
 
     Others are left out: of an earlier configuration, unfinished or damaged.

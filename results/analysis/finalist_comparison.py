@@ -66,7 +66,7 @@ class Outcome:
         return lead.low > 0 if lead else None
 
 
-def decide(records: Iterable[FinalistRecord]) -> Outcome | None:
+def compare_finalists(records: Iterable[FinalistRecord]) -> Outcome | None:
     """Compares finalists over the repeats that each of them has ended, well or not.
 
     A finalist that failed or diverged in one ranks behind all that never did, whatever its mean;

@@ -27,7 +27,7 @@ def trials_at_rungs(run: Path) -> dict[int, list[FrozenTrial]]:
     """
     values = _values_at_rungs(run)
     # Read after the records: a search writes a trial to its journal first.
-    known = proposed(run) if values else {}
+    known = read_proposals(run) if values else {}
     check_params(known, read_trials(run), run.name)
     return {epoch: _completed(known, values[epoch]) for epoch in values}
 
@@ -60,7 +60,7 @@ def _values_at_rungs(run: Path) -> dict[int, dict[int, float]]:
     return found
 
 
-def proposed(run: Path) -> dict[int, FrozenTrial]:
+def read_proposals(run: Path) -> dict[int, FrozenTrial]:
     """Every trial's parameters and their ranges, by number, from the study's journal.
 
     Optuna only reads here, also while a search writes: a last line that isn't whole is left out.
@@ -77,11 +77,11 @@ def proposed(run: Path) -> dict[int, FrozenTrial]:
         studies = storage.get_all_studies()
         trials = storage.get_all_trials(studies[0]._study_id) if studies else []
     except Exception as error:  # Optuna replays whatever it finds there
-        raise damaged(path, f"{type(error).__name__}: {error}") from error
+        raise damage_error(path, f"{type(error).__name__}: {error}") from error
     return {trial.number: trial for trial in trials}
 
 
-def damaged(journal: Path, what: str) -> RunError:
+def damage_error(journal: Path, what: str) -> RunError:
     """The error for a journal in which something is wrong; the run's records are not lost."""
     what = what.replace("\n", " ")
     return RunError(

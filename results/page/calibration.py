@@ -9,7 +9,7 @@ from results.page.formatting import percent
 RIGHT, WRONG, EQUAL = "#3a8fd0", "#d55e00", "#e69f00"
 
 
-def calibrated(found: Calibration) -> Section:
+def calibration_section(found: Calibration) -> Section:
     """The section of both figures."""
     told = [each for each in found.bins if each.images]
     panels = [

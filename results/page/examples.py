@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from results.analysis.error_analysis import confused_pairs, sure_mistakes
-from results.analysis.final_run import Trained
+from results.analysis.final_run import FinalRun
 from results.page.formatting import count, percent
 
 LARGEST_PX = 128
@@ -35,7 +35,7 @@ class Gallery:
     pictures: list[Picture]
 
 
-def pairs(trained: Trained) -> list[Gallery]:
+def pairs(trained: FinalRun) -> list[Gallery]:
     """The pairs of classes that are confused most, each with some of its mistakes."""
     names = trained.class_names
     galleries = []
@@ -54,12 +54,12 @@ def pairs(trained: Trained) -> list[Gallery]:
     return galleries
 
 
-def surest(trained: Trained) -> list[Picture]:
+def surest_mistakes(trained: FinalRun) -> list[Picture]:
     """The mistakes that were made with the highest confidence, the highest first."""
     return _pictures(trained, sure_mistakes(trained.predictions))
 
 
-def _pictures(trained: Trained, positions: list[int]) -> list[Picture]:
+def _pictures(trained: FinalRun, positions: list[int]) -> list[Picture]:
     """Of those whose pixels were kept, which is all unless another version chose them."""
     seen = trained.predictions
     names = trained.class_names

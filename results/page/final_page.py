@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from results.analysis.error_analysis import BINS, Calibration, calibration
-from results.analysis.final_run import Trained
+from results.analysis.final_run import FinalRun
 from results.analysis.intervals import proportion
-from results.page.calibration import calibrated
-from results.page.examples import Gallery, pairs, surest
+from results.page.calibration import calibration_section
+from results.page.examples import Gallery, pairs, surest_mistakes
 from results.page.formatting import count, duration, percent, points, span, value
 from results.page.headline import Card
 from results.page.per_class import COLUMNS, class_rows, classes
@@ -15,19 +15,19 @@ from results.page.render import render
 from results.records import FinalRecord
 
 
-def page(trained: Trained) -> str:
+def page(trained: FinalRun) -> str:
     """The page's HTML."""
     found = calibration(trained.predictions)
     galleries: list[Gallery] = pairs(trained)
     return render(
         "final.html",
-        sections=[classes(trained), calibrated(found)],
+        sections=[classes(trained), calibration_section(found)],
         trained=trained,
         headline=headline(trained),
         cards=list(cards(trained, found)),
         seeds=seed_rows(trained),
         pairs=galleries,
-        surest=surest(trained),
+        surest=surest_mistakes(trained),
         columns=COLUMNS,
         rows=class_rows(trained),
         commands=commands(trained),
@@ -36,7 +36,7 @@ def page(trained: Trained) -> str:
     )
 
 
-def headline(trained: Trained) -> str:
+def headline(trained: FinalRun) -> str:
     """What it can do, in a sentence."""
     record = trained.record
     reached = f"{percent(record.test_top1)} of {record.test_images:,} test images are recognised"
@@ -47,7 +47,7 @@ def headline(trained: Trained) -> str:
     return f"{reached}; {seeds} ({span(mean)})."
 
 
-def cards(trained: Trained, found: Calibration) -> Iterator[Card]:
+def cards(trained: FinalRun, found: Calibration) -> Iterator[Card]:
     """The numbers at the head, each with what it has to be read with."""
     record = trained.record
     own = proportion(record.test_top1, record.test_images)
@@ -83,7 +83,7 @@ def cards(trained: Trained, found: Calibration) -> Iterator[Card]:
     )
 
 
-def _seed_card(trained: Trained) -> Iterator[Card]:
+def _seed_card(trained: FinalRun) -> Iterator[Card]:
     mean = trained.over_seeds("test_top1")
     if mean is None:
         return
@@ -96,7 +96,7 @@ def _seed_card(trained: Trained) -> Iterator[Card]:
     )
 
 
-def seed_rows(trained: Trained) -> list[list[str]]:
+def seed_rows(trained: FinalRun) -> list[list[str]]:
     """A row a seed, the published one first; none where there is one seed."""
     if len(trained.repeats) == 1:
         return []
@@ -113,7 +113,7 @@ def _loss(record: FinalRecord) -> str:
     return "not finite" if record.test_loss is None else f"{record.test_loss:.3f}"
 
 
-def commands(trained: Trained) -> list[str]:
+def commands(trained: FinalRun) -> list[str]:
     """What a model is there for, from the project's root."""
     return [
         f"python -m trainables.predict {trained.folder} IMAGE …",
@@ -121,7 +121,7 @@ def commands(trained: Trained) -> list[str]:
     ]
 
 
-def provenance(trained: Trained) -> list[tuple[str, str]]:
+def provenance(trained: FinalRun) -> list[tuple[str, str]]:
     """Where it comes from."""
     told = trained.told
     selection: dict[str, Any] = told.get("selection", {})

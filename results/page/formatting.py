@@ -71,6 +71,6 @@ def value(item: Any) -> str:
     return f"{item:.3g}" if isinstance(item, float) else str(item)
 
 
-def called(number: int, baseline: int | None) -> str:
+def display_name(number: int, baseline: int | None) -> str:
     """What a trial is called within a sentence."""
     return "the baseline" if number == baseline else f"trial {number}"

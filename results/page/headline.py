@@ -6,7 +6,7 @@ from typing import Any
 
 from results.analysis.finalist_comparison import BASELINE, Outcome, Standing
 from results.analysis.intervals import Interval, proportion
-from results.page.formatting import called, count, duration, percent, points, span, value
+from results.page.formatting import count, display_name, duration, percent, points, span, value
 from results.page.run_data import Final, Run
 from results.store import BEST
 
@@ -36,7 +36,7 @@ class Setting:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class Headline:
     """The headline, what it leaves open, the numbers, the configuration, and what to type next."""
 
     headline: str
@@ -46,10 +46,10 @@ class Answer:
     commands: list[str]
 
 
-def answer(run: Run) -> Answer:
+def make_headline(run: Run) -> Headline:
     """The head of a run's page."""
     headline, caution = _verdict(run)
-    return Answer(
+    return Headline(
         headline=headline,
         caution=caution,
         cards=[*_accuracies(run), _cost(run)],
@@ -90,7 +90,7 @@ def _verdict(run: Run) -> tuple[str, str]:
 def _finalists_verdict(outcome: Outcome, winner: Standing) -> tuple[str, str]:
     assert winner.top1 is not None
     seeds = f"over {len(outcome.seeds)} fresh seeds"
-    name = called(winner.trial, BASELINE)
+    name = display_name(winner.trial, BASELINE)
     reached = f"{percent(winner.top1.mean)} on val {seeds}"
     caution = "The intervals are 95 %, of what another seed would change; val stays the same."
     if winner.trial == BASELINE:

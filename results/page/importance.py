@@ -30,7 +30,7 @@ def shuffles(trials: int) -> int:
     return max(19, min(REPEATS, 10_000 // max(1, trials)))
 
 
-def what_mattered(directory: Path, repeats: int) -> tuple[list[Panel], list[str]]:
+def importance_section(directory: Path, repeats: int) -> tuple[list[Panel], list[str]]:
     """Importance of all trials and of their upper quarter, and pairs; sentences for what lacks.
 
     `repeats` is how often results are shuffled, and trials resampled.

@@ -1,7 +1,7 @@
 """The card of a model: what it is, what it may be used for, how good it is, where it comes from."""
 
 from results.analysis.error_analysis import BINS, ClassResult, by_class, calibration, confused_pairs
-from results.analysis.final_run import Trained
+from results.analysis.final_run import FinalRun
 from results.analysis.intervals import proportion
 from results.page.final_page import commands, provenance
 from results.page.formatting import percent, span
@@ -11,7 +11,7 @@ SHOWN = 10
 """How many classes, and pairs of them, a card names at most."""
 
 
-def card(trained: Trained) -> str:
+def card(trained: FinalRun) -> str:
     """The card as Markdown."""
     names = trained.class_names
     return render_markdown(
@@ -30,7 +30,7 @@ def card(trained: Trained) -> str:
     )
 
 
-def _metrics(trained: Trained) -> list[tuple[str, str, str]]:
+def _metrics(trained: FinalRun) -> list[tuple[str, str, str]]:
     """(what, value, how it is to be read)."""
     record, found = trained.record, calibration(trained.predictions)
     own = proportion(record.test_top1, record.test_images)
@@ -54,7 +54,7 @@ def _metrics(trained: Trained) -> list[tuple[str, str, str]]:
     return rows
 
 
-def contamination(trained: Trained) -> str:
+def contamination(trained: FinalRun) -> str:
     """Whether pretrained weights may have seen the images of test, in whole sentences."""
     weights = str(trained.record.config.get("weights", "none"))
     if weights == "none":
@@ -78,6 +78,6 @@ def contamination(trained: Trained) -> str:
     )
 
 
-def _worst(trained: Trained) -> list[ClassResult]:
+def _worst(trained: FinalRun) -> list[ClassResult]:
     found = [each for each in by_class(trained.predictions) if each.accuracy is not None]
     return sorted(found, key=lambda each: (each.accuracy or 0.0, each.label))[:SHOWN]

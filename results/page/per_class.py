@@ -3,7 +3,7 @@
 import plotly.graph_objects as go
 
 from results.analysis.error_analysis import ClassResult, by_class
-from results.analysis.final_run import Trained
+from results.analysis.final_run import FinalRun
 from results.page.figure import PERCENT, Panel, Section, plot, safe
 from results.page.formatting import count, percent
 from results.page.table import Cell
@@ -14,7 +14,7 @@ NAMED = 40
 COLOR = "#3a8fd0"
 
 
-def classes(trained: Trained) -> Section:
+def classes(trained: FinalRun) -> Section:
     """The section of the figure."""
     found = _best_first(trained)
     names = trained.class_names
@@ -37,7 +37,7 @@ def classes(trained: Trained) -> Section:
     return Section(key="classes", title="Classes", panels=[panel], notes=notes)
 
 
-def _best_first(trained: Trained) -> list[ClassResult]:
+def _best_first(trained: FinalRun) -> list[ClassResult]:
     found = by_class(trained.predictions)
     return sorted(found, key=lambda each: (-(each.accuracy or 0.0), each.label))
 
@@ -83,7 +83,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def class_rows(trained: Trained) -> list[list[Cell]]:
+def class_rows(trained: FinalRun) -> list[list[Cell]]:
     """A row a class in the order of `COLUMNS`, the worst first."""
     names = trained.class_names
     return [_row(each, names) for each in reversed(_best_first(trained))]

@@ -8,13 +8,13 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 
-from results.analysis.final_run import others_like, read_record
-from results.analysis.finalist_comparison import Outcome, decide
+from results.analysis.final_run import read_record, read_sibling_records
+from results.analysis.finalist_comparison import Outcome, compare_finalists
 from results.analysis.intervals import FEWEST_REPEATS, Interval, interval
 from results.analysis.pareto import objectives_of
-from results.analysis.rung_values import proposed
+from results.analysis.rung_values import read_proposals
 from results.export import baseline_of, best_config
-from results.finalist_store import Repeat, read_finalist_epochs, read_finalists
+from results.finalist_store import RepeatId, read_finalist_epochs, read_finalists
 from results.records import EpochMetrics, FinalistRecord, TrialRecord, TrialState
 from results.store import RunError, read_epochs, read_manifest, read_standings
 
@@ -49,7 +49,7 @@ class Run:
     trials: Mapping[int, TrialRecord]
     recorded: list[tuple[int, EpochMetrics]]
     epochs: Mapping[int, list[EpochMetrics]]
-    finalists: Mapping[Repeat, FinalistRecord]
+    finalists: Mapping[RepeatId, FinalistRecord]
     finalist_epochs: list[EpochMetrics]
     outcome: Outcome | None
     best: Mapping[str, Any]
@@ -117,7 +117,7 @@ def read_run(directory: Path) -> Run:
         epochs=epochs,
         finalists=finalists,
         finalist_epochs=[metrics for _, metrics in read_finalist_epochs(directory)],
-        outcome=decide(finalists.values()),
+        outcome=compare_finalists(finalists.values()),
         best=best,
         ranges=_ranges(directory),
         finals=dict(_finals(directory)),
@@ -127,7 +127,7 @@ def read_run(directory: Path) -> Run:
 def _ranges(directory: Path) -> dict[str, BaseDistribution]:
     """Of all trials: one alone may lack the parameters that count beside another choice only."""
     try:
-        trials = proposed(directory).values()
+        trials = read_proposals(directory).values()
     except RunError:
         return {}
     return {name: each for trial in trials for name, each in trial.distributions.items()}
@@ -142,7 +142,10 @@ def _finals(directory: Path) -> Iterator[tuple[int, Final]]:
     for path in paths:
         try:
             record = read_record(path)
-            tests = [record.test_top1, *(o.test_top1 for o in others_like(path.parent, record))]
+            tests = [
+                record.test_top1,
+                *(o.test_top1 for o in read_sibling_records(path.parent, record)),
+            ]
             final = Final(
                 test_top1=record.test_top1,
                 test_top1_flip=record.test_top1_flip,

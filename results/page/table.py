@@ -101,11 +101,11 @@ def provenance(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Python", str(told.get("python", "–"))),
         ("versions", _pairs(told.get("versions", {}))),
         ("machine", _pairs(machine)),
-        *_sittings(manifest),
+        *_sessions(manifest),
     ]
 
 
-def _sittings(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _sessions(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """When, and with which command; older sittings of a run may have had another."""
     for number, each in enumerate(manifest.get("sessions", []), 1):
         ended = each.get("ended") or "not ended"

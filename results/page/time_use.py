@@ -10,7 +10,7 @@ from results.page.formatting import OUTCOMES, count, duration, outcome, percent
 from results.page.run_data import Run
 from results.records import EpochMetrics, StopReason
 
-DOINGS = {
+USES = {
     "training": "#3a8fd0",
     "evaluation": "#8a6fd1",
     "loading": "#e69f00",
@@ -22,7 +22,7 @@ DOINGS = {
 FINALISTS = "finalists"
 
 
-def spending(run: Run) -> Section:
+def time_section(run: Run) -> Section:
     """The section of both."""
     panels = [
         Panel(
@@ -76,13 +76,13 @@ def survival(run: Run) -> go.Figure:
     return figure
 
 
-def spent(epochs: Iterable[EpochMetrics]) -> dict[str, float]:
-    """Seconds by `DOINGS`.
+def seconds_by_use(epochs: Iterable[EpochMetrics]) -> dict[str, float]:
+    """Seconds by `USES`.
 
     Loading is the waiting for batches, in records that tell it; in older ones it is part of
     training. Starting is the time before an epoch's first step, but for that waiting.
     """
-    total = dict.fromkeys(DOINGS, 0.0)
+    total = dict.fromkeys(USES, 0.0)
     for m in epochs:
         loading = m.loading_s or 0.0
         total["training"] += m.train_s - loading
@@ -99,9 +99,9 @@ def times_by_outcome(run: Run) -> dict[str, dict[str, float]]:
     for key, (label, _) in OUTCOMES.items():
         own = [m for number, m in run.recorded if outcome(run.trials[number]) == key]
         if own:
-            found[label] = spent(own)
+            found[label] = seconds_by_use(own)
     if run.finalist_epochs:
-        found[FINALISTS] = spent(run.finalist_epochs)
+        found[FINALISTS] = seconds_by_use(run.finalist_epochs)
     return found
 
 
@@ -109,7 +109,7 @@ def times(run: Run) -> go.Figure:
     """Stacked bars, a row an outcome."""
     figure = plot("hours of all workers", "", barmode="stack")
     found = times_by_outcome(run)
-    for doing, color in DOINGS.items():
+    for doing, color in USES.items():
         seconds = [each[doing] for each in found.values()]
         if not any(seconds):
             continue
@@ -139,4 +139,4 @@ def _total(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
     """Each doing's share of all time."""
     found = [dict(part) for part in parts]
     everything = sum(sum(part.values()) for part in found) or 1.0
-    return {doing: sum(part[doing] for part in found) / everything for doing in DOINGS}
+    return {doing: sum(part[doing] for part in found) / everything for doing in USES}

@@ -11,9 +11,9 @@ from typing import Any
 
 from common.cli import unknown
 from common.plain_yaml import load_plain
-from search.config.options import ACTIONS, Options, OptionsError, _flag
+from search.config.options import ACTIONS, OptionsError, SearchOptions, flag_of
 from search.config.units import number_of
-from search.config.validation import _faults
+from search.config.validation import find_faults
 from trainables.config import TrialConfig
 
 _LISTS = {"set": "KEY=VALUE", "warm_start": "RUN"}
@@ -21,7 +21,7 @@ _LISTS = {"set": "KEY=VALUE", "warm_start": "RUN"}
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line: one flag a field of `Options`, and the actions."""
+    """The command line: one flag a field of `SearchOptions`, and the actions."""
     made = argparse.ArgumentParser(
         prog="python -m search.run",
         description="Search for the configuration that generalises best.",
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--quiet", action="store_true", help=ACTIONS["quiet"])
     made.add_argument("--config", metavar="FILE", help=ACTIONS["config"])
     made.add_argument("--resume", metavar="NAME", help=ACTIONS["resume"])
-    for f in fields(Options):
+    for f in fields(SearchOptions):
         flag, text = "--" + f.name.replace("_", "-"), _help(f)
         if f.name in _LISTS:
             metavar = _LISTS[f.name]
@@ -64,7 +64,7 @@ def parse(arguments: list[str] | None) -> tuple[dict[str, Any], list[str]]:
     return vars(given), unknown(made, rest)
 
 
-def resolve(*layers: Mapping[str, Any]) -> tuple[Options, list[str]]:
+def resolve(*layers: Mapping[str, Any]) -> tuple[SearchOptions, list[str]]:
     """Options from layers of values, later ones winning, and a sentence for each fault.
 
     Where a value is faulty the option has its default, so that what depends on the others can
@@ -74,7 +74,7 @@ def resolve(*layers: Mapping[str, Any]) -> tuple[Options, list[str]]:
     for layer in layers:
         values |= layer
     errors: list[str] = []
-    known = {f.name: f for f in fields(Options)}
+    known = {f.name: f for f in fields(SearchOptions)}
     for key in [key for key in values if key not in known]:
         close = get_close_matches(key, known, n=1)
         hint = f"did you mean {close[0]}?" if close else "see --help."
@@ -87,13 +87,16 @@ def resolve(*layers: Mapping[str, Any]) -> tuple[Options, list[str]]:
             wanted = {"int": "a whole number", "float": "a number", "bool": "true or false"}.get(
                 getattr(known[key].type, "__name__", ""), "text"
             )
-            errors.append(f"--{_flag(key)} must be {wanted}, but got {value!r}.")
+            errors.append(f"--{flag_of(key)} must be {wanted}, but got {value!r}.")
             del values[key]
-    faults = _faults(Options(**values))
+    faults = find_faults(SearchOptions(**values))
     usable = {key: value for key, value in values.items() if key not in faults}
     if "set" in faults:  # what is well formed there is checked all the same
         usable["set"] = tuple(item for item in values["set"] if "=" in item)
-    return Options(**usable), [*errors, *(text for texts in faults.values() for text in texts)]
+    return SearchOptions(**usable), [
+        *errors,
+        *(text for texts in faults.values() for text in texts),
+    ]
 
 
 def _convert(f: "dataclasses.Field[Any]", value: Any) -> Any:
@@ -113,7 +116,7 @@ def _convert(f: "dataclasses.Field[Any]", value: Any) -> Any:
     return float(value) if f.type is float else str(value)
 
 
-def fixed_fields(options: Options) -> dict[str, Any]:
+def fixed_fields(options: SearchOptions) -> dict[str, Any]:
     """The `TrialConfig` fields that `--set` fixes, as typed values (YAML's rules for scalars)."""
     known = {f.name: f.type for f in fields(TrialConfig)}
     values: dict[str, Any] = {}

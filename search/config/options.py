@@ -18,7 +18,7 @@ def _option(default: Any, text: str, **extra: Any) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
+class SearchOptions:
     """What a search can be told. The text values `auto` and "" mean: decided by the search."""
 
     space: str = _option("", "what to search: a name (see --list) or a Python file")
@@ -89,5 +89,5 @@ RESUMABLE = ("source", "trials", "epochs", "time_budget", "gpu_hours", "finalist
 """Options that may change when a run goes on; the others decide its results."""
 
 
-def _flag(key: str) -> str:
+def flag_of(key: str) -> str:
     return key.replace("_", "-")

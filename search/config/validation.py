@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from common.remote import is_place
 from results.analysis.pareto import sound_objectives
-from search.config.options import Options, _flag
+from search.config.options import SearchOptions, flag_of
 from search.config.units import gpu_share, number_of, seconds_of
 from search.security import loopback, token_required
 
@@ -54,7 +54,7 @@ def cluster_rules(address: str, data_uri: str, storage: str) -> list[tuple[bool,
     ]  # fmt: skip
 
 
-def _faults(o: Options) -> dict[str, list[str]]:
+def find_faults(o: SearchOptions) -> dict[str, list[str]]:
     """The broken rules of each option that breaks any."""
     rules = [
         (o.space != "", "space", "must be given (`python -m search.run --list` shows the names)"),
@@ -98,7 +98,7 @@ def _faults(o: Options) -> dict[str, list[str]]:
     faults: dict[str, list[str]] = {}
     for good, name, rule in rules:
         if not good:
-            text = f"--{_flag(name)} {rule}, but got {getattr(o, name)!r}."
+            text = f"--{flag_of(name)} {rule}, but got {getattr(o, name)!r}."
             faults.setdefault(name, []).append(text)
     for item in o.set:
         if "=" not in item:

@@ -18,7 +18,7 @@ class Rungs:
 
     def __init__(self, *, grace: int, factor: int, epochs: int) -> None:
         self.factor = factor
-        self.levels = levels(grace=grace, factor=factor, epochs=epochs)
+        self.levels = rung_epochs(grace=grace, factor=factor, epochs=epochs)
         self._values: dict[int, list[float]] = {level: [] for level in self.levels}
         self._seen: set[tuple[int, int]] = set()
 
@@ -42,7 +42,7 @@ class Rungs:
         return {level: len(values) for level, values in self._values.items()}
 
 
-def levels(*, grace: int, factor: int, epochs: int) -> tuple[int, ...]:
+def rung_epochs(*, grace: int, factor: int, epochs: int) -> tuple[int, ...]:
     """The rungs' epochs: `grace · factor^k`, below the last epoch."""
     found, level = [], grace
     while level < epochs:
@@ -61,7 +61,7 @@ Costs = Callable[[int], Point]
 epoch on and the same ever after."""
 
 
-class FrontRungs:
+class ParetoRungs:
     """Compares trials at `grace · factor^k` epochs; goes on with the top `1 / factor` of each.
 
     The order is that of NSGA-II (Deb et al. 2002, doi:10.1109/4235.996017): by non-dominated
@@ -75,7 +75,7 @@ class FrontRungs:
 
     def __init__(self, *, grace: int, factor: int, epochs: int, costs: Costs) -> None:
         self.factor, self._costs = factor, costs
-        self.levels = levels(grace=grace, factor=factor, epochs=epochs)
+        self.levels = rung_epochs(grace=grace, factor=factor, epochs=epochs)
         self._points: dict[int, dict[int, Point]] = {level: {} for level in self.levels}
 
     def record(self, trial: int, epoch: int, value: float) -> bool:
@@ -88,21 +88,21 @@ class FrontRungs:
             return True
         points = self._points[epoch]
         point = points.setdefault(trial, (-value, *self._costs(trial)))
-        return _before(point, list(points.values())) * self.factor < len(points)
+        return _count_ahead(point, list(points.values())) * self.factor < len(points)
 
     def recorded(self) -> dict[int, int]:
         """How many trials were recorded at each rung."""
         return {level: len(points) for level, points in self._points.items()}
 
 
-def make_rungs(grace: int, factor: int, epochs: int, costs: Costs | None) -> Rungs | FrontRungs:
+def make_rungs(grace: int, factor: int, epochs: int, costs: Costs | None) -> Rungs | ParetoRungs:
     """Rungs that compare by value; by non-dominated rank where trials have `costs`."""
     if costs is None:
         return Rungs(grace=grace, factor=factor, epochs=epochs)
-    return FrontRungs(grace=grace, factor=factor, epochs=epochs, costs=costs)
+    return ParetoRungs(grace=grace, factor=factor, epochs=epochs, costs=costs)
 
 
-def _before(point: Point, points: list[Point]) -> int:
+def _count_ahead(point: Point, points: list[Point]) -> int:
     """How many of `points` come before `point`, which is one of them."""
     ahead: set[Point] = set()
     for front in fronts(points):

@@ -43,17 +43,17 @@ def ending_of(record: TrialRecord | FinalistRecord) -> Ending:
     return Ending(state=record.state, reason=record.reason, detail=record.detail)
 
 
-def stopped(reason: StopReason, detail: str) -> Ending:
+def stopped_ending(reason: StopReason, detail: str) -> Ending:
     """The ending of a trial that a rule stops."""
     return Ending(state=TrialState.STOPPED, reason=reason, detail=detail)
 
 
-def failed(detail: str, reason: StopReason | None) -> Ending:
+def failed_ending(detail: str, reason: StopReason | None) -> Ending:
     """The ending of a trial that can't be trained."""
     return Ending(state=TrialState.FAILED, reason=reason, detail=detail)
 
 
-def decide(
+def decide_ending(
     number: int,
     epochs: Sequence[EpochMetrics],
     rules: Rules,
@@ -68,19 +68,21 @@ def decide(
     that epoch at the rungs and says whether the trial goes on; a diverged one isn't compared.
     """
     last = epochs[-1].epoch
-    if said := stopping.diverged(epochs, rules.num_classes):
-        return stopped(StopReason.DIVERGED, said)
+    if said := stopping.find_divergence(epochs, rules.num_classes):
+        return stopped_ending(StopReason.DIVERGED, said)
     goes_on = compare()
     if last >= horizon.epochs:
         return COMPLETE
     if time_is_up():
-        return stopped(StopReason.BUDGET, "the time budget is used up")
+        return stopped_ending(StopReason.BUDGET, "the time budget is used up")
     if horizon.is_baseline(number):
         return None
-    if rules.max_gap and (said := stopping.overfitting(epochs, rules.max_gap, rules.gap_patience)):
-        return stopped(StopReason.OVERFITTING, said)
-    if rules.plateau_patience and (said := stopping.plateau(epochs, rules.plateau_patience)):
-        return stopped(StopReason.PLATEAU, said)
+    if rules.max_gap and (
+        said := stopping.find_overfitting(epochs, rules.max_gap, rules.gap_patience)
+    ):
+        return stopped_ending(StopReason.OVERFITTING, said)
+    if rules.plateau_patience and (said := stopping.find_plateau(epochs, rules.plateau_patience)):
+        return stopped_ending(StopReason.PLATEAU, said)
     if not goes_on:
-        return stopped(StopReason.RUNG, f"not in the top 1/{rules.factor} at epoch {last}")
+        return stopped_ending(StopReason.RUNG, f"not in the top 1/{rules.factor} at epoch {last}")
     return None

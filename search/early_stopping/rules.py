@@ -16,7 +16,7 @@ PLATEAU_DELTA = 0.002
 """val_top1 must rise by more than this share to count as progress."""
 
 
-def diverged(epochs: Sequence[EpochMetrics], num_classes: int) -> str | None:
+def find_divergence(epochs: Sequence[EpochMetrics], num_classes: int) -> str | None:
     """The training loss isn't finite, or has exploded above chance level, ln(classes)."""
     last = epochs[-1].train_loss
     if last is None:
@@ -27,7 +27,7 @@ def diverged(epochs: Sequence[EpochMetrics], num_classes: int) -> str | None:
     return None
 
 
-def overfitting(epochs: Sequence[EpochMetrics], max_gap: float, patience: int) -> str | None:
+def find_overfitting(epochs: Sequence[EpochMetrics], max_gap: float, patience: int) -> str | None:
     """For `patience` epochs in a row the gap is above `max_gap` and val_top1 doesn't rise.
 
     It doesn't rise when none of these epochs has a new best value, nor all of them together a
@@ -44,7 +44,7 @@ def overfitting(epochs: Sequence[EpochMetrics], max_gap: float, patience: int) -
     return f"gap {gap:.3f} > {max_gap:g} for {patience} epochs, no better val_top1 for {stale}"
 
 
-def plateau(epochs: Sequence[EpochMetrics], patience: int) -> str | None:
+def find_plateau(epochs: Sequence[EpochMetrics], patience: int) -> str | None:
     """val_top1 hasn't risen by more than `PLATEAU_DELTA` for `patience` epochs."""
     stale = _stale(epochs, PLATEAU_DELTA)
     if stale >= patience:

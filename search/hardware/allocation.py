@@ -55,7 +55,7 @@ def trials_by_gpu(machine: Machine, share: float) -> int:
     return int(len(machine.gpus) / share)
 
 
-def share(
+def allocate(
     machine: Machine, *, concurrency: str, gpus_per_trial: str, trials: int, worker_bytes: int
 ) -> Resources:
     """How many trials run at once. `concurrency` and `gpus_per_trial` are `auto` or numbers.
@@ -88,7 +88,7 @@ def share(
     )
 
 
-def share_nodes(
+def allocate_nodes(
     nodes: Sequence[Node],
     *,
     concurrency: str,
@@ -123,7 +123,7 @@ def _on_gpus(machines: Sequence[Machine], each: float, wanted: int) -> Resources
     kind = Resources(concurrent=0, threads=threads, gpus=each, why="")
     total = sum(len(machine.gpus) for machine in machines)
     why = f"{each:g} GPU a trial on {total} in {_count(machines)}"
-    return replace(kind, concurrent=max(1, min(wanted, _seats(machines, kind))), why=why)
+    return replace(kind, concurrent=max(1, min(wanted, _count_slots(machines, kind))), why=why)
 
 
 def _on_cores(
@@ -136,27 +136,27 @@ def _on_cores(
     """
     memory = 0 if asked else min(worker_bytes, *(machine.memory_bytes for machine in machines))
     kind = Resources(concurrent=0, threads=1, gpus=0.0, why="", memory_bytes=memory)
-    goal = min(wanted, _seats(machines, kind))
+    goal = min(wanted, _count_slots(machines, kind))
     most = min(machine.cpus for machine in machines)
     while kind.threads < most:
         more = replace(kind, threads=kind.threads + 1)
-        if _seats(machines, more) < goal:
+        if _count_slots(machines, more) < goal:
             break
         kind = more
     why = f"{'as asked' if asked else 'as many as cores and memory allow'} in {_count(machines)}"
-    return replace(kind, concurrent=max(1, min(wanted, _seats(machines, kind))), why=why)
+    return replace(kind, concurrent=max(1, min(wanted, _count_slots(machines, kind))), why=why)
 
 
 def _count(machines: Sequence[Machine]) -> str:
     return "1 node" if len(machines) == 1 else f"{len(machines)} nodes"
 
 
-def _seats(machines: Iterable[Machine], kind: Resources) -> int:
+def _count_slots(machines: Iterable[Machine], kind: Resources) -> int:
     """How many trials of a kind fit on these machines."""
-    return sum(_seats_on(machine, kind) for machine in machines)
+    return sum(_count_slots_on(machine, kind) for machine in machines)
 
 
-def _seats_on(machine: Machine, kind: Resources) -> int:
+def _count_slots_on(machine: Machine, kind: Resources) -> int:
     by_cores = machine.cpus // kind.threads
     if kind.gpus:
         return min(by_cores, trials_by_gpu(machine, kind.gpus))

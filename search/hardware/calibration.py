@@ -17,7 +17,7 @@ DECIDING = ("network", "image_size", "stem", "freeze_depth", "head_width", "opti
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Measured:
+class Measurement:
     """The faster precision, and training images a second of one trial in each."""
 
     precision: str
@@ -34,22 +34,22 @@ class Measured:
         return f"images/s a trial: {speeds}" if speeds else "this GPU supports it"
 
 
-class Calibrations:
+class CalibrationStore:
     """A JSON file of measurements, by what they depend on. A damaged file counts as empty."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def find(self, key: str) -> Measured | None:
-        """What was measured before under `key`."""
+    def find(self, key: str) -> Measurement | None:
+        """What was measured before under `calibration_key`."""
         value = self._read().get(key)
         try:
-            found = Measured(**value) if value else None
+            found = Measurement(**value) if value else None
             return found if found and found.sound() else None
         except (TypeError, AttributeError):
             return None
 
-    def keep(self, key: str, measured: Measured) -> None:
+    def keep(self, key: str, measured: Measurement) -> None:
         """Adds a measurement; the last writer wins."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(self._path, json.dumps(self._read() | {key: asdict(measured)}, indent=1))
@@ -62,7 +62,7 @@ class Calibrations:
         return value if isinstance(value, dict) else {}
 
 
-def key(config: TrialConfig, threads: int, machine: Machine) -> str:
+def calibration_key(config: TrialConfig, threads: int, machine: Machine) -> str:
     """What a measurement depends on: the network's work, the machine, torch's version."""
     parts = [str(getattr(config, name)) for name in DECIDING]
     parts += [str(threads), cpu_model(), *machine.gpus, metadata.version("torch")]

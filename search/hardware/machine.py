@@ -20,16 +20,16 @@ class Machine:
     gpus: tuple[str, ...]
 
 
-def machine() -> Machine:
+def detect_machine() -> Machine:
     """Looks at this machine without importing torch."""
     return Machine(
         cpus=len(os.sched_getaffinity(0)),
         memory_bytes=psutil.virtual_memory().total,
-        gpus=_gpus(),
+        gpus=_gpu_names(),
     )
 
 
-def _gpus() -> tuple[str, ...]:
+def _gpu_names() -> tuple[str, ...]:
     """Names of the NVIDIA GPUs that this process may see."""
     tool = shutil.which("nvidia-smi")
     if tool is None or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
@@ -67,7 +67,7 @@ class Cluster:
     dashboard: str
 
 
-def pooled(nodes: Sequence[Node]) -> Machine:
+def combine_machines(nodes: Sequence[Node]) -> Machine:
     """All of them as one, to tell what there is."""
     machines = [node.machine for node in nodes]
     return Machine(

@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from typing import ParamSpec, Self, TypeVar
 
 from search.hardware.allocation import gpu_share
-from search.hardware.calibration import Measured
+from search.hardware.calibration import Measurement
 from trainables.config import TrialConfig
 
 P = ParamSpec("P")
@@ -57,12 +57,12 @@ def check_start(config: TrialConfig) -> None:
         raise ProbeError(str(error)) from error
 
 
-def measure(config: TrialConfig, threads: int) -> Measured:
+def measure(config: TrialConfig, threads: int) -> Measurement:
     """Which precision trains this network faster with `threads` threads, by a few steps of each."""
     from trainables.profiling.precision import resolve
 
     found = resolve(config, threads)
-    return Measured(precision=found.precision, images_per_s=found.images_per_s)
+    return Measurement(precision=found.precision, images_per_s=found.images_per_s)
 
 
 def measure_gpu(config: TrialConfig) -> float:

@@ -10,7 +10,7 @@ PATIENCE_S = 60.0
 """So long the search's end waits for what is left to do."""
 
 
-class Aside:
+class BackgroundWorker:
     """A thread that does one thing after the other.
 
     `warn` is told of the first that fails; whatever comes after it is left undone.

@@ -10,7 +10,7 @@ from rich.console import Console
 from common.text import redacted
 
 
-def plain(console: Console) -> Callable[[str], None]:
+def plain_printer(console: Console) -> Callable[[str], None]:
     """A function that prints one line as it is, so that commands can be copied from it.
 
     Secrets alone are left out.
@@ -22,7 +22,7 @@ def plain(console: Console) -> Callable[[str], None]:
     return say
 
 
-def short(value: object) -> str:
+def format_parameter(value: object) -> str:
     """A parameter's value for people: floats with three digits, a dash where it doesn't count."""
     if value is None:
         return "–"
@@ -33,7 +33,7 @@ STDERR = 2
 
 
 @contextmanager
-def gathered(say: Callable[[str], object]) -> Iterator[None]:
+def redirect_stderr(say: Callable[[str], object]) -> Iterator[None]:
     """Meanwhile lines that reach the terminal through standard error go to `say` instead.
 
     Ray's core writes its errors there from C++, into the middle of whatever is drawn.
@@ -45,7 +45,7 @@ def gathered(say: Callable[[str], object]) -> Iterator[None]:
     reader, writer = os.pipe()
     os.dup2(writer, STDERR)
     os.close(writer)
-    thread = threading.Thread(target=_tell, args=(reader, say), daemon=True)
+    thread = threading.Thread(target=_forward_lines, args=(reader, say), daemon=True)
     thread.start()
     try:
         yield
@@ -55,7 +55,7 @@ def gathered(say: Callable[[str], object]) -> Iterator[None]:
         thread.join(1.0)  # longer only where a process that was started meanwhile may write, too
 
 
-def _tell(reader: int, say: Callable[[str], object]) -> None:
+def _forward_lines(reader: int, say: Callable[[str], object]) -> None:
     with open(reader, encoding="utf-8", errors="replace") as lines:
         for line in lines:
             if line.strip():

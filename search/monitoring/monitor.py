@@ -13,27 +13,27 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from results.analysis.finalist_comparison import BASELINE
-from results.finalist_store import Repeat
+from results.finalist_store import RepeatId
 from results.records import EpochMetrics, FinalistRecord, TrialRecord, TrialState
-from search.monitoring.console import gathered, plain
-from search.monitoring.progress import Key, Limits, Progress, Training
-from search.monitoring.screen import draw
+from search.monitoring.console import plain_printer, redirect_stderr
+from search.monitoring.progress import Limits, Progress, TrainingId, TrainingProgress
+from search.monitoring.screen import draw_screen
 from search.study.proposal import Proposal
 from trainables.config import TrialConfig
 
 REFRESHES_PER_S = 2
 
 
-class Follower(Protocol):
+class TrialLogger(Protocol):
     """Hears of trainings, in the thread that records them: whatever takes long goes elsewhere."""
 
-    def began(self, training: Training) -> None:
+    def began(self, training: TrainingProgress) -> None:
         """Also when it goes on after a break."""
 
-    def trained(self, training: Training) -> None:
+    def trained(self, training: TrainingProgress) -> None:
         """A new epoch, the last of its metrics."""
 
-    def ended(self, training: Training) -> None:
+    def ended(self, training: TrainingProgress) -> None:
         """It is told how."""
 
     def close(self) -> None:
@@ -49,10 +49,10 @@ class Monitor:
     def __init__(
         self, console: Console, trials: int, *, verbose: bool = False, quiet: bool = False
     ) -> None:
-        self.warn = plain(console)
+        self.warn = plain_printer(console)
         self.say = (lambda _: None) if quiet else self.warn
         self.progress = Progress(Limits(trials=trials))
-        self.followers: list[Follower] = []
+        self.trial_loggers: list[TrialLogger] = []
         self._console, self._screen = console, not quiet and has_screen(console)
         self._live: Live | None = None
         self._lock = threading.Lock()  # of the progress, which the screen's thread reads
@@ -76,8 +76,8 @@ class Monitor:
         limits: Limits,
         records: Mapping[int, TrialRecord],
         epochs: Mapping[int, Sequence[EpochMetrics]],
-        finalists: Mapping[Repeat, FinalistRecord],
-        repeats: Mapping[Repeat, Sequence[EpochMetrics]],
+        finalists: Mapping[RepeatId, FinalistRecord],
+        repeats: Mapping[RepeatId, Sequence[EpochMetrics]],
         baselines: Iterable[int] = (BASELINE,),
     ) -> None:
         """The study is open: what it may take, and what earlier sittings have done."""
@@ -97,19 +97,19 @@ class Monitor:
                 refresh_per_second=REFRESHES_PER_S,
                 transient=True,
             )
-            with live, gathered(self.warn):
+            with live, redirect_stderr(self.warn):
                 # Then nothing is left to mend in the terminal of a search that is killed.
                 self._console.show_cursor(True)
                 self._live = live
                 yield
         finally:
             self._live = None
-            for follower in self.followers:
+            for follower in self.trial_loggers:
                 follower.close()
 
     def _draw(self) -> RenderableType:
         with self._lock:
-            return draw(self.progress, self._console.width, self._console.height - 1)
+            return draw_screen(self.progress, self._console.width, self._console.height - 1)
 
     def interrupted(self, words: str) -> None:
         """Says at once what Ctrl-C does. May be called while a line is being printed."""
@@ -135,7 +135,7 @@ class Monitor:
         trials = self.progress.limits.trials
         begins = "starts, with a fresh seed" if again else f"starts ({trials} in all)"
         self._detail(training, f"goes on after epoch {done}" if done else begins)
-        for follower in self.followers:
+        for follower in self.trial_loggers:
             follower.began(training)
 
     def measured(self, record: TrialRecord) -> None:
@@ -159,10 +159,10 @@ class Monitor:
             f"gap {m.gap or 0:+.3f}  train loss {loss}  {m.images_per_s:.0f} images/s{mark}",
         )
         if new:
-            for follower in self.followers:
+            for follower in self.trial_loggers:
                 follower.trained(training)
 
-    def noted(self, number: int, repeat: int | None, note: str) -> None:
+    def note(self, number: int, repeat: int | None, note: str) -> None:
         """What a training says of itself before its first epoch."""
         self._event((number, repeat), note)
 
@@ -188,19 +188,19 @@ class Monitor:
         value = "" if record.val_top1 is None else f", val_top1 {record.val_top1:.3f}"
         self._ended((record.trial, record.repeat), record, describe(record) + value)
 
-    def _ended(self, key: Key, record: TrialRecord | FinalistRecord, words: str) -> None:
+    def _ended(self, key: TrainingId, record: TrialRecord | FinalistRecord, words: str) -> None:
         with self._lock:
             self.progress.ended(key, record)
         self._event(key, words, wrong=record.state is TrialState.FAILED)
-        for follower in self.followers:
+        for follower in self.trial_loggers:
             follower.ended(self.progress.trainings[key])
 
-    def _detail(self, training: Training, text: str) -> None:
+    def _detail(self, training: TrainingProgress, text: str) -> None:
         """News that the screen has anyway."""
         if self._live is None or self._verbose:
             self._event((training.number, training.repeat), text)
 
-    def _event(self, key: Key, text: str, *, wrong: bool = False) -> None:
+    def _event(self, key: TrainingId, text: str, *, wrong: bool = False) -> None:
         minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
         name = self.progress.trainings[key].name + (":" if key[1] else "")
         tell = self.warn if wrong else self.say

@@ -8,18 +8,18 @@ from rich.console import Console
 from rich.table import Table
 
 from datasets.manifest import read_manifest
-from datasets.registry import find as find_dataset
+from datasets.registry import find_dataset
 from datasets.spec import DatasetError
 from datasets.splits import SearchData
 from results.analysis.pareto import OBJECTIVES
 from search.hardware.allocation import Resources
-from search.monitoring.console import plain, short
+from search.monitoring.console import format_parameter, plain_printer
 from search.planning.continuation import describe_queue
 from search.planning.cost_estimate import expected_epochs, expected_seconds, finalist_trainings
 from search.planning.plan import Plan
-from search.planning.warm_start import describe_earlier
+from search.planning.warm_start import describe_earlier_runs
 from search.space import SpaceError
-from search.spaces import find, names
+from search.spaces import find_space, space_names
 
 NOMINAL_IMAGES = {"cifar100": 45_000, "tiny-imagenet": 90_000, "tiny-imagenet-20": 9_000}
 """Training images where the dataset isn't prepared yet and its size is known beforehand."""
@@ -27,10 +27,10 @@ NOMINAL_IMAGES = {"cifar100": 45_000, "tiny-imagenet": 90_000, "tiny-imagenet-20
 
 def show_spaces() -> int:
     """One line a space."""
-    width = max(len(name) for name in names())
-    for name in names():
+    width = max(len(name) for name in space_names())
+    for name in space_names():
         try:
-            summary = find(name).summary
+            summary = find_space(name).summary
         except SpaceError as error:
             summary = f"({error})"
         print(f"{name:<{width}}  {summary}")
@@ -40,7 +40,7 @@ def show_spaces() -> int:
 def show_plan(plan: Plan) -> int:
     """The dry run: what would be searched, when trials are compared, what it may cost."""
     console = Console(highlight=False)
-    say = plain(console)
+    say = plain_printer(console)
     say(f"run      {plan.directory}")
     say(f"space    {plan.options.space}: {plan.space.summary}")
     say(f"dataset  {plan.dataset}{_dataset_note(plan)}")
@@ -78,7 +78,9 @@ def describe_learning(plan: Plan, fingerprint: str | None) -> list[str]:
     """What the sampler takes from earlier runs; `fingerprint` of the images, where it is known."""
     if plan.options.warm_start and not plan.earlier:
         return [f"from {', '.join(plan.options.warm_start)}, as noted when the run began"]
-    return [describe_earlier(run, plan.proposer, fingerprint, plan.epochs) for run in plan.earlier]
+    return [
+        describe_earlier_runs(run, plan.proposer, fingerprint, plan.epochs) for run in plan.earlier
+    ]
 
 
 def _fingerprint(plan: Plan) -> str | None:
@@ -88,7 +90,7 @@ def _fingerprint(plan: Plan) -> str | None:
         return None
 
 
-def tell_start(plan: Plan, data: SearchData, say: Callable[[str], None]) -> None:
+def print_start(plan: Plan, data: SearchData, say: Callable[[str], None]) -> None:
     """When a search begins: what will be searched, on what."""
     say(f"run        {plan.directory}")
     say(f"dataset    {plan.dataset}: {len(data.images.class_ids)} classes, "
@@ -113,7 +115,7 @@ def tell_start(plan: Plan, data: SearchData, say: Callable[[str], None]) -> None
 
 def describe_enlarged(plan: Plan, stored: int) -> str | None:
     """What is lost where images that come in any size are stored smaller than trials see them."""
-    wanted = plan.extremes.largest.image_size
+    wanted = plan.bounds.largest.image_size
     if not find_dataset(plan.dataset).any_size or stored >= wanted:
         return None
     where = "" if plan.options.data == "data" else f" --data {plan.options.data}"
@@ -139,7 +141,10 @@ def describe_fixed(plan: Plan) -> str:
         for name, value in plan.proposer.fixed.items()
         if value != getattr(baseline, name) or name in searched
     }
-    return ", ".join(f"{name} {short(value)}" for name, value in changed.items()) or "nothing"
+    return (
+        ", ".join(f"{name} {format_parameter(value)}" for name, value in changed.items())
+        or "nothing"
+    )
 
 
 def describe_resources(plan: Plan) -> str:
@@ -223,7 +228,9 @@ def _ranges(plan: Plan) -> Table:
     for column in ("parameter", "range", "baseline"):
         table.add_column(column)
     for name, distribution in plan.ranges.items():
-        table.add_row(name, describe_range(distribution), short(getattr(plan.baseline, name)))
+        table.add_row(
+            name, describe_range(distribution), format_parameter(getattr(plan.baseline, name))
+        )
     return table
 
 
@@ -243,5 +250,5 @@ def _configs(plan: Plan) -> Table:
     for number in range(len(plan.preview)):
         table.add_column("baseline" if number == 0 else f"trial {number}", justify="right")
     for name in plan.ranges:
-        table.add_row(name, *(short(getattr(config, name)) for config in plan.preview))
+        table.add_row(name, *(format_parameter(getattr(config, name)) for config in plan.preview))
     return table

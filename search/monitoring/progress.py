@@ -8,12 +8,12 @@ from statistics import fmean
 from typing import Any
 
 from results.analysis.finalist_comparison import BASELINE
-from results.finalist_store import Repeat
+from results.finalist_store import RepeatId
 from results.records import EpochMetrics, FinalistRecord, StopReason, TrialRecord, TrialState
 from search.study.proposal import Proposal
 from trainables.config import TrialConfig
 
-Key = tuple[int, int | None]
+TrainingId = tuple[int, int | None]
 """A training: the trial's number, and of a finalist which repeat."""
 
 RECENT = 16
@@ -28,7 +28,7 @@ class Limits:
     """What a search was given, under which name, and what its plan expects of it.
 
     `trial_epochs` are those that a trial is expected to have, on average; `full_epochs` those of
-    a whole training; `finalists` counts their trainings. `used_s` is what earlier sittings took of
+    a whole training; `finalists` counts their trainings. `used_s` is what earlier sessions took of
     `time_s`, `gpus` each training's share where nothing else is told. `None`: not limited.
     """
 
@@ -46,7 +46,7 @@ class Limits:
 
 
 @dataclass(kw_only=True, slots=True)
-class Training:
+class TrainingProgress:
     """A trial, or a finalist's repeat, and how it stands.
 
     `length` in epochs is that of the whole training; `params` are known when it has ended; `best`
@@ -99,7 +99,7 @@ class Progress:
     """
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
-        self.limits, self.trainings = limits, dict[Key, Training]()
+        self.limits, self.trainings = limits, dict[TrainingId, TrainingProgress]()
         self.notice = ""
         self.highest = 0.0  # val_top1 of any epoch of any trial
         self._recent: deque[EpochMetrics] = deque(maxlen=RECENT)
@@ -112,13 +112,13 @@ class Progress:
         self,
         records: Mapping[int, TrialRecord],
         epochs: Mapping[int, Sequence[EpochMetrics]],
-        finalists: Mapping[Repeat, FinalistRecord],
-        repeats: Mapping[Repeat, Sequence[EpochMetrics]],
+        finalists: Mapping[RepeatId, FinalistRecord],
+        repeats: Mapping[RepeatId, Sequence[EpochMetrics]],
         baselines: Iterable[int] = (BASELINE,),
     ) -> None:
-        """What earlier sittings have done."""
+        """What earlier sessions have done."""
         firsts = {BASELINE, *baselines}
-        known: list[tuple[Key, TrialRecord | FinalistRecord, Sequence[EpochMetrics]]] = [
+        known: list[tuple[TrainingId, TrialRecord | FinalistRecord, Sequence[EpochMetrics]]] = [
             *(((number, None), record, epochs[number]) for number, record in records.items()),
             *((key, record, repeats[key]) for key, record in finalists.items()),
         ]
@@ -128,7 +128,9 @@ class Progress:
                 self.epoch(key, each)
             made.close(record)
 
-    def started(self, proposal: Proposal[TrialConfig], gpus: float | None = None) -> Training:
+    def started(
+        self, proposal: Proposal[TrialConfig], gpus: float | None = None
+    ) -> TrainingProgress:
         """A training begins, or goes on."""
         key = proposal.number, proposal.repeat
         baseline = proposal.baseline or proposal.number == BASELINE
@@ -140,7 +142,7 @@ class Progress:
         training.state, training.reason = TrialState.RUNNING, None
         return training
 
-    def epoch(self, key: Key, metrics: EpochMetrics) -> bool:
+    def epoch(self, key: TrainingId, metrics: EpochMetrics) -> bool:
         """Whether the epoch is new: one that is recorded already may come again."""
         training = self.trainings[key]
         if metrics.epoch <= len(training.metrics):
@@ -151,27 +153,29 @@ class Progress:
             self.highest = max(self.highest, metrics.val_top1 or 0.0)
         return True
 
-    def ended(self, key: Key, record: TrialRecord | FinalistRecord) -> None:
+    def ended(self, key: TrainingId, record: TrialRecord | FinalistRecord) -> None:
         """Also of a trial that never began, whose configuration can't be trained."""
         known = self.trainings.get(key)
         training = known or self._made(key, record.config, key[0] == BASELINE, self.limits.gpus)
         training.under_way = False
         training.close(record)
 
-    def _made(self, key: Key, config: dict[str, Any], baseline: bool, gpus: float) -> Training:
+    def _made(
+        self, key: TrainingId, config: dict[str, Any], baseline: bool, gpus: float
+    ) -> TrainingProgress:
         length = int(config.get("epochs", self.limits.full_epochs))
-        self.trainings[key] = made = Training(
+        self.trainings[key] = made = TrainingProgress(
             number=key[0], repeat=key[1], length=length, baseline=baseline, config=config, gpus=gpus
         )
         return made
 
     # --- what follows ----------------------------------------------------------------------
 
-    def trials(self) -> list[Training]:
+    def trials(self) -> list[TrainingProgress]:
         """Without the finalists' repeats."""
         return [each for each in self.trainings.values() if each.repeat is None]
 
-    def under_way(self) -> list[Training]:
+    def under_way(self) -> list[TrainingProgress]:
         """What is being trained now, the finalists' repeats too."""
         return [each for each in self.trainings.values() if each.under_way]
 
@@ -187,7 +191,7 @@ class Progress:
             for each in self.trainings.values()
         )
 
-    def leaders(self) -> list[Training]:
+    def leaders(self) -> list[TrainingProgress]:
         """Trials with a result, best first, as the leaderboard has them; no failed ones."""
         found = [each for each in self.trials() if each.best and each.trusted]
         return sorted(found, key=lambda each: (-_top1(each), each.number))
@@ -219,11 +223,11 @@ class Progress:
         return sum(each.gpus * each.seconds for each in self.trainings.values()) / 3600
 
     def epochs_done(self) -> int:
-        """Of all trainings, those of earlier sittings too."""
+        """Of all trainings, those of earlier sessions too."""
         return sum(len(each.metrics) for each in self.trainings.values())
 
     def elapsed_s(self) -> float:
-        """Since this sitting's trials could begin."""
+        """Since this session's trials could begin."""
         return self._clock() - self._began
 
     def used_s(self) -> float:
@@ -268,7 +272,7 @@ class Progress:
         ]
         return (PRIOR_TRIALS * self.limits.trial_epochs + sum(ended)) / (PRIOR_TRIALS + len(ended))
 
-    def _left_of(self, training: Training, mean: float) -> float:
+    def _left_of(self, training: TrainingProgress, mean: float) -> float:
         """One that has had more epochs than others have on average goes on for one more at least;
         nothing but divergence ends a baseline or a finalist early.
         """
@@ -278,6 +282,6 @@ class Progress:
         return min(left, max(mean - len(training.metrics), 1))
 
 
-def _top1(training: Training) -> float:
+def _top1(training: TrainingProgress) -> float:
     best = training.best
     return (best.val_top1 or 0.0) if best else 0.0

@@ -7,7 +7,7 @@ from rich.console import Group
 from rich.text import Text
 
 from results.records import TrialState
-from search.monitoring.progress import Progress, Training
+from search.monitoring.progress import Progress, TrainingProgress
 
 GLYPHS = "▁▂▃▄▅▆▇█"
 TOP = 5
@@ -15,7 +15,7 @@ SHORTEST_CURVE = 8
 _NAME, _LABEL, _TOLD = 22, 11, 24
 
 
-def draw(progress: Progress, width: int, height: int) -> Group:
+def draw_screen(progress: Progress, width: int, height: int) -> Group:
     """Lines that fit into `width` × `height` characters, running trainings cut to what is left."""
     head, tail = [*_head(progress, width), *_bars(progress, width)], _tail(progress)
     best = _best(progress)
@@ -113,7 +113,7 @@ def _running(progress: Progress, width: int, room: int) -> list[Text]:
     return lines
 
 
-def _figures(training: Training) -> str:
+def _figures(training: TrainingProgress) -> str:
     last = training.metrics[-1] if training.metrics else None
     top1, gap = (last.val_top1, last.gap) if last else (None, None)
     return (
@@ -144,7 +144,7 @@ def _best(progress: Progress) -> list[Text]:
     return lines if leaders else []
 
 
-def _ended(training: Training) -> str:
+def _ended(training: TrainingProgress) -> str:
     if training.under_way:
         return "running"
     if training.state is TrialState.RUNNING:

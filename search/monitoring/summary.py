@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from results.analysis.finalist_comparison import BASELINE, Outcome, Standing, decide
+from results.analysis.finalist_comparison import BASELINE, Outcome, Standing, compare_finalists
 from results.analysis.intervals import Interval
 from results.analysis.pareto import pareto_front
 from results.disk import refusal
@@ -17,7 +17,7 @@ from results.importance import MIN_TRIALS
 from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
 from results.run_hints import resume_command
 from results.store import read_standings
-from search.monitoring.console import plain, short
+from search.monitoring.console import format_parameter, plain_printer
 from search.planning.plan import Plan
 from search.study.horizons import horizon_of
 from search.study.study import Study
@@ -26,7 +26,7 @@ from trainables.config import TrialConfig
 SHOWN = 12
 
 
-def accidents(records: Collection[TrialRecord], errors: object) -> list[str]:
+def count_failures(records: Collection[TrialRecord], errors: object) -> list[str]:
     """A few lines, the commonest kind first; none where no trial failed or was tried again.
 
     errors: where the tracebacks are.
@@ -34,16 +34,16 @@ def accidents(records: Collection[TrialRecord], errors: object) -> list[str]:
     told = []
     if failed := [record for record in records if record.state is TrialState.FAILED]:
         told.append(f"{len(failed)} of {len(records)} trials failed (tracebacks: {errors}):")
-        told += _counted(failed)
+        told += _count_kinds(failed)
     if again := sum(r.retried is not None and r.state is not TrialState.FAILED for r in records):
         told.append(f"{again} of {len(records)} trials broke off once and went on.")
     return told
 
 
-def _counted(failed: Iterable[TrialRecord]) -> list[str]:
+def _count_kinds(failed: Iterable[TrialRecord]) -> list[str]:
     kinds: defaultdict[str, list[TrialRecord]] = defaultdict(list)
     for record in failed:
-        kinds[_kind(record)].append(record)
+        kinds[_kind_of_failure(record)].append(record)
     order = sorted(kinds.items(), key=lambda item: -len(item[1]))
     lines = [
         f"  {len(found):4d}  {kind}, as trial {found[0].number}: {found[0].detail or '?'}"
@@ -53,7 +53,7 @@ def _counted(failed: Iterable[TrialRecord]) -> list[str]:
     return lines + ([f"  {rest:4d}  of {len(order) - SHOWN} more kinds"] if rest else [])
 
 
-def _kind(record: TrialRecord) -> str:
+def _kind_of_failure(record: TrialRecord) -> str:
     """A failure's reason, else its error's name, or its first sentence, which is often the same
     where numbers of processes and addresses follow.
     """
@@ -65,11 +65,11 @@ def _kind(record: TrialRecord) -> str:
 
 def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
     """Prints what is on disk; returns the exit code: 0 done, 1 no result, 130 interrupted."""
-    say = plain(console)
+    say = plain_printer(console)
     trials = read_standings(plan.directory)
     order = ranked(trials)
     finalists = list(read_finalists(plan.directory).values())
-    outcome = decide(finalists)
+    outcome = compare_finalists(finalists)
     front = pareto_front(trials, plan.objectives) if len(plan.objectives) > 1 else []
     console.print()
     written = True
@@ -82,7 +82,7 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
             written = _say_winner(plan, (front or order)[0], trials, outcome, say)
     if len(front) > 1:
         say(f"Another one of the front: python -m results.export {plan.directory} --trial N")
-    for line in accidents(trials.values(), plan.directory / "errors"):
+    for line in count_failures(trials.values(), plan.directory / "errors"):
         say(line)
     if interrupted:
         unfinished = sum(record.state is TrialState.RUNNING for record in trials.values())
@@ -114,7 +114,7 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
     return 0 if written else 1
 
 
-def early_end(study: Study[TrialConfig]) -> str | None:
+def explain_early_end(study: Study[TrialConfig]) -> str | None:
     """Why a search proposed fewer trials than it was asked for, where the reason isn't its time."""
     if study.gave_up():
         return "The last trials all failed: see what is wrong with this machine first."
@@ -155,7 +155,7 @@ def _say_winner(
     """Returns whether best.yaml is written, which a full disk forbids."""
     if outcome and outcome.winner:
         winner = trials[outcome.winner.trial]
-        say(verdict(outcome, outcome.winner))
+        say(describe_winner(outcome, outcome.winner))
     else:
         winner, baseline = leader, trials.get(horizon_of(plan.horizons, leader.number).first)
         name = "the baseline" if winner is baseline else _name(winner.number)
@@ -164,7 +164,9 @@ def _say_winner(
         if winner is not baseline and baseline and baseline.best_val_top1 is not None:
             won += f" (baseline {baseline.best_val_top1:.3f})"
         say(won)
-    say("  " + ", ".join(f"{key} {short(value)}" for key, value in winner.params.items()))
+    say(
+        "  " + ", ".join(f"{key} {format_parameter(value)}" for key, value in winner.params.items())
+    )
     try:
         path = export(plan.directory)
     except OSError as error:
@@ -176,7 +178,7 @@ def _say_winner(
     return True
 
 
-def verdict(outcome: Outcome, winner: Standing) -> str:
+def describe_winner(outcome: Outcome, winner: Standing) -> str:
     """Which finalist won, and whether that is more than its seeds explain."""
     said = f"Best: {_name(winner.trial)}, mean val_top1 {_span(winner.top1, '.3f')}"
     if winner.trial == BASELINE:

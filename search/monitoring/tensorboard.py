@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from results.records import EpochMetrics, listed
-from search.monitoring.background import Aside
-from search.monitoring.progress import Progress, Training
+from results.records import EpochMetrics, training_name
+from search.monitoring.background import BackgroundWorker
+from search.monitoring.progress import Progress, TrainingProgress
 
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter
@@ -42,11 +42,11 @@ class TensorBoard:
     def __init__(self, directory: Path, progress: Progress, warn: Callable[[str], object]) -> None:
         self._folder = directory / FOLDER
         self._writers: dict[str, SummaryWriter] = {}
-        self._aside = Aside("TensorBoard", warn)
+        self._background = BackgroundWorker("TensorBoard", warn)
         known = [(each, list(each.metrics)) for each in progress.trainings.values()]
-        self._aside.do(lambda: self._recall(known))
+        self._background.do(lambda: self._recall(known))
 
-    def _recall(self, known: list[tuple[Training, list[EpochMetrics]]]) -> None:
+    def _recall(self, known: list[tuple[TrainingProgress, list[EpochMetrics]]]) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
         for training, epochs in known:
@@ -55,22 +55,22 @@ class TensorBoard:
             if training.params:
                 self._end(training)
 
-    def began(self, training: Training) -> None:
+    def began(self, training: TrainingProgress) -> None:
         """Nothing yet: a folder comes with its first epoch."""
 
-    def trained(self, training: Training) -> None:
+    def trained(self, training: TrainingProgress) -> None:
         """A new epoch."""
         name, metrics = _folder_of(training), training.metrics[-1]
-        self._aside.do(lambda: self._write(name, metrics))
+        self._background.do(lambda: self._write(name, metrics))
 
-    def ended(self, training: Training) -> None:
+    def ended(self, training: TrainingProgress) -> None:
         """Its parameters, beside what it reached."""
-        self._aside.do(lambda: self._end(training))
+        self._background.do(lambda: self._end(training))
 
     def close(self) -> None:
         """All files are whole."""
-        self._aside.do(self._close)
-        self._aside.close()
+        self._background.do(self._close)
+        self._background.close()
 
     def _write(self, name: str, metrics: EpochMetrics) -> None:
         if name not in self._writers:
@@ -83,7 +83,7 @@ class TensorBoard:
             if (value := getattr(metrics, field)) is not None:
                 self._writers[name].add_scalar(tag, value, metrics.epoch)
 
-    def _end(self, training: Training) -> None:
+    def _end(self, training: TrainingProgress) -> None:
         writer = self._writers.pop(_folder_of(training), None)
         if writer is None:
             return
@@ -102,5 +102,5 @@ class TensorBoard:
             writer.close()
 
 
-def _folder_of(training: Training) -> str:
-    return listed(training.number, training.repeat, baseline=training.baseline)
+def _folder_of(training: TrainingProgress) -> str:
+    return training_name(training.number, training.repeat, baseline=training.baseline)

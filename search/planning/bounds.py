@@ -19,7 +19,7 @@ Ends = Mapping[str, Callable[[Sequence[Any]], Any]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Extremes:
+class Bounds:
     """The baseline at the ends of the ranges around it.
 
     largest: with the largest input, batch and head, the fewest stages frozen, and an average of
@@ -48,7 +48,7 @@ _LARGEST: Ends = {
 }
 
 
-def extremes(baseline: TrialConfig, ranges: Mapping[str, BaseDistribution]) -> Extremes:
+def find_bounds(baseline: TrialConfig, ranges: Mapping[str, BaseDistribution]) -> Bounds:
     """Raises `ConfigError` where a rule forbids an end of a range."""
     wanted: list[Ends] = [_LARGEST, {"freeze_depth": max}]
     if is_external(baseline.network):
@@ -62,7 +62,7 @@ def extremes(baseline: TrialConfig, ranges: Mapping[str, BaseDistribution]) -> E
             errors += error.errors
     if errors:
         raise ConfigError([_with_remedy(sentence) for sentence in dict.fromkeys(errors)])
-    return Extremes(largest=found[0], starting=tuple(dict.fromkeys(found[1:])))
+    return Bounds(largest=found[0], starting=tuple(dict.fromkeys(found[1:])))
 
 
 def _values(ranges: Mapping[str, BaseDistribution], ends: Ends) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from results.analysis.pareto import parse_objectives
-from results.analysis.rung_values import proposed
+from results.analysis.rung_values import read_proposals
 from results.export import ranked
 from results.store import read_manifest, read_standings
-from search.config.options import Options
+from search.config.options import SearchOptions
 from search.early_stopping.asha import default_grace
-from search.planning.warm_start import Earlier, best_of
-from search.study.horizons import BASELINE_ORIGIN, Horizon, Queued, first_horizon
+from search.planning.warm_start import EarlierRun, best_of
+from search.study.horizons import BASELINE_ORIGIN, Horizon, QueuedConfiguration, first_horizon
 from search.study.proposer import Proposer
 from trainables.config import ConfigError, TrialConfig
 
@@ -25,11 +25,11 @@ one. Each is trained to its end, which costs as much as several new trials: so n
 """
 
 
-class ExtendError(Exception):
+class ContinuationError(Exception):
     """A run can't be extended as asked; the message names the rule, the value and the remedy."""
 
 
-def begins_alike(saved: Sequence[Mapping[str, Any]], preview: Sequence[TrialConfig]) -> bool:
+def same_beginning(saved: Sequence[Mapping[str, Any]], preview: Sequence[TrialConfig]) -> bool:
     """Whether a run's first configurations are still the space's.
 
     Compared as configurations: a field that the run doesn't know has its default. Epochs aside:
@@ -52,7 +52,7 @@ def more_trials(layers: Sequence[dict[str, Any]], saved: Mapping[str, Any] | Non
     for layer in layers:
         found = re.fullmatch(r"\+(\d+)", str(layer.get("trials")))
         if found and saved is not None:
-            layer["trials"] = int(saved.get("trials", Options().trials)) + int(found[1])
+            layer["trials"] = int(saved.get("trials", SearchOptions().trials)) + int(found[1])
         elif found:
             errors.append(
                 f"--trials must be a number without a sign for a new run, but got "
@@ -81,17 +81,17 @@ def _first_epochs(manifest: Mapping[str, Any]) -> int | None:
     return preview[0].get("epochs") if preview else None
 
 
-def lengthened(
+def lengthen(
     horizons: tuple[Horizon, ...], epochs: int, grace: int, directory: Path
 ) -> tuple[Horizon, ...]:
     """The horizons with one more where `epochs` exceeds the last; its `grace` is the first rung.
 
     It begins with the baseline and the `REPEATED` best configurations of the run in `directory`.
-    Raises `ExtendError` for fewer epochs than before, `RunError` and `RecordError`.
+    Raises `ContinuationError` for fewer epochs than before, `RunError` and `RecordError`.
     """
     last = horizons[-1]
     if epochs < last.epochs:
-        raise ExtendError(
+        raise ContinuationError(
             f"--epochs must be ≥ {last.epochs} when {directory.name} goes on, whose trials train "
             f"that long, but got {epochs}; leave it out, or start a new run."
         )
@@ -102,39 +102,43 @@ def lengthened(
         return (replace(last, epochs=epochs, grace=grace),)
     baseline = [each for each in last.queue if each.origin == BASELINE_ORIGIN]
     known = [each.params for each in baseline]
-    best: list[Queued] = []
+    best: list[QueuedConfiguration] = []
     for record in ranked(trials):
         if record.trusted and record.params not in known and len(best) < REPEATED:
             known.append(record.params)
-            best.append(Queued(origin=f"trial {record.number}", params=record.params))
+            best.append(QueuedConfiguration(origin=f"trial {record.number}", params=record.params))
     queue = (*baseline, *best)
     # The journal may hold one more than the records, from the moment in which a search was killed.
     new = Horizon(
-        first=len(proposed(directory)), epochs=epochs, grace=grace, queue=queue, proven=len(queue)
+        first=len(read_proposals(directory)),
+        epochs=epochs,
+        grace=grace,
+        queue=queue,
+        proven=len(queue),
     )
     return (*horizons, new)
 
 
-def with_room(options: Options, saved_trials: int, horizon: Horizon) -> Options:
+def raise_trials(options: SearchOptions, saved_trials: int, horizon: Horizon) -> SearchOptions:
     """The options, with as many trials as a new horizon's queue needs where nobody asked for more.
 
     Each number that a repeated proposal took before it leaves room for one more.
-    Raises `ExtendError` where a number was asked for that leaves out some of the queue.
+    Raises `ContinuationError` where a number was asked for that leaves out some of the queue.
     """
     least = horizon.first + len(horizon.queue)
     if options.trials >= least:
         return options
     if options.trials == saved_trials:
         return replace(options, trials=least)
-    raise ExtendError(
+    raise ContinuationError(
         f"--trials must be ≥ {least} to train {describe_queue(horizon)} to {horizon.epochs} "
         f"epochs, but got {options.trials}; raise it, or leave it out."
     )
 
 
 def planned_horizons(
-    options: Options, proposer: Proposer, begun: Path | None, earlier: Sequence[Earlier]
-) -> tuple[Options, tuple[Horizon, ...]]:
+    options: SearchOptions, proposer: Proposer, begun: Path | None, earlier: Sequence[EarlierRun]
+) -> tuple[SearchOptions, tuple[Horizon, ...]]:
     """(options, horizons), in a run that has `begun` with room for what more epochs ask for."""
     baseline = proposer.baseline_params()
     usual = proposer.space.baseline.epochs
@@ -146,16 +150,16 @@ def planned_horizons(
     manifest = read_manifest(begun)
     before = saved_horizons(manifest, options.grace, usual, baseline)
     epochs = options.epochs or before[-1].epochs
-    horizons = lengthened(before, epochs, options.grace or default_grace(epochs), begun)
+    horizons = lengthen(before, epochs, options.grace or default_grace(epochs), begun)
     if len(horizons) > len(before):
         if len(parse_objectives(options.objectives)) > 1:
-            raise ExtendError(
+            raise ContinuationError(
                 f"--epochs must be {before[-1].epochs} when {begun.name} goes on, whose "
                 f"--objectives compare trials of one length, but got {epochs}; leave it out, or "
                 "start a new run."
             )
         saved = int(manifest["options"].get("trials", options.trials))
-        options = with_room(options, saved, horizons[-1])
+        options = raise_trials(options, saved, horizons[-1])
     return options, horizons
 
 

@@ -53,7 +53,7 @@ def expected_seconds(plan: Plan, images: int) -> float | None:
 
 def longest_epoch_s(plan: Plan, images: int) -> float | None:
     """By the same rule, one epoch of the costliest trial that is known beforehand."""
-    costs = _step_gmacs([plan.extremes.largest, *plan.preview])
+    costs = _step_gmacs([plan.bounds.largest, *plan.preview])
     rate = min(_gmacs_per_s(kind) for kind in plan.resources.kinds)
     return images * max(costs) / rate if costs else None
 

@@ -8,44 +8,44 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 
-from datasets.registry import find
+from datasets.registry import find_dataset
 from datasets.spec import DatasetError
 from results.analysis.pareto import parse_objectives
 from results.records import RecordError
 from results.run_hints import resume_command
 from results.store import MANIFEST, RunError
 from search.config.command_line import fixed_fields
-from search.config.options import Options
+from search.config.options import SearchOptions
 from search.early_stopping import asha
-from search.hardware.allocation import Resources, share, share_nodes
-from search.hardware.machine import Cluster, Machine, machine, pooled
+from search.hardware.allocation import Resources, allocate, allocate_nodes
+from search.hardware.machine import Cluster, Machine, combine_machines, detect_machine
 from search.hardware.memory import worker_bytes
-from search.planning.bounds import Extremes, extremes
-from search.planning.continuation import ExtendError, planned_horizons
-from search.planning.warm_start import Earlier, read_earlier
-from search.samplers.gp_sampler import ModelSampler
+from search.planning.bounds import Bounds, find_bounds
+from search.planning.continuation import ContinuationError, planned_horizons
+from search.planning.warm_start import EarlierRun, read_earlier_run
+from search.samplers.gp_sampler import GaussianProcessSampler
 from search.samplers.tpe import make_front_sampler
 from search.space import Space, SpaceError
-from search.spaces import find as find_space
+from search.spaces import find_space
 from search.study.horizons import Horizon
-from search.study.objectives import idle
+from search.study.objectives import find_constant_objectives
 from search.study.proposer import Proposer
 from trainables.config import ConfigError, TrialConfig
 
 
-def resources_of(
-    options: Options, here: Machine, cluster: Cluster | None, needed: int, gpus_per_trial: str
+def allocate_resources(
+    options: SearchOptions, here: Machine, cluster: Cluster | None, needed: int, gpus_per_trial: str
 ) -> Resources:
     """How many trials run at once, of `needed` bytes each at the most."""
     if cluster is None:
-        return share(
+        return allocate(
             here,
             concurrency=options.concurrency,
             gpus_per_trial=gpus_per_trial,
             trials=options.trials,
             worker_bytes=needed,
         )
-    return share_nodes(
+    return allocate_nodes(
         cluster.nodes,
         concurrency=options.concurrency,
         gpus_per_trial=gpus_per_trial,
@@ -65,24 +65,24 @@ class Plan:
     """What a search will do. `preview` are its first configurations, the baseline first.
 
     `epochs`, `grace` and `rungs` are those of the last of `horizons`, which new trials have.
-    `earlier` are the runs that a new one is warm-started from. `machine` is all nodes' hardware
-    together where the search runs on a `cluster`.
+    `earlier` are the runs that a new one is warm-started from. `detect_machine` is all nodes'
+    hardware together where the search runs on a `cluster`.
     """
 
     name: str
-    options: Options
+    options: SearchOptions
     space: Space
     dataset: str
     directory: Path
     horizons: tuple[Horizon, ...]
-    earlier: tuple[Earlier, ...]
+    earlier: tuple[EarlierRun, ...]
     epochs: int
     grace: int
     rungs: tuple[int, ...]
     proposer: Proposer
     preview: list[TrialConfig]
     ranges: dict[str, BaseDistribution]
-    extremes: Extremes
+    bounds: Bounds
     machine: Machine
     cluster: Cluster | None
     resources: Resources
@@ -100,11 +100,11 @@ class Plan:
 
 
 def make_plan(
-    options: Options, *, resuming: bool, cluster: Cluster | None = None
+    options: SearchOptions, *, resuming: bool, cluster: Cluster | None = None
 ) -> tuple[Plan | None, list[str]]:
     """The plan, or `None` where it can't be made, and one sentence for each error."""
     errors: list[str] = []
-    here = pooled(cluster.nodes) if cluster else machine()
+    here = combine_machines(cluster.nodes) if cluster else detect_machine()
     space = _attempt(errors, lambda: find_space(options.space)) if options.space else None
     if space is None:
         return None, errors
@@ -115,19 +115,21 @@ def make_plan(
     errors += _gpu_errors(options, here, cluster)
     errors += _set_errors(options)
     wanted = parse_objectives(options.objectives)
-    make = make_front_sampler if len(wanted) > 1 else ModelSampler
+    make = make_front_sampler if len(wanted) > 1 else GaussianProcessSampler
     proposer = Proposer(space, _fixed(options, space), options.seed, make=make)
     begun = directory if resuming and (directory / MANIFEST).exists() else None
     named = () if resuming else map(Path, options.warm_start)
-    earlier = [run for path in named if (run := _attempt(errors, partial(read_earlier, path)))]
+    earlier = [run for path in named if (run := _attempt(errors, partial(read_earlier_run, path)))]
     found = _attempt(errors, lambda: planned_horizons(options, proposer, begun, earlier))
     if found:
         options, proposer.horizons = found
         proposer.fixed["epochs"] = proposer.horizons[-1].epochs
     previewed = _attempt(errors, lambda: proposer.preview(_PROBED))
-    ends = _attempt(errors, lambda: extremes(previewed[0][0], previewed[1])) if previewed else None
+    ends = (
+        _attempt(errors, lambda: find_bounds(previewed[0][0], previewed[1])) if previewed else None
+    )
     if previewed is not None:
-        errors += idle(wanted, previewed[1], options.space)
+        errors += find_constant_objectives(wanted, previewed[1], options.space)
     if found is None or previewed is None or ends is None or errors:
         return None, list(dict.fromkeys(errors))  # one may be met twice
     last = proposer.horizons[-1]
@@ -142,19 +144,21 @@ def make_plan(
         earlier=tuple(earlier),
         epochs=last.epochs,
         grace=last.grace,
-        rungs=asha.levels(grace=last.grace, factor=options.reduction_factor, epochs=last.epochs),
+        rungs=asha.rung_epochs(
+            grace=last.grace, factor=options.reduction_factor, epochs=last.epochs
+        ),
         proposer=proposer,
-        preview=previewed[0][: _foreseen(options, proposer)],
+        preview=previewed[0][: _count_previewed(options, proposer)],
         ranges=previewed[1],
-        extremes=ends,
+        bounds=ends,
         machine=here,
         cluster=cluster,
-        resources=resources_of(options, here, cluster, needed, options.gpus_per_trial),
+        resources=allocate_resources(options, here, cluster, needed, options.gpus_per_trial),
         objectives=wanted,
     ), []
 
 
-def _foreseen(options: Options, proposer: Proposer) -> int:
+def _count_previewed(options: SearchOptions, proposer: Proposer) -> int:
     """How many of the first configurations can be told: after a warm start, those queued alone.
 
     What the sampler proposes then depends on results from the beginning.
@@ -168,12 +172,12 @@ def _attempt(errors: list[str], make: Any) -> Any:
         return make()
     except ConfigError as error:
         errors += error.errors
-    except (SpaceError, ExtendError, RunError, RecordError) as error:
+    except (SpaceError, ContinuationError, RunError, RecordError) as error:
         errors.append(str(error))
     return None
 
 
-def _fixed(options: Options, space: Space) -> dict[str, Any]:
+def _fixed(options: SearchOptions, space: Space) -> dict[str, Any]:
     """What no trial may vary, by name of its field. `--set` comes last.
 
     Without pretrained weights nothing is worth freezing: then every stage trains.
@@ -192,7 +196,7 @@ def _fixed(options: Options, space: Space) -> dict[str, Any]:
     return fixed | values
 
 
-def _weights(options: Options, default: str) -> str:
+def _weights(options: SearchOptions, default: str) -> str:
     """What training starts from: `--set weights=` before `--weights` before `default`."""
     return str(fixed_fields(options).get("weights", options.weights or default))
 
@@ -202,11 +206,13 @@ def _absolute(weights: str) -> str:
     return weights if weights in ("none", "imagenet") else str(Path(weights).expanduser().resolve())
 
 
-def _path_errors(options: Options, dataset: str, directory: Path, resuming: bool) -> list[str]:
+def _path_errors(
+    options: SearchOptions, dataset: str, directory: Path, resuming: bool
+) -> list[str]:
     errors = []
     prepared = (Path(options.data) / dataset / "manifest.json").exists()
     try:
-        spec = find(dataset)
+        spec = find_dataset(dataset)
     except DatasetError as error:
         errors.append(f"--dataset: {error}")
     else:
@@ -230,7 +236,7 @@ def _path_errors(options: Options, dataset: str, directory: Path, resuming: bool
     return errors
 
 
-def _set_errors(options: Options) -> list[str]:
+def _set_errors(options: SearchOptions) -> list[str]:
     """Fields that have an option of their own, which more than the configuration depends on."""
     return [
         f"--set must not name {name}, but got {item!r}; use --{name}."
@@ -245,12 +251,12 @@ def size_to_store(plan: Plan) -> int | None:
 
     `None` where the dataset has a size, or is prepared already.
     """
-    if not find(plan.dataset).any_size or (plan.data / "manifest.json").exists():
+    if not find_dataset(plan.dataset).any_size or (plan.data / "manifest.json").exists():
         return None
-    return plan.extremes.largest.image_size
+    return plan.bounds.largest.image_size
 
 
-def _gpu_errors(options: Options, here: Machine, cluster: Cluster | None) -> list[str]:
+def _gpu_errors(options: SearchOptions, here: Machine, cluster: Cluster | None) -> list[str]:
     errors = []
     machines = [node.machine for node in cluster.nodes] if cluster else [here]
     most = max(len(machine.gpus) for machine in machines)

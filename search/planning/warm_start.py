@@ -11,9 +11,9 @@ from typing import Any
 from results.export import ranked
 from results.records import TrialRecord
 from results.store import RunError, read_epochs, read_manifest, read_standings
-from search.study.horizons import Queued
-from search.study.prior_trials import EarlierTrial
-from search.study.proposer import Proposer, holds
+from search.study.horizons import QueuedConfiguration
+from search.study.prior_trials import PriorTrial
+from search.study.proposer import Proposer, contains
 from trainables.config import ConfigError, TrialConfig
 
 ENQUEUED = 3
@@ -28,7 +28,7 @@ _FREE = ("epochs", "seed", "precision")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Earlier:
+class EarlierRun:
     """An earlier run: `fingerprint` of its images, its trials, and their val_top1 by epoch."""
 
     name: str
@@ -37,7 +37,7 @@ class Earlier:
     values: Mapping[int, Mapping[int, float]]
 
 
-def read_earlier(directory: Path) -> Earlier:
+def read_earlier_run(directory: Path) -> EarlierRun:
     """A run to begin with. Raises `RunError` and `RecordError`, also where it has no result."""
     manifest, trials = read_manifest(directory), read_standings(directory)
     values: dict[int, dict[int, float]] = {number: {} for number in trials}
@@ -50,12 +50,12 @@ def read_earlier(directory: Path) -> Earlier:
         )
     fingerprint = manifest.get("dataset", {}).get("fingerprint")
     name = str(directory.resolve().name)
-    return Earlier(name=name, fingerprint=fingerprint, trials=trials, values=values)
+    return EarlierRun(name=name, fingerprint=fingerprint, trials=trials, values=values)
 
 
 def best_of(
-    runs: Sequence[Earlier], proposer: Proposer, baseline: Mapping[str, Any]
-) -> list[Queued]:
+    runs: Sequence[EarlierRun], proposer: Proposer, baseline: Mapping[str, Any]
+) -> list[QueuedConfiguration]:
     """The best configurations of all runs as this search can try them, each run's in turn.
 
     Parameters that have no value there, or one outside of today's range, have the baseline's;
@@ -63,7 +63,7 @@ def best_of(
     What comes out as the baseline itself, or twice, is left out.
     """
     lines = [_candidates(run, proposer) for run in runs]
-    known, best = [dict(baseline)], list[Queued]()
+    known, best = [dict(baseline)], list[QueuedConfiguration]()
     while lines and len(best) < max(ENQUEUED, len(runs)):
         for line in list(lines):
             queued = next((each for each in line if each.params not in known), None)
@@ -75,16 +75,16 @@ def best_of(
     return best
 
 
-def _candidates(run: Earlier, proposer: Proposer) -> Iterator[Queued]:
+def _candidates(run: EarlierRun, proposer: Proposer) -> Iterator[QueuedConfiguration]:
     """A run's trials, best first, in this search's parameters."""
     for record in ranked(run.trials):
         if record.trusted and (found := _here(record, proposer)):
-            yield Queued(origin=_origin(run, record), params=found[0])
+            yield QueuedConfiguration(origin=_origin(run, record), params=found[0])
 
 
 def useful_trials(
-    run: Earlier, proposer: Proposer, fingerprint: str | None, epochs: int
-) -> list[EarlierTrial]:
+    run: EarlierRun, proposer: Proposer, fingerprint: str | None, epochs: int
+) -> list[PriorTrial]:
     """What a run's trials tell of configurations that this search could propose.
 
     Only trials on the same images count (`fingerprint`), whose whole configuration could have
@@ -100,7 +100,7 @@ def useful_trials(
         length = int(record.config.get("epochs", 0))
         if here and here[1] and 0 < length <= epochs:
             found.append(
-                EarlierTrial(
+                PriorTrial(
                     origin=_origin(run, record),
                     params=here[0],
                     values=run.values[number],
@@ -121,7 +121,7 @@ def _here(record: TrialRecord, proposer: Proposer) -> tuple[dict[str, Any], bool
     except ConfigError:
         return None
     ranges = trial.distributions
-    params = {name: v for name, v in trial.params.items() if holds(ranges[name], v)}
+    params = {name: v for name, v in trial.params.items() if contains(ranges[name], v)}
     return params, _fields(config.filled()) == _fields(earlier)
 
 
@@ -129,16 +129,18 @@ def _fields(config: TrialConfig) -> dict[str, Any]:
     return {name: value for name, value in config.to_dict().items() if name not in _FREE}
 
 
-def _origin(run: Earlier, record: TrialRecord) -> str:
+def _origin(run: EarlierRun, record: TrialRecord) -> str:
     return f"trial {record.number} of {run.name}"
 
 
-def noted(run: Earlier) -> dict[str, Any]:
+def manifest_entry(run: EarlierRun) -> dict[str, Any]:
     """What the manifest says of an earlier run."""
     return {"run": run.name, "fingerprint": run.fingerprint, "trials": len(run.trials)}
 
 
-def describe_earlier(run: Earlier, proposer: Proposer, fingerprint: str | None, epochs: int) -> str:
+def describe_earlier_runs(
+    run: EarlierRun, proposer: Proposer, fingerprint: str | None, epochs: int
+) -> str:
     """How much of a run the sampler learns from; `fingerprint` is `None` while it isn't known."""
     if fingerprint is None:
         return f"from {run.name}, if its images turn out to be the same"

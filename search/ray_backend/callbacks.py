@@ -11,25 +11,25 @@ from ray.util.metrics import Gauge
 
 from search.monitoring.progress import Progress
 from search.monitoring.prometheus import LABELS, METRICS, readings
-from search.ray_backend.watchdog import Training, Watchdog
+from search.ray_backend.watchdog import TrainingId, Watchdog
 
 
-class StallCallback(Callback):
+class WatchdogCallback(Callback):
     """Tells the watchdog what runs, and kills what it finds stalled.
 
     To Ray such a worker has died. What becomes of its trial is the scheduler's, as ever.
     seconds: what each recorded epoch of a training took.
     """
 
-    def __init__(self, watchdog: Watchdog, seconds: Callable[[Training], list[float]]) -> None:
+    def __init__(self, watchdog: Watchdog, seconds: Callable[[TrainingId], list[float]]) -> None:
         self._watchdog, self._seconds = watchdog, seconds
-        self._trials: dict[Training, Trial] = {}
+        self._trials: dict[TrainingId, Trial] = {}
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         """Also when a trial is tried again."""
-        training = training_of(trial)
+        training = training_id_of(trial)
         self._trials[training] = trial
         self._watchdog.begins(training, self._seconds(training))
 
@@ -42,7 +42,7 @@ class StallCallback(Callback):
         **info: Any,
     ) -> None:
         """An epoch, also one that is recorded already. While it waits for images nobody watches."""
-        training = training_of(trial)
+        training = training_id_of(trial)
         if "note" not in result:
             self._watchdog.reports(training, result["wall_s"])
         elif result["waiting"]:
@@ -54,17 +54,17 @@ class StallCallback(Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         """It broke off and waits for another worker."""
-        self._watchdog.ends(training_of(trial))
+        self._watchdog.ends(training_id_of(trial))
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        self._watchdog.ends(training_of(trial))
+        self._watchdog.ends(training_id_of(trial))
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        self._watchdog.ends(training_of(trial))
+        self._watchdog.ends(training_id_of(trial))
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Several times a second."""
@@ -78,16 +78,16 @@ class StallCallback(Callback):
         return {}
 
 
-def training_of(trial: Trial) -> Training:
+def training_id_of(trial: Trial) -> TrainingId:
     """What a trial of Ray's trains."""
     return trial.config["number"], trial.config["repeat"]
 
 
-EVERY_S = 5.0
+EXPORT_EVERY_S = 5.0
 """Ray passes values on every 10 s, and forgets those that weren't told again since (2.60.0)."""
 
 
-class Exporter(Callback):
+class MetricsExporter(Callback):
     """Tells the values of now, every few seconds."""
 
     def __init__(self, progress: Progress) -> None:
@@ -101,7 +101,7 @@ class Exporter(Callback):
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Several times a second."""
         if time.monotonic() >= self._next:
-            self._next = time.monotonic() + EVERY_S
+            self._next = time.monotonic() + EXPORT_EVERY_S
             self.tell()
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:

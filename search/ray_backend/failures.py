@@ -22,7 +22,7 @@ _KILLED = re.compile(r"^.* due to the node running low on memory.*$", re.MULTILI
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Breakdown:
+class Failure:
     """`error` is a traceback or Ray's report; as in a traceback, its end tells what happened.
 
     refusal: what is to be said of a disk that takes nothing more. node_lost: the worker's whole
@@ -35,7 +35,7 @@ class Breakdown:
     node_lost: bool = False
 
 
-def breakdown(trial: Trial) -> Breakdown:
+def read_failure(trial: Trial) -> Failure:
     """The latest one of a trial.
 
     Read from the file on this machine to which Ray appends each: `Trial.get_error` reads a copy
@@ -46,9 +46,9 @@ def breakdown(trial: Trial) -> Breakdown:
     error = _COLOUR.sub("", _HEADER.split(text)[-1]).strip()
     if killed := _KILLED.search(error):
         told = f"{indent(error, '  ')}\n{killed[0]}"
-        return Breakdown(error=told, reason=StopReason.MEMORY)
+        return Failure(error=told, reason=StopReason.MEMORY)
     refused = _REFUSED.search(error)
-    return Breakdown(
+    return Failure(
         error=error or "the worker ended without a word",
         reason=StopReason.MEMORY if _RAISED in error else None,
         refusal=refused[1] if refused else None,

@@ -21,7 +21,7 @@ _AT_ONCE = 16
 """Calls that are served at the same time: as many nodes read without waiting for each other."""
 
 
-class Home:
+class FileServer:
     """Runs on the search's node and knows two folders. Names hold no folders."""
 
     def __init__(self, folders: dict[str, Path]) -> None:
@@ -73,10 +73,10 @@ class Home:
         return self._path(CHECKPOINTS, name).with_name(f".{name}.{sender}.tmp")
 
 
-def open_home(node_id: str, data: Path, checkpoints: Path) -> Any:
+def start_file_server(node_id: str, data: Path, checkpoints: Path) -> Any:
     """Starts the actor on a node, for as long as this process keeps what is returned."""
     return (
-        ray.remote(Home)
+        ray.remote(FileServer)
         .options(
             name=_ACTOR,
             num_cpus=0,
@@ -89,7 +89,7 @@ def open_home(node_id: str, data: Path, checkpoints: Path) -> Any:
     )
 
 
-class HomePlace:
+class FileServerPlace:
     """One folder of the search's node, from a worker on another: see `common.remote.Place`."""
 
     def __init__(self, folder: str) -> None:

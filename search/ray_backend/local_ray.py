@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from search.hardware.allocation import Resources
-from search.ray_backend.ray_cluster import ClusterError, quieten
+from search.ray_backend.ray_cluster import ClusterError, silence_ray
 from search.security import keep_token_private, stay_on_this_machine
 
 FIRST_PORT = 8265
@@ -32,7 +32,7 @@ def reserve_port(dashboard: Dashboard) -> socket.socket:
     Close it when Ray runs. Raises `ClusterError` when the port asked for is taken.
     """
     if dashboard.port != "auto":
-        found = _bound(dashboard.host, int(dashboard.port), alone=False)
+        found = _bind(dashboard.host, int(dashboard.port), alone=False)
         if found is None:
             raise ClusterError(
                 f"--dashboard-port must be free, but {dashboard.port} is in use on "
@@ -40,12 +40,12 @@ def reserve_port(dashboard: Dashboard) -> socket.socket:
             )
         return found
     for port in range(FIRST_PORT, FIRST_PORT + 100):
-        if found := _bound(dashboard.host, port, alone=True):
+        if found := _bind(dashboard.host, port, alone=True):
             return found
     raise ClusterError(f"--dashboard-port auto found none free from {FIRST_PORT} up; name one.")
 
 
-def _bound(host: str, port: int, *, alone: bool) -> socket.socket | None:
+def _bind(host: str, port: int, *, alone: bool) -> socket.socket | None:
     """A socket bound to a port on which nobody listens; `None` where that can't be.
 
     alone: nor may anybody else be bound to it, which a port whose connections have just been
@@ -69,7 +69,7 @@ def start_ray(resources: Resources, reserved: socket.socket, root: Path) -> str:
 
     Raises `ClusterError` when Ray doesn't start.
     """
-    quieten()
+    silence_ray()
     _start_workers_early(resources)
     os.environ["PYTHONPATH"] = str(root)
     stay_on_this_machine()

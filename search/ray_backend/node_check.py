@@ -18,7 +18,7 @@ _PATIENCE_S = 60.0
 Versions = Mapping[str, str | None]
 
 
-def unlike(cluster: Cluster) -> list[str]:
+def find_package_mismatches(cluster: Cluster) -> list[str]:
     """A sentence for each node that lacks a package that this machine has, or has another one."""
     names = required(ROOT)
     asked = {_ask(node, names): node for node in cluster.nodes if node.id != cluster.home}
@@ -26,7 +26,7 @@ def unlike(cluster: Cluster) -> list[str]:
         return []
     ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_PATIENCE_S)
     here = versions(names)
-    return [error for answer in ready for error in _compared(here, answer, asked[answer])]
+    return [error for answer in ready for error in _compare(here, answer, asked[answer])]
 
 
 def _ask(node: Node, names: list[str]) -> "ray.ObjectRef[dict[str, str | None]]":
@@ -35,9 +35,9 @@ def _ask(node: Node, names: list[str]) -> "ray.ObjectRef[dict[str, str | None]]"
     return ask.remote(names)
 
 
-def _compared(here: Versions, answer: "ray.ObjectRef[Versions]", node: Node) -> list[str]:
+def _compare(here: Versions, answer: "ray.ObjectRef[Versions]", node: Node) -> list[str]:
     try:
-        return differences(here, ray.get(answer), node.address)
+        return describe_mismatch(here, ray.get(answer), node.address)
     except (RayTaskError, RuntimeEnvSetupError) as error:
         why = (str(error).strip() or repr(error)).splitlines()[-1]
         return [
@@ -48,12 +48,12 @@ def _compared(here: Versions, answer: "ray.ObjectRef[Versions]", node: Node) -> 
         return []  # it is gone
 
 
-def differences(here: Versions, there: Versions, address: str) -> list[str]:
+def describe_mismatch(here: Versions, there: Versions, address: str) -> list[str]:
     """One sentence, where they differ; builds of one version, for CPUs or GPUs, don't count."""
     found = [
         f"{name} {there.get(name) or 'missing'} instead of {version}"
         for name, version in here.items()
-        if _public(there.get(name)) != _public(version)
+        if _public_version(there.get(name)) != _public_version(version)
     ]
     if not found:
         return []
@@ -63,6 +63,6 @@ def differences(here: Versions, there: Versions, address: str) -> list[str]:
     ]
 
 
-def _public(version: str | None) -> str | None:
+def _public_version(version: str | None) -> str | None:
     """Without the name of a build, as in 2.14.1+cpu."""
     return version and version.partition("+")[0]

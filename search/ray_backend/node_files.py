@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.remote import Place, UriPlace
-from datasets.node_copy import check, copied, holds
+from datasets.node_copy import check, copy_data, has_copy
 from results.disk import refusal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Supply:
-    """Of one search: `Supply()` is that of one which has everything on its only machine.
+class NodeFiles:
+    """Of one search: `NodeFiles()` is that of one which has everything on its only machine.
 
     home: the id of the search's node, or empty without a cluster. data_uri: holds copies of
     prepared datasets, in folders of their names. storage: holds checkpoints, in folders named like
@@ -48,7 +48,7 @@ class Supply:
 
     def lacking(self, data: Path) -> str | None:
         """What a training has to wait for on this node, in words."""
-        if not self._away() or holds(data, self.fingerprint) or self._has_copy():
+        if not self._away() or has_copy(data, self.fingerprint) or self._has_copy():
             return None
         return f"waits for {self.dataset}, which this node lacks: gets it from {self._data_place()}"
 
@@ -57,9 +57,9 @@ class Supply:
 
         Raises `DatasetError` and `OSError`.
         """
-        if not self._away() or holds(data, self.fingerprint):
+        if not self._away() or has_copy(data, self.fingerprint):
             return data
-        return copied(self._data_place(), self.fingerprint, self._copy())
+        return copy_data(self._data_place(), self.fingerprint, self._copy())
 
     @contextmanager
     def checkpoint(self, path: Path) -> Iterator[tuple[Path, Callable[[Path], object] | None]]:
@@ -89,17 +89,19 @@ class Supply:
         return cache() / "data" / f"{self.dataset}-{self.fingerprint[:16]}"
 
     def _has_copy(self) -> bool:
-        return holds(self._copy(), self.fingerprint)
+        return has_copy(self._copy(), self.fingerprint)
 
     def _data_place(self) -> Place:
-        from search.ray_backend.file_server import DATA, HomePlace
+        from search.ray_backend.file_server import DATA, FileServerPlace
 
-        return UriPlace(self.data_uri).below(self.dataset) if self.data_uri else HomePlace(DATA)
+        return (
+            UriPlace(self.data_uri).below(self.dataset) if self.data_uri else FileServerPlace(DATA)
+        )
 
     def _checkpoint_place(self) -> Place | None:
-        from search.ray_backend.file_server import CHECKPOINTS, HomePlace
+        from search.ray_backend.file_server import CHECKPOINTS, FileServerPlace
 
-        return self.stored or (HomePlace(CHECKPOINTS) if self._away() else None)
+        return self.stored or (FileServerPlace(CHECKPOINTS) if self._away() else None)
 
 
 class _Sending:

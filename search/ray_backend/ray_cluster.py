@@ -44,7 +44,7 @@ class ClusterError(Exception):
     """Ray can't be used as asked; the message names the value and the remedy."""
 
 
-def quieten() -> None:
+def silence_ray() -> None:
     """To be called before Ray is imported: no statistics to its makers, no output of its own.
 
     The run directory is what a search is resumed from, so Ray's own snapshots go unread. What a
@@ -58,13 +58,13 @@ def quieten() -> None:
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C is ours: `search.session.interrupts`
 
 
-def join(address: str, root: Path) -> Cluster:
+def connect(address: str, root: Path) -> Cluster:
     """Connects to the cluster at `address`, `auto` or HOST:PORT.
 
     Workers get the code in `root`. Raises `ClusterError` where this machine is no node of a
     cluster there, or where none has a core.
     """
-    quieten()
+    silence_ray()
     _check_reachable(address)
     # So long Ray waits to learn why a worker is gone, before it says that it can't know.
     os.environ.setdefault("RAY_timeout_ms_task_wait_for_death_info", "60000")
@@ -108,7 +108,7 @@ def _no_cluster(address: str, error: Exception) -> ClusterError:
     )
 
 
-def leave() -> None:
+def disconnect() -> None:
     """Ends the connection; the cluster goes on."""
     import ray
 
@@ -175,7 +175,7 @@ def submit(
 
 
 @contextmanager
-def joined(address: str) -> "Iterator[tuple[Cluster | None, list[str]]]":
+def join_cluster(address: str) -> "Iterator[tuple[Cluster | None, list[str]]]":
     """The cluster at `address`, and a sentence where it can't be joined; left at the end.
 
     Without an address neither: Ray is started later, on this machine.
@@ -186,13 +186,13 @@ def joined(address: str) -> "Iterator[tuple[Cluster | None, list[str]]]":
     from search.ray_backend import ray_cluster
 
     try:
-        found = ray_cluster.join(address, ROOT)
+        found = ray_cluster.connect(address, ROOT)
     except ray_cluster.ClusterError as error:
         yield None, [str(error)]
         return
-    from search.ray_backend.node_check import unlike
+    from search.ray_backend.node_check import find_package_mismatches
 
     try:
-        yield found, unlike(found)
+        yield found, find_package_mismatches(found)
     finally:
-        ray_cluster.leave()
+        ray_cluster.disconnect()

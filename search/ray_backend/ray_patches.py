@@ -35,12 +35,12 @@ def outlive_lost_workers() -> None:
     def task_failed_anyhow(
         self: RayActorManager, tracked_actor_task: TrackedActorTask, exception: Exception
     ) -> None:
-        task_failed(self, tracked_actor_task, _as_tune_knows_it(exception))
+        task_failed(self, tracked_actor_task, _translate_exception(exception))
 
     def start_failed_anyhow(
         self: RayActorManager, tracked_actor: TrackedActor, exception: Exception
     ) -> None:
-        start_failed(self, tracked_actor, _as_tune_knows_it(exception))
+        start_failed(self, tracked_actor, _translate_exception(exception))
 
     trial_failed = TuneController._trial_task_failure
 
@@ -54,7 +54,7 @@ def outlive_lost_workers() -> None:
     RayActorManager._actor_start_failed = start_failed_anyhow  # type: ignore[method-assign]
 
 
-def _as_tune_knows_it(exception: Exception) -> Exception:
+def _translate_exception(exception: Exception) -> Exception:
     said = str(exception)
     if isinstance(exception, OutOfMemoryError):
         return RayActorError(error_msg=said)

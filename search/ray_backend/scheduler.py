@@ -8,18 +8,18 @@ from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
-from results.finalist_store import Repeat
+from results.finalist_store import RepeatId
 from results.records import EpochMetrics, NetworkCosts, StopReason
 from results.store import RunError
 from search.monitoring.monitor import Monitor
-from search.ray_backend.failures import Breakdown, breakdown
-from search.ray_backend.slots import Seats
+from search.ray_backend.failures import Failure, read_failure
+from search.ray_backend.slots import Slots
 from search.ray_backend.watchdog import Watchdog
-from search.ray_backend.worker import requested
+from search.ray_backend.worker import resource_request
 from search.study.finalists import Finalists
 from search.study.study import Study
 from trainables.config import TrialConfig
-from trainables.training.micro_batches import smaller
+from trainables.training.micro_batches import halve_micro_batch
 
 MOST_NODES_LOST = 3
 """So many in a row, without an epoch between, and the next one counts as the training's failure."""
@@ -37,12 +37,12 @@ class StudyScheduler(FIFOScheduler):
         finalists: Finalists,
         monitor: Monitor,
         watchdog: Watchdog,
-        seats: Seats,
+        slots: Slots,
         on_epoch: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._study, self._finalists, self._monitor = study, finalists, monitor
-        self._watchdog, self._seats, self._on_epoch = watchdog, seats, on_epoch
+        self._watchdog, self._slots, self._on_epoch = watchdog, slots, on_epoch
         # Of each training, how many nodes it lost one after the other, without an epoch between.
         self._lost: Counter[str] = Counter()
 
@@ -64,7 +64,7 @@ class StudyScheduler(FIFOScheduler):
     ) -> str:
         """Takes an epoch; also ends trials that are complete, so that all come through here."""
         if "note" in result:
-            self._monitor.noted(trial.config["number"], trial.config["repeat"], result["note"])
+            self._monitor.note(trial.config["number"], trial.config["repeat"], result["note"])
             return str(self.CONTINUE)
         self._on_epoch()
         number, metrics = trial.config["number"], EpochMetrics.from_json(result)
@@ -82,7 +82,7 @@ class StudyScheduler(FIFOScheduler):
         self._monitor.ended(self._study.records[number])
         return str(self.STOP)
 
-    def _on_finalist_result(self, key: Repeat, metrics: EpochMetrics) -> str:
+    def _on_finalist_result(self, key: RepeatId, metrics: EpochMetrics) -> str:
         ending = self._finalists.report(key, metrics)
         self._monitor.epoch(key[0], metrics, repeat=key[1])
         if ending is None:
@@ -97,11 +97,11 @@ class StudyScheduler(FIFOScheduler):
         Raises `RunError`, which ends the search, where the disk takes nothing more: the training
         stays unfinished then.
         """
-        number, repeat, found = trial.config["number"], trial.config["repeat"], breakdown(trial)
+        number, repeat, found = trial.config["number"], trial.config["repeat"], read_failure(trial)
         if found.refusal:
             raise RunError(found.refusal)
         if stalled := self._watchdog.reason((number, repeat)):
-            found = Breakdown(error=stalled, reason=StopReason.STALLED)
+            found = Failure(error=stalled, reason=StopReason.STALLED)
         if trial.status == Trial.ERROR:
             if found.node_lost:
                 self._move(trial)
@@ -117,17 +117,17 @@ class StudyScheduler(FIFOScheduler):
             self._monitor.ended(self._study.records[number])
 
     def _move(self, trial: Trial) -> None:
-        """To a seat that is there, of another kind where no node of its own kind is left."""
+        """To a slot that is there, of another kind where no node of its own kind is left."""
         number, repeat = trial.config["number"], trial.config["repeat"]
         self._lost[trial.trial_id] += 1
         done = len(self._finalists.epochs[number, repeat] if repeat else self._study.epochs[number])
         self._change(
-            trial, epochs_done=done, **self._seats.place(self._seats.again(trial.trial_id))
+            trial, epochs_done=done, **self._slots.place(self._slots.again(trial.trial_id))
         )
-        trial.update_resources(requested(trial.config))
+        trial.update_resources(resource_request(trial.config))
         self._monitor.moved(number, repeat, done)
 
-    def _retry(self, trial: Trial, found: Breakdown) -> None:
+    def _retry(self, trial: Trial, found: Failure) -> None:
         again = self._study.retry(trial.config["number"], found.error, _retried(trial, found))
         self._change(
             trial,
@@ -146,7 +146,7 @@ class StudyScheduler(FIFOScheduler):
         return {}
 
 
-def _retried(trial: Trial, found: Breakdown) -> TrialConfig:
+def _retried(trial: Trial, found: Failure) -> TrialConfig:
     """What is tried again: after want of memory, with half as many images at once."""
     config = TrialConfig.from_dict(trial.config["config"])
-    return smaller(config) or config if found.reason is StopReason.MEMORY else config
+    return halve_micro_batch(config) or config if found.reason is StopReason.MEMORY else config

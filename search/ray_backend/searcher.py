@@ -7,7 +7,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from search.hardware.allocation import Resources
-from search.ray_backend.slots import Seats
+from search.ray_backend.slots import Slots
 from search.study.finalists import Finalists
 from search.study.proposal import Proposal
 from search.study.study import Study
@@ -22,29 +22,29 @@ class StudySearcher(Searcher):
         study: Study[TrialConfig],
         finalists: Finalists,
         task: Callable[[Proposal[TrialConfig], Resources], dict[str, Any]],
-        seats: Seats,
+        slots: Slots,
     ) -> None:
         super().__init__(metric="val_top1", mode="max")
         self._study, self._finalists = study, finalists
-        self._task, self._seats = task, seats
+        self._task, self._slots = task, slots
 
     # Ray's own searchers return the text FINISHED too; its annotation leaves it out.
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         """The next trial's config for the worker, `None` (ask again later), or `FINISHED`."""
-        seat = self._seats.take(trial_id)
-        if seat is None:
+        slot = self._slots.take(trial_id)
+        if slot is None:
             return None
         proposal = self._study.ask() or self._finalists.ask()
         if proposal is not None:
-            return self._task(proposal, seat)
-        self._seats.release(trial_id)
+            return self._task(proposal, slot)
+        self._slots.release(trial_id)
         return None if self._finalists.waiting() else self.FINISHED
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Its seat is free; the scheduler has told the study already, with the reason."""
-        self._seats.release(trial_id)
+        """Its slot is free; the scheduler has told the study already, with the reason."""
+        self._slots.release(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """An empty file for Ray: the study's state is in the run directory."""

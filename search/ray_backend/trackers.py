@@ -11,9 +11,9 @@ from typing import Any
 from ray.tune.logger import LoggerCallback
 
 from common.text import last_lines, redacted_values
-from results.records import TrialState, listed
-from search.monitoring.background import Aside
-from search.monitoring.progress import Key, Training
+from results.records import TrialState, training_name
+from search.monitoring.background import BackgroundWorker
+from search.monitoring.progress import TrainingId, TrainingProgress
 from search.session.startup import SearchError
 
 Logger = LoggerCallback
@@ -24,7 +24,7 @@ UPLOAD_S = 60
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class TrackedTrial:
     """A training as the integrations look at one of Tune's trials, under a name for people.
 
     Two are the same where their `trial_id` is, which a run keeps when it goes on.
@@ -57,40 +57,40 @@ class Tracker:
     ) -> None:
         self._logger, self._search, self._identity = logger, search, identity
         self._directory = directory
-        self._seen: dict[Key, Any] = {}  # `Seen`, where Ray would have a `Trial`
-        self._aside = Aside(str(logger), warn)
+        self._seen: dict[TrainingId, Any] = {}  # `TrackedTrial`, where Ray would have a `Trial`
+        self._background = BackgroundWorker(str(logger), warn)
 
-    def began(self, training: Training) -> None:
+    def began(self, training: TrainingProgress) -> None:
         """A run of its own, or the one that it had before a break."""
-        self._aside.do(partial(self._logger.log_trial_start, self._view(training)))
+        self._background.do(partial(self._logger.log_trial_start, self._view(training)))
 
-    def trained(self, training: Training) -> None:
+    def trained(self, training: TrainingProgress) -> None:
         """The epoch's metrics."""
         metrics = {k: v for k, v in asdict(training.metrics[-1]).items() if v is not None}
         epoch, seen = int(metrics["epoch"]), self._view(training)
         result = metrics | {"training_iteration": epoch}
-        self._aside.do(partial(self._logger.log_trial_result, epoch, seen, result))
+        self._background.do(partial(self._logger.log_trial_result, epoch, seen, result))
 
-    def ended(self, training: Training) -> None:
+    def ended(self, training: TrainingProgress) -> None:
         """The run ends; one that failed is told as such."""
         seen = self._seen.pop((training.number, training.repeat), None)
         if seen is not None:
             failed = training.state is TrialState.FAILED
-            self._aside.do(partial(self._logger.log_trial_end, seen, failed))
+            self._background.do(partial(self._logger.log_trial_end, seen, failed))
 
     def close(self) -> None:
         """Runs that are cut short end too."""
         for seen in self._seen.values():
-            self._aside.do(partial(self._logger.log_trial_end, seen, False))
-        self._aside.do(partial(self._logger.on_experiment_end, []))
-        self._aside.close()
+            self._background.do(partial(self._logger.log_trial_end, seen, False))
+        self._background.do(partial(self._logger.on_experiment_end, []))
+        self._background.close()
 
-    def _view(self, training: Training) -> Any:
+    def _view(self, training: TrainingProgress) -> Any:
         key = training.number, training.repeat
         if key not in self._seen:
-            self._seen[key] = Seen(
-                trial_id=f"{self._identity}-{listed(*key)}",
-                name=listed(*key, baseline=training.baseline),
+            self._seen[key] = TrackedTrial(
+                trial_id=f"{self._identity}-{training_name(*key)}",
+                name=training_name(*key, baseline=training.baseline),
                 local_path=str(self._directory),
                 experiment_dir_name=self._search,
                 config=redacted_values(training.config),

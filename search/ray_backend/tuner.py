@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from results.finalist_store import FinalistStore
-from results.records import TrialState, listed
+from results.records import TrialState, training_name
 from results.store import RunStore
 from search.hardware.allocation import Resources
 from search.monitoring.monitor import Monitor
-from search.ray_backend.node_files import Supply
-from search.ray_backend.slots import Seats
-from search.ray_backend.watchdog import Training, Watchdog
+from search.ray_backend.node_files import NodeFiles
+from search.ray_backend.slots import Slots
+from search.ray_backend.watchdog import TrainingId, Watchdog
 from search.study.finalists import Finalists
 from search.study.proposal import Proposal
 from search.study.study import Study
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from ray.tune.experiment import Trial
 
 _MOST_AT_ONCE = 10_000
-"""For Ray, which would otherwise let one trial wait at a time; seats are what limits them."""
+"""For Ray, which would otherwise let one trial wait at a time; slots are what limits them."""
 
 
-def _checkpoint(store: RunStore, proposal: Proposal[TrialConfig]) -> Path:
+def _checkpoint_path(store: RunStore, proposal: Proposal[TrialConfig]) -> Path:
     """Where this training keeps its checkpoint."""
     if proposal.repeat is None:
         return store.checkpoint(proposal.number)
     return FinalistStore(store.directory).checkpoint((proposal.number, proposal.repeat))
 
 
-def _open_home(supply: Supply, data: Path, directory: Path) -> object:
-    from search.ray_backend.file_server import open_home
+def _start_file_server(node_files: NodeFiles, data: Path, directory: Path) -> object:
+    from search.ray_backend.file_server import start_file_server
 
-    return open_home(supply.home, data.resolve(), directory / "checkpoints")
+    return start_file_server(node_files.home, data.resolve(), directory / "checkpoints")
 
 
-def _tell_unborn(study: Study[TrialConfig], monitor: Monitor) -> None:
+def _report_failed_proposals(study: Study[TrialConfig], monitor: Monitor) -> None:
     """Trials that failed when they were proposed, since their configuration can't be trained."""
     for record in reversed(study.records.values()):
         if (record.number, None) in monitor.progress.trainings:
@@ -71,9 +71,9 @@ def run_trials(
     finalists: Finalists,
     store: RunStore,
     monitor: Monitor,
-    seats: Seats,
+    slots: Slots,
     data: Path,
-    supply: Supply,
+    node_files: NodeFiles,
     watchdog: Watchdog,
     *,
     on_epoch: Callable[[], object] = lambda: None,
@@ -87,58 +87,58 @@ def run_trials(
     """
     from ray import tune
 
-    from search.ray_backend.callbacks import Exporter, StallCallback
+    from search.ray_backend.callbacks import MetricsExporter, WatchdogCallback
     from search.ray_backend.ray_patches import _use_workers_started_early, outlive_lost_workers
     from search.ray_backend.scheduler import StudyScheduler
     from search.ray_backend.searcher import StudySearcher
-    from search.ray_backend.worker import TrialWorker, requested
+    from search.ray_backend.worker import TrialWorker, resource_request
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    if not seats.on_cluster:
+    if not slots.on_cluster:
         _use_workers_started_early()
     outlive_lost_workers()
     directory = store.directory.resolve()
     # Named, and there as long as it is held here.
-    home = _open_home(supply, data, directory) if supply.home else None
+    home = _start_file_server(node_files, data, directory) if node_files.home else None
 
-    def task(proposal: Proposal[TrialConfig], seat: Resources) -> dict[str, Any]:
-        _tell_unborn(study, monitor)
-        monitor.started(proposal, seat.gpus)
+    def task(proposal: Proposal[TrialConfig], slot: Resources) -> dict[str, Any]:
+        _report_failed_proposals(study, monitor)
+        monitor.started(proposal, slot.gpus)
         return {
             "number": proposal.number,
             "repeat": proposal.repeat,
             "config": proposal.config.to_dict(),
             "epochs_done": proposal.epochs_done,
             "data": str(data.resolve()),
-            "checkpoint": str(_checkpoint(store, proposal).resolve()),
-            **seats.place(seat),
-            "supply": supply,
+            "checkpoint": str(_checkpoint_path(store, proposal).resolve()),
+            **slots.place(slot),
+            "supply": node_files,
             "measure": study.unmeasured(proposal.number),
         }
 
     def named(trial: "Trial") -> str:
-        return listed(trial.config["number"], trial.config["repeat"])
+        return training_name(trial.config["number"], trial.config["repeat"])
 
-    def seconds(training: Training) -> list[float]:
+    def seconds(training: TrainingId) -> list[float]:
         number, repeat = training
         known = finalists.epochs[number, repeat] if repeat else study.epochs[number]
         return [metrics.wall_s for metrics in known]
 
-    scratch, stalls = directory / ".ray", StallCallback(watchdog, seconds)
-    trainable = tune.with_resources(worker or TrialWorker, requested)
+    scratch, watchdog_callback = directory / ".ray", WatchdogCallback(watchdog, seconds)
+    trainable = tune.with_resources(worker or TrialWorker, resource_request)
     trainable.__qualname__ = trainable.__name__  # which is what the dashboard shows of an actor
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(study, finalists, task, seats),
-            scheduler=StudyScheduler(study, finalists, monitor, watchdog, seats, on_epoch),
+            search_alg=StudySearcher(study, finalists, task, slots),
+            scheduler=StudyScheduler(study, finalists, monitor, watchdog, slots, on_epoch),
             num_samples=-1,
             max_concurrent_trials=_MOST_AT_ONCE,
             reuse_actors=True,
             trial_name_creator=named,
             trial_dirname_creator=lambda trial: f"{named(trial)}-{trial.trial_id}",
         ),
-        run_config=_run_config(scratch, [stalls, Exporter(monitor.progress)]),
+        run_config=_run_config(scratch, [watchdog_callback, MetricsExporter(monitor.progress)]),
     )
     try:
         tuner.fit()

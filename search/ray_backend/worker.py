@@ -13,7 +13,7 @@ from typing import Any
 from ray import tune
 
 from results.disk import refusal
-from results.records import EpochMetrics, listed
+from results.records import EpochMetrics, training_name
 from search.preflight import ROOT, PreflightError, foreign_packages
 from trainables.config import TrialConfig
 
@@ -35,7 +35,7 @@ class TrialWorker(tune.Trainable):
     `TrialConfig` mapping), `epochs_done` (recorded before, in another process), `data` (the
     prepared dataset's folder), `checkpoint` (a path), `threads` and `gpus` (this worker's share
     of them), `measure` (whether what the network costs is to be measured before the first epoch),
-    `supply` (a `Supply`, for what is on another node).
+    `supply` (`NodeFiles`, for what is on another node).
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -65,19 +65,19 @@ class TrialWorker(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """One epoch's metrics, and on the wall clock when its first optimizer step began.
 
-        Before the first of them what `notes` says, where the training has to wait for something.
-        Where asked for, with the first of them what the network costs. When a trial is over is
-        the scheduler's to say. Raises `TrialMemoryError` and `TrialDiskError`.
+        Before the first of them what `fetch_data` says, where the training has to wait for
+        something. Where asked for, with the first of them what the network costs. When a trial is
+        over is the scheduler's to say. Raises `TrialMemoryError` and `TrialDiskError`.
         """
         from trainables.training.memory import out_of_memory
 
         idle_s = time.perf_counter() - self._ended
         try:
             self._begin()
-            show_name(self._task)
+            set_process_name(self._task)
             if note := next(self._notes, None):
                 return note
-            costs, self._measure = measured(self._task) if self._measure else {}, False
+            costs, self._measure = measure_network(self._task) if self._measure else {}, False
             began = time.time()
             metrics = asdict(next(self._epochs)) | {"idle_s": idle_s}
         except Exception as error:
@@ -94,8 +94,8 @@ class TrialWorker(tune.Trainable):
         if self._next is not None:
             self.cleanup()
             self._task, self._next = self._next, None
-            self._notes = notes(self._task)
-            self._epochs, self._measure = epochs(self._task), self._task["measure"]
+            self._notes = fetch_data(self._task)
+            self._epochs, self._measure = train_epochs(self._task), self._task["measure"]
 
     def cleanup(self) -> None:
         """Releases the loader's threads and the network."""
@@ -104,32 +104,32 @@ class TrialWorker(tune.Trainable):
             close()
 
 
-def show_name(task: dict[str, Any]) -> None:
+def set_process_name(task: dict[str, Any]) -> None:
     """Calls this process by the training's name, in Ray's dashboard and in `ps`, until its epoch
     ends: its actor trains many, one after the other.
     """
     import ray
 
-    name = listed(task["number"], task["repeat"])
+    name = training_name(task["number"], task["repeat"])
     ray._raylet.setproctitle(f"ray::{name}")  # type: ignore[attr-defined]
 
 
-def notes(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def fetch_data(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Gets the dataset to this node, where it isn't there: says so before, and when it has come.
 
     `waiting` tells these two apart. Raises `DatasetError` and `OSError`.
     """
-    supply, data = task["supply"], Path(task["data"])
-    if lacks := supply.lacking(data):
+    node_files, data = task["supply"], Path(task["data"])
+    if lacks := node_files.lacking(data):
         nothing = {"val_top1": None}  # Tune wants the searcher's metric in each result
         yield nothing | {"note": lacks, "waiting": True}
         began = time.monotonic()
-        supply.data(data)
+        node_files.data(data)
         waited_s = time.monotonic() - began
         yield nothing | {"note": f"has its images after {waited_s:.1f} s", "waiting": False}
 
 
-def measured(task: dict[str, Any]) -> dict[str, Any]:
+def measure_network(task: dict[str, Any]) -> dict[str, Any]:
     """The `NetworkCosts` of a trial, as training and then using its network would find them here.
 
     In the worker, since it has the device and the threads of which the search knows.
@@ -143,7 +143,7 @@ def measured(task: dict[str, Any]) -> dict[str, Any]:
     return asdict(network_costs(TrialConfig.from_dict(task["config"]), num_classes))
 
 
-def epochs(task: dict[str, Any]) -> Iterator[EpochMetrics]:
+def train_epochs(task: dict[str, Any]) -> Iterator[EpochMetrics]:
     """A trial's epochs, going on from its checkpoint where there is one.
 
     A checkpoint may lag behind what was recorded: those epochs are trained again, to the same
@@ -156,11 +156,11 @@ def epochs(task: dict[str, Any]) -> Iterator[EpochMetrics]:
     from trainables.training.process import prepare_process
 
     prepare_process(task["threads"])
-    config, supply = TrialConfig.from_dict(task["config"]), task["supply"]
-    data = open_search_data(supply.data(Path(task["data"])))
+    config, node_files = TrialConfig.from_dict(task["config"]), task["supply"]
+    data = open_search_data(node_files.data(Path(task["data"])))
     # Where trials share a GPU, their memory was shared out without the images.
     resident = task["gpus"] >= 1
-    with supply.checkpoint(Path(task["checkpoint"])) as (path, sent):
+    with node_files.checkpoint(Path(task["checkpoint"])) as (path, sent):
         resume = None
         if path.exists():
             try:
@@ -171,7 +171,7 @@ def epochs(task: dict[str, Any]) -> Iterator[EpochMetrics]:
         yield from train(config, data, resume, checkpoint=path, sent=sent, resident=resident)
 
 
-def requested(task: dict[str, Any]) -> tune.PlacementGroupFactory:
+def resource_request(task: dict[str, Any]) -> tune.PlacementGroupFactory:
     """What Ray is asked for a training. A worker serves all that ask for the same."""
     wanted = {"CPU": task["threads"], "GPU": task["gpus"], "memory": task["memory"]}
     bundle = {name: amount for name, amount in wanted.items() if amount}

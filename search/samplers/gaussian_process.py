@@ -49,7 +49,7 @@ class Observations:
         )
 
 
-class Model:
+class GaussianProcess:
     """The process after `seen`, or after `CONDITIONED` of them: those in `points`.
 
     `owners` (width,) numbers the parameter that each axis is of.

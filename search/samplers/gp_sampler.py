@@ -21,9 +21,9 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from search.samplers.encoding import Encoding, Matrix, Vector, squared_distances
-from search.samplers.gaussian_process import Model, Observations
-from search.samplers.learning_curves import Evidence, expected_ends
-from search.samplers.random_configs import Drawing, draw
+from search.samplers.gaussian_process import GaussianProcess, Observations
+from search.samplers.learning_curves import ObservedTrial, expected_ends
+from search.samplers.random_configs import RandomConfiguration, draw_value
 
 STARTUP_TRIALS = 10
 """Random configurations before the model takes over."""
@@ -48,25 +48,25 @@ start from, and what changes everything at once, every kind of regularisation am
 it early in training, whatever its parts are worth.
 """
 
-Ask = Callable[[Drawing], object]
+Ask = Callable[[RandomConfiguration], object]
 """Asks a drawing for the parameters of one configuration, as a space's `suggest` does."""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ConfigurationSource:
     """Where random configurations come from: what to ask for, and the baseline, if there is one."""
 
     ask: Ask
     baseline: Mapping[str, Any] | None = None
 
-    def drawn(self, rng: Random) -> Drawing:
+    def drawn(self, rng: Random) -> RandomConfiguration:
         """One configuration."""
-        drawing = Drawing(rng, self.baseline, rng.uniform(0.0, KEPT))
+        drawing = RandomConfiguration(rng, self.baseline, rng.uniform(0.0, KEPT))
         self.ask(drawing)
         return drawing
 
 
-class ModelSampler(BaseSampler):
+class GaussianProcessSampler(BaseSampler):
     """The sampler of one trial: its choice depends on the seed and the evidence alone.
 
     `marks` are the epochs at which trials are compared, the last one included. Before
@@ -75,16 +75,16 @@ class ModelSampler(BaseSampler):
 
     def __init__(
         self,
-        source: Source,
+        source: ConfigurationSource,
         seed: int,
         number: int,
-        evidence: Sequence[Evidence],
+        evidence: Sequence[ObservedTrial],
         marks: Sequence[int],
     ) -> None:
         self._source, self._number = source, number
         self._evidence, self._marks = evidence, marks
         self._seed, self._rng = seed, np.random.default_rng(seed)
-        self._chosen: Drawing | None = None
+        self._chosen: RandomConfiguration | None = None
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -92,7 +92,7 @@ class ModelSampler(BaseSampler):
         """The parameters of the chosen configuration."""
         chosen = None
         if self._number >= STARTUP_TRIALS and self._rng.random() >= RANDOM_SHARE:
-            chosen = choose(self._source, self._evidence, self._marks, self._rng)
+            chosen = choose_candidate(self._source, self._evidence, self._marks, self._rng)
         self._chosen = chosen or self._source.drawn(Random(self._seed))
         return self._chosen.distributions
 
@@ -110,16 +110,21 @@ class ModelSampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """A random value, for what a space asks of a trial that it didn't ask of a drawing."""
-        return draw(param_distribution, Random(f"{self._seed} {param_name}"))
+        return draw_value(param_distribution, Random(f"{self._seed} {param_name}"))
 
 
-MakeSampler = Callable[[Source, int, int, Sequence[Evidence], Sequence[int]], BaseSampler]
+MakeSampler = Callable[
+    [ConfigurationSource, int, int, Sequence[ObservedTrial], Sequence[int]], BaseSampler
+]
 """(source of configurations, seed, trial number, evidence, marks) -> the sampler of that trial."""
 
 
-def choose(
-    source: Source, evidence: Sequence[Evidence], marks: Sequence[int], rng: np.random.Generator
-) -> Drawing | None:
+def choose_candidate(
+    source: ConfigurationSource,
+    evidence: Sequence[ObservedTrial],
+    marks: Sequence[int],
+    rng: np.random.Generator,
+) -> RandomConfiguration | None:
     """The candidate from which the most is expected; `None` where nothing can be learnt yet."""
     seen = np.array([each.unfit or marks[0] in each.values for each in evidence], dtype=bool)
     if seen.sum() < FEWEST:
@@ -132,9 +137,9 @@ def choose(
     encoding = Encoding({name: d for each in drawn for name, d in each.distributions.items()})
     points = _points(encoding, [each.params for each in drawn])
     tried = _points(encoding, [each.params for each in evidence])
-    left = novel(points, tried)
+    left = find_untried(points, tried)
     observations = Observations(points=tried[seen], values=values, variances=variances)
-    model = Model(observations, encoding.owners, rng)
+    model = GaussianProcess(observations, encoding.owners, rng)
     begun = ~seen & np.array([each.running for each in evidence])
     if begun.any():
         model.believe(tried[begun])
@@ -148,7 +153,7 @@ def _points(encoding: Encoding, params: Sequence[Mapping[str, Any]]) -> Matrix:
     return np.nan_to_num(encoding.encode_all(params), nan=0.5)
 
 
-def novel(points: Matrix, tried: Matrix) -> NDArray[np.intp]:
+def find_untried(points: Matrix, tried: Matrix) -> NDArray[np.intp]:
     """Rows of `points` that lie apart from all of `tried`; the farthest tenth where none does.
 
     Apart means by `APART` times the mean distance from a point to the nearest other one.

@@ -15,7 +15,7 @@ FEWEST = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Evidence:
+class ObservedTrial:
     """One configuration: its parameters, and its value (higher is better) after each epoch.
 
     `running`: more values will come. `unfit`: it diverged or doesn't fit into memory, and is as
@@ -33,15 +33,15 @@ def value_of(metrics: EpochMetrics) -> float:
     return metrics.val_top1 if metrics.val_top1 is not None else 0.0
 
 
-def evidence_of(
+def observe(
     record: TrialRecord, seen: Sequence[EpochMetrics], epochs: int, marks: Sequence[int]
-) -> Evidence:
+) -> ObservedTrial:
     """What a trial whose full training takes `epochs` tells after those that were `seen`.
 
     A failure that isn't its own tells nothing.
     """
     values = {metrics.epoch: value_of(metrics) for metrics in seen}
-    return Evidence(
+    return ObservedTrial(
         params=record.params,
         values=after_shares(values, epochs, marks),
         running=record.state is TrialState.RUNNING,
@@ -49,22 +49,22 @@ def evidence_of(
     )
 
 
-class Known:
+class ObservationCache:
     """What ended trials tell, found once: of thousands it would take longer than to propose.
 
-    `marks` as in `evidence_of`.
+    `marks` as in `observe`.
     """
 
     def __init__(self, marks: Sequence[int]) -> None:
         self._marks = marks
-        self._ended: dict[int, tuple[TrialRecord, Evidence]] = {}
+        self._ended: dict[int, tuple[TrialRecord, ObservedTrial]] = {}
 
-    def of(self, record: TrialRecord, seen: Sequence[EpochMetrics], epochs: int) -> Evidence:
-        """`evidence_of` the trial as it stands."""
+    def of(self, record: TrialRecord, seen: Sequence[EpochMetrics], epochs: int) -> ObservedTrial:
+        """`observe` the trial as it stands."""
         known = self._ended.get(record.number)
         if known is not None and known[0] is record:  # a record that changes is another object
             return known[1]
-        found = evidence_of(record, seen, epochs, self._marks)
+        found = observe(record, seen, epochs, self._marks)
         if record.state is not TrialState.RUNNING:
             self._ended[record.number] = record, found
         return found
@@ -82,7 +82,7 @@ def after_shares(
     return {mark: values[place] for mark, place in places.items() if place in values}
 
 
-def expected_ends(evidence: Sequence[Evidence], marks: Sequence[int]) -> tuple[Vector, Vector]:
+def expected_ends(evidence: Sequence[ObservedTrial], marks: Sequence[int]) -> tuple[Vector, Vector]:
     """(values, variances) after the last of `marks`.
 
     Each of the evidence, which must not be empty, has reached the first mark, or is unfit.

@@ -15,7 +15,7 @@ from optuna.distributions import (
 )
 
 
-class Drawing:
+class RandomConfiguration:
     """Answers a space's questions at random, as an Optuna trial does, and notes its answers.
 
     An Optuna trial would do, a hundred times slower: it keeps each answer in a storage. Where a
@@ -53,7 +53,9 @@ class Drawing:
         """A value of the distribution; the same one when asked again."""
         if name not in self.params:
             keeps = self._rng.random() < self._kept and name in self._baseline
-            self.params[name] = self._baseline[name] if keeps else draw(distribution, self._rng)
+            self.params[name] = (
+                self._baseline[name] if keeps else draw_value(distribution, self._rng)
+            )
             self.distributions[name] = distribution
         return self.params[name]
 
@@ -68,7 +70,7 @@ def _float(low: float, high: float, log: bool, step: float | None) -> FloatDistr
     return FloatDistribution(low, high, log=log, step=step)
 
 
-def draw(distribution: BaseDistribution, rng: Random) -> Any:
+def draw_value(distribution: BaseDistribution, rng: Random) -> Any:
     """A value, uniform over the range or over its logarithm. Raises `TypeError`."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[rng.randrange(len(distribution.choices))]

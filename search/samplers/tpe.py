@@ -4,10 +4,12 @@ import warnings
 
 import optuna
 
-from search.samplers.gp_sampler import STARTUP_TRIALS, Source
+from search.samplers.gp_sampler import STARTUP_TRIALS, ConfigurationSource
 
 
-def make_front_sampler(_source: Source, seed: int, *_known: object) -> optuna.samplers.BaseSampler:
+def make_front_sampler(
+    _source: ConfigurationSource, seed: int, *_known: object
+) -> optuna.samplers.BaseSampler:
     """The sampler of one trial of a study with several objectives, fresh for each.
 
     TPE, whose good group is then the best by non-dominated rank, filled up by hypervolume (Ozaki

@@ -13,7 +13,7 @@ from pathlib import Path
 from common.remote import Place, UriPlace
 from results.store import MANIFEST, RunError
 from search.planning.plan import Plan
-from search.ray_backend.node_files import Supply
+from search.ray_backend.node_files import NodeFiles
 
 ARCHIVE = "run.tar"
 KEEP_EVERY_S = 60.0
@@ -23,12 +23,12 @@ _STAYS = ("checkpoints", "final")
 """Folders of a run that aren't records: the former is kept by the workers, a file at a time."""
 
 
-def place_of(storage: str, run: str) -> UriPlace:
+def backup_place(storage: str, run: str) -> UriPlace:
     """Where a run is kept in `storage`."""
     return UriPlace(storage).below(run)
 
 
-class Mirror:
+class Backup:
     """Keeps a run's records in a place, as one file: then none of them is ahead of another.
 
     What can't be kept is said, and tried again after `KEEP_EVERY_S`: the search goes on. To be
@@ -113,8 +113,8 @@ def pack(directory: Path) -> Path:
         return Path(file.name)
 
 
-def restore(place: Place, directory: Path) -> bool:
-    """Makes a run's folder from what a `Mirror` has kept; false where nothing was.
+def restore_run(place: Place, directory: Path) -> bool:
+    """Makes a run's folder from what a `Backup` has kept; false where nothing was.
 
     The manifest comes last, without which a folder is no run. Raises `RunError` where the archive
     is damaged, and `OSError`.
@@ -152,12 +152,12 @@ def _unpack(archive: tarfile.TarFile, member: tarfile.TarInfo, directory: Path) 
         shutil.copyfileobj(source, file)
 
 
-def supply_of(plan: Plan, fingerprint: str) -> Supply:
+def make_node_files(plan: Plan, fingerprint: str) -> NodeFiles:
     """Where trainings get the dataset of that fingerprint and keep checkpoints.
 
     Raises `DatasetError` and `OSError` where the place that was named lacks these images.
     """
-    supply = Supply(
+    node_files = NodeFiles(
         home=plan.cluster.home if plan.cluster else "",
         run=plan.name,
         dataset=plan.dataset,
@@ -165,22 +165,24 @@ def supply_of(plan: Plan, fingerprint: str) -> Supply:
         data_uri=plan.options.data_uri,
         storage=plan.options.storage,
     )
-    supply.check()
-    return supply
+    node_files.check()
+    return node_files
 
 
-class Storing:
+class StorageSync:
     """The run's records go to the storage, and the checkpoints of trials that have ended leave it.
 
     `say` is told what couldn't be kept. Raises `OSError` where the storage can't be reached.
     """
 
-    def __init__(self, supply: Supply, directory: Path, say: Callable[[str], object]) -> None:
-        self._mirror: Mirror | None = None
+    def __init__(
+        self, node_files: NodeFiles, directory: Path, say: Callable[[str], object]
+    ) -> None:
+        self._backup: Backup | None = None
         self._opening: set[str] | None = set()
-        if stored := supply.stored:
-            place = place_of(supply.storage, supply.run)
-            self._mirror = Mirror(place, directory, say, stored.drop)
+        if stored := node_files.stored:
+            place = backup_place(node_files.storage, node_files.run)
+            self._backup = Backup(place, directory, say, stored.drop)
             self._opening = stored.names()
 
     def dropped(self, name: str) -> None:
@@ -189,8 +191,8 @@ class Storing:
         While a run is opened, that is told of every trial that has ended: then only what is there
         is asked for.
         """
-        if self._mirror and (self._opening is None or name in self._opening):
-            self._mirror.ended(name)
+        if self._backup and (self._opening is None or name in self._opening):
+            self._backup.ended(name)
 
     def opened(self) -> None:
         """The run is open: from now on checkpoints are dropped because trials end."""
@@ -198,10 +200,10 @@ class Storing:
 
     def tick(self) -> None:
         """To be called now and then while the search runs, by the thread that records."""
-        if self._mirror:
-            self._mirror.tick()
+        if self._backup:
+            self._backup.tick()
 
     def close(self) -> None:
         """Brings everything to its end, after the last record was written."""
-        if self._mirror:
-            self._mirror.close()
+        if self._backup:
+            self._backup.close()

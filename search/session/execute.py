@@ -20,32 +20,38 @@ from results.store import RunError, RunStore, check_writable, read_manifest
 from search.hardware import probe
 from search.hardware.allocation import Resources
 from search.monitoring.monitor import Monitor
-from search.monitoring.plan_text import tell_start
-from search.monitoring.summary import early_end, summarise
-from search.planning.continuation import begins_alike
+from search.monitoring.plan_text import print_start
+from search.monitoring.summary import explain_early_end, summarise
+from search.planning.continuation import same_beginning
 from search.planning.plan import Plan, size_to_store
-from search.planning.warm_start import noted, useful_trials
+from search.planning.warm_start import manifest_entry, useful_trials
 from search.preflight import ROOT
 from search.ray_backend.local_ray import Dashboard, reserve_port, start_ray, stop_ray
 from search.ray_backend.ray_cluster import ClusterError, LivingNodes
-from search.ray_backend.slots import Seats
+from search.ray_backend.slots import Slots
 from search.ray_backend.tuner import run_trials
 from search.security import how_to_enter, how_to_enter_cluster
 from search.session import session_log
-from search.session.backup import Storing, supply_of
-from search.session.interrupts import interruptible
-from search.session.loggers import connected, followers
+from search.session.backup import StorageSync, make_node_files
+from search.session.interrupts import handle_interrupts
+from search.session.loggers import connect_trackers, make_loggers
 from search.session.provenance import command_line, provenance
-from search.session.session import Sitting, begin
-from search.session.startup import Measuring, SearchError, Verifying, awaited, share_gpus
-from search.study.prior_trials import write_earlier_trials
+from search.session.session import Session, start_session
+from search.session.startup import (
+    DataVerification,
+    PrecisionMeasurement,
+    SearchError,
+    allocate_gpus,
+    wait_for,
+)
+from search.study.prior_trials import write_prior_trials
 from trainables.catalog import takes_a_package
 
 if TYPE_CHECKING:
     from search.ray_backend.trackers import Logger
 
 
-def tell_report(directory: Path, say: Callable[[str], None]) -> None:
+def write_final_report(directory: Path, say: Callable[[str], None]) -> None:
     """Writes the report and says where; one that can't be written is told, and no more.
 
     The search is done and on disk by then: nothing that goes wrong here may look otherwise.
@@ -69,36 +75,36 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False, quiet: bool = 
     console = Console(highlight=False)
     monitor = Monitor(console, plan.options.trials, verbose=verbose, quiet=quiet)
     monitor.stage("imports and plan")
-    with interruptible(monitor.interrupted):
+    with handle_interrupts(monitor.interrupted):
         try:
             try:
                 check_writable(plan.directory)
-                sitting, loggers = _open(plan, monitor, resuming)
+                session, loggers = _open(plan, monitor, resuming)
             except (DatasetError, RunError, RecordError, ClusterError) as error:
                 raise SearchError([str(error)]) from error
             except OSError as error:
                 raise SearchError([refusal(error, plan.directory) or str(error)]) from error
-            interrupted = _run(sitting, plan, monitor, loggers)
+            interrupted = _run(session, plan, monitor, loggers)
         finally:
             if plan.cluster is None:
                 stop_ray()
-        if note := early_end(sitting.study):
+        if note := explain_early_end(session.study):
             monitor.warn(note)
-        code = summarise(plan, console, interrupted or not sitting.finished())
+        code = summarise(plan, console, interrupted or not session.finished())
         if code == 0:
-            tell_report(plan.directory, monitor.warn)
-        sitting.storing.close()
+            write_final_report(plan.directory, monitor.warn)
+        session.storage_sync.close()
         return code
 
 
-def _run(sitting: Sitting, plan: Plan, monitor: Monitor, loggers: "list[Logger]") -> bool:
+def _run(session: Session, plan: Plan, monitor: Monitor, loggers: "list[Logger]") -> bool:
     """Trains whatever is left; returns whether that was cut short."""
     try:
         try:
-            if not sitting.finished():
-                _watch(sitting, plan, monitor, loggers)
+            if not session.finished():
+                _watch(session, plan, monitor, loggers)
         finally:
-            sitting.close()
+            session.close()
     except KeyboardInterrupt:
         return True
     except Exception as error:  # Ray wraps whatever goes wrong in its loop
@@ -112,64 +118,64 @@ def _why(error: Exception, directory: Path) -> str:
     return refusal(error, directory) or next(ours, last_lines(str(error)))
 
 
-def _watch(sitting: Sitting, plan: Plan, monitor: Monitor, loggers: "list[Logger]") -> None:
+def _watch(session: Session, plan: Plan, monitor: Monitor, loggers: "list[Logger]") -> None:
     """Runs the trainings, and shows them."""
-    study, finalists = sitting.study, sitting.finalists
+    study, finalists = session.study, session.finalists
     baselines = [horizon.first for horizon in plan.horizons]
     monitor.opened(
-        sitting.limits, study.records, study.epochs, finalists.records, finalists.epochs, baselines
+        session.limits, study.records, study.epochs, finalists.records, finalists.epochs, baselines
     )
-    identity = session_log.identity(plan.name, sitting.manifest["sessions"])
-    monitor.followers = followers(
+    identity = session_log.run_id(plan.name, session.manifest["sessions"])
+    monitor.trial_loggers = make_loggers(
         plan.options, loggers, monitor.progress, identity, plan.directory, monitor.warn
     )
     with monitor.watching():
         run_trials(
             study,
             finalists,
-            sitting.store,
+            session.store,
             monitor,
-            _seats(plan, sitting.resources),
+            _slots(plan, session.resources),
             plan.data,
-            sitting.supply,
-            sitting.watchdog,
-            on_epoch=sitting.storing.tick,
+            session.node_files,
+            session.watchdog,
+            on_epoch=session.storage_sync.tick,
         )
 
 
-def _seats(plan: Plan, resources: Resources) -> Seats:
+def _slots(plan: Plan, resources: Resources) -> Slots:
     """On a cluster those of the nodes that are there while the search runs."""
     if plan.cluster is None:
-        return Seats(resources)
+        return Slots(resources)
     asked = plan.options.concurrency != "auto"
-    return Seats(resources, LivingNodes(plan.cluster.nodes), asked=asked)
+    return Slots(resources, LivingNodes(plan.cluster.nodes), asked=asked)
 
 
-def _open(plan: Plan, monitor: Monitor, resuming: bool) -> "tuple[Sitting, list[Logger]]":
+def _open(plan: Plan, monitor: Monitor, resuming: bool) -> "tuple[Session, list[Logger]]":
     """Everything before the first trial, the cheap refusals first."""
     dashboard = Dashboard(host=plan.options.dashboard_host, port=plan.options.dashboard_port)
     saved = read_manifest(plan.directory) if resuming else None
     reserved: AbstractContextManager[socket.socket | None] = (
         nullcontext() if plan.cluster else reserve_port(dashboard)
     )
-    with reserved as port, probe.TorchProcess() as torch, Verifying() as images:
+    with reserved as port, probe.TorchProcess() as torch, DataVerification() as images:
         if plan.baseline.weights != "none" or takes_a_package(plan.baseline.network):
-            for config in plan.extremes.starting:
-                awaited(torch.submit(probe.check_start, config))
+            for config in plan.bounds.starting:
+                wait_for(torch.submit(probe.check_start, config))
             monitor.stage("network and weights")
         data = _data(plan, saved)
         monitor.stage("dataset")
         images.begin(plan.data)
-        tell_start(plan, data, monitor.say)
+        print_start(plan, data, monitor.say)
         if plan.machine.gpus and plan.options.gpus_per_trial == "auto":
-            plan = share_gpus(plan, monitor, torch)
+            plan = allocate_gpus(plan, monitor, torch)
         if saved is not None:
             images.outcome()
-            sitting = _study(plan, data, str(saved["precision"]), saved, monitor.warn)
-            return sitting, [] if sitting.finished() else _start(plan, monitor, port)
-        measuring = Measuring(plan, torch)
+            session = _study(plan, data, str(saved["precision"]), saved, monitor.warn)
+            return session, [] if session.finished() else _start(plan, monitor, port)
+        measurement = PrecisionMeasurement(plan, torch)
         loggers = _start(plan, monitor, port)
-        precision, why = measuring.outcome()
+        precision, why = measurement.outcome()
         monitor.stage("precision")
         monitor.say(f"precision  {precision} ({why})")
         images.outcome()
@@ -187,7 +193,7 @@ def _start(plan: Plan, monitor: Monitor, port: socket.socket | None) -> "list[Lo
         address, enter = start_ray(plan.resources, port, ROOT), how_to_enter()
     monitor.stage("Ray")
     monitor.say(f"dashboard  {address}  ({enter})")
-    return connected(plan.options, plan.name, plan.directory)
+    return connect_trackers(plan.options, plan.name, plan.directory)
 
 
 def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:
@@ -203,7 +209,7 @@ def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:
                 f"images than {plan.name} was started on; name the right folder with --data."
             ]
         )
-    largest_batch = plan.extremes.largest.batch_size
+    largest_batch = plan.bounds.largest.batch_size
     if largest_batch > len(data.train):
         raise SearchError(
             [
@@ -220,7 +226,7 @@ def _study(
     precision: str,
     saved: dict[str, Any] | None,
     warn: Callable[[str], object] = print,
-) -> Sitting:
+) -> Session:
     nodes = plan.cluster.nodes if plan.cluster else ()
     circumstances = provenance(plan.machine, command_line(), nodes)
     manifest = saved or {
@@ -230,10 +236,10 @@ def _study(
         "published": asdict(plan.space.published) if plan.space.published else None,
         "preview": [config.to_dict() for config in plan.preview],
         "provenance": circumstances,
-        "warm_start": [noted(run) for run in plan.earlier],
+        "warm_start": [manifest_entry(run) for run in plan.earlier],
         "sessions": [],
     }
-    if not begins_alike(manifest["preview"], plan.preview):
+    if not same_beginning(manifest["preview"], plan.preview):
         raise SearchError(
             [
                 f"A run must go on with the space it began with, but {plan.options.space} has "
@@ -249,24 +255,24 @@ def _study(
             "image_size": data.images.size,
             "val_images": len(data.val),
         },
-        "sessions": session_log.begin(manifest["sessions"], plan.directory, circumstances),
+        "sessions": session_log.add_session(manifest["sessions"], plan.directory, circumstances),
     }
-    supply = supply_of(plan, data.images.fingerprint)
-    storing = Storing(supply, plan.directory, warn)
+    node_files = make_node_files(plan, data.images.fingerprint)
+    storage_sync = StorageSync(node_files, plan.directory, warn)
     if saved is None:
-        store = RunStore.create(plan.directory, manifest, storing.dropped)
+        store = RunStore.create(plan.directory, manifest, storage_sync.dropped)
         _copy_earlier(plan, data)
     else:
-        store = RunStore(plan.directory, storing.dropped)
+        store = RunStore(plan.directory, storage_sync.dropped)
         store.write_manifest(manifest)
     plan.proposer.fixed["precision"] = precision
-    sitting = begin(plan, data, store, manifest, supply, storing)
-    storing.opened()
-    return sitting
+    session = start_session(plan, data, store, manifest, node_files, storage_sync)
+    storage_sync.opened()
+    return session
 
 
 def _copy_earlier(plan: Plan, data: SearchData) -> None:
     ours = (plan.proposer, data.images.fingerprint, plan.epochs)
     found = [trial for run in plan.earlier for trial in useful_trials(run, *ours)]
     if plan.earlier:
-        write_earlier_trials(plan.directory, found)
+        write_prior_trials(plan.directory, found)

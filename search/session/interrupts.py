@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-ONCE = "Ctrl-C: ending with a summary. Once more leaves at once; no record is lost either way."
+INTERRUPT_NOTE = (
+    "Ctrl-C: ending with a summary. Once more leaves at once; no record is lost either way."
+)
 
 
 @contextmanager
-def interruptible(tell: Callable[[str], object]) -> Iterator[None]:
+def handle_interrupts(tell: Callable[[str], object]) -> Iterator[None]:
     """Meanwhile the first SIGINT has Tune end its loop, or raises `KeyboardInterrupt` where none
     runs. At the second the process is gone, as if killed: Ray's processes end with it.
 
@@ -25,7 +27,7 @@ def interruptible(tell: Callable[[str], object]) -> Iterator[None]:
             os.write(sys.stdout.fileno(), b"\n")  # what comes next begins a line of its own
             os._exit(128 + signal.SIGINT)
         pressed = True
-        tell(ONCE)
+        tell(INTERRUPT_NOTE)
         # Tune ends its loop between two of its steps for this signal too, and has no handler for
         # SIGINT here (`search.ray_backend.tuner`): that one would say nothing.
         if callable(signal.getsignal(signal.SIGUSR1)):

@@ -4,15 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.config.options import Options
-from search.monitoring.monitor import Follower
+from search.config.options import SearchOptions
+from search.monitoring.monitor import TrialLogger
 from search.monitoring.progress import Progress
 
 if TYPE_CHECKING:
     from search.ray_backend.trackers import Logger
 
 
-def connected(options: Options, search: str, directory: Path) -> "list[Logger]":
+def connect_trackers(options: SearchOptions, search: str, directory: Path) -> "list[Logger]":
     """What trials are logged to elsewhere. Ray must be running.
 
     Raises `SearchError` for what can't be used.
@@ -24,16 +24,16 @@ def connected(options: Options, search: str, directory: Path) -> "list[Logger]":
     return open_loggers(options.mlflow, options.wandb, search, directory)
 
 
-def followers(
-    options: Options,
+def make_loggers(
+    options: SearchOptions,
     loggers: "list[Logger]",
     progress: Progress,
     identity: str,
     directory: Path,
     warn: Callable[[str], object],
-) -> list[Follower]:
+) -> list[TrialLogger]:
     """All that were asked for. identity: of the run, the same when it goes on."""
-    found: list[Follower] = []
+    found: list[TrialLogger] = []
     if options.tensorboard:
         from search.monitoring.tensorboard import TensorBoard
 

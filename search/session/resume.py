@@ -13,13 +13,13 @@ def saved_options(name: str, out: str, layers: list[dict[str, Any]]) -> dict[str
     from common.text import HIDDEN, redacted
     from datasets.spec import DatasetError
     from results.store import RunError, read_manifest
-    from search.config.options import RESUMABLE, Options, OptionsError
+    from search.config.options import RESUMABLE, OptionsError, SearchOptions
 
     storage = next((layer["storage"] for layer in reversed(layers) if layer.get("storage")), "")
     try:
         _fetch_run(Path(out) / name, str(storage))
         # An option that the run is older than had its default.
-        saved: dict[str, Any] = asdict(Options()) | read_manifest(Path(out) / name)["options"]
+        saved: dict[str, Any] = asdict(SearchOptions()) | read_manifest(Path(out) / name)["options"]
     except (RunError, DatasetError, OSError) as error:
         raise OptionsError([f"--resume: {error}"]) from error
     changed = [
@@ -44,6 +44,6 @@ def saved_options(name: str, out: str, layers: list[dict[str, Any]]) -> dict[str
 def _fetch_run(directory: Path, storage: str) -> None:
     """Makes the run's folder from its records in `storage`, where it isn't on this machine."""
     if storage and not (directory / "manifest.json").exists():
-        from search.session.backup import place_of, restore
+        from search.session.backup import backup_place, restore_run
 
-        restore(place_of(storage, directory.name), directory)
+        restore_run(backup_place(storage, directory.name), directory)

@@ -7,26 +7,26 @@ from typing import Any
 from datasets.splits import SearchData
 from results.finalist_store import FinalistStore
 from results.store import RunStore
-from search.config.options import Options
+from search.config.options import SearchOptions
 from search.config.units import seconds_of
 from search.early_stopping.decision import Rules
 from search.hardware.allocation import Resources
 from search.monitoring.progress import Limits
 from search.planning.cost_estimate import expected_epochs, finalist_trainings, longest_epoch_s
 from search.planning.plan import Plan
-from search.ray_backend.node_files import Supply
+from search.ray_backend.node_files import NodeFiles
 from search.ray_backend.watchdog import Watchdog
 from search.session import session_log
-from search.session.backup import Storing
+from search.session.backup import StorageSync
 from search.study.budget import Budget, countdown
 from search.study.finalists import Finalists
 from search.study.optuna_study import journal_seal, open_journal
-from search.study.prior_trials import read_earlier_trials
+from search.study.prior_trials import read_prior_trials
 from search.study.study import Study
 from trainables.config import TrialConfig
 
 
-def budget_of(options: Options, resources: Resources, used_s: float) -> Budget:
+def make_budget(options: SearchOptions, resources: Resources, used_s: float) -> Budget:
     """The budget asked for, of which earlier sessions used `used_s` seconds."""
     time_s = seconds_of(options.time_budget)
     return Budget(
@@ -39,16 +39,16 @@ def budget_of(options: Options, resources: Resources, used_s: float) -> Budget:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sitting:
-    """One sitting of a search, from a start or a resume to its end."""
+class Session:
+    """One session of a search, from a start or a resume to its end."""
 
     study: Study[TrialConfig]
     finalists: Finalists
     store: RunStore
     manifest: dict[str, Any]
     resources: Resources
-    supply: Supply
-    storing: Storing
+    node_files: NodeFiles
+    storage_sync: StorageSync
     watchdog: Watchdog
     limits: Limits
 
@@ -57,9 +57,9 @@ class Sitting:
         return self.study.finished() and self.finalists.finished()
 
     def close(self) -> None:
-        """Notes the sitting's end and gives the run free, also where the disk is full.
+        """Notes the session's end and gives the run free, also where the disk is full.
 
-        Raises `OSError` then: a sitting without an end counts as one that was killed.
+        Raises `OSError` then: a session without an end counts as one that was killed.
         """
         self.manifest["sessions"][-1]["ended"] = session_log.now()
         with ExitStack() as stack:
@@ -69,17 +69,17 @@ class Sitting:
             self.store.write_manifest(self.manifest)
 
 
-def begin(
+def start_session(
     plan: Plan,
     data: SearchData,
     store: RunStore,
     manifest: dict[str, Any],
-    supply: Supply,
-    storing: Storing,
-) -> Sitting:
+    node_files: NodeFiles,
+    storage_sync: StorageSync,
+) -> Session:
     """The study and its finalists, between whom the budget is divided."""
     used_s = session_log.used_seconds(manifest["sessions"])
-    budget = budget_of(plan.options, plan.resources, used_s)
+    budget = make_budget(plan.options, plan.resources, used_s)
     study = Study(
         proposer=plan.proposer,
         rules=Rules(
@@ -96,26 +96,26 @@ def begin(
         store=store,
         storage=open_journal(store.directory, manifest.get("journal")),
         horizons=plan.horizons,
-        earlier=read_earlier_trials(store.directory) if plan.options.warm_start else (),
+        earlier=read_prior_trials(store.directory) if plan.options.warm_start else (),
         time_left=lambda: budget.left_for_trials(finalists),
     )
     finalists = Finalists(
         study=study,
-        store=FinalistStore(store.directory, storing.dropped),
+        store=FinalistStore(store.directory, storage_sync.dropped),
         count=plan.options.finalists,
         repeats=plan.options.repeats,
         seed=plan.options.seed,
         time_left=lambda: budget.left(finalists),
     )
     timeout_s = seconds_of(plan.options.stall_timeout) or 0.0
-    return Sitting(
+    return Session(
         study=study,
         finalists=finalists,
         store=store,
         manifest=manifest,
         resources=plan.resources,
-        supply=supply,
-        storing=storing,
+        node_files=node_files,
+        storage_sync=storage_sync,
         watchdog=Watchdog(timeout_s, longest_epoch_s(plan, len(data.train))),
         limits=_limits(plan, used_s),
     )

@@ -10,10 +10,10 @@ from typing import Any, ParamSpec, Self, TypeVar
 from datasets.access import TRAIN_FILE
 from datasets.manifest import verify
 from search.hardware import probe
-from search.hardware.calibration import Calibrations, Measured, key
+from search.hardware.calibration import CalibrationStore, Measurement, calibration_key
 from search.hardware.memory import worker_bytes
 from search.monitoring.monitor import Monitor
-from search.planning.plan import Plan, resources_of
+from search.planning.plan import Plan, allocate_resources
 from search.ray_backend.ray_cluster import submit
 
 P = ParamSpec("P")
@@ -28,16 +28,16 @@ class SearchError(Exception):
         self.errors = errors
 
 
-def share_gpus(plan: Plan, monitor: Monitor, torch: probe.TorchProcess) -> Plan:
+def allocate_gpus(plan: Plan, monitor: Monitor, torch: probe.TorchProcess) -> Plan:
     """The plan with as many trials on each GPU as fit. Not yet measured on a GPU."""
-    each = awaited(submitted(plan, torch, probe.measure_gpu, plan.extremes.largest))
+    each = wait_for(submit_where_trials_run(plan, torch, probe.measure_gpu, plan.bounds.largest))
     monitor.say(f"GPUs       {each:g} of one for each trial, by the peak memory of the largest")
-    needed = worker_bytes(plan.extremes.largest)
-    resources = resources_of(plan.options, plan.machine, plan.cluster, needed, f"{each:g}")
+    needed = worker_bytes(plan.bounds.largest)
+    resources = allocate_resources(plan.options, plan.machine, plan.cluster, needed, f"{each:g}")
     return replace(plan, resources=resources)
 
 
-def submitted(
+def submit_where_trials_run(
     plan: Plan, torch: probe.TorchProcess, function: Callable[P, T], *args: P.args, **kw: P.kwargs
 ) -> "Future[T]":
     """`function` called where trials will run: on a node of the cluster, or here."""
@@ -46,20 +46,22 @@ def submitted(
     return torch.submit(function, *args, **kw)
 
 
-class Measuring:
+class PrecisionMeasurement:
     """The precision: as asked, as measured before, or being measured meanwhile."""
 
     def __init__(self, plan: Plan, torch: probe.TorchProcess) -> None:
         self._asked = plan.baseline.precision
-        self._calibrations = Calibrations(Path(plan.options.out) / ".calibrations.json")
-        self._key = key(plan.baseline, plan.resources.threads, plan.machine)
+        self._calibrations = CalibrationStore(Path(plan.options.out) / ".calibrations.json")
+        self._key = calibration_key(plan.baseline, plan.resources.threads, plan.machine)
         # Which node measures is Ray's to say, so that nothing measured before is known to be of it.
         self._kept = plan.cluster is None
         self._before = self._calibrations.find(self._key) if self._kept else None
-        self._future: Future[Measured] | None = None
+        self._future: Future[Measurement] | None = None
         if self._asked == "auto" and self._before is None:
             threads = plan.resources.threads
-            self._future = submitted(plan, torch, probe.measure, plan.baseline, threads)
+            self._future = submit_where_trials_run(
+                plan, torch, probe.measure, plan.baseline, threads
+            )
 
     def outcome(self) -> tuple[str, str]:
         """(precision, why), when it is known."""
@@ -67,13 +69,13 @@ class Measuring:
             return self._asked, "as asked"
         if self._before is not None:
             return self._before.precision, f"{self._before.why()}, measured before"
-        measured: Measured = awaited(self._future)
+        measured: Measurement = wait_for(self._future)
         if self._kept:
             self._calibrations.keep(self._key, measured)
         return measured.precision, measured.why()
 
 
-def awaited(future: "Future[Any] | None") -> Any:
+def wait_for(future: "Future[Any] | None") -> Any:
     """Its result. Raises `SearchError` where that can't be had."""
     assert future is not None
     try:
@@ -82,7 +84,7 @@ def awaited(future: "Future[Any] | None") -> Any:
         raise SearchError([str(error)]) from error
 
 
-class Verifying:
+class DataVerification:
     """Compares the file of training images with the manifest while Ray starts, in a thread.
 
     Of 100,000 images of 64 px it is a second of one core, and the trials find them in the page

@@ -16,9 +16,9 @@ from optuna.storages import InMemoryStorage
 
 from results.records import EpochMetrics
 from search.early_stopping.decision import Rules
-from search.samplers.gp_sampler import MakeSampler, ModelSampler, Source
-from search.samplers.learning_curves import Evidence
-from search.samplers.random_configs import Drawing
+from search.samplers.gp_sampler import ConfigurationSource, GaussianProcessSampler, MakeSampler
+from search.samplers.learning_curves import ObservedTrial
+from search.samplers.random_configs import RandomConfiguration
 from search.simulation.recorded_curves import Curves
 from search.study.proposal import Proposal
 from search.study.proposer import derived_seed
@@ -58,14 +58,16 @@ class PointProposer:
     all trials.
     """
 
-    def __init__(self, curves: Curves, seed: int, make: MakeSampler = ModelSampler) -> None:
+    def __init__(
+        self, curves: Curves, seed: int, make: MakeSampler = GaussianProcessSampler
+    ) -> None:
         self._curves, self._seed, self._make = curves, seed, make
 
     def sampler(
-        self, number: int, evidence: Sequence[Evidence], marks: Sequence[int]
+        self, number: int, evidence: Sequence[ObservedTrial], marks: Sequence[int]
     ) -> BaseSampler:
         """The sampler of trial `number`."""
-        source = Source(self._ask, self.baseline_params())
+        source = ConfigurationSource(self._ask, self.baseline_params())
         return self._make(source, derived_seed(self._seed, number), number, evidence, marks)
 
     def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], Point]:
@@ -82,7 +84,7 @@ class PointProposer:
         """A configuration from the records."""
         return Point(config)
 
-    def _ask(self, trial: optuna.Trial | Drawing) -> dict[str, Any]:
+    def _ask(self, trial: optuna.Trial | RandomConfiguration) -> dict[str, Any]:
         conditions, params = self._curves.conditions, dict[str, Any]()
         # Conditional parameters last: by then it is known whether they count.
         for name in sorted(self._curves.space, key=lambda name: name in conditions):
@@ -92,9 +94,11 @@ class PointProposer:
         return params
 
 
-def suggest(trial: optuna.Trial | Drawing, name: str, distribution: BaseDistribution) -> Any:
+def suggest(
+    trial: optuna.Trial | RandomConfiguration, name: str, distribution: BaseDistribution
+) -> Any:
     """The value that the trial's sampler chooses in a range."""
-    if isinstance(trial, Drawing):
+    if isinstance(trial, RandomConfiguration):
         return trial.answer(name, distribution)
     if isinstance(distribution, CategoricalDistribution):
         return trial.suggest_categorical(name, distribution.choices)
@@ -107,9 +111,9 @@ def suggest(trial: optuna.Trial | Drawing, name: str, distribution: BaseDistribu
     raise TypeError(f"{name} must be a number's range or a choice, but is {distribution}.")
 
 
-def ours(curves: Curves, rules: Rules, seed: int) -> Study[Point]:
+def gaussian_process_asha(curves: Curves, rules: Rules, seed: int) -> Study[Point]:
     """The study as `search.run` makes it, but in memory."""
-    return study_of(curves, rules, seed, ModelSampler)
+    return study_of(curves, rules, seed, GaussianProcessSampler)
 
 
 def random_asha(curves: Curves, rules: Rules, seed: int) -> Study[Point]:
@@ -123,7 +127,7 @@ def random_search(curves: Curves, rules: Rules, seed: int) -> Study[Point]:
     return random_asha(curves, replace(rules, grace=rules.epochs), seed)
 
 
-def random_sampler(_source: Source, seed: int, *_known: object) -> BaseSampler:
+def random_sampler(_source: ConfigurationSource, seed: int, *_known: object) -> BaseSampler:
     """The sampler of a trial that learns nothing."""
     return optuna.samplers.RandomSampler(seed=seed)
 
@@ -143,7 +147,7 @@ MakePolicy = Callable[[Curves, Rules, int], Policy]
 """(curves, rules, seed) -> a policy at its beginning."""
 
 POLICIES: dict[str, MakePolicy] = {
-    "ours": ours,
+    "ours": gaussian_process_asha,
     "random + ASHA": random_asha,
     "random": random_search,
 }

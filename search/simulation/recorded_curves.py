@@ -91,12 +91,12 @@ class Curves:
         )
 
 
-def read(path: Path) -> Curves:
+def read_curves(path: Path) -> Curves:
     """The curves of a file or a run. Raises `CurvesError`, `RunError` and `RecordError`."""
-    return read_file(path) if path.suffix == ".npz" else read_run(path)
+    return read_curves_file(path) if path.suffix == ".npz" else read_run_curves(path)
 
 
-def read_file(path: Path) -> Curves:
+def read_curves_file(path: Path) -> Curves:
     """The curves of a `.npz` file; every range spans what the file has. Raises `CurvesError`."""
     try:
         with zipfile.ZipFile(path) as archive:  # numpy believes a header before its checksum
@@ -220,7 +220,7 @@ def _off_centre(values: Vector) -> float:
     return abs(float(np.median(values)) - float(values.min() + spread / 2)) / (spread or 1.0)
 
 
-def read_run(directory: Path) -> Curves:
+def read_run_curves(directory: Path) -> Curves:
     """A run's trials as a table. What was stopped stays at its last epoch's values ever after.
 
     So a rule that would have gone on with such a trial gains nothing by it: the table can't

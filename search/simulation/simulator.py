@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from search.config.options import Options
+from search.config.options import SearchOptions
 from search.early_stopping.asha import default_grace
 from search.early_stopping.decision import Rules
 from search.simulation.policies import POLICIES, Point, Policy
@@ -41,7 +41,7 @@ class Trace:
     def regrets(self, epochs: Sequence[int]) -> list[float]:
         """The incumbent's regret after so many trained epochs, in all trials together."""
         rows = self._incumbents()
-        scale = Scale.of(self.curves)
+        scale = RegretScale.of(self.curves)
         return [scale.regret(rows[min(e, len(rows)) - 1]) if e else 1.0 for e in epochs]
 
     def _incumbents(self) -> list[int]:
@@ -55,7 +55,7 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class RegretScale:
     """Regret of a configuration: 0 for the table's best after full training, 1 for its median.
 
     What counts is the value after the last epoch, not the one for which a configuration was
@@ -68,7 +68,7 @@ class Scale:
     median: float
 
     @classmethod
-    def of(cls, curves: Curves) -> "Scale":
+    def of(cls, curves: Curves) -> "RegretScale":
         final = curves.val[:, -1]
         return cls(final, float(final.max()), float(np.median(final)))
 
@@ -109,7 +109,7 @@ def simulate(policy: Policy, curves: Curves, *, workers: int, epochs: int) -> Tr
     return trace
 
 
-def make_rules(options: Options, curves: Curves) -> Rules:
+def make_rules(options: SearchOptions, curves: Curves) -> Rules:
     """The rules of `search.run` for trials of these curves' length."""
     return Rules(
         epochs=curves.epochs,
@@ -122,7 +122,9 @@ def make_rules(options: Options, curves: Curves) -> Rules:
     )
 
 
-def _means(name: str, curves: Curves, options: Options, given: argparse.Namespace) -> list[float]:
+def _means(
+    name: str, curves: Curves, options: SearchOptions, given: argparse.Namespace
+) -> list[float]:
     """A policy's mean regret at each share of the budget."""
     budget = round(given.budget * curves.epochs)
     found = []

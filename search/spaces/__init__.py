@@ -10,22 +10,22 @@ from typing import Any
 from search.space import Space, SpaceError
 
 
-def names() -> list[str]:
+def space_names() -> list[str]:
     """The spaces that come with the project, sorted."""
     found = (module.name for module in pkgutil.iter_modules(__path__))
     return sorted(name for name in found if not name.startswith("_"))
 
 
-def find(name: str) -> Space:
+def find_space(name: str) -> Space:
     """A space by name, or by the path of a Python file that defines `SPACE`.
 
     Raises `SpaceError` for an unknown name (with the nearest one) and for a file that fails.
     """
     if name.endswith(".py"):
         return _from_file(Path(name))
-    if name not in names():
-        close = get_close_matches(name, names(), n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(names())};"
+    if name not in space_names():
+        close = get_close_matches(name, space_names(), n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(space_names())};"
         raise SpaceError(
             f"--space must be a known name or a .py file, but got {name!r}; {hint} "
             "`python -m search.run --list` shows them all."

@@ -10,7 +10,7 @@ LARGEST_SHARE = 0.5
 """Of a budget, kept for finalists: where that is too little, it is their repeats that suffer."""
 
 
-class Trained(Protocol):
+class TrainingCosts(Protocol):
     """What was trained, and what is to come: `search.study.finalists.Finalists`."""
 
     def spent_s(self) -> float:
@@ -46,11 +46,11 @@ class Budget:
         self._training_s = math.inf if gpu_s is None else gpu_s / gpus
         self._workers = workers
 
-    def left(self, trained: Trained) -> float:
+    def left(self, trained: TrainingCosts) -> float:
         """Until everything ends, finalists too."""
         return self._left(trained, kept_time_s=0.0, kept_training_s=0.0)
 
-    def left_for_trials(self, trained: Trained) -> float:
+    def left_for_trials(self, trained: TrainingCosts) -> float:
         """Until trials end, so that the finalists can be trained in what is then left.
 
         Kept is what their trainings are expected to take, one after the other on every worker,
@@ -66,7 +66,7 @@ class Budget:
             kept_training_s=sum(expected) + self._workers * last_epoch_s,
         )
 
-    def _left(self, trained: Trained, *, kept_time_s: float, kept_training_s: float) -> float:
+    def _left(self, trained: TrainingCosts, *, kept_time_s: float, kept_training_s: float) -> float:
         time_left = self._time_left() - min(kept_time_s, LARGEST_SHARE * self._time_s)
         if math.isinf(self._training_s):
             return time_left

@@ -27,7 +27,7 @@ class Configuration(Protocol):
         """The configuration for the records."""
 
 
-def identity(params: Mapping[str, Any], config: Configuration) -> str:
+def configuration_key(params: Mapping[str, Any], config: Configuration) -> str:
     """Equal for what trains alike: all of a configuration but its seed.
 
     How many images go through the network at once counts as proposed: a trial that ran out of
@@ -39,9 +39,9 @@ def identity(params: Mapping[str, Any], config: Configuration) -> str:
     return json.dumps(values, sort_keys=True)
 
 
-class Tried:
-    """The configurations of a study by their `identity`, and how many proposals in a row were
-    among them.
+class TriedConfigurations:
+    """The configurations of a study by their `configuration_key`, and how many proposals in a row
+    were among them.
     """
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class Tried:
         """Takes over what a search that goes on has tried, and refused since its last trial."""
         for number, record in records.items():
             if record.state is not Ended.FAILED or record.reason is StopReason.MEMORY:
-                self.add(number, identity(record.params, restore(record.config)))
+                self.add(number, configuration_key(record.params, restore(record.config)))
         last = max((number for number, record in records.items() if record.config), default=-1)
         later = [t for t in known if t.number > last and t.number not in records]
         self._repeats = sum(trial.state is TrialState.FAIL for trial in later)

@@ -16,10 +16,16 @@ from typing import Any, Protocol
 from common.text import last_lines
 from results.analysis.finalist_comparison import BASELINE
 from results.export import ranked
-from results.finalist_store import Repeat
+from results.finalist_store import RepeatId
 from results.records import EpochMetrics, FinalistRecord, StopReason, TrialRecord, TrialState
 from search.early_stopping import rules
-from search.early_stopping.decision import COMPLETE, Ending, ending_of, failed, stopped
+from search.early_stopping.decision import (
+    COMPLETE,
+    Ending,
+    ending_of,
+    failed_ending,
+    stopped_ending,
+)
 from search.study.proposal import Proposal
 from search.study.proposer import derived_seed
 from search.study.study import Study
@@ -28,32 +34,32 @@ from trainables.config import TrialConfig
 TIME_IS_UP = Ending(state=TrialState.STOPPED, reason=StopReason.BUDGET)
 
 
-class Store(Protocol):
+class RepeatStore(Protocol):
     """What is kept of finalists: `results.finalist_store.FinalistStore`."""
 
-    def records(self) -> dict[Repeat, FinalistRecord]:
+    def records(self) -> dict[RepeatId, FinalistRecord]:
         """Every training's latest record, in the order of planning."""
 
-    def epochs(self) -> Iterable[tuple[Repeat, EpochMetrics]]:
+    def epochs(self) -> Iterable[tuple[RepeatId, EpochMetrics]]:
         """Every recorded epoch, in order."""
 
     def add(self, record: FinalistRecord) -> None:
         """Keeps a training's new state."""
 
-    def add_epoch(self, key: Repeat, metrics: EpochMetrics) -> None:
+    def add_epoch(self, key: RepeatId, metrics: EpochMetrics) -> None:
         """Keeps one epoch."""
 
-    def add_error(self, key: Repeat, text: str) -> None:
+    def add_error(self, key: RepeatId, text: str) -> None:
         """Keeps the whole traceback of a training that failed."""
 
-    def drop_checkpoint(self, key: Repeat) -> None:
+    def drop_checkpoint(self, key: RepeatId) -> None:
         """Removes the checkpoint of a training that has ended, if there is one."""
 
     def close(self) -> None:
         """Nothing more is added."""
 
 
-def choose(trials: Mapping[int, TrialRecord], count: int) -> list[int]:
+def choose_finalists(trials: Mapping[int, TrialRecord], count: int) -> list[int]:
     """Numbers of the `count` best trials beside the baseline, best first, and of the baseline.
 
     By the study's own value, the highest val_top1 of any epoch. Left out are those that failed
@@ -94,7 +100,7 @@ class Finalists:
         self,
         *,
         study: Study[TrialConfig],
-        store: Store,
+        store: RepeatStore,
         count: int,
         repeats: int,
         seed: int,
@@ -103,9 +109,9 @@ class Finalists:
         self.study, self.store = study, store
         self.count, self.repeats, self.seed = count, repeats, seed
         self.records = store.records()
-        self.epochs: dict[Repeat, list[EpochMetrics]] = {key: [] for key in self.records}
+        self.epochs: dict[RepeatId, list[EpochMetrics]] = {key: [] for key in self.records}
         self._time_left = time_left
-        self._proposed: set[Repeat] = set()
+        self._proposed: set[RepeatId] = set()
         self._replay()
 
     # --- proposing -------------------------------------------------------------------------
@@ -144,12 +150,12 @@ class Finalists:
     def _over(self) -> bool:
         return not self.count or self._time_left() <= 0 or self.study.gave_up()
 
-    def _wanted(self) -> list[Repeat]:
+    def _wanted(self) -> list[RepeatId]:
         """(trial, repeat) of all finalists, as far as they are known.
 
         After an extension to more epochs the repeats are other ones, numbered from there on.
         """
-        numbers = choose(self._standings(), self.count)
+        numbers = choose_finalists(self._standings(), self.count)
         if self.study.running():
             over = self.study.records[BASELINE].state is not TrialState.RUNNING
             numbers = [number for number in numbers if number == BASELINE and over]
@@ -169,7 +175,7 @@ class Finalists:
             for number, record in self.study.records.items()
         }
 
-    def _plan(self, key: Repeat) -> None:
+    def _plan(self, key: RepeatId) -> None:
         trial, repeat = key
         config = TrialConfig.from_record(self.study.records[trial].config).but(
             seed=repeat_seed(self.seed, repeat), epochs=self.study.rules.epochs
@@ -183,7 +189,7 @@ class Finalists:
 
     # --- deciding --------------------------------------------------------------------------
 
-    def report(self, key: Repeat, metrics: EpochMetrics) -> Ending | None:
+    def report(self, key: RepeatId, metrics: EpochMetrics) -> Ending | None:
         """Takes one epoch; `None` when the training goes on, else how it has ended.
 
         As in the study, an epoch that is recorded already doesn't count again. When time is up
@@ -200,20 +206,20 @@ class Finalists:
                 return ending
         return TIME_IS_UP if self._time_left() <= 0 else None
 
-    def fail(self, key: Repeat, error: str, reason: StopReason | None = None) -> None:
+    def fail(self, key: RepeatId, error: str, reason: StopReason | None = None) -> None:
         """Ends a training that can't be done; the last lines of `error` say why."""
         if self.records[key].state is TrialState.RUNNING:
             self.store.add_error(key, error)
-            self._end(key, failed(last_lines(error), reason))
+            self._end(key, failed_ending(last_lines(error), reason))
 
-    def _decide(self, key: Repeat) -> Ending | None:
+    def _decide(self, key: RepeatId) -> Ending | None:
         """Divergence and completion: no other rule ends a finalist."""
         epochs = self.epochs[key]
-        if said := rules.diverged(epochs, self.study.rules.num_classes):
-            return stopped(StopReason.DIVERGED, said)
+        if said := rules.find_divergence(epochs, self.study.rules.num_classes):
+            return stopped_ending(StopReason.DIVERGED, said)
         return COMPLETE if epochs[-1].epoch >= self.records[key].config["epochs"] else None
 
-    def _end(self, key: Repeat, ending: Ending) -> None:
+    def _end(self, key: RepeatId, ending: Ending) -> None:
         epochs, complete = self.epochs[key], ending.state is TrialState.COMPLETE
         record = replace(
             self.records[key],
@@ -260,7 +266,9 @@ class Finalists:
         """
         if not self.count:
             return []
-        seconds = [_epoch_s(self.study.epochs[n]) for n in choose(self._standings(), self.count)]
+        seconds = [
+            _epoch_s(self.study.epochs[n]) for n in choose_finalists(self._standings(), self.count)
+        ]
         if not seconds:
             return []
         finalists = min(self.count, self.study.trials - 1) + 1

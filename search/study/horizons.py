@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from search.early_stopping.asha import Costs, levels, make_rungs
+from search.early_stopping.asha import Costs, make_rungs, rung_epochs
 
 BASELINE_ORIGIN = "baseline"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Queued:
+class QueuedConfiguration:
     """A configuration to try before the sampler is asked; `origin` says whence, for people."""
 
     origin: str
@@ -34,16 +34,16 @@ class Horizon:
     first: int
     epochs: int
     grace: int
-    queue: tuple[Queued, ...] = ()
+    queue: tuple[QueuedConfiguration, ...] = ()
     proven: int = 0
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """What `dataclasses.asdict` gave, read back from a manifest."""
-        queue = tuple(Queued(**each) for each in value["queue"])
+        queue = tuple(QueuedConfiguration(**each) for each in value["queue"])
         return cls(**{**value, "queue": queue})
 
-    def queued(self, number: int) -> Queued | None:
+    def queued(self, number: int) -> QueuedConfiguration | None:
         """What trial `number` is to try; `None` where the sampler is asked."""
         place = number - self.first
         return self.queue[place] if 0 <= place < len(self.queue) else None
@@ -59,10 +59,15 @@ class Horizon:
 
 
 def first_horizon(
-    epochs: int, grace: int, baseline: Mapping[str, Any] | None, more: Sequence[Queued] = ()
+    epochs: int,
+    grace: int,
+    baseline: Mapping[str, Any] | None,
+    more: Sequence[QueuedConfiguration] = (),
 ) -> Horizon:
     """What a run begins with: its baseline, where it has one, then `more`."""
-    own = () if baseline is None else (Queued(origin=BASELINE_ORIGIN, params=baseline),)
+    own = (
+        () if baseline is None else (QueuedConfiguration(origin=BASELINE_ORIGIN, params=baseline),)
+    )
     return Horizon(first=0, epochs=epochs, grace=grace, queue=(*own, *more), proven=len(own))
 
 
@@ -74,7 +79,7 @@ def horizon_of(horizons: Sequence[Horizon], number: int) -> Horizon:
 class HorizonRungs:
     """The rungs of each horizon: trials of different lengths are never compared at one.
 
-    `levels` are the epochs of the last one's. Where trials have `costs`, they are compared by
+    `rung_epochs` are the epochs of the last one's. Where trials have `costs`, they are compared by
     non-dominated rank instead of by value.
     """
 
@@ -82,7 +87,9 @@ class HorizonRungs:
         self, horizons: Sequence[Horizon], factor: int, costs: Costs | None = None
     ) -> None:
         self._horizons = horizons
-        self.levels = levels(grace=horizons[-1].grace, factor=factor, epochs=horizons[-1].epochs)
+        self.levels = rung_epochs(
+            grace=horizons[-1].grace, factor=factor, epochs=horizons[-1].epochs
+        )
         self._rungs = {
             each.first: make_rungs(each.grace, factor, each.epochs, costs) for each in horizons
         }

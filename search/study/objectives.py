@@ -12,7 +12,9 @@ NETWORK = ("network", "image_size", "stem", "head_width")
 _DECIDING = {"latency_ms": NETWORK, "parameters_m": ("network", "stem", "head_width")}
 
 
-def idle(objectives: Sequence[str], searched: Iterable[str], space: str) -> list[str]:
+def find_constant_objectives(
+    objectives: Sequence[str], searched: Iterable[str], space: str
+) -> list[str]:
     """A sentence for each objective that is the same in all trials, whatever is chosen."""
     searched = set(searched)
     return [
@@ -23,7 +25,7 @@ def idle(objectives: Sequence[str], searched: Iterable[str], space: str) -> list
     ]
 
 
-def priced(
+def add_costs(
     record: TrialRecord, others: Iterable[TrialRecord], costs: NetworkCosts | None = None
 ) -> TrialRecord:
     """The record with what its network costs: what the first of `others` like it costs, or `costs`.
@@ -31,13 +33,13 @@ def priced(
     Were each trial to count its own measurement, a lucky one would make it the fastest of many
     equal networks, which no val_top1 could dominate.
     """
-    like = (each for each in others if each.latency_ms is not None and _alike(each, record))
+    like = (each for each in others if each.latency_ms is not None and _same_network(each, record))
     if first := next(like, None):
         return replace(record, latency_ms=first.latency_ms, parameters_m=first.parameters_m)
     return replace(record, **asdict(costs)) if costs else record
 
 
-def _alike(one: TrialRecord, other: TrialRecord) -> bool:
+def _same_network(one: TrialRecord, other: TrialRecord) -> bool:
     return all(one.config.get(name) == other.config.get(name) for name in NETWORK)
 
 

@@ -19,7 +19,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from results.analysis.pareto import OBJECTIVES, values
-from results.analysis.rung_values import JOURNAL, check_params, damaged
+from results.analysis.rung_values import JOURNAL, check_params, damage_error
 from results.jsonl import cut_torn_line
 from results.records import StopReason, TrialRecord
 from results.records import TrialState as Ended
@@ -53,7 +53,7 @@ def journal_storage(directory: Path) -> BaseStorage:
     except OSError:
         raise
     except Exception as error:  # Optuna replays whatever it finds there
-        raise damaged(path, f"{type(error).__name__}: {error}") from error
+        raise damage_error(path, f"{type(error).__name__}: {error}") from error
 
 
 def journal_seal(directory: Path) -> dict[str, int]:
@@ -77,7 +77,7 @@ def open_journal(directory: Path, seal: Mapping[str, int] | None) -> BaseStorage
         cut_torn_line(path)
         content = path.read_bytes()[: seal["bytes"]] if seal else b""
         if seal and (len(content), crc32(content)) != (seal["bytes"], seal["crc32"]):
-            raise damaged(path, "it isn't as it was written")
+            raise damage_error(path, "it isn't as it was written")
     return journal_storage(directory)
 
 
@@ -161,7 +161,7 @@ def tell_infeasible(study: optuna.Study, trial: optuna.Trial) -> None:
     study.tell(trial, state=TrialState.PRUNED)
 
 
-def tell(
+def tell_ending(
     study: optuna.Study,
     trial: optuna.Trial,
     record: TrialRecord,
@@ -188,7 +188,7 @@ def tell(
         study.tell(trial, state=TrialState.FAIL)
 
 
-def untold(
+def find_open_trials(
     study: optuna.Study, known: Sequence[FrozenTrial], recorded: Collection[int]
 ) -> tuple[dict[int, optuna.Trial], dict[int, set[int]], list[FrozenTrial]]:
     """What of the `known` trials Optuna has heard no end of, in a search that goes on.

@@ -9,16 +9,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from results.jsonl import read_lines, sealed
+from results.jsonl import read_lines, seal_line
 from results.store import RunError, write_atomic
-from search.samplers.learning_curves import Evidence, after_shares
+from search.samplers.learning_curves import ObservedTrial, after_shares
 
 EVIDENCE = "evidence.jsonl"
 """A run's own copy: it goes on also when the earlier runs are gone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EarlierTrial:
+class PriorTrial:
     """One trial of an earlier run; `origin` says which, for people.
 
     `params` are in this run's parameters and in their ranges; `values` are val_top1 by epoch, as
@@ -35,20 +35,20 @@ class EarlierTrial:
         """One line of `EVIDENCE`, read back."""
         return cls(**{**value, "values": {int(k): v for k, v in value["values"].items()}})
 
-    def evidence(self, marks: Sequence[int]) -> Evidence:
+    def evidence(self, marks: Sequence[int]) -> ObservedTrial:
         """What it tells of trials that are compared at `marks`, their last epoch included."""
         values = after_shares(self.values, self.epochs, marks)
-        return Evidence(params=self.params, values=values)
+        return ObservedTrial(params=self.params, values=values)
 
 
-def write_earlier_trials(directory: Path, trials: Iterable[EarlierTrial]) -> None:
+def write_prior_trials(directory: Path, trials: Iterable[PriorTrial]) -> None:
     """Keeps a run's copy. Its first line tells how many there are."""
     lines = [json.dumps(asdict(each), allow_nan=False) for each in trials]
     whole = [json.dumps({"trials": len(lines)}), *lines]
-    write_atomic(directory / EVIDENCE, "".join(sealed(line) + "\n" for line in whole))
+    write_atomic(directory / EVIDENCE, "".join(seal_line(line) + "\n" for line in whole))
 
 
-def read_earlier_trials(directory: Path) -> list[EarlierTrial]:
+def read_prior_trials(directory: Path) -> list[PriorTrial]:
     """A run's copy. Raises `RunError` where it is missing or damaged."""
     path = directory / EVIDENCE
     try:
@@ -59,7 +59,7 @@ def read_earlier_trials(directory: Path) -> list[EarlierTrial]:
         told = values.pop(0)["trials"] if values and "trials" in values[0] else len(values)
         if told != len(values):
             raise ValueError(f"{told - len(values)} of its {told} lines are missing")
-        return [EarlierTrial.from_json(value) for value in values]
+        return [PriorTrial.from_json(value) for value in values]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise RunError(
             f"{path} must hold what a warm-started run has learned from, but can't be read "

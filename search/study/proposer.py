@@ -8,11 +8,11 @@ from typing import Any, Protocol, TypeVar
 import optuna
 from optuna.distributions import BaseDistribution
 
-from search.samplers.gp_sampler import MakeSampler, ModelSampler, Source
-from search.samplers.learning_curves import Evidence
-from search.samplers.random_configs import Drawing
+from search.samplers.gp_sampler import ConfigurationSource, GaussianProcessSampler, MakeSampler
+from search.samplers.learning_curves import ObservedTrial
+from search.samplers.random_configs import RandomConfiguration
 from search.space import Space, suggested
-from search.study.duplicates import EXHAUSTED_AFTER, Configuration, identity
+from search.study.duplicates import EXHAUSTED_AFTER, Configuration, configuration_key
 from search.study.horizons import BASELINE_ORIGIN, Horizon, horizon_of
 from search.study.optuna_study import quiet_optuna
 from trainables.conditional_fields import CONDITIONAL, LEFT_OUT
@@ -22,11 +22,11 @@ C = TypeVar("C", bound=Configuration)
 C_co = TypeVar("C_co", bound=Configuration, covariant=True)
 
 
-class Proposes(Protocol[C_co]):
+class ConfigurationProposer(Protocol[C_co]):
     """Makes configurations. `search.study.proposer.Proposer` makes them of a space."""
 
     def sampler(
-        self, number: int, evidence: Sequence[Evidence], marks: Sequence[int]
+        self, number: int, evidence: Sequence[ObservedTrial], marks: Sequence[int]
     ) -> optuna.samplers.BaseSampler:
         """The sampler of a trial, after what is known of the `number` before it.
 
@@ -63,29 +63,29 @@ class Proposer:
         fixed: Mapping[str, Any],
         seed: int,
         horizons: Sequence[Horizon] = (),
-        make: MakeSampler = ModelSampler,
+        make: MakeSampler = GaussianProcessSampler,
     ) -> None:
         self.space, self.fixed, self.seed = space, dict(fixed), seed
         self.horizons = tuple(horizons)
         self._make = make
 
     def sampler(
-        self, number: int, evidence: Sequence[Evidence] = (), marks: Sequence[int] = ()
+        self, number: int, evidence: Sequence[ObservedTrial] = (), marks: Sequence[int] = ()
     ) -> optuna.samplers.BaseSampler:
         """A fresh sampler whose choices depend on seed, trial number and evidence alone.
 
         Optuna doesn't store a sampler's random state; without this, a resumed study would
         propose other trials than an uninterrupted one.
         """
-        source = Source(self._ask, self.baseline_params())
+        source = ConfigurationSource(self._ask, self.baseline_params())
         return self._make(source, derived_seed(self.seed, number), number, evidence, marks)
 
-    def _ask(self, drawing: Drawing) -> None:
-        suggested(self.space, _Fixing(drawing, self.fixed))  # type: ignore[arg-type]
+    def _ask(self, drawing: RandomConfiguration) -> None:
+        suggested(self.space, _FixingTrial(drawing, self.fixed))  # type: ignore[arg-type]
 
     def propose(self, trial: optuna.trial.BaseTrial) -> tuple[dict[str, Any], TrialConfig]:
         """(searched parameters, whole configuration). Raises `ConfigError`."""
-        values = suggested(self.space, _Fixing(trial, self.fixed))  # type: ignore[arg-type]
+        values = suggested(self.space, _FixingTrial(trial, self.fixed))  # type: ignore[arg-type]
         return {name: values.get(name) for name in trial.params}, self._config(values, trial.number)
 
     def restore(self, config: dict[str, Any]) -> TrialConfig:
@@ -102,11 +102,11 @@ class Proposer:
         trial = optuna.trial.FixedTrial(LEFT_OUT | given)
         with warnings.catch_warnings():  # the study warns too, of what the baseline gives
             warnings.simplefilter("ignore")
-            suggested(self.space, _Fixing(trial, self.fixed))  # type: ignore[arg-type]
+            suggested(self.space, _FixingTrial(trial, self.fixed))  # type: ignore[arg-type]
         return {
             name: value
             for name, value in trial.params.items()
-            if name in given or holds(trial.distributions[name], value)
+            if name in given or contains(trial.distributions[name], value)
         }
 
     def nearest(self, values: Mapping[str, Any]) -> tuple[optuna.trial.FixedTrial, TrialConfig]:
@@ -115,7 +115,7 @@ class Proposer:
         Each searched parameter has its value there where that lies in its range, else the
         baseline's. Raises `ConfigError` where these don't go together.
         """
-        trial = _Answering(values, LEFT_OUT | self.space.baseline.to_dict())
+        trial = _AnsweringTrial(values, LEFT_OUT | self.space.baseline.to_dict())
         with warnings.catch_warnings():  # of a baseline outside of a range
             warnings.simplefilter("ignore")
             return trial, self.propose(trial)[1]
@@ -145,7 +145,7 @@ class Proposer:
             params, config = self.propose(trial)
             ranges |= trial.distributions
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
-            if (what := identity(params, config)) not in seen:
+            if (what := configuration_key(params, config)) not in seen:
                 seen.add(what)
                 configs.append(config)
         return configs, ranges
@@ -173,7 +173,7 @@ class Proposer:
         return TrialConfig.from_dict(chosen)
 
 
-def holds(distribution: BaseDistribution, value: Any) -> bool:
+def contains(distribution: BaseDistribution, value: Any) -> bool:
     """Whether a value lies in a range, and on its steps."""
     try:
         return distribution._contains(distribution.to_internal_repr(value))
@@ -181,7 +181,7 @@ def holds(distribution: BaseDistribution, value: Any) -> bool:
         return False
 
 
-class _Answering(optuna.trial.FixedTrial):
+class _AnsweringTrial(optuna.trial.FixedTrial):
     """An Optuna trial whose parameters are `values` in their ranges, else `otherwise`."""
 
     def __init__(self, values: Mapping[str, Any], otherwise: Mapping[str, Any]) -> None:
@@ -189,15 +189,17 @@ class _Answering(optuna.trial.FixedTrial):
         self._values = values
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
-        if name in self._values and holds(distribution, self._values[name]):
+        if name in self._values and contains(distribution, self._values[name]):
             self._params[name] = self._values[name]
         return super()._suggest(name, distribution)
 
 
-class _Fixing:
+class _FixingTrial:
     """An Optuna trial that answers for fixed parameters without asking."""
 
-    def __init__(self, trial: optuna.trial.BaseTrial | Drawing, fixed: Mapping[str, Any]) -> None:
+    def __init__(
+        self, trial: optuna.trial.BaseTrial | RandomConfiguration, fixed: Mapping[str, Any]
+    ) -> None:
         self._trial, self._fixed = trial, fixed
 
     def __getattr__(self, attribute: str) -> Any:

@@ -6,7 +6,7 @@ from typing import Protocol
 from results.records import EpochMetrics, TrialRecord
 
 
-class Store(Protocol):
+class TrialStore(Protocol):
     """A study's records. `results.store.RunStore` keeps them on disk, `MemoryStore` doesn't."""
 
     @property

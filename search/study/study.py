@@ -17,17 +17,23 @@ from optuna.trial import FrozenTrial
 from common.text import last_lines
 from results.analysis.pareto import Point
 from results.records import EpochMetrics, NetworkCosts, StopReason, TrialRecord, TrialState
-from search.early_stopping.decision import Ending, Rules, decide, ending_of, failed
-from search.samplers.learning_curves import Evidence, Known, value_of
+from search.early_stopping.decision import Ending, Rules, decide_ending, ending_of, failed_ending
+from search.samplers.learning_curves import ObservationCache, ObservedTrial, value_of
 from search.space import SpaceError
-from search.study.duplicates import Tried, identity
+from search.study.duplicates import TriedConfigurations, configuration_key
 from search.study.horizons import Horizon, HorizonRungs, first_horizon, horizon_of
-from search.study.objectives import costs_of, priced
-from search.study.optuna_study import ask_again, check_journal, open_optuna, tell, untold
-from search.study.prior_trials import EarlierTrial
+from search.study.objectives import add_costs, costs_of
+from search.study.optuna_study import (
+    ask_again,
+    check_journal,
+    find_open_trials,
+    open_optuna,
+    tell_ending,
+)
+from search.study.prior_trials import PriorTrial
 from search.study.proposal import Proposal
-from search.study.proposer import C, Proposes
-from search.study.store import Store
+from search.study.proposer import C, ConfigurationProposer
+from search.study.store import TrialStore
 from trainables.config import ConfigError
 
 GIVE_UP = 5
@@ -48,14 +54,14 @@ class Study(Generic[C]):
     def __init__(
         self,
         *,
-        proposer: Proposes[C],
+        proposer: ConfigurationProposer[C],
         rules: Rules,
         trials: int,
-        store: Store,
+        store: TrialStore,
         storage: BaseStorage,
         time_left: Callable[[], float] = lambda: math.inf,
         horizons: Sequence[Horizon] = (),
-        earlier: Sequence[EarlierTrial] = (),
+        earlier: Sequence[PriorTrial] = (),
     ) -> None:
         self.rules, self.trials, self.store = rules, trials, store
         baseline = proposer.baseline_params()
@@ -68,12 +74,12 @@ class Study(Generic[C]):
         self._proposer = proposer
         self._marks = (*self.rungs.levels, self.horizons[-1].epochs)
         self._earlier = [each.evidence(self._marks) for each in earlier]
-        self._known = Known(self._marks)
+        self._known = ObservationCache(self._marks)
         self._cut: set[int] = set()
         self._time_left: Callable[[], float] = lambda: math.inf  # until the records are replayed
         self._failed_in_a_row = 0
         self._optuna = open_optuna(storage, store.name, baseline, rules.objectives)
-        self._tried = Tried()
+        self._tried = TriedConfigurations()
         self._next = 0  # the number of the next trial
         self._asked: dict[int, optuna.Trial] = {}
         self._orphans: list[FrozenTrial] = []
@@ -107,7 +113,7 @@ class Study(Generic[C]):
                 self._begin(trial, {}, {})
                 self.fail(number, str(error))
                 continue
-            what = identity(params, config)
+            what = configuration_key(params, config)
             if self._tried.refuses(self._optuna, trial, what):
                 continue
             self._tried.add(number, what)
@@ -152,7 +158,7 @@ class Study(Generic[C]):
         """
         return self._failed_in_a_row >= GIVE_UP
 
-    def _evidence(self) -> list[Evidence]:
+    def _evidence(self) -> list[ObservedTrial]:
         """What is known of every configuration so far, also from earlier runs."""
         own = [
             self._known.of(record, self.epochs[n], horizon_of(self.horizons, n).epochs)
@@ -167,7 +173,7 @@ class Study(Generic[C]):
         )
         self._asked[trial.number] = trial
         self.epochs[trial.number] = []
-        record = priced(record, self.records.values()) if self._several else record
+        record = add_costs(record, self.records.values()) if self._several else record
         self.records[trial.number] = record
         if config:  # without one it fails at once, and is recorded as failed
             self.store.add_trial(record)
@@ -184,7 +190,7 @@ class Study(Generic[C]):
     def measured(self, number: int, costs: NetworkCosts) -> None:
         """Takes what a trial's network costs: what the first one like it was found to cost."""
         if self.unmeasured(number):
-            self._put(priced(self.records[number], self.records.values(), costs))
+            self._put(add_costs(self.records[number], self.records.values(), costs))
 
     def report(self, number: int, metrics: EpochMetrics) -> Ending | None:
         """Takes one epoch; `None` when the trial goes on, else how it has ended.
@@ -201,7 +207,7 @@ class Study(Generic[C]):
         return self._take(number, metrics)
 
     def may_retry(self, number: int) -> bool:
-        """Whether a trial that breaks off now is tried again: once, over all sittings."""
+        """Whether a trial that breaks off now is tried again: once, over all sessions."""
         record = self.records[number]
         return record.state is TrialState.RUNNING and record.retried is None
 
@@ -217,7 +223,7 @@ class Study(Generic[C]):
         if self.records[number].state is TrialState.RUNNING:
             self._failed_in_a_row += 1
             self.store.add_error(number, error)
-            self._end(number, failed(last_lines(error), reason))
+            self._end(number, failed_ending(last_lines(error), reason))
             if reason is not StopReason.MEMORY:
                 self._tried.forget(number)
 
@@ -226,7 +232,7 @@ class Study(Generic[C]):
         epochs.append(metrics)
         if not self._several and metrics.epoch not in self._reported.get(number, ()):
             self._asked[number].report(value_of(metrics), metrics.epoch)
-        ending = decide(
+        ending = decide_ending(
             number,
             epochs,
             self.rules,
@@ -249,7 +255,7 @@ class Study(Generic[C]):
         """The same to Optuna."""
         trial, record = self._asked.pop(number), self.records[number]
         length = horizon_of(self.horizons, number).epochs
-        tell(self._optuna, trial, record, self.rules.objectives, length)
+        tell_ending(self._optuna, trial, record, self.rules.objectives, length)
 
     def _put(self, record: TrialRecord) -> None:
         self.records[record.number] = record
@@ -269,7 +275,9 @@ class Study(Generic[C]):
         known = self._optuna.get_trials(deepcopy=False)
         self._next = check_journal(known, self.records, self.store.name)
         self._tried.recall(self.records, known, self._proposer.restore)
-        self._asked, self._reported, self._orphans = untold(self._optuna, known, self.records)
+        self._asked, self._reported, self._orphans = find_open_trials(
+            self._optuna, known, self.records
+        )
         for number, record in self.records.items():
             if record.reason is StopReason.BUDGET and number in self._asked:
                 self._cut.add(number)

@@ -22,12 +22,12 @@ from typing import Any
 from results.jsonl import read_lines
 from results.records import EpochMetrics
 from results.store import read_epochs, read_manifest, write_atomic
-from search.config.options import Options
+from search.config.options import SearchOptions
 from search.early_stopping.decision import Rules
-from search.hardware.machine import machine
+from search.hardware.machine import detect_machine
 from search.session.provenance import provenance
 from search.simulation.policies import POLICIES, Point, random_sampler, study_of
-from search.simulation.recorded_curves import Curves, read
+from search.simulation.recorded_curves import Curves, read_curves
 from search.simulation.simulator import make_rules, simulate
 from search.study.optuna_study import quiet_optuna
 from search.study.study import Study
@@ -52,7 +52,7 @@ SHARES = (0.25, 0.5, 1.0)
 
 def table(path: Path) -> list[dict[str, Any]]:
     """A line for each rule and half of one table, and one for stopping at the best epochs."""
-    curves = read(path)
+    curves = read_curves(path)
     ends = stops(curves, RULES) | {"at the best epoch": at_best(curves)}
     return [
         {"rule": name, "task": curves.name, "part": part,
@@ -77,10 +77,10 @@ def random_study(curves: Curves, rules: Rules, seed: int) -> Study[Point]:
 
 def search(path: Path, policy: str, seed: int, budget: int) -> dict[str, Any]:
     """One simulated search with the rule and one without: regret, and the best value seen."""
-    curves = read(path)
+    curves = read_curves(path)
     line: dict[str, Any] = {"policy": policy, "task": curves.name, "seed": seed}
-    for name, max_gap in (("with", Options().max_gap), ("without", 0.0)):
-        rules = replace(make_rules(Options(), curves), max_gap=max_gap)
+    for name, max_gap in (("with", SearchOptions().max_gap), ("without", 0.0)):
+        rules = replace(make_rules(SearchOptions(), curves), max_gap=max_gap)
         if policy == "random":
             rules = replace(rules, grace=curves.epochs)
         make = POLICIES["ours"] if policy == "ours" else random_study
@@ -150,7 +150,7 @@ def benchmark(arguments: list[str] | None = None) -> None:
 
 def run(out: Path, given: argparse.Namespace, budget: int, curves: int) -> None:
     """Measures what is missing in `out`, in as many processes as there are cores."""
-    header = provenance(machine(), measure.command("overfitting")) | {
+    header = provenance(detect_machine(), measure.command("overfitting")) | {
         "default": default(), "budget": budget, "workers": WORKERS, "subsets": SUBSETS,
         "subset_trials": TRIALS, "noise_curves": curves,
     }  # fmt: skip

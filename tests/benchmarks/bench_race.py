@@ -28,10 +28,10 @@ from pathlib import Path
 from typing import Any
 
 from results.jsonl import read_lines
-from search.hardware.machine import machine
+from search.hardware.machine import detect_machine
 from search.session.provenance import provenance
 from search.space import SpaceError
-from search.spaces import find
+from search.spaces import find_space
 from tests.benchmarks import measure, race_judge, race_loop, race_sides
 from tests.benchmarks.measure import BenchmarkError
 from tests.benchmarks.race_sides import BEFORE, BEFORE_COMMIT, DOCUMENTED, OURS, SHARES, Race
@@ -49,7 +49,7 @@ def benchmark(arguments: list[str] | None = None) -> None:
     out: Path = options.out
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
-        space = find(options.space)
+        space = find_space(options.space)
     except SpaceError as error:
         raise BenchmarkError(str(error)) from error
     with tempfile.TemporaryDirectory(prefix="race-") as made:
@@ -63,7 +63,7 @@ def benchmark(arguments: list[str] | None = None) -> None:
             seconds=60 * options.minutes,
             epochs=options.epochs or space.baseline.epochs,
         )
-        circumstances = provenance(machine(), measure.command("race"))
+        circumstances = provenance(detect_machine(), measure.command("race"))
         about = {"space": options.space, "minutes": options.minutes, "epochs": race.epochs,
                  "images": options.images, "shares": list(SHARES)}  # fmt: skip
         loop = _loop(race, out, about, circumstances)

@@ -26,12 +26,12 @@ from optuna.samplers import BaseSampler
 from results.records import EpochMetrics
 from results.store import RunStore
 from search.early_stopping.decision import Rules
-from search.samplers.gp_sampler import ModelSampler, Source
-from search.samplers.learning_curves import Evidence
+from search.samplers.gp_sampler import ConfigurationSource, GaussianProcessSampler
+from search.samplers.learning_curves import ObservedTrial
 from search.simulation.policies import Point
 from search.simulation.recorded_curves import Curves
 from search.simulation.simulator import simulate
-from search.spaces import find
+from search.spaces import find_space
 from search.study.optuna_study import journal, journal_storage, quiet_optuna
 from search.study.proposal import Proposal
 from search.study.proposer import Proposer
@@ -103,13 +103,17 @@ def open_study(directory: Path, trials: int, every: int) -> Study[TrialConfig]:
     """The study, new or gone on with."""
 
     def sampler(
-        source: Source, seed: int, number: int, known: Sequence[Evidence], marks: Sequence[int]
+        source: ConfigurationSource,
+        seed: int,
+        number: int,
+        known: Sequence[ObservedTrial],
+        marks: Sequence[int],
     ) -> BaseSampler:
-        return ModelSampler(source, seed, 0 if number % every else number, known, marks)
+        return GaussianProcessSampler(source, seed, 0 if number % every else number, known, marks)
 
     fixed = {"epochs": EPOCHS, "precision": "float32", "weights": "none"}
     return Study(
-        proposer=Proposer(find(SPACE), fixed, 0, make=sampler),
+        proposer=Proposer(find_space(SPACE), fixed, 0, make=sampler),
         rules=RULES,
         trials=trials,
         store=RunStore(directory),
@@ -153,7 +157,7 @@ def benchmark(arguments: list[str] | None = None) -> None:
         shutil.rmtree(directory, ignore_errors=True)
     report = Report(given.out, "scale", workload, resume=given.resume)
     with quiet_optuna():
-        proposer = Proposer(find(SPACE), {"weights": "none"}, 0)
+        proposer = Proposer(find_space(SPACE), {"weights": "none"}, 0)
         curves = made_curves(proposer, EPOCHS)
         for number, trials in enumerate((100, 20) if given.quick else model_cost.TRIALS):
             for name, bounded in (("bounded", True), ("unbounded", False)):

@@ -23,11 +23,11 @@ from typing import Any
 
 from results.jsonl import read_lines
 from results.store import write_atomic
-from search.config.options import Options
-from search.hardware.machine import machine
+from search.config.options import SearchOptions
+from search.hardware.machine import detect_machine
 from search.session.provenance import provenance, versions
 from search.simulation.policies import POLICIES, MakePolicy
-from search.simulation.recorded_curves import Curves, read
+from search.simulation.recorded_curves import Curves, read_curves
 from search.simulation.simulator import make_rules, simulate
 from search.study.optuna_study import quiet_optuna
 from tests.benchmarks import measure, rivals, rivals_ray, rivals_syne
@@ -66,7 +66,7 @@ EVERY: dict[str, MakePolicy] = {
 
 @lru_cache(maxsize=32)
 def _curves(path: Path) -> Curves:
-    return read(path)
+    return read_curves(path)
 
 
 def search(cell: Cell, path: Path, budget: float) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def search(cell: Cell, path: Path, budget: float) -> dict[str, Any]:
     curves, started = _curves(path), time.process_time()
     epochs = round(budget * curves.epochs)
     with quiet_optuna():
-        policy = EVERY[cell.policy](curves, make_rules(Options(), curves), cell.seed)
+        policy = EVERY[cell.policy](curves, make_rules(SearchOptions(), curves), cell.seed)
         trace = simulate(policy, curves, workers=cell.workers, epochs=epochs)
     at = [max(1, round(epochs * part / POINTS)) for part in range(1, POINTS + 1)]
     return {
@@ -127,7 +127,7 @@ def run(out: Path, given: argparse.Namespace, budget: float) -> None:
     todo = missing(out, every)
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("a", encoding="utf-8") as file, ProcessPoolExecutor(CORES) as pool:
-        header = provenance(machine(), sys.argv[1:]) | {"budget": budget}
+        header = provenance(detect_machine(), sys.argv[1:]) | {"budget": budget}
         header["versions"] |= versions(["syne-tune"])
         file.write(json.dumps(header) + "\n")
         places = [paths[cell.task] for cell in todo]

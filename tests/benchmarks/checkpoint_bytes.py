@@ -27,7 +27,7 @@ def checkpoint_bytes(network_name: str, freeze_depth: int) -> int:
     optimizer = make_optimizer(network, config)
     images = torch.randn(IMAGES, 3, config.image_size, config.image_size)
     train_step(network, optimizer, images, torch.randint(CLASSES, (IMAGES,)), config)
-    identity = checkpoint.identity(config, "random images", network)
+    identity = checkpoint.training_key(config, "random images", network)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "checkpoint.pt"
         checkpoint.write(path, checkpoint.snapshot(network, optimizer, [], identity))

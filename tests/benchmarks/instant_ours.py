@@ -18,8 +18,8 @@ from search.early_stopping.decision import Rules
 from search.hardware.allocation import Resources
 from search.monitoring.monitor import Monitor
 from search.ray_backend.local_ray import Dashboard, reserve_port, start_ray
-from search.ray_backend.node_files import Supply
-from search.ray_backend.slots import Seats
+from search.ray_backend.node_files import NodeFiles
+from search.ray_backend.slots import Slots
 from search.ray_backend.tuner import run_trials
 from search.ray_backend.watchdog import Watchdog
 from search.space import Space
@@ -93,9 +93,9 @@ def main() -> None:
             finalists,
             store,
             monitor,
-            Seats(resources),
+            Slots(resources),
             options.out,
-            Supply(),
+            NodeFiles(),
             Watchdog(600.0),
             worker=InstantWorker,
         )

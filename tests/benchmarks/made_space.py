@@ -5,7 +5,7 @@ from random import Random
 import numpy as np
 
 from search.samplers.encoding import Encoding
-from search.samplers.gp_sampler import Source
+from search.samplers.gp_sampler import ConfigurationSource
 from search.simulation.recorded_curves import Curves
 from search.study.proposer import Proposer
 
@@ -14,7 +14,7 @@ CONFIGURATIONS = 1000
 
 def drawn(proposer: Proposer, count: int, seed: int) -> tuple[Encoding, list[dict[str, object]]]:
     """(what encodes them, parameters of `count` random configurations) of a proposer's space."""
-    source = Source(proposer._ask, proposer.baseline_params())
+    source = ConfigurationSource(proposer._ask, proposer.baseline_params())
     random = Random(seed)
     made = [source.drawn(random) for _ in range(count)]
     encoding = Encoding({name: d for each in made for name, d in each.distributions.items()})

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from results.store import write_atomic
-from search.hardware.machine import machine
+from search.hardware.machine import detect_machine
 from search.session.provenance import provenance
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,7 +92,7 @@ class Report:
         self._path = path
         self._content: dict[str, Any] = {
             "benchmark": name,
-            **provenance(machine(), command(name)),
+            **provenance(detect_machine(), command(name)),
             "workload": workload,
             "measurements": _earlier(path, workload) if resume and path.exists() else [],
             "figures": [],
@@ -152,7 +152,7 @@ def command(name: str) -> list[str]:
 def _earlier(path: Path, workload: dict[str, Any]) -> list[dict[str, Any]]:
     """The measurements of an interrupted benchmark. Raises `BenchmarkError` for another's."""
     content = json.loads(path.read_text(encoding="utf-8"))
-    here = provenance(machine(), []) | {"workload": json.loads(json.dumps(workload))}
+    here = provenance(detect_machine(), []) | {"workload": json.loads(json.dumps(workload))}
     changed = [key for key in SAME if content.get(key) != here[key]]
     if changed:
         raise BenchmarkError(

@@ -6,9 +6,9 @@ from unittest import mock
 
 import numpy as np
 
-from search.early_stopping.asha import levels
-from search.samplers.gp_sampler import Source, choose
-from search.samplers.learning_curves import Evidence
+from search.early_stopping.asha import rung_epochs
+from search.samplers.gp_sampler import ConfigurationSource, choose_candidate
+from search.samplers.learning_curves import ObservedTrial
 from search.simulation.recorded_curves import Curves
 from search.study.proposer import Proposer
 from tests.benchmarks.made_space import drawn
@@ -23,19 +23,21 @@ RUNNING = 500
 
 def decision(proposer: Proposer, curves: Curves, trials: int, bounded: bool) -> dict[str, Any]:
     """Processor milliseconds of a choice; `bounded` as the search makes it."""
-    marks = (*levels(grace=3, factor=3, epochs=curves.epochs), curves.epochs)
+    marks = (*rung_epochs(grace=3, factor=3, epochs=curves.epochs), curves.epochs)
     evidence = _evidence(proposer, curves, trials, marks)
-    source = Source(proposer._ask, proposer.baseline_params())
-    choose(source, evidence[:20], marks, np.random.default_rng(0))  # the first one imports scipy
+    source = ConfigurationSource(proposer._ask, proposer.baseline_params())
+    choose_candidate(
+        source, evidence[:20], marks, np.random.default_rng(0)
+    )  # the first one imports scipy
     with mock.patch("search.samplers.gaussian_process.CONDITIONED", 500 if bounded else trials):
         began = time.process_time()
-        assert choose(source, evidence, marks, np.random.default_rng(0)) is not None
+        assert choose_candidate(source, evidence, marks, np.random.default_rng(0)) is not None
         return {"value": 1000 * (time.process_time() - began), "trials": trials}
 
 
 def _evidence(
     proposer: Proposer, curves: Curves, trials: int, marks: tuple[int, ...]
-) -> list[Evidence]:
+) -> list[ObservedTrial]:
     """Two thirds of each rung's trials ended there; the last ones are running."""
     _, params = drawn(proposer, trials, seed=3)
     rng, made = np.random.default_rng(4), []
@@ -43,5 +45,7 @@ def _evidence(
         row, reached = curves.nearest(each), min(int(rng.geometric(2 / 3)), len(marks))
         under_way = number >= trials - min(RUNNING, trials // 2)
         values = {mark: float(curves.val[row, mark - 1]) for mark in marks[:reached]}
-        made.append(Evidence(params=each, values={} if under_way else values, running=under_way))
+        made.append(
+            ObservedTrial(params=each, values={} if under_way else values, running=under_way)
+        )
     return made

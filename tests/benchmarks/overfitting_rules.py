@@ -7,7 +7,7 @@ All are true when the trial should stop after the last of these epochs.
 from collections.abc import Callable, Sequence
 
 from results.records import EpochMetrics
-from search.config.options import Options
+from search.config.options import SearchOptions
 from search.early_stopping import rules
 
 Rule = Callable[[Sequence[EpochMetrics]], bool]
@@ -18,7 +18,7 @@ PATIENCES = (3, 5, 8)
 
 def ours(max_gap: float, patience: int) -> Rule:
     """The rule that searches."""
-    return lambda epochs: rules.overfitting(epochs, max_gap, patience) is not None
+    return lambda epochs: rules.find_overfitting(epochs, max_gap, patience) is not None
 
 
 def in_a_row(max_gap: float, patience: int) -> Rule:
@@ -75,7 +75,7 @@ def _gap(epoch: EpochMetrics) -> float:
 
 def default() -> str:
     """The name in `RULES` of what a search does unless told otherwise."""
-    return f"ours {Options().max_gap:g}, {Options().gap_patience}"
+    return f"ours {SearchOptions().max_gap:g}, {SearchOptions().gap_patience}"
 
 
 RULES: dict[str, Rule] = {

@@ -28,7 +28,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from search.early_stopping.asha import default_grace
 from search.space import Space
-from search.spaces import find
+from search.spaces import find_space
 from search.study.proposer import Proposer
 from tests.benchmarks.plain_training import Settings
 
@@ -113,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
     settings = Settings(root=str(options.root.absolute()), mean=tuple(options.mean),
                         std=tuple(options.std), threads=options.threads,
                         workers=options.workers)  # fmt: skip
-    results = search(find(options.space), options, settings)
+    results = search(find_space(options.space), options, settings)
     best = results.get_best_result(METRIC, MODE)
     told = {"trials": len(results), "errors": results.num_errors,
             "best_val_top1": (best.metrics or {}).get("val_top1")}  # fmt: skip

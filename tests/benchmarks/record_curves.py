@@ -43,10 +43,10 @@ from datasets.prepare import prepare
 from datasets.splits import SearchData
 from results.curve_table import Recording, read_recording, read_table
 from results.jsonl import open_for_append
-from search.hardware.machine import machine
+from search.hardware.machine import detect_machine
 from search.session.provenance import provenance
 from search.space import Space, SpaceError
-from search.spaces import find
+from search.spaces import find_space
 from tests.benchmarks import measure
 from tests.benchmarks.measure import BenchmarkError
 from tests.benchmarks.recorded_rows import FIDELITIES, Row, Task, rows
@@ -189,7 +189,7 @@ def _opened(
         )
     header["processes"] = options.processes
     with open_for_append(out) as file:
-        file.write(json.dumps(header | provenance(machine(), _command())) + "\n")
+        file.write(json.dumps(header | provenance(detect_machine(), _command())) + "\n")
     return header
 
 
@@ -231,7 +231,7 @@ def _images(options: argparse.Namespace, space: Space, folder: Path) -> Path:
 
 def _space(name: str) -> Space:
     try:
-        return find(name)
+        return find_space(name)
     except SpaceError as error:
         raise BenchmarkError(str(error)) from error
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 
-from search.early_stopping.asha import default_grace, levels
-from search.samplers.gp_sampler import Source
-from search.samplers.random_configs import Drawing
+from search.early_stopping.asha import default_grace, rung_epochs
+from search.samplers.gp_sampler import ConfigurationSource
+from search.samplers.random_configs import RandomConfiguration
 from search.space import Space
-from search.study.duplicates import identity
+from search.study.duplicates import configuration_key
 from search.study.proposer import Proposer
 from trainables.config import TrialConfig
 
@@ -118,7 +118,7 @@ class Task:
 
 def rungs(epochs: int) -> tuple[int, ...]:
     """The epochs at which a search compares trials by default, below the last one."""
-    return levels(grace=default_grace(epochs), factor=FACTOR, epochs=epochs)
+    return rung_epochs(grace=default_grace(epochs), factor=FACTOR, epochs=epochs)
 
 
 def cool_down_epochs(rung: int) -> int:
@@ -146,7 +146,7 @@ def rows(space: Space, fixed: Mapping[str, Any], at_most: Mapping[str, float]) -
         while True:
             drawing = _drawn(space, proposer, origin, baseline, at_most, rng)
             _, config = proposer.nearest(drawing.params)
-            what = identity(drawing.params, config)
+            what = configuration_key(drawing.params, config)
             if what not in seen:
                 break
         seen.add(what)
@@ -175,13 +175,13 @@ def _drawn(
     baseline: Mapping[str, Any],
     at_most: Mapping[str, float],
     rng: Random,
-) -> Drawing:
-    def ask(drawing: Drawing) -> None:
+) -> RandomConfiguration:
+    def ask(drawing: RandomConfiguration) -> None:
         space.suggest(_AtMost(drawing, proposer.fixed, at_most))  # type: ignore[arg-type]
 
     if origin == "search":
-        return Source(ask, baseline).drawn(rng)
-    drawing = Drawing(rng, baseline, 1.0 if origin == "baseline" else 0.0)
+        return ConfigurationSource(ask, baseline).drawn(rng)
+    drawing = RandomConfiguration(rng, baseline, 1.0 if origin == "baseline" else 0.0)
     ask(drawing)
     return drawing
 
@@ -190,7 +190,7 @@ class _AtMost:
     """A drawing whose ranges end at given values, and that asks nothing for fixed parameters."""
 
     def __init__(
-        self, drawing: Drawing, fixed: Mapping[str, Any], at_most: Mapping[str, float]
+        self, drawing: RandomConfiguration, fixed: Mapping[str, Any], at_most: Mapping[str, float]
     ) -> None:
         self._drawing, self._fixed, self._at_most = drawing, fixed, at_most
 

@@ -15,8 +15,8 @@ from trainables.config import TrialConfig
 from trainables.models.network import Network
 from trainables.models.setup import default_device, new_network
 from trainables.train import Schedule, check, train_epoch
-from trainables.training.auxiliary_state import Carried
-from trainables.training.batches import Feed
+from trainables.training.auxiliary_state import AuxiliaryState
+from trainables.training.batches import BatchFeeder
 from trainables.training.ema import WeightAverage
 from trainables.training.evaluate import Evaluation, Evaluator
 from trainables.training.optimizer import lr_at, make_optimizer
@@ -30,7 +30,7 @@ Curves = dict[str, list[float | None]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Watched(Carried):
+class _Watched(AuxiliaryState):
     """What a training carries, and beside it an average of its weights that changes nothing."""
 
     beside: WeightAverage
@@ -63,13 +63,13 @@ def record(task: Task, data: SearchData) -> dict[str, Any]:
     config, began = task.config, time.process_time()
     data = replace(data, train=share_of(data.train, task.fidelity.images, data.images.class_ids))
     check(config, data)
-    feed = Feed(device=default_device())
-    network = new_network(config, len(data.images.class_ids), feed.device)
+    feeder = BatchFeeder(device=default_device())
+    network = new_network(config, len(data.images.class_ids), feeder.device)
     optimizer = make_optimizer(network, config)
     steps = len(data.train) // config.batch_size
-    carried = _watched(network, config, data, feed, steps)
+    auxiliary = _watched(network, config, data, feeder, steps)
     splits = _Splits(val=data.val, train=data.train_sample)
-    evaluator = Evaluator(network, data.images, config, feed)
+    evaluator = Evaluator(network, data.images, config, feeder)
     branch_at = rungs(config.epochs) if task.fidelity.name == "full" else ()
 
     def schedule(step: int, steps_per_epoch: int) -> float:
@@ -79,11 +79,11 @@ def record(task: Task, data: SearchData) -> dict[str, Any]:
     branches: list[dict[str, Any]] = []
     for epoch in range(1, config.epochs + 1):
         wall, cpu = time.perf_counter(), time.process_time()
-        trained = train_epoch(network, optimizer, carried, config, data, epoch, feed, schedule)
+        trained = train_epoch(network, optimizer, auxiliary, config, data, epoch, feeder, schedule)
         train_s = time.perf_counter() - wall
-        with carried.evaluated_weights():
+        with auxiliary.evaluated_weights():
             seen = splits.evaluate(evaluator)
-        carried.after_epoch(seen["val"])
+        auxiliary.after_epoch(seen["val"])
         times = {
             "train_s": train_s,
             "wall_s": time.perf_counter() - wall,
@@ -91,14 +91,14 @@ def record(task: Task, data: SearchData) -> dict[str, Any]:
         }
         _append(curves, "", seen)
         _append_values(curves, {"train_loss": trained.loss, "lr": trained.lr, **times})
-        with carried.beside.applied():
+        with auxiliary.beside.applied():
             _append(curves, "average_", splits.evaluate(evaluator))
         if config.ema:
             _append(curves, "raw_", splits.evaluate(evaluator))
         if not math.isfinite(trained.loss):
             break
         if epoch in branch_at:
-            branch = cool_down(network, optimizer, carried, config, data, feed, epoch)
+            branch = cool_down(network, optimizer, auxiliary, config, data, feeder, epoch)
             branches.append({"rung": epoch} | branch)
     return {
         "row": task.row.number,
@@ -135,13 +135,13 @@ def _labels(train: Split, num_classes: int) -> "np.ndarray[tuple[int], np.dtype[
 
 
 def _watched(
-    network: Network, config: TrialConfig, data: SearchData, feed: Feed, steps: int
+    network: Network, config: TrialConfig, data: SearchData, feeder: BatchFeeder, steps: int
 ) -> _Watched:
-    carried = Carried.begin(config, network, len(data.images.class_ids), feed.device)
+    auxiliary = AuxiliaryState.begin(config, network, len(data.images.class_ids), feeder.device)
     decay = max(0.0, 1 - 1 / (AVERAGE_EPOCHS * steps))
     return _Watched(
-        average=carried.average,
-        class_weights=carried.class_weights,
+        average=auxiliary.average,
+        class_weights=auxiliary.class_weights,
         beside=WeightAverage(network, decay),
     )
 
@@ -149,10 +149,10 @@ def _watched(
 def cool_down(
     network: Network,
     optimizer: Optimizer,
-    carried: Carried,
+    auxiliary: AuxiliaryState,
     config: TrialConfig,
     data: SearchData,
-    feed: Feed,
+    feeder: BatchFeeder,
     rung: int,
 ) -> dict[str, Any]:
     """What the training would be worth if it ended soon after `rung`.
@@ -166,14 +166,14 @@ def cool_down(
     branched = make_optimizer(branch, config)
     branched.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     cpu = time.process_time()
-    plain, loss = Carried(class_weights=carried.class_weights), math.nan
+    plain, loss = AuxiliaryState(class_weights=auxiliary.class_weights), math.nan
     for epoch in range(rung + 1, rung + epochs + 1):
         schedule = cooling(config, rung, epochs)
-        trained = train_epoch(branch, branched, plain, config, data, epoch, feed, schedule)
+        trained = train_epoch(branch, branched, plain, config, data, epoch, feeder, schedule)
         loss = trained.loss
         if not math.isfinite(loss):
             break
-    evaluator = Evaluator(branch, data.images, config, feed)
+    evaluator = Evaluator(branch, data.images, config, feeder)
     seen = _Splits(val=data.val, train=data.train_sample).evaluate(evaluator)
     curves: Curves = {}
     _append(curves, "", seen)

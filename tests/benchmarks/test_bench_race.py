@@ -12,7 +12,7 @@ from datasets.access import open_search_data
 from results.jsonl import read_lines
 from results.published import make_race
 from results.published.make_race import sides_of, time_to_equal
-from search.spaces import find
+from search.spaces import find_space
 from tests.benchmarks import bench_race, measure, race_judge, race_sides
 from tests.benchmarks.plain_training import Settings, build, mixing, optimizing, train, transforms
 from tests.benchmarks.race_documented import Ask
@@ -57,7 +57,7 @@ def workload(tiny_zip, tmp_path_factory) -> Workload:
 
 @pytest.mark.parametrize("space", ["demo", "mini_alexnet", "efficientnet_lite0"])
 def test_the_rivals_networks_are_as_large_as_ours(space):
-    config = find(space).baseline.but(dropout=0.1, weights="none")
+    config = find_space(space).baseline.but(dropout=0.1, weights="none")
     theirs, ours = build(config.to_dict(), 20), our_network(config, 20)
     shapes = [
         sorted(tuple(p.shape) for p in network.parameters() if p.ndim > 1)
@@ -67,7 +67,7 @@ def test_the_rivals_networks_are_as_large_as_ours(space):
 
 
 def test_the_rivals_frozen_stages_are_ours():
-    config = find("efficientnet_lite0").baseline.but(freeze_depth=5, weights="none")
+    config = find_space("efficientnet_lite0").baseline.but(freeze_depth=5, weights="none")
     theirs, ours = build(config.to_dict(), 20), our_network(config, 20)
     from trainables.models.network import freeze
 
@@ -121,7 +121,7 @@ def test_the_rivals_training_learns(ema, workload, one_thread):
 def test_rays_searcher_is_asked_for_the_whole_space():
     import optuna
 
-    space = find("mini_alexnet")
+    space = find_space("mini_alexnet")
     constants = space.baseline.to_dict() | {"settings": {}}
     trial = optuna.create_study().ask()
     rest = Ask(space.suggest, constants)(trial)
@@ -130,7 +130,7 @@ def test_rays_searcher_is_asked_for_the_whole_space():
 
 
 def race(workload, **changes) -> Race:
-    made = Race(space_name="demo", space=find("demo"), workload=workload, source=None,
+    made = Race(space_name="demo", space=find_space("demo"), workload=workload, source=None,
                 seconds=100.0, epochs=2)  # fmt: skip
     return replace(made, **changes)
 

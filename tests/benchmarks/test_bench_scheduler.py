@@ -7,7 +7,7 @@ import pytest
 
 from results.jsonl import read_lines
 from results.published import make_scheduler
-from search.simulation.recorded_curves import read
+from search.simulation.recorded_curves import read_curves
 from search.simulation.simulator import simulate
 from search.study.optuna_study import quiet_optuna
 from tests.benchmarks import bench_scheduler, measure, rivals
@@ -33,7 +33,7 @@ def test_one_epoch_for_all_spends_half_its_budget_on_the_best():
 
 @pytest.mark.parametrize("make", [rivals.hyperband, rivals.successive_halving])
 def test_optunas_pruners_stop_some_trials_and_depend_on_the_seed_alone(make, tmp_path):
-    curves = read(draw(tmp_path, 0))
+    curves = read_curves(draw(tmp_path, 0))
 
     def events(seed):
         with quiet_optuna():

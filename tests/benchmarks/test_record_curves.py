@@ -15,8 +15,8 @@ from results.curve_table import Recording, read_recording, read_table, write_tab
 from results.published import make_curves
 from search.simulation import policies, recorded_curves
 from search.simulation.simulator import simulate
-from search.spaces import find
-from search.study.duplicates import identity
+from search.spaces import find_space
+from search.study.duplicates import configuration_key
 from search.study.optuna_study import quiet_optuna
 from tests.benchmarks import measure, record_curves, recorded_training
 from tests.benchmarks.measure import BenchmarkError
@@ -71,7 +71,7 @@ def tiny_space(tmp_path: Path) -> Path:
 
 
 def test_half_of_the_rows_are_drawn_as_a_search_does_and_a_tenth_has_three_seeds():
-    space = find("mini_alexnet")
+    space = find_space("mini_alexnet")
     planned = list(islice(rows(space, {"epochs": 35}, {}), 201))
     assert planned[0].config == space.baseline.but(epochs=35)
     assert [row.number for row in planned] == list(range(201))
@@ -80,7 +80,7 @@ def test_half_of_the_rows_are_drawn_as_a_search_does_and_a_tenth_has_three_seeds
         assert kinds.count("search") == kinds.count("uniform") == count // 2
         repeated = [row for row in planned[1 : count + 1] if row.seeds == SEEDS]
         assert abs(len(repeated) - count / 10) <= 1
-    assert len({identity(row.params, row.config) for row in planned}) == 201
+    assert len({configuration_key(row.params, row.config) for row in planned}) == 201
     kept = {
         origin: sum(
             row.params.get(name) == value
@@ -100,7 +100,7 @@ def test_half_of_the_rows_are_drawn_as_a_search_does_and_a_tenth_has_three_seeds
 
 def test_ranges_can_end_earlier_and_fields_be_fixed():
     at_most = {"image_size": 128, "freeze_depth": 2, "dropout": 0.2}
-    found = list(islice(rows(find("efficientnet_lite0"), {"lr": 1e-3}, at_most), 60))
+    found = list(islice(rows(find_space("efficientnet_lite0"), {"lr": 1e-3}, at_most), 60))
     assert {row.config.image_size for row in found} == {96, 128}
     assert {row.config.freeze_depth for row in found} == {0, 1, 2}
     assert max(row.config.dropout for row in found) == 0.2
@@ -141,7 +141,7 @@ def one_thread():
 
 
 def first(space: Path, fidelity: int, **where) -> Task:
-    for row in rows(find(str(space)), {}, {}):
+    for row in rows(find_space(str(space)), {}, {}):
         if all(getattr(row.config, name) == value for name, value in where.items()):
             return Task(row=row, seed=1, fidelity=FIDELITIES[fidelity])
     raise AssertionError
@@ -263,7 +263,7 @@ def test_a_recording_goes_on_where_it_stopped_and_its_table_is_searched(
     )
     assert "Every row has all of its trainings." in said
 
-    curves = recorded_curves.read(table)
+    curves = recorded_curves.read_curves(table)
     assert curves.epochs == 2
     assert curves.baseline == recording.trainings[0]["params"]
     assert curves.nearest(second[0]["params"]) == 1
@@ -271,7 +271,7 @@ def test_a_recording_goes_on_where_it_stopped_and_its_table_is_searched(
     assert curves.nearest(curves.baseline | {"lr": 2.1e-3}) == 0
     assert curves.val[0] == pytest.approx(recording.trainings[0]["curves"]["val_top1"], rel=1e-6)
     with quiet_optuna():
-        policy = policies.ours(curves, rules(2, grace=1), seed=0)
+        policy = policies.gaussian_process_asha(curves, rules(2, grace=1), seed=0)
         trace = simulate(policy, curves, workers=2, epochs=30)
     assert trace.events[0].row == 0
     asked = [record.params for record in policy.records.values()]

@@ -14,7 +14,7 @@ from datasets.loading.checks import check_beton, check_rows
 from datasets.loading.loader import batches
 from datasets.manifest import Manifest, read_manifest, verify
 from datasets.spec import DatasetError
-from search.session.startup import Verifying
+from search.session.startup import DataVerification
 from tests.damage.test_damaged_files import FEW, MANY, Format, damage
 from tests.search.study_on_curves import metrics
 from trainables.models import pretrained
@@ -128,13 +128,13 @@ def test_one_flipped_bit_in_the_training_images_is_found_while_ray_starts(
     tiny_data: Path, tmp_path: Path
 ) -> None:
     path = prepared(tiny_data, "train.beton", tmp_path)
-    with Verifying() as images:
+    with DataVerification() as images:
         images.begin(path.parent)
         images.outcome()
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with Verifying() as images:
+    with DataVerification() as images:
         images.begin(path.parent)
         with pytest.raises(DatasetError, match=r"train\.beton must have sha256 .*--overwrite"):
             images.outcome()

@@ -19,7 +19,7 @@ from datasets.archives.tar import TarTree
 from datasets.archives.tree import open_tree
 from datasets.sources.cifar_pickle import load
 from datasets.spec import DatasetError
-from results.analysis.rung_values import check_params, proposed
+from results.analysis.rung_values import check_params, read_proposals
 from results.export import export
 from results.finalist_store import FinalistStore, read_finalist_epochs, read_finalists
 from results.predictions import read_predictions
@@ -27,9 +27,9 @@ from results.records import FinalistRecord, RecordError, TrialState
 from results.store import RunError, read_epochs, read_manifest, read_trials
 from search.config.command_line import read_yaml, resolve
 from search.config.options import OptionsError
-from search.simulation.recorded_curves import CurvesError, read_file
+from search.simulation.recorded_curves import CurvesError, read_curves_file
 from search.study.optuna_study import journal_seal, open_journal
-from search.study.prior_trials import EarlierTrial, read_earlier_trials, write_earlier_trials
+from search.study.prior_trials import PriorTrial, read_prior_trials, write_prior_trials
 from tests.benchmarks.drawn import draw
 from tests.damage.mutating import Mutate, mutations
 from tests.datasets.sources.cifar_archive import make_cifar100_archive
@@ -79,10 +79,10 @@ def run(folder: Path) -> Path:
     for epoch in (1, 2):
         finalists.add_epoch((0, 1), metrics(epoch, 0.25))
     finalists.close()
-    write_earlier_trials(
+    write_prior_trials(
         directory,
         [
-            EarlierTrial(origin="A", params={"lr": 0.25 * n}, values={1: 0.5, 2: 0.75}, epochs=9)
+            PriorTrial(origin="A", params={"lr": 0.25 * n}, values={1: 0.5, 2: 0.75}, epochs=9)
             for n in range(3)
         ],
     )
@@ -139,7 +139,7 @@ def read_pickle(path: Path) -> object:
 
 
 def read_curves(path: Path) -> object:
-    curves = read_file(path)
+    curves = read_curves_file(path)
     return curves.val.tolist(), curves.points.tolist()
 
 
@@ -148,14 +148,14 @@ def read_journal(path: Path) -> object:
     storage = open_journal(path.parent, seal)
     studies = storage.get_all_studies()
     assert storage.get_all_trials(studies[0]._study_id)
-    return [(n, t.params, t.intermediate_values) for n, t in proposed(path.parent).items()]
+    return [(n, t.params, t.intermediate_values) for n, t in read_proposals(path.parent).items()]
 
 
 def read_open_journal(path: Path) -> object:
     storage = open_journal(path.parent, None)
     for study in storage.get_all_studies():
         storage.get_all_trials(study._study_id)
-    return check_params(proposed(path.parent), read_trials(path.parent), "journal.log")
+    return check_params(read_proposals(path.parent), read_trials(path.parent), "journal.log")
 
 
 def read_known_keys(path: Path) -> object:
@@ -221,7 +221,7 @@ FORMATS = {
         make=of_run("manifest.json"), read=read_known_keys, errors=READ_RUN,
     ),
     "evidence.jsonl": Format(
-        make=of_run("evidence.jsonl"), read=lambda p: read_earlier_trials(p.parent),
+        make=of_run("evidence.jsonl"), read=lambda p: read_prior_trials(p.parent),
         errors=READ_RUN,
     ),
     "journal.log": Format(make=make_journal, read=read_journal, errors=READ_RUN),

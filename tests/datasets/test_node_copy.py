@@ -10,7 +10,7 @@ import pytest
 from common.remote import UriPlace
 from datasets.access import TEST_FILE, TRAIN_FILE
 from datasets.manifest import Manifest, read_manifest, write_manifest
-from datasets.node_copy import check, copied, holds
+from datasets.node_copy import check, copy_data, has_copy
 from datasets.spec import DatasetError
 
 CONTENT = {TRAIN_FILE: b"pixels" * 1000, TEST_FILE: b"secret" * 500}
@@ -43,15 +43,15 @@ def shared(tmp_path: Path) -> Path:
 
 
 def test_a_copy_holds_what_a_search_needs_and_no_test_images(shared: Path, tmp_path: Path) -> None:
-    assert not holds(tmp_path / "copy", PRINT)
-    copy = copied(UriPlace(str(shared)), PRINT, tmp_path / "copy")
+    assert not has_copy(tmp_path / "copy", PRINT)
+    copy = copy_data(UriPlace(str(shared)), PRINT, tmp_path / "copy")
     assert (copy / TRAIN_FILE).read_bytes() == CONTENT[TRAIN_FILE]
     assert not (copy / TEST_FILE).exists()
     found = read_manifest(copy)
     assert replace(found, files={}) == replace(manifest(), files={})
     assert set(found.files) == {TRAIN_FILE}
-    assert holds(copy, PRINT)
-    assert not holds(copy, "e" * 64)
+    assert has_copy(copy, PRINT)
+    assert not has_copy(copy, "e" * 64)
 
 
 class Counting(UriPlace):
@@ -70,7 +70,7 @@ class Counting(UriPlace):
 def test_of_many_that_want_it_one_fetches(shared: Path, tmp_path: Path) -> None:
     place, found = Counting(str(shared)), []
     threads = [
-        threading.Thread(target=lambda: found.append(copied(place, PRINT, tmp_path / "copy")))
+        threading.Thread(target=lambda: found.append(copy_data(place, PRINT, tmp_path / "copy")))
         for _ in range(4)
     ]
     for thread in threads:
@@ -83,7 +83,7 @@ def test_of_many_that_want_it_one_fetches(shared: Path, tmp_path: Path) -> None:
 
 def test_other_images_are_refused_before_they_are_fetched(shared: Path, tmp_path: Path) -> None:
     place = UriPlace(str(shared))
-    for wanted in (check, copied):
+    for wanted in (check, copy_data):
         with pytest.raises(DatasetError, match=r"\(fingerprint eeeeeeeeeeeeeeee\), but holds othe"):
             wanted(place, "e" * 64, tmp_path / "copy")
     check(place, PRINT, tmp_path / "copy")
@@ -102,10 +102,10 @@ def test_what_arrives_damaged_is_not_used(shared: Path, tmp_path: Path, damage: 
     with pytest.raises(
         DatasetError, match="lacks it" if damage == "remove" else "must have sha256"
     ):
-        copied(UriPlace(str(shared)), PRINT, tmp_path / "copy")
+        copy_data(UriPlace(str(shared)), PRINT, tmp_path / "copy")
     assert {path.name for path in (tmp_path / "copy").iterdir()} == {".lock"}
     (shared / TRAIN_FILE).write_bytes(CONTENT[TRAIN_FILE])
-    assert holds(copied(UriPlace(str(shared)), PRINT, tmp_path / "copy"), PRINT)
+    assert has_copy(copy_data(UriPlace(str(shared)), PRINT, tmp_path / "copy"), PRINT)
 
 
 def test_a_place_without_data_says_what_to_copy(tmp_path: Path) -> None:

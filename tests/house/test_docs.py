@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from search.config.command_line import parser, resolve
-from search.config.options import ACTIONS, Options
+from search.config.options import ACTIONS, SearchOptions
 from search.preflight import ROOMS
 from tests.house.test_readme import picture
 from tools.commands import COMMANDS
@@ -56,7 +56,7 @@ def test_help_lists_exactly_the_options_that_are_declared(capsys):
     with pytest.raises(SystemExit):
         parser().parse_args(["--help"])
     listed = re.findall(r"^  (?:-h, )?--([\w-]+)", capsys.readouterr().out, flags=re.MULTILINE)
-    declared = {f.name for f in fields(Options)} | set(ACTIONS)
+    declared = {f.name for f in fields(SearchOptions)} | set(ACTIONS)
     assert sorted(listed) == sorted({name.replace("_", "-") for name in declared} | {"help"})
 
 
@@ -121,7 +121,7 @@ def test_bash_offers_options_spaces_datasets_and_commands(tmp_path):
     assert completed(*run, "--spa") == ["--space"]
     assert completed(*run, "--space", "resnet1") == ["resnet18", "resnet18_scratch"]
     assert completed(*run, "--dataset", "tiny") == ["tiny-imagenet", "tiny-imagenet-20"]
-    options = {"--" + f.name.replace("_", "-") for f in fields(Options)}
+    options = {"--" + f.name.replace("_", "-") for f in fields(SearchOptions)}
     assert options < set(completed(*run, "--"))
     assert completed("python3", "-m", "results.rep") == ["results.report"]
     assert completed("python", "-m", "datasets.prepare", "fol") == ["folder"]

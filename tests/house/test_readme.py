@@ -10,7 +10,7 @@ import pytest
 
 from search.config.command_line import parse, resolve
 from search.config.options import ACTIONS
-from search.spaces import find, names
+from search.spaces import find_space, space_names
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "README.md").read_text()
@@ -57,9 +57,9 @@ def test_the_table_of_spaces_has_each_with_its_data_and_published_figures():
     rows = re.findall(
         r"^\| `python -m search.run --space (\w+)` \| (.*)$", TEXT, flags=re.MULTILINE
     )
-    assert sorted(name for name, _ in rows) == names()
+    assert sorted(name for name, _ in rows) == space_names()
     for name, row in rows:
-        space = find(name)
+        space = find_space(name)
         assert f"`{space.dataset}`" in row
         assert ("ImageNet weights" in row) == (space.baseline.weights == "imagenet")
         shown = row.rpartition(" | ")[2].removesuffix(" |")
@@ -78,7 +78,7 @@ def test_the_space_in_the_text_is_one(tmp_path):
 
     body = next(body for kind, body in BLOCKS if kind == "python" and "SPACE" in body)
     (tmp_path / "my_space.py").write_text(body)
-    configs, ranges = Proposer(find(str(tmp_path / "my_space.py")), {}, 0).preview(10)
+    configs, ranges = Proposer(find_space(str(tmp_path / "my_space.py")), {}, 0).preview(10)
     assert set(ranges) == {"lr", "cutout"}
     assert configs[0].stem == "small"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from results.analysis.error_analysis import worth_keeping
+from results.analysis.error_analysis import select_examples
 from results.predictions import PREDICTIONS, Predictions
 from results.records import FinalRecord, to_json
 
@@ -50,7 +50,7 @@ def make_final(
 ) -> Path:
     """The folder of a final training with these predictions, their examples drawn at random."""
     folder.mkdir(parents=True)
-    examples = worth_keeping(predictions)
+    examples = select_examples(predictions)
     values = predictions.arrays() | {
         "examples": examples,
         "pixels": np.random.default_rng(1).integers(

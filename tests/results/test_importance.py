@@ -16,7 +16,7 @@ from results.importance import MIN_TRIALS, importances, table
 from results.jsonl import read_lines
 from results.records import StopReason, TrialState
 from results.store import TRIALS, RunStore
-from search.early_stopping.asha import levels
+from search.early_stopping.asha import rung_epochs
 from tests.results.example_run import Made, make_run
 from tests.search.study_on_curves import RULES, curve, open_study
 
@@ -225,7 +225,7 @@ def test_a_search_s_own_records_are_read_while_it_runs(tmp_path):
     assert study.records[17].state is TrialState.RUNNING
     assert report.overall[0].trials == 18
     epochs = {comparison.epoch for comparison in report.overall}
-    assert {1, 9} <= epochs <= {*levels(grace=RULES.grace, factor=RULES.factor, epochs=9), 9}
+    assert {1, 9} <= epochs <= {*rung_epochs(grace=RULES.grace, factor=RULES.factor, epochs=9), 9}
     assert "lr" in report.overall[0].parameters
     study.store.close()
 

@@ -14,12 +14,12 @@ from plotly.offline import get_plotlyjs
 from results.analysis.intervals import proportion
 from results.finalist_store import FinalistStore
 from results.page.curves import best_so_far, learning_curves, part, progress
-from results.page.headline import answer
-from results.page.importance import importance, shuffles, what_mattered
+from results.page.headline import make_headline
+from results.page.importance import importance, importance_section, shuffles
 from results.page.parameters import parallel, parameters, slice_of, varied
 from results.page.run_data import Run, read_run
 from results.page.table import table
-from results.page.time_use import spent, survival, times_by_outcome
+from results.page.time_use import seconds_by_use, survival, times_by_outcome
 from results.page.tradeoff import tradeoff
 from results.records import FinalistRecord, TrialState
 from results.report import main, page, write_report
@@ -42,7 +42,7 @@ def traces(figure: Any) -> dict[str, Any]:
 
 
 def cards(run: Run) -> dict[str, tuple[str, str]]:
-    return {card.label: (card.number, card.note) for card in answer(run).cards}
+    return {card.label: (card.number, card.note) for card in make_headline(run).cards}
 
 
 def test_one_seed_s_accuracy_has_the_interval_of_its_images(run: Run) -> None:
@@ -55,7 +55,7 @@ def test_one_seed_s_accuracy_has_the_interval_of_its_images(run: Run) -> None:
 
 
 def test_the_answer_tells_the_best_trial_against_the_baseline(run: Run) -> None:
-    found = answer(run)
+    found = make_headline(run)
     assert found.headline == "Trial 2 reaches 55.0 % on val, 20.0 points more than the baseline."
     assert "One seed chose it" in found.caution
     assert cards(run) == {
@@ -122,7 +122,7 @@ def test_finalists_give_their_means_with_intervals(tmp_path: Path) -> None:
             store.add_epoch((trial, repeat), metrics(1, value))
     store.close()
     run = read_run(directory)
-    assert answer(run).headline == (
+    assert make_headline(run).headline == (
         "Trial 2 reaches 51.0 % on val over 2 fresh seeds and beats the baseline beyond noise, by "
         "20.0 points (+20.0 … +20.0)."
     )
@@ -137,13 +137,15 @@ def test_finalists_give_their_means_with_intervals(tmp_path: Path) -> None:
 
 def test_a_baseline_that_is_best_is_said_to_be(tmp_path: Path) -> None:
     run = read_run(make_run(tmp_path / "a", RANGES, SIX[:2], 4, MANIFEST))
-    assert answer(run).headline == "No trial beats the baseline, which reaches 35.0 % on val."
+    assert (
+        make_headline(run).headline == "No trial beats the baseline, which reaches 35.0 % on val."
+    )
     assert "baseline val_top1" not in cards(run)
 
 
 def test_a_run_in_which_all_diverged_is_no_success(tmp_path: Path) -> None:
     run = read_run(make_run(tmp_path / "a", RANGES, [SIX[3]], 4, MANIFEST))
-    assert answer(run).headline == "No trial went well."
+    assert make_headline(run).headline == "No trial went well."
     assert best_so_far(run).data[0].x == ()
 
 
@@ -190,10 +192,10 @@ def test_time_is_divided_by_what_was_done() -> None:
     object.__setattr__(newer, "loading_s", 0.25)
     object.__setattr__(newer, "start_s", 0.5)
     object.__setattr__(newer, "idle_s", 0.125)
-    assert spent([older]) == {
+    assert seconds_by_use([older]) == {
         "training": 1.0, "evaluation": 0.5, "loading": 0.0, "starting": 0.0, "idle": 0.0,
     }  # fmt: skip
-    assert spent([newer]) == {
+    assert seconds_by_use([newer]) == {
         "training": 0.75, "evaluation": 0.5, "loading": 0.25, "starting": 0.25, "idle": 0.125,
     }  # fmt: skip
 
@@ -240,7 +242,7 @@ def test_too_few_trials_give_no_importance_but_a_sentence(run: Run) -> None:
 
 def test_importance_counts_stopped_trials_and_names_what_decided(tmp_path: Path) -> None:
     run = read_run(many(tmp_path / "many", 40))
-    found, notes = what_mattered(run.directory, repeats=9)
+    found, notes = importance_section(run.directory, repeats=9)
     assert notes == []
     panels = {panel.key: panel for panel in found}
     first = panels["importance"].figure.data[0]

@@ -28,15 +28,15 @@ from results.records import EpochMetrics
 from results.store import RunStore
 from search import run
 from search.early_stopping.decision import Rules
-from search.hardware.allocation import share_nodes
+from search.hardware.allocation import allocate_nodes
 from search.monitoring.monitor import Monitor
 from search.ray_backend import ray_cluster
 from search.ray_backend.local_ray import Dashboard, reserve_port
-from search.ray_backend.node_files import Supply
-from search.ray_backend.slots import Seats
+from search.ray_backend.node_files import NodeFiles
+from search.ray_backend.slots import Slots
 from search.ray_backend.tuner import run_trials
 from search.ray_backend.watchdog import Watchdog
-from search.ray_backend.worker import TrialWorker, notes
+from search.ray_backend.worker import TrialWorker, fetch_data
 from search.space import Space
 from search.study.finalists import Finalists
 from search.study.optuna_study import open_journal
@@ -70,7 +70,7 @@ class MadeUpWorker(TrialWorker):
         if self._next is not None:
             self.cleanup()
             self._task, self._next = self._next, None
-            self._notes = notes(self._task | {"data": str(seen(self._task))})
+            self._notes = fetch_data(self._task | {"data": str(seen(self._task))})
             self._epochs = made_up(self._task)
 
 
@@ -81,9 +81,9 @@ def seen(task: dict[str, Any]) -> Path:
 
 
 def made_up(task: dict[str, Any]) -> Iterator[EpochMetrics]:
-    supply = task["supply"]
-    supply.data(seen(task))
-    with supply.checkpoint(Path(task["checkpoint"])) as (path, sent):
+    node_files = task["supply"]
+    node_files.data(seen(task))
+    with node_files.checkpoint(Path(task["checkpoint"])) as (path, sent):
         done = int(path.read_text()) if path.exists() else 0
         for epoch in range(task["epochs_done"] + 1, done + 1):
             yield metrics(epoch)
@@ -159,7 +159,7 @@ def main(scratch: Path, fingerprint: str, what: str) -> None:
     if what == "unlike":
         refused(nodes)
     trials = TRIALS[what]
-    found = ray_cluster.join(nodes.address, ROOT)
+    found = ray_cluster.connect(nodes.address, ROOT)
     print("nodes", *(f"{n.id}:{n.machine.cpus}:{len(n.machine.gpus)}" for n in found.nodes))
     baseline = TrialConfig(network="resnet18", dropout=0.5, epochs=EPOCHS, precision="float32")
     space = Space(summary="made up", dataset="demo", baseline=baseline, suggest=suggest)
@@ -172,15 +172,15 @@ def main(scratch: Path, fingerprint: str, what: str) -> None:
         proposer=Proposer(space, {}, 0), rules=rules, trials=trials, store=store,
         storage=open_journal(scratch / "run", None),
     )  # fmt: skip
-    resources = share_nodes(
+    resources = allocate_nodes(
         found.nodes, concurrency="auto", gpus_per_trial="auto", trials=trials, worker_bytes=1 << 28
     )
     monitor = Monitor(Console(width=200), trials, verbose=False)
     finalists = Finalists(
         study=study, store=FinalistStore(scratch / "run"), count=0, repeats=2, seed=0
     )
-    supply = Supply(home=found.home, run="run", dataset="tiny", fingerprint=fingerprint)
-    seats = Seats(resources, ray_cluster.LivingNodes(found.nodes))
+    node_files = NodeFiles(home=found.home, run="run", dataset="tiny", fingerprint=fingerprint)
+    slots = Slots(resources, ray_cluster.LivingNodes(found.nodes))
     if what != "mixed":
         losing = (nodes, others[0], scratch, what == "drained")
         threading.Thread(target=lose, args=losing, daemon=True).start()
@@ -189,15 +189,15 @@ def main(scratch: Path, fingerprint: str, what: str) -> None:
         finalists,
         store,
         monitor,
-        seats,
+        slots,
         scratch / "tiny",
-        supply,
+        node_files,
         Watchdog(0.0),
         worker=MadeUpWorker,
     )
     store.close()
     print(f"failed in a row: {study._failed_in_a_row}")
-    ray_cluster.leave()
+    ray_cluster.disconnect()
     nodes.shutdown()
     sys.stdout.flush()
     os._exit(0)

@@ -24,8 +24,8 @@ from search.hardware.allocation import Resources
 from search.monitoring.monitor import Monitor
 from search.monitoring.progress import Limits
 from search.ray_backend.local_ray import Dashboard, reserve_port, start_ray, stop_ray
-from search.ray_backend.node_files import Supply
-from search.ray_backend.slots import Seats
+from search.ray_backend.node_files import NodeFiles
+from search.ray_backend.slots import Slots
 from search.ray_backend.tuner import run_trials
 from search.ray_backend.watchdog import Watchdog
 from search.ray_backend.worker import TrialWorker
@@ -98,7 +98,7 @@ def main(directory: Path) -> None:
     finalists = Finalists(study=study, store=FinalistStore(directory), count=0, repeats=2, seed=0)
     with monitor.watching():
         run_trials(
-            study, finalists, store, monitor, Seats(resources), directory, Supply(),
+            study, finalists, store, monitor, Slots(resources), directory, NodeFiles(),
             Watchdog(0.0), worker=MadeUpWorker,
         )  # fmt: skip
     store.close()

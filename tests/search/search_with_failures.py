@@ -19,10 +19,10 @@ from results.store import RunStore
 from search.early_stopping.decision import Rules
 from search.hardware.allocation import Resources
 from search.monitoring.monitor import Monitor
-from search.monitoring.summary import early_end
+from search.monitoring.summary import explain_early_end
 from search.ray_backend.local_ray import Dashboard, reserve_port, start_ray
-from search.ray_backend.node_files import Supply
-from search.ray_backend.slots import Seats
+from search.ray_backend.node_files import NodeFiles
+from search.ray_backend.slots import Slots
 from search.ray_backend.tuner import run_trials
 from search.ray_backend.watchdog import Watchdog
 from search.ray_backend.worker import TrialWorker
@@ -97,14 +97,14 @@ def main(directory: Path) -> None:
         finalists,
         store,
         monitor,
-        Seats(resources),
+        Slots(resources),
         directory,
-        Supply(),
+        NodeFiles(),
         Watchdog(STALL_S),
         worker=BreakingWorker,
     )
     store.close()
-    print(early_end(study))
+    print(explain_early_end(study))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from results.store import read_manifest
 from search.config.command_line import resolve
 from search.planning.plan import Plan, make_plan
 from search.session import execute
-from search.session.session import Sitting
+from search.session.session import Session
 from search.study.study import Study
 from tests.search.study_on_curves import curve
 from trainables.config import TrialConfig
@@ -54,7 +54,7 @@ def planned(out: Path, data: Path, changes: Mapping[str, Any], *, name: str, tri
     return plan
 
 
-def opened(plan: Plan) -> Sitting:
+def opened(plan: Plan) -> Session:
     """A sitting of the plan's search, begun or gone on with."""
     saved = read_manifest(plan.directory) if (plan.directory / "manifest.json").exists() else None
     return execute._study(plan, open_search_data(plan.data), "float32", saved)

@@ -6,7 +6,7 @@ from pathlib import Path
 from results.records import EpochMetrics
 from results.store import RunStore
 from search.early_stopping.decision import Rules
-from search.spaces import find
+from search.spaces import find_space
 from search.study.optuna_study import open_journal
 from search.study.proposer import Proposer
 from search.study.study import Study
@@ -58,7 +58,7 @@ def open_study(
     time_left: Callable[[], float] | None = None,
 ) -> Study[TrialConfig]:
     """A study of the demo space; close its store before opening it again."""
-    proposer = Proposer(find("demo"), {"epochs": rules.epochs, "precision": "float32"}, seed)
+    proposer = Proposer(find_space("demo"), {"epochs": rules.epochs, "precision": "float32"}, seed)
     more = {"time_left": time_left} if time_left else {}
     store, storage = RunStore(directory), open_journal(directory, None)
     return Study(

@@ -15,8 +15,8 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 import psutil
-from search.ray_backend.node_files import Supply
-from search.ray_backend.worker import epochs
+from search.ray_backend.node_files import NodeFiles
+from search.ray_backend.worker import train_epochs
 from trainables.training import checkpoint_writer as saving
 from trainables.config import TrialConfig
 
@@ -30,9 +30,9 @@ for number in range(50):
         mixup_alpha=0.2, cutout=0.25, precision=("float32", "bfloat16")[number % 2], seed=number,
     )
     checkpoint = scratch / f"{number}.pt"
-    trial = epochs({"number": number, "config": config.to_dict(), "epochs_done": 0,
+    trial = train_epochs({"number": number, "config": config.to_dict(), "epochs_done": 0,
                     "data": str(data), "checkpoint": str(checkpoint), "threads": 1, "gpus": 0,
-                    "supply": Supply()})
+                    "supply": NodeFiles()})
     for metrics in trial:
         if metrics.epoch == 2 + number % 2:
             break

@@ -6,11 +6,11 @@ import sys
 import pytest
 import yaml
 
-from results.analysis.finalist_comparison import decide
+from results.analysis.finalist_comparison import compare_finalists
 from results.finalist_store import FinalistStore, read_finalist_epochs, read_finalists
 from results.records import TrialState
 from results.store import read_trials
-from search.study.finalists import choose, repeat_seed
+from search.study.finalists import choose_finalists, repeat_seed
 from tests.search.test_search import command, numbers, run, start, wait_for
 
 pytestmark = pytest.mark.slow
@@ -35,12 +35,12 @@ def test_a_search_ends_with_its_finalists(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     directory = tmp_path / "run"
     records = read_finalists(directory)
-    order = choose(read_trials(directory), 2)
+    order = choose_finalists(read_trials(directory), 2)
     assert set(records) == {(number, repeat) for number in order for repeat in (1, 2)}
     assert {r.state for r in records.values()} == {TrialState.COMPLETE}
     assert {r.epochs for r in records.values()} == {2}
     assert {r.config["seed"] for r in records.values()} == {repeat_seed(0, 1), repeat_seed(0, 2)}
-    outcome = decide(records.values())
+    outcome = compare_finalists(records.values())
     best = yaml.safe_load((directory / "best.yaml").read_text())
     assert (best["trial"], best["epoch"]) == (outcome.winner.trial, 2)
     assert best["value"] == pytest.approx(outcome.winner.top1.mean, abs=1e-6)

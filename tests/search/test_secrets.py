@@ -6,7 +6,7 @@ from pathlib import Path
 
 from results.export import export
 from results.store import read_manifest, read_trials
-from search.monitoring.console import plain
+from search.monitoring.console import plain_printer
 from search.run import main
 from tests.search.session_on_curves import opened, planned, play
 
@@ -53,7 +53,7 @@ def test_a_run_holds_none_of_them(tiny_data, tmp_path, monkeypatch, capsys) -> N
         in (read_manifest(plan.directory)["provenance"]["command"])
     )
 
-    plain(Console())(TRACEBACK)
+    plain_printer(Console())(TRACEBACK)
     assert main(["--resume", "first", "--out", str(tmp_path)]) == 2
     shown = capsys.readouterr()
     assert WORD not in (shown.out + shown.err).lower()

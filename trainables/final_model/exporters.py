@@ -22,7 +22,7 @@ from results.predictions import read_predictions
 from results.records import RecordError
 from trainables.augmentation.batch import for_evaluation
 from trainables.config import TrialConfig
-from trainables.final_model.saved_model import KEY, Description, ModelError, Saved, read_model
+from trainables.final_model.saved_model import KEY, Description, ModelError, SavedModel, read_model
 from trainables.models.base import NetworkError
 from trainables.models.network import Network
 
@@ -84,14 +84,14 @@ def export(final: Path, to: Path | None, formats: Sequence[str]) -> list[tuple[P
     return [(folder / path.name, difference) for path, difference in made]
 
 
-def _program(model: Saved) -> Program:
+def _program(model: SavedModel) -> Program:
     description = model.description
     network = model.network(_CPU).requires_grad_(False)
     return Program(network, description.trial_config(), description.images()).eval()
 
 
 def _made(
-    name: str, program: Program, model: Saved, pixels: Tensor, wanted: Tensor, folder: Path
+    name: str, program: Program, model: SavedModel, pixels: Tensor, wanted: Tensor, folder: Path
 ) -> tuple[Path, float]:
     """Writes one file and tries it, as a whole batch and as one image."""
     path = folder / f"model.{name}"
@@ -129,9 +129,9 @@ def _write_pt2(path: Path, program: Program, description: Description) -> None:
 
 
 def _run_pt2(path: Path) -> Run:
-    carried = {f"{KEY}.json": ""}
-    program: Any = torch.export.load(path, extra_files=carried)
-    Description.from_json(carried[f"{KEY}.json"])
+    auxiliary = {f"{KEY}.json": ""}
+    program: Any = torch.export.load(path, extra_files=auxiliary)
+    Description.from_json(auxiliary[f"{KEY}.json"])
     return _no_grad(program.module())
 
 

@@ -14,7 +14,7 @@ from datasets.splits import Images
 from results.records import FinalRecord, RecordError
 from trainables.config import TrialConfig
 from trainables.models.network import Network, build
-from trainables.models.setup import ready
+from trainables.models.setup import prepare_network
 
 MODEL, RECORD = "model.pt", "final.json"
 """In the folder of a final training: the weights, and what they are."""
@@ -103,7 +103,7 @@ class Description:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Saved:
+class SavedModel:
     """A model as it was read: `state` is the network's state dict, on the CPU."""
 
     description: Description
@@ -122,10 +122,10 @@ class Saved:
                 f"The weights must be those of the network that goes with them, {config.network}, "
                 f"but they aren't ({said:.200}); restore both from a copy."
             ) from error
-        return ready(network, config, device).eval()
+        return prepare_network(network, config, device).eval()
 
 
-def read_model(path: Path) -> Saved:
+def read_model(path: Path) -> SavedModel:
     """A folder of final training, or a `.safetensors` file that was exported.
 
     Nothing in them is run. Raises `ModelError`.
@@ -154,7 +154,7 @@ def read_record(folder: Path) -> FinalRecord:
         raise _damaged(path, error) from error
 
 
-def _read_folder(folder: Path) -> Saved:
+def _read_folder(folder: Path) -> SavedModel:
     record, path = read_record(folder), folder / MODEL
     try:
         description = Description.of(record)
@@ -173,10 +173,10 @@ def _read_folder(folder: Path) -> Saved:
         raise _damaged(path, error) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise _damaged(path, ValueError("it holds no state dict"))
-    return Saved(description=description, state=state)
+    return SavedModel(description=description, state=state)
 
 
-def _read_safetensors(path: Path) -> Saved:
+def _read_safetensors(path: Path) -> SavedModel:
     try:
         with safe_open(path, framework="pt") as file:
             description = Description.from_json((file.metadata() or {})[KEY])
@@ -189,7 +189,7 @@ def _read_safetensors(path: Path) -> Saved:
         ) from error
     except (SafetensorError, OSError, AttributeError, TypeError, ValueError) as error:
         raise _damaged(path, error) from error
-    return Saved(description=description, state=state)
+    return SavedModel(description=description, state=state)
 
 
 def _damaged(path: Path, error: Exception) -> ModelError:

@@ -15,13 +15,13 @@ from torch.nn.functional import cross_entropy
 from common.files import write_atomically
 from datasets.loading.loader import batches
 from datasets.splits import FinalData, Images, Split
-from results.analysis.error_analysis import worth_keeping
+from results.analysis.error_analysis import select_examples
 from results.predictions import PREDICTIONS, Predictions, read_predictions
 from trainables.augmentation.batch import for_evaluation
 from trainables.config import TrialConfig
 from trainables.models.network import Network
-from trainables.training.batches import Feed
-from trainables.training.evaluate import Evaluation, autocast, evaluation_batch, guesses
+from trainables.training.batches import BatchFeeder
+from trainables.training.evaluate import Evaluation, autocast, evaluation_batch, top_guesses
 
 
 def open_test(
@@ -39,7 +39,7 @@ def open_test(
         if known.origin == origin:
             return known
     seen = predict(network, data.test, data.images, config, device, origin=origin)
-    examples = worth_keeping(seen)
+    examples = select_examples(seen)
     kept = replace(seen, examples=examples, pixels=_pixels(data.test, examples))
     write_atomically(out / PREDICTIONS, kept.save)
     return kept
@@ -61,7 +61,7 @@ def predict(
     """
     network.eval()
     found: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
-    source = Feed(device=device, resident=False).batches(
+    source = BatchFeeder(device=device, resident=False).batches(
         split, evaluation_batch(config), order_seed=None, drop_last=False
     )
     # One context for all batches, as in `Evaluator`: weights are cast to bfloat16 once.
@@ -70,7 +70,7 @@ def predict(
             logits, mirrored = (
                 network(for_evaluation(each, config, images)) for each in (pixels, pixels.flip(2))
             )
-            parts = (labels, guesses(logits)[:, 0], logits.float(), mirrored.float())
+            parts = (labels, top_guesses(logits)[:, 0], logits.float(), mirrored.float())
             found.append(tuple(part.cpu() for part in parts))  # type: ignore[arg-type]
     arrays = [torch.cat(parts).numpy() for parts in zip(*found, strict=True)]
     side = images.size
@@ -88,7 +88,7 @@ def predict(
 def score(predictions: Predictions) -> Evaluation:
     """What `evaluate` gives for the same images, but for their recall."""
     logits, labels = torch.from_numpy(predictions.logits), torch.from_numpy(predictions.labels)
-    among_five = (guesses(logits) == labels[:, None]).any(1)
+    among_five = (top_guesses(logits) == labels[:, None]).any(1)
     return Evaluation(
         loss=float(cross_entropy(logits.double(), labels)),
         top1=float(predictions.right.mean()),

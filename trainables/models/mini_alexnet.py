@@ -5,14 +5,14 @@ from collections import OrderedDict
 from torch import Tensor, nn
 
 from trainables.config import TrialConfig
-from trainables.models.base import Parts
+from trainables.models.base import NetworkParts
 from trainables.models.local_response_norm import LocalResponseNorm
 
 SIDE = 8
 """Of the last map at 64 px, for which the first dense layer is laid out."""
 
 
-def parts(config: TrialConfig, num_classes: int) -> Parts:
+def make_parts(config: TrialConfig, num_classes: int) -> NetworkParts:
     """Convolutions 32, 64, 128, 128, 64, then dense layers 1024 and 512, each with dropout.
 
     With `head_width` the second dropout comes after that layer, not before it.
@@ -40,7 +40,7 @@ def parts(config: TrialConfig, num_classes: int) -> Parts:
     fc = nn.Linear(512, num_classes)
     for part in (*stages.values(), *neck.values(), fc):
         part.apply(_initialise)
-    return Parts(stages=stages, neck=neck, fc=fc)
+    return NetworkParts(stages=stages, neck=neck, fc=fc)
 
 
 def _initialise(module: nn.Module) -> None:

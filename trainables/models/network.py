@@ -12,13 +12,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from trainables.catalog import is_external
 from trainables.config import TrialConfig
 from trainables.models import efficientnet_lite, library, mini_alexnet, resnet, wide_concat
-from trainables.models.base import NetworkError, Parts
+from trainables.models.base import NetworkError, NetworkParts
 
-_ARCHITECTURES: dict[str, Callable[[TrialConfig, int], Parts]] = {
-    **dict.fromkeys(resnet.BLOCKS, resnet.parts),
-    "efficientnet_lite0": lambda _, num_classes: efficientnet_lite.parts(num_classes),
-    "mini_alexnet": mini_alexnet.parts,
-    "wide_concat": lambda _, num_classes: wide_concat.parts(num_classes),
+_ARCHITECTURES: dict[str, Callable[[TrialConfig, int], NetworkParts]] = {
+    **dict.fromkeys(resnet.BLOCKS, resnet.make_parts),
+    "efficientnet_lite0": lambda _, num_classes: efficientnet_lite.make_parts(num_classes),
+    "mini_alexnet": mini_alexnet.make_parts,
+    "wide_concat": lambda _, num_classes: wide_concat.make_parts(num_classes),
 }
 
 _CLASSES = 10
@@ -160,14 +160,14 @@ def build(config: TrialConfig, num_classes: int) -> Network:
     can't be built.
     """
     if is_external(config.network):
-        return _whole(config, library.parts(config, num_classes))
+        return _whole(config, library.make_parts(config, num_classes))
     parts = _ARCHITECTURES[config.network](config, num_classes)
     network = Network(parts.stages, _head(parts.neck, parts.fc, config))
     network.compiled = config.compile
     return network
 
 
-def blank(config: TrialConfig, num_classes: int) -> Network:
+def build_without_values(config: TrialConfig, num_classes: int) -> Network:
     """As `build`, of tensors that have shapes but no values. Raises `NetworkError`."""
     if is_external(config.network):  # some look at values while they are built
         return build(config, num_classes).to("meta")
@@ -188,24 +188,24 @@ def load_tensors(network: Network, tensors: Mapping[str, Tensor]) -> None:
 
 
 def check(config: TrialConfig) -> Network:
-    """The network, `blank`, for checking its weights too.
+    """The network, `build_without_values`, for checking its weights too.
 
     Raises `NetworkError` for what `TrialConfig` can't know of it without torch.
     """
     if is_external(config.network):
-        found = library.parts(config, num_classes=_CLASSES)
+        found = library.make_parts(config, num_classes=_CLASSES)
         library.check(config, found)
         network: Network = _whole(config, found).to("meta")
     else:
-        network = blank(config, num_classes=_CLASSES)
+        network = build_without_values(config, num_classes=_CLASSES)
     freeze(network, config.freeze_depth)
     return network
 
 
-def counted_gmacs(config: TrialConfig) -> float:
+def count_gmacs(config: TrialConfig) -> float:
     """Cost of one image's forward pass in 10⁹ multiply-adds, counted on the way."""
     images = torch.zeros(1, 3, config.image_size, config.image_size, device="meta")
-    network = blank(config, num_classes=_CLASSES).eval()
+    network = build_without_values(config, num_classes=_CLASSES).eval()
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         network(images)
     return float(counter.get_total_flops()) / 2e9  # a multiply-add is two

@@ -18,7 +18,7 @@ from common.files import check_archive
 from trainables.catalog import is_external
 from trainables.config import TrialConfig
 from trainables.models import efficientnet_lite, library, resnet
-from trainables.models.network import Network, WholeNetwork, blank, load_tensors
+from trainables.models.network import Network, WholeNetwork, build_without_values, load_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def check(config: TrialConfig, network: Network | None = None) -> None:
         return
     if config.weights == "imagenet" and _from_torchvision(config.network):
         _check_cached(_cached_imagenet(config.network))
-    network = network or blank(config, num_classes=1000)
+    network = network or build_without_values(config, num_classes=1000)
     _matched(network, _read(config, network), config.weights)
 
 
@@ -111,7 +111,7 @@ def _renamed(state: dict[str, Tensor], name: str, network: Network) -> dict[str,
     """The library's names as ours; our own stay as they are."""
     state = {name.removeprefix("module."): value for name, value in state.items()}
     if isinstance(network, WholeNetwork):
-        return library.renamed(state, network.last_layer)
+        return library.rename_tensors(state, network.last_layer)
     our_name = efficientnet_lite.our_name if name == _LITE else resnet.our_name
     return {our_name(name): value for name, value in state.items()}
 

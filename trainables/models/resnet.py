@@ -7,7 +7,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from trainables.catalog import NETWORKS
 from trainables.config import TrialConfig
-from trainables.models.base import Parts
+from trainables.models.base import NetworkParts
 
 BLOCKS: dict[str, tuple[type[BasicBlock] | type[Bottleneck], list[int]]] = {
     "resnet10": (BasicBlock, [1, 1, 1, 1]),
@@ -18,7 +18,7 @@ BLOCKS: dict[str, tuple[type[BasicBlock] | type[Bottleneck], list[int]]] = {
 }
 
 
-def parts(config: TrialConfig, num_classes: int) -> Parts:
+def make_parts(config: TrialConfig, num_classes: int) -> NetworkParts:
     """The ResNet that `config` names, with its stem.
 
     Keras counts layers where this project counts stages: «unfrozen from the 143rd layer on» of
@@ -36,7 +36,7 @@ def parts(config: TrialConfig, num_classes: int) -> Parts:
     for name in NETWORKS[config.network].stages[1:]:
         stages[name] = getattr(source, name)
     neck = OrderedDict[str, nn.Module](pool=source.avgpool, flatten=nn.Flatten(1))
-    return Parts(stages=stages, neck=neck, fc=source.fc)
+    return NetworkParts(stages=stages, neck=neck, fc=source.fc)
 
 
 def our_name(name: str) -> str:

@@ -17,10 +17,10 @@ def new_network(config: TrialConfig, num_classes: int, device: torch.device) -> 
     torch.manual_seed(config.seed)
     network = build(config, num_classes)
     pretrained.load(network, config)
-    return ready(network, config, device)
+    return prepare_network(network, config, device)
 
 
-def ready(network: Network, config: TrialConfig, device: torch.device) -> Network:
+def prepare_network(network: Network, config: TrialConfig, device: torch.device) -> Network:
     """`network`, frozen as `config` says, on `device`, laid out as it trains fastest there."""
     freeze(network, config.freeze_depth)
     use_matrix_products(network)

@@ -112,10 +112,10 @@ def _channels_innermost(tensor: Tensor) -> Tensor:
     return tensor.permute(0, 2, 3, 1).contiguous()
 
 
-Place = tuple[int, int]
+MapSize = tuple[int, int]
 
 
-def _meetings(height: int, width: int, stride: int) -> Iterator[tuple[Place, Place, Place]]:
+def _meetings(height: int, width: int, stride: int) -> Iterator[tuple[MapSize, MapSize, MapSize]]:
     """(output, input, tap) for each tap of each output that meets the map and not its padding."""
     outputs = product(range(_halved(height, stride)), range(_halved(width, stride)))
     for (top, left), (down, right) in product(outputs, product(range(3), range(3))):

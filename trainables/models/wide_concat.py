@@ -15,7 +15,7 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
-from trainables.models.base import Parts
+from trainables.models.base import NetworkParts
 
 WIDTH = 32
 """Channels of the first stage."""
@@ -24,7 +24,7 @@ _STAGES = 4
 _BLOCKS = 2
 
 
-def parts(num_classes: int) -> Parts:
+def make_parts(num_classes: int) -> NetworkParts:
     """Stem, then four stages of `_BLOCKS` blocks and a bottleneck each."""
     stem = nn.Conv2d(3, WIDTH, kernel_size=3, stride=2, padding=1, bias=False)
     stages = OrderedDict[str, nn.Module](stem=stem)
@@ -41,7 +41,7 @@ def parts(num_classes: int) -> Parts:
         for module in stage.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    return Parts(stages=stages, neck=neck, fc=nn.Linear(features, num_classes))
+    return NetworkParts(stages=stages, neck=neck, fc=nn.Linear(features, num_classes))
 
 
 class ConcatBlock(nn.Module):

@@ -4,9 +4,9 @@ import torch
 
 from trainables.config import TrialConfig
 from trainables.models.network import build
-from trainables.models.setup import ready
+from trainables.models.setup import prepare_network
 from trainables.train import train_step
-from trainables.training.auxiliary_state import Carried
+from trainables.training.auxiliary_state import AuxiliaryState
 from trainables.training.evaluate import KEPT_BYTES
 from trainables.training.optimizer import make_optimizer
 
@@ -25,15 +25,15 @@ def needed_bytes(config: TrialConfig, device: torch.device) -> tuple[int, int]:
     resolved. Raises `torch.OutOfMemoryError` when not even one trial fits.
     """
     torch.cuda.reset_peak_memory_stats(device)
-    network = ready(build(config, _CLASSES), config, device)
+    network = prepare_network(build(config, _CLASSES), config, device)
     optimizer = make_optimizer(network, config)
-    carried = Carried.begin(config, network, _CLASSES, device)
+    auxiliary = AuxiliaryState.begin(config, network, _CLASSES, device)
     shape = (config.batch_size, 3, config.image_size, config.image_size)
     images = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(_CLASSES, (config.batch_size,), device=device)
     for _ in range(_STEPS):
         train_step(network, optimizer, images, labels, config)
-        carried.after_step()
+        auxiliary.after_step()
     peak = torch.cuda.max_memory_reserved(device)
     total = torch.cuda.get_device_properties(device).total_memory
     return peak + CONTEXT_BYTES + KEPT_BYTES, total

@@ -8,7 +8,7 @@ import torch
 from results.records import NetworkCosts
 from trainables.config import TrialConfig
 from trainables.models.network import Network, build
-from trainables.models.setup import default_device, ready
+from trainables.models.setup import default_device, prepare_network
 from trainables.training.evaluate import autocast
 
 _WARM_UP = 3
@@ -24,7 +24,7 @@ def network_costs(config: TrialConfig, num_classes: int) -> NetworkCosts:
     """
     device = default_device()
     with torch.random.fork_rng():
-        network = ready(build(config, num_classes), config, device)
+        network = prepare_network(build(config, num_classes), config, device)
         parameters = sum(parameter.numel() for parameter in network.parameters())
         latency = latency_ms(network, config, device)
     return NetworkCosts(latency_ms=latency, parameters_m=parameters / 1e6)

@@ -9,8 +9,8 @@ import torch
 
 from trainables.catalog import forward_gmacs
 from trainables.config import TrialConfig
-from trainables.models.network import build, counted_gmacs
-from trainables.models.setup import default_device, ready
+from trainables.models.network import build, count_gmacs
+from trainables.models.setup import default_device, prepare_network
 from trainables.train import train_step
 from trainables.training.optimizer import make_optimizer
 
@@ -26,7 +26,7 @@ _CLASSES = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Calibration:
+class PrecisionChoice:
     """The precision to train in, and training images per second in each one measured.
 
     The speeds are of training steps on small synthetic batches without a loader; they are
@@ -37,7 +37,7 @@ class Calibration:
     images_per_s: dict[str, float]
 
 
-def resolve(config: TrialConfig, threads: int) -> Calibration:
+def resolve(config: TrialConfig, threads: int) -> PrecisionChoice:
     """Decides `config.precision` where it is `auto`, and measures training speed on a CPU.
 
     On a GPU `auto` is bfloat16 where the GPU supports it. On a CPU both precisions train the
@@ -47,11 +47,11 @@ def resolve(config: TrialConfig, threads: int) -> Calibration:
     auto = config.precision == "auto"
     if default_device().type == "cuda":
         best = "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-        return Calibration(precision=best if auto else config.precision, images_per_s={})
+        return PrecisionChoice(precision=best if auto else config.precision, images_per_s={})
     speeds = _measure(config, ["float32", "bfloat16"] if auto else [config.precision], threads)
     faster = auto and speeds["bfloat16"] > MARGIN * speeds["float32"]
     best = "bfloat16" if faster else "float32"
-    return Calibration(precision=best if auto else config.precision, images_per_s=speeds)
+    return PrecisionChoice(precision=best if auto else config.precision, images_per_s=speeds)
 
 
 def _measure(config: TrialConfig, precisions: list[str], threads: int) -> dict[str, float]:
@@ -82,7 +82,7 @@ def _clear_leader(seconds: dict[str, float]) -> str | None:
 
 def batch_size(config: TrialConfig) -> int:
     """Images in a measured batch: about a second's work, whatever the network and its input."""
-    cost = forward_gmacs(config.network, config.image_size, config.stem) or counted_gmacs(config)
+    cost = forward_gmacs(config.network, config.image_size, config.stem) or count_gmacs(config)
     return max(4, min(config.batch_size, round(_BATCH_GMACS / cost)))
 
 
@@ -91,7 +91,7 @@ class _Steps:
 
     def __init__(self, config: TrialConfig, size: int) -> None:
         self.config = config
-        self.network = ready(build(config, _CLASSES), config, torch.device("cpu"))
+        self.network = prepare_network(build(config, _CLASSES), config, torch.device("cpu"))
         self.optimizer = make_optimizer(self.network, config)
         shape = (size, 3, config.image_size, config.image_size)
         self.images = torch.randn(shape).contiguous(memory_format=torch.channels_last)

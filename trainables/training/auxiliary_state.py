@@ -16,7 +16,7 @@ from trainables.training.evaluate import Evaluation
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Carried:
+class AuxiliaryState:
     """Each part is `None` where the configuration has it off, and then nothing is done for it."""
 
     average: WeightAverage | None = None
@@ -74,4 +74,4 @@ class Carried:
         return {name: part for name, part in parts.items() if part}
 
 
-NOTHING = Carried()
+NOTHING = AuxiliaryState()

@@ -22,7 +22,7 @@ _Started = TypeVar("_Started")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Feed:
+class BatchFeeder:
     """Gives a split's batches on `device`.
 
     resident: whether a file may stay on a GPU, as uint8, when it takes less than

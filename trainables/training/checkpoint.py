@@ -15,14 +15,14 @@ from results.records import EpochMetrics, RecordError
 from trainables.conditional_fields import LEFT_OUT, ONCE_UNCONDITIONAL
 from trainables.config import TrialConfig
 from trainables.models.network import Network, load_tensors
-from trainables.training.auxiliary_state import NOTHING, Carried
+from trainables.training.auxiliary_state import NOTHING, AuxiliaryState
 
 
 class CheckpointError(Exception):
     """A checkpoint can't be resumed from; the message says why and what to do."""
 
 
-def identity(config: TrialConfig, data_fingerprint: str, network: Network) -> str:
+def training_key(config: TrialConfig, data_fingerprint: str, network: Network) -> str:
     """What must be equal for a resumed training to give the numbers of an uninterrupted one.
 
     Frozen stages count by content: they are not in the checkpoint, so the network that
@@ -47,7 +47,7 @@ def snapshot(
     optimizer: Optimizer,
     history: list[EpochMetrics],
     identity: str,
-    carried: Carried = NOTHING,
+    auxiliary: AuxiliaryState = NOTHING,
 ) -> dict[str, Any]:
     """What a checkpoint holds: trained stages, optimizer state, what else is carried, the epochs.
 
@@ -57,7 +57,7 @@ def snapshot(
         "identity": identity,
         "network": _copied(network.trained_state()),
         "optimizer": _copied(optimizer.state_dict()),
-        "carried": _copied(carried.state_dict()),
+        "carried": _copied(auxiliary.state_dict()),
         "history": [asdict(epoch) for epoch in history],
     }
 
@@ -78,9 +78,9 @@ def load(
     network: Network,
     optimizer: Optimizer,
     identity: str,
-    carried: Carried = NOTHING,
+    auxiliary: AuxiliaryState = NOTHING,
 ) -> list[EpochMetrics]:
-    """Restores network, optimizer and `carried` in place; gives the epochs that were trained.
+    """Restores network, optimizer and `auxiliary` in place; gives the epochs that were trained.
 
     Raises `CheckpointError` for a missing or damaged file and for another training's.
     """
@@ -92,7 +92,7 @@ def load(
         )
     load_tensors(network, content["network"])
     optimizer.load_state_dict(content["optimizer"])
-    carried.load_state_dict(content["carried"])
+    auxiliary.load_state_dict(content["carried"])
     return _history(path, content)
 
 

@@ -11,18 +11,18 @@ from torch.optim import Optimizer
 from results.records import EpochMetrics
 from trainables.models.network import Network
 from trainables.training import checkpoint
-from trainables.training.auxiliary_state import NOTHING, Carried
+from trainables.training.auxiliary_state import NOTHING, AuxiliaryState
 
 SAVE_EVERY_S = 30.0
 """What a killed training loses at most, in seconds, besides the epoch that it was in."""
 
 
-class Saver:
+class CheckpointWriter:
     """Writes one training's checkpoints to `path`, by a thread of its own.
 
     `save` copies what is to be written and returns; the file is there, whole, once `wait`
     has returned. What goes wrong while writing is raised there, or by the next `save`.
-    Close it when the training ends, however it ends. `carried` is saved with each of them.
+    Close it when the training ends, however it ends. `auxiliary` is saved with each of them.
     `sent` is called by that thread with each file that was written, and counts as writing.
     """
 
@@ -34,10 +34,10 @@ class Saver:
         self,
         path: Path,
         identity: str,
-        carried: Carried = NOTHING,
+        auxiliary: AuxiliaryState = NOTHING,
         sent: Callable[[Path], object] | None = None,
     ) -> None:
-        self._path, self._identity, self._carried, self._sent = path, identity, carried, sent
+        self._path, self._identity, self._auxiliary, self._sent = path, identity, auxiliary, sent
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
         self._saved_at = time.monotonic()
@@ -53,7 +53,7 @@ class Saver:
         """Begins to write this moment's state, once the write before is over."""
         self.wait()
         self._saved_at = time.monotonic()
-        content = checkpoint.snapshot(network, optimizer, history, self._identity, self._carried)
+        content = checkpoint.snapshot(network, optimizer, history, self._identity, self._auxiliary)
         self._writing = self._thread.submit(self._write, content)
 
     def _write(self, content: dict[str, Any]) -> None:

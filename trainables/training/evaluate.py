@@ -13,7 +13,7 @@ from datasets.splits import Images, Split
 from trainables.augmentation.batch import for_evaluation
 from trainables.config import TrialConfig
 from trainables.models.network import Network
-from trainables.training.batches import Feed
+from trainables.training.batches import BatchFeeder
 
 EVALUATION_BATCH = 128
 """ResNet-18 at 64 px on one Zen 4 thread, float32 / bfloat16 images/s: 64 472 / 892,
@@ -40,10 +40,10 @@ class Evaluation:
     @property
     def finite_loss(self) -> float | None:
         """The loss as records hold it: `None` where it isn't finite."""
-        return finite(self.loss)
+        return finite_or_none(self.loss)
 
 
-def finite(value: float) -> float | None:
+def finite_or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
@@ -61,12 +61,12 @@ class Evaluator:
         network: Network,
         images: Images,
         config: TrialConfig,
-        feed: Feed,
+        feeder: BatchFeeder,
         *,
         kept_bytes: int = KEPT_BYTES,
     ) -> None:
         self._network, self._images, self._config = network, images, config
-        self._feed, self._bytes_left = feed, kept_bytes
+        self._feeder, self._bytes_left = feeder, kept_bytes
         self._kept: dict[Split, list[tuple[Tensor, Tensor]]] = {}
 
     @torch.inference_mode()
@@ -75,7 +75,7 @@ class Evaluator:
 
         Leaves the network in the mode that it was in.
         """
-        device = self._feed.device
+        device = self._feeder.device
         loss = torch.zeros((), dtype=torch.float64, device=device)
         hits = torch.zeros(2, dtype=torch.int64, device=device)
         by_class = torch.zeros(2, len(self._images.class_ids), dtype=torch.int64, device=device)
@@ -105,7 +105,7 @@ class Evaluator:
         made: list[tuple[Tensor, Tensor]] = []
         keep = self._network.has_frozen_features()
         at_once = evaluation_batch(self._config)
-        source = self._feed.batches(split, at_once, order_seed=None, drop_last=False)
+        source = self._feeder.batches(split, at_once, order_seed=None, drop_last=False)
         with closing(source):
             for pixels, labels in source:
                 batch = for_evaluation(pixels, self._config, self._images)
@@ -123,8 +123,8 @@ def evaluate(
     network: Network, split: Split, images: Images, config: TrialConfig, device: torch.device
 ) -> Evaluation:
     """One evaluation, of which nothing is kept: see `Evaluator.evaluate`."""
-    feed = Feed(device=device, resident=False)
-    return Evaluator(network, images, config, feed, kept_bytes=0).evaluate(split)
+    feeder = BatchFeeder(device=device, resident=False)
+    return Evaluator(network, images, config, feeder, kept_bytes=0).evaluate(split)
 
 
 def autocast(config: TrialConfig, device: torch.device) -> torch.autocast:
@@ -137,14 +137,14 @@ def evaluation_batch(config: TrialConfig) -> int:
     return min(EVALUATION_BATCH, config.micro_batch_size or EVALUATION_BATCH)
 
 
-def guesses(logits: Tensor) -> Tensor:
+def top_guesses(logits: Tensor) -> Tensor:
     """int64 (B, 5), or as many as there are classes: those with the highest logits, in order."""
     return logits.topk(min(5, logits.shape[1]), dim=1).indices
 
 
 def _right(logits: Tensor, labels: Tensor) -> Tensor:
     """Bool (2, B): whether each label is the highest logit, and among the five highest."""
-    right = guesses(logits) == labels[:, None]
+    right = top_guesses(logits) == labels[:, None]
     return torch.stack([right[:, 0], right.any(1)])
 
 

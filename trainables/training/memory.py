@@ -33,7 +33,7 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
-def let_go(error: BaseException) -> None:
+def release_frames(error: BaseException) -> None:
     """Frees what the frames that `error` has left still hold, for as long as somebody keeps it.
 
     They hold the network, the batch and all that autograd remembers of it. The traceback keeps
@@ -43,7 +43,7 @@ def let_go(error: BaseException) -> None:
     gc.collect()  # a library's network may refer to itself
 
 
-def give_back(device: torch.device) -> None:
+def release_gpu_memory(device: torch.device) -> None:
     """What a trial took of a GPU: torch would keep it, and other trials may share the GPU."""
     if device.type == "cuda":
         torch.cuda.empty_cache()

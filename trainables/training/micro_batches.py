@@ -3,9 +3,9 @@
 from trainables.config import TrialConfig
 
 SMALLEST = 8
-"""Images at once that `smaller` stops at. BatchNorm's statistics get worse with fewer: a ResNet-50
-on ImageNet errs in 23.6 % with 32 at once, 23.7 with 16, 24.8 with 8, but 27.3 with 4 and 34.7 with
-2 (Wu & He 2018, arXiv 1803.08494, table 2). What such a trial shows is no longer its
+"""Images at once that `halve_micro_batch` stops at. BatchNorm's statistics get worse with fewer: a
+ResNet-50 on ImageNet errs in 23.6 % with 32 at once, 23.7 with 16, 24.8 with 8, but 27.3 with 4 and
+34.7 with 2 (Wu & He 2018, arXiv 1803.08494, table 2). What such a trial shows is no longer its
 hyperparameters' merit."""
 
 
@@ -20,7 +20,7 @@ def piece_sizes(images: int, largest: int) -> list[int]:
     return [size + 1] * larger + [size] * (pieces - larger)
 
 
-def smaller(config: TrialConfig) -> TrialConfig | None:
+def halve_micro_batch(config: TrialConfig) -> TrialConfig | None:
     """The same training with half as many images at once, or `None` below `SMALLEST` of them.
 
     For one more attempt where `config` ran out of memory. Its batches stay as large, so that

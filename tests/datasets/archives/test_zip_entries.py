@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from datasets.archives.tree import ZipTree, open_tree
-from datasets.archives.zip_entries import ZipPart
+from datasets.archives.zip_entries import ZipEntries
 from datasets.spec import DatasetError
 
 CONTENT = {"a": b"", "b/stored": b"plain", "b/deflated": b"again and " * 500, "ü" * 150: b"long"}
@@ -24,7 +24,7 @@ def write(path: Path, method: int = zipfile.ZIP_DEFLATED) -> Path:
 def test_part_reads_the_same_bytes_in_another_process(tmp_path: Path) -> None:
     tree = open_tree(write(tmp_path / "x.zip"))
     part = tree.part(list(CONTENT))
-    assert isinstance(part, ZipPart)
+    assert isinstance(part, ZipEntries)
     again = pickle.loads(pickle.dumps(part))
     assert {path: again.read(path) for path in CONTENT} == CONTENT
     assert again.files() == tree.files()
@@ -47,7 +47,7 @@ def test_rare_methods_are_left_to_zipfile(tmp_path: Path) -> None:
     part = tree.part(list(CONTENT))
     assert isinstance(part, ZipTree)
     assert part.read("b/deflated") == CONTENT["b/deflated"]
-    assert isinstance(tree.part(["b/stored"]), ZipPart)
+    assert isinstance(tree.part(["b/stored"]), ZipEntries)
 
 
 def test_every_kind_of_damage_is_named(tmp_path: Path) -> None:

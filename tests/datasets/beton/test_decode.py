@@ -16,7 +16,7 @@ from PIL import Image
 from datasets.archives.tree import open_tree
 from datasets.beton import jpeg
 from datasets.beton.decode import decode_chunk, decode_image
-from datasets.beton.decode_pool import decoder
+from datasets.beton.decode_pool import open_decoder
 from datasets.beton.jpeg import decode_jpeg
 from datasets.sources.tiny_imagenet import list_samples
 from datasets.spec import Sample
@@ -122,7 +122,7 @@ def test_pool_gives_the_same_chunks_in_the_same_order(
     samples = list_samples(tree).train
     found = {}
     for workers in (1, 2):
-        with decoder(tree, 64, workers) as decode:
+        with open_decoder(tree, 64, workers) as decode:
             found[workers] = [replace(c, pixels=c.pixels.copy()) for c in decode(samples)]
     assert [len(chunk.labels) for chunk in found[2]] == [7] * 11 + [3]
     for one, two in zip(found[1], found[2], strict=True):
@@ -186,11 +186,11 @@ def test_without_the_library_pillow_decodes_the_same(
 ORPHANS = """
 import multiprocessing, os, signal, sys
 from pathlib import Path
-from datasets.beton.decode_pool import decoder
+from datasets.beton.decode_pool import open_decoder
 from datasets.sources.tiny_imagenet import list_samples
 from datasets.archives.tree import open_tree
 tree = open_tree(Path(sys.argv[1]))
-with decoder(tree, 64, 2) as decode:
+with open_decoder(tree, 64, 2) as decode:
     next(decode(list_samples(tree).train))
     print(*(child.pid for child in multiprocessing.active_children()), flush=True)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -50,7 +50,10 @@ def test_colour_and_brightness_say_nothing_about_the_class() -> None:
     """A nearest-mean classifier on coarse colours stays near the 5 % of guessing."""
     images = np.stack(
         [
-            [np.asarray(demo.draw(label, number).resize((4, 4))).ravel() for number in range(12)]
+            [
+                np.asarray(demo.draw_image(label, number).resize((4, 4))).ravel()
+                for number in range(12)
+            ]
             for label in range(20)
         ]
     ).astype(float)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from datasets.archives.tree import open_tree
-from datasets.registry import DATASETS, find
+from datasets.registry import DATASETS, find_dataset
 from datasets.sources import folder, tiny_imagenet
 from datasets.spec import DatasetError
 
@@ -131,8 +131,8 @@ def test_folder_inside_a_zip(tmp_path: Path) -> None:
 
 
 def test_registry_knows_its_names_and_guesses() -> None:
-    assert all(find(name).name == name for name in DATASETS)
+    assert all(find_dataset(name).name == name for name in DATASETS)
     with pytest.raises(DatasetError, match=r"did you mean tiny-imagenet\?"):
-        find("tinyimagenet")
+        find_dataset("tinyimagenet")
     with pytest.raises(DatasetError, match="known are cifar100, demo, folder, tiny-imagenet"):
-        find("mnist-c")
+        find_dataset("mnist-c")

@@ -10,8 +10,8 @@ from results.analysis.error_analysis import (
     by_class,
     calibration,
     confused_pairs,
+    select_examples,
     sure_mistakes,
-    worth_keeping,
 )
 from results.predictions import read_predictions, softmax
 from results.records import RecordError
@@ -69,13 +69,13 @@ def test_a_bin_s_mean_counts_and_not_each_image() -> None:
 
 def test_what_is_shown_is_kept_and_a_batch_at_least() -> None:
     found = drawn(400, 20)
-    kept = set(worth_keeping(found).tolist())
+    kept = set(select_examples(found).tolist())
     assert set(sure_mistakes(found)) <= kept
     for pair in confused_pairs(found):
         assert len(pair.examples) == min(EXAMPLES, pair.mistakes)
         assert set(pair.examples) <= kept
     perfect = make_predictions([0] * 40, [0] * 40, [0.9] * 40)
-    assert worth_keeping(perfect).tolist() == list(range(16))
+    assert select_examples(perfect).tolist() == list(range(16))
 
 
 def test_flip_averaging_takes_the_mean_of_logits() -> None:

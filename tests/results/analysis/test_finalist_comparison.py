@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from results.analysis.finalist_comparison import decide
+from results.analysis.finalist_comparison import compare_finalists
 from results.analysis.intervals import interval
 from results.records import FinalistRecord, StopReason, TrialState
 
@@ -40,7 +40,7 @@ def test_the_quantiles_are_those_of_the_tables(n, quantile):
 
 
 def test_the_mean_decides_and_not_the_luckiest_repeat():
-    found = decide([*runs(0, [0.50, 0.50, 0.50]), *runs(1, [0.70, 0.40, 0.40]),
+    found = compare_finalists([*runs(0, [0.50, 0.50, 0.50]), *runs(1, [0.70, 0.40, 0.40]),
                     *runs(2, [0.52, 0.53, 0.51])])  # fmt: skip
     assert [s.trial for s in found.standings] == [2, 0, 1]
     assert found.winner.top1.mean == pytest.approx(0.52)
@@ -49,7 +49,7 @@ def test_the_mean_decides_and_not_the_luckiest_repeat():
 
 def test_leads_are_paired_so_that_what_a_seed_does_to_all_cancels():
     """Seeds move both by 0.1 and more; the difference is 0.02, 0.03, 0.04 in each of them."""
-    found = decide([*runs(0, [0.40, 0.50, 0.60]), *runs(3, [0.42, 0.53, 0.64])])
+    found = compare_finalists([*runs(0, [0.40, 0.50, 0.60]), *runs(3, [0.42, 0.53, 0.64])])
     lead = found.winner.lead
     assert lead.mean == pytest.approx(0.03)
     assert lead.low == pytest.approx(0.03 - 4.3027 * 0.01 / math.sqrt(3), abs=1e-6)
@@ -58,7 +58,7 @@ def test_leads_are_paired_so_that_what_a_seed_does_to_all_cancels():
 
 
 def test_a_lead_within_noise_is_none():
-    found = decide([*runs(0, [0.50, 0.51, 0.50]), *runs(3, [0.50, 0.53, 0.51])])
+    found = compare_finalists([*runs(0, [0.50, 0.51, 0.50]), *runs(3, [0.50, 0.53, 0.51])])
     assert found.winner.trial == 3
     assert found.winner.lead.low < 0 < found.winner.lead.mean
     assert found.beats_baseline is False
@@ -66,14 +66,14 @@ def test_a_lead_within_noise_is_none():
 
 def test_with_equal_means_the_earlier_trial_wins_and_the_baseline_before_all():
     same = [0.5, 0.6, 0.7]
-    found = decide([*runs(9, same), *runs(4, same[::-1]), *runs(0, same)])
+    found = compare_finalists([*runs(9, same), *runs(4, same[::-1]), *runs(0, same)])
     assert [s.trial for s in found.standings] == [0, 4, 9]
     assert found.beats_baseline is None
     assert found.winner.lead is None
 
 
 def test_one_that_diverged_in_a_repeat_cannot_win():
-    found = decide([*runs(0, [0.5, 0.5, 0.5]), *runs(1, [0.9, None, 0.9])])
+    found = compare_finalists([*runs(0, [0.5, 0.5, 0.5]), *runs(1, [0.9, None, 0.9])])
     assert [s.trial for s in found.standings] == [0, 1]
     assert found.standings[1].values == (0.9, None, 0.9)
     assert found.standings[1].top1.mean == pytest.approx(0.9)
@@ -81,29 +81,29 @@ def test_one_that_diverged_in_a_repeat_cannot_win():
 
 
 def test_where_all_went_wrong_nobody_wins():
-    found = decide([*runs(0, [None, 0.5]), *runs(1, [0.9, None])])
+    found = compare_finalists([*runs(0, [None, 0.5]), *runs(1, [0.9, None])])
     assert found.winner is None
     assert found.beats_baseline is None
     assert [s.top1 for s in found.standings] == [None, None]
 
 
 def test_without_a_sound_baseline_there_is_a_winner_and_no_verdict():
-    found = decide([*runs(2, [0.5, 0.5]), *runs(1, [0.6, 0.6])])
+    found = compare_finalists([*runs(2, [0.5, 0.5]), *runs(1, [0.6, 0.6])])
     assert (found.winner.trial, found.beats_baseline) == (1, None)
 
 
 def test_only_repeats_that_all_have_ended_count():
-    found = decide([*runs(0, [0.5, 0.5, "running"]), *runs(1, [0.4, 0.4, 0.9])])
+    found = compare_finalists([*runs(0, [0.5, 0.5, "running"]), *runs(1, [0.4, 0.4, 0.9])])
     assert (found.winner.trial, found.seeds, found.planned) == (0, (101, 102), 3)
-    assert decide([*runs(0, [0.5, "running"]), *runs(1, [0.4, 0.4])]) is None
-    assert decide([*runs(0, [0.5, 0.5]), *runs(1, [0.4])]) is None
-    assert decide(runs(0, [0.5, 0.5])) is None
-    assert decide([]) is None
+    assert compare_finalists([*runs(0, [0.5, "running"]), *runs(1, [0.4, 0.4])]) is None
+    assert compare_finalists([*runs(0, [0.5, 0.5]), *runs(1, [0.4])]) is None
+    assert compare_finalists(runs(0, [0.5, 0.5])) is None
+    assert compare_finalists([]) is None
 
 
 def test_after_an_extension_the_longer_trainings_count():
     short = [*runs(0, [0.9, 0.9]), *runs(1, [0.8, 0.8])]
     long = [*runs(0, [0.5, 0.5], epochs=60, first=3), *runs(2, [0.6, 0.6], epochs=60, first=3)]
-    found = decide([*short, *long])
+    found = compare_finalists([*short, *long])
     assert [s.trial for s in found.standings] == [2, 0]
     assert found.planned == 2

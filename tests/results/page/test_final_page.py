@@ -8,7 +8,7 @@ import pytest
 
 from results import final
 from results.analysis.error_analysis import calibration
-from results.analysis.final_run import Trained, read_trained
+from results.analysis.final_run import FinalRun, read_final_run
 from results.page.final_page import cards, headline, page, seed_rows
 from results.page.model_card import card, contamination
 from results.records import RecordError
@@ -29,16 +29,16 @@ def repeated(folder: Path, top1: dict[str, float], **config: object) -> None:
 
 
 @pytest.fixture
-def trained(tmp_path: Path) -> Trained:
-    return read_trained(make_final(tmp_path / "final", SEVEN))
+def trained(tmp_path: Path) -> FinalRun:
+    return read_final_run(make_final(tmp_path / "final", SEVEN))
 
 
-def numbers(trained: Trained) -> dict[str, tuple[str, str]]:
+def numbers(trained: FinalRun) -> dict[str, tuple[str, str]]:
     found = cards(trained, calibration(trained.predictions))
     return {each.label: (each.number, each.note) for each in found}
 
 
-def test_its_numbers_are_those_of_the_record_and_the_predictions(trained: Trained) -> None:
+def test_its_numbers_are_those_of_the_record_and_the_predictions(trained: FinalRun) -> None:
     assert headline(trained) == "42.9 % of 7 test images are recognised."
     found = numbers(trained)
     assert found["test top-1"] == ("42.9 %", "15.8 … 75.0 % for 7 images, which were opened once")
@@ -56,7 +56,7 @@ def test_several_seeds_have_a_mean_with_student_s_interval(tmp_path: Path) -> No
     repeated(folder, {"repeat-3": 0.9}, epochs=3)
     (folder / "repeat-4").mkdir()
     (folder / "repeat-4" / "final.json").write_text("{")
-    found = read_trained(folder)
+    found = read_final_run(folder)
     assert found.seeds == [4, 5, 6]
     mean, half = (3 / 7 + 0.5 + 0.6) / 3, 4.302653 * 0.0861102 / 3**0.5
     own = found.over_seeds("test_top1")
@@ -71,7 +71,7 @@ def test_several_seeds_have_a_mean_with_student_s_interval(tmp_path: Path) -> No
     assert "| mean test top-1 over seeds | 51.0 % |" in card(found)
 
 
-def test_the_page_asks_for_nothing_and_reads_no_tags_in_names(trained: Trained) -> None:
+def test_the_page_asks_for_nothing_and_reads_no_tags_in_names(trained: FinalRun) -> None:
     html = page(trained)
     assert "<b>hen" not in html.replace("<p><b>", "")
     assert "&lt;b&gt;hen&lt;/b&gt;" in html
@@ -81,7 +81,7 @@ def test_the_page_asks_for_nothing_and_reads_no_tags_in_names(trained: Trained) 
     assert "2 × cat taken for dog; 1 × dog taken for cat" in html
 
 
-def test_the_card_tells_data_contamination_figures_and_origin(trained: Trained) -> None:
+def test_the_card_tells_data_contamination_figures_and_origin(trained: FinalRun) -> None:
     text = card(trained)
     assert text.startswith("# resnet18 on folder\n")
     assert "Pictures &lt;i>of&lt;/i> mine." in text
@@ -106,7 +106,7 @@ def test_the_card_tells_data_contamination_figures_and_origin(trained: Trained) 
 def test_what_pretrained_weights_may_have_seen(
     weights: str, of_imagenet: bool, said: str, tmp_path: Path
 ) -> None:
-    found = read_trained(make_final(tmp_path / "final", SEVEN, weights=weights))
+    found = read_final_run(make_final(tmp_path / "final", SEVEN, weights=weights))
     found.told["of_imagenet"] = of_imagenet
     assert said in contamination(found)
 
@@ -135,4 +135,4 @@ def test_what_can_not_be_read_is_one_sentence(
     assert not (folder / "report.html").exists()
     other = make_final(tmp_path / "other", SEVEN, names=("a", "b"))
     with pytest.raises(RecordError, match="must name the 3 classes"):
-        read_trained(other)
+        read_final_run(other)

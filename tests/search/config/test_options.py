@@ -3,13 +3,13 @@ import dataclasses
 import pytest
 
 from search.config.command_line import fixed_fields, parse, parser, resolve
-from search.config.options import ACTIONS, Options
+from search.config.options import ACTIONS, SearchOptions
 from search.config.units import seconds_of
 
 
 def test_every_option_is_a_flag_with_a_help_text_and_nothing_else_is():
     flags = {flag for action in parser()._actions for flag in action.option_strings}
-    wanted = {"--" + f.name.replace("_", "-") for f in dataclasses.fields(Options)}
+    wanted = {"--" + f.name.replace("_", "-") for f in dataclasses.fields(SearchOptions)}
     actions = {"--" + name.replace("_", "-") for name in ACTIONS}
     assert flags - wanted == {"-h", "--help"} | actions
     assert all(action.help for action in parser()._actions)
@@ -65,7 +65,7 @@ def test_impossible_values_are_refused_with_rule_and_value(key, value):
     options, errors = resolve({"space": "demo", key: value})
     assert len(errors) == 1
     assert repr(value) in errors[0] or repr(float(value)) in errors[0]
-    assert getattr(options, key) == getattr(Options(), key)
+    assert getattr(options, key) == getattr(SearchOptions(), key)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_durations(text, seconds):
 
 
 def test_set_gives_typed_values():
-    options = Options(
+    options = SearchOptions(
         set=("lr=1e-3", "batch_size=32", "flip=true", "network=resnet18", "momentum=")
     )
     assert fixed_fields(options) == {

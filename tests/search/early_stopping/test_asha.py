@@ -1,12 +1,12 @@
 import random
 
-from search.early_stopping.asha import Rungs, levels
+from search.early_stopping.asha import Rungs, rung_epochs
 
 
 def test_levels_are_grace_times_powers_of_the_factor_below_the_last_epoch():
-    assert levels(grace=1, factor=3, epochs=30) == (1, 3, 9, 27)
-    assert levels(grace=2, factor=3, epochs=18) == (2, 6)
-    assert levels(grace=5, factor=2, epochs=5) == ()
+    assert rung_epochs(grace=1, factor=3, epochs=30) == (1, 3, 9, 27)
+    assert rung_epochs(grace=2, factor=3, epochs=18) == (2, 6)
+    assert rung_epochs(grace=5, factor=2, epochs=5) == ()
 
 
 def test_between_rungs_every_trial_goes_on():

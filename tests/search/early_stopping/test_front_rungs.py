@@ -3,12 +3,12 @@
 import random
 
 from results.analysis.pareto import crowding
-from search.early_stopping.asha import FrontRungs, Rungs, make_rungs
+from search.early_stopping.asha import ParetoRungs, Rungs, make_rungs
 
 
 def rungs(costs, factor=3):
     made = make_rungs(1, factor, 9, lambda trial: (costs[trial],))
-    assert isinstance(made, FrontRungs)
+    assert isinstance(made, ParetoRungs)
     return made
 
 

@@ -7,7 +7,7 @@ from tests.search.study_on_curves import metrics
 
 
 def test_a_loss_that_is_not_finite_diverged():
-    assert rules.diverged([metrics(1, 0.1), metrics(2, 0.1, loss=None)], 20)
+    assert rules.find_divergence([metrics(1, 0.1), metrics(2, 0.1, loss=None)], 20)
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def test_a_loss_that_is_not_finite_diverged():
 )
 def test_a_loss_that_explodes_diverged(losses, diverges):
     epochs = [metrics(e, 0.1, loss=loss) for e, loss in enumerate(losses, 1)]
-    assert bool(rules.diverged(epochs, 20)) is diverges
+    assert bool(rules.find_divergence(epochs, 20)) is diverges
 
 
 def curve(vals, gaps):
@@ -33,7 +33,7 @@ def curve(vals, gaps):
 def stop(epochs, max_gap, patience):
     """The epoch after which a trial is stopped for overfitting; `None` for never."""
     seen = (epochs[:e] for e in range(1, len(epochs) + 1))
-    return next((len(s) for s in seen if rules.overfitting(s, max_gap, patience)), None)
+    return next((len(s) for s in seen if rules.find_overfitting(s, max_gap, patience)), None)
 
 
 TURNS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.45, 0.44, 0.43, 0.42, 0.41]
@@ -44,7 +44,7 @@ def test_overfitting_stops_when_val_has_turned():
     # After 9: epochs 7-9 have 0.43, 4-6 have 0.45.
     epochs = curve(TURNS, 0.3)
     assert stop(epochs, 0.2, 3) == 9
-    said = rules.overfitting(epochs[:9], 0.2, 3)
+    said = rules.find_overfitting(epochs[:9], 0.2, 3)
     assert said == "gap 0.300 > 0.2 for 3 epochs, no better val_top1 for 4"
 
 
@@ -89,7 +89,7 @@ def test_a_flat_val_without_a_gap_is_no_overfitting():
 
 def test_a_plateau_ignores_rises_within_the_noise():
     flat = [metrics(e, 0.5 + 0.0005 * (e % 2)) for e in range(1, 7)]
-    assert rules.plateau(flat, 5)
-    assert rules.plateau(flat, 6) is None
+    assert rules.find_plateau(flat, 5)
+    assert rules.find_plateau(flat, 6) is None
     slow = [metrics(e, 0.5 + 0.001 * e) for e in range(1, 12)]  # adds up to progress
-    assert rules.plateau(slow, 5) is None
+    assert rules.find_plateau(slow, 5) is None

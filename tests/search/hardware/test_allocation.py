@@ -1,7 +1,7 @@
 import pytest
 
-from search.hardware.allocation import gpu_share, share
-from search.hardware.machine import Machine, machine
+from search.hardware.allocation import allocate, gpu_share
+from search.hardware.machine import Machine, detect_machine
 from search.hardware.memory import EXTERNAL_BYTES, worker_bytes
 from trainables.config import TrialConfig
 
@@ -9,7 +9,7 @@ GIB = 1 << 30
 
 
 def resources(machine, concurrency="auto", gpus_per_trial="auto", trials=100, gib=2):
-    return share(
+    return allocate(
         machine,
         concurrency=concurrency,
         gpus_per_trial=gpus_per_trial,
@@ -99,5 +99,5 @@ def test_what_is_asked_for_is_what_happens():
 
 
 def test_this_machine_has_cores_and_memory():
-    assert machine().cpus >= 1
-    assert machine().memory_bytes > 1 << 28
+    assert detect_machine().cpus >= 1
+    assert detect_machine().memory_bytes > 1 << 28

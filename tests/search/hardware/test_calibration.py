@@ -1,4 +1,4 @@
-from search.hardware.calibration import Calibrations, Measured, key
+from search.hardware.calibration import CalibrationStore, Measurement, calibration_key
 from search.hardware.machine import Machine
 from trainables.config import TrialConfig
 
@@ -7,12 +7,12 @@ CONFIG = TrialConfig(network="resnet18")
 
 
 def test_a_measurement_is_kept_and_found_again(tmp_path):
-    measured = Measured(precision="bfloat16", images_per_s={"float32": 70.0, "bfloat16": 120.0})
-    known = Calibrations(tmp_path / "runs" / "c.json")
+    measured = Measurement(precision="bfloat16", images_per_s={"float32": 70.0, "bfloat16": 120.0})
+    known = CalibrationStore(tmp_path / "runs" / "c.json")
     assert known.find("a") is None
     known.keep("a", measured)
-    known.keep("b", Measured(precision="float32", images_per_s={}))
-    assert Calibrations(tmp_path / "runs" / "c.json").find("a") == measured
+    known.keep("b", Measurement(precision="float32", images_per_s={}))
+    assert CalibrationStore(tmp_path / "runs" / "c.json").find("a") == measured
     assert "float32 70, bfloat16 120" in measured.why()
 
 
@@ -20,23 +20,23 @@ def test_a_damaged_file_counts_as_empty(tmp_path):
     path = tmp_path / "c.json"
     for text in ("{", "[1]", '{"a": {"speed": 1}}'):
         path.write_text(text)
-        assert Calibrations(path).find("a") is None
-    Calibrations(path).keep("a", Measured(precision="float32", images_per_s={}))
-    assert Calibrations(path).find("a") is not None
+        assert CalibrationStore(path).find("a") is None
+    CalibrationStore(path).keep("a", Measurement(precision="float32", images_per_s={}))
+    assert CalibrationStore(path).find("a") is not None
 
 
 def test_what_changes_the_work_changes_the_key_and_regularisation_does_not():
-    first = key(CONFIG, 1, HERE)
-    assert key(CONFIG.but(dropout=0.5, lr=0.1, seed=3), 1, HERE) == first
+    first = calibration_key(CONFIG, 1, HERE)
+    assert calibration_key(CONFIG.but(dropout=0.5, lr=0.1, seed=3), 1, HERE) == first
     others = [
-        key(CONFIG.but(network="resnet50"), 1, HERE),
-        key(CONFIG.but(image_size=128), 1, HERE),
-        key(CONFIG.but(freeze_depth=2), 1, HERE),
-        key(CONFIG.but(batch_size=32), 1, HERE),
-        key(CONFIG.but(head_width=2048), 1, HERE),
-        key(CONFIG.but(micro_batch_size=32), 1, HERE),
-        key(CONFIG.but(compile=True), 1, HERE),
-        key(CONFIG, 2, HERE),
-        key(CONFIG, 1, Machine(cpus=2, memory_bytes=8 << 30, gpus=("A100",))),
+        calibration_key(CONFIG.but(network="resnet50"), 1, HERE),
+        calibration_key(CONFIG.but(image_size=128), 1, HERE),
+        calibration_key(CONFIG.but(freeze_depth=2), 1, HERE),
+        calibration_key(CONFIG.but(batch_size=32), 1, HERE),
+        calibration_key(CONFIG.but(head_width=2048), 1, HERE),
+        calibration_key(CONFIG.but(micro_batch_size=32), 1, HERE),
+        calibration_key(CONFIG.but(compile=True), 1, HERE),
+        calibration_key(CONFIG, 2, HERE),
+        calibration_key(CONFIG, 1, Machine(cpus=2, memory_bytes=8 << 30, gpus=("A100",))),
     ]
     assert len({first, *others}) == 10

@@ -18,11 +18,11 @@ from results.export import ranked
 from results.records import EpochMetrics, StopReason, TrialRecord, TrialState
 from search.hardware.allocation import Resources
 from search.monitoring.monitor import Monitor
-from search.monitoring.summary import accidents
+from search.monitoring.summary import count_failures
 from search.ray_backend.scheduler import StudyScheduler
-from search.ray_backend.slots import Seats
+from search.ray_backend.slots import Slots
 from search.ray_backend.watchdog import Watchdog
-from search.spaces import find
+from search.spaces import find_space
 from search.study.proposal import Proposal
 from search.study.proposer import Proposer
 from search.study.store import MemoryStore
@@ -80,8 +80,8 @@ class FakeRay:
         self._now = 0.0
         self._watchdog = Watchdog(20.0, clock=lambda: self._now)
         self._monitor = Monitor(Console(file=StringIO()), TRIALS, verbose=False)
-        seats = Seats(Resources(concurrent=1, threads=1, gpus=0.0, why=""))
-        self._scheduler = StudyScheduler(study, None, self._monitor, self._watchdog, seats)
+        slots = Slots(Resources(concurrent=1, threads=1, gpus=0.0, why=""))
+        self._scheduler = StudyScheduler(study, None, self._monitor, self._watchdog, slots)
         self._errors = scratch / "error.txt"
 
     def run(self, proposal: Proposal[TrialConfig]) -> None:
@@ -130,7 +130,7 @@ class FakeRay:
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study[TrialConfig]:
     """A search that has ended. By chance, so that proposing takes no time."""
     proposer = Rules(
-        find("demo"), {"epochs": RULES.epochs, "precision": "float32"}, 0,
+        find_space("demo"), {"epochs": RULES.epochs, "precision": "float32"}, 0,
         make=lambda source, seed, *known: optuna.samplers.RandomSampler(seed=seed),
     )  # fmt: skip
     made = Study(
@@ -175,7 +175,7 @@ def test_the_best_is_the_best_of_those_that_went_well(study):
 
 
 def test_the_report_says_what_happened(study):
-    said = accidents(study.records.values(), "runs/a/errors")
+    said = count_failures(study.records.values(), "runs/a/errors")
     assert said[0] == "70 of 200 trials failed (tracebacks: runs/a/errors):"
     counted = {line.split(", as trial ")[0].strip() for line in said[1:-1]}
     assert counted == {
@@ -198,9 +198,9 @@ def test_many_kinds_are_cut_short_and_a_search_without_accidents_says_nothing():
         )
         for n in range(15)
     ]
-    said = accidents(records, "errors")
+    said = count_failures(records, "errors")
     assert len(said) == 1 + 12 + 1
     assert said[1] == "     1  Kind0Error, as trial 0: Kind0Error: 0"
     assert said[-1] == "     3  of 3 more kinds"
     fine = TrialRecord(number=0, state=TrialState.COMPLETE, params={}, config={})
-    assert accidents([fine], "errors") == []
+    assert count_failures([fine], "errors") == []

@@ -116,13 +116,13 @@ def test_ctrl_c_is_told_on_the_screen_where_there_is_one(capfd):
 KILLED = """
 import os, signal
 from rich.console import Console
-from search.session.interrupts import interruptible
+from search.session.interrupts import handle_interrupts
 from search.monitoring.monitor import Monitor
 from search.study.proposal import Proposal
 from trainables.config import TrialConfig
 
 monitor = Monitor(Console(), 4)
-with interruptible(monitor.interrupted), monitor.watching():
+with handle_interrupts(monitor.interrupted), monitor.watching():
     monitor.started(Proposal(number=0, config=TrialConfig(network="resnet10", epochs=9)))
     signal.signal(signal.SIGUSR1, lambda *_: None)
     signal.raise_signal(signal.SIGINT)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
 from search.monitoring.progress import Limits, Progress
-from search.monitoring.screen import clock, draw, sparkline
+from search.monitoring.screen import clock, draw_screen, sparkline
 from search.study.proposal import Proposal
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
@@ -38,7 +38,7 @@ class Search:
 
     def lines(self, width=80, height=24, **console):
         sheet = Console(file=io.StringIO(), width=width, height=height, **console)
-        sheet.print(draw(self.progress, width, height - 1))
+        sheet.print(draw_screen(self.progress, width, height - 1))
         self.text = sheet.file.getvalue()
         return [line.rstrip() for line in self.text.splitlines()]
 

@@ -6,13 +6,19 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from results.analysis.finalist_comparison import decide
+from results.analysis.finalist_comparison import compare_finalists
 from results.finalist_store import FinalistStore
 from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
 from results.store import RunStore
 from search.config.command_line import resolve
 from search.monitoring.monitor import Monitor, describe
-from search.monitoring.summary import finalists_table, front_table, leaderboard, summarise, verdict
+from search.monitoring.summary import (
+    describe_winner,
+    finalists_table,
+    front_table,
+    leaderboard,
+    summarise,
+)
 from search.planning.plan import make_plan
 from search.study.proposal import Proposal
 from tests.search.study_on_curves import metrics
@@ -55,7 +61,7 @@ def finalist_records(tables):
 
 
 def outcome_of(tables):
-    return decide(finalist_records(tables))
+    return compare_finalists(finalist_records(tables))
 
 
 def test_the_finalists_table_has_means_intervals_and_leads():
@@ -89,7 +95,7 @@ def test_the_finalists_table_fits_a_pipe_where_nothing_went_wrong():
 )
 def test_the_verdict_says_whether_noise_explains_the_lead(tables, words):
     outcome = outcome_of(tables)
-    assert words in verdict(outcome, outcome.winner)
+    assert words in describe_winner(outcome, outcome.winner)
 
 
 @pytest.mark.parametrize(

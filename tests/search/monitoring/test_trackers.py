@@ -7,7 +7,7 @@ import pytest
 
 from results.records import StopReason, TrialRecord, TrialState
 from search.config.command_line import resolve
-from search.monitoring.background import Aside
+from search.monitoring.background import BackgroundWorker
 from search.monitoring.progress import Limits, Progress
 from search.monitoring.tensorboard import BEST, TensorBoard
 from search.study.proposal import Proposal
@@ -19,11 +19,11 @@ CONFIG = TrialConfig(network="resnet10", epochs=9)
 
 def test_what_goes_wrong_beside_the_search_is_told_once():
     said, done = [], []
-    aside = Aside("Tracker", said.append)
-    aside.do(lambda: done.append(1))
-    aside.do(lambda: 1 / 0)
-    aside.do(lambda: done.append(2))
-    aside.close()
+    background = BackgroundWorker("Tracker", said.append)
+    background.do(lambda: done.append(1))
+    background.do(lambda: 1 / 0)
+    background.do(lambda: done.append(2))
+    background.close()
     assert done == [1]
     assert said == [
         "Tracker fails, and the search goes on without it: ZeroDivisionError: division by zero"
@@ -32,9 +32,9 @@ def test_what_goes_wrong_beside_the_search_is_told_once():
 
 def test_what_hangs_beside_the_search_doesn_t_hold_its_end():
     said, enough = [], threading.Event()
-    aside = Aside("Tracker", said.append)
-    aside.do(enough.wait)
-    aside.close(patience_s=0.05)
+    background = BackgroundWorker("Tracker", said.append)
+    background.do(enough.wait)
+    background.close(patience_s=0.05)
     enough.set()
     assert said == ["Tracker isn't done after 0.05 s: the rest of it is lost."]
 

@@ -8,7 +8,7 @@ from torchvision.models import VisionTransformer
 
 from search.config.command_line import resolve
 from search.hardware.probe import ProbeError, check_start
-from search.planning.bounds import extremes
+from search.planning.bounds import find_bounds
 from search.planning.plan import make_plan
 from trainables.config import ConfigError, TrialConfig
 
@@ -31,24 +31,24 @@ def test_every_range_counts_by_its_end():
         "ema": FloatDistribution(0.0, 0.99),
         "lr": FloatDistribution(1e-4, 1.0),
     }
-    found = extremes(BASELINE, ranges)
+    found = find_bounds(BASELINE, ranges)
     most = {"image_size": 224, "batch_size": 256, "freeze_depth": 1, "ema": 0.99}
     assert found.largest == BASELINE.but(**most)
     assert found.starting == (BASELINE.but(freeze_depth=4),)
-    assert extremes(BASELINE, {}).starting == (BASELINE,)
+    assert find_bounds(BASELINE, {}).starting == (BASELINE,)
 
 
 def test_a_library_s_network_starts_at_both_ends_of_its_sizes():
     network = BASELINE.but(network="torchvision:vit_b_16")
     sizes = {"image_size": CategoricalDistribution([96, 100, 64])}
-    assert [c.image_size for c in extremes(network, sizes).starting] == [64, 100]
-    assert extremes(network, {}).starting == (network,)
+    assert [c.image_size for c in find_bounds(network, sizes).starting] == [64, 100]
+    assert find_bounds(network, {}).starting == (network,)
 
 
 def test_what_a_rule_forbids_at_an_end_is_one_sentence_for_each():
     ranges = {"ema": FloatDistribution(0.0, 1.0), "freeze_depth": IntDistribution(0, 9)}
     with pytest.raises(ConfigError) as caught:
-        extremes(BASELINE, ranges)
+        find_bounds(BASELINE, ranges)
     ema, depth = caught.value.errors
     assert ema == (
         "At the ends of the space's ranges ema must lie in [0, 1), but got ema=1.0: narrow that "
@@ -82,7 +82,7 @@ def test_a_transformer_that_takes_the_baseline_s_size_only_is_refused_before_the
     baseline = TrialConfig(network="torchvision:vit_b_32", image_size=64)
     trial = optuna.trial.FixedTrial({"image_size": 80})
     trial.suggest_int("image_size", 64, 80, step=16)
-    at_64, at_80 = extremes(baseline, trial.distributions).starting
+    at_64, at_80 = find_bounds(baseline, trial.distributions).starting
     check_start(at_64)
     with pytest.raises(ProbeError, match="must take images of 80 pixels"):
         check_start(at_80)

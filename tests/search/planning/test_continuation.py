@@ -16,10 +16,10 @@ from results.store import RunStore, read_epochs, read_manifest, read_trials
 from search.monitoring.summary import summarise
 from search.planning.continuation import (
     REPEATED,
-    ExtendError,
-    begins_alike,
+    ContinuationError,
     more_trials,
     planned_horizons,
+    same_beginning,
 )
 from search.planning.cost_estimate import expected_epochs
 from search.planning.plan import Plan
@@ -254,7 +254,7 @@ def test_two_lengths_have_two_baselines_in_the_leaderboard(short: Callable[..., 
 def test_trials_of_several_objectives_have_one_length(short: Callable[..., Plan]) -> None:
     plan = short()
     both = replace(plan.options, objectives="val_top1,latency_ms", epochs=LONG)
-    with pytest.raises(ExtendError, match="--epochs must be 9 when run goes on"):
+    with pytest.raises(ContinuationError, match="--epochs must be 9 when run goes on"):
         planned_horizons(both, plan.proposer, plan.directory, [])
     same = replace(both, epochs=SHORT)
     assert planned_horizons(same, plan.proposer, plan.directory, [])[1] == plan.horizons
@@ -263,5 +263,5 @@ def test_trials_of_several_objectives_have_one_length(short: Callable[..., Plan]
 def test_a_space_that_has_changed_is_known(short: Callable[..., Plan]) -> None:
     plan = short()
     saved = read_manifest(plan.directory)["preview"]
-    assert begins_alike(saved, short(epochs=LONG).preview)
-    assert not begins_alike([{**saved[0], "lr": 0.5}, *saved[1:]], plan.preview)
+    assert same_beginning(saved, short(epochs=LONG).preview)
+    assert not same_beginning([{**saved[0], "lr": 0.5}, *saved[1:]], plan.preview)

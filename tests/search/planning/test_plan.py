@@ -76,7 +76,7 @@ def test_more_gpus_than_a_machine_has_are_refused(tmp_path, monkeypatch):
     cluster = Cluster(nodes=nodes, home="a", dashboard="")
     (error,) = make_plan(options, resuming=False, cluster=cluster)[1]
     assert "--gpus-per-trial must be ≤ 4, the GPUs of the largest node, but got 5" in error
-    monkeypatch.setattr("search.hardware.machine._gpus", lambda: ("L4", "L4"))
+    monkeypatch.setattr("search.hardware.machine._gpu_names", lambda: ("L4", "L4"))
     (error,) = errors_of(tmp_path, gpus_per_trial="3")
     assert "must be ≤ 2, the GPUs of this machine, but got 3" in error
 
@@ -107,7 +107,7 @@ def test_a_cluster_is_planned_for_as_a_whole(tmp_path):
     [((), {"gpu_hours": 8}), (("A100",), {"gpu_hours": 8, "gpus_per_trial": "0"})],
 )
 def test_gpu_hours_are_refused_where_no_gpu_is_used(tmp_path, monkeypatch, gpus, values):
-    monkeypatch.setattr("search.hardware.machine._gpus", lambda: gpus)
+    monkeypatch.setattr("search.hardware.machine._gpu_names", lambda: gpus)
     (sentence,) = errors_of(tmp_path, **values)
     assert sentence == (
         "--gpu-hours must be 0 where trials take no GPU, but got 8; use --time-budget."
@@ -136,7 +136,7 @@ def test_the_estimate_grows_with_the_images(tmp_path):
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_starts(tmp_path, values, message, monkeypatch):
-    monkeypatch.setattr("search.hardware.machine._gpus", lambda: ())
+    monkeypatch.setattr("search.hardware.machine._gpu_names", lambda: ())
     found = errors_of(tmp_path, **values)
     assert len(found) == 1
     assert message in found[0]
@@ -151,7 +151,7 @@ def test_a_name_that_is_taken_is_refused(tmp_path):
 
 def test_on_a_small_machine_larger_images_leave_room_for_fewer_trials(tmp_path, monkeypatch):
     here = Machine(cpus=8, memory_bytes=16 << 30, gpus=())
-    monkeypatch.setattr("search.planning.plan.machine", lambda: here)
+    monkeypatch.setattr("search.planning.plan.detect_machine", lambda: here)
     sizes = ("image_size=64", "image_size=224")
     plans = [plan_of(tmp_path, space="resnet18", set=[size, "batch_size=64"]) for size in sizes]
     # 0.8 × 16 GiB at 1.6 and at 3.7 GiB each
@@ -161,7 +161,7 @@ def test_on_a_small_machine_larger_images_leave_room_for_fewer_trials(tmp_path, 
 def test_the_largest_trial_has_the_space_s_largest_input(tmp_path):
     plan = plan_of(tmp_path, space="resnet50", source=str(tmp_path))
     most = {"image_size": 128, "head_width": 2048, "freeze_depth": 0, "ema": 0.999}
-    assert plan.extremes.largest == plan.baseline.but(**most)
+    assert plan.bounds.largest == plan.baseline.but(**most)
 
 
 def test_the_largest_trial_averages_its_weights_where_any_does(tmp_path):
@@ -173,7 +173,7 @@ def test_the_largest_trial_averages_its_weights_where_any_does(tmp_path):
         "              baseline=TrialConfig(network='resnet18'),\n"
         "              suggest=lambda trial: {'ema': trial.suggest_float('ema', 0.0, 0.99)})\n"
     )
-    assert plan_of(tmp_path, space=str(path)).extremes.largest.ema == 0.99
+    assert plan_of(tmp_path, space=str(path)).bounds.largest.ema == 0.99
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_the_largest_trial_has_the_most_images_at_once(tmp_path, asked, most):
         "              baseline=TrialConfig(network='resnet18', micro_batch_size=8),\n"
         f"              suggest=lambda trial: {{'micro_batch_size': {asked}}})\n"
     )
-    assert plan_of(tmp_path, space=str(path)).extremes.largest.micro_batch_size == most
+    assert plan_of(tmp_path, space=str(path)).bounds.largest.micro_batch_size == most
 
 
 def test_a_source_that_has_gone_does_not_matter_to_a_prepared_run(tmp_path, tiny_data):
@@ -205,9 +205,9 @@ def test_a_source_that_has_gone_does_not_matter_to_a_prepared_run(tmp_path, tiny
 
 def test_the_deepest_trial_freezes_what_any_trial_may(tmp_path):
     plan = plan_of(tmp_path, space="resnet50", source=str(tmp_path))
-    assert plan.extremes.starting == (plan.baseline.but(freeze_depth=5),)
+    assert plan.bounds.starting == (plan.baseline.but(freeze_depth=5),)
     fixed = plan_of(tmp_path, space="resnet50", source=str(tmp_path), set=["freeze_depth=3"])
-    assert [config.freeze_depth for config in fixed.extremes.starting] == [3]
+    assert [config.freeze_depth for config in fixed.bounds.starting] == [3]
 
 
 def test_a_library_s_network_costs_nobody_knows_what(tmp_path):

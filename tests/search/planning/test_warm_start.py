@@ -11,23 +11,23 @@ import pytest
 from results.records import TrialRecord, TrialState
 from results.store import RunStore, read_manifest
 from search.planning.plan import Plan
-from search.planning.warm_start import Earlier, best_of, read_earlier, useful_trials
+from search.planning.warm_start import EarlierRun, best_of, read_earlier_run, useful_trials
 from search.run import main
-from search.spaces import find
-from search.study.horizons import Queued
-from search.study.prior_trials import read_earlier_trials
+from search.spaces import find_space
+from search.study.horizons import QueuedConfiguration
+from search.study.prior_trials import read_prior_trials
 from search.study.proposer import Proposer
 from tests.search import session_on_curves
 from tests.search.session_on_curves import search
 from trainables.config import TrialConfig
 
-BASELINE = find("demo").baseline
-HERE = Proposer(find("demo"), {"epochs": 9}, seed=0)
+BASELINE = find_space("demo").baseline
+HERE = Proposer(find_space("demo"), {"epochs": 9}, seed=0)
 
 
 def earlier(
     *configs: TrialConfig, name: str = "A", state: TrialState = TrialState.COMPLETE
-) -> Earlier:
+) -> EarlierRun:
     """A run whose trials reached 0.9, 0.8, …, in the order given."""
     trials = {
         number: TrialRecord(
@@ -37,10 +37,10 @@ def earlier(
         for number, config in enumerate(configs)
     }  # fmt: skip
     values = {n: {1: record.best_val_top1 or 0.0} for n, record in trials.items()}
-    return Earlier(name=name, fingerprint="images", trials=trials, values=values)
+    return EarlierRun(name=name, fingerprint="images", trials=trials, values=values)
 
 
-def queued(*runs: Earlier) -> list[Queued]:
+def queued(*runs: EarlierRun) -> list[QueuedConfiguration]:
     return best_of(runs, HERE, HERE.baseline_params())
 
 
@@ -71,7 +71,7 @@ def test_what_hangs_on_a_choice_comes_with_it(tmp_path: Path) -> None:
         "SPACE = Space(summary='mine', dataset='demo', suggest=suggest,\n"
         "              baseline=TrialConfig(network='resnet10'))\n"
     )
-    proposer = Proposer(find(str(path)), {}, 0)
+    proposer = Proposer(find_space(str(path)), {}, 0)
     run = earlier(
         TrialConfig(network="resnet10", optimizer="sgd", momentum=0.75),
         TrialConfig(network="resnet10", optimizer="sgd", momentum=0.25),
@@ -153,14 +153,14 @@ def test_the_baseline_comes_first_and_then_the_best_of_the_earlier_run(
     warm: Callable[..., Plan],
 ) -> None:
     plan = warm()
-    a = read_earlier(plan.directory.parent / "A")
+    a = read_earlier_run(plan.directory.parent / "A")
     best = sorted(a.trials.values(), key=lambda r: -(r.best_val_top1 or 0.0))
     best = [record for record in best if record.params != a.trials[0].params]
     study = search(plan)
     tried = [record.params for record in study.records.values()]
     assert len(tried) == 12  # the queued ones are counted
     assert tried[:4] == [a.trials[0].params, *(record.params for record in best[:3])]
-    assert len(read_earlier_trials(plan.directory)) == 12
+    assert len(read_prior_trials(plan.directory)) == 12
     manifest = read_manifest(plan.directory)
     images = manifest["dataset"]["fingerprint"]
     assert manifest["warm_start"] == [{"run": "A", "fingerprint": images, "trials": 12}]
@@ -193,7 +193,7 @@ def test_other_images_give_configurations_but_teach_nothing(
     other = warm()
     assert len(other.horizons[0].queue) == 4
     search(other, epochs=0)
-    assert read_earlier_trials(other.directory) == []
+    assert read_prior_trials(other.directory) == []
     out = str(plan.directory.parent)
     words = ["--space", "demo", "--dataset", "tiny-imagenet", "--data", out, "--out", out,
              "--warm-start", str(path.parent), "--dry-run"]  # fmt: skip

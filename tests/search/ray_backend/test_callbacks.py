@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from search.ray_backend.callbacks import StallCallback
+from search.ray_backend.callbacks import WatchdogCallback
 from search.ray_backend.watchdog import Watchdog
 
 
@@ -16,7 +16,7 @@ class Tune:
         self.now, self.killed = 0.0, list[str]()
         monkeypatch.setattr("search.ray_backend.callbacks.ray.kill", self.killed.append)
         watchdog = Watchdog(20.0, clock=lambda: self.now)
-        self.callback = StallCallback(watchdog, lambda training: [1.0])
+        self.callback = WatchdogCallback(watchdog, lambda training: [1.0])
 
     def tell(self, event: str, trial: Any, **more: Any) -> None:
         getattr(self.callback, f"on_trial_{event}")(

@@ -17,15 +17,20 @@ from rich.console import Console
 from common.text import last_lines
 from results.records import StopReason, TrialState
 from results.store import RunError
-from search.hardware.allocation import Resources, share_nodes
+from search.hardware.allocation import Resources, allocate_nodes
 from search.hardware.machine import Machine, Node
 from search.monitoring.monitor import Monitor
-from search.ray_backend.failures import breakdown
+from search.ray_backend.failures import read_failure
 from search.ray_backend.ray_patches import outlive_lost_workers
 from search.ray_backend.scheduler import MOST_NODES_LOST, StudyScheduler
-from search.ray_backend.slots import Seats
+from search.ray_backend.slots import Slots
 from search.ray_backend.watchdog import Watchdog
-from search.ray_backend.worker import TrialDiskError, TrialMemoryError, TrialWorker, requested
+from search.ray_backend.worker import (
+    TrialDiskError,
+    TrialMemoryError,
+    TrialWorker,
+    resource_request,
+)
 from tests.search.study_on_curves import metrics, open_study
 from trainables.config import TrialConfig
 
@@ -59,27 +64,27 @@ def failed(path: Path, *errors: str) -> SimpleNamespace:
 
 
 def test_the_latest_failure_counts(tmp_path: Path) -> None:
-    found = breakdown(failed(tmp_path, OTHER, WANT))
+    found = read_failure(failed(tmp_path, OTHER, WANT))
     assert found.reason is StopReason.MEMORY
     assert (
         last_lines(found.error)
         == "search.ray_backend.worker.TrialMemoryError: OutOfMemoryError: CUDA"
     )
     assert "\x1b" not in found.error
-    found = breakdown(failed(tmp_path, WANT, OTHER))
+    found = read_failure(failed(tmp_path, WANT, OTHER))
     assert (found.reason, found.refusal) == (None, None)
     assert last_lines(found.error) == "RuntimeError: no disk"
 
 
 def test_a_worker_killed_for_memory_ran_out_of_it(tmp_path: Path) -> None:
-    found = breakdown(failed(tmp_path, KILLED))
+    found = read_failure(failed(tmp_path, KILLED))
     assert found.reason is StopReason.MEMORY
     assert last_lines(found.error) == KILLED.splitlines()[0]
     assert "Top 10 memory users" in found.error
 
 
 def test_a_worker_may_end_without_a_word() -> None:
-    found = breakdown(SimpleNamespace(error_file=None))
+    found = read_failure(SimpleNamespace(error_file=None))
     assert (found.error, found.reason) == ("the worker ended without a word", None)
 
 
@@ -97,8 +102,8 @@ def test_a_worker_killed_for_memory_ends_one_trial_and_not_the_loop() -> None:
 
 
 def test_a_worker_whose_node_was_lost_is_no_failure_for_tune(tmp_path: Path) -> None:
-    assert breakdown(failed(tmp_path, OTHER, LOST)).node_lost
-    assert not breakdown(failed(tmp_path, LOST, OTHER)).node_lost
+    assert read_failure(failed(tmp_path, OTHER, LOST)).node_lost
+    assert not read_failure(failed(tmp_path, LOST, OTHER)).node_lost
     outlive_lost_workers()
     told: list[Any] = []
     actor = SimpleNamespace(actor_id="a", _on_error=lambda *given: told.append(given[1]))
@@ -165,7 +170,7 @@ def test_a_trial_is_tried_once_more_after_want_of_memory_in_pieces(tmp_path, err
     study = open_study(tmp_path / "run", trials=3)
     said = io.StringIO()
     monitor = Monitor(Console(file=said, width=200), 3, verbose=False)
-    scheduler = StudyScheduler(study, None, monitor, Watchdog(0.0), Seats(ONE))
+    scheduler = StudyScheduler(study, None, monitor, Watchdog(0.0), Slots(ONE))
     proposal = study.ask()
     monitor.started(proposal)
     size = proposal.config.batch_size
@@ -200,7 +205,7 @@ def test_a_finalist_too_is_tried_once_more_after_want_of_memory_in_pieces(tmp_pa
     study = open_study(tmp_path / "run", trials=3)
     config = study.ask().config
     monitor = Monitor(Console(file=io.StringIO()), 3, verbose=False)
-    scheduler = StudyScheduler(study, None, monitor, Watchdog(0.0), Seats(ONE))
+    scheduler = StudyScheduler(study, None, monitor, Watchdog(0.0), Slots(ONE))
     task = {"number": 0, "config": config.to_dict(), "epochs_done": 0, "repeat": 2}
     trial = RayTrial(config=task, num_failures=1, max_failures=1, status=Trial.ERROR)
     trial.error_file = failed(tmp_path, error).error_file
@@ -223,7 +228,7 @@ def started(tmp_path: Path) -> Callable[..., tuple[StudyScheduler, RayTrial]]:
         study.report(0, metrics(1, 0.3))
         task = {"number": 0, "config": proposal.config.to_dict(), "epochs_done": 1, "repeat": None}
         trial = RayTrial(config=task, num_failures=1, max_failures=1, status=Trial.ERROR)
-        return StudyScheduler(study, None, monitor, watchdog, Seats(ONE)), trial
+        return StudyScheduler(study, None, monitor, watchdog, Slots(ONE)), trial
 
     return start
 
@@ -264,17 +269,17 @@ def on_lost_nodes(tmp_path, there):
     gpu = Node(id="g", address="", machine=Machine(cpus=4, memory_bytes=1 << 34, gpus=("A100",)))
     cpu = Node(id="c", address="", machine=Machine(cpus=4, memory_bytes=1 << 34, gpus=()))
     there += [gpu, cpu]
-    shared = share_nodes(
+    shared = allocate_nodes(
         there, concurrency="auto", gpus_per_trial="auto", trials=9, worker_bytes=1 << 30
     )
-    seats, study = Seats(shared, lambda: tuple(there)), open_study(tmp_path / "run", trials=9)
+    slots, study = Slots(shared, lambda: tuple(there)), open_study(tmp_path / "run", trials=9)
     said = io.StringIO()
     monitor = Monitor(Console(file=said, width=200), 9, verbose=False)
-    scheduler = StudyScheduler(study, None, monitor, Watchdog(0.0), seats)
+    scheduler = StudyScheduler(study, None, monitor, Watchdog(0.0), slots)
     proposal = study.ask()
     monitor.started(proposal)
     task = {"number": 0, "config": proposal.config.to_dict(), "epochs_done": 0, "repeat": None}
-    task |= seats.place(seats.take("t"))
+    task |= slots.place(slots.take("t"))
     trial = RayTrial(config=task, num_failures=0, max_failures=0, status=Trial.ERROR)
     trial.error_file = failed(tmp_path, LOST).error_file
     scheduler.on_trial_add(None, trial)
@@ -318,11 +323,11 @@ def test_a_trial_that_takes_its_nodes_down_fails_in_the_end(tmp_path):
 
 def test_cores_beside_gpus_are_left_to_them(tmp_path):
     task = {"threads": 2, "gpus": 0.0, "memory": 1 << 30, "apart_from": ["g1", "g2"]}
-    asked = requested(task)
+    asked = resource_request(task)
     assert asked.bundles == [{"CPU": 2.0, "memory": float(1 << 30)}]
     assert asked._kwargs == {"bundle_label_selector": [{"ray.io/node-id": "!in(g1,g2)"}]}
-    on_gpu = requested(task | {"gpus": 0.5, "memory": 0, "apart_from": []})
-    assert on_gpu == requested(task | {"gpus": 0.5, "memory": 0, "apart_from": []})
+    on_gpu = resource_request(task | {"gpus": 0.5, "memory": 0, "apart_from": []})
+    assert on_gpu == resource_request(task | {"gpus": 0.5, "memory": 0, "apart_from": []})
     assert on_gpu.bundles == [{"CPU": 2.0, "GPU": 0.5}]
     assert on_gpu != asked
 
@@ -343,7 +348,7 @@ def test_the_worker_names_want_of_memory_and_of_room(monkeypatch, raised, arrive
         raise raised
         yield
 
-    monkeypatch.setattr("search.ray_backend.worker.measured", lambda task: next(broken()))
+    monkeypatch.setattr("search.ray_backend.worker.measure_network", lambda task: next(broken()))
     worker = TrialWorker.__new__(TrialWorker)
     worker._epochs, worker._ended = iter(()) if measure else broken(), 0.0
     worker._notes = iter(())

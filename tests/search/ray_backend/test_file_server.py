@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from search.ray_backend import file_server
-from search.ray_backend.file_server import CHECKPOINTS, DATA, Home, HomePlace
+from search.ray_backend.file_server import CHECKPOINTS, DATA, FileServer, FileServerPlace
 
 PIECE = 1000
 
@@ -14,7 +14,7 @@ PIECE = 1000
 class Handle:
     """An actor's handle whose calls are done at once; `calls` counts them by name."""
 
-    def __init__(self, actor: Home) -> None:
+    def __init__(self, actor: FileServer) -> None:
         self.actor, self.calls = actor, []
 
     def __getattr__(self, name: str) -> Any:
@@ -30,7 +30,7 @@ def handle(tmp_path, monkeypatch):
     """The actor with small pieces, known to the places made from now on."""
     folders = {DATA: tmp_path / "data", CHECKPOINTS: tmp_path / "checkpoints"}
     folders[DATA].mkdir()
-    made = Handle(Home(folders))
+    made = Handle(FileServer(folders))
     fake = SimpleNamespace(
         get=lambda value: value,
         get_actor=lambda name: made,
@@ -45,19 +45,19 @@ def handle(tmp_path, monkeypatch):
 def test_data_arrives_whole_in_pieces(handle, tmp_path, size):
     content = bytes(n % 251 for n in range(size))
     (tmp_path / "data" / "train.beton").write_bytes(content)
-    assert HomePlace(DATA).fetch("train.beton", tmp_path / "copy")
+    assert FileServerPlace(DATA).fetch("train.beton", tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == content
     # one more is asked for beforehand, while the last one is written
     assert handle.calls.count("read") == -(-size // PIECE) + 1
 
 
 def test_what_is_not_there_is_not_fetched(handle, tmp_path):
-    assert not HomePlace(DATA).fetch("other", tmp_path / "copy")
+    assert not FileServerPlace(DATA).fetch("other", tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
 
 
 def test_a_checkpoint_is_kept_whole_and_replaced(handle, tmp_path):
-    written, place = tmp_path / "local.pt", HomePlace(CHECKPOINTS)
+    written, place = tmp_path / "local.pt", FileServerPlace(CHECKPOINTS)
     for content in (b"a" * (2 * PIECE + 5), b"b" * 10):
         written.write_bytes(content)
         place.keep(written, "0003.pt")

@@ -9,8 +9,8 @@ from common.remote import UriPlace
 from datasets.access import TRAIN_FILE
 from datasets.spec import DatasetError
 from search.config.command_line import resolve
-from search.ray_backend.node_files import Supply
-from search.session.backup import Storing
+from search.ray_backend.node_files import NodeFiles
+from search.session.backup import StorageSync
 from tests.datasets.test_node_copy import PRINT, shared  # noqa: F401  (a fixture)
 
 WHOLE = {"home": "n1", "run": "first", "dataset": "tiny", "fingerprint": PRINT}
@@ -29,54 +29,54 @@ def node(tmp_path, monkeypatch):
 
 
 def test_on_the_only_machine_everything_is_where_it_is(tmp_path):
-    supply = Supply()
-    assert supply.lacking(tmp_path / "data") is None
-    assert supply.data(tmp_path / "data") == tmp_path / "data"
-    with supply.checkpoint(tmp_path / "0001.pt") as found:
+    node_files = NodeFiles()
+    assert node_files.lacking(tmp_path / "data") is None
+    assert node_files.data(tmp_path / "data") == tmp_path / "data"
+    with node_files.checkpoint(tmp_path / "0001.pt") as found:
         assert found == (tmp_path / "0001.pt", None)
 
 
 def test_at_home_and_at_a_shared_path_nothing_is_copied(node, shared):  # noqa: F811
     for name in ("n1", "n2"):
         node(name)
-        supply = Supply(**WHOLE)
-        assert supply.lacking(shared) is None
-        assert supply.data(shared) == shared
+        node_files = NodeFiles(**WHOLE)
+        assert node_files.lacking(shared) is None
+        assert node_files.data(shared) == shared
 
 
 def test_a_node_that_lacks_the_images_says_so_and_copies_them_once(node, shared, tmp_path):  # noqa: F811
     cache = node("n2")
-    supply = Supply(**WHOLE, data_uri=str(shared.parent))
+    node_files = NodeFiles(**WHOLE, data_uri=str(shared.parent))
     missing = tmp_path / "missing" / "tiny"
-    assert supply.lacking(missing) == (
+    assert node_files.lacking(missing) == (
         f"waits for tiny, which this node lacks: gets it from {shared}"
     )
-    copy = supply.data(missing)
+    copy = node_files.data(missing)
     assert copy == cache / "data" / f"tiny-{PRINT[:16]}"
     assert (copy / TRAIN_FILE).read_bytes() == (shared / TRAIN_FILE).read_bytes()
-    assert supply.lacking(missing) is None
+    assert node_files.lacking(missing) is None
     (shared / "manifest.json").unlink()
-    assert supply.data(missing) == copy
+    assert node_files.data(missing) == copy
 
 
 def test_other_images_at_the_same_path_are_not_used(node, shared):  # noqa: F811
     node("n2")
-    other = Supply(**WHOLE | {"fingerprint": "e" * 64}, data_uri=str(shared.parent))
+    other = NodeFiles(**WHOLE | {"fingerprint": "e" * 64}, data_uri=str(shared.parent))
     assert other.lacking(shared)
     with pytest.raises(DatasetError, match="holds others"):
         other.data(shared)
     with pytest.raises(DatasetError, match="holds others"):
         other.check()
-    Supply(**WHOLE, data_uri=str(shared.parent)).check()
+    NodeFiles(**WHOLE, data_uri=str(shared.parent)).check()
 
 
 def test_a_checkpoint_goes_on_at_another_node(node, tmp_path):
     storage = tmp_path / "storage"
-    supply = Supply(**WHOLE, storage=str(storage))
+    node_files = NodeFiles(**WHOLE, storage=str(storage))
     in_run = tmp_path / "runs" / "first" / "checkpoints" / "0001.pt"
     for name, before, after in (("n1", None, b"one"), ("n2", b"one", b"two"), ("n1", b"two", b"3")):
         cache = node(name)
-        with supply.checkpoint(in_run) as (path, sent):
+        with node_files.checkpoint(in_run) as (path, sent):
             assert path.parent == cache / "checkpoints" / "first"
             assert (path.read_bytes() if path.exists() else None) == before
             path.write_bytes(after)
@@ -88,7 +88,7 @@ def test_a_checkpoint_goes_on_at_another_node(node, tmp_path):
 
 def test_a_storage_that_is_away_for_a_while_breaks_no_training_off(node, tmp_path, monkeypatch):
     node("n2")
-    supply = Supply(**WHOLE, storage=str(tmp_path / "storage"))
+    node_files = NodeFiles(**WHOLE, storage=str(tmp_path / "storage"))
     keep = UriPlace.keep
 
     def answers(error):
@@ -99,7 +99,7 @@ def test_a_storage_that_is_away_for_a_while_breaks_no_training_off(node, tmp_pat
 
         monkeypatch.setattr(UriPlace, "keep", kept)
 
-    with supply.checkpoint(tmp_path / "0001.pt") as (path, sent):
+    with node_files.checkpoint(tmp_path / "0001.pt") as (path, sent):
         path.write_bytes(b"one")
         answers(OSError("no route to host"))
         with pytest.raises(OSError, match="no route"):  # may never come right
@@ -109,17 +109,17 @@ def test_a_storage_that_is_away_for_a_while_breaks_no_training_off(node, tmp_pat
         answers(OSError("no route to host"))
         path.write_bytes(b"two")
         sent(path)
-        assert stored(supply) == b"one"
+        assert stored(node_files) == b"one"
         answers(OSError(errno.ENOSPC, "No space left on device"))
         with pytest.raises(OSError, match="No space"):
             sent(path)
         answers(None)
         sent(path)
-    assert stored(supply) == b"two"
+    assert stored(node_files) == b"two"
 
 
-def stored(supply):
-    return (Path(supply.storage) / "first" / "checkpoints" / "0001.pt").read_bytes()
+def stored(node_files):
+    return (Path(node_files.storage) / "first" / "checkpoints" / "0001.pt").read_bytes()
 
 
 def test_an_older_search_of_that_name_leaves_no_checkpoint(node, tmp_path):
@@ -127,30 +127,30 @@ def test_an_older_search_of_that_name_leaves_no_checkpoint(node, tmp_path):
     stale = cache / "checkpoints" / "first" / "0001.pt"
     stale.parent.mkdir(parents=True)
     stale.write_bytes(b"stale")
-    supply = Supply(**WHOLE, storage=str(tmp_path / "storage"))
-    with supply.checkpoint(tmp_path / "0001.pt") as (path, _):
+    node_files = NodeFiles(**WHOLE, storage=str(tmp_path / "storage"))
+    with node_files.checkpoint(tmp_path / "0001.pt") as (path, _):
         assert path == stale
         assert not path.exists()
 
 
 def test_checkpoints_of_ended_trials_are_removed_there_too(tmp_path):
-    supply = Supply(run="first", storage=str(tmp_path / "storage"))
-    place, file = supply.stored, tmp_path / "file"
+    node_files = NodeFiles(run="first", storage=str(tmp_path / "storage"))
+    place, file = node_files.stored, tmp_path / "file"
     file.write_bytes(b"x")
     for name in ("0001.pt", "0002.pt", "0003.pt", "0200.pt"):
         place.keep(file, name)
     (tmp_path / "run").mkdir()
-    storing = Storing(supply, tmp_path / "run", print)
+    storage_sync = StorageSync(node_files, tmp_path / "run", print)
     asked = []
-    drop = storing._mirror._drop
-    storing._mirror._drop = lambda name: (asked.append(name), drop(name))
+    drop = storage_sync._backup._drop
+    storage_sync._backup._drop = lambda name: (asked.append(name), drop(name))
     for number in range(100):  # those that have ended, while a run is opened
         if number != 3:
-            storing.dropped(f"{number:04d}.pt")
-    storing.opened()
-    storing.dropped("0200.pt")
-    storing.dropped("0201.pt")
-    storing.close()
+            storage_sync.dropped(f"{number:04d}.pt")
+    storage_sync.opened()
+    storage_sync.dropped("0200.pt")
+    storage_sync.dropped("0201.pt")
+    storage_sync.close()
     assert asked == ["0001.pt", "0002.pt", "0200.pt", "0201.pt"]
     assert place.names() == {"0003.pt"}
 

@@ -13,8 +13,8 @@ import pytest
 from datasets.access import TRAIN_FILE
 from results.records import TrialState
 from results.store import read_epochs, read_trials
-from search.ray_backend.node_check import differences
-from search.ray_backend.ray_cluster import ONLY_CODE, ClusterError, join, living_nodes
+from search.ray_backend.node_check import describe_mismatch
+from search.ray_backend.ray_cluster import ONLY_CODE, ClusterError, connect, living_nodes
 from tests.datasets.test_node_copy import PRINT, shared  # noqa: F401  (a fixture)
 from tests.search.search_on_nodes import EPOCHS, TRIALS
 from tests.search.test_search import ENVIRONMENT, ROOT
@@ -49,7 +49,7 @@ def test_an_address_at_which_nobody_listens_is_refused_at_once() -> None:
         nobody.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{nobody.getsockname()[1]}"
         with pytest.raises(ClusterError, match=rf"but {address} isn't \(.*refused\); log in"):
-            join(address, ROOT)
+            connect(address, ROOT)
 
 
 def test_a_node_that_is_to_be_taken_away_gets_no_new_trial(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,8 +127,8 @@ def test_a_node_with_other_packages_is_refused_in_one_sentence(tmp_path: Path) -
 
 def test_packages_are_compared_by_version_and_not_by_build() -> None:
     here = {"torch": "2.14.1+cpu", "ffcv": "1.0.2"}
-    assert differences(here, {"torch": "2.14.1+cu130", "ffcv": "1.0.2"}, "10.0.0.3") == []
-    (error,) = differences(here, {"torch": "2.13.0", "ffcv": None}, "10.0.0.3")
+    assert describe_mismatch(here, {"torch": "2.14.1+cu130", "ffcv": "1.0.2"}, "10.0.0.3") == []
+    (error,) = describe_mismatch(here, {"torch": "2.13.0", "ffcv": None}, "10.0.0.3")
     assert "but has torch 2.13.0 instead of 2.14.1+cpu, ffcv missing instead of 1.0.2;" in error
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from search.hardware.allocation import share_nodes
-from search.hardware.machine import Machine, Node, pooled
-from search.ray_backend.slots import Seats
+from search.hardware.allocation import allocate_nodes
+from search.hardware.machine import Machine, Node, combine_machines
+from search.ray_backend.slots import Slots
 
 GIB = 1 << 30
 
@@ -19,7 +19,7 @@ MIXED = (CPU, ONE_GPU, EIGHT_GPUS)
 
 
 def shared(nodes, concurrency="auto", gpus_per_trial="auto", trials=1000, gib=2, **more):
-    return share_nodes(
+    return allocate_nodes(
         nodes,
         concurrency=concurrency,
         gpus_per_trial=gpus_per_trial,
@@ -66,61 +66,61 @@ def test_an_estimate_above_a_nodes_memory_lets_a_trial_run_there_all_the_same():
 
 
 def test_all_hardware_together():
-    assert pooled(MIXED) == Machine(cpus=116, memory_bytes=1080 * GIB, gpus=("A100",) * 9)
+    assert combine_machines(MIXED) == Machine(cpus=116, memory_bytes=1080 * GIB, gpus=("A100",) * 9)
 
 
 def test_seats_are_taken_on_gpus_first_and_given_back():
-    seats = Seats(shared((CPU, ONE_GPU)), lambda: (CPU, ONE_GPU))
-    taken = [seats.take(str(key)) for key in range(18)]
-    assert [seat and seat.gpus for seat in taken] == [1.0] + 16 * [0.0] + [None]
-    seats.release("0")
-    assert seats.take("18").gpus == 1.0
+    slots = Slots(shared((CPU, ONE_GPU)), lambda: (CPU, ONE_GPU))
+    taken = [slots.take(str(key)) for key in range(18)]
+    assert [slot and slot.gpus for slot in taken] == [1.0] + 16 * [0.0] + [None]
+    slots.release("0")
+    assert slots.take("18").gpus == 1.0
 
 
 def test_trials_on_cores_leave_the_cores_beside_gpus_alone():
-    seats = Seats(shared((CPU, ONE_GPU)), lambda: (CPU, ONE_GPU))
-    on_gpu, on_cores = seats.take("a"), seats.take("b")
-    assert seats.place(on_gpu) == {"threads": 4, "gpus": 1.0, "memory": 0, "apart_from": []}
-    assert seats.place(on_cores) == {
+    slots = Slots(shared((CPU, ONE_GPU)), lambda: (CPU, ONE_GPU))
+    on_gpu, on_cores = slots.take("a"), slots.take("b")
+    assert slots.place(on_gpu) == {"threads": 4, "gpus": 1.0, "memory": 0, "apart_from": []}
+    assert slots.place(on_cores) == {
         "threads": 1, "gpus": 0.0, "memory": 2 * GIB, "apart_from": ["g"]
     }  # fmt: skip
 
 
 def test_nodes_that_come_bring_seats_and_those_that_go_take_them():
     there = [ONE_GPU]
-    seats = Seats(shared((ONE_GPU, CPU)), lambda: tuple(there))
-    assert seats.take("a").gpus == 1.0
-    assert seats.take("b") is None
+    slots = Slots(shared((ONE_GPU, CPU)), lambda: tuple(there))
+    assert slots.take("a").gpus == 1.0
+    assert slots.take("b") is None
     there.append(EIGHT_GPUS)
-    assert [seats.take(key).gpus for key in "cdefghij"] == 8 * [1.0]
-    assert seats.take("k") is None
+    assert [slots.take(key).gpus for key in "cdefghij"] == 8 * [1.0]
+    assert slots.take("k") is None
     there.append(CPU)
-    assert seats.take("k").gpus == 0.0
+    assert slots.take("k").gpus == 0.0
     there.clear()
-    seats.release("a")
-    assert seats.take("l") is None
+    slots.release("a")
+    assert slots.take("l") is None
 
 
 def test_a_trial_whose_kind_of_node_is_gone_moves_to_the_other():
     there = [CPU, ONE_GPU]
-    seats = Seats(shared((CPU, ONE_GPU)), lambda: tuple(there))
-    assert seats.take("a").gpus == 1.0
+    slots = Slots(shared((CPU, ONE_GPU)), lambda: tuple(there))
+    assert slots.take("a").gpus == 1.0
     there.remove(ONE_GPU)
-    assert seats.again("a").gpus == 0.0
+    assert slots.again("a").gpus == 0.0
     there.append(ONE_GPU)
-    assert seats.take("b").gpus == 1.0
-    assert seats.again("b").gpus == 1.0  # its kind is there still
+    assert slots.take("b").gpus == 1.0
+    assert slots.again("b").gpus == 1.0  # its kind is there still
 
 
 def test_trials_asked_for_wait_for_nodes_to_come():
     """So that an autoscaler hears of them."""
-    seats = Seats(shared((CPU,), concurrency="20"), lambda: (CPU,), asked=True)
-    assert [seats.take(str(key)) is not None for key in range(21)] == 20 * [True] + [False]
-    few = Seats(shared(MIXED, concurrency="2"), lambda: MIXED, asked=True)
+    slots = Slots(shared((CPU,), concurrency="20"), lambda: (CPU,), asked=True)
+    assert [slots.take(str(key)) is not None for key in range(21)] == 20 * [True] + [False]
+    few = Slots(shared(MIXED, concurrency="2"), lambda: MIXED, asked=True)
     assert [few.take(str(key)) is not None for key in range(3)] == [True, True, False]
 
 
 def test_a_machine_that_stays_has_the_seats_that_it_was_given():
-    seats = Seats(shared((CPU,), trials=2))
-    assert [seats.take(key) is not None for key in "abc"] == [True, True, False]
-    assert not seats.on_cluster
+    slots = Slots(shared((CPU,), trials=2))
+    assert [slots.take(key) is not None for key in "abc"] == [True, True, False]
+    assert not slots.on_cluster

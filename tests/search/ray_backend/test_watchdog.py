@@ -2,7 +2,7 @@
 
 import pytest
 
-from search.ray_backend.watchdog import LOOK_S, TIMES, UNKNOWN_EPOCH_S, Training, Watchdog
+from search.ray_backend.watchdog import CHECK_EVERY_S, TIMES, UNKNOWN_EPOCH_S, TrainingId, Watchdog
 
 FIRST, SECOND = (0, None), (1, None)
 
@@ -14,7 +14,7 @@ class Clock:
         self.now = 100.0
         self.dog = Watchdog(timeout_s, expected_s, lambda: self.now)
 
-    def wait(self, seconds: float) -> list[Training]:
+    def wait(self, seconds: float) -> list[TrainingId]:
         """Those that are found stalled meanwhile."""
         found = []
         for _ in range(round(seconds)):
@@ -85,7 +85,7 @@ def test_a_search_that_was_asleep_blames_nobody():
     clock.dog.begins(FIRST, [1.0])
     clock.now += 8 * 3600  # Ctrl-Z in the evening, fg in the morning
     assert clock.dog.stalled() == []
-    assert clock.wait(60 - LOOK_S) == []
+    assert clock.wait(60 - CHECK_EVERY_S) == []
     assert clock.wait(1) == [FIRST]
 
 

@@ -6,7 +6,7 @@ import pytest
 from results.records import NetworkCosts
 from search.preflight import PreflightError
 from search.ray_backend import worker
-from search.ray_backend.node_files import Supply
+from search.ray_backend.node_files import NodeFiles
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
 
@@ -23,11 +23,15 @@ def test_a_worker_that_would_import_foreign_packages_trains_nothing(monkeypatch)
 @pytest.mark.parametrize("measure", [True, False])
 def test_what_a_network_costs_comes_with_a_trial_s_first_epoch_alone(monkeypatch, measure):
     costs, asked = {"latency_ms": 3.0, "parameters_m": 4.9}, []
-    monkeypatch.setattr(worker, "measured", lambda task: asked.append(task["number"]) or costs)
-    monkeypatch.setattr(worker, "epochs", lambda task: iter([metrics(1, 0.5), metrics(2, 0.6)]))
+    monkeypatch.setattr(
+        worker, "measure_network", lambda task: asked.append(task["number"]) or costs
+    )
+    monkeypatch.setattr(
+        worker, "train_epochs", lambda task: iter([metrics(1, 0.5), metrics(2, 0.6)])
+    )
     trainable = worker.TrialWorker.__new__(worker.TrialWorker)
     trainable.setup(
-        {"number": 3, "repeat": None, "measure": measure, "supply": Supply(), "data": ""}
+        {"number": 3, "repeat": None, "measure": measure, "supply": NodeFiles(), "data": ""}
     )
     first, second = trainable.step(), trainable.step()
     trainable.cleanup()
@@ -39,12 +43,20 @@ def test_what_a_network_costs_comes_with_a_trial_s_first_epoch_alone(monkeypatch
 
 def test_a_training_that_waits_for_its_images_says_so_before_its_first_epoch(monkeypatch):
     waits, got = "waits for tiny, which this node lacks: gets it from /mnt/shared", []
-    supply = SimpleNamespace(
+    node_files = SimpleNamespace(
         lacking=lambda data: waits if str(data) == "/data/tiny" else None, data=got.append
     )
-    monkeypatch.setattr(worker, "epochs", lambda task: iter([metrics(1, 0.5), metrics(2, 0.6)]))
+    monkeypatch.setattr(
+        worker, "train_epochs", lambda task: iter([metrics(1, 0.5), metrics(2, 0.6)])
+    )
     trainable = worker.TrialWorker.__new__(worker.TrialWorker)
-    task = {"number": 3, "repeat": None, "measure": False, "supply": supply, "data": "/data/tiny"}
+    task = {
+        "number": 3,
+        "repeat": None,
+        "measure": False,
+        "supply": node_files,
+        "data": "/data/tiny",
+    }
     trainable.setup(task)
     assert trainable.step() == {"note": waits, "waiting": True, "val_top1": None}
     assert got == []
@@ -63,8 +75,8 @@ def test_a_training_that_waits_for_its_images_says_so_before_its_first_epoch(mon
 def test_the_network_that_is_measured_has_the_dataset_s_classes(tiny_data, monkeypatch):
     monkeypatch.setattr("trainables.profiling.latency._SECONDS", 0.0)
     config = TrialConfig(network="resnet10", image_size=32, precision="float32")
-    found = worker.measured(
-        {"config": config.to_dict(), "data": str(tiny_data), "threads": 1, "supply": Supply()}
+    found = worker.measure_network(
+        {"config": config.to_dict(), "data": str(tiny_data), "threads": 1, "supply": NodeFiles()}
     )
     # 4,900,000-odd of the body, and a last layer of four classes
     assert NetworkCosts.from_json(found).parameters_m == pytest.approx(4.905, abs=0.005)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from search.samplers import gaussian_process
-from search.samplers.gaussian_process import Model, Observations
+from search.samplers.gaussian_process import GaussianProcess, Observations
 
 
 def observed(points, values, variances=None):
@@ -16,7 +16,9 @@ def observed(points, values, variances=None):
 
 def fitted(seen, owners=None):
     width = seen.points.shape[1]
-    return Model(seen, np.arange(width) if owners is None else owners, np.random.default_rng(0))
+    return GaussianProcess(
+        seen, np.arange(width) if owners is None else owners, np.random.default_rng(0)
+    )
 
 
 def bowl(points):

@@ -7,14 +7,14 @@ import pytest
 from search.samplers.gp_sampler import (
     KEPT,
     STARTUP_TRIALS,
-    ModelSampler,
-    Source,
-    choose,
+    ConfigurationSource,
+    GaussianProcessSampler,
+    choose_candidate,
     expected_improvement,
-    novel,
+    find_untried,
 )
-from search.samplers.learning_curves import Evidence
-from search.samplers.random_configs import Drawing
+from search.samplers.learning_curves import ObservedTrial
+from search.samplers.random_configs import RandomConfiguration
 from search.study.optuna_study import quiet_optuna
 
 
@@ -35,14 +35,16 @@ def evidence(count, **kind):
     rng = Random(5)
     made = []
     for _ in range(count):
-        drawing = Drawing(rng)
+        drawing = RandomConfiguration(rng)
         ask(drawing)
-        made.append(Evidence(params=drawing.params, values={3: value(drawing.params)}, **kind))
+        made.append(ObservedTrial(params=drawing.params, values={3: value(drawing.params)}, **kind))
     return made
 
 
 def chosen(known, seed):
-    return choose(Source(ask), known, (3,), np.random.default_rng(seed)).params
+    return choose_candidate(
+        ConfigurationSource(ask), known, (3,), np.random.default_rng(seed)
+    ).params
 
 
 def test_the_model_chooses_better_configurations_than_chance():
@@ -60,11 +62,13 @@ def test_a_proposal_keeps_its_distance_from_what_has_been_tried():
     rng = np.random.default_rng(5)
     tried = rng.random((30, 2))
     known = [
-        Evidence(params={"x": x, "y": y}, values={3: -((x - 0.3) ** 2) - (y - 0.3) ** 2})
+        ObservedTrial(params={"x": x, "y": y}, values={3: -((x - 0.3) ** 2) - (y - 0.3) ** 2})
         for x, y in tried
     ]
     for seed in range(10):
-        params = choose(Source(square), known, (3,), np.random.default_rng(seed)).params
+        params = choose_candidate(
+            ConfigurationSource(square), known, (3,), np.random.default_rng(seed)
+        ).params
         distances = np.hypot(tried[:, 0] - params["x"], tried[:, 1] - params["y"])
         # 400 points in the unit square lie 0.5 / sqrt(400) = 0.025 from their nearest, on average.
         assert 0.8 * 0.02 < distances.min() < 0.4
@@ -72,7 +76,7 @@ def test_a_proposal_keeps_its_distance_from_what_has_been_tried():
 
 def test_what_is_unfit_is_avoided():
     known = [
-        Evidence(params=e.params, values={}, unfit=True) if e.params["x"] > 0.2 else e
+        ObservedTrial(params=e.params, values={}, unfit=True) if e.params["x"] > 0.2 else e
         for e in evidence(40)
     ]
     assert np.mean([chosen(known, seed)["x"] < 0.3 for seed in range(10)]) >= 0.9
@@ -81,33 +85,33 @@ def test_what_is_unfit_is_avoided():
 def test_workers_that_ask_together_are_sent_apart():
     known = evidence(30)
     first = chosen(known, 0)
-    running = [*known, Evidence(params=first, values={}, running=True)]
+    running = [*known, ObservedTrial(params=first, values={}, running=True)]
     assert chosen(running, 0) != first
 
 
 def test_nothing_is_learnt_from_too_little():
     rng = np.random.default_rng(0)
-    assert choose(Source(ask), evidence(4), (3,), rng) is None
-    alike = [Evidence(params=e.params, values={3: 0.5}) for e in evidence(20)]
-    assert choose(Source(ask), alike, (3,), rng) is None
+    assert choose_candidate(ConfigurationSource(ask), evidence(4), (3,), rng) is None
+    alike = [ObservedTrial(params=e.params, values={3: 0.5}) for e in evidence(20)]
+    assert choose_candidate(ConfigurationSource(ask), alike, (3,), rng) is None
     assert (
-        choose(Source(ask), evidence(20, running=True), (9,), rng) is None
+        choose_candidate(ConfigurationSource(ask), evidence(20, running=True), (9,), rng) is None
     )  # none has come so far
 
 
 def test_candidates_too_near_are_left_out():
     points = np.array([[0.0, 0.0], [0.1, 0.0], [0.5, 0.5], [1.0, 1.0]])
     # Nearest others: 0.1, 0.1, 0.64, 0.71: mean 0.386, and 0.8 of it is 0.31.
-    assert novel(points, np.array([[0.3, 0.3]])).tolist() == [0, 1, 3]
-    assert novel(points, np.zeros((0, 2))).tolist() == [0, 1, 2, 3]
+    assert find_untried(points, np.array([[0.3, 0.3]])).tolist() == [0, 1, 3]
+    assert find_untried(points, np.zeros((0, 2))).tolist() == [0, 1, 2, 3]
 
 
 def test_where_all_is_near_the_farthest_are_left():
     points = np.linspace(0, 1, 20)[:, None]
     tried = np.linspace(0, 1, 20)[:, None] + 0.001
     tried[7] = 0.0
-    assert 7 in novel(points, tried)
-    assert len(novel(points, points)) == 2
+    assert 7 in find_untried(points, tried)
+    assert len(find_untried(points, points)) == 2
 
 
 def test_expected_improvement_is_what_many_draws_give():
@@ -122,7 +126,9 @@ def proposals(seed, known):
         study = optuna.create_study()
     made = []
     for number in range(STARTUP_TRIALS, STARTUP_TRIALS + 4):
-        study.sampler = ModelSampler(Source(ask), 100 * seed + number, number, known, (3,))
+        study.sampler = GaussianProcessSampler(
+            ConfigurationSource(ask), 100 * seed + number, number, known, (3,)
+        )
         made.append(ask(study.ask()))
     return made
 
@@ -139,13 +145,15 @@ def test_the_first_trials_are_random_whatever_is_known():
         study = optuna.create_study()
     made = []
     for known in (evidence(30), []):
-        study.sampler = ModelSampler(Source(ask), 1, STARTUP_TRIALS - 1, known, (3,))
+        study.sampler = GaussianProcessSampler(
+            ConfigurationSource(ask), 1, STARTUP_TRIALS - 1, known, (3,)
+        )
         made.append(ask(study.ask()))
     assert made[0] == made[1]
 
 
 def test_configurations_keep_some_of_the_baseline_s_values():
-    source = Source(ask, {"x": 0.5, "kind": "good"})
+    source = ConfigurationSource(ask, {"x": 0.5, "kind": "good"})
     rng = Random(0)
     drawn = [source.drawn(rng).params for _ in range(2000)]
     kept = [params["x"] == 0.5 for params in drawn]

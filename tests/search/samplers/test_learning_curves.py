@@ -5,12 +5,12 @@ import pytest
 
 from results.records import StopReason, TrialRecord, TrialState
 from search.samplers import learning_curves
-from search.samplers.learning_curves import Evidence, expected_ends
+from search.samplers.learning_curves import ObservedTrial, expected_ends
 from tests.search.study_on_curves import metrics
 
 
 def seen(*values, marks=(1, 3, 9), **kind):
-    return Evidence(params={}, values=dict(zip(marks, values, strict=False)), **kind)
+    return ObservedTrial(params={}, values=dict(zip(marks, values, strict=False)), **kind)
 
 
 def test_what_has_come_to_its_end_stands_as_it_is():
@@ -53,13 +53,13 @@ def test_the_worst_are_drawn_up_to_a_floor_on_which_the_unfit_lie():
 
 def test_what_an_ended_trial_tells_is_found_once_and_anew_when_its_record_changes(monkeypatch):
     calls = []
-    real = learning_curves.evidence_of
+    real = learning_curves.observe
     monkeypatch.setattr(
         learning_curves,
-        "evidence_of",
+        "observe",
         lambda record, *rest: calls.append(record) or real(record, *rest),
     )
-    known, epochs = learning_curves.Known((1, 3)), [metrics(1, 0.25)]
+    known, epochs = learning_curves.ObservationCache((1, 3)), [metrics(1, 0.25)]
     running = TrialRecord(number=4, state=TrialState.RUNNING, params={"x": 1}, config={})
     assert known.of(running, epochs, 3).values == {1: 0.25}
     epochs += [metrics(2, 0.5), metrics(3, 0.75)]

@@ -4,12 +4,12 @@ from random import Random
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from search.samplers.random_configs import Drawing, draw
+from search.samplers.random_configs import RandomConfiguration, draw_value
 
 
 def drawn(distribution, count=4000):
     rng = Random(0)
-    return [draw(distribution, rng) for _ in range(count)]
+    return [draw_value(distribution, rng) for _ in range(count)]
 
 
 def test_each_value_of_a_step_comes_as_often():
@@ -38,7 +38,7 @@ def test_whole_numbers_on_a_logarithm_reach_both_ends():
 
 
 def test_a_drawing_notes_what_it_was_asked_and_answers_alike():
-    drawing = Drawing(Random(3))
+    drawing = RandomConfiguration(Random(3))
     choice = drawing.suggest_categorical("flip", [False, True])
     rate = drawing.suggest_float("lr", 0.1, 0.2)
     width = drawing.suggest_int("width", 1, 1000)
@@ -49,6 +49,6 @@ def test_a_drawing_notes_what_it_was_asked_and_answers_alike():
 
 
 def test_a_drawing_that_keeps_the_baseline_answers_with_it():
-    drawing = Drawing(Random(0), {"lr": 0.15}, kept=1.0)
+    drawing = RandomConfiguration(Random(0), {"lr": 0.15}, kept=1.0)
     assert drawing.suggest_float("lr", 0.1, 0.2) == 0.15
     assert drawing.suggest_int("width", 1, 1000) != drawing.suggest_int("depth", 1, 1000)

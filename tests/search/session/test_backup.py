@@ -9,7 +9,7 @@ import pytest
 from common.remote import UriPlace
 from results.store import RunError, read_epochs, read_trials
 from search.session import backup
-from search.session.backup import ARCHIVE, Mirror, place_of, restore
+from search.session.backup import ARCHIVE, Backup, backup_place, restore_run
 from search.session.resume import saved_options
 from tests.search.study_on_curves import curve, open_study
 
@@ -51,9 +51,9 @@ def run(tmp_path):
 
 def test_a_run_goes_on_from_what_was_kept(run, tmp_path):
     place, there = UriPlace(str(tmp_path / "storage" / "first")), tmp_path / "elsewhere" / "first"
-    assert not restore(place, there)
-    Mirror(place, run, print).close()
-    assert restore(place, there)
+    assert not restore_run(place, there)
+    Backup(place, run, print).close()
+    assert restore_run(place, there)
     kept = {path.name for path in there.iterdir()}
     assert kept == {path.name for path in run.iterdir()} - {"checkpoints", ".lock"}
     assert (read_trials(there), list(read_epochs(there))) == (
@@ -66,7 +66,7 @@ def test_a_run_goes_on_from_what_was_kept(run, tmp_path):
 
 def test_the_command_line_fetches_a_run_that_is_not_here(run, tmp_path):
     storage = str(tmp_path / "storage")
-    Mirror(backup.place_of(storage, "first"), run, print).close()
+    Backup(backup.backup_place(storage, "first"), run, print).close()
     out = str(tmp_path / "elsewhere")
     assert saved_options("first", out, [{"storage": storage}])["seed"] == 7
     assert (tmp_path / "elsewhere" / "first" / "journal.log").exists()
@@ -75,7 +75,7 @@ def test_the_command_line_fetches_a_run_that_is_not_here(run, tmp_path):
 def test_records_are_sent_now_and_then_and_never_two_at_a_time(run, tmp_path, monkeypatch):
     monkeypatch.setattr(backup, "KEEP_EVERY_S", 0.05)
     place = Slow(str(tmp_path / "storage"))
-    kept = Mirror(place, run, print)
+    kept = Backup(place, run, print)
     kept.tick()
     assert kept._sent(wait=True)
     assert place.sent == 1  # the first time at once
@@ -96,7 +96,7 @@ def test_a_checkpoint_stays_as_long_as_the_records_that_are_kept_need_it(run, tm
     """A trial that has ended since the records were kept isn't trained again from its start."""
     said, dropped = [], []
     place = Slow(str(tmp_path / "storage"))
-    kept = Mirror(place, run, said.append, lambda name: dropped.append((name, place.sent)))
+    kept = Backup(place, run, said.append, lambda name: dropped.append((name, place.sent)))
     kept.tick()
     kept.ended("0000.pt")
     assert kept._sent(wait=True)
@@ -115,7 +115,7 @@ def test_what_cannot_be_kept_is_said_and_the_search_goes_on(run, tmp_path):
     said = []
     place = Slow(str(tmp_path / "storage"))
     place.error = OSError("no route to host")
-    Mirror(place, run, said.append).close()
+    Backup(place, run, said.append).close()
     assert len(said) == 1
     assert f"couldn't be kept at {tmp_path / 'storage'} (no route to host); they are" in said[0]
 
@@ -123,7 +123,7 @@ def test_what_cannot_be_kept_is_said_and_the_search_goes_on(run, tmp_path):
 def test_damaged_records_are_named(tmp_path):
     (tmp_path / ARCHIVE).write_bytes(b"not a tar")
     with pytest.raises(RunError, match=r"run\.tar at .* must be a run's records, but is damaged"):
-        restore(UriPlace(str(tmp_path)), tmp_path / "run")
+        restore_run(UriPlace(str(tmp_path)), tmp_path / "run")
     assert list((tmp_path / "run").iterdir()) == []
 
 
@@ -136,6 +136,6 @@ def test_what_is_no_file_of_a_run_is_refused(tmp_path, kind):
     with tarfile.open(tmp_path / "kept" / "run" / ARCHIVE, "w") as archive:
         archive.addfile(member)
     with pytest.raises(RunError, match="is no file of a run"):
-        restore(place_of(str(tmp_path / "kept"), "run"), tmp_path / "here" / "run")
+        restore_run(backup_place(str(tmp_path / "kept"), "run"), tmp_path / "here" / "run")
     assert list(tmp_path.rglob("above")) == []
     assert list((tmp_path / "here" / "run").iterdir()) == []

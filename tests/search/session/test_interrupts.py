@@ -12,13 +12,13 @@ ROOT = Path(__file__).parents[3]
 # As Tune does it: SIGUSR1 sets an event, and the loop ends with its step.
 LOOP = """
 import signal, sys, time
-from search.session.interrupts import interruptible
+from search.session.interrupts import handle_interrupts
 ended = []
 # Python's own, also where whoever runs the tests in the background has SIGINT ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if "tune" in sys.argv:
     signal.signal(signal.SIGUSR1, lambda *_: ended.append(True))
-with interruptible(lambda said: print(said, file=sys.stderr, flush=True)):
+with handle_interrupts(lambda said: print(said, file=sys.stderr, flush=True)):
     try:
         print("ready", flush=True)
         while not ended:

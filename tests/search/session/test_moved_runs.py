@@ -48,9 +48,9 @@ def test_data_elsewhere_too_is_named_when_the_copy_goes_on(tmp_path: Path, tiny_
     shutil.copytree(plan.directory, tmp_path / "other" / "run")
     shutil.copytree(tiny_data, tmp_path / "data" / "tiny-imagenet")
     moved = {"out": str(tmp_path / "other"), "data": str(tmp_path / "data")}
-    sitting = opened(planned(tmp_path / "other", tiny_data, moved, name="run", trials=TRIALS))
-    sitting.close()
-    assert len(sitting.study.records) == len(read_trials(plan.directory)) > 1
+    session = opened(planned(tmp_path / "other", tiny_data, moved, name="run", trials=TRIALS))
+    session.close()
+    assert len(session.study.records) == len(read_trials(plan.directory)) > 1
     assert list(read_epochs(tmp_path / "other" / "run")) == list(read_epochs(plan.directory))
 
 
@@ -63,10 +63,10 @@ def test_a_run_that_another_search_writes_is_refused_before_anything_starts(
     """To go on with it, and to begin another of its name before its manifest is there."""
     monkeypatch.setattr("search.hardware.probe.TorchProcess", None)
     plan = planned(tmp_path, tiny_data, {}, name="run", trials=TRIALS)
-    sitting = opened(plan)
+    session = opened(plan)
     assert main(["--resume", "run", "--out", str(tmp_path)]) == 2
     refused = capsys.readouterr().err
-    sitting.close()
+    session.close()
     store = RunStore(tmp_path / "new")
     words = ["--space", "demo", "--name", "new", "--out", str(tmp_path)]
     assert main(words) == 2

@@ -14,7 +14,7 @@ from search.config.command_line import resolve
 from search.early_stopping.decision import COMPLETE
 from search.planning.plan import Plan, make_plan
 from search.ray_backend import worker
-from search.ray_backend.node_files import Supply
+from search.ray_backend.node_files import NodeFiles
 from search.run import main
 from search.session import execute
 from search.study.proposal import Proposal
@@ -94,7 +94,7 @@ def test_its_unfinished_trial_goes_on_from_its_checkpoint(
     proposal = session.study.ask()
     assert proposal is not None
     task = task_of(proposal, tiny_data, session.store.checkpoint(0))
-    running = worker.epochs(task)
+    running = worker.train_epochs(task)
     first, second = next(running), next(running)  # the second is lost: it isn't recorded
     session.study.report(0, first)
     session.close()
@@ -107,7 +107,7 @@ def test_its_unfinished_trial_goes_on_from_its_checkpoint(
     resumed = again.study.ask()
     assert resumed is not None
     assert (resumed.config, resumed.epochs_done) == (proposal.config, 1)
-    (trained,) = worker.epochs(task_of(resumed, tiny_data, again.store.checkpoint(0)))
+    (trained,) = worker.train_epochs(task_of(resumed, tiny_data, again.store.checkpoint(0)))
     assert (trained.epoch, trained.train_loss) == (2, second.train_loss)
     assert again.study.report(0, trained) == COMPLETE
     again.close()
@@ -123,7 +123,7 @@ def task_of(proposal: Proposal, data: Path, checkpoint: Path) -> dict[str, Any]:
         "checkpoint": str(checkpoint),
         "threads": 1,
         "gpus": 0.0,
-        "supply": Supply(),
+        "supply": NodeFiles(),
     }
 
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from search.session.execute import tell_report
+from search.session.execute import write_final_report
 from tests.results.example_search import six
 
 
 def test_a_finished_search_says_where_its_page_is(tmp_path: Path) -> None:
     said: list[str] = []
-    tell_report(six(tmp_path / "six"), said.append)
+    write_final_report(six(tmp_path / "six"), said.append)
     assert said == [f"The search as a page: {tmp_path / 'six' / 'report.html'}"]
     assert "Trial 2 reaches 55.0 % on val" in (tmp_path / "six" / "report.html").read_text()
 
@@ -23,7 +23,7 @@ def test_a_page_that_can_t_be_made_is_told_and_no_more(
 
     monkeypatch.setattr("results.report.write_report", broken)
     said: list[str] = []
-    tell_report(tmp_path, said.append)
+    write_final_report(tmp_path, said.append)
     assert said == [
         "The report couldn't be written (OSError: [Errno 28] No space left on device); once that "
         f"is mended: python -m results.report {tmp_path}"

@@ -5,9 +5,9 @@ The small brother of `tests.benchmarks.bench_scheduler`, on drawn tasks.
 
 from statistics import fmean
 
-from search.config.options import Options
+from search.config.options import SearchOptions
 from search.simulation.policies import POLICIES
-from search.simulation.recorded_curves import read
+from search.simulation.recorded_curves import read_curves
 from search.simulation.simulator import make_rules, simulate
 from search.study.optuna_study import quiet_optuna
 from tests.benchmarks.drawn import EPOCHS, draw
@@ -26,12 +26,12 @@ def test_regret_is_a_quarter_below_that_of_random_search_with_asha(tmp_path):
     """
     regrets = {"ours": [], "random + ASHA": []}
     for task in range(TASKS):
-        curves = read(draw(tmp_path, task))
+        curves = read_curves(draw(tmp_path, task))
         # Random search costs little: several a task, so that only our own luck counts.
         for policy, seeds in (("ours", 1), ("random + ASHA", TWINS)):
             for seed in range(seeds):
                 with quiet_optuna():
-                    made = POLICIES[policy](curves, make_rules(Options(), curves), seed)
+                    made = POLICIES[policy](curves, make_rules(SearchOptions(), curves), seed)
                     trace = simulate(made, curves, workers=4, epochs=EPOCHS_IN_ALL)
                 regrets[policy] += trace.regrets([EPOCHS_IN_ALL])
     assert len(regrets["ours"]) == TASKS

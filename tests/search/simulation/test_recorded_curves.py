@@ -5,7 +5,12 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from search.samplers.encoding import Encoding
-from search.simulation.recorded_curves import CurvesError, read, read_file, read_run
+from search.simulation.recorded_curves import (
+    CurvesError,
+    read_curves,
+    read_curves_file,
+    read_run_curves,
+)
 from tests.search.study_on_curves import metrics, open_study
 
 
@@ -40,7 +45,7 @@ def test_a_file_of_accuracies(tmp_path):
     accuracy[7] = [20.0, 80.0]
     path = write(tmp_path / "task.npz", configs=configs, val_accuracy=accuracy,
                  names=["lr", "dropout", "layers", "beta"], wall_s=np.full(400, 6.0))  # fmt: skip
-    curves = read_file(path)
+    curves = read_curves_file(path)
     assert (curves.name, curves.epochs, len(curves.val)) == ("task", 2, 400)
     kinds = {name: (type(each), each.log) for name, each in curves.space.items()}
     assert kinds == {
@@ -63,7 +68,7 @@ def test_a_file_of_losses_gives_probabilities(tmp_path):
     train = [[0.0, math.log(2)], [1.0, math.nan], [1.0, 1.0]]
     path = write(tmp_path / "task.npz", configs=configs, names=["a", "b"], val_loss=val,
                  train_loss=train)  # fmt: skip
-    curves = read_file(path)
+    curves = read_curves_file(path)
     assert curves.val.tolist() == [pytest.approx([0.5, 0.25]), [0.0, 0.0], [1.0, 0.0]]
     epoch = curves.metrics(0, 2)
     assert epoch.train_top1 == pytest.approx(0.5)
@@ -75,12 +80,12 @@ def test_a_file_of_losses_gives_probabilities(tmp_path):
 def test_what_lacks_in_a_file_is_named(tmp_path):
     path = write(tmp_path / "task.npz", configs=np.zeros((2, 1)), val_loss=np.zeros((2, 3)))
     with pytest.raises(CurvesError, match="but has no names"):
-        read(path)
+        read_curves(path)
     path = write(tmp_path / "other.npz", configs=np.zeros((2, 1)), names=["a"])
     with pytest.raises(CurvesError, match="but has no val_accuracy or val_loss"):
-        read(path)
+        read_curves(path)
     with pytest.raises(CurvesError, match=r"must be an \.npz file"):
-        read(tmp_path / "nowhere.npz")
+        read_curves(tmp_path / "nowhere.npz")
 
 
 def test_a_runs_stopped_trials_hold_their_last_value_and_diverged_ones_diverge_again(tmp_path):
@@ -91,7 +96,7 @@ def test_a_runs_stopped_trials_hold_their_last_value_and_diverged_ones_diverge_a
         for epoch, loss in enumerate(losses, 1):
             study.report(number, metrics(epoch, 0.1 * epoch, gap=0.05, loss=loss))
     study.store.close()
-    curves = read(tmp_path / "run")
+    curves = read_curves(tmp_path / "run")
     assert curves.val.shape == (3, 9)
     assert curves.val[0] == pytest.approx(0.1 * np.arange(1, 10))
     assert curves.val[2] == pytest.approx([0.1] * 9)
@@ -105,4 +110,4 @@ def test_a_run_without_epochs_has_no_curves(tmp_path):
     study.store.write_manifest({"sessions": []})
     study.store.close()
     with pytest.raises(CurvesError, match="must hold trained epochs"):
-        read_run(tmp_path / "run")
+        read_run_curves(tmp_path / "run")

@@ -6,8 +6,8 @@ from search.session import session
 from search.simulate import main
 from search.simulation import policies, simulator
 from search.simulation.policies import POLICIES, Point, PointProposer
-from search.simulation.recorded_curves import read_run
-from search.simulation.simulator import Scale
+from search.simulation.recorded_curves import read_run_curves
+from search.simulation.simulator import RegretScale
 from search.study.optuna_study import quiet_optuna
 from search.study.proposal import Proposal
 from search.study.proposer import Proposer
@@ -106,7 +106,7 @@ def test_trial_0_is_stopped_like_others_where_there_is_no_baseline():
 def test_regret_counts_the_last_epoch_of_the_configuration_that_looked_best():
     # Finals 0.5, 0.6, 0.9, 0.4, 0.7: best 0.9, median 0.6.
     curves = made([[0.1, 0.5], [0.8, 0.6], [0.3, 0.9], [0.2, 0.4], [0.4, 0.7]])
-    scale = Scale.of(curves)
+    scale = RegretScale.of(curves)
     assert [scale.regret(row) for row in range(5)] == pytest.approx([4 / 3, 1, 0, 5 / 3, 2 / 3])
     trace = simulator.simulate(Listed(curves, [0, 1, 2]), curves, workers=1, epochs=99)
     # Seen: 0.1 0.5 | 0.8 0.6 | 0.3 0.9. Row 1's lucky first epoch leads until row 2's last.
@@ -116,7 +116,7 @@ def test_regret_counts_the_last_epoch_of_the_configuration_that_looked_best():
 
 def test_equal_configurations_leave_nothing_to_regret():
     curves = made([[0.5], [0.5]])
-    assert Scale.of(curves).regret(0) == 0.0
+    assert RegretScale.of(curves).regret(0) == 0.0
 
 
 def rising(count: int, epochs: int = 9):
@@ -157,9 +157,9 @@ def test_the_simulated_study_is_the_one_that_searches():
 
 
 def _real_sampler(seed, number):
-    from search.spaces import find
+    from search.spaces import find_space
 
-    return Proposer(find("demo"), {}, seed).sampler(number, [], (9,))
+    return Proposer(find_space("demo"), {}, seed).sampler(number, [], (9,))
 
 
 def test_a_finished_run_is_replayed(tmp_path, capsys):
@@ -167,7 +167,7 @@ def test_a_finished_run_is_replayed(tmp_path, capsys):
     play(study)
     study.store.write_manifest({"sessions": []})
     study.store.close()
-    curves = read_run(tmp_path / "first")
+    curves = read_run_curves(tmp_path / "first")
     assert (curves.name, curves.val.shape) == ("first", (8, RULES.epochs))
     best = max(study.records.values(), key=lambda r: r.best_val_top1)
     assert curves.val[:, -1].argmax() == best.number

@@ -8,7 +8,7 @@ import torch
 from search.config.command_line import resolve
 from search.hardware.probe import check_start
 from search.planning.plan import make_plan
-from search.spaces import find, names
+from search.spaces import find_space, space_names
 from search.study.proposer import Proposer
 from trainables.config import TrialConfig
 from trainables.models import network as networks
@@ -23,10 +23,10 @@ CPU = torch.device("cpu")
 @cache
 def samples(name: str) -> list[TrialConfig]:
     """The baseline and 99 random configurations."""
-    return Proposer(find(name), {}, 3).preview(100)[0]
+    return Proposer(find_space(name), {}, 3).preview(100)[0]
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", space_names())
 def test_every_architecture_that_is_sampled_builds(name):
     kinds = {(c.network, c.stem, c.head_width): c for c in samples(name)}
     depths = {c.freeze_depth for c in samples(name)}
@@ -40,12 +40,12 @@ def test_every_architecture_that_is_sampled_builds(name):
             assert len(network.frozen_stages()) == depth
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", space_names())
 def test_it_starts_without_pretrained_weights(name, tmp_path):
     options, _ = resolve({"space": name, "out": str(tmp_path), "weights": "none"})
     plan, errors = make_plan(options, resuming=False)
     assert errors == []
-    for config in plan.extremes.starting:
+    for config in plan.bounds.starting:
         check_start(config)
 
 
@@ -56,7 +56,7 @@ def stepped(name: str) -> list[TrialConfig]:
     return [config.but(weights="none", precision="float32") for config in (baseline, sample)]
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", space_names())
 def test_one_step_changes_exactly_what_is_not_frozen(name):
     for config in stepped(name):
         network = new_network(config, CLASSES, CPU).train()
@@ -74,5 +74,7 @@ def test_one_step_changes_exactly_what_is_not_frozen(name):
 
 
 def test_freeze_depths_differ_where_weights_are_pretrained():
-    searched = {name for name in names() if len({c.freeze_depth for c in stepped(name)}) == 2}
-    assert searched == {name for name in names() if find(name).baseline.weights == "imagenet"}
+    searched = {name for name in space_names() if len({c.freeze_depth for c in stepped(name)}) == 2}
+    assert searched == {
+        name for name in space_names() if find_space(name).baseline.weights == "imagenet"
+    }

@@ -13,7 +13,7 @@ from search.config.command_line import resolve
 from search.planning.plan import Plan, make_plan
 from search.run import main
 from search.space import SpaceError, suggested
-from search.spaces import find, names
+from search.spaces import find_space, space_names
 from search.study.proposer import Proposer
 from trainables.conditional_fields import CONDITIONAL
 from trainables.config import TrialConfig
@@ -24,14 +24,14 @@ MOST_PARAMETERS = 14
 """That one trial may be asked for: a search has 20 to 100 trials."""
 
 
-@pytest.fixture(params=names())
+@pytest.fixture(params=space_names())
 def name(request):
     return request.param
 
 
 @pytest.fixture
 def space(name):
-    return find(name)
+    return find_space(name)
 
 
 def plan_of(name: str, out: Path, **values: object) -> Plan:
@@ -83,10 +83,10 @@ def test_it_has_a_summary_of_one_line_and_a_known_dataset(space):
 
 def test_the_list_and_the_dry_runs_show_every_space_without_torch(tmp_path, capsys):
     assert main(["--list"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == names()
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == space_names()
     code = (
         "import sys; from search.run import main\n"
-        f"for name in {names()}:\n"
+        f"for name in {space_names()}:\n"
         f"    assert main(['--space', name, '--dry-run', '--out', {str(tmp_path)!r}]) == 0\n"
         "assert not {'torch', 'ray', 'ffcv'} & set(sys.modules)\n"
     )
@@ -94,26 +94,28 @@ def test_the_list_and_the_dry_runs_show_every_space_without_torch(tmp_path, caps
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("First configurations") == len(names())
-    for name in names():
+    assert done.stdout.count("First configurations") == len(space_names())
+    for name in space_names():
         assert f"space    {name}: " in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_small_stem_is_tried_where_it_costs_no_more(tmp_path):
-    configs, _ = Proposer(find("resnet18_scratch"), {}, 0).preview(60)
+    configs, _ = Proposer(find_space("resnet18_scratch"), {}, 0).preview(60)
     assert {(c.stem, c.image_size) for c in configs} == {
         ("small", 32), ("imagenet", 64), ("imagenet", 96), ("imagenet", 128)
     }  # fmt: skip
-    fixed, _ = Proposer(find("resnet18_scratch"), {"image_size": 64}, 0).preview(20)
+    fixed, _ = Proposer(find_space("resnet18_scratch"), {"image_size": 64}, 0).preview(20)
     assert {c.stem for c in fixed} == {"imagenet"}
-    asked, _ = Proposer(find("resnet18_scratch"), {"image_size": 64, "stem": "small"}, 0).preview(5)
+    asked, _ = Proposer(
+        find_space("resnet18_scratch"), {"image_size": 64, "stem": "small"}, 0
+    ).preview(5)
     assert {(c.stem, c.image_size) for c in asked} == {("small", 64)}
 
 
 def test_a_misspelt_name_gets_the_nearest():
     with pytest.raises(SpaceError, match="did you mean resnet50"):
-        find("resnet5O")
+        find_space("resnet5O")
 
 
 def test_a_file_of_the_users_is_a_space_too(tmp_path):
@@ -125,7 +127,7 @@ def test_a_file_of_the_users_is_a_space_too(tmp_path):
         "              baseline=TrialConfig(network='resnet18'),\n"
         "              suggest=lambda trial: {'lr': trial.suggest_float('lr', 1e-4, 1e-2)})\n"
     )
-    assert find(str(path)).dataset == "folder"
+    assert find_space(str(path)).dataset == "folder"
 
 
 @pytest.mark.parametrize(
@@ -140,9 +142,9 @@ def test_a_broken_file_is_named(tmp_path, text, message):
     path = tmp_path / "mine.py"
     path.write_text(text)
     with pytest.raises(SpaceError, match=message):
-        find(str(path))
+        find_space(str(path))
     with pytest.raises(SpaceError, match="doesn't exist"):
-        find(str(tmp_path / "none.py"))
+        find_space(str(tmp_path / "none.py"))
 
 
 @pytest.mark.parametrize(
@@ -163,4 +165,4 @@ def test_a_space_that_fails_when_it_is_asked_is_named(tmp_path, suggest, message
         f"              suggest={suggest})\n"
     )
     with pytest.raises(SpaceError, match=message):
-        Proposer(find(str(path)), {}, 0).preview(3)
+        Proposer(find_space(str(path)), {}, 0).preview(3)

@@ -10,9 +10,9 @@ import pytest
 
 from results.finalist_store import FinalistStore
 from results.records import EpochMetrics, TrialState
-from search.config.options import Options
+from search.config.options import SearchOptions
 from search.hardware.allocation import Resources
-from search.session.session import budget_of
+from search.session.session import make_budget
 from search.study.budget import Budget, makespan_s
 from search.study.finalists import Finalists
 from search.study.proposal import Proposal
@@ -107,11 +107,11 @@ def test_whichever_ends_first() -> None:
 
 def test_gpu_hours_asked_for() -> None:
     """8 hours of a GPU, at half of one for each of two trials: 8 hours on the wall."""
-    options = Options(space="demo", gpu_hours=8, time_budget="9h")
+    options = SearchOptions(space="demo", gpu_hours=8, time_budget="9h")
     resources = Resources(concurrent=2, threads=1, gpus=0.5, why="")
-    assert budget_of(options, resources, 0.0).left(Trained()) == 8 * 3600
-    assert budget_of(options, resources, 0.0).left(Trained(spent=3600)) == 7.5 * 3600
-    hour_left = budget_of(options, resources, 8 * 3600).left(Trained())
+    assert make_budget(options, resources, 0.0).left(Trained()) == 8 * 3600
+    assert make_budget(options, resources, 0.0).left(Trained(spent=3600)) == 7.5 * 3600
+    hour_left = make_budget(options, resources, 8 * 3600).left(Trained())
     assert 3590 < hour_left <= 3600
 
 

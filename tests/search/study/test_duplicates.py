@@ -7,9 +7,9 @@ import pytest
 
 from results.records import StopReason, TrialState
 from results.store import RunStore, read_trials
-from search.monitoring.summary import early_end
+from search.monitoring.summary import explain_early_end
 from search.space import Space
-from search.study.duplicates import EXHAUSTED_AFTER, identity
+from search.study.duplicates import EXHAUSTED_AFTER, configuration_key
 from search.study.optuna_study import journal_storage
 from search.study.proposer import Proposer
 from search.study.study import Study
@@ -44,7 +44,7 @@ def test_a_space_of_six_configurations_is_searched_once_and_the_search_ends(tmp_
     play(study)
     assert study.exhausted()
     assert study.finished()
-    assert "hasn't been tried" in early_end(study)
+    assert "hasn't been tried" in explain_early_end(study)
     records = read_trials(tmp_path / "run")
     tried = {(r.config["lr"], r.config["dropout"]) for r in records.values()}
     assert len(records) == len(tried) == 6
@@ -70,7 +70,7 @@ def test_fewer_trials_than_configurations_are_all_trained(tmp_path):
     play(study)
     assert len(study.records) == 4
     assert not study.exhausted()
-    assert early_end(study) is None
+    assert explain_early_end(study) is None
 
 
 @pytest.mark.parametrize("killed_after", [4, 12])
@@ -116,12 +116,14 @@ def test_a_running_configuration_is_not_proposed_beside_itself(tmp_path):
 def test_what_makes_two_trials_the_same():
     config = TrialConfig(network="resnet10", optimizer="sgd", batch_size=64)
     params = {"optimizer": "sgd"}
-    same = identity(params, config)
-    assert identity(params, config.but(momentum=0.0, seed=3)) == same
-    assert identity(params, config.but(micro_batch_size=32)) == same  # since it ran out of memory
-    assert identity(params, config.but(momentum=0.5)) != same
-    searched = identity({"micro_batch_size": 32}, config.but(micro_batch_size=32))
-    assert searched != identity({"micro_batch_size": 16}, config.but(micro_batch_size=16))
+    same = configuration_key(params, config)
+    assert configuration_key(params, config.but(momentum=0.0, seed=3)) == same
+    assert (
+        configuration_key(params, config.but(micro_batch_size=32)) == same
+    )  # since it ran out of memory
+    assert configuration_key(params, config.but(momentum=0.5)) != same
+    searched = configuration_key({"micro_batch_size": 32}, config.but(micro_batch_size=32))
+    assert searched != configuration_key({"micro_batch_size": 16}, config.but(micro_batch_size=16))
 
 
 def test_a_refused_proposal_teaches_nothing(tmp_path):

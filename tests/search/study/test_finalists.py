@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from results.analysis.finalist_comparison import decide
+from results.analysis.finalist_comparison import compare_finalists
 from results.finalist_store import FinalistStore, read_finalists
 from results.records import StopReason, TrialRecord, TrialState
-from search.study.finalists import Finalists, choose, repeat_seed
+from search.study.finalists import Finalists, choose_finalists, repeat_seed
 from tests.search.finalists_on_curves import final_of, key_of, repeat
 from tests.search.study_on_curves import curve, metrics, open_study
 
@@ -28,17 +28,20 @@ def test_the_best_trials_and_the_baseline_are_chosen() -> None:
         5: trial(5, 0.65, config={"lr": 1}),  # again what trial 1 was
         6: trial(6, 0.55),
     }
-    assert choose(trials, 2) == [1, 2, 0]
-    assert choose(trials, 9) == [1, 2, 6, 0]
-    assert choose({0: trial(0, 0.9), 1: trial(1, 0.1)}, 1) == [1, 0]  # the best one is compared too
+    assert choose_finalists(trials, 2) == [1, 2, 0]
+    assert choose_finalists(trials, 9) == [1, 2, 6, 0]
+    assert choose_finalists({0: trial(0, 0.9), 1: trial(1, 0.1)}, 1) == [
+        1,
+        0,
+    ]  # the best one is compared too
     diverged = trial(0, 0.5, state=TrialState.STOPPED, reason=StopReason.DIVERGED)
-    assert choose(trials | {0: diverged}, 1) == [1]
-    assert choose({}, 3) == []
+    assert choose_finalists(trials | {0: diverged}, 1) == [1]
+    assert choose_finalists({}, 3) == []
     longer = {
         7: trial(7, 0.72, config={"lr": 0, "epochs": 18}),  # the baseline, to another length
         8: trial(8, 0.71, config={"lr": 1, "epochs": 18}),  # and what trial 1 was
     }
-    assert choose(trials | longer, 2) == [8, 2, 0]
+    assert choose_finalists(trials | longer, 2) == [8, 2, 0]
 
 
 def test_seeds_differ_between_repeats_and_studies_and_never_change() -> None:
@@ -49,7 +52,7 @@ def test_seeds_differ_between_repeats_and_studies_and_never_change() -> None:
 
 def test_every_finalist_has_the_same_fresh_seeds_at_full_length(tmp_path: Path) -> None:
     finalists = final_of(tmp_path / "run")
-    order = choose(finalists.study.records, 2)
+    order = choose_finalists(finalists.study.records, 2)
     assert len(order) == 3
     assert order[-1] == 0
     assert repeat(finalists) == [(n, r) for r in (1, 2, 3) for n in order]
@@ -112,13 +115,13 @@ def test_none_are_asked_for_by_default(tmp_path: Path) -> None:
 
 def test_a_lucky_trial_loses_to_one_that_is_better_on_average(tmp_path: Path) -> None:
     finalists = final_of(tmp_path / "run")
-    lucky, better, baseline = choose(finalists.study.records, 2)
+    lucky, better, baseline = choose_finalists(finalists.study.records, 2)
     ends = {lucky: [0.5, 0.4, 0.4], better: [0.6, 0.5, 0.6], baseline: [0.4, 0.4, 0.4]}
     while (proposal := finalists.ask()) is not None:
         end = ends[proposal.number][proposal.repeat - 1]  # type: ignore[operator]
         for epoch in range(1, 10):
             finalists.report(key_of(proposal), metrics(epoch, end))
-    outcome = decide(finalists.records.values())
+    outcome = compare_finalists(finalists.records.values())
     assert outcome is not None
     assert outcome.winner is not None
     assert outcome.winner.trial == better
@@ -140,7 +143,7 @@ def test_one_repeat_that_diverges_or_fails_ends_alone(tmp_path: Path) -> None:
     assert records[key_of(first)].val_top1 is None
     assert records[key_of(second)].detail == "RuntimeError: no disk"
     assert finalists.finished()
-    outcome = decide(records.values())
+    outcome = compare_finalists(records.values())
     assert outcome is not None
     assert outcome.winner is None  # each of both had an accident
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from results.analysis.finalist_comparison import decide
+from results.analysis.finalist_comparison import compare_finalists
 from results.finalist_store import FinalistStore, read_finalist_epochs, read_finalists
 from results.records import TrialState
-from search.study.finalists import TIME_IS_UP, Finalists, choose
+from search.study.finalists import TIME_IS_UP, Finalists, choose_finalists
 from tests.search.finalists_on_curves import final_of, key_of, kill, repeat
 from tests.search.study_on_curves import RULES, metrics, open_study
 
@@ -25,7 +25,9 @@ def test_killed_finalists_go_on_to_the_same_results(tmp_path: Path, killed_after
     repeat(again)
     assert read_finalists(cut) == read_finalists(whole)
     assert list(read_finalist_epochs(cut)) == list(read_finalist_epochs(whole))
-    assert decide(read_finalists(cut).values()) == decide(read_finalists(whole).values())
+    assert compare_finalists(read_finalists(cut).values()) == compare_finalists(
+        read_finalists(whole).values()
+    )
 
 
 def test_an_epoch_that_was_recorded_before_a_kill_is_not_counted_twice(tmp_path: Path) -> None:
@@ -81,10 +83,10 @@ def test_a_study_with_more_trials_has_its_old_finalists_and_its_new_ones(tmp_pat
     kill(first)
     assert {number for number, _ in trained} == {0, 1}
     more = final_of(tmp_path / "run", count=1, repeats=2, trials=12)
-    best = choose(more.study.records, 1)[0]
+    best = choose_finalists(more.study.records, 1)[0]
     assert best not in (0, 1)
     assert repeat(more) == [(best, 1), (best, 2)]
-    outcome = decide(read_finalists(tmp_path / "run").values())
+    outcome = compare_finalists(read_finalists(tmp_path / "run").values())
     assert outcome is not None
     assert {standing.trial for standing in outcome.standings} == {0, 1, best}
 
@@ -110,6 +112,6 @@ def test_after_an_extension_to_more_epochs_all_are_trained_anew_at_that_length(
             longer.report(key_of(proposal), metrics(epoch, 0.1))
     assert [p.repeat for p in proposals] == [3, 3, 4, 4]
     assert {p.config.epochs for p in proposals} == {12}
-    outcome = decide(longer.records.values())
+    outcome = compare_finalists(longer.records.values())
     assert outcome is not None
     assert (outcome.epochs, outcome.planned) == (12, 2)

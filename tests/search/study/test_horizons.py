@@ -1,11 +1,14 @@
 """Rungs of trainings of different lengths, by hand."""
 
-from search.study.horizons import Horizon, HorizonRungs, Queued
+from search.study.horizons import Horizon, HorizonRungs, QueuedConfiguration
 
 
 def test_rungs_of_two_lengths_by_hand() -> None:
     """At epoch 1, one trial of each length: neither hears of the other."""
-    queue = (Queued(origin="baseline", params={}), Queued(origin="trial 1", params={"lr": 0.1}))
+    queue = (
+        QueuedConfiguration(origin="baseline", params={}),
+        QueuedConfiguration(origin="trial 1", params={"lr": 0.1}),
+    )
     short = Horizon(first=0, epochs=3, grace=1)
     long = Horizon(first=2, epochs=9, grace=1, queue=queue, proven=2)
     rungs = HorizonRungs((short, long), 3)

@@ -14,7 +14,7 @@ from results.store import RunStore, read_epochs, read_trials
 from search.config.command_line import resolve
 from search.samplers.tpe import make_front_sampler
 from search.space import Space
-from search.study.objectives import idle
+from search.study.objectives import find_constant_objectives
 from search.study.optuna_study import MEMORY, MISSING, journal_storage
 from search.study.proposer import Proposer
 from search.study.store import MemoryStore
@@ -280,10 +280,10 @@ def test_a_warm_start_teaches_one_objective():
 
 def test_an_objective_that_no_trial_can_change_is_refused():
     three = ("val_top1", "latency_ms", "parameters_m")
-    assert idle(three, ["lr", "head_width"], "mine") == []
-    sized = idle(three, ["lr", "image_size"], "mine")
+    assert find_constant_objectives(three, ["lr", "head_width"], "mine") == []
+    sized = find_constant_objectives(three, ["lr", "image_size"], "mine")
     assert len(sized) == 1
     assert sized[0].startswith("--objectives parameters_m needs networks that differ, but mine")
     assert "none of network, stem, head_width" in sized[0]
-    assert len(idle(three, ["lr"], "mine")) == 2
-    assert idle(("val_top1",), [], "mine") == []
+    assert len(find_constant_objectives(three, ["lr"], "mine")) == 2
+    assert find_constant_objectives(("val_top1",), [], "mine") == []

@@ -13,11 +13,11 @@ from optuna.storages import InMemoryStorage
 from results.records import EpochMetrics
 from results.store import RunError
 from search.early_stopping.decision import Rules
-from search.planning.warm_start import ENQUEUED, Earlier, best_of, useful_trials
-from search.samplers.learning_curves import Evidence, after_shares
+from search.planning.warm_start import ENQUEUED, EarlierRun, best_of, useful_trials
+from search.samplers.learning_curves import ObservedTrial, after_shares
 from search.space import Space
-from search.study.horizons import Queued, first_horizon
-from search.study.prior_trials import EarlierTrial, read_earlier_trials, write_earlier_trials
+from search.study.horizons import QueuedConfiguration, first_horizon
+from search.study.prior_trials import PriorTrial, read_prior_trials, write_prior_trials
 from search.study.proposer import Proposer
 from search.study.store import MemoryStore
 from search.study.study import Study
@@ -55,7 +55,9 @@ def trained(config: TrialConfig) -> list[EpochMetrics]:
     return [metrics(e, quality(config) * (1 - 0.5**e)) for e in range(1, EPOCHS + 1)]
 
 
-def searched(seed: int, trials: int, earlier: Earlier | None = None, **parts: bool) -> Study[Any]:
+def searched(
+    seed: int, trials: int, earlier: EarlierRun | None = None, **parts: bool
+) -> Study[Any]:
     """A finished search, warm-started by `teach`ing its sampler and by `try_best`."""
     proposer = Proposer(SPACE, {"precision": "float32"}, seed)
     baseline = proposer.baseline_params()
@@ -71,7 +73,10 @@ def searched(seed: int, trials: int, earlier: Earlier | None = None, **parts: bo
 
 
 def made(
-    proposer: Proposer, trials: int, queue: Sequence[Queued], earlier: Sequence[EarlierTrial]
+    proposer: Proposer,
+    trials: int,
+    queue: Sequence[QueuedConfiguration],
+    earlier: Sequence[PriorTrial],
 ) -> Study[Any]:
     return Study(
         proposer=proposer,
@@ -92,16 +97,16 @@ def best(study: Study[Any]) -> float:
 
 
 @pytest.fixture(scope="module")
-def earlier() -> Earlier:
+def earlier() -> EarlierRun:
     """24 trials of another seed."""
     study = searched(seed=100, trials=24)
     values = {n: {e.epoch: e.val_top1 or 0.0 for e in seen} for n, seen in study.epochs.items()}
-    return Earlier(name="A", fingerprint="same", trials=study.records, values=values)
+    return EarlierRun(name="A", fingerprint="same", trials=study.records, values=values)
 
 
 @pytest.mark.parametrize("parts", [(True, True), (True, False), (False, True)])
 def test_a_warm_started_search_finds_a_better_value_in_as_many_trials(
-    earlier: Earlier, parts: tuple[bool, bool]
+    earlier: EarlierRun, parts: tuple[bool, bool]
 ) -> None:
     """Both ways together, and each for itself, over five seeds."""
     options = dict(zip(("teach", "try_best"), parts, strict=True))
@@ -111,7 +116,7 @@ def test_a_warm_started_search_finds_a_better_value_in_as_many_trials(
     assert sum(w > c for w, c in zip(warm, cold, strict=True)) >= 4
 
 
-def test_the_first_trials_are_the_baseline_and_then_the_best(earlier: Earlier) -> None:
+def test_the_first_trials_are_the_baseline_and_then_the_best(earlier: EarlierRun) -> None:
     study = searched(seed=1, trials=5, earlier=earlier, teach=True, try_best=True)
     order = sorted(earlier.trials.values(), key=lambda r: -(r.best_val_top1 or 0.0))
     tried = [record.params for record in study.records.values()]
@@ -122,17 +127,17 @@ def test_the_first_trials_are_the_baseline_and_then_the_best(earlier: Earlier) -
 
 def test_the_study_s_sampler_hears_of_earlier_trials_first_and_of_its_own_as_ever() -> None:
     """An earlier trial of 18 epochs tells at its 2nd, 6th and 18th what ours do at 1, 3 and 9."""
-    told: list[list[Evidence]] = []
+    told: list[list[ObservedTrial]] = []
 
     class Listening(Proposer):
         def sampler(
-            self, number: int, evidence: Sequence[Evidence] = (), marks: Sequence[int] = ()
+            self, number: int, evidence: Sequence[ObservedTrial] = (), marks: Sequence[int] = ()
         ) -> optuna.samplers.BaseSampler:
             assert marks == (1, 3, EPOCHS)
             told.append(list(evidence))
             return super().sampler(number, evidence, marks)
 
-    longer = EarlierTrial(
+    longer = PriorTrial(
         origin="trial 3 of A", params={"lr": 1e-3},
         values={epoch: epoch / 100 for epoch in range(1, 10)}, epochs=2 * EPOCHS,
     )  # fmt: skip
@@ -142,8 +147,8 @@ def test_the_study_s_sampler_hears_of_earlier_trials_first_and_of_its_own_as_eve
     assert first is not None
     study.report(0, metrics(1, 0.25))
     study.ask()
-    taught = Evidence(params={"lr": 1e-3}, values={1: 0.02, 3: 0.06})
-    own = Evidence(params=study.records[0].params, values={1: 0.25}, running=True)
+    taught = ObservedTrial(params={"lr": 1e-3}, values={1: 0.02, 3: 0.06})
+    own = ObservedTrial(params=study.records[0].params, values={1: 0.25}, running=True)
     assert told == [[taught], [taught, own]]
 
 
@@ -156,7 +161,7 @@ def test_values_after_shares_by_hand() -> None:
     assert after_shares({1: 0.5}, 2, (1, 9)) == {1: 0.5}
 
 
-def test_a_model_that_has_earlier_trials_needs_no_random_beginning(earlier: Earlier) -> None:
+def test_a_model_that_has_earlier_trials_needs_no_random_beginning(earlier: EarlierRun) -> None:
     """Its first own proposal is the model's; without them it is a random one."""
     cold = searched(seed=3, trials=2).records[1].params
     warm = searched(seed=3, trials=2, earlier=earlier, teach=True, try_best=False)
@@ -172,16 +177,16 @@ def test_a_model_that_has_earlier_trials_needs_no_random_beginning(earlier: Earl
 
 def test_a_run_keeps_its_copy(tmp_path: Path) -> None:
     kept = [
-        EarlierTrial(
+        PriorTrial(
             origin="trial 7 of A", params={"lr": 1e-3, "flip": True, "policy": "none"},
             values={1: 0.25, 2: 0.5}, epochs=30,
         )
     ]  # fmt: skip
-    write_earlier_trials(tmp_path, kept)
-    assert read_earlier_trials(tmp_path) == kept
+    write_prior_trials(tmp_path, kept)
+    assert read_prior_trials(tmp_path) == kept
     (tmp_path / "evidence.jsonl").write_text('{"origin": "torn')
     with pytest.raises(RunError, match=r"evidence\.jsonl must hold what a warm-started run"):
-        read_earlier_trials(tmp_path)
+        read_prior_trials(tmp_path)
     (tmp_path / "evidence.jsonl").unlink()
     with pytest.raises(RunError, match="restore it from a copy of the run"):
-        read_earlier_trials(tmp_path)
+        read_prior_trials(tmp_path)

@@ -5,7 +5,7 @@ import pytest
 
 from search.samplers.gp_sampler import STARTUP_TRIALS
 from search.space import Space
-from search.spaces import find
+from search.spaces import find_space
 from search.study.proposer import Proposer
 from trainables.config import ConfigError, TrialConfig
 
@@ -36,7 +36,7 @@ def space_of(baseline: TrialConfig) -> Space:
 
 
 def test_the_preview_is_what_a_study_proposes():
-    proposer = Proposer(find("demo"), {"epochs": 4}, seed=3)
+    proposer = Proposer(find_space("demo"), {"epochs": 4}, seed=3)
     preview, _ = proposer.preview(STARTUP_TRIALS)
     study = optuna.create_study(direction="maximize")
     study.enqueue_trial(proposer.baseline_params())
@@ -48,14 +48,14 @@ def test_the_preview_is_what_a_study_proposes():
 
 
 def test_proposals_depend_on_the_seed():
-    space = find("demo")
+    space = find_space("demo")
     first, second = (Proposer(space, {}, seed).preview(4)[0] for seed in (0, 1))
     assert first[0] == second[0]
     assert first[1:] != second[1:]
 
 
 def test_a_fixed_field_is_neither_searched_nor_varied():
-    proposer = Proposer(find("resnet50"), {"image_size": 80, "weights": "none"}, seed=0)
+    proposer = Proposer(find_space("resnet50"), {"image_size": 80, "weights": "none"}, seed=0)
     configs, ranges = proposer.preview(20)
     assert "image_size" not in ranges
     assert {(c.image_size, c.weights) for c in configs} == {(80, "none")}
@@ -64,13 +64,13 @@ def test_a_fixed_field_is_neither_searched_nor_varied():
 
 def test_a_fixed_field_that_breaks_a_rule_is_refused():
     with pytest.raises(ConfigError, match="lr must be > 0"):
-        Proposer(find("demo"), {"lr": -1.0}, seed=0).preview(1)
+        Proposer(find_space("demo"), {"lr": -1.0}, seed=0).preview(1)
     with pytest.raises(ConfigError, match="did you mean dropout"):
-        Proposer(find("demo"), {"dropuot": 0.1}, seed=0).preview(1)
+        Proposer(find_space("demo"), {"dropuot": 0.1}, seed=0).preview(1)
 
 
 def test_steps_leave_no_crumbs():
-    configs, _ = Proposer(find("demo"), {}, seed=0).preview(50)
+    configs, _ = Proposer(find_space("demo"), {}, seed=0).preview(50)
     assert {c.dropout for c in configs} <= {0.0, 0.1, 0.2, 0.3, 0.4, 0.5}
 
 
@@ -106,7 +106,7 @@ def test_what_is_fixed_holds_where_it_counts():
     with pytest.raises(ConfigError, match="momentum goes with optimizer=sgd only"):
         Proposer(space_of(SGD), {"momentum": 0.5, "optimizer": "adam"}, seed=0).preview(1)
     with pytest.raises(ConfigError, match="momentum goes with optimizer=sgd only"):
-        Proposer(find("demo"), {"momentum": 0.5}, seed=0).preview(1)
+        Proposer(find_space("demo"), {"momentum": 0.5}, seed=0).preview(1)
 
 
 def test_fixing_a_choice_drops_or_asks_for_what_hangs_on_it():

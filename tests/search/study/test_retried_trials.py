@@ -16,7 +16,7 @@ from search.study.study import Study
 from tests.search.study.test_study import frozen
 from tests.search.study_on_curves import metrics, open_study
 from trainables.config import TrialConfig
-from trainables.training.micro_batches import smaller
+from trainables.training.micro_batches import halve_micro_batch
 
 ERROR = "Traceback …\n  frames\nRuntimeError: no disk"
 WANT = "Traceback …\n  frames\nTrialMemoryError: 2 GiB"
@@ -47,7 +47,7 @@ def test_a_trial_that_breaks_off_is_tried_once_more_from_where_it_was(tmp_path):
 def test_a_retry_counts_after_a_kill_and_a_kill_is_no_failure(tmp_path):
     study = open_study(tmp_path / "run", trials=3)
     first, second = study.ask(), study.ask()
-    lighter = smaller(first.config)
+    lighter = halve_micro_batch(first.config)
     study.retry(first.number, WANT, lighter)
     study.store._lock.release()  # what the system does for a killed process
     resumed = open_study(tmp_path / "run", trials=3)
@@ -139,5 +139,5 @@ def test_proposals_avoid_what_ran_out_of_memory():
 @pytest.mark.parametrize("batch_size", [8, 15])
 def test_the_smallest_batches_are_tried_again_as_they_are(batch_size):
     config = TrialConfig(network="resnet10", batch_size=batch_size)
-    lighter = smaller(config)
+    lighter = halve_micro_batch(config)
     assert (lighter and lighter.micro_batch_size) == (8 if batch_size == 15 else None)

@@ -122,9 +122,9 @@ def test_all_formats_give_the_same_logits(
     wanted = seen.logits[seen.examples]
     # Programs compute in float32 what was tested in bfloat16, whose numbers have 8 bits.
     tolerance = (1e-4 if config.precision == "float32" else 3e-2) * np.abs(wanted).max()
-    carried = {"model.json": ""}
-    program = torch.export.load(out / "model.pt2", extra_files=carried).module()
-    assert json.loads(carried["model.json"])["class_names"] == list(NAMES)
+    auxiliary = {"model.json": ""}
+    program = torch.export.load(out / "model.pt2", extra_files=auxiliary).module()
+    assert json.loads(auxiliary["model.json"])["class_names"] == list(NAMES)
     import onnxruntime
 
     session = onnxruntime.InferenceSession(out / "model.onnx", providers=["CPUExecutionProvider"])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from trainables.config import ConfigError, TrialConfig
 from trainables.models import pretrained as weights
 from trainables.models.base import NetworkError
-from trainables.models.network import Network, build, check, counted_gmacs, freeze, load_tensors
+from trainables.models.network import Network, build, check, count_gmacs, freeze, load_tensors
 from trainables.models.pretrained import WeightsError
 from trainables.train import train_step
 from trainables.training.optimizer import make_optimizer
@@ -106,7 +106,7 @@ def test_a_dense_layer_comes_before_the_last() -> None:
 
 def test_its_cost_is_counted() -> None:
     """As torchvision's ResNet-18, whose cost the catalog knows: 1.81·10⁹ at 224 px."""
-    counted = counted_gmacs(config_of("timm:resnet18"))
+    counted = count_gmacs(config_of("timm:resnet18"))
     assert counted == pytest.approx(1.81 * (64 / 224) ** 2, rel=0.02)
 
 
@@ -171,7 +171,7 @@ def test_one_that_looks_at_values_while_it_is_built() -> None:
     """RegNet counts its blocks in a tensor, which has no values on the meta device."""
     config = config_of("torchvision:regnet_x_400mf")
     check(config)
-    assert counted_gmacs(config) > 0.01
+    assert count_gmacs(config) > 0.01
 
 
 def test_one_whose_tensors_have_versions_takes_them_back() -> None:

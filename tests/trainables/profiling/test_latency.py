@@ -5,7 +5,7 @@ import torch
 
 from trainables.config import TrialConfig
 from trainables.models.network import build
-from trainables.models.setup import ready
+from trainables.models.setup import prepare_network
 from trainables.profiling import latency
 
 CONFIG = TrialConfig(network="resnet10", image_size=32, precision="float32")
@@ -41,7 +41,7 @@ def test_the_fastest_pass_after_the_warm_up_counts(monkeypatch: pytest.MonkeyPat
         times += [times[-1], times[-1] + seconds]
     ticks = iter(times[1:])
     monkeypatch.setattr(latency, "_clock", lambda device: lambda: next(ticks))
-    network = ready(build(CONFIG, 20), CONFIG, CPU)
+    network = prepare_network(build(CONFIG, 20), CONFIG, CPU)
     assert latency.latency_ms(network, CONFIG, CPU) == 32.0
     assert next(ticks, None) is None  # ten passes, and no more where they take long enough
 
@@ -49,7 +49,7 @@ def test_the_fastest_pass_after_the_warm_up_counts(monkeypatch: pytest.MonkeyPat
 def test_the_network_is_run_as_it_would_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     config = CONFIG.but(image_size=64, precision="bfloat16", dropout=0.5)
-    network = ready(build(config, 20), config, CPU).train()
+    network = prepare_network(build(config, 20), config, CPU).train()
     network.register_forward_hook(
         lambda module, images, logits: seen.append(
             (

@@ -19,7 +19,7 @@ def test_the_faster_one_wins_by_a_margin(
     speeds = {"float32": 100.0, "bfloat16": 100 * ratio}
     monkeypatch.setattr(precision, "_measure", lambda *_: speeds)
     found = precision.resolve(CONFIG, threads=1)
-    assert found == precision.Calibration(precision=expected, images_per_s=speeds)
+    assert found == precision.PrecisionChoice(precision=expected, images_per_s=speeds)
     assert CONFIG.but(precision=found.precision).precision == expected
 
 

@@ -13,8 +13,8 @@ from datasets.splits import SearchData
 from trainables.config import TrialConfig
 from trainables.models.network import build, freeze
 from trainables.train import train
-from trainables.training import batches as feed
-from trainables.training.batches import Batch, Feed, one_ahead
+from trainables.training import batches as feeder
+from trainables.training.batches import Batch, BatchFeeder, one_ahead
 
 CPU = torch.device("cpu")
 CONFIG = TrialConfig(
@@ -37,8 +37,8 @@ def test_training_on_resident_images_gives_the_same_numbers(
     data: SearchData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     streamed = numbers(CONFIG, data)
-    monkeypatch.setattr(Feed, "_may_stay", lambda self, split: True)
-    monkeypatch.setattr(feed, "batches", None)
+    monkeypatch.setattr(BatchFeeder, "_may_stay", lambda self, split: True)
+    monkeypatch.setattr(feeder, "batches", None)
     assert numbers(CONFIG, data) == streamed
 
 

@@ -41,7 +41,7 @@ def write(path: Path, config: TrialConfig = CONFIG, data: str = "data") -> Netwo
     optimizer = make_optimizer(network, config)
     images, labels = torch.randn(4, 3, 32, 32), torch.arange(4)
     train_step(network, optimizer, images, labels, config)
-    identity = checkpoint.identity(config, data, network)
+    identity = checkpoint.training_key(config, data, network)
     checkpoint.write(path, checkpoint.snapshot(network, optimizer, [EPOCH], identity))
     return network
 
@@ -49,7 +49,7 @@ def write(path: Path, config: TrialConfig = CONFIG, data: str = "data") -> Netwo
 def read(path: Path, config: TrialConfig = CONFIG, data: str = "data") -> Network:
     network = new_network(config, 4, CPU)
     optimizer = make_optimizer(network, config)
-    identity = checkpoint.identity(config, data, network)
+    identity = checkpoint.training_key(config, data, network)
     assert checkpoint.load(path, network, optimizer, identity) == [EPOCH]
     return network
 
@@ -105,7 +105,7 @@ def test_other_frozen_weights_are_refused(tmp_path: Path) -> None:
     network = new_network(config, 4, CPU)
     with torch.no_grad():
         network.stages.stem.conv1.weight[0, 0, 0, 0] += 1  # type: ignore[union-attr,operator,index]
-    identity = checkpoint.identity(config, "data", network)
+    identity = checkpoint.training_key(config, "data", network)
     with pytest.raises(CheckpointError, match="frozen weights"):
         checkpoint.load(path, network, make_optimizer(network, config), identity)
 
@@ -168,7 +168,7 @@ def test_the_fields_of_the_schedule_step_change_no_identity_at_what_they_always_
         given |= {"schedule": schedule} if schedule != "cosine" else {}
         before = hashlib.sha256(json.dumps(given, sort_keys=True).encode() + b"data").hexdigest()
         config = CONFIG.but(schedule=schedule)
-        assert checkpoint.identity(config, "data", network) == before
-        assert checkpoint.identity(config.filled(), "data", network) == before
+        assert checkpoint.training_key(config, "data", network) == before
+        assert checkpoint.training_key(config.filled(), "data", network) == before
     other = CONFIG.but(schedule="step", step_epochs=3)
-    assert checkpoint.identity(other, "data", network) != before
+    assert checkpoint.training_key(other, "data", network) != before

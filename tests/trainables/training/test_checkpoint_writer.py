@@ -15,7 +15,7 @@ from trainables.models.setup import new_network
 from trainables.train import train
 from trainables.training import checkpoint, checkpoint_writer
 from trainables.training.checkpoint import read_history
-from trainables.training.checkpoint_writer import Saver
+from trainables.training.checkpoint_writer import CheckpointWriter
 from trainables.training.optimizer import make_optimizer
 
 CPU = torch.device("cpu")
@@ -71,7 +71,7 @@ def test_what_is_written_is_the_moment_of_saving(
     path = tmp_path / "trial.pt"
     network = new_network(CONFIG, 4, CPU)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    saver = Saver(path, "identity")
+    saver = CheckpointWriter(path, "identity")
     saver.save(network, make_optimizer(network, CONFIG), [])
     assert gate.reached.wait(30)
     change(network)
@@ -89,7 +89,7 @@ def test_a_failed_write_is_raised_once_and_closing_is_quiet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = new_network(CONFIG, 4, CPU)
-    saver = Saver(tmp_path / "trial.pt", "identity")
+    saver = CheckpointWriter(tmp_path / "trial.pt", "identity")
     monkeypatch.setattr(torch, "save", disk_full)
     saver.save(network, make_optimizer(network, CONFIG), [])
     with pytest.raises(OSError, match="No space left"):

@@ -16,7 +16,7 @@ from trainables.config import TrialConfig
 from trainables.models.network import Network
 from trainables.models.setup import new_network
 from trainables.train import train_step
-from trainables.training.batches import Feed
+from trainables.training.batches import BatchFeeder
 from trainables.training.evaluate import EVALUATION_BATCH, Evaluation, Evaluator, evaluate
 from trainables.training.optimizer import make_optimizer
 
@@ -113,7 +113,7 @@ def test_kept_outputs_of_frozen_stages_change_nothing(
 ) -> None:
     config = CONFIG.but(precision=precision, freeze_depth=depth, lr=0.01)
     network = new_network(config, 4, CPU)
-    evaluator = Evaluator(network, data.images, config, Feed(device=CPU))
+    evaluator = Evaluator(network, data.images, config, BatchFeeder(device=CPU))
     split = replace(data.train, indices=np.tile(data.train.indices, 2))
     assert len(split) % EVALUATION_BATCH
     plain, reused = [], []
@@ -146,7 +146,9 @@ def test_what_does_not_fit_is_computed_again(
         return compute(self, images)
 
     monkeypatch.setattr(Network, "frozen_features", counted)
-    evaluator = Evaluator(network, data.images, config, Feed(device=CPU), kept_bytes=kept_bytes)
+    evaluator = Evaluator(
+        network, data.images, config, BatchFeeder(device=CPU), kept_bytes=kept_bytes
+    )
     first, second = evaluator.evaluate(data.train), evaluator.evaluate(data.train)
     assert first == second
     assert calls == again

@@ -15,9 +15,9 @@ from trainables.config import TrialConfig
 from trainables.models.network import Network
 from trainables.models.setup import new_network
 from trainables.train import train, train_step
-from trainables.training.checkpoint import identity
+from trainables.training.checkpoint import training_key
 from trainables.training.evaluate import evaluate
-from trainables.training.micro_batches import piece_sizes, smaller
+from trainables.training.micro_batches import halve_micro_batch, piece_sizes
 from trainables.training.optimizer import make_optimizer
 
 CPU = torch.device("cpu")
@@ -70,14 +70,16 @@ def test_no_piece_is_too_large_nor_has_one_image() -> None:
 def test_half_as_many_at_once_until_batchnorm_would_suffer() -> None:
     config: TrialConfig | None = PLAIN.but(batch_size=64)
     seen = []
-    while config := smaller(config):
+    while config := halve_micro_batch(config):
         seen.append(config.micro_batch_size)
         assert config.batch_size == 64
     assert seen == [32, 16, 8]
-    assert smaller(PLAIN.but(batch_size=15)) == PLAIN.but(batch_size=15, micro_batch_size=8)
-    assert smaller(PLAIN.but(batch_size=14)) is None
+    assert halve_micro_batch(PLAIN.but(batch_size=15)) == PLAIN.but(
+        batch_size=15, micro_batch_size=8
+    )
+    assert halve_micro_batch(PLAIN.but(batch_size=14)) is None
     # 33 images by 32 at most are 17 and 16: it is those that are halved.
-    assert smaller(PLAIN.but(batch_size=33, micro_batch_size=32)) == PLAIN.but(
+    assert halve_micro_batch(PLAIN.but(batch_size=33, micro_batch_size=32)) == PLAIN.but(
         batch_size=33, micro_batch_size=9
     )
 
@@ -185,6 +187,6 @@ def test_evaluation_has_no_more_at_once(data: SearchData) -> None:
 def test_a_checkpoint_of_whole_batches_is_gone_on_from_in_pieces() -> None:
     network = new_network(NORMED, 4, CPU)
     whole = NORMED.but(micro_batch_size=None)
-    known = {identity(config, "data", network) for config in (NORMED, whole)}
+    known = {training_key(config, "data", network) for config in (NORMED, whole)}
     assert len(known) == 1
     assert whole.to_dict() == {k: v for k, v in NORMED.to_dict().items() if k != "micro_batch_size"}
