@@ -1,15 +1,23 @@
-"""What command lines share: a parser that guesses misspelt options."""
+"""What command lines share: a parser that guesses misspelt options, and how a command refuses."""
 
 import argparse
+import sys
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import Any
 
+from common.errors import UserError
+from common.text import did_you_mean
 
-def meant(word: str, known: Iterable[str], otherwise: str) -> str:
-    """The word that was probably meant, as a question; `otherwise` where there is none."""
-    close = get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]}?" if close else otherwise
+REFUSED = 2
+"""The exit code of a command that could not do what it was asked for."""
+
+
+def refuse(*errors: BaseException | str) -> int:
+    """Prints a line for each error, for each sentence of a `UserError`; returns the exit code."""
+    for error in errors:
+        for sentence in error.errors if isinstance(error, UserError) else [str(error)]:
+            print(f"error: {sentence}", file=sys.stderr)
+    return REFUSED
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,8 +43,8 @@ def unknown(parser: argparse.ArgumentParser, words: Iterable[str]) -> list[str]:
     flags = [flag for action in parser._actions for flag in action.option_strings]
     errors: list[str] = []
     for word in words:
-        close = get_close_matches(word.partition("=")[0], flags, n=1) if word[0] == "-" else []
-        hint = f"did you mean {close[0]}?" if close else "see --help."
+        known = flags if word[0] == "-" else ()
+        hint = did_you_mean(word.partition("=")[0], known, otherwise="see --help.")
         if word[0] == "-" or not errors:
             errors.append(f"{word} is not an option; {hint}")
     return errors

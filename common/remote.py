@@ -3,12 +3,12 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from datasets.spec import DatasetError
+from common.errors import UserError
+from common.files import open_atomically
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -19,6 +19,10 @@ _SILENCE_S = 120.0
 
 _FLAT = ("s3", "gcs", "abfs")
 """Object stores as pyarrow calls them: they have no folders that would have to be made."""
+
+
+class RemoteError(UserError):
+    """A place can't be opened; the message names its address and the remedy."""
 
 
 class Place(Protocol):
@@ -32,21 +36,6 @@ class Place(Protocol):
 
     def drop(self, name: str) -> None:
         """Removes a file, if there is one."""
-
-
-@contextmanager
-def whole_file(to: Path) -> Iterator[IO[bytes]]:
-    """A new file beside `to`, which is renamed to it when all went well, and else removed."""
-    to.parent.mkdir(parents=True, exist_ok=True)
-    partial = to.with_name(f".{to.name}.{os.getpid()}.tmp")
-    try:
-        with partial.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(to)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 class UriPlace:
@@ -79,7 +68,7 @@ class UriPlace:
         path = f"{folder}/{name}"
         if not system.get_file_info(path).is_file:
             return False
-        with system.open_input_stream(path) as source, whole_file(to) as file:
+        with system.open_input_stream(path) as source, open_atomically(to) as file:
             shutil.copyfileobj(source, file, _PIECE_BYTES)
         return True
 
@@ -135,7 +124,7 @@ def _file_system(uri: str) -> "tuple[FileSystem, str]":
         try:
             other, path = fsspec.core.url_to_fs(uri)
         except (ValueError, ImportError) as error:
-            raise DatasetError(
+            raise RemoteError(
                 f"{uri} must be an absolute path or a URI that pyarrow or fsspec can open "
                 f"({error}); install what it needs on every node, or use s3:// or a shared path."
             ) from error

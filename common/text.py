@@ -1,4 +1,6 @@
-"""Secrets out of texts that a run keeps or shows: what it records is handed on to others.
+"""Texts for people: without secrets, cut to what an error says, with durations they can read.
+
+Secrets are taken out of all that a run keeps or shows, for what it records is handed on to others.
 
 Hidden are the user part of an address (`s3://KEY:SECRET@bucket`), values that are named like a
 secret (`secret_key=…`, `"token": "…"`, `X-Amz-Signature=…`), AWS key ids, what follows `Bearer`,
@@ -7,7 +9,8 @@ and wherever they stand the values of environment variables that are named so.
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 from urllib.parse import quote
 
@@ -74,3 +77,35 @@ def last_lines(text: str) -> str:
     told = said if len(said) <= SAID_LINES else [said[0], "…", *said[1 - SAID_LINES :]]
     whole = redacted(" ".join(line.strip() for line in told))
     return whole if len(whole) <= SAID_LENGTH else whole[: SAID_LENGTH - 1] + "…"
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
+    """The word that was probably meant, as a question; `otherwise` where there is none."""
+    close = get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]}?" if close else otherwise
+
+
+def format_duration(seconds: float) -> str:
+    """12 s, 34 min, 5 h 07 min, in the largest unit that fits."""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def format_clock(seconds: float) -> str:
+    """Hours, minutes and seconds; days where there are some."""
+    minutes, s = divmod(int(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    days, h = divmod(hours, 24)
+    if days:
+        return f"{days} d {h}:{m:02d}:{s:02d}"
+    return f"{h}:{m:02d}:{s:02d}" if h else f"{m}:{s:02d}"
+
+
+def format_measured_time(seconds: float) -> str:
+    """For people, to three digits."""
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds:.3g} s"

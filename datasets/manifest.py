@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
+from common.files import read_json, sync_folder
 from datasets.spec import DatasetError
 
 SCHEMA_VERSION = 1
@@ -94,15 +95,6 @@ def _checksum(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def sync_folder(directory: Path) -> None:
-    """Makes renames in a folder survive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def remake(directory: Path) -> str:
     """The command that makes this folder's data again."""
     where = "" if directory.parent == Path("data") else f" --data {directory.parent}"
@@ -125,7 +117,7 @@ def parse_manifest(path: Path) -> Manifest:
     """The manifest at `path`, wherever its files are. Raises `DatasetError` as `read_manifest`."""
     directory = path.parent
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path)
         version = value["schema_version"]
         if version != SCHEMA_VERSION:
             raise DatasetError(

@@ -4,9 +4,9 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+from common.files import lock_folder
 from common.remote import Place
 from datasets.access import TRAIN_FILE
-from datasets.lock import locked
 from datasets.manifest import FILE_NAME, Manifest, parse_manifest, read_manifest, write_manifest
 from datasets.spec import DatasetError
 
@@ -28,7 +28,7 @@ def copy_data(place: Place, fingerprint: str, directory: Path) -> Path:
     """
     if has_copy(directory, fingerprint):
         return directory
-    with locked(directory):
+    with lock_folder(directory):
         if not has_copy(directory, fingerprint):  # another process may have fetched it meanwhile
             manifest = _manifest(place, fingerprint, directory)
             _fetch_train(place, manifest, directory)

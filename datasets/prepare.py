@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common.cli import meant
+from common.cli import refuse
+from common.errors import UserError
+from common.text import did_you_mean
 from datasets.manifest import FILE_NAME, Manifest, read_manifest, verify
 from datasets.registry import DATASETS, find_dataset
 from datasets.spec import DatasetError, DatasetSpec, Tree
@@ -37,9 +39,9 @@ def prepare(
     directory = data / name
     if not overwrite and (directory / FILE_NAME).exists():
         return _existing(spec, directory, source, size)
-    from datasets.lock import locked
+    from common.files import lock_folder
 
-    with locked(directory):
+    with lock_folder(directory):
         # Another process may have finished the work while this one waited.
         if not overwrite and (directory / FILE_NAME).exists():
             return _existing(spec, directory, source, size)
@@ -170,7 +172,9 @@ def _options(arguments: list[str] | None) -> dict[str, Any]:
     given, rest = made.parse_known_args(arguments)
     flags = [flag for action in made._actions for flag in action.option_strings]
     if rest:
-        made.exit(2, f"error: {rest[0]} is not an option; {meant(rest[0], flags, 'see --help.')}\n")
+        made.exit(
+            2, f"error: {rest[0]} is not an option; {did_you_mean(rest[0], flags, 'see --help.')}\n"
+        )
     return vars(given)
 
 
@@ -183,11 +187,10 @@ def main(arguments: list[str] | None = None) -> int:
         manifest = prepare(**options)
         if check:
             verify(directory)
-    except DatasetError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    except UserError as error:
+        return refuse(error)
     except KeyboardInterrupt:
-        print("error: interrupted; nothing half-made was kept.", file=sys.stderr)
+        refuse("interrupted; nothing half-made was kept.")
         return 130
     print(summary(manifest, directory) + (", verified" if check else ""))
     return 0

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from common.cli import meant
+from common.text import did_you_mean
 from datasets.sources.cifar100 import CIFAR100
 from datasets.sources.demo import DEMO
 from datasets.sources.folder import FOLDER
@@ -18,7 +18,7 @@ def find_dataset(name: str) -> DatasetSpec:
     """The dataset called `name`. Raises `DatasetError`, with a likely name where there is one."""
     if name in DATASETS:
         return DATASETS[name]
-    hint = meant(name, DATASETS, f"known are {', '.join(sorted(DATASETS))}.")
+    hint = did_you_mean(name, DATASETS, f"known are {', '.join(sorted(DATASETS))}.")
     if Path(name).exists():
         hint = f"images of your own are the dataset `folder`, with --source {name}."
     raise DatasetError(f"{name!r} is no dataset; {hint}")

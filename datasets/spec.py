@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from common.errors import UserError
 
-class DatasetError(Exception):
+
+class DatasetError(UserError):
     """A dataset can't be made or used; the message names the rule, the value and the remedy."""
 
 

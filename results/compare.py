@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.cli import Parser
+from common.files import write_text_atomically
 from results.report import run_page_command
-from results.store import write_atomic
 
 COMPARISON = "comparison.html"
 
@@ -21,7 +21,7 @@ def write_comparison(directories: Sequence[Path], to: Path | None = None) -> Pat
     `OSError` when the page can't be written.
     """
     path = to or directories[0].parent / COMPARISON
-    write_atomic(path, page(directories))
+    write_text_atomically(path, page(directories))
     return path
 
 

@@ -13,14 +13,15 @@ from typing import Any
 
 import yaml
 
-from common.cli import Parser
+from common.cli import Parser, refuse
+from common.files import checksum, write_text_atomically
 from results.analysis.finalist_comparison import BASELINE, Outcome, Standing, compare_finalists
 from results.analysis.intervals import CONFIDENCE, Interval
 from results.analysis.pareto import objectives_of, pareto_front, values
 from results.finalist_store import read_finalists
-from results.records import BEST_VERSION, RecordError, TrialRecord, checksum
+from results.records import BEST_VERSION, RecordError, TrialRecord
 from results.run_hints import resume_command
-from results.store import BEST, SEAL, RunError, read_manifest, read_standings, write_atomic
+from results.store import BEST, SEAL, RunError, read_manifest, read_standings
 
 RULE = "highest val_top1 of any epoch of any trial that neither failed nor diverged"
 
@@ -150,7 +151,7 @@ def export(directory: Path, trial: int | None = None, to: Path | None = None) ->
     path = to or directory / (BEST if trial is None else f"trial-{trial}.yaml")
     value = best_config(directory, trial)
     value = {SEAL: checksum(value), **value}  # at its head, as what is cut off is the end
-    write_atomic(path, yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
+    write_text_atomically(path, yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
     return path
 
 
@@ -192,8 +193,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         path = export(options.run, options.trial, options.to)
     except (RunError, RecordError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return refuse(error)
     print(f"{path}\nTrain it to the end: python -m trainables.final --config {path}")
     return 0
 

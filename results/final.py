@@ -9,9 +9,9 @@ python -m results.final runs/NAME/final
 import sys
 from pathlib import Path
 
-from common.cli import Parser
+from common.cli import Parser, refuse
+from common.files import write_text_atomically
 from results.records import RecordError
-from results.store import write_atomic
 
 PAGE, CARD = "report.html", "MODEL_CARD.md"
 
@@ -28,8 +28,8 @@ def write_pages(folder: Path) -> tuple[Path, Path]:
     from results.page.model_card import card
 
     trained = read_final_run(folder)
-    write_atomic(folder / PAGE, page(trained))
-    write_atomic(folder / CARD, card(trained))
+    write_text_atomically(folder / PAGE, page(trained))
+    write_text_atomically(folder / CARD, card(trained))
     return folder / PAGE, folder / CARD
 
 
@@ -46,8 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         paths = write_pages(folder)
     except (RecordError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return refuse(error)
     print(*paths, sep="\n")
     return 0
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+from common.files import write_text_atomically
 from common.text import redacted
 from results.jsonl import append_line, close_all, open_for_append, read_records, read_whole_number
 from results.records import EpochMetrics, FinalistRecord, to_json
-from results.store import write_atomic
 
 FINALISTS, FINALIST_EPOCHS = "finalists.jsonl", "finalist-epochs.jsonl"
 
@@ -77,7 +77,7 @@ class FinalistStore:
         """Keeps the whole traceback of a training that failed, without secrets."""
         path = self.directory / "errors" / f"{_name(key)}.txt"
         path.parent.mkdir(exist_ok=True)
-        write_atomic(path, redacted(text))
+        write_text_atomically(path, redacted(text))
 
     def close(self) -> None:
         """Each record was flushed by itself."""

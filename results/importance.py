@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.table import Table
 
-from common.cli import Parser
+from common.cli import Parser, refuse
 from results.analysis.rung_values import quiet_optuna, trials_at_rungs
 from results.records import RecordError
 from results.run_hints import resume_command
@@ -231,8 +231,7 @@ def main(arguments: list[str] | None = None) -> int:
         with console.status("Shuffling and resampling the trials"):
             report = importances(options.run)
     except (RunError, RecordError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return refuse(error)
     parts = [
         table("Among all trials", report.overall),
         table("Among the upper quarter", report.upper_quarter),

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cache
-from hashlib import sha256
 from typing import Any, Self, TypeVar, cast, get_args, get_origin
+
+from common.errors import UserError
 
 T = TypeVar("T")
 SCHEMA_VERSION = 1
@@ -42,7 +43,7 @@ class StopReason(StrEnum):
     STALLED = "stalled"
 
 
-class RecordError(ValueError):
+class RecordError(UserError, ValueError):
     """A record on disk can't be read; the message names the file or field and the remedy."""
 
 
@@ -227,12 +228,6 @@ def _odd(value: object, kinds: tuple[type, ...]) -> bool:
     if isinstance(value, bool):
         return bool not in kinds
     return isinstance(value, float) and not math.isfinite(value)
-
-
-def checksum(value: Any) -> str:
-    """A sha256 of plain values, the same after a way through JSON or YAML and back."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return sha256(text.encode()).hexdigest()
 
 
 def to_json(record: Any) -> str:

@@ -10,9 +10,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from common.cli import Parser
+from common.cli import Parser, refuse
+from common.files import write_text_atomically
 from results.records import RecordError
-from results.store import RunError, write_atomic
+from results.store import RunError
 
 REPORT = "report.html"
 
@@ -25,7 +26,7 @@ def write_report(directory: Path, to: Path | None = None) -> Path:
     written.
     """
     path = to or directory / REPORT
-    write_atomic(path, page(directory))
+    write_text_atomically(path, page(directory))
     return path
 
 
@@ -79,8 +80,7 @@ def run_page_command(write: Callable[[], Path]) -> int:
     try:
         path = write()
     except (RunError, RecordError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return refuse(error)
     print(path)
     return 0
 

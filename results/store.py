@@ -25,16 +25,11 @@ from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 
+from common.errors import UserError
+from common.files import checksum, read_json, write_text_atomically
 from common.text import redacted, redacted_values
 from results.jsonl import append_line, close_all, open_for_append, read_records, read_whole_number
-from results.records import (
-    SCHEMA_VERSION,
-    EpochMetrics,
-    TrialRecord,
-    TrialState,
-    checksum,
-    to_json,
-)
+from results.records import SCHEMA_VERSION, EpochMetrics, TrialRecord, TrialState, to_json
 from results.run_hints import nearest_run, resume_command
 
 EPOCHS, TRIALS, MANIFEST, BEST = "epochs.jsonl", "trials.jsonl", "manifest.json", "best.yaml"
@@ -43,21 +38,8 @@ SEAL = "sha256"
 """The key of a file's checksum, of all its other keys."""
 
 
-class RunError(Exception):
+class RunError(UserError):
     """A run can't be opened or written; the message names the run and the remedy."""
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Writes a whole file or nothing: a temporary name beside it, fsync, rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_epochs(directory: Path) -> Iterator[tuple[int, EpochMetrics]]:
@@ -89,7 +71,7 @@ def read_standings(directory: Path) -> dict[int, TrialRecord]:
 def read_manifest(directory: Path) -> dict[str, Any]:
     """A run's manifest. Raises `RunError` when there is none, or one of another version."""
     try:
-        manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json(directory / MANIFEST)
         told = manifest.pop(SEAL, None) if isinstance(manifest, dict) else None
         as_written = told in (None, checksum(manifest))
     except (FileNotFoundError, NotADirectoryError):
@@ -178,7 +160,7 @@ class RunStore:
         value = {"schema_version": SCHEMA_VERSION, **redacted_values(manifest)}
         value[SEAL] = checksum(value)
         text = json.dumps(value, indent=1, allow_nan=False)
-        write_atomic(self.directory / MANIFEST, text + "\n")
+        write_text_atomically(self.directory / MANIFEST, text + "\n")
 
     @property
     def name(self) -> str:
@@ -219,7 +201,7 @@ class RunStore:
         path = self.directory / "errors" / f"{trial:04d}.txt"
         path.parent.mkdir(exist_ok=True)
         before = path.read_text(encoding="utf-8") + "\n" if path.exists() else ""
-        write_atomic(path, before + redacted(text))
+        write_text_atomically(path, before + redacted(text))
         return path
 
     def close(self) -> None:

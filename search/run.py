@@ -22,6 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _main(arguments: list[str] | None) -> int:
     # The rest of the project needs what the preflight has just found.
+    from common.errors import SearchError
     from common.text import redacted
     from search.config.command_line import parse, read_yaml, resolve
     from search.config.options import ACTIONS, OptionsError
@@ -31,7 +32,6 @@ def _main(arguments: list[str] | None) -> int:
     from search.ray_backend.ray_cluster import join_cluster
     from search.session.execute import execute
     from search.session.resume import saved_options
-    from search.session.startup import SearchError
 
     given, unknown = parse(arguments)
     actions = {name: given.pop(name, None) for name in ACTIONS}

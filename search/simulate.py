@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.cli import Parser
+from common.cli import Parser, refuse
 from results.records import RecordError
 from results.store import RunError
 from search.config.command_line import resolve
@@ -30,8 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         except (CurvesError, RunError, RecordError, OSError) as error:
             errors.append(str(error))
     if errors:
-        print("\n".join(f"error: {text}" for text in errors), file=sys.stderr)
-        return 2
+        return refuse(*errors)
     print(f"{'regret × 100 at':24}" + "".join(f"{share:>8.0%}" for share in SHARES), flush=True)
     for curves in tasks:
         print(f"{curves.name} ({len(curves.val):,} configurations of {curves.epochs} epochs)")

@@ -7,11 +7,12 @@ from typing import Any
 
 import optuna
 
-from results.disk import refusal
+from common.errors import UserError
+from common.files import describe_full_disk
 from trainables.config import TrialConfig
 
 
-class SpaceError(Exception):
+class SpaceError(UserError):
     """A space can't be found or read; the message names the remedy."""
 
 
@@ -56,7 +57,7 @@ def suggested(space: Space, trial: optuna.Trial) -> dict[str, Any]:
     try:
         values = dict(space.suggest(trial))
     except Exception as error:
-        if refusal(error, Path()):
+        if describe_full_disk(error, Path()):
             raise  # Optuna notes each parameter in its journal: a full disk is no space's fault
         what = f"{type(error).__name__}: {error}"
         raise SpaceError(

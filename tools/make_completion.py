@@ -10,8 +10,8 @@ from pathlib import Path
 
 import shtab
 
+from common.files import write_text_atomically
 from datasets.registry import DATASETS
-from results.store import write_atomic
 from tools.commands import COMMANDS
 
 SCRIPT = Path(__file__).resolve().parents[1] / "docs" / "completion.bash"
@@ -86,4 +86,4 @@ def _values(parser: ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    write_atomic(SCRIPT, script())
+    write_text_atomically(SCRIPT, script())

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from common.files import write_text_atomically
 from results import frame
-from results.store import write_atomic
 from search import spaces
 from search.config.options import RESUMABLE, SearchOptions
 from tools.commands import COMMANDS
@@ -183,4 +183,4 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    write_atomic(PAGE, page())
+    write_text_atomically(PAGE, page())

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from difflib import get_close_matches
 from typing import Any, Self
 
+from common.errors import UserError
+from common.text import did_you_mean
 from trainables.catalog import NETWORKS, STEMS, is_external
 from trainables.conditional_fields import CONDITIONAL, LEFT_OUT, ONCE_UNCONDITIONAL
 
@@ -16,15 +17,8 @@ POLICIES = ("none", "rand", "trivial")
 PRECISIONS = ("auto", "bfloat16", "float32")
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError, ValueError):
     """A configuration breaks rules; `errors` holds one sentence for each."""
-
-    def __init__(self, errors: list[str]) -> None:
-        super().__init__(" ".join(errors))
-        self.errors = errors
-
-    def __reduce__(self) -> tuple[type[Self], tuple[list[str]]]:
-        return type(self), (self.errors,)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,8 +165,7 @@ class TrialConfig:
 
 
 def _unknown_key(key: str, known: list[str]) -> str:
-    close = get_close_matches(key, known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known fields are {', '.join(known)}."
+    hint = did_you_mean(key, known, f"known fields are {', '.join(known)}.")
     return f"{key} is not a field of a trial configuration; {hint}"
 
 

@@ -6,7 +6,7 @@ python -m trainables.export runs/NAME/final [--formats safetensors pt2 onnx] [--
 import sys
 from pathlib import Path
 
-from common.cli import Parser
+from common.cli import Parser, refuse
 
 FORMATS = ("safetensors", "pt2", "onnx")
 
@@ -31,8 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         for path, difference in export(given.final, given.to, given.formats):
             print(f"{path}: logits differ by at most {difference:.1e} of the largest")
     except (*REFUSALS, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return refuse(error)
     return 0
 
 

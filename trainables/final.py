@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from common.cli import Parser
+from common.cli import Parser, refuse
 from trainables.config import ConfigError
 
 
@@ -62,14 +62,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         folder = run(FinalTrainingOptions(**vars(given)))
     except ConfigError as error:
-        print(*(f"error: {sentence}" for sentence in error.errors), sep="\n", file=sys.stderr)
-        return 2
+        return refuse(error)
     except REFUSALS as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return refuse(error)
     except OSError as error:
-        print(f"error: {error}: check the disk, then run the same command again.", file=sys.stderr)
-        return 2
+        return refuse(f"{error}: check the disk, then run the same command again.")
     except KeyboardInterrupt:
         print(
             "interrupted; the same command goes on from the last checkpoint, if there was one.",

@@ -6,7 +6,7 @@ python -m trainables.predict MODEL IMAGE…
 import sys
 from pathlib import Path
 
-from common.cli import Parser
+from common.cli import Parser, refuse
 
 
 def parser() -> Parser:
@@ -39,14 +39,12 @@ def main(arguments: list[str] | None = None) -> int:
         model = read_model(given.model)
         network, description = model.network(device), model.description
     except (ModelError, NetworkError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return refuse(error)
     for path in given.images:
         try:
             image = read_image(path, description.stored_px)
         except ImageError as error:
-            print(f"error: {error}", file=sys.stderr)
-            code = 2
+            code = refuse(error)
             continue
         print(path)
         for name, probability in best_guesses(network, description, image, device):

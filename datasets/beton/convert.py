@@ -1,11 +1,9 @@
 """A listing's images into verified betons and the manifest that vouches for them."""
 
-import errno
 import hashlib
 import json
 import math
 import os
-import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -15,13 +13,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from common.files import describe_lacking_space, is_full, sync_folder
 from common.progress_bar import progress
 from datasets.access import TEST_FILE, TRAIN_FILE
 from datasets.archives.tree import fingerprint
 from datasets.beton.decode import Broken
 from datasets.beton.decode_pool import open_decoder
 from datasets.beton.writer import FileFacts, Written, beton_bytes, verify_beton, write_beton
-from datasets.manifest import FILE_NAME, Manifest, stage_manifest, sync_folder
+from datasets.manifest import FILE_NAME, Manifest, stage_manifest
 from datasets.spec import DatasetError, Listing, Sample, Tree
 from datasets.splits import SPLIT_SEED, VAL_FRACTION, sample_like, stratified
 
@@ -201,16 +200,12 @@ def _enough_images(listing: Listing, train: NDArray[np.int64], test: NDArray[np.
 
 
 def _enough_space(directory: Path, needed: Sequence[int]) -> None:
-    free = shutil.disk_usage(directory).free
-    if free < sum(needed):
-        raise DatasetError(
-            f"{directory} needs {sum(needed) / 1e6:,.0f} MB of free disk space, but has "
-            f"{free / 1e6:,.0f} MB; free some or use another --data folder."
-        )
+    if lacking := describe_lacking_space(directory, sum(needed)):
+        raise DatasetError(lacking)
 
 
 def _disk_error(error: OSError, directory: Path) -> DatasetError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         return DatasetError(
             f"The disk that holds {directory} is full and nothing half-made was kept; "
             "free some space or use another --data folder."

@@ -1,16 +1,14 @@
 """An archive from the internet, whole or not at all: resumed, its size and md5 checked."""
 
-import errno
 import hashlib
-import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
+from common.files import describe_lacking_space, is_full, lock_folder
 from common.progress_bar import progress
-from datasets.lock import locked
 from datasets.spec import Archive, DatasetError
 
 TIMEOUT_S = 30.0
@@ -26,7 +24,7 @@ def fetch(archive: Archive, to: Path, timeout_s: float = TIMEOUT_S) -> Path:
     Raises `DatasetError` when the host can't be reached, the disk is too small, or the content
     isn't what was published.
     """
-    with locked(to.parent):
+    with lock_folder(to.parent):
         if to.is_file() and to.stat().st_size == archive.size_bytes:
             return to
         partial = to.with_name(f"{to.name}.partial")
@@ -46,12 +44,8 @@ def fetch(archive: Archive, to: Path, timeout_s: float = TIMEOUT_S) -> Path:
 
 def _enough_space(archive: Archive, partial: Path) -> None:
     missing = archive.size_bytes - _size(partial)
-    free = shutil.disk_usage(partial.parent).free
-    if free < missing:
-        raise DatasetError(
-            f"{partial.parent} needs {missing / 1e6:,.0f} MB of free disk space, but has "
-            f"{free / 1e6:,.0f} MB; free some or use another --data folder."
-        )
+    if lacking := describe_lacking_space(partial.parent, missing):
+        raise DatasetError(lacking)
 
 
 def _download(archive: Archive, partial: Path, timeout_s: float) -> None:
@@ -67,7 +61,7 @@ def _download(archive: Archive, partial: Path, timeout_s: float) -> None:
             except urllib.error.HTTPError as error:
                 raise _unreachable(archive, f"HTTP status {error.code}") from error
             except (HTTPException, OSError) as error:
-                if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+                if is_full(error):
                     raise _full(partial.parent) from error
                 reason = str(getattr(error, "reason", error)) or type(error).__name__
             idle = 0 if _size(partial) > before else idle + 1

@@ -1,12 +1,12 @@
 """A final training as it lies on disk: its record, what test said, and the repeats beside it."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.files import read_json
 from results.analysis.intervals import FEWEST_REPEATS, Interval, interval
 from results.predictions import Predictions, read_predictions
 from results.records import FinalRecord, RecordError
@@ -90,7 +90,7 @@ def read_sibling_records(folder: Path, record: FinalRecord) -> Iterator[FinalRec
 def read_record(path: Path) -> FinalRecord:
     """A `final.json`. Raises `RecordError`."""
     try:
-        return FinalRecord.from_json(json.loads(path.read_text(encoding="utf-8")))
+        return FinalRecord.from_json(read_json(path))
     except FileNotFoundError:
         raise RecordError(
             f"{path.parent} holds no finished final training ({path.name} is missing); give the "

@@ -6,9 +6,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from common.text import format_duration
 from results.page.curves import add_progress
 from results.page.figure import PERCENT, Panel, Section, plot, safe
-from results.page.formatting import duration, percent, span, value
+from results.page.formatting import percent, span, value
 from results.page.headline import decided
 from results.page.run_data import Run
 from results.page.table import provenance
@@ -80,8 +81,8 @@ def _numbers(run: Run) -> Iterator[tuple[str, str]]:
     yield "its 95 % interval", span(chosen[1].top1) if chosen and chosen[1].top1 else "– (one seed)"
     yield "test top-1", percent(final.test_top1) if final else "–"
     yield "baseline val_top1", percent(baseline["value"] if baseline else None)
-    yield "training time of all workers", duration(run.training_s)
-    yield "on the clock", duration(run.clock_s) if run.clock_s else "–"
+    yield "training time of all workers", format_duration(run.training_s)
+    yield "on the clock", format_duration(run.clock_s) if run.clock_s else "–"
     yield "trials", str(len(run.trials))
     yield "epochs trained", str(len(run.recorded) + len(run.finalist_epochs))
     yield "epochs of a full training", value(run.best["config"].get("epochs"))

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
+from common.text import format_duration
 from results.analysis.error_analysis import BINS, Calibration, calibration
 from results.analysis.final_run import FinalRun
 from results.analysis.intervals import proportion
 from results.page.calibration import calibration_section
 from results.page.examples import Gallery, pairs, surest_mistakes
-from results.page.formatting import count, duration, percent, points, span, value
+from results.page.formatting import count, percent, points, span, value
 from results.page.headline import Card
 from results.page.per_class import COLUMNS, class_rows, classes
 from results.page.render import render
@@ -77,7 +78,7 @@ def cards(trained: FinalRun, found: Calibration) -> Iterator[Card]:
     )
     yield Card(
         label="training",
-        number=duration(record.wall_s),
+        number=format_duration(record.wall_s),
         note=f"{count(record.train_images, 'image')} of train and val, "
         f"{count(int(record.config['epochs']), 'epoch')}; train top-1 {percent(record.train_top1)}",
     )

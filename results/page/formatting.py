@@ -49,14 +49,6 @@ def span(interval: Interval) -> str:
     return f"{100 * interval.low:.1f} … {100 * interval.high:.1f} %"
 
 
-def duration(seconds: float) -> str:
-    """12 s, 34 min, 5 h 07 min, in the largest unit that fits."""
-    minutes = round(seconds / 60)
-    if minutes < 1:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 def count(number: int, thing: str) -> str:
     """1 trial, 2 trials, 10,000 images."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"

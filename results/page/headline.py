@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from common.text import format_duration
 from results.analysis.finalist_comparison import BASELINE, Outcome, Standing
 from results.analysis.intervals import Interval, proportion
-from results.page.formatting import count, display_name, duration, percent, points, span, value
+from results.page.formatting import count, display_name, percent, points, span, value
 from results.page.run_data import Final, Run
 from results.store import BEST
 
@@ -152,7 +153,7 @@ def _test_card(label: str, final: Final | None) -> Card:
         label=label,
         number=percent(final.test_top1),
         note=f"{span(interval)} for {count(final.test_images, 'image')}; {final.epochs} epochs on "
-        f"train and val, in {duration(final.wall_s)}{more}",
+        f"train and val, in {format_duration(final.wall_s)}{more}",
     )
 
 
@@ -170,10 +171,10 @@ def _published(published: dict[str, Any]) -> Card:
 def _cost(run: Run) -> Card:
     epochs = count(len(run.recorded) + len(run.finalist_epochs), "epoch")
     repeats = f" and {count(len(run.finalists), 'repeat')} of finalists" if run.finalists else ""
-    clock = f", {duration(run.clock_s)} on the clock" if run.clock_s else ""
+    clock = f", {format_duration(run.clock_s)} on the clock" if run.clock_s else ""
     return Card(
         label="cost: training time",
-        number=duration(run.training_s),
+        number=format_duration(run.training_s),
         note=f"of all workers; {count(len(run.trials), 'trial')}{repeats}, {epochs}{clock}"
         f"{_gpu_hours(run)}",
     )

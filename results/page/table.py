@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from common.text import format_duration
 from results.export import ranked
-from results.page.formatting import OUTCOMES, duration, outcome, percent, value
+from results.page.formatting import OUTCOMES, outcome, percent, value
 from results.page.run_data import Run
 from results.records import TrialRecord
 
@@ -70,7 +71,7 @@ def _row(run: Run, record: TrialRecord, costs: list[str], names: list[str]) -> R
             Cell(text=str(record.epochs), key=record.epochs),
             Cell(text="–" if gap is None else f"{100 * gap:+.1f}", key=gap),
             Cell(text=label, key=label, hint=record.detail or ""),
-            Cell(text=duration(record.wall_s), key=record.wall_s),
+            Cell(text=format_duration(record.wall_s), key=record.wall_s),
             *(_param(getattr(record, cost)) for cost in costs),
             *(_param(record.params.get(name)) for name in names),
         ],

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping
 
 import plotly.graph_objects as go
 
+from common.text import format_duration
 from results.page.curves import longest
 from results.page.figure import Panel, Section, plot, step_of_epochs
-from results.page.formatting import OUTCOMES, count, duration, outcome, percent
+from results.page.formatting import OUTCOMES, count, outcome, percent
 from results.page.run_data import Run
 from results.records import EpochMetrics, StopReason
 
@@ -116,7 +117,7 @@ def times(run: Run) -> go.Figure:
         figure.add_bar(
             x=[each / 3600 for each in seconds],
             y=list(found),
-            customdata=[duration(each) for each in seconds],
+            customdata=[format_duration(each) for each in seconds],
             hovertemplate="%{y}: %{customdata}",
             orientation="h",
             name=doing,

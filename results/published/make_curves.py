@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from common.files import write_text_atomically
 from results.curve_table import Recording, read_recording, read_table, write_table
-from results.store import write_atomic
 
 HERE = Path(__file__).resolve().parent
 TABLES = HERE / "curves"
@@ -210,7 +210,7 @@ def main(arguments: list[str] | None = None) -> int:
         if not recording.trainings:
             continue
         write_table(table, recording)
-        write_atomic(options.out / f"{name}.md", card(name, recording))
+        write_text_atomically(options.out / f"{name}.md", card(name, recording))
         size = table.stat().st_size
         print(f"{table}: {len(recording.trainings)} trainings, {size / 1e6:.2f} MB")
         if size > LARGEST_BYTES:

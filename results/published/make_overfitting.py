@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from results.store import write_atomic
+from common.files import write_text_atomically
 
 HERE = Path(__file__).resolve().parent
 MEASURED, PAGE = HERE / "benchmarks" / "overfitting.jsonl", HERE / "overfitting.md"
@@ -274,7 +274,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--measured", type=Path, default=MEASURED, metavar="FILE")
     parser.add_argument("--out", type=Path, default=PAGE, metavar="FILE")
     options = parser.parse_args(arguments)
-    write_atomic(options.out, page(read(options.measured)))
+    write_text_atomically(options.out, page(read(options.measured)))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from results.store import write_atomic
+from common.files import write_text_atomically
 
 HERE = Path(__file__).resolve().parent
 BENCHMARKS, PAGE = HERE / "benchmarks", HERE / "performance.md"
@@ -111,7 +111,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--benchmarks", type=Path, default=BENCHMARKS, metavar="DIR")
     parser.add_argument("--out", type=Path, default=PAGE, metavar="FILE")
     options = parser.parse_args(arguments)
-    write_atomic(options.out, page(read(options.benchmarks)))
+    write_text_atomically(options.out, page(read(options.benchmarks)))
 
 
 if __name__ == "__main__":

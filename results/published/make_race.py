@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.files import write_text_atomically
 from results.analysis.intervals import Interval, interval
 from results.jsonl import read_lines
 from results.published.regret_figure import Line, draw
-from results.store import write_atomic
 
 HERE = Path(__file__).resolve().parent
 RACES, PAGE = HERE / "benchmarks" / "race.jsonl", HERE / "race.md"
@@ -118,7 +118,7 @@ def page(lines: Sequence[dict[str, Any]], figures: Path) -> str:
     parts = [INTRODUCTION.format(judges=judges)]
     for space in dict.fromkeys(line["space"] for line in lines if "side" in line):
         sides = sides_of(lines, space)
-        write_atomic(figures / f"race-{space}.svg", _figure(sides, space))
+        write_text_atomically(figures / f"race-{space}.svg", _figure(sides, space))
         parts += _section(lines, sides, space)
     return "\n".join(parts)
 
@@ -236,7 +236,9 @@ def main(arguments: list[str] | None = None) -> None:
     made.add_argument("--races", type=Path, default=RACES, metavar="FILE")
     made.add_argument("--out", type=Path, default=HERE, metavar="FOLDER")
     options = made.parse_args(arguments)
-    write_atomic(options.out / PAGE.name, page(list(read_lines(options.races)), options.out))
+    write_text_atomically(
+        options.out / PAGE.name, page(list(read_lines(options.races)), options.out)
+    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from results.store import write_atomic
+from common.files import write_text_atomically
 
 HERE = Path(__file__).resolve().parent
 FIGURES, PAGE = HERE / "benchmarks" / "scale.json", HERE / "scale.md"
@@ -140,7 +140,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--figures", type=Path, default=FIGURES, metavar="FILE")
     parser.add_argument("--out", type=Path, default=HERE, metavar="DIR")
     options = parser.parse_args(arguments)
-    write_atomic(options.out / PAGE.name, page(json.loads(options.figures.read_text("utf-8"))))
+    write_text_atomically(
+        options.out / PAGE.name, page(json.loads(options.figures.read_text("utf-8")))
+    )
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from common.files import write_text_atomically
 from results.published.regret_figure import Line, draw
-from results.store import write_atomic
 
 HERE = Path(__file__).resolve().parent
 SEARCHES = HERE / "benchmarks" / "scheduler.jsonl"
@@ -251,8 +251,8 @@ def main(arguments: list[str] | None = None) -> None:
     measured = [read(path) for path in options.searches]
     workers = middle(measured[0])
     title = f"Regret × 100 over the budget, {workers} workers"
-    write_atomic(options.out / PAGE.name, page(measured))
-    write_atomic(options.out / FIGURE.name, draw(lines(measured[0], workers), title))
+    write_text_atomically(options.out / PAGE.name, page(measured))
+    write_text_atomically(options.out / FIGURE.name, draw(lines(measured[0], workers), title))
 
 
 if __name__ == "__main__":

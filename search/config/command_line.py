@@ -5,12 +5,12 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from common.cli import unknown
 from common.plain_yaml import load_plain
+from common.text import did_you_mean
 from search.config.options import ACTIONS, OptionsError, SearchOptions, flag_of
 from search.config.units import number_of
 from search.config.validation import find_faults
@@ -76,8 +76,7 @@ def resolve(*layers: Mapping[str, Any]) -> tuple[SearchOptions, list[str]]:
     errors: list[str] = []
     known = {f.name: f for f in fields(SearchOptions)}
     for key in [key for key in values if key not in known]:
-        close = get_close_matches(key, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else "see --help."
+        hint = did_you_mean(key, known, otherwise="see --help.")
         errors.append(f"{key} is not an option; {hint}")
         del values[key]
     for key, value in list(values.items()):

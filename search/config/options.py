@@ -3,13 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from common.errors import UserError
 
-class OptionsError(Exception):
+
+class OptionsError(UserError):
     """Options break rules; `errors` holds one sentence for each."""
-
-    def __init__(self, errors: list[str]) -> None:
-        super().__init__("\n".join(errors))
-        self.errors = errors
 
 
 def _option(default: Any, text: str, **extra: Any) -> Any:

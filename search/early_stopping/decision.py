@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from results.analysis.pareto import ALONE
 from results.records import EpochMetrics, FinalistRecord, StopReason, TrialRecord, TrialState
 from search.early_stopping import rules as stopping
-from search.study.horizons import Horizon
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,15 +53,15 @@ def failed_ending(detail: str, reason: StopReason | None) -> Ending:
 
 
 def decide_ending(
-    number: int,
     epochs: Sequence[EpochMetrics],
     rules: Rules,
-    horizon: Horizon,
     *,
+    full_epochs: int,
+    is_baseline: bool,
     compare: Callable[[], bool],
     time_is_up: Callable[[], bool],
 ) -> Ending | None:
-    """How trial `number` ends after the last of its `epochs`; `None` when it goes on.
+    """How a trial of `full_epochs` ends after the last of its `epochs`; `None` when it goes on.
 
     Divergence first, then completion, then what the baseline is exempt from. `compare` records
     that epoch at the rungs and says whether the trial goes on; a diverged one isn't compared.
@@ -71,11 +70,11 @@ def decide_ending(
     if said := stopping.find_divergence(epochs, rules.num_classes):
         return stopped_ending(StopReason.DIVERGED, said)
     goes_on = compare()
-    if last >= horizon.epochs:
+    if last >= full_epochs:
         return COMPLETE
     if time_is_up():
         return stopped_ending(StopReason.BUDGET, "the time budget is used up")
-    if horizon.is_baseline(number):
+    if is_baseline:
         return None
     if rules.max_gap and (
         said := stopping.find_overfitting(epochs, rules.max_gap, rules.gap_patience)

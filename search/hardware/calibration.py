@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from results.store import write_atomic
+from common.files import read_json, write_text_atomically
 from search.hardware.machine import Machine, cpu_model
 from trainables.config import TrialConfig
 
@@ -52,11 +52,13 @@ class CalibrationStore:
     def keep(self, key: str, measured: Measurement) -> None:
         """Adds a measurement; the last writer wins."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(self._path, json.dumps(self._read() | {key: asdict(measured)}, indent=1))
+        write_text_atomically(
+            self._path, json.dumps(self._read() | {key: asdict(measured)}, indent=1)
+        )
 
     def _read(self) -> dict[str, Any]:
         try:
-            value = json.loads(self._path.read_text(encoding="utf-8"))
+            value = read_json(self._path)
         except (OSError, ValueError, RecursionError):
             return {}
         return value if isinstance(value, dict) else {}

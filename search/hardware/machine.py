@@ -63,7 +63,7 @@ class Cluster:
     """
 
     nodes: tuple[Node, ...]
-    home: str
+    driver_node: str
     dashboard: str
 
 

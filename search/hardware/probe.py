@@ -8,6 +8,7 @@ from contextlib import suppress
 from multiprocessing import get_context
 from typing import ParamSpec, Self, TypeVar
 
+from common.errors import UserError
 from search.hardware.allocation import gpu_share
 from search.hardware.calibration import Measurement
 from trainables.config import TrialConfig
@@ -16,7 +17,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class ProbeError(Exception):
+class ProbeError(UserError):
     """The baseline can't be trained on this machine; the message says why and what to do."""
 
 

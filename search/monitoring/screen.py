@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from rich.console import Group
 from rich.text import Text
 
+from common.text import format_clock
 from results.records import TrialState
 from search.monitoring.progress import Progress, TrainingProgress
 
@@ -46,20 +47,10 @@ def _glyph(value: float | None, low: float, high: float) -> str:
     return GLYPHS[min(max(int(share * len(GLYPHS)), 0), len(GLYPHS) - 1)]
 
 
-def clock(seconds: float) -> str:
-    """Hours, minutes and seconds; days where there are some."""
-    minutes, s = divmod(int(seconds), 60)
-    hours, m = divmod(minutes, 60)
-    days, h = divmod(hours, 24)
-    if days:
-        return f"{days} d {h}:{m:02d}:{s:02d}"
-    return f"{h}:{m:02d}:{s:02d}" if h else f"{m}:{s:02d}"
-
-
 def _head(progress: Progress, width: int) -> list[Text]:
     left = progress.time_left_s()
-    told = "" if left is None else f", about {clock(left)} left"
-    since = f"  {clock(progress.elapsed_s())}{told} "
+    told = "" if left is None else f", about {format_clock(left)} left"
+    since = f"  {format_clock(progress.elapsed_s())}{told} "
     title = Text.assemble(("── ", "dim"), (progress.limits.title or "search", "bold"), since)
     title.append("─" * max(width - len(title), 0), style="dim")
     return [title, *([Text(progress.notice, style="bold yellow")] if progress.notice else [])]
@@ -78,7 +69,7 @@ def _bars(progress: Progress, width: int) -> list[Text]:
         told = f"{repeats} of {limits.finalists}"
         rows.append(("finalists", repeats, limits.finalists, told))
     if limits.time_s is not None:
-        told = f"{clock(progress.used_s())} of {clock(limits.time_s)}"
+        told = f"{format_clock(progress.used_s())} of {format_clock(limits.time_s)}"
         rows.append(("time", progress.used_s(), limits.time_s, told))
     if limits.gpu_hours is not None:
         hours = progress.gpu_hours()

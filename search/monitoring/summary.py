@@ -7,10 +7,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from common.files import describe_full_disk
 from results.analysis.finalist_comparison import BASELINE, Outcome, Standing, compare_finalists
 from results.analysis.intervals import Interval
 from results.analysis.pareto import pareto_front
-from results.disk import refusal
 from results.export import export, ranked
 from results.finalist_store import read_finalists
 from results.importance import MIN_TRIALS
@@ -170,7 +170,7 @@ def _say_winner(
     try:
         path = export(plan.directory)
     except OSError as error:
-        say(f"error: best.yaml isn't written: {refusal(error, plan.directory) or error}")
+        say(f"error: best.yaml isn't written: {describe_full_disk(error, plan.directory) or error}")
         say(f"Then: python -m results.export {plan.directory}")
         return False
     say(f"Written to {path}. Next, train it to the end and open test once:")

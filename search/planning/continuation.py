@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from common.errors import UserError
 from results.analysis.pareto import parse_objectives
 from results.analysis.rung_values import read_proposals
 from results.export import ranked
@@ -25,7 +26,7 @@ one. Each is trained to its end, which costs as much as several new trials: so n
 """
 
 
-class ContinuationError(Exception):
+class ContinuationError(UserError):
     """A run can't be extended as asked; the message names the rule, the value and the remedy."""
 
 

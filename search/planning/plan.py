@@ -8,12 +8,12 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 
+from common.errors import UserError
 from datasets.registry import find_dataset
 from datasets.spec import DatasetError
 from results.analysis.pareto import parse_objectives
-from results.records import RecordError
 from results.run_hints import resume_command
-from results.store import MANIFEST, RunError
+from results.store import MANIFEST
 from search.config.command_line import fixed_fields
 from search.config.options import SearchOptions
 from search.early_stopping import asha
@@ -21,16 +21,16 @@ from search.hardware.allocation import Resources, allocate, allocate_nodes
 from search.hardware.machine import Cluster, Machine, combine_machines, detect_machine
 from search.hardware.memory import worker_bytes
 from search.planning.bounds import Bounds, find_bounds
-from search.planning.continuation import ContinuationError, planned_horizons
+from search.planning.continuation import planned_horizons
 from search.planning.warm_start import EarlierRun, read_earlier_run
 from search.samplers.gp_sampler import GaussianProcessSampler
 from search.samplers.tpe import make_front_sampler
-from search.space import Space, SpaceError
+from search.space import Space
 from search.spaces import find_space
 from search.study.horizons import Horizon
 from search.study.objectives import find_constant_objectives
 from search.study.proposer import Proposer
-from trainables.config import ConfigError, TrialConfig
+from trainables.config import TrialConfig
 
 
 def allocate_resources(
@@ -170,10 +170,8 @@ def _attempt(errors: list[str], make: Any) -> Any:
     """What `make` gives; `None` when it raises, with its sentences added to `errors`."""
     try:
         return make()
-    except ConfigError as error:
+    except UserError as error:
         errors += error.errors
-    except (SpaceError, ContinuationError, RunError, RecordError) as error:
-        errors.append(str(error))
     return None
 
 

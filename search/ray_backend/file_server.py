@@ -11,7 +11,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from common.remote import whole_file
+from common.files import open_atomically
 
 DATA, CHECKPOINTS = "data", "checkpoints"
 
@@ -104,7 +104,7 @@ class FileServerPlace:
         size = ray.get(self._home.size.remote(self._folder, name))
         if size is None:
             return False
-        with whole_file(to) as file:
+        with open_atomically(to) as file:
             coming = self._home.read.remote(self._folder, name, 0)
             while (offset := file.tell()) < size:
                 piece = ray.get(coming)

@@ -21,7 +21,7 @@ Versions = Mapping[str, str | None]
 def find_package_mismatches(cluster: Cluster) -> list[str]:
     """A sentence for each node that lacks a package that this machine has, or has another one."""
     names = required(ROOT)
-    asked = {_ask(node, names): node for node in cluster.nodes if node.id != cluster.home}
+    asked = {_ask(node, names): node for node in cluster.nodes if node.id != cluster.driver_node}
     if not asked:
         return []
     ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_PATIENCE_S)

@@ -11,21 +11,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.files import describe_full_disk
 from common.remote import Place, UriPlace
 from datasets.node_copy import check, copy_data, has_copy
-from results.disk import refusal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeFiles:
     """Of one search: `NodeFiles()` is that of one which has everything on its only machine.
 
-    home: the id of the search's node, or empty without a cluster. data_uri: holds copies of
+    driver_node: the id of the search's node, or empty without a cluster. data_uri: holds copies of
     prepared datasets, in folders of their names. storage: holds checkpoints, in folders named like
     their runs. Where these are left empty, both are at home.
     """
 
-    home: str = ""
+    driver_node: str = ""
     run: str = ""
     dataset: str = ""
     fingerprint: str = ""
@@ -83,7 +83,7 @@ class NodeFiles:
     def _away(self) -> bool:
         from search.ray_backend.ray_cluster import node_id
 
-        return bool(self.home) and node_id() != self.home
+        return bool(self.driver_node) and node_id() != self.driver_node
 
     def _copy(self) -> Path:
         return cache() / "data" / f"{self.dataset}-{self.fingerprint[:16]}"
@@ -119,7 +119,7 @@ class _Sending:
             self._place.keep(written, self._name)
             self._took = True
         except OSError as error:
-            if not self._took or refusal(error, written):
+            if not self._took or describe_full_disk(error, written):
                 raise
 
 

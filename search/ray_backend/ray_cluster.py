@@ -3,27 +3,20 @@
 The search then runs on a node of it, and its code travels: no node needs a checkout of its own.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-from search.preflight import ROOT
-
-if TYPE_CHECKING:
-    from search.hardware.machine import Cluster
-
 import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from common.errors import UserError
 from search.hardware.allocation import Resources
 from search.hardware.machine import Cluster, Machine, Node
-from search.preflight import ROOMS
+from search.preflight import ROOMS, ROOT
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,7 +33,7 @@ _CONNECT_S = 10.0
 _ACCELERATOR = "accelerator_type:"
 
 
-class ClusterError(Exception):
+class ClusterError(UserError):
     """Ray can't be used as asked; the message names the value and the remedy."""
 
 
@@ -85,7 +78,7 @@ def connect(address: str, root: Path) -> Cluster:
             f"--address must be that of a cluster with cores, but the nodes at {address} offer "
             "none; see `ray status`."
         )
-    return Cluster(nodes=found, home=node_id(), dashboard=context.dashboard_url or "")
+    return Cluster(nodes=found, driver_node=node_id(), dashboard=context.dashboard_url or "")
 
 
 def _check_reachable(address: str) -> None:
@@ -175,7 +168,7 @@ def submit(
 
 
 @contextmanager
-def join_cluster(address: str) -> "Iterator[tuple[Cluster | None, list[str]]]":
+def join_cluster(address: str) -> Iterator[tuple[Cluster | None, list[str]]]:
     """The cluster at `address`, and a sentence where it can't be joined; left at the end.
 
     Without an address neither: Ray is started later, on this machine.
@@ -183,11 +176,9 @@ def join_cluster(address: str) -> "Iterator[tuple[Cluster | None, list[str]]]":
     if not address:
         yield None, []
         return
-    from search.ray_backend import ray_cluster
-
     try:
-        found = ray_cluster.connect(address, ROOT)
-    except ray_cluster.ClusterError as error:
+        found = connect(address, ROOT)
+    except ClusterError as error:
         yield None, [str(error)]
         return
     from search.ray_backend.node_check import find_package_mismatches
@@ -195,4 +186,4 @@ def join_cluster(address: str) -> "Iterator[tuple[Cluster | None, list[str]]]":
     try:
         yield found, find_package_mismatches(found)
     finally:
-        ray_cluster.disconnect()
+        disconnect()

@@ -63,7 +63,7 @@ def _translate_exception(exception: Exception) -> Exception:
     return exception
 
 
-def _use_workers_started_early() -> None:
+def use_workers_started_early() -> None:
     """They have no environment variables of their own, and are passed over for trials that ask for
     some, as Tune's do. On this machine they inherit them anyway.
     """

@@ -10,11 +10,11 @@ from typing import Any
 
 from ray.tune.logger import LoggerCallback
 
+from common.errors import SearchError
 from common.text import last_lines, redacted_values
 from results.records import TrialState, training_name
 from search.monitoring.background import BackgroundWorker
 from search.monitoring.progress import TrainingId, TrainingProgress
-from search.session.startup import SearchError
 
 Logger = LoggerCallback
 """What Ray's integrations are."""

@@ -37,7 +37,7 @@ def _checkpoint_path(store: RunStore, proposal: Proposal[TrialConfig]) -> Path:
 def _start_file_server(node_files: NodeFiles, data: Path, directory: Path) -> object:
     from search.ray_backend.file_server import start_file_server
 
-    return start_file_server(node_files.home, data.resolve(), directory / "checkpoints")
+    return start_file_server(node_files.driver_node, data.resolve(), directory / "checkpoints")
 
 
 def _report_failed_proposals(study: Study[TrialConfig], monitor: Monitor) -> None:
@@ -88,18 +88,20 @@ def run_trials(
     from ray import tune
 
     from search.ray_backend.callbacks import MetricsExporter, WatchdogCallback
-    from search.ray_backend.ray_patches import _use_workers_started_early, outlive_lost_workers
+    from search.ray_backend.ray_patches import outlive_lost_workers, use_workers_started_early
     from search.ray_backend.scheduler import StudyScheduler
     from search.ray_backend.searcher import StudySearcher
     from search.ray_backend.worker import TrialWorker, resource_request
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     if not slots.on_cluster:
-        _use_workers_started_early()
+        use_workers_started_early()
     outlive_lost_workers()
     directory = store.directory.resolve()
     # Named, and there as long as it is held here.
-    home = _start_file_server(node_files, data, directory) if node_files.home else None
+    file_server = (
+        _start_file_server(node_files, data, directory) if node_files.driver_node else None
+    )
 
     def task(proposal: Proposal[TrialConfig], slot: Resources) -> dict[str, Any]:
         _report_failed_proposals(study, monitor)
@@ -143,5 +145,5 @@ def run_trials(
     try:
         tuner.fit()
     finally:
-        del home
+        del file_server
         shutil.rmtree(scratch, ignore_errors=True)

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Sequence
 from statistics import median
 
+from common.text import format_measured_time
+
 TrainingId = tuple[int, int | None]
 """(trial number, repeat of a finalist or `None`)."""
 
@@ -64,7 +66,7 @@ class Watchdog:
         for training in found:
             silent_s = self._awake_s - self._heard[training]
             self._reasons[training] = (
-                f"reported nothing for {_duration(silent_s)}, {self._compared(training)}"
+                f"reported nothing for {format_measured_time(silent_s)}, {self._compared(training)}"
             )
             self.ends(training)
         return found
@@ -84,12 +86,8 @@ class Watchdog:
 
     def _compared(self, training: TrainingId) -> str:
         own = self._epochs_s[training]
-        return f"where its median epoch takes {_duration(median(own))}" if own else "not one epoch"
-
-
-def _duration(seconds: float) -> str:
-    """For people, to three digits."""
-    for unit, length in (("h", 3600), ("min", 60)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:.3g} {unit}"
-    return f"{seconds:.3g} s"
+        return (
+            f"where its median epoch takes {format_measured_time(median(own))}"
+            if own
+            else "not one epoch"
+        )

@@ -12,7 +12,7 @@ from typing import Any
 
 from ray import tune
 
-from results.disk import refusal
+from common.files import describe_full_disk
 from results.records import EpochMetrics, training_name
 from search.preflight import ROOT, PreflightError, foreign_packages
 from trainables.config import TrialConfig
@@ -83,7 +83,7 @@ class TrialWorker(tune.Trainable):
         except Exception as error:
             if out_of_memory(error):
                 raise TrialMemoryError(f"{type(error).__name__}: {error}") from error
-            if said := refusal(error, Path(self._task["checkpoint"]).parents[1]):
+            if said := describe_full_disk(error, Path(self._task["checkpoint"]).parents[1]):
                 raise TrialDiskError(said) from error
             raise
         self._ended = time.perf_counter()

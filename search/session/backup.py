@@ -158,7 +158,7 @@ def make_node_files(plan: Plan, fingerprint: str) -> NodeFiles:
     Raises `DatasetError` and `OSError` where the place that was named lacks these images.
     """
     node_files = NodeFiles(
-        home=plan.cluster.home if plan.cluster else "",
+        driver_node=plan.cluster.driver_node if plan.cluster else "",
         run=plan.name,
         dataset=plan.dataset,
         fingerprint=fingerprint,

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from common.errors import SearchError
+from common.files import FolderError, causes_of, describe_full_disk
+from common.remote import RemoteError
 from common.text import last_lines
 from datasets.access import open_search_data
 from datasets.prepare import prepare
 from datasets.spec import DatasetError
 from datasets.splits import SearchData
-from results.disk import causes, refusal
 from results.records import RecordError
 from results.store import RunError, RunStore, check_writable, read_manifest
 from search.hardware import probe
@@ -40,7 +42,6 @@ from search.session.session import Session, start_session
 from search.session.startup import (
     DataVerification,
     PrecisionMeasurement,
-    SearchError,
     allocate_gpus,
     wait_for,
 )
@@ -80,10 +81,19 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False, quiet: bool = 
             try:
                 check_writable(plan.directory)
                 session, loggers = _open(plan, monitor, resuming)
-            except (DatasetError, RunError, RecordError, ClusterError) as error:
+            except (
+                DatasetError,
+                FolderError,
+                RemoteError,
+                RunError,
+                RecordError,
+                ClusterError,
+            ) as error:
                 raise SearchError([str(error)]) from error
             except OSError as error:
-                raise SearchError([refusal(error, plan.directory) or str(error)]) from error
+                raise SearchError(
+                    [describe_full_disk(error, plan.directory) or str(error)]
+                ) from error
             interrupted = _run(session, plan, monitor, loggers)
         finally:
             if plan.cluster is None:
@@ -114,8 +124,8 @@ def _run(session: Session, plan: Plan, monitor: Monitor, loggers: "list[Logger]"
 
 
 def _why(error: Exception, directory: Path) -> str:
-    ours = (str(cause) for cause in causes(error) if isinstance(cause, RunError))
-    return refusal(error, directory) or next(ours, last_lines(str(error)))
+    ours = (str(cause) for cause in causes_of(error) if isinstance(cause, RunError))
+    return describe_full_disk(error, directory) or next(ours, last_lines(str(error)))
 
 
 def _watch(session: Session, plan: Plan, monitor: Monitor, loggers: "list[Logger]") -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
+from common.errors import SearchError
 from datasets.access import TRAIN_FILE
 from datasets.manifest import verify
 from search.hardware import probe
@@ -18,14 +19,6 @@ from search.ray_backend.ray_cluster import submit
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class SearchError(Exception):
-    """The search can't start or go on; `errors` holds one sentence for each reason."""
-
-    def __init__(self, errors: list[str]) -> None:
-        super().__init__(" ".join(errors))
-        self.errors = errors
 
 
 def allocate_gpus(plan: Plan, monitor: Monitor, torch: probe.TorchProcess) -> Plan:

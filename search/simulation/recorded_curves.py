@@ -21,6 +21,7 @@ import optuna
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
+from common.errors import UserError
 from results.curve_table import Recording, of_arrays
 from results.records import EpochMetrics, StopReason, TrialRecord
 from results.store import read_epochs, read_manifest, read_trials
@@ -28,7 +29,7 @@ from search.samplers.encoding import Encoding, Matrix, Vector
 from search.study.optuna_study import journal_storage, quiet_optuna
 
 
-class CurvesError(Exception):
+class CurvesError(UserError):
     """Curves can't be read; the message names the file and the remedy."""
 
 

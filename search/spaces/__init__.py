@@ -3,10 +3,10 @@
 import importlib
 import importlib.util
 import pkgutil
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from common.text import did_you_mean
 from search.space import Space, SpaceError
 
 
@@ -24,8 +24,7 @@ def find_space(name: str) -> Space:
     if name.endswith(".py"):
         return _from_file(Path(name))
     if name not in space_names():
-        close = get_close_matches(name, space_names(), n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(space_names())};"
+        hint = did_you_mean(name, space_names(), f"known are {', '.join(space_names())};")
         raise SpaceError(
             f"--space must be a known name or a .py file, but got {name!r}; {hint} "
             "`python -m search.run --list` shows them all."

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from common.files import write_text_atomically
 from results.jsonl import read_lines, seal_line
-from results.store import RunError, write_atomic
+from results.store import RunError
 from search.samplers.learning_curves import ObservedTrial, after_shares
 
 EVIDENCE = "evidence.jsonl"
@@ -45,7 +46,7 @@ def write_prior_trials(directory: Path, trials: Iterable[PriorTrial]) -> None:
     """Keeps a run's copy. Its first line tells how many there are."""
     lines = [json.dumps(asdict(each), allow_nan=False) for each in trials]
     whole = [json.dumps({"trials": len(lines)}), *lines]
-    write_atomic(directory / EVIDENCE, "".join(seal_line(line) + "\n" for line in whole))
+    write_text_atomically(directory / EVIDENCE, "".join(seal_line(line) + "\n" for line in whole))
 
 
 def read_prior_trials(directory: Path) -> list[PriorTrial]:

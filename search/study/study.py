@@ -232,11 +232,12 @@ class Study(Generic[C]):
         epochs.append(metrics)
         if not self._several and metrics.epoch not in self._reported.get(number, ()):
             self._asked[number].report(value_of(metrics), metrics.epoch)
+        horizon = horizon_of(self.horizons, number)
         ending = decide_ending(
-            number,
             epochs,
             self.rules,
-            horizon_of(self.horizons, number),
+            full_epochs=horizon.epochs,
+            is_baseline=horizon.is_baseline(number),
             compare=lambda: self.rungs.record(number, metrics.epoch, value_of(metrics)),
             time_is_up=lambda: self._time_left() <= 0,
         )

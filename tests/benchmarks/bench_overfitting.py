@@ -19,9 +19,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from common.files import write_text_atomically
 from results.jsonl import read_lines
 from results.records import EpochMetrics
-from results.store import read_epochs, read_manifest, write_atomic
+from results.store import read_epochs, read_manifest
 from search.config.options import SearchOptions
 from search.early_stopping.decision import Rules
 from search.hardware.machine import detect_machine
@@ -156,7 +157,7 @@ def run(out: Path, given: argparse.Namespace, budget: int, curves: int) -> None:
     }  # fmt: skip
     paths = {path.stem: path for path in given.curves}
     if out.exists():  # without a torn last line
-        write_atomic(out, "".join(json.dumps(line) + "\n" for line in read_lines(out)))
+        write_text_atomically(out, "".join(json.dumps(line) + "\n" for line in read_lines(out)))
     tables, searches = missing(out, paths, SEARCHES, range(given.rounds))
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("a", encoding="utf-8") as file, ProcessPoolExecutor(CORES) as pool:

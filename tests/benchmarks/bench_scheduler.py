@@ -21,8 +21,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from common.files import write_text_atomically
 from results.jsonl import read_lines
-from results.store import write_atomic
 from search.config.options import SearchOptions
 from search.hardware.machine import detect_machine
 from search.session.provenance import provenance, versions
@@ -100,7 +100,7 @@ def forget(path: Path, redo: Iterable[str]) -> None:
     gone = set(redo)
     kept = [json.dumps(line) for line in read_lines(path) if line.get("policy") not in gone]
     if path.exists():
-        write_atomic(path, "".join(line + "\n" for line in kept))
+        write_text_atomically(path, "".join(line + "\n" for line in kept))
 
 
 def benchmark(arguments: list[str] | None = None) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from results.store import write_atomic
+from common.files import write_text_atomically
 from search.hardware.machine import detect_machine
 from search.session.provenance import provenance
 
@@ -140,7 +140,9 @@ class Report:
 
     def _write(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(self._path, json.dumps(self._content, indent=1, allow_nan=False) + "\n")
+        write_text_atomically(
+            self._path, json.dumps(self._content, indent=1, allow_nan=False) + "\n"
+        )
 
 
 def command(name: str) -> list[str]:

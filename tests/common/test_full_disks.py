@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from results.disk import causes, refusal
+from common.files import causes_of, describe_full_disk
 from results.store import RunError, RunStore, check_writable, read_epochs
 from tests.search.study_on_curves import metrics
 
@@ -38,14 +38,14 @@ def wrapped(error: Exception) -> Exception:
     ],
 )
 def test_one_sentence_with_the_remedy(error, said, wrap):
-    told = refusal(wrap(error), RUN)
+    told = describe_full_disk(wrap(error), RUN)
     assert told.startswith(said)
     assert told.endswith("go on with --resume a: all that was recorded is kept.")
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "I/O"), ValueError("no space left")])
 def test_other_errors_are_no_refusal(error):
-    assert refusal(error, RUN) is None
+    assert describe_full_disk(error, RUN) is None
 
 
 def test_what_led_to_an_error_is_found_behind_it():
@@ -53,7 +53,7 @@ def test_what_led_to_an_error_is_found_behind_it():
     first = RunError("The disk that holds runs/a is full")
     last = ValueError("Traceback (most recent call last): …")
     last.__context__ = first
-    assert list(causes(last)) == [last, first]
+    assert list(causes_of(last)) == [last, first]
 
 
 def test_a_record_that_the_disk_refuses_is_cut_off_and_the_run_is_free(tmp_path):

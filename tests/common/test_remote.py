@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from common import remote
-from common.remote import UriPlace, is_place, whole_file
-from datasets.spec import DatasetError
+from common.files import open_atomically
+from common.remote import RemoteError, UriPlace, is_place
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_a_file_that_is_shorter_there_is_not_kept(
 
 def test_a_new_file_is_whole_or_absent(tmp_path: Path) -> None:
     to = tmp_path / "a" / "file"
-    with contextlib.suppress(OSError), whole_file(to) as file:
+    with contextlib.suppress(OSError), open_atomically(to) as file:
         file.write(b"half")
         raise OSError("disk")
     assert list((tmp_path / "a").iterdir()) == []
@@ -132,7 +132,7 @@ def test_s3_may_take_its_time() -> None:
 
 
 def test_a_file_system_that_nobody_knows_is_named() -> None:
-    with pytest.raises(DatasetError, match="abc://bucket must be an absolute path or a URI"):
+    with pytest.raises(RemoteError, match="abc://bucket must be an absolute path or a URI"):
         UriPlace("abc://bucket").names()
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.files import lock_folder
 from datasets.access import open_final_data, open_search_data
-from datasets.lock import locked
 from datasets.manifest import read_manifest, verify
 from datasets.prepare import main, prepare
 from datasets.spec import DatasetError
@@ -155,7 +155,7 @@ def test_racing_conversion_waits_says_so_and_finds_the_work_done(
 ) -> None:
     command = [sys.executable, "-m", "datasets.prepare", NAME]
     command += ["--source", str(tiny_zip), "--data", str(tmp_path)]
-    with locked(tmp_path / NAME):
+    with lock_folder(tmp_path / NAME):
         second = subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

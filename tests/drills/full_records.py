@@ -11,8 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from common.files import write_atomically
-from results.disk import refusal
+from common.files import describe_full_disk, write_atomically
 from search.study.study import Study
 from tests.drills.small_disk import fill, free
 from tests.search.study.test_study_resumed import TRIALS, drive, everything
@@ -45,7 +44,8 @@ def filled(disk: Path, after: int) -> dict[str, Any]:
         drive(study)
     except OSError as error:
         where = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
-        found = {"errno": errno.errorcode[error.errno or 0], "said": refusal(error, directory),
+        said = describe_full_disk(error, directory)
+        found = {"errno": errno.errorcode[error.errno or 0], "said": said,
                  "where": next(n for n in where[::-1] if n in WRITERS)}  # fmt: skip
     with suppress(OSError):
         study.store.close()  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 
+from common.files import write_text_atomically
 from results.records import RecordError, StopReason, TrialRecord, TrialState
 from results.store import (
     RunError,
@@ -11,7 +12,6 @@ from results.store import (
     read_manifest,
     read_standings,
     read_trials,
-    write_atomic,
 )
 from tests.search.study_on_curves import metrics
 
@@ -107,14 +107,14 @@ def test_a_manifest_of_another_version_is_refused(tmp_path):
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     path = tmp_path / "best.yaml"
-    write_atomic(path, "old")
+    write_text_atomically(path, "old")
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        write_atomic(path, "new")
+        write_text_atomically(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

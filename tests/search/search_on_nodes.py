@@ -76,8 +76,8 @@ class MadeUpWorker(TrialWorker):
 
 def seen(task: dict[str, Any]) -> Path:
     """The dataset's folder as this node sees it: the second one doesn't have it."""
-    home = ray_cluster.node_id() == task["supply"].home
-    return Path(task["data"]) if home else Path("/nowhere")
+    here = ray_cluster.node_id() == task["supply"].driver_node
+    return Path(task["data"]) if here else Path("/nowhere")
 
 
 def made_up(task: dict[str, Any]) -> Iterator[EpochMetrics]:
@@ -179,7 +179,9 @@ def main(scratch: Path, fingerprint: str, what: str) -> None:
     finalists = Finalists(
         study=study, store=FinalistStore(scratch / "run"), count=0, repeats=2, seed=0
     )
-    node_files = NodeFiles(home=found.home, run="run", dataset="tiny", fingerprint=fingerprint)
+    node_files = NodeFiles(
+        driver_node=found.driver_node, run="run", dataset="tiny", fingerprint=fingerprint
+    )
     slots = Slots(resources, ray_cluster.LivingNodes(found.nodes))
     if what != "mixed":
         losing = (nodes, others[0], scratch, what == "drained")

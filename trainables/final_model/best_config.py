@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.errors import UserError
+from common.files import checksum
 from common.plain_yaml import load_plain
-from results.records import BEST_VERSION, checksum
+from results.records import BEST_VERSION
 from trainables.config import ConfigError, TrialConfig
 
 
-class BestError(Exception):
+class BestError(UserError):
     """A best.yaml can't be used; the message names the file, the fault and the remedy."""
 
 

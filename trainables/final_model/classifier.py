@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from common.errors import UserError
 from datasets.beton.decode import decode_into
 from trainables.augmentation.batch import for_evaluation
 from trainables.final_model.saved_model import Description
@@ -14,7 +15,7 @@ from trainables.models.network import Network
 from trainables.training.evaluate import autocast
 
 
-class ImageError(Exception):
+class ImageError(UserError):
     """An image can't be read; the message names it and says why."""
 
 

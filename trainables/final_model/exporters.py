@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from common.errors import UserError
 from datasets.splits import Images
 from results.predictions import read_predictions
 from results.records import RecordError
@@ -33,7 +34,7 @@ trained EfficientNet-Lite0 at 192 px over 79 images, torch 2.14.1, onnxruntime 1
 _CPU = torch.device("cpu")
 
 
-class ExportError(Exception):
+class ExportError(UserError):
     """A model can't be exported; the message says why and what to do."""
 
 

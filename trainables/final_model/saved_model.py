@@ -9,7 +9,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from common.files import check_archive
+from common.errors import UserError
+from common.files import check_archive, read_json
 from datasets.splits import Images
 from results.records import FinalRecord, RecordError
 from trainables.config import TrialConfig
@@ -23,7 +24,7 @@ KEY = "model"
 """Under which an exported file carries its `Description`, as JSON."""
 
 
-class ModelError(Exception):
+class ModelError(UserError):
     """A model can't be read; the message names the file and the remedy."""
 
 
@@ -144,7 +145,7 @@ def read_record(folder: Path) -> FinalRecord:
     """The record of a final training. Raises `ModelError`."""
     path = folder / RECORD
     try:
-        return FinalRecord.from_json(json.loads(path.read_text(encoding="utf-8")))
+        return FinalRecord.from_json(read_json(path))
     except FileNotFoundError:
         raise ModelError(
             f"{folder} holds no finished final training ({RECORD} is missing); give the folder "

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 import torchvision
 
-from common.files import write_atomically
+from common.errors import UserError
+from common.files import FolderError, write_atomically
 from datasets.access import open_final_data
 from datasets.manifest import verify
 from datasets.prepare import prepare
@@ -34,7 +35,7 @@ from trainables.training.process import prepare_process
 HISTORY, CHECKPOINT = "history.jsonl", "checkpoint.pt"
 
 
-class FinalError(Exception):
+class FinalError(UserError):
     """Final training can't start or go on; the message says why and what to do."""
 
 
@@ -42,6 +43,7 @@ REFUSALS = (
     BestError,
     CheckpointError,
     DatasetError,
+    FolderError,
     FinalError,
     ModelError,
     NetworkError,

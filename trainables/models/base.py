@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from common.errors import UserError
 
-class NetworkError(Exception):
+
+class NetworkError(UserError):
     """A network can't be built here; the message says why and what to do."""
 
 

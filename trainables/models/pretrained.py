@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torchvision.models import get_model_weights
 
+from common.errors import UserError
 from common.files import check_archive
 from trainables.catalog import is_external
 from trainables.config import TrialConfig
@@ -28,7 +29,7 @@ _HEAD = ("hidden", "fc")
 """The head's layers that may start afresh, in the order they run."""
 
 
-class WeightsError(Exception):
+class WeightsError(UserError):
     """Pretrained weights can't be had or don't fit; the message names the ways on."""
 
 

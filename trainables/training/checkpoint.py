@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
+from common.errors import UserError
 from common.files import check_archive, write_atomically
 from results.records import EpochMetrics, RecordError
 from trainables.conditional_fields import LEFT_OUT, ONCE_UNCONDITIONAL
@@ -18,7 +19,7 @@ from trainables.models.network import Network, load_tensors
 from trainables.training.auxiliary_state import NOTHING, AuxiliaryState
 
 
-class CheckpointError(Exception):
+class CheckpointError(UserError):
     """A checkpoint can't be resumed from; the message says why and what to do."""
 
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from common.text import format_clock
 from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
 from search.monitoring.progress import Limits, Progress
-from search.monitoring.screen import clock, draw_screen, sparkline
+from search.monitoring.screen import draw_screen, sparkline
 from search.study.proposal import Proposal
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
@@ -68,7 +69,7 @@ def test_a_curve_is_drawn_between_the_lowest_and_the_highest():
     [(0, "0:00"), (61.9, "1:01"), (3600, "1:00:00"), (90061, "1 d 1:01:01")],
 )
 def test_time_is_told_as_a_clock_does(seconds, told):
-    assert clock(seconds) == told
+    assert format_clock(seconds) == told
 
 
 def test_nothing_has_begun():

@@ -73,7 +73,7 @@ def test_more_gpus_than_a_machine_has_are_refused(tmp_path, monkeypatch):
         for name, n in gpus.items()
     )
     options, _ = resolve({"space": "demo", "out": str(tmp_path), "gpus_per_trial": "5"})
-    cluster = Cluster(nodes=nodes, home="a", dashboard="")
+    cluster = Cluster(nodes=nodes, driver_node="a", dashboard="")
     (error,) = make_plan(options, resuming=False, cluster=cluster)[1]
     assert "--gpus-per-trial must be ≤ 4, the GPUs of the largest node, but got 5" in error
     monkeypatch.setattr("search.hardware.machine._gpu_names", lambda: ("L4", "L4"))
@@ -88,7 +88,7 @@ def test_a_cluster_is_planned_for_as_a_whole(tmp_path):
     )
     options, _ = resolve({"space": "demo", "out": str(tmp_path), "trials": 200})
     plan, errors = make_plan(
-        options, resuming=False, cluster=Cluster(nodes=nodes, home="a", dashboard="")
+        options, resuming=False, cluster=Cluster(nodes=nodes, driver_node="a", dashboard="")
     )
     assert not errors
     assert (plan.machine.cpus, plan.machine.gpus) == (28, ("L4",))

@@ -13,7 +13,7 @@ from search.ray_backend.node_files import NodeFiles
 from search.session.backup import StorageSync
 from tests.datasets.test_node_copy import PRINT, shared  # noqa: F401  (a fixture)
 
-WHOLE = {"home": "n1", "run": "first", "dataset": "tiny", "fingerprint": PRINT}
+WHOLE = {"driver_node": "n1", "run": "first", "dataset": "tiny", "fingerprint": PRINT}
 
 
 @pytest.fixture

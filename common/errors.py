@@ -1,0 +1,22 @@
+"""Errors that a user can mend: a sentence for each, with the rule, the value and the remedy."""
+
+from collections.abc import Sequence
+from typing import Self
+
+
+class UserError(Exception):
+    """Something that a user can mend. `errors` holds one sentence for each fault.
+
+    All errors of this project that end in a sentence on the terminal are of this family.
+    """
+
+    def __init__(self, errors: str | Sequence[str]) -> None:
+        self.errors = [errors] if isinstance(errors, str) else list(errors)
+        super().__init__(" ".join(self.errors))
+
+    def __reduce__(self) -> tuple[type[Self], tuple[list[str]]]:
+        return type(self), (self.errors,)
+
+
+class SearchError(UserError):
+    """The search can't start or go on."""
