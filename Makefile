@@ -13,7 +13,7 @@ help:
 	@echo 'make search       set up, then run a whole search on the embedded demo dataset'
 	@echo 'make test         set up, then run the tests (make test-slow: those that take minutes)'
 	@echo 'make drills       set up, then kill, starve, cut off and race whole searches: 45 minutes'
-	@echo 'make check        set up, then formatting, lint, types, and known vulnerabilities'
+	@echo 'make check        set up, then formatting, lint, types, import rules, known vulnerabilities'
 	@echo 'make format       set up, then rewrite the files as make check wants them'
 	@echo 'make docs         set up, then write docs/reference.md and docs/completion.bash anew'
 	@echo 'make bench        set up, then run every benchmark (TINY_IMAGENET_ZIP=FILE: on real images)'
@@ -44,6 +44,7 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/python .ci/audit.py
 
 format: $(READY)
