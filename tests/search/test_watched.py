@@ -147,7 +147,8 @@ def test_prometheus_finds_what_is_known_of_the_search(prometheus):
 
 
 def test_every_question_of_the_dashboard_is_answered(prometheus):
-    board = json.loads((ROOT / "search/grafana/search_grafana_dashboard.json").read_text())
+    file = ROOT / "search/monitoring/grafana/search_grafana_dashboard.json"
+    board = json.loads(file.read_text())
     asked = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
     for text in asked:
         text = text.replace("$search", "watched").replace("$space", ".*")

@@ -11,7 +11,13 @@ from results.records import StopReason, TrialState
 from search.monitoring.prometheus import ENDINGS, LABELS, METRICS, readings
 from tests.search.monitoring.test_screen import Search
 
-BOARD = Path(__file__).parents[3] / "search" / "grafana" / "search_grafana_dashboard.json"
+BOARD = (
+    Path(__file__).parents[3]
+    / "search"
+    / "monitoring"
+    / "grafana"
+    / "search_grafana_dashboard.json"
+)
 
 
 def values(search):
