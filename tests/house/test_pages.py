@@ -178,7 +178,7 @@ LEFT = {
     "monitoring.md": ("runs/first/tensorboard",),
     "tutorial.md": (
         "runs/mine/best.yaml", "runs/mine/report.html", "runs/mine/final/model.pt",
-        "runs/mine/final/final.json", "runs/mine/final/export/model.onnx",
+        "runs/mine/final/final.json",
     ),
     "your-own.md": ("data/folder/manifest.json",),
 }  # fmt: skip
