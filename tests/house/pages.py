@@ -17,25 +17,25 @@ PAGES = sorted(
 """Every page that is written for people; `reference.md`, which is generated, is one of them."""
 
 NOT_RUN = {
-    "make ": "prepares a whole machine: tests/house/test_setup.py",
+    "make ": "prepares a whole machine: test_setup.py",
     ". .venv/bin/activate": "changes the reader's own shell",
     "pip install ": "asks a package registry",
     "python -m tests.benchmarks.": "takes half an hour and more: tests/benchmarks has a small one",
-    "ray get-auth-token": "reads or writes the user's own token: tests/search/test_listening.py",
-    "ray up ": "needs other machines: tests/house/test_cluster_files.py",
+    "ray get-auth-token": "reads or writes the user's own token: test_listening.py",
+    "ray up ": "needs other machines: test_cluster_files.py",
     "ray attach ": "needs other machines",
-    "RAY_AUTH_MODE=token ray start ": "makes a node of this machine: tests/search/test_cluster.py",
-    "aws s3 cp ": "needs a bucket: tests/drills/test_network_drill.py has one",
+    "RAY_AUTH_MODE=token ray start ": "makes a node of this machine: test_cluster.py",
+    "aws s3 cp ": "needs a bucket: test_network_drill.py has one",
     "ssh ": "needs another machine",
-    "prometheus ": "serves until it is stopped: tests/search/test_metrics.py asks a real one",
+    "prometheus ": "serves until it is stopped: test_metrics.py asks a real one",
     "cp search/grafana/": "copies into what a running Ray has written",
     "grafana-server ": "serves until it is stopped",
-    "tensorboard ": "serves until it is stopped: tests/search/test_watched.py reads the files",
+    "tensorboard ": "serves until it is stopped: test_watched.py reads the files",
     "optuna-dashboard ": "serves until it is stopped",
 }
-"""Lines that no test runs, by how they begin, and why. A fast test checks what can be checked."""
+"""Lines that no test runs, by how they begin, and why; a file that is named tests what it can."""
 
-WITHOUT = {"--address": "clusters have a test of their own: tests/search/test_cluster.py"}
+WITHOUT = {"--address": "clusters have a test of their own: test_cluster.py"}
 """Options that a command is run without, with their value, and why."""
 
 MAKERS = "python -m results.published.make_"

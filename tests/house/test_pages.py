@@ -68,6 +68,11 @@ def test_every_reason_is_needed():
         assert any(line.startswith(begin) for _, line in LINES), begin
     for flag in WITHOUT:
         assert any(flag in line.split() for _, line in LINES), flag
+    files = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    reasons = " ".join([*NOT_RUN.values(), *WITHOUT.values()])
+    named = set(re.findall(r"test_\w+\.py", reasons))
+    assert len(named) >= 6
+    assert named <= files
 
 
 @pytest.mark.parametrize(("path", "line"), COMMAND_LINES, ids=name_of)
