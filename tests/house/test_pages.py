@@ -221,8 +221,8 @@ def test_every_command_of_a_page_runs(path, kit, tmp_path):
     home = tmp_path / "tiny-imagenet-search"
     shutil.copytree(kit, home, symlinks=True)
     for kind, block in blocks_in_order(path):
-        if kind == "bash":
-            run(block, home)
+        if kind != "sh":
+            run(block if kind == "bash" else f"python -c {shlex.quote(block)}", home)
             continue
         for line in block.splitlines():
             if why_not_run(line):
@@ -237,9 +237,13 @@ def test_every_command_of_a_page_runs(path, kit, tmp_path):
 
 
 def blocks_in_order(path: Path) -> list[tuple[str, str]]:
-    """(kind, body) of a page's blocks to type."""
-    shell = blocks(path, "sh")
-    return [("sh" if body in shell else "bash", body) for body in blocks(path, "sh", "bash")]
+    """(kind, body) of a page's blocks to type; of Python those that read a run."""
+    kinds = {body: kind for kind in ("sh", "bash", "python") for body in blocks(path, kind)}
+    return [
+        (kinds[body], body)
+        for body in blocks(path, "sh", "bash", "python")
+        if kinds[body] != "python" or "from results import" in body
+    ]
 
 
 def run(line: str, home: Path, small: str = SMALL) -> str:
