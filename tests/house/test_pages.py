@@ -46,9 +46,6 @@ def name_of(value: object) -> str:
     return str(value.relative_to(ROOT)) if isinstance(value, Path) else str(value)
 
 
-# --- that each is known ------------------------------------------------------------------------
-
-
 def test_the_pages_are_those_of_the_guides():
     """So that a page which is moved takes its tests along."""
     names = {path.name for path in PAGES}
@@ -157,8 +154,6 @@ def test_every_guide_is_linked_from_readme():
     for path in [*GUIDES.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "SECURITY.md"]:
         assert f"]({path.relative_to(ROOT)})" in text, path.name
 
-
-# --- that each runs ----------------------------------------------------------------------------
 
 SMALL = (
     "--trials 2 --epochs 2 --set network=resnet10 image_size=32 batch_size=16 "
