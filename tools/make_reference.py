@@ -41,8 +41,8 @@ PUBLIC: Mapping[str, Sequence[str]] = {
 _HEAD = """\
 # Reference
 
-Written by `make docs` from the code; a test compares the two. What to do with it all is told in the
-[tutorial](tutorial.md), [for clusters](cluster.md), and in the [README](../README.md).
+Written by `make docs` from the code; a test compares the two. The [tutorial](guides/tutorial.md)
+and the guides beside it, such as [Searching](guides/searching.md), show how to use all this.
 """
 
 

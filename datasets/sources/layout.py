@@ -27,7 +27,7 @@ def find_top(tree: Tree) -> str:
 def _next(tree: Tree) -> str:
     """What to do about a tree without train/."""
     if images_by_class(tree, ""):
-        return "to make train/ and test/ of folders of images, see docs/tutorial.md"
+        return "to make train/ and test/ of folders of images, see docs/guides/tutorial.md"
     return "pass the archive or the folder that train/ lies in"
 
 

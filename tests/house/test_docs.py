@@ -1,37 +1,23 @@
-"""The pages in docs/: as generated from the code, with links that lead somewhere, and commands."""
+"""The generated pages, as the code makes them; completion in bash; and what guides say of code."""
 
 import os
 import re
-import shutil
 import subprocess
-import sys
 from dataclasses import fields
-from pathlib import Path
 
 import pytest
 
-from search.config.command_line import parser, resolve
+from search.config.command_line import parser
 from search.config.options import ACTIONS, SearchOptions
 from search.preflight import ROOMS
-from tests.house.test_readme import picture
+from search.spaces import find_space, space_names
+from search.study.proposer import Proposer
+from tests.house.pages import GUIDES, ROOT, blocks, tables
 from tools.commands import COMMANDS
 from tools.make_completion import SCRIPT, script
 from tools.make_reference import PAGE, page
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
-WRITTEN = [ROOT / "docs" / name for name in ("tutorial.md", "cluster.md", "protocol.md")]
 REMEDY = "is older than the code: type `make docs`"
-
-
-def blocks(path, *kinds):
-    """The bodies of a page's code blocks of these kinds."""
-    found = re.findall(r"^```(\w+)\n(.*?)^```", path.read_text(), flags=re.MULTILINE | re.DOTALL)
-    return [body for kind, body in found if kind in kinds]
-
-
-LINES = [(path, line) for path in WRITTEN for b in blocks(path, "sh") for line in b.splitlines()]
-PYTHON = [(path.name, line.split()[2:]) for path, line in LINES if line.startswith("python -m ")]
 
 
 def test_the_reference_is_that_of_the_code():
@@ -49,7 +35,7 @@ def test_every_command_is_in_the_reference():
         text = path.read_text()
         if "__main__" in text and re.search(r"\b(Argument)?Parser\(", text):
             made.add(".".join(path.relative_to(ROOT).with_suffix("").parts))
-    assert made == set(COMMANDS) - {"search.run"}  # whose parser is that of search.config.options
+    assert made == set(COMMANDS) - {"search.run"}  # whose parser is that of search.options
 
 
 def test_help_lists_exactly_the_options_that_are_declared(capsys):
@@ -60,45 +46,12 @@ def test_help_lists_exactly_the_options_that_are_declared(capsys):
     assert sorted(listed) == sorted({name.replace("_", "-") for name in declared} | {"help"})
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_links_lead_to_files_and_headings(path):
-    links = re.findall(r"\]\(([^)\s]+)\)", path.read_text())
-    for link in (link for link in links if "://" not in link):
-        name, _, heading = link.partition("#")
-        target = path.parent / name if name else path
-        assert target.exists(), link
-        if heading:
-            titles = re.findall(r"^#+ (.*)$", target.read_text(), flags=re.MULTILINE)
-            assert heading in {anchor(title) for title in titles}, link
-
-
-def anchor(title):
-    """As GitHub makes it of a heading."""
-    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
-
-
 def test_the_search_names_nothing_that_opens_test():
-    """As protocol.md says; that nodes get no test images is tests/datasets/test_node_copy.py's."""
+    """As protocol.md says; that nodes get no test images is tests/datasets/test_copies.py's."""
     opening = re.compile(r"open_final_data|FinalData|TEST_FILE|test\.beton")
     assert opening.search((ROOT / "datasets" / "access.py").read_text())
     files = (ROOT / "search").rglob("*.py")
     assert [path.name for path in files if opening.search(path.read_text())] == []
-
-
-def test_every_line_to_type_is_of_a_kind_that_is_known():
-    kinds = ("python -m ", "make setup", ". .venv/bin/activate", "source docs/completion.bash",
-             "ray ", "RAY_AUTH_MODE=token ray ", "pip install boto3", "aws s3 cp ")  # fmt: skip
-    assert [line for _, line in LINES if not line.startswith(kinds)] == []
-    assert len(PYTHON) >= 10
-
-
-@pytest.mark.parametrize(("name", "words"), PYTHON, ids=lambda value: " ".join(value))
-def test_commands_are_parsed(name, words):
-    module, *rest = words
-    given = vars(COMMANDS[module]().parse_args(rest))
-    if module == "search.run":
-        options = {key: value for key, value in given.items() if key not in ACTIONS}
-        assert resolve({"space": "demo"}, options)[1] == []
 
 
 def completed(*words):
@@ -151,37 +104,27 @@ def test_the_tab_key_completes_in_a_shell(tmp_path):
     assert b"<python><-m><search.run><--space><resnet50_cifar100>" in shown
 
 
-SHOWN = "--trials 8 --epochs 4"
-SMALLER = "--trials 2 --epochs 1 --set batch_size=8 --precision float32"
+def test_the_table_of_spaces_has_each_with_its_data_and_published_figures():
+    rows = tables(GUIDES / "searching.md", "command", "network and data", "published")
+    shown = {row[0].strip("`").removeprefix("python -m search.run --space "): row for row in rows}
+    assert sorted(shown) == space_names()
+    for name, (_, data, figures) in shown.items():
+        space = find_space(name)
+        assert f"`{space.dataset}`" in data
+        assert ("ImageNet weights" in data) == (space.baseline.weights == "imagenet")
+        assert figures == (figures_of(space.published) if space.published else "–")
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_every_command_of_the_tutorial_runs(tmp_path):
-    """In a copy of the project's folder, on fewer pictures and with fewer trials."""
-    home = tmp_path / "tiny-imagenet-search"
-    for name in ("search", "trainables", "datasets", "results", "common", "tools"):
-        shutil.copytree(ROOT / name, home / name)
-    shutil.copy(ROOT / "pyproject.toml", home)
-    for name in ("goldfish", "koala"):
-        (home / "photos" / name).mkdir(parents=True)
-        for number in range(30):
-            pixels = picture(len(name) * 100 + number)
-            (home / "photos" / name / f"{number:03}.jpg").write_bytes(pixels)
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    printed = ""
-    # Without the first block: what `make setup` brings is there.
-    for block in blocks(ROOT / "docs" / "tutorial.md", "sh", "bash")[1:]:
-        done = subprocess.run(
-            ["bash", "-e", "-c", block.replace(SHOWN, SMALLER)],
-            cwd=home,
-            env=os.environ | {"PATH": path},
-            capture_output=True,
-            text=True,
-            timeout=500,
-        )
-        assert done.returncode == 0, block + done.stdout + done.stderr
-        printed += done.stdout
-    assert "test top-1" in printed
-    for name in ("best.yaml", "report.html", "final/model.pt", "final/final.json"):
-        assert (home / "runs" / "mine" / name).exists()
+def figures_of(published):
+    """As the table words them, in per cent."""
+    fields = {"train": "train_top1", "val": "val_top1", "top-5": "val_top5", "test": "test_top1"}
+    values = {word: getattr(published, name) for word, name in fields.items()}
+    return ", ".join(f"{w} {100 * v:.1f}" for w, v in values.items() if v is not None)
+
+
+def test_the_space_in_the_text_is_one(tmp_path):
+    body = next(body for body in blocks(GUIDES / "your-own.md", "python") if "SPACE" in body)
+    (tmp_path / "my_space.py").write_text(body)
+    configs, ranges = Proposer(find_space(str(tmp_path / "my_space.py")), {}, 0).preview(10)
+    assert set(ranges) == {"lr", "cutout"}
+    assert configs[0].stem == "small"

@@ -103,7 +103,7 @@ def test_best_yaml_that_is_missing_names_the_command_that_writes_it(here):
         (["photos"], "images of your own are the dataset `folder`, with --source photos."),
         (["folder"], "name them with --source ZIP or --source FOLDER, or with --data"),
         (["folder", "--source", "fotos"], "fotos is missing; check the path."),
-        (["folder", "--source", "photos"], "of folders of images, see docs/tutorial.md."),
+        (["folder", "--source", "photos"], "of folders of images, see docs/guides/tutorial.md."),
     ],
 )
 def test_images_that_are_elsewhere_or_laid_out_otherwise(words, said, here, capsys):
