@@ -41,8 +41,9 @@ fresh clone with empty caches to what would be handed over. Made by
   the trial with the best epoch.
 - «–»: nothing to hand over yet in at least one search. Brackets: 95 % intervals over the searches
   (Student's t); the searches' seeds are the same on all sides.
-- Time to equal quality: the first of the shares at which ours holds at least what the documented
-  pattern holds at its end, for each seed; 1 where it never does.
+- Time to equal quality: the first of the shares from which on ours holds at least what the
+  documented pattern holds at its end, for each seed; 1 where it does so at the end alone or never.
+  A search that hands over a good configuration by luck and drops it again doesn't hold it.
 """
 
 Search = dict[str, Any]
@@ -94,12 +95,17 @@ def _quality(line: Search, judged: dict[str, float]) -> list[float | None]:
 def time_to_equal(
     shares: Sequence[float], ours: Sequence[float | None], theirs: Sequence[float | None]
 ) -> float:
-    """The first share at which ours holds what theirs holds at the end; 1 if it never does."""
-    wanted = theirs[-1]
-    if wanted is None:
-        return shares[0]
-    reached = [s for s, q in zip(shares, ours, strict=True) if q is not None and q >= wanted]
-    return reached[0] if reached else 1.0
+    """Returns the first share from which on ours holds what theirs holds at the end, else 1.
+
+    shares: of the time, rising, the last one 1. ours, theirs: the quality at each of them, `None`
+    where there was nothing to hand over.
+    """
+    wanted, since = theirs[-1], 1.0
+    for share, quality in reversed(list(zip(shares, ours, strict=True))):
+        if quality is None or (wanted is not None and quality < wanted):
+            break
+        since = share
+    return since
 
 
 def _cell(values: Sequence[float | None]) -> str:

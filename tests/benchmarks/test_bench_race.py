@@ -259,12 +259,13 @@ def test_the_judge_gives_the_last_epochs_value(workload, one_thread):
     ("ours", "theirs", "share"),
     [
         ([None, 40, 50, 60], [10, 20, 30, 50], 0.5),
-        ([None, 50, 40, 40], [None, None, None, 50], 0.1),
+        ([60, 40, 40, 60], [None, None, None, 50], 1.0),
+        ([60, 50, 50, 50], [None, None, None, 50], 0.05),
         ([10, 20, 30, 40], [90, 80, 70, 50], 1.0),
-        ([None, None, None, 50], [None, None, None, 50], 1.0),
+        ([None, 20, 30, 40], [None, None, None, None], 0.1),
     ],
 )
-def test_the_time_to_equal_quality_is_the_first_share_that_reaches_it(ours, theirs, share):
+def test_the_time_to_equal_quality_is_the_first_share_from_which_on_it_is_held(ours, theirs, share):
     assert time_to_equal((0.05, 0.1, 0.5, 1.0), ours, theirs) == share
 
 

@@ -28,7 +28,7 @@ NOT_RUN = {
     "aws s3 cp ": "needs a bucket: test_network_drill.py has one",
     "ssh ": "needs another machine",
     "prometheus ": "serves until it is stopped: test_watched.py asks a real one",
-    "cp search/grafana/": "copies into what a running Ray has written",
+    "cp search/monitoring/grafana/": "copies into what a running Ray has written",
     "grafana-server ": "serves until it is stopped",
     "tensorboard ": "serves until it is stopped: test_trackers.py reads the files",
     "optuna-dashboard ": "serves until it is stopped",
