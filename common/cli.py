@@ -1,4 +1,6 @@
-"""What command lines share: a parser that guesses misspelt options, and how a command refuses."""
+"""Provides the parser that all command lines share, which suggests a correction for each misspelt
+option.
+"""
 
 import argparse
 import sys
@@ -21,24 +23,30 @@ def refuse(*errors: BaseException | str) -> int:
 
 
 class Parser(argparse.ArgumentParser):
-    """A command line that says which option was probably meant, and takes none shortened."""
+    """Parses a command line, suggests the closest option for a misspelt one, and accepts no
+    abbreviated options.
+    """
 
     def __init__(self, prog: str, description: str | None, **more: Any) -> None:
         super().__init__(prog=prog, description=description, allow_abbrev=False, **more)
 
-    def parse_args(  # type: ignore[override]  # ours are never read into an object of another type
+    def parse_args(  # type: ignore[override]  # no caller passes a namespace of another type
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:
-        """As argparse's; what it doesn't know ends the program with a sentence for each."""
-        given, rest = self.parse_known_args(args, namespace)
+        """Parses like `argparse`, but reports all unknown words at once: each gets one sentence on
+        stderr, and the program ends with exit code 2.
+        """
+        options, rest = self.parse_known_args(args, namespace)
         if errors := unknown(self, rest):
             self.exit(2, "".join(f"error: {error}\n" for error in errors))
-        return given
+        return options
 
 
 def unknown(parser: argparse.ArgumentParser, words: Iterable[str]) -> list[str]:
-    """A sentence for each word that a command line doesn't know; the value of such an option has
-    none of its own.
+    """Returns one sentence for each of the `words` that the parser doesn't know.
+
+    A word without a leading dash that follows an unknown option is taken for that option's value
+    and gets no sentence of its own.
     """
     flags = [flag for action in parser._actions for flag in action.option_strings]
     errors: list[str] = []

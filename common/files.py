@@ -60,10 +60,12 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def check_archive(path: Path) -> None:
-    """Looks through a zip archive that `torch.save` is said to have written.
+    """Checks a zip archive that `torch.save` should have written, before torch reads it.
 
-    Torch writes checksums and never compares them, and it unpacks what `torch.save` never packs,
-    however large that becomes. Raises `ValueError`, and whatever zipfile raises for damage.
+    Torch writes checksums but never compares them, and it would unpack compressed entries, which
+    `torch.save` never writes, to any size. Raises `ValueError` for compressed entries, for entries
+    that are larger than the file, and for a wrong checksum; zipfile's own errors for other damage
+    propagate.
     """
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()

@@ -1,4 +1,4 @@
-"""YAML that somebody else may have written: plain values, and no more of them than text."""
+"""Reads YAML files from untrusted sources, and accepts plain values only, without aliases."""
 
 from typing import Any
 
@@ -6,7 +6,9 @@ import yaml
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """Without aliases: ten lines of them stand for more values than any memory holds."""
+    """Loads YAML safely and rejects aliases, because ten lines of nested aliases can expand to more
+    values than fit into memory.
+    """
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.events.AliasEvent):
@@ -15,9 +17,12 @@ class _PlainLoader(yaml.SafeLoader):
 
 
 def load_plain(text: str) -> Any:
-    """The document in a text. Raises `ValueError`, saying where, for anything that isn't plain."""
+    """Returns the value of the YAML document in `text`. Raises `ValueError` with the position of
+    the fault for anything that isn't plain YAML.
+    """
     try:
         return _PlainLoader(text).get_single_data()
-    # Of values that aren't what they look like, as 2026-13-45, Python's own types tell.
+    # A scalar that only looks like a date, such as 2026-13-45, raises ValueError in the
+    # constructor of Python's own type.
     except (yaml.YAMLError, RecursionError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(str(error) or type(error).__name__) from error

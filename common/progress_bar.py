@@ -1,4 +1,6 @@
-"""How far a long job is: a bar on a terminal, a line now and then in a pipe."""
+"""Shows the progress of a long job: as a bar on a terminal, and as a line every few seconds in a
+pipe.
+"""
 
 import sys
 import time
@@ -6,11 +8,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 LINE_EVERY_S = 5.0
+"""Where stderr isn't a terminal, progress lines are at least this many seconds apart; the last one
+is always printed.
+"""
 
 
 @contextmanager
 def progress(what: str, total: int, unit: str, start: int = 0) -> Iterator[Callable[[int], None]]:
-    """A function to be called with each further amount done, of `total`; writes to stderr."""
+    """Shows progress on stderr and yields a function to be called with each further amount done.
+
+    what: a label for the job.
+    total, start: the final and the initial amount, in `unit`.
+    unit: what is counted; «bytes» shows file sizes.
+    """
     if sys.stderr.isatty():
         with _bar(what, total, unit, start) as advance:
             yield advance

@@ -1,4 +1,4 @@
-"""Files at a shared path or in an object store, by their names there."""
+"""Copies files to and from folders at a shared path or in an object store, such as S3 and GCS."""
 
 import os
 import re
@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
 _PIECE_BYTES = 8 << 20
+"""A copy moves this many bytes with each read and write: 8 MiB."""
 _SILENCE_S = 120.0
-"""So long a store may take to answer."""
+"""A request to an S3 store fails after this many seconds without an answer."""
 
 _FLAT = ("s3", "gcs", "abfs")
-"""Object stores as pyarrow calls them: they have no folders that would have to be made."""
+"""pyarrow's file systems for S3, Google Cloud Storage and Azure have no folders, so that none has
+to be created before a file is written.
+"""
 
 
 class RemoteError(UserError):
@@ -26,22 +29,33 @@ class RemoteError(UserError):
 
 
 class Place(Protocol):
-    """Where files are fetched from and kept. Names hold no folders. All raise `OSError`."""
+    """Stands for a folder, here or elsewhere, from which files are fetched and in which files are
+    stored.
+
+    File names contain no folders. Every method raises `OSError` when the transfer fails.
+    """
 
     def fetch(self, name: str, to: Path) -> bool:
-        """Copies a file here, whole or not at all; false where there is none of that name."""
+        """Copies the file `name` to the local path `to`, completely or not at all. Returns whether
+        the place holds a file of that name.
+        """
 
     def keep(self, path: Path, name: str) -> None:
-        """Copies a file there, whole or not at all, over what may be there."""
+        """Copies the local file `path` to the place as `name`, completely or not at all, and
+        replaces a file of that name.
+        """
 
     def drop(self, name: str) -> None:
-        """Removes a file, if there is one."""
+        """Removes the file `name` from the place, if it is there."""
 
 
 class UriPlace:
-    """A folder at an absolute path, or at a URI of any file system of pyarrow or fsspec.
+    """Stands for a folder at an absolute path, or at a URI of any file system that pyarrow or
+    fsspec knows.
 
-    Keys come from the environment, or from where the store's own tools look for them.
+    Credentials come from the environment or from the configuration of the store's own tools. The
+    file system is opened at the first use, and an instance pickles as its URI alone. Opening raises
+    `DatasetError` for a URI that neither library can open.
     """
 
     def __init__(self, uri: str) -> None:
@@ -58,12 +72,12 @@ class UriPlace:
         return self.uri
 
     def below(self, *names: str) -> "UriPlace":
-        """A folder in this one."""
+        """Returns the subfolder of this place with the path `names`."""
         path, mark, query = self.uri.partition("?")
         return UriPlace("/".join([path.rstrip("/"), *names]) + mark + query)
 
     def fetch(self, name: str, to: Path) -> bool:
-        """See `Place`."""
+        """Copies the file `name` to the local path `to`, as `Place.fetch` describes."""
         system, folder = self._open()
         path = f"{folder}/{name}"
         if not system.get_file_info(path).is_file:
@@ -73,8 +87,10 @@ class UriPlace:
         return True
 
     def keep(self, path: Path, name: str) -> None:
-        """See `Place`. A store completes what was begun even where writing it failed, so that a
-        file has its name only once it is known to be whole.
+        """Copies the local file `path` to the place as `name`, as `Place.keep` describes.
+
+        An object store completes an upload even when writing it failed. Therefore the file is
+        uploaded under a temporary name, its size is compared, and only then is it renamed.
         """
         system, folder = self._open()
         if system.type_name not in _FLAT:
@@ -93,13 +109,15 @@ class UriPlace:
             raise
 
     def drop(self, name: str) -> None:
-        """See `Place`."""
+        """Removes the file `name` from the place, as `Place.drop` describes."""
         system, folder = self._open()
         if system.get_file_info(f"{folder}/{name}").is_file:
             system.delete_file(f"{folder}/{name}")
 
     def names(self) -> set[str]:
-        """Of the files that are there."""
+        """Returns the names of all files in the folder; the set is empty where the folder doesn't
+        exist.
+        """
         from pyarrow.fs import FileSelector
 
         system, folder = self._open()
@@ -129,22 +147,26 @@ def _file_system(uri: str) -> "tuple[FileSystem, str]":
                 f"({error}); install what it needs on every node, or use s3:// or a shared path."
             ) from error
         system = PyFileSystem(FSSpecHandler(other))
-    return _patient(system), path.rstrip("/")
+    return _with_timeout(system), path.rstrip("/")
 
 
-def _patient(system: "FileSystem") -> "FileSystem":
-    """The same, but for S3: there a large file is copied without a word meanwhile, and pyarrow
-    (26.0.1) takes a few seconds of silence for an error. An address has no option for that.
+def _with_timeout(system: "FileSystem") -> "FileSystem":
+    """Returns the file system with a request timeout of `_SILENCE_S` seconds, if it is S3.
+
+    S3 copies a large object without sending a byte meanwhile, and pyarrow (26.0.1) reports an error
+    after a few seconds of silence. A URI has no option for the timeout.
     """
     if system.type_name != "s3":
         return system
     rebuild, (options,) = system.__reduce__()
-    patient: FileSystem = rebuild(options | {"request_timeout": _SILENCE_S})
-    return patient
+    rebuilt: FileSystem = rebuild(options | {"request_timeout": _SILENCE_S})
+    return rebuilt
 
 
 def is_place(text: str) -> bool:
-    """Whether a text can name a place on every node: an absolute path, or a URI without a key."""
+    """Returns whether `text` can name a place on every node: an absolute path, or a URI that
+    contains no user part and no credential in its query.
+    """
     if "://" not in text:
         return text.startswith("/")
     authority, _, rest = text.partition("://")[2].partition("/")

@@ -1,10 +1,9 @@
-"""Texts for people: without secrets, cut to what an error says, with durations they can read.
+"""Redacts secrets in texts that a run records or shows, because its records are passed on.
 
-Secrets are taken out of all that a run keeps or shows, for what it records is handed on to others.
-
-Hidden are the user part of an address (`s3://KEY:SECRET@bucket`), values that are named like a
-secret (`secret_key=…`, `"token": "…"`, `X-Amz-Signature=…`), AWS key ids, what follows `Bearer`,
-and wherever they stand the values of environment variables that are named so.
+Redaction hides the user part of an address (`s3://KEY:SECRET@bucket`), values whose names denote a
+secret (`secret_key=…`, `"token": "…"`, `X-Amz-Signature=…`), AWS key ids, and what follows
+`Bearer`. It also hides the values of environment variables with such names, wherever these values
+occur.
 """
 
 import os
@@ -15,13 +14,16 @@ from typing import Any
 from urllib.parse import quote
 
 HIDDEN = "***"
+"""Redaction replaces each secret by this text."""
 
 _NAME = (
     r"[\w.-]*(?:secret|passw(?:or)?d|token|credential|signature|(?:api|access|account)[_-]?key)"
     r"[\w.-]*|sig"
 )
 _ADDRESS_USER = r"[^\s/@'\"]+|[^\s/:@'\"]+:(?!\d+/)[^\s@'\"]*"
-"""Whatever stands before an @; with a colon, in which a secret may have its slashes unquoted."""
+"""This pattern matches the user part of an address, which ends before the @. After a colon the part
+may contain unquoted slashes, because some secrets do.
+"""
 
 _PATTERNS = (
     (re.compile(rf"\b([a-z][a-z0-9+.-]*://)(?:{_ADDRESS_USER})@", re.IGNORECASE), rf"\1{HIDDEN}@"),
@@ -35,11 +37,16 @@ _PATTERNS = (
 
 _VARIABLE = re.compile(r"(KEY|KEY_ID|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE)
 _SHORTEST = 8
-"""Characters of a variable's value from which it is looked for: shorter ones occur by chance."""
+"""Values of environment variables are searched for if they have at least this many characters:
+shorter values occur in texts by chance.
+"""
 
 
 def redacted(text: str, environment: Mapping[str, str] = os.environ) -> str:
-    """The text with every secret in it as `HIDDEN`."""
+    """Returns `text` with every secret in it replaced by `HIDDEN`.
+
+    environment: the variables whose values are hidden where their names denote a secret.
+    """
     for name, value in environment.items():
         if len(value) >= _SHORTEST and _VARIABLE.search(name):
             for secret in (value, quote(value, safe="")):
@@ -50,7 +57,9 @@ def redacted(text: str, environment: Mapping[str, str] = os.environ) -> str:
 
 
 def redacted_values(value: Any) -> Any:
-    """The same in all texts of plain values, also inside of lists and mappings."""
+    """Returns plain values with all their texts redacted, also inside of lists and mappings; keys
+    stay as they are, and tuples become lists.
+    """
     if isinstance(value, str):
         return redacted(value)
     if isinstance(value, Mapping):
@@ -61,21 +70,24 @@ def redacted_values(value: Any) -> Any:
 
 
 SAID_LINES, SAID_LENGTH = 5, 500
-"""Lines and characters of an error that `last_lines` gives: CUDA's say in the first what happened
-and in three more how to find out where."""
+"""An error message from `last_lines` has at most this many lines and characters. CUDA needs several
+lines: its first one states what happened, and three more explain how to find out where.
+"""
 
 
 def last_lines(text: str) -> str:
-    """The lines after the last indented one, as one: of a traceback, all that the error says.
+    """Returns the error message at the end of a traceback as one line, without secrets.
 
-    Where they are many, the first of them, which names the error, and the last. Without secrets:
-    what an error says is recorded.
+    The message consists of the lines after the last indented one. Of more than `SAID_LINES` lines,
+    the first, which names the error, and the last ones remain; the result has at most `SAID_LENGTH`
+    characters. Secrets are redacted because error messages are recorded.
     """
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     indented = [index for index, line in enumerate(lines) if line[0].isspace()]
-    said = (lines[indented[-1] + 1 :] if indented else lines) or lines[-1:] or ["without a word"]
-    told = said if len(said) <= SAID_LINES else [said[0], "…", *said[1 - SAID_LINES :]]
-    whole = redacted(" ".join(line.strip() for line in told))
+    message = (lines[indented[-1] + 1 :] if indented else lines) or lines[-1:] or ["without a word"]
+    if len(message) > SAID_LINES:
+        message = [message[0], "…", *message[1 - SAID_LINES :]]
+    whole = redacted(" ".join(line.strip() for line in message))
     return whole if len(whole) <= SAID_LENGTH else whole[: SAID_LENGTH - 1] + "…"
 
 

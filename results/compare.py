@@ -1,4 +1,5 @@
-"""Several runs on one HTML page: numbers, best over cost, configurations side by side.
+"""Writes an HTML page that compares several runs: their numbers, their best accuracy over cost, and
+their configurations side by side.
 
 python -m results.compare runs/A runs/B … [--to FILE]
 """
@@ -12,12 +13,15 @@ from common.files import write_text_atomically
 from results.report import run_page_command
 
 COMPARISON = "comparison.html"
+"""The page that compares runs has this file name unless `--to` gives another path."""
 
 
 def write_comparison(directories: Sequence[Path], to: Path | None = None) -> Path:
-    """Writes the page beside the first run (or to `to`) and returns its path.
+    """Writes the page that compares the runs in `directories` and returns its path.
 
-    Raises `RunError` and `RecordError` when a run can't be read or has no finished epoch,
+    to: the file to write (default: `comparison.html` beside the first run).
+
+    Raises `RunError` and `RecordError` when a run can't be read or has no finished epoch, and
     `OSError` when the page can't be written.
     """
     path = to or directories[0].parent / COMPARISON
@@ -26,8 +30,8 @@ def write_comparison(directories: Sequence[Path], to: Path | None = None) -> Pat
 
 
 def page(directories: Sequence[Path]) -> str:
-    """The page's HTML, the runs in the order given."""
-    # Plotly takes a second to load that `--help` needn't wait for.
+    """Returns the page's HTML, with the runs in the order of `directories`."""
+    # Plotly takes a second to load, and `--help` should not wait for it.
     from results.page import comparison
     from results.page.render import render
     from results.page.run_data import read_run
@@ -46,7 +50,7 @@ def page(directories: Sequence[Path]) -> str:
 
 
 def parser() -> Parser:
-    """The command line."""
+    """Builds the parser for the arguments of `python -m results.compare`."""
     made = Parser(prog="python -m results.compare", description=__doc__)
     made.add_argument("runs", type=Path, nargs="+", help="run directories, e.g. runs/A runs/B")
     made.add_argument(
@@ -56,7 +60,9 @@ def parser() -> Parser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line. Returns the exit code."""
+    """Runs the command with `arguments` (default: those of the process) and returns its exit code:
+    0, or 2 after an error.
+    """
     options = parser().parse_args(arguments)
     return run_page_command(lambda: write_comparison(options.runs, options.to))
 

@@ -1,6 +1,7 @@
-"""The best configuration of a run, as a YAML file that final training reads.
+"""Writes the best configuration of a run to a YAML file that final training reads.
 
-The finalists' choice, where finalists were trained, else that of the trials.
+If finalists were trained, their comparison selects the configuration; otherwise the trials' highest
+val_top1 does.
 
 python -m results.export runs/NAME [--trial N] [--to FILE]
 """
@@ -24,25 +25,34 @@ from results.run_hints import resume_command
 from results.store import BEST, SEAL, RunError, read_manifest, read_standings
 
 RULE = "highest val_top1 of any epoch of any trial that neither failed nor diverged"
+"""Without finalists, `best.yaml` states this sentence as the rule by which its trial was
+selected.
+"""
 
 DIGITS = 6
-"""After the point, of means and intervals."""
+"""Means and intervals in `best.yaml` are rounded to this many decimal places."""
 
 
 def ranked(trials: Mapping[int, TrialRecord]) -> list[TrialRecord]:
-    """Trials with a result, best first: by highest val_top1 of any epoch, ties to the earlier.
+    """Returns the trials with a result, best first: by the highest val_top1 of any epoch, and for
+    equal values by number.
 
-    Failed and diverged trials rank behind all others, whatever they reached before.
+    Failed and diverged trials rank behind all others, whatever accuracy they reached before.
     """
     scored = [t for t in trials.values() if t.best_val_top1 is not None]
     return sorted(scored, key=lambda t: (not t.trusted, -(t.best_val_top1 or 0), t.number))
 
 
 def best_config(directory: Path, trial: int | None = None) -> dict[str, Any]:
-    """What best.yaml holds: configuration, metric, how it was selected, baseline, provenance.
+    """Returns the content of `best.yaml`: the configuration, its metric, how it was selected, the
+    baseline, and the provenance.
 
-    With several objectives, of their Pareto front the trial with the highest val_top1. Raises
-    `RunError` when the run has no trial with a result, or not this one.
+    With several objectives, the selected trial is the one on their Pareto front that has the
+    highest val_top1.
+
+    trial: the number of the trial to export instead of the best one.
+
+    Raises `RunError` when the run has no trial with a result, or none with the number `trial`.
     """
     manifest, trials = read_manifest(directory), read_standings(directory)
     objectives = objectives_of(manifest)
@@ -78,10 +88,12 @@ def _chosen(
     several = {"objectives": _objectives(winner, objectives)} if len(objectives) > 1 else {}
     return {
         "schema_version": BEST_VERSION,
-        "config": dict(winner.config),  # a copy: YAML would write the baseline's as a reference
+        # A copy, because YAML would write an alias where the baseline holds the same object.
+        "config": dict(winner.config),
         "dataset": manifest["dataset"]["name"],
         "dataset_fingerprint": manifest["dataset"]["fingerprint"],
-        "dataset_image_size": manifest["dataset"].get("image_size"),  # older runs don't say
+        # Manifests of older versions don't record the image size.
+        "dataset_image_size": manifest["dataset"].get("image_size"),
         "metric": "val_top1",
         "value": winner.best_val_top1,
         "epoch": winner.best_epoch,
@@ -95,9 +107,10 @@ def _chosen(
 
 
 def baseline_of(manifest: Mapping[str, Any], trial: int) -> int:
-    """The number of the baseline that was trained as long as `trial`.
+    """Returns the number of the baseline that was planned with as many epochs as `trial`.
 
-    Each horizon of a run begins with its own; runs of older versions have one horizon.
+    Each horizon of a run, which is a number of epochs per trial, begins with a baseline of its own.
+    Manifests of older versions don't list horizons, because their runs have one.
     """
     horizons = manifest.get("horizons", [{"first": 0}])
     return max(int(each["first"]) for each in horizons if each["first"] <= trial)
@@ -111,7 +124,9 @@ def _finalists_rule(outcome: Outcome) -> str:
 
 
 def _by_finalists(outcome: Outcome, winner: Standing, chosen: dict[str, Any]) -> dict[str, Any]:
-    """What differs where finalists decide: values are means of last epochs, the baseline's too."""
+    """Returns the entries of `best.yaml` that differ where finalists decide: all values are means
+    over the last epochs of the repeats, also the baseline's.
+    """
     own = {standing.trial: standing for standing in outcome.standings}
     baseline = chosen["baseline"]
     if baseline is not None:
@@ -141,13 +156,21 @@ def _by_finalists(outcome: Outcome, winner: Standing, chosen: dict[str, Any]) ->
 
 
 def _rounded(interval: Interval | None) -> dict[str, float]:
-    """Its mean and its ends; empty where there is none."""
+    """Returns the mean and both ends of an interval, rounded to `DIGITS` places; the mapping is
+    empty where there is no interval.
+    """
     found = asdict(interval) if interval else {}
     return {name: round(value, DIGITS) for name, value in found.items()}
 
 
 def export(directory: Path, trial: int | None = None, to: Path | None = None) -> Path:
-    """Writes `best.yaml` into the run (or `to`) and returns its path."""
+    """Writes the best configuration as YAML and returns the path of the file.
+
+    trial: the number of the trial to export instead of the best one.
+    to: the file to write (default: `best.yaml` in the run, or `trial-N.yaml` for a given trial).
+
+    Raises what `best_config` raises, and `OSError` when the file can't be written.
+    """
     path = to or directory / (BEST if trial is None else f"trial-{trial}.yaml")
     value = best_config(directory, trial)
     value = {SEAL: checksum(value), **value}  # at its head, as what is cut off is the end
@@ -156,7 +179,7 @@ def export(directory: Path, trial: int | None = None, to: Path | None = None) ->
 
 
 def _objectives(record: TrialRecord, objectives: Sequence[str]) -> dict[str, float] | None:
-    """By name; `None` for a trial that wasn't measured."""
+    """Returns a trial's objectives by name, or `None` for a trial that lacks one of them."""
     found = values(record, objectives)
     return None if found is None else dict(zip(objectives, found, strict=True))
 
@@ -179,7 +202,7 @@ def _numbers(trials: list[TrialRecord]) -> str:
 
 
 def parser() -> Parser:
-    """The command line."""
+    """Builds the parser for the arguments of `python -m results.export`."""
     made = Parser(prog="python -m results.export", description=__doc__)
     made.add_argument("run", type=Path, help="a run directory, e.g. runs/NAME")
     made.add_argument("--trial", type=int, help="this trial's configuration, not the best one's")
@@ -188,7 +211,9 @@ def parser() -> Parser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line. Returns the exit code."""
+    """Runs the command with `arguments` (default: those of the process) and returns its exit code:
+    0, or 2 after an error.
+    """
     options = parser().parse_args(arguments)
     try:
         path = export(options.run, options.trial, options.to)

@@ -1,7 +1,7 @@
-"""A final training as one HTML page, and its model card.
+"""Writes the HTML page and the model card of a final training.
 
-How good it is on test and over seeds, which classes it confuses, whether its confidence can be
-believed, its surest mistakes, and where it all comes from.
+They show its accuracy on test and over seeds, which classes it confuses, whether its confidence is
+calibrated, its most confident mistakes, and the provenance.
 
 python -m results.final runs/NAME/final
 """
@@ -14,15 +14,17 @@ from common.files import write_text_atomically
 from results.records import RecordError
 
 PAGE, CARD = "report.html", "MODEL_CARD.md"
+"""In the folder of a final training, its page and its model card have these file names."""
 
 
 def write_pages(folder: Path) -> tuple[Path, Path]:
-    """Writes the page and the card into the folder of a final training and returns their paths.
+    """Writes the page and the model card into the folder of a final training and returns both
+    paths.
 
-    Raises `RecordError` when something there is missing or damaged, `OSError` when they can't be
-    written.
+    Raises `RecordError` when a file of the training is missing or damaged, and `OSError` when the
+    pages can't be written.
     """
-    # Plotly takes a second to load that `--help` needn't wait for.
+    # Plotly takes a second to load, and `--help` should not wait for it.
     from results.analysis.final_run import read_final_run
     from results.page.final_page import page
     from results.page.model_card import card
@@ -34,14 +36,16 @@ def write_pages(folder: Path) -> tuple[Path, Path]:
 
 
 def parser() -> Parser:
-    """The command line."""
+    """Builds the parser for the arguments of `python -m results.final`."""
     made = Parser(prog="python -m results.final", description=__doc__)
     made.add_argument("final", type=Path, help="a folder of final training: runs/NAME/final")
     return made
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line. Returns the exit code."""
+    """Runs the command with `arguments` (default: those of the process) and returns its exit code:
+    0, or 2 after an error.
+    """
     folder = parser().parse_args(arguments).final
     try:
         paths = write_pages(folder)

@@ -1,8 +1,9 @@
-"""A run directory as tidy pandas tables: a row an observation, a column a variable.
+"""Reads a run directory as tidy pandas tables: each row is an observation and each column a
+variable.
 
 `trials` and `epochs` join by their column `trial`: `epochs(run).merge(trials(run), on="trial",
-suffixes=("", "_trial"))`. Each table has these columns in this order whatever is in the run, also
-where it has no row yet.
+suffixes=("", "_trial"))`. Each table has the columns below in this order, whatever the run contains
+and also when the table has no rows yet.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,8 +22,8 @@ T = TypeVar("T")
 
 
 class Column(NamedTuple):
-    """What a column holds; `unit` is empty for what has none. Where `dtype` is float64, string,
-    Int64, boolean or category, a value may be missing.
+    """Describes a table's column: its dtype, its unit (empty for a quantity without one), and its
+    meaning. A value may be missing where `dtype` is float64, string, Int64, boolean or category.
     """
 
     dtype: str
@@ -49,13 +50,15 @@ TRIALS: Mapping[str, Column] = {
     "latency_ms": Column("float64", "ms", "one image's inference; with several objectives only"),
     "parameters_m": Column("float64", "10⁶", "the network's parameters; likewise"),
 }
-"""The columns of `trials`, after which come those of the parameters."""
+"""The table `trials` begins with these columns; those of the parameters follow."""
 
 PARAMS = Column(
     "by kind", "",
     "chosen for NAME: boolean, Int64, float64, else string; missing where it had none",
 )  # fmt: skip
-"""A column `params.NAME` for each parameter of any trial, in the order of their first use."""
+"""The table `trials` has a column `params.NAME` of this description for each parameter of any
+trial, in the order of their first use.
+"""
 
 EPOCHS: Mapping[str, Column] = {
     "trial": _TRIAL,
@@ -75,7 +78,7 @@ EPOCHS: Mapping[str, Column] = {
     "idle_s": Column("float64", "s", "how long the worker waited for the search before it"),
     "loading_s": Column("float64", "s", "part of train_s that waited for images; missing: unknown"),
 }
-"""The columns of `epochs`."""
+"""The table `epochs` has these columns in this order."""
 
 FINALISTS: Mapping[str, Column] = {
     "trial": Column("int64", "", "the trial whose configuration is trained again"),
@@ -88,16 +91,18 @@ FINALISTS: Mapping[str, Column] = {
     "val_top1": Column("float64", "fraction", "the last epoch's; missing: not complete"),
     "wall_s": Column("float64", "s", "all its epochs, with their evaluation"),
 }
-"""The columns of `finalists`."""
+"""The table `finalists` has these columns in this order."""
 
 _CATEGORIES: Mapping[str, type[StrEnum]] = {"state": TrialState, "reason": StopReason}
+"""The categories of these two columns are all values of the enumeration."""
 
 
 def trials(run: str | Path) -> pd.DataFrame:
-    """One row a trial, by number, unfinished ones as far as they have come.
+    """Returns a table with one row for each trial, sorted by number; an unfinished trial's row
+    shows what it has reached so far.
 
-    The columns are those of `TRIALS`, then a `params.NAME` for each parameter (`PARAMS`). Raises
-    `RunError` where `run` is none, and `RecordError` naming a line that is damaged.
+    The columns are those of `TRIALS`, followed by a `params.NAME` for each parameter (`PARAMS`).
+    Raises `RunError` where `run` isn't a run, and `RecordError` naming a damaged line.
     """
     records = sorted(_read(run, read_standings).values(), key=lambda record: record.number)
     rows = [
@@ -111,31 +116,37 @@ def trials(run: str | Path) -> pd.DataFrame:
 
 
 def epochs(run: str | Path) -> pd.DataFrame:
-    """One row a trial and epoch, in the order of recording, with the columns of `EPOCHS`.
+    """Returns a table with one row for each epoch of each trial, in the order of recording. The
+    columns are those of `EPOCHS`.
 
-    Raises `RunError` where `run` is none, and `RecordError` naming a line that is damaged.
+    Raises `RunError` where `run` isn't a run, and `RecordError` naming a damaged line.
     """
     recorded = _read(run, read_epochs)
     return _table([{"trial": trial, **asdict(metrics)} for trial, metrics in recorded], EPOCHS)
 
 
 def finalists(run: str | Path) -> pd.DataFrame:
-    """One row a training of a finalist, in the order of planning, with the columns of `FINALISTS`.
+    """Returns a table with one row for each training of a finalist, in the order of planning. The
+    columns are those of `FINALISTS`.
 
-    Raises `RunError` where `run` is none, and `RecordError` naming a line that is damaged.
+    Raises `RunError` where `run` isn't a run, and `RecordError` naming a damaged line.
     """
     records = _read(run, read_finalists).values()
     return _table([asdict(r) | {"seed": _whole(r.config, "seed")} for r in records], FINALISTS)
 
 
 def _read(run: str | Path, read: Callable[[Path], T]) -> T:
-    """What `read` gives of a folder that is a run: without records it would be an empty one."""
+    """Returns `read(run)` after checking that the folder is a run. Without the check, a folder
+    without records would read as an empty run.
+    """
     read_manifest(Path(run))
     return read(Path(run))
 
 
 def _whole(config: Mapping[str, Any], name: str) -> int | None:
-    """A whole number of a configuration, which any version of the project may have written."""
+    """Returns the whole number `name` of a configuration, or `None` where an older version of the
+    project recorded no such number.
+    """
     return value if type(value := config.get(name)) is int else None
 
 
@@ -154,7 +165,9 @@ def _dtype(name: str, column: Column) -> Any:
 
 
 def _chosen(values: Sequence[object]) -> "pd.Series[Any]":
-    """A parameter's values: by their kind, or where they are of several kinds as text."""
+    """Returns a parameter's values as a column: boolean, Int64 or float64 where all are of that
+    kind, and otherwise as strings.
+    """
     kinds = {type(value) for value in values if value is not None}
     for fitting, dtype in (({bool}, "boolean"), ({int}, "Int64"), ({int, float}, "float64")):
         if kinds and kinds <= fitting:
@@ -169,15 +182,15 @@ def _described(columns: Iterable[tuple[str, Column]]) -> str:
 
 
 __doc__ += f"""
-trials, one row a trial (column, dtype, unit, meaning):
+The table `trials` has one row for each trial (column, dtype, unit, meaning):
 
 {_described([*TRIALS.items(), ("params.NAME", PARAMS)])}
 
-epochs, one row a trial and epoch:
+The table `epochs` has one row for each epoch of each trial:
 
 {_described(EPOCHS.items())}
 
-finalists, one row a training of a finalist:
+The table `finalists` has one row for each training of a finalist:
 
 {_described(FINALISTS.items())}
 """

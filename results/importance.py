@@ -1,9 +1,10 @@
-"""Which parameters mattered in a run, at each rung, among all trials that reached it.
+"""Shows the importance of each parameter of a run, at each rung, among all trials that reached it.
 
 python -m results.importance runs/NAME
 
-Optuna alone counts completed trials only, and with ASHA these are few and chosen by what they
-showed before. Here every trial counts at every rung that it reached, with its val_top1 there.
+Optuna considers completed trials only. With ASHA these are few, and they are selected by their
+earlier results. This analysis counts every trial at every rung that it reached, with its val_top1
+there.
 """
 
 import math
@@ -28,28 +29,35 @@ from results.run_hints import resume_command
 from results.store import RunError, read_manifest
 
 MIN_TRIALS = 16
-"""Fewer trials give no number. A parameter that decided nearly everything, drawn at random, was
-told from noise in 2 of 20 simulated studies with 10 trials, 14 with 16, 17 with 24, 19 with 32."""
+"""An importance is computed from at least this many trials. In 20 simulated studies, a parameter
+that decided nearly everything, drawn at random, stood out from noise in 2 studies with 10 trials,
+14 with 16, 17 with 24, and 19 with 32.
+"""
 
 REPEATS = 99
-"""Shuffles, for the noise, and resamples, for the spread."""
+"""Results are shuffled this many times to estimate the noise, and trials resampled as often to
+estimate the spread.
+"""
 
 BLOCK = 8
-"""Results are shuffled among so many trials proposed one after the other. TPE moves all parameters
-while results rise, and shuffled at large, one that only moved along seems to be why they rose. In
-12 simulated TPE studies of 48 trials, 3 parameters without effect got 7 stars of 36 at large, 2 in
-blocks of 16, none in blocks of 8; the one with most effect got 12 of 12 in each, one with half of
-that 10, 2 and 1: what TPE has settled early can't be told from what only moved along."""
+"""Results are shuffled within blocks of this many trials that were proposed in succession. TPE
+moves all parameters while results rise, so that under a shuffle of the whole study a parameter that
+only moved along seems to cause the rise. In 12 simulated TPE studies of 48 trials, the 3 parameters
+without effect got 7 stars of 36 when shuffled over the whole study, 2 in blocks of 16, and none in
+blocks of 8. The parameter with the largest effect got 12 of 12 in each case, and one with half of
+that effect 10, 2 and 1: what TPE has settled early can't be distinguished from what only moved
+along.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Importance:
-    """One parameter's importance among some trials.
+    """Holds one parameter's importance among some trials.
 
-    `share` is its part of all parameters' importance, 0…1, and `spread` the standard deviation
-    of that part over resampled trials. `above_noise`: the importance is larger than after every
-    one of `REPEATS` shuffles of the results, each within blocks of `BLOCK` trials. Of parameters
-    without effect that happens to one in a hundred.
+    `share` is its part of all parameters' importance, in 0…1, and `spread` the standard deviation
+    of that part over resampled trials. `above_noise` is true if the importance is larger than after
+    each of `REPEATS` shuffles of the results, within blocks of `BLOCK` trials; for a parameter
+    without effect this happens in one of a hundred cases.
     """
 
     share: float
@@ -59,10 +67,11 @@ class Importance:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """What told the better half of some trials from all of them, at one rung.
+    """Holds the importance of each parameter at one rung, found by comparing the better half of
+    some trials with all of them.
 
-    `trials` counts them; `parameters` is `None` when they are fewer than `MIN_TRIALS`, or when
-    more than half of them share the lowest value.
+    `epoch` is the rung and `trials` the number of trials. `parameters` is `None` when there are
+    fewer than `MIN_TRIALS`, or when more than half of them share the lowest value.
     """
 
     epoch: int
@@ -72,18 +81,24 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """A comparison for each rung, in order of epochs: of all trials there, and of the best ones."""
+    """Holds the comparisons of a run in the order of rungs: among all trials at each rung, and
+    among their upper quarter.
+    """
 
     overall: list[Comparison]
     upper_quarter: list[Comparison]
 
 
 def importances(run: Path, repeats: int = REPEATS) -> Report:
-    """What mattered at each rung at which trials were stopped, and after the last epoch.
+    """Returns the parameters' importance at each rung at which trials were stopped, and after the
+    last epoch.
 
-    Same records, same numbers. A trial that is running, or has failed, counts at the rungs that
-    it reached: what ended it elsewhere is no matter of accuracy. Raises `RunError` and
-    `RecordError` for a run that can't be read, or has no trial.
+    The same records always give the same numbers. A running or failed trial counts at the rungs
+    that it reached, because a failure says nothing about accuracy.
+
+    repeats: the number of shuffles and of resamples.
+
+    Raises `RunError` and `RecordError` for a run that can't be read or has no trial.
     """
     read_manifest(run)
     with quiet_optuna():
@@ -102,7 +117,9 @@ def importances(run: Path, repeats: int = REPEATS) -> Report:
 
 
 def _upper_quarter(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """The best of them, ties to the earlier, still in the order of proposing."""
+    """Returns the best quarter of the trials, rounded up, in the order of proposing; of equal
+    trials the earlier ones are taken.
+    """
     ranked = sorted(range(len(trials)), key=lambda index: -_value(trials[index]))
     return [trials[index] for index in sorted(ranked[: math.ceil(len(trials) / 4)])]
 
@@ -117,7 +134,9 @@ def _compare(epoch: int, trials: Sequence[FrozenTrial], repeats: int) -> Compari
 
 
 def _parameters(trials: Sequence[FrozenTrial], repeats: int) -> dict[str, Importance] | None:
-    """Every parameter's importance, largest first; `None` when too many trials are equal."""
+    """Returns every parameter's importance, largest first, or `None` when too many trials have
+    equal values.
+    """
     draw = random.Random(0)
     values = [_value(trial) for trial in trials]
     study = study_of(trials)
@@ -145,16 +164,17 @@ def _shuffled(values: Sequence[float], draw: random.Random) -> list[float]:
 
 
 def _divergences(study: optuna.Study, values: Sequence[float]) -> dict[str, float]:
-    """How much the better half's values of each parameter differ from those of all trials.
+    """Returns how much the better half's values of each parameter differ from those of all trials.
 
-    PED-ANOVA (Watanabe et al. 2023, arXiv:2304.10255, conditional parameters as in
-    arXiv:2601.20800): the one evaluator of Optuna's that takes parameters which only some trials
-    have. It compares with the trials as they were proposed, not with the whole range, so what the
-    sampler preferred is no importance. Half of the trials, not Optuna's tenth: with dozens of
-    trials a tenth is a handful. It goes by order alone, and `values` may be in any unit.
+    The measure is PED-ANOVA (Watanabe et al. 2023, arXiv:2304.10255, with conditional parameters as
+    in arXiv:2601.20800), the only evaluator of Optuna that accepts parameters which only some
+    trials have. It compares the better half with the trials as they were proposed rather than with
+    the whole range, so that a preference of the sampler doesn't count as importance. The half
+    replaces Optuna's default of a tenth, which is a handful among dozens of trials. Only the order
+    of `values` matters, which may have any unit.
     """
     with warnings.catch_warnings():
-        # Of parts that are experimental, and of what is done here on purpose: `target` is negated.
+        # Optuna warns of experimental features, and of the negated `target`, which is intended.
         warnings.simplefilter("ignore")
         return get_param_importances(
             study,
@@ -170,6 +190,7 @@ def _shares(divergences: Mapping[str, float]) -> dict[str, float]:
 
 
 def study_of(trials: Sequence[FrozenTrial]) -> optuna.Study:
+    """Returns a new in-memory Optuna study that maximises and contains `trials`."""
     study = optuna.create_study(direction="maximize")
     study.add_trials(trials)
     return study
@@ -179,10 +200,15 @@ NOTE = f"""\
 Per cent of all parameters' importance, ± its standard deviation over resampled trials. With a *:
 more than after any of {REPEATS} shuffles of the results; without, not told from noise. Diverged
 trials count as the worst; at a later rung are only the trials that earlier ones let through."""
+"""The command prints this footnote below its tables, to explain the figures in them."""
 
 
 def table(title: str, comparisons: Sequence[Comparison]) -> Table | str:
-    """A row a parameter, most important first, a column a rung; a sentence when all are refused."""
+    """Returns a table with one row for each parameter, most important first, and one column for
+    each rung.
+
+    Returns a sentence with the reason where no rung has an importance.
+    """
     largest: dict[str, float] = {}
     for each in comparisons:
         for name, importance in (each.parameters or {}).items():
@@ -217,14 +243,16 @@ def _cell(comparison: Comparison, name: str) -> str:
 
 
 def parser() -> Parser:
-    """The command line."""
+    """Builds the parser for the arguments of `python -m results.importance`."""
     made = Parser(prog="python -m results.importance", description=__doc__)
     made.add_argument("run", type=Path, help="a run directory, e.g. runs/NAME")
     return made
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line. Returns the exit code."""
+    """Runs the command with `arguments` (default: those of the process) and returns its exit code:
+    0, or 2 after an error.
+    """
     options = parser().parse_args(arguments)
     console = Console(highlight=False)
     try:

@@ -1,4 +1,6 @@
-"""Files of JSON lines: each line sealed by a checksum, flushed to the disk, cut off where torn."""
+"""Reads and writes files of JSON lines: each line has a checksum, is flushed to the disk, and is
+cut off where a writer was interrupted in it.
+"""
 
 import json
 import os
@@ -14,12 +16,14 @@ from results.records import RecordError
 T = TypeVar("T")
 
 _LINE_SEAL = re.compile(rb',"crc32":"([0-9a-f]{8})"\}\Z')
+"""This pattern matches the checksum at the end of a line, eight hexadecimal digits."""
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON-lines file. A torn last line, left by a killed writer, is left out.
+    """Yields the objects in a JSON-lines file; a missing file yields none. An incomplete last line,
+    which a killed writer leaves, is skipped.
 
-    Raises `RecordError` naming the line when anything else can't be read.
+    Raises `RecordError` naming the line when any other line is damaged.
     """
     if not path.exists():
         return
@@ -37,12 +41,14 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def seal_line(line: str) -> str:
-    """The line of a JSON object that isn't empty, with its checksum as the last key."""
+    """Returns the line of a non-empty JSON object with its CRC-32 checksum as the last key."""
     return f'{line[:-1]},"crc32":"{crc32(line.encode()):08x}"}}'
 
 
 def _unseal_line(line: bytes) -> bytes:
-    """The line as it was before `seal_line`; an older run's as it is. Raises `ValueError`."""
+    """Returns the line without the checksum that `seal_line` added; a line of an older run, which
+    has none, is returned unchanged. Raises `ValueError` for a wrong checksum.
+    """
     found = _LINE_SEAL.search(line)
     if found is None:
         return line
@@ -53,7 +59,9 @@ def _unseal_line(line: bytes) -> bytes:
 
 
 def read_records(path: Path, read: Callable[[dict[str, Any]], T]) -> Iterator[T]:
-    """What `read` makes of each object of a JSON-lines file; its `RecordError` names the line."""
+    """Yields `read(value)` for each object in a JSON-lines file. A `RecordError` from `read` is
+    raised again with the file and the number of the line.
+    """
     for number, value in enumerate(read_lines(path), 1):
         try:
             yield read(value)
@@ -65,20 +73,20 @@ def read_records(path: Path, read: Callable[[dict[str, Any]], T]) -> Iterator[T]
 
 
 def read_whole_number(value: dict[str, Any], key: str) -> int:
-    """The whole number under `key`. Raises `RecordError`."""
+    """Returns the whole number under `key`. Raises `RecordError` where there is none."""
     if type(found := value.get(key)) is not int:
         raise RecordError(f"{key} must be a whole number, but is {found!r:.40}")
     return found
 
 
 def open_for_append(path: Path) -> IO[str]:
-    """Opens a JSON-lines file, whole lines only."""
+    """Opens a JSON-lines file for appending, after cutting off an incomplete last line."""
     cut_torn_line(path)
     return path.open("a", encoding="utf-8")
 
 
 def cut_torn_line(path: Path) -> None:
-    """Cuts off what a killed writer, or a full disk, left of a file's last line."""
+    """Cuts off the incomplete last line that a killed writer or a full disk left in a file."""
     if path.exists():
         content = path.read_bytes()
         whole = content.rfind(b"\n") + 1
@@ -87,14 +95,18 @@ def cut_torn_line(path: Path) -> None:
 
 
 def close_all(files: Iterable[IO[str]]) -> None:
-    """Closes every one, then raises what any of them raised: the rest of a line, on a full disk."""
+    """Closes every file, and then raises the error of any that failed: on a full disk, closing can
+    fail to write the rest of a line.
+    """
     with ExitStack() as stack:
         for file in files:
             stack.callback(file.close)
 
 
 def append_line(file: IO[str], line: str) -> None:
-    """On the disk when this returns: Optuna's journal must never be ahead of the records."""
+    """Appends a JSON line with its checksum and flushes it to the disk before returning: Optuna's
+    journal must never be ahead of the records.
+    """
     file.write(seal_line(line) + "\n")
     file.flush()
     os.fsync(file.fileno())

@@ -1,7 +1,8 @@
-"""What a final training's network said of each test image, in the one pass that opened test.
+"""Reads and writes the predictions of a final training's network on every test image, made in the
+one pass that opened test.
 
-Everything that is told of a final model later, on its page and in its card, is made from this
-file, so that nobody needs to open test again.
+Every later statement about a final model, on its page and in its card, is derived from this file,
+so that test never has to be opened again.
 """
 
 import zipfile
@@ -16,17 +17,20 @@ from numpy.typing import NDArray
 from results.records import RecordError
 
 PREDICTIONS = "predictions.npz"
-"""The file's name in the folder of a final training."""
+"""A final training writes the predictions on test to a file of this name in its folder."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Predictions:
-    """The test images in the order of their file.
+    """Holds the predictions for the test images, in the order of their file.
 
-    labels, predicted: int64 (n,), the true class and the one with the highest logit. logits,
-    mirrored: float32 (n, classes), of each image and of its mirror image. examples: int64 (k,),
-    rising, positions of the images of which pixels were kept: uint8 (k, side, side, 3), as
-    stored. origin: names the weights, configuration and images that all this comes from.
+    labels, predicted: the true class and the one with the highest logit, int64 of shape (n,).
+    logits, mirrored: the logits of each image and of its mirror image, float32 of shape (n,
+        classes).
+    examples: the positions of the images whose pixels are stored, rising, int64 of shape (k,).
+    pixels: the stored pixels of these images, uint8 of shape (k, side, side, 3).
+    origin: an identification of the weights, configuration and images that the predictions come
+        from.
     """
 
     labels: NDArray[np.int64]
@@ -39,22 +43,26 @@ class Predictions:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Reads what `arrays` gives. Raises `ValueError` and `KeyError` for anything else."""
+        """Builds predictions from the arrays of the file, by field name. Raises `KeyError` for a
+        missing array, and `ValueError` for arrays whose shapes, types or numbers don't match.
+        """
         values: dict[str, Any] = {field.name: arrays[field.name] for field in fields(cls)}
         found = cls(**values | {"origin": str(values["origin"])})
         found._check()
         return found
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """By name, for `numpy.savez`."""
+        """Returns the fields as arrays by name, for `numpy.savez`."""
         return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
 
     def save(self, file: IO[bytes]) -> None:
-        """Writes a file that `read_predictions` reads. Logits of noise hardly shrink."""
+        """Writes a file that `read_predictions` reads. The file isn't compressed, because logits
+        are mostly noise and hardly shrink.
+        """
         np.savez(file, **self.arrays())  # type: ignore[arg-type]  # its stub takes one more name
 
     def _check(self) -> None:
-        """Raises `ValueError` for arrays that don't belong together."""
+        """Raises `ValueError` where the arrays' shapes, types or numbers don't match each other."""
         count, classes = self.logits.shape
         kept = len(self.examples)
         side = self.pixels.shape[1] if self.pixels.ndim == 4 else 0
@@ -73,25 +81,29 @@ class Predictions:
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """(n,), whether each image was recognised."""
+        """Returns whether each image was recognised, as an array of shape (n,)."""
         right: NDArray[np.bool_] = self.predicted == self.labels
         return right
 
     def confidence(self) -> NDArray[np.float64]:
-        """(n,), the softmax probability of the predicted class."""
+        """Returns the softmax probability of the predicted class for each image, of shape (n,)."""
         found: NDArray[np.float64] = softmax(self.logits)[
             np.arange(len(self.labels)), self.predicted
         ]
         return found
 
     def flip_averaged_top1(self) -> float:
-        """The share recognised by the mean of an image's logits and its mirror image's."""
+        """Returns the accuracy (0…1) of predicting with the mean of an image's logits and its
+        mirror image's.
+        """
         mean = self.logits.astype(np.float64) + self.mirrored
         return float((mean.argmax(1) == self.labels).mean())
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Probabilities (n, classes) of logits, of which infinite ones count as the largest number."""
+    """Returns the softmax probabilities, of shape (n, classes). Infinite logits count as the
+    largest finite number, and NaN as 0.
+    """
     finite = np.nan_to_num(logits).astype(np.float64)
     powers = np.exp(finite - finite.max(axis=1, keepdims=True))
     shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
@@ -99,10 +111,13 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def read_predictions(folder: Path) -> Predictions:
-    """Those of the final training in `folder`. Raises `RecordError` where there are none."""
+    """Returns the predictions of the final training in `folder`. Raises `RecordError` where the
+    file is missing or damaged.
+    """
     path = folder / PREDICTIONS
     try:
-        with zipfile.ZipFile(path) as archive:  # numpy believes a header before its checksum
+        # numpy trusts an array's header before it has compared the checksum.
+        with zipfile.ZipFile(path) as archive:
             if damaged := archive.testzip():
                 raise ValueError(f"the checksum of {damaged} in it is wrong")
         with np.load(path, allow_pickle=False) as file:
@@ -115,8 +130,8 @@ def read_predictions(folder: Path) -> Predictions:
     except MemoryError:
         raise
     except Exception as error:  # zipfile and numpy raise a dozen types for broken content
-        said = str(error).replace("\n", " ")
+        reason = str(error).replace("\n", " ")
         raise RecordError(
-            f"{path} is damaged ({said}); restore it from a copy, or train again with "
+            f"{path} is damaged ({reason}); restore it from a copy, or train again with "
             "python -m trainables.final --overwrite."
         ) from error

@@ -1,7 +1,7 @@
-"""What remains on disk: the records of a run, in plain Python, so that anything can read them.
+"""Defines the records of a run on disk, in plain Python, so that any program can read them.
 
-Fractions lie in 0…1, times are in seconds, memory in bytes. A number that isn't finite is
-written as `None`: JSON has no NaN, and a diverged trial is a state, not a number.
+Fractions lie in 0…1, times are in seconds, and memory is in bytes. A number that isn't finite is
+written as `None`, because JSON has no NaN; divergence is a state of the trial rather than a number.
 """
 
 import json
@@ -16,12 +16,17 @@ from common.errors import UserError
 
 T = TypeVar("T")
 SCHEMA_VERSION = 1
+"""Manifests of runs and records of final trainings contain this schema version."""
 BEST_VERSION = 2
-"""Of best.yaml; from 2 on it must have its checksum, so that one that is damaged isn't missed."""
+"""A file best.yaml contains this schema version. From version 2 on it must also contain its
+checksum, so that a damaged file is noticed.
+"""
 
 
 class TrialState(StrEnum):
-    """Where a trial stands. `STOPPED` trials ended early, for the reason recorded with them."""
+    """Names the state of a trial. `STOPPED` trials ended early, for the `StopReason` in their
+    record.
+    """
 
     RUNNING = "running"
     COMPLETE = "complete"
@@ -30,8 +35,8 @@ class TrialState(StrEnum):
 
 
 class StopReason(StrEnum):
-    """Why a trial ended before its last epoch. `MEMORY` and `STALLED` are why one failed, the
-    others stop.
+    """Names the reason for which a trial ended before its last epoch. `MEMORY` and `STALLED` are
+    reasons of failures; all others are reasons of stopped trials.
     """
 
     RUNG = "rung"
@@ -44,22 +49,25 @@ class StopReason(StrEnum):
 
 
 class RecordError(UserError, ValueError):
-    """A record on disk can't be read; the message names the file or field and the remedy."""
+    """Reports a record on disk that can't be read. The message names the file or field and the
+    remedy.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpochMetrics:
-    """One trained and evaluated epoch. `epoch` counts from 1.
+    """Holds the metrics of one trained and evaluated epoch. `epoch` counts from 1.
 
-    `train_loss` is the running mean over the epoch's augmented batches; `train_top1` is the
-    accuracy on a clean sample of the training images, in evaluation mode, as is everything
-    that starts with `val_`. `gap` is `train_top1 - val_top1`. Losses are `None` when they are
-    not finite; the `val_` fields and the gap are `None` only in final training, which has no
-    validation images. `images_per_s` counts trained images against `train_s`; `wall_s` is the
-    whole epoch with its evaluation. `start_s` is the time to the epoch's first optimizer step,
-    in a trial's first epoch from the trial's beginning, so with building the network; `idle_s`
-    how long the worker waited for the search before the epoch. `loading_s` is the part of
-    `train_s` in which training waited for images, the first ones too; older records lack it.
+    `train_loss` is the running mean over the epoch's augmented batches. `train_top1` is the
+    accuracy on a clean sample of the training images; it and all fields that start with `val_` are
+    measured in evaluation mode. `gap` is `train_top1 - val_top1`. Losses are `None` when they are
+    not finite. The `val_` fields and the gap are `None` only in final training, which has no
+    validation images. `images_per_s` is the number of trained images divided by `train_s`, and
+    `wall_s` is the time of the whole epoch with its evaluation. `start_s` is the time to the
+    epoch's first optimizer step; in a trial's first epoch it counts from the trial's beginning and
+    so includes building the network. `idle_s` is how long the worker waited for the search before
+    the epoch. `loading_s` is the part of `train_s` in which training waited for images, the first
+    ones included; older records lack this field.
     """
 
     epoch: int
@@ -80,31 +88,39 @@ class EpochMetrics:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """Reads a record back, unknown keys left out. Raises `RecordError` for missing ones."""
+        """Builds the metrics from a JSON object and ignores unknown keys. Raises `RecordError` for
+        missing keys and for values of a wrong type.
+        """
         return _read(cls, value)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NetworkCosts:
-    """What using a network costs: one image's inference in milliseconds, and 10⁶ parameters."""
+    """Holds what using a network costs: the latency of one image's inference, in milliseconds, and
+    the number of parameters, in millions.
+    """
 
     latency_ms: float
     parameters_m: float
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """Reads costs back, unknown keys left out. Raises `RecordError` for missing ones."""
+        """Builds the costs from a JSON object and ignores unknown keys. Raises `RecordError` for
+        missing keys and for values of a wrong type.
+        """
         return _read(cls, value)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialRecord:
-    """One trial as it stands; the last line for a number in `trials.jsonl` is the true one.
+    """Holds the state of one trial at the time of recording. The last line with a trial's number in
+    `trials.jsonl` is the valid one.
 
-    `params` are what the sampler chose, `config` all that decides the trial. `best_epoch` is
-    the first epoch with the highest `val_top1`; `epochs` how many were trained. `retried` says
-    why training broke off once and went on from its last checkpoint. `latency_ms` and
-    `parameters_m` are those of `NetworkCosts`, in searches with several objectives only.
+    `params` are the parameters that the sampler chose, and `config` is the complete configuration.
+    `best_epoch` is the first epoch with the highest `val_top1`, and `epochs` the number of trained
+    epochs. `retried` is the reason for which training broke off once and continued from its last
+    checkpoint. `latency_ms` and `parameters_m` are those of `NetworkCosts`; only searches with
+    several objectives record them.
     """
 
     number: int
@@ -122,7 +138,9 @@ class TrialRecord:
     retried: str | None = None
 
     def reached(self, epochs: Sequence[EpochMetrics]) -> Self:
-        """This trial after `epochs`: how many, the best of them, and their time."""
+        """Returns a copy of the trial's record that is updated by all `epochs` trained so far:
+        their number, the best one, and their total time.
+        """
         best = max(epochs, key=lambda e: e.val_top1 or 0.0, default=None)
         return replace(
             self,
@@ -134,23 +152,27 @@ class TrialRecord:
 
     @property
     def trusted(self) -> bool:
-        """Whether training went well as far as it went: neither failed nor diverged."""
+        """Returns whether the trial neither failed nor diverged, so that its results count."""
         return self.state is not TrialState.FAILED and self.reason is not StopReason.DIVERGED
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """Reads a record back, unknown keys left out. Raises `RecordError` for missing ones."""
+        """Builds the record from a JSON object and ignores unknown keys. Raises `RecordError` for
+        missing keys and for values of a wrong type.
+        """
         return _read(cls, value, state=TrialState, reason=StopReason)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinalistRecord:
-    """One training of a finalist with a fresh seed; the last line for (trial, repeat) counts.
+    """Holds the state of one training of a finalist with a fresh seed. The last line with a trial's
+    number and repeat is the valid one.
 
-    `repeat` counts from 1, and every finalist has the same seed in the same repeat. `config` is
-    the trial's with that seed. `running` means under way or still to come. `val_top1` is the last
-    epoch's, and is there when the training is complete: final training, which has no val to
-    choose an epoch by, ends with that epoch too.
+    `repeat` counts from 1, and all finalists have the same seed in the same repeat. `config` is the
+    trial's configuration with that seed. The state `running` covers both a training that is under
+    way and one that has yet to start. `val_top1` is the accuracy after the last epoch, and is
+    present when the training is complete: final training has no val to choose an epoch by, and
+    therefore also ends with its last epoch.
     """
 
     trial: int
@@ -165,16 +187,20 @@ class FinalistRecord:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """Reads a record back, unknown keys left out. Raises `RecordError` for missing ones."""
+        """Builds the record from a JSON object and ignores unknown keys. Raises `RecordError` for
+        missing keys and for values of a wrong type.
+        """
         return _read(cls, value, state=TrialState, reason=StopReason)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinalRecord:
-    """The outcome of final training: test accuracy, opened once, and what was trained.
+    """Holds the outcome of final training: the accuracy on test, which is opened once, and what was
+    trained.
 
-    `test_top1` is that of the images as they are, `test_top1_flip` that of the mean logits of
-    each image and its mirror image, seen in the same pass; older records lack it.
+    `test_top1` is the accuracy on the images as they are. `test_top1_flip` is the accuracy by the
+    mean logits of each image and its mirror image, computed in the same pass; older records lack
+    this field.
     """
 
     config: dict[str, Any]
@@ -191,7 +217,9 @@ class FinalRecord:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """Reads a record back, unknown keys left out. Raises `RecordError` for missing ones."""
+        """Builds the record from a JSON object and ignores unknown keys. Raises `RecordError` for
+        missing keys and for values of a wrong type.
+        """
         return _read(cls, value)
 
 
@@ -204,7 +232,7 @@ def _read(cls: type[T], value: dict[str, Any], **enums: type[StrEnum]) -> T:
                 kept[key] = enum(kept[key])
         kinds = _kinds(cast(Any, cls))
         for key, item in kept.items():
-            if not isinstance(item, kinds[key]) or _odd(item, kinds[key]):
+            if not isinstance(item, kinds[key]) or _is_forbidden_number(item, kinds[key]):
                 raise ValueError(f"{key}={item!r:.40} is of another kind")
         return cls(**kept)
     except (TypeError, ValueError) as error:
@@ -213,7 +241,9 @@ def _read(cls: type[T], value: dict[str, Any], **enums: type[StrEnum]) -> T:
 
 @cache
 def _kinds(cls: type) -> dict[str, tuple[type, ...]]:
-    """The types that each field of a record may have; a whole number may stand for a float."""
+    """Returns the types that each field of a record class may have. A field for floats also accepts
+    whole numbers.
+    """
     found = {}
     for f in fields(cls):
         kinds = [get_origin(kind) or kind for kind in get_args(f.type) or (f.type,)]
@@ -223,19 +253,25 @@ def _kinds(cls: type) -> dict[str, tuple[type, ...]]:
     return cast(dict[str, tuple[type, ...]], found)
 
 
-def _odd(value: object, kinds: tuple[type, ...]) -> bool:
-    """Whether it is a number that JSON has and records don't: true and false, NaN, infinity."""
+def _is_forbidden_number(value: object, kinds: tuple[type, ...]) -> bool:
+    """Returns whether `value` is one that a record's field with these types must not have: a
+    boolean in a field for numbers, NaN, or infinity.
+    """
     if isinstance(value, bool):
         return bool not in kinds
     return isinstance(value, float) and not math.isfinite(value)
 
 
 def to_json(record: Any) -> str:
-    """One record as one line of JSON. Raises `ValueError` for NaN and infinity."""
+    """Returns a record as one line of JSON. Raises `ValueError` for NaN and infinity."""
     return json.dumps(asdict(record), allow_nan=False, separators=(",", ":"))
 
 
 def training_name(number: int, repeat: int | None, *, baseline: bool = False) -> str:
-    """Its name there, in the order of numbers."""
+    """Returns the name under which a training appears in TensorBoard and the other trackers; the
+    names sort in the order of trial numbers.
+
+    repeat: which repeat of a finalist's training this is, or `None` for a trial.
+    """
     again = f"-repeat-{repeat}" if repeat else ""
     return f"trial-{number:04d}{again}" + ("-baseline" if baseline else "")

@@ -1,7 +1,7 @@
-"""A finished search as one HTML page that opens anywhere, offline.
+"""Writes the HTML page of a search, which needs no network connection and opens in any browser.
 
-The answer first; then how trials learned, what the parameters did, where the time went, every
-trial, and where it all comes from.
+The page begins with the result. Then it shows how trials learned, what the parameters did, where
+the time went, every trial, and the provenance.
 
 python -m results.report runs/NAME [--to FILE]
 """
@@ -16,14 +16,17 @@ from results.records import RecordError
 from results.store import RunError
 
 REPORT = "report.html"
+"""A run's page has this file name in the run directory unless `--to` gives another path."""
 
 
 def write_report(directory: Path, to: Path | None = None) -> Path:
-    """Writes a run's page into the run (or to `to`) and returns its path.
+    """Writes the page of the run in `directory` and returns its path. The page of a running search
+    shows its state so far.
 
-    A run that is being written is told as far as it has come. Raises `RunError` and
-    `RecordError` when it can't be read or has no finished epoch, `OSError` when the page can't be
-    written.
+    to: the file to write (default: `report.html` in the run).
+
+    Raises `RunError` and `RecordError` when the run can't be read or has no finished epoch, and
+    `OSError` when the page can't be written.
     """
     path = to or directory / REPORT
     write_text_atomically(path, page(directory))
@@ -31,8 +34,8 @@ def write_report(directory: Path, to: Path | None = None) -> Path:
 
 
 def page(directory: Path) -> str:
-    """The page's HTML."""
-    # Plotly takes a second to load that `--help` needn't wait for.
+    """Returns the HTML of a run's page."""
+    # Plotly takes a second to load, and `--help` should not wait for it.
     from results.page.curves import learning
     from results.page.figure import Section
     from results.page.headline import make_headline
@@ -62,7 +65,7 @@ def page(directory: Path) -> str:
 
 
 def parser() -> Parser:
-    """The command line."""
+    """Builds the parser for the arguments of `python -m results.report`."""
     made = Parser(prog="python -m results.report", description=__doc__)
     made.add_argument("run", type=Path, help="a run directory, e.g. runs/NAME")
     made.add_argument("--to", type=Path, help=f"the file to write (default: {REPORT} in the run)")
@@ -70,13 +73,17 @@ def parser() -> Parser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line. Returns the exit code."""
+    """Runs the command with `arguments` (default: those of the process) and returns its exit code:
+    0, or 2 after an error.
+    """
     options = parser().parse_args(arguments)
     return run_page_command(lambda: write_report(options.run, options.to))
 
 
 def run_page_command(write: Callable[[], Path]) -> int:
-    """Prints the page's path, or in one sentence why there is none. Returns the exit code."""
+    """Calls `write` and prints the path that it returns, or its error as one sentence on stderr.
+    Returns the exit code: 0, or 2 after an error.
+    """
     try:
         path = write()
     except (RunError, RecordError, OSError) as error:

@@ -1,14 +1,18 @@
-"""What command lines share: the option or run that was probably meant, and what to type next."""
+"""Words hints for error messages of the command lines: the run that was probably meant, and the
+command that resumes a run.
+"""
 
 from difflib import get_close_matches
 from pathlib import Path
 
 RUN_FILE = "manifest.json"
-"""What makes a folder a run."""
+"""A folder that contains this file is a run."""
 
 
 def nearest_run(directory: Path) -> str:
-    """What to name or type instead of a folder that is no run."""
+    """Returns the end of an error message for a `directory` that is no run: the run that was
+    probably meant, the newest run, or the command that starts one.
+    """
     if (directory.parent / RUN_FILE).exists():
         return f"did you mean {directory.parent}?"
     places = {directory.parent, Path("runs")}
@@ -23,7 +27,7 @@ def nearest_run(directory: Path) -> str:
 
 
 def resume_command(directory: Path) -> str:
-    """The command that goes on with a run."""
+    """Returns the command that resumes the run in `directory`."""
     path = directory if directory.name else directory.absolute()
     usual = path.parent.absolute() == Path("runs").absolute()
     return f"python -m search.run --resume {path.name}{'' if usual else f' --out {path.parent}'}"

@@ -1,20 +1,21 @@
-"""A run directory on disk: append-only JSON lines and atomic files.
+"""Reads and writes a run directory: append-only JSON lines and files that are replaced atomically.
 
     runs/NAME/
         manifest.json    options, versions, commit, dataset fingerprint, machine
         journal.log      the Optuna study (`optuna-dashboard runs/NAME/journal.log`)
-        epochs.jsonl     one line an epoch, in the order in which it was decided on
+        epochs.jsonl     one line for each epoch, in the order of the search's decisions
         trials.jsonl     a line when a trial starts and one when it ends; the last one counts
         evidence.jsonl   after a warm start: what the sampler takes from earlier runs
         finalists.jsonl, finalist-epochs.jsonl
-                         the same of each finalist's repeats, where there are any
-        best.yaml        written last
-        report.html      the page of it, made from all of the above
+                         the same two files for the finalists' repeats, where there are any
+        best.yaml        the best configuration, written at the end
+        report.html      the page made from all of the above
         errors/          the tracebacks of each trial that broke off
-        checkpoints/     of unfinished trials only
+        checkpoints/     the checkpoints of unfinished trials
 
-One process writes a run at a time, under `.lock`; anybody may read. Lines and the manifest carry
-checksums of themselves; older runs have none, and are read all the same.
+Only one process at a time can write a run, because it holds `.lock`; any process may read. Each
+line and the manifest contain their own checksums; those of older runs have none and can be read
+all the same.
 """
 
 import json
@@ -33,17 +34,22 @@ from results.records import SCHEMA_VERSION, EpochMetrics, TrialRecord, TrialStat
 from results.run_hints import nearest_run, resume_command
 
 EPOCHS, TRIALS, MANIFEST, BEST = "epochs.jsonl", "trials.jsonl", "manifest.json", "best.yaml"
+"""In a run directory, the epochs, the trials, the manifest and the best configuration have these
+file names.
+"""
 
 SEAL = "sha256"
-"""The key of a file's checksum, of all its other keys."""
+"""The key `sha256` of a manifest or of best.yaml holds a checksum of all other keys."""
 
 
 class RunError(UserError):
-    """A run can't be opened or written; the message names the run and the remedy."""
+    """Reports a run that can't be opened or written. The message names the run and the remedy."""
 
 
 def read_epochs(directory: Path) -> Iterator[tuple[int, EpochMetrics]]:
-    """(trial number, metrics) of every recorded epoch, in order."""
+    """Yields (trial number, metrics) for every recorded epoch, in the order of recording. Raises
+    `RecordError` naming a damaged line.
+    """
     yield from read_records(
         directory / EPOCHS,
         lambda value: (read_whole_number(value, "trial"), EpochMetrics.from_json(value)),
@@ -51,13 +57,17 @@ def read_epochs(directory: Path) -> Iterator[tuple[int, EpochMetrics]]:
 
 
 def read_trials(directory: Path) -> dict[int, TrialRecord]:
-    """Every trial's latest record, by number, in the order in which they began."""
+    """Returns the latest record of every trial by number, in the order in which the trials began.
+    Raises `RecordError` naming a damaged line.
+    """
     records = read_records(directory / TRIALS, TrialRecord.from_json)
     return {record.number: record for record in records}
 
 
 def read_standings(directory: Path) -> dict[int, TrialRecord]:
-    """`read_trials`, with unfinished trials as far as their epochs have come."""
+    """Returns the trials as `read_trials` does, with the records of unfinished trials updated by
+    their recorded epochs.
+    """
     trials = read_trials(directory)
     epochs: dict[int, list[EpochMetrics]] = {number: [] for number in trials}
     for number, metrics in read_epochs(directory):
@@ -69,7 +79,9 @@ def read_standings(directory: Path) -> dict[int, TrialRecord]:
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
-    """A run's manifest. Raises `RunError` when there is none, or one of another version."""
+    """Returns a run's manifest without its checksum. Raises `RunError` when the manifest is missing
+    or damaged, or has another schema version.
+    """
     try:
         manifest = read_json(directory / MANIFEST)
         told = manifest.pop(SEAL, None) if isinstance(manifest, dict) else None
@@ -95,7 +107,9 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 
 
 def check_writable(directory: Path) -> None:
-    """Raises `RunError` where a run could not be written now, before anything is made there."""
+    """Raises `RunError` if the run can't be written now: no permission for the folder, or another
+    process that writes the run. Creates nothing.
+    """
     places = (directory, *directory.absolute().parents)
     place = next(path for path in places if path.exists())
     if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
@@ -119,9 +133,11 @@ def _locked(directory: Path) -> BaseFileLock:
 
 
 class RunStore:
-    """Writes one run. Holds the run's lock from creation until `close`.
+    """Writes one run, and holds the run's lock from its creation until `close`.
 
-    `dropped` is called with the name of each checkpoint that is removed here, for copies of it.
+    `dropped` is called with the file name of each checkpoint that is removed, so that its copies
+    can be removed too. Creating an instance makes the folder and raises `RunError` when another
+    process writes the run.
     """
 
     def __init__(self, directory: Path, dropped: Callable[[str], object] | None = None) -> None:
@@ -129,7 +145,7 @@ class RunStore:
         directory.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(directory)
         try:
-            for leftover in directory.glob(".*.tmp"):  # of a process that was killed
+            for leftover in directory.glob(".*.tmp"):  # a killed process left it
                 leftover.unlink(missing_ok=True)
             self._epochs = open_for_append(directory / EPOCHS)
             self._trials = open_for_append(directory / TRIALS)
@@ -144,7 +160,9 @@ class RunStore:
         manifest: dict[str, Any],
         dropped: Callable[[str], object] | None = None,
     ) -> "RunStore":
-        """A new run. Raises `RunError` when the directory already holds one."""
+        """Creates a new run with this manifest and returns its store. Raises `RunError` when the
+        directory already holds a run.
+        """
         store = cls(directory, dropped)
         if (directory / MANIFEST).exists():
             store.close()
@@ -156,7 +174,7 @@ class RunStore:
         return store
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
-        """Replaces the manifest. Secrets in its texts are left out."""
+        """Replaces the manifest; secrets in its texts are redacted."""
         value = {"schema_version": SCHEMA_VERSION, **redacted_values(manifest)}
         value[SEAL] = checksum(value)
         text = json.dumps(value, indent=1, allow_nan=False)
@@ -164,39 +182,39 @@ class RunStore:
 
     @property
     def name(self) -> str:
-        """What the run is called."""
+        """Returns the name of the run, which is that of its folder."""
         return self.directory.name
 
     def trials(self) -> dict[int, TrialRecord]:
-        """`read_trials` of this run."""
+        """Returns the latest record of every trial of this run, as `read_trials` does."""
         return read_trials(self.directory)
 
     def epochs(self) -> Iterator[tuple[int, EpochMetrics]]:
-        """`read_epochs` of this run."""
+        """Yields the recorded epochs of this run, as `read_epochs` does."""
         return read_epochs(self.directory)
 
     def add_epoch(self, trial: int, metrics: EpochMetrics) -> None:
-        """Appends one epoch."""
+        """Appends one epoch of `trial` and flushes it to the disk."""
         append_line(self._epochs, f'{{"trial":{trial},{to_json(metrics)[1:]}')
 
     def add_trial(self, record: TrialRecord) -> None:
-        """Appends a trial's new state."""
+        """Appends a trial's new state and flushes it to the disk."""
         append_line(self._trials, to_json(record))
 
     def checkpoint(self, trial: int) -> Path:
-        """Where an unfinished trial keeps its checkpoint."""
+        """Returns the path at which the unfinished `trial` saves its checkpoint."""
         return self.directory / "checkpoints" / f"{trial:04d}.pt"
 
     def drop_checkpoint(self, trial: int) -> None:
-        """Removes the checkpoint of a trial that has ended, if there is one."""
+        """Removes the checkpoint of the ended `trial`, if there is one."""
         path = self.checkpoint(trial)
         path.unlink(missing_ok=True)
         if self._dropped:
             self._dropped(path.name)
 
     def add_error(self, trial: int, text: str) -> Path:
-        """Keeps the whole traceback of a trial that broke off, after those it has, for whoever
-        mends it. Secrets are left out.
+        """Appends the complete traceback of a trial that broke off to its file in `errors/`, for
+        debugging, and returns the path of the file. Secrets are redacted.
         """
         path = self.directory / "errors" / f"{trial:04d}.txt"
         path.parent.mkdir(exist_ok=True)
@@ -205,7 +223,9 @@ class RunStore:
         return path
 
     def close(self) -> None:
-        """Gives the lock back, also where the disk is full: each record was flushed by itself."""
+        """Closes the files and releases the lock, also when closing fails on a full disk: every
+        record was flushed when it was added.
+        """
         try:
             close_all((self._epochs, self._trials))
         finally:

@@ -1,6 +1,8 @@
-"""Is everything here that a search needs? Known in a moment, without importing the heavy packages.
+"""Checks in a moment whether everything that a search needs is installed, without importing heavy
+packages.
 
-Import it before anything else of the project: it asks nothing of the environment but Python.
+This module must be imported before anything else of the project, and needs nothing but Python
+itself.
 """
 
 from __future__ import annotations  # so that an old Python gets as far as its own sentence
@@ -16,12 +18,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+"""The project's root folder contains pyproject.toml and the packages."""
 ROOMS = ("search", "trainables", "datasets", "results", "common")
+"""These folders of the project's root are its packages."""
 OLDEST_PYTHON = (3, 11)
+"""The project needs at least this version of Python."""
 
 
 class PreflightError(Exception):
-    """Something is missing; `errors` holds one sentence for each piece, with its remedy."""
+    """Reports what is missing; `errors` holds one sentence for each piece, with its remedy."""
 
     def __init__(self, errors: list[str]) -> None:
         super().__init__(" ".join(errors))
@@ -39,10 +44,12 @@ def _python_error() -> list[str]:
 
 
 def foreign_packages(root: Path) -> list[str]:
-    """One sentence for each of our folders that Python would import from outside `root`.
+    """Returns one sentence for each of the project's folders that Python would import from outside
+    of `root`.
 
-    Another project's package of that name (Hugging Face's `datasets`, say) would run instead of
-    ours. Plain enough to run in a Ray worker, with the root that the worker should see.
+    Another project's package of that name, such as Hugging Face's `datasets`, would run in its
+    place. The function is simple enough to run in a Ray worker, with the root that the worker
+    should use.
     """
     errors = []
     for name in ROOMS:
@@ -57,10 +64,12 @@ def foreign_packages(root: Path) -> list[str]:
 
 
 def _location(name: str) -> Path | None:
-    """The folder that `import name` would take, without importing it."""
+    """Returns the folder that `import name` would load, without importing it, or `None` where there
+    is no such package.
+    """
     try:
         spec = find_spec(name)
-    except ValueError:  # a module without a spec: made by hand, not ours
+    except ValueError:  # a module without a spec was created by hand and isn't the project's
         return None
     if spec is None:
         return None
@@ -78,26 +87,29 @@ def _version(distribution: str) -> str | None:
 
 
 def _requirements(root: Path) -> list[str]:
-    import tomllib  # new in 3.11, the Python that is asked for above
+    import tomllib  # new in Python 3.11, the oldest version allowed
 
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     return list(project["dependencies"])
 
 
 def required(root: Path) -> list[str]:
-    """The names of the packages that `pyproject.toml` asks for."""
+    """Returns the names of the packages that `pyproject.toml` requires."""
     return [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in _requirements(root)]
 
 
 def versions(names: list[str]) -> dict[str, str | None]:
-    """Of installed packages; `None` for one that isn't. Also asked for on the nodes of a cluster,
-    where there is no `pyproject.toml`.
+    """Returns the installed versions of these packages, by name, with `None` for a package that
+    isn't installed. The nodes of a cluster call this function too, although they have no
+    `pyproject.toml`.
     """
     return {name: _version(name) for name in names}
 
 
 def _dependency_errors(root: Path) -> list[str]:
-    """What `pyproject.toml` asks for against what is installed."""
+    """Returns one sentence for each conflict between what `pyproject.toml` requires and what is
+    installed.
+    """
     lines, names = _requirements(root), required(root)
     absent = [name for name in names if _version(name) is None]
     errors = []
@@ -113,7 +125,7 @@ def _dependency_errors(root: Path) -> list[str]:
 
 
 def _requirement_errors(line: str) -> list[str]:
-    from packaging.requirements import Requirement  # only once it is known to be installed
+    from packaging.requirements import Requirement  # the caller has checked that it is installed
 
     wanted = Requirement(line)
     found = metadata.version(wanted.name)
@@ -134,7 +146,9 @@ def _requirement_errors(line: str) -> list[str]:
 
 
 def _lacking_for(name: str, extra: str) -> list[str]:
-    """The distributions that an extra of an installed distribution asks for and that are absent."""
+    """Returns the distributions that an extra of an installed distribution requires and that aren't
+    installed.
+    """
     from packaging.requirements import Requirement
 
     wanted = [Requirement(line) for line in metadata.requires(name) or []]
@@ -151,10 +165,11 @@ def _lacking_for(name: str, extra: str) -> list[str]:
 
 
 def _torchvision_errors() -> list[str]:
-    """torchvision 0.N goes with torch 2.(N - 15), a CPU build with a CPU build.
+    """Returns one sentence where torchvision doesn't match torch. torchvision 0.N belongs to torch
+    2.(N - 15), and a CPU build to a CPU build.
 
-    A wrong pair installs, and fails at import with «operator torchvision::nms does not exist».
-    Source: the table in torchvision's README.
+    A mismatched pair installs without an error, but fails at import with «operator torchvision::nms
+    does not exist». The source is the table in torchvision's README.
     """
     torch, vision = _version("torch"), _version("torchvision")
     if torch is None or vision is None:
@@ -176,7 +191,9 @@ def _torchvision_errors() -> list[str]:
 
 
 def _ffcv_errors() -> list[str]:
-    """What FFCV needs: to be compiled while it is absent, to be loaded once it is there."""
+    """Returns one sentence for each problem of FFCV: what compiling it needs where it isn't
+    installed, or why it can't be loaded where it is.
+    """
     if _version("ffcv") is None:
         return _build_errors()
     built = [file for file in metadata.files("ffcv") or [] if file.name.startswith("_libffcv")]
@@ -198,7 +215,7 @@ def _build_errors() -> list[str]:
         ("Python's headers", _has_python_headers(), "python3-dev"),
     ]
     if shutil.which("pkg-config") is None:
-        # Without it FFCV's build says «Could not find required package: opencv».
+        # Without pkg-config FFCV's build fails with «Could not find required package: opencv».
         pieces.append(("pkg-config", False, "pkg-config libopencv-dev libturbojpeg0-dev"))
     else:
         pieces.append(("OpenCV 4's headers", _has_library("opencv4"), "libopencv-dev"))
@@ -221,10 +238,11 @@ def _has_library(name: str) -> bool:
 
 
 def missing(root: Path = ROOT) -> list[str]:
-    """One sentence for every missing piece: what must be, what was found, what to type.
+    """Returns one sentence for each missing piece: what must be there, what was found, and what to
+    type.
 
-    Empty when a search can start. Reads package metadata and asks pkg-config; imports nothing
-    heavy. With too old a Python nothing else is worth a look.
+    The list is empty when a search can start. The function reads package metadata, runs pkg-config,
+    and imports nothing heavy. If Python itself is too old, nothing else is checked.
     """
     return _python_error() or [
         *foreign_packages(root),
@@ -235,7 +253,7 @@ def missing(root: Path = ROOT) -> list[str]:
 
 
 def check() -> None:
-    """Raises `PreflightError` with every missing piece."""
+    """Raises `PreflightError` with one sentence for each missing piece, if there is any."""
     errors = missing()
     if errors:
         raise PreflightError(errors)

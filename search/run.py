@@ -1,4 +1,4 @@
-"""Search for the configuration that generalises best: `python -m search.run --space resnet50`."""
+"""Searches for the configuration that generalises best: `python -m search.run --space resnet50`."""
 
 import os
 import sys
@@ -9,7 +9,10 @@ from search.preflight import PreflightError, check
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code: 0 done, 1 no result, 2 refused, 130 interrupted."""
+    """Runs the command with `arguments` (default: those of the process) and returns its exit code:
+    0 after a search, 1 without a result, 2 where the search is refused, and 130 after an
+    interruption.
+    """
     try:
         check()
         return _main(arguments)
@@ -33,20 +36,22 @@ def _main(arguments: list[str] | None) -> int:
     from search.session.execute import execute
     from search.session.resume import saved_options
 
-    given, unknown = parse(arguments)
-    actions = {name: given.pop(name, None) for name in ACTIONS}
+    command_line, unknown = parse(arguments)
+    actions = {name: command_line.pop(name, None) for name in ACTIONS}
     if actions["list"]:
         return show_spaces()
     resumed = actions["resume"]
     try:
         layers = [read_yaml(Path(actions["config"]))] if actions["config"] else []
         saved = (
-            saved_options(resumed, given.get("out", "runs"), [*layers, given]) if resumed else None
+            saved_options(resumed, command_line.get("out", "runs"), [*layers, command_line])
+            if resumed
+            else None
         )
-        unknown += more_trials([*layers, given], saved)
+        unknown += more_trials([*layers, command_line], saved)
     except OptionsError as error:
         return _refuse(unknown + error.errors, redacted)
-    options, errors = resolve(saved or {}, *layers, given)
+    options, errors = resolve(saved or {}, *layers, command_line)
     if actions["quiet"] and actions["verbose"]:
         errors.append("--quiet can't go with --verbose; leave one of them out.")
     with join_cluster(options.address if not unknown + errors else "") as (cluster, no_cluster):
@@ -76,5 +81,6 @@ if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    # Everything is written and Ray is down: Python would take most of a second to free its memory.
+    # Everything is written and Ray has shut down. An orderly exit would only add most of a second,
+    # in which Python frees its memory.
     os._exit(code)

@@ -1,4 +1,6 @@
-"""Who reaches what a search starts: this machine alone, unless it is asked to be open to others."""
+"""Decides who can reach the servers that a search starts: only this machine, unless the user opens
+them to others.
+"""
 
 import ipaddress
 import json
@@ -9,10 +11,15 @@ from pathlib import Path
 from urllib.request import urlopen
 
 AUTH_MODE, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"
+"""Ray reads from these environment variables whether it requires a token, and where the token's
+file lies.
+"""
 
 
 def loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens on `host`; never of a name but localhost."""
+    """Returns whether only this machine can reach a server that listens on `host`. Names other than
+    localhost count as reachable.
+    """
     if host == "localhost":
         return True
     try:
@@ -22,14 +29,17 @@ def loopback(host: str) -> bool:
 
 
 def token_required(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether Ray asks everybody for its token, as it does unless a variable turns that off."""
+    """Returns whether Ray requires its token, which it does unless a variable in `environment`
+    turns that off.
+    """
     mode = environment.get(AUTH_MODE)
     return mode is None or mode.lower() == "token"
 
 
 def asks_for_token(dashboard: str) -> bool | None:
-    """Whether the cluster whose dashboard listens at HOST:PORT does; `None` where that can't be
-    asked. A cluster that was begun where no token lay, by `ray start`, has none.
+    """Returns whether the cluster whose dashboard listens at HOST:PORT requires a token, or `None`
+    where the dashboard doesn't answer. A cluster that `ray start` began without a token file
+    requires none.
     """
     try:
         with urlopen(f"http://{dashboard}/api/authentication_mode", timeout=5) as answer:
@@ -39,7 +49,10 @@ def asks_for_token(dashboard: str) -> bool | None:
 
 
 def how_to_enter_cluster(dashboard: str) -> str:
-    """The same of a cluster that was joined, which has its own mind about tokens."""
+    """Returns how to enter the dashboard of a cluster that was started outside of the search, as
+    part of a sentence. Such a cluster has its own setting for tokens, which is asked for at
+    `dashboard`.
+    """
     asks = asks_for_token(dashboard)
     if asks is None:
         return "where it asks for a token: type `ray get-auth-token`"
@@ -53,24 +66,26 @@ def how_to_enter_cluster(dashboard: str) -> str:
 
 
 def how_to_enter(environment: Mapping[str, str] = os.environ) -> str:
-    """What the dashboard asks for, in words."""
+    """Returns how to enter the dashboard that the search starts, as part of a sentence."""
     if token_required(environment):
         return "it asks for a token: type `ray get-auth-token`"
     return f"it asks for no token, as {AUTH_MODE} says"
 
 
 def stay_on_this_machine() -> None:
-    """Has all of Ray's servers listen on 127.0.0.1 instead of on every address. Call it before Ray
-    is imported.
+    """Makes all of Ray's servers listen on 127.0.0.1 instead of on every address. It must be called
+    before Ray is imported.
 
-    Not only the dashboard listens: ports for metrics answer anybody, without a token. The variable
-    is what Ray itself goes by on systems where it can't be a cluster.
+    The dashboard isn't the only server: ports for metrics answer anybody, without a token. The
+    variable set here is the one that Ray itself consults on systems where it can't form a cluster.
     """
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 
 def keep_token_private() -> None:
-    """Takes Ray's token from the machine's other users, for whom Ray's file is readable."""
+    """Removes other users' permission to read Ray's token, because Ray creates the file readable
+    for them.
+    """
     path = Path(os.environ.get(TOKEN_PATH) or Path.home() / ".ray" / "auth_token")
-    with suppress(OSError):  # there is none, or it is somebody else's to keep
+    with suppress(OSError):  # the file is missing or belongs to another user
         path.chmod(0o600)

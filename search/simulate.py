@@ -1,30 +1,37 @@
-"""Whole searches in seconds, on recorded curves: `python -m search.simulate CURVES…`.
+"""Runs whole searches in seconds, on recorded learning curves: `python -m search.simulate CURVES…`.
 
-The study, the rungs, the stopping rules and the sampler are those of `search.run`. Ray's place is
-taken by a clock that knows how long each recorded epoch took, and training's by the table.
+The study, the rungs, the stopping rules and the sampler are those of `search.run`. A clock that
+knows the duration of each recorded epoch takes Ray's place, and the table of curves takes the place
+of training.
 """
 
 import argparse
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 from common.cli import Parser, refuse
 from results.records import RecordError
 from results.store import RunError
 from search.config.command_line import resolve
+from search.config.options import SearchOptions, flag_of
 from search.simulation.policies import POLICIES
 from search.simulation.recorded_curves import Curves, CurvesError, read_curves
-from search.simulation.simulator import SHARES, _means
+from search.simulation.simulator import SHARES, mean_regrets
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code: 0 done, 2 refused."""
-    given = parser().parse_args(arguments)
-    rules = {name: getattr(given, name) for name in _RULES if getattr(given, name) is not None}
+    """Runs the command with `arguments` (default: those of the process) and returns its exit code:
+    0, or 2 where the arguments are refused.
+    """
+    namespace = parser().parse_args(arguments)
+    rules = {
+        name: getattr(namespace, name) for name in _RULES if getattr(namespace, name) is not None
+    }
     options, errors = resolve({"space": "recorded", **rules})
-    errors += _faults(given)
+    errors += _faults(namespace)
     tasks: list[Curves] = []
-    for path in given.curves:
+    for path in namespace.curves:
         try:
             tasks.append(read_curves(path))
         except (CurvesError, RunError, RecordError, OSError) as error:
@@ -34,18 +41,20 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{'regret × 100 at':24}" + "".join(f"{share:>8.0%}" for share in SHARES), flush=True)
     for curves in tasks:
         print(f"{curves.name} ({len(curves.val):,} configurations of {curves.epochs} epochs)")
-        for name in given.policy or POLICIES:
-            means = _means(name, curves, options, given)
+        for name in namespace.policy or POLICIES:
+            means = mean_regrets(name, curves, options, namespace)
             print(f"  {name:22}" + "".join(f"{100 * mean:8.1f}" for mean in means), flush=True)
     return 0
 
 
 _RULES = ("grace", "reduction_factor", "max_gap", "gap_patience", "plateau_patience")
-"""Options of `search.run` that decide when trials end."""
+"""The command passes these options of `search.run`, which decide when trials end early, on to the
+simulated searches.
+"""
 
 
 def parser() -> Parser:
-    """The command line."""
+    """Builds the parser for the arguments of `python -m search.simulate`."""
     made = Parser(
         prog="python -m search.simulate",
         description="Try searching on recorded curves: .npz files, or the folders of runs.",
@@ -63,23 +72,25 @@ def parser() -> Parser:
         "--budget",
         type=float,
         default=60.0,
-        metavar="X",
-        help="of a search, in full trainings (default: 60)",
+        metavar="TRAININGS",
+        help="budget of a search, in full trainings (default: 60)",
     )
     made.add_argument(
         "--seeds", type=int, default=3, metavar="N", help="searches of each policy (default: 3)"
     )
-    for name in _RULES:
-        made.add_argument("--" + name.replace("_", "-"), metavar="N", help="as in search.run")
+    for f in fields(SearchOptions):
+        if f.name in _RULES:
+            metavar = f.metadata["metavar"]
+            made.add_argument("--" + flag_of(f.name), metavar=metavar, help="as in search.run")
     return made
 
 
-def _faults(given: argparse.Namespace) -> list[str]:
-    """One sentence for each broken rule."""
+def _faults(namespace: argparse.Namespace) -> list[str]:
+    """Returns one sentence for each argument that violates its rule."""
     rules = [
-        (given.workers >= 1, "workers must be ≥ 1", given.workers),
-        (given.budget > 0, "budget must be > 0", given.budget),
-        (given.seeds >= 1, "seeds must be ≥ 1", given.seeds),
+        (namespace.workers >= 1, "workers must be ≥ 1", namespace.workers),
+        (namespace.budget > 0, "budget must be > 0", namespace.budget),
+        (namespace.seeds >= 1, "seeds must be ≥ 1", namespace.seeds),
     ]
     return [f"--{rule}, but got {value}." for good, rule, value in rules if not good]
 

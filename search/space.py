@@ -1,4 +1,4 @@
-"""What a search may vary: the type of a space, and how one is found by name or path."""
+"""Defines what a space is: what a search may vary, for one network on one dataset."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,14 +13,16 @@ from trainables.config import TrialConfig
 
 
 class SpaceError(UserError):
-    """A space can't be found or read; the message names the remedy."""
+    """Reports a space that can't be found or read. The message names the remedy."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Published:
-    """What the baseline's authors reported, as fractions of 1, and where the figures stand.
+    """Holds the accuracies that the baseline's authors reported, as fractions, and a note on their
+    source.
 
-    `val_` is what they call so, whatever split it was; `test_` what they call test.
+    The `val_` fields hold what the authors call validation, whatever split that was, and
+    `test_top1` what they call test.
     """
 
     train_top1: float | None = None
@@ -32,13 +34,14 @@ class Published:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Space:
-    """What may vary around a published configuration, for one network on one dataset.
+    """Describes what may vary around a published configuration, for one network on one dataset.
 
-    `baseline` is the study's first trial, always. `suggest` asks an Optuna trial for
-    parameters named like fields of `TrialConfig` and returns them; what it leaves out stays as
-    in the baseline. Every parameter's range must hold the baseline's value. Fields that count
-    beside one value of another (`trainables.conditional_fields`: momentum with SGD) are to be
-    asked for in such trials only; in others the baseline's is dropped.
+    `baseline` is always the study's first trial. `suggest` asks an Optuna trial for parameters that
+    are named like fields of `TrialConfig`, and returns them; all other fields stay as in the
+    baseline. Every parameter's range must contain the baseline's value. A field that counts only
+    beside one value of another (`trainables.conditional_fields`: momentum with SGD) should be
+    requested only in trials with that value; in other trials the baseline's value is dropped.
+    `published` holds the accuracies that the baseline's authors reported.
     """
 
     summary: str
@@ -49,10 +52,10 @@ class Space:
 
 
 def suggested(space: Space, trial: optuna.Trial) -> dict[str, Any]:
-    """The parameters that a trial tries, named like fields of `TrialConfig`.
+    """Returns the parameters that a trial tries, named like fields of `TrialConfig`.
 
-    Floats are rounded to 12 digits: Optuna's steps give 0.30000000000000004. Raises `SpaceError`
-    for whatever goes wrong in the space's own code.
+    Floats are rounded to 12 digits, because Optuna's steps give values such as 0.30000000000000004.
+    Raises `SpaceError` for anything that goes wrong in the space's own code.
     """
     try:
         values = dict(space.suggest(trial))

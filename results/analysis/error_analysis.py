@@ -1,4 +1,6 @@
-"""What a network gets wrong, and whether it knows: from the predictions of a final training."""
+"""Analyses the predictions of a final training: which mistakes a network makes, and whether its
+confidence is calibrated.
+"""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -9,45 +11,57 @@ from numpy.typing import NDArray
 from results.predictions import Predictions
 
 BINS = 15
-"""Of equal width over 0…1, as in Guo et al. 2017 («On Calibration of Modern Neural Networks»)."""
+"""Confidences over 0…1 are sorted into this many bins of equal width, as in Guo et al. 2017 («On
+Calibration of Modern Neural Networks»).
+"""
 
 PAIRS = 10
+"""A page and a model card show at most this many pairs of confused classes."""
 EXAMPLES = 6
-"""How many pairs of classes are shown, and images of each."""
+"""A page shows at most this many images for each pair of confused classes."""
 
 SURE_MISTAKES = 30
+"""A page shows at most this many of the most confident mistakes."""
 
 FEWEST_EXAMPLES = 16
-"""Images whose pixels are kept even of a network without mistakes: an export is tried on them."""
+"""The pixels of at least this many images are stored, even for a network without mistakes, because
+exporting the model runs the exported copy on them.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassResult:
-    """One class: its images in test, how many of them were recognised, how many images of any class
-    were said to be of it, and what its own were mistaken for most often, with how many.
+    """Holds the result of one class on test: its `images`, how many of them were recognised
+    (`right`), and how many images of any class were `predicted` as this one. `taken_for` is the
+    class that its images were mistaken for most often, and how many were.
     """
 
     label: int
     images: int
     right: int
-    said: int
+    predicted: int
     taken_for: tuple[int, int] | None
 
     @property
     def accuracy(self) -> float | None:
-        """The share recognised; `None` without images."""
+        """Returns the share of the class's images that were recognised. It is `None` where the
+        class has no images.
+        """
         return self.right / self.images if self.images else None
 
     @property
     def precision(self) -> float | None:
-        """The share of what was said to be of this class that was; `None` where nothing was."""
-        return self.right / self.said if self.said else None
+        """Returns the share of the images predicted as this class that belong to it. It is `None`
+        where no image was predicted as this class.
+        """
+        return self.right / self.predicted if self.predicted else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pair:
-    """Two classes that are taken for each other: `first_as_second` images of the first for the
-    second, and the other way round. `examples` are positions, the most confident one first.
+    """Holds two classes that the network confuses: `first_as_second` images of the first were
+    predicted as the second, and `second_as_first` the other way round. `examples` are positions of
+    such images in test, the most confident mistake first.
     """
 
     first: int
@@ -58,13 +72,15 @@ class Pair:
 
     @property
     def mistakes(self) -> int:
-        """Both ways together."""
+        """Returns the number of mistakes in both directions together."""
         return self.first_as_second + self.second_as_first
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bin:
-    """The images whose confidence lies in (low, high]; means are `None` where there are none."""
+    """Holds the images whose confidence lies in (low, high]. The mean confidence and the accuracy
+    are `None` where there are no such images.
+    """
 
     low: float
     high: float
@@ -75,8 +91,9 @@ class Bin:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Calibration:
-    """`ece` is the expected calibration error: |accuracy - confidence| of the bins, weighted by
-    their images. `confidence` is the mean of all images.
+    """Holds how far confidence and accuracy are apart. `ece` is the expected calibration error: the
+    mean of |accuracy - confidence| over the bins, weighted by their images. `confidence` is the
+    mean over all images.
     """
 
     bins: tuple[Bin, ...]
@@ -85,26 +102,26 @@ class Calibration:
 
 
 def by_class(predictions: Predictions) -> list[ClassResult]:
-    """Every class, by number."""
+    """Returns the result of every class, in the order of class numbers."""
     classes = predictions.logits.shape[1]
     wrong = Counter(_mistakes(predictions))
     images = np.bincount(predictions.labels, minlength=classes)
     right = np.bincount(predictions.labels[predictions.right], minlength=classes)
-    said = np.bincount(predictions.predicted, minlength=classes)
+    predicted = np.bincount(predictions.predicted, minlength=classes)
     taken: dict[int, tuple[int, int]] = {}
     for (label, other), count in sorted(wrong.items(), key=lambda each: (-each[1], each[0])):
         taken.setdefault(label, (other, count))
     return [
         ClassResult(
-            label=label, images=int(images[label]), right=int(right[label]), said=int(said[label]),
-            taken_for=taken.get(label),
+            label=label, images=int(images[label]), right=int(right[label]),
+            predicted=int(predicted[label]), taken_for=taken.get(label),
         )
         for label in range(classes)
     ]  # fmt: skip
 
 
 def confused_pairs(predictions: Predictions) -> list[Pair]:
-    """The `PAIRS` pairs with the most mistakes, both ways counted together."""
+    """Returns the `PAIRS` pairs of classes with the most mistakes, counted in both directions."""
     wrong = Counter(_mistakes(predictions))
     together: Counter[tuple[int, int]] = Counter()
     for (label, other), count in wrong.items():
@@ -125,12 +142,16 @@ def confused_pairs(predictions: Predictions) -> list[Pair]:
 
 
 def sure_mistakes(predictions: Predictions) -> list[int]:
-    """Positions of the mistakes made with the highest confidence, the highest first."""
+    """Returns the positions of the `SURE_MISTAKES` mistakes with the highest confidence, the
+    highest first.
+    """
     return _mistaken(predictions)[:SURE_MISTAKES]
 
 
 def select_examples(predictions: Predictions) -> NDArray[np.int64]:
-    """Rising positions of the images that are shown of these predictions, and a few more."""
+    """Returns the rising positions of the images whose pixels are stored: all that are shown, and
+    the first `FEWEST_EXAMPLES`. The result has the shape (k,).
+    """
     found = set(sure_mistakes(predictions))
     found |= {position for pair in confused_pairs(predictions) for position in pair.examples}
     found |= set(range(min(FEWEST_EXAMPLES, len(predictions.labels))))
@@ -138,7 +159,7 @@ def select_examples(predictions: Predictions) -> NDArray[np.int64]:
 
 
 def calibration(predictions: Predictions) -> Calibration:
-    """How far confidence and accuracy are apart, in `BINS` bins."""
+    """Returns the calibration of these predictions, in `BINS` bins of confidence."""
     confidence = predictions.confidence()
     edges = np.linspace(0, 1, BINS + 1)
     numbers = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, BINS - 1)
@@ -167,7 +188,7 @@ def _bin(
 
 
 def _mistakes(predictions: Predictions) -> list[tuple[int, int]]:
-    """(true class, predicted class) of each mistake."""
+    """Returns (true class, predicted class) for each mistake."""
     wrong = ~predictions.right
     return list(
         zip(predictions.labels[wrong].tolist(), predictions.predicted[wrong].tolist(), strict=True)
@@ -175,7 +196,9 @@ def _mistakes(predictions: Predictions) -> list[tuple[int, int]]:
 
 
 def _mistaken(predictions: Predictions) -> list[int]:
-    """Positions of all mistakes, the most confident first, ties in their order."""
+    """Returns the positions of all mistakes, the most confident first; equally confident ones stay
+    in the order of the file.
+    """
     wrong = np.flatnonzero(~predictions.right)
     order = np.argsort(-predictions.confidence()[wrong], kind="stable")
     return [int(position) for position in wrong[order]]

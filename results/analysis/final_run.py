@@ -1,4 +1,6 @@
-"""A final training as it lies on disk: its record, what test said, and the repeats beside it."""
+"""Reads a final training from its folder: its record, its predictions on test, and its repeats with
+other seeds.
+"""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,12 +14,14 @@ from results.predictions import Predictions, read_predictions
 from results.records import FinalRecord, RecordError
 
 RECORD = "final.json"
+"""A final training writes its record to a file of this name in its folder."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinalRun:
-    """`record` and `predictions` are those of the folder itself, the published ones. `repeats` has
-    the same configuration's with other seeds too, `record` first.
+    """Holds a final training. `record` and `predictions` belong to the training in `folder` itself,
+    whose figures are published. `repeats` contains `record` first and then the records of the same
+    configuration with other seeds.
     """
 
     folder: Path
@@ -26,41 +30,50 @@ class FinalRun:
     repeats: tuple[FinalRecord, ...]
 
     @property
-    def told(self) -> dict[str, Any]:
-        """The record's provenance."""
+    def provenance(self) -> dict[str, Any]:
+        """Returns the provenance in the record: dataset, class names, selection, device and
+        versions.
+        """
         return self.record.provenance
 
     @property
     def name(self) -> str:
-        """Which network on which dataset."""
-        return f"{self.record.config['network']} on {self.told['dataset']}"
+        """Returns the network and the dataset, for titles."""
+        return f"{self.record.config['network']} on {self.provenance['dataset']}"
 
     @property
     def class_names(self) -> list[str]:
-        """In the order of the logits; where several classes have one name, with their ids."""
-        names = [str(name) for name in self.told["class_names"]]
+        """Returns the class names in the order of the logits; where several classes share a name,
+        each is followed by its id.
+        """
+        names = [str(name) for name in self.provenance["class_names"]]
         often = Counter(names)
-        ids = self.told["class_ids"]
+        ids = self.provenance["class_ids"]
         return [n if often[n] == 1 else f"{n} ({i})" for n, i in zip(names, ids, strict=True)]
 
     def over_seeds(self, field: str) -> Interval | None:
-        """Of a field of the records; `None` with fewer than two that have it."""
+        """Returns the confidence interval of the mean of a record's `field` over the repeats, or
+        `None` where fewer than two repeats have the field.
+        """
         found = [getattr(record, field) for record in self.repeats]
         values = [value for value in found if value is not None]
         return interval(values) if len(values) >= FEWEST_REPEATS else None
 
     @property
     def seeds(self) -> list[int]:
-        """Of the repeats."""
+        """Returns the seeds of the repeats, in their order."""
         return [int(record.config["seed"]) for record in self.repeats]
 
 
 def read_final_run(folder: Path) -> FinalRun:
-    """Raises `RecordError` where something is missing or damaged."""
+    """Reads the final training in `folder`. Raises `RecordError` where a file is missing or
+    damaged, or where the record doesn't name the classes of the predictions.
+    """
     record, predictions = read_record(folder / RECORD), read_predictions(folder)
-    told, classes = record.provenance, predictions.logits.shape[1]
-    named = [told.get(key) for key in ("class_names", "class_ids")]
-    if any(not isinstance(n, list) or len(n) != classes for n in named) or "dataset" not in told:
+    provenance, classes = record.provenance, predictions.logits.shape[1]
+    lists = [provenance.get(key) for key in ("class_names", "class_ids")]
+    complete = all(isinstance(names, list) and len(names) == classes for names in lists)
+    if not complete or "dataset" not in provenance:
         raise RecordError(
             f"{folder / RECORD} must name the {classes} classes of its predictions, but doesn't; "
             "train again with python -m trainables.final --overwrite."
@@ -74,9 +87,10 @@ def read_final_run(folder: Path) -> FinalRun:
 
 
 def read_sibling_records(folder: Path, record: FinalRecord) -> Iterator[FinalRecord]:
-    """The repeats in the folder that differ from `record` in their seed alone.
+    """Yields the records of the repeats in the folder that differ from `record` in their seed
+    alone.
 
-    Others are left out: of an earlier configuration, unfinished or damaged.
+    Repeats of an earlier configuration, and unfinished or damaged ones, are skipped.
     """
     for path in sorted(folder.glob(f"repeat-*/{RECORD}"), key=_number):
         try:
@@ -88,7 +102,9 @@ def read_sibling_records(folder: Path, record: FinalRecord) -> Iterator[FinalRec
 
 
 def read_record(path: Path) -> FinalRecord:
-    """A `final.json`. Raises `RecordError`."""
+    """Returns the record in the `final.json` at `path`. Raises `RecordError` where the file is
+    missing or damaged.
+    """
     try:
         return FinalRecord.from_json(read_json(path))
     except FileNotFoundError:

@@ -1,10 +1,12 @@
-"""Which finalist is best, by its mean over repeats, and whether it beats the baseline beyond noise.
+"""Compares finalists by their means over repeats, and decides whether the best one beats the
+baseline beyond noise.
 
-The intervals are Student's t, for few repeats. They hold what another seed would change, and not
-what other val images would: the split is the same throughout. Each is a 95 % interval for itself.
-The winner was chosen among several, so that its lead reads a little too high: with none better
-than the baseline, one of 3 finalists «beats» it in 5 of 100 searches, one of 5 in 7, a single one
-in 2.5 (simulated, 3 repeats of normal noise, 200,000 searches each).
+The intervals are Student's t intervals, because repeats are few. They cover the effect of another
+seed but not that of other val images, since the split is the same throughout. Each is a 95 %
+interval for itself. The winner is chosen among several finalists, so its lead is slightly
+overestimated: if none is better than the baseline, one of 3 finalists still «beats» it in 5 of 100
+searches, one of 5 in 7, and a single one in 2.5 (simulated, 3 repeats of normal noise, 200,000
+searches each).
 """
 
 import math
@@ -15,16 +17,17 @@ from results.analysis.intervals import FEWEST_REPEATS, Interval, interval
 from results.records import FinalistRecord, TrialState
 
 BASELINE = 0
-"""The trial that is the baseline."""
+"""The baseline of a search is trial 0."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
-    """One finalist: `values` holds val_top1 after each repeat, `None` where that went wrong.
+    """Holds the results of one finalist: `values` are val_top1 after each repeat, with `None` for a
+    repeat that failed or diverged.
 
-    `top1` is the interval of those that went well, `lead` that of the difference to the baseline,
-    repeat by repeat; each is `None` where fewer than two values are there. The baseline has no
-    lead.
+    `top1` is the interval of the successful repeats' mean. `lead` is the interval of the mean
+    difference from the baseline, in pairs of the same repeat; the baseline has no lead. Both are
+    `None` where fewer than two values exist.
     """
 
     trial: int
@@ -34,16 +37,17 @@ class Standing:
 
     @property
     def sound(self) -> bool:
-        """Whether every repeat went well."""
+        """Returns whether every repeat was successful."""
         return None not in self.values
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What the finalists' repeats of `epochs` epochs say. `standings` has the best one first.
+    """Holds the comparison of all finalists, each trained for `epochs` epochs. `standings` begins
+    with the best one.
 
-    `seeds` are those of the repeats that all finalists have ended, which alone are compared;
-    `planned` repeats were asked for.
+    `seeds` are those of the repeats that all finalists have ended; only these repeats are compared.
+    `planned` is the number of repeats that the search was asked for.
     """
 
     standings: tuple[Standing, ...]
@@ -53,26 +57,27 @@ class Outcome:
 
     @property
     def winner(self) -> Standing | None:
-        """The highest mean among finalists whose every repeat went well."""
+        """Returns the finalist with the highest mean among those whose every repeat was successful,
+        or `None` where there is no such finalist.
+        """
         return self.standings[0] if self.standings[0].sound else None
 
     @property
     def beats_baseline(self) -> bool | None:
-        """Whether the winner's lead over the baseline lies above 0 with its whole interval.
-
-        `None` where there is nothing to compare: the baseline won, or isn't there.
+        """Returns whether the whole interval of the winner's lead over the baseline lies above 0,
+        or `None` where the winner has no lead: the baseline itself won, or its results are missing.
         """
         lead = self.winner.lead if self.winner else None
         return lead.low > 0 if lead else None
 
 
 def compare_finalists(records: Iterable[FinalistRecord]) -> Outcome | None:
-    """Compares finalists over the repeats that each of them has ended, well or not.
+    """Compares finalists over the repeats that every one of them has ended, successfully or not.
 
-    A finalist that failed or diverged in one ranks behind all that never did, whatever its mean;
-    with equal means the earlier trial is first, and so the baseline before any other. `None` with
-    fewer than two finalists or fewer than two such repeats. Where trainings differ in length, as
-    after an extension, the longest count.
+    A finalist with a failed or diverged repeat ranks behind all others, whatever its mean. Of equal
+    means the earlier trial ranks first, and so the baseline before any other. Where trainings have
+    different lengths, as after an extension, only the longest count. Returns `None` with fewer than
+    two finalists or fewer than two such repeats.
     """
     found = list(records)
     longest = max((_length(record) for record in found), default=0)

@@ -1,4 +1,4 @@
-"""Confidence intervals of means and of proportions."""
+"""Computes confidence intervals for means and for proportions."""
 
 import math
 import statistics
@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 CONFIDENCE = 0.95
+"""All confidence intervals in records and on pages are 95 % intervals."""
 
 FEWEST_REPEATS = 2
-"""An interval needs two values."""
+"""A confidence interval of a mean needs at least two values."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Interval:
-    """A mean, and where the true one lies with `CONFIDENCE`."""
+    """Holds a confidence interval: the estimated mean, and the bounds between which the true mean
+    lies with the probability `CONFIDENCE`.
+    """
 
     mean: float
     low: float
@@ -21,8 +24,10 @@ class Interval:
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """mean ± t · s / √n, with the quantile of n − 1 degrees of freedom, for n ≥ 2 values."""
-    from scipy.special import stdtrit  # takes a moment that readers without finalists needn't wait
+    """Returns the interval mean ± t · s / √n of n ≥ 2 values, where t is the quantile of Student's
+    distribution with n − 1 degrees of freedom and s the standard deviation.
+    """
+    from scipy.special import stdtrit  # slow to import, and only needed where there are repeats
 
     n, mean = len(values), statistics.fmean(values)
     quantile = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))
@@ -31,7 +36,9 @@ def interval(values: Sequence[float]) -> Interval:
 
 
 def proportion(share: float, n: int) -> Interval:
-    """Where the true share lies when `share` of `n` independent cases were hits (Wilson 1927)."""
+    """Returns the Wilson score interval (Wilson 1927) of a share: `share` (0…1) of `n` independent
+    cases were hits.
+    """
     z = statistics.NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))

@@ -1,6 +1,8 @@
-"""Several objectives at once: which trials no other one matches in all and beats in one.
+"""Compares trials by several objectives at once: the Pareto front contains the trials that no other
+trial dominates.
 
-A point holds a trial's objectives, all of them to be minimised: `minimised` turns val_top1 round.
+A point holds a trial's objectives, all of which are to be minimised; `minimised` reverses the sign
+of val_top1.
 """
 
 import math
@@ -14,47 +16,61 @@ OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {
     "latency_ms": "minimize",
     "parameters_m": "minimize",
 }
-"""By name, in the order in which they are told: which way is better."""
+"""A search can maximise val_top1 and minimise latency_ms and parameters_m. Pages and plans show the
+objectives in this order.
+"""
 
 Point = tuple[float, ...]
+"""A point holds the objectives of one trial, all to be minimised."""
 
 
 def parse_objectives(text: str) -> tuple[str, ...]:
-    """The objectives that a search was asked for, in the order of `OBJECTIVES`."""
+    """Returns the objectives named in `text` (separated by commas), in the order of `OBJECTIVES`;
+    unknown names are ignored.
+    """
     named = [name.strip() for name in text.split(",")]
     return tuple(name for name in OBJECTIVES if name in named)
 
 
 def sound_objectives(text: str) -> bool:
-    """Whether `text` names objectives, each once, val_top1 among them."""
+    """Returns whether `text` names only known objectives, each of them once, and val_top1 among
+    them.
+    """
     found = parse_objectives(text)
     return "val_top1" in found and len(found) == len(text.split(","))
 
 
 def values(record: TrialRecord, objectives: Sequence[str]) -> Point | None:
-    """A trial's objectives as they stand; `None` where it lacks one of them."""
+    """Returns a trial's objectives in their own units and signs, or `None` where the trial lacks
+    one of them.
+    """
     fields = ["best_val_top1" if name == "val_top1" else name for name in objectives]
     found = [getattr(record, field) for field in fields]
     return None if any(value is None for value in found) else tuple(found)
 
 
 def minimised(values: Iterable[float], objectives: Sequence[str]) -> Point:
-    """`values` of `objectives` as a point."""
+    """Returns the values of `objectives` as a point, with the sign of maximised objectives
+    reversed.
+    """
     signs = [-1.0 if OBJECTIVES[name] == "maximize" else 1.0 for name in objectives]
     return tuple(sign * value for sign, value in zip(signs, values, strict=True))
 
 
 def dominates(one: Point, other: Point) -> bool:
-    """Whether `one` is nowhere worse than `other`, and somewhere better."""
+    """Returns whether `one` is at least as good as `other` in every objective and better in at
+    least one.
+    """
     return one != other and all(a <= b for a, b in zip(one, other, strict=True))
 
 
 def fronts(points: Iterable[Point]) -> list[list[Point]]:
-    """The different points by non-dominated rank, from 0 up (Deb et al. 2002, section III-A).
+    """Returns the distinct points by non-dominated rank, from rank 0 up (Deb et al. 2002, section
+    III-A).
 
-    Each front holds what only points of the fronts before it dominate.
+    Each front holds the points that are dominated only by points of the fronts before it.
     """
-    # Sorted, a point can be dominated only by those before it.
+    # In sorted order, a point can be dominated only by points before it.
     left, found = sorted(set(points)), []
     while left:
         front: list[Point] = []
@@ -68,10 +84,11 @@ def fronts(points: Iterable[Point]) -> list[list[Point]]:
 
 
 def crowding(front: Sequence[Point]) -> dict[Point, float]:
-    """How far each point of a front lies from its neighbours there (Deb et al. 2002, III-B).
+    """Returns how far each point of a front lies from its neighbours in the front (Deb et al. 2002,
+    section III-B).
 
-    The sum over the objectives of the distance between the two neighbours, as a share of the
-    front's extent; infinite for the ends.
+    The crowding distance is the sum, over the objectives, of the distance between the two
+    neighbours as a share of the front's extent. It is infinite for the ends of the front.
     """
     distances = dict.fromkeys(front, 0.0)
     for axis in range(len(front[0])):
@@ -86,15 +103,18 @@ def crowding(front: Sequence[Point]) -> dict[Point, float]:
 
 
 def objectives_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
-    """The objectives of a run; older runs don't say, and had val_top1 alone."""
+    """Returns the objectives of a run. Manifests of older versions don't record them, because
+    val_top1 was the only one.
+    """
     return parse_objectives(manifest.get("options", {}).get("objectives", "val_top1"))
 
 
 def pareto_front(trials: Mapping[int, TrialRecord], objectives: Sequence[str]) -> list[TrialRecord]:
-    """The trials that no other dominates, by val_top1, best first, ties to the earlier.
+    """Returns the trials that no other trial dominates, by descending val_top1; of equal ones the
+    earlier comes first.
 
-    Each with its highest val_top1 of any epoch, also where it was stopped early; failed and
-    diverged ones are left out.
+    Each trial counts with its highest val_top1 of any epoch, also when it was stopped early. Failed
+    and diverged trials are left out.
     """
     points = {}
     for number, record in trials.items():
@@ -107,4 +127,4 @@ def pareto_front(trials: Mapping[int, TrialRecord], objectives: Sequence[str]) -
 
 
 ALONE = ("val_top1",)
-"""The objectives where no others are asked for."""
+"""By default a search has val_top1 as its only objective."""

@@ -1,4 +1,6 @@
-"""The trials that reached each rung of a run, with what they showed there, for Optuna to judge."""
+"""Reads the trials that reached each rung of a run, with their val_top1 there, as trials that
+Optuna can analyse.
+"""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -14,31 +16,37 @@ from results.records import StopReason, TrialRecord
 from results.store import TRIALS, RunError, read_epochs, read_trials
 
 JOURNAL = "journal.log"
+"""A run's Optuna study is stored in the file of this name."""
 
 DIVERGED = 0.0
-"""What a diverged trial counts at the rung that it would have come to: worse than any other."""
+"""A diverged trial has this value at the next rung that it would have reached; no other trial's
+value is lower.
+"""
 
 
 def trials_at_rungs(run: Path) -> dict[int, list[FrozenTrial]]:
-    """By epoch, for each rung and the last epoch: the trials there, in the order of proposing.
+    """Returns the trials at each rung and at the last epoch, by epoch. The trials stand in the
+    order of proposing.
 
-    As completed trials whose value is val_top1 at that epoch. Raises `RunError` and `RecordError`
-    for a run that can't be read.
+    They are completed Optuna trials whose value is val_top1 at that epoch. Raises `RunError` and
+    `RecordError` for a run that can't be read.
     """
     values = _values_at_rungs(run)
-    # Read after the records: a search writes a trial to its journal first.
+    # A running search writes a trial to its journal before its records. Reading the journal after
+    # the records therefore finds every recorded trial there.
     known = read_proposals(run) if values else {}
     check_params(known, read_trials(run), run.name)
     return {epoch: _completed(known, values[epoch]) for epoch in values}
 
 
 def _values_at_rungs(run: Path) -> dict[int, dict[int, float]]:
-    """val_top1 by epoch and trial number, for each rung and the last epoch.
+    """Returns val_top1 by epoch and trial number, for each rung and the last epoch.
 
-    A rung is an epoch after which a trial was stopped because of its rank. Where trials of a run
-    were trained to several lengths, the end of each counts for those alone whose learning-rate
-    schedule ended there. A diverged trial counts `DIVERGED` at the first rung from the epoch on in
-    which it diverged: its parameters are why it has nothing better to show.
+    A rung is an epoch after which a trial was stopped because of its rank. Where a run's trials
+    were trained to several lengths, the last epoch of a length counts only for the trials whose
+    learning-rate schedule ended there. A diverged trial gets the value `DIVERGED` at the first rung
+    at or after the epoch in which it diverged, because its parameters are the reason why it has no
+    better value.
     """
     records = read_trials(run)
     ends = {number: int(r.config.get("epochs", 0)) for number, r in records.items()}
@@ -61,10 +69,10 @@ def _values_at_rungs(run: Path) -> dict[int, dict[int, float]]:
 
 
 def read_proposals(run: Path) -> dict[int, FrozenTrial]:
-    """Every trial's parameters and their ranges, by number, from the study's journal.
+    """Returns every trial's parameters and their ranges, by number, from the study's journal.
 
-    Optuna only reads here, also while a search writes: a last line that isn't whole is left out.
-    Raises `RunError` where there is no journal, or a damaged one.
+    Reading works while a search writes the journal: Optuna skips an incomplete last line. Raises
+    `RunError` where the journal is missing or damaged.
     """
     path = run / JOURNAL
     if not path.exists():
@@ -76,13 +84,15 @@ def read_proposals(run: Path) -> dict[int, FrozenTrial]:
         storage = JournalStorage(JournalFileBackend(str(path)))
         studies = storage.get_all_studies()
         trials = storage.get_all_trials(studies[0]._study_id) if studies else []
-    except Exception as error:  # Optuna replays whatever it finds there
+    except Exception as error:  # Optuna replays a damaged journal and can raise anything
         raise damage_error(path, f"{type(error).__name__}: {error}") from error
     return {trial.number: trial for trial in trials}
 
 
 def damage_error(journal: Path, what: str) -> RunError:
-    """The error for a journal in which something is wrong; the run's records are not lost."""
+    """Returns the error for a damaged journal; `what` is the damage in words. The run's records are
+    not lost.
+    """
     what = what.replace("\n", " ")
     return RunError(
         f"{journal} is damaged ({what}); restore it from a copy, or begin a new run that learns "
@@ -93,9 +103,10 @@ def damage_error(journal: Path, what: str) -> RunError:
 def check_params(
     known: Mapping[int, FrozenTrial], records: Mapping[int, TrialRecord], run: str
 ) -> None:
-    """Compares the journal's parameters with the records', which are rounded to 12 digits.
+    """Compares the journal's parameters with those in the records of `run`, which are rounded to 12
+    digits.
 
-    Raises `RunError` for a trial in which they differ.
+    Raises `RunError` for a trial whose parameters differ.
     """
     for number, record in records.items():
         trial = known.get(number)
@@ -115,7 +126,9 @@ def _rounded(value: object) -> object:
 
 
 def _completed(known: Mapping[int, FrozenTrial], values: Mapping[int, float]) -> list[FrozenTrial]:
-    """The trials with these values, by their numbers."""
+    """Returns completed Optuna trials in the order of their numbers, where `values` maps the number
+    of each trial to its value. Raises `RunError` where the journal lacks one of them.
+    """
     if missing := values.keys() - known.keys():
         raise RunError(
             f"{JOURNAL} must hold every trial of the run, but it has no trial {min(missing)}; "
@@ -124,7 +137,8 @@ def _completed(known: Mapping[int, FrozenTrial], values: Mapping[int, float]) ->
     trials = []
     for number in sorted(values):
         trial = known[number]
-        # Optuna refuses a value outside of its range, as a baseline's can be: it lies nowhere.
+        # Optuna refuses a parameter outside of its range, which a baseline's can be. Such a trial
+        # is left out, because the analysis has no place for it.
         with suppress(ValueError):
             trials.append(
                 create_trial(
@@ -136,7 +150,7 @@ def _completed(known: Mapping[int, FrozenTrial], values: Mapping[int, float]) ->
 
 @contextmanager
 def quiet_optuna() -> Iterator[None]:
-    """Optuna logs every study that is made."""
+    """Silences Optuna's informational messages in a block, such as the one about each new study."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(logging.WARNING)
     try:

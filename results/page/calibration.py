@@ -1,4 +1,4 @@
-"""Whether a network is right as often as it is sure."""
+"""Draws the section on calibration, which compares a network's confidence with its accuracy."""
 
 import plotly.graph_objects as go
 
@@ -7,11 +7,14 @@ from results.page.figure import PERCENT, Panel, Section, plot
 from results.page.formatting import percent
 
 RIGHT, WRONG, EQUAL = "#3a8fd0", "#d55e00", "#e69f00"
+"""In the calibration figures, right predictions, wrong ones, and the line on which accuracy equals
+confidence have these colours.
+"""
 
 
 def calibration_section(found: Calibration) -> Section:
-    """The section of both figures."""
-    told = [each for each in found.bins if each.images]
+    """Returns the page's section with the reliability diagram and the histogram of confidence."""
+    bins = [each for each in found.bins if each.images]
     panels = [
         Panel(
             key="reliability",
@@ -20,7 +23,7 @@ def calibration_section(found: Calibration) -> Section:
             f"{BINS} bins of equal width. On the dotted line accuracy and confidence are equal; "
             f"below it the network is too sure. ECE {percent(found.ece)}: how far the bins are "
             "from it, weighted by their images.",
-            figure=_reliability(told),
+            figure=_reliability(bins),
             height=360,
             beside=2,
         ),
@@ -29,7 +32,7 @@ def calibration_section(found: Calibration) -> Section:
             title="How sure it is",
             caption="Images in each bin. Confidence is the softmax probability of the class that "
             f"was predicted, {percent(found.confidence)} on average.",
-            figure=_images(told),
+            figure=_images(bins),
             height=360,
             beside=2,
         ),

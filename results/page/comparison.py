@@ -1,4 +1,6 @@
-"""Several runs beside each other: their numbers, their best over cost, their configurations."""
+"""Compares several runs on a page: their numbers, their best accuracy over cost, and their
+configurations.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,28 +12,31 @@ from common.text import format_duration
 from results.page.curves import add_progress
 from results.page.figure import PERCENT, Panel, Section, plot, safe
 from results.page.formatting import percent, span, value
-from results.page.headline import decided
+from results.page.headline import finalists_decision
 from results.page.run_data import Run
 from results.page.table import provenance
 
 COLORS = ("#3a8fd0", "#e69f00", "#009e73", "#cc4f8f", "#8a6fd1", "#d55e00", "#56b4e9", "#8d96a3")
+"""Runs are drawn in these colours, in their order; after the last colour the first one follows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """One row of a table with a column a run."""
+    """Holds one row of a table that has a column for each run."""
 
     name: str
     cells: list[str]
 
     @property
     def differs(self) -> bool:
-        """Whether not all cells are equal."""
+        """Returns whether the runs' cells differ from each other."""
         return len(set(self.cells)) > 1
 
 
 def names(runs: Sequence[Run]) -> list[str]:
-    """What each run is called: its folder where two have one name."""
+    """Returns the name of each run on the page; a run that shares its name with another one is
+    named by its folder.
+    """
     called = [run.name for run in runs]
     return [
         str(run.directory) if called.count(name) > 1 else name
@@ -40,25 +45,31 @@ def names(runs: Sequence[Run]) -> list[str]:
 
 
 def cautions(runs: Sequence[Run]) -> list[str]:
-    """Why the numbers of these runs can't simply be compared, if they can't."""
-    said = []
+    """Returns one sentence for each reason why the numbers of these runs can't simply be
+    compared.
+    """
+    sentences = []
     if _several(runs, lambda run: run.manifest["dataset"]["fingerprint"]):
-        said.append("These runs saw different images: a higher val_top1 is no better result.")
+        sentences.append("These runs saw different images: a higher val_top1 is no better result.")
     if _several(runs, lambda run: run.best["config"].get("weights") == "none"):
-        said.append("Some begin with pretrained weights and some from scratch: two tracks.")
+        sentences.append("Some begin with pretrained weights and some from scratch: two tracks.")
     if _several(runs, lambda run: run.best["config"].get("epochs")):
-        said.append("Their best trials were to be trained for different numbers of epochs.")
-    if _several(runs, lambda run: decided(run) is None):
-        said.append("Some values are means over fresh seeds, the others one seed's best epoch.")
-    return said
+        sentences.append("Their best trials were to be trained for different numbers of epochs.")
+    if _several(runs, lambda run: finalists_decision(run) is None):
+        sentences.append(
+            "Some values are means over fresh seeds, the others one seed's best epoch."
+        )
+    return sentences
 
 
-def _several(runs: Sequence[Run], told: Callable[[Run], Any]) -> bool:
-    return len({told(run) for run in runs}) > 1
+def _several(runs: Sequence[Run], value_of: Callable[[Run], Any]) -> bool:
+    return len({value_of(run) for run in runs}) > 1
 
 
 def headline(runs: Sequence[Run]) -> str:
-    """Which run found the best configuration, if that can be said."""
+    """Returns a sentence that names the run with the best configuration, or the number of runs
+    where they saw different images.
+    """
     if _several(runs, lambda run: run.manifest["dataset"]["fingerprint"]):
         return f"{len(runs)} runs on different images"
     best = max(range(len(runs)), key=lambda index: runs[index].best["value"])
@@ -68,14 +79,14 @@ def headline(runs: Sequence[Run]) -> str:
 
 
 def numbers(runs: Sequence[Run]) -> list[Line]:
-    """The runs' numbers, a row each."""
-    told = [dict(_numbers(run)) for run in runs]
-    return [Line(name=name, cells=[each[name] for each in told]) for name in told[0]]
+    """Returns the runs' numbers, one row for each quantity."""
+    columns = [dict(_numbers(run)) for run in runs]
+    return [Line(name=name, cells=[each[name] for each in columns]) for name in columns[0]]
 
 
 def _numbers(run: Run) -> Iterator[tuple[str, str]]:
     final = run.finals.get(run.winner.number)
-    chosen = decided(run)
+    chosen = finalists_decision(run)
     baseline = run.best["baseline"] if run.baseline else None
     yield "best val_top1", percent(run.best["value"])
     yield "its 95 % interval", span(chosen[1].top1) if chosen and chosen[1].top1 else "– (one seed)"
@@ -91,7 +102,9 @@ def _numbers(run: Run) -> Iterator[tuple[str, str]]:
 
 
 def configurations(runs: Sequence[Run]) -> list[Line]:
-    """The best configurations field by field, those that differ first."""
+    """Returns the best configurations with one row for each field; the fields that differ come
+    first.
+    """
     configs = [run.best["config"] for run in runs]
     fields = dict.fromkeys(name for config in configs for name in config)
     lines = [
@@ -101,14 +114,18 @@ def configurations(runs: Sequence[Run]) -> list[Line]:
 
 
 def origins(runs: Sequence[Run]) -> list[Line]:
-    """Provenance, a row each; runs with fewer sittings have a dash in the later ones."""
-    told = [dict(provenance(run.manifest)) for run in runs]
-    rows = dict.fromkeys(name for each in told for name in each)
-    return [Line(name=name, cells=[each.get(name, "–") for each in told]) for name in rows]
+    """Returns the provenance of the runs, one row for each entry. A run with fewer sessions than
+    another has a dash in the rows of the later ones.
+    """
+    columns = [dict(provenance(run.manifest)) for run in runs]
+    rows = dict.fromkeys(name for each in columns for name in each)
+    return [Line(name=name, cells=[each.get(name, "–") for each in columns]) for name in rows]
 
 
 def figures(runs: Sequence[Run]) -> Section:
-    """The section of both figures."""
+    """Returns the page's section with two figures: the best accuracy over cost, and the curves of
+    the best trials.
+    """
     panels = [
         Panel(
             key="cost",
@@ -131,7 +148,9 @@ def figures(runs: Sequence[Run]) -> Section:
 
 
 def over_cost(runs: Sequence[Run]) -> go.Figure:
-    """A step line a run."""
+    """Returns a figure of the best val_top1 so far over hours of training, with one step line for
+    each run.
+    """
     figure = plot("hours of training", "val_top1", yaxis_tickformat=PERCENT)
     for index, (run, name) in enumerate(zip(runs, names(runs), strict=True)):
         add_progress(figure, run, name=safe(name), color=COLORS[index % len(COLORS)])
@@ -139,7 +158,9 @@ def over_cost(runs: Sequence[Run]) -> go.Figure:
 
 
 def winners(runs: Sequence[Run]) -> go.Figure:
-    """Two lines a run."""
+    """Returns a figure of the best trials' curves, with two lines for each run: val_top1, and
+    dotted the accuracy on training images.
+    """
     figure = plot("epoch", "top-1", yaxis_tickformat=PERCENT)
     for index, (run, name) in enumerate(zip(runs, names(runs), strict=True)):
         epochs = run.epochs[run.winner.number]

@@ -1,4 +1,6 @@
-"""How trials learned: their curves, the best so far, and the gap of baseline and winner."""
+"""Draws how trials learned: their curves, the best accuracy so far, and the gap of the baseline and
+of the winner.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,22 +14,29 @@ from results.page.run_data import Run
 from results.records import EpochMetrics, TrialRecord
 
 Part = list[EpochMetrics]
+"""A part of a curve is a list of consecutive epochs."""
 Curves = list[tuple[int, Part]]
-"""By the number of the trial."""
+"""Curves are listed with the numbers of their trials."""
 
 WHOLE = ("complete", "unfinished")
-"""How trials stand whose curves don't fade out."""
+"""The curves of trials with these outcomes don't fade out."""
 
 FADING = (0.65, 0.4, 0.18)
-"""Opacity of a stopped trial's curve: but for its last two epochs, then of each of these."""
+"""A stopped trial's curve has these opacities: the first up to its last two segments, and then one
+for each of these.
+"""
 
 CROWD = 50
-"""More curves of a kind are drawn thin, so that they stay curves."""
+"""Where an outcome has more curves than this, they are drawn thin and without dots, so that single
+curves remain visible.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """A trial was the best so far, after so many hours of training of all workers together."""
+    """Records that `trial` became the best so far with the accuracy `top1`, a fraction, after
+    `hours` of training added up over all workers.
+    """
 
     hours: float
     top1: float
@@ -35,7 +44,7 @@ class Step:
 
 
 def learning(run: Run) -> Section:
-    """The section of all curves."""
+    """Returns the page's section with all learning curves."""
     panels = [
         Panel(
             key="curves",
@@ -60,7 +69,9 @@ def learning(run: Run) -> Section:
 
 
 def learning_curves(run: Run) -> go.Figure:
-    """val_top1 over epochs; few traces, however many trials."""
+    """Returns a figure of val_top1 over epochs. Each outcome has a few traces, however many trials
+    there are.
+    """
     figure = plot("epoch", "val_top1", yaxis_tickformat=PERCENT)
     marked = {run.winner.number} | ({run.baseline.number} if run.baseline else set())
     for key in OUTCOMES:
@@ -77,7 +88,7 @@ def learning_curves(run: Run) -> go.Figure:
 
 
 def longest(run: Run) -> int:
-    """The epochs of the longest trial."""
+    """Returns the number of epochs of the longest trial."""
     return max(record.epochs for record in run.trials.values())
 
 
@@ -85,9 +96,9 @@ def _add_outcome(figure: go.Figure, run: Run, key: str, records: Sequence[TrialR
     label, color = OUTCOMES[key]
     curves = [(record.number, run.epochs[record.number]) for record in records]
     crowded = len(curves) > CROWD
-    parts = [(FADING[0], curves)] if key in WHOLE else _faded(curves)
+    parts = [(FADING[0], curves)] if key in WHOLE else _split_to_fade(curves)
     for index, (opacity, pieces) in enumerate(parts):
-        # A trial of one epoch has no line: where curves end, they have a dot.
+        # A trial of one epoch has no line, therefore every curve ends with a dot.
         dots = not crowded if key in WHOLE else opacity == FADING[-1]
         figure.add_scatter(
             **_points(pieces),
@@ -101,8 +112,8 @@ def _add_outcome(figure: go.Figure, run: Run, key: str, records: Sequence[TrialR
         )
 
 
-def _faded(curves: Curves) -> list[tuple[float, Curves]]:
-    """The three parts of curves that fade out, each with its opacity."""
+def _split_to_fade(curves: Curves) -> list[tuple[float, Curves]]:
+    """Splits curves into the three parts that fade out, and returns each part with its opacity."""
     return [
         (opacity, [(number, part(epochs, index)) for number, epochs in curves])
         for index, opacity in enumerate(FADING)
@@ -110,7 +121,9 @@ def _faded(curves: Curves) -> list[tuple[float, Curves]]:
 
 
 def part(epochs: Part, index: int) -> Part:
-    """A curve but for its last two epochs (0), and its two last segments (1 and 2)."""
+    """Returns one part of a curve: all but its last two segments (index 0), its last segment but
+    one (1), or its last segment (2). Neighbouring parts share an epoch.
+    """
     end = len(epochs)
     cuts = (max(end - 2, 1), max(end - 1, 1), end)
     first = 0 if index == 0 else cuts[index - 1] - 1
@@ -118,7 +131,9 @@ def part(epochs: Part, index: int) -> Part:
 
 
 def _points(curves: Curves) -> dict[str, Any]:
-    """Curves one after the other, with a break between."""
+    """Returns the coordinates and hover texts of several curves in one trace, with a gap after
+    each.
+    """
     x: list[int | None] = []
     y: list[float | None] = []
     trials: list[int | None] = []
@@ -144,7 +159,9 @@ def _add_marked(
 
 
 def progress(run: Run) -> list[Step]:
-    """Each time when a trial became the best; those that failed or diverged in the end don't."""
+    """Returns every moment at which a trial became the best; trials that failed or diverged in the
+    end are left out.
+    """
     steps: list[Step] = []
     seconds, best = 0.0, -1.0
     for number, metrics in run.recorded:
@@ -156,12 +173,14 @@ def progress(run: Run) -> list[Step]:
 
 
 def hours_of_trials(run: Run) -> float:
-    """The training time of all trials added up, finalists' repeats left out."""
+    """Returns the hours of training of all trials added up, without the finalists' repeats."""
     return sum(metrics.wall_s for _, metrics in run.recorded) / 3600
 
 
 def best_so_far(run: Run) -> go.Figure:
-    """The best val_top1 over the hours, with the baseline's and the published one."""
+    """Returns a figure of the best val_top1 over hours of training, with horizontal lines for the
+    baseline's and the published accuracy.
+    """
     figure = plot("hours of training", "val_top1", yaxis_tickformat=PERCENT)
     add_progress(figure, run, name="best so far", color=WINNER)
     if run.baseline and run.baseline.best_val_top1 is not None:
@@ -174,7 +193,9 @@ def best_so_far(run: Run) -> go.Figure:
 
 
 def add_progress(figure: go.Figure, run: Run, *, name: str, color: str) -> None:
-    """A run's best so far as a step line, to the end of its trials."""
+    """Adds the best val_top1 so far of a run to `figure`, as a step line that extends to the end of
+    the run's trials.
+    """
     steps = progress(run)
     last = [hours_of_trials(run)] if steps else []
     figure.add_scatter(
@@ -191,7 +212,8 @@ def add_progress(figure: go.Figure, run: Run, *, name: str, color: str) -> None:
 
 def _add_level(figure: go.Figure, level: float, name: str, color: str) -> None:
     figure.add_hline(y=level, line={"color": color, "dash": "dash", "width": 1.5})
-    # A line across the plot has no place in the legend, an empty trace of its looks has.
+    # A horizontal line doesn't appear in the legend, therefore an empty trace of the same style
+    # is added.
     line = {"color": color, "dash": "dash", "width": 1.5}
     figure.add_scatter(x=[None], y=[None], mode="lines", line=line, name=name)
 

@@ -1,4 +1,4 @@
-"""Test images on a page, with what they were taken for."""
+"""Prepares test images for a page, with the classes that they were mistaken for."""
 
 import base64
 from dataclasses import dataclass
@@ -13,12 +13,14 @@ from results.analysis.final_run import FinalRun
 from results.page.formatting import count, percent
 
 LARGEST_PX = 128
-"""Larger images are shrunk to that on a page."""
+"""Images are shrunk to at most this many pixels a side on a page."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
-    """One image as a data URI, the class it is of, and the one it was taken for."""
+    """Holds one image as a data URI, the name of its class, the name of the predicted class, and
+    the confidence.
+    """
 
     source: str
     label: str
@@ -28,7 +30,9 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gallery:
-    """Pictures under a title; `words` say what there is of them in all."""
+    """Holds pictures under a title; `words` count the mistakes of each kind, including those
+    without a picture.
+    """
 
     title: str
     words: str
@@ -36,14 +40,16 @@ class Gallery:
 
 
 def pairs(trained: FinalRun) -> list[Gallery]:
-    """The pairs of classes that are confused most, each with some of its mistakes."""
+    """Returns a gallery for each of the most confused pairs of classes, with some of its
+    mistakes.
+    """
     names = trained.class_names
     galleries = []
     for pair in confused_pairs(trained.predictions):
         first, second = names[pair.first], names[pair.second]
         ways = [(pair.first_as_second, first, second), (pair.second_as_first, second, first)]
         ways = [way for way in sorted(ways, key=lambda way: -way[0]) if way[0]]
-        words = "; ".join(f"{times} × {true} taken for {said}" for times, true, said in ways)
+        words = "; ".join(f"{times} × {true} taken for {other}" for times, true, other in ways)
         galleries.append(
             Gallery(
                 title=f"{first} and {second}: {count(pair.mistakes, 'mistake')}",
@@ -55,12 +61,14 @@ def pairs(trained: FinalRun) -> list[Gallery]:
 
 
 def surest_mistakes(trained: FinalRun) -> list[Picture]:
-    """The mistakes that were made with the highest confidence, the highest first."""
+    """Returns pictures of the most confident mistakes, the most confident first."""
     return _pictures(trained, sure_mistakes(trained.predictions))
 
 
 def _pictures(trained: FinalRun, positions: list[int]) -> list[Picture]:
-    """Of those whose pixels were kept, which is all unless another version chose them."""
+    """Returns pictures of the images at these positions in test. Positions without stored pixels
+    are skipped; there are some only if another version of the project selected the images.
+    """
     seen = trained.predictions
     names = trained.class_names
     kept = {int(position): index for index, position in enumerate(seen.examples)}
@@ -78,7 +86,9 @@ def _pictures(trained: FinalRun, positions: list[int]) -> list[Picture]:
 
 
 def data_uri(pixels: NDArray[np.uint8]) -> str:
-    """uint8 (side, side, 3) as a JPEG of at most `LARGEST_PX` a side."""
+    """Returns an image (uint8, side × side × 3) as the data URI of a JPEG, shrunk to at most
+    `LARGEST_PX` a side.
+    """
     image = Image.fromarray(pixels)
     image.thumbnail((LARGEST_PX, LARGEST_PX), Image.Resampling.LANCZOS)
     buffer = BytesIO()

@@ -1,4 +1,6 @@
-"""What all figures share. Ground, text and grid are coloured by the page: they follow the theme."""
+"""Defines what all figures share. The page's style sheet colours background, text and grid, so that
+figures follow the theme.
+"""
 
 import html
 from dataclasses import dataclass
@@ -7,17 +9,21 @@ from typing import Any
 import plotly.graph_objects as go
 
 PERCENT = ".0%"
+"""Axes of fractions show whole per cent, by this format of Plotly's."""
 
 SCALE = [[0.0, "#9aa5b1"], [0.5, "#4f8fd0"], [1.0, "#e0533d"]]
-"""From the worst to the best, seen on light and on dark ground."""
+"""This colour scale leads from the worst to the best value, and is visible on light and on dark
+background.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Panel:
-    """A figure on a page, in pixels.
+    """Holds one figure of a page; sizes are in pixels.
 
-    `key` names it there, `caption` says how it is read, `width` is the least it needs: where the
-    screen has less, it is scrolled. `beside` of them fit beside each other: 1, 2 or 3.
+    `key` is the figure's identifier on the page, and `caption` explains how to read it. `width` is
+    the least width that the figure needs; on a narrower screen it scrolls. Up to `beside` panels
+    (1, 2 or 3) share a row.
     """
 
     key: str
@@ -31,7 +37,7 @@ class Panel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Section:
-    """A part of a page: its figures, and a sentence for each that can't be drawn."""
+    """Holds a part of a page: its figures, and a sentence for each figure that can't be drawn."""
 
     key: str
     title: str
@@ -40,7 +46,9 @@ class Section:
 
 
 def plot(x: str, y: str, **layout: Any) -> go.Figure:
-    """An empty figure with these axis titles."""
+    """Returns an empty figure with `x` and `y` as axis titles. Further arguments are properties of
+    Plotly's layout.
+    """
     figure = go.Figure()
     figure.update_layout(
         xaxis_title_text=safe(x),
@@ -60,10 +68,12 @@ def plot(x: str, y: str, **layout: Any) -> go.Figure:
 
 
 def step_of_epochs(longest: int) -> int | None:
-    """The distance of ticks on an axis of epochs; `None` leaves it to Plotly, which may halve."""
+    """Returns the distance between ticks on an axis of epochs: 1 for up to 6 epochs, because Plotly
+    would also place ticks at halves, and else `None`, which leaves the choice to Plotly.
+    """
     return 1 if longest <= 6 else None
 
 
 def safe(text: object) -> str:
-    """A run's text within a figure, where Plotly would read tags."""
+    """Returns a run's text with HTML escaped, because Plotly interprets tags in texts."""
     return html.escape(str(text))

@@ -1,4 +1,6 @@
-"""The page of a final training: its numbers first, then what they are made of."""
+"""Builds the page of a final training, which begins with its numbers and continues with their
+details.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +19,7 @@ from results.records import FinalRecord
 
 
 def page(trained: FinalRun) -> str:
-    """The page's HTML."""
+    """Returns the HTML of a final training's page."""
     found = calibration(trained.predictions)
     galleries: list[Gallery] = pairs(trained)
     return render(
@@ -38,7 +40,9 @@ def page(trained: FinalRun) -> str:
 
 
 def headline(trained: FinalRun) -> str:
-    """What it can do, in a sentence."""
+    """Returns a sentence with the accuracy on test and, where there are several seeds, its mean
+    over them.
+    """
     record = trained.record
     reached = f"{percent(record.test_top1)} of {record.test_images:,} test images are recognised"
     mean = trained.over_seeds("test_top1")
@@ -49,7 +53,9 @@ def headline(trained: FinalRun) -> str:
 
 
 def cards(trained: FinalRun, found: Calibration) -> Iterator[Card]:
-    """The numbers at the head, each with what it has to be read with."""
+    """Yields the numbers at the head of the page, each with the note that it has to be read
+    with.
+    """
     record = trained.record
     own = proportion(record.test_top1, record.test_images)
     yield Card(
@@ -89,16 +95,18 @@ def _seed_card(trained: FinalRun) -> Iterator[Card]:
     if mean is None:
         return
     flip = trained.over_seeds("test_top1_flip")
-    told = f"; with flip averaging {percent(flip.mean)}, {span(flip)}" if flip else ""
+    with_flip = f"; with flip averaging {percent(flip.mean)}, {span(flip)}" if flip else ""
     yield Card(
         label=f"mean of {len(trained.repeats)} seeds",
         number=percent(mean.mean),
-        note=f"{span(mean)}, 95 % by Student's t{told}",
+        note=f"{span(mean)}, 95 % by Student's t{with_flip}",
     )
 
 
 def seed_rows(trained: FinalRun) -> list[list[str]]:
-    """A row a seed, the published one first; none where there is one seed."""
+    """Returns one table row for each seed, that of the published training first; the table is empty
+    where there is only one seed.
+    """
     if len(trained.repeats) == 1:
         return []
     return [
@@ -115,7 +123,7 @@ def _loss(record: FinalRecord) -> str:
 
 
 def commands(trained: FinalRun) -> list[str]:
-    """What a model is there for, from the project's root."""
+    """Returns the commands that use the model, to be typed in the project's root."""
     return [
         f"python -m trainables.predict {trained.folder} IMAGE …",
         f"python -m trainables.export {trained.folder}",
@@ -123,9 +131,9 @@ def commands(trained: FinalRun) -> list[str]:
 
 
 def provenance(trained: FinalRun) -> list[tuple[str, str]]:
-    """Where it comes from."""
-    told = trained.told
-    selection: dict[str, Any] = told.get("selection", {})
+    """Returns (name, value) for each entry of the provenance, with a dash for a missing value."""
+    recorded = trained.provenance
+    selection: dict[str, Any] = recorded.get("selection", {})
     searched: dict[str, Any] = selection.get("provenance", {})
     rows = [
         ("configuration chosen by", selection.get("selected_by")),
@@ -134,11 +142,14 @@ def provenance(trained: FinalRun) -> list[tuple[str, str]]:
         ("run", searched.get("run")),
         ("search's command", searched.get("command")),
         ("search's commit", searched.get("commit")),
-        ("dataset", f"{told['dataset']}, fingerprint {told.get('dataset_fingerprint', '–')}"),
-        ("terms of the images", told.get("terms")),
-        ("device", told.get("device")),
-        ("threads", told.get("threads")),
-        ("Python, torch, torchvision", _versions(told)),
+        (
+            "dataset",
+            f"{recorded['dataset']}, fingerprint {recorded.get('dataset_fingerprint', '–')}",
+        ),
+        ("terms of the images", recorded.get("terms")),
+        ("device", recorded.get("device")),
+        ("threads", recorded.get("threads")),
+        ("Python, torch, torchvision", _versions(recorded)),
     ]
     return [(name, "–" if item is None else str(item)) for name, item in rows]
 
@@ -147,5 +158,5 @@ def _share(item: object) -> str | None:
     return percent(item) if isinstance(item, float) else None
 
 
-def _versions(told: dict[str, Any]) -> str:
-    return ", ".join(str(told.get(name, "–")) for name in ("python", "torch", "torchvision"))
+def _versions(recorded: dict[str, Any]) -> str:
+    return ", ".join(str(recorded.get(name, "–")) for name in ("python", "torch", "torchvision"))

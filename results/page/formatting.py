@@ -1,4 +1,4 @@
-"""How pages word numbers, and how a trial ended."""
+"""Formats numbers for the pages, and words how a trial ended."""
 
 from typing import Any
 
@@ -16,17 +16,19 @@ OUTCOMES: dict[str, tuple[str, str]] = {
     "failed": ("failed", "#b23a3a"),
     "unfinished": ("unfinished", "#56b4e9"),
 }
-"""By key, in the order in which they are shown: how a trial ended in words, and its colour.
+"""Each key stands for a way in which a trial can end. Its label and colour are shown on pages, in
+this order.
 
-The colours tell apart on light and on dark ground, and to most who see colours otherwise.
+The colours are distinct on light and on dark background, also for readers with the common kinds of
+colour blindness.
 """
 
 WINNER, BASELINE = "#009e73", "#e69f00"
-"""Their colours."""
+"""On all pages, the winner and the baseline have these colours."""
 
 
 def outcome(record: TrialRecord) -> str:
-    """How a trial ended: a key of `OUTCOMES`."""
+    """Returns how a trial ended, as a key of `OUTCOMES`."""
     if record.state is TrialState.RUNNING:
         return "unfinished"
     if record.state is TrialState.FAILED and record.reason is not StopReason.MEMORY:
@@ -35,27 +37,27 @@ def outcome(record: TrialRecord) -> str:
 
 
 def percent(fraction: float | None) -> str:
-    """53.5 %; a dash for none."""
+    """Formats a fraction in per cent, as in 53.5 %, and `None` as a dash."""
     return "–" if fraction is None else f"{100 * fraction:.1f} %"
 
 
 def points(difference: float) -> str:
-    """A difference of two fractions: 20.7 points."""
+    """Formats a difference of two fractions in percentage points, as in 20.7 points."""
     return f"{100 * difference:.1f} points"
 
 
 def span(interval: Interval) -> str:
-    """The ends of an interval, in per cent: 51.2 … 55.9 %."""
+    """Formats the ends of an interval of fractions in per cent, as in 51.2 … 55.9 %."""
     return f"{100 * interval.low:.1f} … {100 * interval.high:.1f} %"
 
 
 def count(number: int, thing: str) -> str:
-    """1 trial, 2 trials, 10,000 images."""
+    """Formats a number with the noun that it counts, as in 1 trial, 2 trials or 10,000 images."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def value(item: Any) -> str:
-    """A parameter's value, floats to three digits."""
+    """Formats a parameter's value: floats with three significant digits, and `None` as a dash."""
     if item is None:
         return "–"
     if isinstance(item, bool):
@@ -64,5 +66,5 @@ def value(item: Any) -> str:
 
 
 def display_name(number: int, baseline: int | None) -> str:
-    """What a trial is called within a sentence."""
+    """Returns the name of a trial within a sentence: «the baseline» or «trial N»."""
     return "the baseline" if number == baseline else f"trial {number}"

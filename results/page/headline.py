@@ -1,4 +1,6 @@
-"""What a search found, in words and numbers: the head of its page."""
+"""Words what a search found: the headline, the numbers and the configuration at the head of its
+page.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +16,9 @@ from results.store import BEST
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Card:
-    """One number that is read at a glance, and what it has to be read with."""
+    """Holds one number that is read at a glance, with its label and the note that it has to be read
+    with.
+    """
 
     label: str
     number: str
@@ -23,7 +27,9 @@ class Card:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
-    """One field of the best configuration, beside the baseline's. `searched`: a parameter."""
+    """Holds one field of the best configuration beside the baseline's value. `searched` is true for
+    a field that the search varied.
+    """
 
     name: str
     best: str
@@ -32,13 +38,17 @@ class Setting:
 
     @property
     def changed(self) -> bool:
-        """Whether the two differ, where there are two."""
+        """Returns whether the best configuration's value differs from the baseline's. The result is
+        false where there is no baseline to compare with.
+        """
         return self.baseline not in ("", self.best)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Headline:
-    """The headline, what it leaves open, the numbers, the configuration, and what to type next."""
+    """Holds the head of a page: the headline, what it leaves open, the numbers, the configuration,
+    and the next commands to type.
+    """
 
     headline: str
     caution: str
@@ -48,7 +58,7 @@ class Headline:
 
 
 def make_headline(run: Run) -> Headline:
-    """The head of a run's page."""
+    """Builds the head of a run's page."""
     headline, caution = _verdict(run)
     return Headline(
         headline=headline,
@@ -59,16 +69,18 @@ def make_headline(run: Run) -> Headline:
     )
 
 
-def decided(run: Run) -> tuple[Outcome, Standing] | None:
-    """The finalists' outcome and their winner, where they chose the best configuration."""
+def finalists_decision(run: Run) -> tuple[Outcome, Standing] | None:
+    """Returns the finalists' comparison and its winner if the finalists chose the best
+    configuration, else `None`.
+    """
     if run.outcome is None or run.outcome.winner is None:
         return None
     return run.outcome, run.outcome.winner
 
 
 def _verdict(run: Run) -> tuple[str, str]:
-    """(headline, what it leaves open)."""
-    chosen = decided(run)
+    """Returns the headline and a sentence on what it leaves open."""
+    chosen = finalists_decision(run)
     if chosen:
         return _finalists_verdict(*chosen)
     winner, baseline = run.winner, run.baseline
@@ -118,11 +130,11 @@ def _accuracies(run: Run) -> Iterator[Card]:
     )
     yield _test_card("test top-1", run.finals.get(winner.number))
     if baseline and baseline is not winner:
-        told = run.best["baseline"]["value"]
-        note = _val_note(run, baseline.number, baseline.best_epoch, told)
+        top1 = run.best["baseline"]["value"]
+        note = _val_note(run, baseline.number, baseline.best_epoch, top1)
         final = run.finals.get(baseline.number)
         tested = f"; test {percent(final.test_top1)} after {final.epochs} epochs" if final else ""
-        yield Card(label="baseline val_top1", number=percent(told), note=note + tested)
+        yield Card(label="baseline val_top1", number=percent(top1), note=note + tested)
     published = run.manifest.get("published")
     if published:
         yield _published(published)
@@ -131,14 +143,15 @@ def _accuracies(run: Run) -> Iterator[Card]:
 
 
 def _val_note(run: Run, trial: int, epoch: int | None, top1: float) -> str:
-    chosen = decided(run)
+    chosen = finalists_decision(run)
     standing = chosen and next((s for s in chosen[0].standings if s.trial == trial), None)
     if chosen and standing and standing.top1:
         seeds = f"mean of {count(len(standing.values), 'seed')} after {chosen[0].epochs} epochs"
         return f"{span(standing.top1)}, {seeds}"
-    images = run.manifest["dataset"].get("val_images")  # which older runs don't know
-    told = f"{span(proportion(top1, images))} for {count(images, 'image')}; " if images else ""
-    return f"{told}trial {trial}, epoch {epoch}, one seed"
+    # Manifests of older versions don't record the number of val images.
+    images = run.manifest["dataset"].get("val_images")
+    ends = f"{span(proportion(top1, images))} for {count(images, 'image')}; " if images else ""
+    return f"{ends}trial {trial}, epoch {epoch}, one seed"
 
 
 def _test_card(label: str, final: Final | None) -> Card:
@@ -158,12 +171,14 @@ def _test_card(label: str, final: Final | None) -> Card:
 
 
 def _published(published: dict[str, Any]) -> Card:
-    """The figure of the space's authors; test where they tell it, else what they call val."""
+    """Returns the card of the accuracy that the space's authors published: the one on test where
+    they report it, else the one on what they call val.
+    """
     name = "test" if published.get("test_top1") is not None else "val"
-    told = published.get(f"{name}_top1")
+    top1 = published.get(f"{name}_top1")
     return Card(
         label=f"published {name} top-1",
-        number=percent(told),
+        number=percent(top1),
         note=published.get("note") or "its authors' own figure",
     )
 
@@ -181,7 +196,9 @@ def _cost(run: Run) -> Card:
 
 
 def _gpu_hours(run: Run) -> str:
-    """Told where each trial's share of a GPU is on record."""
+    """Returns the search's GPU-hours as the end of a note; the text is empty where the manifest
+    records no share of a GPU for each trial.
+    """
     share = str(run.manifest.get("options", {}).get("gpus_per_trial", ""))
     try:
         hours = float(share) * run.training_s / 3600
@@ -191,12 +208,15 @@ def _gpu_hours(run: Run) -> str:
 
 
 def _settings(run: Run) -> Iterator[Setting]:
-    """The parameters as they were asked for, then what was the same in all trials."""
+    """Yields the searched parameters in the order in which the space asks for them, and then the
+    fields that all trials share.
+    """
     config = run.best["config"]
     other = run.best["baseline"]["config"] if run.baseline not in (None, run.winner) else {}
     searched = [name for name in run.ranges if name in config]
     searched += [name for name in run.winner.params if name not in searched and name in config]
-    # What the winner lacks as a parameter, such as momentum beside AdamW, it may have as a field.
+    # A parameter that the winner wasn't asked for, such as momentum with AdamW, can still be a
+    # field of its configuration.
     for name in [*searched, *(name for name in config if name not in searched)]:
         yield Setting(
             name=name,
@@ -207,7 +227,9 @@ def _settings(run: Run) -> Iterator[Setting]:
 
 
 def _commands(run: Run) -> list[str]:
-    """What trains the best configuration to the end, from the project's root."""
+    """Returns the commands that train the best configuration to the end, to be typed in the
+    project's root.
+    """
     data = str(run.manifest.get("options", {}).get("data", "data"))
     path = run.directory / BEST
     lines = [] if path.exists() else [f"python -m results.export {run.directory}"]

@@ -1,4 +1,4 @@
-"""Which parameters mattered at each rung, and how the most important ones go together."""
+"""Draws which parameters mattered at each rung, and how the most important ones interact."""
 
 from collections.abc import Iterable, Sequence
 from itertools import combinations
@@ -15,25 +15,30 @@ from results.records import RecordError
 from results.store import RunError
 
 PAIRED = 3
-"""So many of the most important parameters are set against each other."""
+"""The page shows the interactions of this many parameters, the most important ones."""
 
 RUNGS = ("#56b4e9", "#3a8fd0", "#8a6fd1", "#cc4f8f", "#d55e00", "#b23a3a")
-"""Colours of the rungs, in their order."""
+"""The figure draws the rungs in these colours, in their order; after the last colour the first one
+follows.
+"""
 
 
 def shuffles(trials: int) -> int:
-    """How often a page shuffles and resamples results, so that it is made in seconds.
+    """Returns how often a page shuffles and resamples results, chosen so that the page is made in
+    seconds.
 
-    99 times up to 101 trials, as `results.importance`; fewer where there are more, 19 at least:
-    then one in twenty parameters without effect is told from noise.
+    This is 99 times for up to 101 trials, as in `results.importance`, and less often for more
+    trials, but at least 19 times: then one in twenty parameters without effect stands out from
+    noise.
     """
     return max(19, min(REPEATS, 10_000 // max(1, trials)))
 
 
 def importance_section(directory: Path, repeats: int) -> tuple[list[Panel], list[str]]:
-    """Importance of all trials and of their upper quarter, and pairs; sentences for what lacks.
+    """Returns panels with the importance among all trials and among their upper quarter, and with
+    the interactions, and a sentence for each part that can't be drawn.
 
-    `repeats` is how often results are shuffled, and trials resampled.
+    `repeats` is the number of shuffles of the results and of resamples of the trials.
     """
     try:
         report = importances(directory, repeats)
@@ -43,8 +48,8 @@ def importance_section(directory: Path, repeats: int) -> tuple[list[Panel], list
         ("importance", "What mattered", "among all trials that reached the rung", report.overall),
         ("quarter", "Among the best", "among the upper quarter of them", report.upper_quarter),
     ]
-    told = [part for part in parts if any(each.parameters for each in part[-1])]
-    panels = [_importance_panel(*part, repeats, beside=len(told)) for part in told]
+    drawable = [part for part in parts if any(each.parameters for each in part[-1])]
+    panels = [_importance_panel(*part, repeats, beside=len(drawable)) for part in drawable]
     if panels:
         return panels + _interactions(directory, report), []
     most = max(each.trials for each in report.overall)
@@ -78,10 +83,12 @@ def _importance_panel(
 
 
 def importance(comparisons: Sequence[Comparison]) -> go.Figure:
-    """A row a parameter, most important on top, a colour a rung."""
+    """Returns a figure with one row for each parameter, the most important on top, and one colour
+    for each rung.
+    """
     figure = plot("part of all importance", "", xaxis_tickformat=PERCENT)
-    told = [each for each in comparisons if each.parameters]
-    for index, each in enumerate(told):
+    drawable = [each for each in comparisons if each.parameters]
+    for index, each in enumerate(drawable):
         found = each.parameters or {}
         figure.add_scatter(
             x=[item.share for item in found.values()],
@@ -97,14 +104,14 @@ def importance(comparisons: Sequence[Comparison]) -> go.Figure:
             },
             name=f"epoch {each.epoch} ({each.trials})",
         )
-    order = [safe(name) for name in by_importance(told)]
+    order = [safe(name) for name in by_importance(drawable)]
     figure.update_xaxes(rangemode="nonnegative")
     figure.update_yaxes(categoryorder="array", categoryarray=order[::-1], automargin=True)
     return figure
 
 
 def by_importance(comparisons: Iterable[Comparison]) -> list[str]:
-    """The parameters by their largest part at any rung."""
+    """Returns the parameters, sorted by their largest share of the importance at any rung."""
     largest: dict[str, float] = {}
     for each in comparisons:
         for name, item in (each.parameters or {}).items():
@@ -113,17 +120,19 @@ def by_importance(comparisons: Iterable[Comparison]) -> list[str]:
 
 
 def _interactions(directory: Path, report: Report) -> list[Panel]:
-    """Pairs of the most important parameters at the first rung that tells importance."""
-    told = next((each for each in report.overall if each.parameters), None)
-    if told is None:
+    """Returns a panel for each pair of the most important parameters, at the first rung for which
+    an importance is known.
+    """
+    first = next((each for each in report.overall if each.parameters), None)
+    if first is None:
         return []
-    trials = trials_at_rungs(directory)[told.epoch]
-    pairs = combinations(list(told.parameters or {})[:PAIRED], 2)
+    trials = trials_at_rungs(directory)[first.epoch]
+    pairs = combinations(list(first.parameters or {})[:PAIRED], 2)
     panels = []
     for x, y in pairs:
         both = [trial for trial in trials if x in trial.params and y in trial.params]
         if len(both) > 1:
-            panels.append(_pair_panel(both, x, y, told.epoch))
+            panels.append(_pair_panel(both, x, y, first.epoch))
     return panels
 
 
@@ -139,10 +148,10 @@ def _pair_panel(trials: Sequence[FrozenTrial], x: str, y: str, epoch: int) -> Pa
 
 
 def pair(trials: Sequence[FrozenTrial], x: str, y: str) -> go.Figure:
-    """Optuna's rank plot of two parameters that all of `trials` have."""
+    """Returns Optuna's rank plot of two parameters that all of `trials` have."""
     with quiet_optuna():
         figure = optuna.visualization.plot_rank(study_of(trials), [x, y], target_name="val_top1")
-    # Optuna numbers the trials anew, and Plotly would read tags in what it says of them.
+    # Optuna's hover texts number the trials anew, and Plotly would interpret tags in them.
     dots = figure.data[0]
     dots.update(
         x=[safe(item) if isinstance(item, str) else item for item in dots.x],

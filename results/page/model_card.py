@@ -1,4 +1,6 @@
-"""The card of a model: what it is, what it may be used for, how good it is, where it comes from."""
+"""Writes the card of a model: what the model is, what it may be used for, how good it is, and its
+provenance.
+"""
 
 from results.analysis.error_analysis import BINS, ClassResult, by_class, calibration, confused_pairs
 from results.analysis.final_run import FinalRun
@@ -8,11 +10,11 @@ from results.page.formatting import percent, span
 from results.page.render import render_markdown
 
 SHOWN = 10
-"""How many classes, and pairs of them, a card names at most."""
+"""A card names at most this many classes, and as many pairs of classes."""
 
 
 def card(trained: FinalRun) -> str:
-    """The card as Markdown."""
+    """Returns the model card of a final training as Markdown."""
     names = trained.class_names
     return render_markdown(
         "card.md",
@@ -31,7 +33,7 @@ def card(trained: FinalRun) -> str:
 
 
 def _metrics(trained: FinalRun) -> list[tuple[str, str, str]]:
-    """(what, value, how it is to be read)."""
+    """Returns one row for each figure: its name, its value, and how to read it."""
     record, found = trained.record, calibration(trained.predictions)
     own = proportion(record.test_top1, record.test_images)
     rows = [
@@ -55,7 +57,9 @@ def _metrics(trained: FinalRun) -> list[tuple[str, str, str]]:
 
 
 def contamination(trained: FinalRun) -> str:
-    """Whether pretrained weights may have seen the images of test, in whole sentences."""
+    """Returns whole sentences on whether pretrained weights may have been trained on images of
+    test.
+    """
     weights = str(trained.record.config.get("weights", "none"))
     if weights == "none":
         return "It was trained from scratch: no pretrained weights have seen other images."
@@ -64,7 +68,7 @@ def contamination(trained: FinalRun) -> str:
             f"It began with the weights in {weights}. What they were trained on isn't known here: "
             "where images of test were among it, the figures are too high."
         )
-    if trained.told.get("of_imagenet"):
+    if trained.provenance.get("of_imagenet"):
         return (
             "It began with ImageNet weights, and this dataset is a part of ImageNet: the weights "
             "know its classes, and may have been trained on the very images of test. So the "

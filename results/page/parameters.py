@@ -1,4 +1,6 @@
-"""What the parameters did: all at once, and each alone, beside what mattered."""
+"""Draws how the parameters relate to val_top1: all of them at once, each one alone, and their
+importance.
+"""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -14,14 +16,16 @@ from results.page.run_data import Run
 from results.records import TrialRecord
 
 FEW = 6
-"""So many different values have a tick each."""
+"""An axis with at most this many different values has a tick for each of them."""
 
 MISSING = "–"
-"""Where a trial doesn't have a parameter."""
+"""This text stands for the value of a parameter that a trial doesn't have."""
 
 
 def parameters(run: Run) -> Section:
-    """The section of all of them."""
+    """Returns the page's section with all figures of parameters, and a sentence for each figure
+    that can't be drawn.
+    """
     names = varied(run)
     notes = [] if run.ranges else ["journal.log is missing: ranges are those of the values tried."]
     panels = [_parallel_panel(run, names)] if names else []
@@ -33,7 +37,9 @@ def parameters(run: Run) -> Section:
 
 
 def varied(run: Run) -> list[str]:
-    """The parameters of which trials with an epoch tried two values, in the order of asking."""
+    """Returns the parameters of which trials with a finished epoch tried at least two values, in
+    the order in which the space asks for them.
+    """
     tried: dict[str, set[Any]] = {name: set() for name in run.ranges}
     for record in _scored(run):
         for name, item in record.params.items():
@@ -68,7 +74,9 @@ def _parallel_panel(run: Run, names: Sequence[str]) -> Panel:
 
 
 def parallel(run: Run, names: Sequence[str]) -> go.Figure:
-    """Parallel coordinates of all trials with a result, the best on top."""
+    """Returns parallel coordinates of all trials with a result; the best trials are drawn
+    on top.
+    """
     records = sorted(_scored(run), key=lambda record: record.best_val_top1 or 0.0)
     top1 = [record.best_val_top1 for record in records]
     dimensions = [_dimension(run, name, [r.params.get(name) for r in records]) for name in names]
@@ -87,7 +95,9 @@ def _straight(label: str, items: Sequence[Any], words: Callable[[Any], str]) -> 
 
 
 def _ticks(items: Iterable[float]) -> list[float]:
-    """The values themselves where they are few, else five at equal distances."""
+    """Returns the values themselves where they are at most `FEW`, and else five ticks at equal
+    distances.
+    """
     found = sorted(set(items))
     if len(found) <= FEW:
         return found
@@ -98,7 +108,9 @@ def _ticks(items: Iterable[float]) -> list[float]:
 
 
 def _dimension(run: Run, name: str, items: Sequence[Any]) -> dict[str, Any]:
-    """One axis; choices, powers of ten and missing values become numbers with their own ticks."""
+    """Returns one axis of the parallel coordinates. Choices, logarithms and missing values become
+    numbers, and the ticks show what they stand for.
+    """
     present = [item for item in items if item is not None]
     if not _numeric(run, name, present):
         choices = _choices(present)
@@ -118,10 +130,12 @@ def _dimension(run: Run, name: str, items: Sequence[Any]) -> dict[str, Any]:
 def _numbers(
     items: Sequence[Any], present: Sequence[float], *, logarithmic: bool
 ) -> tuple[list[float], dict[float, str]]:
-    """Values on a straight axis, missing ones below all others, and the ticks."""
+    """Returns the values' positions on a linear axis, with missing values below all others, and the
+    text of the tick at each position.
+    """
     scaled = [math.log10(item) for item in present] if logarithmic else list(present)
     below = min(scaled) - 0.1 * ((max(scaled) - min(scaled)) or 1.0)
-    # Between two powers of ten, two digits are enough to find the place.
+    # On a logarithmic axis, two digits are enough to identify a position.
     named = {at: f"{10**at:.2g}" if logarithmic else value(at) for at in _ticks(scaled)}
     if len(present) < len(items):
         named = {below: MISSING} | named
@@ -130,7 +144,9 @@ def _numbers(
 
 
 def _choices(items: Iterable[Any]) -> list[str]:
-    """Different values as they are worded: numbers by size, then words by letter."""
+    """Returns the different values as texts: numbers by size, and then words in
+    alphabetical order.
+    """
     numeric = (int, float)
     ordered = sorted(
         set(items), key=lambda i: (0, i, "") if isinstance(i, numeric) else (1, 0, str(i))
@@ -150,7 +166,9 @@ def _slice_panel(run: Run, name: str) -> Panel:
 
 
 def slice_of(run: Run, name: str) -> go.Figure:
-    """Each trial's best val_top1 over one parameter, coloured by how it ended."""
+    """Returns a figure of each trial's best val_top1 over one parameter, coloured by how the trial
+    ended.
+    """
     figure = plot("", "val_top1", yaxis_tickformat=PERCENT, showlegend=False)
     records = [record for record in _scored(run) if name in record.params]
     for key, (label, color) in OUTCOMES.items():

@@ -1,4 +1,4 @@
-"""How well each class is recognised: a figure, and a table of all of them."""
+"""Shows how well each class is recognised, in a figure and in a table of all classes."""
 
 import plotly.graph_objects as go
 
@@ -9,30 +9,30 @@ from results.page.formatting import count, percent
 from results.page.table import Cell
 
 NAMED = 40
-"""Up to so many classes a figure has room for their names."""
+"""A figure with at most this many classes has room for their names."""
 
 COLOR = "#3a8fd0"
 
 
 def classes(trained: FinalRun) -> Section:
-    """The section of the figure."""
+    """Returns the page's section with the figure of each class's accuracy on test."""
     found = _best_first(trained)
     names = trained.class_names
     named = len(found) <= NAMED
-    told = [result for result in found if result.accuracy is not None]
+    seen = [result for result in found if result.accuracy is not None]
     ends = (
-        f" From {names[told[0].label]} ({percent(told[0].accuracy)}) to "
-        f"{names[told[-1].label]} ({percent(told[-1].accuracy)})."
+        f" From {names[seen[0].label]} ({percent(seen[0].accuracy)}) to "
+        f"{names[seen[-1].label]} ({percent(seen[-1].accuracy)})."
     )
     more = "" if named else " A name is told under the pointer, and all of them in the table below."
     panel = Panel(
         key="classes",
         title="Accuracy of each class",
         caption=f"The share of a class's test images that are recognised.{ends}{more}",
-        figure=_named(told, names) if named else _ranked(told, names),
-        height=60 + 22 * len(told) if named else 340,
+        figure=_bars_with_names(seen, names) if named else _bars_by_rank(seen, names),
+        height=60 + 22 * len(seen) if named else 340,
     )
-    unseen = len(found) - len(told)
+    unseen = len(found) - len(seen)
     notes = [f"{count(unseen, 'class')} without test images."] if unseen else []
     return Section(key="classes", title="Classes", panels=[panel], notes=notes)
 
@@ -42,7 +42,7 @@ def _best_first(trained: FinalRun) -> list[ClassResult]:
     return sorted(found, key=lambda each: (-(each.accuracy or 0.0), each.label))
 
 
-def _named(found: list[ClassResult], names: list[str]) -> go.Figure:
+def _bars_with_names(found: list[ClassResult], names: list[str]) -> go.Figure:
     figure = plot("recognised", "", xaxis_tickformat=PERCENT, bargap=0.25)
     figure.add_bar(
         x=[each.accuracy for each in found],
@@ -58,7 +58,7 @@ def _named(found: list[ClassResult], names: list[str]) -> go.Figure:
     return figure
 
 
-def _ranked(found: list[ClassResult], names: list[str]) -> go.Figure:
+def _bars_by_rank(found: list[ClassResult], names: list[str]) -> go.Figure:
     figure = plot("classes, the best first", "recognised", yaxis_tickformat=PERCENT, bargap=0)
     figure.add_bar(
         x=list(range(1, len(found) + 1)),
@@ -81,10 +81,13 @@ COLUMNS = (
     "class", "accuracy", "recognised", "test images", "precision", "most often taken for",
     "how often",
 )  # fmt: skip
+"""The table of classes has these columns."""
 
 
 def class_rows(trained: FinalRun) -> list[list[Cell]]:
-    """A row a class in the order of `COLUMNS`, the worst first."""
+    """Returns one table row for each class, with the columns `COLUMNS`; the class with the lowest
+    accuracy comes first.
+    """
     names = trained.class_names
     return [_row(each, names) for each in reversed(_best_first(trained))]
 

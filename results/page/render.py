@@ -1,7 +1,7 @@
-"""Pages: one HTML file each, which asks the network for nothing.
+"""Renders pages as single HTML files that make no network requests.
 
-Plotly is packed into it once, compressed (1.5 MB of 4.8), and unpacked by the browser. A content
-security policy in the page keeps it from fetching anything, whatever a run's texts say.
+Plotly is embedded once, compressed to 1.5 MB from 4.8 MB, and the browser unpacks it. A content
+security policy in the page prevents requests whatever the texts of a run contain.
 """
 
 import base64
@@ -23,7 +23,9 @@ HERE = Path(__file__).parent
 
 
 def render(template: str, *, sections: Iterable[Section], **values: Any) -> str:
-    """A page from one of the templates in this folder."""
+    """Renders a page from one of the templates in this folder. `values` are the template's
+    variables beside the sections, their figures and the assets.
+    """
     sections = list(sections)
     return (
         _environment(autoescape=True)
@@ -40,21 +42,22 @@ def render(template: str, *, sections: Iterable[Section], **values: Any) -> str:
 
 
 def render_markdown(template: str, **values: Any) -> str:
-    """A text from one of the templates in this folder."""
+    """Renders a text from one of the templates in this folder, with `values` as its variables."""
     return _environment(autoescape=False).get_template(template).render(**values)
 
 
 def _environment(*, autoescape: bool) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
-        autoescape=autoescape,  # noqa: S701  # Markdown has signs of its own, see `_plain`
+        autoescape=autoescape,  # noqa: S701  # Markdown needs its own escaping, see `_plain`
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=not autoescape,
     )
     environment.filters |= {
-        "tight": lambda text: text.replace(" %", "\u00a0%"),  # a number and its sign on one line
+        # A no-break space keeps a number and its per cent sign on one line.
+        "tight": lambda text: text.replace(" %", "\u00a0%"),
         "thousands": lambda number: f"{number:,}",
         "json": json.dumps,
         "md": _plain,
@@ -63,13 +66,17 @@ def _environment(*, autoescape: bool) -> Environment:
 
 
 def _plain(text: object) -> str:
-    """A run's text within Markdown, where its signs would mean something."""
+    """Returns a run's text on one line, with the characters escaped that have a meaning in
+    Markdown.
+    """
     line = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;")
     return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", line)
 
 
 def figures(sections: Iterable[Section]) -> dict[str, Any]:
-    """By panel: data and layout. Plotly's own template is left out: the page has its theme."""
+    """Returns each panel's data and layout by its key. Plotly's own template is left out, because
+    the page has its theme.
+    """
     found = {}
     for section in sections:
         for panel in section.panels:
@@ -80,7 +87,9 @@ def figures(sections: Iterable[Section]) -> dict[str, Any]:
 
 
 def _script_json(value: Any) -> str:
-    """JSON that can stand within <script>: nothing in it ends the element."""
+    """Returns JSON that can stand within a <script> element: the characters <, > and & are escaped,
+    so that nothing in the text ends the element.
+    """
     text = json.dumps(value, cls=PlotlyJSONEncoder, separators=(",", ":"))
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")

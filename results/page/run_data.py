@@ -1,4 +1,4 @@
-"""Everything that a page tells of a run, read once."""
+"""Reads everything that a page shows of a run, once."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,9 +21,10 @@ from results.store import RunError, read_epochs, read_manifest, read_standings
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Final:
-    """A final training of one trial's configuration, as its `final.json` tells.
+    """Holds a final training of one trial's configuration, as its `final.json` records it.
 
-    `over_seeds` is the interval of its test_top1 over that many `seeds`, where there are several.
+    `over_seeds` is the interval of the mean test_top1 over that many `seeds`, or `None` for a
+    single seed.
     """
 
     test_top1: float
@@ -37,11 +38,12 @@ class Final:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """A run as it stands on disk.
+    """Holds a run as it stands on disk.
 
-    `recorded` has (trial number, epoch) in the order of recording, `epochs` the same by trial,
-    `best` is what best.yaml holds, `ranges` are the parameters' in the order of asking (empty
-    where there is no journal), and `finals` has the final trainings by trial.
+    `recorded` lists (trial number, epoch) in the order of recording, and `epochs` has the same by
+    trial. `best` is the content of best.yaml. `ranges` has the parameters' ranges in the order in
+    which the space asks for them, and is empty where there is no journal. `finals` has the final
+    trainings by trial.
     """
 
     directory: Path
@@ -58,49 +60,51 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What the run is called."""
+        """Returns the name of the run."""
         return str(self.manifest["name"])
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """What the search compared by."""
+        """Returns the objectives by which the search compared trials."""
         return objectives_of(self.manifest)
 
     @property
     def winner(self) -> TrialRecord:
-        """The trial whose configuration is the best one."""
+        """Returns the trial with the best configuration."""
         return self.trials[self.best["trial"]]
 
     @property
     def baseline(self) -> TrialRecord | None:
-        """The baseline that was trained as long as the winner; `None` where it isn't there."""
+        """Returns the baseline that was planned with as many epochs as the winner, or `None` where
+        it has no finished epoch.
+        """
         found = self.trials.get(baseline_of(self.manifest, self.winner.number))
         return found if found and found.epochs else None
 
     @property
     def unfinished(self) -> int:
-        """How many trials and finalists' trainings haven't ended."""
+        """Returns how many trials and finalists' trainings haven't ended."""
         states = [record.state for record in self.trials.values()]
         states += [record.state for record in self.finalists.values()]
         return states.count(TrialState.RUNNING)
 
     @property
     def training_s(self) -> float:
-        """Seconds of all epochs, with their evaluation, added up over the workers."""
+        """Returns the seconds of all epochs with their evaluation, added up over all workers."""
         epochs = (*(metrics for _, metrics in self.recorded), *self.finalist_epochs)
         return sum(metrics.wall_s for metrics in epochs)
 
     @property
     def clock_s(self) -> float:
-        """Seconds between the start and the end of each sitting that has ended."""
+        """Returns the seconds between start and end, added up over all sessions that have ended."""
         ended = (s for s in self.manifest.get("sessions", []) if s.get("ended"))
         return sum((_moment(s["ended"]) - _moment(s["started"])).total_seconds() for s in ended)
 
 
 def read_run(directory: Path) -> Run:
-    """Reads a run, also one that is being written.
+    """Reads a run, which another process may be writing.
 
-    Raises `RunError` and `RecordError` when it can't be read or has no finished epoch.
+    Raises `RunError` and `RecordError` when the run can't be read or has no finished epoch.
     """
     manifest, trials = read_manifest(directory), read_standings(directory)
     best = best_config(directory)
@@ -125,7 +129,9 @@ def read_run(directory: Path) -> Run:
 
 
 def _ranges(directory: Path) -> dict[str, BaseDistribution]:
-    """Of all trials: one alone may lack the parameters that count beside another choice only."""
+    """Returns the ranges of all trials' parameters, because a single trial may lack parameters that
+    depend on another one's value. The mapping is empty where the journal can't be read.
+    """
     try:
         trials = read_proposals(directory).values()
     except RunError:
@@ -134,9 +140,10 @@ def _ranges(directory: Path) -> dict[str, BaseDistribution]:
 
 
 def _finals(directory: Path) -> Iterator[tuple[int, Final]]:
-    """Whatever folder it was written to; that of `final/`, the usual one, counts last.
+    """Yields (trial number, final training) for every folder in the run that holds one. The usual
+    folder, `final/`, comes last and so replaces others of the same trial.
 
-    A file that can't be read is left out: it is no part of the search's records.
+    A file that can't be read is skipped, because it is no part of the search's records.
     """
     paths = sorted(directory.glob("*/final.json"), key=lambda path: path.parent.name == "final")
     for path in paths:

@@ -1,4 +1,4 @@
-"""The table of all trials, and where they come from."""
+"""Builds the table of all trials and the list of their provenance."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,9 @@ from results.records import TrialRecord
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
-    """A table's cell: what is shown, and what it is sorted by; `None` sorts last."""
+    """Holds a table's cell: the text shown, the key it is sorted by (`None` sorts last), and a hint
+    for the pointer.
+    """
 
     text: str
     key: float | str | None
@@ -22,7 +24,7 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One trial; `mark` is best, baseline or nothing."""
+    """Holds the table row of one trial; `mark` is «best», «baseline» or empty."""
 
     mark: str
     outcome: str
@@ -32,7 +34,9 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    """Trials, best first. `outcomes` are those that occur, by key, as they are worded."""
+    """Holds the table of trials, best first. `outcomes` has the labels of the outcomes that occur,
+    by key.
+    """
 
     columns: list[str]
     rows: list[Row]
@@ -40,7 +44,7 @@ class Table:
 
 
 def table(run: Run) -> Table:
-    """All trials of a run, those without an epoch last."""
+    """Returns the table of all trials of a run; trials without a finished epoch come last."""
     order = ranked(run.trials)
     order += [record for record in run.trials.values() if record.best_val_top1 is None]
     params = list(run.ranges)
@@ -79,7 +83,7 @@ def _row(run: Run, record: TrialRecord, costs: list[str], names: list[str]) -> R
 
 
 def _gap(run: Run, record: TrialRecord) -> float | None:
-    """At the best epoch."""
+    """Returns the gap after the trial's best epoch, or `None` where the trial has none."""
     return next((m.gap for m in run.epochs[record.number] if m.epoch == record.best_epoch), None)
 
 
@@ -90,28 +94,32 @@ def _param(item: Any) -> Cell:
 
 
 def provenance(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Versions, commit, dataset, machine and commands, in the words of the manifest."""
-    told = manifest.get("provenance", {})
+    """Returns (name, value) for each entry of a manifest's provenance: versions, commit, dataset,
+    machine and commands.
+    """
+    recorded = manifest.get("provenance", {})
     dataset = manifest.get("dataset", {})
-    machine = told.get("machine", {})
+    machine = recorded.get("machine", {})
     return [
         ("space", str(manifest.get("space", "–"))),
         ("dataset", f"{dataset.get('name', '–')}, fingerprint {dataset.get('fingerprint', '–')}"),
         ("precision", str(manifest.get("precision", "–"))),
-        ("commit", str(told.get("commit", "–"))),
-        ("Python", str(told.get("python", "–"))),
-        ("versions", _pairs(told.get("versions", {}))),
+        ("commit", str(recorded.get("commit", "–"))),
+        ("Python", str(recorded.get("python", "–"))),
+        ("versions", _pairs(recorded.get("versions", {}))),
         ("machine", _pairs(machine)),
         *_sessions(manifest),
     ]
 
 
 def _sessions(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """When, and with which command; older sittings of a run may have had another."""
+    """Yields the period and the command of each session; the sessions of a resumed run may have
+    different commands.
+    """
     for number, each in enumerate(manifest.get("sessions", []), 1):
         ended = each.get("ended") or "not ended"
         command = each.get("provenance", {}).get("command", "–")
-        yield f"sitting {number}", f"{each.get('started')} to {ended}: {command}"
+        yield f"session {number}", f"{each.get('started')} to {ended}: {command}"
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

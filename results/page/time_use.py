@@ -1,4 +1,4 @@
-"""Where the epochs and the time went: how many trials each rung let through, and doing what."""
+"""Draws how many trials each rung let through, and what the workers' time was spent on."""
 
 from collections.abc import Iterable, Mapping
 
@@ -18,13 +18,16 @@ USES = {
     "starting": "#cc4f8f",
     "idle": "#8d96a3",
 }
-"""What a worker does, and its colour."""
+"""A worker's time is divided into these uses, each drawn in its colour."""
 
 FINALISTS = "finalists"
+"""In the figure of time, the bar of the finalists' trainings has this label."""
 
 
 def time_section(run: Run) -> Section:
-    """The section of both."""
+    """Returns the page's section with two figures: how many trials trained each epoch, and the
+    hours by use.
+    """
     panels = [
         Panel(
             key="survival",
@@ -47,7 +50,7 @@ def time_section(run: Run) -> Section:
 
 
 def rungs(run: Run) -> list[int]:
-    """The epochs after which a trial was stopped because of its rank."""
+    """Returns the epochs after which trials were stopped because of their rank."""
     stopped = (r for r in run.trials.values() if r.reason is StopReason.RUNG)
     return sorted({record.epochs for record in stopped})
 
@@ -58,7 +61,9 @@ def _stops(run: Run) -> str:
 
 
 def survival(run: Run) -> go.Figure:
-    """Stacked bars over epochs."""
+    """Returns a figure with one stacked bar for each epoch: how many trials trained it, by how they
+    ended.
+    """
     figure = plot("epoch", "trials", barmode="stack", bargap=0.15)
     epochs = list(range(1, longest(run) + 1))
     for key, (label, color) in OUTCOMES.items():
@@ -78,10 +83,11 @@ def survival(run: Run) -> go.Figure:
 
 
 def seconds_by_use(epochs: Iterable[EpochMetrics]) -> dict[str, float]:
-    """Seconds by `USES`.
+    """Returns the seconds of these epochs by `USES`.
 
-    Loading is the waiting for batches, in records that tell it; in older ones it is part of
-    training. Starting is the time before an epoch's first step, but for that waiting.
+    Loading is the time spent waiting for batches; older records don't contain it, and there it is
+    part of training. Starting is the time before an epoch's first optimizer step without that
+    waiting.
     """
     total = dict.fromkeys(USES, 0.0)
     for m in epochs:
@@ -95,7 +101,9 @@ def seconds_by_use(epochs: Iterable[EpochMetrics]) -> dict[str, float]:
 
 
 def times_by_outcome(run: Run) -> dict[str, dict[str, float]]:
-    """Seconds by how trials ended and what was done; finalists' trainings beside them."""
+    """Returns seconds by the label of the trials' outcome and by use; the finalists' trainings have
+    an entry of their own.
+    """
     found = {}
     for key, (label, _) in OUTCOMES.items():
         own = [m for number, m in run.recorded if outcome(run.trials[number]) == key]
@@ -107,7 +115,7 @@ def times_by_outcome(run: Run) -> dict[str, dict[str, float]]:
 
 
 def times(run: Run) -> go.Figure:
-    """Stacked bars, a row an outcome."""
+    """Returns a figure with one stacked bar of hours for each outcome."""
     figure = plot("hours of all workers", "", barmode="stack")
     found = times_by_outcome(run)
     for doing, color in USES.items():
@@ -131,13 +139,13 @@ def _time_words(run: Run) -> str:
     total = _total(times_by_outcome(run).values())
     parts = ", ".join(f"{doing} {percent(share)}" for doing, share in total.items() if share)
     epochs = [*(m for _, m in run.recorded), *run.finalist_epochs]
-    unsaid = sum(m.loading_s is None for m in epochs)
-    more = f" {count(unsaid, 'epoch')} didn't record loading: there it is part of training."
-    return f"By how trials ended: {parts}.{more if unsaid else ''}"
+    unknown = sum(m.loading_s is None for m in epochs)
+    more = f" {count(unknown, 'epoch')} didn't record loading: there it is part of training."
+    return f"By how trials ended: {parts}.{more if unknown else ''}"
 
 
 def _total(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """Each doing's share of all time."""
+    """Returns the share of each use in all of the time."""
     found = [dict(part) for part in parts]
     everything = sum(sum(part.values()) for part in found) or 1.0
     return {doing: sum(part[doing] for part in found) / everything for doing in USES}

@@ -1,4 +1,4 @@
-"""Accuracy against what using a network costs, in searches with several objectives."""
+"""Draws accuracy against what using a network costs, for searches with several objectives."""
 
 import plotly.graph_objects as go
 
@@ -9,11 +9,11 @@ from results.page.run_data import Run
 from results.records import TrialRecord
 
 UNITS = {"latency_ms": "latency of one image, ms", "parameters_m": "parameters, millions"}
-"""How the axes of objectives are titled."""
+"""The axes of objectives have these titles."""
 
 
 def tradeoff(run: Run) -> Section:
-    """A figure for each objective beside val_top1."""
+    """Returns the page's section with one figure for each objective besides val_top1."""
     front = pareto_front(run.trials, run.objectives)
     panels = [
         Panel(
@@ -31,7 +31,9 @@ def tradeoff(run: Run) -> Section:
 
 
 def scatter(run: Run, front: list[TrialRecord], cost: str) -> go.Figure:
-    """All sound trials, with the front among them."""
+    """Returns a figure of all trials that neither failed nor diverged, with val_top1 over `cost`; a
+    line joins those on the Pareto front.
+    """
     figure = plot(UNITS[cost], "val_top1", yaxis_tickformat=PERCENT)
     sound = [r for r in run.trials.values() if r.trusted and values(r, run.objectives)]
     ordered = sorted(front, key=lambda record: getattr(record, cost))

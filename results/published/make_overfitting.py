@@ -1,4 +1,6 @@
-"""What `bench_overfitting` has left, as a page: `python -m results.published.make_overfitting`."""
+"""Writes the page of `bench_overfitting`'s measurements: `python -m
+results.published.make_overfitting`.
+"""
 
 import argparse
 import json
@@ -13,10 +15,18 @@ HERE = Path(__file__).resolve().parent
 MEASURED, PAGE = HERE / "benchmarks" / "overfitting.jsonl", HERE / "overfitting.md"
 
 DEFINITION, WIDER = "parted by 1 %", "parted by 0.5 %"
-"""Which trials overfit, by name: the definition, and one that takes in more trials."""
+"""By the page's definition, a trial overfits if its curves have parted by 1 %; a wider definition,
+by 0.5 %, includes more trials.
+"""
 
 MOST_LOST, LEAST_SAVED = 0.005, 0.15
+"""By the page's goals, the overfitting rule loses on average at most 0.5 % of the best value, and
+saves at least 15 % of the epochs of overfitting trials.
+"""
 GRID = "ours "
+"""In the measurements, the names of the project's own rules begin with this prefix, before their
+bound and their number of epochs.
+"""
 
 INTRODUCTION = """# The overfitting rule: what it saves, and what it loses
 
@@ -76,12 +86,12 @@ them wrongly.
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The measurement's lines, its header first."""
+    """Returns the lines of the measurement; the first one is its header."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def page(lines: Sequence[dict[str, Any]]) -> str:
-    """The page's text."""
+    """Returns the text of the page on overfitting. `lines` are those of the measurement."""
     header, figures = lines[0], [line for line in lines if "task" in line and "rule" in line]
     whole = [line for line in figures if line["part"] == "all"]
     tasks = list(dict.fromkeys(line["task"] for line in whole))
@@ -109,14 +119,16 @@ def page(lines: Sequence[dict[str, Any]]) -> str:
 
 
 def saved(lines: Iterable[dict[str, Any]], those: str = DEFINITION) -> float:
-    """The share of the epochs of overfitting trials that is saved, of all these tables together."""
+    """Returns the share of the overfitting trials' epochs that the rule saves, over all these
+    tables together. `those` names the definition of overfitting.
+    """
     counts = [line["overfitting"][those] for line in lines]
     epochs = sum(count["epochs"] for count in counts)
     return sum(count["saved"] for count in counts) / epochs if epochs else 0.0
 
 
 def lost(lines: Iterable[dict[str, Any]]) -> float:
-    """The mean over tables of what is lost."""
+    """Returns the mean loss of the best value over these tables, as a fraction."""
     return statistics.fmean(line["lost"] for line in lines)
 
 
@@ -185,7 +197,9 @@ def _definitions(lines: Sequence[dict[str, Any]], chosen: str) -> Iterator[str]:
 
 
 def _choice(lines: Sequence[dict[str, Any]], tasks: Sequence[str]) -> Iterator[str]:
-    """The grid of bounds and patiences, on halves: to choose on one, to confirm on the other."""
+    """Yields the table of bounds and patiences by halves of the data: one half is for choosing and
+    the other for confirming.
+    """
     first, second = tasks[: len(tasks) // 2], tasks[len(tasks) // 2 :]
     halves: dict[str, Callable[[dict[str, Any]], bool]] = {
         "first tasks": lambda line: line["part"] == "all" and line["task"] in first,
@@ -219,12 +233,12 @@ def _searches(header: dict[str, Any], lines: Sequence[dict[str, Any]]) -> Iterat
     for policy in dict.fromkeys(line["policy"] for line in lines):
         found = [line for line in lines if line["policy"] == policy]
         gains = [line["with"]["best"] / line["without"]["best"] - 1 for line in found]
-        said = f"{statistics.fmean(gains):+.3%} ({min(gains):+.2%}…{max(gains):+.2%})"
+        spread = f"{statistics.fmean(gains):+.3%} ({min(gains):+.2%}…{max(gains):+.2%})"
         for rule in ("without", "with"):
             regrets = zip(*(line[rule]["regret"] for line in found), strict=True)
             cells = [f"{100 * statistics.fmean(each):.1f}" for each in regrets]
             trials = statistics.fmean(line[rule]["trials"] for line in found)
-            gain = said if rule == "with" else "–"
+            gain = spread if rule == "with" else "–"
             cells = [f"{trials:.1f}", *cells, gain]
             yield f"| {policy} | {len(found)} | {rule} | {' | '.join(cells)} |"
     yield ""
@@ -267,7 +281,7 @@ def _short(task: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
+    """Writes the page, with `arguments` as the command line (default: that of the process)."""
     parser = argparse.ArgumentParser(
         prog="python -m results.published.make_overfitting", description=__doc__
     )

@@ -1,4 +1,4 @@
-"""The benchmarks' JSON files as one page: `python -m results.published.make_performance`."""
+"""Writes the page of the benchmarks' JSON files: `python -m results.published.make_performance`."""
 
 import argparse
 import json
@@ -11,9 +11,10 @@ from common.files import write_text_atomically
 HERE = Path(__file__).resolve().parent
 BENCHMARKS, PAGE = HERE / "benchmarks", HERE / "performance.md"
 ELSEWHERE = "scale"
-"""The benchmark that has a page of its own."""
+"""The benchmark of scale has a page of its own and is left out of the performance page."""
 
 ORDER = ("search", "overhead", "start", "data", "checkpoint")
+"""The performance page begins with these benchmarks, in this order."""
 
 INTRODUCTION = """# Performance
 
@@ -27,14 +28,16 @@ NOTHING = "\nNothing has been measured yet: `make bench` does.\n"
 
 
 def page(reports: list[dict[str, Any]]) -> str:
-    """The page's text; `reports` are the benchmarks' files, read."""
+    """Returns the text of the performance page. `reports` are the contents of the benchmarks'
+    files.
+    """
     if not reports:
         return INTRODUCTION + NOTHING
     return "\n".join([INTRODUCTION, *_goals(reports), *_details(reports)])
 
 
 def _goals(reports: list[dict[str, Any]]) -> Iterator[str]:
-    """A table of every figure that has a goal."""
+    """Yields the lines of a table of every figure that has a goal."""
     yield "## Goals\n"
     yield "| figure | goal | median | lowest…highest | n | |"
     yield "|---|---|---|---|---|---|"
@@ -47,7 +50,9 @@ def _goals(reports: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _details(reports: list[dict[str, Any]]) -> Iterator[str]:
-    """Of each benchmark: command, machine, versions, and the figures without a goal."""
+    """Yields the lines on each benchmark: its command, machine and versions, and a table of all its
+    figures.
+    """
     for report in reports:
         machine = report["machine"]
         versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items())
@@ -68,7 +73,9 @@ def _details(reports: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _commits(report: dict[str, Any]) -> list[str]:
-    """What was measured: more than one where a benchmark was gone on with."""
+    """Returns the commits that were measured; there are several where a benchmark was continued
+    later.
+    """
     commits = [str(measurement["commit"]) for measurement in report["measurements"]]
     return [_short(commit) for commit in dict.fromkeys(commits)]
 
@@ -89,14 +96,16 @@ def _measured(figure: dict[str, Any]) -> str:
 
 
 def _number(value: float) -> str:
-    """Three significant digits, thousands apart, no exponent."""
+    """Formats a number with three significant digits, a comma between thousands, and no
+    exponent.
+    """
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{float(f'{value:.3g}'):.6f}".rstrip("0").rstrip(".")
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """The benchmarks' files in `folder`, in the page's order."""
+    """Returns the contents of the benchmarks' files in `folder`, in the page's order."""
     found = {path.stem: path for path in sorted(folder.glob("*.json")) if path.stem != ELSEWHERE}
     names = [name for name in ORDER if name in found]
     names += [name for name in found if name not in ORDER]
@@ -104,7 +113,7 @@ def read(folder: Path) -> list[dict[str, Any]]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
+    """Writes the page, with `arguments` as the command line (default: that of the process)."""
     parser = argparse.ArgumentParser(
         prog="python -m results.published.make_performance", description=__doc__
     )

@@ -1,4 +1,4 @@
-"""The figures of `bench_scale` as a page: `python -m results.published.make_scale`."""
+"""Writes the page of `bench_scale`'s figures: `python -m results.published.make_scale`."""
 
 import argparse
 import json
@@ -45,7 +45,7 @@ Measurement = dict[str, Any]
 
 
 def page(content: dict[str, Any]) -> str:
-    """The page's text."""
+    """Returns the text of the page on scale. `content` is that of the benchmark's file."""
     work, found = content["workload"], content["measurements"]
     parts = [
         INTRODUCTION.format(
@@ -57,10 +57,10 @@ def page(content: dict[str, Any]) -> str:
             **work,
         )
     ]
-    milestones = _named(found, "study")
+    milestones = _measurements_of(found, "study")
     parts += ["\n".join(_study(milestones, work["workers"]))] if milestones else []
     parts += ["\n".join(_decisions(found))]
-    reopened = _named(found, "reopening")
+    reopened = _measurements_of(found, "reopening")
     if reopened:
         again = reopened[-1]
         parts.append(
@@ -84,12 +84,16 @@ def page(content: dict[str, Any]) -> str:
 
 
 def shortest_epoch_s(milestone: Measurement, workers: int) -> float:
-    """The length of an epoch at which so many workers keep the driver busy all the time."""
+    """Returns the length of an epoch, in seconds, at which this many workers keep the driver busy
+    all the time.
+    """
     return workers * _driver_ms(milestone) / 1000
 
 
 def _driver_ms(milestone: Measurement) -> float:
-    """The driver's time for an epoch: to hear of it, and its share of a decision of the model."""
+    """Returns the driver's milliseconds for one epoch: recording its report, and the epoch's share
+    of the model's decisions.
+    """
     per_epoch = milestone["trials"] / milestone["epochs"]
     return float(milestone["report_ms"] + per_epoch * milestone["value"])
 
@@ -98,7 +102,7 @@ def _decision_share(milestone: Measurement) -> float:
     return float(1 - milestone["report_ms"] / _driver_ms(milestone))
 
 
-def _named(found: list[Measurement], name: str) -> list[Measurement]:
+def _measurements_of(found: list[Measurement], name: str) -> list[Measurement]:
     return sorted((m for m in found if m["name"] == name), key=lambda m: int(m["trials"]))
 
 
@@ -120,12 +124,14 @@ def _study(milestones: list[Measurement], workers: int) -> Iterator[str]:
 
 
 def _decisions(found: list[Measurement]) -> Iterator[str]:
-    """One decision of the model, as the search makes it and without a bound."""
-    unbounded = {m["trials"]: m["value"] for m in _named(found, "unbounded")}
+    """Yields the table of one decision of the model, as the search makes it and without the bound
+    on the number of trials.
+    """
+    unbounded = {m["trials"]: m["value"] for m in _measurements_of(found, "unbounded")}
     yield "## One decision of the model\n"
     yield "| trials, 500 at most under way | conditioned on 500 | conditioned on all |"
     yield "|---|---|---|"
-    for m in _named(found, "bounded"):
+    for m in _measurements_of(found, "bounded"):
         all_of_them = unbounded.get(m["trials"])
         shown = "not tried" if all_of_them is None else f"{all_of_them:.0f} ms"
         yield f"| {m['trials']:,} | {m['value']:.0f} ms | {shown} |"
@@ -133,7 +139,7 @@ def _decisions(found: list[Measurement]) -> Iterator[str]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
+    """Writes the page, with `arguments` as the command line (default: that of the process)."""
     parser = argparse.ArgumentParser(
         prog="python -m results.published.make_scale", description=__doc__
     )

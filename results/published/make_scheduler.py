@@ -1,4 +1,4 @@
-"""The searches of `bench_scheduler` as a page: `python -m results.published.make_scheduler`."""
+"""Writes the page of `bench_scheduler`'s searches: `python -m results.published.make_scheduler`."""
 
 import argparse
 import json
@@ -17,13 +17,21 @@ from results.published.regret_figure import Line, draw
 HERE = Path(__file__).resolve().parent
 SEARCHES = HERE / "benchmarks" / "scheduler.jsonl"
 FEWER = HERE / "benchmarks" / "scheduler-fewer.jsonl"
-"""Those of policies that are too slow for as many seeds, and ours beside them."""
+"""Some policies are too slow for as many seeds as the others. This file holds their searches, and
+the project's own searches with the same seeds.
+"""
 
 PAGE, FIGURE = HERE / "scheduler.md", HERE / "scheduler.svg"
 SHARES = (0.25, 0.5, 1.0)
+"""The tables show regret at these shares of the budget."""
 OURS, PLAIN = "ours", "random + ASHA"
+"""In the benchmark's results, the project's policy and the plain policy that it is compared with at
+the start have these names.
+"""
 RESAMPLES = 2000
+"""Intervals are computed from this many bootstrap resamples."""
 DECIDING = ("ray", "optuna", "syne-tune", "numpy", "scipy")
+"""The page names the versions of these packages, on which a policy's decisions depend."""
 
 INTRODUCTION = """# Searching, against other ways to search
 
@@ -50,7 +58,9 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Searches:
-    """What the benchmark has left; `regret` by (policy, workers): (tasks, seeds, parts)."""
+    """Holds the benchmark's results; `regret` has an array of shape (tasks, seeds, parts of the
+    budget) for each (policy, workers).
+    """
 
     headers: list[dict[str, Any]]
     commits: list[str]
@@ -59,17 +69,19 @@ class Searches:
 
     @property
     def workers(self) -> list[int]:
-        """How many workers were simulated, each."""
+        """Returns the numbers of workers that were simulated, rising."""
         return sorted({workers for _, workers in self.regret})
 
     def policies(self, workers: int) -> list[str]:
-        """The policies at so many workers, best mean regret at the end first."""
+        """Returns the policies that were simulated with this many workers, by rising mean regret at
+        the end.
+        """
         found = [policy for policy, count in self.regret if count == workers]
         return sorted(found, key=lambda policy: float(self.regret[policy, workers][..., -1].mean()))
 
 
 def read(path: Path) -> Searches:
-    """The searches in `path`, of the seeds alone that every policy has on every task."""
+    """Reads the searches in `path`. Only seeds that every policy has on every task are included."""
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     found = {(s["policy"], s["workers"], s["task"], s["seed"]): s for s in lines if "policy" in s}
     tasks = sorted({task for _, _, task, _ in found})
@@ -91,7 +103,9 @@ def read(path: Path) -> Searches:
 
 
 def page(measured: Sequence[Searches]) -> str:
-    """The page's text, a table for each number of workers in each of `measured`."""
+    """Returns the text of the page on search policies, with a table for each number of workers in
+    each of `measured`.
+    """
     searches = measured[0]
     headers = [header for each in measured for header in each.headers]
     parts = [
@@ -111,7 +125,9 @@ def page(measured: Sequence[Searches]) -> str:
 
 
 def _versions(headers: Sequence[Mapping[str, Any]]) -> str:
-    """Of what decided the searches; not every environment had all of it."""
+    """Returns the versions of the packages that decided the searches; not every environment had all
+    of them.
+    """
     known: dict[str, str] = {"Python": headers[0]["python"]}
     for header in headers:
         found = header["versions"]
@@ -137,7 +153,9 @@ def _table(searches: Searches, workers: int) -> Iterator[str]:
 
 
 def _against_others(searches: Searches, workers: int) -> Iterator[str]:
-    """What is asked of ours: less regret than the best other, as good a start as `PLAIN`'s."""
+    """Yields sentences that compare the project's policy with the others by its two goals: less
+    regret at the end than the best other policy, and no worse a start than random search with ASHA.
+    """
     others = [policy for policy in searches.policies(workers) if policy != OURS]
     if not others or (OURS, workers) not in searches.regret:
         return
@@ -154,7 +172,7 @@ def _against_others(searches: Searches, workers: int) -> Iterator[str]:
 
 
 def _by_task(searches: Searches) -> Iterator[str]:
-    """Regret at the end on each task, with the number of workers that the figure has."""
+    """Yields the table of regret at the end on each task, for the figure's number of workers."""
     workers = middle(searches)
     yield f"## Each task: regret × 100 at the end, {workers} workers\n"
     yield f"| policy | {' | '.join(searches.tasks)} |"
@@ -166,28 +184,38 @@ def _by_task(searches: Searches) -> Iterator[str]:
 
 
 def middle(searches: Searches) -> int:
-    """The number of workers that the figure is drawn for."""
+    """Returns the number of workers that the figure shows: 8 where they were simulated, else the
+    lowest.
+    """
     return 8 if 8 in searches.workers else searches.workers[0]
 
 
 def at_shares(regret: Matrix) -> Matrix:
-    """(…, parts) -> (…, shares): regret at `SHARES` of the budget."""
+    """Returns regret at `SHARES` of the budget, of shape (…, shares), from regret over the whole
+    budget, of shape (…, parts).
+    """
     parts = regret.shape[-1]
     return regret[..., [round(share * parts) - 1 for share in SHARES]]
 
 
 def bootstrap(values: Matrix) -> tuple[float, float]:
-    """95 % of the means of (tasks, seeds), seeds drawn anew within each task."""
+    """Returns the 95 % bootstrap interval of the mean of `values`, of shape (tasks, seeds); seeds
+    are resampled within each task.
+    """
     return _middle_95(_resampled(values))
 
 
 def bootstrap_less(ours: Matrix, theirs: Matrix) -> tuple[float, float]:
-    """95 % of how much less, in per cent, the mean of `ours` is; pairs of seeds drawn anew."""
+    """Returns the 95 % bootstrap interval of how much lower the mean of `ours` is than that of
+    `theirs`, in per cent; both have the shape (tasks, seeds), and pairs of seeds are resampled.
+    """
     return _middle_95(100 * (1 - _resampled(ours) / _resampled(theirs)))
 
 
 def _resampled(values: Matrix) -> Matrix:
-    """Means of (tasks, seeds), as often as `RESAMPLES`; the same seeds are drawn each time."""
+    """Returns `RESAMPLES` bootstrap means of an array of shape (tasks, seeds). The seeds resampled
+    are the same at every call, which keeps pairs together.
+    """
     tasks, seeds = values.shape
     drawn = np.random.default_rng(0).integers(seeds, size=(RESAMPLES, tasks, seeds))
     means: Matrix = np.take_along_axis(values[None], drawn, axis=2).mean(axis=(1, 2))
@@ -200,13 +228,17 @@ def _middle_95(means: Matrix) -> tuple[float, float]:
 
 
 def mean_ranks(values: Sequence[Matrix]) -> list[float]:
-    """Each policy's mean rank over all pairs of task and seed; ties share theirs."""
+    """Returns each policy's mean rank over all pairs of task and seed, 1 being the best; ties share
+    their ranks.
+    """
     ranks = stats.rankdata(np.array([each.ravel() for each in values]), axis=0)
     return [float(rank) for rank in ranks.mean(axis=1)]
 
 
 def wilcoxon(ours: Matrix, theirs: Matrix) -> float:
-    """Two-sided p of equal regret; 1 where no pair differs."""
+    """Returns the two-sided p-value of Wilcoxon's signed-rank test for equal regret, and 1 where no
+    pair differs.
+    """
     difference = (theirs - ours).ravel()
     return float(stats.wilcoxon(difference).pvalue) if difference.any() else 1.0
 
@@ -217,7 +249,9 @@ def _interval(values: Matrix) -> str:
 
 
 def lines(searches: Searches, workers: int) -> list[Line]:
-    """Each policy's mean regret × 100 over the budget, with its interval."""
+    """Returns each policy's line: its mean regret × 100 over the budget, with the bootstrap
+    interval.
+    """
     made = []
     for policy in searches.policies(workers):
         regret = 100 * searches.regret[policy, workers]
@@ -234,7 +268,9 @@ def lines(searches: Searches, workers: int) -> list[Line]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
+    """Writes the page and the figure, with `arguments` as the command line (default: that of the
+    process).
+    """
     parser = argparse.ArgumentParser(
         prog="python -m results.published.make_scheduler", description=__doc__
     )

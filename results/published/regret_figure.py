@@ -1,18 +1,24 @@
-"""A line chart with intervals as SVG, without a plotting library."""
+"""Draws a line chart with intervals as SVG, without a plotting library."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 900, 420
+"""The figure has this size, in pixels."""
 LEFT, RIGHT, TOP, BOTTOM = 52, 310, 36, 40
+"""The axes leave these margins, in pixels; the legend stands in the right one."""
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7f7f7f", "#000000")
-"""Okabe and Ito's, that readers of every kind of colour vision can tell apart."""
+"""Lines have the colours of Okabe and Ito, which are distinct for readers with any kind of colour
+vision.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """One policy: values at the shares `at` of the budget, or at equal steps up to its end."""
+    """Holds the line of one policy, with its interval. The values belong to equal steps of the
+    budget, the last one to its end.
+    """
 
     name: str
     middle: Sequence[float]
@@ -50,7 +56,9 @@ def draw(lines: Sequence[Line], title: str) -> str:
 
 
 def _grid(top: float) -> list[str]:
-    """Horizontal lines with their values, and the budget's quarters."""
+    """Returns the horizontal grid lines with their values, and the labels of the budget's
+    quarters.
+    """
     parts = []
     for step in range(6):
         y = _y(top * step / 5, top)
@@ -75,5 +83,5 @@ def _y(value: float, top: float) -> str:
 
 
 def _round_up(value: float) -> float:
-    """The next multiple of 25, for even labels; 25 at the least."""
+    """Returns the next multiple of 25, for even labels, and at least 25."""
     return 25.0 * max(1, -(-value // 25))

@@ -1,4 +1,4 @@
-"""The command line of `search.run`: options from arguments and from files."""
+"""Reads the options of `search.run` from command-line arguments and from files."""
 
 import argparse
 import dataclasses
@@ -11,64 +11,71 @@ from typing import Any
 from common.cli import unknown
 from common.plain_yaml import load_plain
 from common.text import did_you_mean
-from search.config.options import ACTIONS, OptionsError, SearchOptions, flag_of
+from search.config.options import ACTIONS, GROUPS, OptionsError, SearchOptions, flag_of
 from search.config.units import number_of
 from search.config.validation import find_faults
 from trainables.config import TrialConfig
 
-_LISTS = {"set": "KEY=VALUE", "warm_start": "RUN"}
-"""Options that take several values, and what one is called in the help."""
+_LISTS = tuple(f.name for f in fields(SearchOptions) if isinstance(f.default, tuple))
+"""On the command line each of these options takes one or more values."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line: one flag a field of `SearchOptions`, and the actions."""
+    """Builds the command's argument parser: one flag for each field of `SearchOptions` and for each
+    action, in groups.
+    """
     made = argparse.ArgumentParser(
         prog="python -m search.run",
+        usage="%(prog)s --space SPACE [OPTION ...]",
         description="Search for the configuration that generalises best.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
-    made.add_argument("--list", action="store_true", help=ACTIONS["list"])
-    made.add_argument("--dry-run", action="store_true", help=ACTIONS["dry_run"])
-    made.add_argument("--verbose", action="store_true", help=ACTIONS["verbose"])
-    made.add_argument("--quiet", action="store_true", help=ACTIONS["quiet"])
-    made.add_argument("--config", metavar="FILE", help=ACTIONS["config"])
-    made.add_argument("--resume", metavar="NAME", help=ACTIONS["resume"])
-    for f in fields(SearchOptions):
-        flag, text = "--" + f.name.replace("_", "-"), _help(f)
-        if f.name in _LISTS:
-            metavar = _LISTS[f.name]
-            made.add_argument(flag, nargs="+", action="extend", metavar=metavar, help=text)
-        elif f.type is bool:
-            made.add_argument(flag, action="store_true", help=text)
-        else:
-            made.add_argument(flag, metavar=_metavar(f), help=text)
+    for title in GROUPS:
+        group = made.add_argument_group(title)
+        for name, action in ACTIONS.items():
+            if action.group == title:
+                _add(group, name, action.text, action.metavar)
+        for f in fields(SearchOptions):
+            if f.metadata["group"] == title:
+                _add(group, f.name, _help(f), f.metadata["metavar"])
     return made
 
 
+def _add(group: "argparse._ArgumentGroup", name: str, text: str, metavar: str) -> None:
+    """Adds an option to a group: a switch where `metavar` is empty, else one that takes a value."""
+    flag = "--" + flag_of(name)
+    if not metavar:
+        group.add_argument(flag, action="store_true", help=text)
+    elif name in _LISTS:
+        group.add_argument(flag, nargs="+", action="extend", metavar=metavar, help=text)
+    else:
+        group.add_argument(flag, metavar=metavar, help=text)
+
+
 def _help(f: "dataclasses.Field[Any]") -> str:
+    """Returns an option's help text, with its default where the text doesn't explain it."""
     text = str(f.metadata["help"]).replace("%", "%%")
-    told = "auto" in str(f.default) or (f.default == 0 and "0:" in text)
-    shown = f.default not in ("", (), False) and not told
+    explained = "auto" in str(f.default) or (f.default == 0 and "0:" in text)
+    shown = f.default not in ("", (), False) and not explained
     return f"{text} (default: {f.default})" if shown else text
 
 
-def _metavar(f: "dataclasses.Field[Any]") -> str:
-    return "N" if f.type is int else "X" if f.type is float else f.name.upper()
-
-
 def parse(arguments: list[str] | None) -> tuple[dict[str, Any], list[str]]:
-    """What the command line gives, by option, and a sentence for each unknown flag."""
+    """Returns the values on the command line by option, and one sentence for each unknown flag.
+    `arguments` default to those of the process.
+    """
     made = parser()
-    given, rest = made.parse_known_args(arguments)
-    return vars(given), unknown(made, rest)
+    namespace, rest = made.parse_known_args(arguments)
+    return vars(namespace), unknown(made, rest)
 
 
 def resolve(*layers: Mapping[str, Any]) -> tuple[SearchOptions, list[str]]:
-    """Options from layers of values, later ones winning, and a sentence for each fault.
+    """Merges layers of option values, of which later ones win, and returns the options and one
+    sentence for each fault.
 
-    Where a value is faulty the option has its default, so that what depends on the others can
-    be checked too and every error is reported at once.
+    An option with a faulty value gets its default, so that the rules which depend on several
+    options can still be checked and all errors are reported at once.
     """
     values: dict[str, Any] = {}
     for layer in layers:
@@ -90,7 +97,7 @@ def resolve(*layers: Mapping[str, Any]) -> tuple[SearchOptions, list[str]]:
             del values[key]
     faults = find_faults(SearchOptions(**values))
     usable = {key: value for key, value in values.items() if key not in faults}
-    if "set" in faults:  # what is well formed there is checked all the same
+    if "set" in faults:  # the well-formed items are used, so that they are checked later
         usable["set"] = tuple(item for item in values["set"] if "=" in item)
     return SearchOptions(**usable), [
         *errors,
@@ -99,6 +106,9 @@ def resolve(*layers: Mapping[str, Any]) -> tuple[SearchOptions, list[str]]:
 
 
 def _convert(f: "dataclasses.Field[Any]", value: Any) -> Any:
+    """Converts a value to the type of its option. Raises `TypeError` or `ValueError` where the
+    value isn't of that type.
+    """
     if f.name == "set":
         value = [f"{k}={v}" for k, v in value.items()] if isinstance(value, dict) else value
     if f.name in _LISTS and isinstance(value, list | tuple):
@@ -116,21 +126,23 @@ def _convert(f: "dataclasses.Field[Any]", value: Any) -> Any:
 
 
 def fixed_fields(options: SearchOptions) -> dict[str, Any]:
-    """The `TrialConfig` fields that `--set` fixes, as typed values (YAML's rules for scalars)."""
+    """Returns the fields of `TrialConfig` that `--set` fixes, as values of YAML's types for
+    scalars.
+    """
     known = {f.name: f.type for f in fields(TrialConfig)}
     values: dict[str, Any] = {}
     for item in options.set:
         key, _, text = item.partition("=")
         value = _scalar(text)
         wants_float = known.get(key) in (float, float | None)
-        # YAML reads 1e-3 as text: its floats need a dot.
+        # YAML reads 1e-3 as text, because its floats need a dot.
         number = number_of(str(value), whole=False) if wants_float else math.nan
         values[key] = value if math.isnan(number) else number
     return values
 
 
 def _scalar(text: str) -> Any:
-    """A value by YAML's rules; the text itself where it isn't YAML."""
+    """Returns the value that YAML reads in `text`, or `text` itself where it isn't valid YAML."""
     try:
         return load_plain(text) if text else ""
     except ValueError:
@@ -138,12 +150,14 @@ def _scalar(text: str) -> Any:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The options in a YAML file. Raises `OptionsError` when it can't be read."""
+    """Returns the options in a YAML file, with underscores in their names. Raises `OptionsError`
+    where the file can't be read or isn't a mapping.
+    """
     try:
         value = load_plain(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        said = str(error).replace("\n", " ")
-        raise OptionsError([f"--config {path} can't be read: {said}"]) from error
+        reason = str(error).replace("\n", " ")
+        raise OptionsError([f"--config {path} can't be read: {reason}"]) from error
     if not isinstance(value, dict):
         raise OptionsError([f"--config {path} must hold option: value lines."])
     return {str(key).replace("-", "_"): item for key, item in value.items()}

@@ -1,11 +1,13 @@
-"""What a text says in numbers."""
+"""Reads the numbers and durations in options."""
 
 import math
 import re
 
 
 def number_of(text: str, *, whole: bool) -> float:
-    """The number that a text stands for; NaN, which no rule accepts, when it is none."""
+    """Returns the number in `text`, which must be a whole number where `whole` is true. Returns
+    NaN, which every rule rejects, where there is no such number.
+    """
     try:
         return int(text) if whole else float(text)
     except ValueError:
@@ -13,12 +15,14 @@ def number_of(text: str, *, whole: bool) -> float:
 
 
 def gpu_share(text: str) -> bool:
-    """Whether a text is a share of a GPU, or so many whole ones."""
+    """Returns whether `text` is a share of a GPU (0…1) or a whole number of GPUs."""
     share = number_of(text, whole=False)
     return math.isfinite(share) and (0 <= share <= 1 or (share > 1 and share == round(share)))
 
 
 def seconds_of(text: str) -> float | None:
-    """A duration like 2h in seconds; `None` where a text is none."""
+    """Returns a duration in seconds, such as 7200 for `2h`. The units are s, m, h and d; the result
+    is `None` where `text` is no duration.
+    """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
     return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]] if found else None

@@ -1,4 +1,4 @@
-"""What options must be: every rule that one is refused by, with its sentence."""
+"""Checks options by rules, each with the sentence that reports its violation."""
 
 import math
 import re
@@ -12,11 +12,13 @@ from search.security import loopback, token_required
 
 
 def tracking_rules(mlflow: str, wandb: str) -> list[tuple[bool, str, str]]:
-    """(whether it holds, the option's name, the rule) of each."""
+    """Returns the rules for the options of trackers, each as (whether it is satisfied, the option's
+    name, the rule's words).
+    """
     return [
-        (not mlflow or installed("mlflow"), "mlflow",
+        (not mlflow or is_installed("mlflow"), "mlflow",
          "needs a package that isn't installed (pip install '.[mlflow]')"),
-        (not wandb or installed("wandb"), "wandb",
+        (not wandb or is_installed("wandb"), "wandb",
          "needs a package that isn't installed (pip install '.[wandb]')"),
         (not mlflow or "://" in mlflow or mlflow == "databricks", "mlflow",
          "must be an address, such as sqlite:///mlflow.db or http://localhost:5000"),
@@ -25,8 +27,8 @@ def tracking_rules(mlflow: str, wandb: str) -> list[tuple[bool, str, str]]:
     ]  # fmt: skip
 
 
-def installed(package: str) -> bool:
-    """Whether it can be imported; it isn't."""
+def is_installed(package: str) -> bool:
+    """Returns whether a package can be imported, without importing it."""
     return find_spec(package) is not None
 
 
@@ -34,16 +36,23 @@ _PLACE = (
     "must be an absolute path, or a URI without a key in it (keys come from each node's role or "
     "environment, e.g. AWS_ACCESS_KEY_ID)"
 )
+"""Faulty values of `--data-uri` and `--storage` are reported with this rule, because every node has
+to reach the place.
+"""
 _CLIENT = (
     "must be auto or HOST:PORT of a cluster that this machine is a node of (through Ray Client "
     "Tune would run the search on the head node, away from the run's files: log in there, e.g. by "
     "`ray attach cluster.yaml`, and use auto)"
 )
+"""A `ray://` address is reported with this rule, which explains why Ray Client isn't supported."""
 _ADDRESS = re.compile(r"auto|[^\s/]+:\d{1,5}")
+"""The option `--address` accepts `auto` and HOST:PORT, as this pattern states."""
 
 
 def cluster_rules(address: str, data_uri: str, storage: str) -> list[tuple[bool, str, str]]:
-    """(whether it holds, the option's name, the rule) of each."""
+    """Returns the rules for the options of clusters, each as (whether it is satisfied, the option's
+    name, the rule's words).
+    """
     client = address.startswith("ray://")
     return [
         (not client, "address", _CLIENT),
@@ -55,7 +64,7 @@ def cluster_rules(address: str, data_uri: str, storage: str) -> list[tuple[bool,
 
 
 def find_faults(o: SearchOptions) -> dict[str, list[str]]:
-    """The broken rules of each option that breaks any."""
+    """Returns one sentence for each violated rule, by the name of the option."""
     rules = [
         (o.space != "", "space", "must be given (`python -m search.run --list` shows the names)"),
         (o.trials >= 1, "trials", "must be ≥ 1"),

@@ -1,4 +1,6 @@
-"""ASHA's decision, in plain Python (Li et al. 2020, arXiv:1810.05934, stopping variant)."""
+"""Decides by ASHA's rule which trials continue, in plain Python (Li et al. 2020, arXiv:1810.05934,
+stopping variant).
+"""
 
 from bisect import bisect_right, insort
 from collections.abc import Callable
@@ -6,14 +8,17 @@ from collections.abc import Callable
 from results.analysis.pareto import Point, crowding, fronts
 
 LEAST_GRACE = 3
-"""Epochs before the first comparison: earlier ones kill what is strongly regularised."""
+"""The first comparison takes place after at least this many epochs, because earlier ones stop
+strongly regularised trials.
+"""
 
 
 class Rungs:
-    """Compares trials at `grace · factor^k` epochs; goes on with the top `1 / factor` of each.
+    """Compares trials at `grace · factor^k` epochs, and lets the top `1 / factor` continue at each
+    of these rungs.
 
-    The state is what was recorded, in its order: replaying the same records gives the same
-    decisions, which is how a killed search gets its rungs back.
+    The state consists of the recorded values in their order. Replaying the same records gives the
+    same decisions, which restores the rungs of a killed search.
     """
 
     def __init__(self, *, grace: int, factor: int, epochs: int) -> None:
@@ -23,10 +28,11 @@ class Rungs:
         self._seen: set[tuple[int, int]] = set()
 
     def record(self, trial: int, epoch: int, value: float) -> bool:
-        """Notes a trial's value (higher is better) and says whether it goes on.
+        """Records a trial's value (higher is better) after an epoch, and returns whether the trial
+        continues.
 
-        True between rungs. At a rung: true when fewer than `1 / factor` of the trials recorded
-        there so far are better. The same (trial, epoch) counts once.
+        A trial always continues between rungs. At a rung, it continues when fewer than `1 / factor`
+        of the trials recorded there so far are better. The same (trial, epoch) counts only once.
         """
         if epoch not in self._values:
             return True
@@ -38,12 +44,12 @@ class Rungs:
         return better * self.factor < len(values)
 
     def recorded(self) -> dict[int, int]:
-        """How many trials were recorded at each rung."""
+        """Returns the number of trials recorded at each rung, by epoch."""
         return {level: len(values) for level, values in self._values.items()}
 
 
 def rung_epochs(*, grace: int, factor: int, epochs: int) -> tuple[int, ...]:
-    """The rungs' epochs: `grace · factor^k`, below the last epoch."""
+    """Returns the epochs of the rungs, which are `grace · factor^k` below the last epoch."""
     found, level = [], grace
     while level < epochs:
         found.append(level)
@@ -52,25 +58,29 @@ def rung_epochs(*, grace: int, factor: int, epochs: int) -> tuple[int, ...]:
 
 
 def default_grace(epochs: int) -> int:
-    """The first rung where none is asked for: a twentieth of a training, `LEAST_GRACE` at least."""
+    """Returns the default epoch of the first rung: a twentieth of a training's epochs, and at least
+    `LEAST_GRACE`.
+    """
     return max(LEAST_GRACE, round(epochs / 20))
 
 
 Costs = Callable[[int], Point]
-"""A trial's number -> its objectives beside the value, all to be minimised, known from its first
-epoch on and the same ever after."""
+"""A function of this type returns the objectives of a trial besides its value, by the trial's
+number. They are to be minimised, known from the first epoch on, and constant.
+"""
 
 
 class ParetoRungs:
-    """Compares trials at `grace · factor^k` epochs; goes on with the top `1 / factor` of each.
+    """Compares trials by several objectives at `grace · factor^k` epochs, and lets the top `1 /
+    factor` continue at each of these rungs.
 
-    The order is that of NSGA-II (Deb et al. 2002, doi:10.1109/4235.996017): by non-dominated
-    rank, within a front by crowding distance, the wider first. So the ends of a front go on
-    before what lies close together between them, where a tie-break by value would give up its
-    cheap end. Schmucker et al. 2021 (arXiv:2106.12639) compare such orders for ASHA.
+    The order is that of NSGA-II (Deb et al. 2002, doi:10.1109/4235.996017): by non-dominated rank,
+    and within a front by descending crowding distance. Therefore the ends of a front go before
+    trials that lie close together between them, whereas breaking ties by value would give up the
+    front's cheap end. Schmucker et al. 2021 (arXiv:2106.12639) compare such orders for ASHA.
 
-    The state is what was recorded, in its order, as in `search.early_stopping.asha.Rungs`; with no
-    costs the decisions are those of `Rungs` too.
+    The state consists of the recorded points in their order, as in `Rungs`; without costs the
+    decisions are those of `Rungs` too.
     """
 
     def __init__(self, *, grace: int, factor: int, epochs: int, costs: Costs) -> None:
@@ -79,10 +89,12 @@ class ParetoRungs:
         self._points: dict[int, dict[int, Point]] = {level: {} for level in self.levels}
 
     def record(self, trial: int, epoch: int, value: float) -> bool:
-        """Notes a trial's value (higher is better) and says whether it goes on.
+        """Records a trial's value (higher is better) after an epoch, and returns whether the trial
+        continues.
 
-        True between rungs. At a rung: true when fewer than `1 / factor` of the trials recorded
-        there so far come before it in the order. The same (trial, epoch) counts once.
+        A trial always continues between rungs. At a rung, it continues when fewer than `1 / factor`
+        of the trials recorded there so far come before it in the order. The same (trial, epoch)
+        counts only once.
         """
         if epoch not in self._points:
             return True
@@ -91,19 +103,23 @@ class ParetoRungs:
         return _count_ahead(point, list(points.values())) * self.factor < len(points)
 
     def recorded(self) -> dict[int, int]:
-        """How many trials were recorded at each rung."""
+        """Returns the number of trials recorded at each rung, by epoch."""
         return {level: len(points) for level, points in self._points.items()}
 
 
 def make_rungs(grace: int, factor: int, epochs: int, costs: Costs | None) -> Rungs | ParetoRungs:
-    """Rungs that compare by value; by non-dominated rank where trials have `costs`."""
+    """Returns rungs that compare trials by value, or by non-dominated rank where trials have
+    `costs`.
+    """
     if costs is None:
         return Rungs(grace=grace, factor=factor, epochs=epochs)
     return ParetoRungs(grace=grace, factor=factor, epochs=epochs, costs=costs)
 
 
 def _count_ahead(point: Point, points: list[Point]) -> int:
-    """How many of `points` come before `point`, which is one of them."""
+    """Returns how many of `points` come before `point` in the order of `ParetoRungs`. Raises
+    `ValueError` where `point` isn't one of them.
+    """
     ahead: set[Point] = set()
     for front in fronts(points):
         if point in front:

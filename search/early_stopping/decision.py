@@ -1,4 +1,6 @@
-"""Whether a trial goes on after an epoch: the order of the rules, and who is exempt from them."""
+"""Decides whether a trial continues after an epoch: the order of the rules, and which trials are
+exempt from them.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,9 +12,10 @@ from search.early_stopping import rules as stopping
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
-    """When trials end early. Epoch counts, and gaps as fractions; 0 turns a rule off.
+    """Holds the rules by which trials end early, in epochs and, for gaps, in fractions; 0 turns a
+    rule off.
 
-    With more `objectives` than val_top1, rungs compare by all of them.
+    Where there are more `objectives` than val_top1, the rungs compare trials by all of them.
     """
 
     epochs: int
@@ -27,7 +30,9 @@ class Rules:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ending:
-    """How a trial ends: complete, or stopped or failed for a reason told in `detail`."""
+    """Describes how a trial ends: it is complete, or it is stopped or failed for a `reason` that
+    `detail` explains.
+    """
 
     state: TrialState
     reason: StopReason | None = None
@@ -35,20 +40,21 @@ class Ending:
 
 
 COMPLETE = Ending(state=TrialState.COMPLETE)
+"""A trial that has trained all its epochs has this ending, which needs no reason."""
 
 
 def ending_of(record: TrialRecord | FinalistRecord) -> Ending:
-    """How a training has ended, as its record tells."""
+    """Returns the ending that the record of a trial or of a finalist's training contains."""
     return Ending(state=record.state, reason=record.reason, detail=record.detail)
 
 
 def stopped_ending(reason: StopReason, detail: str) -> Ending:
-    """The ending of a trial that a rule stops."""
+    """Returns the ending of a trial that a rule stops."""
     return Ending(state=TrialState.STOPPED, reason=reason, detail=detail)
 
 
 def failed_ending(detail: str, reason: StopReason | None) -> Ending:
-    """The ending of a trial that can't be trained."""
+    """Returns the ending of a trial whose configuration can't be trained."""
     return Ending(state=TrialState.FAILED, reason=reason, detail=detail)
 
 
@@ -61,14 +67,18 @@ def decide_ending(
     compare: Callable[[], bool],
     time_is_up: Callable[[], bool],
 ) -> Ending | None:
-    """How a trial of `full_epochs` ends after the last of its `epochs`; `None` when it goes on.
+    """Returns how trial `number` ends after the last of its `epochs`, or `None` when it continues.
 
-    Divergence first, then completion, then what the baseline is exempt from. `compare` records
-    that epoch at the rungs and says whether the trial goes on; a diverged one isn't compared.
+    Divergence is checked first, then completion and the time budget, and last the rules from which
+    a horizon's baseline is exempt.
+
+    compare: records the epoch at the rungs and returns whether the trial continues; it isn't called
+        for a diverged trial.
+    time_is_up: returns whether the time budget is used up.
     """
     last = epochs[-1].epoch
-    if said := stopping.find_divergence(epochs, rules.num_classes):
-        return stopped_ending(StopReason.DIVERGED, said)
+    if detail := stopping.find_divergence(epochs, rules.num_classes):
+        return stopped_ending(StopReason.DIVERGED, detail)
     goes_on = compare()
     if last >= full_epochs:
         return COMPLETE
@@ -77,11 +87,11 @@ def decide_ending(
     if is_baseline:
         return None
     if rules.max_gap and (
-        said := stopping.find_overfitting(epochs, rules.max_gap, rules.gap_patience)
+        detail := stopping.find_overfitting(epochs, rules.max_gap, rules.gap_patience)
     ):
-        return stopped_ending(StopReason.OVERFITTING, said)
-    if rules.plateau_patience and (said := stopping.find_plateau(epochs, rules.plateau_patience)):
-        return stopped_ending(StopReason.PLATEAU, said)
+        return stopped_ending(StopReason.OVERFITTING, detail)
+    if rules.plateau_patience and (detail := stopping.find_plateau(epochs, rules.plateau_patience)):
+        return stopped_ending(StopReason.PLATEAU, detail)
     if not goes_on:
         return stopped_ending(StopReason.RUNG, f"not in the top 1/{rules.factor} at epoch {last}")
     return None

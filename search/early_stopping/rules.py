@@ -1,6 +1,6 @@
-"""Why a trial should end early: plain functions of its epochs so far.
+"""Finds reasons why a trial should end early, as plain functions of its epochs so far.
 
-Each returns a sentence when the trial should stop, `None` when it may go on.
+Each function returns a sentence when the trial should stop, and `None` when it may continue.
 """
 
 import math
@@ -10,14 +10,18 @@ from statistics import fmean
 from results.records import EpochMetrics
 
 EXPLODED = 3.0
-"""A training loss this many times the lowest so far, and above chance, isn't coming back."""
+"""A training loss above this multiple of the lowest so far, and above the loss of random guessing,
+doesn't recover.
+"""
 
 PLATEAU_DELTA = 0.002
-"""val_top1 must rise by more than this share to count as progress."""
+"""val_top1, a fraction, must rise by more than this to count as progress."""
 
 
 def find_divergence(epochs: Sequence[EpochMetrics], num_classes: int) -> str | None:
-    """The training loss isn't finite, or has exploded above chance level, ln(classes)."""
+    """Returns why a trial has diverged: its training loss isn't finite, or has exploded above the
+    loss of random guessing, ln(classes). Returns `None` where it hasn't.
+    """
     last = epochs[-1].train_loss
     if last is None:
         return "the training loss is not finite"
@@ -28,11 +32,12 @@ def find_divergence(epochs: Sequence[EpochMetrics], num_classes: int) -> str | N
 
 
 def find_overfitting(epochs: Sequence[EpochMetrics], max_gap: float, patience: int) -> str | None:
-    """For `patience` epochs in a row the gap is above `max_gap` and val_top1 doesn't rise.
+    """Returns why a trial overfits: for `patience` epochs in a row the gap was above `max_gap` and
+    val_top1 didn't rise. Returns `None` where it doesn't overfit.
 
-    It doesn't rise when none of these epochs has a new best value, nor all of them together a
-    mean above that of as many epochs before (or of those there are). The mean tells a curve that
-    has turned from one that creeps up and only waits for its noise to repeat a lucky epoch.
+    val_top1 didn't rise if none of these epochs set a new best value, and their mean is no higher
+    than that of as many epochs before (or of those that exist). The mean distinguishes a curve that
+    has turned from one that rises slowly and hasn't yet exceeded a lucky epoch.
     """
     recent, before = epochs[-patience:], epochs[-2 * patience : -patience]
     gap = min(-math.inf if e.gap is None else e.gap for e in recent)
@@ -45,7 +50,9 @@ def find_overfitting(epochs: Sequence[EpochMetrics], max_gap: float, patience: i
 
 
 def find_plateau(epochs: Sequence[EpochMetrics], patience: int) -> str | None:
-    """val_top1 hasn't risen by more than `PLATEAU_DELTA` for `patience` epochs."""
+    """Returns why a trial has reached a plateau: for `patience` epochs val_top1 hasn't risen by
+    more than `PLATEAU_DELTA`. Returns `None` where it hasn't.
+    """
     stale = _stale(epochs, PLATEAU_DELTA)
     if stale >= patience:
         return f"no better val_top1 for {stale} epochs"
@@ -53,7 +60,7 @@ def find_plateau(epochs: Sequence[EpochMetrics], patience: int) -> str | None:
 
 
 def _stale(epochs: Sequence[EpochMetrics], delta: float) -> int:
-    """How many epochs have passed since val_top1 last rose by more than `delta`."""
+    """Returns the number of epochs since val_top1 last rose by more than `delta`."""
     best, since = -math.inf, 0
     for epoch in epochs:
         value = _val(epoch)

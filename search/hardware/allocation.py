@@ -1,4 +1,4 @@
-"""What this machine has, and how many trials run on it at once."""
+"""Decides how many trials run at once, and with which share of the hardware."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from search.hardware.machine import Machine, Node
 
 MARGIN = 1.2
-"""Memory on a GPU that a trial is given beyond what a few steps of it took."""
+"""A trial is allocated this many times the GPU memory that a few of its steps took."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resources:
-    """`concurrent` trials, each with `threads` CPU threads and a share `gpus` of a GPU.
+    """Describes the hardware of `concurrent` trials, each with `threads` CPU threads and a share
+    `gpus` of a GPU.
 
-    On a cluster each is promised `memory_bytes`, where that isn't 0; `beside` them, on GPUs, other
-    trials run on nodes without one.
+    On a cluster each trial reserves `memory_bytes`, unless that is 0. `beside` describes further
+    trials, on nodes without a GPU, where these trials run on GPUs. `why` explains the number of
+    trials in words.
     """
 
     concurrent: int
@@ -27,28 +29,30 @@ class Resources:
 
     @property
     def kinds(self) -> tuple["Resources", ...]:
-        """These, and those beside them."""
+        """Returns these resources, and those beside them if there are any."""
         return (self, self.beside) if self.beside else (self,)
 
     @property
     def at_once(self) -> int:
-        """Trials at the same time, of all kinds."""
+        """Returns how many trials of all kinds run at the same time."""
         return sum(kind.concurrent for kind in self.kinds)
 
 
 def gpu_share(needed_bytes: int, total_bytes: int) -> float:
-    """The share of a GPU for a trial that needs `needed_bytes`, with a margin of a fifth.
+    """Returns the share of a GPU for a trial that needs `needed_bytes` of `total_bytes`, with a
+    margin of a fifth.
 
-    1/k for k trials a GPU, cut to hundredths so that k of them never exceed one.
+    The share is 1/k where k trials fit on a GPU, rounded down to hundredths so that k of them never
+    exceed one.
     """
     trials = max(1, int(total_bytes / (needed_bytes * MARGIN)))
     return math.floor(100 / trials) / 100
 
 
 def trials_by_gpu(machine: Machine, share: float) -> int:
-    """How many trials with a share of a GPU each the GPUs of a machine hold.
+    """Returns how many trials with this share of a GPU fit on the GPUs of a machine.
 
-    A trial doesn't reach over two GPUs for its share, so each holds whole trials.
+    A trial with a share below 1 can't be split over two GPUs, so that each GPU holds whole trials.
     """
     if share <= 1:
         return len(machine.gpus) * int(1 / share)
@@ -58,12 +62,15 @@ def trials_by_gpu(machine: Machine, share: float) -> int:
 def allocate(
     machine: Machine, *, concurrency: str, gpus_per_trial: str, trials: int, worker_bytes: int
 ) -> Resources:
-    """How many trials run at once. `concurrency` and `gpus_per_trial` are `auto` or numbers.
+    """Returns how many trials run at once on this machine, and with which resources.
 
-    On GPUs one trial a GPU unless told otherwise, and a core for each. On CPUs one thread a trial
-    and a trial a core, as far as four fifths of the memory go, at `worker_bytes` each: two trials
-    of one thread train more images a second than one of two (measured with ResNet-18 and
-    ResNet-50 on two cores).
+    concurrency, gpus_per_trial: `auto` or a number, as in the options.
+    trials: the number of trials of the search.
+    worker_bytes: the memory that the largest trial needs on CPUs, in bytes.
+
+    By default a GPU runs one trial, which also needs a core. On CPUs each trial has one thread and
+    each core one trial, as far as four fifths of the memory suffice: two trials of one thread train
+    more images a second than one trial of two (measured with ResNet-18 and ResNet-50 on two cores).
     """
     if machine.gpus:
         gpus = 1.0 if gpus_per_trial == "auto" else float(gpus_per_trial)
@@ -80,7 +87,7 @@ def allocate(
         why = f"one thread a trial, as many as {limit}"
     if concurrency != "auto":
         asked = int(concurrency)
-        # More than the GPUs hold would only wait for each other.
+        # Trials beyond what the GPUs hold would only wait for each other.
         fitting, why = (min(asked, fitting) if gpus else asked), "as asked"
     concurrent = min(fitting, trials)
     return Resources(
@@ -97,11 +104,14 @@ def allocate_nodes(
     worker_bytes: int,
     gpus_only: bool = False,
 ) -> Resources:
-    """How many trials run at once on all nodes; the options are those of `resources.share`.
+    """Returns how many trials run at once on all nodes, and with which resources. The parameters
+    are those of `allocate`.
 
-    All trials on GPUs have the same share of one and as many threads, and so have all on cores:
-    then a worker serves one trial after another. gpus_only: nodes without a GPU stay idle, since
-    GPU-hours are counted. More than fit are accepted as asked: an autoscaler adds nodes for them.
+    gpus_only: whether nodes without a GPU stay idle, which is the case where GPU-hours are limited.
+
+    All trials on GPUs have the same share of a GPU and the same number of threads, and so have all
+    trials on cores, so that a worker can serve one trial after another. A `concurrency` beyond the
+    present nodes is accepted, because an autoscaler can add nodes.
     """
     wanted = trials if concurrency == "auto" else min(trials, int(concurrency))
     machines = [node.machine for node in nodes]
@@ -129,10 +139,12 @@ def _on_gpus(machines: Sequence[Machine], each: float, wanted: int) -> Resources
 def _on_cores(
     machines: Sequence[Machine], worker_bytes: int, wanted: int, *, asked: bool
 ) -> Resources:
-    """A thread a trial, and more where memory or the number of trials leave cores idle.
+    """Returns the resources of trials on machines without a GPU: one thread each, and more where
+    memory or the number of trials leave cores idle.
 
-    Never more than the smallest node has, so that each node is used. Ray is asked for the memory
-    too, at most what that node has: an estimate must not keep every trial waiting.
+    A trial never has more threads than the smallest node has cores, so that every node is used. Ray
+    also reserves the memory of a trial, but at most that of the smallest node, because an estimate
+    must not keep every trial waiting.
     """
     memory = 0 if asked else min(worker_bytes, *(machine.memory_bytes for machine in machines))
     kind = Resources(concurrent=0, threads=1, gpus=0.0, why="", memory_bytes=memory)
@@ -152,7 +164,7 @@ def _count(machines: Sequence[Machine]) -> str:
 
 
 def _count_slots(machines: Iterable[Machine], kind: Resources) -> int:
-    """How many trials of a kind fit on these machines."""
+    """Returns how many trials with these resources fit on the machines."""
     return sum(_count_slots_on(machine, kind) for machine in machines)
 
 

@@ -1,4 +1,6 @@
-"""What was measured of a network on this machine, kept so that it is measured once."""
+"""Stores what was measured for a network on this machine, so that each measurement is made only
+once.
+"""
 
 import json
 from dataclasses import asdict, dataclass
@@ -13,35 +15,41 @@ from trainables.config import TrialConfig
 
 DECIDING = ("network", "image_size", "stem", "freeze_depth", "head_width", "optimizer",
             "batch_size", "micro_batch_size", "compile")  # fmt: skip
-"""The fields that a training step's speed depends on."""
+"""The speed of a training step depends on these fields of the configuration."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measurement:
-    """The faster precision, and training images a second of one trial in each."""
+    """Holds the faster precision, and the training images per second of one trial in each
+    precision.
+    """
 
     precision: str
     images_per_s: dict[str, float]
 
     def sound(self) -> bool:
-        """Whether it can have been measured."""
+        """Returns whether the values are plausible: a known precision, and rates that are
+        numbers.
+        """
         rates = all(isinstance(rate, float) for rate in self.images_per_s.values())
         return self.precision in ("float32", "bfloat16") and rates
 
     def why(self) -> str:
-        """The figures, in words."""
+        """Returns the figures in words, as the reason for the choice of precision."""
         speeds = ", ".join(f"{name} {rate:.0f}" for name, rate in self.images_per_s.items())
         return f"images/s a trial: {speeds}" if speeds else "this GPU supports it"
 
 
 class CalibrationStore:
-    """A JSON file of measurements, by what they depend on. A damaged file counts as empty."""
+    """Stores measurements in a JSON file by their keys. A damaged file counts as empty."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def find(self, key: str) -> Measurement | None:
-        """What was measured before under `calibration_key`."""
+        """Returns the measurement stored under `key`, which comes from `calibration_key`, or
+        `None`.
+        """
         value = self._read().get(key)
         try:
             found = Measurement(**value) if value else None
@@ -50,7 +58,9 @@ class CalibrationStore:
             return None
 
     def keep(self, key: str, measured: Measurement) -> None:
-        """Adds a measurement; the last writer wins."""
+        """Adds a measurement to the file. If two processes write at the same time, the last one
+        wins.
+        """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_text_atomically(
             self._path, json.dumps(self._read() | {key: asdict(measured)}, indent=1)
@@ -65,7 +75,9 @@ class CalibrationStore:
 
 
 def calibration_key(config: TrialConfig, threads: int, machine: Machine) -> str:
-    """What a measurement depends on: the network's work, the machine, torch's version."""
+    """Returns a key of everything that a measurement depends on: the network's work, the threads,
+    the hardware, and torch's version.
+    """
     parts = [str(getattr(config, name)) for name in DECIDING]
     parts += [str(threads), cpu_model(), *machine.gpus, metadata.version("torch")]
     return f"{config.network}-{sha256('|'.join(parts).encode()).hexdigest()[:12]}"

@@ -1,4 +1,6 @@
-"""What a machine has: cores, memory, GPUs; alone, or as a node of a cluster."""
+"""Describes the hardware of a machine: cores, memory and GPUs, on its own or as a node of a
+cluster.
+"""
 
 import os
 import platform
@@ -13,7 +15,9 @@ import psutil
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
-    """Cores this process may use, memory in bytes, names of the GPUs."""
+    """Describes the hardware that this process may use: the number of cores, the memory in bytes,
+    and the names of the GPUs.
+    """
 
     cpus: int
     memory_bytes: int
@@ -21,7 +25,7 @@ class Machine:
 
 
 def detect_machine() -> Machine:
-    """Looks at this machine without importing torch."""
+    """Returns the hardware of this machine, without importing torch."""
     return Machine(
         cpus=len(os.sched_getaffinity(0)),
         memory_bytes=psutil.virtual_memory().total,
@@ -30,7 +34,9 @@ def detect_machine() -> Machine:
 
 
 def _gpu_names() -> tuple[str, ...]:
-    """Names of the NVIDIA GPUs that this process may see."""
+    """Returns the names of the NVIDIA GPUs that this process may use, and none where nvidia-smi is
+    missing or doesn't answer within 20 seconds.
+    """
     tool = shutil.which("nvidia-smi")
     if tool is None or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         return ()
@@ -49,7 +55,9 @@ def _gpu_names() -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Node:
-    """One machine of a cluster; `id` is Ray's, in hex, and `address` an IP."""
+    """Describes one machine of a cluster; `id` is Ray's node id in hex, and `address` an IP
+    address.
+    """
 
     id: str
     address: str
@@ -58,8 +66,9 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cluster:
-    """A cluster that was joined: its nodes then, the one that this process is on, and where its
-    dashboard listens (empty where it has none).
+    """Describes a cluster that this process has connected to: its nodes at that moment, the id of
+    the node that this process runs on (`home`), and the address of its dashboard, which is empty
+    where there is none.
     """
 
     nodes: tuple[Node, ...]
@@ -68,7 +77,7 @@ class Cluster:
 
 
 def combine_machines(nodes: Sequence[Node]) -> Machine:
-    """All of them as one, to tell what there is."""
+    """Returns the hardware of all nodes together as one machine, for display and for checks."""
     machines = [node.machine for node in nodes]
     return Machine(
         cpus=sum(machine.cpus for machine in machines),
@@ -78,7 +87,9 @@ def combine_machines(nodes: Sequence[Node]) -> Machine:
 
 
 def cpu_model() -> str:
-    """The processor's name where the system tells it."""
+    """Returns the name of the processor, or its architecture where the system doesn't report a
+    name.
+    """
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,33 +1,45 @@
-"""How much memory the training of a configuration needs."""
+"""Estimates how much memory the training of a configuration needs."""
 
 from trainables.catalog import kept_numbers, parameters
 from trainables.config import TrialConfig
 
 PROCESS_BYTES = 1 << 30
-"""A worker's imports (Ray, torch, FFCV: 0.88 GiB) and what its loader holds."""
+"""A worker's process takes this much memory, in bytes, for its imports (Ray, torch and FFCV take
+0.88 GiB) and its loader's buffers.
+"""
 
 EXTERNAL_BYTES = 2 << 30
-"""What a worker is allowed for where a library's network is trained, whose size isn't known."""
+"""A worker that trains a network from a library, whose size isn't known, is assumed to need this
+much memory, in bytes.
+"""
 
 _COPIES, _AVERAGED_COPIES = 7, 2
-"""Of every parameter: weight, gradient, two momenta, and all but the gradient once more while a
-checkpoint is written. With `ema` its average too, and that one's copy."""
+"""Training holds this many copies of every parameter: weight, gradient, two momenta, and all but
+the gradient once more while a checkpoint is written. With `ema` there are two more: the average and
+its copy in the checkpoint.
+"""
 
 _ACTIVATIONS_MARGIN = 1.75
-"""For their gradients and what convolutions work in, beside what is kept for the backward pass."""
+"""The memory of the activations that the backward pass needs is multiplied by this factor, which
+allows for their gradients and for the convolutions' workspace.
+"""
 
 _FEWEST_IMAGES = 64
-"""An evaluation's 128 images, of which nothing is kept, take no more than these in training."""
+"""Memory is estimated for at least this many training images. Evaluating 128 images, whose
+activations are dropped, takes no more memory than training on these.
+"""
 
 
 def worker_bytes(config: TrialConfig) -> int:
-    """Memory that a worker on CPUs needs to train `config` in float32: an upper estimate.
+    """Returns an upper estimate of the memory, in bytes, that a worker on CPUs needs to train
+    `config` in float32.
 
-    The process, the copies of each parameter, and what the network keeps of each image for its
-    backward pass, as if no stage were frozen. Peaks of a process that trained and evaluated, by
-    `resource.getrusage` on one thread of an AMD EPYC (Zen 4, torch 2.14), once each, AdamW, batch
-    64: ResNet-18 at 64 px 1.27 GiB, where the rule says 1.50; with `ema` at 224 px 3.28 and 3.74;
-    ResNet-50 at 64 px 1.86 and 2.41. No checkpoint was written there.
+    The estimate adds the process, the copies of each parameter, and the activations that the
+    network keeps for the backward pass, as if no stage were frozen. It was compared with the peak
+    memory of a process that trained and evaluated (`resource.getrusage`, one thread of an AMD EPYC
+    (Zen 4), torch 2.14, one measurement each, AdamW, batch 64, without a checkpoint): ResNet-18 at
+    64 px took 1.27 GiB where the estimate is 1.50; with `ema` at 224 px 3.28 and 3.74; ResNet-50 at
+    64 px 1.86 and 2.41.
     """
     count = parameters(config.network)
     kept = kept_numbers(config.network, config.image_size, config.stem)

@@ -1,4 +1,6 @@
-"""What only torch can say before a search, asked in a process of its own: the driver has none."""
+"""Asks torch, before a search, what only torch knows. A process of its own answers, because the
+driver doesn't import torch.
+"""
 
 import os
 from collections.abc import Callable
@@ -18,20 +20,24 @@ T = TypeVar("T")
 
 
 class ProbeError(UserError):
-    """The baseline can't be trained on this machine; the message says why and what to do."""
+    """Reports that the baseline can't be trained on this machine. The message names the reason and
+    the remedy.
+    """
 
 
 class TorchProcess:
-    """One process for the functions below, started when it is first needed.
+    """Runs functions that need torch in one process of their own, which starts at the first call.
 
-    As a context, it finishes what was submitted.
+    Leaving the context waits for all submitted calls.
     """
 
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
 
     def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Has `function` called there; its result, or what it raises, is the future's."""
+        """Calls `function` in the process and returns a future of its result or of its
+        exception.
+        """
         self._pool = self._pool or ProcessPoolExecutor(1, mp_context=get_context("spawn"))
         return self._pool.submit(function, *args, **kwargs)
 
@@ -41,14 +47,16 @@ class TorchProcess:
     def __exit__(self, *_: object) -> None:
         if self._pool is None:
             return
-        # At once: a second or two go by when the interpreter takes torch down.
+        # os._exit ends the process at once. An orderly exit would take torch a second or two.
         with suppress(BrokenProcessPool):
             self._pool.submit(os._exit, 0)
         self._pool.shutdown()
 
 
 def check_start(config: TrialConfig) -> None:
-    """Builds the network, fetches its weights for the workers to find. Raises `ProbeError`."""
+    """Builds the network of `config` and fetches its weights, which the workers then find on the
+    disk. Raises `ProbeError` where either fails.
+    """
     from trainables.models import network, pretrained
     from trainables.models.base import NetworkError
 
@@ -59,7 +67,9 @@ def check_start(config: TrialConfig) -> None:
 
 
 def measure(config: TrialConfig, threads: int) -> Measurement:
-    """Which precision trains this network faster with `threads` threads, by a few steps of each."""
+    """Returns which precision trains this network faster with this many threads, measured by a few
+    steps in each precision.
+    """
     from trainables.profiling.precision import resolve
 
     found = resolve(config, threads)
@@ -67,7 +77,9 @@ def measure(config: TrialConfig, threads: int) -> Measurement:
 
 
 def measure_gpu(config: TrialConfig) -> float:
-    """The share of a GPU that a trial of `config` needs; `auto` precision counts as float32."""
+    """Returns the share of a GPU (0…1) that a trial of `config` needs. The precision `auto` counts
+    as float32. Raises `ProbeError` where the trial doesn't fit on a GPU.
+    """
     from trainables.models.setup import default_device
     from trainables.profiling.gpu_memory import needed_bytes
 

@@ -1,4 +1,6 @@
-"""Work beside a search, in its order: what goes wrong there leaves the search alone."""
+"""Runs work in a thread beside the search, one task after another; a failure there doesn't affect
+the search.
+"""
 
 import threading
 from collections.abc import Callable
@@ -7,13 +9,13 @@ from queue import SimpleQueue
 from common.text import last_lines
 
 PATIENCE_S = 60.0
-"""So long the search's end waits for what is left to do."""
+"""At its end, the search waits up to this many seconds for the remaining work."""
 
 
 class BackgroundWorker:
-    """A thread that does one thing after the other.
+    """Runs tasks in a thread, one after the other.
 
-    `warn` is told of the first that fails; whatever comes after it is left undone.
+    The first task that fails is reported to `warn`, and the tasks after it are skipped.
     """
 
     def __init__(self, name: str, warn: Callable[[str], object]) -> None:
@@ -24,11 +26,13 @@ class BackgroundWorker:
         self._thread.start()
 
     def do(self, work: Callable[[], object]) -> None:
-        """After all that it was given before."""
+        """Adds a task, which runs after all tasks added before."""
         self._left.put(work)
 
     def close(self, patience_s: float = PATIENCE_S) -> None:
-        """Waits until everything is done, but not for ever."""
+        """Waits until all tasks are done, for at most `patience_s` seconds, and warns where some
+        are left.
+        """
         self._left.put(None)
         self._thread.join(patience_s)
         if self._thread.is_alive():
@@ -39,7 +43,7 @@ class BackgroundWorker:
             try:
                 if not self._broken:
                     work()
-            except Exception as error:  # of other people's packages and servers
+            except Exception as error:  # other packages and servers can raise anything
                 self._broken = True
-                said = last_lines(f"{type(error).__name__}: {error}")
-                self._warn(f"{self._name} fails, and the search goes on without it: {said}")
+                reason = last_lines(f"{type(error).__name__}: {error}")
+                self._warn(f"{self._name} fails, and the search goes on without it: {reason}")

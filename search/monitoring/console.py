@@ -1,4 +1,4 @@
-"""How text reaches the terminal: as it is, never wrapped or coloured by accident."""
+"""Prints text on the terminal exactly as it is, without wrapping or colouring by accident."""
 
 import os
 import threading
@@ -11,9 +11,8 @@ from common.text import redacted
 
 
 def plain_printer(console: Console) -> Callable[[str], None]:
-    """A function that prints one line as it is, so that commands can be copied from it.
-
-    Secrets alone are left out.
+    """Returns a function that prints one line as it is, so that commands can be copied from it.
+    Only secrets are redacted.
     """
 
     def say(text: str) -> None:
@@ -23,18 +22,22 @@ def plain_printer(console: Console) -> Callable[[str], None]:
 
 
 def format_parameter(value: object) -> str:
-    """A parameter's value for people: floats with three digits, a dash where it doesn't count."""
+    """Formats a parameter's value: floats with three significant digits, and a dash for a parameter
+    that the trial doesn't have.
+    """
     if value is None:
         return "–"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 STDERR = 2
+"""The file descriptor of standard error is 2."""
 
 
 @contextmanager
 def redirect_stderr(say: Callable[[str], object]) -> Iterator[None]:
-    """Meanwhile lines that reach the terminal through standard error go to `say` instead.
+    """Sends lines that are written to standard error during the block to `say`, if standard error
+    is a terminal.
 
     Ray's core writes its errors there from C++, into the middle of whatever is drawn.
     """
@@ -52,7 +55,8 @@ def redirect_stderr(say: Callable[[str], object]) -> Iterator[None]:
     finally:
         os.dup2(terminal, STDERR)
         os.close(terminal)
-        thread.join(1.0)  # longer only where a process that was started meanwhile may write, too
+        # The thread ends at once unless a process started in the block still holds the pipe.
+        thread.join(1.0)
 
 
 def _forward_lines(reader: int, say: Callable[[str], object]) -> None:

@@ -1,4 +1,4 @@
-"""What is printed before a search: the list of spaces, a plan, and what begins."""
+"""Prints what is known before a search: the list of spaces, a plan, and the start of a search."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -22,11 +22,13 @@ from search.space import SpaceError
 from search.spaces import find_space, space_names
 
 NOMINAL_IMAGES = {"cifar100": 45_000, "tiny-imagenet": 90_000, "tiny-imagenet-20": 9_000}
-"""Training images where the dataset isn't prepared yet and its size is known beforehand."""
+"""CIFAR-100 and the two forms of Tiny ImageNet have known numbers of training images, even before
+they are prepared.
+"""
 
 
 def show_spaces() -> int:
-    """One line a space."""
+    """Prints one line for each space and returns exit code 0."""
     width = max(len(name) for name in space_names())
     for name in space_names():
         try:
@@ -38,7 +40,9 @@ def show_spaces() -> int:
 
 
 def show_plan(plan: Plan) -> int:
-    """The dry run: what would be searched, when trials are compared, what it may cost."""
+    """Prints the dry run and returns exit code 0: what the search would try, when it would compare
+    trials, and what it may cost.
+    """
     console = Console(highlight=False)
     say = plain_printer(console)
     say(f"run      {plan.directory}")
@@ -66,7 +70,9 @@ def show_plan(plan: Plan) -> int:
 
 
 def describe_beginning(plan: Plan) -> str:
-    """What is tried before the sampler is asked, where that is more than the baseline."""
+    """Returns what is tried before the sampler is asked. The text is empty where that is the
+    baseline alone.
+    """
     last = plan.horizons[-1]
     if len(last.queue) < 2:
         return ""
@@ -75,7 +81,9 @@ def describe_beginning(plan: Plan) -> str:
 
 
 def describe_learning(plan: Plan, fingerprint: str | None) -> list[str]:
-    """What the sampler takes from earlier runs; `fingerprint` of the images, where it is known."""
+    """Returns one phrase for each earlier run on what the sampler learns from it. `fingerprint` is
+    that of this search's images, or `None` while it isn't known.
+    """
     if plan.options.warm_start and not plan.earlier:
         return [f"from {', '.join(plan.options.warm_start)}, as noted when the run began"]
     return [
@@ -91,7 +99,7 @@ def _fingerprint(plan: Plan) -> str | None:
 
 
 def print_start(plan: Plan, data: SearchData, say: Callable[[str], None]) -> None:
-    """When a search begins: what will be searched, on what."""
+    """Prints, through `say`, what a search that starts now will do, and on which data."""
     say(f"run        {plan.directory}")
     say(f"dataset    {plan.dataset}: {len(data.images.class_ids)} classes, "
         f"{len(data.train):,} train + {len(data.val):,} val images")  # fmt: skip
@@ -114,7 +122,9 @@ def print_start(plan: Plan, data: SearchData, say: Callable[[str], None]) -> Non
 
 
 def describe_enlarged(plan: Plan, stored: int) -> str | None:
-    """What is lost where images that come in any size are stored smaller than trials see them."""
+    """Returns a note if a dataset's images, which may have any size, are stored smaller than the
+    largest that a trial uses. Returns `None` where no detail is lost.
+    """
     wanted = plan.bounds.largest.image_size
     if not find_dataset(plan.dataset).any_size or stored >= wanted:
         return None
@@ -127,13 +137,15 @@ def describe_enlarged(plan: Plan, stored: int) -> str | None:
 
 
 def describe_objectives(plan: Plan) -> str:
-    """By what trials are compared where there are several objectives."""
+    """Returns, for several objectives, by which order trials are compared."""
     named = ", ".join(f"{name} ({OBJECTIVES[name]})" for name in plan.objectives)
     return f"by non-dominated rank in {named}"
 
 
 def describe_fixed(plan: Plan) -> str:
-    """What every trial has in common against the published configuration and its ranges."""
+    """Returns the fields that all trials share where they differ from the baseline or would
+    otherwise be searched.
+    """
     baseline = plan.space.baseline
     searched = plan.proposer.searchable()
     changed = {
@@ -148,7 +160,7 @@ def describe_fixed(plan: Plan) -> str:
 
 
 def describe_resources(plan: Plan) -> str:
-    """How many trials at once, with what, and why."""
+    """Returns how many trials run at once, with which resources, and why."""
     return ", and ".join(map(_describe_kind, plan.resources.kinds))
 
 
@@ -159,7 +171,9 @@ def _describe_kind(r: Resources) -> str:
 
 
 def describe_nodes(plan: Plan) -> str:
-    """The nodes of a cluster, those alike counted together."""
+    """Returns a phrase that lists the nodes of the plan's cluster by their hardware; nodes with
+    equal hardware are counted together.
+    """
     assert plan.cluster is not None
     kinds = Counter(
         (node.machine.cpus, len(node.machine.gpus), node.machine.gpus[:1])
@@ -172,7 +186,7 @@ def describe_nodes(plan: Plan) -> str:
 
 
 def describe_finalists(plan: Plan) -> str:
-    """Which trials are trained again after the last one, and how often."""
+    """Returns which trials are trained again after the last trial, and how often."""
     if not (trainings := finalist_trainings(plan)):
         return "no finalists: one seed decides (--finalists 3 trains the best again)"
     others = trainings // plan.options.repeats - 1
@@ -182,7 +196,7 @@ def describe_finalists(plan: Plan) -> str:
 
 
 def describe_budget(plan: Plan) -> str:
-    """What ends the search, beside its trials."""
+    """Returns what limits the search besides its number of trials."""
     o = plan.options
     limits = [o.time_budget] if o.time_budget else []
     limits += [f"{o.gpu_hours:g} GPU-hours"] if o.gpu_hours else []
@@ -193,7 +207,7 @@ def describe_budget(plan: Plan) -> str:
 
 
 def describe_cost(plan: Plan) -> str:
-    """Epochs and hours, as an estimate that says what it rests on."""
+    """Returns the estimated epochs and hours of the search, with the basis of the estimate."""
     epochs = expected_epochs(plan)
     images = training_images(plan)
     if images is None:
@@ -208,7 +222,7 @@ def describe_cost(plan: Plan) -> str:
 
 
 def training_images(plan: Plan) -> int | None:
-    """How many images an epoch has, where that is known already."""
+    """Returns the number of training images of an epoch, or `None` where it isn't known yet."""
     try:
         return read_manifest(plan.data).train_images
     except DatasetError:
@@ -235,7 +249,7 @@ def _ranges(plan: Plan) -> Table:
 
 
 def describe_range(distribution: BaseDistribution) -> str:
-    """A distribution in a few words."""
+    """Returns a parameter's distribution in a few words."""
     if isinstance(distribution, CategoricalDistribution):
         return "one of " + ", ".join(map(str, distribution.choices))
     low, high = getattr(distribution, "low", ""), getattr(distribution, "high", "")

@@ -1,4 +1,6 @@
-"""What is known of a search while it runs: fed by the monitor's events, read by what shows it."""
+"""Keeps track of a running search: the monitor reports events here, and all displays read from
+here.
+"""
 
 import time
 from collections import Counter, deque
@@ -14,22 +16,23 @@ from search.study.proposal import Proposal
 from trainables.config import TrialConfig
 
 TrainingId = tuple[int, int | None]
-"""A training: the trial's number, and of a finalist which repeat."""
+"""A training is identified by its trial's number and, for a finalist, by its repeat."""
 
 RECENT = 16
-"""Epochs whose mean is the rate of now."""
+"""Present rates are means over this many of the last epochs."""
 
 PRIOR_TRIALS = 3
-"""As so many ended trials counts what the plan expects of one, beside those that have ended."""
+"""The plan's expectation of a trial's epochs counts as much as this many ended trials."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """What a search was given, under which name, and what its plan expects of it.
+    """Holds a search's name, its limits, and what its plan expects.
 
-    `trial_epochs` are those that a trial is expected to have, on average; `full_epochs` those of
-    a whole training; `finalists` counts their trainings. `used_s` is what earlier sessions took of
-    `time_s`, `gpus` each training's share where nothing else is told. `None`: not limited.
+    `trial_epochs` is the expected number of epochs of a trial, on average, and `full_epochs` that
+    of a whole training. `finalists` is the number of the finalists' trainings. `used_s` is what
+    earlier sessions have used of `time_s`, in seconds. `gpus` is a training's share of a GPU where
+    its start doesn't report another. `None` stands for no limit.
     """
 
     trials: int
@@ -47,10 +50,10 @@ class Limits:
 
 @dataclass(kw_only=True, slots=True)
 class TrainingProgress:
-    """A trial, or a finalist's repeat, and how it stands.
+    """Holds the progress of one training, which is a trial or a finalist's repeat.
 
-    `length` in epochs is that of the whole training; `params` are known when it has ended; `best`
-    is the first epoch with the highest val_top1; `seconds` is what all epochs took.
+    `length` is the number of epochs of the whole training. `params` are known once it has ended.
+    `best` is the first epoch with the highest `val_top1`. `seconds` is the time of all its epochs.
     """
 
     number: int
@@ -69,17 +72,17 @@ class TrainingProgress:
 
     @property
     def name(self) -> str:
-        """For people."""
+        """Returns the training's name on displays."""
         first = "baseline" if self.baseline else f"trial {self.number}"
         return f"{first}, repeat {self.repeat}" if self.repeat else first
 
     @property
     def trusted(self) -> bool:
-        """Whether training went well as far as it went: neither failed nor diverged."""
+        """Returns whether the training neither failed nor diverged so far."""
         return self.state is not TrialState.FAILED and self.reason is not StopReason.DIVERGED
 
     def take(self, metrics: EpochMetrics) -> None:
-        """One more epoch."""
+        """Adds the metrics of one more epoch, and updates the best epoch and the time."""
         self.metrics.append(metrics)
         self.seconds += metrics.wall_s
         value, best = metrics.val_top1, self.best
@@ -87,21 +90,24 @@ class TrainingProgress:
             self.best = metrics
 
     def close(self, record: TrialRecord | FinalistRecord) -> None:
-        """Takes how it stands from its record."""
+        """Takes over the state, the reason and the parameters from the record of the ended
+        training.
+        """
         self.state, self.reason = record.state, record.reason
         self.params = record.params if isinstance(record, TrialRecord) else {}
 
 
 class Progress:
-    """Trainings as the events tell of them, and what follows from these. Call it from one thread.
+    """Holds all trainings of a search, as events report them, and computes figures from them. Only
+    one thread may call it.
 
-    clock: seconds, from any moment on.
+    clock: returns seconds since any fixed moment.
     """
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         self.limits, self.trainings = limits, dict[TrainingId, TrainingProgress]()
         self.notice = ""
-        self.highest = 0.0  # val_top1 of any epoch of any trial
+        self.highest = 0.0  # the highest val_top1 of any epoch of any trial
         self._recent: deque[EpochMetrics] = deque(maxlen=RECENT)
         self._clock = clock
         self._began = clock()
@@ -116,34 +122,41 @@ class Progress:
         repeats: Mapping[RepeatId, Sequence[EpochMetrics]],
         baselines: Iterable[int] = (BASELINE,),
     ) -> None:
-        """What earlier sessions have done."""
+        """Adds what earlier sessions of the run have recorded.
+
+        baselines: the numbers of the trials that are baselines of their horizons.
+        """
         firsts = {BASELINE, *baselines}
         known: list[tuple[TrainingId, TrialRecord | FinalistRecord, Sequence[EpochMetrics]]] = [
             *(((number, None), record, epochs[number]) for number, record in records.items()),
             *((key, record, repeats[key]) for key, record in finalists.items()),
         ]
         for key, record, metrics in known:
-            made = self._made(key, record.config, key[0] in firsts, self.limits.gpus)
+            training = self._add(key, record.config, key[0] in firsts, self.limits.gpus)
             for each in metrics:
                 self.epoch(key, each)
-            made.close(record)
+            training.close(record)
 
     def started(
         self, proposal: Proposal[TrialConfig], gpus: float | None = None
     ) -> TrainingProgress:
-        """A training begins, or goes on."""
+        """Records that a training starts or continues, and returns its progress. `gpus` is its
+        share of a GPU.
+        """
         key = proposal.number, proposal.repeat
         baseline = proposal.baseline or proposal.number == BASELINE
         share = self.limits.gpus if gpus is None else gpus
         config = proposal.config.to_dict()
-        training = self.trainings.get(key) or self._made(key, config, baseline, share)
+        training = self.trainings.get(key) or self._add(key, config, baseline, share)
         training.length, training.config = proposal.config.epochs, config
         training.gpus, training.under_way = share, True
         training.state, training.reason = TrialState.RUNNING, None
         return training
 
     def epoch(self, key: TrainingId, metrics: EpochMetrics) -> bool:
-        """Whether the epoch is new: one that is recorded already may come again."""
+        """Records an epoch and returns whether it is new: an epoch that is recorded already may be
+        reported again.
+        """
         training = self.trainings[key]
         if metrics.epoch <= len(training.metrics):
             return False
@@ -154,64 +167,74 @@ class Progress:
         return True
 
     def ended(self, key: TrainingId, record: TrialRecord | FinalistRecord) -> None:
-        """Also of a trial that never began, whose configuration can't be trained."""
+        """Records that a training has ended. The training may never have started, if its
+        configuration can't be trained.
+        """
         known = self.trainings.get(key)
-        training = known or self._made(key, record.config, key[0] == BASELINE, self.limits.gpus)
+        training = known or self._add(key, record.config, key[0] == BASELINE, self.limits.gpus)
         training.under_way = False
         training.close(record)
 
-    def _made(
+    def _add(
         self, key: TrainingId, config: dict[str, Any], baseline: bool, gpus: float
     ) -> TrainingProgress:
         length = int(config.get("epochs", self.limits.full_epochs))
-        self.trainings[key] = made = TrainingProgress(
+        self.trainings[key] = training = TrainingProgress(
             number=key[0], repeat=key[1], length=length, baseline=baseline, config=config, gpus=gpus
         )
-        return made
+        return training
 
-    # --- what follows ----------------------------------------------------------------------
+    # --- figures ---------------------------------------------------------------------------
 
     def trials(self) -> list[TrainingProgress]:
-        """Without the finalists' repeats."""
+        """Returns the trials, without the finalists' repeats."""
         return [each for each in self.trainings.values() if each.repeat is None]
 
     def under_way(self) -> list[TrainingProgress]:
-        """What is being trained now, the finalists' repeats too."""
+        """Returns the trainings that are running now, including the finalists' repeats."""
         return [each for each in self.trainings.values() if each.under_way]
 
     def endings(self) -> Counter[tuple[TrialState, StopReason | None]]:
-        """How many trials have ended, by how and why."""
+        """Returns how many trials have ended, by state and reason."""
         ended = [each for each in self.trials() if each.state is not TrialState.RUNNING]
         return Counter((each.state, each.reason) for each in ended)
 
     def repeats_ended(self) -> int:
-        """How many of the finalists' trainings."""
+        """Returns how many of the finalists' trainings have ended."""
         return sum(
             each.repeat is not None and each.state is not TrialState.RUNNING
             for each in self.trainings.values()
         )
 
     def leaders(self) -> list[TrainingProgress]:
-        """Trials with a result, best first, as the leaderboard has them; no failed ones."""
+        """Returns the trials with a result, best first, as the leaderboard shows them. Failed and
+        diverged trials are left out.
+        """
         found = [each for each in self.trials() if each.best and each.trusted]
         return sorted(found, key=lambda each: (-_top1(each), each.number))
 
     def best_val_top1(self) -> float | None:
-        """Of any epoch of any trial that went well."""
+        """Returns the highest val_top1 of any epoch of any trial that neither failed nor diverged,
+        or `None` before the first epoch.
+        """
         leaders = self.leaders()
         return _top1(leaders[0]) if leaders else None
 
     def gaps(self) -> list[float]:
-        """Of the trainings that run, after the last epoch of each."""
+        """Returns the gap after the last epoch of each running training."""
         last = [each.metrics[-1].gap for each in self.under_way() if each.metrics]
         return [gap for gap in last if gap is not None]
 
     def images_per_s(self) -> float:
-        """Of all trainings that run, at the rate of the last epochs."""
+        """Returns the training images per second of all running trainings together, at the rate of
+        the last epochs.
+        """
         return len(self.under_way()) * self._mean(lambda metrics: metrics.images_per_s)
 
     def epochs_per_s(self) -> float:
-        """The same for epochs, with their evaluation."""
+        """Returns the epochs per second of all running trainings together, evaluation included, at
+        the rate of the last epochs.
+        """
         wall_s = self._mean(lambda metrics: metrics.wall_s)
         return len(self.under_way()) / wall_s if wall_s else 0.0
 
@@ -219,25 +242,29 @@ class Progress:
         return fmean(map(value, self._recent)) if self._recent else 0.0
 
     def gpu_hours(self) -> float:
-        """Each training's share of a GPU times the time of its epochs."""
+        """Returns the GPU-hours used so far: each training's share of a GPU times the time of its
+        epochs.
+        """
         return sum(each.gpus * each.seconds for each in self.trainings.values()) / 3600
 
     def epochs_done(self) -> int:
-        """Of all trainings, those of earlier sessions too."""
+        """Returns the number of epochs of all trainings, including those of earlier sessions."""
         return sum(len(each.metrics) for each in self.trainings.values())
 
     def elapsed_s(self) -> float:
-        """Since this session's trials could begin."""
+        """Returns the seconds since this session's trials could begin."""
         return self._clock() - self._began
 
     def used_s(self) -> float:
-        """Of a time budget."""
+        """Returns the seconds used of the time budget, including those of earlier sessions."""
         return self.limits.used_s + self.elapsed_s()
 
-    # --- what is left ----------------------------------------------------------------------
+    # --- estimates of the rest -------------------------------------------------------------
 
     def epochs_left(self) -> float:
-        """Expected: as many a trial as the ended ones had, and at first as the plan says."""
+        """Returns the expected number of epochs until the search ends. Each further trial counts
+        with the mean of the ended ones, which at the beginning is the plan's expectation.
+        """
         limits, mean = self.limits, self._trial_epochs()
         left = max(limits.trials - len(self.trials()), 0) * mean
         repeats = sum(each.repeat is not None for each in self.trainings.values())
@@ -249,10 +276,11 @@ class Progress:
         )
 
     def time_left_s(self) -> float | None:
-        """Until the search ends, an estimate; `None` before the first epoch.
+        """Returns an estimate of the seconds until the search ends, or `None` before the first
+        epoch.
 
-        What is left of the budget, or of the work at the mean time of all epochs so far,
-        whichever is less.
+        This is the time left in the budget, or the remaining epochs at the mean time of all epochs
+        so far, whichever is less.
         """
         done = self.epochs_done()
         if not done:
@@ -273,8 +301,11 @@ class Progress:
         return (PRIOR_TRIALS * self.limits.trial_epochs + sum(ended)) / (PRIOR_TRIALS + len(ended))
 
     def _left_of(self, training: TrainingProgress, mean: float) -> float:
-        """One that has had more epochs than others have on average goes on for one more at least;
-        nothing but divergence ends a baseline or a finalist early.
+        """Returns the expected number of epochs left in one training, where `mean` is that of a
+        whole trial.
+
+        A trial that has had more epochs than others have on average continues for at least one
+        more. Only divergence ends a baseline or a finalist early, so that these count in full.
         """
         left = training.length - len(training.metrics)
         if training.baseline or training.repeat is not None:

@@ -1,6 +1,7 @@
-"""What Prometheus is told of a running search: names, labels, and values. Knows no Ray.
+"""Defines the metrics of a running search for Prometheus: their names, labels and values. This
+module doesn't use Ray.
 
-Ray puts `ray_` before the names. Shares of 1 end with `_ratio`, as Prometheus has it.
+Ray prefixes the names with `ray_`. Names of fractions end with `_ratio`, as Prometheus recommends.
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from results.records import StopReason, TrialState
 from search.monitoring.progress import Progress
 
 LABELS = ("search", "space")
-"""Of every metric: the run's name, and what is searched."""
+"""Every metric has these labels: the run's name, and its space."""
 
 _FAILURES = (StopReason.MEMORY, StopReason.STALLED)
 ENDINGS: tuple[tuple[TrialState, StopReason | None], ...] = (
@@ -20,12 +21,12 @@ ENDINGS: tuple[tuple[TrialState, StopReason | None], ...] = (
     (TrialState.FAILED, None),
     *((TrialState.FAILED, reason) for reason in _FAILURES),
 )
-"""Every way in which a trial ends, so that those of no trial are told as 0."""
+"""These are all ways in which a trial can end. Those that no trial has had are exported as 0."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metric:
-    """One gauge: what it says, and its labels beside `LABELS`."""
+    """Describes one gauge: its help text, and its labels besides `LABELS`."""
 
     text: str
     labels: tuple[str, ...] = ()
@@ -39,18 +40,19 @@ METRICS = {
     ),
     "search_trials_planned": Metric(text="Configurations to be tried altogether."),
     "search_trainings_running": Metric(text="Trials and finalists' repeats being trained now."),
-    "search_epochs_trained": Metric(text="Epochs of all trainings, earlier sittings included."),
+    "search_epochs_trained": Metric(text="Epochs of all trainings, earlier sessions included."),
     "search_epochs_per_second": Metric(text="At the rate of the last epochs."),
     "search_images_per_second": Metric(text="Trained images, at the rate of the last epochs."),
     "search_gap_mean_ratio": Metric(text="Mean train-validation gap of what runs."),
     "search_gap_max_ratio": Metric(text="Largest train-validation gap of what runs."),
     "search_gpu_hours": Metric(text="GPU share times training time, over all trainings."),
 }
+"""A running search exports these gauges, by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A metric's value; `labels` are those beside `LABELS`."""
+    """Holds the value of a metric; `labels` are the values of its labels besides `LABELS`."""
 
     name: str
     value: float
@@ -58,7 +60,9 @@ class Reading:
 
 
 def readings(progress: Progress) -> Iterator[Reading]:
-    """All values of now; those that don't exist yet, such as a best one, are left out."""
+    """Yields the present values of all metrics. A value that doesn't exist yet, such as the best
+    val_top1, is left out.
+    """
     best, gaps = progress.best_val_top1(), progress.gaps()
     running = progress.under_way()
     if best is not None:

@@ -1,4 +1,4 @@
-"""How a search looks in a terminal: one screen, drawn from what is known of it."""
+"""Draws the progress of a search as one screen of a terminal."""
 
 import math
 from collections.abc import Sequence
@@ -11,17 +11,27 @@ from results.records import TrialState
 from search.monitoring.progress import Progress, TrainingProgress
 
 GLYPHS = "▁▂▃▄▅▆▇█"
+"""The terminal's curves are drawn with these eight characters, from the lowest to the highest
+value.
+"""
 TOP = 5
+"""The leaderboard shows this many trials."""
 SHORTEST_CURVE = 8
-_NAME, _LABEL, _TOLD = 22, 11, 24
+"""A curve has room for at least this many characters."""
+_NAME, _LABEL, _FIGURES = 22, 11, 24
+"""These are the widths, in characters, of the columns for names, for the bars' labels, and for the
+bars' figures.
+"""
 
 
 def draw_screen(progress: Progress, width: int, height: int) -> Group:
-    """Lines that fit into `width` × `height` characters, running trainings cut to what is left."""
+    """Returns lines that fit into `width` × `height` characters. The list of running trainings is
+    cut to the rows that are left.
+    """
     head, tail = [*_head(progress, width), *_bars(progress, width)], _tail(progress)
     best = _best(progress)
     free = height - len(head) - len(tail) - len(best) - 1
-    if free < 2:  # then the table of the best has to give way
+    if free < 2:  # a low terminal shows the running trainings rather than the leaderboard
         best = best[: max(len(best) + free - 2, 0)]
         free = height - len(head) - len(tail) - len(best) - 1
     lines = [*head, *_running(progress, width, max(free, 1)), *best, *tail]
@@ -31,9 +41,11 @@ def draw_screen(progress: Progress, width: int, height: int) -> Group:
 
 
 def sparkline(values: Sequence[float | None], low: float, high: float, width: int) -> str:
-    """A curve in at most `width` characters, the last of as many epochs as each stands for.
+    """Returns a curve in at most `width` characters, each of which shows the last one of the epochs
+    that it stands for.
 
-    `low` and `high` are what the lowest and the highest glyph mean; what isn't finite is a dot.
+    `low` and `high` are the values of the lowest and the highest glyph; a value that isn't finite
+    becomes a dot.
     """
     if len(values) > width:
         values = [values[(index + 1) * len(values) // width - 1] for index in range(width)]
@@ -57,7 +69,7 @@ def _head(progress: Progress, width: int) -> list[Text]:
 
 
 def _bars(progress: Progress, width: int) -> list[Text]:
-    """One for each limit, and one for the epochs that are expected."""
+    """Returns one progress bar for each limit, and one for the expected epochs."""
     limits, done = progress.limits, progress.epochs_done()
     ended, expected = sum(progress.endings().values()), done + progress.epochs_left()
     rows: list[tuple[str, float, float, str]] = [
@@ -66,29 +78,34 @@ def _bars(progress: Progress, width: int) -> list[Text]:
     ]
     if limits.finalists:
         repeats = progress.repeats_ended()
-        told = f"{repeats} of {limits.finalists}"
-        rows.append(("finalists", repeats, limits.finalists, told))
+        figures = f"{repeats} of {limits.finalists}"
+        rows.append(("finalists", repeats, limits.finalists, figures))
     if limits.time_s is not None:
         told = f"{format_clock(progress.used_s())} of {format_clock(limits.time_s)}"
         rows.append(("time", progress.used_s(), limits.time_s, told))
     if limits.gpu_hours is not None:
         hours = progress.gpu_hours()
-        told = f"{hours:.2f} of {limits.gpu_hours:g}"
-        rows.append(("GPU-hours", hours, limits.gpu_hours, told))
+        figures = f"{hours:.2f} of {limits.gpu_hours:g}"
+        rows.append(("GPU-hours", hours, limits.gpu_hours, figures))
     return [_bar(*row, width) for row in rows]
 
 
-def _bar(label: str, done: float, whole: float, told: str, width: int) -> Text:
-    length = max(width - _LABEL - _TOLD - 2, 10)
+def _bar(label: str, done: float, whole: float, figures: str, width: int) -> Text:
+    length = max(width - _LABEL - _FIGURES - 2, 10)
     share = min(max(done / whole, 0.0), 1.0) if whole > 0 else 0.0
     filled = int(share * length)
     return Text.assemble(
-        f"{label:<{_LABEL}}", ("━" * filled, "green"), ("─" * (length - filled), "dim"), f"  {told}"
+        f"{label:<{_LABEL}}",
+        ("━" * filled, "green"),
+        ("─" * (length - filled), "dim"),
+        f"  {figures}",
     )
 
 
 def _running(progress: Progress, width: int, room: int) -> list[Text]:
-    """At most `room` lines, and an empty one before them."""
+    """Returns the lines of the running trainings: an empty line, a heading, and at most `room`
+    further ones.
+    """
     running = progress.under_way()
     columns = f"{'epoch':>9}{'val_top1':>10}{'gap':>8}  curve"
     lines = [Text(), Text(f"{f'running {len(running)}':<{_NAME}}{columns}", style="bold")]
@@ -122,7 +139,9 @@ def _number(value: float | None, digits: str) -> str:
 
 
 def _best(progress: Progress) -> list[Text]:
-    """The top five, and the baseline where it isn't among them."""
+    """Returns the lines of the leaderboard, with the baseline where it isn't among the top
+    trials.
+    """
     leaders = progress.leaders()
     shown = [(rank, each) for rank, each in enumerate(leaders, 1) if rank <= TOP or each.baseline]
     lines = [Text(), Text(f"{'best':<{_NAME}}{'at epoch':>9}{'val_top1':>10}", style="bold")]
@@ -130,12 +149,12 @@ def _best(progress: Progress) -> list[Text]:
         best = each.best
         assert best is not None
         name = f"{rank:>2}  {each.name}" + (" ◂" if each.baseline else "")
-        told = f"{name:<{_NAME}}{best.epoch:>9}{best.val_top1:>10.3f}  {_ended(each)}"
-        lines.append(Text(told, style="yellow" if each.baseline else ""))
+        row = f"{name:<{_NAME}}{best.epoch:>9}{best.val_top1:>10.3f}  {_describe_state(each)}"
+        lines.append(Text(row, style="yellow" if each.baseline else ""))
     return lines if leaders else []
 
 
-def _ended(training: TrainingProgress) -> str:
+def _describe_state(training: TrainingProgress) -> str:
     if training.under_way:
         return "running"
     if training.state is TrialState.RUNNING:
@@ -144,7 +163,7 @@ def _ended(training: TrainingProgress) -> str:
 
 
 def _tail(progress: Progress) -> list[Text]:
-    """How trials ended, and how fast it goes."""
+    """Returns the lines on how trials ended and on the speed of training."""
     endings = progress.endings()
     words = []
     for state in (TrialState.COMPLETE, TrialState.STOPPED, TrialState.FAILED):

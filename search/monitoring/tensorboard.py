@@ -1,4 +1,4 @@
-"""TensorBoard's event files, one folder a trial, as they follow from the run's records."""
+"""Writes TensorBoard's event files from the records of a run, with one folder for each trial."""
 
 import shutil
 from collections.abc import Callable
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tensorboardX import SummaryWriter
 
 FOLDER = "tensorboard"
+"""The event files lie in the run's folder `tensorboard/`."""
 
 SCALARS = {
     "val/top1": "val_top1",
@@ -25,18 +26,18 @@ SCALARS = {
     "speed/images_per_s": "images_per_s",
     "speed/epoch_s": "wall_s",
 }
-"""Tags, and the fields of an epoch that they show."""
+"""TensorBoard shows these tags, each with the values of a field of `EpochMetrics`."""
 
 
 BEST = "best/val_top1"
-"""The tag of what a trial reached, for the page of hyperparameters."""
+"""TensorBoard's page of hyperparameters shows a trial's highest val_top1 under this tag."""
 
 
 class TensorBoard:
-    """A `Follower` that writes to the run's folder.
+    """Logs trainings to event files in the run's folder, as a `TrialLogger`.
 
-    The files are made anew from the records when a run goes on: so nothing is there twice, and
-    nothing is missing after a kill, or where earlier sittings wrote none.
+    When a run is resumed, the files are written anew from the records. Therefore no event is there
+    twice, and none is missing after a kill or after sessions without TensorBoard.
     """
 
     def __init__(self, directory: Path, progress: Progress, warn: Callable[[str], object]) -> None:
@@ -56,19 +57,19 @@ class TensorBoard:
                 self._end(training)
 
     def began(self, training: TrainingProgress) -> None:
-        """Nothing yet: a folder comes with its first epoch."""
+        """Does nothing, because a training's folder is created with its first epoch."""
 
     def trained(self, training: TrainingProgress) -> None:
-        """A new epoch."""
+        """Writes the last epoch of the training, in the background."""
         name, metrics = _folder_of(training), training.metrics[-1]
         self._background.do(lambda: self._write(name, metrics))
 
     def ended(self, training: TrainingProgress) -> None:
-        """Its parameters, beside what it reached."""
+        """Writes the training's parameters and its highest val_top1, in the background."""
         self._background.do(lambda: self._end(training))
 
     def close(self) -> None:
-        """All files are whole."""
+        """Closes all files after everything is written."""
         self._background.do(self._close)
         self._background.close()
 

@@ -1,4 +1,6 @@
-"""The ends of a space's ranges, beyond which no trial goes: for what must be known of all."""
+"""Finds the ends of a space's ranges, beyond which no trial goes. They answer questions about all
+trials, such as the most memory that one may need.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,17 +17,20 @@ from trainables.catalog import is_external
 from trainables.config import ConfigError, TrialConfig
 
 Ends = Mapping[str, Callable[[Sequence[Any]], Any]]
-"""By name of a field, which of its values is wanted: of all choices, or of (low, high)."""
+"""This type maps names of fields to functions, each of which picks one end of the field's range: a
+value among all choices, or among (low, high).
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bounds:
-    """The baseline at the ends of the ranges around it.
+    """Holds the baseline with some fields moved to the ends of their ranges.
 
-    largest: with the largest input, batch and head, the fewest stages frozen, and an average of
-    the weights where any trial has one.
-    starting: what every trial must start like, with as many stages frozen as any may have. A
-    library's network is there at the smallest and at the largest input: not every one takes both.
+    largest: the configuration that needs the most memory: the largest input, batch and head, the
+        fewest frozen stages, and an average of the weights where any trial has one.
+    starting: the configurations that must be buildable before a search starts, with as many stages
+        frozen as any trial may have. For a network from a library these are one with the smallest
+        and one with the largest input, because not every network accepts both.
     """
 
     largest: TrialConfig
@@ -33,9 +38,11 @@ class Bounds:
 
 
 def _most_at_once(sizes: Sequence[int | None]) -> int | None:
-    """Of micro-batches: `None` is the whole batch."""
-    given = [size for size in sizes if size is not None]
-    return max(given) if len(given) == len(sizes) else None
+    """Returns the largest of several micro-batch sizes, or `None`, which stands for the whole
+    batch, if that is among them.
+    """
+    numbers = [size for size in sizes if size is not None]
+    return max(numbers) if len(numbers) == len(sizes) else None
 
 
 _LARGEST: Ends = {
@@ -46,10 +53,13 @@ _LARGEST: Ends = {
     "freeze_depth": min,
     "ema": max,
 }
+"""A configuration with these ends of its fields' ranges needs the most memory of all trials."""
 
 
 def find_bounds(baseline: TrialConfig, ranges: Mapping[str, BaseDistribution]) -> Bounds:
-    """Raises `ConfigError` where a rule forbids an end of a range."""
+    """Returns the bounds of a space around its baseline. Raises `ConfigError` where a rule of
+    `TrialConfig` forbids an end of a range.
+    """
     wanted: list[Ends] = [_LARGEST, {"freeze_depth": max}]
     if is_external(baseline.network):
         wanted[1:] = [{"freeze_depth": max, "image_size": size} for size in (min, max)]
@@ -66,7 +76,7 @@ def find_bounds(baseline: TrialConfig, ranges: Mapping[str, BaseDistribution]) -
 
 
 def _values(ranges: Mapping[str, BaseDistribution], ends: Ends) -> dict[str, Any]:
-    """By name of a field, the end of its range, where it is searched."""
+    """Returns the chosen end of the range for each field in `ends` that the space searches."""
     values = {}
     for name, end in ends.items():
         found = ranges.get(name)

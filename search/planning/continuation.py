@@ -1,4 +1,6 @@
-"""What may change when a run goes on, as more trials or more epochs, and what may not."""
+"""Decides what may change when a run is resumed, such as more trials or more epochs, and what may
+not.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,22 +21,28 @@ from search.study.proposer import Proposer
 from trainables.config import ConfigError, TrialConfig
 
 REPEATED = 3
-"""The best configurations that are trained again to a greater length, beside the baseline.
+"""This many of the best configurations are trained again when a run is extended to more epochs, in
+addition to the baseline.
 
-The best after few epochs need not be the best after many, and its rank may be luck: so more than
-one. Each is trained to its end, which costs as much as several new trials: so not many.
+The best configuration after few epochs need not be the best after many, and its rank may be luck,
+which is why there are several. Each of them is trained to its last epoch and costs as much as
+several new trials, which is why there are few.
 """
 
 
 class ContinuationError(UserError):
-    """A run can't be extended as asked; the message names the rule, the value and the remedy."""
+    """Reports a run that can't be extended as requested. The message names the rule, the value and
+    the remedy.
+    """
 
 
 def same_beginning(saved: Sequence[Mapping[str, Any]], preview: Sequence[TrialConfig]) -> bool:
-    """Whether a run's first configurations are still the space's.
+    """Returns whether the first configurations saved with a run are still those that the space
+    gives.
 
-    Compared as configurations: a field that the run doesn't know has its default. Epochs aside:
-    horizons hold them, and may lie between the first configurations.
+    They are compared as configurations, where a field that the run doesn't know has its default.
+    Epochs are ignored, because they belong to horizons, which may change between the first
+    configurations.
     """
     try:
         begun = [TrialConfig.from_record(values) for values in saved]
@@ -45,9 +53,10 @@ def same_beginning(saved: Sequence[Mapping[str, Any]], preview: Sequence[TrialCo
 
 
 def more_trials(layers: Sequence[dict[str, Any]], saved: Mapping[str, Any] | None) -> list[str]:
-    """Replaces `+N` trials in `layers` by the number that a saved run then has altogether.
+    """Replaces a value `+N` of the option `trials` in `layers` by the total number that a saved run
+    then has.
 
-    Returns one sentence for each that there is no run to add to.
+    Returns one sentence for each `+N` without a run to add to.
     """
     errors = []
     for layer in layers:
@@ -65,10 +74,14 @@ def more_trials(layers: Sequence[dict[str, Any]], saved: Mapping[str, Any] | Non
 def saved_horizons(
     manifest: Mapping[str, Any], grace: int, epochs: int, baseline: dict[str, Any]
 ) -> tuple[Horizon, ...]:
-    """A run's horizons as its manifest has them.
+    """Returns a run's horizons from its manifest.
 
-    Runs of older versions have none there: theirs is the one they were started with. `grace` is
-    what they were asked for, or 0; `epochs` stand in where a run holds no configuration yet.
+    Manifests of older versions contain no horizons; such a run has a single one, built from these
+    values:
+
+    grace: the first rung that the run was asked for, in epochs, or 0 for the default.
+    epochs: the length of a training where the manifest doesn't contain a configuration yet.
+    baseline: the parameters of the first trial.
     """
     if "horizons" in manifest:
         return tuple(map(Horizon.from_json, manifest["horizons"]))
@@ -77,7 +90,9 @@ def saved_horizons(
 
 
 def _first_epochs(manifest: Mapping[str, Any]) -> int | None:
-    """How long the run's first trial was to train."""
+    """Returns the planned number of epochs of the run's first trial, or `None` where the manifest
+    doesn't contain a configuration yet.
+    """
     preview = manifest.get("preview")
     return preview[0].get("epochs") if preview else None
 
@@ -85,10 +100,12 @@ def _first_epochs(manifest: Mapping[str, Any]) -> int | None:
 def lengthen(
     horizons: tuple[Horizon, ...], epochs: int, grace: int, directory: Path
 ) -> tuple[Horizon, ...]:
-    """The horizons with one more where `epochs` exceeds the last; its `grace` is the first rung.
+    """Returns the horizons, and one more if `epochs` exceeds the last one's; its first rung is at
+    `grace` epochs. Where the run has no trial yet, its last horizon is lengthened instead.
 
-    It begins with the baseline and the `REPEATED` best configurations of the run in `directory`.
-    Raises `ContinuationError` for fewer epochs than before, `RunError` and `RecordError`.
+    The new horizon begins with the baseline and the `REPEATED` best configurations of the run in
+    `directory`. Raises `ContinuationError` for fewer epochs than before, and `RunError` and
+    `RecordError` where the run can't be read.
     """
     last = horizons[-1]
     if epochs < last.epochs:
@@ -109,7 +126,8 @@ def lengthen(
             known.append(record.params)
             best.append(QueuedConfiguration(origin=f"trial {record.number}", params=record.params))
     queue = (*baseline, *best)
-    # The journal may hold one more than the records, from the moment in which a search was killed.
+    # If a search was killed while it started a trial, the journal has one trial more than the
+    # records, whose number must not be given to another.
     new = Horizon(
         first=len(read_proposals(directory)),
         epochs=epochs,
@@ -121,10 +139,12 @@ def lengthen(
 
 
 def raise_trials(options: SearchOptions, saved_trials: int, horizon: Horizon) -> SearchOptions:
-    """The options, with as many trials as a new horizon's queue needs where nobody asked for more.
+    """Returns the options, with `trials` raised to what the new horizon's queue needs unless the
+    user asked for another number.
 
-    Each number that a repeated proposal took before it leaves room for one more.
-    Raises `ContinuationError` where a number was asked for that leaves out some of the queue.
+    The number of trials includes repeated proposals, which aren't trained, so that each of these
+    leaves room for one further trial. Raises `ContinuationError` where the user's number is too
+    small for the whole queue.
     """
     least = horizon.first + len(horizon.queue)
     if options.trials >= least:
@@ -140,7 +160,12 @@ def raise_trials(options: SearchOptions, saved_trials: int, horizon: Horizon) ->
 def planned_horizons(
     options: SearchOptions, proposer: Proposer, begun: Path | None, earlier: Sequence[EarlierRun]
 ) -> tuple[SearchOptions, tuple[Horizon, ...]]:
-    """(options, horizons), in a run that has `begun` with room for what more epochs ask for."""
+    """Returns the options and the horizons of a new run, or of the run in `begun`.
+
+    Where a run is extended to more epochs, the returned options allow as many trials as its new
+    horizon needs. `earlier` are the runs that a new run is warm-started from. Raises what
+    `lengthen` and `raise_trials` raise.
+    """
     baseline = proposer.baseline_params()
     usual = proposer.space.baseline.epochs
     if begun is None:
@@ -165,7 +190,7 @@ def planned_horizons(
 
 
 def describe_queue(horizon: Horizon) -> str:
-    """Where the first configurations of a horizon come from, in words."""
+    """Returns the origins of a horizon's first configurations in words."""
     origins = [each.origin for each in horizon.queue]
     return (
         ", ".join("the baseline" if each == BASELINE_ORIGIN else each for each in origins)

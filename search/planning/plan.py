@@ -1,4 +1,6 @@
-"""From options to a plan: everything that can be known, and refused, before anything starts."""
+"""Turns options into a plan: finds everything that can be known, and rejected, before anything
+starts.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,7 +38,11 @@ from trainables.config import TrialConfig
 def allocate_resources(
     options: SearchOptions, here: Machine, cluster: Cluster | None, needed: int, gpus_per_trial: str
 ) -> Resources:
-    """How many trials run at once, of `needed` bytes each at the most."""
+    """Returns how many trials run at once, on this machine or on the nodes of a cluster.
+
+    needed: the memory that the largest trial needs, in bytes.
+    gpus_per_trial: `auto` or a number, the share of a GPU for each trial.
+    """
     if cluster is None:
         return allocate(
             here,
@@ -56,17 +62,19 @@ def allocate_resources(
 
 
 PREVIEWED = 5
+"""A plan shows this many of the first configurations."""
 _PROBED = 20
-"""How many random configurations are built beforehand, to catch a range that breaks a rule."""
+"""This many random configurations are built while planning, to find a range that breaks a rule."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What a search will do. `preview` are its first configurations, the baseline first.
+    """Describes what a search will do. `preview` holds its first configurations, beginning with the
+    baseline.
 
-    `epochs`, `grace` and `rungs` are those of the last of `horizons`, which new trials have.
-    `earlier` are the runs that a new one is warm-started from. `detect_machine` is all nodes'
-    hardware together where the search runs on a `cluster`.
+    `epochs`, `grace` and `rungs` are those of the last one of `horizons`, which new trials have.
+    `earlier` are the runs that a new run is warm-started from. `machine` is the hardware of all
+    nodes together where the search runs on a `cluster`.
     """
 
     name: str
@@ -90,19 +98,23 @@ class Plan:
 
     @property
     def data(self) -> Path:
-        """The folder of the prepared dataset."""
+        """Returns the folder of the prepared dataset."""
         return Path(self.options.data) / self.dataset
 
     @property
     def baseline(self) -> TrialConfig:
-        """Trial 0."""
+        """Returns the baseline's configuration, which is that of trial 0."""
         return self.preview[0]
 
 
 def make_plan(
     options: SearchOptions, *, resuming: bool, cluster: Cluster | None = None
 ) -> tuple[Plan | None, list[str]]:
-    """The plan, or `None` where it can't be made, and one sentence for each error."""
+    """Returns a plan and no errors, or `None` and one sentence for each error.
+
+    resuming: whether the run exists already.
+    cluster: the cluster to run on, or `None` for this machine alone.
+    """
     errors: list[str] = []
     here = combine_machines(cluster.nodes) if cluster else detect_machine()
     space = _attempt(errors, lambda: find_space(options.space)) if options.space else None
@@ -131,7 +143,7 @@ def make_plan(
     if previewed is not None:
         errors += find_constant_objectives(wanted, previewed[1], options.space)
     if found is None or previewed is None or ends is None or errors:
-        return None, list(dict.fromkeys(errors))  # one may be met twice
+        return None, list(dict.fromkeys(errors))  # two checks may find the same error
     last = proposer.horizons[-1]
     needed = max(worker_bytes(config) for config in (ends.largest, *previewed[0]))
     return Plan(
@@ -159,15 +171,17 @@ def make_plan(
 
 
 def _count_previewed(options: SearchOptions, proposer: Proposer) -> int:
-    """How many of the first configurations can be told: after a warm start, those queued alone.
-
-    What the sampler proposes then depends on results from the beginning.
+    """Returns how many of the first configurations are known before the search. After a warm start
+    these are only the queued ones, because the sampler then depends on results from its first
+    proposal on.
     """
     return len(proposer.horizons[0].queue) if options.warm_start else PREVIEWED
 
 
 def _attempt(errors: list[str], make: Any) -> Any:
-    """What `make` gives; `None` when it raises, with its sentences added to `errors`."""
+    """Returns the result of `make`, or `None` if it raises a known error, whose sentences are added
+    to `errors`.
+    """
     try:
         return make()
     except UserError as error:
@@ -176,9 +190,10 @@ def _attempt(errors: list[str], make: Any) -> Any:
 
 
 def _fixed(options: SearchOptions, space: Space) -> dict[str, Any]:
-    """What no trial may vary, by name of its field. `--set` comes last.
+    """Returns the fields that all trials share, by name. Values from `--set` override those of
+    other options.
 
-    Without pretrained weights nothing is worth freezing: then every stage trains.
+    Without pretrained weights there is nothing worth freezing, so that all stages train.
     """
     fixed: dict[str, Any] = {
         "epochs": options.epochs or space.baseline.epochs,
@@ -195,12 +210,16 @@ def _fixed(options: SearchOptions, space: Space) -> dict[str, Any]:
 
 
 def _weights(options: SearchOptions, default: str) -> str:
-    """What training starts from: `--set weights=` before `--weights` before `default`."""
+    """Returns the weights that training starts from: those in `--set weights=`, else those in
+    `--weights`, else `default`.
+    """
     return str(fixed_fields(options).get("weights", options.weights or default))
 
 
 def _absolute(weights: str) -> str:
-    """A weights file as workers find it, whose working directory is another."""
+    """Returns the absolute path of a weights file, because workers have another working directory;
+    `none` and `imagenet` stay as they are.
+    """
     return weights if weights in ("none", "imagenet") else str(Path(weights).expanduser().resolve())
 
 
@@ -235,7 +254,9 @@ def _path_errors(
 
 
 def _set_errors(options: SearchOptions) -> list[str]:
-    """Fields that have an option of their own, which more than the configuration depends on."""
+    """Returns one sentence for each item of `--set` that names a field with an option of its own.
+    More than the configuration depends on these fields.
+    """
     return [
         f"--set must not name {name}, but got {item!r}; use --{name}."
         for item in options.set
@@ -245,9 +266,10 @@ def _set_errors(options: SearchOptions) -> list[str]:
 
 
 def size_to_store(plan: Plan) -> int | None:
-    """Side in pixels for images that have none of their own: the largest that a trial sees.
+    """Returns the side, in pixels, at which to store a dataset whose images come in any size: the
+    largest that a trial uses.
 
-    `None` where the dataset has a size, or is prepared already.
+    Returns `None` where the dataset defines its size or is already prepared.
     """
     if not find_dataset(plan.dataset).any_size or (plan.data / "manifest.json").exists():
         return None

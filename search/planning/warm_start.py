@@ -1,6 +1,8 @@
-"""Earlier runs as a beginning: their best configurations, and what their trials can teach.
+"""Starts a search from earlier runs: from their best configurations, and from what the sampler can
+learn from their trials.
 
-Nothing here is read again when the run goes on: what is needed is in its own folder.
+A resumed run doesn't read the earlier runs again, because its own folder contains what it needs of
+them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,19 +19,24 @@ from search.study.proposer import Proposer, contains
 from trainables.config import ConfigError, TrialConfig
 
 ENQUEUED = 3
-"""The best configurations of earlier runs that are tried after the baseline, one a run at least.
+"""This many of the best configurations of earlier runs are tried after the baseline, and at least
+one of each run.
 
-One alone may owe its rank to luck; and each takes the place of a trial that the sampler, which
-learns from all of them, would choose.
+A single one may owe its rank to luck. But each one takes the place of a trial that the sampler,
+which learns from all of them, would choose.
 """
 
 _FREE = ("epochs", "seed", "precision")
-"""Fields in which a trial may differ from what could be proposed here and be evidence still."""
+"""An earlier trial may differ in its epochs, seed and precision from what this search could propose
+and still be evidence.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EarlierRun:
-    """An earlier run: `fingerprint` of its images, its trials, and their val_top1 by epoch."""
+    """Holds an earlier run: the `fingerprint` of its images, its trials, and their val_top1 by
+    trial number and epoch.
+    """
 
     name: str
     fingerprint: str | None
@@ -38,7 +45,9 @@ class EarlierRun:
 
 
 def read_earlier_run(directory: Path) -> EarlierRun:
-    """A run to begin with. Raises `RunError` and `RecordError`, also where it has no result."""
+    """Reads a run for a warm start. Raises `RunError` and `RecordError` where the run can't be read
+    or has no result.
+    """
     manifest, trials = read_manifest(directory), read_standings(directory)
     values: dict[int, dict[int, float]] = {number: {} for number in trials}
     for number, metrics in read_epochs(directory):
@@ -56,11 +65,12 @@ def read_earlier_run(directory: Path) -> EarlierRun:
 def best_of(
     runs: Sequence[EarlierRun], proposer: Proposer, baseline: Mapping[str, Any]
 ) -> list[QueuedConfiguration]:
-    """The best configurations of all runs as this search can try them, each run's in turn.
+    """Returns the best configurations of all runs as this search can try them, taking the next best
+    of each run in turn.
 
-    Parameters that have no value there, or one outside of today's range, have the baseline's;
-    those for which the baseline has none in its range are left to the sampler.
-    What comes out as the baseline itself, or twice, is left out.
+    A parameter that has no value in the earlier run, or one outside of its present range, gets the
+    baseline's value. Where the baseline has no value in the range either, the sampler chooses. A
+    configuration that equals the baseline or an earlier one in the list is left out.
     """
     lines = [_candidates(run, proposer) for run in runs]
     known, best = [dict(baseline)], list[QueuedConfiguration]()
@@ -76,7 +86,7 @@ def best_of(
 
 
 def _candidates(run: EarlierRun, proposer: Proposer) -> Iterator[QueuedConfiguration]:
-    """A run's trials, best first, in this search's parameters."""
+    """Yields a run's trials, best first, as configurations of this search."""
     for record in ranked(run.trials):
         if record.trusted and (found := _here(record, proposer)):
             yield QueuedConfiguration(origin=_origin(run, record), params=found[0])
@@ -85,12 +95,13 @@ def _candidates(run: EarlierRun, proposer: Proposer) -> Iterator[QueuedConfigura
 def useful_trials(
     run: EarlierRun, proposer: Proposer, fingerprint: str | None, epochs: int
 ) -> list[PriorTrial]:
-    """What a run's trials tell of configurations that this search could propose.
+    """Returns the trials of a run that the sampler can learn from.
 
-    Only trials on the same images count (`fingerprint`), whose whole configuration could have
-    been proposed here, seed and precision aside, and whose schedule was no longer than `epochs`.
-    A shorter schedule ends lower, so this search's own trials soon outdo such a trial; one that
-    is longer would stay ahead of them for good. Failed and diverged trials have no value.
+    A trial counts if it saw the same images (`fingerprint`), if this search could propose its whole
+    configuration apart from seed and precision, and if its schedule was no longer than `epochs`. A
+    trial with a shorter schedule ends at a lower accuracy, so that this search's own trials soon
+    surpass it; one with a longer schedule would stay ahead of them for good. Failed and diverged
+    trials have no value and don't count.
     """
     if fingerprint is None or run.fingerprint != fingerprint:
         return []
@@ -111,9 +122,11 @@ def useful_trials(
 
 
 def _here(record: TrialRecord, proposer: Proposer) -> tuple[dict[str, Any], bool] | None:
-    """(an earlier trial in this search's parameters, whether it is the very same configuration).
+    """Returns an earlier trial's parameters in this search, and whether they give exactly the same
+    configuration.
 
-    `None` where it can't be: a field has gone, or what is fixed today doesn't go with it.
+    Returns `None` where the trial can't be expressed in this search: a field no longer exists, or
+    the trial conflicts with a field that this search fixes.
     """
     try:
         earlier = TrialConfig.from_record(record.config).filled()
@@ -134,14 +147,16 @@ def _origin(run: EarlierRun, record: TrialRecord) -> str:
 
 
 def manifest_entry(run: EarlierRun) -> dict[str, Any]:
-    """What the manifest says of an earlier run."""
+    """Returns the entry for an earlier run in the manifest."""
     return {"run": run.name, "fingerprint": run.fingerprint, "trials": len(run.trials)}
 
 
 def describe_earlier_runs(
     run: EarlierRun, proposer: Proposer, fingerprint: str | None, epochs: int
 ) -> str:
-    """How much of a run the sampler learns from; `fingerprint` is `None` while it isn't known."""
+    """Returns a phrase on how much the sampler learns from a run. `fingerprint` is `None` while
+    that of this search's images isn't known.
+    """
     if fingerprint is None:
         return f"from {run.name}, if its images turn out to be the same"
     if run.fingerprint != fingerprint:

@@ -1,4 +1,6 @@
-"""Parameters as points of the unit cube, where distances between configurations mean something."""
+"""Encodes parameters as points of the unit cube, in which distances between configurations are
+meaningful.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,15 +16,19 @@ from optuna.distributions import (
 )
 
 Vector = NDArray[np.float64]
+"""A vector is an array of floats of shape (n,)."""
 Matrix = NDArray[np.float64]
+"""A matrix is an array of floats of shape (n, m)."""
 
 
 class Encoding:
-    """Maps parameters of `space` to vectors: numbers to 0…1 along their range, or its logarithm.
+    """Maps the parameters of `space` to vectors. A number maps to 0…1 along its range, or along the
+    logarithm of its range.
 
-    A choice takes an axis for each of its values, scaled so that two values are as far apart as
-    the ends of a number's range. A parameter that isn't given (it counts beside another's value
-    only) is NaN. `owners` (width,) numbers the parameter that each axis is of.
+    A categorical parameter takes one axis for each of its choices, scaled so that two choices are
+    as far apart as the ends of a number's range. A parameter that a configuration lacks, because it
+    counts only beside another one's value, is NaN. `width` is the number of axes, and `owners`, of
+    shape (width,), holds the index of the parameter that each axis belongs to.
     """
 
     def __init__(self, space: Mapping[str, BaseDistribution]) -> None:
@@ -32,11 +38,11 @@ class Encoding:
         self.owners = np.repeat(np.arange(len(widths)), widths)
 
     def encode(self, params: Mapping[str, Any]) -> Vector:
-        """One configuration, shape (width,)."""
+        """Returns the vector of one configuration, of shape (width,)."""
         return np.asarray(self.encode_all([params])[0])
 
     def encode_all(self, configurations: Sequence[Mapping[str, Any]]) -> Matrix:
-        """Several configurations, shape (n, width)."""
+        """Returns the vectors of several configurations, of shape (n, width)."""
         points = np.empty((len(configurations), self.width))
         for parameter, (name, each) in enumerate(self.space.items()):
             values = [params.get(name) for params in configurations]
@@ -45,7 +51,7 @@ class Encoding:
 
 
 def squared_distances(left: Matrix, right: Matrix) -> Matrix:
-    """(n, m), between the rows of two matrices."""
+    """Returns the squared Euclidean distances between the rows of two matrices, of shape (n, m)."""
     sums = np.einsum("ij,ij->i", left, left)[:, None] + np.einsum("ij,ij->i", right, right)
     return np.asarray(np.maximum(sums - 2.0 * left @ right.T, 0.0))
 
@@ -55,7 +61,9 @@ def _width(distribution: BaseDistribution) -> int:
 
 
 def _axes(distribution: BaseDistribution, values: Sequence[Any]) -> Matrix:
-    """The axes of one parameter, shape (n, its width)."""
+    """Returns the axes of one parameter for n values, of shape (n, number of its axes). Raises
+    `TypeError` for an unknown kind of distribution.
+    """
     if isinstance(distribution, CategoricalDistribution):
         choices = distribution.choices
         axes = np.array([[choice == value for choice in choices] for value in values], dtype=float)

@@ -1,10 +1,11 @@
-"""Proposes configurations: the most promising of many random ones, by a model of the results.
+"""Proposes configurations: the most promising one of many random configurations, by a Gaussian
+process fitted to the results.
 
-Random ones, and not the summit of the model, on purpose. On recorded curves every search that
-climbs the model's summits crowds round what it has already tried: with twenty epochs of each
-configuration in a table, TPE and Gaussian processes that do so lose to random search
-(results/published/scheduler.md). The best of `CANDIDATES` random configurations lies in the
-promising region and yet apart from the others.
+The candidates are random on purpose, instead of being the maximum of the acquisition function. On
+recorded curves, every search that climbs to the maximum crowds around what it has already tried:
+with twenty epochs of each configuration in a table, TPE and Gaussian processes that do so lose to
+random search (results/published/scheduler.md). The best of `CANDIDATES` random configurations lies
+in the promising region and yet apart from the others.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,51 +27,63 @@ from search.samplers.learning_curves import ObservedTrial, expected_ends
 from search.samplers.random_configs import RandomConfiguration, draw_value
 
 STARTUP_TRIALS = 10
-"""Random configurations before the model takes over."""
+"""A study begins with this many random configurations, before the Gaussian process is used."""
 
 RANDOM_SHARE = 0.1
-"""Of the proposals after that: what the model thinks nothing of is still looked at."""
+"""After the first `STARTUP_TRIALS` proposals, this share of the proposals is random, so that
+regions which the model considers bad are still explored.
+"""
 
 CANDIDATES = 400
-"""Random configurations of which the most promising is proposed."""
+"""The most promising of this many random configurations is proposed."""
 
 APART = 0.8
-"""How near to a tried configuration a candidate may lie, in mean distances to a neighbour."""
+"""A candidate lies at least this far from every tried configuration, in units of the mean distance
+between a candidate and its nearest neighbour.
+"""
 
 FEWEST = 5
-"""Results without which there is nothing to fit a model to."""
+"""The Gaussian process is fitted to at least this many results."""
 
-KEPT = 0.75
-"""The highest probability with which a configuration keeps each of the baseline's values.
+MAX_KEEP_PROBABILITY = 0.75
+"""A random configuration keeps each of the baseline's values with at most this probability.
 
-Each configuration has its own, between none and this. A published baseline is a good place to
-start from, and what changes everything at once, every kind of regularisation among it, loses to
-it early in training, whatever its parts are worth.
+Each configuration draws its own probability between 0 and this maximum. A published baseline is a
+good place to start from. A configuration that changes everything at once, including every kind of
+regularisation, loses to the baseline early in training, whatever its parts are worth.
 """
 
 Ask = Callable[[RandomConfiguration], object]
-"""Asks a drawing for the parameters of one configuration, as a space's `suggest` does."""
+"""A function of this type asks a `RandomConfiguration` for each parameter of one configuration, as
+a space's `suggest` does.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationSource:
-    """Where random configurations come from: what to ask for, and the baseline, if there is one."""
+    """Draws random configurations: `ask` requests their parameters, and `baseline` has the
+    parameters of the baseline, if there is one.
+    """
 
     ask: Ask
     baseline: Mapping[str, Any] | None = None
 
-    def drawn(self, rng: Random) -> RandomConfiguration:
-        """One configuration."""
-        drawing = RandomConfiguration(rng, self.baseline, rng.uniform(0.0, KEPT))
+    def draw(self, rng: Random) -> RandomConfiguration:
+        """Returns one random configuration; `rng` decides how many of the baseline's values it
+        keeps.
+        """
+        drawing = RandomConfiguration(rng, self.baseline, rng.uniform(0.0, MAX_KEEP_PROBABILITY))
         self.ask(drawing)
         return drawing
 
 
 class GaussianProcessSampler(BaseSampler):
-    """The sampler of one trial: its choice depends on the seed and the evidence alone.
+    """Samples the parameters of one trial. Its choice depends only on the seed and on the evidence.
 
-    `marks` are the epochs at which trials are compared, the last one included. Before
-    `STARTUP_TRIALS` configurations have begun, and now and then, it proposes any drawn one.
+    number: the trial's number. For the first `STARTUP_TRIALS` numbers, and for a share of the later
+        ones, the sampler proposes a random configuration.
+    evidence: what earlier trials have shown.
+    marks: the epochs at which trials are compared, the last epoch included.
     """
 
     def __init__(
@@ -89,17 +102,19 @@ class GaussianProcessSampler(BaseSampler):
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """The parameters of the chosen configuration."""
+        """Chooses the trial's configuration and returns the distributions of its parameters, by
+        name. Optuna calls this method before `sample_relative`.
+        """
         chosen = None
         if self._number >= STARTUP_TRIALS and self._rng.random() >= RANDOM_SHARE:
             chosen = choose_candidate(self._source, self._evidence, self._marks, self._rng)
-        self._chosen = chosen or self._source.drawn(Random(self._seed))
+        self._chosen = chosen or self._source.draw(Random(self._seed))
         return self._chosen.distributions
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The chosen configuration."""
+        """Returns the parameters of the configuration that `infer_relative_search_space` chose."""
         return {} if self._chosen is None else self._chosen.params
 
     def sample_independent(
@@ -109,14 +124,18 @@ class GaussianProcessSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """A random value, for what a space asks of a trial that it didn't ask of a drawing."""
+        """Returns a random value for a parameter that the space asks a trial for but didn't ask a
+        random configuration for.
+        """
         return draw_value(param_distribution, Random(f"{self._seed} {param_name}"))
 
 
 MakeSampler = Callable[
     [ConfigurationSource, int, int, Sequence[ObservedTrial], Sequence[int]], BaseSampler
 ]
-"""(source of configurations, seed, trial number, evidence, marks) -> the sampler of that trial."""
+"""A function of this type makes the sampler of one trial from (source of configurations, seed,
+trial number, evidence, marks).
+"""
 
 
 def choose_candidate(
@@ -125,7 +144,9 @@ def choose_candidate(
     marks: Sequence[int],
     rng: np.random.Generator,
 ) -> RandomConfiguration | None:
-    """The candidate from which the most is expected; `None` where nothing can be learnt yet."""
+    """Returns the candidate with the highest expected improvement, or `None` where there are too
+    few results, or only equal ones, to fit a model.
+    """
     seen = np.array([each.unfit or marks[0] in each.values for each in evidence], dtype=bool)
     if seen.sum() < FEWEST:
         return None
@@ -133,9 +154,9 @@ def choose_candidate(
     if np.ptp(values) == 0:
         return None
     draws = Random(int(rng.integers(2**32)))
-    drawn = [source.drawn(draws) for _ in range(CANDIDATES)]
-    encoding = Encoding({name: d for each in drawn for name, d in each.distributions.items()})
-    points = _points(encoding, [each.params for each in drawn])
+    candidates = [source.draw(draws) for _ in range(CANDIDATES)]
+    encoding = Encoding({name: d for each in candidates for name, d in each.distributions.items()})
+    points = _points(encoding, [each.params for each in candidates])
     tried = _points(encoding, [each.params for each in evidence])
     left = find_untried(points, tried)
     observations = Observations(points=tried[seen], values=values, variances=variances)
@@ -145,18 +166,22 @@ def choose_candidate(
         model.believe(tried[begun])
     best = float(model.predict(model.points)[0].max())
     gains = expected_improvement(*model.predict(points[left]), best)
-    return drawn[int(left[int(np.argmax(gains))])]
+    return candidates[int(left[int(np.argmax(gains))])]
 
 
 def _points(encoding: Encoding, params: Sequence[Mapping[str, Any]]) -> Matrix:
-    """Points of the unit cube; what a configuration doesn't have lies in the middle."""
+    """Returns configurations as points of the unit cube, of shape (n, width); a parameter that a
+    configuration lacks lies in the middle.
+    """
     return np.nan_to_num(encoding.encode_all(params), nan=0.5)
 
 
 def find_untried(points: Matrix, tried: Matrix) -> NDArray[np.intp]:
-    """Rows of `points` that lie apart from all of `tried`; the farthest tenth where none does.
+    """Returns the indices of the rows of `points` that lie apart from all of `tried`, or those of
+    the farthest tenth where no row does.
 
-    Apart means by `APART` times the mean distance from a point to the nearest other one.
+    A row lies apart if its distance to every tried point is at least `APART` times the mean
+    distance between a row and its nearest neighbour.
     """
     if not len(tried):
         return np.arange(len(points))
@@ -168,7 +193,9 @@ def find_untried(points: Matrix, tried: Matrix) -> NDArray[np.intp]:
 
 
 def expected_improvement(mean: Vector, deviation: Vector, best: float) -> Vector:
-    """Over `best`, of normally distributed values (Jones et al. 1998, equation 15)."""
+    """Returns the expected improvement over `best` of normally distributed values with these means
+    and standard deviations, all of shape (n,) (Jones et al. 1998, equation 15).
+    """
     from scipy.stats import norm
 
     z = (mean - best) / deviation

@@ -1,4 +1,4 @@
-"""What a study knows of its configurations, as numbers that a model can be fitted to."""
+"""Turns the learning curves of a study into numbers that a model can be fitted to."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,15 +11,16 @@ from results.records import EpochMetrics, StopReason, TrialRecord, TrialState
 from search.samplers.encoding import Vector
 
 FEWEST = 4
-"""Trials that must have reached two rungs before a line is fitted from one to the other."""
+"""A line from one rung to the next is fitted if at least this many trials have reached both."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ObservedTrial:
-    """One configuration: its parameters, and its value (higher is better) after each epoch.
+    """Holds what one configuration has shown: its parameters, and its value (higher is better)
+    after each epoch.
 
-    `running`: more values will come. `unfit`: it diverged or doesn't fit into memory, and is as
-    bad as any, whatever values it had.
+    `running` is true while more values will come. `unfit` is true for a configuration that diverged
+    or doesn't fit into memory; it counts as the worst, whatever values it had.
     """
 
     params: Mapping[str, Any]
@@ -29,16 +30,21 @@ class ObservedTrial:
 
 
 def value_of(metrics: EpochMetrics) -> float:
-    """The metric that the search maximises; it is missing in final training only."""
+    """Returns the metric that the search maximises, val_top1, or 0 where it is missing, which
+    happens only in final training.
+    """
     return metrics.val_top1 if metrics.val_top1 is not None else 0.0
 
 
 def observe(
     record: TrialRecord, seen: Sequence[EpochMetrics], epochs: int, marks: Sequence[int]
 ) -> ObservedTrial:
-    """What a trial whose full training takes `epochs` tells after those that were `seen`.
+    """Returns what a trial has shown after the epochs in `seen`.
 
-    A failure that isn't its own tells nothing.
+    epochs: the number of epochs of the trial's full training.
+    marks: the epochs at which trials are compared.
+
+    A failure for which the configuration isn't to blame doesn't make the trial unfit.
     """
     values = {metrics.epoch: value_of(metrics) for metrics in seen}
     return ObservedTrial(
@@ -50,9 +56,10 @@ def observe(
 
 
 class ObservationCache:
-    """What ended trials tell, found once: of thousands it would take longer than to propose.
+    """Stores the observations of ended trials, because computing those of thousands of trials would
+    take longer than a proposal.
 
-    `marks` as in `observe`.
+    `marks` are the epochs at which trials are compared.
     """
 
     def __init__(self, marks: Sequence[int]) -> None:
@@ -60,9 +67,10 @@ class ObservationCache:
         self._ended: dict[int, tuple[TrialRecord, ObservedTrial]] = {}
 
     def of(self, record: TrialRecord, seen: Sequence[EpochMetrics], epochs: int) -> ObservedTrial:
-        """`observe` the trial as it stands."""
+        """Returns the observation of a trial as it stands, with the parameters of `observe`."""
         known = self._ended.get(record.number)
-        if known is not None and known[0] is record:  # a record that changes is another object
+        # Records are immutable: a trial whose state has changed has another record.
+        if known is not None and known[0] is record:
             return known[1]
         found = observe(record, seen, epochs, self._marks)
         if record.state is not TrialState.RUNNING:
@@ -73,24 +81,27 @@ class ObservationCache:
 def after_shares(
     values: Mapping[int, float], epochs: int, marks: Sequence[int]
 ) -> dict[int, float]:
-    """By each of `marks`, a trial's value after the same share of its own schedule of `epochs`.
+    """Returns, for each of `marks`, the trial's value after the same share of its own schedule of
+    `epochs`.
 
-    The last mark is the end of a schedule, as `epochs` are of this one: what is compared then is
-    how two trainings of unequal length stand in the middle of theirs, or at their ends.
+    The last mark is the end of a full schedule, as `epochs` is the end of this trial's. Trainings
+    of unequal length are thus compared at the same share of their schedules, such as in the middle
+    or at the end.
     """
     places = {mark: max(1, round(mark * epochs / marks[-1])) for mark in marks}
     return {mark: values[place] for mark, place in places.items() if place in values}
 
 
 def expected_ends(evidence: Sequence[ObservedTrial], marks: Sequence[int]) -> tuple[Vector, Vector]:
-    """(values, variances) after the last of `marks`.
+    """Returns the expected values after the last of `marks` and the variances of these, both of
+    shape (n,).
 
-    Each of the evidence, which must not be empty, has reached the first mark, or is unfit.
+    evidence: at least one trial; each has reached the first mark or is unfit.
 
-    Where a trial hasn't come so far, its value is carried from mark to mark by the line that
-    fits the trials that reached both; what these scatter about it is added to the variance. The
-    line's slope is drawn towards 1, so that a few trials don't turn it round. What is unfit has
-    the lowest value of all, but not for sure.
+    Where a trial hasn't reached a mark, its value is extrapolated from the mark before by the line
+    that fits the trials that reached both; the variance of these about the line is added to the
+    trial's. The line's slope is shrunk towards 1, so that a few trials can't turn it round. Unfit
+    trials get the lowest value of all, with a large variance.
     """
     table = np.array([[each.values.get(mark, np.nan) for mark in marks] for each in evidence])
     variances = np.zeros(len(table))
@@ -102,15 +113,20 @@ def expected_ends(evidence: Sequence[ObservedTrial], marks: Sequence[int]) -> tu
         table[lacking, column] = shift + slope * before[lacking]
         variances[lacking] = variances[lacking] * slope**2 + scatter
     unfit = np.array([each.unfit for each in evidence])
-    values = _bounded(table[:, -1], unfit)
-    # Where it begins not to fit is a cliff: a model that had to meet it exactly would look for its
-    # cause in every parameter.
+    values = _raise_to_floor(table[:, -1], unfit)
+    # The results drop abruptly where configurations begin to be unfit. A model that had to fit this
+    # cliff exactly would look for its cause in every parameter.
     variances[unfit] = (float(np.ptp(values)) / 2) ** 2
     return values, variances
 
 
 def _line(before: Vector, after: Vector, spread: float) -> tuple[float, float, float]:
-    """(slope, shift, variance about it) from the values at one mark to those at the next."""
+    """Returns the slope, the intercept and the residual variance of the line from the values at one
+    mark to those at the next.
+
+    spread: the variance of all values at the first mark, which weighs the prior towards a slope of
+        1.
+    """
     if len(before) < FEWEST:
         shift = float(np.mean(after - before)) if len(before) else 0.0
         return 1.0, shift, spread / 4
@@ -122,11 +138,12 @@ def _line(before: Vector, after: Vector, spread: float) -> tuple[float, float, f
     return slope, float(after.mean() - slope * before.mean()), variance
 
 
-def _bounded(ends: Vector, unfit: NDArray[np.bool_]) -> Vector:
-    """How bad the worst are tells nothing about where the best lie, so none is far below the rest.
+def _raise_to_floor(ends: Vector, unfit: NDArray[np.bool_]) -> Vector:
+    """Returns the values with low ones raised to a floor, because the depth of the worst results is
+    no information on where the best lie.
 
-    The floor lies below the median by twice what the best lies above it; on it lies all that is
-    unfit.
+    The floor lies as far below the median as twice the distance of the best value above it. Unfit
+    trials get the floor itself.
     """
     middle = float(np.nanmedian(ends))
     floor = middle - 2 * max(float(np.nanmax(ends)) - middle, 1e-9)

@@ -1,4 +1,4 @@
-"""Random configurations of a space, many at a time."""
+"""Draws random configurations of a space, many at a time."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,43 +16,46 @@ from optuna.distributions import (
 
 
 class RandomConfiguration:
-    """Answers a space's questions at random, as an Optuna trial does, and notes its answers.
+    """Chooses a random value for each parameter that a space asks for, as an Optuna trial does, and
+    remembers the values.
 
-    An Optuna trial would do, a hundred times slower: it keeps each answer in a storage. Where a
-    `baseline` is given, a parameter keeps its value there with the probability `kept`.
+    This class is a hundred times faster than an Optuna trial, which writes each value to a storage.
+    Where a `baseline` is given, each parameter keeps the baseline's value with the probability
+    `keep_probability`.
     """
 
     def __init__(
-        self, rng: Random, baseline: Mapping[str, Any] | None = None, kept: float = 0.0
+        self, rng: Random, baseline: Mapping[str, Any] | None = None, keep_probability: float = 0.0
     ) -> None:
-        self._rng, self._baseline, self._kept = rng, baseline or {}, kept
+        self._rng, self._baseline = rng, baseline or {}
+        self._keep_probability = keep_probability
         self.params: dict[str, Any] = {}
         self.distributions: dict[str, BaseDistribution] = {}
 
     def suggest_categorical(
         self, name: str, choices: Sequence[CategoricalChoiceType]
     ) -> CategoricalChoiceType:
-        """One of the choices."""
-        # No cache: to it, False and 0 would be the same choice.
+        """Returns one of the choices, each with the same probability."""
+        # Distributions of choices aren't cached: a cache would confuse False with 0.
         chosen: CategoricalChoiceType = self.answer(name, CategoricalDistribution(choices))
         return chosen
 
     def suggest_int(
         self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
     ) -> int:
-        """A whole number, both ends included."""
+        """Returns a whole number in low…high, both ends included."""
         return int(self.answer(name, _int(low, high, log, step)))
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
-        """A number, uniform over the range or over its logarithm."""
+        """Returns a number in low…high, uniform over the range or over its logarithm."""
         return float(self.answer(name, _float(low, high, log, step)))
 
     def answer(self, name: str, distribution: BaseDistribution) -> Any:
-        """A value of the distribution; the same one when asked again."""
+        """Returns a value of the distribution, and the same one when asked for `name` again."""
         if name not in self.params:
-            keeps = self._rng.random() < self._kept and name in self._baseline
+            keeps = self._rng.random() < self._keep_probability and name in self._baseline
             self.params[name] = (
                 self._baseline[name] if keeps else draw_value(distribution, self._rng)
             )
@@ -71,7 +74,9 @@ def _float(low: float, high: float, log: bool, step: float | None) -> FloatDistr
 
 
 def draw_value(distribution: BaseDistribution, rng: Random) -> Any:
-    """A value, uniform over the range or over its logarithm. Raises `TypeError`."""
+    """Returns a random value, uniform over the range or over its logarithm. Raises `TypeError` for
+    an unknown kind of distribution.
+    """
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[rng.randrange(len(distribution.choices))]
     if isinstance(distribution, IntDistribution):
@@ -89,7 +94,8 @@ def draw_value(distribution: BaseDistribution, rng: Random) -> Any:
 def _whole(distribution: IntDistribution, rng: Random) -> int:
     low, high, step = distribution.low, distribution.high, distribution.step
     if distribution.log:
-        # Each whole number has the logarithm's share from half below it to half above it.
+        # Each whole number n has the probability of the interval from n - 0.5 to n + 0.5 on the
+        # logarithmic scale.
         exact = math.exp(rng.uniform(math.log(low - 0.5), math.log(high + 0.5)))
         return min(max(round(exact), low), high)
     return low + step * rng.randrange((high - low) // step + 1)

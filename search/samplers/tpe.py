@@ -1,4 +1,4 @@
-"""The sampler of searches with several objectives."""
+"""Makes the sampler of searches with several objectives."""
 
 import warnings
 
@@ -10,11 +10,12 @@ from search.samplers.gp_sampler import STARTUP_TRIALS, ConfigurationSource
 def make_front_sampler(
     _source: ConfigurationSource, seed: int, *_known: object
 ) -> optuna.samplers.BaseSampler:
-    """The sampler of one trial of a study with several objectives, fresh for each.
+    """Returns the sampler of one trial of a study with several objectives; each trial gets a new
+    one.
 
-    TPE, whose good group is then the best by non-dominated rank, filled up by hypervolume (Ozaki
-    et al. 2022, doi:10.1613/jair.1.13188). NSGA-II draws at random until as many trials as its
-    population, 50, are complete, which few searches come to.
+    This is TPE, whose good group with several objectives are the best trials by non-dominated rank,
+    completed by hypervolume (Ozaki et al. 2022, doi:10.1613/jair.1.13188). NSGA-II would draw at
+    random until as many trials as its population, 50, are complete, which few searches reach.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -1,4 +1,6 @@
-"""What decides a simulated search: the study of a real one, and the plain policies beside it."""
+"""Defines the policies that decide simulated searches: the study of a real search, and the plain
+policies that it is compared with.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,36 +28,42 @@ from search.study.store import MemoryStore
 from search.study.study import Study
 
 ENDLESS = 2**31
-"""Trials of a simulated study: its budget, in epochs, ends it earlier."""
+"""A simulated study has this many trials, because its budget, in epochs, ends it earlier."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A configuration on recorded curves: its parameters and nothing else."""
+    """Holds a configuration on recorded curves, which consists of its parameters alone."""
 
     params: Mapping[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """The parameters, for the records."""
+        """Returns the parameters, for the records."""
         return dict(self.params)
 
 
 class Policy(Protocol):
-    """What the simulated clock drives. `search.study.study.Study` is one as it stands."""
+    """Decides a simulated search: it proposes trials and ends them. `search.study.study.Study`
+    fulfils this protocol as it is.
+    """
 
     def ask(self) -> Proposal[Point] | None:
-        """A trial for a free worker, or one that has paused after `epochs_done` epochs.
+        """Returns a trial for a free worker: a new one, or one that paused after `epochs_done`
+        epochs.
 
-        `None` when there is none for now; the policy is asked again after the next epoch.
+        Returns `None` when there is no trial for now; the policy is asked again after the next
+        epoch.
         """
 
     def report(self, number: int, metrics: EpochMetrics) -> object:
-        """Takes an epoch; `None` when the trial goes on, anything else frees its worker."""
+        """Records an epoch of trial `number`. Returns `None` when the trial continues; anything
+        else frees its worker.
+        """
 
 
 class PointProposer:
-    """Configurations of recorded curves: conditional parameters where they count, all others in
-    all trials.
+    """Proposes configurations on recorded curves: conditional parameters where they count, all
+    others in every trial.
     """
 
     def __init__(
@@ -66,22 +74,28 @@ class PointProposer:
     def sampler(
         self, number: int, evidence: Sequence[ObservedTrial], marks: Sequence[int]
     ) -> BaseSampler:
-        """The sampler of trial `number`."""
+        """Returns the sampler of trial `number`, which learns from `evidence` and compares trials
+        at the epochs `marks`.
+        """
         source = ConfigurationSource(self._ask, self.baseline_params())
         return self._make(source, derived_seed(self._seed, number), number, evidence, marks)
 
     def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], Point]:
-        """(parameters, configuration)."""
+        """Asks the trial's sampler for all parameters, and returns them and the configuration that
+        they make.
+        """
         params = self._ask(trial)
         return params, Point(params)
 
     def baseline_params(self) -> dict[str, Any] | None:
-        """The curves' baseline; where there is none, trial 0 is a trial like the others."""
+        """Returns the curves' baseline, or `None` where they have none: then trial 0 is a trial
+        like the others.
+        """
         baseline = self._curves.baseline
         return None if baseline is None else dict(baseline)
 
     def restore(self, config: dict[str, Any]) -> Point:
-        """A configuration from the records."""
+        """Returns the configuration with these recorded parameters."""
         return Point(config)
 
     def _ask(self, trial: optuna.Trial | RandomConfiguration) -> dict[str, Any]:
@@ -97,7 +111,9 @@ class PointProposer:
 def suggest(
     trial: optuna.Trial | RandomConfiguration, name: str, distribution: BaseDistribution
 ) -> Any:
-    """The value that the trial's sampler chooses in a range."""
+    """Returns the value that the trial's sampler chooses from a distribution. Raises `TypeError`
+    for an unknown kind of distribution.
+    """
     if isinstance(trial, RandomConfiguration):
         return trial.answer(name, distribution)
     if isinstance(distribution, CategoricalDistribution):
@@ -112,28 +128,32 @@ def suggest(
 
 
 def gaussian_process_asha(curves: Curves, rules: Rules, seed: int) -> Study[Point]:
-    """The study as `search.run` makes it, but in memory."""
+    """Returns a study as `search.run` makes one, with the Gaussian-process sampler and all rules,
+    but in memory and on recorded curves.
+    """
     return study_of(curves, rules, seed, GaussianProcessSampler)
 
 
 def random_asha(curves: Curves, rules: Rules, seed: int) -> Study[Point]:
-    """Random configurations, weak ones stopped at the rungs and by no other rule."""
+    """Returns a study of random configurations, which only the rungs stop."""
     only = replace(rules, max_gap=0.0, plateau_patience=0)
     return study_of(curves, only, seed, random_sampler)
 
 
 def random_search(curves: Curves, rules: Rules, seed: int) -> Study[Point]:
-    """Random configurations, each trained to its end."""
+    """Returns a study of random configurations, each of which is trained to its last epoch."""
     return random_asha(curves, replace(rules, grace=rules.epochs), seed)
 
 
 def random_sampler(_source: ConfigurationSource, seed: int, *_known: object) -> BaseSampler:
-    """The sampler of a trial that learns nothing."""
+    """Returns the sampler of one trial that draws at random and learns nothing."""
     return optuna.samplers.RandomSampler(seed=seed)
 
 
 def study_of(curves: Curves, rules: Rules, seed: int, make: MakeSampler) -> Study[Point]:
-    """A study in memory of configurations that `make`'s samplers propose, ended by `rules`."""
+    """Returns a study in memory whose configurations come from `make`'s samplers and whose trials
+    end by `rules`.
+    """
     return Study(
         proposer=PointProposer(curves, seed, make),
         rules=rules,
@@ -144,10 +164,11 @@ def study_of(curves: Curves, rules: Rules, seed: int, make: MakeSampler) -> Stud
 
 
 MakePolicy = Callable[[Curves, Rules, int], Policy]
-"""(curves, rules, seed) -> a policy at its beginning."""
+"""A function of this type makes a new policy from (curves, rules, seed)."""
 
 POLICIES: dict[str, MakePolicy] = {
     "ours": gaussian_process_asha,
     "random + ASHA": random_asha,
     "random": random_search,
 }
+"""The command `search.simulate` knows these policies by their names."""

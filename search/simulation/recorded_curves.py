@@ -1,4 +1,4 @@
-"""Recorded learning curves: a table that answers where a search would train.
+"""Reads recorded learning curves, a table that takes the place of training in a simulated search.
 
 Three sources. A file `NAME.npz` holds `configs` (n, d) with their `names` (d,), and
 `val_accuracy` (n, epochs) in per cent or `val_loss` (n, epochs); if it has them, `train_loss`
@@ -30,18 +30,18 @@ from search.study.optuna_study import journal_storage, quiet_optuna
 
 
 class CurvesError(UserError):
-    """Curves can't be read; the message names the file and the remedy."""
+    """Reports curves that can't be read. The message names the file and the remedy."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Curves:
-    """The recorded curves of one task; row i is one configuration.
+    """Holds the recorded curves of one task; row i belongs to configuration i.
 
-    `val` (n, epochs) are fractions, higher is better; a loss counts as exp(-loss), the geometric
-    mean of the probability that the right class was given. `train` is the same on training data,
-    and `train_loss` the loss itself, NaN where a trial diverged; both are `None` where they
-    weren't recorded. `points` (n, width) are the configurations as `encoding` puts them, and
-    `epoch_s` (n,) the seconds of an epoch.
+    `val` (n, epochs) holds fractions, of which higher ones are better. A loss is turned into
+    exp(-loss), the geometric mean of the probability of the right class. `train` is the same on
+    training data, and `train_loss` is the loss itself, NaN where a trial diverged; both are `None`
+    where they weren't recorded. `points` (n, width) holds the configurations as `encoding` encodes
+    them, and `epoch_s` (n,) the seconds of an epoch.
     """
 
     name: str
@@ -57,22 +57,28 @@ class Curves:
 
     @property
     def epochs(self) -> int:
-        """How many epochs a full training has."""
+        """Returns the number of epochs of a full training."""
         return int(self.val.shape[1])
 
     @property
     def space(self) -> dict[str, BaseDistribution]:
-        """Each parameter's range."""
+        """Returns the range of each parameter, by the parameter's name."""
         return self.encoding.space
 
     def nearest(self, params: Mapping[str, Any]) -> int:
-        """The row whose configuration is nearest; parameters that either lacks don't count."""
+        """Returns the row of the nearest configuration. Parameters that either of the two lacks
+        don't count.
+        """
         difference = self.points - self.encoding.encode(params)
         difference[np.isnan(difference)] = 0.0
         return int(np.argmin(np.einsum("ij,ij->i", difference, difference)))
 
     def metrics(self, row: int, epoch: int) -> EpochMetrics:
-        """What training row's configuration for its `epoch`-th epoch (from 1) gave."""
+        """Returns the metrics of a configuration after an epoch.
+
+        row: the configuration's row in the table.
+        epoch: the number of the epoch, from 1.
+        """
         at = (row, epoch - 1)
         val, loss = float(self.val[at]), 0.0 if self.train_loss is None else self.train_loss[at]
         train = val if self.train is None else float(self.train[at])
@@ -93,14 +99,19 @@ class Curves:
 
 
 def read_curves(path: Path) -> Curves:
-    """The curves of a file or a run. Raises `CurvesError`, `RunError` and `RecordError`."""
+    """Returns the curves in a file or a run. Raises `CurvesError`, `RunError` and `RecordError`
+    where they can't be read.
+    """
     return read_curves_file(path) if path.suffix == ".npz" else read_run_curves(path)
 
 
 def read_curves_file(path: Path) -> Curves:
-    """The curves of a `.npz` file; every range spans what the file has. Raises `CurvesError`."""
+    """Returns the curves in an `.npz` file, where each parameter's range spans the values in the
+    file. Raises `CurvesError` where the file can't be read.
+    """
     try:
-        with zipfile.ZipFile(path) as archive:  # numpy believes a header before its checksum
+        # numpy trusts an array's header before it has compared the checksum.
+        with zipfile.ZipFile(path) as archive:
             if damaged := archive.testzip():
                 raise ValueError(f"the checksum of {damaged} in it is wrong")
         with np.load(path, allow_pickle=False) as file:
@@ -109,8 +120,8 @@ def read_curves_file(path: Path) -> Curves:
     except CurvesError:
         raise
     except Exception as error:  # zipfile and numpy raise a dozen types for broken content
-        said = str(error).replace("\n", " ")
-        raise CurvesError(f"{path} must be an .npz file of curves: {said}") from error
+        reason = str(error).replace("\n", " ")
+        raise CurvesError(f"{path} must be an .npz file of curves: {reason}") from error
 
 
 def _curves(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Curves:
@@ -126,8 +137,8 @@ def _curves(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Curves:
     axes = [_axis(str(name), each) for name, each in zip(arrays["names"], columns, strict=True)]
     encoding = Encoding({name: distribution for name, _, distribution in axes})
     rows = zip(*(values.tolist() for _, values, _ in axes), strict=True)
-    given = arrays[found[0]].astype(np.float64)
-    val = given / 100 if found[0] == "val_accuracy" else _probability(given)
+    curves = arrays[found[0]].astype(np.float64)
+    val = curves / 100 if found[0] == "val_accuracy" else _probability(curves)
     loss = arrays["train_loss"].astype(np.float64) if "train_loss" in arrays else None
     seconds = arrays.get("wall_s", np.full(len(val), val.shape[1])).astype(np.float64)
     return Curves(
@@ -193,11 +204,12 @@ def _probability(loss: Matrix) -> Matrix:
 
 
 def _axis(name: str, values: Vector) -> tuple[str, Vector, BaseDistribution]:
-    """(name, values, range) of a column, on the scale on which its values lie most evenly.
+    """Returns a column's name, values and range, on the scale on which the values are spread most
+    evenly.
 
-    A file doesn't say how its configurations were drawn, but their median lies in the middle of
-    the right scale: linear, logarithmic, or for shares near 1, as a momentum's, the logarithm of
-    what lacks to 1; then that is the parameter, `1-NAME`.
+    A file doesn't say how its configurations were drawn, but on the right scale their median lies
+    in the middle. The scale is linear, logarithmic, or for shares near 1, such as a momentum's,
+    logarithmic in the distance from 1; in the last case the parameter becomes `1-NAME`.
     """
     low, high = float(values.min()), float(values.max())
     scales = {"linear": _off_centre(values)}
@@ -216,17 +228,18 @@ def _axis(name: str, values: Vector) -> tuple[str, Vector, BaseDistribution]:
 
 
 def _off_centre(values: Vector) -> float:
-    """How far the median lies from the middle of the range, as a share of it."""
+    """Returns the distance of the median from the middle of the range, as a share of the range."""
     spread = float(np.ptp(values))
     return abs(float(np.median(values)) - float(values.min() + spread / 2)) / (spread or 1.0)
 
 
 def read_run_curves(directory: Path) -> Curves:
-    """A run's trials as a table. What was stopped stays at its last epoch's values ever after.
+    """Returns the trials of a run as a table. The curve of a stopped trial stays at its last
+    epoch's values until the end.
 
-    So a rule that would have gone on with such a trial gains nothing by it: the table can't
-    know. Trials that diverged do so again at the same epoch. Raises `CurvesError`, `RunError`
-    and `RecordError`.
+    A rule that would have continued such a trial therefore gains nothing by it, because the table
+    doesn't contain the epochs that never ran. A diverged trial diverges again at the same epoch.
+    Raises `CurvesError`, `RunError` and `RecordError` where the run can't be read or has no epoch.
     """
     read_manifest(directory)
     records, seen = read_trials(directory), dict[int, list[EpochMetrics]]()
@@ -248,14 +261,18 @@ def read_run_curves(directory: Path) -> Curves:
         points=np.array([encoding.encode(records[number].params) for number in seen]),
         val=np.array([table[0] for table in tables]),
         epoch_s=np.array([np.mean([e.wall_s for e in epochs]) for epochs in seen.values()]),
-        num_classes=sys.maxsize,  # a loss that has exploded is known from the records
+        # With this number of classes no loss counts as exploded, because the records already tell
+        # which trials diverged.
+        num_classes=sys.maxsize,
         train=np.array([table[1] for table in tables]),
         train_loss=np.array([table[2] for table in tables]),
     )
 
 
 def _table(record: TrialRecord, epochs: list[EpochMetrics], length: int) -> Matrix:
-    """(3, length): val_top1, train_top1 and train_loss, the last ones held to the end."""
+    """Returns val_top1, train_top1 and train_loss of one trial, of shape (3, length), with the last
+    values repeated to the end.
+    """
     rows = [
         (e.val_top1 or 0.0, e.train_top1, math.nan if e.train_loss is None else e.train_loss)
         for e in epochs

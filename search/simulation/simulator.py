@@ -1,4 +1,4 @@
-"""Whole searches on a simulated clock."""
+"""Runs whole searches on a simulated clock."""
 
 import argparse
 import heapq
@@ -17,12 +17,14 @@ from search.study.optuna_study import quiet_optuna
 from search.study.proposal import Proposal
 
 SHARES = (0.25, 0.5, 1.0)
-"""The shares of the budget at which a search is judged."""
+"""A search is judged at these shares of its budget."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """One trained epoch of a simulated search; `time_s` is when it ended."""
+    """Records one trained epoch of a simulated search; `time_s` is the moment at which it ended, in
+    simulated seconds.
+    """
 
     time_s: float
     trial: int
@@ -33,19 +35,23 @@ class Event:
 
 @dataclass(slots=True)
 class Trace:
-    """A simulated search: its epochs in the order in which they ended."""
+    """Records a simulated search: its epochs in the order in which they ended."""
 
     curves: Curves
     events: list[Event] = field(default_factory=list)
 
     def regrets(self, epochs: Sequence[int]) -> list[float]:
-        """The incumbent's regret after so many trained epochs, in all trials together."""
+        """Returns the regret of the best configuration so far after each of these numbers of
+        trained epochs, counted over all trials together.
+        """
         rows = self._incumbents()
         scale = RegretScale.of(self.curves)
         return [scale.regret(rows[min(e, len(rows)) - 1]) if e else 1.0 for e in epochs]
 
     def _incumbents(self) -> list[int]:
-        """After each event, the row with the highest value seen: what a user would be handed."""
+        """Returns, for each event, the row of the configuration with the highest value so far,
+        which is the one that a user would be handed.
+        """
         best, row, rows = -np.inf, -1, []
         for event in self.events:
             if event.val > best:
@@ -56,11 +62,12 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class RegretScale:
-    """Regret of a configuration: 0 for the table's best after full training, 1 for its median.
+    """Measures the regret of a configuration: 0 for the table's best one after full training, and 1
+    for the median.
 
-    What counts is the value after the last epoch, not the one for which a configuration was
-    chosen: a lucky epoch wins nothing. The median, because the worst of a table is an accident,
-    and where losses explode everything else would be as good as the best.
+    A configuration counts with its value after the last epoch instead of the one for which it was
+    chosen, so that a lucky epoch wins nothing. The scale ends at the median because the worst value
+    in a table is an accident: where losses explode, everything else would seem as good as the best.
     """
 
     final: "np.ndarray[tuple[int], np.dtype[np.float64]]"
@@ -69,21 +76,25 @@ class RegretScale:
 
     @classmethod
     def of(cls, curves: Curves) -> "RegretScale":
+        """Returns the scale of regret for these curves."""
         final = curves.val[:, -1]
         return cls(final, float(final.max()), float(np.median(final)))
 
     def regret(self, row: int) -> float:
-        """The regret of one row; 0 throughout where all are equal."""
+        """Returns the regret of the configuration in this row, and 0 where all configurations are
+        equal.
+        """
         spread = self.best - self.median
         return (self.best - float(self.final[row])) / spread if spread else 0.0
 
 
 def simulate(policy: Policy, curves: Curves, *, workers: int, epochs: int) -> Trace:
-    """Runs a policy until `epochs` epochs are trained in all, or nothing is left to train.
+    """Runs a policy until `epochs` epochs are trained in total, or nothing is left to train, and
+    returns the trace of the search.
 
-    A free worker asks for a trial, trains its epochs one after the other, reports each as it
-    ends, and asks again when told so. Deciding takes no time. Epochs that end at the same moment
-    are reported in the order in which they began.
+    A free worker asks for a trial, trains its epochs one after the other, reports each when it
+    ends, and asks again when the policy ends the trial. Decisions take no time. Epochs that end at
+    the same moment are reported in the order in which they began.
     """
     trace, now, order = Trace(curves), 0.0, 0
     running: list[tuple[float, int, Proposal[Point], int, int]] = []
@@ -110,7 +121,7 @@ def simulate(policy: Policy, curves: Curves, *, workers: int, epochs: int) -> Tr
 
 
 def make_rules(options: SearchOptions, curves: Curves) -> Rules:
-    """The rules of `search.run` for trials of these curves' length."""
+    """Returns the early-stopping rules of `search.run` for trials as long as these curves."""
     return Rules(
         epochs=curves.epochs,
         grace=options.grace or default_grace(curves.epochs),
@@ -122,15 +133,20 @@ def make_rules(options: SearchOptions, curves: Curves) -> Rules:
     )
 
 
-def _means(
-    name: str, curves: Curves, options: SearchOptions, given: argparse.Namespace
+def mean_regrets(
+    name: str, curves: Curves, options: SearchOptions, arguments: argparse.Namespace
 ) -> list[float]:
-    """A policy's mean regret at each share of the budget."""
-    budget = round(given.budget * curves.epochs)
+    """Returns the mean regret of a policy at each share of the budget, over searches with different
+    seeds.
+
+    arguments: the command line, with `budget` in full trainings, `workers`, and the number of
+        `seeds`.
+    """
+    budget = round(arguments.budget * curves.epochs)
     found = []
-    for seed in range(given.seeds):
+    for seed in range(arguments.seeds):
         with quiet_optuna():
             policy = POLICIES[name](curves, make_rules(options, curves), seed)
-            trace = simulate(policy, curves, workers=given.workers, epochs=budget)
+            trace = simulate(policy, curves, workers=arguments.workers, epochs=budget)
         found.append(trace.regrets([max(1, round(share * budget)) for share in SHARES]))
     return [statistics.mean(values) for values in zip(*found, strict=True)]

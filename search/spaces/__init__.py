@@ -1,4 +1,6 @@
-"""The spaces that come with the project, a module each; found by name, or by a file's path."""
+"""Finds spaces by name, or by the path of a file. Each space of the project is a module in this
+folder.
+"""
 
 import importlib
 import importlib.util
@@ -11,15 +13,16 @@ from search.space import Space, SpaceError
 
 
 def space_names() -> list[str]:
-    """The spaces that come with the project, sorted."""
+    """Returns the names of the project's spaces, sorted."""
     found = (module.name for module in pkgutil.iter_modules(__path__))
     return sorted(name for name in found if not name.startswith("_"))
 
 
 def find_space(name: str) -> Space:
-    """A space by name, or by the path of a Python file that defines `SPACE`.
+    """Returns the space of this name, or the one that the Python file at this path defines as
+    `SPACE`.
 
-    Raises `SpaceError` for an unknown name (with the nearest one) and for a file that fails.
+    Raises `SpaceError` for an unknown name, with the closest known one, and for a file that fails.
     """
     if name.endswith(".py"):
         return _from_file(Path(name))

@@ -1,4 +1,4 @@
-"""Ranges that several spaces share: each function asks a trial for the fields of one idea."""
+"""Defines ranges that several spaces share: each function asks a trial for related fields."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ import optuna
 
 
 def augmentation(trial: optuna.Trial) -> dict[str, Any]:
-    """Mirrored, shifted and mixed images.
+    """Asks a trial for mirroring, shifting and mixing of images, and returns the values.
 
-    0.1 to 0.4 did best on ImageNet for MixUp's authors (Zhang et al. 2018), 1 is what CutMix's
-    used (Yun et al. 2019).
+    The MixUp range contains 0.1 to 0.4, which did best on ImageNet for its authors (Zhang et al.
+    2018); 1 is the value that CutMix's authors used (Yun et al. 2019).
     """
     return {
         "flip": trial.suggest_categorical("flip", [False, True]),
@@ -22,10 +22,11 @@ def augmentation(trial: optuna.Trial) -> dict[str, Any]:
 def optimizer(
     trial: optuna.Trial, *, lr: tuple[float, float], momentum: tuple[float, float]
 ) -> dict[str, Any]:
-    """SGD, with its momentum, or AdamW; `lr` and `momentum` are (lowest, highest).
+    """Asks a trial for SGD with its momentum, or for AdamW, and returns the values. `lr` and
+    `momentum` are (lowest, highest).
 
-    Both share one range of learning rates: AdamW's good ones lie in its lower half, those of SGD
-    with momentum in the upper.
+    Both optimizers share one range of learning rates: AdamW's good ones lie in its lower half, and
+    those of SGD with momentum in the upper half.
     """
     values: dict[str, Any] = {
         "optimizer": trial.suggest_categorical("optimizer", ["adamw", "sgd"]),

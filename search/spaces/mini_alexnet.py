@@ -1,9 +1,10 @@
-"""Five convolutions and three dense layers, from scratch on 20 classes of Tiny ImageNet.
+"""Trains a network of five convolutions and three dense layers from scratch on 20 classes of Tiny
+ImageNet.
 
-The baseline is the published training: SGD, batch 16, pixels divided by 255, 35 epochs; 43 % on
-test images, overfitting. Its authors wanted augmentation and other batch sizes next. Ours, where
-the description is silent: Keras' defaults for SGD, lr 0.01 held constant and momentum 0; and
-dropout 0.5, as in AlexNet, since a rate isn't told.
+The baseline is the published training: SGD, batch 16, pixels divided by 255, and 35 epochs. It
+reached 43 % on test images and overfitted. Its authors wanted augmentation and other batch sizes
+next. Where the description is silent, the project chose: Keras' defaults for SGD, lr 0.01 held
+constant and momentum 0; and dropout 0.5, as in AlexNet, because no rate is published.
 """
 
 from typing import Any
@@ -16,7 +17,9 @@ from trainables.config import TrialConfig
 
 
 def suggest(trial: optuna.Trial) -> dict[str, Any]:
-    """Augmentation, batch size, optimizer and schedule, regularisation."""
+    """Asks a trial for augmentation, batch size, optimizer, schedule and regularisation, and
+    returns the values.
+    """
     return {
         **augmentation(trial),
         "cutout": trial.suggest_float("cutout", 0.0, 0.5, step=0.125),

@@ -1,11 +1,11 @@
-"""ResNet-18 with ImageNet weights: fine-tuning on Tiny ImageNet, or on images of your own.
+"""Fine-tunes ResNet-18 with ImageNet weights on Tiny ImageNet, or on images of your own.
 
-The baseline is the published fine-tuning: every parameter trained, SGD with lr 0.001 and momentum
-0.9, a tenth of it after every 7 epochs; 56.9 % in validation, where the same network from scratch
-(`resnet18_scratch`) reached 25.9 %. Its authors wanted preprocessing and larger inputs next. The
-number of epochs isn't published: 25 is what PyTorch's transfer-learning tutorial has beside these
-very values. Also ours: batch 64, and pixels that are divided by 255 only, as preprocessing was
-still to come.
+The baseline is the published fine-tuning: every parameter is trained, with SGD, lr 0.001, which
+falls to a tenth after every 7 epochs, and momentum 0.9. It reached 56.9 % in validation, where the
+same network from scratch (`resnet18_scratch`) reached 25.9 %. Its authors wanted preprocessing and
+larger inputs next. The number of epochs isn't published; 25 is that of PyTorch's transfer-learning
+tutorial, which uses the same values. The project also chose batch 64, and pixels that are only
+divided by 255, because preprocessing was still to come.
 """
 
 from typing import Any
@@ -18,7 +18,9 @@ from trainables.config import TrialConfig
 
 
 def suggest(trial: optuna.Trial) -> dict[str, Any]:
-    """Preprocessing and input size, what trains and how, regularisation."""
+    """Asks a trial for preprocessing, input size, freeze depth, optimizer, schedule, augmentation
+    and regularisation, and returns the values.
+    """
     return {
         "image_size": trial.suggest_categorical("image_size", [64, 96, 128, 224]),
         "normalise": trial.suggest_categorical("normalise", ["unit", "imagenet"]),

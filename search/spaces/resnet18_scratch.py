@@ -1,15 +1,16 @@
-"""ResNet-18 from scratch on Tiny ImageNet.
+"""Trains ResNet-18 from scratch on Tiny ImageNet.
 
-The baseline is the published training, the same as that of `resnet18` but from random weights:
-SGD with lr 0.001 and momentum 0.9, a tenth of it after every 7 epochs; 25.9 % in validation. Its
-authors wanted preprocessing and larger inputs next. Ours, where the description is silent: 25
-epochs, as in PyTorch's tutorial with these very values, batch 64, and pixels divided by 255 only.
+The baseline is the published training, the same as that of `resnet18` but from random weights: SGD
+with lr 0.001, which falls to a tenth after every 7 epochs, and momentum 0.9. It reached 25.9 % in
+validation. Its authors wanted preprocessing and larger inputs next. Where the description is
+silent, the project chose: 25 epochs, as in PyTorch's tutorial with the same values, batch 64, and
+pixels that are only divided by 255.
 
-A 64 px image leaves a map of 2×2 before the head, for the stem of ImageNet's networks divides
-its side by 4. Larger inputs help, and so does a small stem, which keeps the side: at 32 px it
-sees maps as large as the other at 128 px, for as much work (0.55 and 0.59·10⁹ multiply-adds an
-image). At 64 px it costs four times that, 2.2·10⁹: too much for a CPU, so it is searched at 32 px
-only. On a GPU, `--set stem=small image_size=64` searches the rest around it.
+A 64 px image leaves a map of 2×2 before the head, because the stem of ImageNet's networks divides
+its side by 4. Larger inputs help, and so does a small stem, which keeps the side: at 32 px its maps
+are as large as the other's at 128 px, for as much work (0.55 and 0.59·10⁹ multiply-adds an image).
+At 64 px a small stem costs four times that, 2.2·10⁹, which is too much for a CPU, so it is searched
+at 32 px only. On a GPU, `--set stem=small image_size=64` searches the rest around it.
 """
 
 from typing import Any
@@ -22,7 +23,9 @@ from search.spaces._ranges import augmentation, optimizer
 
 
 def suggest(trial: optuna.Trial) -> dict[str, Any]:
-    """Preprocessing, input size with the stem that belongs to it, optimizer, regularisation."""
+    """Asks a trial for preprocessing, input size with the stem that belongs to it, optimizer,
+    schedule, augmentation and regularisation, and returns the values.
+    """
     image_size = trial.suggest_categorical("image_size", [32, 64, 96, 128])
     return {
         "image_size": image_size,

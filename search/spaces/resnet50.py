@@ -1,10 +1,11 @@
-"""ResNet-50 with ImageNet weights on Tiny ImageNet: the regularisation that closes the gap.
+"""Fine-tunes ResNet-50 with ImageNet weights on Tiny ImageNet: the space searches the
+regularisation that closes the gap.
 
 The baseline is the published fine-tuning: stem and first stage frozen, dropout 0.3 before a new
-dense layer, label smoothing, Adam, cosine, batch 64, 30 epochs. Its authors saw 96.9 % in
-training and 52.9 % in validation, and wanted full fine-tuning, MixUp, Cutout and custom heads
-next. Ours, where the description is silent: lr 1e-3, label smoothing 0.1, 64 px, and pixels as
-the weights expect them. AdamW without weight decay is Adam.
+dense layer, label smoothing, Adam, a cosine schedule, batch 64, and 30 epochs. Its authors reached
+96.9 % in training and 52.9 % in validation, and wanted full fine-tuning, MixUp, Cutout and custom
+heads next. Where the description is silent, the project chose: lr 1e-3, label smoothing 0.1, 64 px,
+and pixels as the weights expect them. AdamW without weight decay is Adam.
 """
 
 from typing import Any
@@ -17,7 +18,9 @@ from trainables.config import TrialConfig
 
 
 def suggest(trial: optuna.Trial) -> dict[str, Any]:
-    """Freeze depth, head and input size, augmentation, regularisation, learning rate."""
+    """Asks a trial for the freeze depth, head and input size, augmentation, regularisation and
+    learning rate, and returns the values.
+    """
     return {
         "freeze_depth": trial.suggest_int("freeze_depth", 0, 5),
         "head_width": trial.suggest_categorical("head_width", [0, 512, 1024, 2048]),

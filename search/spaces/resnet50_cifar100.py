@@ -1,11 +1,12 @@
-"""ResNet-50 with ImageNet weights on CIFAR-100, its images enlarged from 32 to 224 px.
+"""Fine-tunes ResNet-50 with ImageNet weights on CIFAR-100, whose images are enlarged from 32 to 224
+px.
 
-The baseline is the published fine-tuning: global average pooling, a dense layer of 1,024 with
-ReLU, 100 classes, Adam, batch 32, 10 epochs, Keras' layers from the 143rd on trained, which are
-the last stage and the head here (`trainables/models/resnet.py`): 98.0 % in training and 74.9 % in
-validation. What its authors wanted next isn't told; the gap says that it is regularisation. Ours,
-where the description is silent: Keras' defaults, lr 1e-3 held constant, and pixels as the weights
-expect them. AdamW without weight decay is Adam.
+The baseline is the published fine-tuning: global average pooling, a dense layer of 1,024 units with
+ReLU, 100 classes, Adam, batch 32, and 10 epochs. Keras' layers from the 143rd on are trained, which
+correspond to the last stage and the head here (`trainables/models/resnet.py`). It reached 98.0 % in
+training and 74.9 % in validation. What its authors wanted next isn't published; the gap suggests
+regularisation. Where the description is silent, the project chose: Keras' defaults, lr 1e-3 held
+constant, and pixels as the weights expect them. AdamW without weight decay is Adam.
 """
 
 from typing import Any
@@ -18,7 +19,9 @@ from trainables.config import TrialConfig
 
 
 def suggest(trial: optuna.Trial) -> dict[str, Any]:
-    """Freeze depth, head and input size, learning rate and schedule, regularisation."""
+    """Asks a trial for the freeze depth, head and input size, learning rate, schedule, augmentation
+    and regularisation, and returns the values.
+    """
     return {
         "freeze_depth": trial.suggest_int("freeze_depth", 0, 5),
         "head_width": trial.suggest_categorical("head_width", [0, 512, 1024, 2048]),

@@ -1,10 +1,10 @@
-"""A wide network of concatenating blocks, from scratch on Tiny ImageNet.
+"""Trains a wide network of concatenating blocks from scratch on Tiny ImageNet.
 
 The baseline is the published training: 100 epochs without augmentation, which reached 50.9 % in
 validation, with a loss of 1.109. Its authors wanted a cyclical learning rate, augmentation, and
-class weights from the classes predicted badly next. Ours, where the description is silent: Adam
-at its default learning rate of 1e-3, held constant, batch 64, and what of the network is not
-told (`trainables/models/wide_concat.py`). AdamW without weight decay is Adam.
+class weights from the badly predicted classes next. Where the description is silent, the project
+chose: Adam at its default learning rate of 1e-3, held constant, batch 64, and the network's details
+that aren't published (`trainables/models/wide_concat.py`). AdamW without weight decay is Adam.
 """
 
 from typing import Any
@@ -17,7 +17,9 @@ from trainables.config import TrialConfig
 
 
 def suggest(trial: optuna.Trial) -> dict[str, Any]:
-    """Schedule, augmentation, class weights, regularisation and learning rate."""
+    """Asks a trial for the schedule, augmentation, class weights, regularisation and learning rate,
+    and returns the values.
+    """
     schedules = ["constant", "cosine", "cyclical", "one-cycle"]
     values: dict[str, Any] = {
         "schedule": trial.suggest_categorical("schedule", schedules),

@@ -16,7 +16,7 @@ def drawn(proposer: Proposer, count: int, seed: int) -> tuple[Encoding, list[dic
     """(what encodes them, parameters of `count` random configurations) of a proposer's space."""
     source = ConfigurationSource(proposer._ask, proposer.baseline_params())
     random = Random(seed)
-    made = [source.drawn(random) for _ in range(count)]
+    made = [source.draw(random) for _ in range(count)]
     encoding = Encoding({name: d for each in made for name, d in each.distributions.items()})
     return encoding, [each.params for each in made]
 

@@ -18,7 +18,7 @@ TABLES = {"trials": frame.trials, "epochs": frame.epochs, "finalists": frame.fin
 
 def documented(table):
     """The columns and dtypes that the module's docstring names for a table."""
-    part = frame.__doc__.split(f"\n{table}, one row")[1].split("one row")[0]
+    part = frame.__doc__.split(f"\nThe table `{table}` has one row")[1].split("one row")[0]
     rows = re.findall(r"^    (\S+) +(\S+)", part, flags=re.MULTILINE)
     return {name: dtype for name, dtype in rows if name != "params.NAME"}
 

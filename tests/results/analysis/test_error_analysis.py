@@ -26,7 +26,7 @@ SEVEN = make_predictions(
 
 def test_each_class_has_its_recall_its_precision_and_what_it_is_taken_for() -> None:
     first, second, third = by_class(SEVEN)
-    assert (first.images, first.right, first.said, first.taken_for) == (3, 1, 2, (1, 2))
+    assert (first.images, first.right, first.predicted, first.taken_for) == (3, 1, 2, (1, 2))
     assert (first.accuracy, first.precision) == (pytest.approx(1 / 3), 0.5)
     assert (second.right, second.taken_for) == (1, (0, 1))  # 0 and 2 once each: the lower number
     assert (third.accuracy, third.precision, third.taken_for) == (1.0, 0.5, None)

@@ -107,7 +107,7 @@ def test_what_pretrained_weights_may_have_seen(
     weights: str, of_imagenet: bool, said: str, tmp_path: Path
 ) -> None:
     found = read_final_run(make_final(tmp_path / "final", SEVEN, weights=weights))
-    found.told["of_imagenet"] = of_imagenet
+    found.provenance["of_imagenet"] = of_imagenet
     assert said in contamination(found)
 
 

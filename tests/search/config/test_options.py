@@ -1,9 +1,10 @@
 import dataclasses
+import re
 
 import pytest
 
 from search.config.command_line import fixed_fields, parse, parser, resolve
-from search.config.options import ACTIONS, SearchOptions
+from search.config.options import ACTIONS, GROUPS, SearchOptions
 from search.config.units import seconds_of
 
 
@@ -13,6 +14,49 @@ def test_every_option_is_a_flag_with_a_help_text_and_nothing_else_is():
     actions = {"--" + name.replace("_", "-") for name in ACTIONS}
     assert flags - wanted == {"-h", "--help"} | actions
     assert all(action.help for action in parser()._actions)
+
+
+def test_every_option_is_in_exactly_one_group():
+    groups = {f.name: f.metadata["group"] for f in dataclasses.fields(SearchOptions)}
+    groups |= {name: action.group for name, action in ACTIONS.items()}
+    listed = [
+        (action.dest, group.title)
+        for group in parser()._action_groups
+        if group.title in GROUPS
+        for action in group._group_actions
+    ]
+    assert len(listed) == len(groups) == 40
+    assert dict(listed) == groups
+
+
+def test_help_has_six_headings_in_order():
+    text = parser().format_help()
+    headings = re.findall(r"^(\S.*):$", text, flags=re.MULTILINE)
+    assert headings == ["options", "Search", "Budget", "Early stopping", "Hardware", "Cluster",
+                        "Monitoring"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("flag", "metavar"),
+    [
+        ("--space", "SPACE"),
+        ("--config", "FILE"),
+        ("--trials", "N"),
+        ("--time-budget", "DURATION"),
+        ("--gpu-hours", "HOURS"),
+        ("--address", "HOST:PORT"),
+        ("--storage", "URI"),
+        ("--set", "KEY=VALUE"),
+    ],
+)
+def test_metavars_say_what_is_wanted(flag, metavar):
+    assert f"  {flag} {metavar}" in parser().format_help()
+
+
+def test_only_switches_have_no_metavar():
+    without = {f.name for f in dataclasses.fields(SearchOptions) if not f.metadata["metavar"]}
+    assert without == {f.name for f in dataclasses.fields(SearchOptions) if f.type is bool}
+    assert {name for name, action in ACTIONS.items() if action.metavar} == {"config", "resume"}
 
 
 def test_later_layers_win():

@@ -5,7 +5,7 @@ import optuna
 import pytest
 
 from search.samplers.gp_sampler import (
-    KEPT,
+    MAX_KEEP_PROBABILITY,
     STARTUP_TRIALS,
     ConfigurationSource,
     GaussianProcessSampler,
@@ -155,12 +155,12 @@ def test_the_first_trials_are_random_whatever_is_known():
 def test_configurations_keep_some_of_the_baseline_s_values():
     source = ConfigurationSource(ask, {"x": 0.5, "kind": "good"})
     rng = Random(0)
-    drawn = [source.drawn(rng).params for _ in range(2000)]
+    drawn = [source.draw(rng).params for _ in range(2000)]
     kept = [params["x"] == 0.5 for params in drawn]
-    assert np.mean(kept) == pytest.approx(KEPT / 2, abs=0.03)
+    assert np.mean(kept) == pytest.approx(MAX_KEEP_PROBABILITY / 2, abs=0.03)
     # The other half of the choices is drawn, and half of those are the baseline's too.
     good = [params["kind"] == "good" for params in drawn]
-    assert np.mean(good) == pytest.approx(0.5 + KEPT / 4, abs=0.03)
+    assert np.mean(good) == pytest.approx(0.5 + MAX_KEEP_PROBABILITY / 4, abs=0.03)
     assert len({params["y"] for params in drawn}) == 2000
     # Some configurations keep much and others nothing: more often both or none than by chance.
     both = np.mean([x and g for x, g in zip(kept, good, strict=True)])

@@ -49,6 +49,6 @@ def test_a_drawing_notes_what_it_was_asked_and_answers_alike():
 
 
 def test_a_drawing_that_keeps_the_baseline_answers_with_it():
-    drawing = RandomConfiguration(Random(0), {"lr": 0.15}, kept=1.0)
+    drawing = RandomConfiguration(Random(0), {"lr": 0.15}, keep_probability=1.0)
     assert drawing.suggest_float("lr", 0.1, 0.2) == 0.15
     assert drawing.suggest_int("width", 1, 1000) != drawing.suggest_int("depth", 1, 1000)
