@@ -14,6 +14,7 @@ from search.samplers.random_configs import RandomConfiguration
 from search.space import Space, suggested
 from search.study.duplicates import EXHAUSTED_AFTER, Configuration, configuration_key
 from search.study.horizons import BASELINE_ORIGIN, Horizon, horizon_of
+from search.study.optuna_patches import PreferringTrial, contains
 from search.study.optuna_study import quiet_optuna
 from trainables.conditional_fields import CONDITIONAL, LEFT_OUT
 from trainables.config import TrialConfig
@@ -115,7 +116,7 @@ class Proposer:
         Each searched parameter has its value there where that lies in its range, else the
         baseline's. Raises `ConfigError` where these don't go together.
         """
-        trial = _AnsweringTrial(values, LEFT_OUT | self.space.baseline.to_dict())
+        trial = PreferringTrial(values, LEFT_OUT | self.space.baseline.to_dict())
         with warnings.catch_warnings():  # of a baseline outside of a range
             warnings.simplefilter("ignore")
             return trial, self.propose(trial)[1]
@@ -171,27 +172,6 @@ class Proposer:
             if chosen.get(owner) != value and not given:
                 chosen.pop(name, None)
         return TrialConfig.from_dict(chosen)
-
-
-def contains(distribution: BaseDistribution, value: Any) -> bool:
-    """Whether a value lies in a range, and on its steps."""
-    try:
-        return distribution._contains(distribution.to_internal_repr(value))
-    except (TypeError, ValueError):  # not a number, or none of the choices
-        return False
-
-
-class _AnsweringTrial(optuna.trial.FixedTrial):
-    """An Optuna trial whose parameters are `values` in their ranges, else `otherwise`."""
-
-    def __init__(self, values: Mapping[str, Any], otherwise: Mapping[str, Any]) -> None:
-        super().__init__(dict(otherwise))
-        self._values = values
-
-    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
-        if name in self._values and contains(distribution, self._values[name]):
-            self._params[name] = self._values[name]
-        return super()._suggest(name, distribution)
 
 
 class _FixingTrial:

@@ -149,8 +149,8 @@ def test_a_search_killed_between_two_records_gives_the_longer_trials_their_own_n
 ) -> None:
     """Optuna knows a trial that the records don't: it keeps its number and its old length."""
     session = opened(short(trials=9))
-    session.study._optuna.sampler = session.study._proposer.sampler(8)
-    session.study._optuna.ask()
+    session.study._mirror.study.sampler = session.study._proposer.sampler(8)
+    session.study._mirror.study.ask()
     session.close()
     plan = short(epochs=LONG)
     assert plan.horizons[-1].first == 9
