@@ -16,7 +16,7 @@ from search.hardware.allocation import Resources
 from search.monitoring.console import format_parameter, plain_printer
 from search.planning.continuation import describe_queue
 from search.planning.cost_estimate import expected_epochs, expected_seconds, finalist_trainings
-from search.planning.plan import Plan
+from search.planning.plan import Plan, make_proposer
 from search.planning.warm_start import describe_earlier_runs
 from search.space import SpaceError
 from search.spaces import find_space, space_names
@@ -79,7 +79,8 @@ def describe_learning(plan: Plan, fingerprint: str | None) -> list[str]:
     if plan.options.warm_start and not plan.earlier:
         return [f"from {', '.join(plan.options.warm_start)}, as noted when the run began"]
     return [
-        describe_earlier_runs(run, plan.proposer, fingerprint, plan.epochs) for run in plan.earlier
+        describe_earlier_runs(run, make_proposer(plan), fingerprint, plan.epochs)
+        for run in plan.earlier
     ]
 
 
@@ -135,10 +136,10 @@ def describe_objectives(plan: Plan) -> str:
 def describe_fixed(plan: Plan) -> str:
     """What every trial has in common against the published configuration and its ranges."""
     baseline = plan.space.baseline
-    searched = plan.proposer.searchable()
+    searched = make_proposer(plan).searchable()
     changed = {
         name: value
-        for name, value in plan.proposer.fixed.items()
+        for name, value in plan.fixed.items()
         if value != getattr(baseline, name) or name in searched
     }
     return (

@@ -1,10 +1,11 @@
 """From options to a plan: everything that can be known, and refused, before anything starts."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from optuna.distributions import BaseDistribution
 
@@ -23,7 +24,7 @@ from search.hardware.memory import worker_bytes
 from search.planning.bounds import Bounds, find_bounds
 from search.planning.continuation import planned_horizons
 from search.planning.warm_start import EarlierRun, read_earlier_run
-from search.samplers.gp_sampler import GaussianProcessSampler
+from search.samplers.gp_sampler import GaussianProcessSampler, MakeSampler
 from search.samplers.tpe import make_front_sampler
 from search.space import Space
 from search.spaces import find_space
@@ -31,6 +32,8 @@ from search.study.horizons import Horizon
 from search.study.objectives import find_constant_objectives
 from search.study.proposer import Proposer
 from trainables.config import TrialConfig
+
+T = TypeVar("T")
 
 
 def allocate_resources(
@@ -62,11 +65,13 @@ _PROBED = 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What a search will do. `preview` are its first configurations, the baseline first.
+    """What a search will do, in values: `make_proposer` makes of them what proposes its trials.
 
-    `epochs`, `grace` and `rungs` are those of the last of `horizons`, which new trials have.
-    `earlier` are the runs that a new one is warm-started from. `detect_machine` is all nodes'
-    hardware together where the search runs on a `cluster`.
+    `fixed` are the `TrialConfig` fields that no trial may vary; precision may be `auto` there.
+    `preview` are the first configurations, the baseline first. `epochs`, `grace` and `rungs` are
+    those of the last of `horizons`, which new trials have. `earlier` are the runs that a new one
+    is warm-started from. `machine` is all nodes' hardware together where the search runs on a
+    `cluster`.
     """
 
     name: str
@@ -79,7 +84,7 @@ class Plan:
     epochs: int
     grace: int
     rungs: tuple[int, ...]
-    proposer: Proposer
+    fixed: Mapping[str, Any]
     preview: list[TrialConfig]
     ranges: dict[str, BaseDistribution]
     bounds: Bounds
@@ -115,15 +120,16 @@ def make_plan(
     errors += _gpu_errors(options, here, cluster)
     errors += _set_errors(options)
     wanted = parse_objectives(options.objectives)
-    make = make_front_sampler if len(wanted) > 1 else GaussianProcessSampler
-    proposer = Proposer(space, _fixed(options, space), options.seed, make=make)
+    fixed, make = _fixed(options, space), _sampler_for(wanted)
+    proposer = Proposer(space, fixed, options.seed, make=make)
     begun = directory if resuming and (directory / MANIFEST).exists() else None
     named = () if resuming else map(Path, options.warm_start)
     earlier = [run for path in named if (run := _attempt(errors, partial(read_earlier_run, path)))]
     found = _attempt(errors, lambda: planned_horizons(options, proposer, begun, earlier))
     if found:
-        options, proposer.horizons = found
-        proposer.fixed["epochs"] = proposer.horizons[-1].epochs
+        options, horizons = found
+        fixed["epochs"] = horizons[-1].epochs
+        proposer = Proposer(space, fixed, options.seed, horizons, make)
     previewed = _attempt(errors, lambda: proposer.preview(_PROBED))
     ends = (
         _attempt(errors, lambda: find_bounds(previewed[0][0], previewed[1])) if previewed else None
@@ -132,7 +138,7 @@ def make_plan(
         errors += find_constant_objectives(wanted, previewed[1], options.space)
     if found is None or previewed is None or ends is None or errors:
         return None, list(dict.fromkeys(errors))  # one may be met twice
-    last = proposer.horizons[-1]
+    last = horizons[-1]
     needed = max(worker_bytes(config) for config in (ends.largest, *previewed[0]))
     return Plan(
         name=name,
@@ -140,15 +146,15 @@ def make_plan(
         space=space,
         dataset=dataset,
         directory=directory,
-        horizons=proposer.horizons,
+        horizons=horizons,
         earlier=tuple(earlier),
         epochs=last.epochs,
         grace=last.grace,
         rungs=asha.rung_epochs(
             grace=last.grace, factor=options.reduction_factor, epochs=last.epochs
         ),
-        proposer=proposer,
-        preview=previewed[0][: _count_previewed(options, proposer)],
+        fixed=fixed,
+        preview=previewed[0][: _count_previewed(options, horizons)],
         ranges=previewed[1],
         bounds=ends,
         machine=here,
@@ -158,15 +164,26 @@ def make_plan(
     ), []
 
 
-def _count_previewed(options: SearchOptions, proposer: Proposer) -> int:
+def make_proposer(plan: Plan, precision: str | None = None) -> Proposer:
+    """What proposes the plan's configurations; `precision` is what `auto` has turned out to be."""
+    fixed = plan.fixed if precision is None else {**plan.fixed, "precision": precision}
+    make = _sampler_for(plan.objectives)
+    return Proposer(plan.space, fixed, plan.options.seed, plan.horizons, make)
+
+
+def _sampler_for(objectives: Sequence[str]) -> MakeSampler:
+    return make_front_sampler if len(objectives) > 1 else GaussianProcessSampler
+
+
+def _count_previewed(options: SearchOptions, horizons: Sequence[Horizon]) -> int:
     """How many of the first configurations can be told: after a warm start, those queued alone.
 
     What the sampler proposes then depends on results from the beginning.
     """
-    return len(proposer.horizons[0].queue) if options.warm_start else PREVIEWED
+    return len(horizons[0].queue) if options.warm_start else PREVIEWED
 
 
-def _attempt(errors: list[str], make: Any) -> Any:
+def _attempt(errors: list[str], make: Callable[[], T]) -> T | None:
     """What `make` gives; `None` when it raises, with its sentences added to `errors`."""
     try:
         return make()

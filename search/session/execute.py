@@ -25,7 +25,7 @@ from search.monitoring.monitor import Monitor
 from search.monitoring.plan_text import print_start
 from search.monitoring.summary import explain_early_end, summarise
 from search.planning.continuation import same_beginning
-from search.planning.plan import Plan, size_to_store
+from search.planning.plan import Plan, make_proposer, size_to_store
 from search.planning.warm_start import manifest_entry, useful_trials
 from search.preflight import ROOT
 from search.ray_backend.local_ray import Dashboard, reserve_port, start_ray, stop_ray
@@ -275,14 +275,13 @@ def _study(
     else:
         store = RunStore(plan.directory, storage_sync.dropped)
         store.write_manifest(manifest)
-    plan.proposer.fixed["precision"] = precision
     session = start_session(plan, data, store, manifest, node_files, storage_sync)
     storage_sync.opened()
     return session
 
 
 def _copy_earlier(plan: Plan, data: SearchData) -> None:
-    ours = (plan.proposer, data.images.fingerprint, plan.epochs)
+    ours = (make_proposer(plan), data.images.fingerprint, plan.epochs)
     found = [trial for run in plan.earlier for trial in useful_trials(run, *ours)]
     if plan.earlier:
         write_prior_trials(plan.directory, found)

@@ -13,7 +13,7 @@ from search.early_stopping.decision import Rules
 from search.hardware.allocation import Resources
 from search.monitoring.progress import Limits
 from search.planning.cost_estimate import expected_epochs, finalist_trainings, longest_epoch_s
-from search.planning.plan import Plan
+from search.planning.plan import Plan, make_proposer
 from search.ray_backend.node_files import NodeFiles
 from search.ray_backend.watchdog import Watchdog
 from search.session import session_log
@@ -81,7 +81,7 @@ def start_session(
     used_s = session_log.used_seconds(manifest["sessions"])
     budget = make_budget(plan.options, plan.resources, used_s)
     study = Study(
-        proposer=plan.proposer,
+        proposer=make_proposer(plan, manifest["precision"]),
         rules=Rules(
             epochs=plan.epochs,
             grace=plan.grace,

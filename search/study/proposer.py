@@ -66,7 +66,8 @@ class Proposer:
         horizons: Sequence[Horizon] = (),
         make: MakeSampler = GaussianProcessSampler,
     ) -> None:
-        self.space, self.fixed, self.seed = space, dict(fixed), seed
+        self.space, self.seed = space, seed
+        self.fixed: Mapping[str, Any] = dict(fixed)
         self.horizons = tuple(horizons)
         self._make = make
 
@@ -163,7 +164,7 @@ class Proposer:
         left out where it doesn't count. One that the space or the user gives without need stays,
         and is refused by `TrialConfig`.
         """
-        chosen = self.space.baseline.to_dict() | dict(values) | self.fixed
+        chosen = {**self.space.baseline.to_dict(), **values, **self.fixed}
         if self.horizons:
             chosen["epochs"] = horizon_of(self.horizons, number).epochs
         for name, (owner, value) in CONDITIONAL.items():

@@ -22,7 +22,7 @@ from search.planning.continuation import (
     same_beginning,
 )
 from search.planning.cost_estimate import expected_epochs
-from search.planning.plan import Plan
+from search.planning.plan import Plan, make_proposer
 from search.run import main
 from tests.search import session_on_curves
 from tests.search.session_on_curves import opened, search
@@ -255,9 +255,9 @@ def test_trials_of_several_objectives_have_one_length(short: Callable[..., Plan]
     plan = short()
     both = replace(plan.options, objectives="val_top1,latency_ms", epochs=LONG)
     with pytest.raises(ContinuationError, match="--epochs must be 9 when run goes on"):
-        planned_horizons(both, plan.proposer, plan.directory, [])
+        planned_horizons(both, make_proposer(plan), plan.directory, [])
     same = replace(both, epochs=SHORT)
-    assert planned_horizons(same, plan.proposer, plan.directory, [])[1] == plan.horizons
+    assert planned_horizons(same, make_proposer(plan), plan.directory, [])[1] == plan.horizons
 
 
 def test_a_space_that_has_changed_is_known(short: Callable[..., Plan]) -> None:
