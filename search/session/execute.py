@@ -23,7 +23,7 @@ from search.hardware import probe
 from search.hardware.allocation import Resources
 from search.monitoring.monitor import Monitor
 from search.monitoring.plan_text import print_start
-from search.monitoring.summary import explain_early_end, summarise
+from search.monitoring.summary import explain_early_end
 from search.planning.continuation import same_beginning
 from search.planning.plan import Plan, make_proposer, size_to_store
 from search.planning.warm_start import manifest_entry, useful_trials
@@ -35,6 +35,7 @@ from search.ray_backend.tuner import run_trials
 from search.security import how_to_enter, how_to_enter_cluster
 from search.session import session_log
 from search.session.backup import StorageSync, make_node_files
+from search.session.finish import finish, write_final_report
 from search.session.interrupts import handle_interrupts
 from search.session.loggers import connect_trackers, make_loggers
 from search.session.provenance import command_line, provenance
@@ -50,22 +51,6 @@ from trainables.catalog import takes_a_package
 
 if TYPE_CHECKING:
     from search.ray_backend.trackers import Logger
-
-
-def write_final_report(directory: Path, say: Callable[[str], None]) -> None:
-    """Writes the report and says where; one that can't be written is told, and no more.
-
-    The search is done and on disk by then: nothing that goes wrong here may look otherwise.
-    """
-    from results.report import write_report
-
-    try:
-        say(f"The search as a page: {write_report(directory)}")
-    except Exception as error:  # whatever a plotting library may raise
-        say(
-            f"The report couldn't be written ({type(error).__name__}: {error}); once that is "
-            f"mended: python -m results.report {directory}"
-        )
 
 
 def execute(plan: Plan, *, resuming: bool, verbose: bool = False, quiet: bool = False) -> int:
@@ -100,7 +85,7 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False, quiet: bool = 
                 stop_ray()
         if note := explain_early_end(session.study):
             monitor.warn(note)
-        code = summarise(plan, console, interrupted or not session.finished())
+        code = finish(plan, console, interrupted=interrupted or not session.finished())
         if code == 0:
             write_final_report(plan.directory, monitor.warn)
         session.storage_sync.close()

@@ -13,7 +13,6 @@ from rich.console import Console
 from results.export import export
 from results.records import StopReason, TrialState
 from results.store import RunStore, read_epochs, read_manifest, read_trials
-from search.monitoring.summary import summarise
 from search.planning.continuation import (
     REPEATED,
     ContinuationError,
@@ -24,6 +23,7 @@ from search.planning.continuation import (
 from search.planning.cost_estimate import expected_epochs
 from search.planning.plan import Plan, make_proposer
 from search.run import main
+from search.session.finish import finish
 from tests.search import session_on_curves
 from tests.search.session_on_curves import opened, search
 from tests.search.study_on_curves import metrics
@@ -231,7 +231,7 @@ def test_when_the_time_was_up_the_summary_says_how_to_go_on(
     session.study.report(0, metrics(2, 0.5))
     session.close()
     console = Console(file=io.StringIO(), width=200)
-    assert summarise(plan, console, interrupted=False) == 0
+    assert finish(plan, console, interrupted=False) == 0
     told = console.file.getvalue()  # type: ignore[attr-defined]
     assert "The budget ended the trials: 1 of 8 began, of which 1 didn't finish." in told
     assert f"--resume run --out {tmp_path} --time-budget …" in told
@@ -241,7 +241,7 @@ def test_two_lengths_have_two_baselines_in_the_leaderboard(short: Callable[..., 
     plan = short(epochs=LONG)
     search(plan)
     console = Console(file=io.StringIO(), width=200)
-    assert summarise(plan, console, interrupted=False) == 0
+    assert finish(plan, console, interrupted=False) == 0
     told = console.file.getvalue()  # type: ignore[attr-defined]
     rows = [line.split("│") for line in told.splitlines() if "baseline │" in line]
     assert sorted(row[5].strip() for row in rows) == ["27/27", "9/9"]
