@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +24,8 @@ from trainables.training.auxiliary_state import AuxiliaryState
 from trainables.training.batches import BatchFeeder
 from trainables.training.checkpoint_writer import CheckpointWriter
 from trainables.training.class_weights import weighted_loss
-from trainables.training.evaluate import Evaluator, autocast, finite_or_none
+from trainables.training.epoch import TrainedEpoch, make_metrics
+from trainables.training.evaluate import Evaluator, autocast
 from trainables.training.memory import (
     out_of_memory,
     peak_bytes,
@@ -114,9 +114,7 @@ def _train(
     reset_peak(feeder.device)
 
     writing = (
-        closing(CheckpointWriter(checkpoint, identity, auxiliary, sent))
-        if checkpoint
-        else nullcontext()
+        CheckpointWriter(checkpoint, identity, auxiliary, sent) if checkpoint else nullcontext()
     )
     with writing as saver:
         for epoch in range(len(history) + 1, config.epochs + 1):
@@ -129,21 +127,15 @@ def _train(
                 seen = evaluator.evaluate(sample)
                 val = evaluator.evaluate(held_out) if held_out else None
             auxiliary.after_epoch(val or seen)
-            metrics = EpochMetrics(
-                epoch=epoch,
-                train_loss=finite_or_none(trained.loss),
-                train_top1=seen.top1,
-                val_loss=val.finite_loss if val else None,
-                val_top1=val.top1 if val else None,
-                val_top5=val.top5 if val else None,
-                gap=seen.top1 - val.top1 if val else None,
-                lr=trained.lr,
-                images_per_s=trained.images / train_s,
+            metrics = make_metrics(
+                epoch,
+                trained,
+                seen,
+                val,
+                start_s=trained.first_step_at - began,
                 train_s=train_s,
                 wall_s=time.perf_counter() - started,
                 peak_memory_bytes=peak_bytes(feeder.device),
-                start_s=trained.first_step_at - began,
-                loading_s=trained.waited_s,
             )
             history.append(metrics)
             if saver:
@@ -155,21 +147,6 @@ def _train(
         if saver:
             saver.wait()
     auxiliary.leave()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainedEpoch:
-    """`loss` is the mean over the steps, `lr` the last step's.
-
-    `first_step_at` is when the first batch lay ready, on the clock of `time.perf_counter`;
-    `waited_s` how long the loop waited for that batch and all others.
-    """
-
-    loss: float
-    lr: float
-    images: int
-    first_step_at: float
-    waited_s: float
 
 
 def train_epoch(

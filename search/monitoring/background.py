@@ -11,7 +11,7 @@ PATIENCE_S = 60.0
 
 
 class BackgroundWorker:
-    """A thread that does one thing after the other.
+    """A thread that does one thing after the other, from `start` on, until `close`.
 
     `warn` is told of the first that fails; whatever comes after it is left undone.
     """
@@ -21,6 +21,9 @@ class BackgroundWorker:
         self._left: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._broken = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begins with what it has been given, if anything."""
         self._thread.start()
 
     def do(self, work: Callable[[], object]) -> None:

@@ -11,9 +11,7 @@ from optuna.distributions import BaseDistribution
 
 from common.errors import UserError
 from datasets.registry import find_dataset
-from datasets.spec import DatasetError
 from results.analysis.pareto import parse_objectives
-from results.run_hints import resume_command
 from results.store import MANIFEST
 from search.config.command_line import fixed_fields
 from search.config.options import SearchOptions
@@ -23,6 +21,7 @@ from search.hardware.machine import Cluster, Machine, combine_machines, detect_m
 from search.hardware.memory import worker_bytes
 from search.planning.bounds import Bounds, find_bounds
 from search.planning.continuation import planned_horizons
+from search.planning.option_errors import find_gpu_errors, find_path_errors, find_set_errors
 from search.planning.warm_start import EarlierRun, read_earlier_run
 from search.samplers.gp_sampler import GaussianProcessSampler, MakeSampler
 from search.samplers.tpe import make_front_sampler
@@ -116,9 +115,10 @@ def make_plan(
     dataset = options.dataset or space.dataset
     name = options.name or f"{Path(options.space).stem}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     directory = Path(options.out) / name
-    errors += _path_errors(options, dataset, directory, resuming)
-    errors += _gpu_errors(options, here, cluster)
-    errors += _set_errors(options)
+    weights = _weights(options, "none")
+    errors += find_path_errors(options, dataset, directory, weights, resuming=resuming)
+    errors += find_gpu_errors(options, here, cluster)
+    errors += find_set_errors(options)
     wanted = parse_objectives(options.objectives)
     fixed, make = _fixed(options, space), _sampler_for(wanted)
     proposer = Proposer(space, fixed, options.seed, make=make)
@@ -221,46 +221,6 @@ def _absolute(weights: str) -> str:
     return weights if weights in ("none", "imagenet") else str(Path(weights).expanduser().resolve())
 
 
-def _path_errors(
-    options: SearchOptions, dataset: str, directory: Path, resuming: bool
-) -> list[str]:
-    errors = []
-    prepared = (Path(options.data) / dataset / "manifest.json").exists()
-    try:
-        spec = find_dataset(dataset)
-    except DatasetError as error:
-        errors.append(f"--dataset: {error}")
-    else:
-        if not (options.source or prepared or spec.archive or spec.generate):
-            errors.append(
-                f"--source must name the images of dataset {dataset}, an archive or a folder, "
-                "but it is missing."
-            )
-    if options.source and not Path(options.source).exists() and not (resuming and prepared):
-        errors.append(f"--source must exist, but {options.source} doesn't; check the path.")
-    weights = _weights(options, "none")
-    if weights not in ("none", "imagenet") and not Path(weights).expanduser().is_file():
-        errors.append(
-            f"--weights must be none, imagenet or a state-dict file, but {weights} is no file."
-        )
-    if not resuming and (directory / "manifest.json").exists():
-        errors.append(
-            f"--name must be new, but {directory} already holds a run; go on with it by "
-            f"`{resume_command(directory)}`, or choose another name."
-        )
-    return errors
-
-
-def _set_errors(options: SearchOptions) -> list[str]:
-    """Fields that have an option of their own, which more than the configuration depends on."""
-    return [
-        f"--set must not name {name}, but got {item!r}; use --{name}."
-        for item in options.set
-        for name in ("epochs", "seed", "precision")
-        if item.partition("=")[0] == name
-    ]
-
-
 def size_to_store(plan: Plan) -> int | None:
     """Side in pixels for images that have none of their own: the largest that a trial sees.
 
@@ -269,26 +229,3 @@ def size_to_store(plan: Plan) -> int | None:
     if not find_dataset(plan.dataset).any_size or (plan.data / "manifest.json").exists():
         return None
     return plan.bounds.largest.image_size
-
-
-def _gpu_errors(options: SearchOptions, here: Machine, cluster: Cluster | None) -> list[str]:
-    errors = []
-    machines = [node.machine for node in cluster.nodes] if cluster else [here]
-    most = max(len(machine.gpus) for machine in machines)
-    if options.gpus_per_trial != "auto" and float(options.gpus_per_trial) > most > 0:
-        errors.append(
-            f"--gpus-per-trial must be ≤ {most}, the GPUs of "
-            f"{'the largest node' if cluster else 'this machine'}, but got "
-            f"{options.gpus_per_trial}: a trial doesn't reach over two."
-        )
-    if options.gpus_per_trial not in ("auto", "0") and not here.gpus:
-        errors.append(
-            f"--gpus-per-trial must be auto or 0 on a machine without a GPU, but got "
-            f"{options.gpus_per_trial!r}."
-        )
-    if options.gpu_hours and (not here.gpus or options.gpus_per_trial == "0"):
-        errors.append(
-            f"--gpu-hours must be 0 where trials take no GPU, but got {options.gpu_hours:g}; "
-            "use --time-budget."
-        )
-    return errors

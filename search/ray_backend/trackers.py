@@ -41,7 +41,7 @@ class TrackedTrial:
 
 
 class Tracker:
-    """A `Follower` that hands on what it hears, each epoch once, beside the search.
+    """A `TrialLogger` that hands on what it hears, each epoch once, beside the search.
 
     What was lost on the way isn't handed on again: after a kill the last epochs may be missing.
     Of configurations secrets are left out. identity: of the run, also where names repeat.
@@ -59,6 +59,10 @@ class Tracker:
         self._directory = directory
         self._seen: dict[TrainingId, Any] = {}  # `TrackedTrial`, where Ray would have a `Trial`
         self._background = BackgroundWorker(str(logger), warn)
+
+    def start(self) -> None:
+        """Begins to hand on."""
+        self._background.start()
 
     def began(self, training: TrainingProgress) -> None:
         """A run of its own, or the one that it had before a break."""

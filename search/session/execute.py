@@ -160,7 +160,7 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> "tuple[Session, list[
             monitor.stage("network and weights")
         data = _data(plan, saved)
         monitor.stage("dataset")
-        images.begin(plan.data)
+        images.start(plan.data)
         print_start(plan, data, monitor.say)
         if plan.machine.gpus and plan.options.gpus_per_trial == "auto":
             plan = allocate_gpus(plan, monitor, torch)
@@ -169,6 +169,7 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> "tuple[Session, list[
             session = _study(plan, data, str(saved["precision"]), saved, monitor.warn)
             return session, [] if session.finished() else _start(plan, monitor, port)
         measurement = PrecisionMeasurement(plan, torch)
+        measurement.start()
         loggers = _start(plan, monitor, port)
         precision, why = measurement.outcome()
         monitor.stage("precision")
@@ -254,6 +255,7 @@ def _study(
     }
     node_files = make_node_files(plan, data.images.fingerprint)
     storage_sync = StorageSync(node_files, plan.directory, warn)
+    storage_sync.start()
     if saved is None:
         store = RunStore.create(plan.directory, manifest, storage_sync.dropped)
         _copy_earlier(plan, data)

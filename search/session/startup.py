@@ -40,20 +40,25 @@ def submit_where_trials_run(
 
 
 class PrecisionMeasurement:
-    """The precision: as asked, as measured before, or being measured meanwhile."""
+    """The precision: as asked, as measured before, or being measured from `start` on."""
 
     def __init__(self, plan: Plan, torch: probe.TorchProcess) -> None:
+        self._plan, self._torch = plan, torch
         self._asked = plan.baseline.precision
         self._calibrations = CalibrationStore(Path(plan.options.out) / ".calibrations.json")
         self._key = calibration_key(plan.baseline, plan.resources.threads, plan.machine)
         # Which node measures is Ray's to say, so that nothing measured before is known to be of it.
         self._kept = plan.cluster is None
-        self._before = self._calibrations.find(self._key) if self._kept else None
+        self._before: Measurement | None = None
         self._future: Future[Measurement] | None = None
+
+    def start(self) -> None:
+        """Begins to measure where that is needed: asked for, and not measured before."""
+        self._before = self._calibrations.find(self._key) if self._kept else None
         if self._asked == "auto" and self._before is None:
-            threads = plan.resources.threads
+            baseline, threads = self._plan.baseline, self._plan.resources.threads
             self._future = submit_where_trials_run(
-                plan, torch, probe.measure, plan.baseline, threads
+                self._plan, self._torch, probe.measure, baseline, threads
             )
 
     def outcome(self) -> tuple[str, str]:
@@ -86,6 +91,7 @@ class DataVerification:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="verify")
+        self._reading: Future[None] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -98,10 +104,11 @@ class DataVerification:
     ) -> None:
         self._thread.shutdown(wait=True)
 
-    def begin(self, data: Path) -> None:
+    def start(self, data: Path) -> None:
         """Begins to read the dataset prepared in `data`."""
         self._reading = self._thread.submit(verify, data, {TRAIN_FILE})
 
     def outcome(self) -> None:
         """Returns when all is read. Raises `DatasetError` where a byte differs."""
+        assert self._reading is not None, "start it first"
         self._reading.result()
