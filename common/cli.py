@@ -1,4 +1,4 @@
-"""What command lines share: a parser that guesses misspelt options, and how a command refuses."""
+"""What commands share: a parser that guesses misspelt options, one way to refuse, exit codes."""
 
 import argparse
 import sys
@@ -6,17 +6,23 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from common.errors import UserError
-from common.text import did_you_mean
+from common.text import did_you_mean, redacted
 
 REFUSED = 2
 """The exit code of a command that could not do what it was asked for."""
 
+INTERRUPTED = 130
+"""The exit code of a command that Ctrl-C has ended, as a shell gives it."""
+
 
 def refuse(*errors: BaseException | str) -> int:
-    """Prints a line for each error, for each sentence of a `UserError`; returns the exit code."""
+    """Prints a line for each error, for each sentence of a `UserError`; returns the exit code.
+
+    Secrets are left out: what a terminal shows is handed on to others too.
+    """
     for error in errors:
         for sentence in error.errors if isinstance(error, UserError) else [str(error)]:
-            print(f"error: {sentence}", file=sys.stderr)
+            print(f"error: {redacted(sentence)}", file=sys.stderr)
     return REFUSED
 
 
@@ -30,21 +36,28 @@ class Parser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:
         """As argparse's; what it doesn't know ends the program with a sentence for each."""
-        given, rest = self.parse_known_args(args, namespace)
-        if errors := unknown(self, rest):
-            self.exit(2, "".join(f"error: {error}\n" for error in errors))
+        given, errors = self.parse_known(args, namespace)
+        if errors:
+            sys.exit(refuse(*errors))
         return given
 
+    def parse_known(
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """What is known, and a sentence for each word that isn't.
 
-def unknown(parser: argparse.ArgumentParser, words: Iterable[str]) -> list[str]:
-    """A sentence for each word that a command line doesn't know; the value of such an option has
-    none of its own.
-    """
-    flags = [flag for action in parser._actions for flag in action.option_strings]
-    errors: list[str] = []
-    for word in words:
-        known = flags if word[0] == "-" else ()
-        hint = did_you_mean(word.partition("=")[0], known, otherwise="see --help.")
-        if word[0] == "-" or not errors:
-            errors.append(f"{word} is not an option; {hint}")
-    return errors
+        The value of an option that isn't known has no sentence of its own.
+        """
+        given, rest = self.parse_known_args(args, namespace)
+        flags = [flag for action in self._actions for flag in action.option_strings]
+        errors: list[str] = []
+        for word in rest:
+            if word[0] == "-" or not errors:
+                errors.append(unknown_option(word, flags if word[0] == "-" else ()))
+        return given, errors
+
+
+def unknown_option(word: str, known: Iterable[str]) -> str:
+    """The sentence for an option that isn't there, with the one of `known` that may be meant."""
+    hint = did_you_mean(word.partition("=")[0], known, otherwise="see --help.")
+    return f"{word} is not an option; {hint}"

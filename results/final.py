@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from common.cli import Parser, refuse
+from common.errors import UserError
 from common.files import write_text_atomically
-from results.records import RecordError
 
 PAGE, CARD = "report.html", "MODEL_CARD.md"
 
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     folder = parser().parse_args(arguments).final
     try:
         paths = write_pages(folder)
-    except (RecordError, OSError) as error:
+    except (UserError, OSError) as error:
         return refuse(error)
     print(*paths, sep="\n")
     return 0

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from common.cli import Parser, refuse
+from common.errors import UserError
 from common.files import write_text_atomically
-from results.records import RecordError
-from results.store import RunError
 
 REPORT = "report.html"
 
@@ -79,7 +78,7 @@ def run_page_command(write: Callable[[], Path]) -> int:
     """Prints the page's path, or in one sentence why there is none. Returns the exit code."""
     try:
         path = write()
-    except (RunError, RecordError, OSError) as error:
+    except (UserError, OSError) as error:
         return refuse(error)
     print(path)
     return 0

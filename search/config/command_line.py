@@ -1,16 +1,15 @@
 """The command line of `search.run`: options from arguments and from files."""
 
-import argparse
 import dataclasses
 import math
+from argparse import SUPPRESS
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from common.cli import unknown
+from common.cli import Parser, unknown_option
 from common.plain_yaml import load_plain
-from common.text import did_you_mean
 from search.config.options import ACTIONS, OptionsError, SearchOptions, flag_of
 from search.config.units import number_of
 from search.config.validation import find_faults
@@ -20,13 +19,12 @@ _LISTS = {"set": "KEY=VALUE", "warm_start": "RUN"}
 """Options that take several values, and what one is called in the help."""
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line: one flag a field of `SearchOptions`, and the actions."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="python -m search.run",
         description="Search for the configuration that generalises best.",
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
+        argument_default=SUPPRESS,
     )
     made.add_argument("--list", action="store_true", help=ACTIONS["list"])
     made.add_argument("--dry-run", action="store_true", help=ACTIONS["dry_run"])
@@ -59,9 +57,8 @@ def _metavar(f: "dataclasses.Field[Any]") -> str:
 
 def parse(arguments: list[str] | None) -> tuple[dict[str, Any], list[str]]:
     """What the command line gives, by option, and a sentence for each unknown flag."""
-    made = parser()
-    given, rest = made.parse_known_args(arguments)
-    return vars(given), unknown(made, rest)
+    given, errors = parser().parse_known(arguments)
+    return vars(given), errors
 
 
 def resolve(*layers: Mapping[str, Any]) -> tuple[SearchOptions, list[str]]:
@@ -76,8 +73,7 @@ def resolve(*layers: Mapping[str, Any]) -> tuple[SearchOptions, list[str]]:
     errors: list[str] = []
     known = {f.name: f for f in fields(SearchOptions)}
     for key in [key for key in values if key not in known]:
-        hint = did_you_mean(key, known, otherwise="see --help.")
-        errors.append(f"{key} is not an option; {hint}")
+        errors.append(unknown_option(key, known))
         del values[key]
     for key, value in list(values.items()):
         try:

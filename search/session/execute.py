@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from common.errors import SearchError
-from common.files import FolderError, causes_of, describe_full_disk
-from common.remote import RemoteError
+from common.files import causes_of, describe_full_disk
 from common.text import last_lines
 from datasets.access import open_search_data
 from datasets.prepare import prepare
-from datasets.spec import DatasetError
 from datasets.splits import SearchData
-from results.records import RecordError
 from results.store import RunError, RunStore, check_writable, read_manifest
 from search.hardware import probe
 from search.hardware.allocation import Resources
@@ -29,7 +26,7 @@ from search.planning.plan import Plan, make_proposer, size_to_store
 from search.planning.warm_start import manifest_entry, useful_trials
 from search.preflight import ROOT
 from search.ray_backend.local_ray import Dashboard, reserve_port, start_ray, stop_ray
-from search.ray_backend.ray_cluster import ClusterError, LivingNodes
+from search.ray_backend.ray_cluster import LivingNodes
 from search.ray_backend.slots import Slots
 from search.ray_backend.tuner import run_trials
 from search.security import how_to_enter, how_to_enter_cluster
@@ -44,7 +41,6 @@ from search.session.startup import (
     DataVerification,
     PrecisionMeasurement,
     allocate_gpus,
-    wait_for,
 )
 from search.study.prior_trials import write_prior_trials
 from trainables.catalog import takes_a_package
@@ -56,7 +52,7 @@ if TYPE_CHECKING:
 def execute(plan: Plan, *, resuming: bool, verbose: bool = False, quiet: bool = False) -> int:
     """Runs the search to its end or to Ctrl-C; returns the exit code.
 
-    Raises `SearchError` for whatever stops it before the first trial.
+    Raises `UserError` for whatever stops it before the first trial.
     """
     console = Console(highlight=False)
     monitor = Monitor(console, plan.options.trials, verbose=verbose, quiet=quiet)
@@ -66,19 +62,9 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False, quiet: bool = 
             try:
                 check_writable(plan.directory)
                 session, loggers = _open(plan, monitor, resuming)
-            except (
-                DatasetError,
-                FolderError,
-                RemoteError,
-                RunError,
-                RecordError,
-                ClusterError,
-            ) as error:
-                raise SearchError([str(error)]) from error
             except OSError as error:
-                raise SearchError(
-                    [describe_full_disk(error, plan.directory) or str(error)]
-                ) from error
+                why = describe_full_disk(error, plan.directory) or str(error)
+                raise SearchError(why) from error
             interrupted = _run(session, plan, monitor, loggers)
         finally:
             if plan.cluster is None:
@@ -156,7 +142,7 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> "tuple[Session, list[
     with reserved as port, probe.TorchProcess() as torch, DataVerification() as images:
         if plan.baseline.weights != "none" or takes_a_package(plan.baseline.network):
             for config in plan.bounds.starting:
-                wait_for(torch.submit(probe.check_start, config))
+                torch.submit(probe.check_start, config).result()
             monitor.stage("network and weights")
         data = _data(plan, saved)
         monitor.stage("dataset")
@@ -200,18 +186,14 @@ def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:
     data = open_search_data(plan.data)
     if saved is not None and saved["dataset"]["fingerprint"] != data.images.fingerprint:
         raise SearchError(
-            [
-                f"A run must go on with the dataset it began with, but {plan.data} holds other "
-                f"images than {plan.name} was started on; name the right folder with --data."
-            ]
+            f"A run must go on with the dataset it began with, but {plan.data} holds other "
+            f"images than {plan.name} was started on; name the right folder with --data."
         )
     largest_batch = plan.bounds.largest.batch_size
     if largest_batch > len(data.train):
         raise SearchError(
-            [
-                f"batch_size must be ≤ the {len(data.train)} training images, but got "
-                f"{largest_batch}; lower it with --set batch_size=N."
-            ]
+            f"batch_size must be ≤ the {len(data.train)} training images, but got "
+            f"{largest_batch}; lower it with --set batch_size=N."
         )
     return data
 
@@ -237,10 +219,8 @@ def _study(
     }
     if not same_beginning(manifest["preview"], plan.preview):
         raise SearchError(
-            [
-                f"A run must go on with the space it began with, but {plan.options.space} has "
-                "changed since; restore it, or begin a new run."
-            ]
+            f"A run must go on with the space it began with, but {plan.options.space} has "
+            "changed since; restore it, or begin a new run."
         )
     manifest = manifest | {
         "options": asdict(plan.options),

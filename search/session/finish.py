@@ -5,18 +5,17 @@ from pathlib import Path
 
 from rich.console import Console
 
+from common.cli import INTERRUPTED
 from results.export import export
 from search.monitoring.summary import print_summary, read_result
 from search.planning.plan import Plan
-
-INTERRUPTED = 130
-"""The exit code of a search that Ctrl-C or an error has cut short."""
 
 
 def finish(plan: Plan, console: Console, *, interrupted: bool) -> int:
     """Writes the best configuration into the run, then prints the summary of what is on disk.
 
-    Returns the exit code: 0 done, 1 no result, `INTERRUPTED`. A full disk, which keeps the best
+    Returns the exit code: 0 done, 1 no result, `INTERRUPTED` where Ctrl-C or an error has cut it
+    short. A full disk, which keeps the best
     configuration from being written, is told in the summary and is no result.
     """
     result = read_result(plan)

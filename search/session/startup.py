@@ -5,9 +5,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import ParamSpec, Self, TypeVar
 
-from common.errors import SearchError
 from datasets.access import TRAIN_FILE
 from datasets.manifest import verify
 from search.hardware import probe
@@ -22,10 +21,14 @@ T = TypeVar("T")
 
 
 def allocate_gpus(plan: Plan, monitor: Monitor, torch: probe.TorchProcess) -> Plan:
-    """The plan with as many trials on each GPU as fit. Not yet measured on a GPU."""
-    each = wait_for(submit_where_trials_run(plan, torch, probe.measure_gpu, plan.bounds.largest))
+    """The plan with as many trials on each GPU as fit. Not yet measured on a GPU.
+
+    Raises `ProbeError` where not one does.
+    """
+    largest = plan.bounds.largest
+    each = submit_where_trials_run(plan, torch, probe.measure_gpu, largest).result()
     monitor.say(f"GPUs       {each:g} of one for each trial, by the peak memory of the largest")
-    needed = worker_bytes(plan.bounds.largest)
+    needed = worker_bytes(largest)
     resources = allocate_resources(plan.options, plan.machine, plan.cluster, needed, f"{each:g}")
     return replace(plan, resources=resources)
 
@@ -67,19 +70,11 @@ class PrecisionMeasurement:
             return self._asked, "as asked"
         if self._before is not None:
             return self._before.precision, f"{self._before.why()}, measured before"
-        measured: Measurement = wait_for(self._future)
+        assert self._future is not None, "start it first"
+        measured = self._future.result()
         if self._kept:
             self._calibrations.keep(self._key, measured)
         return measured.precision, measured.why()
-
-
-def wait_for(future: "Future[Any] | None") -> Any:
-    """Its result. Raises `SearchError` where that can't be had."""
-    assert future is not None
-    try:
-        return future.result()
-    except probe.ProbeError as error:
-        raise SearchError([str(error)]) from error
 
 
 class DataVerification:
