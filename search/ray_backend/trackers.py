@@ -125,7 +125,11 @@ def _mlflow(address: str, search: str, _directory: Path) -> Logger:
     from ray.air.integrations.mlflow import MLflowLoggerCallback
 
     class MLflow(MLflowLoggerCallback):
-        """An experiment of the search's name, with a run for each training."""
+        """An experiment of the search's name, with a run for each training.
+
+        Ray's own begins a new run for each trial that it starts: whose run was begun already, it
+        knows from `_trial_runs` alone (ray 2.60.0).
+        """
 
         def __str__(self) -> str:
             return "MLflow"
@@ -156,7 +160,7 @@ def _wandb(project: str, search: str, directory: Path) -> Logger:
             return "Weights & Biases"
 
         def on_experiment_end(self, trials: Any, **info: Any) -> None:
-            """Waits for uploads, where there are some: Ray can't wait for none."""
+            """Waits for uploads, where there are some: Ray 2.60.0 can't wait for none."""
             if self._trial_logging_futures:
                 super().on_experiment_end(trials, **info)
 
