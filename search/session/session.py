@@ -20,7 +20,7 @@ from search.session import session_log
 from search.session.backup import StorageSync
 from search.study.budget import Budget, countdown
 from search.study.finalists import Finalists
-from search.study.optuna_study import journal_seal, open_journal
+from search.study.optuna_journal import journal_seal, open_journal
 from search.study.prior_trials import read_prior_trials
 from search.study.study import Study
 from trainables.config import TrialConfig

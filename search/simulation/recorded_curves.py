@@ -26,7 +26,7 @@ from results.curve_table import Recording, of_arrays
 from results.records import EpochMetrics, StopReason, TrialRecord
 from results.store import read_epochs, read_manifest, read_trials
 from search.samplers.encoding import Encoding, Matrix, Vector
-from search.study.optuna_study import journal_storage, quiet_optuna
+from search.study.optuna_journal import journal_storage, quiet_optuna
 
 
 class CurvesError(UserError):

@@ -18,8 +18,8 @@ from results.analysis.rung_values import check_params
 from results.records import StopReason, TrialRecord
 from results.records import TrialState as Ended
 from results.store import RunError
+from search.study.optuna_journal import quiet_optuna
 from search.study.optuna_patches import ask_again, reopen_trial
-from search.study.optuna_study import quiet_optuna
 
 MISSING = "epochs_missing"
 """A constraint on Optuna's trials: none may be missing of a full training."""

@@ -14,8 +14,8 @@ from search.samplers.random_configs import RandomConfiguration
 from search.space import Space, suggested
 from search.study.duplicates import EXHAUSTED_AFTER, Configuration, configuration_key
 from search.study.horizons import BASELINE_ORIGIN, Horizon, horizon_of
+from search.study.optuna_journal import quiet_optuna
 from search.study.optuna_patches import PreferringTrial, contains
-from search.study.optuna_study import quiet_optuna
 from trainables.conditional_fields import CONDITIONAL, LEFT_OUT
 from trainables.config import TrialConfig
 

@@ -10,7 +10,7 @@ from results.store import RunStore, read_trials
 from search.monitoring.summary import explain_early_end
 from search.space import Space
 from search.study.duplicates import EXHAUSTED_AFTER, configuration_key
-from search.study.optuna_study import journal_storage
+from search.study.optuna_journal import journal_storage
 from search.study.proposer import Proposer
 from search.study.study import Study
 from tests.search.session_on_curves import play

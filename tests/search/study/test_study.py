@@ -8,7 +8,7 @@ import pytest
 
 from results.records import StopReason, TrialState
 from results.store import RunError, read_epochs, read_trials
-from search.study.optuna_study import journal, journal_storage
+from search.study.optuna_journal import journal, journal_storage
 from tests.search.session_on_curves import play
 from tests.search.study_on_curves import RULES, curve, metrics, open_study
 from trainables.config import ConfigError
