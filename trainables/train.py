@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -113,7 +113,7 @@ def _train(
     evaluator = Evaluator(network, data.images, config, feeder)
     reset_peak(feeder.device)
 
-    writing = (
+    writing: AbstractContextManager[CheckpointWriter | None] = (
         CheckpointWriter(checkpoint, identity, auxiliary, sent) if checkpoint else nullcontext()
     )
     with writing as saver:
