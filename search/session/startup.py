@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
 from datasets.access import TRAIN_FILE
-from datasets.manifest import verify
+from datasets.manifest import Manifest, verify
 from search.hardware import probe
 from search.hardware.calibration import CalibrationStore, Measurement, calibration_key
 from search.hardware.memory import worker_bytes
@@ -86,7 +86,7 @@ class DataVerification:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="verify")
-        self._reading: Future[None] | None = None
+        self._reading: Future[Manifest] | None = None
 
     def __enter__(self) -> Self:
         return self
