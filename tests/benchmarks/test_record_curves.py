@@ -17,7 +17,7 @@ from search.simulation import policies, recorded_curves
 from search.simulation.simulator import simulate
 from search.spaces import find_space
 from search.study.duplicates import configuration_key
-from search.study.optuna_study import quiet_optuna
+from search.study.optuna_journal import quiet_optuna
 from tests.benchmarks import measure, record_curves, recorded_training
 from tests.benchmarks.measure import BenchmarkError
 from tests.benchmarks.recorded_rows import (
