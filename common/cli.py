@@ -2,7 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
@@ -24,6 +25,18 @@ def refuse(*errors: BaseException | str) -> int:
         for sentence in error.errors if isinstance(error, UserError) else [str(error)]:
             print(f"error: {redacted(sentence)}", file=sys.stderr)
     return REFUSED
+
+
+def run_writer(write: Callable[[], Iterable[Path]]) -> int:
+    """Prints the path of each file that `write` made, or why there are none: a sentence for each
+    fault that a user can mend, or that the system names. Returns the exit code of the command.
+    """
+    try:
+        paths = write()
+    except (UserError, OSError) as error:
+        return refuse(error)
+    print(*paths, sep="\n")
+    return 0
 
 
 class Parser(argparse.ArgumentParser):

@@ -7,9 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.cli import Parser
+from common.cli import Parser, run_writer
 from common.files import write_text_atomically
-from results.report import run_page_command
 
 COMPARISON = "comparison.html"
 
@@ -58,7 +57,7 @@ def parser() -> Parser:
 def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns the exit code."""
     options = parser().parse_args(arguments)
-    return run_page_command(lambda: write_comparison(options.runs, options.to))
+    return run_writer(lambda: [write_comparison(options.runs, options.to)])
 
 
 if __name__ == "__main__":

@@ -9,8 +9,7 @@ python -m results.final runs/NAME/final
 import sys
 from pathlib import Path
 
-from common.cli import Parser, refuse
-from common.errors import UserError
+from common.cli import Parser, run_writer
 from common.files import write_text_atomically
 
 PAGE, CARD = "report.html", "MODEL_CARD.md"
@@ -43,12 +42,7 @@ def parser() -> Parser:
 def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns the exit code."""
     folder = parser().parse_args(arguments).final
-    try:
-        paths = write_pages(folder)
-    except (UserError, OSError) as error:
-        return refuse(error)
-    print(*paths, sep="\n")
-    return 0
+    return run_writer(lambda: write_pages(folder))
 
 
 if __name__ == "__main__":

@@ -7,11 +7,10 @@ python -m results.report runs/NAME [--to FILE]
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from common.cli import Parser, refuse
-from common.errors import UserError
+from common.cli import Parser, run_writer
 from common.files import write_text_atomically
 
 REPORT = "report.html"
@@ -71,17 +70,7 @@ def parser() -> Parser:
 def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns the exit code."""
     options = parser().parse_args(arguments)
-    return run_page_command(lambda: write_report(options.run, options.to))
-
-
-def run_page_command(write: Callable[[], Path]) -> int:
-    """Prints the page's path, or in one sentence why there is none. Returns the exit code."""
-    try:
-        path = write()
-    except (UserError, OSError) as error:
-        return refuse(error)
-    print(path)
-    return 0
+    return run_writer(lambda: [write_report(options.run, options.to)])
 
 
 if __name__ == "__main__":
