@@ -11,7 +11,7 @@ import torch
 from optuna.distributions import CategoricalDistribution
 
 from datasets.access import open_search_data
-from results.curve_table import Recording, read_recording, read_table, write_table
+from results.analysis.curve_table import Recording, read_recording, read_table, write_table
 from results.published import make_curves
 from search.simulation import policies, recorded_curves
 from search.simulation.simulator import simulate
