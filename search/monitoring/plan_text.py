@@ -7,6 +7,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from rich.console import Console
 from rich.table import Table
 
+from common.errors import UserError
 from datasets.manifest import read_manifest
 from datasets.registry import find_dataset
 from datasets.spec import DatasetError
@@ -18,7 +19,6 @@ from search.planning.continuation import describe_queue
 from search.planning.cost_estimate import expected_epochs, expected_seconds, finalist_trainings
 from search.planning.plan import Plan, make_proposer
 from search.planning.warm_start import describe_earlier_runs
-from search.space import SpaceError
 from search.spaces import find_space, space_names
 
 NOMINAL_IMAGES = {"cifar100": 45_000, "tiny-imagenet": 90_000, "tiny-imagenet-20": 9_000}
@@ -31,7 +31,7 @@ def show_spaces() -> int:
     for name in space_names():
         try:
             summary = find_space(name).summary
-        except SpaceError as error:
+        except UserError as error:
             summary = f"({error})"
         print(f"{name:<{width}}  {summary}")
     return 0
