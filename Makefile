@@ -7,13 +7,14 @@ BENCHMARKS := $(wildcard tests/benchmarks/bench_*.py)
 # One round of each takes under half an hour on two cores; what is published takes three.
 BENCH_ARGS ?= --rounds 1
 
-.PHONY: help setup search test test-slow drills check format docs bench constraints clean
+.PHONY: help setup search test test-slow drills check house format docs bench constraints clean
 
 help:
 	@echo 'make search       set up, then run a whole search on the embedded demo dataset'
 	@echo 'make test         set up, then run the tests (make test-slow: those that take minutes)'
 	@echo 'make drills       set up, then kill, starve, cut off and race whole searches: 45 minutes'
 	@echo 'make check        set up, then formatting, lint, types, import rules, known vulnerabilities'
+	@echo 'make house        set up, then fail where rooms, arrows or sizes exceed their bounds'
 	@echo 'make format       set up, then rewrite the files as make check wants them'
 	@echo 'make docs         set up, then write docs/reference.md and docs/completion.bash anew'
 	@echo 'make bench        set up, then run every benchmark (TINY_IMAGENET_ZIP=FILE: on real images)'
@@ -46,6 +47,9 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python .ci/audit.py
+
+house: $(READY)
+	$(BIN)/python -m tests.house.measure_house --check
 
 format: $(READY)
 	$(BIN)/ruff format .

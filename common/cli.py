@@ -1,25 +1,42 @@
-"""Provides the parser that all command lines share, which suggests a correction for each misspelt
-option.
-"""
+"""What commands share: a parser that guesses misspelt options, one way to refuse, exit codes."""
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from common.text import did_you_mean
+from common.text import did_you_mean, redacted
 
 REFUSED = 2
 """The exit code of a command that could not do what it was asked for."""
 
+INTERRUPTED = 130
+"""The exit code of a command that Ctrl-C has ended, as a shell gives it."""
+
 
 def refuse(*errors: BaseException | str) -> int:
-    """Prints a line for each error, for each sentence of a `UserError`; returns the exit code."""
+    """Prints a line for each error, for each sentence of a `UserError`; returns the exit code.
+
+    Secrets are left out: what a terminal shows is handed on to others too.
+    """
     for error in errors:
         for sentence in error.errors if isinstance(error, UserError) else [str(error)]:
-            print(f"error: {sentence}", file=sys.stderr)
+            print(f"error: {redacted(sentence)}", file=sys.stderr)
     return REFUSED
+
+
+def run_writer(write: Callable[[], Iterable[Path]]) -> int:
+    """Prints the path of each file that `write` made, or why there are none: a sentence for each
+    fault that a user can mend, or that the system names. Returns the exit code of the command.
+    """
+    try:
+        paths = write()
+    except (UserError, OSError) as error:
+        return refuse(error)
+    print(*paths, sep="\n")
+    return 0
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,26 +50,29 @@ class Parser(argparse.ArgumentParser):
     def parse_args(  # type: ignore[override]  # no caller passes a namespace of another type
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:
-        """Parses like `argparse`, but reports all unknown words at once: each gets one sentence on
-        stderr, and the program ends with exit code 2.
+        """As argparse's; what it doesn't know ends the program with a sentence for each."""
+        given, errors = self.parse_known(args, namespace)
+        if errors:
+            sys.exit(refuse(*errors))
+        return given
+
+    def parse_known(
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """What is known, and a sentence for each word that isn't.
+
+        The value of an option that isn't known has no sentence of its own.
         """
-        options, rest = self.parse_known_args(args, namespace)
-        if errors := unknown(self, rest):
-            self.exit(2, "".join(f"error: {error}\n" for error in errors))
-        return options
+        given, rest = self.parse_known_args(args, namespace)
+        flags = [flag for action in self._actions for flag in action.option_strings]
+        errors: list[str] = []
+        for word in rest:
+            if word[0] == "-" or not errors:
+                errors.append(unknown_option(word, flags if word[0] == "-" else ()))
+        return given, errors
 
 
-def unknown(parser: argparse.ArgumentParser, words: Iterable[str]) -> list[str]:
-    """Returns one sentence for each of the `words` that the parser doesn't know.
-
-    A word without a leading dash that follows an unknown option is taken for that option's value
-    and gets no sentence of its own.
-    """
-    flags = [flag for action in parser._actions for flag in action.option_strings]
-    errors: list[str] = []
-    for word in words:
-        known = flags if word[0] == "-" else ()
-        hint = did_you_mean(word.partition("=")[0], known, otherwise="see --help.")
-        if word[0] == "-" or not errors:
-            errors.append(f"{word} is not an option; {hint}")
-    return errors
+def unknown_option(word: str, known: Iterable[str]) -> str:
+    """The sentence for an option that isn't there, with the one of `known` that may be meant."""
+    hint = did_you_mean(word.partition("=")[0], known, otherwise="see --help.")
+    return f"{word} is not an option; {hint}"

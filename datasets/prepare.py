@@ -1,14 +1,12 @@
 """Makes a dataset ready to train on: `python -m datasets.prepare tiny-imagenet`."""
 
-import argparse
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from common.cli import refuse
+from common.cli import INTERRUPTED, Parser, refuse
 from common.errors import UserError
-from common.text import did_you_mean
 from datasets.manifest import FILE_NAME, Manifest, read_manifest, verify
 from datasets.registry import DATASETS, find_dataset
 from datasets.spec import DatasetError, DatasetSpec, Tree
@@ -121,11 +119,10 @@ def _find_source(spec: DatasetSpec, source: Path | None, data: Path) -> Path:
     return source
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="python -m datasets.prepare",
-        allow_abbrev=False,
         description="Makes a dataset ready to train on.",
         epilog="datasets: " + "; ".join(f"{s.name} – {s.summary}" for s in DATASETS.values()),
     )
@@ -166,21 +163,9 @@ def summary(manifest: Manifest, directory: Path) -> str:
     )
 
 
-def _options(arguments: list[str] | None) -> dict[str, Any]:
-    """The arguments of `prepare`, and `verify`; ends the program where one isn't known."""
-    made = parser()
-    given, rest = made.parse_known_args(arguments)
-    flags = [flag for action in made._actions for flag in action.option_strings]
-    if rest:
-        made.exit(
-            2, f"error: {rest[0]} is not an option; {did_you_mean(rest[0], flags, 'see --help.')}\n"
-        )
-    return vars(given)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    options = _options(arguments)
+    options: dict[str, Any] = vars(parser().parse_args(arguments))
     directory = options["data"] / options["name"]
     check = options.pop("verify")
     try:
@@ -191,7 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
         return refuse(error)
     except KeyboardInterrupt:
         refuse("interrupted; nothing half-made was kept.")
-        return 130
+        return INTERRUPTED
     print(summary(manifest, directory) + (", verified" if check else ""))
     return 0
 

@@ -8,9 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.cli import Parser
+from common.cli import Parser, run_writer
 from common.files import write_text_atomically
-from results.report import run_page_command
 
 COMPARISON = "comparison.html"
 """The page that compares runs has this file name unless `--to` gives another path."""
@@ -64,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     0, or 2 after an error.
     """
     options = parser().parse_args(arguments)
-    return run_page_command(lambda: write_comparison(options.runs, options.to))
+    return run_writer(lambda: [write_comparison(options.runs, options.to)])
 
 
 if __name__ == "__main__":

@@ -15,12 +15,13 @@ from typing import Any
 import yaml
 
 from common.cli import Parser, refuse
+from common.errors import UserError
 from common.files import checksum, write_text_atomically
 from results.analysis.finalist_comparison import BASELINE, Outcome, Standing, compare_finalists
 from results.analysis.intervals import CONFIDENCE, Interval
 from results.analysis.pareto import objectives_of, pareto_front, values
 from results.finalist_store import read_finalists
-from results.records import BEST_VERSION, RecordError, TrialRecord
+from results.records import BEST_VERSION, TrialRecord
 from results.run_hints import resume_command
 from results.store import BEST, SEAL, RunError, read_manifest, read_standings
 
@@ -217,7 +218,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         path = export(options.run, options.trial, options.to)
-    except (RunError, RecordError, OSError) as error:
+    except (UserError, OSError) as error:
         return refuse(error)
     print(f"{path}\nTrain it to the end: python -m trainables.final --config {path}")
     return 0

@@ -9,9 +9,8 @@ python -m results.final runs/NAME/final
 import sys
 from pathlib import Path
 
-from common.cli import Parser, refuse
+from common.cli import Parser, run_writer
 from common.files import write_text_atomically
-from results.records import RecordError
 
 PAGE, CARD = "report.html", "MODEL_CARD.md"
 """In the folder of a final training, its page and its model card have these file names."""
@@ -47,12 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     0, or 2 after an error.
     """
     folder = parser().parse_args(arguments).final
-    try:
-        paths = write_pages(folder)
-    except (RecordError, OSError) as error:
-        return refuse(error)
-    print(*paths, sep="\n")
-    return 0
+    return run_writer(lambda: write_pages(folder))
 
 
 if __name__ == "__main__":

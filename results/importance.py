@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from common.cli import Parser, refuse
+from common.errors import UserError
 from results.analysis.rung_values import quiet_optuna, trials_at_rungs
-from results.records import RecordError
 from results.run_hints import resume_command
 from results.store import RunError, read_manifest
 
@@ -258,7 +258,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with console.status("Shuffling and resampling the trials"):
             report = importances(options.run)
-    except (RunError, RecordError, OSError) as error:
+    except (UserError, OSError) as error:
         return refuse(error)
     parts = [
         table("Among all trials", report.overall),

@@ -7,13 +7,11 @@ python -m results.report runs/NAME [--to FILE]
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from common.cli import Parser, refuse
+from common.cli import Parser, run_writer
 from common.files import write_text_atomically
-from results.records import RecordError
-from results.store import RunError
 
 REPORT = "report.html"
 """A run's page has this file name in the run directory unless `--to` gives another path."""
@@ -77,19 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     0, or 2 after an error.
     """
     options = parser().parse_args(arguments)
-    return run_page_command(lambda: write_report(options.run, options.to))
-
-
-def run_page_command(write: Callable[[], Path]) -> int:
-    """Calls `write` and prints the path that it returns, or its error as one sentence on stderr.
-    Returns the exit code: 0, or 2 after an error.
-    """
-    try:
-        path = write()
-    except (RunError, RecordError, OSError) as error:
-        return refuse(error)
-    print(path)
-    return 0
+    return run_writer(lambda: [write_report(options.run, options.to)])
 
 
 if __name__ == "__main__":

@@ -28,9 +28,15 @@ OLDEST_PYTHON = (3, 11)
 class PreflightError(Exception):
     """Reports what is missing; `errors` holds one sentence for each piece, with its remedy."""
 
+    # Like `common.errors.UserError`, which an old Python or a foreign package of that name would
+    # keep from being imported before this could be said.
+
     def __init__(self, errors: list[str]) -> None:
         super().__init__(" ".join(errors))
         self.errors = errors
+
+    def __reduce__(self) -> tuple[type[PreflightError], tuple[list[str]]]:
+        return type(self), (self.errors,)
 
 
 def _python_error() -> list[str]:
@@ -259,7 +265,13 @@ def check() -> None:
         raise PreflightError(errors)
 
 
-if __name__ == "__main__":
-    for sentence in missing():
+def refuse(errors: list[str]) -> int:
+    """Prints a line for each error, as `common.cli.refuse` does; returns the exit code, 2."""
+    for sentence in errors:
         print(f"error: {sentence}", file=sys.stderr)
-    sys.exit(2 if missing() else 0)
+    return 2
+
+
+if __name__ == "__main__":
+    found = missing()
+    sys.exit(refuse(found) if found else 0)

@@ -2,10 +2,9 @@
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-from search.preflight import PreflightError, check
+from search import preflight
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -14,10 +13,10 @@ def main(arguments: list[str] | None = None) -> int:
     interruption.
     """
     try:
-        check()
+        preflight.check()
         return _main(arguments)
-    except PreflightError as error:
-        return _refuse(error.errors)
+    except preflight.PreflightError as error:
+        return preflight.refuse(error.errors)
     except KeyboardInterrupt:
         print("interrupted before the search began", file=sys.stderr)
         return 130
@@ -25,10 +24,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _main(arguments: list[str] | None) -> int:
     # The rest of the project needs what the preflight has just found.
-    from common.errors import SearchError
-    from common.text import redacted
+    from common.cli import refuse
+    from common.errors import UserError
     from search.config.command_line import parse, read_yaml, resolve
-    from search.config.options import ACTIONS, OptionsError
+    from search.config.options import ACTIONS
     from search.monitoring.plan_text import show_plan, show_spaces
     from search.planning.continuation import more_trials
     from search.planning.plan import make_plan
@@ -49,15 +48,15 @@ def _main(arguments: list[str] | None) -> int:
             else None
         )
         unknown += more_trials([*layers, command_line], saved)
-    except OptionsError as error:
-        return _refuse(unknown + error.errors, redacted)
+    except UserError as error:
+        return refuse(*unknown, error)
     options, errors = resolve(saved or {}, *layers, command_line)
     if actions["quiet"] and actions["verbose"]:
         errors.append("--quiet can't go with --verbose; leave one of them out.")
     with join_cluster(options.address if not unknown + errors else "") as (cluster, no_cluster):
         plan, more = make_plan(options, resuming=bool(resumed), cluster=cluster)
         if unknown or errors or more or no_cluster or plan is None:
-            return _refuse(unknown + errors + no_cluster + more, redacted)
+            return refuse(*unknown, *errors, *no_cluster, *more)
         if actions["dry_run"]:
             return show_plan(plan)
         try:
@@ -67,14 +66,8 @@ def _main(arguments: list[str] | None) -> int:
                 verbose=bool(actions["verbose"]),
                 quiet=bool(actions["quiet"]),
             )
-        except SearchError as error:
-            return _refuse(error.errors, redacted)
-
-
-def _refuse(errors: list[str], hide: Callable[[str], str] = str) -> int:
-    for error in errors:
-        print(f"error: {hide(error)}", file=sys.stderr)
-    return 2
+        except UserError as error:
+            return refuse(error)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,11 @@ from dataclasses import fields
 from pathlib import Path
 
 from common.cli import Parser, refuse
-from results.records import RecordError
-from results.store import RunError
+from common.errors import UserError
 from search.config.command_line import resolve
 from search.config.options import SearchOptions, flag_of
 from search.simulation.policies import POLICIES
-from search.simulation.recorded_curves import Curves, CurvesError, read_curves
+from search.simulation.recorded_curves import Curves, read_curves
 from search.simulation.simulator import SHARES, mean_regrets
 
 
@@ -29,15 +28,15 @@ def main(arguments: list[str] | None = None) -> int:
         name: getattr(namespace, name) for name in _RULES if getattr(namespace, name) is not None
     }
     options, errors = resolve({"space": "recorded", **rules})
-    errors += _faults(namespace)
+    faults: list[UserError | OSError | str] = [*errors, *_faults(namespace)]
     tasks: list[Curves] = []
     for path in namespace.curves:
         try:
             tasks.append(read_curves(path))
-        except (CurvesError, RunError, RecordError, OSError) as error:
-            errors.append(str(error))
-    if errors:
-        return refuse(*errors)
+        except (UserError, OSError) as error:
+            faults.append(error)
+    if faults:
+        return refuse(*faults)
     print(f"{'regret × 100 at':24}" + "".join(f"{share:>8.0%}" for share in SHARES), flush=True)
     for curves in tasks:
         print(f"{curves.name} ({len(curves.val):,} configurations of {curves.epochs} epochs)")

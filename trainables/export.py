@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from common.cli import Parser, refuse
+from common.errors import UserError
 
 FORMATS = ("safetensors", "pt2", "onnx")
 
@@ -25,12 +26,12 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns the exit code."""
     given = parser().parse_args(arguments)
     # After the arguments are read: torch takes seconds that `--help` needn't wait for.
-    from trainables.final_model.exporters import REFUSALS, export
+    from trainables.final_model.exporters import export
 
     try:
         for path, difference in export(given.final, given.to, given.formats):
             print(f"{path}: logits differ by at most {difference:.1e} of the largest")
-    except (*REFUSALS, OSError) as error:
+    except (UserError, OSError) as error:
         return refuse(error)
     return 0
 

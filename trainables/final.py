@@ -9,8 +9,8 @@ import os
 import sys
 from pathlib import Path
 
-from common.cli import Parser, refuse
-from trainables.config import ConfigError
+from common.cli import INTERRUPTED, Parser, refuse
+from common.errors import UserError
 
 
 def _positive(text: str) -> int:
@@ -56,14 +56,12 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns the exit code: 0, 2 for an error, 130 when interrupted."""
     given = parser().parse_args(arguments)
     # After the arguments are read: torch takes seconds that `--help` needn't wait for.
-    from trainables.final_model.training import REFUSALS, FinalTrainingOptions, run
+    from trainables.final_model.training import FinalTrainingOptions, run
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         folder = run(FinalTrainingOptions(**vars(given)))
-    except ConfigError as error:
-        return refuse(error)
-    except REFUSALS as error:
+    except UserError as error:
         return refuse(error)
     except OSError as error:
         return refuse(f"{error}: check the disk, then run the same command again.")
@@ -72,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
             "interrupted; the same command goes on from the last checkpoint, if there was one.",
             file=sys.stderr,
         )
-        return 130
+        return INTERRUPTED
     return write_pages(folder)
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from common.cli import Parser, refuse
+from common.errors import UserError
 
 
 def parser() -> Parser:
@@ -30,15 +31,14 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     # After the arguments are read: torch takes seconds that `--help` needn't wait for.
     from trainables.final_model.classifier import ImageError, best_guesses, read_image
-    from trainables.final_model.saved_model import ModelError, read_model
-    from trainables.models.base import NetworkError
+    from trainables.final_model.saved_model import read_model
     from trainables.models.setup import default_device
 
     device, code = default_device(), 0
     try:
         model = read_model(given.model)
         network, description = model.network(device), model.description
-    except (ModelError, NetworkError, OSError) as error:
+    except (UserError, OSError) as error:
         return refuse(error)
     for path in given.images:
         try:

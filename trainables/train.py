@@ -3,15 +3,12 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, closing, nullcontext
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from datasets.splits import SPLIT_SEED, VAL_FRACTION, FinalData, SearchData, Split
@@ -24,8 +21,8 @@ from trainables.training import checkpoint as checkpoints
 from trainables.training.auxiliary_state import AuxiliaryState
 from trainables.training.batches import BatchFeeder
 from trainables.training.checkpoint_writer import CheckpointWriter
-from trainables.training.class_weights import weighted_loss
-from trainables.training.evaluate import Evaluator, autocast, finite_or_none
+from trainables.training.epoch import TrainedEpoch, make_metrics
+from trainables.training.evaluate import Evaluator
 from trainables.training.memory import (
     out_of_memory,
     peak_bytes,
@@ -33,8 +30,8 @@ from trainables.training.memory import (
     release_gpu_memory,
     reset_peak,
 )
-from trainables.training.micro_batches import piece_sizes
 from trainables.training.optimizer import lr_at, make_optimizer, set_lr
+from trainables.training.step import train_step
 
 CHECK_EVERY = 50
 """Steps between two looks at the loss, each of which makes a GPU wait."""
@@ -113,10 +110,8 @@ def _train(
     evaluator = Evaluator(network, data.images, config, feeder)
     reset_peak(feeder.device)
 
-    writing = (
-        closing(CheckpointWriter(checkpoint, identity, auxiliary, sent))
-        if checkpoint
-        else nullcontext()
+    writing: AbstractContextManager[CheckpointWriter | None] = (
+        CheckpointWriter(checkpoint, identity, auxiliary, sent) if checkpoint else nullcontext()
     )
     with writing as saver:
         for epoch in range(len(history) + 1, config.epochs + 1):
@@ -129,21 +124,15 @@ def _train(
                 seen = evaluator.evaluate(sample)
                 val = evaluator.evaluate(held_out) if held_out else None
             auxiliary.after_epoch(val or seen)
-            metrics = EpochMetrics(
-                epoch=epoch,
-                train_loss=finite_or_none(trained.loss),
-                train_top1=seen.top1,
-                val_loss=val.finite_loss if val else None,
-                val_top1=val.top1 if val else None,
-                val_top5=val.top5 if val else None,
-                gap=seen.top1 - val.top1 if val else None,
-                lr=trained.lr,
-                images_per_s=trained.images / train_s,
+            metrics = make_metrics(
+                epoch,
+                trained,
+                seen,
+                val,
+                start_s=trained.first_step_at - began,
                 train_s=train_s,
                 wall_s=time.perf_counter() - started,
                 peak_memory_bytes=peak_bytes(feeder.device),
-                start_s=trained.first_step_at - began,
-                loading_s=trained.waited_s,
             )
             history.append(metrics)
             if saver:
@@ -155,21 +144,6 @@ def _train(
         if saver:
             saver.wait()
     auxiliary.leave()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainedEpoch:
-    """`loss` is the mean over the steps, `lr` the last step's.
-
-    `first_step_at` is when the first batch lay ready, on the clock of `time.perf_counter`;
-    `waited_s` how long the loop waited for that batch and all others.
-    """
-
-    loss: float
-    lr: float
-    images: int
-    first_step_at: float
-    waited_s: float
 
 
 def train_epoch(
@@ -214,53 +188,6 @@ def train_epoch(
         first_step_at=first_step_at,
         waited_s=waited_s,
     )
-
-
-def train_step(
-    network: Network,
-    optimizer: Optimizer,
-    batch: Tensor,
-    targets: Tensor,
-    config: TrialConfig,
-    class_weights: Tensor | None = None,
-) -> Tensor:
-    """One step of gradient descent; gives the batch's loss, without waiting for it.
-
-    With `config.micro_batch_size` the batch goes through the network in pieces, whose gradients
-    add up to those of the batch's mean loss.
-    class_weights: float32 (classes,), see `trainables.training.class_weights.weighted_loss`.
-    """
-    optimizer.zero_grad()  # first: the old gradients would lie beside all that is computed now
-    if config.micro_batch_size is None:
-        loss = _backward(network, batch, targets, config, class_weights)
-    else:
-        sizes = piece_sizes(len(batch), config.micro_batch_size)
-        pieces = zip(torch.split(batch, sizes), torch.split(targets, sizes), strict=True)
-        loss = torch.zeros((), device=batch.device)
-        for images, wanted in pieces:
-            share = len(images) / len(batch)
-            loss += share * _backward(network, images, wanted, config, class_weights, share)
-    optimizer.step()
-    return loss
-
-
-def _backward(
-    network: Network,
-    images: Tensor,
-    targets: Tensor,
-    config: TrialConfig,
-    class_weights: Tensor | None,
-    share: float = 1.0,
-) -> Tensor:
-    """Adds the gradients of `share` times the images' mean loss; gives that loss itself."""
-    with autocast(config, images.device):
-        logits = network(images).float()
-    if class_weights is None:
-        loss = cross_entropy(logits, targets, label_smoothing=config.label_smoothing)
-    else:
-        loss = weighted_loss(logits, targets, class_weights, config.label_smoothing)
-    loss.backward(torch.full_like(loss, share))  # type: ignore[no-untyped-call]
-    return loss.detach()
 
 
 def check(config: TrialConfig, data: SearchData | FinalData) -> None:

@@ -82,9 +82,10 @@ def read_proposals(run: Path) -> dict[int, FrozenTrial]:
         )
     try:
         storage = JournalStorage(JournalFileBackend(str(path)))
-        studies = storage.get_all_studies()
-        trials = storage.get_all_trials(studies[0]._study_id) if studies else []
-    except Exception as error:  # Optuna replays a damaged journal and can raise anything
+        names = [study.study_name for study in storage.get_all_studies()]
+        known = storage.get_study_id_from_name(names[0]) if names else None
+        trials = [] if known is None else storage.get_all_trials(known)
+    except Exception as error:  # Optuna replays whatever it finds there
         raise damage_error(path, f"{type(error).__name__}: {error}") from error
     return {trial.number: trial for trial in trials}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from common.files import write_text_atomically
-from results.curve_table import Recording, read_recording, read_table, write_table
+from results.analysis.curve_table import Recording, read_recording, read_table, write_table
 
 HERE = Path(__file__).resolve().parent
 TABLES = HERE / "curves"
@@ -25,7 +25,7 @@ CARD = """# Recorded trainings: `{name}`
 
 {rows} configurations of the space `{name}`, each trained for {epochs} epochs and recorded after
 every epoch: {trainings} trainings in all, {hours:.1f} hours of one core. The table is `{name}.npz`;
-`results/curve_table.py` describes its arrays and reads it, and `python -m search.simulate
+`results/analysis/curve_table.py` describes its arrays and reads it, and `python -m search.simulate
 results/published/curves/{name}.npz` searches it.
 
 | what | |

@@ -1,16 +1,15 @@
 """Reads the options of `search.run` from command-line arguments and from files."""
 
-import argparse
 import dataclasses
 import math
+from argparse import SUPPRESS, _ArgumentGroup
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from common.cli import unknown
+from common.cli import Parser, unknown_option
 from common.plain_yaml import load_plain
-from common.text import did_you_mean
 from search.config.options import ACTIONS, GROUPS, OptionsError, SearchOptions, flag_of
 from search.config.units import number_of
 from search.config.validation import find_faults
@@ -20,16 +19,13 @@ _LISTS = tuple(f.name for f in fields(SearchOptions) if isinstance(f.default, tu
 """On the command line each of these options takes one or more values."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """Builds the command's argument parser: one flag for each field of `SearchOptions` and for each
-    action, in groups.
-    """
-    made = argparse.ArgumentParser(
+def parser() -> Parser:
+    """The command line: one flag a field of `SearchOptions`, and the actions."""
+    made = Parser(
         prog="python -m search.run",
         usage="%(prog)s --space SPACE [OPTION ...]",
         description="Search for the configuration that generalises best.",
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
+        argument_default=SUPPRESS,
     )
     for title in GROUPS:
         group = made.add_argument_group(title)
@@ -42,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def _add(group: "argparse._ArgumentGroup", name: str, text: str, metavar: str) -> None:
+def _add(group: _ArgumentGroup, name: str, text: str, metavar: str) -> None:
     """Adds an option to a group: a switch where `metavar` is empty, else one that takes a value."""
     flag = "--" + flag_of(name)
     if not metavar:
@@ -62,12 +58,9 @@ def _help(f: "dataclasses.Field[Any]") -> str:
 
 
 def parse(arguments: list[str] | None) -> tuple[dict[str, Any], list[str]]:
-    """Returns the values on the command line by option, and one sentence for each unknown flag.
-    `arguments` default to those of the process.
-    """
-    made = parser()
-    namespace, rest = made.parse_known_args(arguments)
-    return vars(namespace), unknown(made, rest)
+    """What the command line gives, by option, and a sentence for each unknown flag."""
+    given, errors = parser().parse_known(arguments)
+    return vars(given), errors
 
 
 def resolve(*layers: Mapping[str, Any]) -> tuple[SearchOptions, list[str]]:
@@ -83,8 +76,7 @@ def resolve(*layers: Mapping[str, Any]) -> tuple[SearchOptions, list[str]]:
     errors: list[str] = []
     known = {f.name: f for f in fields(SearchOptions)}
     for key in [key for key in values if key not in known]:
-        hint = did_you_mean(key, known, otherwise="see --help.")
-        errors.append(f"{key} is not an option; {hint}")
+        errors.append(unknown_option(key, known))
         del values[key]
     for key, value in list(values.items()):
         try:

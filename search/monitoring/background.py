@@ -13,7 +13,7 @@ PATIENCE_S = 60.0
 
 
 class BackgroundWorker:
-    """Runs tasks in a thread, one after the other.
+    """A thread that does one thing after the other, from `start` on, until `close`.
 
     The first task that fails is reported to `warn`, and the tasks after it are skipped.
     """
@@ -23,6 +23,9 @@ class BackgroundWorker:
         self._left: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._broken = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begins with what it has been given, if anything."""
         self._thread.start()
 
     def do(self, work: Callable[[], object]) -> None:

@@ -7,6 +7,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from rich.console import Console
 from rich.table import Table
 
+from common.errors import UserError
 from datasets.manifest import read_manifest
 from datasets.registry import find_dataset
 from datasets.spec import DatasetError
@@ -16,9 +17,8 @@ from search.hardware.allocation import Resources
 from search.monitoring.console import format_parameter, plain_printer
 from search.planning.continuation import describe_queue
 from search.planning.cost_estimate import expected_epochs, expected_seconds, finalist_trainings
-from search.planning.plan import Plan
+from search.planning.plan import Plan, make_proposer
 from search.planning.warm_start import describe_earlier_runs
-from search.space import SpaceError
 from search.spaces import find_space, space_names
 
 NOMINAL_IMAGES = {"cifar100": 45_000, "tiny-imagenet": 90_000, "tiny-imagenet-20": 9_000}
@@ -33,7 +33,7 @@ def show_spaces() -> int:
     for name in space_names():
         try:
             summary = find_space(name).summary
-        except SpaceError as error:
+        except UserError as error:
             summary = f"({error})"
         print(f"{name:<{width}}  {summary}")
     return 0
@@ -87,7 +87,8 @@ def describe_learning(plan: Plan, fingerprint: str | None) -> list[str]:
     if plan.options.warm_start and not plan.earlier:
         return [f"from {', '.join(plan.options.warm_start)}, as noted when the run began"]
     return [
-        describe_earlier_runs(run, plan.proposer, fingerprint, plan.epochs) for run in plan.earlier
+        describe_earlier_runs(run, make_proposer(plan), fingerprint, plan.epochs)
+        for run in plan.earlier
     ]
 
 
@@ -147,10 +148,10 @@ def describe_fixed(plan: Plan) -> str:
     otherwise be searched.
     """
     baseline = plan.space.baseline
-    searched = plan.proposer.searchable()
+    searched = make_proposer(plan).searchable()
     changed = {
         name: value
-        for name, value in plan.proposer.fixed.items()
+        for name, value in plan.fixed.items()
         if value != getattr(baseline, name) or name in searched
     }
     return (

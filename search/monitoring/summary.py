@@ -1,103 +1,163 @@
 """What is told at a search's end: leaderboard, best configuration, and the next command to type."""
 
-import re
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from common.files import describe_full_disk
 from results.analysis.finalist_comparison import BASELINE, Outcome, Standing, compare_finalists
-from results.analysis.intervals import Interval
 from results.analysis.pareto import pareto_front
-from results.export import export, ranked
+from results.export import ranked
 from results.finalist_store import read_finalists
 from results.importance import MIN_TRIALS
 from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
 from results.run_hints import resume_command
 from results.store import read_standings
 from search.monitoring.console import format_parameter, plain_printer
+from search.monitoring.failure_summary import count_failures
+from search.monitoring.leaderboard import (
+    finalists_table,
+    format_span,
+    front_table,
+    leaderboard,
+)
 from search.planning.plan import Plan
 from search.study.horizons import horizon_of
 from search.study.study import Study
 from trainables.config import TrialConfig
 
-SHOWN = 12
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchResult:
+    """What a run's records hold at a search's end.
 
-def count_failures(records: Collection[TrialRecord], errors: object) -> list[str]:
-    """A few lines, the commonest kind first; none where no trial failed or was tried again.
-
-    errors: where the tracebacks are.
+    `order` are the trials with a value, best first, and `front` the best of several objectives,
+    empty where there is one. `finalists` are the records of finalists' trainings, and `outcome`
+    compares them, where there is something to compare.
     """
-    told = []
-    if failed := [record for record in records if record.state is TrialState.FAILED]:
-        told.append(f"{len(failed)} of {len(records)} trials failed (tracebacks: {errors}):")
-        told += _count_kinds(failed)
-    if again := sum(r.retried is not None and r.state is not TrialState.FAILED for r in records):
-        told.append(f"{again} of {len(records)} trials broke off once and went on.")
-    return told
+
+    trials: Mapping[int, TrialRecord]
+    order: Sequence[TrialRecord]
+    front: Sequence[TrialRecord]
+    finalists: Sequence[FinalistRecord]
+    outcome: Outcome | None
+
+    @property
+    def leader(self) -> TrialRecord | None:
+        """The best trial by its own value; `None` where none went well."""
+        if not self.order or not self.order[0].trusted:
+            return None
+        return (self.front or self.order)[0]
 
 
-def _count_kinds(failed: Iterable[TrialRecord]) -> list[str]:
-    kinds: defaultdict[str, list[TrialRecord]] = defaultdict(list)
-    for record in failed:
-        kinds[_kind_of_failure(record)].append(record)
-    order = sorted(kinds.items(), key=lambda item: -len(item[1]))
-    lines = [
-        f"  {len(found):4d}  {kind}, as trial {found[0].number}: {found[0].detail or '?'}"
-        for kind, found in order[:SHOWN]
-    ]
-    rest = sum(len(found) for _, found in order[SHOWN:])
-    return lines + ([f"  {rest:4d}  of {len(order) - SHOWN} more kinds"] if rest else [])
-
-
-def _kind_of_failure(record: TrialRecord) -> str:
-    """A failure's reason, else its error's name, or its first sentence, which is often the same
-    where numbers of processes and addresses follow.
-    """
-    if record.reason:
-        return str(record.reason)
-    first = re.split(r"[.:]\s", record.detail or "?")[0].rstrip(".")
-    return first if " " in first else first.rpartition(".")[2]
-
-
-def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
-    """Prints what is on disk; returns the exit code: 0 done, 1 no result, 130 interrupted."""
-    say = plain_printer(console)
+def read_result(plan: Plan) -> SearchResult:
+    """What is on disk of the plan's run. Raises `RunError` and `RecordError`."""
     trials = read_standings(plan.directory)
-    order = ranked(trials)
     finalists = list(read_finalists(plan.directory).values())
-    outcome = compare_finalists(finalists)
-    front = pareto_front(trials, plan.objectives) if len(plan.objectives) > 1 else []
+    return SearchResult(
+        trials=trials,
+        order=ranked(trials),
+        front=pareto_front(trials, plan.objectives) if len(plan.objectives) > 1 else [],
+        finalists=finalists,
+        outcome=compare_finalists(finalists),
+    )
+
+
+def print_summary(
+    plan: Plan,
+    result: SearchResult,
+    best: Path | OSError | None,
+    console: Console,
+    *,
+    interrupted: bool,
+) -> None:
+    """Prints a search's result, and the next command to type.
+
+    best: where the best configuration was written, or why it couldn't be; `None` where there is
+    none.
+    """
+    say = plain_printer(console)
     console.print()
-    written = True
-    if order:
-        firsts = [each.first for each in plan.horizons]
-        console.print(front_table(trials, front) if front else leaderboard(trials, firsts))
-        if outcome:
-            console.print(finalists_table(outcome))
-        if order[0].trusted:
-            written = _say_winner(plan, (front or order)[0], trials, outcome, say)
-    if len(front) > 1:
+    _print_tables(plan, result, console)
+    if result.leader:
+        say(_describe_best(plan, result, result.leader))
+        say(_describe_params(_winner(result, result.leader)))
+        _say_written(plan, best, say)
+    if len(result.front) > 1:
         say(f"Another one of the front: python -m results.export {plan.directory} --trial N")
-    for line in count_failures(trials.values(), plan.directory / "errors"):
+    for line in count_failures(result.trials.values(), plan.directory / "errors"):
         say(line)
     if interrupted:
-        unfinished = sum(record.state is TrialState.RUNNING for record in trials.values())
-        say(
-            f"Interrupted: {len(trials)} of {plan.options.trials} trials are on disk, {unfinished} "
-            f"of them unfinished{_finalists_left(finalists)}. Go on with:"
-        )
-        say(f"  {resume_command(plan.directory)}")
-        return 130
-    if not any(record.trusted for record in order):
-        for failure in sorted({record.detail or "?" for record in trials.values()}):
+        _say_interrupted(plan, result, say)
+    elif result.leader is None:
+        for failure in sorted({record.detail or "?" for record in result.trials.values()}):
             say(f"No trial went well: {failure} (tracebacks are in {plan.directory / 'errors'})")
-        return 1
+    else:
+        _say_next_commands(plan, result, say)
+
+
+def _print_tables(plan: Plan, result: SearchResult, console: Console) -> None:
+    if not result.order:
+        return
+    if result.front:
+        console.print(front_table(result.trials, result.front))
+    else:
+        console.print(leaderboard(result.trials, [each.first for each in plan.horizons]))
+    if result.outcome:
+        console.print(finalists_table(result.outcome))
+
+
+def _winner(result: SearchResult, leader: TrialRecord) -> TrialRecord:
+    """The finalists' choice where there is one, else the leader among the trials."""
+    if result.outcome and result.outcome.winner:
+        return result.trials[result.outcome.winner.trial]
+    return leader
+
+
+def _describe_best(plan: Plan, result: SearchResult, leader: TrialRecord) -> str:
+    if result.outcome and result.outcome.winner:
+        return describe_winner(result.outcome, result.outcome.winner)
+    baseline = result.trials.get(horizon_of(plan.horizons, leader.number).first)
+    name = "the baseline" if leader is baseline else _name(leader.number)
+    best = "Most accurate" if len(plan.objectives) > 1 else "Best"
+    won = f"{best}: {name}, val_top1 {leader.best_val_top1:.3f} at epoch {leader.best_epoch}"
+    if leader is not baseline and baseline and baseline.best_val_top1 is not None:
+        won += f" (baseline {baseline.best_val_top1:.3f})"
+    return won
+
+
+def _describe_params(winner: TrialRecord) -> str:
+    return "  " + ", ".join(f"{key} {format_parameter(v)}" for key, v in winner.params.items())
+
+
+def _say_written(plan: Plan, best: Path | OSError | None, say: Callable[[str], None]) -> None:
+    """Where the best configuration is and what to do with it, or why it couldn't be written."""
+    if isinstance(best, OSError):
+        say(f"error: best.yaml isn't written: {describe_full_disk(best, plan.directory) or best}")
+        say(f"Then: python -m results.export {plan.directory}")
+    elif best is not None:
+        say(f"Written to {best}. Next, train it to the end and open test once:")
+        data = _flag("data", plan.options.data, "data")
+        say(f"  python -m trainables.final --config {best}{data}")
+
+
+def _say_interrupted(plan: Plan, result: SearchResult, say: Callable[[str], None]) -> None:
+    trials = result.trials
+    unfinished = sum(record.state is TrialState.RUNNING for record in trials.values())
+    say(
+        f"Interrupted: {len(trials)} of {plan.options.trials} trials are on disk, {unfinished} "
+        f"of them unfinished{_finalists_left(result.finalists)}. Go on with:"
+    )
+    say(f"  {resume_command(plan.directory)}")
+
+
+def _say_next_commands(plan: Plan, result: SearchResult, say: Callable[[str], None]) -> None:
+    """What the budget has cut short, and which commands go on from here."""
+    trials = result.trials
     cut = sum(record.reason is StopReason.BUDGET for record in trials.values())
-    if plan.options.finalists and _unfinished(plan, finalists, outcome):
+    if plan.options.finalists and _unfinished(plan, result):
         say("The budget ended before the finalists did. Go on with a larger one:")
         say(f"  {resume_command(plan.directory)}{_larger(plan)}")
     elif _limited(plan) and (cut or len(trials) < plan.options.trials):
@@ -106,12 +166,11 @@ def summarise(plan: Plan, console: Console, interrupted: bool) -> int:
             f"{cut} didn't finish. They go on with a larger one:"
         )
         say(f"  {resume_command(plan.directory)}{_larger(plan)}")
-    if not plan.options.finalists and len(order) > 1 and not front:
+    if not plan.options.finalists and len(result.order) > 1 and not result.front:
         say("One seed chose it. To train the best and the baseline again, with fresh seeds:")
         say(f"  {resume_command(plan.directory)} --finalists 3{_larger(plan) if cut else ''}")
     if len(trials) >= MIN_TRIALS:
         say(f"Which parameters mattered: python -m results.importance {plan.directory}")
-    return 0 if written else 1
 
 
 def explain_early_end(study: Study[TrialConfig]) -> str | None:
@@ -137,90 +196,26 @@ def _finalists_left(records: Sequence[FinalistRecord]) -> str:
     return f", and {left} of {len(records)} finalists' trainings" if records else ""
 
 
-def _unfinished(plan: Plan, records: Sequence[FinalistRecord], outcome: Outcome | None) -> bool:
+def _unfinished(plan: Plan, result: SearchResult) -> bool:
     """Whether finalists were asked for, and not all their repeats could be compared for want of
     time.
     """
+    records, outcome = result.finalists, result.outcome
     waiting = not records or any(record.state is TrialState.RUNNING for record in records)
     return waiting and (outcome is None or len(outcome.seeds) < plan.options.repeats)
 
 
-def _say_winner(
-    plan: Plan,
-    leader: TrialRecord,
-    trials: Mapping[int, TrialRecord],
-    outcome: Outcome | None,
-    say: Callable[[str], None],
-) -> bool:
-    """Returns whether best.yaml is written, which a full disk forbids."""
-    if outcome and outcome.winner:
-        winner = trials[outcome.winner.trial]
-        say(describe_winner(outcome, outcome.winner))
-    else:
-        winner, baseline = leader, trials.get(horizon_of(plan.horizons, leader.number).first)
-        name = "the baseline" if winner is baseline else _name(winner.number)
-        best = "Most accurate" if len(plan.objectives) > 1 else "Best"
-        won = f"{best}: {name}, val_top1 {winner.best_val_top1:.3f} at epoch {winner.best_epoch}"
-        if winner is not baseline and baseline and baseline.best_val_top1 is not None:
-            won += f" (baseline {baseline.best_val_top1:.3f})"
-        say(won)
-    say(
-        "  " + ", ".join(f"{key} {format_parameter(value)}" for key, value in winner.params.items())
-    )
-    try:
-        path = export(plan.directory)
-    except OSError as error:
-        say(f"error: best.yaml isn't written: {describe_full_disk(error, plan.directory) or error}")
-        say(f"Then: python -m results.export {plan.directory}")
-        return False
-    say(f"Written to {path}. Next, train it to the end and open test once:")
-    say(f"  python -m trainables.final --config {path}{_flag('data', plan.options.data, 'data')}")
-    return True
-
-
 def describe_winner(outcome: Outcome, winner: Standing) -> str:
     """Which finalist won, and whether that is more than its seeds explain."""
-    said = f"Best: {_name(winner.trial)}, mean val_top1 {_span(winner.top1, '.3f')}"
+    said = f"Best: {_name(winner.trial)}, mean val_top1 {format_span(winner.top1, '.3f')}"
     if winner.trial == BASELINE:
         return f"{said}; no finalist's mean is higher."
     if outcome.beats_baseline is None:
         return f"{said}; the baseline isn't there to be compared."
-    lead = _span(winner.lead, "+.3f")
+    lead = format_span(winner.lead, "+.3f")
     if outcome.beats_baseline:
         return f"{said}; it beats the baseline beyond noise, by {lead}."
     return f"{said}; its lead over the baseline, {lead}, is within noise: more --repeats may tell."
-
-
-def finalists_table(outcome: Outcome) -> Table:
-    """Every finalist's mean with its interval, and its lead over the baseline."""
-    n = len(outcome.seeds)
-    of = f" of {outcome.planned}" if n < outcome.planned else ""
-    table = Table(
-        title=f"Finalists: val_top1 after {outcome.epochs} epochs, {n}{of} fresh seeds, means with "
-        "95 % intervals",
-        title_justify="left",
-    )
-    wrong = [standing.values.count(None) for standing in outcome.standings]
-    # All columns together are wider than the 80 of a pipe.
-    last = ("went wrong",) if any(wrong) else ()
-    for column in ("rank", "trial", "val_top1", "lead over the baseline", *last):
-        table.add_column(column, justify="right", no_wrap=True)
-    for rank, standing in enumerate(outcome.standings, 1):
-        accidents = (str(wrong[rank - 1]),) if any(wrong) else ()
-        table.add_row(
-            str(rank),
-            "baseline" if standing.trial == BASELINE else str(standing.trial),
-            _span(standing.top1, ".3f"),
-            _span(standing.lead, "+.3f"),
-            *accidents,
-        )
-    return table
-
-
-def _span(interval: Interval | None, digits: str) -> str:
-    if interval is None:
-        return "–"
-    return f"{interval.mean:{digits}} ({interval.low:{digits}} … {interval.high:{digits}})"
 
 
 def _name(number: int) -> str:
@@ -229,50 +224,3 @@ def _name(number: int) -> str:
 
 def _flag(name: str, value: str, default: str) -> str:
     return "" if value == default else f" --{name} {value}"
-
-
-def leaderboard(
-    trials: Mapping[int, TrialRecord], baselines: Collection[int] = (0,), top: int = 10
-) -> Table:
-    """The best trials, and the baselines, one for each length of training, wherever they stand."""
-    table = Table(title="Leaderboard", title_justify="left")
-    for column in ("rank", "trial", "val_top1", "at epoch", "epochs", "ended"):
-        table.add_column(column, justify="left" if column == "ended" else "right", no_wrap=True)
-    for rank, record in enumerate(ranked(trials), 1):
-        if rank <= top or record.number in baselines:
-            table.add_row(
-                str(rank),
-                "baseline" if record.number in baselines else str(record.number),
-                f"{record.best_val_top1:.3f}",
-                str(record.best_epoch),
-                str(record.epochs) + (f"/{record.config['epochs']}" if len(baselines) > 1 else ""),
-                _ended(record),
-            )
-    return table
-
-
-def front_table(trials: Mapping[int, TrialRecord], front: Sequence[TrialRecord]) -> Table:
-    """The trials of the Pareto front, best val_top1 first, and the baseline last if not there."""
-    table = Table(title="Pareto front", title_justify="left")
-    columns = ("trial", "val_top1", "latency_ms", "parameters_m", "at epoch", "epochs", "ended")
-    for column in columns:
-        table.add_column(column, justify="left" if column == "ended" else "right", no_wrap=True)
-    baseline = trials.get(0)
-    below = [baseline] if baseline and baseline.epochs and baseline not in front else []
-    for record in (*front, *below):
-        table.add_row(
-            "baseline" if record.number == 0 else str(record.number),
-            f"{record.best_val_top1:.3f}",
-            f"{record.latency_ms:g}",
-            f"{record.parameters_m:.4g}",
-            str(record.best_epoch),
-            str(record.epochs),
-            _ended(record) + (", not on the front" if record in below else ""),
-        )
-    return table
-
-
-def _ended(record: TrialRecord) -> str:
-    if record.state is TrialState.RUNNING:
-        return "unfinished"
-    return str(record.reason or record.state)

@@ -34,18 +34,23 @@ BEST = "best/val_top1"
 
 
 class TensorBoard:
-    """Logs trainings to event files in the run's folder, as a `TrialLogger`.
+    """A `TrialLogger` that writes to the run's folder.
 
-    When a run is resumed, the files are written anew from the records. Therefore no event is there
-    twice, and none is missing after a kill or after sessions without TensorBoard.
+    `start` makes the files anew from the records when a run goes on: so nothing is there twice,
+    and nothing is missing after a kill, or where earlier sessions wrote none.
     """
 
     def __init__(self, directory: Path, progress: Progress, warn: Callable[[str], object]) -> None:
         self._folder = directory / FOLDER
         self._writers: dict[str, SummaryWriter] = {}
         self._background = BackgroundWorker("TensorBoard", warn)
-        known = [(each, list(each.metrics)) for each in progress.trainings.values()]
+        self._progress = progress
+
+    def start(self) -> None:
+        """Begins to write, first what is known already."""
+        known = [(each, list(each.metrics)) for each in self._progress.trainings.values()]
         self._background.do(lambda: self._recall(known))
+        self._background.start()
 
     def _recall(self, known: list[tuple[TrainingProgress, list[EpochMetrics]]]) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)

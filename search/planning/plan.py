@@ -2,19 +2,18 @@
 starts.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from optuna.distributions import BaseDistribution
 
 from common.errors import UserError
 from datasets.registry import find_dataset
-from datasets.spec import DatasetError
 from results.analysis.pareto import parse_objectives
-from results.run_hints import resume_command
 from results.store import MANIFEST
 from search.config.command_line import fixed_fields
 from search.config.options import SearchOptions
@@ -24,8 +23,9 @@ from search.hardware.machine import Cluster, Machine, combine_machines, detect_m
 from search.hardware.memory import worker_bytes
 from search.planning.bounds import Bounds, find_bounds
 from search.planning.continuation import planned_horizons
+from search.planning.option_errors import find_gpu_errors, find_path_errors, find_set_errors
 from search.planning.warm_start import EarlierRun, read_earlier_run
-from search.samplers.gp_sampler import GaussianProcessSampler
+from search.samplers.gp_sampler import GaussianProcessSampler, MakeSampler
 from search.samplers.tpe import make_front_sampler
 from search.space import Space
 from search.spaces import find_space
@@ -33,6 +33,8 @@ from search.study.horizons import Horizon
 from search.study.objectives import find_constant_objectives
 from search.study.proposer import Proposer
 from trainables.config import TrialConfig
+
+T = TypeVar("T")
 
 
 def allocate_resources(
@@ -69,12 +71,13 @@ _PROBED = 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """Describes what a search will do. `preview` holds its first configurations, beginning with the
-    baseline.
+    """What a search will do, in values: `make_proposer` makes of them what proposes its trials.
 
-    `epochs`, `grace` and `rungs` are those of the last one of `horizons`, which new trials have.
-    `earlier` are the runs that a new run is warm-started from. `machine` is the hardware of all
-    nodes together where the search runs on a `cluster`.
+    `fixed` are the `TrialConfig` fields that no trial may vary; precision may be `auto` there.
+    `preview` are the first configurations, the baseline first. `epochs`, `grace` and `rungs` are
+    those of the last of `horizons`, which new trials have. `earlier` are the runs that a new one
+    is warm-started from. `machine` is all nodes' hardware together where the search runs on a
+    `cluster`.
     """
 
     name: str
@@ -87,7 +90,7 @@ class Plan:
     epochs: int
     grace: int
     rungs: tuple[int, ...]
-    proposer: Proposer
+    fixed: Mapping[str, Any]
     preview: list[TrialConfig]
     ranges: dict[str, BaseDistribution]
     bounds: Bounds
@@ -123,19 +126,21 @@ def make_plan(
     dataset = options.dataset or space.dataset
     name = options.name or f"{Path(options.space).stem}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     directory = Path(options.out) / name
-    errors += _path_errors(options, dataset, directory, resuming)
-    errors += _gpu_errors(options, here, cluster)
-    errors += _set_errors(options)
+    weights = _weights(options, "none")
+    errors += find_path_errors(options, dataset, directory, weights, resuming=resuming)
+    errors += find_gpu_errors(options, here, cluster)
+    errors += find_set_errors(options)
     wanted = parse_objectives(options.objectives)
-    make = make_front_sampler if len(wanted) > 1 else GaussianProcessSampler
-    proposer = Proposer(space, _fixed(options, space), options.seed, make=make)
+    fixed, make = _fixed(options, space), _sampler_for(wanted)
+    proposer = Proposer(space, fixed, options.seed, make=make)
     begun = directory if resuming and (directory / MANIFEST).exists() else None
     named = () if resuming else map(Path, options.warm_start)
     earlier = [run for path in named if (run := _attempt(errors, partial(read_earlier_run, path)))]
     found = _attempt(errors, lambda: planned_horizons(options, proposer, begun, earlier))
     if found:
-        options, proposer.horizons = found
-        proposer.fixed["epochs"] = proposer.horizons[-1].epochs
+        options, horizons = found
+        fixed["epochs"] = horizons[-1].epochs
+        proposer = Proposer(space, fixed, options.seed, horizons, make)
     previewed = _attempt(errors, lambda: proposer.preview(_PROBED))
     ends = (
         _attempt(errors, lambda: find_bounds(previewed[0][0], previewed[1])) if previewed else None
@@ -143,8 +148,8 @@ def make_plan(
     if previewed is not None:
         errors += find_constant_objectives(wanted, previewed[1], options.space)
     if found is None or previewed is None or ends is None or errors:
-        return None, list(dict.fromkeys(errors))  # two checks may find the same error
-    last = proposer.horizons[-1]
+        return None, list(dict.fromkeys(errors))  # one may be met twice
+    last = horizons[-1]
     needed = max(worker_bytes(config) for config in (ends.largest, *previewed[0]))
     return Plan(
         name=name,
@@ -152,15 +157,15 @@ def make_plan(
         space=space,
         dataset=dataset,
         directory=directory,
-        horizons=proposer.horizons,
+        horizons=horizons,
         earlier=tuple(earlier),
         epochs=last.epochs,
         grace=last.grace,
         rungs=asha.rung_epochs(
             grace=last.grace, factor=options.reduction_factor, epochs=last.epochs
         ),
-        proposer=proposer,
-        preview=previewed[0][: _count_previewed(options, proposer)],
+        fixed=fixed,
+        preview=previewed[0][: _count_previewed(options, horizons)],
         ranges=previewed[1],
         bounds=ends,
         machine=here,
@@ -170,18 +175,27 @@ def make_plan(
     ), []
 
 
-def _count_previewed(options: SearchOptions, proposer: Proposer) -> int:
-    """Returns how many of the first configurations are known before the search. After a warm start
-    these are only the queued ones, because the sampler then depends on results from its first
-    proposal on.
-    """
-    return len(proposer.horizons[0].queue) if options.warm_start else PREVIEWED
+def make_proposer(plan: Plan, precision: str | None = None) -> Proposer:
+    """What proposes the plan's configurations; `precision` is what `auto` has turned out to be."""
+    fixed = plan.fixed if precision is None else {**plan.fixed, "precision": precision}
+    make = _sampler_for(plan.objectives)
+    return Proposer(plan.space, fixed, plan.options.seed, plan.horizons, make)
 
 
-def _attempt(errors: list[str], make: Any) -> Any:
-    """Returns the result of `make`, or `None` if it raises a known error, whose sentences are added
-    to `errors`.
+def _sampler_for(objectives: Sequence[str]) -> MakeSampler:
+    return make_front_sampler if len(objectives) > 1 else GaussianProcessSampler
+
+
+def _count_previewed(options: SearchOptions, horizons: Sequence[Horizon]) -> int:
+    """How many of the first configurations can be told: after a warm start, those queued alone.
+
+    What the sampler proposes then depends on results from the beginning.
     """
+    return len(horizons[0].queue) if options.warm_start else PREVIEWED
+
+
+def _attempt(errors: list[str], make: Callable[[], T]) -> T | None:
+    """What `make` gives; `None` when it raises, with its sentences added to `errors`."""
     try:
         return make()
     except UserError as error:
@@ -223,48 +237,6 @@ def _absolute(weights: str) -> str:
     return weights if weights in ("none", "imagenet") else str(Path(weights).expanduser().resolve())
 
 
-def _path_errors(
-    options: SearchOptions, dataset: str, directory: Path, resuming: bool
-) -> list[str]:
-    errors = []
-    prepared = (Path(options.data) / dataset / "manifest.json").exists()
-    try:
-        spec = find_dataset(dataset)
-    except DatasetError as error:
-        errors.append(f"--dataset: {error}")
-    else:
-        if not (options.source or prepared or spec.archive or spec.generate):
-            errors.append(
-                f"--source must name the images of dataset {dataset}, an archive or a folder, "
-                "but it is missing."
-            )
-    if options.source and not Path(options.source).exists() and not (resuming and prepared):
-        errors.append(f"--source must exist, but {options.source} doesn't; check the path.")
-    weights = _weights(options, "none")
-    if weights not in ("none", "imagenet") and not Path(weights).expanduser().is_file():
-        errors.append(
-            f"--weights must be none, imagenet or a state-dict file, but {weights} is no file."
-        )
-    if not resuming and (directory / "manifest.json").exists():
-        errors.append(
-            f"--name must be new, but {directory} already holds a run; go on with it by "
-            f"`{resume_command(directory)}`, or choose another name."
-        )
-    return errors
-
-
-def _set_errors(options: SearchOptions) -> list[str]:
-    """Returns one sentence for each item of `--set` that names a field with an option of its own.
-    More than the configuration depends on these fields.
-    """
-    return [
-        f"--set must not name {name}, but got {item!r}; use --{name}."
-        for item in options.set
-        for name in ("epochs", "seed", "precision")
-        if item.partition("=")[0] == name
-    ]
-
-
 def size_to_store(plan: Plan) -> int | None:
     """Returns the side, in pixels, at which to store a dataset whose images come in any size: the
     largest that a trial uses.
@@ -274,26 +246,3 @@ def size_to_store(plan: Plan) -> int | None:
     if not find_dataset(plan.dataset).any_size or (plan.data / "manifest.json").exists():
         return None
     return plan.bounds.largest.image_size
-
-
-def _gpu_errors(options: SearchOptions, here: Machine, cluster: Cluster | None) -> list[str]:
-    errors = []
-    machines = [node.machine for node in cluster.nodes] if cluster else [here]
-    most = max(len(machine.gpus) for machine in machines)
-    if options.gpus_per_trial != "auto" and float(options.gpus_per_trial) > most > 0:
-        errors.append(
-            f"--gpus-per-trial must be ≤ {most}, the GPUs of "
-            f"{'the largest node' if cluster else 'this machine'}, but got "
-            f"{options.gpus_per_trial}: a trial doesn't reach over two."
-        )
-    if options.gpus_per_trial not in ("auto", "0") and not here.gpus:
-        errors.append(
-            f"--gpus-per-trial must be auto or 0 on a machine without a GPU, but got "
-            f"{options.gpus_per_trial!r}."
-        )
-    if options.gpu_hours and (not here.gpus or options.gpus_per_trial == "0"):
-        errors.append(
-            f"--gpu-hours must be 0 where trials take no GPU, but got {options.gpu_hours:g}; "
-            "use --time-budget."
-        )
-    return errors

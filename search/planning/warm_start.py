@@ -14,8 +14,9 @@ from results.export import ranked
 from results.records import TrialRecord
 from results.store import RunError, read_epochs, read_manifest, read_standings
 from search.study.horizons import QueuedConfiguration
+from search.study.optuna_patches import contains
 from search.study.prior_trials import PriorTrial
-from search.study.proposer import Proposer, contains
+from search.study.proposer import Proposer
 from trainables.config import ConfigError, TrialConfig
 
 ENQUEUED = 3

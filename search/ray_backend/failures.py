@@ -8,7 +8,7 @@ from textwrap import indent
 from ray.tune.experiment import Trial
 
 from results.records import StopReason
-from search.ray_backend.ray_patches import _NODE_LOST
+from search.ray_backend.ray_patches import NODE_LOST
 from search.ray_backend.worker import TrialDiskError, TrialMemoryError
 
 _HEADER = re.compile(r"^Failure # \d+ \(occurred at .*\)\n", re.MULTILINE)
@@ -52,5 +52,5 @@ def read_failure(trial: Trial) -> Failure:
         error=error or "the worker ended without a word",
         reason=StopReason.MEMORY if _RAISED in error else None,
         refusal=refused[1] if refused else None,
-        node_lost=_NODE_LOST.search(error) is not None,
+        node_lost=NODE_LOST.search(error) is not None,
     )

@@ -118,7 +118,8 @@ def node_id() -> str:
 def living_nodes() -> tuple[Node, ...]:
     """The nodes that are up and offer cores, in the order in which they joined.
 
-    One that is being drained, as before a spot instance is taken away, gets nothing new from Ray.
+    One that is being drained, as before a spot instance is taken away, gets nothing new from Ray,
+    which tells so in its private state alone (ray 2.60.0).
     """
     import ray
     from ray._private.state import state

@@ -9,12 +9,12 @@ from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 
-_NODE_LOST = re.compile(
+NODE_LOST = re.compile(
     r"its node has died|node was preempted|node it was running on is dead"
     r"|actor \w+ is unavailable: "
 )
-"""What Ray says of a worker whose raylet ended, or that can't be reached. Of one that ended on a
-node that is there, it says that the process has died."""
+"""What Ray 2.60.0 says of a worker whose raylet ended, or that can't be reached. Of one that ended
+on a node that is there, it says that the process has died."""
 
 
 def outlive_lost_workers() -> None:
@@ -58,14 +58,17 @@ def _translate_exception(exception: Exception) -> Exception:
     said = str(exception)
     if isinstance(exception, OutOfMemoryError):
         return RayActorError(error_msg=said)
-    if isinstance(exception, RayActorError) and _NODE_LOST.search(said):
+    if isinstance(exception, RayActorError) and NODE_LOST.search(said):
         return RayActorError(error_msg=said, preempted=True)
     return exception
 
 
 def use_workers_started_early() -> None:
-    """They have no environment variables of their own, and are passed over for trials that ask for
-    some, as Tune's do. On this machine they inherit them anyway.
+    """Has Tune ask for no environment variables of a worker's own.
+
+    The workers that Ray starts beforehand have none, and Ray 2.60.0 passes them over for a trial
+    that asks for some, as all of Tune's do: each would start a process, and wait for torch. On this
+    machine workers inherit the variables anyway.
     """
     from ray.tune.execution import class_cache
 

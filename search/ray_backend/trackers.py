@@ -41,7 +41,7 @@ class TrackedTrial:
 
 
 class Tracker:
-    """A `Follower` that hands on what it hears, each epoch once, beside the search.
+    """A `TrialLogger` that hands on what it hears, each epoch once, beside the search.
 
     What was lost on the way isn't handed on again: after a kill the last epochs may be missing.
     Of configurations secrets are left out. identity: of the run, also where names repeat.
@@ -59,6 +59,10 @@ class Tracker:
         self._directory = directory
         self._seen: dict[TrainingId, Any] = {}  # `TrackedTrial`, where Ray would have a `Trial`
         self._background = BackgroundWorker(str(logger), warn)
+
+    def start(self) -> None:
+        """Begins to hand on."""
+        self._background.start()
 
     def began(self, training: TrainingProgress) -> None:
         """A run of its own, or the one that it had before a break."""
@@ -121,7 +125,11 @@ def _mlflow(address: str, search: str, _directory: Path) -> Logger:
     from ray.air.integrations.mlflow import MLflowLoggerCallback
 
     class MLflow(MLflowLoggerCallback):
-        """An experiment of the search's name, with a run for each training."""
+        """An experiment of the search's name, with a run for each training.
+
+        Ray's own begins a new run for each trial that it starts: whose run was begun already, it
+        knows from `_trial_runs` alone (ray 2.60.0).
+        """
 
         def __str__(self) -> str:
             return "MLflow"
@@ -152,7 +160,7 @@ def _wandb(project: str, search: str, directory: Path) -> Logger:
             return "Weights & Biases"
 
         def on_experiment_end(self, trials: Any, **info: Any) -> None:
-            """Waits for uploads, where there are some: Ray can't wait for none."""
+            """Waits for uploads, where there are some: Ray 2.60.0 can't wait for none."""
             if self._trial_logging_futures:
                 super().on_experiment_end(trials, **info)
 

@@ -137,8 +137,12 @@ def _likelihood(
 ) -> tuple[float, Vector]:
     """The negative log marginal likelihood, without its constant, and its slope in `theta`.
 
-    Rasmussen & Williams, equations 2.30 and 5.9; `distances` (parameters, n, n) are squared.
+    Rasmussen & Williams, equations 2.30 and 5.9; `distances` (parameters, n, n) are squared. The
+    slope needs every entry of the kernel's inverse, which the Cholesky factor gives as well: it is
+    the solution for the identity.
     """
+    from scipy.linalg import cho_solve, cholesky
+
     inverse = np.exp(-2.0 * theta[:-1])
     squared = np.tensordot(inverse, distances, axes=1)
     root = np.sqrt(5.0 * squared)
@@ -146,9 +150,9 @@ def _likelihood(
     kernel = (1.0 + root + 5.0 / 3.0 * squared) * decay
     noise = float(np.exp(theta[-1]))
     kernel[np.diag_indices_from(kernel)] += noise + variances
-    factor = np.linalg.cholesky(kernel)
-    inverted = np.linalg.inv(kernel)
-    weights = inverted @ target
+    factor = cholesky(kernel, lower=True, check_finite=False)
+    weights = cho_solve((factor, True), target, check_finite=False)
+    inverted = cho_solve((factor, True), np.eye(len(target)), check_finite=False)
     value = 0.5 * float(target @ weights) + float(np.log(np.diagonal(factor)).sum())
     outer = inverted - np.outer(weights, weights)
     # The kernel's slope in a log length scale: 5/3 (1 + r) exp(-r) times the scaled distance.

@@ -172,17 +172,21 @@ def make_node_files(plan: Plan, fingerprint: str) -> NodeFiles:
 class StorageSync:
     """The run's records go to the storage, and the checkpoints of trials that have ended leave it.
 
-    `say` is told what couldn't be kept. Raises `OSError` where the storage can't be reached.
+    From `start` on, until `close`. `say` is told what couldn't be kept.
     """
 
     def __init__(
         self, node_files: NodeFiles, directory: Path, say: Callable[[str], object]
     ) -> None:
+        self._node_files, self._directory, self._say = node_files, directory, say
         self._backup: Backup | None = None
         self._opening: set[str] | None = set()
-        if stored := node_files.stored:
-            place = backup_place(node_files.storage, node_files.run)
-            self._backup = Backup(place, directory, say, stored.drop)
+
+    def start(self) -> None:
+        """Looks up what is stored of the run. Raises `OSError` where that can't be reached."""
+        if stored := self._node_files.stored:
+            place = backup_place(self._node_files.storage, self._node_files.run)
+            self._backup = Backup(place, self._directory, self._say, stored.drop)
             self._opening = stored.names()
 
     def dropped(self, name: str) -> None:

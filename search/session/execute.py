@@ -10,31 +10,29 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from common.errors import SearchError
-from common.files import FolderError, causes_of, describe_full_disk
-from common.remote import RemoteError
+from common.files import causes_of, describe_full_disk
 from common.text import last_lines
 from datasets.access import open_search_data
 from datasets.prepare import prepare
-from datasets.spec import DatasetError
 from datasets.splits import SearchData
-from results.records import RecordError
 from results.store import RunError, RunStore, check_writable, read_manifest
 from search.hardware import probe
 from search.hardware.allocation import Resources
 from search.monitoring.monitor import Monitor
 from search.monitoring.plan_text import print_start
-from search.monitoring.summary import explain_early_end, summarise
+from search.monitoring.summary import explain_early_end
 from search.planning.continuation import same_beginning
-from search.planning.plan import Plan, size_to_store
+from search.planning.plan import Plan, make_proposer, size_to_store
 from search.planning.warm_start import manifest_entry, useful_trials
 from search.preflight import ROOT
 from search.ray_backend.local_ray import Dashboard, reserve_port, start_ray, stop_ray
-from search.ray_backend.ray_cluster import ClusterError, LivingNodes
+from search.ray_backend.ray_cluster import LivingNodes
 from search.ray_backend.slots import Slots
 from search.ray_backend.tuner import run_trials
 from search.security import how_to_enter, how_to_enter_cluster
 from search.session import session_log
 from search.session.backup import StorageSync, make_node_files
+from search.session.finish import finish, write_final_report
 from search.session.interrupts import handle_interrupts
 from search.session.loggers import connect_trackers, make_loggers
 from search.session.provenance import command_line, provenance
@@ -43,7 +41,6 @@ from search.session.startup import (
     DataVerification,
     PrecisionMeasurement,
     allocate_gpus,
-    wait_for,
 )
 from search.study.prior_trials import write_prior_trials
 from trainables.catalog import takes_a_package
@@ -52,26 +49,10 @@ if TYPE_CHECKING:
     from search.ray_backend.trackers import Logger
 
 
-def write_final_report(directory: Path, say: Callable[[str], None]) -> None:
-    """Writes the report and says where; one that can't be written is told, and no more.
-
-    The search is done and on disk by then: nothing that goes wrong here may look otherwise.
-    """
-    from results.report import write_report
-
-    try:
-        say(f"The search as a page: {write_report(directory)}")
-    except Exception as error:  # whatever a plotting library may raise
-        say(
-            f"The report couldn't be written ({type(error).__name__}: {error}); once that is "
-            f"mended: python -m results.report {directory}"
-        )
-
-
 def execute(plan: Plan, *, resuming: bool, verbose: bool = False, quiet: bool = False) -> int:
     """Runs the search to its end or to Ctrl-C; returns the exit code.
 
-    Raises `SearchError` for whatever stops it before the first trial.
+    Raises `UserError` for whatever stops it before the first trial.
     """
     console = Console(highlight=False)
     monitor = Monitor(console, plan.options.trials, verbose=verbose, quiet=quiet)
@@ -81,26 +62,16 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False, quiet: bool = 
             try:
                 check_writable(plan.directory)
                 session, loggers = _open(plan, monitor, resuming)
-            except (
-                DatasetError,
-                FolderError,
-                RemoteError,
-                RunError,
-                RecordError,
-                ClusterError,
-            ) as error:
-                raise SearchError([str(error)]) from error
             except OSError as error:
-                raise SearchError(
-                    [describe_full_disk(error, plan.directory) or str(error)]
-                ) from error
+                why = describe_full_disk(error, plan.directory) or str(error)
+                raise SearchError(why) from error
             interrupted = _run(session, plan, monitor, loggers)
         finally:
             if plan.cluster is None:
                 stop_ray()
         if note := explain_early_end(session.study):
             monitor.warn(note)
-        code = summarise(plan, console, interrupted or not session.finished())
+        code = finish(plan, console, interrupted=interrupted or not session.finished())
         if code == 0:
             write_final_report(plan.directory, monitor.warn)
         session.storage_sync.close()
@@ -171,11 +142,11 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> "tuple[Session, list[
     with reserved as port, probe.TorchProcess() as torch, DataVerification() as images:
         if plan.baseline.weights != "none" or takes_a_package(plan.baseline.network):
             for config in plan.bounds.starting:
-                wait_for(torch.submit(probe.check_start, config))
+                torch.submit(probe.check_start, config).result()
             monitor.stage("network and weights")
         data = _data(plan, saved)
         monitor.stage("dataset")
-        images.begin(plan.data)
+        images.start(plan.data)
         print_start(plan, data, monitor.say)
         if plan.machine.gpus and plan.options.gpus_per_trial == "auto":
             plan = allocate_gpus(plan, monitor, torch)
@@ -184,6 +155,7 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> "tuple[Session, list[
             session = _study(plan, data, str(saved["precision"]), saved, monitor.warn)
             return session, [] if session.finished() else _start(plan, monitor, port)
         measurement = PrecisionMeasurement(plan, torch)
+        measurement.start()
         loggers = _start(plan, monitor, port)
         precision, why = measurement.outcome()
         monitor.stage("precision")
@@ -214,18 +186,14 @@ def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:
     data = open_search_data(plan.data)
     if saved is not None and saved["dataset"]["fingerprint"] != data.images.fingerprint:
         raise SearchError(
-            [
-                f"A run must go on with the dataset it began with, but {plan.data} holds other "
-                f"images than {plan.name} was started on; name the right folder with --data."
-            ]
+            f"A run must go on with the dataset it began with, but {plan.data} holds other "
+            f"images than {plan.name} was started on; name the right folder with --data."
         )
     largest_batch = plan.bounds.largest.batch_size
     if largest_batch > len(data.train):
         raise SearchError(
-            [
-                f"batch_size must be ≤ the {len(data.train)} training images, but got "
-                f"{largest_batch}; lower it with --set batch_size=N."
-            ]
+            f"batch_size must be ≤ the {len(data.train)} training images, but got "
+            f"{largest_batch}; lower it with --set batch_size=N."
         )
     return data
 
@@ -251,10 +219,8 @@ def _study(
     }
     if not same_beginning(manifest["preview"], plan.preview):
         raise SearchError(
-            [
-                f"A run must go on with the space it began with, but {plan.options.space} has "
-                "changed since; restore it, or begin a new run."
-            ]
+            f"A run must go on with the space it began with, but {plan.options.space} has "
+            "changed since; restore it, or begin a new run."
         )
     manifest = manifest | {
         "options": asdict(plan.options),
@@ -269,20 +235,20 @@ def _study(
     }
     node_files = make_node_files(plan, data.images.fingerprint)
     storage_sync = StorageSync(node_files, plan.directory, warn)
+    storage_sync.start()
     if saved is None:
         store = RunStore.create(plan.directory, manifest, storage_sync.dropped)
         _copy_earlier(plan, data)
     else:
         store = RunStore(plan.directory, storage_sync.dropped)
         store.write_manifest(manifest)
-    plan.proposer.fixed["precision"] = precision
     session = start_session(plan, data, store, manifest, node_files, storage_sync)
     storage_sync.opened()
     return session
 
 
 def _copy_earlier(plan: Plan, data: SearchData) -> None:
-    ours = (plan.proposer, data.images.fingerprint, plan.epochs)
+    ours = (make_proposer(plan), data.images.fingerprint, plan.epochs)
     found = [trial for run in plan.earlier for trial in useful_trials(run, *ours)]
     if plan.earlier:
         write_prior_trials(plan.directory, found)

@@ -32,15 +32,20 @@ def make_loggers(
     directory: Path,
     warn: Callable[[str], object],
 ) -> list[TrialLogger]:
-    """All that were asked for. identity: of the run, the same when it goes on."""
+    """All that were asked for, started. identity: of the run, the same when it goes on."""
     found: list[TrialLogger] = []
     if options.tensorboard:
         from search.monitoring.tensorboard import TensorBoard
 
-        found.append(TensorBoard(directory, progress, warn))
+        board = TensorBoard(directory, progress, warn)
+        board.start()
+        found.append(board)
     if loggers:
         from search.ray_backend.trackers import Tracker
 
         name = progress.limits.title
-        found += [Tracker(each, name, identity, directory, warn) for each in loggers]
+        for each in loggers:
+            tracker = Tracker(each, name, identity, directory, warn)
+            tracker.start()
+            found.append(tracker)
     return found

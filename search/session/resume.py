@@ -10,9 +10,9 @@ def saved_options(name: str, out: str, layers: list[dict[str, Any]]) -> dict[str
 
     A run that isn't here is fetched from the `storage` that they name.
     """
-    from common.remote import RemoteError
+    from common.errors import UserError
     from common.text import HIDDEN, redacted
-    from results.store import RunError, read_manifest
+    from results.store import read_manifest
     from search.config.options import RESUMABLE, OptionsError, SearchOptions
 
     storage = next((layer["storage"] for layer in reversed(layers) if layer.get("storage")), "")
@@ -20,7 +20,7 @@ def saved_options(name: str, out: str, layers: list[dict[str, Any]]) -> dict[str
         _fetch_run(Path(out) / name, str(storage))
         # An option that the run is older than had its default.
         saved: dict[str, Any] = asdict(SearchOptions()) | read_manifest(Path(out) / name)["options"]
-    except (RunError, RemoteError, OSError) as error:
+    except (UserError, OSError) as error:
         raise OptionsError([f"--resume: {error}"]) from error
     changed = [
         f"--{key.replace('_', '-')} can't change when a run goes on (it was {saved.get(key)!r}); "

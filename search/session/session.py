@@ -13,14 +13,14 @@ from search.early_stopping.decision import Rules
 from search.hardware.allocation import Resources
 from search.monitoring.progress import Limits
 from search.planning.cost_estimate import expected_epochs, finalist_trainings, longest_epoch_s
-from search.planning.plan import Plan
+from search.planning.plan import Plan, make_proposer
 from search.ray_backend.node_files import NodeFiles
 from search.ray_backend.watchdog import Watchdog
 from search.session import session_log
 from search.session.backup import StorageSync
 from search.study.budget import Budget, countdown
 from search.study.finalists import Finalists
-from search.study.optuna_study import journal_seal, open_journal
+from search.study.optuna_journal import journal_seal, open_journal
 from search.study.prior_trials import read_prior_trials
 from search.study.study import Study
 from trainables.config import TrialConfig
@@ -81,7 +81,7 @@ def start_session(
     used_s = session_log.used_seconds(manifest["sessions"])
     budget = make_budget(plan.options, plan.resources, used_s)
     study = Study(
-        proposer=plan.proposer,
+        proposer=make_proposer(plan, manifest["precision"]),
         rules=Rules(
             epochs=plan.epochs,
             grace=plan.grace,

@@ -5,11 +5,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import ParamSpec, Self, TypeVar
 
-from common.errors import SearchError
 from datasets.access import TRAIN_FILE
-from datasets.manifest import verify
+from datasets.manifest import Manifest, verify
 from search.hardware import probe
 from search.hardware.calibration import CalibrationStore, Measurement, calibration_key
 from search.hardware.memory import worker_bytes
@@ -22,10 +21,14 @@ T = TypeVar("T")
 
 
 def allocate_gpus(plan: Plan, monitor: Monitor, torch: probe.TorchProcess) -> Plan:
-    """The plan with as many trials on each GPU as fit. Not yet measured on a GPU."""
-    each = wait_for(submit_where_trials_run(plan, torch, probe.measure_gpu, plan.bounds.largest))
+    """The plan with as many trials on each GPU as fit. Not yet measured on a GPU.
+
+    Raises `ProbeError` where not one does.
+    """
+    largest = plan.bounds.largest
+    each = submit_where_trials_run(plan, torch, probe.measure_gpu, largest).result()
     monitor.say(f"GPUs       {each:g} of one for each trial, by the peak memory of the largest")
-    needed = worker_bytes(plan.bounds.largest)
+    needed = worker_bytes(largest)
     resources = allocate_resources(plan.options, plan.machine, plan.cluster, needed, f"{each:g}")
     return replace(plan, resources=resources)
 
@@ -40,20 +43,25 @@ def submit_where_trials_run(
 
 
 class PrecisionMeasurement:
-    """The precision: as asked, as measured before, or being measured meanwhile."""
+    """The precision: as asked, as measured before, or being measured from `start` on."""
 
     def __init__(self, plan: Plan, torch: probe.TorchProcess) -> None:
+        self._plan, self._torch = plan, torch
         self._asked = plan.baseline.precision
         self._calibrations = CalibrationStore(Path(plan.options.out) / ".calibrations.json")
         self._key = calibration_key(plan.baseline, plan.resources.threads, plan.machine)
         # Which node measures is Ray's to say, so that nothing measured before is known to be of it.
         self._kept = plan.cluster is None
-        self._before = self._calibrations.find(self._key) if self._kept else None
+        self._before: Measurement | None = None
         self._future: Future[Measurement] | None = None
+
+    def start(self) -> None:
+        """Begins to measure where that is needed: asked for, and not measured before."""
+        self._before = self._calibrations.find(self._key) if self._kept else None
         if self._asked == "auto" and self._before is None:
-            threads = plan.resources.threads
+            baseline, threads = self._plan.baseline, self._plan.resources.threads
             self._future = submit_where_trials_run(
-                plan, torch, probe.measure, plan.baseline, threads
+                self._plan, self._torch, probe.measure, baseline, threads
             )
 
     def outcome(self) -> tuple[str, str]:
@@ -62,19 +70,11 @@ class PrecisionMeasurement:
             return self._asked, "as asked"
         if self._before is not None:
             return self._before.precision, f"{self._before.why()}, measured before"
-        measured: Measurement = wait_for(self._future)
+        assert self._future is not None, "start it first"
+        measured = self._future.result()
         if self._kept:
             self._calibrations.keep(self._key, measured)
         return measured.precision, measured.why()
-
-
-def wait_for(future: "Future[Any] | None") -> Any:
-    """Its result. Raises `SearchError` where that can't be had."""
-    assert future is not None
-    try:
-        return future.result()
-    except probe.ProbeError as error:
-        raise SearchError([str(error)]) from error
 
 
 class DataVerification:
@@ -86,6 +86,7 @@ class DataVerification:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="verify")
+        self._reading: Future[Manifest] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -98,10 +99,11 @@ class DataVerification:
     ) -> None:
         self._thread.shutdown(wait=True)
 
-    def begin(self, data: Path) -> None:
+    def start(self, data: Path) -> None:
         """Begins to read the dataset prepared in `data`."""
         self._reading = self._thread.submit(verify, data, {TRAIN_FILE})
 
     def outcome(self) -> None:
         """Returns when all is read. Raises `DatasetError` where a byte differs."""
+        assert self._reading is not None, "start it first"
         self._reading.result()

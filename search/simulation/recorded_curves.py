@@ -3,7 +3,7 @@
 Three sources. A file `NAME.npz` holds `configs` (n, d) with their `names` (d,), and
 `val_accuracy` (n, epochs) in per cent or `val_loss` (n, epochs); if it has them, `train_loss`
 (n, epochs) and `wall_s` (n,) for all epochs of a configuration. A table of recorded trainings of
-one of our spaces (`results/published/curves/`, written by `results.curve_table`) has its own
+one of our spaces (`results/published/curves/`, see `results.analysis.curve_table`) has its own
 ranges, conditional parameters and baseline. A finished run, `runs/NAME`, is a table of its own
 trials. A proposed configuration is answered by the nearest one in the table.
 """
@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 from common.errors import UserError
-from results.curve_table import Recording, of_arrays
+from results.analysis.curve_table import Recording, of_arrays
 from results.records import EpochMetrics, StopReason, TrialRecord
 from results.store import read_epochs, read_manifest, read_trials
 from search.samplers.encoding import Encoding, Matrix, Vector
-from search.study.optuna_study import journal_storage, quiet_optuna
+from search.study.optuna_journal import journal_storage, quiet_optuna
 
 
 class CurvesError(UserError):

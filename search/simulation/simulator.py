@@ -13,7 +13,7 @@ from search.early_stopping.asha import default_grace
 from search.early_stopping.decision import Rules
 from search.simulation.policies import POLICIES, Point, Policy
 from search.simulation.recorded_curves import Curves
-from search.study.optuna_study import quiet_optuna
+from search.study.optuna_journal import quiet_optuna
 from search.study.proposal import Proposal
 
 SHARES = (0.25, 0.5, 1.0)

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-import optuna
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
@@ -78,19 +77,13 @@ class TriedConfigurations:
         later = [t for t in known if t.number > last and t.number not in records]
         self._repeats = sum(trial.state is TrialState.FAIL for trial in later)
 
-    def refuses(self, study: optuna.Study, trial: optuna.Trial, what: str) -> bool:
-        """Whether `trial` has been tried; ends it then, and samplers learn nothing of it.
+    def number_of(self, what: str) -> int | None:
+        """The trial that has tried it; `None` where none has."""
+        return self._numbers.get(what)
 
-        The result that there is stands, and has been learnt from: as a second one it would count
-        double, though nothing else was seen.
-        """
-        earlier = self._numbers.get(what)
-        if earlier is None:
-            return False
+    def count_duplicate(self) -> None:
+        """Notes that what was proposed had been tried."""
         self._repeats += 1
-        trial.set_user_attr("same_as", earlier)
-        study.tell(trial, state=TrialState.FAIL)
-        return True
 
     def sampler(self, usual: BaseSampler, number: int) -> BaseSampler:
         """`usual`, or chance after it has proposed nothing new for long."""

@@ -14,7 +14,8 @@ from search.samplers.random_configs import RandomConfiguration
 from search.space import Space, suggested
 from search.study.duplicates import EXHAUSTED_AFTER, Configuration, configuration_key
 from search.study.horizons import BASELINE_ORIGIN, Horizon, horizon_of
-from search.study.optuna_study import quiet_optuna
+from search.study.optuna_journal import quiet_optuna
+from search.study.optuna_patches import PreferringTrial, contains
 from trainables.conditional_fields import CONDITIONAL, LEFT_OUT
 from trainables.config import TrialConfig
 
@@ -65,7 +66,8 @@ class Proposer:
         horizons: Sequence[Horizon] = (),
         make: MakeSampler = GaussianProcessSampler,
     ) -> None:
-        self.space, self.fixed, self.seed = space, dict(fixed), seed
+        self.space, self.seed = space, seed
+        self.fixed: Mapping[str, Any] = dict(fixed)
         self.horizons = tuple(horizons)
         self._make = make
 
@@ -115,7 +117,7 @@ class Proposer:
         Each searched parameter has its value there where that lies in its range, else the
         baseline's. Raises `ConfigError` where these don't go together.
         """
-        trial = _AnsweringTrial(values, LEFT_OUT | self.space.baseline.to_dict())
+        trial = PreferringTrial(values, LEFT_OUT | self.space.baseline.to_dict())
         with warnings.catch_warnings():  # of a baseline outside of a range
             warnings.simplefilter("ignore")
             return trial, self.propose(trial)[1]
@@ -162,7 +164,7 @@ class Proposer:
         left out where it doesn't count. One that the space or the user gives without need stays,
         and is refused by `TrialConfig`.
         """
-        chosen = self.space.baseline.to_dict() | dict(values) | self.fixed
+        chosen = {**self.space.baseline.to_dict(), **values, **self.fixed}
         if self.horizons:
             chosen["epochs"] = horizon_of(self.horizons, number).epochs
         for name, (owner, value) in CONDITIONAL.items():
@@ -171,27 +173,6 @@ class Proposer:
             if chosen.get(owner) != value and not given:
                 chosen.pop(name, None)
         return TrialConfig.from_dict(chosen)
-
-
-def contains(distribution: BaseDistribution, value: Any) -> bool:
-    """Whether a value lies in a range, and on its steps."""
-    try:
-        return distribution._contains(distribution.to_internal_repr(value))
-    except (TypeError, ValueError):  # not a number, or none of the choices
-        return False
-
-
-class _AnsweringTrial(optuna.trial.FixedTrial):
-    """An Optuna trial whose parameters are `values` in their ranges, else `otherwise`."""
-
-    def __init__(self, values: Mapping[str, Any], otherwise: Mapping[str, Any]) -> None:
-        super().__init__(dict(otherwise))
-        self._values = values
-
-    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
-        if name in self._values and contains(distribution, self._values[name]):
-            self._params[name] = self._values[name]
-        return super()._suggest(name, distribution)
 
 
 class _FixingTrial:

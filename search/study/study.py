@@ -1,8 +1,8 @@
 """One search: what was proposed, what was seen, what was decided. Knows no Ray.
 
 `epochs.jsonl` and `trials.jsonl` are the truth. The Optuna study on its journal file follows
-them: it proposes, and `optuna-dashboard` shows it live. A killed search is continued by
-replaying its records through the same decisions.
+them (`search.study.optuna_mirror`). A killed search is continued by replaying its records through
+the same decisions.
 """
 
 import math
@@ -10,9 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Generic
 
-import optuna
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial
 
 from common.text import last_lines
 from results.analysis.pareto import Point
@@ -23,13 +21,7 @@ from search.space import SpaceError
 from search.study.duplicates import TriedConfigurations, configuration_key
 from search.study.horizons import Horizon, HorizonRungs, first_horizon, horizon_of
 from search.study.objectives import add_costs, costs_of
-from search.study.optuna_study import (
-    ask_again,
-    check_journal,
-    find_open_trials,
-    open_optuna,
-    tell_ending,
-)
+from search.study.optuna_mirror import OptunaMirror
 from search.study.prior_trials import PriorTrial
 from search.study.proposal import Proposal
 from search.study.proposer import C, ConfigurationProposer
@@ -78,12 +70,8 @@ class Study(Generic[C]):
         self._cut: set[int] = set()
         self._time_left: Callable[[], float] = lambda: math.inf  # until the records are replayed
         self._failed_in_a_row = 0
-        self._optuna = open_optuna(storage, store.name, baseline, rules.objectives)
+        self._mirror = OptunaMirror(storage, store.name, baseline, rules.objectives)
         self._tried = TriedConfigurations()
-        self._next = 0  # the number of the next trial
-        self._asked: dict[int, optuna.Trial] = {}
-        self._orphans: list[FrozenTrial] = []
-        self._reported: dict[int, set[int]] = {}
         self._waiting: list[Proposal[C]] = []
         self._replay()
         self._time_left = time_left
@@ -100,38 +88,32 @@ class Study(Generic[C]):
                 self._put(self.records[proposal.number])
             return proposal
         while len(self.records) < self.trials and not self.exhausted():
-            orphan = self._orphans.pop(0) if self._orphans else None
-            number = orphan.number if orphan else self._next
-            self._next = max(self._next, number + 1)
+            number = self._mirror.next_number()
             begun = len(self._earlier) + number
             sampler = self._proposer.sampler(begun, self._evidence(), self._marks)
-            self._optuna.sampler = self._tried.sampler(sampler, number)
-            trial = ask_again(self._optuna, orphan) if orphan else self._ask_optuna(number)
+            queued = horizon_of(self.horizons, number).queued(number)
+            trial = self._mirror.ask(
+                self._tried.sampler(sampler, number), queued.params if queued else None
+            )
             try:
                 params, config = self._proposer.propose(trial)
             except (ConfigError, SpaceError) as error:
-                self._begin(trial, {}, {})
+                self._begin(number, {}, {})
                 self.fail(number, str(error))
                 continue
             what = configuration_key(params, config)
-            if self._tried.refuses(self._optuna, trial, what):
+            if (earlier := self._tried.number_of(what)) is not None:
+                self._tried.count_duplicate()
+                self._mirror.refuse(number, same_as=earlier)
                 continue
             self._tried.add(number, what)
-            self._begin(trial, params, config.to_dict())
+            self._begin(number, params, config.to_dict())
             return self._proposal(number, config)
         return None
 
     def _proposal(self, number: int, config: C) -> Proposal[C]:
         baseline, done = horizon_of(self.horizons, number).is_baseline(number), self.epochs[number]
         return Proposal(number=number, config=config, epochs_done=len(done), baseline=baseline)
-
-    def _ask_optuna(self, number: int) -> optuna.Trial:
-        """Trial `number`, which has the parameters queued for it where there are some."""
-        queued = horizon_of(self.horizons, number).queued(number)
-        # A search killed just here has put them into the journal already.
-        if queued and len(self._optuna.get_trials(deepcopy=False)) <= number:
-            self._optuna.enqueue_trial(dict(queued.params))
-        return self._optuna.ask()
 
     def finished(self) -> bool:
         """Whether nothing is left to do: every trial has ended, or the time is up."""
@@ -167,14 +149,11 @@ class Study(Generic[C]):
         ]
         return [*self._earlier, *own]
 
-    def _begin(self, trial: optuna.Trial, params: dict[str, Any], config: dict[str, Any]) -> None:
-        record = TrialRecord(
-            number=trial.number, state=TrialState.RUNNING, params=params, config=config
-        )
-        self._asked[trial.number] = trial
-        self.epochs[trial.number] = []
+    def _begin(self, number: int, params: dict[str, Any], config: dict[str, Any]) -> None:
+        record = TrialRecord(number=number, state=TrialState.RUNNING, params=params, config=config)
+        self.epochs[number] = []
         record = add_costs(record, self.records.values()) if self._several else record
-        self.records[trial.number] = record
+        self.records[number] = record
         if config:  # without one it fails at once, and is recorded as failed
             self.store.add_trial(record)
 
@@ -230,8 +209,7 @@ class Study(Generic[C]):
     def _take(self, number: int, metrics: EpochMetrics) -> Ending | None:
         epochs = self.epochs[number]
         epochs.append(metrics)
-        if not self._several and metrics.epoch not in self._reported.get(number, ()):
-            self._asked[number].report(value_of(metrics), metrics.epoch)
+        self._mirror.report(number, value_of(metrics), metrics.epoch)
         horizon = horizon_of(self.horizons, number)
         ending = decide_ending(
             epochs,
@@ -253,10 +231,8 @@ class Study(Generic[C]):
             self.store.drop_checkpoint(number)
 
     def _tell(self, number: int) -> None:
-        """The same to Optuna."""
-        trial, record = self._asked.pop(number), self.records[number]
-        length = horizon_of(self.horizons, number).epochs
-        tell_ending(self._optuna, trial, record, self.rules.objectives, length)
+        """Has Optuna know how a trial has ended."""
+        self._mirror.tell(self.records[number], horizon_of(self.horizons, number).epochs)
 
     def _put(self, record: TrialRecord) -> None:
         self.records[record.number] = record
@@ -273,14 +249,10 @@ class Study(Generic[C]):
         """
         self.records = self.store.trials()
         self.epochs = {number: [] for number in self.records}
-        known = self._optuna.get_trials(deepcopy=False)
-        self._next = check_journal(known, self.records, self.store.name)
+        known = self._mirror.follow(self.records)
         self._tried.recall(self.records, known, self._proposer.restore)
-        self._asked, self._reported, self._orphans = find_open_trials(
-            self._optuna, known, self.records
-        )
         for number, record in self.records.items():
-            if record.reason is StopReason.BUDGET and number in self._asked:
+            if record.reason is StopReason.BUDGET and self._mirror.is_open(number):
                 self._cut.add(number)
                 again = replace(record, state=TrialState.RUNNING, reason=None, detail=None)
                 self.records[number] = again
@@ -290,7 +262,7 @@ class Study(Generic[C]):
         for number, record in self.records.items():
             if record.state is not TrialState.RUNNING and record.reason is not StopReason.BUDGET:
                 self.store.drop_checkpoint(number)
-                if number in self._asked:
+                if self._mirror.is_open(number):
                     self._tell(number)
         self._waiting = [
             self._proposal(number, self._proposer.restore(record.config))

@@ -30,7 +30,7 @@ from search.session.provenance import provenance
 from search.simulation.policies import POLICIES, Point, random_sampler, study_of
 from search.simulation.recorded_curves import Curves, read_curves
 from search.simulation.simulator import make_rules, simulate
-from search.study.optuna_study import quiet_optuna
+from search.study.optuna_journal import quiet_optuna
 from search.study.study import Study
 from tests.benchmarks import measure
 from tests.benchmarks.drawn import add_curves, parse_curves

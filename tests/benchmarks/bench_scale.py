@@ -32,7 +32,7 @@ from search.simulation.policies import Point
 from search.simulation.recorded_curves import Curves
 from search.simulation.simulator import simulate
 from search.spaces import find_space
-from search.study.optuna_study import journal, journal_storage, quiet_optuna
+from search.study.optuna_journal import journal, journal_storage, quiet_optuna
 from search.study.proposal import Proposal
 from search.study.proposer import Proposer
 from search.study.study import Study

@@ -29,7 +29,7 @@ from search.session.provenance import provenance, versions
 from search.simulation.policies import POLICIES, MakePolicy
 from search.simulation.recorded_curves import Curves, read_curves
 from search.simulation.simulator import make_rules, simulate
-from search.study.optuna_study import quiet_optuna
+from search.study.optuna_journal import quiet_optuna
 from tests.benchmarks import measure, rivals, rivals_ray, rivals_syne
 from tests.benchmarks.drawn import add_curves, parse_curves
 from tests.benchmarks.measure import CORES

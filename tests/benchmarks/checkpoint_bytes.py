@@ -9,10 +9,10 @@ import torch
 
 from tests.benchmarks.eight_space import SPACE
 from trainables.models.network import build, freeze
-from trainables.train import train_step
 from trainables.training import checkpoint
 from trainables.training.optimizer import make_optimizer
 from trainables.training.process import prepare_process
+from trainables.training.step import train_step
 
 CLASSES, IMAGES = 200, 4
 

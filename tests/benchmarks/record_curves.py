@@ -41,7 +41,7 @@ from optuna.distributions import distribution_to_json
 from datasets.access import open_search_data
 from datasets.prepare import prepare
 from datasets.splits import SearchData
-from results.curve_table import Recording, read_recording, read_table
+from results.analysis.curve_table import Recording, read_recording, read_table
 from results.jsonl import open_for_append
 from search.hardware.machine import detect_machine
 from search.session.provenance import provenance

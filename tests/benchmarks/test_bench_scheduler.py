@@ -9,7 +9,7 @@ from results.jsonl import read_lines
 from results.published import make_scheduler
 from search.simulation.recorded_curves import read_curves
 from search.simulation.simulator import simulate
-from search.study.optuna_study import quiet_optuna
+from search.study.optuna_journal import quiet_optuna
 from tests.benchmarks import bench_scheduler, measure, rivals
 from tests.benchmarks.bench_scheduler import Cell, forget, missing
 from tests.benchmarks.drawn import EPOCHS, draw

@@ -129,12 +129,12 @@ def test_one_flipped_bit_in_the_training_images_is_found_while_ray_starts(
 ) -> None:
     path = prepared(tiny_data, "train.beton", tmp_path)
     with DataVerification() as images:
-        images.begin(path.parent)
+        images.start(path.parent)
         images.outcome()
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with DataVerification() as images:
-        images.begin(path.parent)
+        images.start(path.parent)
         with pytest.raises(DatasetError, match=r"train\.beton must have sha256 .*--overwrite"):
             images.outcome()

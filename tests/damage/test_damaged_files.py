@@ -28,7 +28,7 @@ from results.store import RunError, read_epochs, read_manifest, read_trials
 from search.config.command_line import read_yaml, resolve
 from search.config.options import OptionsError
 from search.simulation.recorded_curves import CurvesError, read_curves_file
-from search.study.optuna_study import journal_seal, open_journal
+from search.study.optuna_journal import journal_seal, open_journal
 from search.study.prior_trials import PriorTrial, read_prior_trials, write_prior_trials
 from tests.benchmarks.drawn import draw
 from tests.damage.mutating import Mutate, mutations

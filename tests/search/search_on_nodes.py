@@ -39,7 +39,7 @@ from search.ray_backend.watchdog import Watchdog
 from search.ray_backend.worker import TrialWorker, fetch_data
 from search.space import Space
 from search.study.finalists import Finalists
-from search.study.optuna_study import open_journal
+from search.study.optuna_journal import open_journal
 from search.study.proposer import Proposer
 from search.study.study import Study
 from trainables.config import TrialConfig

@@ -28,7 +28,7 @@ from search.ray_backend.watchdog import Watchdog
 from search.ray_backend.worker import TrialWorker
 from search.space import Space
 from search.study.finalists import Finalists
-from search.study.optuna_study import journal_storage
+from search.study.optuna_journal import journal_storage
 from search.study.proposer import Proposer
 from search.study.study import Study
 from tests.search.study_on_curves import metrics

@@ -7,7 +7,7 @@ from results.records import EpochMetrics
 from results.store import RunStore
 from search.early_stopping.decision import Rules
 from search.spaces import find_space
-from search.study.optuna_study import open_journal
+from search.study.optuna_journal import open_journal
 from search.study.proposer import Proposer
 from search.study.study import Study
 from trainables.config import TrialConfig

@@ -10,7 +10,7 @@ import yaml
 from results.analysis.pareto import pareto_front
 from results.records import TrialState
 from results.store import read_trials
-from search.study.optuna_study import journal_storage
+from search.study.optuna_journal import journal_storage
 from tests.search.test_search import command, run
 
 SPACE = """

@@ -20,11 +20,9 @@ from torch import Tensor, nn
 from common.errors import UserError
 from datasets.splits import Images
 from results.predictions import read_predictions
-from results.records import RecordError
 from trainables.augmentation.batch import for_evaluation
 from trainables.config import TrialConfig
-from trainables.final_model.saved_model import KEY, Description, ModelError, SavedModel, read_model
-from trainables.models.base import NetworkError
+from trainables.final_model.saved_model import KEY, Description, SavedModel, read_model
 from trainables.models.network import Network
 
 TOLERANCE = 1e-4
@@ -36,10 +34,6 @@ _CPU = torch.device("cpu")
 
 class ExportError(UserError):
     """A model can't be exported; the message says why and what to do."""
-
-
-REFUSALS = (ExportError, ModelError, NetworkError, RecordError)
-"""What `export` raises besides `OSError`, with one sentence for the user."""
 
 
 class Program(nn.Module):
@@ -60,7 +54,8 @@ def export(final: Path, to: Path | None, formats: Sequence[str]) -> list[tuple[P
     """The files, and how far each one's logits are from the original's, as `TOLERANCE` is.
 
     Each is read back and tried on real images, those whose pixels final training has kept. All
-    are there at the end, or none is and what was there before stays: raises one of `REFUSALS`.
+    are there at the end, or none is and what was there before stays. Raises `UserError` and
+    `OSError`.
     """
     if not final.is_dir():
         raise ExportError(f"FINAL must be a folder of final training, but {final} is none.")

@@ -10,26 +10,24 @@ import torch
 import torchvision
 
 from common.errors import UserError
-from common.files import FolderError, write_atomically
+from common.files import write_atomically
 from datasets.access import open_final_data
 from datasets.manifest import verify
 from datasets.prepare import prepare
 from datasets.registry import find_dataset
-from datasets.spec import DatasetError
 from datasets.splits import FinalData
-from results.records import EpochMetrics, FinalRecord, RecordError, to_json
+from results.records import EpochMetrics, FinalRecord, to_json
 from trainables.augmentation.batch import pixel_statistics
 from trainables.config import TrialConfig
-from trainables.final_model.best_config import BestConfig, BestError, read_best
-from trainables.final_model.saved_model import MODEL, RECORD, ModelError, read_record
+from trainables.final_model.best_config import BestConfig, read_best
+from trainables.final_model.saved_model import MODEL, RECORD, read_record
 from trainables.final_model.test_evaluation import open_test, score
 from trainables.models import pretrained
-from trainables.models.base import NetworkError
 from trainables.models.network import Network
 from trainables.models.network import check as check_network
 from trainables.models.setup import default_device, new_network
 from trainables.train import train
-from trainables.training.checkpoint import CheckpointError, read_history
+from trainables.training.checkpoint import read_history
 from trainables.training.process import prepare_process
 
 HISTORY, CHECKPOINT = "history.jsonl", "checkpoint.pt"
@@ -37,20 +35,6 @@ HISTORY, CHECKPOINT = "history.jsonl", "checkpoint.pt"
 
 class FinalError(UserError):
     """Final training can't start or go on; the message says why and what to do."""
-
-
-REFUSALS = (
-    BestError,
-    CheckpointError,
-    DatasetError,
-    FolderError,
-    FinalError,
-    ModelError,
-    NetworkError,
-    RecordError,
-    pretrained.WeightsError,
-)
-"""What `run` raises, besides `ConfigError` and `OSError`, with one sentence for the user."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,10 +5,10 @@ import torch
 from trainables.config import TrialConfig
 from trainables.models.network import build
 from trainables.models.setup import prepare_network
-from trainables.train import train_step
 from trainables.training.auxiliary_state import AuxiliaryState
 from trainables.training.evaluate import KEPT_BYTES
 from trainables.training.optimizer import make_optimizer
+from trainables.training.step import train_step
 
 CONTEXT_BYTES = 600 << 20
 """What CUDA itself holds for each process, beside torch's allocations: 300 to 600 MB."""

@@ -11,8 +11,8 @@ from trainables.catalog import forward_gmacs
 from trainables.config import TrialConfig
 from trainables.models.network import build, count_gmacs
 from trainables.models.setup import default_device, prepare_network
-from trainables.train import train_step
 from trainables.training.optimizer import make_optimizer
+from trainables.training.step import train_step
 
 MARGIN = 1.05
 """bfloat16 must be this much faster than float32 to be worth its rounding."""

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from torch.optim import Optimizer
 
@@ -20,10 +20,11 @@ SAVE_EVERY_S = 30.0
 class CheckpointWriter:
     """Writes one training's checkpoints to `path`, by a thread of its own.
 
-    `save` copies what is to be written and returns; the file is there, whole, once `wait`
-    has returned. What goes wrong while writing is raised there, or by the next `save`.
-    Close it when the training ends, however it ends. `auxiliary` is saved with each of them.
-    `sent` is called by that thread with each file that was written, and counts as writing.
+    As a context it removes what a killed training left half written, and at its end finishes the
+    write that is under way. `save` copies what is to be written and returns; the file is there,
+    whole, once `wait` has returned. What goes wrong while writing is raised there, or by the next
+    `save`. `auxiliary` is saved with each of them. `sent` is called by that thread with each file
+    that was written, and counts as writing.
     """
 
     # A training whose files are sent on is on a node that may go, as a spot instance does, mostly
@@ -41,7 +42,13 @@ class CheckpointWriter:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
         self._saved_at = time.monotonic()
-        checkpoint.remove_leftovers(path)
+
+    def __enter__(self) -> Self:
+        checkpoint.remove_leftovers(self._path)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def due(self) -> bool:
         """At an epoch's end, whether to save: where files are sent on always, and else where more

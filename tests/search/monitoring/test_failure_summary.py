@@ -17,8 +17,8 @@ from rich.console import Console
 from results.export import ranked
 from results.records import EpochMetrics, StopReason, TrialRecord, TrialState
 from search.hardware.allocation import Resources
+from search.monitoring.failure_summary import count_failures
 from search.monitoring.monitor import Monitor
-from search.monitoring.summary import count_failures
 from search.ray_backend.scheduler import StudyScheduler
 from search.ray_backend.slots import Slots
 from search.ray_backend.watchdog import Watchdog

@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 
 import pytest
+import yaml
 from rich.console import Console
 
 from results.analysis.finalist_comparison import compare_finalists
@@ -11,15 +12,11 @@ from results.finalist_store import FinalistStore
 from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
 from results.store import RunStore
 from search.config.command_line import resolve
+from search.monitoring.leaderboard import finalists_table, front_table, leaderboard
 from search.monitoring.monitor import Monitor, describe
-from search.monitoring.summary import (
-    describe_winner,
-    finalists_table,
-    front_table,
-    leaderboard,
-    summarise,
-)
+from search.monitoring.summary import describe_winner, print_summary, read_result
 from search.planning.plan import make_plan
+from search.session.finish import finish
 from search.study.proposal import Proposal
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
@@ -192,8 +189,8 @@ def test_finalists_are_told_apart_from_trials_and_are_never_the_best_so_far():
     assert third.endswith("trial 3, repeat 2: complete, val_top1 0.512")
 
 
-def summarised(tmp_path, *, interrupted=False, tables=None, ended=None, **options):
-    """What is told of a run of two trials, and of finalists' values where given."""
+def plan_of_ended_run(tmp_path, *, tables=None, ended=None, **options):
+    """The plan of a run of two trials, and of finalists' values where given."""
     values = {"space": "demo", "out": str(tmp_path), "name": "run", "trials": 2, **options}
     plan, errors = make_plan(resolve(values)[0], resuming=True)
     assert not errors
@@ -208,9 +205,35 @@ def summarised(tmp_path, *, interrupted=False, tables=None, ended=None, **option
         finalists.add(made)
     finalists.close()
     store.close()
+    return plan
+
+
+def summarised(tmp_path, *, interrupted=False, **run):
+    """The exit code, and what is told, of such a run."""
+    plan = plan_of_ended_run(tmp_path, **run)
     console = Console(file=io.StringIO(), width=120)
-    code = summarise(plan, console, interrupted)
+    code = finish(plan, console, interrupted=interrupted)
     return code, console.file.getvalue()
+
+
+def test_the_summary_prints_and_writes_nothing(tmp_path):
+    plan = plan_of_ended_run(tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in plan.directory.rglob("*")}
+    console = Console(file=io.StringIO(), width=120)
+    print_summary(plan, read_result(plan), None, console, interrupted=False)
+    assert "Best: trial 1, val_top1 0.500" in console.file.getvalue()
+    assert {path: path.stat().st_mtime_ns for path in plan.directory.rglob("*")} == before
+
+
+def test_the_best_configuration_is_on_disk_before_anything_is_printed(tmp_path):
+    class BrokenTerminal(io.StringIO):
+        def write(self, text):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    plan = plan_of_ended_run(tmp_path)
+    with pytest.raises(OSError, match="Input/output"):
+        finish(plan, Console(file=BrokenTerminal()), interrupted=False)
+    assert yaml.safe_load((plan.directory / "best.yaml").read_text())["value"] == 0.5
 
 
 def test_the_summary_says_how_to_have_finalists(tmp_path):
@@ -232,7 +255,7 @@ def test_a_best_configuration_that_the_disk_refuses_is_no_success(tmp_path, monk
     def full(directory):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("search.monitoring.summary.export", full)
+    monkeypatch.setattr("search.session.finish.export", full)
     code, text = summarised(tmp_path)
     assert code == 1
     assert "error: best.yaml isn't written: The disk that holds" in text

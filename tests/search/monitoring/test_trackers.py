@@ -21,6 +21,8 @@ def test_what_goes_wrong_beside_the_search_is_told_once():
     said, done = [], []
     background = BackgroundWorker("Tracker", said.append)
     background.do(lambda: done.append(1))
+    assert done == []  # nothing is done before it is started
+    background.start()
     background.do(lambda: 1 / 0)
     background.do(lambda: done.append(2))
     background.close()
@@ -33,6 +35,7 @@ def test_what_goes_wrong_beside_the_search_is_told_once():
 def test_what_hangs_beside_the_search_doesn_t_hold_its_end():
     said, enough = [], threading.Event()
     background = BackgroundWorker("Tracker", said.append)
+    background.start()
     background.do(enough.wait)
     background.close(patience_s=0.05)
     enough.set()
@@ -97,6 +100,7 @@ def test_event_files_are_one_folder_a_trial_and_nothing_is_doubled_on_a_resume(t
     said: list[str] = []
     first = Progress(Limits(trials=4))
     board = TensorBoard(tmp_path, first, said.append)
+    board.start()
     baseline = follow(board, first, 0, [0.1, 0.3])
     record = TrialRecord(
         number=0, state=TrialState.STOPPED, reason=StopReason.RUNG, config=CONFIG.to_dict(),
@@ -118,6 +122,7 @@ def test_event_files_are_one_folder_a_trial_and_nothing_is_doubled_on_a_resume(t
     epochs = {0: [metrics(1, 0.1), metrics(2, 0.3)], 1: [metrics(1, 0.2)]}
     again.recall({0: record, 1: unfinished}, epochs, {}, {})
     board = TensorBoard(tmp_path, again, said.append)
+    board.start()
     follow(board, again, 1, [0.4])
     board.close()
     found = events(tmp_path / "tensorboard")

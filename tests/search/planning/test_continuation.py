@@ -13,7 +13,6 @@ from rich.console import Console
 from results.export import export
 from results.records import StopReason, TrialState
 from results.store import RunStore, read_epochs, read_manifest, read_trials
-from search.monitoring.summary import summarise
 from search.planning.continuation import (
     REPEATED,
     ContinuationError,
@@ -22,8 +21,9 @@ from search.planning.continuation import (
     same_beginning,
 )
 from search.planning.cost_estimate import expected_epochs
-from search.planning.plan import Plan
+from search.planning.plan import Plan, make_proposer
 from search.run import main
+from search.session.finish import finish
 from tests.search import session_on_curves
 from tests.search.session_on_curves import opened, search
 from tests.search.study_on_curves import metrics
@@ -149,8 +149,8 @@ def test_a_search_killed_between_two_records_gives_the_longer_trials_their_own_n
 ) -> None:
     """Optuna knows a trial that the records don't: it keeps its number and its old length."""
     session = opened(short(trials=9))
-    session.study._optuna.sampler = session.study._proposer.sampler(8)
-    session.study._optuna.ask()
+    session.study._mirror.study.sampler = session.study._proposer.sampler(8)
+    session.study._mirror.study.ask()
     session.close()
     plan = short(epochs=LONG)
     assert plan.horizons[-1].first == 9
@@ -231,7 +231,7 @@ def test_when_the_time_was_up_the_summary_says_how_to_go_on(
     session.study.report(0, metrics(2, 0.5))
     session.close()
     console = Console(file=io.StringIO(), width=200)
-    assert summarise(plan, console, interrupted=False) == 0
+    assert finish(plan, console, interrupted=False) == 0
     told = console.file.getvalue()  # type: ignore[attr-defined]
     assert "The budget ended the trials: 1 of 8 began, of which 1 didn't finish." in told
     assert f"--resume run --out {tmp_path} --time-budget …" in told
@@ -241,7 +241,7 @@ def test_two_lengths_have_two_baselines_in_the_leaderboard(short: Callable[..., 
     plan = short(epochs=LONG)
     search(plan)
     console = Console(file=io.StringIO(), width=200)
-    assert summarise(plan, console, interrupted=False) == 0
+    assert finish(plan, console, interrupted=False) == 0
     told = console.file.getvalue()  # type: ignore[attr-defined]
     rows = [line.split("│") for line in told.splitlines() if "baseline │" in line]
     assert sorted(row[5].strip() for row in rows) == ["27/27", "9/9"]
@@ -255,9 +255,9 @@ def test_trials_of_several_objectives_have_one_length(short: Callable[..., Plan]
     plan = short()
     both = replace(plan.options, objectives="val_top1,latency_ms", epochs=LONG)
     with pytest.raises(ContinuationError, match="--epochs must be 9 when run goes on"):
-        planned_horizons(both, plan.proposer, plan.directory, [])
+        planned_horizons(both, make_proposer(plan), plan.directory, [])
     same = replace(both, epochs=SHORT)
-    assert planned_horizons(same, plan.proposer, plan.directory, [])[1] == plan.horizons
+    assert planned_horizons(same, make_proposer(plan), plan.directory, [])[1] == plan.horizons
 
 
 def test_a_space_that_has_changed_is_known(short: Callable[..., Plan]) -> None:

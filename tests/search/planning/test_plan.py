@@ -1,10 +1,11 @@
+import optuna
 import pytest
 
 from search.config.command_line import resolve
 from search.hardware.machine import Cluster, Machine, Node
 from search.monitoring.plan_text import describe_nodes, describe_resources
 from search.planning.cost_estimate import expected_epochs, expected_seconds, finalist_trainings
-from search.planning.plan import make_plan
+from search.planning.plan import make_plan, make_proposer
 
 
 def plan_of(tmp_path, **values):
@@ -213,3 +214,11 @@ def test_the_deepest_trial_freezes_what_any_trial_may(tmp_path):
 def test_a_library_s_network_costs_nobody_knows_what(tmp_path):
     plan = plan_of(tmp_path, set=["network=timm:convnext_atto", "stem=imagenet"])
     assert expected_seconds(plan, 1000) is None
+
+
+def test_a_proposer_takes_the_precision_that_was_found_and_the_plan_stays_as_it_is(tmp_path):
+    plan = plan_of(tmp_path)
+    proposer = make_proposer(plan, "bfloat16")
+    trial = optuna.trial.FixedTrial(proposer.baseline_params())
+    assert proposer.propose(trial)[1] == plan.baseline.but(precision="bfloat16")
+    assert plan.fixed["precision"] == make_proposer(plan).fixed["precision"] == "auto"

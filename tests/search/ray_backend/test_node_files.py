@@ -141,6 +141,7 @@ def test_checkpoints_of_ended_trials_are_removed_there_too(tmp_path):
         place.keep(file, name)
     (tmp_path / "run").mkdir()
     storage_sync = StorageSync(node_files, tmp_path / "run", print)
+    storage_sync.start()
     asked = []
     drop = storage_sync._backup._drop
     storage_sync._backup._drop = lambda name: (asked.append(name), drop(name))

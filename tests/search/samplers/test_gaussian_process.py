@@ -85,6 +85,45 @@ def test_the_slope_of_the_likelihood_is_the_one_that_differences_give():
         assert slope[axis] == pytest.approx((above - below) / 2e-5, rel=1e-4)
 
 
+def likelihood_by_inverse(theta, distances, target, variances):
+    """Equations 2.30 and 5.9 as they are written, by a general inverse of the kernel."""
+    inverse_squares = np.exp(-2.0 * theta[:-1])
+    squared = np.tensordot(inverse_squares, distances, axes=1)
+    root = np.sqrt(5.0 * squared)
+    kernel = (1.0 + root + 5.0 / 3.0 * squared) * np.exp(-root)
+    kernel += np.diag(np.exp(theta[-1]) + variances)
+    inverse = np.linalg.inv(kernel)
+    weights = inverse @ target
+    value = 0.5 * target @ weights + 0.5 * np.linalg.slogdet(kernel)[1]
+    outer = inverse - np.outer(weights, weights)
+    common = outer * (5.0 / 3.0) * (1.0 + root) * np.exp(-root)
+    slope = 0.5 * inverse_squares * np.tensordot(distances, common, axes=((1, 2), (0, 1)))
+    return value, np.append(slope, 0.5 * np.exp(theta[-1]) * np.trace(outer))
+
+
+@pytest.mark.parametrize(("count", "width"), [(12, 2), (60, 12), (300, 5)])
+def test_predictions_by_the_cholesky_factor_are_those_of_the_inverse(monkeypatch, count, width):
+    rng = np.random.default_rng(count)
+    points, asked = rng.random((count, width)), rng.random((200, width))
+    seen = observed(points, bowl(points) + rng.normal(0, 0.02, count), np.full(count, 1e-4))
+    made = fitted(seen)
+    mean, deviation = made.predict(asked)
+
+    monkeypatch.setattr(gaussian_process, "_likelihood", likelihood_by_inverse)
+    other = fitted(seen)
+    between = gaussian_process.squared_distances
+    kernels = [
+        gaussian_process._matern(between(rows / other._lengths, points / other._lengths))
+        for rows in (points, asked)
+    ]
+    inverse = np.linalg.inv(kernels[0] + np.diag(other._noise + seen.variances / other._scale**2))
+    weights = inverse @ ((seen.values - other._mean) / other._scale)
+    explained = np.einsum("ij,jk,ik->i", kernels[1], inverse, kernels[1])
+    assert made._lengths == pytest.approx(other._lengths, rel=1e-9)
+    assert mean == pytest.approx(kernels[1] @ weights * other._scale + other._mean, rel=1e-9)
+    assert deviation == pytest.approx(np.sqrt(1.0 - explained) * other._scale, rel=1e-9)
+
+
 def test_many_observations_keep_their_better_half_when_scales_are_fitted():
     values = np.arange(200.0)
     kept = gaussian_process._sample(

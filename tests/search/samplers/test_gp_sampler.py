@@ -15,7 +15,7 @@ from search.samplers.gp_sampler import (
 )
 from search.samplers.learning_curves import ObservedTrial
 from search.samplers.random_configs import RandomConfiguration
-from search.study.optuna_study import quiet_optuna
+from search.study.optuna_journal import quiet_optuna
 
 
 def ask(trial):

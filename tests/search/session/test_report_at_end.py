@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from search.session.execute import write_final_report
+from search.session.finish import write_final_report
 from tests.results.example_search import six
 
 

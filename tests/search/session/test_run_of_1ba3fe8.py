@@ -16,7 +16,7 @@ from results.records import TrialState
 from results.report import write_report
 from results.store import read_manifest, read_trials
 from search.config.command_line import resolve
-from search.planning.plan import Plan, make_plan
+from search.planning.plan import Plan, make_plan, make_proposer
 from search.session import execute
 from search.session.resume import saved_options
 from tests.search.study_on_curves import metrics
@@ -65,7 +65,7 @@ def test_it_goes_on_to_the_same_proposals(run: Path, tiny_data: Path) -> None:
     ]  # fmt: skip
     best = read_best(export(run))
     assert (best.config.network, best.config.batch_size) == ("resnet10", 16)
-    assert best.config.but(seed=0) == plan.proposer.restore(trials[1].config).but(seed=0)
+    assert best.config.but(seed=0) == make_proposer(plan).restore(trials[1].config).but(seed=0)
 
 
 def test_it_is_exported_and_reported_as_it_stands(run: Path) -> None:

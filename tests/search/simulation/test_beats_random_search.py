@@ -9,7 +9,7 @@ from search.config.options import SearchOptions
 from search.simulation.policies import POLICIES
 from search.simulation.recorded_curves import read_curves
 from search.simulation.simulator import make_rules, simulate
-from search.study.optuna_study import quiet_optuna
+from search.study.optuna_journal import quiet_optuna
 from tests.benchmarks.drawn import EPOCHS, draw
 
 TASKS, TWINS = 12, 4

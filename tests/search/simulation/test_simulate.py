@@ -8,7 +8,7 @@ from search.simulation import policies, simulator
 from search.simulation.policies import POLICIES, Point, PointProposer
 from search.simulation.recorded_curves import read_run_curves
 from search.simulation.simulator import RegretScale
-from search.study.optuna_study import quiet_optuna
+from search.study.optuna_journal import quiet_optuna
 from search.study.proposal import Proposal
 from search.study.proposer import Proposer
 from search.study.store import MemoryStore

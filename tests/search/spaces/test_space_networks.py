@@ -13,8 +13,8 @@ from search.study.proposer import Proposer
 from trainables.config import TrialConfig
 from trainables.models import network as networks
 from trainables.models.setup import new_network
-from trainables.train import train_step
 from trainables.training.optimizer import make_optimizer
+from trainables.training.step import train_step
 
 CLASSES, SIDE, BATCH = 5, 32, 4
 CPU = torch.device("cpu")

@@ -10,7 +10,7 @@ from results.store import RunStore, read_trials
 from search.monitoring.summary import explain_early_end
 from search.space import Space
 from search.study.duplicates import EXHAUSTED_AFTER, configuration_key
-from search.study.optuna_study import journal_storage
+from search.study.optuna_journal import journal_storage
 from search.study.proposer import Proposer
 from search.study.study import Study
 from tests.search.session_on_curves import play
@@ -130,8 +130,8 @@ def test_a_refused_proposal_teaches_nothing(tmp_path):
     study = open_six(tmp_path / "run")
     study.ask()
     study.report(0, metrics(1, 0.5))
-    before = len(study._optuna.get_trials(states=(optuna.trial.TrialState.COMPLETE,)))
+    before = len(study._mirror.study.get_trials(states=(optuna.trial.TrialState.COMPLETE,)))
     while study.ask():
         pass
-    after = study._optuna.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
+    after = study._mirror.study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
     assert len(after) == before

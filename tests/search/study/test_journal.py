@@ -5,7 +5,7 @@ import json
 import pytest
 
 from results.store import RunError
-from search.study.optuna_study import journal, journal_seal, journal_storage, open_journal
+from search.study.optuna_journal import journal, journal_seal, journal_storage, open_journal
 from tests.search.session_on_curves import play
 from tests.search.study_on_curves import open_study
 

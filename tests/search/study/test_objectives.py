@@ -15,7 +15,8 @@ from search.config.command_line import resolve
 from search.samplers.tpe import make_front_sampler
 from search.space import Space
 from search.study.objectives import find_constant_objectives
-from search.study.optuna_study import MEMORY, MISSING, journal_storage
+from search.study.optuna_journal import journal_storage
+from search.study.optuna_mirror import MEMORY, MISSING
 from search.study.proposer import Proposer
 from search.study.store import MemoryStore
 from search.study.study import Study

@@ -8,7 +8,7 @@ import pytest
 
 from results.records import StopReason, TrialState
 from results.store import RunError, read_epochs, read_trials
-from search.study.optuna_study import journal, journal_storage
+from search.study.optuna_journal import journal, journal_storage
 from tests.search.session_on_curves import play
 from tests.search.study_on_curves import RULES, curve, metrics, open_study
 from trainables.config import ConfigError
@@ -98,8 +98,8 @@ def test_a_kill_between_recording_an_epoch_and_telling_optuna_changes_nothing(tm
 def test_a_kill_between_asking_optuna_and_recording_loses_no_number(tmp_path):
     study = open_study(tmp_path / "run", trials=4)
     study.ask()
-    study._optuna.sampler = study._proposer.sampler(1)
-    study._optuna.ask()  # trial 1 exists for Optuna alone
+    study._mirror.study.sampler = study._proposer.sampler(1)
+    study._mirror.study.ask()  # trial 1 exists for Optuna alone
     study.store._lock.release()
     resumed = open_study(tmp_path / "run", trials=4)
     play(resumed)
@@ -157,7 +157,7 @@ def test_a_failed_trial_keeps_its_error_and_the_search_goes_on(tmp_path):
 def test_a_full_disk_in_the_middle_of_a_proposal_is_no_fault_of_the_space(tmp_path):
     """Optuna writes each parameter to its journal."""
     study = open_study(tmp_path / "run", trials=3)
-    backend = study._optuna._storage._backend
+    backend = study._mirror.study._storage._backend
     write, written = backend.append_logs, []
 
     def full(logs):

@@ -29,7 +29,7 @@ class Watch:
     names: list[str] = field(default_factory=list)
 
     def on(self, study: Study[TrialConfig]) -> None:
-        store, backend = study.store, study._optuna._storage._backend  # type: ignore[attr-defined]
+        store, backend = study.store, study._mirror.study._storage._backend  # type: ignore[attr-defined]
         for owner, name in ((store, "add_epoch"), (store, "add_trial"), (backend, "append_logs")):
             setattr(owner, name, self._watched(getattr(owner, name), study))
 

@@ -9,8 +9,8 @@ from trainables.catalog import NETWORKS
 from trainables.config import TrialConfig
 from trainables.models.mini_alexnet import SIDE
 from trainables.models.network import Network, build, freeze
-from trainables.train import train_step
 from trainables.training.optimizer import make_optimizer
+from trainables.training.step import train_step
 
 
 def parameters(config: TrialConfig, num_classes: int) -> int:

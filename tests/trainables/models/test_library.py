@@ -14,8 +14,8 @@ from trainables.models import pretrained as weights
 from trainables.models.base import NetworkError
 from trainables.models.network import Network, build, check, count_gmacs, freeze, load_tensors
 from trainables.models.pretrained import WeightsError
-from trainables.train import train_step
 from trainables.training.optimizer import make_optimizer
+from trainables.training.step import train_step
 
 STAGES = {
     "timm:efficientnet_lite0": 8,

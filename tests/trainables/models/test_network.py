@@ -6,8 +6,8 @@ from torch import Tensor
 
 from trainables.config import TrialConfig
 from trainables.models.network import Network, build, freeze
-from trainables.train import train_step
 from trainables.training.optimizer import make_optimizer
+from trainables.training.step import train_step
 
 CONFIG = TrialConfig(network="resnet10", image_size=32, precision="float32", weight_decay=0.1)
 

@@ -12,10 +12,10 @@ from results.records import EpochMetrics
 from trainables.config import TrialConfig
 from trainables.models.network import Network
 from trainables.models.setup import new_network
-from trainables.train import train_step
 from trainables.training import checkpoint
 from trainables.training.checkpoint import CheckpointError
 from trainables.training.optimizer import make_optimizer
+from trainables.training.step import train_step
 
 CPU = torch.device("cpu")
 CONFIG = TrialConfig(network="resnet10", image_size=32, precision="float32")

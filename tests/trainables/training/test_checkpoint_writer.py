@@ -13,7 +13,7 @@ from trainables.config import TrialConfig
 from trainables.models.network import Network
 from trainables.models.setup import new_network
 from trainables.train import train
-from trainables.training import checkpoint, checkpoint_writer
+from trainables.training import checkpoint_writer
 from trainables.training.checkpoint import read_history
 from trainables.training.checkpoint_writer import CheckpointWriter
 from trainables.training.optimizer import make_optimizer
@@ -161,5 +161,8 @@ def test_leftovers_of_a_killed_process_go(tmp_path: Path) -> None:
     path = tmp_path / "0001.pt"
     for name in (".0001.pt.77.tmp", ".0002.pt.77.tmp", "0001.pt"):
         (tmp_path / name).write_text("")
-    checkpoint.remove_leftovers(path)
+    writer = CheckpointWriter(path, "identity")
+    assert len(list(tmp_path.iterdir())) == 3  # nothing is removed before it is entered
+    with writer:
+        pass
     assert sorted(p.name for p in tmp_path.iterdir()) == [".0002.pt.77.tmp", "0001.pt"]

@@ -15,10 +15,10 @@ from trainables.augmentation.batch import for_evaluation
 from trainables.config import TrialConfig
 from trainables.models.network import Network
 from trainables.models.setup import new_network
-from trainables.train import train_step
 from trainables.training.batches import BatchFeeder
 from trainables.training.evaluate import EVALUATION_BATCH, Evaluation, Evaluator, evaluate
 from trainables.training.optimizer import make_optimizer
+from trainables.training.step import train_step
 
 CPU = torch.device("cpu")
 CONFIG = TrialConfig(network="resnet10", image_size=32, precision="float32")

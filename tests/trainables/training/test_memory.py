@@ -68,7 +68,7 @@ def test_an_error_that_is_kept_holds_no_graph(
         held.append(weakref.ref(logits))
         raise error
 
-    monkeypatch.setattr("trainables.train.cross_entropy", fail)
+    monkeypatch.setattr("trainables.training.step.cross_entropy", fail)
     with pytest.raises(type(error)) as caught:
         next(train(CONFIG, open_search_data(tiny_data)))
     assert (held[0]() is None) == freed

@@ -14,11 +14,12 @@ from datasets.splits import SearchData
 from trainables.config import TrialConfig
 from trainables.models.network import Network
 from trainables.models.setup import new_network
-from trainables.train import train, train_step
+from trainables.train import train
 from trainables.training.checkpoint import training_key
 from trainables.training.evaluate import evaluate
 from trainables.training.micro_batches import halve_micro_batch, piece_sizes
 from trainables.training.optimizer import make_optimizer
+from trainables.training.step import train_step
 
 CPU = torch.device("cpu")
 PLAIN = TrialConfig(

@@ -1,0 +1,82 @@
+"""What options must be on this machine: files that are there, GPUs that are enough."""
+
+from pathlib import Path
+
+from datasets.registry import find_dataset
+from datasets.spec import DatasetError
+from results.run_hints import resume_command
+from search.config.options import SearchOptions
+from search.hardware.machine import Cluster, Machine
+
+
+def find_path_errors(
+    options: SearchOptions, dataset: str, directory: Path, weights: str, *, resuming: bool
+) -> list[str]:
+    """A sentence for each file that is missing, and for a run's folder that is taken.
+
+    weights: what training starts from, `none`, `imagenet` or a file.
+    """
+    errors = []
+    prepared = (Path(options.data) / dataset / "manifest.json").exists()
+    try:
+        spec = find_dataset(dataset)
+    except DatasetError as error:
+        errors.append(f"--dataset: {error}")
+    else:
+        if not (options.source or prepared or spec.archive or spec.generate):
+            errors.append(
+                f"--source must name the images of dataset {dataset}, an archive or a folder, "
+                "but it is missing."
+            )
+    if options.source and not Path(options.source).exists() and not (resuming and prepared):
+        errors.append(f"--source must exist, but {options.source} doesn't; check the path.")
+    if weights not in ("none", "imagenet") and not Path(weights).expanduser().is_file():
+        errors.append(
+            f"--weights must be none, imagenet or a state-dict file, but {weights} is no file."
+        )
+    if not resuming and (directory / "manifest.json").exists():
+        errors.append(
+            f"--name must be new, but {directory} already holds a run; go on with it by "
+            f"`{resume_command(directory)}`, or choose another name."
+        )
+    return errors
+
+
+def find_gpu_errors(options: SearchOptions, here: Machine, cluster: Cluster | None) -> list[str]:
+    """A sentence for each option that asks for GPUs that aren't there.
+
+    here: all nodes' hardware together where the search runs on a `cluster`.
+    """
+    errors = []
+    machines = [node.machine for node in cluster.nodes] if cluster else [here]
+    most = max(len(machine.gpus) for machine in machines)
+    if options.gpus_per_trial != "auto" and float(options.gpus_per_trial) > most > 0:
+        errors.append(
+            f"--gpus-per-trial must be ≤ {most}, the GPUs of "
+            f"{'the largest node' if cluster else 'this machine'}, but got "
+            f"{options.gpus_per_trial}: a trial doesn't reach over two."
+        )
+    if options.gpus_per_trial not in ("auto", "0") and not here.gpus:
+        errors.append(
+            f"--gpus-per-trial must be auto or 0 on a machine without a GPU, but got "
+            f"{options.gpus_per_trial!r}."
+        )
+    if options.gpu_hours and (not here.gpus or options.gpus_per_trial == "0"):
+        errors.append(
+            f"--gpu-hours must be 0 where trials take no GPU, but got {options.gpu_hours:g}; "
+            "use --time-budget."
+        )
+    return errors
+
+
+def find_set_errors(options: SearchOptions) -> list[str]:
+    """A sentence for each field in `--set` that has an option of its own.
+
+    More than the configuration depends on those.
+    """
+    return [
+        f"--set must not name {name}, but got {item!r}; use --{name}."
+        for item in options.set
+        for name in ("epochs", "seed", "precision")
+        if item.partition("=")[0] == name
+    ]

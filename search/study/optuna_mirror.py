@@ -1,0 +1,187 @@
+"""The Optuna study that follows a search's records: it proposes, and `optuna-dashboard` shows it.
+
+The records are the truth. What Optuna lacks of them, because a search was killed between two
+writes, it is told when the search goes on.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from results.analysis.pareto import OBJECTIVES, values
+from results.analysis.rung_values import check_params
+from results.records import StopReason, TrialRecord
+from results.records import TrialState as Ended
+from results.store import RunError
+from search.study.optuna_journal import quiet_optuna
+from search.study.optuna_patches import ask_again, reopen_trial
+
+MISSING = "epochs_missing"
+"""A constraint on Optuna's trials: none may be missing of a full training."""
+
+MEMORY = "memory"
+"""The constraint's name: 1 where a trial ran out of memory; trials that fitted have none."""
+
+
+class OptunaMirror:
+    """Asks Optuna for trials, reports their epochs to it and tells it how they end.
+
+    `study` is the Optuna study in `storage`, or a new one, `name`, that begins with the parameters
+    `baseline`. Trials have the numbers that Optuna gives them. `follow` comes before all else.
+    """
+
+    def __init__(
+        self,
+        storage: BaseStorage,
+        name: str,
+        baseline: dict[str, Any] | None,
+        objectives: Sequence[str],
+    ) -> None:
+        self.study = open_optuna(storage, name, baseline, objectives)
+        self._name, self._objectives = name, objectives
+        self._several = len(objectives) > 1
+        self._next = 0  # the number of the next new trial
+        self._asked: dict[int, optuna.Trial] = {}
+        self._reported: dict[int, set[int]] = {}
+        self._orphans: list[FrozenTrial] = []
+
+    def follow(self, records: Mapping[int, TrialRecord]) -> Sequence[FrozenTrial]:
+        """Takes up what a search that goes on has recorded; returns the trials that Optuna knows.
+
+        Open are those that Optuna has heard no end of; orphans those of them that are asked for
+        and not recorded, because the search was killed in between. Raises `RunError` where Optuna
+        lacks some of the recorded trials, or has others in their place.
+        """
+        known = self.study.get_trials(deepcopy=False)
+        self._next = check_journal(known, records, self._name)
+        running = [trial for trial in known if trial.state is TrialState.RUNNING]
+        recorded = [trial for trial in running if trial.number in records]
+        self._asked = {trial.number: reopen_trial(self.study, trial) for trial in recorded}
+        self._reported = {trial.number: set(trial.intermediate_values) for trial in recorded}
+        self._orphans = [trial for trial in running if trial.number not in records]
+        return known
+
+    def next_number(self) -> int:
+        """The number of the trial that `ask` gives: an orphan's first."""
+        return self._orphans[0].number if self._orphans else self._next
+
+    def ask(self, sampler: BaseSampler, queued: Mapping[str, Any] | None) -> optuna.Trial:
+        """The next trial, which has the parameters `queued` for it where there are some.
+
+        An orphan has been given its queued parameters already.
+        """
+        number = self.next_number()
+        self.study.sampler = sampler
+        if self._orphans:
+            trial = ask_again(self.study, self._orphans.pop(0))
+        else:
+            # A search killed just here has put them into the journal already.
+            if queued is not None and len(self.study.get_trials(deepcopy=False)) <= number:
+                self.study.enqueue_trial(dict(queued))
+            trial = self.study.ask()
+        self._next = max(self._next, number + 1)
+        self._asked[number] = trial
+        return trial
+
+    def is_open(self, number: int) -> bool:
+        """Whether Optuna has heard no end of a trial."""
+        return number in self._asked
+
+    def report(self, number: int, value: float, epoch: int) -> None:
+        """Passes an epoch's value on, once. With several objectives Optuna takes none."""
+        if not self._several and epoch not in self._reported.get(number, ()):
+            self._asked[number].report(value, epoch)
+
+    def refuse(self, number: int, *, same_as: int) -> None:
+        """Ends a trial whose configuration an earlier one has tried; samplers learn nothing of it.
+
+        The result that there is stands, and has been learnt from: as a second one it would count
+        double, though nothing else was seen.
+        """
+        trial = self._asked.pop(number)
+        trial.set_user_attr("same_as", same_as)
+        self.study.tell(trial, state=TrialState.FAIL)
+
+    def tell(self, record: TrialRecord, epochs: int) -> None:
+        """Ends a trial whose full training takes `epochs`.
+
+        PRUNED, not COMPLETE, for what was stopped. With several objectives a trial for which
+        memory was wanting lacks all of its epochs, and so is behind every one that was stopped.
+        """
+        trial = self._asked.pop(record.number)
+        if record.state is Ended.COMPLETE:
+            self.study.tell(trial, values(record, self._objectives))
+        elif record.state is Ended.STOPPED and record.trusted:
+            if self._several:
+                _constrain_missing(trial, epochs - record.epochs)
+            self.study.tell(trial, state=TrialState.PRUNED)
+        elif record.reason is StopReason.MEMORY:
+            if self._several:
+                _constrain_missing(trial, epochs)
+            _constrain_memory(trial)
+            self.study.tell(trial, state=TrialState.PRUNED)
+        else:
+            self.study.tell(trial, state=TrialState.FAIL)
+
+
+def open_optuna(
+    storage: BaseStorage, name: str, first: dict[str, Any] | None, objectives: Sequence[str]
+) -> optuna.Study:
+    """The study in `storage`, or a new one, `name`, that begins with the parameters `first`.
+
+    A run has one study, which keeps its name when the run's folder is copied to another.
+    """
+    known = optuna.get_all_study_names(storage)
+    ways = [OBJECTIVES[each] for each in objectives]
+    with quiet_optuna():
+        study = optuna.create_study(
+            storage=storage, study_name=(known or [name])[0], directions=ways, load_if_exists=True
+        )
+        if len(objectives) > 1:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                study.set_metric_names(list(objectives))  # for `optuna-dashboard`
+        if first is not None and not study.get_trials(deepcopy=False):
+            study.enqueue_trial(first)
+    return study
+
+
+def check_journal(
+    known: Sequence[FrozenTrial], recorded: Mapping[int, TrialRecord], run: str
+) -> int:
+    """How many trials have begun in an Optuna study.
+
+    Raises `RunError` when that lacks some of a run's recorded ones, or has others in their place.
+    """
+    begun = {trial.number for trial in known if trial.state is not TrialState.WAITING}
+    if missing := recorded.keys() - begun:
+        raise RunError(
+            f"The Optuna journal must hold every trial of the run {run}, but {len(missing)} of "
+            f"{len(recorded)} are missing; restore it from a copy of the run."
+        )
+    check_params({trial.number: trial for trial in known}, recorded, run)
+    return len(begun)
+
+
+def _constrain_missing(trial: optuna.Trial, epochs: int) -> None:
+    """Says of a trial that was stopped how many epochs of a full training it lacks.
+
+    With several objectives Optuna takes no values before a trial's end, and told PRUNED alone it
+    would take the earliest stopped trials for the best of them. Told COMPLETE they would be
+    compared at another length; told FAIL, forgotten. A violated constraint puts them behind all
+    that are complete, those that came further first.
+    """
+    if MISSING not in trial.constraints:  # set already where a search was killed in between
+        trial.set_constraint(MISSING, epochs)
+
+
+def _constrain_memory(trial: optuna.Trial) -> None:
+    """Marks a trial that ran out of memory infeasible, whatever epochs it may have reported."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # set already, by a search that was killed here
+        trial.set_constraint(MEMORY, 1.0)

@@ -1,0 +1,52 @@
+"""One epoch's figures, from training and evaluation to its record."""
+
+from dataclasses import dataclass
+
+from results.records import EpochMetrics
+from trainables.training.evaluate import Evaluation, finite_or_none
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainedEpoch:
+    """What training for an epoch has shown.
+
+    `loss` is the mean over the steps, `lr` the last step's. `first_step_at` is when the
+    first batch lay ready, on the clock of `time.perf_counter`; `waited_s` how long the loop waited
+    for that batch and all others.
+    """
+
+    loss: float
+    lr: float
+    images: int
+    first_step_at: float
+    waited_s: float
+
+
+def make_metrics(
+    epoch: int,
+    trained: TrainedEpoch,
+    seen: Evaluation,
+    val: Evaluation | None,
+    *,
+    start_s: float,
+    train_s: float,
+    wall_s: float,
+    peak_memory_bytes: int,
+) -> EpochMetrics:
+    """An epoch's record; `seen` is the evaluation on clean training images, `val` on val."""
+    return EpochMetrics(
+        epoch=epoch,
+        train_loss=finite_or_none(trained.loss),
+        train_top1=seen.top1,
+        val_loss=val.finite_loss if val else None,
+        val_top1=val.top1 if val else None,
+        val_top5=val.top5 if val else None,
+        gap=seen.top1 - val.top1 if val else None,
+        lr=trained.lr,
+        images_per_s=trained.images / train_s,
+        train_s=train_s,
+        wall_s=wall_s,
+        peak_memory_bytes=peak_memory_bytes,
+        start_s=start_s,
+        loading_s=trained.waited_s,
+    )

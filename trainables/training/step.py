@@ -1,0 +1,59 @@
+"""One step of gradient descent."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
+
+from trainables.config import TrialConfig
+from trainables.models.network import Network
+from trainables.training.class_weights import weighted_loss
+from trainables.training.evaluate import autocast
+from trainables.training.micro_batches import piece_sizes
+
+
+def train_step(
+    network: Network,
+    optimizer: Optimizer,
+    batch: Tensor,
+    targets: Tensor,
+    config: TrialConfig,
+    class_weights: Tensor | None = None,
+) -> Tensor:
+    """One step of gradient descent; gives the batch's loss, without waiting for it.
+
+    With `config.micro_batch_size` the batch goes through the network in pieces, whose gradients
+    add up to those of the batch's mean loss.
+    class_weights: float32 (classes,), see `trainables.training.class_weights.weighted_loss`.
+    """
+    optimizer.zero_grad()  # first: the old gradients would lie beside all that is computed now
+    if config.micro_batch_size is None:
+        loss = _backward(network, batch, targets, config, class_weights)
+    else:
+        sizes = piece_sizes(len(batch), config.micro_batch_size)
+        pieces = zip(torch.split(batch, sizes), torch.split(targets, sizes), strict=True)
+        loss = torch.zeros((), device=batch.device)
+        for images, wanted in pieces:
+            share = len(images) / len(batch)
+            loss += share * _backward(network, images, wanted, config, class_weights, share)
+    optimizer.step()
+    return loss
+
+
+def _backward(
+    network: Network,
+    images: Tensor,
+    targets: Tensor,
+    config: TrialConfig,
+    class_weights: Tensor | None,
+    share: float = 1.0,
+) -> Tensor:
+    """Adds the gradients of `share` times the images' mean loss; gives that loss itself."""
+    with autocast(config, images.device):
+        logits = network(images).float()
+    if class_weights is None:
+        loss = cross_entropy(logits, targets, label_smoothing=config.label_smoothing)
+    else:
+        loss = weighted_loss(logits, targets, class_weights, config.label_smoothing)
+    loss.backward(torch.full_like(loss, share))  # type: ignore[no-untyped-call]
+    return loss.detach()
