@@ -1,4 +1,4 @@
-"""Prepared data as the search and final training see it."""
+"""Opens prepared data for a search and for final training."""
 
 from pathlib import Path
 
@@ -8,13 +8,16 @@ from datasets.manifest import Manifest, read_manifest
 from datasets.splits import FinalData, Images, SearchData, Split
 
 TRAIN_FILE = "train.beton"
+"""This file of a prepared dataset holds the official training split: train and val."""
 TEST_FILE = "test.beton"
+"""This file of a prepared dataset holds the official validation or test split: test."""
 
 
 def open_search_data(directory: Path) -> SearchData:
-    """Train, val and a clean sample of train, of the data prepared in `directory`.
+    """Returns train, val and a clean sample of train, of the data prepared in `directory`.
 
-    Raises `DatasetError` as `read_manifest` does.
+    Raises `DatasetError` if the manifest is missing, damaged or of another version, or if a file is
+    missing or has another size (see `datasets.manifest.read_manifest`).
     """
     manifest = read_manifest(directory)
     beton = directory.resolve() / TRAIN_FILE
@@ -31,7 +34,10 @@ def open_search_data(directory: Path) -> SearchData:
 
 
 def open_final_data(directory: Path) -> FinalData:
-    """Train and val together, and test. Raises `DatasetError` as `read_manifest` does."""
+    """Returns train and val as one split, and test, of the data prepared in `directory`.
+
+    Raises `DatasetError` in the same cases as `open_search_data`.
+    """
     manifest = read_manifest(directory)
     folder = directory.resolve()
     train = np.arange(sum(manifest.train_per_class), dtype=np.int64)
@@ -44,6 +50,7 @@ def open_final_data(directory: Path) -> FinalData:
 
 
 def _images(manifest: Manifest) -> Images:
+    """Returns the properties that all splits of a dataset share, taken from its manifest."""
     return Images(
         fingerprint=manifest.fingerprint,
         class_ids=manifest.class_ids,

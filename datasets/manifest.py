@@ -1,4 +1,7 @@
-"""What is known about prepared data: `manifest.json`, written last, so that it vouches for all."""
+"""Reads and writes `manifest.json`, which describes prepared data.
+
+A conversion writes the manifest last, so a folder with a manifest holds complete data.
+"""
 
 import hashlib
 import json
@@ -12,21 +15,30 @@ from common.files import read_json, sync_folder
 from datasets.spec import DatasetError
 
 SCHEMA_VERSION = 1
+"""Manifests of another version than this one are refused."""
 FILE_NAME = "manifest.json"
-SEAL = "sha256"
-"""The key of the checksum of all other keys; manifests of older versions have none."""
+"""The manifest of prepared data has this file name."""
+CHECKSUM_KEY = "sha256"
+"""This key holds the checksum of all other keys; manifests of older versions have none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
-    """One prepared dataset.
+    """A manifest describes one prepared dataset.
 
-    fingerprint: sha256 over class ids, labels, pixels and split; the same for the same content,
-    whatever the path, the machine or the number of workers.
-    train_per_class, test_per_class: images of each class in the official splits, val included
-    in train. mean, std: per channel, pixel / 255, over train without val.
+    fingerprint: sha256 over class ids, labels, pixels and split. The same content has the same
+    fingerprint, whatever the path, the machine or the number of workers.
+    image_size: side of the stored images in pixels.
+    train_per_class, test_per_class: number of images of each class in the official splits. The
+    training split includes val.
+    mean, std: mean and standard deviation of each channel, in units of pixel / 255, over train
+    without val.
     val, train_sample: sorted indices into the train file (see `SearchData`).
-    files: name -> bytes and sha256. skipped: path and reason of each image left out.
+    files: size in bytes and sha256 of each file, by file name.
+    source, source_fingerprint: path of the source, and the fingerprint of its files (see
+    `datasets.archives.tree.fingerprint`).
+    skipped: path and reason of each image that was left out.
+    versions: versions of the packages that decoded and wrote the images.
     """
 
     dataset: str
@@ -51,32 +63,35 @@ class Manifest:
 
     @property
     def train_images(self) -> int:
-        """Images in train, without val."""
+        """Returns the number of images in train, without val."""
         return sum(self.train_per_class) - len(self.val)
 
     @property
     def val_images(self) -> int:
-        """Images in val."""
+        """Returns the number of images in val."""
         return len(self.val)
 
     @property
     def test_images(self) -> int:
-        """Images in test."""
+        """Returns the number of images in test."""
         return sum(self.test_per_class)
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """Reads a manifest back. Raises `TypeError` for missing or unknown keys."""
+        """Builds a manifest from parsed JSON. Raises `TypeError` for missing or unknown keys."""
         tuples = {f.name for f in fields(cls) if str(f.type).startswith("tuple")}
         values: dict[str, Any] = {k: tuple(v) if k in tuples else v for k, v in value.items()}
         return cls(**values)
 
 
 def stage_manifest(manifest: Manifest, directory: Path) -> Path:
-    """Writes the manifest beside `manifest.json`, whose place it is to take."""
+    """Writes the manifest to a temporary file beside `manifest.json` and returns that file's path.
+
+    The caller renames the file to `manifest.json`.
+    """
     partial = directory / f".{FILE_NAME}.partial"
     value = asdict(manifest)
-    value[SEAL] = _checksum(value)
+    value[CHECKSUM_KEY] = _checksum(value)
     with partial.open("w", encoding="utf-8") as file:
         json.dump(value, file, allow_nan=False, indent=1)
         file.flush()
@@ -85,27 +100,28 @@ def stage_manifest(manifest: Manifest, directory: Path) -> Path:
 
 
 def write_manifest(manifest: Manifest, directory: Path) -> None:
-    """Writes `manifest.json`, whole or not at all."""
+    """Writes `manifest.json` atomically: after a crash the file is complete or unchanged."""
     stage_manifest(manifest, directory).replace(directory / FILE_NAME)
     sync_folder(directory)
 
 
 def _checksum(value: Mapping[str, Any]) -> str:
+    """Returns the sha256 of a manifest's values, independent of the order of their keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def remake(directory: Path) -> str:
+def remake_command(directory: Path) -> str:
     """The command that makes this folder's data again."""
     where = "" if directory.parent == Path("data") else f" --data {directory.parent}"
     return f"`python -m datasets.prepare {directory.name}{where} --overwrite`"
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """The manifest in `directory`, its files' sizes checked.
+    """Returns the manifest in `directory`, after it has checked the sizes of the files.
 
-    Raises `DatasetError` when it is missing, damaged or of another version, and when a file is
-    missing or has another size: mapping a file that was cut short would kill the process.
+    Raises `DatasetError` if the manifest is missing, damaged or of another version, and if a file
+    is missing or has another size: a process that maps a truncated file into memory is killed.
     """
     manifest = parse_manifest(directory / FILE_NAME)
     for name, facts in manifest.files.items():
@@ -114,7 +130,10 @@ def read_manifest(directory: Path) -> Manifest:
 
 
 def parse_manifest(path: Path) -> Manifest:
-    """The manifest at `path`, wherever its files are. Raises `DatasetError` as `read_manifest`."""
+    """Returns the manifest at `path` without looking at the files that it describes.
+
+    Raises `DatasetError` if the manifest is missing, damaged or of another version.
+    """
     directory = path.parent
     try:
         value = read_json(path)
@@ -122,28 +141,28 @@ def parse_manifest(path: Path) -> Manifest:
         if version != SCHEMA_VERSION:
             raise DatasetError(
                 f"{path} must have schema_version {SCHEMA_VERSION}, but has {version}; "
-                f"make the data anew with {remake(directory)}."
+                f"make the data anew with {remake_command(directory)}."
             )
-        if value.pop(SEAL, None) not in (None, _checksum(value)):
+        if value.pop(CHECKSUM_KEY, None) not in (None, _checksum(value)):
             raise ValueError("its checksum is wrong")
         manifest = Manifest.from_json(value)
         _check_values(manifest)
         if not all({"bytes", "sha256"} <= facts.keys() for facts in manifest.files.values()):
             raise KeyError("files")
     except FileNotFoundError as error:
-        command = remake(directory).replace(" --overwrite", "")
+        command = remake_command(directory).replace(" --overwrite", "")
         raise DatasetError(
             f"{directory} holds no prepared data ({FILE_NAME} is missing); make it with {command}."
         ) from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DatasetError(
-            f"{path} is damaged ({error}); make the data anew with {remake(directory)}."
+            f"{path} is damaged ({error}); make the data anew with {remake_command(directory)}."
         ) from error
     return manifest
 
 
 def _check_values(manifest: Manifest) -> None:
-    """Raises `ValueError` or `TypeError` for numbers that belong to no dataset."""
+    """Raises `ValueError` or `TypeError` for values that no dataset can have."""
     classes = len(manifest.class_ids)
     per_class = (manifest.class_names, manifest.train_per_class, manifest.test_per_class)
     if any(len(each) != classes for each in per_class):
@@ -158,27 +177,32 @@ def _check_values(manifest: Manifest) -> None:
 
 
 def _check_size(path: Path, size: int) -> None:
-    found = path.stat().st_size if path.is_file() else None
-    if found != size:
-        state = "is missing" if found is None else f"has {found}"
+    """Raises `DatasetError` if the file at `path` is missing or doesn't have `size` bytes."""
+    actual = path.stat().st_size if path.is_file() else None
+    if actual != size:
+        state = "is missing" if actual is None else f"has {actual}"
         raise DatasetError(
-            f"{path} must have {size} bytes, but {state}; make it anew with {remake(path.parent)}."
+            f"{path} must have {size} bytes, but {state}; make it anew with "
+            f"{remake_command(path.parent)}."
         )
 
 
 def verify(directory: Path, names: Collection[str] | None = None) -> Manifest:
-    """Reads every file whole, or those of `names`. Raises `DatasetError` when one differs from the
-    manifest.
+    """Reads the files whole, compares them with the manifest, and returns the manifest.
+
+    Raises `DatasetError` if the sha256 of a file differs from the manifest's.
+
+    names: the names of the files to read; by default all of them are read.
     """
     manifest = read_manifest(directory)
     for name, facts in manifest.files.items():
         if names is not None and name not in names:
             continue
         with (directory / name).open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != facts["sha256"]:
+            actual = hashlib.file_digest(file, "sha256").hexdigest()
+        if actual != facts["sha256"]:
             raise DatasetError(
                 f"{directory / name} must have sha256 {facts['sha256'][:12]}…, but has "
-                f"{found[:12]}…; make it anew with {remake(directory)}."
+                f"{actual[:12]}…; make it anew with {remake_command(directory)}."
             )
     return manifest

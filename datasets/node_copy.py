@@ -1,4 +1,4 @@
-"""A node's own copy of prepared data, for searching: without the test images."""
+"""Copies prepared data to a node that searches, without the test images."""
 
 import hashlib
 from dataclasses import replace
@@ -12,7 +12,9 @@ from datasets.spec import DatasetError
 
 
 def has_copy(directory: Path, fingerprint: str) -> bool:
-    """Whether prepared data of that fingerprint lies there, its files as long as they must be."""
+    """Returns whether `directory` holds prepared data with this fingerprint, in files of the
+    right size.
+    """
     try:
         return read_manifest(directory).fingerprint == fingerprint
     except DatasetError:
@@ -20,11 +22,12 @@ def has_copy(directory: Path, fingerprint: str) -> bool:
 
 
 def copy_data(place: Place, fingerprint: str, directory: Path) -> Path:
-    """`directory` with a copy of the data in `place`, fetched first where it isn't there yet.
+    """Copies the data in `place` to `directory`, unless the copy exists, and returns `directory`.
 
-    One process of the machine fetches, the others wait. What has arrived is compared with the
-    manifest's checksum, and the manifest with the fingerprint wanted, before anything is used.
-    Raises `DatasetError` where it differs or is missing, and `OSError`.
+    One process of a machine copies while the others wait. Before anything is used, this function
+    compares the manifest's fingerprint with `fingerprint`, and the file's sha256 with the manifest.
+    Raises `DatasetError` if one of them differs or a file is missing, and `OSError` if the disk or
+    the network fails.
     """
     if has_copy(directory, fingerprint):
         return directory
@@ -32,20 +35,24 @@ def copy_data(place: Place, fingerprint: str, directory: Path) -> Path:
         if not has_copy(directory, fingerprint):  # another process may have fetched it meanwhile
             manifest = _manifest(place, fingerprint, directory)
             _fetch_train(place, manifest, directory)
-            kept = {TRAIN_FILE: manifest.files[TRAIN_FILE]}
-            write_manifest(replace(manifest, files=kept), directory)
+            train_only = {TRAIN_FILE: manifest.files[TRAIN_FILE]}
+            write_manifest(replace(manifest, files=train_only), directory)
     return directory
 
 
 def check(place: Place, fingerprint: str, directory: Path) -> None:
-    """Raises `DatasetError` unless `place` holds data of that fingerprint.
+    """Raises `DatasetError` unless `place` holds data with this fingerprint.
 
-    Only its manifest is fetched, into `directory`, and removed again.
+    This function downloads the manifest only, into `directory`, and removes the file afterwards.
     """
     _manifest(place, fingerprint, directory)
 
 
 def _manifest(place: Place, fingerprint: str, directory: Path) -> Manifest:
+    """Returns the manifest in `place`.
+
+    Raises `DatasetError` if `fingerprint` isn't the manifest's.
+    """
     path = directory / f".fetched-{FILE_NAME}"
     if not place.fetch(FILE_NAME, path):
         raise DatasetError(
@@ -66,18 +73,19 @@ def _manifest(place: Place, fingerprint: str, directory: Path) -> Manifest:
 
 
 def _fetch_train(place: Place, manifest: Manifest, directory: Path) -> None:
-    arrived = directory / f".fetched-{TRAIN_FILE}"
+    """Downloads the training file into `directory` and compares its sha256 with the manifest's."""
+    fetched = directory / f".fetched-{TRAIN_FILE}"
     try:
-        if not place.fetch(TRAIN_FILE, arrived):
+        if not place.fetch(TRAIN_FILE, fetched):
             raise DatasetError(f"{place} must hold {TRAIN_FILE}, but lacks it; copy it there.")
-        with arrived.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        wanted = manifest.files[TRAIN_FILE]["sha256"]
-        if found != wanted:
+        with fetched.open("rb") as file:
+            actual = hashlib.file_digest(file, "sha256").hexdigest()
+        expected = manifest.files[TRAIN_FILE]["sha256"]
+        if actual != expected:
             raise DatasetError(
-                f"{TRAIN_FILE} from {place} must have sha256 {wanted[:12]}…, but has "
-                f"{found[:12]}…; copy it there anew."
+                f"{TRAIN_FILE} from {place} must have sha256 {expected[:12]}…, but has "
+                f"{actual[:12]}…; copy it there anew."
             )
-        arrived.replace(directory / TRAIN_FILE)
+        fetched.replace(directory / TRAIN_FILE)
     finally:
-        arrived.unlink(missing_ok=True)
+        fetched.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from datasets.registry import DATASETS, find_dataset
 from datasets.spec import DatasetError, DatasetSpec, Tree
 
 SMALLEST_PX, LARGEST_PX = 16, 512
+"""Stored images have at least `SMALLEST_PX` and at most `LARGEST_PX` pixels a side."""
 
 
 def prepare(
@@ -24,27 +25,33 @@ def prepare(
     skip_broken: bool = False,
     overwrite: bool = False,
 ) -> Manifest:
-    """The manifest of `data`/`name`, converted first where it isn't there yet.
+    """Converts the dataset `name` into `data`/`name`, unless it is there, and returns its manifest.
 
-    source: archive or folder, of the kinds that this dataset takes; without it the dataset is
-    downloaded or generated where it can be.
-    workers: decoding processes, by default one a core; the result doesn't depend on them.
-    size: side in pixels, by default the dataset's own. Raises `DatasetError` for everything a
-    user can put right, above all when other data is there already and `overwrite` is not set.
+    Raises `DatasetError` for everything that a user can put right, above all if the folder holds
+    other data and `overwrite` is false.
+
+    source: archive or folder, of a kind that this dataset takes. Without a source, the dataset is
+    downloaded or generated if that is possible.
+    workers: number of decoding processes, by default one a core. The result doesn't depend on this
+    number.
+    size: side of the stored images in pixels, by default the dataset's own.
+    skip_broken: whether to leave out images that can't be decoded; otherwise they raise
+    `DatasetError`.
+    overwrite: whether to convert again and replace the data that is there.
     """
     spec = find_dataset(name)
     _check_options(workers, size)
     directory = data / name
     if not overwrite and (directory / FILE_NAME).exists():
-        return _existing(spec, directory, source, size)
+        return _check_existing(spec, directory, source, size)
     from common.files import lock_folder
 
     with lock_folder(directory):
         # Another process may have finished the work while this one waited.
         if not overwrite and (directory / FILE_NAME).exists():
-            return _existing(spec, directory, source, size)
+            return _check_existing(spec, directory, source, size)
         try:
-            tree = _open(spec, _find_source(spec, source, data))
+            tree = _open_source(spec, _find_source(spec, source, data))
             listing = spec.list_samples(tree)
         except OSError as error:
             raise DatasetError(
@@ -65,16 +72,20 @@ def prepare(
 
 
 def _check_options(workers: int | None, size: int | None) -> None:
+    """Raises `DatasetError` if the number of workers or the image size is out of range."""
     if workers is not None and workers < 1:
         raise DatasetError(f"workers must be ≥ 1, but got workers={workers}.")
     if size is not None and not SMALLEST_PX <= size <= LARGEST_PX:
         raise DatasetError(f"size must lie in {SMALLEST_PX}…{LARGEST_PX} pixels, but got {size}.")
 
 
-def _existing(
+def _check_existing(
     spec: DatasetSpec, directory: Path, source: Path | None, size: int | None
 ) -> Manifest:
-    """The manifest that is there, if it is what was asked for."""
+    """Returns the manifest of the existing data.
+
+    Raises `DatasetError` if size or source differ from it.
+    """
     manifest = read_manifest(directory)
     remedy = (
         "use another folder with --data, or replace them with "
@@ -87,7 +98,7 @@ def _existing(
     if source is not None:
         from datasets.archives.tree import fingerprint
 
-        if fingerprint(_open(spec, source)) != manifest.source_fingerprint:
+        if fingerprint(_open_source(spec, source)) != manifest.source_fingerprint:
             raise DatasetError(
                 f"The images in {directory} were made from another source "
                 f"({manifest.source}), not from {source}; {remedy}"
@@ -95,14 +106,15 @@ def _existing(
     return manifest
 
 
-def _open(spec: DatasetSpec, source: Path) -> Tree:
+def _open_source(spec: DatasetSpec, source: Path) -> Tree:
+    """Opens a source in the dataset's own way, or as a folder or zip archive."""
     from datasets.archives.tree import open_tree
 
     return (spec.open_source or open_tree)(source)
 
 
 def _find_source(spec: DatasetSpec, source: Path | None, data: Path) -> Path:
-    """The source, downloaded or generated where none was named."""
+    """Returns the source's path; downloads or generates the source if the user named none."""
     if source is None and spec.archive is not None:
         from datasets.sources.download import fetch
 
@@ -120,38 +132,40 @@ def _find_source(spec: DatasetSpec, source: Path | None, data: Path) -> Path:
 
 
 def parser() -> Parser:
-    """The command line."""
-    made = Parser(
+    """Builds the parser of the command line."""
+    result = Parser(
         prog="python -m datasets.prepare",
         description="Makes a dataset ready to train on.",
         epilog="datasets: " + "; ".join(f"{s.name} – {s.summary}" for s in DATASETS.values()),
     )
-    made.add_argument("name", metavar="NAME", help="one of the datasets below")
-    made.add_argument("--source", type=Path, metavar="FILE|DIR", help="archive or folder")
-    made.add_argument(
+    result.add_argument("name", metavar="NAME", help="one of the datasets below")
+    result.add_argument("--source", type=Path, metavar="FILE|DIR", help="archive or folder")
+    result.add_argument(
         "--data",
         type=Path,
         default=Path("data"),
         metavar="DIR",
         help="where to put it, as DIR/NAME (default: data)",
     )
-    made.add_argument(
+    result.add_argument(
         "--workers", type=int, metavar="N", help="decoding processes (default: one a core)"
     )
-    made.add_argument(
+    result.add_argument(
         "--size",
         type=int,
         metavar="PX",
         help="side of the stored images in pixels (default: the dataset's own)",
     )
-    made.add_argument("--skip-broken", action="store_true", help="leave broken images out")
-    made.add_argument("--overwrite", action="store_true", help="replace what is there")
-    made.add_argument("--verify", action="store_true", help="read everything back and compare")
-    return made
+    result.add_argument("--skip-broken", action="store_true", help="leave broken images out")
+    result.add_argument("--overwrite", action="store_true", help="replace what is there")
+    result.add_argument("--verify", action="store_true", help="read everything back and compare")
+    return result
 
 
 def summary(manifest: Manifest, directory: Path) -> str:
-    """Three lines for people."""
+    """Returns three lines for people: classes and image counts, folder and size, and the
+    fingerprint.
+    """
     total = sum(facts["bytes"] for facts in manifest.files.values())
     skipped = f", {len(manifest.skipped)} broken left out" if manifest.skipped else ""
     return (

@@ -1,4 +1,4 @@
-"""The datasets that the project knows by name."""
+"""Lists the datasets that the project knows by name."""
 
 from pathlib import Path
 
@@ -12,10 +12,14 @@ from datasets.spec import DatasetError, DatasetSpec
 DATASETS: dict[str, DatasetSpec] = {
     spec.name: spec for spec in (CIFAR100, DEMO, FOLDER, TINY_IMAGENET, TINY_IMAGENET_20)
 }
+"""This table maps each dataset's name to its specification."""
 
 
 def find_dataset(name: str) -> DatasetSpec:
-    """The dataset called `name`. Raises `DatasetError`, with a likely name where there is one."""
+    """Returns the dataset called `name`.
+
+    Raises `DatasetError` for an unknown name, with the most similar known name if there is one.
+    """
     if name in DATASETS:
         return DATASETS[name]
     hint = did_you_mean(name, DATASETS, f"known are {', '.join(sorted(DATASETS))}.")

@@ -1,4 +1,4 @@
-"""What a dataset is: where its images come from, and how a source is read."""
+"""Defines what a dataset is, where its images come from, and how a source is read."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,33 +9,43 @@ from common.errors import UserError
 
 
 class DatasetError(UserError):
-    """A dataset can't be made or used; the message names the rule, the value and the remedy."""
+    """This error says that a dataset can't be made or used.
+
+    Its message names the rule, the value and the remedy.
+    """
 
 
 class Tree(Protocol):
-    """A read-only tree of files: a folder, an archive, or images packed in a dataset's own way.
+    """A tree gives read access to files in a folder, in an archive, or in a dataset's own format.
 
-    Paths are relative, with forward slashes. `root` is where all of it comes from.
+    Paths are relative and use forward slashes. `root` is the path that all files come from.
     """
 
     root: Path
 
     def files(self) -> dict[str, int]:
-        """Every file's path and size in bytes, in sorted order."""
+        """Returns the path and the size in bytes of every file, sorted by path."""
 
     def read(self, path: str) -> bytes:
-        """The content of one file. Raises `KeyError` for a path that `files` doesn't list."""
+        """Returns the content of one file.
+
+        Raises `KeyError` for a path that `files` doesn't list.
+        """
 
     def part(self, paths: Sequence[str]) -> "Tree":
-        """A tree for reading just these files, cheap to send to another process.
+        """Returns a tree that can read these files and is cheap to send to another process.
 
-        Other files may or may not be in it.
+        The returned tree may contain other files too.
         """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One labelled image: its `path` inside the tree and its class, an index into `class_ids`."""
+    """A sample is one labelled image.
+
+    path: the image's path inside the tree.
+    label: the image's class, an index into `Listing.class_ids`.
+    """
 
     path: str
     label: int
@@ -43,11 +53,13 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listing:
-    """Everything a source offers, before a single image was decoded.
+    """A listing names every image that a source offers, before the first one is decoded.
 
-    `train` is the official training split, `test` the official validation (or test) split.
-    `class_ids` are unique and sorted, `class_names` are for people, in the same order.
-    `images` holds the samples' files where the source itself doesn't hold each as a file.
+    class_ids: unique identifiers of the classes, sorted.
+    class_names: names for people, in the order of `class_ids`.
+    train: the official training split.
+    test: the official validation or test split.
+    images: a tree that holds the images, if the source doesn't store each one as a file.
     """
 
     class_ids: tuple[str, ...]
@@ -59,7 +71,7 @@ class Listing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Archive:
-    """A file to download: its address, exact size in bytes and md5 as published."""
+    """An archive is a file to download, with its address, size in bytes and published MD5."""
 
     url: str
     size_bytes: int
@@ -68,16 +80,24 @@ class Archive:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetSpec:
-    """A dataset the project knows by name.
+    """A specification describes one dataset that the project knows by name.
 
-    `list_samples` reads a tree's layout and raises `DatasetError` when it isn't this dataset's.
-    `image_size` is the side in pixels that images are stored at unless told otherwise; with
-    `any_size` they have none of their own, and a search stores them as large as it needs them.
-    `terms` says on what terms its images may be used, in whole sentences, and `of_imagenet` whether
-    they are ImageNet's own, which ImageNet's weights may have seen: model cards tell both.
-    `open_source` opens a path, where not only a folder or a zip archive will do.
-    At most one of `archive` (downloaded without `--source`) and `generate` (written into an
-    empty folder without `--source`) is set; with neither, `--source` is required.
+    At most one of `archive` and `generate` is set. If neither is set, the user must pass
+    `--source`.
+
+    name: the name that users type.
+    summary: one line about the dataset, for `--help`.
+    terms: the terms of use of the images, in whole sentences. Model cards print them.
+    image_size: side in pixels at which images are stored if the user doesn't choose one.
+    list_samples: reads a tree's layout; it raises `DatasetError` if the layout is another
+    dataset's.
+    any_size: whether the images have no size of their own; a search then stores them as large as
+    its networks need them.
+    of_imagenet: whether the images are ImageNet's own, so that networks pretrained on ImageNet may
+    have seen them. Model cards say so.
+    open_source: opens a path, if the dataset takes more than folders and zip archives.
+    archive: the file to download if the user passes no `--source`.
+    generate: writes the images into an empty folder if the user passes no `--source`.
     """
 
     name: str

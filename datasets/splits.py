@@ -1,4 +1,4 @@
-"""Which images train, which decide, which are never seen: deterministic and stratified."""
+"""Splits images into train, val and test: deterministically, and stratified by class."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,26 +7,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 VAL_FRACTION = 0.1
+"""This fraction of every class in the official training split becomes val."""
 SPLIT_SEED = 20_200
+"""This seed decides which images become val; it is the same for every study."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Split:
-    """Some images of one beton file: `indices` (int64, sorted) into `beton`."""
+    """A split is a selection of images in one beton file.
+
+    indices: int64 positions of the images in the file `beton`, sorted.
+    """
 
     name: str
     beton: Path
     indices: NDArray[np.int64]
 
     def __len__(self) -> int:
+        """Returns the number of images in the split."""
         return len(self.indices)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Images:
-    """What holds for every split of a dataset.
+    """An `Images` holds the properties that all splits of a dataset share.
 
-    `mean` and `std` are per channel (RGB) over the training part, in units of pixel / 255.
+    fingerprint: sha256 of the content, see `datasets.manifest.Manifest`.
+    class_ids, class_names: the classes' identifiers and readable names, in the order of the labels.
+    size: side of the stored images in pixels.
+    mean, std: mean and standard deviation of each channel (RGB) over train without val, in units of
+    pixel / 255.
     """
 
     fingerprint: str
@@ -39,10 +49,13 @@ class Images:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class SearchData:
-    """What a search may see. There is no test split here, on purpose.
+    """A `SearchData` holds the splits that a search may see. Test is left out on purpose.
 
-    `train_sample` is a fixed sample of `train`, as large as `val`, for the clean accuracy
-    that the gap is measured with.
+    images: properties that all splits share.
+    train: the images that trials train on.
+    val: the images that the search's decisions depend on.
+    train_sample: a fixed sample of `train`, as large as `val`, for the clean training accuracy that
+    the gap is computed from.
     """
 
     images: Images
@@ -53,35 +66,49 @@ class SearchData:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class FinalData:
-    """What final training sees: train + val together, and test, to be opened once."""
+    """A `FinalData` holds the splits that final training sees.
+
+    images: properties that all splits share.
+    train: train and val together.
+    test: the images that final training opens once, at its end.
+    """
 
     images: Images
     train: Split
     test: Split
 
 
-def stratified(
+def stratified_split(
     labels: NDArray[np.int64], fraction: float = VAL_FRACTION, seed: int = SPLIT_SEED
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Sorted indices of (rest, part), where part holds `fraction` of every class.
+    """Splits images by class and returns the sorted indices (rest, part).
 
-    Each class gives `round(fraction * n)` images, but at least one where it has two or more.
+    Each class of n images gives `round(fraction * n)` of them to part. A class of two or more
+    images gives at least one, and a class of one image gives none.
+
+    labels: int64 (n,), the class of each image.
     """
     generator = np.random.default_rng(seed)
     part: list[NDArray[np.int64]] = []
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        wanted = max(1, round(fraction * len(members))) if len(members) > 1 else 0
-        part.append(generator.permutation(members)[:wanted])
+        size = max(1, round(fraction * len(members))) if len(members) > 1 else 0
+        part.append(generator.permutation(members)[:size])
     chosen = np.sort(np.concatenate(part)) if part else np.empty(0, dtype=np.int64)
     rest = np.setdiff1d(np.arange(len(labels)), chosen, assume_unique=True)
     return rest.astype(np.int64), chosen.astype(np.int64)
 
 
-def sample_like(
+def stratified_sample(
     labels: NDArray[np.int64], part: NDArray[np.int64], seed: int = SPLIT_SEED
 ) -> NDArray[np.int64]:
-    """Sorted indices outside `part`, as many of every class as `part` has (or all there are)."""
+    """Returns sorted indices of images outside `part`, as many of each class as `part` has.
+
+    A class with too few images outside `part` gives all of them.
+
+    labels: int64 (n,), the class of each image.
+    part: int64 indices into `labels`.
+    """
     generator = np.random.default_rng([seed, 1])
     outside = np.setdiff1d(np.arange(len(labels)), part, assume_unique=True)
     chosen = [

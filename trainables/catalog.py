@@ -1,48 +1,71 @@
-"""The networks that a configuration can name: facts about them that need no torch to know."""
+"""Lists the networks that a configuration can name, with facts that need no torch."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NetworkFacts:
-    """`stages` in forward order, without the head; `gmacs` is the cost of one forward pass.
+    """These facts describe one network.
 
-    `gmacs` is in 10⁹ multiply-adds for one 224×224 image with the 7×7 stem, as torchvision's
-    weight metadata and `fvcore` count them; it grows with the number of pixels, but for
-    `dense_gmacs`, those of dense layers. `stems` are the kinds of first layer it can be built
-    with; `imagenet` is the network's own. `parameters` are counted in 10⁶, for 1,000 classes;
-    `kept` are the numbers, in 10⁶ for the same image, that its forward pass keeps for the
-    backward one, as autograd's hooks see them; they too grow with the number of pixels.
+    stages: names of the stages in forward order, without the head.
+    gmacs: cost of one forward pass, without `dense_gmacs`, in 10⁹ multiply-adds for one 224×224
+    image with the 7×7 stem, as torchvision's weight metadata and `fvcore` count them. The cost is
+    proportional to the number of pixels.
+    parameters: number of parameters in 10⁶, for 1,000 classes.
+    activations: how many numbers, in 10⁶, the forward pass of the same image stores for the
+    backward pass, as autograd's hooks count them. They are proportional to the number of pixels
+    too.
+    pretrained: whether weights trained on ImageNet exist.
+    dense_gmacs: cost of the dense layers in 10⁹ multiply-adds, which doesn't depend on the image's
+    size.
+    stems: the kinds of first layer that the network can have; `imagenet` is the network's own.
     """
 
     stages: tuple[str, ...]
     gmacs: float
     parameters: float
-    kept: float
+    activations: float
     pretrained: bool
     dense_gmacs: float = 0.0
     stems: tuple[str, ...] = ("imagenet",)
 
 
 STEMS = ("imagenet", "small")
+"""A network's first layers are of one of these kinds, see `TrialConfig.stem`."""
 
 _RESNET_STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
+"""All ResNets have these stages."""
 
 NETWORKS: dict[str, NetworkFacts] = {
     "resnet10": NetworkFacts(
-        stages=_RESNET_STAGES, gmacs=0.89, parameters=5.42, kept=4.09, pretrained=False, stems=STEMS
+        stages=_RESNET_STAGES,
+        gmacs=0.89,
+        parameters=5.42,
+        activations=4.09,
+        pretrained=False,
+        stems=STEMS,
     ),
     "resnet18": NetworkFacts(
-        stages=_RESNET_STAGES, gmacs=1.81, parameters=11.69, kept=5.62, pretrained=True, stems=STEMS
+        stages=_RESNET_STAGES,
+        gmacs=1.81,
+        parameters=11.69,
+        activations=5.62,
+        pretrained=True,
+        stems=STEMS,
     ),
     "resnet34": NetworkFacts(
-        stages=_RESNET_STAGES, gmacs=3.66, parameters=21.8, kept=8.18, pretrained=True, stems=STEMS
+        stages=_RESNET_STAGES,
+        gmacs=3.66,
+        parameters=21.8,
+        activations=8.18,
+        pretrained=True,
+        stems=STEMS,
     ),
     "resnet50": NetworkFacts(
         stages=_RESNET_STAGES,
         gmacs=4.09,
         parameters=25.56,
-        kept=21.84,
+        activations=21.84,
         pretrained=True,
         stems=STEMS,
     ),
@@ -50,7 +73,7 @@ NETWORKS: dict[str, NetworkFacts] = {
         stages=_RESNET_STAGES,
         gmacs=7.80,
         parameters=44.55,
-        kept=32.39,
+        activations=32.39,
         pretrained=True,
         stems=STEMS,
     ),
@@ -58,7 +81,7 @@ NETWORKS: dict[str, NetworkFacts] = {
         stages=("stem", *(f"block{number}" for number in range(1, 8)), "conv_head"),
         gmacs=0.384,
         parameters=4.65,
-        kept=20.59,
+        activations=20.59,
         pretrained=True,
         dense_gmacs=0.0013,
     ),
@@ -66,7 +89,7 @@ NETWORKS: dict[str, NetworkFacts] = {
         stages=("conv1", "conv2", "conv3", "conv4", "conv5"),
         gmacs=1.205,
         parameters=5.55,
-        kept=12.78,
+        activations=12.78,
         pretrained=False,
         dense_gmacs=0.0052,
     ),
@@ -74,52 +97,71 @@ NETWORKS: dict[str, NetworkFacts] = {
         stages=("stem", "stage1", "stage2", "stage3", "stage4"),
         gmacs=2.457,
         parameters=4.96,
-        kept=12.99,
+        activations=12.99,
         pretrained=False,
     ),
 }
+"""This table gives the facts about each network by name."""
 
 _STEM_GMACS = {"imagenet": 0.118, "small": 0.087}
-"""The first convolution alone, at 224 px."""
+"""The first convolution of a ResNet has this cost at 224 px, in 10⁹ multiply-adds."""
 
 _SMALL_STEM_PIXELS = 16
-"""Without stride and pooling the other stages see 4× the side."""
+"""With the small stem, the later stages see this many times as many pixels.
+
+The small stem has no stride and no pooling, so the side of their input is 4 times as long.
+"""
 
 
 LIBRARIES = ("timm:", "torchvision:")
-"""What the name of a network from a library begins with; nothing else is known of it here."""
+"""The name of a network from a library begins with one of these prefixes.
+
+This module knows nothing else about such a network.
+"""
 
 
 def is_external(network: str) -> bool:
-    """Whether `network` names a library's, as `timm:convnext_atto`."""
+    """Returns whether `network` names a library's network, for example `timm:convnext_atto`."""
     return network.startswith(LIBRARIES)
 
 
-def takes_a_package(network: str) -> bool:
-    """Whether building it can fail where something isn't installed, or has no such name."""
+def needs_package(network: str) -> bool:
+    """Returns whether building the network can fail, because it needs a package or a name in
+    one.
+    """
     return is_external(network) or network == "efficientnet_lite0"
 
 
 def parameters(network: str) -> float | None:
-    """How many it has, for 1,000 classes; `None` for a library's network."""
+    """Returns the number of the network's parameters for 1,000 classes.
+
+    Returns `None` for a library's network.
+    """
     return None if is_external(network) else NETWORKS[network].parameters * 1e6
 
 
-def kept_numbers(network: str, image_size: int, stem: str) -> float | None:
-    """How many one image's forward pass keeps for the backward one; `None` as `parameters`.
+def activation_count(network: str, image_size: int, stem: str) -> float | None:
+    """Returns how many numbers one image's forward pass stores for the backward pass.
 
-    For the small stem up to twice too many: it has no maps of twice the side before its pooling.
+    With the small stem, the result is up to twice too large: unlike the 7×7 stem, this stem has no
+    maps of twice the side before a pooling. Returns `None` for a library's network.
+
+    image_size: side of the image in pixels.
+    stem: one of `STEMS`.
     """
     if is_external(network):
         return None
     pixels = (image_size / 224) ** 2 * (_SMALL_STEM_PIXELS if stem == "small" else 1)
-    return NETWORKS[network].kept * 1e6 * pixels
+    return NETWORKS[network].activations * 1e6 * pixels
 
 
 def forward_gmacs(network: str, image_size: int, stem: str) -> float | None:
-    """Cost of one image's forward pass in 10⁹ multiply-adds (±2 %, for 1,000 classes).
+    """Returns the cost of one image's forward pass in 10⁹ multiply-adds (±2 %, for 1,000 classes).
 
-    `None` for a library's network, which isn't known without torch.
+    Returns `None` for a library's network, whose cost isn't known without torch.
+
+    image_size: side of the image in pixels.
+    stem: one of `STEMS`.
     """
     if is_external(network):
         return None

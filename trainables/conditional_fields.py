@@ -1,4 +1,4 @@
-"""Which fields of a configuration count beside one choice only."""
+"""Lists the fields of a configuration that matter only beside one choice of another field."""
 
 CONDITIONAL = {
     "momentum": ("optimizer", "sgd"),
@@ -7,16 +7,20 @@ CONDITIONAL = {
     "step_epochs": ("schedule", "step"),
     "step_factor": ("schedule", "step"),
 }
-"""Fields that count beside one value of another field only, and are `None` beside any other."""
+"""Each of these fields matters beside this value of another field, and is `None` beside any
+other.
+"""
 
-LEFT_OUT: dict[str, int | float] = {
+CONDITIONAL_DEFAULTS: dict[str, int | float] = {
     "momentum": 0.0,
     "policy_magnitude": 9,
     "cycles": 1,
     "step_epochs": 7,
     "step_factor": 0.1,
 }
-"""What each of them is where it counts and isn't given."""
+"""A conditional field has this value if it matters and the configuration doesn't set it."""
 
 ONCE_UNCONDITIONAL = ("step_epochs", "step_factor")
-"""Written beside every schedule by versions before these two became conditional."""
+"""Earlier versions wrote these fields beside every schedule, because they weren't conditional
+then.
+"""

@@ -1,4 +1,4 @@
-"""Everything that decides a trial, in one frozen record that checks itself."""
+"""Defines a trial's configuration: one frozen record that checks itself."""
 
 import math
 from collections.abc import Mapping
@@ -8,72 +8,87 @@ from typing import Any, Self
 from common.errors import UserError
 from common.text import did_you_mean
 from trainables.catalog import NETWORKS, STEMS, is_external
-from trainables.conditional_fields import CONDITIONAL, LEFT_OUT, ONCE_UNCONDITIONAL
+from trainables.conditional_fields import CONDITIONAL, CONDITIONAL_DEFAULTS, ONCE_UNCONDITIONAL
 
 NORMALISATIONS = ("dataset", "half", "imagenet", "unit")
+"""`TrialConfig.normalise` has one of these values."""
 OPTIMIZERS = ("adam", "adamw", "sgd")
+"""`TrialConfig.optimizer` has one of these values."""
 SCHEDULES = ("constant", "cosine", "cyclical", "one-cycle", "step")
+"""`TrialConfig.schedule` has one of these values."""
 POLICIES = ("none", "rand", "trivial")
+"""`TrialConfig.policy` has one of these values."""
 PRECISIONS = ("auto", "bfloat16", "float32")
+"""`TrialConfig.precision` has one of these values."""
 
 
 class ConfigError(UserError, ValueError):
-    """A configuration breaks rules; `errors` holds one sentence for each."""
+    """This error says that a configuration breaks rules; `errors` holds one sentence for each."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialConfig:
-    """One trial's configuration. Raises `ConfigError` with every broken rule at once.
+    """A `TrialConfig` holds everything that decides a trial.
 
-    network: one of `catalog.NETWORKS`, or a library's by name: `timm:NAME`, `torchvision:NAME`.
-    image_size: side in pixels that the network sees; stored images are resized on the device.
-    normalise: what pixels are shifted and scaled by: `dataset` (its own mean and deviation of
-    each channel), or as pretrained weights expect it: `imagenet` (ImageNet's), `half`
-    ((x - 127) / 128), `unit` (x / 255).
+    The constructor raises `ConfigError`, which lists every broken rule at once.
+
+    network: the architecture: one of `catalog.NETWORKS`, or a library's network, `timm:NAME` or
+    `torchvision:NAME`.
+    image_size: side in pixels of the images that the network sees, 32…224. Stored images are
+    resized on the device.
+    normalise: which shift and scale pixels get: `dataset` (the dataset's own mean and standard
+    deviation of each channel), or what pretrained weights expect, which is `imagenet` (ImageNet's
+    mean and standard deviation), `half` ((x - 127) / 128) or `unit` (x / 255).
     stem: `imagenet` (7×7 stride 2, then pooling) or `small` (3×3 stride 1, no pooling).
     weights: `none`, `imagenet`, or the path of a state-dict file.
-    freeze_depth: how many stages, from the stem on, don't train (0: all train). How many a
-    library's network has is known once it is built, before a search starts.
-    head_width: outputs of a dense layer with ReLU before the last one; 0: no such layer.
-    dropout: probability before the last dense layer (mini_alexnet: after each of its own too).
-    label_smoothing: share of the target spread evenly over the classes.
+    freeze_depth: how many stages, from the stem on, don't train (0: all stages train). The number
+    of stages of a library's network is known once the network is built, before a search starts.
+    head_width: number of outputs of a dense layer with ReLU before the last layer (0: no such
+    layer).
+    dropout: probability of dropout before the last dense layer; mini_alexnet also uses this
+    probability after each of its own dense layers.
+    label_smoothing: share of the target that is spread evenly over the classes.
     class_weighting: how strongly the loss favours classes that were recognised badly after the
-    epoch before; 0 turns it off (the formula: `trainables.training.class_weights`). That is judged
-    on val,
-    in final training on a sample of train: as the network learns it by heart, this fades there.
-    ema: decay a step of an exponential moving average of the weights, which is what is
-    evaluated and saved then; 0 turns it off (`trainables.training.ema`).
-    mixup_alpha: MixUp's Beta(alpha, alpha); 0 turns it off (Zhang et al. 2018).
-    cutmix_alpha: CutMix's Beta(alpha, alpha); 0 turns it off (Yun et al. 2019). Where both are
-    above 0, each batch gets one of them, with equal chance.
-    policy: one operation an image, of any strength, by `trivial` (TrivialAugment Wide, Müller &
-    Hutter 2021); two of one strength by `rand` (RandAugment, Cubuk et al. 2020).
-    policy_magnitude: that strength, 0…30, for `rand`, and only there (left out: 9).
-    cutout: side of the erased square, as a share of the image side; 0 turns it off.
-    flip: mirror half of the training images.
-    crop: largest random shift, as a share of the image side; 0 turns it off.
+    previous epoch; 0 turns this off (the formula: `trainables.training.class_weights`). A search
+    takes the recall from val; final training takes it from a sample of train, so the effect fades
+    as the network memorises that sample.
+    ema: decay per step of an exponential moving average of the weights, which is then evaluated and
+    saved in their place; 0 turns this off (`trainables.training.ema`).
+    mixup_alpha: alpha of MixUp's Beta(alpha, alpha); 0 turns MixUp off (Zhang et al. 2018).
+    cutmix_alpha: alpha of CutMix's Beta(alpha, alpha); 0 turns CutMix off (Yun et al. 2019). If
+    both alphas are above 0, each batch gets one of the two methods, with equal chance.
+    policy: `none`, `trivial` or `rand`. `trivial` applies one operation of a random strength to
+    each image (TrivialAugment Wide, Müller & Hutter 2021); `rand` applies two operations of a fixed
+    strength (RandAugment, Cubuk et al. 2020).
+    policy_magnitude: strength of the operations of `rand`, 0…30; only with `policy=rand` (default:
+    9).
+    cutout: side of the erased square, as a share of the image side; 0 turns this off.
+    flip: whether half of the training images are mirrored, chosen at random.
+    crop: largest random shift, as a share of the image side; 0 turns this off.
     optimizer: `adam`, `adamw` or `sgd`.
     lr: the learning rate, the highest of its schedule.
-    weight_decay: on weights with two or more dimensions only; decoupled with `adamw`.
-    momentum: for `sgd`, and only there (left out: 0).
+    weight_decay: weight decay of weights with two or more dimensions; `adamw` decouples it from the
+    gradient.
+    momentum: momentum of SGD; only with `optimizer=sgd` (default: 0).
     schedule: `constant`, `cosine`, `cyclical`, `one-cycle` or `step`. `step` multiplies lr by a
-    factor every few epochs; `cyclical` rises from lr/10 to lr and falls back, in straight lines
+    factor every few epochs. `cyclical` rises from lr/10 to lr and falls back, in straight lines
     (Smith 2017).
-    step_epochs, step_factor: those epochs and that factor, for `step`, and only there (left out:
-    7 and 0.1).
-    cycles: how many such triangles, for `cyclical`, and only there (left out: 1).
-    warmup_epochs: epochs of linear warm-up from 0 before the schedule (not for `one-cycle`,
-    which has its own).
+    step_epochs: number of epochs between two steps; only with `schedule=step` (default: 7).
+    step_factor: factor of each step; only with `schedule=step` (default: 0.1).
+    cycles: the number of triangles; only with `schedule=cyclical` (default: 1).
+    warmup_epochs: epochs of linear warm-up from 0 before the schedule; must be 0 with `one-cycle`,
+    which has a warm-up of its own.
     batch_size: images per optimizer step.
-    micro_batch_size: how many images at most go through the network at once, in training and in
-    evaluation; a step's gradients are accumulated over its pieces, so that it follows the same
-    mean loss (left out: the whole batch). BatchNorm's statistics are those of each piece, and
-    its running averages take in every piece (`trainables.training.micro_batches`).
-    epochs: the horizon that the schedule is laid out for.
-    seed: of the network's new layers, the order of the images, and the augmentation.
-    precision: `auto`, `bfloat16` or `float32`; `auto` is resolved once a study, before its first
+    micro_batch_size: the largest number of images that go through the network at once, in training
+    and in evaluation (default: the whole batch). A step accumulates the gradients of its pieces, so
+    it follows the gradient of the same mean loss. BatchNorm takes its statistics from each piece,
+    and every piece enters its running averages (`trainables.training.micro_batches`).
+    epochs: the horizon: the number of epochs that the schedule is laid out for.
+    seed: seed of the network's new layers, the order of the images, and the augmentation.
+    precision: `auto`, `bfloat16` or `float32`. A study resolves `auto` once, before its first
     trial.
-    compile: train through `torch.compile`, once an architecture and process; needs a compiler.
+    compile: whether training runs through `torch.compile`, which compiles once per architecture and
+    process and needs a compiler.
     """
 
     network: str
@@ -117,7 +132,7 @@ class TrialConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """A configuration from plain values. Raises `ConfigError`, unknown keys included."""
+        """Builds a configuration from plain values. Raises `ConfigError`, also for unknown keys."""
         known = [f.name for f in fields(cls)]
         unknown = [key for key in values if key not in known]
         errors = [_unknown_key(key, known) for key in unknown]
@@ -135,33 +150,41 @@ class TrialConfig:
 
     @classmethod
     def from_record(cls, values: Mapping[str, Any]) -> Self:
-        """A configuration from a file, which an older version may have written.
+        """Builds a configuration from a file, which an older version may have written.
 
-        What that one wrote without need is passed over. Raises `ConfigError` as `from_dict`.
+        Older versions wrote `step_epochs` and `step_factor` beside every schedule; this function
+        drops them if they don't matter. Raises `ConfigError` as `from_dict` does.
         """
         idle = {n for n in ONCE_UNCONDITIONAL if values.get("schedule", "cosine") != "step"}
         return cls.from_dict({name: value for name, value in values.items() if name not in idle})
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: strings, numbers and booleans; fields that are `None` are left out."""
+        """Returns the fields as strings, numbers and booleans, without those that are `None`."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     def but(self, **changes: Any) -> Self:
-        """The same configuration with some fields changed, checked again."""
+        """Returns a copy of the configuration with some fields changed. Raises `ConfigError`."""
         return replace(self, **changes)
 
-    def counted(self, name: str) -> Any:
-        """A conditional field as training takes it: `LEFT_OUT` holds what isn't given.
+    def effective_value(self, name: str) -> Any:
+        """Returns the value of a conditional field that training uses.
 
-        `None` where it doesn't count.
+        This is the field's value, or `CONDITIONAL_DEFAULTS` if the field matters and isn't set, or
+        `None` if it doesn't matter.
         """
         owner, value = CONDITIONAL[name]
-        given = getattr(self, name)
-        return LEFT_OUT[name] if given is None and getattr(self, owner) == value else given
+        setting = getattr(self, name)
+        return (
+            CONDITIONAL_DEFAULTS[name]
+            if setting is None and getattr(self, owner) == value
+            else setting
+        )
 
-    def filled(self) -> Self:
-        """The same configuration, every conditional field that counts given."""
-        return self.but(**{name: self.counted(name) for name in CONDITIONAL})
+    def with_defaults(self) -> Self:
+        """Returns a copy of the configuration in which every conditional field that matters is
+        set.
+        """
+        return self.but(**{name: self.effective_value(name) for name in CONDITIONAL})
 
 
 def _unknown_key(key: str, known: list[str]) -> str:
@@ -170,11 +193,15 @@ def _unknown_key(key: str, known: list[str]) -> str:
 
 
 def _names(values: Any) -> str:
+    """Returns the values as one text, sorted and separated by commas."""
     return ", ".join(sorted(values))
 
 
 def _type_errors(c: TrialConfig) -> list[str]:
-    """Wrong types first: the value rules below may then compare freely."""
+    """Returns a sentence about each field whose value has the wrong type.
+
+    These are checked before the rules for values, which may then compare freely.
+    """
     errors = []
     for f in fields(c):
         value = getattr(c, f.name)
@@ -195,6 +222,7 @@ def _type_errors(c: TrialConfig) -> list[str]:
 
 
 def _value_errors(c: TrialConfig) -> list[str]:
+    """Returns a sentence about each field whose value breaks a rule; all types are right."""
     rules: list[tuple[bool, str, str]] = [
         (c.network in NETWORKS or is_external(c.network), "network",
          f"must be one of {_names(NETWORKS)}, or timm:NAME or torchvision:NAME"),
@@ -254,6 +282,9 @@ def _value_errors(c: TrialConfig) -> list[str]:
 
 
 def _regularisation_rules(c: TrialConfig) -> list[tuple[bool, str, str]]:
+    """Returns rules for regularisation, each with whether the configuration follows the rule,
+    the field's name, and what the field must be.
+    """
     return [
         (c.class_weighting >= 0, "class_weighting", "must be ≥ 0"),
         (0 <= c.ema < 1, "ema", "must lie in [0, 1)"),
@@ -264,7 +295,11 @@ def _regularisation_rules(c: TrialConfig) -> list[tuple[bool, str, str]]:
 
 
 def _conditional_rules(c: TrialConfig) -> list[tuple[bool, str, str]]:
-    """First that a field counts where it is given, then the range that it must lie in."""
+    """Returns rules for conditional fields, in the form of `_regularisation_rules`.
+
+    The first rules allow a field only beside the choice that it belongs to; the others limit its
+    range.
+    """
     rules = [
         (getattr(c, name) is None or getattr(c, owner) == value, name,
          f"goes with {owner}={value} only")

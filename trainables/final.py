@@ -14,6 +14,7 @@ from common.errors import UserError
 
 
 def _positive(text: str) -> int:
+    """Parses a whole number. Raises `ArgumentTypeError` for one below 1."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be ≥ 1, but got {number}")
@@ -21,9 +22,9 @@ def _positive(text: str) -> int:
 
 
 def parser() -> Parser:
-    """The command line."""
-    made = Parser(prog="python -m trainables.final", description=__doc__)
-    add = made.add_argument
+    """Returns the command line's parser, with its options and their help texts."""
+    result = Parser(prog="python -m trainables.final", description=__doc__)
+    add = result.add_argument
     add("--config", type=Path, required=True, help="a best.yaml")
     add(
         "--data",
@@ -49,7 +50,7 @@ def parser() -> Parser:
         "--threads", type=_positive, default=cores, help="of torch on the CPU (default: one a core)"
     )
     add("--overwrite", action="store_true", help="replace a finished final training")
-    return made
+    return result
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -75,8 +76,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def write_pages(folder: Path) -> int:
-    """Writes page and card of what was trained, and prints where. Returns the exit code."""
-    # Plotly takes a second to load that `--help` needn't wait for.
+    """Writes report and model card of a final training and prints their paths; returns the exit
+    code.
+    """
+    # This import is here because Plotly takes a second to load and `--help` doesn't need it.
     from results.final import main as write
 
     return write([str(folder)])

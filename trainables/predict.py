@@ -1,4 +1,4 @@
-"""The five likeliest classes of images, by a trained model.
+"""Prints the five likeliest classes of each image, according to a trained model.
 
 python -m trainables.predict MODEL IMAGE…
 """
@@ -11,36 +11,36 @@ from common.errors import UserError
 
 
 def parser() -> Parser:
-    """The command line."""
-    made = Parser(prog="python -m trainables.predict", description=__doc__)
-    made.add_argument(
+    """Returns the command line's parser, with its options and their help texts."""
+    result = Parser(prog="python -m trainables.predict", description=__doc__)
+    result.add_argument(
         "model",
         metavar="MODEL",
         type=Path,
         help="a folder of final training, as runs/NAME/final, or an exported .safetensors file",
     )
-    made.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help="image files")
-    return made
+    result.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help="image files")
+    return result
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line. Returns the exit code: 0, or 2 where the model or an image is broken.
+    """Runs the command line. Returns the exit code: 0, or 2 if the model or an image is broken.
 
-    A broken image keeps no other one from being told.
+    After a broken image, the command goes on with the others.
     """
-    given = parser().parse_args(arguments)
-    # After the arguments are read: torch takes seconds that `--help` needn't wait for.
+    options = parser().parse_args(arguments)
+    # These imports follow the parsing, because torch takes seconds and `--help` doesn't need it.
     from trainables.final_model.classifier import ImageError, best_guesses, read_image
     from trainables.final_model.saved_model import read_model
     from trainables.models.setup import default_device
 
     device, code = default_device(), 0
     try:
-        model = read_model(given.model)
+        model = read_model(options.model)
         network, description = model.network(device), model.description
     except (UserError, OSError) as error:
         return refuse(error)
-    for path in given.images:
+    for path in options.images:
         try:
             image = read_image(path, description.stored_px)
         except ImageError as error:

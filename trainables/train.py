@@ -1,4 +1,4 @@
-"""One trial, from its configuration to a stream of epochs. Knows nothing of who drives it."""
+"""Trains one trial and yields a stream of epoch metrics, without knowing who runs the trial."""
 
 import math
 import time
@@ -34,7 +34,7 @@ from trainables.training.optimizer import lr_at, make_optimizer, set_lr
 from trainables.training.step import train_step
 
 CHECK_EVERY = 50
-"""Steps between two looks at the loss, each of which makes a GPU wait."""
+"""Training checks every so many steps that the loss is finite; each check makes a GPU wait."""
 
 Schedule = Callable[[int, int], float]
 """(step, counted from 0 over all epochs, and steps an epoch) -> that step's learning rate."""
@@ -46,40 +46,44 @@ def train(
     resume: Path | None = None,
     *,
     checkpoint: Path | None = None,
-    sent: Callable[[Path], object] | None = None,
+    on_saved: Callable[[Path], object] | None = None,
     network: Network | None = None,
     device: torch.device | None = None,
     resident: bool = True,
 ) -> Iterator[EpochMetrics]:
-    """Trains `config` and yields every epoch's metrics, evaluated, as soon as it is over.
+    """Trains `config` and yields each epoch's metrics as soon as the epoch is trained and
+    evaluated.
 
-    resume: a checkpoint to go on from; the epochs it holds are not yielded again.
-    checkpoint: where to write one when another epoch is asked for and `SAVE_EVERY_S` seconds
-    have passed since the last, and when no epoch is left. A training that is closed instead,
-    as a search does when it stops a trial, writes nothing more. So the file may lag behind
-    what was yielded; resumed from there, those epochs are trained again to the same numbers.
-    It is written beside the next epoch, and finished before that one is yielded.
-    sent: called with each checkpoint once it is written, in the thread that wrote it; with it
-    there is one after every epoch.
-    network: trained in place (by default a new one, see `new_network`). With an average of the
-    weights (`config.ema`) it is that one that is evaluated, and that the network holds after
-    the last epoch; between epochs it holds those that train.
-    device: by default the first GPU where there is one, else the CPU.
+    A checkpoint is written when another epoch is requested and `SAVE_EVERY_S` seconds have passed
+    since the last one, and after the last epoch. If the caller closes the generator instead, as a
+    search does when it stops a trial, nothing more is written. So the file may lag behind the
+    yielded epochs; a resumed training repeats those epochs with the same numbers. A thread writes
+    the file during the next epoch, and finishes it before that epoch is yielded.
+
+    Everything random comes from torch's global generators, which are seeded from `config.seed` and
+    the epoch. On a CPU with a fixed number of threads, equal calls give equal numbers, and a
+    resumed training gives the numbers of an uninterrupted one. A loss that isn't finite ends its
+    epoch early and is yielded as `None`; the caller decides whether to go on.
+
+    Raises, at the first `next` and before the first step: `ConfigError` (the precision is not
+    resolved, or there are fewer images than a batch), `WeightsError`, `NetworkError` and
+    `CheckpointError`. Raises `OSError` if a checkpoint can't be written, before the next epoch is
+    yielded. If memory ran out (`memory.out_of_memory`), the training's memory is free when the
+    error arrives.
+
+    resume: a checkpoint to continue from; its epochs aren't yielded again.
+    checkpoint: the file to write checkpoints to.
+    on_saved: this function receives the path of each checkpoint once it is written, in the thread
+    that wrote it. With this function, every epoch has a checkpoint.
+    network: the network to train in place (by default a new one, see `new_network`). With an
+    average of the weights (`config.ema`), the average is evaluated, and the network holds it after
+    the last epoch; between epochs, the network holds the weights that train.
+    device: by default the first GPU if there is one, else the CPU.
     resident: whether the images may stay on a GPU, see `BatchFeeder`.
-
-    Everything random is drawn from torch's global generators, which are seeded from
-    `config.seed` and the epoch: on a CPU, with one number of threads, equal calls give equal
-    numbers, and a resumed training gives those of an uninterrupted one. A loss that isn't
-    finite cuts its epoch short and is yielded as `None`: the caller decides whether to go on.
-
-    Raises `ConfigError` (precision not resolved, fewer images than a batch), `WeightsError`,
-    `NetworkError` and `CheckpointError`, all before the first step, at the first `next`;
-    `OSError` when a checkpoint can't be written, before the next epoch is yielded. Where
-    memory ran out (`memory.out_of_memory`), what it held is free when the error arrives.
     """
     feeder = BatchFeeder(device=device or default_device(), resident=resident)
     try:
-        yield from _train(config, data, resume, checkpoint, sent, network, feeder)
+        yield from _train(config, data, resume, checkpoint, on_saved, network, feeder)
     except Exception as error:
         if out_of_memory(error):
             release_frames(error)
@@ -93,7 +97,7 @@ def _train(
     data: SearchData | FinalData,
     resume: Path | None,
     checkpoint: Path | None,
-    sent: Callable[[Path], object] | None,
+    on_saved: Callable[[Path], object] | None,
     network: Network | None,
     feeder: BatchFeeder,
 ) -> Iterator[EpochMetrics]:
@@ -111,9 +115,9 @@ def _train(
     reset_peak(feeder.device)
 
     writing: AbstractContextManager[CheckpointWriter | None] = (
-        CheckpointWriter(checkpoint, identity, auxiliary, sent) if checkpoint else nullcontext()
+        CheckpointWriter(checkpoint, identity, auxiliary, on_saved) if checkpoint else nullcontext()
     )
-    with writing as saver:
+    with writing as writer:
         for epoch in range(len(history) + 1, config.epochs + 1):
             started = time.perf_counter()
             trained = train_epoch(
@@ -135,15 +139,15 @@ def _train(
                 peak_memory_bytes=peak_bytes(feeder.device),
             )
             history.append(metrics)
-            if saver:
-                saver.wait()
+            if writer:
+                writer.wait()
             yield metrics
             began = time.perf_counter()
-            if saver and (saver.due() or epoch == config.epochs):
-                saver.save(network, optimizer, history)
-        if saver:
-            saver.wait()
-    auxiliary.leave()
+            if writer and (writer.due() or epoch == config.epochs):
+                writer.save(network, optimizer, history)
+        if writer:
+            writer.wait()
+    auxiliary.finish()
 
 
 def train_epoch(
@@ -208,7 +212,10 @@ def check(config: TrialConfig, data: SearchData | FinalData) -> None:
 
 
 def _evaluated_splits(data: SearchData | FinalData) -> tuple[Split, Split | None]:
-    """A clean sample of train, and val where there is one; else the sample is a fixed tenth."""
+    """Returns a clean sample of train, and val if there is one.
+
+    Final training has no val; its sample is a fixed tenth of its training images.
+    """
     if isinstance(data, SearchData):
         return data.train_sample, data.val
     wanted = max(1, round(VAL_FRACTION * len(data.train)))
@@ -217,7 +224,9 @@ def _evaluated_splits(data: SearchData | FinalData) -> tuple[Split, Split | None
 
 
 def _seed_everything(seed: int, epoch: int) -> int:
-    """Seeds torch for an epoch, which then needs nothing from those before; gives an order."""
+    """Seeds torch for one epoch, independently of earlier epochs, and returns a seed for its
+    order.
+    """
     words = np.random.SeedSequence([seed, epoch]).generate_state(2)
     torch.manual_seed(int(words[0]))
     return int(words[1])

@@ -1,27 +1,38 @@
-"""What archives from elsewhere may be: damaged, or made to fill a machine's memory or its time."""
+"""Limits what an archive may unpack to, and tells damaged archives from other failures.
+
+An archive from elsewhere may be damaged, or made to fill a machine's memory or time.
+"""
 
 import errno
 
 from datasets.spec import DatasetError
 
 LARGEST_FILE_BYTES = 1 << 29
-"""Of a file in an archive. CIFAR-100's training images, the largest that is read, are 155 MB."""
+"""A file in an archive may have at most this many bytes.
 
-MOST_TIMES = 200
-"""How many times its own size an archive may unpack to. Images hardly shrink, tables of labels
-some ten times; deflate reaches 1,032 times with nothing but zeros."""
+The largest file that the project reads, CIFAR-100's training images, has 155 MB.
+"""
 
-FREE_BYTES = 1 << 26
-"""What any archive may unpack to, however small it is."""
+MAX_RATIO = 200
+"""An archive may unpack to at most this many times its own size, plus `ALLOWANCE_BYTES`.
+
+Images hardly shrink when they are compressed, and tables of labels shrink about ten times. Deflate
+reaches a ratio of 1,032 only with data that is all zeros.
+"""
+
+ALLOWANCE_BYTES = 1 << 26
+"""Any archive may unpack to this many bytes, however small the archive is."""
 
 
-def most_bytes(packed: int) -> int:
-    """What an archive of `packed` bytes may unpack to."""
-    return FREE_BYTES + MOST_TIMES * packed
+def max_unpacked_bytes(packed: int) -> int:
+    """Returns how many bytes an archive of `packed` bytes may unpack to."""
+    return ALLOWANCE_BYTES + MAX_RATIO * packed
 
 
 def limit_error(archive: object, found: str) -> DatasetError:
-    """The error for an archive in which `found` is too much."""
+    """Returns the error for an archive that exceeds a limit; `found` says in words what is too
+    much.
+    """
     return DatasetError(
         f"{archive} is refused, because {found}, as images never do; use an archive from a source "
         "that you trust, or pass the extracted folder."
@@ -29,10 +40,11 @@ def limit_error(archive: object, found: str) -> DatasetError:
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether an archive's content is at fault, for which Python's readers raise a dozen types.
+    """Returns whether `error` means that an archive's content is at fault.
 
-    Memory and the disk are at fault otherwise; but a place outside of the file is an invalid
-    argument to the disk.
+    Python's readers raise a dozen types for damaged content. `MemoryError` and errors of the disk
+    aren't damage. An invalid argument (`EINVAL`) is: a damaged archive names positions outside of
+    its file.
     """
     if isinstance(error, OSError):
         return error.errno in (None, errno.EINVAL)

@@ -1,4 +1,4 @@
-"""A source of files, read where it lies: an extracted folder or a zip archive."""
+"""Opens a source without extracting it: a folder or a zip archive."""
 
 import hashlib
 import os
@@ -7,14 +7,17 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.archives.limits import LARGEST_FILE_BYTES, is_damage, limit_error, most_bytes
+from datasets.archives.limits import LARGEST_FILE_BYTES, is_damage, limit_error, max_unpacked_bytes
 from datasets.archives.tar import TarTree
 from datasets.archives.zip_entries import ZipEntries, locate_entries
 from datasets.spec import DatasetError, Tree
 
 
 class FolderTree:
-    """The files under a folder. Linked folders are followed, each real folder once."""
+    """A `FolderTree` is a `Tree` of the files under a folder.
+
+    Linked folders are followed, and each real folder is visited once.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -24,12 +27,13 @@ class FolderTree:
         return type(self), (self.root,)
 
     def files(self) -> dict[str, int]:
-        """Every file's path and size in bytes, in sorted order; hidden ones left out."""
+        """Returns the path and the size in bytes of every visible file, sorted by path."""
         if self._files is None:
             self._files = dict(sorted(self._walk()))
         return self._files
 
     def _walk(self) -> list[tuple[str, int]]:
+        """Returns the paths and sizes of the visible files, in the order of the walk."""
         found = []
         seen: set[str] = set()
         for folder, folders, names in os.walk(self.root, followlinks=True):
@@ -38,28 +42,34 @@ class FolderTree:
                 folders.clear()
                 continue
             seen.add(real)
-            folders[:] = sorted(name for name in folders if not _hidden(name))
+            folders[:] = sorted(name for name in folders if not _is_hidden(name))
             inside = Path(folder).relative_to(self.root)
             for name in names:
-                if not _hidden(name):
+                if not _is_hidden(name):
                     size = Path(folder, name).stat().st_size
                     found.append(((inside / name).as_posix(), size))
         return found
 
     def read(self, path: str) -> bytes:
-        """The content of one file. Raises `KeyError` for a path that isn't there."""
+        """Returns the content of one file. Raises `KeyError` for a path that doesn't exist."""
         try:
             return (self.root / path).read_bytes()
         except FileNotFoundError as error:
             raise KeyError(path) from error
 
-    def part(self, paths: Sequence[str]) -> "FolderTree":  # noqa: ARG002 # a path is enough here
-        """The same folder, not walked through."""
+    def part(self, paths: Sequence[str]) -> "FolderTree":  # noqa: ARG002 # the root suffices
+        """Returns a tree of the whole folder that hasn't listed the folder's files yet.
+
+        Such a tree is cheap to send to another process, and can read the files at `paths`.
+        """
         return FolderTree(self.root)
 
 
 class ZipTree:
-    """The files in a zip archive, opened when first read, in each process for itself."""
+    """A `ZipTree` is a `Tree` of the files in a zip archive.
+
+    Each process opens the archive for itself, when it first reads from the tree.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -72,7 +82,7 @@ class ZipTree:
 
     @property
     def archive(self) -> zipfile.ZipFile:
-        """The open archive. Raises `DatasetError` for a file that is no zip."""
+        """Returns the open archive. Raises `DatasetError` for a file that is no zip archive."""
         if self._archive is None:
             try:
                 self._archive = zipfile.ZipFile(self.root)
@@ -86,21 +96,24 @@ class ZipTree:
         return self._archive
 
     def entries(self) -> list[zipfile.ZipInfo]:
-        """The visible files' entries, sorted by path."""
+        """Returns the entries of the visible files, sorted by path."""
         if self._entries is None:
             all_of_them = self.archive.infolist()
-            visible = [e for e in all_of_them if not e.is_dir() and not _hidden(e.filename)]
+            visible = [e for e in all_of_them if not e.is_dir() and not _is_hidden(e.filename)]
             self._entries = sorted(visible, key=lambda entry: entry.filename)
         return self._entries
 
     def files(self) -> dict[str, int]:
-        """Every file's path and size in bytes, in sorted order; hidden ones left out."""
+        """Returns the path and the size in bytes of every visible file, sorted by path."""
         if self._files is None:
             self._files = {entry.filename: entry.file_size for entry in self.entries()}
         return self._files
 
     def read(self, path: str) -> bytes:
-        """The content of one file. Raises `KeyError`, or `DatasetError` for a damaged entry."""
+        """Returns the content of one file.
+
+        Raises `KeyError` for an unknown path, and `DatasetError` for a damaged entry.
+        """
         try:
             return self.archive.read(path)
         except Exception as error:
@@ -111,17 +124,20 @@ class ZipTree:
             ) from error
 
     def part(self, paths: Sequence[str]) -> Tree:
-        """These files by their places, or all of them where some are packed in a rare way."""
+        """Returns a tree that reads these files by their positions in the archive.
+
+        If an entry uses a rare compression method, this function returns the whole tree instead.
+        """
         found = locate_entries([self.archive.getinfo(path) for path in paths])
         return self if found is None else ZipEntries(self.root, found)
 
 
 def open_tree(path: Path) -> Tree:
-    """The tree at `path`, a folder or a zip archive.
+    """Returns the tree at `path`, a folder or a zip archive.
 
-    Raises `DatasetError` for a missing path, for a file that is no zip, and for an archive with
-    an entry that would land outside its folder, is a link or is encrypted, or that unpacks to far
-    more than it is.
+    Raises `DatasetError` for a missing path and for a file that is no zip archive. Raises
+    `DatasetError` also for an archive that unpacks to far more than its size, or with an entry that
+    would land outside its folder, is a link, is encrypted or is too large.
     """
     if path.is_dir():
         return FolderTree(path)
@@ -138,16 +154,17 @@ def open_tree(path: Path) -> Tree:
                 "use an archive from a source that you trust."
             )
     whole = sum(entry.file_size for entry in tree.archive.infolist())
-    if whole > most_bytes(path.stat().st_size):
+    if whole > max_unpacked_bytes(path.stat().st_size):
         raise limit_error(path, f"its {path.stat().st_size:,} bytes unpack to {whole:,}")
     return tree
 
 
 def fingerprint(tree: Tree) -> str:
-    """A cheap sha256 that tells sources apart without reading them.
+    """Returns a sha256 that tells sources apart without reading their files.
 
-    Over every path and size, and in a zip every CRC-32 too; over a tar.gz archive's size and
-    CRC-32. A folder's files with other content but the same sizes look the same.
+    For a folder, the hash covers every path and size; for a zip archive, it also covers every
+    CRC-32; for a tar.gz archive, it covers the archive's size and CRC-32. So two folders look the
+    same if their files differ in content but not in size.
     """
     digest = hashlib.sha256()
     if isinstance(tree, TarTree):
@@ -161,12 +178,14 @@ def fingerprint(tree: Tree) -> str:
     return digest.hexdigest()
 
 
-def _hidden(path: str) -> bool:
+def _is_hidden(path: str) -> bool:
+    """Returns whether a part of the path begins with a dot or is macOS's `__MACOSX`."""
     framed = f"/{path}/"
     return "/." in framed or "/__MACOSX/" in framed
 
 
 def _fault(entry: zipfile.ZipInfo) -> str | None:
+    """Returns what makes an entry unacceptable, as the end of a sentence, or `None`."""
     name = entry.orig_filename
     if "\\" in name or name.startswith("/") or ".." in name.split("/"):
         return "would escape its folder"

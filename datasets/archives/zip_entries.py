@@ -1,7 +1,7 @@
-"""Some files of a zip archive, read by their places, without its table of contents.
+"""Reads some files of a zip archive by their positions, without its table of contents.
 
-The table of a large archive takes longer to read than many of its images. It is read once; other
-processes get the few places that they need.
+The table of a large archive takes longer to read than many of its images. So one process reads the
+table, and the others receive only the positions that they need.
 """
 
 import os
@@ -15,19 +15,31 @@ from pathlib import Path
 from datasets.spec import DatasetError
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""These compression methods can be read here; others need Python's `zipfile`."""
 _LOCAL_HEADER = struct.Struct("<26xHH")
-"""Lengths of the name and of the extra field, which lie between the header and the data."""
+"""The local header ends with the lengths of the name and the extra field, which precede the
+data.
+"""
 _MARGIN = 128
-"""Bytes read beyond the header and the data for name and extra field, to read once as a rule."""
+"""This many bytes are read beyond header and data for the name and the extra field.
+
+They nearly always suffice, so that one read per file is enough.
+"""
 
 
 class DamageError(Exception):
-    """A file's bytes aren't what the table of contents says."""
+    """This error says that a file's bytes differ from what the table of contents says."""
 
 
 @dataclass(frozen=True, slots=True)
 class ZipEntry:
-    """Where a file lies in an archive, and what its bytes must be."""
+    """A `ZipEntry` says where a file lies in an archive, and what its bytes must be.
+
+    offset: position of the local header in the archive, in bytes.
+    packed_bytes, bytes: size of the compressed and of the uncompressed data.
+    method: compression method, one of `METHODS`.
+    crc32: checksum of the uncompressed data.
+    """
 
     offset: int
     packed_bytes: int
@@ -37,43 +49,48 @@ class ZipEntry:
 
 
 class ZipEntries:
-    """A `Tree` of some of an archive's files, all of them packed by one of `METHODS`."""
+    """A `ZipEntries` is a `Tree` of some of an archive's files, all compressed by one of
+    `METHODS`.
+    """
 
-    def __init__(self, root: Path, places: Mapping[str, ZipEntry]) -> None:
+    def __init__(self, root: Path, entries: Mapping[str, ZipEntry]) -> None:
         self.root = root
-        self._places = places
+        self._entries = entries
         self._descriptor: int | None = None
 
     def __reduce__(self) -> tuple[type["ZipEntries"], tuple[Path, Mapping[str, ZipEntry]]]:
-        return type(self), (self.root, self._places)
+        return type(self), (self.root, self._entries)
 
     def __del__(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
 
     def files(self) -> dict[str, int]:
-        """Every file's path and size in bytes, in sorted order."""
-        return {path: place.bytes for path, place in sorted(self._places.items())}
+        """Returns the path and the size in bytes of every file, sorted by path."""
+        return {path: entry.bytes for path, entry in sorted(self._entries.items())}
 
     def read(self, path: str) -> bytes:
-        """The content of one file. Raises `KeyError`, or `DatasetError` for a damaged one."""
-        place = self._places[path]
+        """Returns the content of one file.
+
+        Raises `KeyError` for an unknown path, and `DatasetError` for a damaged file.
+        """
+        entry = self._entries[path]
         if self._descriptor is None:
             self._descriptor = os.open(self.root, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            return _unpack(_packed(self._descriptor, place), place)
+            return _unpack(_read_packed(self._descriptor, entry), entry)
         except (DamageError, zlib.error) as error:
             raise DatasetError(
                 f"{path} in {self.root} is damaged ({error}); download or copy the archive again."
             ) from error
 
     def part(self, paths: Sequence[str]) -> "ZipEntries":
-        """The tree of these files only."""
-        return ZipEntries(self.root, {path: self._places[path] for path in paths})
+        """Returns a tree that holds only the files at these paths."""
+        return ZipEntries(self.root, {path: self._entries[path] for path in paths})
 
 
 def locate_entries(entries: Sequence[zipfile.ZipInfo]) -> dict[str, ZipEntry] | None:
-    """Where the entries lie; `None` where one is packed by another method than `METHODS`."""
+    """Returns each entry's position by path, or `None` if one uses a method not in `METHODS`."""
     if any(entry.compress_type not in METHODS for entry in entries):
         return None
     return {
@@ -88,24 +105,29 @@ def locate_entries(entries: Sequence[zipfile.ZipInfo]) -> dict[str, ZipEntry] | 
     }
 
 
-def _packed(descriptor: int, place: ZipEntry) -> bytes:
-    block = os.pread(descriptor, _LOCAL_HEADER.size + _MARGIN + place.packed_bytes, place.offset)
+def _read_packed(descriptor: int, entry: ZipEntry) -> bytes:
+    """Returns the compressed bytes of an entry. Raises `DamageError` if the archive lacks them."""
+    block = os.pread(descriptor, _LOCAL_HEADER.size + _MARGIN + entry.packed_bytes, entry.offset)
     if len(block) < _LOCAL_HEADER.size or not block.startswith(b"PK\x03\x04"):
         raise DamageError("its header is missing")
     name, extra = _LOCAL_HEADER.unpack_from(block)
     start = _LOCAL_HEADER.size + name + extra
-    data = block[start : start + place.packed_bytes]
+    data = block[start : start + entry.packed_bytes]
     if name + extra > _MARGIN:
-        data = os.pread(descriptor, place.packed_bytes, place.offset + start)
-    if len(data) < place.packed_bytes:
+        data = os.pread(descriptor, entry.packed_bytes, entry.offset + start)
+    if len(data) < entry.packed_bytes:
         raise DamageError("the archive ends within it")
     return data
 
 
-def _unpack(data: bytes, place: ZipEntry) -> bytes:
-    if place.method == zipfile.ZIP_DEFLATED:
+def _unpack(data: bytes, entry: ZipEntry) -> bytes:
+    """Returns the uncompressed bytes of an entry.
+
+    Raises `DamageError` if length or CRC-32 differ.
+    """
+    if entry.method == zipfile.ZIP_DEFLATED:
         # One byte more than expected is enough to see that a file is too long.
-        data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, place.bytes + 1)
-    if len(data) != place.bytes or zlib.crc32(data) != place.crc32:
+        data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, entry.bytes + 1)
+    if len(data) != entry.bytes or zlib.crc32(data) != entry.crc32:
         raise DamageError("bad CRC-32 or length")
     return data

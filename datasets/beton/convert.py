@@ -1,4 +1,4 @@
-"""A listing's images into verified betons and the manifest that vouches for them."""
+"""Converts the images of a listing into verified betons and a manifest that describes them."""
 
 import hashlib
 import json
@@ -17,15 +17,17 @@ from common.files import describe_lacking_space, is_full, sync_folder
 from common.progress_bar import progress
 from datasets.access import TEST_FILE, TRAIN_FILE
 from datasets.archives.tree import fingerprint
-from datasets.beton.decode import Broken
+from datasets.beton.decode import BrokenImage
 from datasets.beton.decode_pool import open_decoder
-from datasets.beton.writer import FileFacts, Written, beton_bytes, verify_beton, write_beton
+from datasets.beton.writer import BetonContents, FileFacts, beton_bytes, verify_beton, write_beton
 from datasets.manifest import FILE_NAME, Manifest, stage_manifest
 from datasets.spec import DatasetError, Listing, Sample, Tree
-from datasets.splits import SPLIT_SEED, VAL_FRACTION, sample_like, stratified
+from datasets.splits import SPLIT_SEED, VAL_FRACTION, stratified_sample, stratified_split
 
 BROKEN_SHOWN = 10
+"""An error about broken images lists at most this many of them."""
 PARTIAL = ".{}.partial"
+"""A file that isn't finished yet has the name that this pattern makes of its final name."""
 
 
 def convert(
@@ -38,22 +40,28 @@ def convert(
     workers: int,
     skip_broken: bool,
 ) -> Manifest:
-    """Makes both betons and the manifest in `directory`, which must be there and locked.
+    """Writes both betons and the manifest into `directory` and returns the manifest.
 
-    What was there before stays in place until both new files are verified. Raises
-    `DatasetError` for broken images, a full disk and too few images; nothing is left then.
+    The folder must exist, and the caller must hold its lock. The old files stay in place until both
+    new ones are verified. Raises `DatasetError` for broken images, a full disk, a killed worker and
+    too few images; partial files are then removed.
+
+    name: the dataset's name, as the manifest states it.
+    size: side of the stored images in pixels.
+    workers: number of decoding processes.
+    skip_broken: whether to leave out broken images instead of raising an error.
     """
     parts = {TRAIN_FILE: listing.train, TEST_FILE: listing.test}
     partials = {file: directory / PARTIAL.format(file) for file in parts}
     clean_up(directory)
-    _enough_space(directory, [beton_bytes(len(samples), size) for samples in parts.values()])
-    _enough_images(listing, _labels(listing.train), _labels(listing.test))
+    _check_space(directory, [beton_bytes(len(samples), size) for samples in parts.values()])
+    _check_images(listing, _labels(listing.train), _labels(listing.test))
     try:
         written = _write(listing.images or tree, parts, partials, size, workers)
         broken = [b for part in written.values() for b in part.broken]
         if broken and not skip_broken:
             raise DatasetError(_broken_message(tree, broken))
-        _enough_images(listing, written[TRAIN_FILE].labels, written[TEST_FILE].labels)
+        _check_images(listing, written[TRAIN_FILE].labels, written[TEST_FILE].labels)
         facts = _verify(written, partials, size)
         manifest = _manifest(name, tree, listing, size, written, facts)
         _publish(directory, partials, manifest)
@@ -70,7 +78,7 @@ def convert(
 
 
 def clean_up(directory: Path) -> None:
-    """Removes what an earlier conversion left half-made."""
+    """Removes the partial files that an earlier conversion left in `directory`."""
     for partial in directory.glob(PARTIAL.format("*")):
         partial.unlink(missing_ok=True)
 
@@ -81,7 +89,8 @@ def _write(
     partials: dict[str, Path],
     size: int,
     workers: int,
-) -> dict[str, Written]:
+) -> dict[str, BetonContents]:
+    """Decodes and writes both files, and returns what each of them holds, by file name."""
     written = {}
     with open_decoder(images, size, workers) as decode:
         for file, samples in parts.items():
@@ -91,9 +100,9 @@ def _write(
 
 
 def _verify(
-    written: dict[str, Written], partials: dict[str, Path], size: int
+    written: dict[str, BetonContents], partials: dict[str, Path], size: int
 ) -> dict[str, FileFacts]:
-    """Both files at the same time: hashing lets other threads run."""
+    """Reads both files back in two threads, because hashing lets other threads run."""
     with ThreadPoolExecutor(len(written)) as threads:
         running = {
             file: threads.submit(verify_beton, partials[file], part, size)
@@ -103,9 +112,10 @@ def _verify(
 
 
 def _publish(directory: Path, partials: dict[str, Path], manifest: Manifest) -> None:
-    """From the old files to the new ones; between them there is no manifest, so no trust.
+    """Replaces the old files by the new ones.
 
-    All is written before the first old one goes: a disk that is full now costs nothing.
+    While files are replaced, there is no manifest, so no process uses them. The function writes
+    everything before it removes the first old file, so that a full disk destroys nothing.
     """
     for partial in partials.values():
         with partial.open("rb") as opened:
@@ -124,11 +134,12 @@ def _manifest(
     tree: Tree,
     listing: Listing,
     size: int,
-    written: dict[str, Written],
+    written: dict[str, BetonContents],
     facts: dict[str, FileFacts],
 ) -> Manifest:
+    """Returns the manifest of the two written files, with the split into train and val."""
     train, test = written[TRAIN_FILE], written[TEST_FILE]
-    rest, val = stratified(train.labels)
+    rest, val = stratified_split(train.labels)
     classes = len(listing.class_ids)
     mean, std = _mean_and_std(train.moments[rest], size)
     return Manifest(
@@ -144,7 +155,7 @@ def _manifest(
         split_seed=SPLIT_SEED,
         val_fraction=VAL_FRACTION,
         val=tuple(val.tolist()),
-        train_sample=tuple(sample_like(train.labels, val).tolist()),
+        train_sample=tuple(stratified_sample(train.labels, val).tolist()),
         files={file: {"bytes": f.bytes, "sha256": f.sha256} for file, f in facts.items()},
         source=str(tree.root.resolve()),
         source_fingerprint=fingerprint(tree),
@@ -154,8 +165,9 @@ def _manifest(
 
 
 def _content_fingerprint(
-    class_ids: Sequence[str], size: int, parts: Sequence[Written], val: NDArray[np.int64]
+    class_ids: Sequence[str], size: int, parts: Sequence[BetonContents], val: NDArray[np.int64]
 ) -> str:
+    """Returns a sha256 over class ids, image size, labels, pixels and the indices of val."""
     content = {
         "class_ids": list(class_ids),
         "size": size,
@@ -175,7 +187,14 @@ Channels = tuple[float, float, float]
 
 
 def _mean_and_std(moments: NDArray[np.int64], size: int) -> tuple[Channels, Channels]:
-    """Exact up to the last division: sums of whole numbers, as Python's, which don't overflow."""
+    """Returns mean and standard deviation of each channel, in units of pixel / 255.
+
+    The sums are Python integers, which don't overflow, so the results are exact up to the last
+    division.
+
+    moments: int64 (n, 3, 2), see `Chunk`.
+    size: side of the images in pixels.
+    """
     pixels = len(moments) * size * size
     means, stds = [], []
     for total, squares in moments.sum(axis=0).tolist():
@@ -185,10 +204,14 @@ def _mean_and_std(moments: NDArray[np.int64], size: int) -> tuple[Channels, Chan
 
 
 def _labels(samples: Sequence[Sample]) -> NDArray[np.int64]:
+    """Returns the samples' classes as int64 (n,)."""
     return np.asarray([sample.label for sample in samples], dtype=np.int64)
 
 
-def _enough_images(listing: Listing, train: NDArray[np.int64], test: NDArray[np.int64]) -> None:
+def _check_images(listing: Listing, train: NDArray[np.int64], test: NDArray[np.int64]) -> None:
+    """Raises `DatasetError` for a class with fewer than 2 images in train or fewer than 1 in
+    test.
+    """
     for part, labels, least in (("train", train, 2), ("test", test, 1)):
         counts = np.bincount(labels, minlength=len(listing.class_ids))
         for label in np.flatnonzero(counts < least)[:1]:
@@ -199,7 +222,8 @@ def _enough_images(listing: Listing, train: NDArray[np.int64], test: NDArray[np.
             )
 
 
-def _enough_space(directory: Path, needed: Sequence[int]) -> None:
+def _check_space(directory: Path, needed: Sequence[int]) -> None:
+    """Raises `DatasetError` if the disk lacks room for files of `needed` bytes."""
     if lacking := describe_lacking_space(directory, sum(needed)):
         raise DatasetError(lacking)
 
@@ -216,7 +240,8 @@ def _disk_error(error: OSError, directory: Path) -> DatasetError:
     )
 
 
-def _broken_message(tree: Tree, broken: Sequence[Broken]) -> str:
+def _broken_message(tree: Tree, broken: Sequence[BrokenImage]) -> str:
+    """Returns the message for broken images: the first `BROKEN_SHOWN` and the number of others."""
     shown = "".join(f"\n  {b.path}: {b.reason}" for b in broken[:BROKEN_SHOWN])
     more = f"\n  … and {len(broken) - BROKEN_SHOWN} more" if len(broken) > BROKEN_SHOWN else ""
     images = "image is" if len(broken) == 1 else "images are"

@@ -1,4 +1,4 @@
-"""Image files into arrays of one size."""
+"""Decodes image files into arrays of one size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from datasets.beton.jpeg import decode_jpeg
 from datasets.spec import Sample, Tree
 
 CHUNK_BYTES = 2 << 20
-"""Decoded bytes that travel at once: 170 images of 64 px."""
+"""A chunk has at most this many decoded bytes: 170 images of 64 px, for example."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Broken:
-    """An image that couldn't be decoded, and what the decoder said."""
+class BrokenImage:
+    """A `BrokenImage` names an image that couldn't be decoded, and the decoder's reason."""
 
     path: str
     reason: str
@@ -25,26 +25,28 @@ class Broken:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Chunk:
-    """Decoded images in their order, broken ones left out.
+    """A chunk holds some decoded images in the order of their samples, without the broken ones.
 
-    pixels: uint8 (n, size, size, 3), RGB, C-contiguous. labels: int64 (n,).
+    pixels: uint8 (n, size, size, 3), RGB, C-contiguous.
+    labels: int64 (n,).
     moments: int64 (n, 3, 2), the sum and the sum of squares of each image's channels.
+    broken: the images that couldn't be decoded.
     """
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     moments: NDArray[np.int64]
-    broken: tuple[Broken, ...]
+    broken: tuple[BrokenImage, ...]
 
 
 def decode_image(data: bytes, size: int) -> Image.Image:
-    """One RGB image of `size` × `size` pixels.
+    """Decodes an image file and returns it as an RGB image of `size` × `size` pixels.
 
-    Grayscale, palette and CMYK are converted, transparency is laid on white, EXIF orientation
-    applied; of an animation the first frame counts. Another size is resampled (bicubic,
-    antialiased) so that the short side fits, and the middle is cut out of the long side.
-    Raises whatever Pillow raises for a broken file, and `ValueError` for an empty one, an
-    unknown format, and a mode without a known range.
+    Grayscale, palette and CMYK images are converted to RGB. Transparent pixels are laid on white,
+    EXIF orientation is applied, and only the first frame of an animation is used. An image of
+    another size is resampled (bicubic, antialiased) so that its short side fits, and the middle is
+    cut out of its long side. Raises whatever Pillow raises for a broken file, and `ValueError` for
+    an empty file, an unknown format, and a pixel mode without a known range.
     """
     if not data:
         raise ValueError("the file is empty")
@@ -52,7 +54,7 @@ def decode_image(data: bytes, size: int) -> Image.Image:
         image: Image.Image = Image.open(BytesIO(data))
     except UnidentifiedImageError:
         raise ValueError("no image format that Pillow knows") from None
-    # JPEGs of cameras decode up to eight times faster when libjpeg scales them down first.
+    # A camera's JPEG decodes up to eight times as fast if libjpeg scales it down first.
     image.draft(None, (2 * size, 2 * size))
     if image.info.get("exif"):
         image = ImageOps.exif_transpose(image)
@@ -63,6 +65,7 @@ def decode_image(data: bytes, size: int) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    """Converts an image to RGB. Raises `ValueError` for pixel modes without a known range."""
     if image.mode in ("I", "F"):
         raise ValueError(f"pixels of mode {image.mode} have no known range")
     if image.mode.startswith("I;16"):
@@ -71,33 +74,40 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image).convert("RGB")
-    # An RGB image comes back as it is, but loaded: a truncated file is found here.
+    # Loading finds truncated files; without this, an RGB image would be returned unread.
     image.load()
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def decode_into(data: bytes, out: NDArray[np.uint8]) -> None:
-    """One image file into uint8 (size, size, 3), C-contiguous. Raises as `decode_image`."""
+    """Decodes one image file into `out`.
+
+    Raises the same errors as `decode_image`.
+
+    out: uint8 (size, size, 3), C-contiguous.
+    """
     if not decode_jpeg(data, out):
         out[:] = np.asarray(decode_image(data, len(out)))
 
 
 def decode_chunk(tree: Tree, samples: Sequence[Sample], pixels: NDArray[np.uint8]) -> Chunk:
-    """Reads and decodes some samples into `pixels`; broken ones are named, not raised.
+    """Reads and decodes samples into `pixels`, and returns a chunk whose pixels are a view of them.
 
-    pixels: uint8 (at least as many as samples, size, size, 3). The chunk's are a view of them.
+    A broken image raises nothing; the chunk lists it in `broken`.
+
+    pixels: uint8 (m, size, size, 3), where m is at least the number of samples.
     """
     labels: list[int] = []
-    broken: list[Broken] = []
+    broken: list[BrokenImage] = []
     for sample in samples:
         out = pixels[len(labels)]
         try:
             decode_into(tree.read(sample.path), out)
         except MemoryError:
             raise
-        # Pillow and zipfile raise a dozen types for broken content: all mean the same here.
+        # Pillow and zipfile raise a dozen types for broken content, which all mean the same here.
         except Exception as error:
-            broken.append(Broken(path=sample.path, reason=str(error) or type(error).__name__))
+            broken.append(BrokenImage(path=sample.path, reason=str(error) or type(error).__name__))
             continue
         labels.append(sample.label)
     good = pixels[: len(labels)]
@@ -110,7 +120,11 @@ def decode_chunk(tree: Tree, samples: Sequence[Sample], pixels: NDArray[np.uint8
 
 
 def _moments(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """See `Chunk`. In whole numbers throughout: a column's squares add up to less than 2³²."""
+    """Returns the sum and the sum of squares of each image's channels: int64 (n, 3, 2).
+
+    The computation uses whole numbers only: the squares in a column of an image add up to less than
+    2³².
+    """
     n, size = pixels.shape[:2]
     rows = pixels.reshape(n, size, 3 * size)
     squares = np.multiply(rows, rows, dtype=np.uint16)
@@ -120,5 +134,5 @@ def _moments(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def chunk_images(size: int) -> int:
-    """Images of `size` px in a chunk."""
+    """Returns how many images of `size` px a chunk holds: at least one."""
     return max(1, CHUNK_BYTES // (3 * size * size))

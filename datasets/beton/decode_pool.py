@@ -1,6 +1,6 @@
-"""Decodes samples chunk by chunk, in this process or in a pool of them.
+"""Decodes samples chunk by chunk, in this process or in a pool of processes.
 
-The processes lay pixels down in memory that all of them share; only labels and sums travel.
+The processes write pixels into shared memory, so only labels and sums are sent between them.
 """
 
 import ctypes
@@ -22,20 +22,23 @@ from numpy.typing import NDArray
 from datasets.beton.decode import Chunk, chunk_images, decode_chunk
 from datasets.spec import Sample, Tree
 
-AHEAD = 4
-"""Chunks decoded ahead for each worker."""
+CHUNKS_AHEAD = 4
+"""At most this many chunks per worker are decoded ahead of their use."""
 
 Decode = Callable[[Sequence[Sample]], Iterator[Chunk]]
+"""A function of this type decodes samples and yields chunks in the order of the samples."""
 
 
 @contextmanager
 def open_decoder(tree: Tree, size: int, workers: int) -> Iterator[Decode]:
-    """A function that decodes samples into chunks, in order, in `workers` processes.
+    """Yields a function that decodes samples into chunks, in order, in `workers` processes.
 
-    A chunk's pixels hold until the next one is asked for; samples are decoded to their end
-    before the function is called again. With one worker everything happens in this process.
-    No more than a few chunks for each worker are ever decoded ahead. A worker that dies raises
+    A chunk's pixels are valid until the next chunk is requested. The caller must consume all chunks
+    before it calls the function again. With one worker, this process decodes. At most
+    `CHUNKS_AHEAD` chunks per worker are decoded ahead. If a worker dies, the iterator raises
     `BrokenProcessPool`.
+
+    size: side of the decoded images in pixels.
     """
     chunk = (chunk_images(size), size, size, 3)
     if workers == 1:
@@ -44,42 +47,52 @@ def open_decoder(tree: Tree, size: int, workers: int) -> Iterator[Decode]:
             decode_chunk(_files(tree, part), part, pixels) for part in _parts(samples, chunk[0])
         )
         return
-    # spawn: forking a process that holds torch and its threads is not safe.
+    # Workers are spawned, because forking a process that runs torch's threads is not safe.
     context = multiprocessing.get_context("spawn")
-    shape = (AHEAD * workers, *chunk)
-    # Nameless memory, inherited by the workers: it goes with the last process, however that ends.
+    shape = (CHUNKS_AHEAD * workers, *chunk)
+    # The memory has no name and is inherited by the workers, so the system frees it with the last
+    # process, however that process ends.
     shared = context.RawArray(ctypes.c_uint8, int(np.prod(shape)))
     pool = ProcessPoolExecutor(workers, context, _start_worker, (shared, shape))
     try:
         slots = _slots(shared, shape)
-        yield lambda samples: _in_order(pool, tree, _parts(samples, chunk[0]), slots)
+        yield lambda samples: _decode_in_order(pool, tree, _parts(samples, chunk[0]), slots)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _slots(shared: Any, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """The shared memory as uint8 (slots, images in a chunk, size, size, 3)."""
+    """Returns the shared memory as uint8 (slots, images in a chunk, size, size, 3)."""
     return np.frombuffer(shared, dtype=np.uint8).reshape(shape)
 
 
 def _parts(samples: Sequence[Sample], length: int) -> Iterator[Sequence[Sample]]:
+    """Yields consecutive parts of the samples, `length` at a time; the last part may be shorter."""
     return (samples[start : start + length] for start in range(0, len(samples), length))
 
 
 def _files(tree: Tree, samples: Sequence[Sample]) -> Tree:
+    """Returns a part of the tree that can read the files of these samples."""
     return tree.part([sample.path for sample in samples])
 
 
-def _in_order(
+def _decode_in_order(
     pool: ProcessPoolExecutor,
     tree: Tree,
     parts: Iterator[Sequence[Sample]],
     slots: NDArray[np.uint8],
 ) -> Iterator[Chunk]:
-    """Fills all slots at first; each chunk that was taken and used frees its slot for one more."""
+    """Yields the chunks of all parts in order, decoded by the pool into slots of shared memory.
+
+    At first, one part is submitted per slot. Later, the slot of each used chunk takes the next
+    part.
+
+    slots: uint8 (slots, images in a chunk, size, size, 3).
+    """
     numbers = count()
 
     def submit(part: Sequence[Sample]) -> tuple[int, Future[Chunk]]:
+        """Sends a part to the pool and returns the number of its slot and its future."""
         slot = next(numbers) % len(slots)
         return slot, pool.submit(_decode_in_worker, _files(tree, part), part, slot)
 
@@ -92,18 +105,23 @@ def _in_order(
 
 
 _worker: NDArray[np.uint8] | None = None
+"""A worker process sets this to the shared memory; in the parent it stays `None`."""
 
 
 def _start_worker(shared: Any, shape: tuple[int, ...]) -> None:
+    """Prepares a worker process: maps the shared memory, ignores Ctrl-C and follows its parent.
+
+    shared, shape: the memory, and the shape of the pixels in this memory.
+    """
     global _worker
     _worker = _slots(shared, shape)
-    # Ctrl-C reaches the whole process group: the parent alone answers it.
+    # Ctrl-C reaches the whole process group, but only the parent should react.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, daemon=True).start()
 
 
 def _follow_parent() -> None:
-    """Ends this worker when its parent was killed: the pool's queues alone wouldn't."""
+    """Ends this worker when its parent dies, because a pool whose parent was killed doesn't end."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -111,7 +129,7 @@ def _follow_parent() -> None:
 
 
 def _decode_in_worker(files: Tree, samples: Sequence[Sample], slot: int) -> Chunk:
-    """The chunk without its pixels, which lie in the slot."""
+    """Decodes a part into its slot, and returns the chunk without its pixels."""
     assert _worker is not None
     chunk = decode_chunk(files, samples, _worker[slot])
     return replace(chunk, pixels=chunk.pixels[:0].copy())

@@ -1,8 +1,8 @@
-"""JPEGs straight into an array by libturbojpeg, without Pillow's parsing and copying.
+"""Decodes JPEGs directly into an array by libturbojpeg, without Pillow's parsing and copying.
 
-FFCV needs the library too, so it is there wherever training is. Only the encodings that
-libjpeg-turbo has always decoded alike are taken, to the same pixels as by a Pillow that is built
-on it, as its wheels are; the rest is left to Pillow.
+FFCV needs this library too, so it exists wherever training runs. This module accepts only the
+encodings that every version of libjpeg-turbo decodes alike. For these, the pixels equal those of a
+Pillow that is built on libjpeg-turbo, as its wheels are. Pillow decodes all other files.
 """
 
 import ctypes
@@ -12,17 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 LIBRARY = "libturbojpeg.so.0"
+"""The dynamic linker finds the library under this name."""
 
-# Constants of turbojpeg.h, the same in libjpeg-turbo 1.4 to 3.
+# These constants of turbojpeg.h are the same in libjpeg-turbo 1.4 to 3.
 _RGB = 0
+"""This code of turbojpeg.h means pixels in the order red, green, blue."""
 _SUBSAMPLINGS = {0, 1, 2, 3}
-"""4:4:4, 4:2:2, 4:2:0, gray. How 4:4:0 and 4:1:1 are upsampled has changed between versions."""
+"""These codes mean 4:4:4, 4:2:2, 4:2:0 and gray.
+
+Versions of the library differ in how they upsample 4:4:0 and 4:1:1, so these are left to Pillow.
+"""
 _COLOURS = {1, 2}
-"""YCbCr and gray."""
+"""These codes mean the colour spaces YCbCr and gray."""
 
 
 class _Decoder:
-    """One decompressor; it serves one thread at a time. Raises `OSError` without the library."""
+    """A `_Decoder` is one decompressor of libturbojpeg, for one thread at a time.
+
+    The constructor raises `OSError` if the library is missing.
+    """
 
     def __init__(self) -> None:
         library = ctypes.CDLL(LIBRARY)
@@ -39,7 +47,7 @@ class _Decoder:
         self._pointers = [ctypes.byref(fact) for fact in self._facts]
 
     def decode(self, data: bytes, out: NDArray[np.uint8]) -> bool:
-        """See `decode_jpeg`."""
+        """Decodes `data` into `out`; see `decode_jpeg` for the arguments and the result."""
         if self._header(self._handle, data, len(data), *self._pointers):
             return False
         width, height, subsampling, colours = (fact.value for fact in self._facts)
@@ -47,7 +55,7 @@ class _Decoder:
             return False
         if subsampling not in _SUBSAMPLINGS or colours not in _COLOURS:
             return False
-        # Warnings, as for a file cut short, come back like errors.
+        # A warning, for example about a truncated file, has a status like an error's.
         where = out.__array_interface__["data"][0]
         status = self._decompress(
             self._handle, data, len(data), where, width, 3 * width, height, _RGB, 0
@@ -57,6 +65,7 @@ class _Decoder:
 
 @cache
 def _decoder() -> _Decoder | None:
+    """Returns this process's decoder, or `None` if the library is missing or lacks a function."""
     try:
         return _Decoder()
     except (OSError, AttributeError):
@@ -64,11 +73,12 @@ def _decoder() -> _Decoder | None:
 
 
 def decode_jpeg(data: bytes, out: NDArray[np.uint8]) -> bool:
-    """Whether `data` is a flawless JPEG of `out`'s size, which then holds its pixels.
+    """Decodes a flawless JPEG of the size of `out` into `out`, and returns whether that succeeded.
 
-    out: uint8 (height, width, 3), RGB, C-contiguous. After a `False` its content is undefined,
-    and Pillow has to say what the data is: another size or format, an orientation in EXIF, a
-    rare encoding, or a broken file.
+    If the result is false, the content of `out` is undefined and Pillow must decode the data: they
+    have another size or format, an EXIF orientation or a rare encoding, or are broken.
+
+    out: uint8 (height, width, 3), RGB, C-contiguous.
     """
     if not data.startswith(b"\xff\xd8\xff") or b"Exif" in data:
         return False

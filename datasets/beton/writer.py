@@ -1,8 +1,8 @@
-"""Samples into an FFCV file, and the proof that the file holds them.
+"""Writes samples into an FFCV file and verifies that the file holds them.
 
 FFCV's own writing loop hangs for ever when one of its processes fails. Here the processes only
-decode; this process alone appends, in order. So errors arrive, and the bytes are the same for any
-number of workers.
+decode, and this process alone appends to the file, in order. So errors reach the caller, and the
+bytes are the same for any number of workers.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.beton.decode import Broken, Chunk
+from datasets.beton.decode import BrokenImage, Chunk
 from datasets.beton.format import (
     ALLOCATION,
     HEADER,
@@ -30,39 +30,51 @@ from datasets.spec import DatasetError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Written:
-    """What went into a beton. labels: int64 (n,); moments: int64 (n, 3, 2), see `Chunk`."""
+class BetonContents:
+    """A `BetonContents` describes the images that were written into a beton.
+
+    labels: int64 (n,), the class of each image.
+    moments: int64 (n, 3, 2), the sum and the sum of squares of each image's channels.
+    pixels_sha256: sha256 over the pixels of all images, in order.
+    broken: the images that were left out because they couldn't be decoded.
+    """
 
     labels: NDArray[np.int64]
     moments: NDArray[np.int64]
     pixels_sha256: str
-    broken: tuple[Broken, ...]
+    broken: tuple[BrokenImage, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileFacts:
-    """A file as it lies on disk."""
+    """A `FileFacts` holds a file's size in bytes and its sha256."""
 
     bytes: int
     sha256: str
 
 
 def beton_bytes(count: int, size: int) -> int:
-    """An upper bound of the file's size in bytes, exact to two pages and 8 bytes an image."""
+    """Returns an upper bound of a beton's size in bytes, exact to two pages and 8 bytes an image.
+
+    count: number of images.
+    size: side of the images in pixels.
+    """
     images_a_page = PAGE_BYTES // (3 * size * size)
     return (-(-count // images_a_page) + 2) * PAGE_BYTES + 64 * count
 
 
 def write_beton(
     path: Path, chunks: Iterable[Chunk], count: int, advance: Callable[[int], None]
-) -> Written:
-    """Appends the chunks' images to a new file at `path`; at most `count` of them.
+) -> BetonContents:
+    """Appends the images of all chunks to a new file at `path`, and returns what was written.
 
-    `advance` is called with the number of samples done, broken ones included. Raises
-    `OSError` (a full disk included) and whatever `chunks` raises; the file is then worthless.
+    Raises `OSError` (also for a full disk) and whatever `chunks` raises; the file is then unusable.
+
+    count: the largest number of images that the chunks may hold.
+    advance: this function receives the number of samples of each chunk, broken images included.
     """
     digest = hashlib.sha256()
-    done: list[Chunk] = []
+    finished: list[Chunk] = []
     size = 0
     with path.open("wb") as file:
         file.write(bytes(pages_start(count)))
@@ -71,20 +83,21 @@ def write_beton(
             size = chunk.pixels.shape[1]
             pages.append(chunk.pixels)
             digest.update(chunk.pixels.data)
-            done.append(_without_pixels(chunk))
+            finished.append(_without_pixels(chunk))
             advance(len(chunk.labels) + len(chunk.broken))
         pages.flush()
-        labels = np.concatenate([np.empty(0, np.int64), *(c.labels for c in done)])
+        labels = np.concatenate([np.empty(0, np.int64), *(c.labels for c in finished)])
         _finish(file, labels, count, size)
-    return Written(
+    return BetonContents(
         labels=labels,
-        moments=np.concatenate([np.empty((0, 3, 2), np.int64), *(c.moments for c in done)]),
+        moments=np.concatenate([np.empty((0, 3, 2), np.int64), *(c.moments for c in finished)]),
         pixels_sha256=digest.hexdigest(),
-        broken=tuple(broken for c in done for broken in c.broken),
+        broken=tuple(broken for c in finished for broken in c.broken),
     )
 
 
 def _without_pixels(chunk: Chunk) -> Chunk:
+    """Returns the chunk without its pixels, so that they don't stay in memory."""
     return Chunk(
         pixels=chunk.pixels[:0].copy(),
         labels=chunk.labels,
@@ -94,7 +107,7 @@ def _without_pixels(chunk: Chunk) -> Chunk:
 
 
 class _Pages:
-    """Fills pages with images of one size and writes each as it is full."""
+    """A `_Pages` collects images of one size in a page and writes the page when it is full."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -102,7 +115,10 @@ class _Pages:
         self._filled = 0
 
     def append(self, pixels: NDArray[np.uint8]) -> None:
-        """uint8 (n, size, size, 3), C-contiguous."""
+        """Appends images to the current page, and writes each page that becomes full.
+
+        pixels: uint8 (n, size, size, 3), C-contiguous.
+        """
         image = 3 * pixels.shape[1] ** 2
         room = PAGE_BYTES // image * image
         rest = pixels.reshape(-1)
@@ -115,7 +131,7 @@ class _Pages:
                 self.flush()
 
     def flush(self) -> None:
-        """Writes the page begun, if any, padded with zeros."""
+        """Writes the current page, padded with zeros, unless the page is empty."""
         if self._filled:
             self._page[self._filled :] = 0
             self._file.write(self._page.data)
@@ -123,7 +139,11 @@ class _Pages:
 
 
 def _finish(file: IO[bytes], labels: NDArray[np.int64], count: int, size: int) -> None:
-    """Allocation table, then metadata, and the header last: without it a file is no beton."""
+    """Writes the allocation table, the metadata, and last the header, which makes the file a beton.
+
+    count: number of metadata rows that the file has room for.
+    size: side of the images in pixels.
+    """
     image = 3 * size * size
     rows = np.zeros(count, dtype=METADATA)
     written = np.arange(len(labels))
@@ -151,10 +171,11 @@ def _finish(file: IO[bytes], labels: NDArray[np.int64], count: int, size: int) -
     file.write(header.tobytes())
 
 
-def verify_beton(path: Path, written: Written, size: int) -> FileFacts:
-    """Reads the whole file back, without mapping it, and compares it to what was written.
+def verify_beton(path: Path, written: BetonContents, size: int) -> FileFacts:
+    """Reads the whole file back, compares it with what was written, and returns its size and
+    sha256.
 
-    Raises `DatasetError` when labels, shapes or pixels differ.
+    The file isn't mapped into memory. Raises `DatasetError` if labels, shapes or pixels differ.
     """
     count = int(np.fromfile(path, dtype=HEADER, count=1)["num_samples"][0])
     rows = np.fromfile(path, dtype=METADATA, count=count, offset=METADATA_START)
@@ -184,7 +205,14 @@ def verify_beton(path: Path, written: Written, size: int) -> FileFacts:
 def _runs(
     starts: NDArray[np.int64], position: int, length: int, image: int
 ) -> Iterator[tuple[int, int]]:
-    """The stretches of images within one block; an image never crosses a page."""
+    """Yields start and end of each run of adjacent images in one block of the file.
+
+    An image never crosses a block, because a block is a page.
+
+    starts: int64 positions of all images in the file, in bytes.
+    position, length: where the block begins in the file, and how long it is, in bytes.
+    image: size of an image in bytes.
+    """
     inside = starts[(starts >= position) & (starts < position + length)] - position
     if len(inside):
         breaks = np.flatnonzero(np.diff(inside) != image) + 1

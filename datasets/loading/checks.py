@@ -1,4 +1,4 @@
-"""What must hold of a beton before it is mapped into memory."""
+"""Checks that a beton is complete and consistent, before it is mapped into memory."""
 
 import os
 from pathlib import Path
@@ -20,19 +20,24 @@ from datasets.spec import DatasetError
 
 
 def file_identity(path: Path) -> tuple[int, int, int]:
-    """Tells the file that lies at `path` now from one that replaces it."""
+    """Returns values that distinguish the file at `path` from one that replaces it.
+
+    These are inode, size in bytes and time of the last change in ns.
+    """
     status = path.stat()
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 REMEDY = "make it anew with `python -m datasets.prepare NAME --overwrite`."
+"""Every error about a beton ends with this advice."""
 
 
 def check_beton(path: Path) -> int:
-    """The number of samples in a complete file, from its first bytes and its size.
+    """Checks from the first bytes and the size that a file is complete; returns its number of
+    samples.
 
-    A mapped file that is too short kills the process (SIGBUS) or yields nothing, so this runs
-    before anything is mapped. Raises `DatasetError` for a missing, half-written or cut file.
+    A process that maps a truncated file is killed (SIGBUS) or reads nothing, so this check runs
+    before anything is mapped. Raises `DatasetError` for a missing, half-written or truncated file.
     """
     try:
         with path.open("rb") as file:
@@ -52,9 +57,10 @@ def check_beton(path: Path) -> int:
 
 
 def check_rows(path: Path, count: int) -> None:
-    """Compares where a file's `count` images are said to lie, and how large, with the file itself.
+    """Compares the metadata of a file's `count` images, their positions and sizes, with the file.
 
-    FFCV's compiled readers go wherever they are pointed to. Raises `DatasetError`.
+    FFCV's compiled readers follow any position without a check. Raises `DatasetError` if the
+    metadata are wrong.
     """
     with path.open("rb") as file:
         head = np.frombuffer(file.read(HEADER.itemsize), dtype=HEADER)[0]

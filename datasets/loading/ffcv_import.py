@@ -1,8 +1,8 @@
-"""FFCV's names; import them from here, never from `ffcv`.
+"""Imports FFCV without its side effects; other modules import its names from here.
 
-`import ffcv` alone takes 5 s, nearly all of it to compile one numba typed dictionary that is then
-used as a plain one, and it sets torch's threads to one. Here it gets a plain dictionary, and
-torch's threads stay as they are.
+`import ffcv` alone takes 5 s, nearly all of them to compile one numba typed dictionary that FFCV
+then uses as a plain one. It also sets torch's number of threads to one. This module gives FFCV a
+plain dictionary, and restores torch's number of threads.
 """
 
 from collections.abc import Iterator
@@ -14,6 +14,9 @@ from numba import typed
 
 @contextmanager
 def _quick_and_quiet() -> Iterator[None]:
+    """Replaces numba's typed dictionary by a plain one during an import, and keeps torch's
+    threads.
+    """
     dictionary, threads = typed.Dict, torch.get_num_threads()
     typed.Dict = dict
     try:

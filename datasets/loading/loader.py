@@ -1,8 +1,8 @@
-"""Batches of images from a beton, through FFCV: decoded there, augmented elsewhere.
+"""Reads batches of images from a beton through FFCV, which decodes; augmentation happens elsewhere.
 
-FFCV compiles a pipeline for every `Loader`. Here a process has one loader a file, for every
-split, batch size and trial; what an epoch reads, and in what order, is said when it starts.
-Nor is anything compiled before that pays: a short search is over sooner without.
+FFCV compiles a pipeline for every `Loader`. So a process has one loader per file, for all splits,
+batch sizes and trials; each epoch states what it reads, and in what order, when it starts.
+Pipelines are compiled only once that pays off: a short search ends sooner without.
 """
 
 import threading
@@ -28,16 +28,24 @@ from datasets.spec import DatasetError
 from datasets.splits import Split
 
 DEADLINE_S = 60.0
+"""Reading fails if no batch comes for this many seconds."""
 
 COMPILE_AFTER = 70_000
-"""Images read in this process before the pipelines are compiled. On a Zen 4 core compiling takes
-1.2 s, and reading 22 µs an image before and 5 µs after: by then it costs what it saves."""
+"""Pipelines are compiled once this process has read so many images.
+
+On a Zen 4 core, compiling takes 1.2 s; reading an image takes 22 µs before and 5 µs after. At this
+number of images, compiling has cost as much as it saves.
+"""
 
 Batches = Generator[tuple[torch.Tensor, torch.Tensor], None, None]
+"""A generator of this type yields images, uint8 (B, H, W, 3), and labels, int64 (B,)."""
 
 _lock = threading.Lock()
-_loaders: dict[Path, tuple["_Made", Loader]] = {}
-_asked_for = 0  # images, by this process
+"""This lock guards the loaders and the count of images."""
+_loaders: dict[Path, tuple["_LoaderKey", Loader]] = {}
+"""This cache holds one loader per file, with the key that it was made for."""
+_images_requested = 0
+"""This counter holds the number of images that this process has asked for."""
 
 
 def batches(
@@ -48,29 +56,31 @@ def batches(
     drop_last: bool,
     deadline_s: float = DEADLINE_S,
 ) -> Batches:
-    """One pass over a split: (uint8 images (B, H, W, 3), int64 labels (B,)) on the CPU.
+    """Yields one pass over a split: images, uint8 (B, H, W, 3), and labels, int64 (B,), on the CPU.
 
-    The tensors are the caller's own. `order_seed` None keeps the split's order; a number
-    shuffles by that number alone. With `drop_last` a smaller last batch is left out. The pass
-    may be left at any time: closing the generator, or dropping it, ends its thread.
+    The caller owns the tensors, and may leave the pass at any time: closing or dropping the
+    generator ends its thread.
 
-    Raises `DatasetError` at once for a beton that is missing, half-written, cut short or too
-    small for the indices, and while reading when that fails or gives no batch for `deadline_s`
-    seconds.
+    Raises `DatasetError` at once for a beton that is missing, half-written, truncated or too small
+    for the indices. Raises `DatasetError` during the pass if reading fails or gives no batch for
+    `deadline_s` seconds.
+
+    order_seed: `None` keeps the split's order; a number alone determines the shuffled order.
+    drop_last: whether to leave out a smaller last batch.
     """
     loader = _loader(split.beton)
     count = loader.reader.num_samples
     order = epoch_order(split, count, batch_size, order_seed=order_seed, drop_last=drop_last)
-    _count(len(order))
-    return _pass(loader, order, batch_size, deadline_s)
+    _count_images(len(order))
+    return _read_epoch(loader, order, batch_size, deadline_s)
 
 
 def epoch_order(
     split: Split, count: int, batch_size: int, *, order_seed: int | None, drop_last: bool
 ) -> NDArray[np.int64]:
-    """Which images of a file with `count` of them an epoch reads, in its order.
+    """Returns which images of a file with `count` images an epoch reads, in its order: int64 (n,).
 
-    Raises `DatasetError` when the split asks for others.
+    Raises `DatasetError` if the split asks for images beyond `count`, or `batch_size` is below 1.
     """
     if batch_size < 1:
         raise DatasetError(f"batch_size must be ≥ 1, but got batch_size={batch_size}.")
@@ -85,51 +95,63 @@ def epoch_order(
     return order[: len(order) // batch_size * batch_size] if drop_last else order
 
 
-def _pass(loader: Loader, order: NDArray[np.int64], batch_size: int, deadline_s: float) -> Batches:
+def _read_epoch(
+    loader: Loader, order: NDArray[np.int64], batch_size: int, deadline_s: float
+) -> Batches:
+    """Yields the batches of one epoch and stops the reading thread at the end."""
     with _lock:
         epoch = Epoch(loader, order, batch_size)
     try:
         while (batch := epoch.next_batch(deadline_s)) is not None:
             yield batch
     finally:
-        epoch.leave(deadline_s)
+        epoch.stop(deadline_s)
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
-    """What a loader was made for: a file as it lay there, and how it reads."""
+class _LoaderKey:
+    """A `_LoaderKey` says what a loader was made for.
+
+    file: the identity of the file, see `file_identity`.
+    compiled: whether its pipelines are compiled.
+    """
 
     file: tuple[int, int, int]
     compiled: bool
 
 
-def _count(images: int) -> None:
-    global _asked_for
+def _count_images(images: int) -> None:
+    """Adds `images` to the number of images that this process has asked for."""
+    global _images_requested
     with _lock:
-        _asked_for += images
+        _images_requested += images
 
 
 def _loader(beton: Path) -> Loader:
-    """The one loader for a file as it lies there now; a replaced file gets a new one."""
+    """Returns the loader for a file in its present state; a replaced file gets a new loader.
+
+    Raises `DatasetError` for a file that is incomplete or damaged.
+    """
     count = check_beton(beton)
     file = file_identity(beton)
     with _lock:
-        wanted = _Made(file, compiled=_asked_for >= COMPILE_AFTER)
-        known = _loaders.get(beton)
-        if known is None or known[0] != wanted:
+        key = _LoaderKey(file, compiled=_images_requested >= COMPILE_AFTER)
+        cached = _loaders.get(beton)
+        if cached is None or cached[0] != key:
             check_rows(beton, count)
-            Compiler.set_enabled(wanted.compiled)
-            known = _loaders[beton] = (wanted, _new_loader(beton))
-        return known[1]
+            Compiler.set_enabled(key.compiled)
+            cached = _loaders[beton] = (key, _new_loader(beton))
+        return cached[1]
 
 
 def _new_loader(beton: Path) -> Loader:
+    """Builds FFCV's loader for a beton of raw images and labels."""
     return Loader(
         str(beton),
-        batch_size=1,  # said anew for every epoch
-        num_workers=1,  # reads 40,000 images/s and more; several clash with numba's threads
-        os_cache=True,  # one copy in the page cache for all processes
-        seed=0,  # unused, but left out FFCV draws it from numpy's global generator
+        batch_size=1,  # each epoch sets its own
+        num_workers=1,  # one reads 40,000 images/s; several clash with numba's threads
+        os_cache=True,  # all processes share one copy in the page cache
+        seed=0,  # without a seed, FFCV draws one from numpy's global generator
         drop_last=False,
         pipelines={
             "image": [SimpleRGBImageDecoder(), ToTensor()],

@@ -1,7 +1,8 @@
-"""All images of a beton in one tensor on a device, and batches gathered from it there.
+"""Keeps all images of a beton in one tensor on a device, and gathers batches from that tensor.
 
-For GPUs, where a copy of each batch costs more than a gather; equal to `datasets.loading.loader`
-elsewhere, which the tests hold on the CPU. Not yet measured on a GPU.
+This is for GPUs, where copying each batch costs more than gathering it. The batches equal those of
+`datasets.loading.loader`, which tests verify on the CPU. The speed has not been measured on a GPU
+yet.
 """
 
 from dataclasses import dataclass
@@ -15,18 +16,25 @@ from datasets.loading.loader import Batches, batches, epoch_order
 from datasets.splits import Split
 
 _READ_BATCH = 1024
+"""The file is read onto the device in batches of this many images."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Resident:
-    """images: uint8 (n, H, W, 3); labels: int64 (n,); `file_identity` tells a replaced file."""
+class _ResidentImages:
+    """A `_ResidentImages` holds a file's images and labels on a device.
+
+    identity: the file's identity, see `file_identity`; a replaced file has another one.
+    images: uint8 (n, H, W, 3).
+    labels: int64 (n,).
+    """
 
     identity: tuple[int, int, int]
     images: torch.Tensor
     labels: torch.Tensor
 
 
-_residents: dict[tuple[Path, torch.device], _Resident] = {}
+_residents: dict[tuple[Path, torch.device], _ResidentImages] = {}
+"""This cache holds the images of each file on each device until the process ends."""
 
 
 def resident_batches(
@@ -37,43 +45,50 @@ def resident_batches(
     drop_last: bool,
     device: torch.device,
 ) -> Batches:
-    """As `datasets.loading.loader.batches`, value for value and in the same order, but on `device`.
+    """Yields the same batches as `datasets.loading.loader.batches`, in the same order, on `device`.
 
-    The first call of a process reads the whole file; it stays on the device until the process
-    ends, one copy for all splits and trials. Raises `DatasetError` as `batches`.
+    The first call of a process reads the whole file. The images stay on the device until the
+    process ends, in one copy for all splits and trials. Raises `DatasetError` for a file that is
+    incomplete or damaged, or too small for the split.
     """
     count = check_beton(split.beton)
     order = epoch_order(split, count, batch_size, order_seed=order_seed, drop_last=drop_last)
     resident = _resident(split.beton, count, device)
-    return _gathered(resident, torch.from_numpy(order).to(device), batch_size)
+    return _gather(resident, torch.from_numpy(order).to(device), batch_size)
 
 
 def is_resident(beton: Path, device: torch.device) -> bool:
-    """Whether the file, as it lies there now, is on `device` already."""
-    known = _residents.get((beton, device))
-    return known is not None and known.identity == file_identity(beton)
+    """Returns whether the images of the file, in its present state, are on `device` already."""
+    cached = _residents.get((beton, device))
+    return cached is not None and cached.identity == file_identity(beton)
 
 
-def _gathered(resident: _Resident, order: torch.Tensor, batch_size: int) -> Batches:
+def _gather(resident: _ResidentImages, order: torch.Tensor, batch_size: int) -> Batches:
+    """Yields batches gathered from the resident images in the given order.
+
+    order: int64 (n,), on the device.
+    """
     for chosen in order.split(batch_size):  # type: ignore[no-untyped-call]
         yield resident.images[chosen], resident.labels[chosen]
 
 
-def _resident(beton: Path, count: int, device: torch.device) -> _Resident:
+def _resident(beton: Path, count: int, device: torch.device) -> _ResidentImages:
+    """Returns the images of a file on `device`, and reads them first if they aren't there."""
     if not is_resident(beton, device):
         _residents.pop((beton, device), None)
         _residents[beton, device] = _read(beton, count, device)
     return _residents[beton, device]
 
 
-def _read(beton: Path, count: int, device: torch.device) -> _Resident:
+def _read(beton: Path, count: int, device: torch.device) -> _ResidentImages:
+    """Reads all `count` images and labels of a beton, and returns them as tensors on `device`."""
     everything = Split(name="all", beton=beton, indices=np.arange(count))
-    images, done = torch.empty(0, dtype=torch.uint8), 0
+    images, count_read = torch.empty(0, dtype=torch.uint8), 0
     labels = torch.empty(count, dtype=torch.int64, device=device)
     for pixels, numbers in batches(everything, _READ_BATCH, order_seed=None, drop_last=False):
-        if not done:
+        if not count_read:
             images = torch.empty((count, *pixels.shape[1:]), dtype=torch.uint8, device=device)
-        images[done : done + len(pixels)] = pixels.to(device)
-        labels[done : done + len(pixels)] = numbers.to(device)
-        done += len(pixels)
-    return _Resident(file_identity(beton), images, labels)
+        images[count_read : count_read + len(pixels)] = pixels.to(device)
+        labels[count_read : count_read + len(pixels)] = numbers.to(device)
+        count_read += len(pixels)
+    return _ResidentImages(file_identity(beton), images, labels)

@@ -1,7 +1,7 @@
-"""CIFAR-100 (Krizhevsky 2009) as its Python archive: the pickles `train`, `test` and `meta`.
+"""Reads CIFAR-100 (Krizhevsky 2009) from its Python archive: the pickles `train`, `test`, `meta`.
 
-From `cifar-100-python.tar.gz`, as torchvision downloads it, or the folder extracted from it. The
-classes are the fine ones; any archive of the same layout works, with fewer of them too.
+The source is `cifar-100-python.tar.gz`, as torchvision downloads it, or the folder extracted from
+it. The classes are the fine ones. Any archive of the same layout works, also with fewer classes.
 """
 
 import zipfile
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from datasets.archives.memory import MemoryTree
 from datasets.archives.tar import TarTree
 from datasets.archives.tree import open_tree
-from datasets.sources.cifar_pickle import as_text, load, shown
+from datasets.sources.cifar_pickle import as_text, describe_value, load
 from datasets.spec import Archive, DatasetError, DatasetSpec, Listing, Sample, Tree
 
 ARCHIVE = Archive(
@@ -21,19 +21,26 @@ ARCHIVE = Archive(
     size_bytes=169_001_437,
     md5="eb9058c3a382ffc7106e4002c42a8d85",
 )
+"""This is the official archive. It is downloaded if the user names no source."""
 SIDE = 32
+"""The images have this many pixels a side."""
 FILES = ("train", "test", "meta")
+"""An archive holds these three files in one folder."""
 
 
 def open_source(path: Path) -> Tree:
-    """The tree at `path`: a folder, a tar.gz or a zip archive. Raises as `open_tree` does."""
+    """Returns the tree at `path`: a folder, a tar.gz or a zip archive.
+
+    Raises `DatasetError` in the same cases as `datasets.archives.tree.open_tree`; a damaged tar.gz
+    archive raises it when it is read.
+    """
     if path.is_file() and not zipfile.is_zipfile(path):
         return TarTree(path)
     return open_tree(path)
 
 
 def list_samples(tree: Tree) -> Listing:
-    """All images. Raises `DatasetError` where the files aren't CIFAR-100's."""
+    """Lists all images of both splits. Raises `DatasetError` if the files aren't CIFAR-100's."""
     top = _find_top(tree)
     path = f"{top}meta"
     try:
@@ -63,9 +70,10 @@ def list_samples(tree: Tree) -> Listing:
 
 
 def _find_top(tree: Tree) -> str:
-    """The folder that the three files lie in, ending in `/` or empty; the one nearest to the root.
+    """Returns the folder that holds the three files: an empty path, or one that ends in `/`.
 
-    Raises `DatasetError` when there is none.
+    If there are several, the one nearest to the root counts. Raises `DatasetError` if there is
+    none.
     """
     files = tree.files()
     tops = {path.removesuffix("meta") for path in files if f"/{path}".endswith("/meta")}
@@ -79,6 +87,10 @@ def _find_top(tree: Tree) -> str:
 
 
 def _class_names(data: bytes) -> tuple[str, ...]:
+    """Returns the names in the pickle `meta`.
+
+    Raises `ValueError` unless there are two or more, unique and in alphabetical order.
+    """
     names = load(data).get("fine_label_names")
     if not isinstance(names, list) or len(names) < 2:
         raise ValueError("it has no list fine_label_names of 2 names or more")
@@ -89,7 +101,13 @@ def _class_names(data: bytes) -> tuple[str, ...]:
 
 
 def _images(data: bytes, classes: int) -> tuple[NDArray[np.uint8], list[int]]:
-    """(pixels, labels) of one part; pixels: uint8 (n, 3072), planes of red, green and blue."""
+    """Returns pixels and labels of one part.
+
+    The pixels are uint8 (n, 3072), planes of red, green and blue. Raises `ValueError` if shapes or
+    labels are wrong.
+
+    classes: number of classes; labels must be smaller.
+    """
     content = load(data)
     pixels, labels = content.get("data"), content.get("fine_labels")
     if not isinstance(pixels, np.ndarray) or pixels.ndim != 2 or pixels.shape[1] != 3 * SIDE**2:
@@ -98,12 +116,15 @@ def _images(data: bytes, classes: int) -> tuple[NDArray[np.uint8], list[int]]:
         raise ValueError(f"it has no list fine_labels of {len(pixels)} labels")
     for label in labels:
         if type(label) is not int or not 0 <= label < classes:
-            raise ValueError(f"the label {shown(label)} in it is none of 0…{classes - 1}")
+            raise ValueError(f"the label {describe_value(label)} in it is none of 0…{classes - 1}")
     return pixels, labels
 
 
 def _ppm(row: NDArray[np.uint8]) -> bytes:
-    """One image as a file that Pillow reads: a header, then pixel by pixel."""
+    """Returns one image as a PPM file, which Pillow reads: a header, then the pixels in order.
+
+    row: uint8 (3072,), planes of red, green and blue.
+    """
     return b"P6 %d %d 255\n" % (SIDE, SIDE) + row.reshape(3, -1).T.tobytes()
 
 
@@ -118,3 +139,4 @@ CIFAR100 = DatasetSpec(
     open_source=open_source,
     archive=ARCHIVE,
 )
+"""This specification describes the whole dataset CIFAR-100."""

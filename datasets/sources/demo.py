@@ -1,8 +1,8 @@
-"""A made-up dataset that needs no download: drawn shapes with patterns, as real JPEG files.
+"""Draws a synthetic dataset that needs no download: shapes with patterns, as real JPEG files.
 
-A class is a shape with a pattern. Everything else is nuisance: place, size, rotation, colours,
-clutter behind it, something in front of it, light and noise. There are few enough training
-images that a network learns them by heart unless it is regularised.
+A class is a shape with a pattern. Everything else varies at random: position, size, rotation,
+colours, clutter behind the shape, a bar in front of it, light and noise. There are so few training
+images that a network memorises them unless it is regularised.
 """
 
 import os
@@ -17,31 +17,37 @@ from datasets.sources.tiny_imagenet import list_samples
 from datasets.spec import DatasetSpec
 
 SEED = 2_015
+"""This seed determines all images."""
 TRAIN_PER_CLASS = 60
+"""Each class has this many training images."""
 TEST_PER_CLASS = 50
+"""Each class has this many test images."""
 SIDE = 64
+"""The images have this many pixels a side."""
 DRAWN = 2 * SIDE
-"""Drawn at twice the side, then halved, for smooth edges."""
+"""Images are drawn with this side in pixels, then halved, which makes edges smooth."""
 
-# The difficulty.
+# The following constants decide how difficult the dataset is.
 RADIUS = (0.26, 0.40)
-"""Of the shape, as shares of the side."""
+"""The shape's radius lies in this range, as a share of the image side."""
 OFFSET = 0.12
-"""Of the shape's middle from the image's, at most, as a share of the side."""
+"""The shape's centre differs from the image's by at most this share of the side, in x and in y."""
 TILT = 30.0
-"""Degrees either way, of the shape and of its pattern."""
+"""Shape and pattern are rotated by at most this many degrees either way."""
 SPACING = (18.0, 26.0)
-"""Of the pattern, in pixels as drawn."""
+"""The pattern repeats after a number of drawn pixels in this range."""
 DARK, BRIGHT = (0.0, 130.0), (125.0, 255.0)
-"""Grey levels of each channel: of the ground and the pattern's gaps, and of the shape."""
+"""`DARK` is the range of grey levels, in each channel, of the ground and of the pattern's gaps;
+`BRIGHT` is the range of the shape's.
+"""
 CLUTTER = (2, 6)
-"""Pieces of other shapes behind it."""
+"""The number of pieces behind the shape lies in this range, both ends included."""
 OCCLUSION = 0.45
-"""Chance of a bar in front of it."""
+"""A bar lies in front of the shape with this probability."""
 LIGHT = 0.3
-"""Strength of the light's fall-off over the image."""
+"""The brightness rises towards one side and falls towards the other by at most this share."""
 NOISE = (3.0, 14.0)
-"""Standard deviation of the pixel noise, in grey levels."""
+"""The standard deviation of the pixel noise lies in this range, in grey levels."""
 
 SHAPES: dict[str, tuple[tuple[float, float], ...]] = {
     "disc": tuple((np.cos(a), np.sin(a)) for a in np.linspace(0, 2 * np.pi, 40)),
@@ -57,16 +63,20 @@ SHAPES: dict[str, tuple[tuple[float, float], ...]] = {
         for k in range(10)
     ),
 }  # fmt: skip
+"""This table gives each shape's outline as points (x, y) in units of its radius."""
 PATTERNS = ("plain", "striped", "dotted", "checked")
+"""A shape is filled with one of these patterns."""
 CLASSES = tuple((shape, pattern) for shape in SHAPES for pattern in PATTERNS)
+"""Every shape with every pattern is a class; its position is its label."""
 
 Floats = NDArray[np.float64]
+"""Arrays of this type hold colours (3,) or points."""
 
 
 def generate(directory: Path) -> None:
     """Writes all images into a new folder in Tiny ImageNet's layout, about 9 MB.
 
-    The bytes depend on nothing but the constants above (and Pillow's version).
+    The bytes depend on the constants in this module and on Pillow's version only.
     """
     partial = directory.with_name(f".{directory.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -86,11 +96,11 @@ def generate(directory: Path) -> None:
     (partial / "wnids.txt").write_text("".join(f"{class_id}\n" for class_id in ids))
     names = (f"{i}\t{pattern} {shape}\n" for i, (shape, pattern) in zip(ids, CLASSES, strict=True))
     (partial / "words.txt").write_text("".join(names))
-    os.replace(partial, directory)  # noqa: PTH105 # Path.replace says the same
+    os.replace(partial, directory)  # noqa: PTH105 # same as Path.replace
 
 
 def draw_image(label: int, number: int) -> Image.Image:
-    """One RGB image of a class; `number` tells its images apart."""
+    """Draws one RGB image of class `label`; `number` distinguishes the images of a class."""
     random = np.random.default_rng([SEED, label, number])
     shape, pattern = CLASSES[label]
     ground, gaps = random.uniform(*DARK, (2, 3))
@@ -107,16 +117,18 @@ def draw_image(label: int, number: int) -> Image.Image:
 
 
 def _save(image: Image.Image, path: Path) -> None:
+    """Writes an image to `path` as a JPEG file of quality 90."""
     image.save(path, "JPEG", quality=90)
 
 
 def _rgb(colour: Floats) -> tuple[int, int, int]:
+    """Returns a colour, float (3,), as the tuple of three whole numbers that Pillow needs."""
     red, green, blue = (int(value) for value in colour)
     return red, green, blue
 
 
 def _clutter(image: Image.Image, random: np.random.Generator) -> None:
-    """Corners and lines in any colour: edges that mean nothing."""
+    """Draws triangles and lines in random colours: edges that mean nothing."""
     pen = ImageDraw.Draw(image)
     for _ in range(random.integers(*CLUTTER, endpoint=True)):
         colour = _rgb(random.uniform(0, 255, 3))
@@ -134,7 +146,12 @@ def _mask(
     tilt: float,
     random: np.random.Generator,
 ) -> Image.Image:
-    """The shape, turned, squeezed a little and put in its place."""
+    """Returns a mask of the shape: rotated, squeezed a little and moved to its position.
+
+    outline: the shape's points in units of its radius.
+    middle, radius: position and radius in drawn pixels.
+    tilt: angle of rotation in radians.
+    """
     points = np.asarray(outline) * radius * [1.0, random.uniform(0.75, 1.0)]
     turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
     mask = Image.new("L", (DRAWN, DRAWN), 0)
@@ -143,7 +160,10 @@ def _mask(
 
 
 def _pattern(name: str, colour: Floats, gaps: Floats, random: np.random.Generator) -> Image.Image:
-    """A whole image of the pattern, tilted a little, at a random phase and spacing."""
+    """Returns a whole image of the pattern, rotated a little, with random phase and spacing.
+
+    colour, gaps: the two colours of the pattern, as (red, green, blue).
+    """
     angle = np.deg2rad(random.uniform(-TILT, TILT))
     spacing = random.uniform(*SPACING)
     phase = random.uniform(0, 2 * np.pi, 2)
@@ -161,7 +181,7 @@ def _pattern(name: str, colour: Floats, gaps: Floats, random: np.random.Generato
 
 
 def _bar(image: Image.Image, random: np.random.Generator) -> None:
-    """A bar across the image, near its middle."""
+    """Draws a bar of a random colour across the image, near its centre."""
     angle = random.uniform(0, np.pi)
     along = np.array([np.cos(angle), np.sin(angle)]) * DRAWN
     middle = random.uniform(0.3, 0.7, 2) * DRAWN
@@ -171,7 +191,7 @@ def _bar(image: Image.Image, random: np.random.Generator) -> None:
 
 
 def _photograph(image: Image.Image, random: np.random.Generator) -> Image.Image:
-    """Blur, uneven light, noise, and down to the final side."""
+    """Applies blur, uneven light and noise, and shrinks the image to its final side."""
     image = image.filter(ImageFilter.GaussianBlur(random.uniform(0, 2.0)))
     pixels = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float64)
     y, x = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j]
@@ -191,3 +211,4 @@ DEMO = DatasetSpec(
     list_samples=list_samples,
     generate=generate,
 )
+"""This specification describes the drawn dataset."""

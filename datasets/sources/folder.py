@@ -1,20 +1,20 @@
-"""Your own images: ROOT/train/CLASS/… and ROOT/test/CLASS/… or ROOT/val/CLASS/…"""
+"""Reads a user's own images: ROOT/train/CLASS/… and ROOT/test/CLASS/… or ROOT/val/CLASS/…."""
 
 import sys
 
-from datasets.sources.layout import find_top, images_by_class, shortened
+from datasets.sources.layout import find_top, images_by_class, shorten_list
 from datasets.spec import DatasetError, DatasetSpec, Listing, Sample, Tree
 
 
 def list_samples(tree: Tree) -> Listing:
-    """Every image in a class folder, at any depth below it; test/ counts before val/.
+    """Lists every image in a class folder, at any depth below it; test/ takes precedence over val/.
 
-    Raises `DatasetError` without train/ or without both others, and when a class is in only
-    one of the two.
+    Raises `DatasetError` without train/, without both test/ and val/, with fewer than two classes,
+    and if a class has images in only one of the two splits.
     """
     top = find_top(tree)
     train = images_by_class(tree, f"{top}train/")
-    test, held_out = _held_out(tree, top)
+    test, held_out = _find_held_out(tree, top)
     for have, lack, ids in (
         ("train", held_out, set(train) - set(test)),
         (held_out, "train", set(test) - set(train)),
@@ -22,8 +22,8 @@ def list_samples(tree: Tree) -> Listing:
         if ids:
             raise DatasetError(
                 f"Every class must have images in train and {held_out}, but "
-                f"{shortened(sorted(ids))} has some in {have} and none in {lack} of {tree.root}; "
-                "add them or remove the class."
+                f"{shorten_list(sorted(ids))} has some in {have} and none in {lack} of "
+                f"{tree.root}; add them or remove the class."
             )
     if len(train) < 2:
         raise DatasetError(
@@ -38,7 +38,11 @@ def list_samples(tree: Tree) -> Listing:
     )
 
 
-def _held_out(tree: Tree, top: str) -> tuple[dict[str, list[str]], str]:
+def _find_held_out(tree: Tree, top: str) -> tuple[dict[str, list[str]], str]:
+    """Returns the images of test/, or else of val/, by class, and that folder's name.
+
+    Prints a note to standard error if both have images, and raises `DatasetError` if neither has.
+    """
     test = images_by_class(tree, f"{top}test/")
     val = images_by_class(tree, f"{top}val/")
     if test and val:
@@ -56,6 +60,7 @@ def _held_out(tree: Tree, top: str) -> tuple[dict[str, list[str]], str]:
 
 
 def _samples(classes: dict[str, list[str]]) -> tuple[Sample, ...]:
+    """Returns the samples of all classes in order; a class's label is its position in `classes`."""
     return tuple(
         Sample(path=path, label=label)
         for label, paths in enumerate(classes.values())
@@ -71,3 +76,4 @@ FOLDER = DatasetSpec(
     any_size=True,
     list_samples=list_samples,
 )
+"""This specification describes a folder or zip archive with a user's own images."""

@@ -1,14 +1,16 @@
-"""What the readers of layouts share: where the data begins in a tree, and what an image is."""
+"""Helps the readers of folder layouts: finds where the data begins, and which files are images."""
 
 from datasets.spec import DatasetError, Tree
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""A file whose name ends like this, in any case, is an image."""
 
 
 def find_top(tree: Tree) -> str:
-    """The path before `train/`, ending in `/` or empty: archives often hold one outer folder.
+    """Returns the path before `train/`, which is empty or ends in `/`.
 
-    The one nearest to the root is meant. Raises `DatasetError` without any `train/`.
+    Archives often hold one outer folder. If there are several folders `train/`, the one nearest to
+    the root counts. Raises `DatasetError` if there is none.
     """
     tops = set()
     for path in tree.files():
@@ -18,23 +20,25 @@ def find_top(tree: Tree) -> str:
     if not tops:
         raise DatasetError(
             f"{tree.root} must hold a folder train/ with one folder a class, but it has none; "
-            f"{_next(tree)}."
+            f"{_remedy(tree)}."
         )
     top = min(tops, key=lambda parts: (len(parts), parts))
     return "".join(f"{part}/" for part in top)
 
 
-def _next(tree: Tree) -> str:
-    """What to do about a tree without train/."""
+def _remedy(tree: Tree) -> str:
+    """Returns advice to the user about a tree without `train/`."""
     if images_by_class(tree, ""):
         return "to make train/ and test/ of folders of images, see docs/guides/tutorial.md"
     return "pass the archive or the folder that train/ lies in"
 
 
 def images_by_class(tree: Tree, folder: str) -> dict[str, list[str]]:
-    """The images below each class folder of `folder` (which ends in `/`), at any depth.
+    """Returns the paths of the images below each class folder of `folder`, at any depth.
 
-    Classes and paths are in sorted order; a class folder without images isn't listed.
+    Classes and paths are sorted. A class folder without images isn't listed.
+
+    folder: the path of the folder; it is empty or ends in `/`.
     """
     found: dict[str, list[str]] = {}
     for path in tree.files():
@@ -45,11 +49,11 @@ def images_by_class(tree: Tree, folder: str) -> dict[str, list[str]]:
 
 
 def is_image(path: str) -> bool:
-    """Whether the file name ends like an image's, in any case."""
+    """Returns whether the file name ends like an image's, in any case."""
     return path.lower().endswith(IMAGE_SUFFIXES)
 
 
-def shortened(names: list[str], shown: int = 5) -> str:
-    """The first few names, and how many more there are."""
+def shorten_list(names: list[str], shown: int = 5) -> str:
+    """Returns the first `shown` names in one line, and the number of the others."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more

@@ -1,10 +1,11 @@
-"""Tiny ImageNet (Le and Yang 2015) in its official layout, whole or the first 20 classes.
+"""Reads Tiny ImageNet (Le and Yang 2015) in its official layout: whole, or its first 20 classes.
 
-train/WNID/images/*.JPEG, val/images/*.JPEG with val/val_annotations.txt, words.txt with the
-names. Any subset in the same layout works: classes and counts come from the files.
+The layout is train/WNID/images/*.JPEG, val/images/*.JPEG with val/val_annotations.txt, and
+words.txt with the names. Any subset in the same layout works: classes and counts come from the
+files.
 """
 
-from datasets.sources.layout import find_top, images_by_class, shortened
+from datasets.sources.layout import find_top, images_by_class, shorten_list
 from datasets.spec import Archive, DatasetError, DatasetSpec, Listing, Sample, Tree
 
 ARCHIVE = Archive(
@@ -12,26 +13,32 @@ ARCHIVE = Archive(
     size_bytes=248_100_043,
     md5="90528d7ca1a48142e341f4ef8d21d0de",
 )
+"""This is the official archive. It is downloaded if the user names no source."""
 FIRST_CLASSES = 20
+"""The dataset tiny-imagenet-20 has this many classes."""
 TERMS = (
     "Tiny ImageNet is a part of ImageNet at 64 px and has no licence of its own. ImageNet's terms "
     "allow non-commercial research and education only, and the rights in the images are their "
     "owners'."
 )
+"""These are the terms of use of the images, for model cards."""
 
 
 def list_samples(tree: Tree) -> Listing:
-    """All classes. Raises `DatasetError` where the layout isn't the official one."""
+    """Lists the images of all classes.
+
+    Raises `DatasetError` if the layout isn't the official one.
+    """
     top = find_top(tree)
     train = images_by_class(tree, f"{top}train/")
     if not train:
         raise DatasetError(
             f"{tree.root} has no images in {top}train/CLASS/; extract the archive again."
         )
-    test = _annotated(tree, top)
-    _same_classes(tree, set(train), {class_id for _, class_id in test})
+    test = _read_annotations(tree, top)
+    _check_classes(tree, set(train), {class_id for _, class_id in test})
     index = {class_id: label for label, class_id in enumerate(train)}
-    names = _names(tree, top)
+    names = _class_names(tree, top)
     return Listing(
         class_ids=tuple(train),
         class_names=tuple(names.get(class_id, class_id) for class_id in train),
@@ -45,7 +52,10 @@ def list_samples(tree: Tree) -> Listing:
 
 
 def list_first_classes(tree: Tree) -> Listing:
-    """The first 20 classes in sorted order. Raises `DatasetError` when there are fewer."""
+    """Lists the images of the first 20 classes in sorted order.
+
+    Raises `DatasetError` if there are fewer classes, or the layout isn't the official one.
+    """
     whole = list_samples(tree)
     if len(whole.class_ids) < FIRST_CLASSES:
         raise DatasetError(
@@ -60,8 +70,11 @@ def list_first_classes(tree: Tree) -> Listing:
     )
 
 
-def _annotated(tree: Tree, top: str) -> list[tuple[str, str]]:
-    """(path, class id) of every official validation image, in sorted order."""
+def _read_annotations(tree: Tree, top: str) -> list[tuple[str, str]]:
+    """Returns (path, class id) of every official validation image, sorted by path.
+
+    Raises `DatasetError` if the annotations or the images that they name are missing.
+    """
     annotations = f"{top}val/val_annotations.txt"
     try:
         lines = tree.read(annotations).decode(errors="replace").splitlines()
@@ -81,32 +94,34 @@ def _annotated(tree: Tree, top: str) -> list[tuple[str, str]]:
                 f"{line[:60]!r}; extract the archive again."
             )
         found.append((f"{top}val/images/{fields[0]}", fields[1].strip()))
-    _all_there(tree, annotations, [path for path, _ in found])
+    _check_complete(tree, annotations, [path for path, _ in found])
     return sorted(found)
 
 
-def _all_there(tree: Tree, annotations: str, paths: list[str]) -> None:
+def _check_complete(tree: Tree, annotations: str, paths: list[str]) -> None:
+    """Raises `DatasetError` if an image that the annotations name is missing, or they name none."""
     files = tree.files()
     missing = [path for path in paths if path not in files]
     if missing or not paths:
         raise DatasetError(
             f"{tree.root} must hold every image that {annotations} names, but "
-            f"{shortened(missing) or 'it names none'}: missing; extract the archive again."
+            f"{shorten_list(missing) or 'it names none'}: missing; extract the archive again."
         )
 
 
-def _same_classes(tree: Tree, train: set[str], test: set[str]) -> None:
+def _check_classes(tree: Tree, train: set[str], test: set[str]) -> None:
+    """Raises `DatasetError` if a class has images in only one of the two splits."""
     for there, lacking, ids in (("val", "train", test - train), ("train", "val", train - test)):
         if ids:
             raise DatasetError(
-                f"Every class must have images in train and val, but {shortened(sorted(ids))} "
+                f"Every class must have images in train and val, but {shorten_list(sorted(ids))} "
                 f"has some in {there} and none in {lacking} of {tree.root}; "
                 "extract the archive again."
             )
 
 
-def _names(tree: Tree, top: str) -> dict[str, str]:
-    """The first synonym for each class id; empty without a words.txt."""
+def _class_names(tree: Tree, top: str) -> dict[str, str]:
+    """Returns the first synonym for each class id; the result is empty without a words.txt."""
     path = f"{top}words.txt"
     if path not in tree.files():
         return {}
@@ -123,6 +138,7 @@ TINY_IMAGENET = DatasetSpec(
     list_samples=list_samples,
     archive=ARCHIVE,
 )
+"""This specification describes the whole dataset."""
 TINY_IMAGENET_20 = DatasetSpec(
     name="tiny-imagenet-20",
     summary="the first 20 classes of Tiny ImageNet",
@@ -132,3 +148,4 @@ TINY_IMAGENET_20 = DatasetSpec(
     list_samples=list_first_classes,
     archive=ARCHIVE,
 )
+"""This specification describes the first 20 classes of the dataset."""

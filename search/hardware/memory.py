@@ -1,6 +1,6 @@
 """Estimates how much memory the training of a configuration needs."""
 
-from trainables.catalog import kept_numbers, parameters
+from trainables.catalog import activation_count, parameters
 from trainables.config import TrialConfig
 
 PROCESS_BYTES = 1 << 30
@@ -42,10 +42,10 @@ def worker_bytes(config: TrialConfig) -> int:
     64 px 1.86 and 2.41.
     """
     count = parameters(config.network)
-    kept = kept_numbers(config.network, config.image_size, config.stem)
-    if count is None or kept is None:
+    activations = activation_count(config.network, config.image_size, config.stem)
+    if count is None or activations is None:
         return EXTERNAL_BYTES
     copies = _COPIES + (_AVERAGED_COPIES if config.ema > 0 else 0)
     images = max(config.micro_batch_size or config.batch_size, _FEWEST_IMAGES)
-    numbers = copies * count + _ACTIVATIONS_MARGIN * images * kept
+    numbers = copies * count + _ACTIVATIONS_MARGIN * images * activations
     return PROCESS_BYTES + round(4 * numbers)

@@ -48,7 +48,9 @@ def same_beginning(saved: Sequence[Mapping[str, Any]], preview: Sequence[TrialCo
         begun = [TrialConfig.from_record(values) for values in saved]
     except ConfigError:
         return False
-    ours, theirs = ([config.filled().to_dict() for config in each] for each in (preview, begun))
+    ours, theirs = (
+        [config.with_defaults().to_dict() for config in each] for each in (preview, begun)
+    )
     return [each | {"epochs": 0} for each in ours] == [each | {"epochs": 0} for each in theirs]
 
 

@@ -130,13 +130,13 @@ def _here(record: TrialRecord, proposer: Proposer) -> tuple[dict[str, Any], bool
     the trial conflicts with a field that this search fixes.
     """
     try:
-        earlier = TrialConfig.from_record(record.config).filled()
+        earlier = TrialConfig.from_record(record.config).with_defaults()
         trial, config = proposer.nearest(earlier.to_dict())
     except ConfigError:
         return None
     ranges = trial.distributions
     params = {name: v for name, v in trial.params.items() if contains(ranges[name], v)}
-    return params, _fields(config.filled()) == _fields(earlier)
+    return params, _fields(config.with_defaults()) == _fields(earlier)
 
 
 def _fields(config: TrialConfig) -> dict[str, Any]:

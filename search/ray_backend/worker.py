@@ -168,7 +168,7 @@ def train_epochs(task: dict[str, Any]) -> Iterator[EpochMetrics]:
                 resume = path
             except CheckpointError:
                 path.unlink()  # damaged: the epochs are trained again, to the same numbers
-        yield from train(config, data, resume, checkpoint=path, sent=sent, resident=resident)
+        yield from train(config, data, resume, checkpoint=path, on_saved=sent, resident=resident)
 
 
 def resource_request(task: dict[str, Any]) -> tune.PlacementGroupFactory:

@@ -43,7 +43,7 @@ from search.session.startup import (
     allocate_gpus,
 )
 from search.study.prior_trials import write_prior_trials
-from trainables.catalog import takes_a_package
+from trainables.catalog import needs_package
 
 if TYPE_CHECKING:
     from search.ray_backend.trackers import Logger
@@ -140,7 +140,7 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> "tuple[Session, list[
         nullcontext() if plan.cluster else reserve_port(dashboard)
     )
     with reserved as port, probe.TorchProcess() as torch, DataVerification() as images:
-        if plan.baseline.weights != "none" or takes_a_package(plan.baseline.network):
+        if plan.baseline.weights != "none" or needs_package(plan.baseline.network):
             for config in plan.bounds.starting:
                 torch.submit(probe.check_start, config).result()
             monitor.stage("network and weights")

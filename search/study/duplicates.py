@@ -32,7 +32,7 @@ def configuration_key(params: Mapping[str, Any], config: Configuration) -> str:
     How many images go through the network at once counts as proposed: a trial that ran out of
     memory goes on with fewer.
     """
-    whole = config.filled() if isinstance(config, TrialConfig) else config
+    whole = config.with_defaults() if isinstance(config, TrialConfig) else config
     at_once = params.get("micro_batch_size")
     values = whole.to_dict() | {"seed": None, "micro_batch_size": at_once}
     return json.dumps(values, sort_keys=True)

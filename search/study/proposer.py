@@ -16,7 +16,7 @@ from search.study.duplicates import EXHAUSTED_AFTER, Configuration, configuratio
 from search.study.horizons import BASELINE_ORIGIN, Horizon, horizon_of
 from search.study.optuna_journal import quiet_optuna
 from search.study.optuna_patches import PreferringTrial, contains
-from trainables.conditional_fields import CONDITIONAL, LEFT_OUT
+from trainables.conditional_fields import CONDITIONAL, CONDITIONAL_DEFAULTS
 from trainables.config import TrialConfig
 
 C = TypeVar("C", bound=Configuration)
@@ -101,7 +101,7 @@ class Proposer:
         fixed, are what they count as when left out; outside of their range they are missing.
         """
         given = self.space.baseline.to_dict()
-        trial = optuna.trial.FixedTrial(LEFT_OUT | given)
+        trial = optuna.trial.FixedTrial(CONDITIONAL_DEFAULTS | given)
         with warnings.catch_warnings():  # the study warns too, of what the baseline gives
             warnings.simplefilter("ignore")
             suggested(self.space, _FixingTrial(trial, self.fixed))  # type: ignore[arg-type]
@@ -117,7 +117,7 @@ class Proposer:
         Each searched parameter has its value there where that lies in its range, else the
         baseline's. Raises `ConfigError` where these don't go together.
         """
-        trial = PreferringTrial(values, LEFT_OUT | self.space.baseline.to_dict())
+        trial = PreferringTrial(values, CONDITIONAL_DEFAULTS | self.space.baseline.to_dict())
         with warnings.catch_warnings():  # of a baseline outside of a range
             warnings.simplefilter("ignore")
             return trial, self.propose(trial)[1]

@@ -80,7 +80,7 @@ class Fidelity:
             "image_size": max(SMALLEST_PX, round(self.size * config.image_size)),
         }
         if config.schedule == "step":
-            steps = config.counted("step_epochs")
+            steps = config.effective_value("step_epochs")
             changes["step_epochs"] = max(1, round(steps * epochs / config.epochs))
         return config.but(**changes)
 

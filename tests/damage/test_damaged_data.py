@@ -63,7 +63,7 @@ def make_weights(folder: Path) -> Path:
 
 
 def read_weights(path: Path) -> object:
-    pretrained._check_whole.cache_clear()  # it tells files apart by their time, to the tick
+    pretrained._check_archive_once.cache_clear()  # it tells files apart by their time, to the tick
     return {name: tensor.tolist() for name, tensor in pretrained._load(path).items()}
 
 

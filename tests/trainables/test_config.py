@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.catalog import NETWORKS, forward_gmacs, kept_numbers, parameters
+from trainables.catalog import NETWORKS, activation_count, forward_gmacs, parameters
 from trainables.conditional_fields import CONDITIONAL
 from trainables.config import ConfigError, TrialConfig
 from trainables.models.network import build
@@ -113,9 +113,9 @@ def test_what_is_left_out_counts_as_documented_where_it_counts(
 ) -> None:
     owner, value = CONDITIONAL[name]
     beside = TrialConfig(network="resnet18").but(**{owner: value})
-    assert (getattr(beside, name), beside.counted(name)) == (None, documented)
-    assert getattr(beside.filled(), name) == documented
-    assert TrialConfig(network="resnet18").counted(name) is None
+    assert (getattr(beside, name), beside.effective_value(name)) == (None, documented)
+    assert getattr(beside.with_defaults(), name) == documented
+    assert TrialConfig(network="resnet18").effective_value(name) is None
 
 
 def test_a_record_of_an_older_version_is_read() -> None:
@@ -149,12 +149,12 @@ def test_a_configuration_survives_a_dict_and_a_pickle() -> None:
 def test_the_catalog_knows_the_stages_and_what_they_cost(name: str, side: int, stem: str) -> None:
     """Multiply-adds of every convolution and dense layer, from the shapes that pass through."""
     config = TrialConfig(network=name, image_size=side, stem=stem)
-    counted = 0
+    effective_value = 0
 
     def count(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
-        nonlocal counted
+        nonlocal effective_value
         weight: torch.Tensor = module.weight  # type: ignore[assignment]
-        counted += weight.numel() * (output[0, 0].numel() if output.ndim == 4 else 1)
+        effective_value += weight.numel() * (output[0, 0].numel() if output.ndim == 4 else 1)
 
     with torch.device("meta"):
         network = build(config, num_classes=1000).eval()
@@ -165,7 +165,7 @@ def test_the_catalog_knows_the_stages_and_what_they_cost(name: str, side: int, s
     assert tuple(network.stages) == NETWORKS[name].stages
     count = sum(parameter.numel() for parameter in network.parameters())
     assert count == pytest.approx(parameters(name), rel=0.01)
-    assert counted / 1e9 == pytest.approx(forward_gmacs(name, side, stem), rel=0.02)
+    assert effective_value / 1e9 == pytest.approx(forward_gmacs(name, side, stem), rel=0.02)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -187,4 +187,4 @@ def test_the_catalog_knows_what_the_backward_pass_needs(name: str) -> None:
         logits = network(images)
     assert logits.requires_grad
     numbers = sum(saved.values()) / 4 / len(images)
-    assert numbers == pytest.approx(kept_numbers(name, 64, "imagenet"), rel=0.05)
+    assert numbers == pytest.approx(activation_count(name, 64, "imagenet"), rel=0.05)

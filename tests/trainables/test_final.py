@@ -98,7 +98,7 @@ def test_an_interrupted_training_goes_on_to_the_same_numbers(
 
     monkeypatch.setattr(checkpoint_writer, "SAVE_EVERY_S", 0.0)
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_line", interrupt)
+        patch.setattr(training, "_epoch_line", interrupt)
         assert run(best, tiny_data, "--out", str(tmp_path / "cut")) == 130
     assert [p.name for p in (tmp_path / "cut").iterdir()] == ["checkpoint.pt"]
     assert run(best, tiny_data, "--out", str(tmp_path / "cut")) == 0

@@ -1,7 +1,7 @@
-"""Augmentation of whole batches on the device, drawn from torch's global generator.
+"""Augments whole batches on the device, with draws from torch's global generator.
 
-FFCV decodes and nothing else: a pipeline that knew a trial's settings would be compiled again
-for each trial. Everything here is a few vectorised passes over a batch.
+FFCV only decodes: a pipeline that knew a trial's settings would be compiled again for each trial.
+Everything here is a few vectorised passes over a batch.
 """
 
 import torch
@@ -18,15 +18,22 @@ _STATISTICS = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "unit": ((0.0,) * 3, (1.0,) * 3),
 }
-"""Fixed ones, as pretrained weights expect them; the dataset's own are in its manifest."""
+"""These are fixed means and standard deviations of (R, G, B), as shares of 255.
+
+Pretrained weights expect them. The dataset's own are in its manifest.
+"""
 
 
 def for_training(
     pixels: Tensor, labels: Tensor, config: TrialConfig, images: Images
 ) -> tuple[Tensor, Tensor]:
-    """uint8 (B, H, W, 3) and int64 (B,) -> float32 (B, 3, S, S) channels_last, and targets.
+    """Augments a batch and returns images, float32 (B, 3, S, S) in channels_last, and targets.
 
-    Targets are the labels, or with MixUp or CutMix float32 (B, classes) that sum to 1 in each row.
+    The targets are the labels; with MixUp or CutMix, they are float32 (B, classes) and sum to 1 in
+    each row.
+
+    pixels: uint8 (B, H, W, 3).
+    labels: int64 (B,).
     """
     if config.flip or config.crop > 0:
         pixels = flip_and_shift(pixels, flip=config.flip, crop=config.crop)
@@ -40,14 +47,21 @@ def for_training(
 
 
 def for_evaluation(pixels: Tensor, config: TrialConfig, images: Images) -> Tensor:
-    """uint8 (B, H, W, 3) -> float32 (B, 3, S, S) channels_last, without any randomness."""
+    """Returns a batch as float32 (B, 3, S, S) in channels_last, without any randomness.
+
+    pixels: uint8 (B, H, W, 3).
+    """
     return resize(normalise(pixels, images, config.normalise), config.image_size)
 
 
 def flip_and_shift(pixels: Tensor, *, flip: bool, crop: float) -> Tensor:
-    """Mirrors half of the images and shifts each by up to `crop` of its side, borders reflected.
+    """Mirrors half of the images and shifts each one, with borders reflected.
 
-    One gather for both: an image's rows and columns are looked up where they come from.
+    One gather does both: each row and column of the result is looked up in its source.
+
+    pixels: uint8 (B, H, W, 3); the result has the same shape.
+    flip: whether to mirror.
+    crop: largest shift, as a share of the side.
     """
     count, height, width, _ = pixels.shape
     device = pixels.device
@@ -67,17 +81,23 @@ def flip_and_shift(pixels: Tensor, *, flip: bool, crop: float) -> Tensor:
 def pixel_statistics(
     images: Images, kind: str
 ) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """What is taken off each channel, and what it is divided by then, as shares of 255."""
+    """Returns what is subtracted from each channel, and what divides it then, as shares of 255.
+
+    kind: a value of `TrialConfig.normalise`.
+    """
     return _STATISTICS.get(kind, (images.mean, images.std))
 
 
 def normalise(pixels: Tensor, images: Images, kind: str = "dataset") -> Tensor:
-    """uint8 (B, H, W, 3) -> float32 (B, 3, H, W), as `TrialConfig.normalise` names it.
+    """Returns normalised pixels as float32 (B, 3, H, W), see `TrialConfig.normalise` for `kind`.
 
-    The result is channels_last in memory, as the pixels were: nothing is transposed.
+    The result is channels_last in memory, as the pixels were, so nothing is transposed.
+
+    pixels: uint8 (B, H, W, 3).
     """
     count, height, width, channels = pixels.shape
-    # Whole rows of pixels: broadcasting three numbers along three is five times slower on CPUs.
+    # Whole rows are shifted and scaled, because broadcasting along the three channels is five times
+    # as slow on CPUs.
     mean, std = pixel_statistics(images, kind)
     shift = torch.tensor(mean, device=pixels.device).mul_(255).repeat(width)
     scale = 1 / torch.tensor(std, device=pixels.device).mul_(255).repeat(width)
@@ -86,11 +106,13 @@ def normalise(pixels: Tensor, images: Images, kind: str = "dataset") -> Tensor:
 
 
 def cut_out(batch: Tensor, share: float) -> None:
-    """Erases in place one square per image (DeVries & Taylor 2017, arXiv 1708.04552).
+    """Erases one square per image, in place (DeVries & Taylor 2017, arXiv 1708.04552).
 
-    The batch must be channels_last in memory. The side is `share` of the image's, the centre
-    uniform over all pixels, so that the square may leave the image in part. It is filled with
-    0: after normalisation the mean, or black with `normalise=unit`.
+    The centre is uniform over all pixels, so part of the square may lie outside the image. The
+    square is filled with 0: after normalisation this is the mean, or black with `normalise=unit`.
+
+    batch: float (B, 3, H, W), which must be channels_last in memory.
+    share: side of the square, as a share of the image side.
     """
     count, channels, height, width = batch.shape
     rows = _window(count, height, round(share * height), batch.device)
@@ -101,7 +123,7 @@ def cut_out(batch: Tensor, share: float) -> None:
 
 
 def resize(batch: Tensor, side: int) -> Tensor:
-    """Float (B, 3, H, W) -> (B, 3, side, side), bilinear; filtered first when it shrinks."""
+    """Resizes float (B, 3, H, W) to (B, 3, side, side), bilinearly; shrinking filters first."""
     if batch.shape[-2:] == (side, side):
         return batch
     shrinks = side < batch.shape[-1]
@@ -109,16 +131,21 @@ def resize(batch: Tensor, side: int) -> Tensor:
 
 
 def _shifts(count: int, furthest: int, device: torch.device) -> Tensor:
+    """Returns a random shift for each image, int64 (count, 1), of at most `furthest` pixels
+    either way.
+    """
     return torch.randint(-furthest, furthest + 1, (count, 1), device=device)
 
 
 def _reflect(positions: Tensor, size: int) -> Tensor:
-    """Positions outside 0…size-1 mirrored at the border pixel, which isn't repeated."""
+    """Mirrors positions outside 0…size-1 at the border pixel, which isn't repeated."""
     return (size - 1) - ((size - 1) - positions.abs()).abs()
 
 
 def _window(count: int, size: int, length: int, device: torch.device) -> Tensor:
-    """Bool (count, size): `length` neighbours around a random centre, cut at the borders."""
+    """Returns bool (count, size): `length` neighbours around a random centre, cut at the
+    borders.
+    """
     first = torch.randint(size, (count, 1), device=device) - length // 2
     positions = torch.arange(size, device=device)
     return (positions >= first) & (positions < first + length)

@@ -1,6 +1,6 @@
-"""Batches whose images and labels are mixed: MixUp and CutMix, on the device.
+"""Mixes the images and labels of a batch, by MixUp and CutMix, on the device.
 
-The draws are made on the CPU, from torch's global generator: a GPU is never waited for.
+The draws come from torch's global generator on the CPU, so nothing waits for a GPU.
 """
 
 import torch
@@ -14,10 +14,14 @@ from trainables.config import TrialConfig
 def mix(
     batch: Tensor, labels: Tensor, config: TrialConfig, num_classes: int
 ) -> tuple[Tensor, Tensor]:
-    """The batch and its targets after MixUp or CutMix, as `config` has it; may change `batch`.
+    """Returns the batch and its targets after MixUp or CutMix, as `config` says; may change
+    `batch`.
 
-    Where both are on, each batch gets one of them, with equal chance. Where both are off,
-    batch and labels stay as they are and nothing is drawn.
+    If both methods are on, each batch gets one of them, with equal chance. If both are off, batch
+    and labels stay as they are, and nothing is drawn.
+
+    batch: float (B, 3, H, W).
+    labels: int64 (B,).
     """
     mixup, cutmix = config.mixup_alpha > 0, config.cutmix_alpha > 0
     if mixup and cutmix:
@@ -30,40 +34,46 @@ def mix(
 
 
 def mix_up(batch: Tensor, labels: Tensor, alpha: float, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Each image, and its label, blended with the one before it (Zhang et al. 2018).
+    """Blends each image and its label with the previous one of the batch (Zhang et al. 2018).
 
-    One share a batch, from Beta(alpha, alpha). Gives float32 (B, num_classes) targets.
+    A batch has one share, from Beta(alpha, alpha). Returns the images and float32 (B, num_classes)
+    targets.
     """
     share = float(Beta(alpha, alpha).sample())
-    return _blended(batch, share), _blended(_one_hot(labels, num_classes), share)
+    return _blend_with_previous(batch, share), _blend_with_previous(
+        _one_hot(labels, num_classes), share
+    )
 
 
 def cut_mix(batch: Tensor, labels: Tensor, alpha: float, num_classes: int) -> tuple[Tensor, Tensor]:
-    """In place, one box of each image taken from the one before it (Yun et al. 2019, 1905.04899).
+    """Replaces a box of each image by that of the previous one, in place (Yun et al. 2019,
+    1905.04899).
 
-    One share λ and one box a batch: λ from Beta(alpha, alpha), sides √(1 − λ) of the image's,
-    the centre uniform over all pixels, cut at the borders. Labels are mixed by the area that
-    is left. Gives float32 (B, num_classes) targets.
+    A batch has one share λ, from Beta(alpha, alpha), and one box. The box has √(1 − λ) of the
+    image's sides, its centre is uniform over all pixels, and it is cut at the borders. Labels are
+    mixed by the area that remains. Returns the images and float32 (B, num_classes) targets.
     """
     height, width = batch.shape[-2:]
     share = float(Beta(alpha, alpha).sample())
     columns, rows = _span(width, share), _span(height, share)
     box = batch[..., rows, columns]
     batch[..., rows, columns] = box.roll(1, 0)
-    kept = 1 - box[0, 0].numel() / (height * width)
-    return batch, _blended(_one_hot(labels, num_classes), kept)
+    share_left = 1 - box[0, 0].numel() / (height * width)
+    return batch, _blend_with_previous(_one_hot(labels, num_classes), share_left)
 
 
 def _span(size: int, share: float) -> slice:
-    """A random stretch of about √(1 − share) · size positions, cut at the borders."""
+    """Returns a random stretch of about √(1 − share) · size positions, cut at the borders."""
     centre = int(torch.randint(size, (1,)))
     half = int(0.5 * (1 - share) ** 0.5 * size)
     return slice(max(0, centre - half), min(size, centre + half))
 
 
 def _one_hot(labels: Tensor, num_classes: int) -> Tensor:
+    """Returns labels, int64 (B,), as float32 (B, num_classes) with a single 1 in each row."""
     return one_hot(labels, num_classes).float()
 
 
-def _blended(values: Tensor, share: float) -> Tensor:
+def _blend_with_previous(values: Tensor, share: float) -> Tensor:
+    """Returns `share` of each value plus 1 − `share` of the previous one in the batch."""
     return values.roll(1, 0).lerp_(values, share)

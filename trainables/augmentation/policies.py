@@ -1,12 +1,12 @@
-"""Augmentation policies without a search of their own: TrivialAugment Wide and RandAugment.
+"""Implements augmentation policies that need no search: TrivialAugment Wide and RandAugment.
 
-Operations, ranges, interpolation (nearest) and fill (black) are torchvision's; what is drawn
-is drawn for each image, and one operation's images are changed together. Draws and grouping are
-made on the CPU, from torch's global generator: a GPU is never waited for.
+Operations, ranges, interpolation (nearest) and fill (black) are torchvision's. Each image has its
+own draws, and images with the same operation are changed together. Draws and grouping happen on the
+CPU, with torch's global generator, so nothing waits for a GPU.
 
-64 images of 64 px on one thread of an AMD EPYC (Zen 4), torch 2.14, median of 150 batches on a
-busy machine: TrivialAugment 4.3 ms, RandAugment 8.4 ms, where a ResNet-18's training step takes
-490 ms in bfloat16.
+For 64 images of 64 px on one thread of an AMD EPYC (Zen 4), torch 2.14, the median of 150 batches
+on a busy machine is 4.3 ms for TrivialAugment and 8.4 ms for RandAugment; a ResNet-18's training
+step takes 490 ms there in bfloat16.
 """
 
 from functools import cache
@@ -18,30 +18,40 @@ from trainables.augmentation.operations import COLOUR, GEOMETRIC, affine
 from trainables.config import TrialConfig
 
 STRENGTHS = 31
-"""How many equal steps an operation's range has, both ends included."""
+"""An operation's range has this many equal steps, both ends included."""
 
 OPERATIONS = ("Identity", *GEOMETRIC, *COLOUR)
+"""Policies draw from these operations and know them by their position in this tuple."""
 _SIGNED = (*GEOMETRIC, "Brightness", "Color", "Contrast", "Sharpness")
+"""The amounts of these operations get a random sign."""
 _RAND_OPERATIONS = 2
+"""RandAugment applies this many operations to each image."""
 
 
 def apply_policy(pixels: Tensor, config: TrialConfig) -> Tensor:
-    """uint8 (B, H, W, 3) -> the same shape, changed by `config.policy`, which isn't `none`."""
+    """Returns the images after the policy of `config.policy`, which must not be `none`.
+
+    pixels: uint8 (B, H, W, 3); the result has the same shape.
+    """
     count, height, width, _ = pixels.shape
     table = magnitudes(config.policy, height, width)
     if config.policy == "trivial":
-        return _one_each(pixels, table, torch.randint(STRENGTHS, (count,)))
-    strengths = torch.full((count,), config.counted("policy_magnitude"))
+        return _apply_random_operations(pixels, table, torch.randint(STRENGTHS, (count,)))
+    strengths = torch.full((count,), config.effective_value("policy_magnitude"))
     for _ in range(_RAND_OPERATIONS):
-        pixels = _one_each(pixels, table, strengths)
+        pixels = _apply_random_operations(pixels, table, strengths)
     return pixels
 
 
 @cache
 def magnitudes(policy: str, height: int, width: int) -> Tensor:
-    """Float64 (operations, `STRENGTHS`): each in its operation's unit, before its sign.
+    """Returns the amount of each operation at each strength: float64 (operations, `STRENGTHS`).
 
-    RandAugment's ranges, or TrivialAugment's "wide" ones.
+    Amounts have their operation's unit and no sign. The ranges are RandAugment's, or
+    TrivialAugment's "wide" ones.
+
+    policy: `rand` or `trivial`.
+    height, width: size of the images in pixels.
     """
     wide = policy == "trivial"
     across, down = (32.0, 32.0) if wide else (150 / 331 * width, 150 / 331 * height)
@@ -63,18 +73,23 @@ def magnitudes(policy: str, height: int, width: int) -> Tensor:
     return torch.stack(rows).double()
 
 
-def _one_each(pixels: Tensor, table: Tensor, strengths: Tensor) -> Tensor:
-    """One operation drawn for each image, of the given strengths: int64 (B,), on the CPU."""
+def _apply_random_operations(pixels: Tensor, table: Tensor, strengths: Tensor) -> Tensor:
+    """Applies one random operation to each image.
+
+    table: the result of `magnitudes`.
+    strengths: int64 (B,), on the CPU, columns of `table`.
+    """
     operations = torch.randint(len(OPERATIONS), (len(pixels),))
     amounts = table[operations, strengths]
     signed = torch.tensor([name in _SIGNED for name in OPERATIONS])[operations]
     negative = signed & (torch.rand(len(pixels)) < 0.5)
-    return change(pixels, operations, torch.where(negative, -amounts, amounts))
+    return apply_operations(pixels, operations, torch.where(negative, -amounts, amounts))
 
 
-def change(pixels: Tensor, operations: Tensor, amounts: Tensor) -> Tensor:
-    """Each image of uint8 (B, H, W, 3) after its operation, in a new tensor.
+def apply_operations(pixels: Tensor, operations: Tensor, amounts: Tensor) -> Tensor:
+    """Applies one operation to each image, and returns the result in a new tensor.
 
+    pixels: uint8 (B, H, W, 3).
     operations: int64 (B,), on the CPU, positions in `OPERATIONS`.
     amounts: float64 (B,), on the CPU, each in its operation's unit.
     """
@@ -93,7 +108,9 @@ def change(pixels: Tensor, operations: Tensor, amounts: Tensor) -> Tensor:
 
 
 def _groups(operations: Tensor) -> list[Tensor]:
-    """Positions of the images that can be changed together; those to be left are in none."""
+    """Returns the positions of images that can be changed together; images with Identity are in
+    none.
+    """
     geometric = (operations > 0) & (operations <= len(GEOMETRIC))
     colour = [operations == OPERATIONS.index(name) for name in COLOUR]
     groups = (members.nonzero()[:, 0] for members in (geometric, *colour))

@@ -1,4 +1,4 @@
-"""The configuration that a search chose, read back from the YAML file it was exported to."""
+"""Reads the configuration that a search chose from the YAML file that it was exported to."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +12,20 @@ from trainables.config import ConfigError, TrialConfig
 
 
 class BestError(UserError):
-    """A best.yaml can't be used; the message names the file, the fault and the remedy."""
+    """This error says that a best.yaml can't be used; its message names file, fault and remedy."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BestConfig:
-    """A chosen configuration and the dataset it was chosen on.
+    """A `BestConfig` holds a chosen configuration and the dataset that it was chosen on.
 
-    `fingerprint` is that dataset's content, `image_size` the side in pixels that its images are
-    stored at; both are `None` where the file doesn't say. `selection` is the rest of the file as
-    it stands: metric, value, how it was selected, provenance.
+    config: the configuration.
+    dataset: the dataset's name.
+    fingerprint: the fingerprint of the dataset's content, or `None` if the file doesn't state it.
+    image_size: the side in pixels of the dataset's stored images, or `None` if the file doesn't
+    state it.
+    selection: the rest of the file as it stands: metric, value, how the configuration was selected,
+    provenance.
     """
 
     config: TrialConfig
@@ -33,8 +37,8 @@ class BestConfig:
 
 def read_best(path: Path) -> BestConfig:
     """Reads a best.yaml. Raises `BestError`, and `ConfigError` for a broken configuration."""
-    values = _mapping(path)
-    if not _as_written(values):
+    values = _read_mapping(path)
+    if not _is_unchanged(values):
         raise BestError(
             f"{path} is not as it was written: export it again with python -m results.export RUN, "
             "or remove its lines sha256 and schema_version if you have changed it on purpose."
@@ -59,16 +63,22 @@ def read_best(path: Path) -> BestConfig:
     )
 
 
-def _as_written(values: dict[str, Any]) -> bool:
-    """Whether the checksum, which is taken out, is right; older files have none."""
-    told, version = values.pop("sha256", None), values.get("schema_version", 0)
+def _is_unchanged(values: dict[str, Any]) -> bool:
+    """Removes the checksum from the values and returns whether it is right; older files have
+    none.
+    """
+    recorded, version = values.pop("sha256", None), values.get("schema_version", 0)
     try:
-        return told == checksum(values) or (told is None and int(version) < BEST_VERSION)
-    except (TypeError, ValueError):  # what YAML knows and JSON doesn't was never exported
+        return recorded == checksum(values) or (recorded is None and int(version) < BEST_VERSION)
+    except (TypeError, ValueError):  # an exported file holds only values that JSON has
         return False
 
 
-def _mapping(path: Path) -> dict[str, Any]:
+def _read_mapping(path: Path) -> dict[str, Any]:
+    """Returns the values of a YAML file.
+
+    Raises `BestError` if the file is missing or no mapping.
+    """
     run = path if path.is_dir() else path.parent
     here = str(run) if (run / "manifest.json").exists() else "RUN"
     try:

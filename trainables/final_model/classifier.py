@@ -1,4 +1,4 @@
-"""Image files through a trained model, exactly as evaluation took the images of its dataset."""
+"""Classifies image files by a trained model, exactly as evaluation treats the dataset's images."""
 
 from pathlib import Path
 
@@ -16,11 +16,14 @@ from trainables.training.evaluate import autocast
 
 
 class ImageError(UserError):
-    """An image can't be read; the message names it and says why."""
+    """This error says that an image can't be read; its message names the image and the reason."""
 
 
 def read_image(path: Path, side: int) -> NDArray[np.uint8]:
-    """uint8 (side, side, 3), as preparing a dataset stores it. Raises `ImageError`."""
+    """Reads an image as a prepared dataset stores it: uint8 (side, side, 3).
+
+    Raises `ImageError`.
+    """
     pixels = np.empty((side, side, 3), dtype=np.uint8)
     try:
         decode_into(path.read_bytes(), pixels)
@@ -37,7 +40,9 @@ def read_image(path: Path, side: int) -> NDArray[np.uint8]:
 
 @torch.inference_mode()
 def logits_of(network: Network, description: Description, pixels: Tensor) -> Tensor:
-    """Float32 (B, classes) of uint8 (B, side, side, 3), in the precision that was tested."""
+    """Returns float32 (B, classes) for uint8 (B, side, side, 3), in the precision that was
+    tested.
+    """
     config = description.trial_config()
     with autocast(config, pixels.device):
         logits: Tensor = network(for_evaluation(pixels, config, description.images()))
@@ -47,8 +52,11 @@ def logits_of(network: Network, description: Description, pixels: Tensor) -> Ten
 def best_guesses(
     network: Network, description: Description, image: NDArray[np.uint8], device: torch.device
 ) -> list[tuple[str, float]]:
-    """The five likeliest classes of one image and their probabilities, the likeliest first."""
+    """Returns the names of one image's five likeliest classes and their probabilities, best first.
+
+    image: uint8 (side, side, 3).
+    """
     logits = logits_of(network, description, torch.from_numpy(image)[None].to(device))[0]
     probabilities, classes = logits.softmax(0).topk(min(5, len(logits)))
-    found = zip(classes.tolist(), probabilities.tolist(), strict=True)
-    return [(description.class_names[number], probability) for number, probability in found]
+    guesses = zip(classes.tolist(), probabilities.tolist(), strict=True)
+    return [(description.class_names[number], probability) for number, probability in guesses]

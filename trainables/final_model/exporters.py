@@ -1,8 +1,8 @@
-"""A final model written as safetensors, as a `torch.export` program and as ONNX.
+"""Exports a final model as safetensors, as a `torch.export` program and as ONNX.
 
-Each file carries its `Description` as JSON under the name `model`. The two programs take decoded
-images, uint8 (B, side, side, 3) in RGB with `stored_px` a side, and give logits: shifting, scaling
-and resizing are part of them. They compute in float32, whatever precision was tested.
+Each file contains its `Description` as JSON under the name `model`. The two programs take decoded
+images, uint8 (B, side, side, 3) in RGB with `stored_px` a side, and return logits: shift, scale and
+resizing are part of the program. They compute in float32, whatever precision was tested.
 """
 
 import importlib
@@ -26,18 +26,22 @@ from trainables.final_model.saved_model import KEY, Description, SavedModel, rea
 from trainables.models.network import Network
 
 TOLERANCE = 1e-4
-"""How far logits may be from the original's, as a share of the largest. Seen in ONNX: 6e-6 of a
-trained EfficientNet-Lite0 at 192 px over 79 images, torch 2.14.1, onnxruntime 1.32.0, Zen 4."""
+"""Exported logits may differ from the original's by this share of the largest one.
+
+The difference in ONNX was 6e-6 for a trained EfficientNet-Lite0 at 192 px over 79 images, with
+torch 2.14.1 and onnxruntime 1.32.0 on Zen 4.
+"""
 
 _CPU = torch.device("cpu")
+"""Models are exported and tried on this device."""
 
 
 class ExportError(UserError):
-    """A model can't be exported; the message says why and what to do."""
+    """This error says that a model can't be exported; its message says why and what to do."""
 
 
 class Program(nn.Module):
-    """From stored pixels to logits, as evaluation computes them, in float32."""
+    """A `Program` maps stored pixels to logits, as evaluation computes them, in float32."""
 
     def __init__(self, network: Network, config: TrialConfig, images: Images) -> None:
         super().__init__()
@@ -45,13 +49,13 @@ class Program(nn.Module):
         self._config, self._images = config, images
 
     def forward(self, images: Tensor) -> Tensor:
-        """uint8 (B, side, side, 3) -> float32 (B, classes)."""
+        """Returns float32 (B, classes) for uint8 (B, side, side, 3)."""
         logits: Tensor = self.network(for_evaluation(images, self._config, self._images))
         return logits
 
 
 def export(final: Path, to: Path | None, formats: Sequence[str]) -> list[tuple[Path, float]]:
-    """The files, and how far each one's logits are from the original's, as `TOLERANCE` is.
+    """Writes the files and returns, for each, its path and the difference of its logits.
 
     Each is read back and tried on real images, those whose pixels final training has kept. All
     are there at the end, or none is and what was there before stays. Raises `UserError` and
@@ -63,68 +67,84 @@ def export(final: Path, to: Path | None, formats: Sequence[str]) -> list[tuple[P
     model, pixels = read_model(final), torch.from_numpy(read_predictions(final).pixels)
     program = _program(model)
     with torch.inference_mode():
-        wanted = program(pixels)
+        expected = program(pixels)
     folder = to or final / "export"
-    workshop = folder / f".{os.getpid()}.tmp"
-    workshop.mkdir(parents=True)
+    staging = folder / f".{os.getpid()}.tmp"
+    staging.mkdir(parents=True)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of how the exporters use torch
-            made = [_made(name, program, model, pixels, wanted, workshop) for name in formats]
-        for path, _ in made:
+            warnings.simplefilter("ignore")  # the exporters' use of torch causes warnings
+            results = [
+                _export_one(name, program, model, pixels, expected, staging) for name in formats
+            ]
+        for path, _ in results:
             path.replace(folder / path.name)
     finally:
-        shutil.rmtree(workshop, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
         if not any(folder.iterdir()):
             folder.rmdir()
-    return [(folder / path.name, difference) for path, difference in made]
+    return [(folder / path.name, difference) for path, difference in results]
 
 
 def _program(model: SavedModel) -> Program:
+    """Returns a model as a `Program` in evaluation mode on the CPU, without gradients."""
     description = model.description
     network = model.network(_CPU).requires_grad_(False)
     return Program(network, description.trial_config(), description.images()).eval()
 
 
-def _made(
-    name: str, program: Program, model: SavedModel, pixels: Tensor, wanted: Tensor, folder: Path
+def _export_one(
+    name: str, program: Program, model: SavedModel, pixels: Tensor, expected: Tensor, folder: Path
 ) -> tuple[Path, float]:
-    """Writes one file and tries it, as a whole batch and as one image."""
+    """Writes one file, tries it on a whole batch and on one image, and returns path and difference.
+
+    Raises `ExportError` if the logits differ by more than `TOLERANCE`.
+
+    pixels: uint8 (B, side, side, 3).
+    wanted: the original's logits for these pixels.
+    """
     path = folder / f"model.{name}"
-    write, run = _WAYS[name]
+    write, run = _FORMATS[name]
     write(path, program, model.description)
-    found = run(path)
-    logits = torch.cat([found(pixels), found(pixels[:1])])
-    difference = float((logits - torch.cat([wanted, wanted[:1]])).abs().max() / wanted.abs().max())
-    if not difference <= TOLERANCE:  # NaN is no more equal
+    exported_run = run(path)
+    logits = torch.cat([exported_run(pixels), exported_run(pixels[:1])])
+    difference = float(
+        (logits - torch.cat([expected, expected[:1]])).abs().max() / expected.abs().max()
+    )
+    if not difference <= TOLERANCE:  # this form also catches NaN
         raise ExportError(
             f"Exported logits must differ by at most {TOLERANCE:g} of the largest, but those of "
             f"{path.name} differ by {difference:.1e}, so nothing was kept: leave it out, as with "
-            f"--formats {' '.join(each for each in _WAYS if each != name)}."
+            f"--formats {' '.join(each for each in _FORMATS if each != name)}."
         )
     return path, difference
 
 
 Run = Callable[[Tensor], Tensor]
+"""A function of this type maps pixels, uint8 (B, side, side, 3), to logits, (B, classes)."""
 
 
 def _write_safetensors(path: Path, program: Program, description: Description) -> None:
+    """Writes the weights as a safetensors file, with the description in its metadata."""
     state = {k: tensor.contiguous() for k, tensor in program.network.state_dict().items()}
-    # Its `save_file` would make a file that nobody else may read.
+    # safetensors' `save_file` isn't used, because other users couldn't read its files.
     path.write_bytes(save(state, metadata={KEY: description.to_json(), "format": "pt"}))
 
 
 def _run_safetensors(path: Path) -> Run:
+    """Reads a safetensors file and returns a function from pixels to logits."""
     return _no_grad(_program(read_model(path)))
 
 
 def _write_pt2(path: Path, program: Program, description: Description) -> None:
+    """Writes the program as a pt2 file, with the description as an extra file inside."""
     torch.export.save(
         _exported(program, description), path, extra_files={f"{KEY}.json": description.to_json()}
     )
 
 
 def _run_pt2(path: Path) -> Run:
+    """Reads a pt2 file and returns a function from pixels to logits."""
     auxiliary = {f"{KEY}.json": ""}
     program: Any = torch.export.load(path, extra_files=auxiliary)
     Description.from_json(auxiliary[f"{KEY}.json"])
@@ -132,6 +152,7 @@ def _run_pt2(path: Path) -> Run:
 
 
 def _exported(program: Program, description: Description) -> torch.export.ExportedProgram:
+    """Returns the program as `torch.export` traces it, for batches of any size."""
     side = description.stored_px
     pixels = torch.zeros(2, side, side, 3, dtype=torch.uint8)
     shapes = {"images": {0: torch.export.Dim("batch")}}
@@ -140,18 +161,22 @@ def _exported(program: Program, description: Description) -> torch.export.Export
 
 
 def _write_onnx(path: Path, program: Program, description: Description) -> None:
-    made: Any = torch.onnx.export(
+    """Writes the program as an ONNX file, with the description in its metadata."""
+    results: Any = torch.onnx.export(
         _exported(program, description),
         input_names=["images"],
         output_names=["logits"],
         dynamo=True,
         verbose=False,
     )
-    made.model.metadata_props[KEY] = description.to_json()
-    made.save(path, external_data=False)
+    results.model.metadata_props[KEY] = description.to_json()
+    results.save(path, external_data=False)
 
 
 def _run_onnx(path: Path) -> Run:
+    """Reads an ONNX file and returns a function from pixels to logits, run by onnxruntime on the
+    CPU.
+    """
     runtime: Any = importlib.import_module("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
@@ -159,6 +184,7 @@ def _run_onnx(path: Path) -> Run:
     Description.from_json(session.get_modelmeta().custom_metadata_map[KEY])
 
     def run(pixels: Tensor) -> Tensor:
+        """Returns the logits of uint8 (B, side, side, 3)."""
         (logits,) = session.run(None, {"images": pixels.numpy()})
         return torch.from_numpy(logits)
 
@@ -166,24 +192,29 @@ def _run_onnx(path: Path) -> Run:
 
 
 def _no_grad(module: Callable[[Tensor], Tensor]) -> Run:
+    """Returns a function that calls `module` in inference mode, where autograd stores nothing."""
+
     def run(pixels: Tensor) -> Tensor:
+        """Returns the logits of uint8 (B, side, side, 3) in inference mode."""
         with torch.inference_mode():
             return module(pixels)
 
     return run
 
 
-_WAYS: dict[str, tuple[Callable[[Path, Program, Description], None], Callable[[Path], Run]]] = {
+_FORMATS: dict[str, tuple[Callable[[Path, Program, Description], None], Callable[[Path], Run]]] = {
     "safetensors": (_write_safetensors, _run_safetensors),
     "pt2": (_write_pt2, _run_pt2),
     "onnx": (_write_onnx, _run_onnx),
 }
+"""This table gives the functions that write and read back a file of each format."""
 
 
 def _check_packages(formats: Sequence[str]) -> None:
+    """Raises `ExportError` if a package that the formats need is missing."""
     if "onnx" not in formats:
         return
-    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if not _there(name)]
+    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if not _is_importable(name)]
     if missing:
         raise ExportError(
             "ONNX needs the packages onnx, onnxscript and onnxruntime, but "
@@ -192,7 +223,8 @@ def _check_packages(formats: Sequence[str]) -> None:
         )
 
 
-def _there(name: str) -> bool:
+def _is_importable(name: str) -> bool:
+    """Returns whether a package can be imported."""
     try:
         importlib.import_module(name)
     except ImportError:

@@ -1,4 +1,4 @@
-"""A trained model on disk, with all that its use takes: configuration, classes, pixels."""
+"""Reads a trained model from disk with all that its use needs: configuration, classes, pixels."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -18,24 +18,28 @@ from trainables.models.network import Network, build
 from trainables.models.setup import prepare_network
 
 MODEL, RECORD = "model.pt", "final.json"
-"""In the folder of a final training: the weights, and what they are."""
+"""The folder of a final training holds the weights in `MODEL` and their description in `RECORD`."""
 
 KEY = "model"
-"""Under which an exported file carries its `Description`, as JSON."""
+"""An exported file holds its `Description` under this key, as JSON."""
 
 
 class ModelError(UserError):
-    """A model can't be read; the message names the file and the remedy."""
+    """This error says that a model can't be read; its message names the file and the remedy."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Description:
-    """What a model's use takes besides its weights, in plain values that travel with them.
+    """A `Description` holds what the use of a model needs besides its weights, in plain values.
 
-    config: of its training, with the precision it was tested in. class_ids, class_names: in the
-    order of its logits. stored_px: side of the images it was trained from; others are brought to
-    it as `datasets.beton.decode` does. mean, std: what pixels are shifted and scaled by, as shares
-    of 255. test_top1: as it was published. fingerprint: of the dataset.
+    config: the configuration of its training, with the precision that the model was tested in.
+    class_ids, class_names: the classes, in the order of the logits.
+    stored_px: side in pixels of the images that the model was trained on. Other images are brought
+    to this size as `datasets.beton.decode` does.
+    mean, std: what is subtracted from pixels, and what divides them then, as shares of 255.
+    test_top1: the published top-1 accuracy on test, as a fraction.
+    fingerprint: the dataset's fingerprint.
+    terms: the terms of use of the dataset's images.
     """
 
     config: dict[str, Any]
@@ -49,50 +53,74 @@ class Description:
     terms: str
 
     @classmethod
-    def of(cls, record: FinalRecord) -> Self:
-        """Of a final training. Raises `KeyError` and `TypeError` for an older one's record."""
-        told = record.provenance
-        return cls._checked(
+    def from_record(cls, record: FinalRecord) -> Self:
+        """Builds the description of a final training from its record.
+
+        Raises `KeyError`, `TypeError` or `ValueError` for a record of an older version, or with
+        values that no model has.
+        """
+        provenance = record.provenance
+        return cls._validated(
             config=record.config,
-            class_ids=told["class_ids"],
-            class_names=told["class_names"],
-            stored_px=told["stored_px"],
-            mean=told["mean"],
-            std=told["std"],
+            class_ids=provenance["class_ids"],
+            class_names=provenance["class_names"],
+            stored_px=provenance["stored_px"],
+            mean=provenance["mean"],
+            std=provenance["std"],
             test_top1=record.test_top1,
-            fingerprint=told["dataset_fingerprint"],
-            terms=told["terms"],
+            fingerprint=provenance["dataset_fingerprint"],
+            terms=provenance["terms"],
         )
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Reads what `to_json` gave. Raises `ValueError`, `KeyError` and `TypeError`."""
-        return cls._checked(**json.loads(text))
+        """Parses the result of `to_json`.
+
+        Raises `ValueError`, `KeyError` or `TypeError` for other text.
+        """
+        return cls._validated(**json.loads(text))
 
     @classmethod
-    def _checked(cls, **values: Any) -> Self:
+    def _validated(cls, **values: Any) -> Self:
+        """Builds a description. Raises `ValueError` for values that no model has."""
         lists = ("class_ids", "class_names", "mean", "std")
-        found = cls(**values | {name: tuple(values[name]) for name in lists})
-        numbers = all(type(value) is float for value in (*found.mean, *found.std))
-        names = all(isinstance(name, str) for name in (*found.class_ids, *found.class_names))
-        if len(found.class_ids) != len(found.class_names) or not found.class_ids or not names:
+        description = cls(**values | {name: tuple(values[name]) for name in lists})
+        numbers = all(type(value) is float for value in (*description.mean, *description.std))
+        names = all(
+            isinstance(name, str) for name in (*description.class_ids, *description.class_names)
+        )
+        if (
+            len(description.class_ids) != len(description.class_names)
+            or not description.class_ids
+            or not names
+        ):
             raise ValueError("its classes have no names")
-        if (len(found.mean), len(found.std)) != (3, 3) or not numbers or not all(found.std):
+        if (
+            (len(description.mean), len(description.std)) != (3, 3)
+            or not numbers
+            or not all(description.std)
+        ):
             raise ValueError("its mean and std are no shares of three channels")
-        if type(found.stored_px) is not int or not 1 <= found.stored_px <= 1024:
-            raise ValueError(f"images can't be stored at {found.stored_px!r} px")
-        return found
+        if type(description.stored_px) is not int or not 1 <= description.stored_px <= 1024:
+            raise ValueError(f"images can't be stored at {description.stored_px!r} px")
+        return description
 
     def to_json(self) -> str:
-        """One line."""
+        """Returns the description as one line of JSON."""
         return json.dumps(asdict(self), allow_nan=False)
 
     def trial_config(self) -> TrialConfig:
-        """The configuration. Raises `ConfigError`."""
+        """Returns the model's configuration.
+
+        Raises `ConfigError` if the configuration breaks a rule.
+        """
         return TrialConfig.from_record(self.config)
 
     def images(self) -> Images:
-        """As evaluation takes them: with `mean` and `std` as if they were the dataset's own."""
+        """Returns the properties of the images for evaluation.
+
+        They have `mean` and `std` in place of the dataset's own.
+        """
         return Images(
             fingerprint=self.fingerprint,
             class_ids=self.class_ids,
@@ -105,31 +133,38 @@ class Description:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class SavedModel:
-    """A model as it was read: `state` is the network's state dict, on the CPU."""
+    """A `SavedModel` is a model as it was read from disk.
+
+    state: the network's state dict, on the CPU.
+    """
 
     description: Description
     state: dict[str, Tensor]
 
     def network(self, device: torch.device) -> Network:
-        """It, in evaluation mode on `device`. Raises `ModelError` where the weights don't fit."""
+        """Builds the network in evaluation mode on `device`.
+
+        Raises `ModelError` if the weights don't fit, and `NetworkError` if the network can't be
+        built.
+        """
         config = self.description.trial_config()
-        with torch.random.fork_rng(devices=[]):  # weights are drawn, and replaced
+        with torch.random.fork_rng(devices=[]):  # the random weights are replaced at once
             network = build(config, len(self.description.class_ids))
         try:
             network.load_state_dict(self.state)
         except RuntimeError as error:
-            said = " ".join(str(error).split())
+            reason = " ".join(str(error).split())
             raise ModelError(
                 f"The weights must be those of the network that goes with them, {config.network}, "
-                f"but they aren't ({said:.200}); restore both from a copy."
+                f"but they aren't ({reason:.200}); restore both from a copy."
             ) from error
         return prepare_network(network, config, device).eval()
 
 
 def read_model(path: Path) -> SavedModel:
-    """A folder of final training, or a `.safetensors` file that was exported.
+    """Reads a model from a folder of final training, or from an exported `.safetensors` file.
 
-    Nothing in them is run. Raises `ModelError`.
+    No code from these files runs. Raises `ModelError` for a missing or damaged file.
     """
     if path.is_dir():
         return _read_folder(path)
@@ -142,7 +177,7 @@ def read_model(path: Path) -> SavedModel:
 
 
 def read_record(folder: Path) -> FinalRecord:
-    """The record of a final training. Raises `ModelError`."""
+    """Reads the record of a final training. Raises `ModelError` if it is missing or damaged."""
     path = folder / RECORD
     try:
         return FinalRecord.from_json(read_json(path))
@@ -152,13 +187,14 @@ def read_record(folder: Path) -> FinalRecord:
             "that trainables.final has written."
         ) from None
     except (RecordError, ValueError, AttributeError, RecursionError) as error:
-        raise _damaged(path, error) from error
+        raise _damage_error(path, error) from error
 
 
 def _read_folder(folder: Path) -> SavedModel:
+    """Reads a model from a folder of final training. Raises `ModelError` if a file is unusable."""
     record, path = read_record(folder), folder / MODEL
     try:
-        description = Description.of(record)
+        description = Description.from_record(record)
         description.trial_config()
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
@@ -171,13 +207,17 @@ def _read_folder(folder: Path) -> SavedModel:
     except MemoryError:
         raise
     except Exception as error:  # zipfile and torch raise a dozen types for broken content
-        raise _damaged(path, error) from error
+        raise _damage_error(path, error) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise _damaged(path, ValueError("it holds no state dict"))
+        raise _damage_error(path, ValueError("it holds no state dict"))
     return SavedModel(description=description, state=state)
 
 
 def _read_safetensors(path: Path) -> SavedModel:
+    """Reads a model from an exported safetensors file.
+
+    Raises `ModelError` if the file is unusable.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             description = Description.from_json((file.metadata() or {})[KEY])
@@ -189,13 +229,14 @@ def _read_safetensors(path: Path) -> SavedModel:
             "classes and pixels; export it again, or give the folder of final training."
         ) from error
     except (SafetensorError, OSError, AttributeError, TypeError, ValueError) as error:
-        raise _damaged(path, error) from error
+        raise _damage_error(path, error) from error
     return SavedModel(description=description, state=state)
 
 
-def _damaged(path: Path, error: Exception) -> ModelError:
-    said = " ".join(str(error).split())
+def _damage_error(path: Path, error: Exception) -> ModelError:
+    """Returns the `ModelError` about a damaged file, with the reason that `error` states."""
+    reason = " ".join(str(error).split())
     return ModelError(
-        f"{path} is damaged or is something else ({said}); restore it from a copy, or train or "
+        f"{path} is damaged or is something else ({reason}); restore it from a copy, or train or "
         "export it again."
     )

@@ -1,4 +1,7 @@
-"""The one place where test is opened: a single pass, whose outcome is kept on disk."""
+"""Evaluates a final model on test in a single pass and saves the outcome to disk.
+
+No other module of training opens test.
+"""
 
 import hashlib
 import json
@@ -27,22 +30,22 @@ from trainables.training.evaluate import Evaluation, autocast, evaluation_batch,
 def open_test(
     out: Path, network: Network, data: FinalData, config: TrialConfig, device: torch.device
 ) -> Predictions:
-    """What `network` says of each test image and of its mirror image, kept in `out`.
+    """Evaluates `network` on each test image and its mirror image, and saves the outcome in `out`.
 
-    Where these weights have seen these images before, as when a training was killed between this
-    and its record, that outcome is read back and test stays closed. Raises `RecordError` for a
-    damaged one.
+    If a saved outcome is of the same weights and images, the function returns that one, and test
+    stays closed. This happens if a training was killed after test was opened and before its record
+    was written. Raises `RecordError` if the saved outcome is damaged.
     """
     origin = _origin(network, data, config)
     if (out / PREDICTIONS).exists():
-        known = read_predictions(out)
-        if known.origin == origin:
-            return known
-    seen = predict(network, data.test, data.images, config, device, origin=origin)
-    examples = select_examples(seen)
-    kept = replace(seen, examples=examples, pixels=_pixels(data.test, examples))
-    write_atomically(out / PREDICTIONS, kept.save)
-    return kept
+        saved = read_predictions(out)
+        if saved.origin == origin:
+            return saved
+    predictions = predict(network, data.test, data.images, config, device, origin=origin)
+    examples = select_examples(predictions)
+    complete = replace(predictions, examples=examples, pixels=_pixels(data.test, examples))
+    write_atomically(out / PREDICTIONS, complete.save)
+    return complete
 
 
 @torch.inference_mode()
@@ -55,24 +58,26 @@ def predict(
     *,
     origin: str = "",
 ) -> Predictions:
-    """Every image of `split` as it is and mirrored, as `evaluate` sees it; no examples.
+    """Evaluates every image of `split`, as it is and mirrored, and returns logits without examples.
 
-    Leaves the network in evaluation mode.
+    The images are treated as in `evaluate`. The network stays in evaluation mode.
+
+    origin: a name for weights and images, which the result holds.
     """
     network.eval()
-    found: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+    outputs: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     source = BatchFeeder(device=device, resident=False).batches(
         split, evaluation_batch(config), order_seed=None, drop_last=False
     )
-    # One context for all batches, as in `Evaluator`: weights are cast to bfloat16 once.
+    # One context serves all batches, as in `Evaluator`, and casts weights to bfloat16 only once.
     with autocast(config, device), closing(source):
         for pixels, labels in source:
             logits, mirrored = (
                 network(for_evaluation(each, config, images)) for each in (pixels, pixels.flip(2))
             )
             parts = (labels, top_guesses(logits)[:, 0], logits.float(), mirrored.float())
-            found.append(tuple(part.cpu() for part in parts))  # type: ignore[arg-type]
-    arrays = [torch.cat(parts).numpy() for parts in zip(*found, strict=True)]
+            outputs.append(tuple(part.cpu() for part in parts))  # type: ignore[arg-type]
+    arrays = [torch.cat(parts).numpy() for parts in zip(*outputs, strict=True)]
     side = images.size
     return Predictions(
         labels=arrays[0],
@@ -86,7 +91,7 @@ def predict(
 
 
 def score(predictions: Predictions) -> Evaluation:
-    """What `evaluate` gives for the same images, but for their recall."""
+    """Returns what `evaluate` returns for the same images, except for the classes' recall."""
     logits, labels = torch.from_numpy(predictions.logits), torch.from_numpy(predictions.labels)
     among_five = (top_guesses(logits) == labels[:, None]).any(1)
     return Evaluation(
@@ -97,7 +102,10 @@ def score(predictions: Predictions) -> Evaluation:
 
 
 def _pixels(split: Split, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Of the images at these rising positions in `split`: uint8 (k, side, side, 3)."""
+    """Returns the pixels of the images at these positions: uint8 (k, side, side, 3).
+
+    positions: int64 (k,), rising positions in `split`.
+    """
     some = replace(split, indices=split.indices[positions])
     with closing(batches(some, len(positions), order_seed=None, drop_last=False)) as source:
         pixels: NDArray[np.uint8] = torch.cat([pixels for pixels, _ in source]).numpy()
@@ -105,9 +113,9 @@ def _pixels(split: Split, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
 
 
 def _origin(network: Network, data: FinalData, config: TrialConfig) -> str:
-    """Names weights, configuration and images: a sha256 of them."""
-    told = json.dumps([config.to_dict(), data.images.fingerprint], sort_keys=True)
-    digest = hashlib.sha256(told.encode())
+    """Returns a sha256 over weights, configuration and images, which names the three."""
+    facts = json.dumps([config.to_dict(), data.images.fingerprint], sort_keys=True)
+    digest = hashlib.sha256(facts.encode())
     for tensor in network.state_dict().values():
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -31,15 +31,23 @@ from trainables.training.checkpoint import read_history
 from trainables.training.process import prepare_process
 
 HISTORY, CHECKPOINT = "history.jsonl", "checkpoint.pt"
+"""The folder of a final training holds epoch metrics in `HISTORY`, and its state in
+`CHECKPOINT`.
+"""
 
 
 class FinalError(UserError):
-    """Final training can't start or go on; the message says why and what to do."""
+    """This error says that final training can't start or continue; its message says why and what
+    to do.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinalTrainingOptions:
-    """The command line; `None` leaves what best.yaml says, or the default of the help text."""
+    """These are the options of the command line.
+
+    `None` stands for what best.yaml states, or for the default that the help text names.
+    """
 
     config: Path
     data: Path
@@ -56,12 +64,13 @@ class FinalTrainingOptions:
 def train_final_model(
     best: BestConfig, data: FinalData, out: Path, device: torch.device
 ) -> FinalRecord:
-    """Trains `best.config`, prints a line an epoch, and writes the outcome into `out`.
+    """Trains `best.config`, prints a line per epoch, writes the outcome to `out`, and returns its
+    record.
 
-    Goes on from `out`'s checkpoint where there is one. Writes `predictions.npz` as test is opened,
-    `model.pt` (the state dict of all stages), `history.jsonl` (an `EpochMetrics` a line) and last
-    `final.json`; only then the checkpoint goes. Raises `FinalError` when the loss is no longer
-    finite.
+    If `out` has a checkpoint, training continues from it. The function writes `predictions.npz`
+    when it opens test, then `model.pt` (the state dict of all stages), `history.jsonl` (one
+    `EpochMetrics` per line) and last `final.json`; only then it removes the checkpoint. Raises
+    `FinalError` if the loss is no longer finite.
     """
     config, checkpoint = best.config, out / CHECKPOINT
     history = read_history(checkpoint) if checkpoint.exists() else []
@@ -73,19 +82,19 @@ def train_final_model(
         config, data, resume, checkpoint=checkpoint, network=network, device=device
     ):
         history.append(metrics)
-        print(_line(metrics, config.epochs), flush=True)
+        print(_epoch_line(metrics, config.epochs), flush=True)
         if metrics.train_loss is None:
             checkpoint.unlink(missing_ok=True)
             raise FinalError(
                 f"The training loss must stay finite, but epoch {metrics.epoch} diverged: lower "
                 f"lr ({config.lr:g}) in the configuration, or try another --seed."
             )
-    record = _test(best, data, out, network, history, device)
+    record = _evaluate_on_test(best, data, out, network, history, device)
     _write(out, network, history, record)
     return record
 
 
-def _test(
+def _evaluate_on_test(
     best: BestConfig,
     data: FinalData,
     out: Path,
@@ -93,6 +102,7 @@ def _test(
     history: list[EpochMetrics],
     device: torch.device,
 ) -> FinalRecord:
+    """Evaluates the trained network on test and returns the record of the final training."""
     started = time.perf_counter()
     predictions = open_test(out, network, data, best.config, device)
     outcome = score(predictions)
@@ -106,12 +116,13 @@ def _test(
         test_images=len(data.test),
         train_images=len(data.train),
         wall_s=wall_s,
-        provenance={"selection": best.selection} | _circumstances(best, data, device),
+        provenance={"selection": best.selection} | _environment(best, data, device),
         test_top1_flip=predictions.flip_averaged_top1(),
     )
 
 
-def _circumstances(best: BestConfig, data: FinalData, device: torch.device) -> dict[str, Any]:
+def _environment(best: BestConfig, data: FinalData, device: torch.device) -> dict[str, Any]:
+    """Returns what the record states about dataset, normalisation, device and versions."""
     mean, std = pixel_statistics(data.images, best.config.normalise)
     spec = find_dataset(best.dataset)
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
@@ -134,6 +145,9 @@ def _circumstances(best: BestConfig, data: FinalData, device: torch.device) -> d
 
 
 def _write(out: Path, network: Network, history: list[EpochMetrics], record: FinalRecord) -> None:
+    """Writes the weights, the epochs' metrics and the record to `out`, and removes the
+    checkpoint.
+    """
     state = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
     lines = "".join(to_json(epoch) + "\n" for epoch in history)
     write_atomically(out / MODEL, lambda file: torch.save(state, file))
@@ -142,7 +156,8 @@ def _write(out: Path, network: Network, history: list[EpochMetrics], record: Fin
     (out / CHECKPOINT).unlink(missing_ok=True)
 
 
-def _line(metrics: EpochMetrics, epochs: int) -> str:
+def _epoch_line(metrics: EpochMetrics, epochs: int) -> str:
+    """Returns an epoch's metrics as one line of text."""
     loss = "not finite" if metrics.train_loss is None else f"{metrics.train_loss:.4f}"
     return (
         f"epoch {metrics.epoch:>{len(str(epochs))}}/{epochs}  loss {loss}  "
@@ -151,13 +166,17 @@ def _line(metrics: EpochMetrics, epochs: int) -> str:
     )
 
 
-def _changed(config: TrialConfig, options: FinalTrainingOptions) -> TrialConfig:
-    """The configuration with what the command line says differently."""
-    wanted = {"epochs": options.epochs, "weights": options.weights, "seed": options.seed}
-    return config.but(**{name: value for name, value in wanted.items() if value is not None})
+def _apply_options(config: TrialConfig, options: FinalTrainingOptions) -> TrialConfig:
+    """Returns the configuration with the values that the command line changes."""
+    changes = {"epochs": options.epochs, "weights": options.weights, "seed": options.seed}
+    return config.but(**{name: value for name, value in changes.items() if value is not None})
 
 
 def _open_data(best: BestConfig, options: FinalTrainingOptions) -> FinalData:
+    """Prepares, opens and verifies the dataset.
+
+    Raises `FinalError` if it isn't the dataset that the search saw.
+    """
     prepare(best.dataset, source=options.source, data=options.data, size=best.image_size)
     data = open_final_data(options.data / best.dataset)
     if best.fingerprint not in (None, data.images.fingerprint):
@@ -172,15 +191,16 @@ def _open_data(best: BestConfig, options: FinalTrainingOptions) -> FinalData:
 
 
 def run(options: FinalTrainingOptions) -> Path:
-    """Checks everything that can be checked before the first step, then trains; gives the folder.
+    """Checks everything that can be checked before the first step, then trains; returns the folder.
 
-    The configuration's seed is trained there, and each repeat after it, with the next seed, in a
-    folder of its own inside. Those that are finished already stay as they are.
+    The first training has the configuration's seed. Each repeat has the next seed, and a folder of
+    its own inside. Finished repeats stay as they are. Raises one of `REFUSALS`, `ConfigError`, or
+    `OSError`.
     """
     chosen = read_best(options.config)
-    best = replace(chosen, config=_changed(chosen.config, options))
+    best = replace(chosen, config=_apply_options(chosen.config, options))
     out = options.out or options.config.parent / "final"
-    planned = _unfinished(best, out, options)
+    planned = _plan_repeats(best, out, options)
     pretrained.check(best.config, check_network(best.config))
     data = _open_data(best, options)
     if best.config.class_weighting > 0:
@@ -200,15 +220,18 @@ def run(options: FinalTrainingOptions) -> Path:
     return out
 
 
-def _unfinished(
+def _plan_repeats(
     best: BestConfig, out: Path, options: FinalTrainingOptions
 ) -> list[tuple[BestConfig, Path]]:
-    """Each repeat that is to be trained, and its folder. Raises `FinalError` where none is."""
+    """Returns each repeat that is to be trained, with its folder.
+
+    Raises `FinalError` if there is none.
+    """
     planned = []
     for number in range(1, options.repeats + 1):
         config = best.config.but(seed=best.config.seed + number - 1)
         folder = out if number == 1 else out / f"repeat-{number}"
-        if options.overwrite or not _finished(folder):
+        if options.overwrite or not _is_finished(folder):
             planned.append((replace(best, config=config), folder))
         elif read_record(folder).config != config.to_dict():
             raise FinalError(
@@ -223,5 +246,6 @@ def _unfinished(
     return planned
 
 
-def _finished(folder: Path) -> bool:
+def _is_finished(folder: Path) -> bool:
+    """Returns whether the folder holds a final training that has ended."""
     return (folder / RECORD).exists() and not (folder / CHECKPOINT).exists()

@@ -1,4 +1,4 @@
-"""What an architecture is made of before it is put together: see `networks.build`."""
+"""Defines the parts of an architecture, which `trainables.models.network.build` puts together."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -9,14 +9,16 @@ from common.errors import UserError
 
 
 class NetworkError(UserError):
-    """A network can't be built here; the message says why and what to do."""
+    """This error says that a network can't be built here; its message says why and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NetworkParts:
-    """`stages` in forward order, float (B, 3, S, S) -> maps; `neck` makes vectors of the maps.
+    """A `NetworkParts` holds an architecture's modules before they form a network.
 
-    fc: the architecture's own last layer, which tells how long the neck's vectors are.
+    stages: modules in forward order, from float (B, 3, S, S) to maps.
+    neck: modules that turn maps into vectors.
+    fc: the architecture's own last layer, which says how long the neck's vectors are.
     """
 
     stages: "OrderedDict[str, nn.Module]"

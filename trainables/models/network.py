@@ -1,4 +1,4 @@
-"""Networks in named stages, so that the first of them can be frozen."""
+"""Builds networks in named stages, so that the first stages can be frozen."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -20,18 +20,21 @@ _ARCHITECTURES: dict[str, Callable[[TrialConfig, int], NetworkParts]] = {
     "mini_alexnet": mini_alexnet.make_parts,
     "wide_concat": lambda _, num_classes: wide_concat.make_parts(num_classes),
 }
+"""This table gives the function that builds the parts of each architecture."""
 
 _CLASSES = 10
+"""Networks that are built for checking or counting have this many classes."""
 
 _KINDS = 64
-"""How many kinds of stages are compiled in one process; further ones run plainly."""
+"""At most this many kinds of stages are compiled in one process; others run without compilation."""
 
 
 class Network(nn.Module):
-    """Stages one after the other, then a head: float (B, 3, S, S) -> logits (B, classes).
+    """A `Network` runs stages one after the other, then a head: float (B, 3, S, S) to logits (B,
+    classes).
 
-    `frozen` counts the stages, from the first on, that don't train: see `freeze`. `compiled`
-    makes training run the stages through `torch.compile`.
+    frozen: how many stages, from the first on, don't train; see `freeze`.
+    compiled: whether training runs the stages through `torch.compile`.
     """
 
     def __init__(self, stages: "OrderedDict[str, nn.Module]", head: nn.Module) -> None:
@@ -42,101 +45,117 @@ class Network(nn.Module):
         self.compiled = False
 
     def frozen_stages(self) -> list[nn.Module]:
+        """Returns the stages that don't train, in forward order."""
         return list(self.stages.values())[: self.frozen]
 
     def trained_stages(self) -> list[nn.Module]:
+        """Returns the stages that train, in forward order."""
         return list(self.stages.values())[self.frozen :]
 
     def forward(self, images: Tensor) -> Tensor:
+        """Returns logits (B, classes) for float (B, 3, S, S)."""
         return self.classify(self.frozen_features(images))
 
     def frozen_features(self, images: Tensor) -> Tensor:
-        """What the frozen stages make of float (B, 3, S, S), without autograd."""
+        """Returns the frozen stages' outputs for float (B, 3, S, S), without autograd."""
         with torch.no_grad():
             return self._run(self.frozen_stages(), images)
 
     def classify(self, features: Tensor) -> Tensor:
-        """Logits (B, classes) from the frozen stages' outputs."""
+        """Returns logits (B, classes) for the frozen stages' outputs."""
         logits: Tensor = self.head(self._run(self.trained_stages(), features))
         return logits
 
     def _run(self, stages: list[nn.Module], features: Tensor) -> Tensor:
-        # Evaluation stays plain: its last batch is smaller, so it would be compiled anew. So
-        # does the head: dropout's probability would be compiled in.
+        """Runs `features` through the stages: compiled code in training if the network is
+        compiled.
+        """
+        # Evaluation isn't compiled, because its smaller last batch would be compiled again. Nor is
+        # the head, because dropout's probability would become part of the compiled code.
         run = _compiled_run() if self.compiled and self.training and stages else _run
         return run(stages, features)
 
     def has_frozen_features(self) -> bool:
-        """Whether `frozen_features` saves work that `classify` needn't do again."""
+        """Returns whether `frozen_features` does work that `classify` needn't repeat."""
         return self.frozen > 0
 
     def depth(self) -> int:
-        """How many stages there are."""
+        """Returns how many stages the network has, frozen or not."""
         return len(self.stages)
 
     def frozen_modules(self) -> list[nn.Module]:
-        """Everything inside the frozen stages."""
+        """Returns all modules inside the frozen stages."""
         return [module for stage in self.frozen_stages() for module in stage.modules()]
 
     def frozen_names(self) -> set[str]:
-        """Of the parameters and buffers in the frozen stages."""
+        """Returns the names of the parameters and buffers in the frozen stages."""
         names = list(self.stages)[: self.frozen]
         prefixes = tuple(f"stages.{name}." for name in names)
         return {name for name in self.state_dict() if name.startswith(prefixes)}
 
     def train(self, mode: bool = True) -> Self:
-        """As `nn.Module.train`, but frozen stages stay in evaluation mode."""
+        """Sets the mode as `nn.Module.train` does, but frozen stages stay in evaluation mode."""
         super().train(mode)
         for module in self.frozen_modules():
             module.training = False
         return self
 
     def frozen_state(self) -> dict[str, Tensor]:
-        """Every parameter and buffer in the frozen stages, not copied, by name."""
+        """Returns every parameter and buffer in the frozen stages by name, not copied."""
         frozen = self.frozen_names()
         return {name: tensor for name, tensor in self.state_dict().items() if name in frozen}
 
     def trained_state(self) -> dict[str, Tensor]:
-        """Every parameter and buffer outside the frozen stages, not copied, by name."""
+        """Returns every parameter and buffer outside the frozen stages by name, not copied."""
         frozen = self.frozen_names()
         return {name: tensor for name, tensor in self.state_dict().items() if name not in frozen}
 
 
-class WholeNetwork(Network):
-    """A library's network that runs as one, its parts told apart by their names in `stage_of`.
+class LibraryNetwork(Network):
+    """A `LibraryNetwork` consists of a library's network, which runs as a whole, and a head.
 
-    See `external.External`. Nothing of it runs apart, so frozen outputs can't be kept.
+    The names of the network's parts assign them to stages, see `library.LibraryParts`. No stage
+    runs alone, so outputs of frozen stages can't be stored.
     """
 
-    def __init__(self, found: library.External, head: nn.Module) -> None:
+    def __init__(self, parts: library.LibraryParts, head: nn.Module) -> None:
         super().__init__(OrderedDict(), head)
-        self.body = found.body
-        self.last_layer = found.last
-        self._stage_of = found.stage_of
+        self.body = parts.body
+        self.last_layer = parts.last
+        self._stage_of = parts.stage_of
 
     def depth(self) -> int:
+        """Returns how many stages the network has, frozen or not."""
         return 1 + max(self._stage_of.values())
 
     def frozen_modules(self) -> list[nn.Module]:
+        """Returns all modules that belong to frozen stages."""
         frozen = {name for name, stage in self._stage_of.items() if stage < self.frozen}
         return [module for name, module in self.body.named_modules() if name in frozen]
 
     def frozen_names(self) -> set[str]:
+        """Returns the names of the parameters and buffers that belong to frozen stages."""
         names = {f"body.{name}" for name, stage in self._stage_of.items() if stage < self.frozen}
         return names & self.state_dict().keys()
 
     def has_frozen_features(self) -> bool:
+        """Returns false, because no stage runs alone."""
         return False
 
     def frozen_features(self, images: Tensor) -> Tensor:
+        """Returns the images themselves, because no stage runs alone."""
         return images
 
     def classify(self, features: Tensor) -> Tensor:
+        """Returns logits (B, classes) for images, float (B, 3, S, S)."""
         logits: Tensor = self.head(self.body(features))
         return logits
 
 
 def _run(stages: list[nn.Module], features: Tensor) -> Tensor:
+    """Runs `features` through the stages, one after the other, and returns the last one's
+    output.
+    """
     for stage in stages:
         features = stage(features)
     return features
@@ -144,23 +163,25 @@ def _run(stages: list[nn.Module], features: Tensor) -> Tensor:
 
 @cache
 def _compiled_run() -> Callable[[list[nn.Module], Tensor], Tensor]:
-    """`_run`, compiled for each kind of stages, number of frozen ones and precision it meets.
+    """Returns `_run` compiled by `torch.compile`, which compiles each new kind of stages once.
 
-    A later network of the same kind runs the same code with its own weights. Not yet measured
-    on a GPU; on a CPU it takes a minute to compile.
+    A kind is given by the stages, the number of frozen ones, and the precision. Another network of
+    the same kind runs the same code with its own weights. Compilation takes a minute on a CPU; this
+    is not yet measured on a GPU.
     """
     torch._dynamo.config.recompile_limit = _KINDS
     return torch.compile(_run)
 
 
 def build(config: TrialConfig, num_classes: int) -> Network:
-    """The network that `config` describes, with random weights from torch's global generator.
+    """Builds the network that `config` describes, with random weights from torch's global
+    generator.
 
-    Raises `NetworkError` when it takes a package that isn't installed, or is a library's that
-    can't be built.
+    Raises `NetworkError` if the network needs a package that isn't installed, or is a library's
+    network that can't be built.
     """
     if is_external(config.network):
-        return _whole(config, library.make_parts(config, num_classes))
+        return _assemble_library_network(config, library.make_parts(config, num_classes))
     parts = _ARCHITECTURES[config.network](config, num_classes)
     network = Network(parts.stages, _head(parts.neck, parts.fc, config))
     network.compiled = config.compile
@@ -168,34 +189,39 @@ def build(config: TrialConfig, num_classes: int) -> Network:
 
 
 def build_without_values(config: TrialConfig, num_classes: int) -> Network:
-    """As `build`, of tensors that have shapes but no values. Raises `NetworkError`."""
-    if is_external(config.network):  # some look at values while they are built
+    """Builds the network like `build`, with tensors that have shapes but no values.
+
+    Raises `NetworkError` in the same cases.
+    """
+    if is_external(config.network):  # some networks need values while they are built
         return build(config, num_classes).to("meta")
     with torch.device("meta"):
         return build(config, num_classes)
 
 
-def _whole(config: TrialConfig, found: library.External) -> WholeNetwork:
-    return WholeNetwork(found, _head(OrderedDict(), found.fc, config))
+def _assemble_library_network(config: TrialConfig, parts: library.LibraryParts) -> LibraryNetwork:
+    """Returns a library's network with the head that `config` describes."""
+    return LibraryNetwork(parts, _head(OrderedDict(), parts.fc, config))
 
 
 def load_tensors(network: Network, tensors: Mapping[str, Tensor]) -> None:
-    """Puts `tensors` into `network` by name, in place; what isn't among them stays."""
+    """Copies `tensors` into `network` by name, in place; its other tensors stay as they are."""
     state = OrderedDict(tensors)
-    # Versions of its modules, by which some of torchvision's read their tensors.
+    # The metadata holds the modules' versions, which some of torchvision's modules need to load.
     state._metadata = network.state_dict()._metadata  # type: ignore[attr-defined]
     network.load_state_dict(state, strict=False)
 
 
 def check(config: TrialConfig) -> Network:
-    """The network, `build_without_values`, for checking its weights too.
+    """Checks the rules that `TrialConfig` can't know without torch, and returns the network.
 
-    Raises `NetworkError` for what `TrialConfig` can't know of it without torch.
+    The network is frozen and has no values; the caller may check its weights next. Raises
+    `NetworkError` for a broken rule.
     """
     if is_external(config.network):
-        found = library.make_parts(config, num_classes=_CLASSES)
-        library.check(config, found)
-        network: Network = _whole(config, found).to("meta")
+        parts = library.make_parts(config, num_classes=_CLASSES)
+        library.check(config, parts)
+        network: Network = _assemble_library_network(config, parts).to("meta")
     else:
         network = build_without_values(config, num_classes=_CLASSES)
     freeze(network, config.freeze_depth)
@@ -203,16 +229,19 @@ def check(config: TrialConfig) -> Network:
 
 
 def count_gmacs(config: TrialConfig) -> float:
-    """Cost of one image's forward pass in 10⁹ multiply-adds, counted on the way."""
+    """Returns the cost of one image's forward pass in 10⁹ multiply-adds, counted during a pass."""
     images = torch.zeros(1, 3, config.image_size, config.image_size, device="meta")
     network = build_without_values(config, num_classes=_CLASSES).eval()
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         network(images)
-    return float(counter.get_total_flops()) / 2e9  # a multiply-add is two
+    return float(counter.get_total_flops()) / 2e9  # a multiply-add counts as two operations
 
 
 def _head(neck: "OrderedDict[str, nn.Module]", fc: nn.Linear, config: TrialConfig) -> nn.Sequential:
-    """Maps to logits: neck, a dense layer of `head_width` with ReLU, dropout, the last layer."""
+    """Returns the layers from maps to logits.
+
+    These are the neck, a dense layer of `head_width` with ReLU, dropout, and the last layer.
+    """
     layers, last = OrderedDict(neck), fc
     if config.head_width > 0:
         layers["hidden"] = nn.Linear(fc.in_features, config.head_width)
@@ -226,9 +255,9 @@ def _head(neck: "OrderedDict[str, nn.Module]", fc: nn.Linear, config: TrialConfi
 def freeze(network: Network, depth: int) -> None:
     """Freezes the first `depth` stages in place (0: none), and lets the others train.
 
-    A frozen stage needs no gradient, runs without autograd, keeps its BatchNorm statistics
-    (evaluation mode, even after `.train()`), and is absent from `trained_state`. Raises
-    `NetworkError` when there are fewer stages.
+    A frozen stage needs no gradient, runs without autograd, keeps its BatchNorm statistics (it is
+    in evaluation mode, even after `.train()`), and is absent from `trained_state`. Raises
+    `NetworkError` if there are fewer stages.
     """
     if depth > network.depth():
         raise NetworkError(

@@ -1,4 +1,7 @@
-"""Pretrained weights: a library's own, a file, or none. Never one instead of another."""
+"""Loads pretrained weights: a library's own, a file, or none.
+
+If the wanted weights can't be had, this module raises an error and never takes others instead.
+"""
 
 import hashlib
 import logging
@@ -19,66 +22,73 @@ from common.files import check_archive
 from trainables.catalog import is_external
 from trainables.config import TrialConfig
 from trainables.models import efficientnet_lite, library, resnet
-from trainables.models.network import Network, WholeNetwork, build_without_values, load_tensors
+from trainables.models.network import LibraryNetwork, Network, build_without_values, load_tensors
 
 logger = logging.getLogger(__name__)
 
 _LITE = "efficientnet_lite0"
+"""A Python package brings the ImageNet weights of this network."""
 DOWNLOAD_TIMEOUT_S = 20.0
+"""A download fails if the server is silent for this many seconds."""
 _HEAD = ("hidden", "fc")
-"""The head's layers that may start afresh, in the order they run."""
+"""These layers of the head may start afresh; they run in this order."""
 
 
 class WeightsError(UserError):
-    """Pretrained weights can't be had or don't fit; the message names the ways on."""
+    """This error says that pretrained weights can't be had or don't fit; its message names
+    remedies.
+    """
 
 
 def check(config: TrialConfig, network: Network | None = None) -> None:
-    """Fetches what `config` starts from and tries it on, before any trial does.
+    """Downloads the weights that `config` names and compares them with the network, before any
+    trial.
 
-    network: what `networks.check` has built for `config`, by default another like it.
-    Afterwards `load` needs no network connection on this machine. Raises `WeightsError`, and
-    `NetworkError` when a package is missing.
+    Afterwards, `load` needs no network connection on this machine. Raises `WeightsError`, and
+    `NetworkError` if a package is missing.
+
+    network: the result of `trainables.models.network.check` for `config`; by default a like one is
+    built.
     """
     if config.weights == "none":
         return
     if config.weights == "imagenet" and _from_torchvision(config.network):
         _check_cached(_cached_imagenet(config.network))
     network = network or build_without_values(config, num_classes=1000)
-    _matched(network, _read(config, network), config.weights)
+    _match(network, _read(config, network), config.weights)
 
 
 def load(network: Network, config: TrialConfig) -> None:
-    """Puts `config.weights` into `network`, in place; with `none` nothing happens.
+    """Loads `config.weights` into `network`, in place; with `none` nothing happens.
 
-    The head's last layer keeps its random weights where they are for another number of classes,
-    and so does a layer of `head_width` that the weights don't have: the log says so.
-    Raises `WeightsError` when the weights can't be had or another tensor doesn't fit.
+    The head's last layer keeps its random weights if those in the file are for another number of
+    classes. So does a layer of `head_width` that the file doesn't have. The log says so. Raises
+    `WeightsError` if the weights can't be had or another tensor doesn't fit.
     """
     if config.weights == "none":
         return
-    state = _matched(network, _read(config, network), config.weights)
-    fresh = _fresh(network.state_dict(), state)
+    state = _match(network, _read(config, network), config.weights)
+    fresh = _fresh_layers(network.state_dict(), state)
     if fresh:
         logger.info("%s: the head starts afresh from its layer %s on.", config.weights, fresh[0])
     load_tensors(network, state)
 
 
 def _read(config: TrialConfig, network: Network) -> dict[str, Tensor]:
-    """The state dict that `config.weights` names, under the names of `network`."""
+    """Returns the state dict that `config.weights` names, under the names of `network`."""
     if config.weights == "imagenet":
-        return _renamed(_imagenet(config), config.network, network)
+        return _rename(_imagenet(config), config.network, network)
     path = Path(config.weights).expanduser()
     if not path.is_file():
         raise WeightsError(
             f"weights must be imagenet, none or an existing file, but {config.weights} is none of "
             "them: check the path."
         )
-    return _renamed(_load(path), config.network, network)
+    return _rename(_load(path), config.network, network)
 
 
 def _imagenet(config: TrialConfig) -> dict[str, Tensor]:
-    """The weights that a library, or a package, offers for a network, under its own names."""
+    """Returns the ImageNet weights of a library or package under its own names."""
     network = config.network
     if network == _LITE:
         return efficientnet_lite.from_package(_load(efficientnet_lite.imagenet_file()))
@@ -89,44 +99,54 @@ def _imagenet(config: TrialConfig) -> dict[str, Tensor]:
         _download(network, path)
     if not is_external(network):
         return _load(path)
-    with _readable(path):
+    with _explain_read_errors(path):
         return library.from_torchvision(network)
 
 
 def _from_torchvision(network: str) -> bool:
+    """Returns whether torchvision offers the network's weights."""
     return network != _LITE and not network.startswith("timm:")
 
 
 def _from_timm(config: TrialConfig) -> dict[str, Tensor]:
+    """Returns timm's default weights. Raises `WeightsError` if they can't be downloaded."""
     try:
         with _timeout(DOWNLOAD_TIMEOUT_S):
             return library.from_timm(config.network, config.image_size)
-    except Exception as error:  # the hub's client has errors of its own
+    except Exception as error:  # the hub's client raises errors of its own
         raise WeightsError(
             f"Weights of {config.network} must come from Hugging Face's hub, which can't be "
             f"reached or hasn't any ({type(error).__name__}): use --weights PATH or --weights none."
         ) from error
 
 
-def _renamed(state: dict[str, Tensor], name: str, network: Network) -> dict[str, Tensor]:
-    """The library's names as ours; our own stay as they are."""
+def _rename(state: dict[str, Tensor], name: str, network: Network) -> dict[str, Tensor]:
+    """Translates the library's names of tensors to those of `network`, and leaves the project's
+    own.
+
+    name: the network's name in the configuration.
+    """
     state = {name.removeprefix("module."): value for name, value in state.items()}
-    if isinstance(network, WholeNetwork):
+    if isinstance(network, LibraryNetwork):
         return library.rename_tensors(state, network.last_layer)
     our_name = efficientnet_lite.our_name if name == _LITE else resnet.our_name
     return {our_name(name): value for name, value in state.items()}
 
 
 def _load(path: Path) -> dict[str, Tensor]:
-    with _readable(path):
-        _check_whole(path, path.stat().st_mtime_ns)
+    """Reads a file of weights. Raises `WeightsError` if the file is damaged or no state dict."""
+    with _explain_read_errors(path):
+        _check_archive_once(path, path.stat().st_mtime_ns)
         content = torch.load(path, map_location="cpu", weights_only=True)
     return _tensors(content, path)
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Names the file that can't be read: for broken content torch raises a dozen types."""
+def _explain_read_errors(path: Path) -> Iterator[None]:
+    """Turns errors while a file is read into `WeightsError`, which names the file.
+
+    For broken content, torch raises a dozen types of errors.
+    """
     try:
         yield
     except MemoryError:
@@ -139,14 +159,20 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 @lru_cache(maxsize=16)
-def _check_whole(path: Path, _changed_ns: int) -> None:
-    """`check_archive`, once in a process; there are no checksums in torch's format before 1.6."""
+def _check_archive_once(path: Path, _changed_ns: int) -> None:
+    """Calls `check_archive` once per process and state of a file.
+
+    torch's format before 1.6 has no checksums, so such a file isn't checked.
+    """
     if zipfile.is_zipfile(path):
         check_archive(path)
 
 
 def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
-    """The state dict in a file's content, which training scripts like to wrap."""
+    """Returns the state dict in a file's content, which training scripts often wrap.
+
+    Raises `WeightsError` if there is none.
+    """
     for key in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -160,26 +186,32 @@ def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
     )
 
 
-def _matched(network: Network, state: dict[str, Tensor], source: str) -> dict[str, Tensor]:
-    """`state` without a foreign head. Raises `WeightsError` for anything else that doesn't fit."""
-    wanted = network.state_dict()
-    fresh = _fresh(wanted, state)
-    state = {k: v for k, v in state.items() if not any(_of(layer, k) for layer in fresh)}
+def _match(network: Network, state: dict[str, Tensor], source: str) -> dict[str, Tensor]:
+    """Returns the tensors of `state`, by name, without a head for another number of classes.
+
+    Raises `WeightsError` if any other tensor is missing from `state`, isn't in the network, or has
+    another shape there.
+
+    source: the weights' name for the error message.
+    """
+    expected = network.state_dict()
+    fresh = _fresh_layers(expected, state)
+    state = {k: v for k, v in state.items() if not any(_belongs_to(layer, k) for layer in fresh)}
     missing = [
         name
-        for name in wanted
+        for name in expected
         if name not in state
-        and not any(_of(layer, name) for layer in fresh)
+        and not any(_belongs_to(layer, name) for layer in fresh)
         and not name.endswith("num_batches_tracked")
     ]
-    unexpected = [name for name in state if name not in wanted]
+    unexpected = [name for name in state if name not in expected]
     misshaped = [
         f"{name} {tuple(state[name].shape)} instead of {tuple(tensor.shape)}"
-        for name, tensor in wanted.items()
+        for name, tensor in expected.items()
         if name in state and state[name].shape != tensor.shape
     ]
     faults = {"missing": missing, "unexpected": unexpected, "of another shape": misshaped}
-    found = [f"{_first(names)} {fault}" for fault, names in faults.items() if names]
+    found = [f"{_first_names(names)} {fault}" for fault, names in faults.items() if names]
     if found:
         raise WeightsError(
             f"Weights must fit the network tensor by tensor, but in {source} {'; '.join(found)}: "
@@ -188,50 +220,62 @@ def _matched(network: Network, state: dict[str, Tensor], source: str) -> dict[st
     return state
 
 
-def _fresh(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """The head's layers from the first on that `state` lacks, has besides, or has otherwise."""
+def _fresh_layers(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Returns the head's layers that start afresh.
+
+    These begin with the first layer whose tensors `state` lacks, has in addition, or has in other
+    shapes.
+    """
     for number, layer in enumerate(_HEAD):
         ours, theirs = (
-            {name: tensor.shape for name, tensor in tensors.items() if _of(layer, name)}
-            for tensors in (wanted, state)
+            {name: tensor.shape for name, tensor in tensors.items() if _belongs_to(layer, name)}
+            for tensors in (expected, state)
         )
         if ours != theirs:
             return _HEAD[number:]
     return ()
 
 
-def _of(layer: str, name: str) -> bool:
+def _belongs_to(layer: str, name: str) -> bool:
+    """Returns whether the tensor called `name` belongs to this layer of the head."""
     return name.startswith(f"head.{layer}.")
 
 
-def _first(names: list[str]) -> str:
+def _first_names(names: list[str]) -> str:
+    """Returns the first three names, the number of the others, and the matching «is» or «are»."""
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return f"{shown} {'is' if len(names) == 1 else 'are'}"
 
 
 def _url(network: str) -> str:
+    """Returns the address of torchvision's default weights for a network."""
     url: str = get_model_weights(network.removeprefix("torchvision:")).DEFAULT.url
     return url
 
 
 def _cached_imagenet(network: str) -> Path:
+    """Returns the path at which torch caches torchvision's weights for a network."""
     return Path(torch.hub.get_dir()) / "checkpoints" / _url(network).rpartition("/")[2]
 
 
 def _check_cached(path: Path) -> None:
-    """Compares a file in the cache with the hash in its name, which torch does only once."""
-    wanted = path.stem.rpartition("-")[2]
+    """Raises `WeightsError` if a cached file differs from the hash in its name.
+
+    torch compares the hash only when it downloads the file.
+    """
+    expected = path.stem.rpartition("-")[2]
     if path.exists():
         with path.open("rb") as file:
             actual = hashlib.file_digest(file, "sha256").hexdigest()
-        if not actual.startswith(wanted):
+        if not actual.startswith(expected):
             raise WeightsError(
-                f"{path} must have a sha256 that starts with {wanted}, but got {actual[:8]}: "
+                f"{path} must have a sha256 that starts with {expected}, but got {actual[:8]}: "
                 "delete it and fetch it again."
             )
 
 
 def _download(network: str, path: Path) -> None:
+    """Downloads torchvision's weights. Raises `WeightsError` if that fails."""
     try:
         with _timeout(DOWNLOAD_TIMEOUT_S):
             torch.hub.load_state_dict_from_url(_url(network), check_hash=True, weights_only=True)
@@ -244,7 +288,9 @@ def _download(network: str, path: Path) -> None:
 
 @contextmanager
 def _timeout(seconds: float) -> Iterator[None]:
-    """A limit on silence from a host: torch's download sets none and would wait for minutes."""
+    """Limits how long a host may be silent: torch's download sets no limit and would wait for
+    minutes.
+    """
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

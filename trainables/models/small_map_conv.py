@@ -1,4 +1,4 @@
-"""3×3 convolutions that give maps of one or two pixels a side, as products of matrices."""
+"""Computes 3×3 convolutions with outputs of one or two pixels a side as products of matrices."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -9,11 +9,16 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 _LARGEST = 2
-"""Pixels a side of the output. In larger ones too few taps meet padding."""
+"""Outputs of at most this many pixels a side are computed by matrix products.
+
+In larger ones, too few taps meet padding.
+"""
 
 
 def use_matrix_products(network: nn.Module) -> None:
-    """Puts a `SmallMapConv2d` in the place of each 3×3 convolution of `network`, weights kept."""
+    """Replaces each suitable 3×3 convolution of `network` by a `SmallMapConv2d` with its
+    weights.
+    """
     for parent in list(network.modules()):
         for name, child in parent.named_children():
             if type(child) is nn.Conv2d and SmallMapConv2d.can_replace(child):
@@ -21,12 +26,13 @@ def use_matrix_products(network: nn.Module) -> None:
 
 
 class SmallMapConv2d(nn.Conv2d):
-    """A 3×3 convolution with padding 1 that multiplies matrices where its output is tiny.
+    """This 3×3 convolution with padding 1 multiplies matrices if its output is tiny.
 
-    Over a map of 2×2 pixels most of the nine taps meet padding. Those that don't are one
-    matrix product each: the same sums of the same products, in another order (and rounded after
-    each of them in bfloat16). Forward and backward over (64, 512, 2, 2) on one Zen 4 thread:
-    7 ms in bfloat16 instead of 33, 21 in float32 instead of 43. On a GPU it convolves, as ever.
+    Over a map of 2×2 pixels, most of the nine taps meet padding. Each of the others is one matrix
+    product. The result consists of the same sums of the same products, in another order (in
+    bfloat16, each addition is rounded). Forward and backward pass over (64, 512, 2, 2) on one Zen 4
+    thread take 7 ms in bfloat16 instead of 33, and 21 ms in float32 instead of 43. On a GPU this
+    layer convolves as usual.
     """
 
     def __init__(self, source: nn.Conv2d) -> None:
@@ -43,6 +49,9 @@ class SmallMapConv2d(nn.Conv2d):
 
     @staticmethod
     def can_replace(conv: nn.Conv2d) -> bool:
+        """Returns whether a convolution has the kernel, padding and stride that this class
+        handles.
+        """
         return (
             conv.kernel_size == (3, 3)
             and conv.padding == (1, 1)
@@ -52,9 +61,12 @@ class SmallMapConv2d(nn.Conv2d):
             and conv.padding_mode == "zeros"
         )
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # the name it has in the class above
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # the base class's name
+        """Returns the convolution of (B, I, H, W), by matrix products on a CPU if the output is
+        tiny.
+        """
         if (
-            _halved(max(input.shape[-2:]), self.stride[0]) > _LARGEST
+            _output_side(max(input.shape[-2:]), self.stride[0]) > _LARGEST
             or input.device.type != "cpu"
             or torch.compiler.is_compiling()
         ):
@@ -62,6 +74,7 @@ class SmallMapConv2d(nn.Conv2d):
         return self._multiply(input)
 
     def _multiply(self, maps: Tensor) -> Tensor:
+        """Returns the convolution by matrix products, in autocast's precision if autocast is on."""
         weight = self.weight
         if torch.is_autocast_enabled("cpu"):
             dtype = torch.get_autocast_dtype("cpu")
@@ -71,34 +84,39 @@ class SmallMapConv2d(nn.Conv2d):
 
 
 class _Products(torch.autograd.Function):
-    """(B, I, H, W) and (O, I, 3, 3) -> (B, O, H / stride, W / stride), both rounded up.
+    """This function convolves (B, I, H, W) and (O, I, 3, 3) to (B, O, H / stride, W / stride).
 
-    Everything is read and written where it lies: a tap's weights are a matrix (O, I) and a
-    pixel of all images another (B, I), each with rows some distance apart.
+    Both output sides are rounded up. Nothing is copied to be multiplied: a tap's weights are a
+    matrix (O, I), and one pixel of all images is another (B, I), each with rows some distance apart
+    in memory.
     """
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, weight: Tensor, stride: int) -> Tensor:
+        """Returns the convolution of the maps with the weight, and saves both for the gradient."""
         ctx.save_for_backward(maps, weight)
         ctx.stride = stride
         pixels, taps = _channels_innermost(maps), _channels_innermost(weight)
         count, height, width, _ = pixels.shape
-        out = pixels.new_zeros(count, _halved(height, stride), _halved(width, stride), len(taps))
-        for output, input_, tap in _meetings(height, width, stride):
+        out = pixels.new_zeros(
+            count, _output_side(height, stride), _output_side(width, stride), len(taps)
+        )
+        for output, input_, tap in _tap_positions(height, width, stride):
             out[:, *output].addmm_(pixels[:, *input_], taps[:, *tap].t())
         return out.permute(0, 3, 1, 2)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None]:
+        """Returns the gradients with respect to maps (unless nothing below trains) and weight."""
         maps, weight = ctx.saved_tensors
         pixels, taps = _channels_innermost(maps), _channels_innermost(weight)
         slopes = _channels_innermost(gradient)
         to_taps = torch.zeros_like(taps)
-        # Below it everything may be frozen.
+        # If everything below is frozen, nobody needs the gradient of the maps.
         to_pixels = torch.zeros_like(pixels) if ctx.needs_input_grad[0] else None
         _, height, width, _ = pixels.shape
-        for output, input_, tap in _meetings(height, width, ctx.stride):
+        for output, input_, tap in _tap_positions(height, width, ctx.stride):
             slope = slopes[:, *output]
             to_taps[:, *tap].addmm_(slope.t(), pixels[:, *input_])
             if to_pixels is not None:
@@ -108,22 +126,30 @@ class _Products(torch.autograd.Function):
 
 
 def _channels_innermost(tensor: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, H, W, C), contiguous: nothing moves where it is channels_last."""
+    """Returns (N, C, H, W) as contiguous (N, H, W, C), without a copy if it is channels_last."""
     return tensor.permute(0, 2, 3, 1).contiguous()
 
 
 MapSize = tuple[int, int]
+"""A pair of this type is a row and a column of a map."""
 
 
-def _meetings(height: int, width: int, stride: int) -> Iterator[tuple[MapSize, MapSize, MapSize]]:
-    """(output, input, tap) for each tap of each output that meets the map and not its padding."""
-    outputs = product(range(_halved(height, stride)), range(_halved(width, stride)))
+def _tap_positions(
+    height: int, width: int, stride: int
+) -> Iterator[tuple[MapSize, MapSize, MapSize]]:
+    """Yields (output, input, tap) for each tap that meets the map and not its padding.
+
+    height, width: sides of the input in pixels.
+    """
+    outputs = product(range(_output_side(height, stride)), range(_output_side(width, stride)))
     for (top, left), (down, right) in product(outputs, product(range(3), range(3))):
         row, column = top * stride + down - 1, left * stride + right - 1
         if 0 <= row < height and 0 <= column < width:
             yield (top, left), (row, column), (down, right)
 
 
-def _halved(size: int, stride: int) -> int:
-    """Of an output's side, with padding 1: as large as the input's, or half of it."""
+def _output_side(size: int, stride: int) -> int:
+    """Returns the side of an output with padding 1: the input's side divided by stride, rounded
+    up.
+    """
     return -(-size // stride)

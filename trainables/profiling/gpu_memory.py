@@ -1,4 +1,4 @@
-"""How much GPU memory a trial needs. Written for CUDA, and not yet measured on a GPU."""
+"""Measures how much GPU memory a trial needs. This is for CUDA, and not yet tested on a GPU."""
 
 import torch
 
@@ -6,23 +6,25 @@ from trainables.config import TrialConfig
 from trainables.models.network import build
 from trainables.models.setup import prepare_network
 from trainables.training.auxiliary_state import AuxiliaryState
-from trainables.training.evaluate import KEPT_BYTES
+from trainables.training.evaluate import FEATURE_CACHE_BYTES
 from trainables.training.optimizer import make_optimizer
 from trainables.training.step import train_step
 
 CONTEXT_BYTES = 600 << 20
-"""What CUDA itself holds for each process, beside torch's allocations: 300 to 600 MB."""
+"""CUDA itself holds this much for each process, beside torch's allocations: 300 to 600 MB."""
 
 _STEPS = 2
+"""The measurement takes this many training steps."""
 _CLASSES = 1000
+"""The measured network has this many classes."""
 
 
 def needed_bytes(config: TrialConfig, device: torch.device) -> tuple[int, int]:
-    """(what a trial of `config` needs, what the GPU has), in bytes.
+    """Returns (what a trial of `config` needs, what the GPU has), in bytes.
 
-    Takes two training steps on a synthetic batch, in pieces where `config` has them so, the
-    second with the optimizer's state, and reads torch's peak. `config.precision` must be
-    resolved. Raises `torch.OutOfMemoryError` when not even one trial fits.
+    The function takes two training steps on a synthetic batch, in pieces if `config` says so, the
+    second one with the optimizer's state, and reads torch's peak. `config.precision` must be
+    resolved. Raises `torch.OutOfMemoryError` if not even one trial fits.
     """
     torch.cuda.reset_peak_memory_stats(device)
     network = prepare_network(build(config, _CLASSES), config, device)
@@ -36,4 +38,4 @@ def needed_bytes(config: TrialConfig, device: torch.device) -> tuple[int, int]:
         auxiliary.after_step()
     peak = torch.cuda.max_memory_reserved(device)
     total = torch.cuda.get_device_properties(device).total_memory
-    return peak + CONTEXT_BYTES + KEPT_BYTES, total
+    return peak + CONTEXT_BYTES + FEATURE_CACHE_BYTES, total

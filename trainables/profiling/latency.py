@@ -1,4 +1,4 @@
-"""What a trained network costs where it is used: its parameters, and its inference latency."""
+"""Measures what a trained network costs in use: its parameters and its inference latency."""
 
 import time
 from collections.abc import Callable
@@ -12,15 +12,19 @@ from trainables.models.setup import default_device, prepare_network
 from trainables.training.evaluate import autocast
 
 _WARM_UP = 3
+"""This many passes at the beginning warm the network up and aren't counted."""
 _SECONDS = 1.0
-_LEAST_PASSES = 10
+"""The passes of a measurement take at least this many seconds together."""
+_MIN_PASSES = 10
+"""The measurement takes at least this many passes after the warm-up."""
 
 
 def network_costs(config: TrialConfig, num_classes: int) -> NetworkCosts:
-    """Counts the parameters of the network that `config` builds, and times its inference here.
+    """Counts the parameters of the network that `config` builds, and measures its latency here.
 
     Frozen parameters count, BatchNorm's statistics don't. `config.precision` must be resolved.
-    Weights are random, and torch's generators stay as they are. Raises `NetworkError` as `build`.
+    Weights are random, and torch's generators stay as they are. Raises `NetworkError` as
+    `trainables.models.network.build` does.
     """
     device = default_device()
     with torch.random.fork_rng():
@@ -32,23 +36,23 @@ def network_costs(config: TrialConfig, num_classes: int) -> NetworkCosts:
 
 @torch.inference_mode()
 def latency_ms(network: Network, config: TrialConfig, device: torch.device) -> float:
-    """Milliseconds from one image on `device`, as the network takes it, to its logits there.
+    """Returns the milliseconds from one prepared image on `device` to its logits there.
 
-    In evaluation mode, in the configuration's precision and image size, with as many CPU threads
-    as torch is set to. The fastest pass of `_SECONDS`, after a warm-up: what makes others slower
-    is the machine's, as `timeit` says of its own minimum. To two significant digits, of which a
-    crowded machine spoils the second: with 10 to 60 processes on two Zen 4 cores, eight
-    measurements at 64 px gave 8.5 to 9.3 ms for a ResNet-18 in float32, and 22 to 30 for a
-    ResNet-50 in bfloat16. Leaves `network` in evaluation mode.
+    The network runs in evaluation mode, in the configuration's precision and image size, with as
+    many CPU threads as torch is set to, and stays in evaluation mode. The result is the fastest
+    pass within `_SECONDS`, after a warm-up, because what slows other passes down is the machine;
+    `timeit` says the same of its own minimum. The result has two significant digits, and a crowded
+    machine spoils the second: with 10 to 60 processes on two Zen 4 cores, eight measurements at 64
+    px gave 8.5 to 9.3 ms for a ResNet-18 in float32, and 22 to 30 ms for a ResNet-50 in bfloat16.
     """
     network.eval()
     shape = (1, 3, config.image_size, config.image_size)
     image = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
     passes: list[float] = []
     clock = _clock(device)
-    # One context for all passes, as in `Evaluator`: weights are cast to bfloat16 once.
+    # One context serves all passes, as in `Evaluator`, and casts weights to bfloat16 only once.
     with autocast(config, device):
-        while len(passes) < _WARM_UP + _LEAST_PASSES or sum(passes) < _SECONDS:
+        while len(passes) < _WARM_UP + _MIN_PASSES or sum(passes) < _SECONDS:
             began = clock()
             network(image)
             passes.append(clock() - began)
@@ -56,14 +60,16 @@ def latency_ms(network: Network, config: TrialConfig, device: torch.device) -> f
 
 
 def _clock(device: torch.device) -> Callable[[], float]:
-    """Seconds. On a GPU, when it has done what it was given; not yet measured there.
+    """Returns a clock in seconds; on a GPU, the clock waits until the GPU has finished its work.
 
-    One CPU thread counts the time for which it has a core: other trials, and whoever else is on
-    the machine, would otherwise count as the network's. Several threads have the wall clock only.
+    One CPU thread counts only the time for which it has a core; otherwise the time of other trials
+    and users on the machine would count as the network's. Several threads have the wall clock only.
+    The clock is not yet tested on a GPU.
     """
     if device.type == "cuda":
 
         def when_done() -> float:
+            """Waits until the GPU has finished its work and returns the time in seconds."""
             torch.cuda.synchronize(device)
             return time.perf_counter()
 

@@ -1,4 +1,4 @@
-"""Which precision trains faster here: measured once a study, the same for all its trials."""
+"""Chooses the precision that trains faster on this machine, once per study, for all its trials."""
 
 import time
 from collections.abc import Iterator
@@ -15,22 +15,32 @@ from trainables.training.optimizer import make_optimizer
 from trainables.training.step import train_step
 
 MARGIN = 1.05
-"""bfloat16 must be this much faster than float32 to be worth its rounding."""
+"""The precision `bfloat16` must be this many times as fast as `float32` to be worth its
+rounding.
+"""
 
 _ROUNDS = 3
+"""The measurement takes at most this many rounds."""
 _CLEAR = 1.25
-"""A lead by which two rounds in a row are enough: those of equal steps differ by a tenth."""
+"""Two rounds in a row are enough if one precision is this many times as fast in both.
+
+The times of equal steps differ by a tenth.
+"""
 _SECONDS = 6.0
+"""The measurement begins no new round after this many seconds."""
 _BATCH_GMACS = 6.0
+"""The forward pass of a measured batch costs about this many 10⁹ multiply-adds."""
 _CLASSES = 200
+"""The measured network has this many classes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrecisionChoice:
-    """The precision to train in, and training images per second in each one measured.
+    """A `PrecisionChoice` holds the precision to train in, and the measured speeds.
 
-    The speeds are of training steps on small synthetic batches without a loader; they are
-    empty on a GPU, where nothing is measured.
+    images_per_s: training images per second in each measured precision. These are speeds of
+    training steps on small synthetic batches without a loader. The table is empty on a GPU, where
+    nothing is measured.
     """
 
     precision: str
@@ -38,11 +48,11 @@ class PrecisionChoice:
 
 
 def resolve(config: TrialConfig, threads: int) -> PrecisionChoice:
-    """Decides `config.precision` where it is `auto`, and measures training speed on a CPU.
+    """Chooses the precision if `config.precision` is `auto`, and measures training speed on a CPU.
 
-    On a GPU `auto` is bfloat16 where the GPU supports it. On a CPU both precisions train the
-    same steps in turn, with `threads` threads, for a few seconds; float32 wins ties. With the
-    precision given only that one is measured. Needs no weights and no dataset.
+    On a GPU, `auto` means bfloat16 if the GPU supports it. On a CPU, both precisions train the same
+    steps in turn, with `threads` threads, for a few seconds; float32 wins ties. If the precision
+    isn't `auto`, only that one is measured. The function needs no weights and no dataset.
     """
     auto = config.precision == "auto"
     if default_device().type == "cuda":
@@ -55,11 +65,11 @@ def resolve(config: TrialConfig, threads: int) -> PrecisionChoice:
 
 
 def _measure(config: TrialConfig, precisions: list[str], threads: int) -> dict[str, float]:
-    """Images per second in each precision: the best of a few rounds, taken in turn."""
+    """Returns images per second in each precision: the best of a few rounds, measured in turn."""
     size = batch_size(config)
     best = dict.fromkeys(precisions, float("inf"))
     leaders = []
-    with _threads(threads), torch.random.fork_rng():
+    with _use_threads(threads), torch.random.fork_rng():
         steps = {p: _Steps(config.but(precision=p), size) for p in precisions}
         for step in steps.values():
             step.seconds()
@@ -75,19 +85,22 @@ def _measure(config: TrialConfig, precisions: list[str], threads: int) -> dict[s
 
 
 def _clear_leader(seconds: dict[str, float]) -> str | None:
+    """Returns the precision that is faster than all others by `_CLEAR`, or `None` if there is
+    none.
+    """
     first, *others = sorted(seconds, key=lambda precision: seconds[precision])
     clear = all(seconds[other] > _CLEAR * seconds[first] for other in others)
     return first if clear else None
 
 
 def batch_size(config: TrialConfig) -> int:
-    """Images in a measured batch: about a second's work, whatever the network and its input."""
+    """Returns the number of images in a measured batch: about a second's work for any network."""
     cost = forward_gmacs(config.network, config.image_size, config.stem) or count_gmacs(config)
     return max(4, min(config.batch_size, round(_BATCH_GMACS / cost)))
 
 
 class _Steps:
-    """Training steps of one configuration on one synthetic batch."""
+    """A `_Steps` takes training steps of one configuration on one synthetic batch."""
 
     def __init__(self, config: TrialConfig, size: int) -> None:
         self.config = config
@@ -98,13 +111,15 @@ class _Steps:
         self.labels = torch.randint(_CLASSES, (size,))
 
     def seconds(self) -> float:
+        """Takes one training step and returns its time in seconds."""
         started = time.perf_counter()
         train_step(self.network, self.optimizer, self.images, self.labels, self.config)
         return time.perf_counter() - started
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def _use_threads(count: int) -> Iterator[None]:
+    """Sets torch's number of threads while the block runs."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,4 +1,4 @@
-"""What a training carries from step to step beside network and optimizer."""
+"""Holds a training's state beside network and optimizer, from one step to the next."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,10 @@ from trainables.training.evaluate import Evaluation
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuxiliaryState:
-    """Each part is `None` where the configuration has it off, and then nothing is done for it."""
+    """An `AuxiliaryState` holds the average of the weights and the class weights of one training.
+
+    A part is `None` if the configuration turns it off; the methods then do nothing for it.
+    """
 
     average: WeightAverage | None = None
     class_weights: ClassWeights | None = None
@@ -26,24 +29,28 @@ class AuxiliaryState:
     def begin(
         cls, config: TrialConfig, network: Network, num_classes: int, device: torch.device
     ) -> Self:
-        """What a training of `network` begins with."""
+        """Returns the parts that `config` turns on, as they are when a training of `network`
+        begins.
+        """
         average = WeightAverage(network, config.ema) if config.ema > 0 else None
         strength = config.class_weighting
         weights = ClassWeights(strength, num_classes, device) if strength > 0 else None
         return cls(average=average, class_weights=weights)
 
     def loss_weights(self) -> Tensor | None:
-        """Float32 (classes,) for `train_step`."""
+        """Returns the class weights for `train_step`, float32 (classes,), or `None` if they are
+        off.
+        """
         return self.class_weights.weights if self.class_weights else None
 
     def after_step(self) -> None:
-        """To be called after each optimizer step."""
+        """Updates the average of the weights; training calls this after each optimizer step."""
         if self.average:
             self.average.update()
 
     @contextmanager
     def evaluated_weights(self) -> Iterator[None]:
-        """The network meanwhile has the weights that are evaluated and saved."""
+        """Gives the network the weights that are evaluated and saved while the block runs."""
         if not self.average:
             yield
             return
@@ -51,27 +58,33 @@ class AuxiliaryState:
             yield
 
     def after_epoch(self, evaluation: Evaluation) -> None:
-        """To be called with what the next epoch is to learn from."""
+        """Updates the class weights; training calls this after each epoch with the newest
+        evaluation.
+        """
         if self.class_weights:
             self.class_weights.update(evaluation.recall)
 
-    def leave(self) -> None:
-        """Leaves the network with the weights that are evaluated and saved: nothing trains now."""
+    def finish(self) -> None:
+        """Gives the network the weights that are evaluated and saved, after the last epoch."""
         if self.average:
             self.average.swap()
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed training goes on from, of those that are on. Tensors aren't copied."""
+        """Returns the state of all parts that are on, for a checkpoint. Tensors aren't copied."""
         return {name: part.state_dict() for name, part in self._parts().items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over a state in place, of an equal configuration."""
+        """Restores the parts in place from a checkpoint of a training with an equal
+        configuration.
+        """
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
 
     def _parts(self) -> dict[str, WeightAverage | ClassWeights]:
+        """Returns the parts that the configuration turns on, by name."""
         parts = {"average": self.average, "class_weights": self.class_weights}
         return {name: part for name, part in parts.items() if part}
 
 
-NOTHING = AuxiliaryState()
+NO_AUXILIARY_STATE = AuxiliaryState()
+"""This state is for trainings that turn all parts off."""

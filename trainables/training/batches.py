@@ -1,6 +1,6 @@
-"""Batches where they are trained on: streamed there one ahead, or gathered from what lies there.
+"""Brings batches to the device: copied one batch ahead, or gathered from images that stay there.
 
-Everything about GPUs here is not yet measured on one.
+Nothing about GPUs in this module has been measured on a GPU yet.
 """
 
 from collections.abc import Callable
@@ -15,18 +15,19 @@ from datasets.loading.resident import is_resident, resident_batches
 from datasets.splits import Split
 
 RESIDENT_SHARE = 0.4
-"""Of a GPU's free memory, what a dataset may take to be kept there."""
+"""A dataset stays on a GPU if its size is below this share of the GPU's free memory."""
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-_Started = TypeVar("_Started")
+"""A batch consists of images, uint8 (B, H, W, 3), and labels, int64 (B,)."""
+_Transfer = TypeVar("_Transfer")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchFeeder:
-    """Gives a split's batches on `device`.
+    """A `BatchFeeder` yields a split's batches on `device`.
 
-    resident: whether a file may stay on a GPU, as uint8, when it takes less than
-    `RESIDENT_SHARE` of the free memory. Say no where other trials share the GPU.
+    resident: whether a file's images may stay on a GPU, as uint8, if the file takes less than
+    `RESIDENT_SHARE` of the free memory. This should be false if other trials share the GPU.
     """
 
     device: torch.device
@@ -35,7 +36,7 @@ class BatchFeeder:
     def batches(
         self, split: Split, batch_size: int, *, order_seed: int | None, drop_last: bool
     ) -> Batches:
-        """As `datasets.loading.loader.batches`, whatever the way, with the tensors on the
+        """Yields the same batches as `datasets.loading.loader.batches`, with tensors on the
         device.
         """
         if self._may_stay(split):
@@ -46,9 +47,12 @@ class BatchFeeder:
         if self.device.type != "cuda":
             return source
         copies = _Copies(self.device)
-        return one_ahead(source, copies.start, copies.finish)
+        return prefetch_one(source, copies.start, copies.finish)
 
     def _may_stay(self, split: Split) -> bool:
+        """Returns whether the split's file stays on the GPU: it is there already, or it is small
+        enough.
+        """
         if not self.resident or self.device.type != "cuda":
             return False
         free, _ = torch.cuda.mem_get_info(self.device)
@@ -56,12 +60,17 @@ class BatchFeeder:
         return is_resident(split.beton, self.device) or fits
 
 
-def one_ahead(
-    source: Batches, start: Callable[[Batch], _Started], finish: Callable[[_Started], Batch]
+def prefetch_one(
+    source: Batches, start: Callable[[Batch], _Transfer], finish: Callable[[_Transfer], Batch]
 ) -> Batches:
-    """The batches of `source`, each started on its way before the one before it is given."""
+    """Yields the batches of `source`, and starts each transfer before the previous batch is
+    yielded.
+
+    start: begins the transfer of a batch.
+    finish: waits for a transfer that `start` returned, and returns the batch.
+    """
     with closing(source):
-        started: _Started | None = None
+        started: _Transfer | None = None
         for batch in source:
             upcoming = start(batch)
             if started is not None:
@@ -72,13 +81,16 @@ def one_ahead(
 
 
 class _Copies:
-    """Copies to a GPU through pinned memory, on a stream beside the one that trains."""
+    """A `_Copies` copies batches to a GPU through pinned memory, on a stream beside the
+    training's.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def start(self, batch: Batch) -> tuple[Batch, torch.cuda.Event]:
+        """Begins to copy a batch. Returns it with an event that marks the copy's end."""
         with torch.cuda.stream(self._stream):
             pixels, labels = (
                 tensor.pin_memory().to(self._device, non_blocking=True) for tensor in batch
@@ -86,9 +98,10 @@ class _Copies:
             return (pixels, labels), self._stream.record_event()
 
     def finish(self, started: tuple[Batch, torch.cuda.Event]) -> Batch:
+        """Makes the training's stream wait for the end of a copy, and returns the copied batch."""
         batch, arrived = started
         training = torch.cuda.current_stream(self._device)
         training.wait_event(arrived)
         for tensor in batch:
-            tensor.record_stream(training)  # its memory isn't reused while a step still reads it
+            tensor.record_stream(training)  # else its memory is reused too early
         return batch

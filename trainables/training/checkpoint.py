@@ -1,4 +1,4 @@
-"""What an interrupted training goes on from: one file, complete or absent."""
+"""Saves and loads what an interrupted training needs: one file, which is complete or absent."""
 
 import errno
 import hashlib
@@ -13,30 +13,32 @@ from torch.optim import Optimizer
 from common.errors import UserError
 from common.files import check_archive, write_atomically
 from results.records import EpochMetrics, RecordError
-from trainables.conditional_fields import LEFT_OUT, ONCE_UNCONDITIONAL
+from trainables.conditional_fields import CONDITIONAL_DEFAULTS, ONCE_UNCONDITIONAL
 from trainables.config import TrialConfig
 from trainables.models.network import Network, load_tensors
-from trainables.training.auxiliary_state import NOTHING, AuxiliaryState
+from trainables.training.auxiliary_state import NO_AUXILIARY_STATE, AuxiliaryState
 
 
 class CheckpointError(UserError):
-    """A checkpoint can't be resumed from; the message says why and what to do."""
+    """This error says that a checkpoint can't be resumed; its message says why and what to do."""
 
 
 def training_key(config: TrialConfig, data_fingerprint: str, network: Network) -> str:
-    """What must be equal for a resumed training to give the numbers of an uninterrupted one.
+    """Returns a hash of what must be equal for a resumed training to give the same numbers.
 
-    Frozen stages count by content: they are not in the checkpoint, so the network that
-    resumes brings its own. Fields at their defaults don't count, so that one which is added
-    later, off by default, changes no identity. Those of the schedule `step` had theirs from the
-    beginning. How many images go through the network at once doesn't count either: a training
-    that ran out of memory goes on with fewer, to numbers that BatchNorm makes differ a little.
+    Frozen stages count by content: they are not in the checkpoint, so the network that resumes
+    brings its own. Fields at their defaults don't count, so a field that is added later, off by
+    default, changes no key. The two fields of the schedule `step` had defaults in earlier versions,
+    and don't count at those values. `micro_batch_size` doesn't count either: a training that ran
+    out of memory continues with smaller pieces, and BatchNorm then changes its numbers a little.
+
+    data_fingerprint: the dataset's fingerprint, see `datasets.manifest.Manifest`.
     """
     defaults = {field.name: field.default for field in fields(config)}
-    defaults |= {name: LEFT_OUT[name] for name in ONCE_UNCONDITIONAL}
-    whole = config.but(micro_batch_size=None)
-    given = {k: v for k, v in whole.to_dict().items() if v != defaults[k]}
-    digest = hashlib.sha256(json.dumps(given, sort_keys=True).encode())
+    defaults |= {name: CONDITIONAL_DEFAULTS[name] for name in ONCE_UNCONDITIONAL}
+    comparable = config.but(micro_batch_size=None)
+    settings = {k: v for k, v in comparable.to_dict().items() if v != defaults[k]}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     digest.update(data_fingerprint.encode())
     for tensor in network.frozen_state().values():
         digest.update(tensor.cpu().numpy().tobytes())
@@ -48,28 +50,32 @@ def snapshot(
     optimizer: Optimizer,
     history: list[EpochMetrics],
     identity: str,
-    auxiliary: AuxiliaryState = NOTHING,
+    auxiliary: AuxiliaryState = NO_AUXILIARY_STATE,
 ) -> dict[str, Any]:
-    """What a checkpoint holds: trained stages, optimizer state, what else is carried, the epochs.
+    """Returns what a checkpoint holds: trained stages, optimizer and auxiliary state, and the
+    epochs.
 
-    Tensors are copied to the CPU, so training may go on before they are written.
+    Tensors are copied to the CPU, so training may continue before they are written.
+
+    history: the metrics of all epochs so far.
+    identity: the result of `training_key`.
     """
     return {
         "identity": identity,
-        "network": _copied(network.trained_state()),
-        "optimizer": _copied(optimizer.state_dict()),
-        "carried": _copied(auxiliary.state_dict()),
+        "network": _copy_to_cpu(network.trained_state()),
+        "optimizer": _copy_to_cpu(optimizer.state_dict()),
+        "carried": _copy_to_cpu(auxiliary.state_dict()),
         "history": [asdict(epoch) for epoch in history],
     }
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Writes a snapshot, atomically. Needs no GPU and may run in any thread."""
+    """Writes a snapshot to `path`, atomically. This needs no GPU and may run in any thread."""
     write_atomically(path, lambda file: torch.save(content, file))
 
 
 def remove_leftovers(path: Path) -> None:
-    """Removes what processes that were killed while writing have left beside `path`."""
+    """Removes temporary files beside `path` of processes that were killed while they wrote."""
     for leftover in path.parent.glob(f".{path.name}.*.tmp"):
         leftover.unlink(missing_ok=True)
 
@@ -79,11 +85,15 @@ def load(
     network: Network,
     optimizer: Optimizer,
     identity: str,
-    auxiliary: AuxiliaryState = NOTHING,
+    auxiliary: AuxiliaryState = NO_AUXILIARY_STATE,
 ) -> list[EpochMetrics]:
-    """Restores network, optimizer and `auxiliary` in place; gives the epochs that were trained.
+    """Restores network, optimizer and `auxiliary` in place, and returns the metrics of the past
+    epochs.
 
-    Raises `CheckpointError` for a missing or damaged file and for another training's.
+    Raises `CheckpointError` for a missing or damaged file, and for the checkpoint of another
+    training.
+
+    identity: the result of `training_key` for the training that resumes.
     """
     content = _read(path)
     if content["identity"] != identity:
@@ -98,20 +108,24 @@ def load(
 
 
 def read_history(path: Path) -> list[EpochMetrics]:
-    """The epochs that the checkpoint at `path` holds. Raises `CheckpointError` as `load`."""
+    """Returns the metrics of the epochs in the checkpoint at `path`.
+
+    Raises `CheckpointError` for a missing or damaged file.
+    """
     return _history(path, _read(path))
 
 
-def _copied(value: Any) -> Any:
-    """A state dict with every tensor in it copied to the CPU."""
+def _copy_to_cpu(value: Any) -> Any:
+    """Returns a copy of a state dict in which every tensor is on the CPU."""
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):
-        return {key: _copied(each) for key, each in value.items()}
-    return [_copied(each) for each in value] if isinstance(value, list) else value
+        return {key: _copy_to_cpu(each) for key, each in value.items()}
+    return [_copy_to_cpu(each) for each in value] if isinstance(value, list) else value
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """Returns a checkpoint's content. Raises `CheckpointError` for a missing or damaged file."""
     if not path.is_file():
         raise CheckpointError(
             f"A checkpoint must be a file, but {path} is none: start without one, or give its path."
@@ -121,22 +135,27 @@ def _read(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zipfile and torch raise a dozen types for broken content
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            raise  # the disk's fault; a place outside of the file is an invalid argument to it
-        raise _damaged(path) from error
-    wanted = {"identity", "network", "optimizer", "carried", "history"}
-    if not isinstance(content, dict) or not wanted <= content.keys():
-        raise _damaged(path)
+            raise  # the disk is at fault; EINVAL means a position outside of a damaged file
+        raise _damage_error(path) from error
+    required = {"identity", "network", "optimizer", "carried", "history"}
+    if not isinstance(content, dict) or not required <= content.keys():
+        raise _damage_error(path)
     return content
 
 
 def _history(path: Path, content: dict[str, Any]) -> list[EpochMetrics]:
+    """Returns the metrics in a checkpoint's content.
+
+    Raises `CheckpointError` if they are damaged.
+    """
     try:
         return [EpochMetrics.from_json(epoch) for epoch in content["history"]]
     except RecordError as error:
-        raise _damaged(path) from error
+        raise _damage_error(path) from error
 
 
-def _damaged(path: Path) -> CheckpointError:
+def _damage_error(path: Path) -> CheckpointError:
+    """Returns the `CheckpointError` about a damaged file."""
     return CheckpointError(
         f"A checkpoint must be a complete file of this project, but {path} is damaged or is "
         "something else: delete it to start over."

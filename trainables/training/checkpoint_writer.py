@@ -1,4 +1,4 @@
-"""Checkpoints written beside the training that they belong to."""
+"""Writes checkpoints in a thread beside the training."""
 
 import time
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from torch.optim import Optimizer
 from results.records import EpochMetrics
 from trainables.models.network import Network
 from trainables.training import checkpoint
-from trainables.training.auxiliary_state import NOTHING, AuxiliaryState
+from trainables.training.auxiliary_state import NO_AUXILIARY_STATE, AuxiliaryState
 
 SAVE_EVERY_S = 30.0
-"""What a killed training loses at most, in seconds, besides the epoch that it was in."""
+"""A killed training loses at most this many seconds, besides the epoch that it was in."""
 
 
 class CheckpointWriter:
-    """Writes one training's checkpoints to `path`, by a thread of its own.
+    """A `CheckpointWriter` writes one training's checkpoints to `path`, in a thread of its own.
 
     As a context it removes what a killed training left half written, and at its end finishes the
     write that is under way. `save` copies what is to be written and returns; the file is there,
@@ -27,18 +27,23 @@ class CheckpointWriter:
     that was written, and counts as writing.
     """
 
-    # A training whose files are sent on is on a node that may go, as a spot instance does, mostly
-    # without a word to Ray. So it saves each epoch, and loses one that has ended at most. Sending
-    # goes on beside the next epoch, which waits only where it is the shorter of the two.
+    # With `on_saved`, the training runs on a node that may disappear, such as a spot instance, and
+    # mostly does so without notice to Ray. So every epoch is saved, and at most one finished epoch
+    # is lost. Sending a file runs beside the next epoch, which waits only if sending takes longer.
 
     def __init__(
         self,
         path: Path,
         identity: str,
-        auxiliary: AuxiliaryState = NOTHING,
-        sent: Callable[[Path], object] | None = None,
+        auxiliary: AuxiliaryState = NO_AUXILIARY_STATE,
+        on_saved: Callable[[Path], object] | None = None,
     ) -> None:
-        self._path, self._identity, self._auxiliary, self._sent = path, identity, auxiliary, sent
+        self._path, self._identity, self._auxiliary, self._on_saved = (
+            path,
+            identity,
+            auxiliary,
+            on_saved,
+        )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
         self._saved_at = time.monotonic()
@@ -51,29 +56,37 @@ class CheckpointWriter:
         self.close()
 
     def due(self) -> bool:
-        """At an epoch's end, whether to save: where files are sent on always, and else where more
-        than `SAVE_EVERY_S` seconds of training are in no checkpoint.
+        """Returns whether to save at the end of an epoch.
+
+        With `on_saved`, every epoch is saved; otherwise an epoch is saved `SAVE_EVERY_S` seconds
+        after the last save, or later.
         """
-        return self._sent is not None or time.monotonic() - self._saved_at >= SAVE_EVERY_S
+        return self._on_saved is not None or time.monotonic() - self._saved_at >= SAVE_EVERY_S
 
     def save(self, network: Network, optimizer: Optimizer, history: list[EpochMetrics]) -> None:
-        """Begins to write this moment's state, once the write before is over."""
+        """Copies the present state and begins to write it, once the previous write is over.
+
+        Raises the error of the previous write, if there was one.
+        """
         self.wait()
         self._saved_at = time.monotonic()
         content = checkpoint.snapshot(network, optimizer, history, self._identity, self._auxiliary)
         self._writing = self._thread.submit(self._write, content)
 
     def _write(self, content: dict[str, Any]) -> None:
+        """Writes a snapshot to the file, then calls `on_saved`; this runs in the writer's
+        thread.
+        """
         checkpoint.write(self._path, content)
-        if self._sent:
-            self._sent(self._path)
+        if self._on_saved:
+            self._on_saved(self._path)
 
     def wait(self) -> None:
-        """Returns when nothing is being written. Raises what the write raised."""
+        """Waits until nothing is being written. Raises the error of the write, if there was one."""
         writing, self._writing = self._writing, None
         if writing:
             writing.result()
 
     def close(self) -> None:
-        """Finishes the write that is under way and ends the thread; doesn't raise."""
+        """Finishes the present write and ends the thread, without raising the write's error."""
         self._thread.shutdown()

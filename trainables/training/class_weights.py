@@ -1,7 +1,7 @@
-"""What a class counts in the loss: more, the worse it was recognised after the epoch before.
+"""Weights the classes in the loss: the worse a class was recognised, the more it counts.
 
-A search takes the recall of val; final training, which has no val, that of its clean sample of
-train: as the network learns that by heart, its weights become equal.
+A search uses the recall of val. Final training has no val and uses the recall of a clean sample of
+train; as the network memorises that sample, the weights become equal.
 """
 
 from collections.abc import Sequence
@@ -12,14 +12,16 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 FLOOR = 0.1
-"""What is added to every class's share of mistakes, so that one without any still counts."""
+"""This is added to every class's share of mistakes, so that a class without mistakes still
+counts.
+"""
 
 
 class ClassWeights:
-    """One weight a class, for `cross_entropy`; 1 for each until the first `update`.
+    """A `ClassWeights` holds one weight per class for `cross_entropy`; all are 1 before `update`.
 
-    strength: 0 leaves all classes equal; with 1 a class never recognised counts 11 times as
-    much as one always recognised, with 2 121 times.
+    strength: 0 leaves all classes equal; with 1, a class that is never recognised counts 11 times
+    as much as one that always is; with 2, 121 times.
     """
 
     def __init__(self, strength: float, num_classes: int, device: torch.device) -> None:
@@ -27,20 +29,25 @@ class ClassWeights:
         self.weights = torch.ones(num_classes, device=device)
 
     def update(self, recall: Sequence[float | None]) -> None:
-        """Sets each class's weight to (1 − recall + `FLOOR`) ** strength, then their mean to 1."""
+        """Sets each class's weight to (1 − recall + `FLOOR`) ** strength, then scales their mean to
+        1.
+
+        recall: for each class the share of its images that were recognised, or `None` without
+        images.
+        """
         self.weights.copy_(weights_for(recall, self._strength))
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed training goes on from. Tensors aren't copied."""
+        """Returns the weights, for a checkpoint. Tensors aren't copied."""
         return {"weights": self.weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over a state in place."""
+        """Restores the weights in place from a result of `state_dict`."""
         self.weights.copy_(state["weights"])
 
 
 def weights_for(recall: Sequence[float | None], strength: float) -> Tensor:
-    """Float32 (classes,) with mean 1: see `ClassWeights.update`.
+    """Returns the weights of `ClassWeights.update`: float32 (classes,) with mean 1.
 
     recall: for each class the share of its images that were recognised. A class without images
     (`None`) gets the mean recall of the others.
@@ -55,11 +62,15 @@ def weights_for(recall: Sequence[float | None], strength: float) -> Tensor:
 def weighted_loss(
     logits: Tensor, targets: Tensor, weights: Tensor, label_smoothing: float
 ) -> Tensor:
-    """Mean over the images of −Σ weight · target · log p over the classes.
+    """Returns the mean over the images of −Σ weight · target · log p over the classes.
 
-    targets: int64 (B,), or float (B, classes) that sum to 1 in each row; smoothed first. The
-    sum is divided by the number of images in both cases, where `cross_entropy` divides that of
-    int64 targets by their weights: mixing images doesn't change the scale of the loss.
+    The sum is always divided by the number of images, so mixing images doesn't change the scale of
+    the loss. `cross_entropy` alone would divide the sum for int64 targets by their weights instead.
+
+    logits: float (B, classes).
+    targets: int64 (B,), or float (B, classes) that sum to 1 in each row; the function smooths them
+    first.
+    weights: float32 (classes,).
     """
     if targets.ndim == 1:
         targets = one_hot(targets, len(weights)).to(logits.dtype)

@@ -1,4 +1,4 @@
-"""The weights that are evaluated and saved: an exponential moving average of those that train."""
+"""Averages the weights of a training exponentially; the average is evaluated and saved."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,20 +10,22 @@ from trainables.models.network import Network
 
 
 class WeightAverage:
-    """Averages what a network trains, step by step, beside it.
+    """A `WeightAverage` averages the trained stages of a network, step by step.
 
-    After each step every averaged tensor a becomes d·a + (1 − d)·w, where w is the network's
-    and d = min(decay, (1 + t) / (10 + t)) after t earlier steps: the growing d, TensorFlow's,
-    lets short trainings forget where they began. BatchNorm's statistics are averaged
-    too, and its counters copied, as by timm's `ModelEmaV3` and unlike `AveragedModel`'s default.
+    After each step, every averaged tensor a becomes d·a + (1 − d)·w, where w is the network's
+    tensor and d = min(decay, (1 + t) / (10 + t)) after t earlier steps. The growing d is
+    TensorFlow's; it lets short trainings forget where they began. BatchNorm's statistics are
+    averaged too, and its counters are copied; timm's `ModelEmaV3` does the same, while the default
+    of torch's `AveragedModel` doesn't.
 
-    Takes the memory of the trained stages once more; frozen ones aren't copied. One update of a
-    ResNet-18 takes 7 ms on one Zen 4 thread, less than 2 % of a step of 64 images at 64 px.
+    The average takes the memory of the trained stages once more; frozen stages aren't copied. An
+    update of a ResNet-18 takes 7 ms on one Zen 4 thread, less than 2 % of a step of 64 images at 64
+    px.
     """
 
     def __init__(self, network: Network, decay: float) -> None:
         self._decay, self._steps = decay, 0
-        self._network = network.trained_state()  # shares the network's memory
+        self._network = network.trained_state()  # these tensors share the network's memory
         self._average = {name: tensor.clone() for name, tensor in self._network.items()}
         floats = [name for name, tensor in self._network.items() if tensor.is_floating_point()]
         self._floats = [self._average[name] for name in floats]
@@ -32,7 +34,9 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Takes in the network's weights as they are after an optimizer step."""
+        """Adds the network's present weights to the average; training calls this after each
+        step.
+        """
         decay = min(self._decay, (1 + self._steps) / (10 + self._steps))
         torch._foreach_lerp_(self._floats, self._network_floats, 1 - decay)
         for name in self._counters:
@@ -49,7 +53,7 @@ class WeightAverage:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """The network has the averaged weights meanwhile, and its own again after."""
+        """Gives the network the averaged weights while the block runs, and its own afterwards."""
         self.swap()
         try:
             yield
@@ -57,11 +61,11 @@ class WeightAverage:
             self.swap()
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed training goes on from. Tensors aren't copied."""
+        """Returns the average and the number of steps, for a checkpoint. Tensors aren't copied."""
         return {"steps": self._steps, "average": self._average}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over a state in place."""
+        """Restores the average in place from a result of `state_dict`."""
         self._steps = state["steps"]
         for name, tensor in self._average.items():
             tensor.copy_(state["average"][name])

@@ -1,4 +1,4 @@
-"""How well a network does on a split: clean images, evaluation mode, no autograd."""
+"""Evaluates a network on a split: clean images, evaluation mode, no autograd."""
 
 import math
 from collections.abc import Generator
@@ -16,20 +16,25 @@ from trainables.models.network import Network
 from trainables.training.batches import BatchFeeder
 
 EVALUATION_BATCH = 128
-"""ResNet-18 at 64 px on one Zen 4 thread, float32 / bfloat16 images/s: 64 472 / 892,
-128 488 / 907, 256 463 / 828, 512 436 / 814."""
+"""A network evaluates this many images at once, unless `micro_batch_size` is smaller.
 
-KEPT_BYTES = 512 << 20
-"""What one trial may spend on the outputs of its frozen stages."""
+A ResNet-18 at 64 px on one Zen 4 thread evaluates, in float32 / bfloat16 images/s: with batches of
+64, 472 / 892; of 128, 488 / 907; of 256, 463 / 828; of 512, 436 / 814.
+"""
+
+FEATURE_CACHE_BYTES = 512 << 20
+"""A trial may store at most this many bytes of outputs of its frozen stages."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
-    """Mean cross-entropy (without label smoothing) and accuracies as fractions.
+    """An `Evaluation` holds loss and accuracies on one split; accuracies are fractions.
 
-    `top5` counts a label among the five highest logits, or among all where there are fewer
-    classes. `loss` may be infinite or NaN. `recall` is top1 for each class alone, `None` for a
-    class without images.
+    loss: mean cross-entropy without label smoothing; may be infinite or NaN.
+    top1: share of images whose label has the highest logit.
+    top5: share of images whose label is among the five highest logits, or among all if there are
+    fewer classes.
+    recall: `top1` for each class alone, or `None` for a class without images.
     """
 
     loss: float
@@ -39,21 +44,21 @@ class Evaluation:
 
     @property
     def finite_loss(self) -> float | None:
-        """The loss as records hold it: `None` where it isn't finite."""
+        """Returns the loss, or `None` if the loss is infinite or NaN, as in records."""
         return finite_or_none(self.loss)
 
 
 def finite_or_none(value: float) -> float | None:
+    """Returns `value`, or `None` if that is infinite or NaN."""
     return value if math.isfinite(value) else None
 
 
 class Evaluator:
-    """Evaluates one network again and again, on splits that don't change.
+    """An `Evaluator` evaluates one network repeatedly, on splits that don't change.
 
-    What its frozen stages make of a split doesn't change either: those outputs are kept from
-    the first evaluation on, where those of the whole split fit into what is left of
-    `kept_bytes`. They are kept on the device, batch by batch, as they come: so later
-    evaluations give what they would give without, to the last bit.
+    The frozen stages' outputs for a split don't change either. The first evaluation stores them, if
+    those of the whole split fit into what remains of `cache_bytes`. They stay on the device, batch
+    by batch. So later evaluations give the same numbers as without the cache, to the last bit.
     """
 
     def __init__(
@@ -63,17 +68,17 @@ class Evaluator:
         config: TrialConfig,
         feeder: BatchFeeder,
         *,
-        kept_bytes: int = KEPT_BYTES,
+        cache_bytes: int = FEATURE_CACHE_BYTES,
     ) -> None:
         self._network, self._images, self._config = network, images, config
-        self._feeder, self._bytes_left = feeder, kept_bytes
-        self._kept: dict[Split, list[tuple[Tensor, Tensor]]] = {}
+        self._feeder, self._bytes_left = feeder, cache_bytes
+        self._cached_features: dict[Split, list[tuple[Tensor, Tensor]]] = {}
 
     @torch.inference_mode()
     def evaluate(self, split: Split) -> Evaluation:
-        """Every image of `split` once, in the configuration's precision.
+        """Evaluates every image of `split` once, in the configuration's precision.
 
-        Leaves the network in the mode that it was in.
+        Afterwards the network has the same mode as before.
         """
         device = self._feeder.device
         loss = torch.zeros((), dtype=torch.float64, device=device)
@@ -81,13 +86,13 @@ class Evaluator:
         by_class = torch.zeros(2, len(self._images.class_ids), dtype=torch.int64, device=device)
         training = self._network.training
         self._network.eval()
-        # One context for all batches: it casts a trained weight to bfloat16 once, but for those
-        # of `SmallMapConv2d`.
+        # One context serves all batches, because it casts each trained weight to bfloat16 only once
+        # (except for those of `SmallMapConv2d`).
         with autocast(self._config, device), closing(self._features(split)) as source:
             for features, labels in source:
                 logits = self._network.classify(features)
                 loss += cross_entropy(logits.float(), labels, reduction="sum")
-                right = _right(logits, labels)
+                right = _correct(logits, labels)
                 hits += right.sum(1)
                 by_class[0].index_add_(0, labels, right[0].long())
                 by_class[1].index_add_(0, labels, torch.ones_like(labels))
@@ -98,11 +103,13 @@ class Evaluator:
         )
 
     def _features(self, split: Split) -> Generator[tuple[Tensor, Tensor], None, None]:
-        """The frozen stages' outputs and the labels, batch by batch."""
-        if split in self._kept:
-            yield from self._kept[split]
+        """Yields the frozen stages' outputs and the labels, batch by batch, and stores them if
+        they fit.
+        """
+        if split in self._cached_features:
+            yield from self._cached_features[split]
             return
-        made: list[tuple[Tensor, Tensor]] = []
+        stored: list[tuple[Tensor, Tensor]] = []
         keep = self._network.has_frozen_features()
         at_once = evaluation_batch(self._config)
         source = self._feeder.batches(split, at_once, order_seed=None, drop_last=False)
@@ -112,41 +119,47 @@ class Evaluator:
                 features = self._network.frozen_features(batch)
                 keep = keep and features[0].nbytes * len(split) <= self._bytes_left
                 if keep:
-                    made.append((features, labels))
+                    stored.append((features, labels))
                 yield features, labels
         if keep:
-            self._kept[split] = made
-            self._bytes_left -= sum(features.nbytes for features, _ in made)
+            self._cached_features[split] = stored
+            self._bytes_left -= sum(features.nbytes for features, _ in stored)
 
 
 def evaluate(
     network: Network, split: Split, images: Images, config: TrialConfig, device: torch.device
 ) -> Evaluation:
-    """One evaluation, of which nothing is kept: see `Evaluator.evaluate`."""
+    """Evaluates `network` once and stores no outputs; see `Evaluator.evaluate`."""
     feeder = BatchFeeder(device=device, resident=False)
-    return Evaluator(network, images, config, feeder, kept_bytes=0).evaluate(split)
+    return Evaluator(network, images, config, feeder, cache_bytes=0).evaluate(split)
 
 
 def autocast(config: TrialConfig, device: torch.device) -> torch.autocast:
-    """The context in which forward passes run: bfloat16 where the configuration says so."""
+    """Returns the context for forward passes: autocast to bfloat16 if the configuration says so."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bfloat16")
 
 
 def evaluation_batch(config: TrialConfig) -> int:
-    """How many images are evaluated at once."""
+    """Returns how many images are evaluated at once under this configuration."""
     return min(EVALUATION_BATCH, config.micro_batch_size or EVALUATION_BATCH)
 
 
 def top_guesses(logits: Tensor) -> Tensor:
-    """int64 (B, 5), or as many as there are classes: those with the highest logits, in order."""
+    """Returns the classes with the five highest logits, in order: int64 (B, 5), or (B, classes).
+
+    The second shape holds if there are fewer than five classes.
+    """
     return logits.topk(min(5, logits.shape[1]), dim=1).indices
 
 
-def _right(logits: Tensor, labels: Tensor) -> Tensor:
-    """Bool (2, B): whether each label is the highest logit, and among the five highest."""
+def _correct(logits: Tensor, labels: Tensor) -> Tensor:
+    """Returns bool (2, B): whether each label has the highest logit, and is among the five
+    highest.
+    """
     right = top_guesses(logits) == labels[:, None]
     return torch.stack([right[:, 0], right.any(1)])
 
 
 def _recall(right: list[int], images: list[int]) -> tuple[float | None, ...]:
+    """Returns each class's share of images that were recognised, or `None` without images."""
     return tuple(r / n if n else None for r, n in zip(right, images, strict=True))

@@ -1,4 +1,4 @@
-"""What a training takes of memory, gives back, and how it says that there isn't enough."""
+"""Measures and frees a training's memory, and recognises errors for want of memory."""
 
 import gc
 import resource
@@ -7,56 +7,67 @@ import traceback
 import torch
 
 _SIGNS = (
-    "DefaultCPUAllocator: ",  # it raises for want of memory only
+    "DefaultCPUAllocator: ",  # this allocator raises for want of memory only
     "std::bad_alloc",
-    "CUDA error: out of memory",  # outside torch's allocator: in the context, in a library
+    "CUDA error: out of memory",  # CUDA's context or a library raises this
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
-"""In `RuntimeError`s that torch has no class for. The allocator's, and oneDNN's below, were met
-under a limit on a process' memory (torch 2.14.1), the others are as they are reported to torch."""
+"""A `RuntimeError` with one of these texts means want of memory; torch has no class for these.
+
+The text of the allocator, and oneDNN's below, occurred under a limit on a process's memory (torch
+2.14.1). The others are from reports to torch and weren't reproduced.
+"""
 
 _ONEDNN = "could not create a primitive"
-"""On the CPU, and all that it says; rarely for another reason."""
+"""On the CPU, oneDNN reports want of memory with this text alone, and rarely means something
+else.
+"""
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that memory was wanted and not there, on a GPU or on the CPU.
+    """Returns whether `error` means that memory ran out, on a GPU or on the CPU.
 
-    Not every want of memory gets to raise on a CPU: a system that promises more than it has
-    kills the process, and where a limit is set oneDNN may crash it.
+    On a CPU, not every want of memory raises an error: a system that promises more than it has
+    kills the process, and under a limit oneDNN may crash the process.
     """
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    said = str(error)
+    text = str(error)
     return isinstance(error, RuntimeError) and (
-        said == _ONEDNN or any(sign in said for sign in _SIGNS)
+        text == _ONEDNN or any(sign in text for sign in _SIGNS)
     )
 
 
 def release_frames(error: BaseException) -> None:
-    """Frees what the frames that `error` has left still hold, for as long as somebody keeps it.
+    """Frees the memory of the frames that `error` has left, even while somebody holds the error.
 
-    They hold the network, the batch and all that autograd remembers of it. The traceback keeps
-    its lines, for a report.
+    These frames hold the network, the batch and all that autograd stores for it. The traceback
+    keeps its lines, for a report.
     """
     traceback.clear_frames(error.__traceback__)
-    gc.collect()  # a library's network may refer to itself
+    gc.collect()  # a library's network may contain reference cycles
 
 
 def release_gpu_memory(device: torch.device) -> None:
-    """What a trial took of a GPU: torch would keep it, and other trials may share the GPU."""
+    """Returns a trial's memory to the GPU; torch would hold it, and other trials may share the
+    GPU.
+    """
     if device.type == "cuda":
         torch.cuda.empty_cache()
 
 
 def reset_peak(device: torch.device) -> None:
-    """Begins what `peak_bytes` looks back to."""
+    """Begins a new measurement of the GPU memory's peak, which `peak_bytes` returns."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def peak_bytes(device: torch.device) -> int:
-    """On a GPU the peak since `reset_peak`; on a CPU the process's, trials before included."""
+    """Returns the peak of used memory in bytes.
+
+    On a GPU, this is the peak since `reset_peak`. On a CPU, it is the peak of the process, which
+    includes earlier trials.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -24,7 +24,7 @@ from datasets.loading.loader import batches
 from datasets.manifest import read_manifest, verify
 from datasets.prepare import prepare
 from datasets.spec import DatasetError
-from datasets.splits import stratified
+from datasets.splits import stratified_split
 
 NAME = "tiny-imagenet"
 
@@ -54,7 +54,7 @@ def test_pixels_and_labels_survive_and_statistics_are_exact(
     assert np.array_equal(images, expected)
     assert labels.tolist() == [n // 20 for n in range(80)]
     manifest = read_manifest(tiny_data)
-    rest, val = stratified(labels)
+    rest, val = stratified_split(labels)
     assert manifest.val == tuple(val)
     assert (manifest.train_images, manifest.val_images, manifest.test_images) == (72, 8, 24)
     assert (manifest.train_per_class, manifest.test_per_class) == ((20,) * 4, (6,) * 4)

@@ -117,7 +117,9 @@ def test_pool_gives_the_same_chunks_in_the_same_order(
     tiny_zip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("datasets.beton.decode.CHUNK_BYTES", 7 * 3 * 64 * 64)
-    monkeypatch.setattr("datasets.beton.decode_pool.AHEAD", 2)  # each slot is used three times
+    monkeypatch.setattr(
+        "datasets.beton.decode_pool.CHUNKS_AHEAD", 2
+    )  # each slot is used three times
     tree = open_tree(tiny_zip)
     samples = list_samples(tree).train
     found = {}

@@ -23,7 +23,7 @@ def search(tiny_data: Path) -> SearchData:
 def test_reading_is_compiled_once_it_pays_and_gives_the_same(
     search: SearchData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loader, "_asked_for", 0)
+    monkeypatch.setattr(loader, "_images_requested", 0)
     monkeypatch.setattr(loader, "COMPILE_AFTER", 100)  # in the middle of the second pass
     passes, compiled = [], []
     for _ in range(3):

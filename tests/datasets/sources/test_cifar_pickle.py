@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from datasets.sources.cifar_pickle import MOST_TUPLES, load
+from datasets.sources.cifar_pickle import MAX_TUPLES, load
 from tests.datasets.sources.cifar_archive import cifar_files, python2_pickle
 
 
@@ -19,7 +19,7 @@ def test_the_real_ones_are_read() -> None:
         (b"\x80\x02}r" + struct.pack("<I", 2**31) + b".", "remembers number 2147483648 after 0"),
         (b"\x80\x02}p99999999\n.", "remembers number 99999999"),
         (b"\x80\x02}" + b")2\x86" * 60 + b"K\x01s.", "tuples, or copies"),
-        (b"\x80\x02})" + b"q\x00h\x00\x86" * 60 + b"K\x01s.", f"more than {MOST_TUPLES} tuples"),
+        (b"\x80\x02})" + b"q\x00h\x00\x86" * 60 + b"K\x01s.", f"more than {MAX_TUPLES} tuples"),
         (pickle.dumps({"a": {1, 2}}), ""),
     ],
     ids=["binary memo", "text memo", "copied tuples", "remembered tuples", "a set"],

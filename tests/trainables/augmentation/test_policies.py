@@ -7,7 +7,7 @@ from torch.nn.functional import interpolate
 from torchvision.transforms import v2
 
 from trainables.augmentation import policies
-from trainables.augmentation.policies import OPERATIONS, apply_policy, change, magnitudes
+from trainables.augmentation.policies import OPERATIONS, apply_operations, apply_policy, magnitudes
 from trainables.config import TrialConfig
 
 CONFIG = TrialConfig(network="resnet10")
@@ -46,7 +46,7 @@ def test_each_operation_is_torchvisions_to_rounding(name: str, operation: str) -
     if operation in policies._SIGNED:
         amounts = torch.cat([amounts, -amounts])
     pixels = smooth_images(len(amounts))
-    changed = change(pixels, torch.full((len(amounts),), number), amounts)
+    changed = apply_operations(pixels, torch.full((len(amounts),), number), amounts)
     for image, result, amount in zip(pixels, changed, amounts.tolist(), strict=True):
         expected = THEIRS[name]._apply_image_or_video_transform(
             image.permute(2, 0, 1), operation, amount, THEIRS[name].interpolation, {}
@@ -61,18 +61,22 @@ def test_images_of_one_batch_get_operations_of_their_own() -> None:
     operations = torch.arange(len(OPERATIONS)).repeat(2)
     amounts = magnitudes("trivial", SIDE, SIDE)[operations, 20]
     before = pixels.clone()
-    changed = change(pixels, operations, amounts)
+    changed = apply_operations(pixels, operations, amounts)
     assert torch.equal(pixels, before)
     assert changed.is_contiguous()
     for position in range(len(pixels)):
         one = slice(position, position + 1)
-        assert torch.equal(changed[one], change(pixels[one], operations[one], amounts[one]))
+        assert torch.equal(
+            changed[one], apply_operations(pixels[one], operations[one], amounts[one])
+        )
 
 
 def test_what_trivial_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """7,000 images: each operation 500 times, each strength 226 times, half of the signs."""
     drawn: dict[str, Tensor] = {}
-    monkeypatch.setattr(policies, "change", lambda p, o, a: drawn.update(operations=o, amounts=a))
+    monkeypatch.setattr(
+        policies, "apply_operations", lambda p, o, a: drawn.update(operations=o, amounts=a)
+    )
     torch.manual_seed(0)
     apply_policy(torch.zeros(7000, SIDE, SIDE, 3, dtype=torch.uint8), CONFIG.but(policy="trivial"))
     counts = torch.bincount(drawn["operations"], minlength=len(OPERATIONS))
@@ -94,7 +98,7 @@ def test_rand_applies_two_operations_of_one_strength(
         rounds.append((operations, amounts))
         return pixels
 
-    monkeypatch.setattr(policies, "change", watched)
+    monkeypatch.setattr(policies, "apply_operations", watched)
     pixels = torch.zeros(200, SIDE, SIDE, 3, dtype=torch.uint8)
     apply_policy(pixels, CONFIG.but(policy="rand", policy_magnitude=magnitude))
     assert len(rounds) == 2

@@ -39,7 +39,7 @@ def test_one_that_differs_is_refused_and_nothing_is_left(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Neither a good file beside it, nor a change of what was there before."""
-    write, _ = exporters._WAYS["safetensors"]
+    write, _ = exporters._FORMATS["safetensors"]
 
     def slightly_off(path: Path, program: exporters.Program, description: Description) -> None:
         with torch.no_grad():
@@ -53,7 +53,7 @@ def test_one_that_differs_is_refused_and_nothing_is_left(
         path.with_suffix(".safetensors").rename(path)
         return found
 
-    monkeypatch.setitem(exporters._WAYS, "pt2", (slightly_off, run))
+    monkeypatch.setitem(exporters._FORMATS, "pt2", (slightly_off, run))
     to = tmp_path / "made"
     arguments = [str(trained), "--to", str(to), "--formats"]
     capsys.readouterr()
@@ -74,7 +74,7 @@ def test_missing_packages_are_named_with_the_command(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(exporters, "_there", lambda name: name == "onnx")
+    monkeypatch.setattr(exporters, "_is_importable", lambda name: name == "onnx")
     assert export.main([str(trained), "--to", str(tmp_path / "x")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "onnxscript and onnxruntime can't be imported: pip install '.[export]'" in line

@@ -47,7 +47,7 @@ def test_two_steps_of_the_batch_are_taken_before_the_peak_is_read(
         precision="float32",
     )  # fmt: skip
     needed, total = gpu_memory.needed_bytes(config, torch.device("cpu"))
-    assert needed == 5_000_000_000 + gpu_memory.CONTEXT_BYTES + gpu_memory.KEPT_BYTES
+    assert needed == 5_000_000_000 + gpu_memory.CONTEXT_BYTES + gpu_memory.FEATURE_CACHE_BYTES
     assert total == 40_000_000_000
     assert shapes == [(4, 3, 32, 32)] * 2
     assert sizes == seen

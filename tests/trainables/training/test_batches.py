@@ -14,7 +14,7 @@ from trainables.config import TrialConfig
 from trainables.models.network import build, freeze
 from trainables.train import train
 from trainables.training import batches as feeder
-from trainables.training.batches import Batch, BatchFeeder, one_ahead
+from trainables.training.batches import Batch, BatchFeeder, prefetch_one
 
 CPU = torch.device("cpu")
 CONFIG = TrialConfig(
@@ -56,7 +56,7 @@ def test_each_batch_is_on_its_way_before_the_one_before_is_given(data: SearchDat
     def source() -> Batches:
         return batches(data.train, 24, order_seed=1, drop_last=False)
 
-    for given, expected in zip(one_ahead(source(), start, finish), source(), strict=True):
+    for given, expected in zip(prefetch_one(source(), start, finish), source(), strict=True):
         assert all(torch.equal(a, b) for a, b in zip(given, expected, strict=True))
     assert [name for name, _ in events] == ["start", "start", "finish", "start", "finish", "finish"]
     assert [number for name, number in events if name == "finish"] == [0, 1, 3]
@@ -71,11 +71,11 @@ def test_leaving_early_leaves_the_source(data: SearchData) -> None:
         finally:
             closed.append(True)
 
-    ahead = one_ahead(source(), lambda batch: batch, lambda batch: batch)
+    ahead = prefetch_one(source(), lambda batch: batch, lambda batch: batch)
     next(ahead)
     ahead.close()
     assert closed == [True]
-    assert list(one_ahead(iter_none(), lambda batch: batch, lambda batch: batch)) == []
+    assert list(prefetch_one(iter_none(), lambda batch: batch, lambda batch: batch)) == []
 
 
 def iter_none() -> Batches:

@@ -169,6 +169,6 @@ def test_the_fields_of_the_schedule_step_change_no_identity_at_what_they_always_
         before = hashlib.sha256(json.dumps(given, sort_keys=True).encode() + b"data").hexdigest()
         config = CONFIG.but(schedule=schedule)
         assert checkpoint.training_key(config, "data", network) == before
-        assert checkpoint.training_key(config.filled(), "data", network) == before
+        assert checkpoint.training_key(config.with_defaults(), "data", network) == before
     other = CONFIG.but(schedule="step", step_epochs=3)
     assert checkpoint.training_key(other, "data", network) != before

@@ -151,7 +151,7 @@ def test_what_is_sent_on_is_saved_after_each_epoch(data: SearchData, tmp_path: P
     """A node that goes without a word takes one epoch with it that has ended, at most."""
     path, arrived = tmp_path / "trial.pt", []
     for metrics in train(
-        CONFIG, data, checkpoint=path, sent=lambda file: arrived.append(len(read_history(file)))
+        CONFIG, data, checkpoint=path, on_saved=lambda file: arrived.append(len(read_history(file)))
     ):
         assert arrived == list(range(1, metrics.epoch))
     assert arrived == [1, 2, 3]

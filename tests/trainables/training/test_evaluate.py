@@ -129,10 +129,10 @@ def test_kept_outputs_of_frozen_stages_change_nothing(
 
 
 @pytest.mark.parametrize(
-    ("kept_bytes", "again"), [(72 * 64 * 8 * 8 * 4, 1), (72 * 64 * 256 - 1, 2)]
+    ("cache_bytes", "again"), [(72 * 64 * 8 * 8 * 4, 1), (72 * 64 * 256 - 1, 2)]
 )
 def test_what_does_not_fit_is_computed_again(
-    data: SearchData, kept_bytes: int, again: int, monkeypatch: pytest.MonkeyPatch
+    data: SearchData, cache_bytes: int, again: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The stem's output on 32 px: 64 channels of 8 × 8 in 4 bytes, for each of 72 images."""
     config = CONFIG.but(freeze_depth=1)
@@ -147,7 +147,7 @@ def test_what_does_not_fit_is_computed_again(
 
     monkeypatch.setattr(Network, "frozen_features", counted)
     evaluator = Evaluator(
-        network, data.images, config, BatchFeeder(device=CPU), kept_bytes=kept_bytes
+        network, data.images, config, BatchFeeder(device=CPU), cache_bytes=cache_bytes
     )
     first, second = evaluator.evaluate(data.train), evaluator.evaluate(data.train)
     assert first == second
