@@ -37,7 +37,9 @@ CHECK_EVERY = 50
 """Training checks every so many steps that the loss is finite; each check makes a GPU wait."""
 
 Schedule = Callable[[int, int], float]
-"""(step, counted from 0 over all epochs, and steps an epoch) -> that step's learning rate."""
+"""A schedule returns the learning rate of a step, from the step's number, counted from 0 over all
+epochs, and the number of steps in an epoch.
+"""
 
 
 def train(

@@ -1,4 +1,4 @@
-"""One epoch's figures, from training and evaluation to its record."""
+"""Turns what training and evaluation measure in an epoch into its record."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,11 @@ from trainables.training.evaluate import Evaluation, finite_or_none
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedEpoch:
-    """What training for an epoch has shown.
+    """A `TrainedEpoch` holds what training for one epoch has measured.
 
-    `loss` is the mean over the steps, `lr` the last step's. `first_step_at` is when the
-    first batch lay ready, on the clock of `time.perf_counter`; `waited_s` how long the loop waited
-    for that batch and all others.
+    loss: the mean over the steps. lr: the last step's learning rate. images: how many were trained.
+    first_step_at: when the first batch was ready, on the clock of `time.perf_counter`.
+    waited_s: how many seconds the loop waited for that batch and all others.
     """
 
     loss: float
@@ -33,7 +33,9 @@ def make_metrics(
     wall_s: float,
     peak_memory_bytes: int,
 ) -> EpochMetrics:
-    """An epoch's record; `seen` is the evaluation on clean training images, `val` on val."""
+    """Returns the record of an epoch. `seen` is the evaluation on clean training images, `val` that
+    on val, `None` where there is no val.
+    """
     return EpochMetrics(
         epoch=epoch,
         train_loss=finite_or_none(trained.loss),
