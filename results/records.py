@@ -111,6 +111,42 @@ class NetworkCosts:
         return _read(cls, value)
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingId:
+    """Names one training of a run: a trial's own, or a finalist's with a fresh seed.
+
+    `number` is the trial's, from 0; `repeat` counts a finalist's trainings from 1 and is `None`
+    for the trial's own. Raises `ValueError` for any other numbers.
+    """
+
+    number: int
+    repeat: int | None = None
+
+    def __post_init__(self) -> None:
+        if type(self.number) is not int or self.number < 0:
+            raise ValueError(f"number must be a whole number ≥ 0, but got {self.number!r:.40}.")
+        if self.repeat is not None and (type(self.repeat) is not int or self.repeat < 1):
+            raise ValueError(f"repeat must be None or ≥ 1, but got {self.repeat!r:.40}.")
+
+    @property
+    def is_finalist(self) -> bool:
+        """Whether a finalist's training is meant, and not a trial's own."""
+        return self.repeat is not None
+
+    @property
+    def stem(self) -> str:
+        """The name of the training's files, its checkpoint and its tracebacks, without a suffix."""
+        return f"{self.number:04d}" + (f"-repeat-{self.repeat}" if self.is_finalist else "")
+
+    def __str__(self) -> str:
+        """The training's name in process titles, Ray and trackers; sorts by the trials' numbers."""
+        return f"trial-{self.stem}"
+
+    def name(self, *, baseline: bool) -> str:
+        """The same, marked where it is a baseline's."""
+        return f"{self}-baseline" if baseline else str(self)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialRecord:
     """Holds the state of one trial at the time of recording. The last line with a trial's number in
@@ -136,6 +172,11 @@ class TrialRecord:
     latency_ms: float | None = None
     parameters_m: float | None = None
     retried: str | None = None
+
+    @property
+    def training(self) -> TrainingId:
+        """The trial's own training."""
+        return TrainingId(self.number)
 
     def reached(self, epochs: Sequence[EpochMetrics]) -> Self:
         """Returns a copy of the trial's record that is updated by all `epochs` trained so far:
@@ -165,8 +206,7 @@ class TrialRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinalistRecord:
-    """Holds the state of one training of a finalist with a fresh seed. The last line with a trial's
-    number and repeat is the valid one.
+    """One training of a finalist with a fresh seed; the last line for `training` counts.
 
     `repeat` counts from 1, and all finalists have the same seed in the same repeat. `config` is the
     trial's configuration with that seed. The state `running` covers both a training that is under
@@ -185,12 +225,21 @@ class FinalistRecord:
     val_top1: float | None = None
     wall_s: float = 0.0
 
+    @property
+    def training(self) -> TrainingId:
+        """The training that this is the record of."""
+        return TrainingId(self.trial, self.repeat)
+
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
         """Builds the record from a JSON object and ignores unknown keys. Raises `RecordError` for
         missing keys and for values of a wrong type.
         """
         return _read(cls, value, state=TrialState, reason=StopReason)
+
+
+TrainingRecord = TrialRecord | FinalistRecord
+"""How any training of a run stands."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -265,13 +314,3 @@ def _is_forbidden_number(value: object, kinds: tuple[type, ...]) -> bool:
 def to_json(record: Any) -> str:
     """Returns a record as one line of JSON. Raises `ValueError` for NaN and infinity."""
     return json.dumps(asdict(record), allow_nan=False, separators=(",", ":"))
-
-
-def training_name(number: int, repeat: int | None, *, baseline: bool = False) -> str:
-    """Returns the name under which a training appears in TensorBoard and the other trackers; the
-    names sort in the order of trial numbers.
-
-    repeat: which repeat of a finalist's training this is, or `None` for a trial.
-    """
-    again = f"-repeat-{repeat}" if repeat else ""
-    return f"trial-{number:04d}{again}" + ("-baseline" if baseline else "")

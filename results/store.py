@@ -30,7 +30,14 @@ from common.errors import UserError
 from common.files import checksum, read_json, write_text_atomically
 from common.text import redacted, redacted_values
 from results.jsonl import append_line, close_all, open_for_append, read_records, read_whole_number
-from results.records import SCHEMA_VERSION, EpochMetrics, TrialRecord, TrialState, to_json
+from results.records import (
+    SCHEMA_VERSION,
+    EpochMetrics,
+    TrainingId,
+    TrialRecord,
+    TrialState,
+    to_json,
+)
 from results.run_hints import nearest_run, resume_command
 
 EPOCHS, TRIALS, MANIFEST, BEST = "epochs.jsonl", "trials.jsonl", "manifest.json", "best.yaml"
@@ -104,6 +111,16 @@ def read_manifest(directory: Path) -> dict[str, Any]:
             f"{version!r}; read it with the version of this project that wrote it."
         )
     return dict(manifest)
+
+
+def checkpoint_path(directory: Path, training: TrainingId) -> Path:
+    """Where a run keeps the checkpoint of a training that hasn't ended."""
+    return directory / "checkpoints" / f"{training.stem}.pt"
+
+
+def traceback_path(directory: Path, training: TrainingId) -> Path:
+    """Where a run keeps the tracebacks of a training that broke off."""
+    return directory / "errors" / f"{training.stem}.txt"
 
 
 def check_writable(directory: Path) -> None:
@@ -202,8 +219,8 @@ class RunStore:
         append_line(self._trials, to_json(record))
 
     def checkpoint(self, trial: int) -> Path:
-        """Returns the path at which the unfinished `trial` saves its checkpoint."""
-        return self.directory / "checkpoints" / f"{trial:04d}.pt"
+        """Where an unfinished trial keeps its checkpoint."""
+        return checkpoint_path(self.directory, TrainingId(trial))
 
     def drop_checkpoint(self, trial: int) -> None:
         """Removes the checkpoint of the ended `trial`, if there is one."""
@@ -216,7 +233,7 @@ class RunStore:
         """Appends the complete traceback of a trial that broke off to its file in `errors/`, for
         debugging, and returns the path of the file. Secrets are redacted.
         """
-        path = self.directory / "errors" / f"{trial:04d}.txt"
+        path = traceback_path(self.directory, TrainingId(trial))
         path.parent.mkdir(exist_ok=True)
         before = path.read_text(encoding="utf-8") + "\n" if path.exists() else ""
         write_text_atomically(path, before + redacted(text))

@@ -14,8 +14,8 @@ from results.analysis.intervals import FEWEST_REPEATS, Interval, interval
 from results.analysis.pareto import objectives_of
 from results.analysis.rung_values import read_proposals
 from results.export import baseline_of, best_config
-from results.finalist_store import RepeatId, read_finalist_epochs, read_finalists
-from results.records import EpochMetrics, FinalistRecord, TrialRecord, TrialState
+from results.finalist_store import read_finalist_epochs, read_finalists
+from results.records import EpochMetrics, FinalistRecord, TrainingId, TrialRecord, TrialState
 from results.store import RunError, read_epochs, read_manifest, read_standings
 
 
@@ -51,7 +51,7 @@ class Run:
     trials: Mapping[int, TrialRecord]
     recorded: list[tuple[int, EpochMetrics]]
     epochs: Mapping[int, list[EpochMetrics]]
-    finalists: Mapping[RepeatId, FinalistRecord]
+    finalists: Mapping[TrainingId, FinalistRecord]
     finalist_epochs: list[EpochMetrics]
     outcome: Outcome | None
     best: Mapping[str, Any]

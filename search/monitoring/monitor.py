@@ -4,44 +4,36 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
 
 import psutil
 from rich.console import Console, RenderableType
 from rich.live import Live
 
 from results.analysis.finalist_comparison import BASELINE
-from results.finalist_store import RepeatId
-from results.records import EpochMetrics, FinalistRecord, TrialRecord, TrialState
+from results.records import (
+    EpochMetrics,
+    FinalistRecord,
+    TrainingId,
+    TrainingRecord,
+    TrialRecord,
+    TrialState,
+)
 from search.monitoring.console import plain_printer, redirect_stderr
-from search.monitoring.progress import Limits, Progress, TrainingId, TrainingProgress
+from search.monitoring.progress import Limits, Progress, TrainingProgress
 from search.monitoring.screen import draw_screen
+from search.study.observer import BaseObserver
 from search.study.proposal import Proposal
 from trainables.config import TrialConfig
 
 REFRESHES_PER_S = 2
 
 
-class TrialLogger(Protocol):
-    """Hears of trainings, in the thread that records them: whatever takes long goes elsewhere."""
+class Monitor(BaseObserver):
+    """An `Observer` that prints to `console`, by `say` what is news and by `warn` what went wrong.
 
-    def began(self, training: TrainingProgress) -> None:
-        """Also when it goes on after a break."""
-
-    def trained(self, training: TrainingProgress) -> None:
-        """A new epoch, the last of its metrics."""
-
-    def ended(self, training: TrainingProgress) -> None:
-        """It is told how."""
-
-    def close(self) -> None:
-        """The search ends."""
-
-
-class Monitor:
-    """Prints to `console`, by `say` what is news and by `warn` what went wrong.
+    It keeps `progress`, which other observers read: they are told after it.
 
     quiet: no news. verbose: all news, also where a screen shows them, and how long the start took.
     """
@@ -52,7 +44,6 @@ class Monitor:
         self.warn = plain_printer(console)
         self.say = (lambda _: None) if quiet else self.warn
         self.progress = Progress(Limits(trials=trials))
-        self.trial_loggers: list[TrialLogger] = []
         self._console, self._screen = console, not quiet and has_screen(console)
         self._live: Live | None = None
         self._lock = threading.Lock()  # of the progress, which the screen's thread reads
@@ -74,15 +65,12 @@ class Monitor:
     def opened(
         self,
         limits: Limits,
-        records: Mapping[int, TrialRecord],
-        epochs: Mapping[int, Sequence[EpochMetrics]],
-        finalists: Mapping[RepeatId, FinalistRecord],
-        repeats: Mapping[RepeatId, Sequence[EpochMetrics]],
+        history: Iterable[tuple[TrainingRecord, Sequence[EpochMetrics]]] = (),
         baselines: Iterable[int] = (BASELINE,),
     ) -> None:
-        """The study is open: what it may take, and what earlier sittings have done."""
+        """The study is open: what it may take, and what earlier sessions have done."""
         self.progress = Progress(limits)
-        self.progress.recall(records, epochs, finalists, repeats, baselines)
+        self.progress.recall(history, baselines)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -104,8 +92,6 @@ class Monitor:
                 yield
         finally:
             self._live = None
-            for follower in self.trial_loggers:
-                follower.close()
 
     def _draw(self) -> RenderableType:
         with self._lock:
@@ -127,82 +113,71 @@ class Monitor:
             self.say(f"  worker and first batch: {stage:.1f} s (first step at {since:.1f} s)")
         self._stages = False
 
-    def started(self, proposal: Proposal[TrialConfig], gpus: float | None = None) -> None:
-        """A trial begins, or goes on after a resume, with a share of a GPU."""
+    def began(self, proposal: Proposal[TrialConfig], gpus: float | None = None) -> None:
+        """Says that a training begins or goes on; without `gpus` it has the share of the limits."""
         with self._lock:
             training = self.progress.started(proposal, gpus)
-        done, again = proposal.epochs_done, proposal.repeat
-        trials = self.progress.limits.trials
-        begins = "starts, with a fresh seed" if again else f"starts ({trials} in all)"
+        done, trials = proposal.epochs_done, self.progress.limits.trials
+        finalist = proposal.training.is_finalist
+        begins = "starts, with a fresh seed" if finalist else f"starts ({trials} in all)"
         self._detail(training, f"goes on after epoch {done}" if done else begins)
-        for follower in self.trial_loggers:
-            follower.began(training)
 
     def measured(self, record: TrialRecord) -> None:
-        """What a trial's network costs, where the search compares by it."""
+        """Says what a trial's network costs."""
         self._detail(
-            self.progress.trainings[record.number, None],
+            self.progress.trainings[record.training],
             f"network of {record.parameters_m:.4g} M parameters, {record.latency_ms:g} ms an image",
         )
 
-    def epoch(self, number: int, m: EpochMetrics, *, repeat: int | None = None) -> None:
-        """One epoch of one training; a trial's is marked when it is the best so far."""
-        key, value, best = (number, repeat), m.val_top1 or 0.0, self.progress.highest
-        with self._lock:
-            new = self.progress.epoch(key, m)
-        mark = "  best so far" if new and repeat is None and value > best else ""
-        loss = "—" if m.train_loss is None else f"{m.train_loss:.3f}"
-        training = self.progress.trainings[key]
-        self._detail(
-            training,
-            f"epoch {m.epoch:>2}/{training.length}  val_top1 {value:.3f}  "
-            f"gap {m.gap or 0:+.3f}  train loss {loss}  {m.images_per_s:.0f} images/s{mark}",
-        )
+    def epoch(self, training: TrainingId, metrics: EpochMetrics, *, new: bool = True) -> None:
+        """Says what an epoch gave; a trial's is marked when it is the best so far."""
+        value, best = metrics.val_top1 or 0.0, self.progress.highest
         if new:
-            for follower in self.trial_loggers:
-                follower.trained(training)
+            with self._lock:
+                new = self.progress.epoch(training, metrics)
+        mark = "  best so far" if new and not training.is_finalist and value > best else ""
+        loss = "—" if metrics.train_loss is None else f"{metrics.train_loss:.3f}"
+        progress = self.progress.trainings[training]
+        self._detail(
+            progress,
+            f"epoch {metrics.epoch:>2}/{progress.length}  val_top1 {value:.3f}  "
+            f"gap {metrics.gap or 0:+.3f}  train loss {loss}  "
+            f"{metrics.images_per_s:.0f} images/s{mark}",
+        )
 
-    def note(self, number: int, repeat: int | None, note: str) -> None:
-        """What a training says of itself before its first epoch."""
-        self._event((number, repeat), note)
+    def noted(self, training: TrainingId, note: str) -> None:
+        """Says what a training says of itself."""
+        self._event(training, note)
 
-    def moved(self, number: int, repeat: int | None, done: int) -> None:
-        """A training's node was lost, and it goes on at another."""
-        key = number, repeat
-        self._event(key, f"its node was lost: goes on elsewhere after epoch {done}", wrong=True)
+    def moved(self, training: TrainingId, epochs_done: int) -> None:
+        """Says that a training's node was lost, and that it goes on at another."""
+        words = f"its node was lost: goes on elsewhere after epoch {epochs_done}"
+        self._event(training, words, wrong=True)
 
-    def retried(self, proposal: Proposal[TrialConfig], record: TrialRecord) -> None:
-        """A trial broke off and is tried again."""
+    def retried(self, proposal: Proposal[TrialConfig], record: TrainingRecord) -> None:
+        """Says that a trial broke off and is tried again; of a finalist no record says why."""
+        if isinstance(record, FinalistRecord):
+            return
         at_once = proposal.config.micro_batch_size
         how = f" with at most {at_once} images at once" if at_once else ""
         done, why = proposal.epochs_done, record.retried
         words = f"broke off, tried again after epoch {done}{how}: {why}"
-        self._event((record.number, None), words, wrong=True)
+        self._event(proposal.training, words, wrong=True)
 
-    def ended(self, record: TrialRecord) -> None:
-        """A trial's end, with the reason."""
-        self._ended((record.number, None), record, describe(record))
-
-    def finalist_ended(self, record: FinalistRecord) -> None:
-        """A finalist's training ends, with its last epoch's val_top1 or the reason."""
-        value = "" if record.val_top1 is None else f", val_top1 {record.val_top1:.3f}"
-        self._ended((record.trial, record.repeat), record, describe(record) + value)
-
-    def _ended(self, key: TrainingId, record: TrialRecord | FinalistRecord, words: str) -> None:
+    def ended(self, record: TrainingRecord) -> None:
+        """Says how a training ended: with the reason, or a finalist's val_top1."""
         with self._lock:
-            self.progress.ended(key, record)
-        self._event(key, words, wrong=record.state is TrialState.FAILED)
-        for follower in self.trial_loggers:
-            follower.ended(self.progress.trainings[key])
+            self.progress.ended(record)
+        self._event(record.training, describe(record), wrong=record.state is TrialState.FAILED)
 
-    def _detail(self, training: TrainingProgress, text: str) -> None:
-        """News that the screen has anyway."""
+    def _detail(self, progress: TrainingProgress, text: str) -> None:
+        """Prints news that the screen has anyway."""
         if self._live is None or self._verbose:
-            self._event((training.number, training.repeat), text)
+            self._event(progress.training, text)
 
-    def _event(self, key: TrainingId, text: str, *, wrong: bool = False) -> None:
+    def _event(self, training: TrainingId, text: str, *, wrong: bool = False) -> None:
         minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
-        name = self.progress.trainings[key].name + (":" if key[1] else "")
+        name = self.progress.trainings[training].name + (":" if training.is_finalist else "")
         tell = self.warn if wrong else self.say
         tell(f"{minutes:3d}:{seconds:02d}  {name:<9} {text}")
 
@@ -212,11 +187,13 @@ def has_screen(console: Console) -> bool:
     return console.file.isatty() and console.is_interactive and not os.environ.get("CI")
 
 
-def describe(record: TrialRecord | FinalistRecord) -> str:
-    """How a training stands, in words."""
+def describe(record: TrainingRecord) -> str:
+    """How a training stands, in words; a finalist's that is complete with its val_top1."""
     if record.state is TrialState.STOPPED:
         return f"stopped, {record.reason}: {record.detail}"
     if record.state is TrialState.FAILED:
         why = f", {record.reason}" if record.reason else ""
         return f"failed{why}: {record.detail}"
+    if isinstance(record, FinalistRecord) and record.val_top1 is not None:
+        return f"{record.state}, val_top1 {record.val_top1:.3f}"
     return "complete" if record.state is TrialState.COMPLETE else "unfinished"

@@ -4,19 +4,22 @@ here.
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
 from results.analysis.finalist_comparison import BASELINE
-from results.finalist_store import RepeatId
-from results.records import EpochMetrics, FinalistRecord, StopReason, TrialRecord, TrialState
+from results.records import (
+    EpochMetrics,
+    StopReason,
+    TrainingId,
+    TrainingRecord,
+    TrialRecord,
+    TrialState,
+)
 from search.study.proposal import Proposal
 from trainables.config import TrialConfig
-
-TrainingId = tuple[int, int | None]
-"""A training is identified by its trial's number and, for a finalist, by its repeat."""
 
 RECENT = 16
 """Present rates are means over this many of the last epochs."""
@@ -56,8 +59,7 @@ class TrainingProgress:
     `best` is the first epoch with the highest `val_top1`. `seconds` is the time of all its epochs.
     """
 
-    number: int
-    repeat: int | None
+    training: TrainingId
     length: int
     baseline: bool
     config: dict[str, Any]
@@ -72,9 +74,9 @@ class TrainingProgress:
 
     @property
     def name(self) -> str:
-        """Returns the training's name on displays."""
-        first = "baseline" if self.baseline else f"trial {self.number}"
-        return f"{first}, repeat {self.repeat}" if self.repeat else first
+        """For people."""
+        trial = "baseline" if self.baseline else f"trial {self.training.number}"
+        return f"{trial}, repeat {self.training.repeat}" if self.training.is_finalist else trial
 
     @property
     def trusted(self) -> bool:
@@ -89,7 +91,7 @@ class TrainingProgress:
         if value is not None and (best is None or value > (best.val_top1 or 0.0)):
             self.best = metrics
 
-    def close(self, record: TrialRecord | FinalistRecord) -> None:
+    def close(self, record: TrainingRecord) -> None:
         """Takes over the state, the reason and the parameters from the record of the ended
         training.
         """
@@ -116,35 +118,25 @@ class Progress:
 
     def recall(
         self,
-        records: Mapping[int, TrialRecord],
-        epochs: Mapping[int, Sequence[EpochMetrics]],
-        finalists: Mapping[RepeatId, FinalistRecord],
-        repeats: Mapping[RepeatId, Sequence[EpochMetrics]],
+        history: Iterable[tuple[TrainingRecord, Sequence[EpochMetrics]]],
         baselines: Iterable[int] = (BASELINE,),
     ) -> None:
-        """Adds what earlier sessions of the run have recorded.
-
-        baselines: the numbers of the trials that are baselines of their horizons.
-        """
+        """What earlier sessions have done: (record, epochs) of each training."""
         firsts = {BASELINE, *baselines}
-        known: list[tuple[TrainingId, TrialRecord | FinalistRecord, Sequence[EpochMetrics]]] = [
-            *(((number, None), record, epochs[number]) for number, record in records.items()),
-            *((key, record, repeats[key]) for key, record in finalists.items()),
-        ]
-        for key, record, metrics in known:
-            training = self._add(key, record.config, key[0] in firsts, self.limits.gpus)
-            for each in metrics:
-                self.epoch(key, each)
-            training.close(record)
+        for record, epochs in history:
+            training = record.training
+            baseline = training.number in firsts
+            progress = self._add(training, record.config, baseline, self.limits.gpus)
+            for metrics in epochs:
+                self.epoch(training, metrics)
+            progress.close(record)
 
     def started(
         self, proposal: Proposal[TrialConfig], gpus: float | None = None
     ) -> TrainingProgress:
-        """Records that a training starts or continues, and returns its progress. `gpus` is its
-        share of a GPU.
-        """
-        key = proposal.number, proposal.repeat
-        baseline = proposal.baseline or proposal.number == BASELINE
+        """A training begins, or goes on."""
+        key = proposal.training
+        baseline = proposal.baseline or key.number == BASELINE
         share = self.limits.gpus if gpus is None else gpus
         config = proposal.config.to_dict()
         training = self.trainings.get(key) or self._add(key, config, baseline, share)
@@ -162,16 +154,18 @@ class Progress:
             return False
         training.take(metrics)
         self._recent.append(metrics)
-        if training.repeat is None:
+        if not key.is_finalist:
             self.highest = max(self.highest, metrics.val_top1 or 0.0)
         return True
 
-    def ended(self, key: TrainingId, record: TrialRecord | FinalistRecord) -> None:
+    def ended(self, record: TrainingRecord) -> None:
         """Records that a training has ended. The training may never have started, if its
         configuration can't be trained.
         """
-        known = self.trainings.get(key)
-        training = known or self._add(key, record.config, key[0] == BASELINE, self.limits.gpus)
+        key = record.training
+        training = self.trainings.get(key) or self._add(
+            key, record.config, key.number == BASELINE, self.limits.gpus
+        )
         training.under_way = False
         training.close(record)
 
@@ -180,15 +174,15 @@ class Progress:
     ) -> TrainingProgress:
         length = int(config.get("epochs", self.limits.full_epochs))
         self.trainings[key] = training = TrainingProgress(
-            number=key[0], repeat=key[1], length=length, baseline=baseline, config=config, gpus=gpus
+            training=key, length=length, baseline=baseline, config=config, gpus=gpus
         )
         return training
 
     # --- figures ---------------------------------------------------------------------------
 
     def trials(self) -> list[TrainingProgress]:
-        """Returns the trials, without the finalists' repeats."""
-        return [each for each in self.trainings.values() if each.repeat is None]
+        """Without the finalists' repeats."""
+        return [each for each in self.trainings.values() if not each.training.is_finalist]
 
     def under_way(self) -> list[TrainingProgress]:
         """Returns the trainings that are running now, including the finalists' repeats."""
@@ -202,7 +196,7 @@ class Progress:
     def repeats_ended(self) -> int:
         """Returns how many of the finalists' trainings have ended."""
         return sum(
-            each.repeat is not None and each.state is not TrialState.RUNNING
+            each.training.is_finalist and each.state is not TrialState.RUNNING
             for each in self.trainings.values()
         )
 
@@ -211,7 +205,7 @@ class Progress:
         diverged trials are left out.
         """
         found = [each for each in self.trials() if each.best and each.trusted]
-        return sorted(found, key=lambda each: (-_top1(each), each.number))
+        return sorted(found, key=lambda each: (-_top1(each), each.training.number))
 
     def best_val_top1(self) -> float | None:
         """Returns the highest val_top1 of any epoch of any trial that neither failed nor diverged,
@@ -267,7 +261,7 @@ class Progress:
         """
         limits, mean = self.limits, self._trial_epochs()
         left = max(limits.trials - len(self.trials()), 0) * mean
-        repeats = sum(each.repeat is not None for each in self.trainings.values())
+        repeats = sum(each.training.is_finalist for each in self.trainings.values())
         left += max(limits.finalists - repeats, 0) * limits.full_epochs
         return left + sum(
             self._left_of(each, mean)
@@ -300,17 +294,14 @@ class Progress:
         ]
         return (PRIOR_TRIALS * self.limits.trial_epochs + sum(ended)) / (PRIOR_TRIALS + len(ended))
 
-    def _left_of(self, training: TrainingProgress, mean: float) -> float:
-        """Returns the expected number of epochs left in one training, where `mean` is that of a
-        whole trial.
-
-        A trial that has had more epochs than others have on average continues for at least one
-        more. Only divergence ends a baseline or a finalist early, so that these count in full.
+    def _left_of(self, one: TrainingProgress, mean: float) -> float:
+        """One that has had more epochs than others have on average goes on for one more at least;
+        nothing but divergence ends a baseline or a finalist early.
         """
-        left = training.length - len(training.metrics)
-        if training.baseline or training.repeat is not None:
+        left = one.length - len(one.metrics)
+        if one.baseline or one.training.is_finalist:
             return left
-        return min(left, max(mean - len(training.metrics), 1))
+        return min(left, max(mean - len(one.metrics), 1))
 
 
 def _top1(training: TrainingProgress) -> float:

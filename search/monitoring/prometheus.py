@@ -4,12 +4,15 @@ module doesn't use Ray.
 Ray prefixes the names with `ray_`. Names of fractions end with `_ratio`, as Prometheus recommends.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Protocol
 
 from results.records import StopReason, TrialState
 from search.monitoring.progress import Progress
+from search.study.observer import BaseObserver
 
 LABELS = ("search", "space")
 """Every metric has these labels: the run's name, and its space."""
@@ -70,7 +73,7 @@ def readings(progress: Progress) -> Iterator[Reading]:
     if gaps:
         yield Reading("search_gap_mean_ratio", fmean(gaps))
         yield Reading("search_gap_max_ratio", max(gaps))
-    trials = sum(each.repeat is None for each in running)
+    trials = sum(not each.training.is_finalist for each in running)
     yield Reading("search_trials", trials, (str(TrialState.RUNNING), ""))
     endings = progress.endings()
     for state, reason in ENDINGS:
@@ -81,3 +84,48 @@ def readings(progress: Progress) -> Iterator[Reading]:
     yield Reading("search_epochs_per_second", progress.epochs_per_s())
     yield Reading("search_images_per_second", progress.images_per_s())
     yield Reading("search_gpu_hours", progress.gpu_hours())
+
+
+EXPORT_EVERY_S = 5.0
+"""Ray passes values on every 10 s, and forgets those that weren't told again since (2.60.0)."""
+
+
+class Gauge(Protocol):
+    """A value that somebody passes on to Prometheus."""
+
+    def set(self, value: float, tags: dict[str, str]) -> object:
+        """The value of now, with the values of the gauge's labels."""
+
+
+MakeGauge = Callable[[str, str, tuple[str, ...], dict[str, str]], Gauge]
+"""(name, what it says, names of its labels, values of those that never change) -> a gauge."""
+
+
+class PrometheusExporter(BaseObserver):
+    """An `Observer` that exports the values of now, every few seconds and at the end."""
+
+    def __init__(self, progress: Progress, make_gauge: MakeGauge) -> None:
+        self._progress, self._next = progress, 0.0
+        fixed = dict(zip(LABELS, (progress.limits.title, progress.limits.space), strict=True))
+        self._gauges = {
+            name: make_gauge(name, metric.text, (*LABELS, *metric.labels), fixed)
+            for name, metric in METRICS.items()
+        }
+
+    def __str__(self) -> str:
+        return "Prometheus"
+
+    def tick(self) -> None:
+        """Exports the values where the last time is `EXPORT_EVERY_S` ago."""
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + EXPORT_EVERY_S
+            self._export()
+
+    def closed(self) -> None:
+        """Exports the last values."""
+        self._export()
+
+    def _export(self) -> None:
+        for each in readings(self._progress):
+            labels = dict(zip(METRICS[each.name].labels, each.labels, strict=True))
+            self._gauges[each.name].set(each.value, tags=labels)

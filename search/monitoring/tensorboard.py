@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from results.records import EpochMetrics, training_name
-from search.monitoring.background import BackgroundWorker
+from common.background import BackgroundWorker
+from results.records import EpochMetrics, TrainingId, TrainingRecord
 from search.monitoring.progress import Progress, TrainingProgress
+from search.study.observer import BaseObserver
 
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter
@@ -33,8 +34,8 @@ BEST = "best/val_top1"
 """TensorBoard's page of hyperparameters shows a trial's highest val_top1 under this tag."""
 
 
-class TensorBoard:
-    """A `TrialLogger` that writes to the run's folder.
+class TensorBoard(BaseObserver):
+    """An `Observer` that writes to the run's folder, told after the one that keeps `progress`.
 
     `start` makes the files anew from the records when a run goes on: so nothing is there twice,
     and nothing is missing after a kill, or where earlier sessions wrote none.
@@ -43,8 +44,8 @@ class TensorBoard:
     def __init__(self, directory: Path, progress: Progress, warn: Callable[[str], object]) -> None:
         self._folder = directory / FOLDER
         self._writers: dict[str, SummaryWriter] = {}
-        self._background = BackgroundWorker("TensorBoard", warn)
         self._progress = progress
+        self._background = BackgroundWorker("TensorBoard", warn)
 
     def start(self) -> None:
         """Begins to write, first what is known already."""
@@ -61,20 +62,22 @@ class TensorBoard:
             if training.params:
                 self._end(training)
 
-    def began(self, training: TrainingProgress) -> None:
-        """Does nothing, because a training's folder is created with its first epoch."""
+    def __str__(self) -> str:
+        return "TensorBoard"
 
-    def trained(self, training: TrainingProgress) -> None:
-        """Writes the last epoch of the training, in the background."""
-        name, metrics = _folder_of(training), training.metrics[-1]
-        self._background.do(lambda: self._write(name, metrics))
+    def epoch(self, training: TrainingId, metrics: EpochMetrics, *, new: bool) -> None:
+        """Writes a new epoch; a training's folder comes with its first one."""
+        if new:
+            name = _folder_of(self._progress.trainings[training])
+            self._background.do(lambda: self._write(name, metrics))
 
-    def ended(self, training: TrainingProgress) -> None:
+    def ended(self, record: TrainingRecord) -> None:
         """Writes the training's parameters and its highest val_top1, in the background."""
+        training = self._progress.trainings[record.training]
         self._background.do(lambda: self._end(training))
 
-    def close(self) -> None:
-        """Closes all files after everything is written."""
+    def closed(self) -> None:
+        """Leaves all files whole."""
         self._background.do(self._close)
         self._background.close()
 
@@ -109,4 +112,4 @@ class TensorBoard:
 
 
 def _folder_of(training: TrainingProgress) -> str:
-    return training_name(training.number, training.repeat, baseline=training.baseline)
+    return training.training.name(baseline=training.baseline)

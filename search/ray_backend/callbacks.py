@@ -1,7 +1,6 @@
-"""Ray's `Callback`, over the watchdog: ends the worker of a training that stalls."""
+"""Ray's `Callback`s, which end workers that stall and pass time on to observers; and its gauges."""
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
@@ -9,20 +8,23 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.util.metrics import Gauge
 
-from search.monitoring.progress import Progress
-from search.monitoring.prometheus import LABELS, METRICS, readings
-from search.ray_backend.watchdog import TrainingId, Watchdog
+from results.records import EpochMetrics, TrainingId
+from search.ray_backend.task import Note, Task, read_result
+from search.ray_backend.watchdog import Watchdog
+from search.study.observer import Observer
 
 
 class WatchdogCallback(Callback):
     """Tells the watchdog what runs, and kills what it finds stalled.
 
     To Ray such a worker has died. What becomes of its trial is the scheduler's, as ever.
-    seconds: what each recorded epoch of a training took.
+    epochs: gives the recorded epochs of a training.
     """
 
-    def __init__(self, watchdog: Watchdog, seconds: Callable[[TrainingId], list[float]]) -> None:
-        self._watchdog, self._seconds = watchdog, seconds
+    def __init__(
+        self, watchdog: Watchdog, epochs: Callable[[TrainingId], Sequence[EpochMetrics]]
+    ) -> None:
+        self._watchdog, self._epochs = watchdog, epochs
         self._trials: dict[TrainingId, Trial] = {}
 
     def on_trial_start(
@@ -31,7 +33,7 @@ class WatchdogCallback(Callback):
         """Also when a trial is tried again."""
         training = training_id_of(trial)
         self._trials[training] = trial
-        self._watchdog.begins(training, self._seconds(training))
+        self._begin(training)
 
     def on_trial_result(
         self,
@@ -42,13 +44,13 @@ class WatchdogCallback(Callback):
         **info: Any,
     ) -> None:
         """An epoch, also one that is recorded already. While it waits for images nobody watches."""
-        training = training_id_of(trial)
-        if "note" not in result:
-            self._watchdog.reports(training, result["wall_s"])
-        elif result["waiting"]:
+        training, report = training_id_of(trial), read_result(result)
+        if not isinstance(report, Note):
+            self._watchdog.reports(training, report.metrics.wall_s)
+        elif report.waiting:
             self._watchdog.ends(training)
         else:
-            self._watchdog.begins(training, self._seconds(training))
+            self._begin(training)
 
     def on_trial_recover(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
@@ -73,6 +75,9 @@ class WatchdogCallback(Callback):
             if actor is not None:
                 ray.kill(actor)
 
+    def _begin(self, training: TrainingId) -> None:
+        self._watchdog.begins(training, [metrics.wall_s for metrics in self._epochs(training)])
+
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray pickles a tuner to restore it, which is not how a run goes on."""
         return {}
@@ -80,40 +85,26 @@ class WatchdogCallback(Callback):
 
 def training_id_of(trial: Trial) -> TrainingId:
     """What a trial of Ray's trains."""
-    return trial.config["number"], trial.config["repeat"]
+    return Task.from_ray(trial.config).training
 
 
-EXPORT_EVERY_S = 5.0
-"""Ray passes values on every 10 s, and forgets those that weren't told again since (2.60.0)."""
+class TickCallback(Callback):
+    """Has time pass for the observer."""
 
-
-class MetricsExporter(Callback):
-    """Tells the values of now, every few seconds."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress, self._next = progress, 0.0
-        common = dict(zip(LABELS, (progress.limits.title, progress.limits.space), strict=True))
-        self._gauges = {
-            name: Gauge(name, metric.text, (*LABELS, *metric.labels)).set_default_tags(common)
-            for name, metric in METRICS.items()
-        }
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Several times a second."""
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + EXPORT_EVERY_S
-            self.tell()
-
-    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
-        """The last values."""
-        self.tell()
-
-    def tell(self) -> None:
-        """All values of now."""
-        for each in readings(self._progress):
-            labels = dict(zip(METRICS[each.name].labels, each.labels, strict=True))
-            self._gauges[each.name].set(each.value, tags=labels)
+        self._observer.tick()
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray pickles a tuner to restore it, which is not how a run goes on."""
         return {}
+
+
+def make_gauge(name: str, text: str, labels: tuple[str, ...], fixed: dict[str, str]) -> Gauge:
+    """A gauge that Ray passes on to Prometheus, with `labels`, of which some are `fixed`."""
+    gauge = Gauge(name, text, labels)
+    gauge.set_default_tags(fixed)
+    return gauge

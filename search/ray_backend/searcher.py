@@ -1,32 +1,25 @@
-"""Ray's `Searcher`, over the study. It proposes only: deciding is the scheduler's."""
+"""Ray's `Searcher`, over the supervisor. It proposes only: deciding is the scheduler's."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ray.tune.search import Searcher
 
-from search.hardware.allocation import Resources
+from search.ray_backend.run_files import RunFiles
 from search.ray_backend.slots import Slots
-from search.study.finalists import Finalists
-from search.study.proposal import Proposal
-from search.study.study import Study
-from trainables.config import TrialConfig
+from search.study.observer import Observer
+from search.study.supervisor import Supervisor
 
 
 class StudySearcher(Searcher):
-    """Hands Ray the study's proposals, then the finalists', until there are none."""
+    """Hands Ray the supervisor's proposals, until there are none; the observer is told of each."""
 
     def __init__(
-        self,
-        study: Study[TrialConfig],
-        finalists: Finalists,
-        task: Callable[[Proposal[TrialConfig], Resources], dict[str, Any]],
-        slots: Slots,
+        self, supervisor: Supervisor, observer: Observer, slots: Slots, files: RunFiles
     ) -> None:
         super().__init__(metric="val_top1", mode="max")
-        self._study, self._finalists = study, finalists
-        self._task, self._slots = task, slots
+        self._supervisor, self._observer = supervisor, observer
+        self._slots, self._files = slots, files
 
     # Ray's own searchers return the text FINISHED too; its annotation leaves it out.
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
@@ -34,16 +27,20 @@ class StudySearcher(Searcher):
         slot = self._slots.take(trial_id)
         if slot is None:
             return None
-        proposal = self._study.ask() or self._finalists.ask()
-        if proposal is not None:
-            return self._task(proposal, slot)
-        self._slots.release(trial_id)
-        return None if self._finalists.waiting() else self.FINISHED
+        proposal = self._supervisor.propose()
+        if proposal is None:
+            self._slots.release(trial_id)
+            return None if self._supervisor.waiting() else self.FINISHED
+        for record in self._supervisor.refused():
+            self._observer.ended(record)
+        self._observer.began(proposal, slot.gpus)
+        measure = self._supervisor.unmeasured(proposal.training)
+        return self._files.task(proposal, self._slots.place(slot), measure=measure).to_ray()
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Its slot is free; the scheduler has told the study already, with the reason."""
+        """Its slot is free; the scheduler has told the supervisor already, with the reason."""
         self._slots.release(trial_id)
 
     def save(self, checkpoint_path: str) -> None:

@@ -5,10 +5,10 @@ Trials take GPUs where nodes have some; nodes without one train beside them, on 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from search.hardware.allocation import Resources, _count_slots
 from search.hardware.machine import Node
+from search.ray_backend.task import Placement
 
 
 class Slots:
@@ -55,20 +55,19 @@ class Slots:
         """Gives the slot of a trial that has ended free."""
         self._taken.pop(key, None)
 
-    def place(self, slot: Resources) -> dict[str, Any]:
-        """What a training's task says of its slot.
-
-        `apart_from` are ids of the nodes whose cores it leaves to trials on their GPUs.
+    def place(self, slot: Resources) -> Placement:
+        """What a training in this slot has. Without a GPU it leaves the cores of nodes that have
+        some to the trials on these.
         """
         apart: list[str] = []
         if self._nodes is not None and self._kinds[0].gpus and not slot.gpus:
             apart = sorted(node.id for node in self._nodes() if node.machine.gpus)
-        return {
-            "threads": slot.threads,
-            "gpus": slot.gpus,
-            "memory": slot.memory_bytes,
-            "apart_from": apart,
-        }
+        return Placement(
+            threads=slot.threads,
+            gpus=slot.gpus,
+            memory_bytes=slot.memory_bytes,
+            apart_from=tuple(apart),
+        )
 
     def _free(self) -> int | None:
         room = self._room()

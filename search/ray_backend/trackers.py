@@ -10,11 +10,13 @@ from typing import Any
 
 from ray.tune.logger import LoggerCallback
 
+from common.background import BackgroundWorker
 from common.errors import SearchError
 from common.text import last_lines, redacted_values
-from results.records import TrialState, training_name
-from search.monitoring.background import BackgroundWorker
-from search.monitoring.progress import TrainingId, TrainingProgress
+from results.records import EpochMetrics, TrainingId, TrainingRecord, TrialState
+from search.study.observer import BaseObserver
+from search.study.proposal import Proposal
+from trainables.config import TrialConfig
 
 Logger = LoggerCallback
 """What Ray's integrations are."""
@@ -40,8 +42,8 @@ class TrackedTrial:
         return self.name
 
 
-class Tracker:
-    """A `TrialLogger` that hands on what it hears, each epoch once, beside the search.
+class Tracker(BaseObserver):
+    """An `Observer` that hands on what it is told, each epoch once, beside the search.
 
     What was lost on the way isn't handed on again: after a kill the last epochs may be missing.
     Of configurations secrets are left out. identity: of the run, also where names repeat.
@@ -61,45 +63,48 @@ class Tracker:
         self._background = BackgroundWorker(str(logger), warn)
 
     def start(self) -> None:
-        """Begins to hand on."""
+        """Starts the thread that hands on what the tracker is told."""
         self._background.start()
 
-    def began(self, training: TrainingProgress) -> None:
-        """A run of its own, or the one that it had before a break."""
-        self._background.do(partial(self._logger.log_trial_start, self._view(training)))
+    def __str__(self) -> str:
+        return str(self._logger)
 
-    def trained(self, training: TrainingProgress) -> None:
-        """The epoch's metrics."""
-        metrics = {k: v for k, v in asdict(training.metrics[-1]).items() if v is not None}
-        epoch, seen = int(metrics["epoch"]), self._view(training)
-        result = metrics | {"training_iteration": epoch}
-        self._background.do(partial(self._logger.log_trial_result, epoch, seen, result))
+    def began(self, proposal: Proposal[TrialConfig], gpus: float) -> None:
+        """Begins a run for the training, or opens the one that it had before a break."""
+        seen = self._seen.setdefault(proposal.training, self._view(proposal))
+        self._background.do(partial(self._logger.log_trial_start, seen))
 
-    def ended(self, training: TrainingProgress) -> None:
-        """The run ends; one that failed is told as such."""
-        seen = self._seen.pop((training.number, training.repeat), None)
+    def epoch(self, training: TrainingId, metrics: EpochMetrics, *, new: bool) -> None:
+        """Hands on a new epoch's metrics."""
+        if not new:
+            return
+        known = {k: v for k, v in asdict(metrics).items() if v is not None}
+        result = known | {"training_iteration": metrics.epoch}
+        logger, seen = self._logger, self._seen[training]
+        self._background.do(partial(logger.log_trial_result, metrics.epoch, seen, result))
+
+    def ended(self, record: TrainingRecord) -> None:
+        """Ends the training's run; one that failed is marked as such."""
+        seen = self._seen.pop(record.training, None)
         if seen is not None:
-            failed = training.state is TrialState.FAILED
+            failed = record.state is TrialState.FAILED
             self._background.do(partial(self._logger.log_trial_end, seen, failed))
 
-    def close(self) -> None:
-        """Runs that are cut short end too."""
+    def closed(self) -> None:
+        """Ends runs that are cut short, too."""
         for seen in self._seen.values():
             self._background.do(partial(self._logger.log_trial_end, seen, False))
         self._background.do(partial(self._logger.on_experiment_end, []))
         self._background.close()
 
-    def _view(self, training: TrainingProgress) -> Any:
-        key = training.number, training.repeat
-        if key not in self._seen:
-            self._seen[key] = TrackedTrial(
-                trial_id=f"{self._identity}-{training_name(*key)}",
-                name=training_name(*key, baseline=training.baseline),
-                local_path=str(self._directory),
-                experiment_dir_name=self._search,
-                config=redacted_values(training.config),
-            )
-        return self._seen[key]
+    def _view(self, proposal: Proposal[TrialConfig]) -> TrackedTrial:
+        return TrackedTrial(
+            trial_id=f"{self._identity}-{proposal.training}",
+            name=proposal.training.name(baseline=proposal.baseline),
+            local_path=str(self._directory),
+            experiment_dir_name=self._search,
+            config=redacted_values(proposal.config.to_dict()),
+        )
 
 
 def open_loggers(mlflow: str, wandb: str, search: str, directory: Path) -> list[Logger]:

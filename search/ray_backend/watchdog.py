@@ -5,9 +5,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 from common.text import format_measured_time
-
-TrainingId = tuple[int, int | None]
-"""(trial number, repeat of a finalist or `None`)."""
+from results.records import TrainingId
 
 TIMES = 10
 """A training stalls after so many of its median epochs: others on the machine slow one down by

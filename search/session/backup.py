@@ -11,9 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from common.remote import Place, UriPlace
+from results.records import EpochMetrics, TrainingId
 from results.store import MANIFEST, RunError
 from search.planning.plan import Plan
 from search.ray_backend.node_files import NodeFiles
+from search.study.observer import BaseObserver
 
 ARCHIVE = "run.tar"
 KEEP_EVERY_S = 60.0
@@ -169,8 +171,9 @@ def make_node_files(plan: Plan, fingerprint: str) -> NodeFiles:
     return node_files
 
 
-class StorageSync:
-    """The run's records go to the storage, and the checkpoints of trials that have ended leave it.
+class StorageSync(BaseObserver):
+    """An `Observer` that sends the run's records to the storage, which the checkpoints of trials
+    that have ended leave.
 
     From `start` on, until `close`. `say` is told what couldn't be kept.
     """
@@ -202,8 +205,8 @@ class StorageSync:
         """The run is open: from now on checkpoints are dropped because trials end."""
         self._opening = None
 
-    def tick(self) -> None:
-        """To be called now and then while the search runs, by the thread that records."""
+    def epoch(self, training: TrainingId, metrics: EpochMetrics, *, new: bool) -> None:
+        """Sends the records where the last time is long ago."""
         if self._backup:
             self._backup.tick()
 

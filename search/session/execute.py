@@ -27,6 +27,7 @@ from search.planning.warm_start import manifest_entry, useful_trials
 from search.preflight import ROOT
 from search.ray_backend.local_ray import Dashboard, reserve_port, start_ray, stop_ray
 from search.ray_backend.ray_cluster import LivingNodes
+from search.ray_backend.run_files import RunFiles
 from search.ray_backend.slots import Slots
 from search.ray_backend.tuner import run_trials
 from search.security import how_to_enter, how_to_enter_cluster
@@ -34,7 +35,7 @@ from search.session import session_log
 from search.session.backup import StorageSync, make_node_files
 from search.session.finish import finish, write_final_report
 from search.session.interrupts import handle_interrupts
-from search.session.loggers import connect_trackers, make_loggers
+from search.session.loggers import connect_trackers, make_observers
 from search.session.provenance import command_line, provenance
 from search.session.session import Session, start_session
 from search.session.startup import (
@@ -42,6 +43,7 @@ from search.session.startup import (
     PrecisionMeasurement,
     allocate_gpus,
 )
+from search.study.observer import Observers
 from search.study.prior_trials import write_prior_trials
 from trainables.catalog import needs_package
 
@@ -101,27 +103,20 @@ def _why(error: Exception, directory: Path) -> str:
 
 def _watch(session: Session, plan: Plan, monitor: Monitor, loggers: "list[Logger]") -> None:
     """Runs the trainings, and shows them."""
-    study, finalists = session.study, session.finalists
+    supervisor = session.supervisor
     baselines = [horizon.first for horizon in plan.horizons]
-    monitor.opened(
-        session.limits, study.records, study.epochs, finalists.records, finalists.epochs, baselines
-    )
+    monitor.opened(session.limits, supervisor.history(), baselines)
     identity = session_log.run_id(plan.name, session.manifest["sessions"])
-    monitor.trial_loggers = make_loggers(
+    others = make_observers(
         plan.options, loggers, monitor.progress, identity, plan.directory, monitor.warn
     )
-    with monitor.watching():
-        run_trials(
-            study,
-            finalists,
-            session.store,
-            monitor,
-            _slots(plan, session.resources),
-            plan.data,
-            session.node_files,
-            session.watchdog,
-            on_epoch=session.storage_sync.tick,
-        )
+    slots = _slots(plan, session.resources)
+    files = RunFiles(
+        directory=session.store.directory, data=plan.data, node_files=session.node_files
+    )
+    required = (monitor, session.storage_sync)
+    with Observers(required, others, monitor.warn) as observers, monitor.watching():
+        run_trials(supervisor, observers, slots, files, session.watchdog)
 
 
 def _slots(plan: Plan, resources: Resources) -> Slots:

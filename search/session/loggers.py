@@ -1,12 +1,13 @@
-"""Who hears of trainings while a search runs, beside its terminal: as the options ask for."""
+"""Who is told of a search while it runs, beside its terminal: as the options ask for."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.config.options import SearchOptions
-from search.monitoring.monitor import TrialLogger
 from search.monitoring.progress import Progress
+from search.monitoring.prometheus import PrometheusExporter
+from search.study.observer import Observer
 
 if TYPE_CHECKING:
     from search.ray_backend.trackers import Logger
@@ -24,16 +25,22 @@ def connect_trackers(options: SearchOptions, search: str, directory: Path) -> "l
     return open_loggers(options.mlflow, options.wandb, search, directory)
 
 
-def make_loggers(
+def make_observers(
     options: SearchOptions,
     loggers: "list[Logger]",
     progress: Progress,
     identity: str,
     directory: Path,
     warn: Callable[[str], object],
-) -> list[TrialLogger]:
-    """All that were asked for, started. identity: of the run, the same when it goes on."""
-    found: list[TrialLogger] = []
+) -> list[Observer]:
+    """All that were asked for, and Prometheus, through Ray, which must be running.
+
+    They are to be told after the one that keeps `progress`. identity: of the run, the same when it
+    goes on.
+    """
+    from search.ray_backend.callbacks import make_gauge
+
+    found: list[Observer] = [PrometheusExporter(progress, make_gauge)]
     if options.tensorboard:
         from search.monitoring.tensorboard import TensorBoard
 

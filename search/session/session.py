@@ -23,6 +23,7 @@ from search.study.finalists import Finalists
 from search.study.optuna_journal import journal_seal, open_journal
 from search.study.prior_trials import read_prior_trials
 from search.study.study import Study
+from search.study.supervisor import Supervisor
 from trainables.config import TrialConfig
 
 
@@ -44,6 +45,7 @@ class Session:
 
     study: Study[TrialConfig]
     finalists: Finalists
+    supervisor: Supervisor
     store: RunStore
     manifest: dict[str, Any]
     resources: Resources
@@ -54,7 +56,7 @@ class Session:
 
     def finished(self) -> bool:
         """Whether nothing is left to train."""
-        return self.study.finished() and self.finalists.finished()
+        return self.supervisor.finished()
 
     def close(self) -> None:
         """Notes the session's end and gives the run free, also where the disk is full.
@@ -111,6 +113,7 @@ def start_session(
     return Session(
         study=study,
         finalists=finalists,
+        supervisor=Supervisor(study, finalists),
         store=store,
         manifest=manifest,
         resources=plan.resources,

@@ -8,16 +8,22 @@ keeps its last epoch.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from statistics import fmean
-from typing import Any, Protocol
+from typing import Any
 
 from common.text import last_lines
 from results.analysis.finalist_comparison import BASELINE
 from results.export import ranked
-from results.finalist_store import RepeatId
-from results.records import EpochMetrics, FinalistRecord, StopReason, TrialRecord, TrialState
+from results.records import (
+    EpochMetrics,
+    FinalistRecord,
+    StopReason,
+    TrainingId,
+    TrialRecord,
+    TrialState,
+)
 from search.early_stopping import rules
 from search.early_stopping.decision import (
     COMPLETE,
@@ -28,35 +34,11 @@ from search.early_stopping.decision import (
 )
 from search.study.proposal import Proposal
 from search.study.proposer import derived_seed
+from search.study.store import RepeatStore
 from search.study.study import Study
 from trainables.config import TrialConfig
 
 TIME_IS_UP = Ending(state=TrialState.STOPPED, reason=StopReason.BUDGET)
-
-
-class RepeatStore(Protocol):
-    """What is kept of finalists: `results.finalist_store.FinalistStore`."""
-
-    def records(self) -> dict[RepeatId, FinalistRecord]:
-        """Every training's latest record, in the order of planning."""
-
-    def epochs(self) -> Iterable[tuple[RepeatId, EpochMetrics]]:
-        """Every recorded epoch, in order."""
-
-    def add(self, record: FinalistRecord) -> None:
-        """Keeps a training's new state."""
-
-    def add_epoch(self, key: RepeatId, metrics: EpochMetrics) -> None:
-        """Keeps one epoch."""
-
-    def add_error(self, key: RepeatId, text: str) -> None:
-        """Keeps the whole traceback of a training that failed."""
-
-    def drop_checkpoint(self, key: RepeatId) -> None:
-        """Removes the checkpoint of a training that has ended, if there is one."""
-
-    def close(self) -> None:
-        """Nothing more is added."""
 
 
 def choose_finalists(trials: Mapping[int, TrialRecord], count: int) -> list[int]:
@@ -109,9 +91,10 @@ class Finalists:
         self.study, self.store = study, store
         self.count, self.repeats, self.seed = count, repeats, seed
         self.records = store.records()
-        self.epochs: dict[RepeatId, list[EpochMetrics]] = {key: [] for key in self.records}
+        self.epochs: dict[TrainingId, list[EpochMetrics]] = {key: [] for key in self.records}
         self._time_left = time_left
-        self._proposed: set[RepeatId] = set()
+        self._proposed: set[TrainingId] = set()
+        self._retried: set[TrainingId] = set()
         self._replay()
 
     # --- proposing -------------------------------------------------------------------------
@@ -131,10 +114,16 @@ class Finalists:
             record = self.records[key]
             if record.state is TrialState.RUNNING and key not in self._proposed:
                 self._proposed.add(key)
-                config = TrialConfig.from_record(record.config)
-                done = len(self.epochs[key])
-                return Proposal(number=key[0], config=config, epochs_done=done, repeat=key[1])
+                return self._proposal(key, TrialConfig.from_record(record.config))
         return None
+
+    def _proposal(self, training: TrainingId, config: TrialConfig) -> Proposal[TrialConfig]:
+        return Proposal(
+            training=training,
+            config=config,
+            epochs_done=len(self.epochs[training]),
+            baseline=training.number == BASELINE,
+        )
 
     def waiting(self) -> bool:
         """Whether there will be trainings to propose that nobody knows yet."""
@@ -150,8 +139,8 @@ class Finalists:
     def _over(self) -> bool:
         return not self.count or self._time_left() <= 0 or self.study.gave_up()
 
-    def _wanted(self) -> list[RepeatId]:
-        """(trial, repeat) of all finalists, as far as they are known.
+    def _wanted(self) -> list[TrainingId]:
+        """The trainings of all finalists, as far as they are known.
 
         After an extension to more epochs the repeats are other ones, numbered from there on.
         """
@@ -162,9 +151,11 @@ class Finalists:
         length = self.study.rules.epochs
         shorter = [r.repeat for r in self.records.values() if r.config["epochs"] != length]
         first = max(shorter, default=0) + 1
-        stay = {key[0] for key in self.records if key[1] >= first} - set(numbers)
+        stay = {r.trial for r in self.records.values() if r.repeat >= first} - set(numbers)
         repeats = range(first, first + self.repeats)
-        return [(number, repeat) for repeat in repeats for number in (*numbers, *sorted(stay))]
+        return [
+            TrainingId(number, repeat) for repeat in repeats for number in (*numbers, *sorted(stay))
+        ]
 
     def _standings(self) -> dict[int, TrialRecord]:
         """Trials that time ran out for count as far as they came."""
@@ -175,12 +166,13 @@ class Finalists:
             for number, record in self.study.records.items()
         }
 
-    def _plan(self, key: RepeatId) -> None:
-        trial, repeat = key
+    def _plan(self, training: TrainingId) -> None:
+        trial, repeat = training.number, training.repeat
+        assert repeat is not None
         config = TrialConfig.from_record(self.study.records[trial].config).but(
             seed=repeat_seed(self.seed, repeat), epochs=self.study.rules.epochs
         )
-        self.epochs[key] = []
+        self.epochs[training] = []
         self._put(
             FinalistRecord(
                 trial=trial, repeat=repeat, state=TrialState.RUNNING, config=config.to_dict()
@@ -189,40 +181,50 @@ class Finalists:
 
     # --- deciding --------------------------------------------------------------------------
 
-    def report(self, key: RepeatId, metrics: EpochMetrics) -> Ending | None:
+    def report(self, training: TrainingId, metrics: EpochMetrics) -> Ending | None:
         """Takes one epoch; `None` when the training goes on, else how it has ended.
 
         As in the study, an epoch that is recorded already doesn't count again. When time is up
         the training ends here, and stays unfinished in the records.
         """
-        record = self.records[key]
+        record = self.records[training]
         if record.state is not TrialState.RUNNING:
             return ending_of(record)
-        if metrics.epoch > len(self.epochs[key]):
-            self.store.add_epoch(key, metrics)
-            self.epochs[key].append(metrics)
-            if ending := self._decide(key):
-                self._end(key, ending)
+        if metrics.epoch > len(self.epochs[training]):
+            self.store.add_epoch(training, metrics)
+            self.epochs[training].append(metrics)
+            if ending := self._decide(training):
+                self._end(training, ending)
                 return ending
         return TIME_IS_UP if self._time_left() <= 0 else None
 
-    def fail(self, key: RepeatId, error: str, reason: StopReason | None = None) -> None:
-        """Ends a training that can't be done; the last lines of `error` say why."""
-        if self.records[key].state is TrialState.RUNNING:
-            self.store.add_error(key, error)
-            self._end(key, failed_ending(last_lines(error), reason))
+    def may_retry(self, training: TrainingId) -> bool:
+        """Whether a training that breaks off now is tried again: once in each session."""
+        running = self.records[training].state is TrialState.RUNNING
+        return running and training not in self._retried
 
-    def _decide(self, key: RepeatId) -> Ending | None:
+    def retry(self, training: TrainingId, config: TrialConfig) -> Proposal[TrialConfig]:
+        """A training that broke off, to go on with `config`; nothing of this is recorded."""
+        self._retried.add(training)
+        return self._proposal(training, config)
+
+    def fail(self, training: TrainingId, error: str, reason: StopReason | None = None) -> None:
+        """Ends a training that can't be done; the last lines of `error` say why."""
+        if self.records[training].state is TrialState.RUNNING:
+            self.store.add_error(training, error)
+            self._end(training, failed_ending(last_lines(error), reason))
+
+    def _decide(self, training: TrainingId) -> Ending | None:
         """Divergence and completion: no other rule ends a finalist."""
-        epochs = self.epochs[key]
+        epochs = self.epochs[training]
         if said := rules.find_divergence(epochs, self.study.rules.num_classes):
             return stopped_ending(StopReason.DIVERGED, said)
-        return COMPLETE if epochs[-1].epoch >= self.records[key].config["epochs"] else None
+        return COMPLETE if epochs[-1].epoch >= self.records[training].config["epochs"] else None
 
-    def _end(self, key: RepeatId, ending: Ending) -> None:
-        epochs, complete = self.epochs[key], ending.state is TrialState.COMPLETE
+    def _end(self, training: TrainingId, ending: Ending) -> None:
+        epochs, complete = self.epochs[training], ending.state is TrialState.COMPLETE
         record = replace(
-            self.records[key],
+            self.records[training],
             state=ending.state,
             reason=ending.reason,
             detail=ending.detail,
@@ -231,10 +233,10 @@ class Finalists:
             wall_s=round(sum(epoch.wall_s for epoch in epochs), 3),
         )
         self._put(record)
-        self.store.drop_checkpoint(key)
+        self.store.drop_checkpoint(training)
 
     def _put(self, record: FinalistRecord) -> None:
-        self.records[record.trial, record.repeat] = record
+        self.records[record.training] = record
         self.store.add(record)
 
     def _replay(self) -> None:

@@ -3,19 +3,23 @@
 from dataclasses import dataclass
 from typing import Generic
 
+from results.records import TrainingId
 from search.study.proposer import C
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Proposal(Generic[C]):
-    """A trial to run; `epochs_done` of it are recorded already (after a resume).
+    """A training to run; `epochs_done` of it are recorded already (after a resume).
 
-    `repeat`, from 1, is given where a finalist's training with a fresh seed is meant; `baseline`
-    marks each trial that is one, of whatever length.
+    `baseline` marks each trial that is one, of whatever length, and each repeat of the baseline.
     """
 
-    number: int
+    training: TrainingId
     config: C
     epochs_done: int = 0
-    repeat: int | None = None
     baseline: bool = False
+
+    @property
+    def number(self) -> int:
+        """The trial's number."""
+        return self.training.number

@@ -1,9 +1,9 @@
-"""What a study keeps its records in: on disk, or in memory."""
+"""What a study and its finalists keep their records in: on disk, or in memory."""
 
 from collections.abc import Iterable
 from typing import Protocol
 
-from results.records import EpochMetrics, TrialRecord
+from results.records import EpochMetrics, FinalistRecord, TrainingId, TrialRecord
 
 
 class TrialStore(Protocol):
@@ -30,6 +30,31 @@ class TrialStore(Protocol):
 
     def drop_checkpoint(self, trial: int) -> None:
         """Removes the checkpoint of a trial that has ended, if there is one."""
+
+
+class RepeatStore(Protocol):
+    """What is kept of finalists: `results.finalist_store.FinalistStore`."""
+
+    def records(self) -> dict[TrainingId, FinalistRecord]:
+        """Every training's latest record, in the order of planning."""
+
+    def epochs(self) -> Iterable[tuple[TrainingId, EpochMetrics]]:
+        """Every recorded epoch, in order."""
+
+    def add(self, record: FinalistRecord) -> None:
+        """Keeps a training's new state."""
+
+    def add_epoch(self, training: TrainingId, metrics: EpochMetrics) -> None:
+        """Keeps one epoch."""
+
+    def add_error(self, training: TrainingId, text: str) -> None:
+        """Keeps the whole traceback of a training that failed."""
+
+    def drop_checkpoint(self, training: TrainingId) -> None:
+        """Removes the checkpoint of a training that has ended, if there is one."""
+
+    def close(self) -> None:
+        """Nothing more is added."""
 
 
 class MemoryStore:

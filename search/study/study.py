@@ -14,7 +14,14 @@ from optuna.storages import BaseStorage
 
 from common.text import last_lines
 from results.analysis.pareto import Point
-from results.records import EpochMetrics, NetworkCosts, StopReason, TrialRecord, TrialState
+from results.records import (
+    EpochMetrics,
+    NetworkCosts,
+    StopReason,
+    TrainingId,
+    TrialRecord,
+    TrialState,
+)
 from search.early_stopping.decision import Ending, Rules, decide_ending, ending_of, failed_ending
 from search.samplers.learning_curves import ObservationCache, ObservedTrial, value_of
 from search.space import SpaceError
@@ -113,7 +120,8 @@ class Study(Generic[C]):
 
     def _proposal(self, number: int, config: C) -> Proposal[C]:
         baseline, done = horizon_of(self.horizons, number).is_baseline(number), self.epochs[number]
-        return Proposal(number=number, config=config, epochs_done=len(done), baseline=baseline)
+        training = TrainingId(number)
+        return Proposal(training=training, config=config, epochs_done=len(done), baseline=baseline)
 
     def finished(self) -> bool:
         """Whether nothing is left to do: every trial has ended, or the time is up."""
@@ -195,7 +203,7 @@ class Study(Generic[C]):
         self.store.add_error(number, error)
         record = replace(self.records[number], retried=last_lines(error), config=config.to_dict())
         self._put(record)
-        return Proposal(number=number, config=config, epochs_done=len(self.epochs[number]))
+        return self._proposal(number, config)
 
     def fail(self, number: int, error: str, reason: StopReason | None = None) -> None:
         """Ends a trial that can't be trained; the last lines of `error` say why."""

@@ -23,7 +23,7 @@ import numpy as np
 import psutil
 from optuna.samplers import BaseSampler
 
-from results.records import EpochMetrics
+from results.records import EpochMetrics, TrainingId
 from results.store import RunStore
 from search.early_stopping.decision import Rules
 from search.samplers.gp_sampler import ConfigurationSource, GaussianProcessSampler
@@ -68,7 +68,7 @@ class Timed:
         if number and number % self._milestone == 0:
             self._report.measure("study", number // self._milestone, self._so_far)
         point = Point(self.study.records[number].params)
-        return Proposal(number=number, config=point, epochs_done=proposal.epochs_done)
+        return Proposal(training=TrainingId(number), config=point, epochs_done=proposal.epochs_done)
 
     def report(self, number: int, metrics: EpochMetrics) -> object:
         began = time.process_time()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from results.records import EpochMetrics
+from search.ray_backend.task import Task
 from search.ray_backend.worker import TrialWorker
 
 EPOCHS = 9
@@ -22,7 +23,8 @@ class InstantWorker(TrialWorker):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.cleanup()
-        self._task, self._epochs = new_config, made_up(new_config["config"]["lr"])
+        self._task = Task.from_ray(new_config)
+        self._epochs = made_up(self._task.config.lr)
         return True
 
 

@@ -12,13 +12,14 @@ import psutil
 from rich.console import Console
 
 from results.finalist_store import FinalistStore
-from results.records import TrialRecord
+from results.records import TrainingRecord
 from results.store import RunStore
 from search.early_stopping.decision import Rules
 from search.hardware.allocation import Resources
 from search.monitoring.monitor import Monitor
 from search.ray_backend.local_ray import Dashboard, reserve_port, start_ray
 from search.ray_backend.node_files import NodeFiles
+from search.ray_backend.run_files import RunFiles
 from search.ray_backend.slots import Slots
 from search.ray_backend.tuner import run_trials
 from search.ray_backend.watchdog import Watchdog
@@ -27,6 +28,7 @@ from search.study.finalists import Finalists
 from search.study.optuna_journal import journal_storage
 from search.study.proposer import Proposer
 from search.study.study import Study
+from search.study.supervisor import Supervisor
 from tests.benchmarks.instant import EPOCHS, InstantWorker
 from tests.benchmarks.measure import ROOT
 from trainables.config import TrialConfig
@@ -43,7 +45,7 @@ class MeasuredMonitor(Monitor):
         super().__init__(console, trials, verbose=False)
         self.memory: list[int] = []
 
-    def ended(self, record: TrialRecord) -> None:
+    def ended(self, record: TrainingRecord) -> None:
         super().ended(record)
         self.memory.append(psutil.Process().memory_info().rss)
 
@@ -88,17 +90,11 @@ def main() -> None:
     with (options.out / "said.txt").open("w") as file:
         monitor = MeasuredMonitor(Console(file=file, width=100), options.trials)
         started, driver_started = time.perf_counter(), time.process_time()
+        files = RunFiles(directory=options.out, data=options.out, node_files=NodeFiles())
         run_trials(
-            study,
-            finalists,
-            store,
-            monitor,
-            Slots(resources),
-            options.out,
-            NodeFiles(),
-            Watchdog(600.0),
+            Supervisor(study, finalists), monitor, Slots(resources), files, Watchdog(600.0),
             worker=InstantWorker,
-        )
+        )  # fmt: skip
         fit_s = time.perf_counter() - started
         driver_s = time.process_time() - driver_started
     store.close()

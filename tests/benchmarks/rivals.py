@@ -8,7 +8,7 @@ from optuna.pruners import BasePruner, HyperbandPruner, SuccessiveHalvingPruner
 from optuna.samplers import TPESampler
 from optuna.storages import InMemoryStorage
 
-from results.records import EpochMetrics
+from results.records import EpochMetrics, TrainingId
 from search.early_stopping.decision import Rules
 from search.simulation.policies import Point, PointProposer, Policy
 from search.simulation.recorded_curves import Curves
@@ -34,7 +34,7 @@ class OptunaPruning:
     def ask(self) -> Proposal[Point]:
         trial = self._study.ask()
         self._running[trial.number] = trial
-        return Proposal(number=trial.number, config=self._proposer.propose(trial)[1])
+        return Proposal(training=TrainingId(trial.number), config=self._proposer.propose(trial)[1])
 
     def report(self, number: int, metrics: EpochMetrics) -> str | None:
         trial = self._running[number]
@@ -69,14 +69,14 @@ class OneEpoch:
         if len(self._points) < self._candidates:
             self._points.append(self._proposer.propose(self._study.ask())[1])
             number = len(self._points) - 1
-            return Proposal(number=number, config=self._points[number])
+            return Proposal(training=TrainingId(number), config=self._points[number])
         if self._promoted is None and len(self._seen) == self._candidates:
             ranked = sorted(self._seen, key=self._seen.__getitem__, reverse=True)
             self._promoted = ranked[: self._top]
         if not self._promoted:
             return None
         number = self._promoted.pop(0)
-        return Proposal(number=number, config=self._points[number], epochs_done=1)
+        return Proposal(training=TrainingId(number), config=self._points[number], epochs_done=1)
 
     def report(self, number: int, metrics: EpochMetrics) -> str | None:
         self._seen.setdefault(number, metrics.val_top1 if metrics.val_top1 is not None else 0.0)

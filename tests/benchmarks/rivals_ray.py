@@ -6,7 +6,7 @@ scheduler hears an epoch first, and the searcher only when the trial goes on, or
 
 from types import SimpleNamespace
 
-from results.records import EpochMetrics
+from results.records import EpochMetrics, TrainingId
 from search.early_stopping.decision import Rules
 from search.simulation.policies import Point, Policy
 from search.simulation.recorded_curves import Curves
@@ -38,7 +38,7 @@ class RayTune:
             return None
         self._scheduler.on_trial_add(None, trial)
         self._trials.append(trial)
-        return Proposal(number=len(self._trials) - 1, config=Point(params))
+        return Proposal(training=TrainingId(len(self._trials) - 1), config=Point(params))
 
     def report(self, number: int, metrics: EpochMetrics) -> str | None:
         trial = self._trials[number]

@@ -15,7 +15,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from results.records import EpochMetrics
+from results.records import EpochMetrics, TrainingId
 from search.early_stopping.decision import Rules
 from search.simulation.policies import MakePolicy, Point, Policy
 from search.simulation.recorded_curves import Curves
@@ -54,7 +54,7 @@ class SyneTune:
         trial = self._trial(number, suggestion.config, datetime.fromtimestamp(0))  # noqa: DTZ006
         self._scheduler.on_trial_add(trial)
         self._trials.append(trial)
-        return Proposal(number=number, config=Point(suggestion.config))
+        return Proposal(training=TrainingId(number), config=Point(suggestion.config))
 
     def report(self, number: int, metrics: EpochMetrics) -> str | None:
         result = {"val": metrics.val_top1, "epoch": metrics.epoch}

@@ -23,7 +23,7 @@ from results.analysis.rung_values import check_params, read_proposals
 from results.export import export
 from results.finalist_store import FinalistStore, read_finalist_epochs, read_finalists
 from results.predictions import read_predictions
-from results.records import FinalistRecord, RecordError, TrialState
+from results.records import FinalistRecord, RecordError, TrainingId, TrialState
 from results.store import RunError, read_epochs, read_manifest, read_trials
 from search.config.command_line import read_yaml, resolve
 from search.config.options import OptionsError
@@ -77,7 +77,7 @@ def run(folder: Path) -> Path:
     finalists.add(record)
     finalists.add(replace(record, state=TrialState.COMPLETE, val_top1=0.5))
     for epoch in (1, 2):
-        finalists.add_epoch((0, 1), metrics(epoch, 0.25))
+        finalists.add_epoch(TrainingId(0, 1), metrics(epoch, 0.25))
     finalists.close()
     write_prior_trials(
         directory,

@@ -38,7 +38,7 @@ def run_trials(*arguments: Any, **more: Any) -> None:
                 with closing(train(*given, **named)) as epochs:
                     for metrics in epochs:
                         at = {"epoch": metrics.epoch, "at": time.time()}
-                        line = json.dumps({"trial": self._task["number"]} | at)
+                        line = json.dumps({"trial": self._task.training.number} | at)
                         with Path(os.environ["EPOCH_LOG"]).open("a", encoding="utf-8") as file:
                             file.write(line + "\n")
                         yield metrics

@@ -1,7 +1,7 @@
 import pytest
 
 from results.finalist_store import FinalistStore, read_finalist_epochs, read_finalists
-from results.records import FinalistRecord, RecordError, TrialState
+from results.records import FinalistRecord, RecordError, TrainingId, TrialState
 from tests.search.study_on_curves import metrics
 
 PLANNED = FinalistRecord(trial=7, repeat=2, state=TrialState.RUNNING, config={"epochs": 3})
@@ -17,21 +17,21 @@ def test_what_is_written_is_read_back_and_nothing_is_there_before(tmp_path):
     store.close()
     assert list(tmp_path.iterdir()) == []
     store.add(PLANNED)
-    store.add_epoch((7, 2), metrics(1, 0.25, loss=None))
+    store.add_epoch(TrainingId(7, 2), metrics(1, 0.25, loss=None))
     store.add(ENDED)
     store.close()
-    assert read_finalists(tmp_path) == {(7, 2): ENDED}
-    assert list(read_finalist_epochs(tmp_path)) == [((7, 2), metrics(1, 0.25, loss=None))]
+    assert read_finalists(tmp_path) == {TrainingId(7, 2): ENDED}
+    assert list(read_finalist_epochs(tmp_path)) == [(TrainingId(7, 2), metrics(1, 0.25, loss=None))]
 
 
 def test_a_torn_line_is_cut_off_by_the_next_writer(tmp_path):
     store = FinalistStore(tmp_path)
-    store.add_epoch((7, 2), metrics(1, 0.25))
+    store.add_epoch(TrainingId(7, 2), metrics(1, 0.25))
     store.close()
     path = tmp_path / "finalist-epochs.jsonl"
     path.write_bytes(path.read_bytes() + b'{"trial":7,"rep')
     again = FinalistStore(tmp_path)
-    again.add_epoch((7, 2), metrics(2, 0.5))
+    again.add_epoch(TrainingId(7, 2), metrics(2, 0.5))
     again.close()
     assert [m.epoch for _, m in read_finalist_epochs(tmp_path)] == [1, 2]
 
@@ -44,12 +44,12 @@ def test_an_epoch_of_nothing_is_named(tmp_path):
 
 def test_each_repeat_has_a_checkpoint_and_an_error_of_its_own(tmp_path):
     store = FinalistStore(tmp_path)
-    path = store.checkpoint((7, 2))
-    assert path != store.checkpoint((7, 1))
+    path = store.checkpoint(TrainingId(7, 2))
+    assert path != store.checkpoint(TrainingId(7, 1))
     path.parent.mkdir()
     path.write_bytes(b"state")
-    store.drop_checkpoint((7, 2))
-    store.drop_checkpoint((7, 2))
+    store.drop_checkpoint(TrainingId(7, 2))
+    store.drop_checkpoint(TrainingId(7, 2))
     assert not path.exists()
-    store.add_error((7, 2), "it broke")
+    store.add_error(TrainingId(7, 2), "it broke")
     assert (tmp_path / "errors" / "0007-repeat-2.txt").read_text() == "it broke"

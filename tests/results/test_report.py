@@ -21,7 +21,7 @@ from results.page.run_data import Run, read_run
 from results.page.table import table
 from results.page.time_use import seconds_by_use, survival, times_by_outcome
 from results.page.tradeoff import tradeoff
-from results.records import FinalistRecord, TrialState
+from results.records import FinalistRecord, TrainingId, TrialState
 from results.report import main, page, write_report
 from tests.results.example_run import Made, make_run
 from tests.results.example_search import ADAMW, MANIFEST, RANGES, SIX, add_final, many, six
@@ -119,7 +119,7 @@ def test_finalists_give_their_means_with_intervals(tmp_path: Path) -> None:
                     epochs=4, val_top1=value, wall_s=6.0,
                 )
             )  # fmt: skip
-            store.add_epoch((trial, repeat), metrics(1, value))
+            store.add_epoch(TrainingId(trial, repeat), metrics(1, value))
     store.close()
     run = read_run(directory)
     assert make_headline(run).headline == (

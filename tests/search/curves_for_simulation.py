@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from optuna.distributions import FloatDistribution
 
-from results.records import EpochMetrics
+from results.records import EpochMetrics, TrainingId
 from search.early_stopping.decision import Rules
 from search.samplers.encoding import Encoding
 from search.simulation.policies import Point
@@ -45,7 +45,8 @@ class Listed:
             return None
         number, self.asked = self.asked, self.asked + 1
         return Proposal(
-            number=number, config=Point({"x": float(self._points[self._rows[number], 0])})
+            training=TrainingId(number),
+            config=Point({"x": float(self._points[self._rows[number], 0])}),
         )
 
     def report(self, number: int, metrics: EpochMetrics) -> object:

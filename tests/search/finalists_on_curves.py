@@ -4,9 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from results.finalist_store import FinalistStore
-from results.records import EpochMetrics
+from results.records import EpochMetrics, TrainingId
 from search.study.finalists import Finalists
-from search.study.proposal import Proposal
 from search.study.study import Study
 from tests.search.study_on_curves import curve, metrics, open_study
 from trainables.config import TrialConfig
@@ -26,23 +25,18 @@ def search(study: Study[TrialConfig]) -> None:
                 break
 
 
-def repeat(finalists: Finalists, epochs: int | None = None) -> list[tuple[int, int | None]]:
+def repeat(finalists: Finalists, epochs: int | None = None) -> list[TrainingId]:
     """One worker trains finalists, for some epochs at most; what it began, in order."""
     begun, done = [], 0
     while (proposal := finalists.ask()) is not None:
-        begun.append((proposal.number, proposal.repeat))
+        begun.append(proposal.training)
         for epoch in seeded_curve(proposal.config)[proposal.epochs_done :]:
             if done == epochs:
                 return begun
             done += 1
-            if finalists.report(key_of(proposal), epoch):
+            if finalists.report(proposal.training, epoch):
                 break
     return begun
-
-
-def key_of(proposal: Proposal[TrialConfig]) -> tuple[int, int]:
-    assert proposal.repeat is not None
-    return proposal.number, proposal.repeat
 
 
 def final_of(

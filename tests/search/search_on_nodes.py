@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,9 @@ from search.monitoring.monitor import Monitor
 from search.ray_backend import ray_cluster
 from search.ray_backend.local_ray import Dashboard, reserve_port
 from search.ray_backend.node_files import NodeFiles
+from search.ray_backend.run_files import RunFiles
 from search.ray_backend.slots import Slots
+from search.ray_backend.task import Task
 from search.ray_backend.tuner import run_trials
 from search.ray_backend.watchdog import Watchdog
 from search.ray_backend.worker import TrialWorker, fetch_data
@@ -42,6 +45,7 @@ from search.study.finalists import Finalists
 from search.study.optuna_journal import open_journal
 from search.study.proposer import Proposer
 from search.study.study import Study
+from search.study.supervisor import Supervisor
 from trainables.config import TrialConfig
 
 ROOT = Path(__file__).parents[2]
@@ -70,28 +74,28 @@ class MadeUpWorker(TrialWorker):
         if self._next is not None:
             self.cleanup()
             self._task, self._next = self._next, None
-            self._notes = fetch_data(self._task | {"data": str(seen(self._task))})
+            self._notes = fetch_data(replace(self._task, data=seen(self._task)))
             self._epochs = made_up(self._task)
 
 
-def seen(task: dict[str, Any]) -> Path:
+def seen(task: Task) -> Path:
     """The dataset's folder as this node sees it: the second one doesn't have it."""
-    here = ray_cluster.node_id() == task["supply"].driver_node
-    return Path(task["data"]) if here else Path("/nowhere")
+    home = ray_cluster.node_id() == task.node_files.driver_node
+    return task.data if home else Path("/nowhere")
 
 
-def made_up(task: dict[str, Any]) -> Iterator[EpochMetrics]:
-    node_files = task["supply"]
-    node_files.data(seen(task))
-    with node_files.checkpoint(Path(task["checkpoint"])) as (path, sent):
+def made_up(task: Task) -> Iterator[EpochMetrics]:
+    task.node_files.data(seen(task))
+    with task.node_files.checkpoint(task.checkpoint) as (path, sent):
         done = int(path.read_text()) if path.exists() else 0
-        for epoch in range(task["epochs_done"] + 1, done + 1):
+        for epoch in range(task.epochs_done + 1, done + 1):
             yield metrics(epoch)
         for epoch in range(done + 1, EPOCHS + 1):
             time.sleep(0.5)
-            with (Path(task["data"]).parent / "trained").open("a") as file:
+            with (task.data.parent / "trained").open("a") as file:
                 gpus = ",".join(map(str, ray.get_gpu_ids())) or "-"
-                where = f"{ray_cluster.node_id()} {task['number']} {epoch} {os.getpid()} {gpus}"
+                number = task.training.number
+                where = f"{ray_cluster.node_id()} {number} {epoch} {os.getpid()} {gpus}"
                 file.write(where + "\n")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(str(epoch))
@@ -186,17 +190,9 @@ def main(scratch: Path, fingerprint: str, what: str) -> None:
     if what != "mixed":
         losing = (nodes, others[0], scratch, what == "drained")
         threading.Thread(target=lose, args=losing, daemon=True).start()
-    run_trials(
-        study,
-        finalists,
-        store,
-        monitor,
-        slots,
-        scratch / "tiny",
-        node_files,
-        Watchdog(0.0),
-        worker=MadeUpWorker,
-    )
+    files = RunFiles(directory=scratch / "run", data=scratch / "tiny", node_files=node_files)
+    supervisor = Supervisor(study, finalists)
+    run_trials(supervisor, monitor, slots, files, Watchdog(0.0), worker=MadeUpWorker)
     store.close()
     print(f"failed in a row: {study._failed_in_a_row}")
     ray_cluster.disconnect()

@@ -23,17 +23,23 @@ from search.early_stopping.decision import Rules
 from search.hardware.allocation import Resources
 from search.monitoring.monitor import Monitor
 from search.monitoring.progress import Limits
+from search.monitoring.prometheus import PrometheusExporter
+from search.ray_backend.callbacks import make_gauge
 from search.ray_backend.local_ray import Dashboard, reserve_port, start_ray, stop_ray
 from search.ray_backend.node_files import NodeFiles
+from search.ray_backend.run_files import RunFiles
 from search.ray_backend.slots import Slots
+from search.ray_backend.task import Task
 from search.ray_backend.tuner import run_trials
 from search.ray_backend.watchdog import Watchdog
 from search.ray_backend.worker import TrialWorker
 from search.space import Space
 from search.study.finalists import Finalists
+from search.study.observer import Observers
 from search.study.optuna_journal import journal_storage
 from search.study.proposer import Proposer
 from search.study.study import Study
+from search.study.supervisor import Supervisor
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
 
@@ -50,8 +56,8 @@ class MadeUpWorker(TrialWorker):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.cleanup()
-        self._task = new_config
-        self._epochs = made_up(Path(new_config["data"]))
+        self._task = Task.from_ray(new_config)
+        self._epochs = made_up(self._task.data)
         return True
 
 
@@ -94,12 +100,14 @@ def main(directory: Path) -> None:
     (directory / "open.json").write_text(json.dumps({"dashboard": address, "session": session}))
     monitor = Monitor(Console(width=200), TRIALS)
     limits = Limits(trials=TRIALS, title="watched", space="made up", full_epochs=EPOCHS, gpus=0.5)
-    monitor.opened(limits, {}, {}, {}, {})
+    monitor.opened(limits)
     finalists = Finalists(study=study, store=FinalistStore(directory), count=0, repeats=2, seed=0)
-    with monitor.watching():
+    files = RunFiles(directory=directory, data=directory, node_files=NodeFiles())
+    exporter = PrometheusExporter(monitor.progress, make_gauge)
+    with Observers((monitor,), (exporter,), monitor.warn) as observers, monitor.watching():
         run_trials(
-            study, finalists, store, monitor, Slots(resources), directory, NodeFiles(),
-            Watchdog(0.0), worker=MadeUpWorker,
+            Supervisor(study, finalists), observers, Slots(resources), files, Watchdog(0.0),
+            worker=MadeUpWorker,
         )  # fmt: skip
     store.close()
     stop_ray()

@@ -26,7 +26,11 @@ class LoggedWorker(TrialWorker):
 
     def step(self) -> dict[str, Any]:
         metrics = super().step()
-        line = {"trial": self._task["number"], "epoch": metrics["epoch"], "process": os.getpid()}
+        line = {
+            "trial": self._task.training.number,
+            "epoch": metrics["epoch"],
+            "process": os.getpid(),
+        }
         with Path(os.environ[LOG]).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         return metrics

@@ -22,7 +22,9 @@ from search.monitoring.monitor import Monitor
 from search.monitoring.summary import explain_early_end
 from search.ray_backend.local_ray import Dashboard, reserve_port, start_ray
 from search.ray_backend.node_files import NodeFiles
+from search.ray_backend.run_files import RunFiles
 from search.ray_backend.slots import Slots
+from search.ray_backend.task import Task
 from search.ray_backend.tuner import run_trials
 from search.ray_backend.watchdog import Watchdog
 from search.ray_backend.worker import TrialWorker
@@ -31,6 +33,7 @@ from search.study.finalists import Finalists
 from search.study.optuna_journal import journal_storage
 from search.study.proposer import Proposer
 from search.study.study import Study
+from search.study.supervisor import Supervisor
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
 
@@ -48,8 +51,8 @@ class BreakingWorker(TrialWorker):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.cleanup()
-        self._task = new_config
-        self._epochs = broken(TrialConfig.from_dict(new_config["config"]), Path(new_config["data"]))
+        self._task = Task.from_ray(new_config)
+        self._epochs = broken(self._task.config, self._task.data)
         return True
 
 
@@ -92,17 +95,11 @@ def main(directory: Path) -> None:
         start_ray(resources, port, ROOT)
     monitor = Monitor(Console(width=200), len(KINDS), verbose=False)
     finalists = Finalists(study=study, store=FinalistStore(directory), count=0, repeats=2, seed=0)
+    files = RunFiles(directory=directory, data=directory, node_files=NodeFiles())
     run_trials(
-        study,
-        finalists,
-        store,
-        monitor,
-        Slots(resources),
-        directory,
-        NodeFiles(),
-        Watchdog(STALL_S),
+        Supervisor(study, finalists), monitor, Slots(resources), files, Watchdog(STALL_S),
         worker=BreakingWorker,
-    )
+    )  # fmt: skip
     store.close()
     print(explain_early_end(study))
 

@@ -8,7 +8,7 @@ import yaml
 
 from results.analysis.finalist_comparison import compare_finalists
 from results.finalist_store import FinalistStore, read_finalist_epochs, read_finalists
-from results.records import TrialState
+from results.records import TrainingId, TrialState
 from results.store import read_trials
 from search.study.finalists import choose_finalists, repeat_seed
 from tests.search.test_search import command, numbers, run, start, wait_for
@@ -36,7 +36,7 @@ def test_a_search_ends_with_its_finalists(tmp_path):
     directory = tmp_path / "run"
     records = read_finalists(directory)
     order = choose_finalists(read_trials(directory), 2)
-    assert set(records) == {(number, repeat) for number in order for repeat in (1, 2)}
+    assert set(records) == {TrainingId(number, repeat) for number in order for repeat in (1, 2)}
     assert {r.state for r in records.values()} == {TrialState.COMPLETE}
     assert {r.epochs for r in records.values()} == {2}
     assert {r.config["seed"] for r in records.values()} == {repeat_seed(0, 1), repeat_seed(0, 2)}
@@ -75,5 +75,7 @@ def test_a_finished_search_is_given_finalists_afterwards(tmp_path, tiny_data):
     words = [*hint.split()[1:-1], "1", "--repeats", "2"]
     second = run([sys.executable, *words])
     assert second.returncode == 0, second.stdout + second.stderr
-    assert set(read_finalists(tmp_path / "run")) == {(n, r) for n in (0, 1) for r in (1, 2)}
+    assert set(read_finalists(tmp_path / "run")) == {
+        TrainingId(n, r) for n in (0, 1) for r in (1, 2)
+    }
     assert len(read_trials(tmp_path / "run")) == 2

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from results.export import export
+from results.records import TrainingId
 from results.store import read_manifest, read_trials
 from search.monitoring.console import plain_printer
 from search.run import main
@@ -40,7 +41,7 @@ def test_a_run_holds_none_of_them(tiny_data, tmp_path, monkeypatch, capsys) -> N
     assert second
     session.study.retry(first.number, TRACEBACK, first.config)
     session.study.fail(second.number, TRACEBACK)
-    session.finalists.store.add_error((0, 1), TRACEBACK)
+    session.finalists.store.add_error(TrainingId(0, 1), TRACEBACK)
     play(session.study)
     session.close()
     export(plan.directory, trial=2)

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,20 +14,25 @@ from ray.tune.experiment import Trial
 from rich.console import Console
 
 from results.export import ranked
+from results.finalist_store import FinalistStore
 from results.records import EpochMetrics, StopReason, TrialRecord, TrialState
 from search.hardware.allocation import Resources
 from search.monitoring.failure_summary import count_failures
 from search.monitoring.monitor import Monitor
 from search.ray_backend.scheduler import StudyScheduler
 from search.ray_backend.slots import Slots
+from search.ray_backend.task import Task
 from search.ray_backend.watchdog import Watchdog
 from search.spaces import find_space
+from search.study.finalists import Finalists
 from search.study.proposal import Proposal
 from search.study.proposer import Proposer
 from search.study.store import MemoryStore
 from search.study.study import Study
+from search.study.supervisor import Supervisor
 from tests.search.ray_backend.test_failures import KILLED, OTHER, WANT
 from tests.search.study_on_curves import RULES, curve, metrics
+from tests.search.tasks import result_of, task_of
 from trainables.config import ConfigError, TrialConfig
 
 TRIALS = 200
@@ -81,16 +85,17 @@ class FakeRay:
         self._watchdog = Watchdog(20.0, clock=lambda: self._now)
         self._monitor = Monitor(Console(file=StringIO()), TRIALS, verbose=False)
         slots = Slots(Resources(concurrent=1, threads=1, gpus=0.0, why=""))
-        self._scheduler = StudyScheduler(study, None, self._monitor, self._watchdog, slots)
+        finalists = Finalists(study=study, store=FinalistStore(scratch), count=0, repeats=2, seed=0)
+        supervisor = Supervisor(study, finalists)
+        self._scheduler = StudyScheduler(supervisor, self._monitor, self._watchdog, slots)
         self._errors = scratch / "error.txt"
 
     def run(self, proposal: Proposal[TrialConfig]) -> None:
-        self._monitor.started(proposal)
+        self._monitor.began(proposal)
         self._errors.unlink(missing_ok=True)
-        task = {"number": proposal.number, "config": proposal.config.to_dict(), "repeat": None}
         trial = SimpleNamespace(
-            config=task, num_failures=0, max_failures=0, status=Trial.RUNNING, trial_id="t",
-            error_file=str(self._errors),
+            config=task_of(proposal).to_ray(), num_failures=0, max_failures=0,
+            status=Trial.RUNNING, trial_id="t", error_file=str(self._errors),
         )  # fmt: skip
         trial.set_config = lambda config: setattr(trial, "config", config)
         self._scheduler.on_trial_add(None, trial)
@@ -99,20 +104,21 @@ class FakeRay:
 
     def _attempt(self, trial: Any) -> bool:
         """Whether there is to be another one."""
-        number = trial.config["number"]
-        self._watchdog.begins((number, None), [1.0])
-        good = curve(TrialConfig.from_dict(trial.config["config"]))
+        task = Task.from_ray(trial.config)
+        number = task.training.number
+        self._watchdog.begins(task.training, [1.0])
+        good = curve(task.config)
         way = WAYS.get(way_of(number) or "")
         for event in way(good, trial.num_failures + 1) if way else good:
             if isinstance(event, str):
                 return self._fails(trial, event)
-            result = asdict(event) | {"first_step_at": 0.0}
-            if self._scheduler.on_trial_result(None, trial, result) == "STOP":
+            if self._scheduler.on_trial_result(None, trial, result_of(event)) == "STOP":
                 return False
         raise AssertionError(f"trial {number} ended without a word")
 
     def _fails(self, trial: Any, event: str) -> bool:
-        while event == STALL and (trial.config["number"], None) not in self._watchdog.stalled():
+        training = Task.from_ray(trial.config).training
+        while event == STALL and training not in self._watchdog.stalled():
             self._now += 1.0
         trial.num_failures += 1
         told = "killed by `ray.kill`" if event == STALL else event

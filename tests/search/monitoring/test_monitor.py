@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from results.records import StopReason, TrialRecord, TrialState
+from results.records import StopReason, TrainingId, TrialRecord, TrialState
 from search.monitoring.monitor import Monitor, has_screen
 from search.study.proposal import Proposal
 from tests.search.study_on_curves import metrics
@@ -35,8 +35,10 @@ def told(monitor):
     """What a search of one trial that fails says."""
     with monitor.watching():
         monitor.say("dashboard  here")
-        monitor.started(Proposal(number=0, config=TrialConfig(network="resnet10", epochs=9)))
-        monitor.epoch(0, metrics(1, 0.5))
+        monitor.began(
+            Proposal(training=TrainingId(0), config=TrialConfig(network="resnet10", epochs=9))
+        )
+        monitor.epoch(TrainingId(0), metrics(1, 0.5))
         record = TrialRecord(
             number=0, state=TrialState.FAILED, params={}, config={},
             reason=StopReason.MEMORY, detail="2 GiB",
@@ -116,6 +118,7 @@ def test_ctrl_c_is_told_on_the_screen_where_there_is_one(capfd):
 KILLED = """
 import os, signal
 from rich.console import Console
+from results.records import TrainingId
 from search.session.interrupts import handle_interrupts
 from search.monitoring.monitor import Monitor
 from search.study.proposal import Proposal
@@ -123,7 +126,8 @@ from trainables.config import TrialConfig
 
 monitor = Monitor(Console(), 4)
 with handle_interrupts(monitor.interrupted), monitor.watching():
-    monitor.started(Proposal(number=0, config=TrialConfig(network="resnet10", epochs=9)))
+    config = TrialConfig(network="resnet10", epochs=9)
+    monitor.began(Proposal(training=TrainingId(0), config=config))
     signal.signal(signal.SIGUSR1, lambda *_: None)
     signal.raise_signal(signal.SIGINT)
     import time; time.sleep(0.8)

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from common.text import format_clock
-from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
+from results.records import FinalistRecord, StopReason, TrainingId, TrialRecord, TrialState
 from search.monitoring.progress import Limits, Progress
 from search.monitoring.screen import draw_screen, sparkline
 from search.study.proposal import Proposal
@@ -27,15 +27,15 @@ class Search:
         self.progress = Progress(Limits(**given), lambda: self.now)
 
     def train(self, number, *values, repeat=None, gap=0.0, gpus=None):
-        self.progress.started(Proposal(number=number, config=CONFIG, repeat=repeat), gpus)
+        self.progress.started(Proposal(training=TrainingId(number, repeat), config=CONFIG), gpus)
         for epoch, value in enumerate(values, 1):
             made = metrics(epoch, value or 0.0, gap=gap)
             if value is None:
                 made = replace(made, val_top1=None, gap=None)
-            self.progress.epoch((number, repeat), made)
+            self.progress.epoch(TrainingId(number, repeat), made)
 
     def end(self, number, state=TrialState.COMPLETE, reason=None, params=None):
-        self.progress.ended((number, None), ended(number, state, reason, params))
+        self.progress.ended(ended(number, state, reason, params))
 
     def lines(self, width=80, height=24, **console):
         sheet = Console(file=io.StringIO(), width=width, height=height, **console)
@@ -179,7 +179,8 @@ def test_what_earlier_sittings_did_is_counted():
     made = {0: [metrics(e, 0.1 * e) for e in range(1, 10)], 1: [metrics(1, 0.2)], 2: []}
     records = {0: ended(0), 1: ended(1, TrialState.RUNNING), 2: ended(2, TrialState.FAILED)}
     repeat = FinalistRecord(trial=0, repeat=1, state=TrialState.COMPLETE, config={"epochs": 9})
-    search.progress.recall(records, made, {(0, 1): repeat}, {(0, 1): made[0]})
+    history = [(record, made[number]) for number, record in records.items()]
+    search.progress.recall([*history, (repeat, made[0])])
     lines = search.lines()
     assert line_of(lines, "trials").endswith("2 of 4")
     assert "19 of about" in line_of(lines, "epochs")
@@ -188,9 +189,9 @@ def test_what_earlier_sittings_did_is_counted():
     assert line_of(lines, "2  trial 1").endswith("unfinished")
     assert search.progress.highest == pytest.approx(0.9)
     # The epoch that a worker repeats from its checkpoint doesn't count again.
-    search.progress.started(Proposal(number=1, config=CONFIG, epochs_done=1))
-    assert not search.progress.epoch((1, None), metrics(1, 0.2))
-    assert search.progress.epoch((1, None), metrics(2, 0.3))
+    search.progress.started(Proposal(training=TrainingId(1), config=CONFIG, epochs_done=1))
+    assert not search.progress.epoch(TrainingId(1), metrics(1, 0.2))
+    assert search.progress.epoch(TrainingId(1), metrics(2, 0.3))
     assert "20 of about" in line_of(search.lines(), "epochs")
 
 

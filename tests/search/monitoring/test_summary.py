@@ -9,7 +9,7 @@ from rich.console import Console
 
 from results.analysis.finalist_comparison import compare_finalists
 from results.finalist_store import FinalistStore
-from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
+from results.records import FinalistRecord, StopReason, TrainingId, TrialRecord, TrialState
 from results.store import RunStore
 from search.config.command_line import resolve
 from search.monitoring.leaderboard import finalists_table, front_table, leaderboard
@@ -120,9 +120,9 @@ def test_one_plain_line_an_event(capsys):
     monitor = Monitor(console, trials=4, verbose=False)
     monitor.stage("Ray")
     config = TrialConfig(network="resnet10", epochs=9)
-    monitor.started(Proposal(number=0, config=config, baseline=True))
-    monitor.epoch(0, metrics(1, 0.5, gap=0.125))
-    monitor.epoch(0, metrics(2, 0.4, loss=None))
+    monitor.began(Proposal(training=TrainingId(0), config=config, baseline=True))
+    monitor.epoch(TrainingId(0), metrics(1, 0.5, gap=0.125))
+    monitor.epoch(TrainingId(0), metrics(2, 0.4, loss=None))
     monitor.ended(record(0, 0.5))
     lines = console.file.getvalue().splitlines()
     assert len(lines) == 4
@@ -167,7 +167,7 @@ def test_the_front_is_told_with_its_costs_and_the_baseline_below():
 def test_a_measured_network_is_one_line(capsys):
     console = Console(file=io.StringIO(), width=40)
     monitor = Monitor(console, trials=4, verbose=False)
-    monitor.started(Proposal(number=2, config=TrialConfig(network="resnet10")))
+    monitor.began(Proposal(training=TrainingId(2), config=TrialConfig(network="resnet10")))
     monitor.measured(record(2, None, latency_ms=3.2, parameters_m=4.905))
     assert console.file.getvalue().endswith("network of 4.905 M parameters, 3.2 ms an image\n")
 
@@ -176,12 +176,12 @@ def test_finalists_are_told_apart_from_trials_and_are_never_the_best_so_far():
     console = Console(file=io.StringIO(), width=200)
     monitor = Monitor(console, trials=4, verbose=False)
     config = TrialConfig(network="resnet10", epochs=9)
-    monitor.started(Proposal(number=3, config=config, repeat=2))
-    monitor.epoch(3, metrics(1, 0.5), repeat=2)
+    monitor.began(Proposal(training=TrainingId(3, 2), config=config))
+    monitor.epoch(TrainingId(3, 2), metrics(1, 0.5))
     done = FinalistRecord(
         trial=3, repeat=2, state=TrialState.COMPLETE, config={}, epochs=9, val_top1=0.5125
     )
-    monitor.finalist_ended(done)
+    monitor.ended(done)
     first, second, third = console.file.getvalue().splitlines()
     assert first.endswith("trial 3, repeat 2: starts, with a fresh seed")
     assert "trial 3, repeat 2: epoch  1/9  val_top1 0.500" in second

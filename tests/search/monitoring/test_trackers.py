@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from results.records import StopReason, TrialRecord, TrialState
+from common.background import BackgroundWorker
+from results.records import StopReason, TrainingId, TrialRecord, TrialState
 from search.config.command_line import resolve
-from search.monitoring.background import BackgroundWorker
 from search.monitoring.progress import Limits, Progress
 from search.monitoring.tensorboard import BEST, TensorBoard
 from search.study.proposal import Proposal
@@ -87,12 +87,13 @@ def events(folder: Path) -> dict[str, list[tuple[str, int, float]]]:
 
 
 def follow(board, progress, number, values, *, repeat=None):
-    board.began(progress.started(Proposal(number=number, config=CONFIG, repeat=repeat)))
-    training = progress.trainings[number, repeat]
+    training = TrainingId(number, repeat)
+    proposal = Proposal(training=training, config=CONFIG)
+    known = progress.started(proposal)
+    board.began(proposal, 0.0)
     for value in values:
-        progress.epoch((number, repeat), metrics(len(training.metrics) + 1, value, gap=0.1))
-        board.trained(training)
-    return training
+        epoch = metrics(len(known.metrics) + 1, value, gap=0.1)
+        board.epoch(training, epoch, new=progress.epoch(training, epoch))
 
 
 @pytest.mark.slow  # importing tensorboardX takes two seconds
@@ -100,16 +101,15 @@ def test_event_files_are_one_folder_a_trial_and_nothing_is_doubled_on_a_resume(t
     said: list[str] = []
     first = Progress(Limits(trials=4))
     board = TensorBoard(tmp_path, first, said.append)
-    board.start()
-    baseline = follow(board, first, 0, [0.1, 0.3])
+    follow(board, first, 0, [0.1, 0.3])
     record = TrialRecord(
         number=0, state=TrialState.STOPPED, reason=StopReason.RUNG, config=CONFIG.to_dict(),
         params={"lr": 0.1, "momentum": None, "optimizer": "sgd"},
     )  # fmt: skip
-    first.ended((0, None), record)
-    board.ended(baseline)
+    first.ended(record)
+    board.ended(record)
     follow(board, first, 1, [0.2])
-    board.close()
+    board.closed()
     found = events(tmp_path / "tensorboard")
     assert set(found) == {"trial-0000-baseline", "trial-0001"}
     top1 = [row for row in found["trial-0000-baseline"] if row[0] == "val/top1"]
@@ -120,11 +120,11 @@ def test_event_files_are_one_folder_a_trial_and_nothing_is_doubled_on_a_resume(t
     again = Progress(Limits(trials=4))
     unfinished = TrialRecord(number=1, state=TrialState.RUNNING, params={}, config=CONFIG.to_dict())
     epochs = {0: [metrics(1, 0.1), metrics(2, 0.3)], 1: [metrics(1, 0.2)]}
-    again.recall({0: record, 1: unfinished}, epochs, {}, {})
+    again.recall([(record, epochs[0]), (unfinished, epochs[1])])
     board = TensorBoard(tmp_path, again, said.append)
     board.start()
     follow(board, again, 1, [0.4])
-    board.close()
+    board.closed()
     found = events(tmp_path / "tensorboard")
     assert [row for row in found["trial-0000-baseline"] if row[0] == "val/top1"] == top1
     assert found["trial-0000-baseline"][-1] == (BEST, 2, 0.3)

@@ -1,12 +1,18 @@
 """What Tune tells the watchdog, and whom the watchdog has Ray kill."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from search.ray_backend.callbacks import WatchdogCallback
+from search.ray_backend.task import Note
 from search.ray_backend.watchdog import Watchdog
+from tests.search.study_on_curves import metrics
+from tests.search.tasks import make_task, result_of
+
+EPOCH = replace(metrics(1, 0.5), wall_s=1.0)
 
 
 class Tune:
@@ -16,7 +22,7 @@ class Tune:
         self.now, self.killed = 0.0, list[str]()
         monkeypatch.setattr("search.ray_backend.callbacks.ray.kill", self.killed.append)
         watchdog = Watchdog(20.0, clock=lambda: self.now)
-        self.callback = WatchdogCallback(watchdog, lambda training: [1.0])
+        self.callback = WatchdogCallback(watchdog, lambda training: [EPOCH])
 
     def tell(self, event: str, trial: Any, **more: Any) -> None:
         getattr(self.callback, f"on_trial_{event}")(
@@ -30,7 +36,7 @@ class Tune:
 
 
 def trial(number: int, actor: str | None, repeat: int | None = None) -> Any:
-    config = {"number": number, "repeat": repeat}
+    config = make_task(number, repeat).to_ray()
     return SimpleNamespace(config=config, temporary_state=SimpleNamespace(ray_actor=actor))
 
 
@@ -41,11 +47,11 @@ def test_a_silent_worker_is_killed_once_and_the_next_one_too(monkeypatch, repeat
     tune.tell("start", lively)
     for _ in range(5):
         tune.wait(10)
-        tune.tell("result", lively, result={"wall_s": 1.0})
+        tune.tell("result", lively, result=result_of(EPOCH))
     assert tune.killed == ["first"]
     tune.tell("recover", silent)
     tune.wait(10)
-    tune.tell("result", lively, result={"wall_s": 1.0})
+    tune.tell("result", lively, result=result_of(EPOCH))
     silent.temporary_state.ray_actor = "second"
     tune.tell("start", silent)
     tune.tell("complete", lively)
@@ -72,9 +78,9 @@ def test_a_worker_that_went_by_itself_is_not_killed(monkeypatch):
 def test_who_waits_for_images_is_watched_from_when_they_have_come(monkeypatch):
     tune, waiting = Tune(monkeypatch), trial(3, "first")
     tune.tell("start", waiting)
-    tune.tell("result", waiting, result={"note": "waits for tiny", "waiting": True})
+    tune.tell("result", waiting, result=Note(text="waits for tiny", waiting=True).to_ray())
     tune.wait(100)
     assert tune.killed == []
-    tune.tell("result", waiting, result={"note": "has its images", "waiting": False})
+    tune.tell("result", waiting, result=Note(text="has its images", waiting=False).to_ray())
     tune.wait(100)
     assert tune.killed == ["first"]

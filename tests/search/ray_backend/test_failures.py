@@ -15,7 +15,8 @@ from ray.tune.experiment import Trial
 from rich.console import Console
 
 from common.text import last_lines
-from results.records import StopReason, TrialState
+from results.finalist_store import FinalistStore
+from results.records import StopReason, TrainingId, TrialState
 from results.store import RunError
 from search.hardware.allocation import Resources, allocate_nodes
 from search.hardware.machine import Machine, Node
@@ -24,6 +25,7 @@ from search.ray_backend.failures import read_failure
 from search.ray_backend.ray_patches import outlive_lost_workers
 from search.ray_backend.scheduler import MOST_NODES_LOST, StudyScheduler
 from search.ray_backend.slots import Slots
+from search.ray_backend.task import Placement, Task
 from search.ray_backend.watchdog import Watchdog
 from search.ray_backend.worker import (
     TrialDiskError,
@@ -31,7 +33,12 @@ from search.ray_backend.worker import (
     TrialWorker,
     resource_request,
 )
+from search.study.finalists import Finalists
+from search.study.study import Study
+from search.study.supervisor import Supervisor
+from tests.search.finalists_on_curves import final_of
 from tests.search.study_on_curves import metrics, open_study
+from tests.search.tasks import make_task, task_of
 from trainables.config import TrialConfig
 
 WANT = (
@@ -142,6 +149,12 @@ def test_a_worker_that_is_gone_when_its_next_trial_comes_breaks_that_off_once() 
     assert told == [died, died]
 
 
+def supervise(study: Study[TrialConfig]) -> Supervisor:
+    """The supervisor of a study without finalists."""
+    store = FinalistStore(study.store.directory)  # type: ignore[attr-defined]
+    return Supervisor(study, Finalists(study=study, store=store, count=0, repeats=2, seed=0))
+
+
 class HashableTrial(SimpleNamespace):
     __hash__ = object.__hash__
 
@@ -170,12 +183,13 @@ def test_a_trial_is_tried_once_more_after_want_of_memory_in_pieces(tmp_path, err
     study = open_study(tmp_path / "run", trials=3)
     said = io.StringIO()
     monitor = Monitor(Console(file=said, width=200), 3, verbose=False)
-    scheduler = StudyScheduler(study, None, monitor, Watchdog(0.0), Slots(ONE))
+    scheduler = StudyScheduler(supervise(study), monitor, Watchdog(0.0), Slots(ONE))
     proposal = study.ask()
-    monitor.started(proposal)
+    monitor.began(proposal)
     size = proposal.config.batch_size
-    task = {"number": 0, "config": proposal.config.to_dict(), "epochs_done": 0, "repeat": None}
-    trial = RayTrial(config=task, num_failures=0, max_failures=0, status=Trial.ERROR)
+    trial = RayTrial(
+        config=task_of(proposal).to_ray(), num_failures=0, max_failures=0, status=Trial.ERROR
+    )
     scheduler.on_trial_add(None, trial)
     assert trial.max_failures == 1
     study.report(0, metrics(1, 0.3))
@@ -186,11 +200,12 @@ def test_a_trial_is_tried_once_more_after_want_of_memory_in_pieces(tmp_path, err
     scheduler.on_trial_add(None, trial)
     assert trial.max_failures == 1  # none is left
     at_once = size // 2 if error is WANT else None
-    assert trial.config["config"].get("micro_batch_size") == at_once
-    assert trial.config["config"]["batch_size"] == size
-    assert (trial.config["epochs_done"], trial.config["repeat"]) == (1, None)
-    assert trial.config["measure"] is False  # of a single objective
-    assert study.records[0].config == trial.config["config"]
+    task = Task.from_ray(trial.config)
+    assert task.config.micro_batch_size == at_once
+    assert task.config.batch_size == size
+    assert (task.epochs_done, task.training) == (1, TrainingId(0))
+    assert task.measure is False  # of a single objective
+    assert study.records[0].config == task.config.to_dict()
     assert "tried again after epoch 1" in said.getvalue()
     assert (f"with at most {at_once} images at once" in said.getvalue()) == bool(at_once)
 
@@ -202,18 +217,40 @@ def test_a_trial_is_tried_once_more_after_want_of_memory_in_pieces(tmp_path, err
 
 @pytest.mark.parametrize("error", [WANT, OTHER])
 def test_a_finalist_too_is_tried_once_more_after_want_of_memory_in_pieces(tmp_path, error):
-    study = open_study(tmp_path / "run", trials=3)
-    config = study.ask().config
-    monitor = Monitor(Console(file=io.StringIO()), 3, verbose=False)
-    scheduler = StudyScheduler(study, None, monitor, Watchdog(0.0), Slots(ONE))
-    task = {"number": 0, "config": config.to_dict(), "epochs_done": 0, "repeat": 2}
-    trial = RayTrial(config=task, num_failures=1, max_failures=1, status=Trial.ERROR)
+    finalists, said = final_of(tmp_path / "run", count=1), io.StringIO()
+    supervisor = Supervisor(finalists.study, finalists)
+    monitor = Monitor(Console(file=said, width=200), 6, verbose=False)
+    scheduler = StudyScheduler(supervisor, monitor, Watchdog(0.0), Slots(ONE))
+    proposal = supervisor.propose()
+    monitor.began(proposal)
+    config, training = proposal.config, proposal.training
+    assert training.is_finalist
+    trial = RayTrial(
+        config=task_of(proposal).to_ray(), num_failures=0, max_failures=0, status=Trial.ERROR
+    )
+    scheduler.on_trial_add(None, trial)
+    assert trial.max_failures == 1
+    supervisor.epoch(training, metrics(1, 0.3))
+    before = said.getvalue()
+
+    trial.run_metadata.num_failures = 1
     trial.error_file = failed(tmp_path, error).error_file
     scheduler.on_trial_error(None, trial)
+    scheduler.on_trial_add(None, trial)
+    assert trial.max_failures == 1  # none is left
     at_once = config.batch_size // 2 if error is WANT else None
-    again = TrialConfig.from_dict(trial.config["config"])
-    assert again == config.but(micro_batch_size=at_once)
-    assert trial.max_failures == 1  # as Ray was told once for all
+    again = Task.from_ray(trial.config)
+    assert again.config == config.but(micro_batch_size=at_once)
+    assert (again.training, again.epochs_done) == (training, 1)
+    assert supervisor.record(training).config == config.to_dict()  # of this nothing is recorded
+    assert said.getvalue() == before
+
+    trial.status = Trial.RUNNING
+    scheduler.on_trial_error(None, trial)
+    record = supervisor.record(training)
+    assert (record.state, record.epochs) == (TrialState.FAILED, 1)
+    assert record.reason == (StopReason.MEMORY if error is WANT else None)
+    assert "repeat 1: failed" in said.getvalue()
 
 
 @pytest.fixture
@@ -224,11 +261,11 @@ def started(tmp_path: Path) -> Callable[..., tuple[StudyScheduler, RayTrial]]:
         study = open_study(tmp_path / "run", trials=3)
         monitor = Monitor(Console(file=io.StringIO()), 3, verbose=False)
         proposal = study.ask()
-        monitor.started(proposal)
+        monitor.began(proposal)
         study.report(0, metrics(1, 0.3))
-        task = {"number": 0, "config": proposal.config.to_dict(), "epochs_done": 1, "repeat": None}
-        trial = RayTrial(config=task, num_failures=1, max_failures=1, status=Trial.ERROR)
-        return StudyScheduler(study, None, monitor, watchdog, Slots(ONE)), trial
+        task = task_of(proposal, epochs_done=1)
+        trial = RayTrial(config=task.to_ray(), num_failures=1, max_failures=1, status=Trial.ERROR)
+        return StudyScheduler(supervise(study), monitor, watchdog, Slots(ONE)), trial
 
     return start
 
@@ -241,13 +278,13 @@ def test_a_trial_that_stalls_is_tried_once_more_and_then_fails_for_that(tmp_path
         tmp_path, "The actor died because it was killed by ray.kill."
     ).error_file
     for status in (Trial.ERROR, Trial.RUNNING):
-        watchdog.begins((0, None), [1.0])
+        watchdog.begins(TrainingId(0), [1.0])
         for _ in range(5):
             clock[0] += 3.0
             watchdog.stalled()
         trial.status = status
         scheduler.on_trial_error(None, trial)
-    record = scheduler._study.records[0]
+    record = scheduler._supervisor.record(TrainingId(0))
     assert (record.state, record.reason) == (TrialState.FAILED, StopReason.STALLED)
     told = "reported nothing for 12 s, where its median epoch takes 1 s"
     assert (record.retried, record.detail) == (told, told)
@@ -260,7 +297,7 @@ def test_a_full_disk_ends_the_search_and_no_trial(tmp_path, started, status):
     trial.status, trial.error_file = status, failed(tmp_path, OTHER, FULL).error_file
     with pytest.raises(RunError, match="runs/a is full; free some space there, then go on"):
         scheduler.on_trial_error(None, trial)
-    record = scheduler._study.records[0]
+    record = scheduler._supervisor.record(TrainingId(0))
     assert (record.state, record.retried) == (TrialState.RUNNING, None)
 
 
@@ -275,12 +312,11 @@ def on_lost_nodes(tmp_path, there):
     slots, study = Slots(shared, lambda: tuple(there)), open_study(tmp_path / "run", trials=9)
     said = io.StringIO()
     monitor = Monitor(Console(file=said, width=200), 9, verbose=False)
-    scheduler = StudyScheduler(study, None, monitor, Watchdog(0.0), slots)
+    scheduler = StudyScheduler(supervise(study), monitor, Watchdog(0.0), slots)
     proposal = study.ask()
-    monitor.started(proposal)
-    task = {"number": 0, "config": proposal.config.to_dict(), "epochs_done": 0, "repeat": None}
-    task |= slots.place(slots.take("t"))
-    trial = RayTrial(config=task, num_failures=0, max_failures=0, status=Trial.ERROR)
+    monitor.began(proposal)
+    task = task_of(proposal, placement=slots.place(slots.take("t")))
+    trial = RayTrial(config=task.to_ray(), num_failures=0, max_failures=0, status=Trial.ERROR)
     trial.error_file = failed(tmp_path, LOST).error_file
     scheduler.on_trial_add(None, trial)
     study.report(0, metrics(1, 0.3))
@@ -290,15 +326,16 @@ def on_lost_nodes(tmp_path, there):
 def test_a_trial_whose_node_was_lost_goes_on_elsewhere_and_has_not_failed(tmp_path):
     there: list[Node] = []
     study, scheduler, trial, said = on_lost_nodes(tmp_path, there)
-    assert trial.config["gpus"] == 1.0
+    assert Task.from_ray(trial.config).placement.gpus == 1.0
     del there[0]
     before = dict(study.records[0].config)
     scheduler.on_trial_error(None, trial)
     scheduler.on_trial_add(None, trial)
     # to the cores, as no GPU is left; with nothing against it, and its retry still to come
-    assert (trial.config["gpus"], trial.config["threads"]) == (0.0, 1)
+    task = Task.from_ray(trial.config)
+    assert (task.placement.gpus, task.placement.threads) == (0.0, 1)
     assert trial.resources.bundles == [{"CPU": 1.0, "memory": float(1 << 30)}]
-    assert trial.config["epochs_done"] == 1
+    assert task.epochs_done == 1
     assert trial.max_failures == 1
     assert "its node was lost: goes on elsewhere after epoch 1" in said.getvalue()
     record = study.records[0]
@@ -322,12 +359,13 @@ def test_a_trial_that_takes_its_nodes_down_fails_in_the_end(tmp_path):
 
 
 def test_cores_beside_gpus_are_left_to_them(tmp_path):
-    task = {"threads": 2, "gpus": 0.0, "memory": 1 << 30, "apart_from": ["g1", "g2"]}
-    asked = resource_request(task)
+    place = Placement(threads=2, memory_bytes=1 << 30, apart_from=("g1", "g2"))
+    asked = resource_request(make_task(placement=place).to_ray())
     assert asked.bundles == [{"CPU": 2.0, "memory": float(1 << 30)}]
     assert asked._kwargs == {"bundle_label_selector": [{"ray.io/node-id": "!in(g1,g2)"}]}
-    on_gpu = resource_request(task | {"gpus": 0.5, "memory": 0, "apart_from": []})
-    assert on_gpu == resource_request(task | {"gpus": 0.5, "memory": 0, "apart_from": []})
+    alike = [make_task(number, placement=Placement(threads=2, gpus=0.5)) for number in (0, 1)]
+    on_gpu = resource_request(alike[0].to_ray())
+    assert on_gpu == resource_request(alike[1].to_ray())
     assert on_gpu.bundles == [{"CPU": 2.0, "GPU": 0.5}]
     assert on_gpu != asked
 
@@ -352,8 +390,8 @@ def test_the_worker_names_want_of_memory_and_of_room(monkeypatch, raised, arrive
     worker = TrialWorker.__new__(TrialWorker)
     worker._epochs, worker._ended = iter(()) if measure else broken(), 0.0
     worker._notes = iter(())
-    task = {"checkpoint": "runs/a/c/0.pt", "number": 0, "repeat": None}
+    task = make_task(checkpoint=Path("/runs/a/c/0.pt"))
     worker._measure, worker._task, worker._next = measure, task, None
-    said = "disk that holds runs/a is full" if arrives is TrialDiskError else "2 GiB"
+    said = "disk that holds /runs/a is full" if arrives is TrialDiskError else "2 GiB"
     with pytest.raises(arrives, match=said):
         worker.step()

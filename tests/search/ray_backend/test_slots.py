@@ -5,6 +5,7 @@ import pytest
 from search.hardware.allocation import allocate_nodes
 from search.hardware.machine import Machine, Node, combine_machines
 from search.ray_backend.slots import Slots
+from search.ray_backend.task import Placement
 
 GIB = 1 << 30
 
@@ -80,10 +81,10 @@ def test_seats_are_taken_on_gpus_first_and_given_back():
 def test_trials_on_cores_leave_the_cores_beside_gpus_alone():
     slots = Slots(shared((CPU, ONE_GPU)), lambda: (CPU, ONE_GPU))
     on_gpu, on_cores = slots.take("a"), slots.take("b")
-    assert slots.place(on_gpu) == {"threads": 4, "gpus": 1.0, "memory": 0, "apart_from": []}
-    assert slots.place(on_cores) == {
-        "threads": 1, "gpus": 0.0, "memory": 2 * GIB, "apart_from": ["g"]
-    }  # fmt: skip
+    assert slots.place(on_gpu) == Placement(threads=4, gpus=1.0)
+    assert slots.place(on_cores) == Placement(
+        threads=1, memory_bytes=2 * GIB, apart_from=("g",)
+    )  # fmt: skip
 
 
 def test_nodes_that_come_bring_seats_and_those_that_go_take_them():

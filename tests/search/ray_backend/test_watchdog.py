@@ -2,9 +2,10 @@
 
 import pytest
 
-from search.ray_backend.watchdog import CHECK_EVERY_S, TIMES, UNKNOWN_EPOCH_S, TrainingId, Watchdog
+from results.records import TrainingId
+from search.ray_backend.watchdog import CHECK_EVERY_S, TIMES, UNKNOWN_EPOCH_S, Watchdog
 
-FIRST, SECOND = (0, None), (1, None)
+FIRST, SECOND = TrainingId(0), TrainingId(1)
 
 
 class Clock:

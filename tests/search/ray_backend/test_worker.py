@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -6,8 +7,8 @@ import pytest
 from results.records import NetworkCosts
 from search.preflight import PreflightError
 from search.ray_backend import worker
-from search.ray_backend.node_files import NodeFiles
 from tests.search.study_on_curves import metrics
+from tests.search.tasks import make_task
 from trainables.config import TrialConfig
 
 
@@ -16,23 +17,21 @@ def test_a_worker_that_would_import_foreign_packages_trains_nothing(monkeypatch)
     monkeypatch.setattr(worker, "foreign_packages", lambda root: [sentence])
     trainable = worker.TrialWorker.__new__(worker.TrialWorker)
     with pytest.raises(PreflightError, match="must be the folder in /here"):
-        trainable.setup({"number": 0})
+        trainable.setup(make_task().to_ray())
     trainable.cleanup()
 
 
 @pytest.mark.parametrize("measure", [True, False])
 def test_what_a_network_costs_comes_with_a_trial_s_first_epoch_alone(monkeypatch, measure):
-    costs, asked = {"latency_ms": 3.0, "parameters_m": 4.9}, []
+    costs, asked = NetworkCosts(latency_ms=3.0, parameters_m=4.9), []
     monkeypatch.setattr(
-        worker, "measure_network", lambda task: asked.append(task["number"]) or costs
+        worker, "measure_network", lambda task: asked.append(task.training.number) or costs
     )
     monkeypatch.setattr(
         worker, "train_epochs", lambda task: iter([metrics(1, 0.5), metrics(2, 0.6)])
     )
     trainable = worker.TrialWorker.__new__(worker.TrialWorker)
-    trainable.setup(
-        {"number": 3, "repeat": None, "measure": measure, "supply": NodeFiles(), "data": ""}
-    )
+    trainable.setup(make_task(3, measure=measure).to_ray())
     first, second = trainable.step(), trainable.step()
     trainable.cleanup()
     assert asked == [3] * measure
@@ -50,14 +49,8 @@ def test_a_training_that_waits_for_its_images_says_so_before_its_first_epoch(mon
         worker, "train_epochs", lambda task: iter([metrics(1, 0.5), metrics(2, 0.6)])
     )
     trainable = worker.TrialWorker.__new__(worker.TrialWorker)
-    task = {
-        "number": 3,
-        "repeat": None,
-        "measure": False,
-        "supply": node_files,
-        "data": "/data/tiny",
-    }
-    trainable.setup(task)
+    task = make_task(3, node_files=node_files)
+    trainable.setup(task.to_ray())
     assert trainable.step() == {"note": waits, "waiting": True, "val_top1": None}
     assert got == []
     assert trainable.step() == {
@@ -67,7 +60,7 @@ def test_a_training_that_waits_for_its_images_says_so_before_its_first_epoch(mon
     }
     assert got == [Path("/data/tiny")]
     assert [trainable.step()["val_top1"] for _ in range(2)] == [0.5, 0.6]
-    trainable.reset_config(task | {"data": "/data/other"})
+    trainable.reset_config(replace(task, data=Path("/data/other")).to_ray())
     assert trainable.step()["val_top1"] == 0.5
     trainable.cleanup()
 
@@ -75,9 +68,7 @@ def test_a_training_that_waits_for_its_images_says_so_before_its_first_epoch(mon
 def test_the_network_that_is_measured_has_the_dataset_s_classes(tiny_data, monkeypatch):
     monkeypatch.setattr("trainables.profiling.latency._SECONDS", 0.0)
     config = TrialConfig(network="resnet10", image_size=32, precision="float32")
-    found = worker.measure_network(
-        {"config": config.to_dict(), "data": str(tiny_data), "threads": 1, "supply": NodeFiles()}
-    )
+    found = worker.measure_network(make_task(config=config, data=tiny_data.resolve()))
     # 4,900,000-odd of the body, and a last layer of four classes
-    assert NetworkCosts.from_json(found).parameters_m == pytest.approx(4.905, abs=0.005)
-    assert found["latency_ms"] > 0
+    assert found.parameters_m == pytest.approx(4.905, abs=0.005)
+    assert found.latency_ms > 0

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from results.records import StopReason, TrialState
+from results.records import StopReason, TrainingId, TrialState
 from search.session import session
 from search.simulate import main
 from search.simulation import policies, simulator
@@ -61,7 +61,11 @@ def test_a_paused_trial_goes_on_where_it_stopped():
         def ask(self):
             done = self.todo.pop(0) if self.todo else None
             point = Point({"x": 0.0})
-            return None if done is None else Proposal(number=0, config=point, epochs_done=done)
+            return (
+                None
+                if done is None
+                else Proposal(training=TrainingId(0), config=point, epochs_done=done)
+            )
 
         def report(self, number, metrics):
             return True if metrics.epoch == 1 else None

@@ -16,6 +16,7 @@ from search.session.session import make_budget
 from search.study.budget import Budget, makespan_s
 from search.study.finalists import Finalists
 from search.study.proposal import Proposal
+from search.study.supervisor import Supervisor
 from tests.search.study_on_curves import curve, open_study
 from trainables.config import TrialConfig
 
@@ -137,19 +138,15 @@ class Search:
     def run(self) -> None:
         """To the end, as Ray would: a worker that is free asks, and again with every event."""
         running: list[tuple[float, int, Proposal[TrialConfig], Iterator[EpochMetrics]]] = []
-        order = 0
+        order, supervisor = 0, Supervisor(self.study, self.finalists)
         while True:
-            while len(running) < 2 and (p := self.study.ask() or self.finalists.ask()):
+            while len(running) < 2 and (p := supervisor.propose()):
                 heapq.heappush(running, (self.now + 1.5, order, p, iter(curve(p.config))))
                 order += 1
             if not running:
                 return
             self.now, _, p, epochs = heapq.heappop(running)
-            if p.repeat is None:
-                ending = self.study.report(p.number, next(epochs))
-            else:
-                ending = self.finalists.report((p.number, p.repeat), next(epochs))
-            if ending is None:
+            if supervisor.epoch(p.training, next(epochs)) is None:
                 heapq.heappush(running, (self.now + 1.5, order, p, epochs))
                 order += 1
 

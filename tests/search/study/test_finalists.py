@@ -7,9 +7,9 @@ import pytest
 
 from results.analysis.finalist_comparison import compare_finalists
 from results.finalist_store import FinalistStore, read_finalists
-from results.records import StopReason, TrialRecord, TrialState
+from results.records import StopReason, TrainingId, TrialRecord, TrialState
 from search.study.finalists import Finalists, choose_finalists, repeat_seed
-from tests.search.finalists_on_curves import final_of, key_of, repeat
+from tests.search.finalists_on_curves import final_of, repeat
 from tests.search.study_on_curves import curve, metrics, open_study
 
 
@@ -55,14 +55,16 @@ def test_every_finalist_has_the_same_fresh_seeds_at_full_length(tmp_path: Path) 
     order = choose_finalists(finalists.study.records, 2)
     assert len(order) == 3
     assert order[-1] == 0
-    assert repeat(finalists) == [(n, r) for r in (1, 2, 3) for n in order]
+    assert repeat(finalists) == [TrainingId(n, r) for r in (1, 2, 3) for n in order]
     records = read_finalists(tmp_path / "run")
     assert {r.epochs for r in records.values()} == {9}
     for r in (1, 2, 3):
         seed = repeat_seed(0, r)
-        assert {records[n, r].config["seed"] for n in order} == {seed}
+        assert {records[TrainingId(n, r)].config["seed"] for n in order} == {seed}
         for n in order:
-            assert records[n, r].config == finalists.study.records[n].config | {"seed": seed}
+            assert records[TrainingId(n, r)].config == finalists.study.records[n].config | {
+                "seed": seed
+            }
     assert finalists.finished()
     assert finalists.ask() is None
 
@@ -72,11 +74,11 @@ def test_val_top1_is_the_last_epoch_s_and_no_rule_ends_a_training_early(tmp_path
     first = finalists.ask()
     assert first is not None
     for epoch in range(1, 9):  # it overfits, and the last one of its rung
-        assert finalists.report(key_of(first), metrics(epoch, 0.9 - epoch / 20, gap=0.8)) is None
-    ending = finalists.report(key_of(first), metrics(9, 0.4))
+        assert finalists.report(first.training, metrics(epoch, 0.9 - epoch / 20, gap=0.8)) is None
+    ending = finalists.report(first.training, metrics(9, 0.4))
     assert ending is not None
     assert ending.state is TrialState.COMPLETE
-    record = read_finalists(tmp_path / "run")[key_of(first)]
+    record = read_finalists(tmp_path / "run")[first.training]
     assert (record.val_top1, record.wall_s) == (0.4, 13.5)
 
 
@@ -91,8 +93,8 @@ def test_while_trials_run_the_baseline_alone_is_repeated(tmp_path: Path) -> None
     for number in (0, 1):
         for epoch in curve(proposals[number].config):  # type: ignore[union-attr]
             study.report(number, epoch)
-    assert [(p.number, p.repeat) for p in (finalists.ask(), finalists.ask()) if p] == [
-        (0, 1), (0, 2),
+    assert [p.training for p in (finalists.ask(), finalists.ask()) if p] == [
+        TrainingId(0, 1), TrainingId(0, 2),
     ]  # fmt: skip
     assert finalists.ask() is None
     assert finalists.waiting()
@@ -101,7 +103,7 @@ def test_while_trials_run_the_baseline_alone_is_repeated(tmp_path: Path) -> None
     assert not finalists.waiting()
     last = finalists.ask()
     assert last is not None
-    assert (last.number, last.repeat) == (1, 1)
+    assert last.training == TrainingId(1, 1)
 
 
 def test_none_are_asked_for_by_default(tmp_path: Path) -> None:
@@ -118,9 +120,9 @@ def test_a_lucky_trial_loses_to_one_that_is_better_on_average(tmp_path: Path) ->
     lucky, better, baseline = choose_finalists(finalists.study.records, 2)
     ends = {lucky: [0.5, 0.4, 0.4], better: [0.6, 0.5, 0.6], baseline: [0.4, 0.4, 0.4]}
     while (proposal := finalists.ask()) is not None:
-        end = ends[proposal.number][proposal.repeat - 1]  # type: ignore[operator]
+        end = ends[proposal.number][proposal.training.repeat - 1]  # type: ignore[operator]
         for epoch in range(1, 10):
-            finalists.report(key_of(proposal), metrics(epoch, end))
+            finalists.report(proposal.training, metrics(epoch, end))
     outcome = compare_finalists(finalists.records.values())
     assert outcome is not None
     assert outcome.winner is not None
@@ -134,14 +136,14 @@ def test_one_repeat_that_diverges_or_fails_ends_alone(tmp_path: Path) -> None:
     first, second = finalists.ask(), finalists.ask()
     assert first is not None
     assert second is not None
-    ending = finalists.report(key_of(first), metrics(1, 0.1, loss=None))
+    ending = finalists.report(first.training, metrics(1, 0.1, loss=None))
     assert ending is not None
     assert ending.reason is StopReason.DIVERGED
-    finalists.fail(key_of(second), "Traceback …\n  frames\nRuntimeError: no disk")
+    finalists.fail(second.training, "Traceback …\n  frames\nRuntimeError: no disk")
     repeat(finalists)
     records = read_finalists(tmp_path / "run")
-    assert records[key_of(first)].val_top1 is None
-    assert records[key_of(second)].detail == "RuntimeError: no disk"
+    assert records[first.training].val_top1 is None
+    assert records[second.training].detail == "RuntimeError: no disk"
     assert finalists.finished()
     outcome = compare_finalists(records.values())
     assert outcome is not None

@@ -7,9 +7,9 @@ import pytest
 
 from results.analysis.finalist_comparison import compare_finalists
 from results.finalist_store import FinalistStore, read_finalist_epochs, read_finalists
-from results.records import TrialState
+from results.records import TrainingId, TrialState
 from search.study.finalists import TIME_IS_UP, Finalists, choose_finalists
-from tests.search.finalists_on_curves import final_of, key_of, kill, repeat
+from tests.search.finalists_on_curves import final_of, kill, repeat
 from tests.search.study_on_curves import RULES, metrics, open_study
 
 
@@ -34,16 +34,16 @@ def test_an_epoch_that_was_recorded_before_a_kill_is_not_counted_twice(tmp_path:
     finalists = final_of(tmp_path / "run", count=1)
     proposal = finalists.ask()
     assert proposal is not None
-    path = FinalistStore(tmp_path / "run").checkpoint(key_of(proposal))
+    path = FinalistStore(tmp_path / "run").checkpoint(proposal.training)
     path.parent.mkdir()
     path.write_bytes(b"state")
     for epoch in range(1, 10):
-        finalists.store.add_epoch(key_of(proposal), metrics(epoch, 0.5))  # none decided on
+        finalists.store.add_epoch(proposal.training, metrics(epoch, 0.5))  # none decided on
     kill(finalists)
     again = final_of(tmp_path / "run", count=1)
-    assert again.records[key_of(proposal)].state is TrialState.COMPLETE
+    assert again.records[proposal.training].state is TrialState.COMPLETE
     assert not path.exists()
-    ending = again.report(key_of(proposal), metrics(9, 0.5))
+    ending = again.report(proposal.training, metrics(9, 0.5))
     assert ending is not None
     assert ending.state is TrialState.COMPLETE
 
@@ -53,9 +53,9 @@ def test_when_time_is_up_trainings_stay_unfinished_and_go_on_with_more(tmp_path:
     finalists = final_of(tmp_path / "run", count=1, time_left=lambda: left[0])
     proposal = finalists.ask()
     assert proposal is not None
-    assert finalists.report(key_of(proposal), metrics(1, 0.3)) is None
+    assert finalists.report(proposal.training, metrics(1, 0.3)) is None
     left[0] = 0.0
-    assert finalists.report(key_of(proposal), metrics(2, 0.4)) == TIME_IS_UP
+    assert finalists.report(proposal.training, metrics(2, 0.4)) == TIME_IS_UP
     assert finalists.ask() is None
     assert finalists.finished()
     kill(finalists)
@@ -63,7 +63,7 @@ def test_when_time_is_up_trainings_stay_unfinished_and_go_on_with_more(tmp_path:
     assert not more.finished()
     resumed = more.ask()
     assert resumed is not None
-    assert (key_of(resumed), resumed.epochs_done) == (key_of(proposal), 2)
+    assert (resumed.training, resumed.epochs_done) == (proposal.training, 2)
 
 
 def test_more_finalists_and_repeats_keep_what_was_trained(tmp_path: Path) -> None:
@@ -81,11 +81,11 @@ def test_a_study_with_more_trials_has_its_old_finalists_and_its_new_ones(tmp_pat
     first = final_of(tmp_path / "run", count=1, repeats=2, trials=2)
     trained = repeat(first)
     kill(first)
-    assert {number for number, _ in trained} == {0, 1}
+    assert {training.number for training in trained} == {0, 1}
     more = final_of(tmp_path / "run", count=1, repeats=2, trials=12)
     best = choose_finalists(more.study.records, 1)[0]
     assert best not in (0, 1)
-    assert repeat(more) == [(best, 1), (best, 2)]
+    assert repeat(more) == [TrainingId(best, 1), TrainingId(best, 2)]
     outcome = compare_finalists(read_finalists(tmp_path / "run").values())
     assert outcome is not None
     assert {standing.trial for standing in outcome.standings} == {0, 1, best}
@@ -109,8 +109,8 @@ def test_after_an_extension_to_more_epochs_all_are_trained_anew_at_that_length(
     while (proposal := longer.ask()) is not None:
         proposals.append(proposal)
         for epoch in range(1, 13):
-            longer.report(key_of(proposal), metrics(epoch, 0.1))
-    assert [p.repeat for p in proposals] == [3, 3, 4, 4]
+            longer.report(proposal.training, metrics(epoch, 0.1))
+    assert [p.training.repeat for p in proposals] == [3, 3, 4, 4]
     assert {p.config.epochs for p in proposals} == {12}
     outcome = compare_finalists(longer.records.values())
     assert outcome is not None

@@ -1,0 +1,35 @@
+"""Where the trainings of a run find what they need: what all of its tasks have in common."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from results.store import checkpoint_path
+from search.ray_backend.node_files import NodeFiles
+from search.ray_backend.task import Placement, Task
+from search.study.proposal import Proposal
+from trainables.config import TrialConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunFiles:
+    """Where the trainings of a run find their images and keep their checkpoints.
+
+    directory: the run's folder. data: the prepared dataset's. node_files: how they reach nodes.
+    """
+
+    directory: Path
+    data: Path
+    node_files: NodeFiles
+
+    def task(self, proposal: Proposal[TrialConfig], placement: Placement, *, measure: bool) -> Task:
+        """What a worker is told of a proposal that has been given a place."""
+        return Task(
+            training=proposal.training,
+            config=proposal.config,
+            epochs_done=proposal.epochs_done,
+            data=self.data.resolve(),
+            checkpoint=checkpoint_path(self.directory, proposal.training).resolve(),
+            node_files=self.node_files,
+            placement=placement,
+            measure=measure,
+        )
