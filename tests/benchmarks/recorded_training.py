@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch.optim import Optimizer
 
-from datasets.splits import SearchData, Split, stratified
+from datasets.splits import SearchData, Split, stratified_split
 from tests.benchmarks.recorded_rows import Task, cool_down_epochs, rungs
 from trainables.config import TrialConfig
 from trainables.models.network import Network
@@ -117,7 +117,7 @@ def share_of(train: Split, share: float, class_ids: tuple[str, ...]) -> Split:
     if share == 1:
         return train
     labels = _labels(train, len(class_ids))
-    _, part = stratified(labels, share, IMAGES_SEED)
+    _, part = stratified_split(labels, share, IMAGES_SEED)
     return replace(train, name=f"{train.name}-{share:g}", indices=train.indices[part])
 
 

@@ -61,7 +61,7 @@ def test_a_config_without_a_task_is_named(config) -> None:
 
 def test_tasks_of_a_run_lead_to_its_files(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    nodes = NodeFiles(home="h")
+    nodes = NodeFiles(driver_node="h")
     files = RunFiles(directory=Path("runs/a"), data=Path("data/tiny"), node_files=nodes)
     config = TrialConfig(network="resnet10")
     proposal = Proposal(training=TrainingId(5, 1), config=config, epochs_done=2)

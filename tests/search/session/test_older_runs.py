@@ -14,11 +14,10 @@ from search.config.command_line import resolve
 from search.early_stopping.decision import COMPLETE
 from search.planning.plan import Plan, make_plan
 from search.ray_backend import worker
-from search.ray_backend.node_files import NodeFiles
 from search.run import main
 from search.session import execute
-from search.study.proposal import Proposal
 from tests.search.study_on_curves import metrics
+from tests.search.tasks import task_of
 from trainables.config import TrialConfig
 from trainables.final_model.best_config import read_best
 from trainables.training import checkpoint_writer
@@ -93,7 +92,7 @@ def test_its_unfinished_trial_goes_on_from_its_checkpoint(
     session = execute._study(plan, data, "float32", None)
     proposal = session.study.ask()
     assert proposal is not None
-    task = task_of(proposal, tiny_data, session.store.checkpoint(0))
+    task = task_of(proposal, data=tiny_data, checkpoint=session.store.checkpoint(0).resolve())
     running = worker.train_epochs(task)
     first, second = next(running), next(running)  # the second is lost: it isn't recorded
     session.study.report(0, first)
@@ -107,24 +106,13 @@ def test_its_unfinished_trial_goes_on_from_its_checkpoint(
     resumed = again.study.ask()
     assert resumed is not None
     assert (resumed.config, resumed.epochs_done) == (proposal.config, 1)
-    (trained,) = worker.train_epochs(task_of(resumed, tiny_data, again.store.checkpoint(0)))
+    (trained,) = worker.train_epochs(
+        task_of(resumed, data=tiny_data, checkpoint=again.store.checkpoint(0).resolve())
+    )
     assert (trained.epoch, trained.train_loss) == (2, second.train_loss)
     assert again.study.report(0, trained) == COMPLETE
     again.close()
     assert read_manifest(plan.directory)["dataset"]["image_size"] == 64
-
-
-def task_of(proposal: Proposal, data: Path, checkpoint: Path) -> dict[str, Any]:
-    """As `search.ray_backend.tuner` hands it to a worker."""
-    return {
-        "config": proposal.config.to_dict(),
-        "epochs_done": proposal.epochs_done,
-        "data": str(data),
-        "checkpoint": str(checkpoint),
-        "threads": 1,
-        "gpus": 0.0,
-        "supply": NodeFiles(),
-    }
 
 
 @pytest.mark.parametrize("changes", [{"lr": 0.5}, {"ema": 0.5}, {"field_that_has_gone": 1}])
