@@ -180,7 +180,7 @@ def _drawn(
         space.suggest(_AtMost(drawing, proposer.fixed, at_most))  # type: ignore[arg-type]
 
     if origin == "search":
-        return ConfigurationSource(ask, baseline).drawn(rng)
+        return ConfigurationSource(ask, baseline).draw(rng)
     drawing = RandomConfiguration(rng, baseline, 1.0 if origin == "baseline" else 0.0)
     ask(drawing)
     return drawing
