@@ -150,8 +150,15 @@ def _section(lines: Sequence[dict[str, Any]], sides: Sequence[Side], space: str)
         *_loops(lines, space),
         *_repetitions(lines, space),
         f"Machine: {_machine(first)}. Commits: {_commits(sides)}.\n",
+        *_remarks(sides),
         f"![Quality over time](race-{space}.svg)\n",
     ]
+
+
+def _remarks(sides: Sequence[Side]) -> list[str]:
+    """Returns what was noted of the circumstances of the searches, each remark once."""
+    every = [line.get("remark") for side in sides for line in side.searches.values()]
+    return [f"Remark: {remark}\n" for remark in dict.fromkeys(every) if remark]
 
 
 def _equal(sides: Sequence[Side], shares: Sequence[float]) -> list[str]:

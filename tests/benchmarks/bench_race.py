@@ -64,6 +64,8 @@ def benchmark(arguments: list[str] | None = None) -> None:
             epochs=options.epochs or space.baseline.epochs,
         )
         circumstances = provenance(detect_machine(), measure.command("race"))
+        if options.remark:
+            circumstances["remark"] = options.remark
         about = {"space": options.space, "minutes": options.minutes, "epochs": race.epochs,
                  "images": options.images, "shares": list(SHARES)}  # fmt: skip
         loop = _loop(race, out, about, circumstances)
@@ -175,6 +177,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     made.add_argument("--repetition", type=int, default=0, metavar="N",
                       help="run the same searches once more, under this number, to show by how "
                       "much they differ")  # fmt: skip
+    made.add_argument("--remark", metavar="TEXT",
+                      help="what else the machine did meanwhile, for the page")  # fmt: skip
     made.add_argument("--out", type=Path, default=measure.PUBLISHED / "race.jsonl",
                       metavar="FILE", help="default: race.jsonl among the published")  # fmt: skip
     options = made.parse_args(arguments)

@@ -212,7 +212,7 @@ def test_a_unit_is_gone_on_with_and_reused(workload, tmp_path, monkeypatch):
     monkeypatch.setattr(race_judge, "CORES", 1)
     out = tmp_path / "race.jsonl"
     command = ["demo", "--minutes", "2", "--epochs", "1", "--out", str(out)]
-    bench_race.benchmark([*command, "--sides", "documented", "ours"])
+    bench_race.benchmark([*command, "--sides", "documented", "ours", "--remark", "Beside tests."])
     assert begun == [(DOCUMENTED, 0), (OURS, 0)]
     lines = list(read_lines(out))
     judged = [line for line in lines if line.get("judged")]
@@ -233,6 +233,7 @@ def test_a_unit_is_gone_on_with_and_reused(workload, tmp_path, monkeypatch):
     said = (tmp_path / "race.md").read_text()
     assert "## `demo`, 2 minutes, 1 epochs" in said
     assert "| Ray Tune as documented | 1 | 2 | " in said
+    assert "Remark: Beside tests." in said
     assert "Run once more, at the end: Ray Tune as documented, seed 0: " in said
     assert (tmp_path / "race-demo.svg").read_text().count("<polyline") == 2
 
