@@ -21,6 +21,12 @@ RECORDINGS = HERE.parents[1] / "build" / "curves"
 LARGEST_BYTES = 2_000_000
 """A table must stay below this, since it is part of every clone."""
 
+FIDELITIES = (
+    "full", "third", "ninth", "quarter_images", "half_size", "third_quarter_half",
+    "ninth_quarter_half",
+)  # fmt: skip
+"""The recorder trains each configuration at these fidelities, with each of its seeds."""
+
 CARD = """# Recorded trainings: `{name}`
 
 {rows} configurations of the space `{name}`, each trained for {epochs} epochs and recorded after
@@ -176,8 +182,8 @@ def _fidelities(trainings: Sequence[Training]) -> list[str]:
 
 
 def _missing(trainings: Sequence[Training]) -> str:
-    """Which (row, seed) lack some of the fidelities that others have."""
-    every = {training["fidelity"] for training in trainings}
+    """Returns a sentence with the fidelities that each (row, seed) still lacks."""
+    every = set(FIDELITIES)
     had: dict[tuple[int, int], set[str]] = {}
     for training in trainings:
         had.setdefault((training["row"], training["seed"]), set()).add(training["fidelity"])
@@ -187,7 +193,7 @@ def _missing(trainings: Sequence[Training]) -> str:
         if found != every
     ]
     if not short:
-        return "Every row has all of its trainings."
+        return "Every row and seed that was begun has all of its trainings."
     return f"Not trained yet, where the recording stands: {'; '.join(short)}."
 
 

@@ -261,7 +261,8 @@ def test_a_recording_goes_on_where_it_stopped_and_its_table_is_searched(
         "| `momentum` | Float(high=0.9, log=False, low=0.0, step=None) | with optimizer=sgd |"
         in said
     )
-    assert "Every row has all of its trainings." in said
+    assert "Every row and seed that was begun has all of its trainings." in said
+    assert tuple(each.name for each in FIDELITIES) == make_curves.FIDELITIES
 
     curves = recorded_curves.read_curves(table)
     assert curves.epochs == 2
