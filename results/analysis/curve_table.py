@@ -21,7 +21,6 @@ On disk that is a compressed `.npz` file without pickles, whose arrays anybody c
 import io
 import json
 import math
-import os
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, json_to_distribution
 
+from common.files import open_atomically
 from results.jsonl import read_lines
 
 Training = dict[str, Any]
@@ -79,14 +79,15 @@ def write_table(path: Path, recording: Recording) -> None:
         found = [training for training in ordered if training["fidelity"] == fidelity]
         arrays |= {f"{fidelity}/{name}": values for name, values in _fidelity(found).items()}
     arrays["about"] = np.array(json.dumps({"headers": recording.headers}, sort_keys=True))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    with (
+        open_atomically(path) as file,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive,
+    ):
         for name, values in sorted(arrays.items()):
             buffer = io.BytesIO()
             np.lib.format.write_array(buffer, values, allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), buffer.getvalue(),
                              compress_type=zipfile.ZIP_DEFLATED)  # fmt: skip
-    temporary.replace(path)
 
 
 def _configurations(recording: Recording, ordered: list[Training]) -> Arrays:
@@ -145,14 +146,22 @@ def _floats(values: Iterable[float | None]) -> NDArray[np.float32]:
 def read_table(path: Path) -> Recording:
     """What a table holds. Raises `OSError`, and `ValueError` for a file that isn't one."""
     try:
-        with zipfile.ZipFile(path) as archive:  # numpy believes a header before its checksum
-            if damaged := archive.testzip():
-                raise ValueError(f"the checksum of {damaged} in it is wrong")
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        return of_arrays(read_arrays(path))
     except zipfile.BadZipFile as error:
         raise ValueError(str(error)) from error
-    return of_arrays(arrays)
+
+
+def read_arrays(path: Path) -> Arrays:
+    """Returns the arrays of an `.npz` file by name, after the checksum of each was compared.
+
+    Raises `OSError`, `zipfile.BadZipFile`, and `ValueError` for a wrong checksum or a pickle.
+    """
+    # numpy trusts an array's header before it has compared the checksum.
+    with zipfile.ZipFile(path) as archive:
+        if damaged := archive.testzip():
+            raise ValueError(f"the checksum of {damaged} in it is wrong")
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
 
 
 def of_arrays(arrays: Mapping[str, NDArray[Any]]) -> Recording:

@@ -10,7 +10,6 @@ trials. A proposed configuration is answered by the nearest one in the table.
 
 import math
 import sys
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 from common.errors import UserError
-from results.analysis.curve_table import Recording, of_arrays
+from results.analysis.curve_table import Recording, of_arrays, read_arrays
 from results.records import EpochMetrics, StopReason, TrialRecord
 from results.store import read_epochs, read_manifest, read_trials
 from search.samplers.encoding import Encoding, Matrix, Vector
@@ -110,12 +109,7 @@ def read_curves_file(path: Path) -> Curves:
     file. Raises `CurvesError` where the file can't be read.
     """
     try:
-        # numpy trusts an array's header before it has compared the checksum.
-        with zipfile.ZipFile(path) as archive:
-            if damaged := archive.testzip():
-                raise ValueError(f"the checksum of {damaged} in it is wrong")
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_arrays(path)
         return _recorded(path, arrays) if "about" in arrays else _curves(path, arrays)
     except CurvesError:
         raise

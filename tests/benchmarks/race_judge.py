@@ -10,16 +10,12 @@ from typing import Any
 
 from datasets.access import open_search_data
 from datasets.splits import SearchData
+from results.published.make_race import key_of
 from tests.benchmarks.measure import CORES
 from trainables.config import TrialConfig
 
 SEEDS = (101, 102, 103)
 """A search trains its trials with other ones."""
-
-
-def key_of(config: dict[str, Any]) -> str:
-    """Equal for equal configurations."""
-    return json.dumps(config, sort_keys=True)
 
 
 def missing(
