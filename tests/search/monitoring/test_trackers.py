@@ -101,6 +101,7 @@ def test_event_files_are_one_folder_a_trial_and_nothing_is_doubled_on_a_resume(t
     said: list[str] = []
     first = Progress(Limits(trials=4))
     board = TensorBoard(tmp_path, first, said.append)
+    board.start()
     follow(board, first, 0, [0.1, 0.3])
     record = TrialRecord(
         number=0, state=TrialState.STOPPED, reason=StopReason.RUNG, config=CONFIG.to_dict(),
