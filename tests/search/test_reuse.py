@@ -15,13 +15,15 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 import psutil
+from results.records import TrainingId
 from search.ray_backend.node_files import NodeFiles
+from search.ray_backend.task import Placement, Task
 from search.ray_backend.worker import train_epochs
-from trainables.training import checkpoint_writer as saving
+from trainables.training import checkpoint_writer
 from trainables.config import TrialConfig
 
 data, scratch = Path(sys.argv[1]), Path(sys.argv[2])
-saving.SAVE_EVERY_S = 0.0
+checkpoint_writer.SAVE_EVERY_S = 0.0
 process = psutil.Process()
 for number in range(50):
     config = TrialConfig(
@@ -30,9 +32,11 @@ for number in range(50):
         mixup_alpha=0.2, cutout=0.25, precision=("float32", "bfloat16")[number % 2], seed=number,
     )
     checkpoint = scratch / f"{number}.pt"
-    trial = train_epochs({"number": number, "config": config.to_dict(), "epochs_done": 0,
-                    "data": str(data), "checkpoint": str(checkpoint), "threads": 1, "gpus": 0,
-                    "supply": NodeFiles()})
+    task = Task(
+        training=TrainingId(number), config=config, epochs_done=0, data=data,
+        checkpoint=checkpoint, node_files=NodeFiles(), placement=Placement(threads=1),
+    )
+    trial = train_epochs(task)
     for metrics in trial:
         if metrics.epoch == 2 + number % 2:
             break
