@@ -9,7 +9,7 @@ from ray.tune.experiment import Trial
 from ray.util.metrics import Gauge
 
 from results.records import EpochMetrics, TrainingId
-from search.ray_backend.task import Note, Task, read_result
+from search.ray_backend.task import Note, Task, read_report
 from search.ray_backend.watchdog import Watchdog
 from search.study.observer import Observer
 
@@ -22,9 +22,12 @@ class WatchdogCallback(Callback):
     """
 
     def __init__(
-        self, watchdog: Watchdog, epochs: Callable[[TrainingId], Sequence[EpochMetrics]]
+        self,
+        watchdog: Watchdog,
+        epochs: Callable[[TrainingId], Sequence[EpochMetrics]],
+        kill: Callable[[Any], object] = ray.kill,
     ) -> None:
-        self._watchdog, self._epochs = watchdog, epochs
+        self._watchdog, self._epochs, self._kill = watchdog, epochs, kill
         self._trials: dict[TrainingId, Trial] = {}
 
     def on_trial_start(
@@ -44,7 +47,7 @@ class WatchdogCallback(Callback):
         **info: Any,
     ) -> None:
         """An epoch, also one that is recorded already. While it waits for images nobody watches."""
-        training, report = training_id_of(trial), read_result(result)
+        training, report = training_id_of(trial), read_report(result)
         if not isinstance(report, Note):
             self._watchdog.reports(training, report.metrics.wall_s)
         elif report.waiting:
@@ -73,7 +76,7 @@ class WatchdogCallback(Callback):
         for training in self._watchdog.stalled():
             actor = self._trials[training].temporary_state.ray_actor
             if actor is not None:
-                ray.kill(actor)
+                self._kill(actor)
 
     def _begin(self, training: TrainingId) -> None:
         self._watchdog.begins(training, [metrics.wall_s for metrics in self._epochs(training)])

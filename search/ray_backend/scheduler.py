@@ -12,7 +12,7 @@ from results.records import StopReason
 from results.store import RunError
 from search.ray_backend.failures import Failure, read_failure
 from search.ray_backend.slots import Slots
-from search.ray_backend.task import Note, Task, read_result
+from search.ray_backend.task import Note, Task, read_report
 from search.ray_backend.watchdog import Watchdog
 from search.ray_backend.worker import resource_request
 from search.study.observer import Observer
@@ -55,7 +55,7 @@ class StudyScheduler(FIFOScheduler):
         self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]
     ) -> str:
         """Takes an epoch; also ends trials that are complete, so that all come through here."""
-        training, report = Task.from_ray(trial.config).training, read_result(result)
+        training, report = Task.from_ray(trial.config).training, read_report(result)
         if isinstance(report, Note):
             self._observer.noted(training, report.text)
             return str(self.CONTINUE)

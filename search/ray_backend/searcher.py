@@ -17,7 +17,7 @@ class StudySearcher(Searcher):
     def __init__(
         self, supervisor: Supervisor, observer: Observer, slots: Slots, files: RunFiles
     ) -> None:
-        super().__init__(metric="val_top1", mode="max")
+        super().__init__()
         self._supervisor, self._observer = supervisor, observer
         self._slots, self._files = slots, files
 

@@ -14,7 +14,7 @@ from ray import tune
 from common.files import describe_full_disk
 from results.records import EpochMetrics, NetworkCosts
 from search.preflight import ROOT, PreflightError, foreign_packages
-from search.ray_backend.task import EpochReport, Note, Task
+from search.ray_backend.task import EpochReport, Note, Task, pack_report
 
 
 class TrialMemoryError(Exception):
@@ -73,7 +73,7 @@ class TrialWorker(tune.Trainable):
             self._begin()
             set_process_name(self._task)
             if note := next(self._notes, None):
-                return note.to_ray()
+                return pack_report(note)
             costs = measure_network(self._task) if self._measure else None
             self._measure, began = False, time.time()
             metrics = replace(next(self._epochs), idle_s=idle_s)
@@ -85,7 +85,7 @@ class TrialWorker(tune.Trainable):
             raise
         self._ended = time.perf_counter()
         at = began + metrics.start_s
-        return EpochReport(metrics=metrics, first_step_at=at, costs=costs).to_ray()
+        return pack_report(EpochReport(metrics=metrics, first_step_at=at, costs=costs))
 
     def _begin(self) -> None:
         """Ends the trial before and begins the next one, where there is one."""
