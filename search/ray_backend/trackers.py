@@ -14,7 +14,7 @@ from common.background import BackgroundWorker
 from common.errors import SearchError
 from common.text import last_lines, redacted_values
 from results.records import EpochMetrics, TrainingId, TrainingRecord, TrialState
-from search.study.observer import BaseObserver
+from search.study.observer import Observer
 from search.study.proposal import Proposal
 from trainables.config import TrialConfig
 
@@ -42,7 +42,7 @@ class TrackedTrial:
         return self.name
 
 
-class Tracker(BaseObserver):
+class Tracker(Observer):
     """An `Observer` that hands on what it is told, each epoch once, beside the search.
 
     What was lost on the way isn't handed on again: after a kill the last epochs may be missing.

@@ -22,10 +22,11 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 
 from common.errors import UserError
 from results.analysis.curve_table import Recording, of_arrays, read_arrays
+from results.analysis.rung_values import quiet_optuna
 from results.records import EpochMetrics, StopReason, TrialRecord
 from results.store import read_epochs, read_manifest, read_trials
 from search.samplers.encoding import Encoding, Matrix, Vector
-from search.study.optuna_journal import journal_storage, quiet_optuna
+from search.study.optuna_journal import journal_storage
 
 
 class CurvesError(UserError):

@@ -14,11 +14,10 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from results.analysis.pareto import OBJECTIVES, values
-from results.analysis.rung_values import check_params
+from results.analysis.rung_values import check_params, quiet_optuna
 from results.records import StopReason, TrialRecord
 from results.records import TrialState as Ended
 from results.store import RunError
-from search.study.optuna_journal import quiet_optuna
 from search.study.optuna_patches import ask_again, reopen_trial
 
 MISSING = "epochs_missing"

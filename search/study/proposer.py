@@ -8,13 +8,13 @@ from typing import Any, Protocol, TypeVar
 import optuna
 from optuna.distributions import BaseDistribution
 
+from results.analysis.rung_values import quiet_optuna
 from search.samplers.gp_sampler import ConfigurationSource, GaussianProcessSampler, MakeSampler
 from search.samplers.learning_curves import ObservedTrial
 from search.samplers.random_configs import RandomConfiguration
 from search.space import Space, suggested
 from search.study.duplicates import EXHAUSTED_AFTER, Configuration, configuration_key
 from search.study.horizons import BASELINE_ORIGIN, Horizon, horizon_of
-from search.study.optuna_journal import quiet_optuna
 from search.study.optuna_patches import PreferringTrial, contains
 from trainables.conditional_fields import CONDITIONAL, CONDITIONAL_DEFAULTS
 from trainables.config import TrialConfig
