@@ -60,18 +60,10 @@ class WatchdogCallback(Callback):
     def on_trial_recover(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """Stops watching a trial that broke off and waits for another worker."""
+        """Stops watching a trial that has no worker any more, for whatever reason."""
         self._watchdog.ends(training_id_of(trial))
 
-    def on_trial_complete(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        self._watchdog.ends(training_id_of(trial))
-
-    def on_trial_error(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        self._watchdog.ends(training_id_of(trial))
+    on_trial_complete = on_trial_error = on_trial_recover
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Kills the workers of stalled trainings. Ray calls this several times a second."""
