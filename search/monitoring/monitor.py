@@ -23,14 +23,14 @@ from results.records import (
 from search.monitoring.console import plain_printer, redirect_stderr
 from search.monitoring.progress import Limits, Progress, TrainingProgress
 from search.monitoring.screen import draw_screen
-from search.study.observer import BaseObserver
+from search.study.observer import Observer
 from search.study.proposal import Proposal
 from trainables.config import TrialConfig
 
 REFRESHES_PER_S = 2
 
 
-class Monitor(BaseObserver):
+class Monitor(Observer):
     """An `Observer` that prints to `console`, by `say` what is news and by `warn` what went wrong.
 
     It keeps `progress`, which other observers read: they are told after it.

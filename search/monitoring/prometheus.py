@@ -12,7 +12,7 @@ from typing import Protocol
 
 from results.records import StopReason, TrialState
 from search.monitoring.progress import Progress
-from search.study.observer import BaseObserver
+from search.study.observer import Observer
 
 LABELS = ("search", "space")
 """Every metric has these labels: the run's name, and its space."""
@@ -101,7 +101,7 @@ MakeGauge = Callable[[str, str, tuple[str, ...], dict[str, str]], Gauge]
 """(name, what it says, names of its labels, values of those that never change) -> a gauge."""
 
 
-class PrometheusExporter(BaseObserver):
+class PrometheusExporter(Observer):
     """An `Observer` that exports the values of now, every few seconds and at the end."""
 
     def __init__(self, progress: Progress, make_gauge: MakeGauge) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from common.background import BackgroundWorker
 from results.records import EpochMetrics, TrainingId, TrainingRecord
 from search.monitoring.progress import Progress, TrainingProgress
-from search.study.observer import BaseObserver
+from search.study.observer import Observer
 
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter
@@ -34,7 +34,7 @@ BEST = "best/val_top1"
 """TensorBoard's page of hyperparameters shows a trial's highest val_top1 under this tag."""
 
 
-class TensorBoard(BaseObserver):
+class TensorBoard(Observer):
     """An `Observer` that writes to the run's folder, told after the one that keeps `progress`.
 
     `start` makes the files anew from the records when a run goes on: so nothing is there twice,

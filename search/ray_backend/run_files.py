@@ -1,4 +1,4 @@
-"""Where the trainings of a run find what they need: what all of its tasks have in common."""
+"""Makes the tasks of a run, which have their files in common."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +12,11 @@ from trainables.config import TrialConfig
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunFiles:
-    """Where the trainings of a run find their images and keep their checkpoints.
+    """Holds the places of a run's images and checkpoints.
 
-    directory: the run's folder. data: the prepared dataset's. node_files: how they reach nodes.
+    directory: the run's folder.
+    data: the prepared dataset's folder.
+    node_files: brings both to other nodes.
     """
 
     directory: Path
@@ -22,7 +24,7 @@ class RunFiles:
     node_files: NodeFiles
 
     def task(self, proposal: Proposal[TrialConfig], placement: Placement, *, measure: bool) -> Task:
-        """What a worker is told of a proposal that has been given a place."""
+        """Returns the task of a proposal that has got a place on a machine."""
         return Task(
             training=proposal.training,
             config=proposal.config,

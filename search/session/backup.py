@@ -15,7 +15,7 @@ from results.records import EpochMetrics, TrainingId
 from results.store import MANIFEST, RunError
 from search.planning.plan import Plan
 from search.ray_backend.node_files import NodeFiles
-from search.study.observer import BaseObserver
+from search.study.observer import Observer
 
 ARCHIVE = "run.tar"
 KEEP_EVERY_S = 60.0
@@ -171,7 +171,7 @@ def make_node_files(plan: Plan, fingerprint: str) -> NodeFiles:
     return node_files
 
 
-class StorageSync(BaseObserver):
+class StorageSync(Observer):
     """An `Observer` that sends the run's records to the storage, which the checkpoints of trials
     that have ended leave.
 

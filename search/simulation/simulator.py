@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from results.analysis.rung_values import quiet_optuna
 from search.config.options import SearchOptions
 from search.early_stopping.asha import default_grace
 from search.early_stopping.decision import Rules
 from search.simulation.policies import POLICIES, Point, Policy
 from search.simulation.recorded_curves import Curves
-from search.study.optuna_journal import quiet_optuna
 from search.study.proposal import Proposal
 
 SHARES = (0.25, 0.5, 1.0)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from common.files import write_text_atomically
+from results.analysis.rung_values import quiet_optuna
 from results.jsonl import read_lines
 from results.records import EpochMetrics
 from results.store import read_epochs, read_manifest
@@ -30,7 +31,6 @@ from search.session.provenance import provenance
 from search.simulation.policies import POLICIES, Point, random_sampler, study_of
 from search.simulation.recorded_curves import Curves, read_curves
 from search.simulation.simulator import make_rules, simulate
-from search.study.optuna_journal import quiet_optuna
 from search.study.study import Study
 from tests.benchmarks import measure
 from tests.benchmarks.drawn import add_curves, parse_curves

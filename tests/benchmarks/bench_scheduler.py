@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from common.files import write_text_atomically
+from results.analysis.rung_values import quiet_optuna
 from results.jsonl import read_lines
 from search.config.options import SearchOptions
 from search.hardware.machine import detect_machine
@@ -29,7 +30,6 @@ from search.session.provenance import provenance, versions
 from search.simulation.policies import POLICIES, MakePolicy
 from search.simulation.recorded_curves import Curves, read_curves
 from search.simulation.simulator import make_rules, simulate
-from search.study.optuna_journal import quiet_optuna
 from tests.benchmarks import measure, rivals, rivals_ray, rivals_syne
 from tests.benchmarks.drawn import add_curves, parse_curves
 from tests.benchmarks.measure import CORES

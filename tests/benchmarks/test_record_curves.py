@@ -12,12 +12,12 @@ from optuna.distributions import CategoricalDistribution
 
 from datasets.access import open_search_data
 from results.analysis.curve_table import Recording, read_recording, read_table, write_table
+from results.analysis.rung_values import quiet_optuna
 from results.published import make_curves
 from search.simulation import policies, recorded_curves
 from search.simulation.simulator import simulate
 from search.spaces import find_space
 from search.study.duplicates import configuration_key
-from search.study.optuna_journal import quiet_optuna
 from tests.benchmarks import measure, record_curves, recorded_training
 from tests.benchmarks.measure import BenchmarkError
 from tests.benchmarks.recorded_rows import (

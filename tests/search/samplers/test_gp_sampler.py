@@ -4,6 +4,7 @@ import numpy as np
 import optuna
 import pytest
 
+from results.analysis.rung_values import quiet_optuna
 from search.samplers.gp_sampler import (
     MAX_KEEP_PROBABILITY,
     STARTUP_TRIALS,
@@ -15,7 +16,6 @@ from search.samplers.gp_sampler import (
 )
 from search.samplers.learning_curves import ObservedTrial
 from search.samplers.random_configs import RandomConfiguration
-from search.study.optuna_journal import quiet_optuna
 
 
 def ask(trial):

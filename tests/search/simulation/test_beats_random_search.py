@@ -5,11 +5,11 @@ The small brother of `tests.benchmarks.bench_scheduler`, on drawn tasks.
 
 from statistics import fmean
 
+from results.analysis.rung_values import quiet_optuna
 from search.config.options import SearchOptions
 from search.simulation.policies import POLICIES
 from search.simulation.recorded_curves import read_curves
 from search.simulation.simulator import make_rules, simulate
-from search.study.optuna_journal import quiet_optuna
 from tests.benchmarks.drawn import EPOCHS, draw
 
 TASKS, TWINS = 12, 4
