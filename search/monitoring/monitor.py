@@ -33,7 +33,7 @@ REFRESHES_PER_S = 2
 
 
 class Monitor(BaseObserver):
-    """Prints a search's events to `console`: with `say` what is news, and with `warn` what went
+    """Prints a search's events to `console`: with `inform` what is news, and with `warn` what went
     wrong.
 
     The monitor updates `progress`, which other observers read; it therefore comes before them.
@@ -48,7 +48,7 @@ class Monitor(BaseObserver):
         self, console: Console, trials: int, *, verbose: bool = False, quiet: bool = False
     ) -> None:
         self.warn = plain_printer(console)
-        self.say = (lambda _: None) if quiet else self.warn
+        self.inform = (lambda _: None) if quiet else self.warn
         self.progress = Progress(Limits(trials=trials))
         self._console, self._screen = console, not quiet and has_screen(console)
         self._live: Live | None = None
@@ -65,7 +65,7 @@ class Monitor(BaseObserver):
         now = time.time()
         if self._stages:
             since = now - self._command_at
-            self.say(f"  {name}: {now - self._stage_at:.1f} s (at {since:.1f} s)")
+            self.inform(f"  {name}: {now - self._stage_at:.1f} s (at {since:.1f} s)")
         self._stage_at = now
 
     def opened(
@@ -122,7 +122,7 @@ class Monitor(BaseObserver):
         """
         if self._stages:
             stage, since = at - self._stage_at, at - self._command_at
-            self.say(f"  worker and first batch: {stage:.1f} s (first step at {since:.1f} s)")
+            self.inform(f"  worker and first batch: {stage:.1f} s (first step at {since:.1f} s)")
         self._stages = False
 
     def began(self, proposal: Proposal[TrialConfig], gpus: float | None = None) -> None:
@@ -194,7 +194,7 @@ class Monitor(BaseObserver):
     def _event(self, training: TrainingId, text: str, *, wrong: bool = False) -> None:
         at = format_clock(time.monotonic() - self._started)
         name = self.progress.trainings[training].name + (":" if training.is_finalist else "")
-        write = self.warn if wrong else self.say
+        write = self.warn if wrong else self.inform
         write(f"{at:>6}  {name:<9} {text}")
 
 

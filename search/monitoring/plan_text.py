@@ -95,7 +95,7 @@ def describe_learning(plan: Plan, fingerprint: str | None) -> list[str]:
     that of this search's images, or `None` while it isn't known.
     """
     if plan.options.warm_start and not plan.earlier:
-        return [f"from {', '.join(plan.options.warm_start)}, as noted when the run began"]
+        return [f"from {', '.join(plan.options.warm_start)}, as recorded when the run began"]
     return [
         describe_earlier_runs(run, make_proposer(plan), fingerprint, plan.epochs)
         for run in plan.earlier
@@ -109,8 +109,8 @@ def _fingerprint(plan: Plan) -> str | None:
         return None
 
 
-def print_start(plan: Plan, data: SearchData, say: Callable[[str], None]) -> None:
-    """Prints, through `say`, what a search that starts now will do, and on which data."""
+def print_start(plan: Plan, data: SearchData, print_line: Callable[[str], None]) -> None:
+    """Prints, through `print_line`, what a search that starts now will do, and on which data."""
     images = f"{len(data.train):,} train + {len(data.val):,} val images"
     rungs = ", ".join(map(str, plan.rungs)) or "none"
     trials = f"{plan.options.trials} of up to {plan.epochs} epochs, rungs at {rungs}"
@@ -128,7 +128,7 @@ def print_start(plan: Plan, data: SearchData, say: Callable[[str], None]) -> Non
         ("budget", describe_budget(plan)),
         ("cost", describe_cost(plan)),
     ]
-    _print_rows(rows, 11, say)
+    _print_rows(rows, 11, print_line)
 
 
 def describe_enlarged(plan: Plan, stored: int) -> str:

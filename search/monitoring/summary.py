@@ -78,24 +78,26 @@ def print_summary(
     best: the path of the best configuration, the error that kept it from being written, or `None`
     where there is none.
     """
-    say = plain_printer(console)
+    print_line = plain_printer(console)
     console.print()
     _print_tables(plan, result, console)
     if result.leader:
-        say(_describe_best(plan, result, result.leader))
-        say(_describe_params(_winner(result, result.leader)))
-        _say_written(plan, best, say)
+        print_line(_describe_best(plan, result, result.leader))
+        print_line(_describe_params(_winner(result, result.leader)))
+        _print_written(plan, best, print_line)
     if len(result.front) > 1:
-        say(f"Another one of the front: python -m results.export {plan.directory} --trial N")
+        print_line(f"Another one of the front: python -m results.export {plan.directory} --trial N")
     for line in count_failures(result.trials.values(), plan.directory / "errors"):
-        say(line)
+        print_line(line)
     if interrupted:
-        _say_interrupted(plan, result, say)
+        _print_interrupted(plan, result, print_line)
     elif result.leader is None:
         for failure in sorted({record.detail or "?" for record in result.trials.values()}):
-            say(f"No trial went well: {failure} (tracebacks are in {plan.directory / 'errors'})")
+            print_line(
+                f"No trial went well: {failure} (tracebacks are in {plan.directory / 'errors'})"
+            )
     else:
-        _say_next_commands(plan, result, say)
+        _print_next_commands(plan, result, print_line)
 
 
 def _print_tables(plan: Plan, result: SearchResult, console: Console) -> None:
@@ -132,45 +134,53 @@ def _describe_params(winner: TrialRecord) -> str:
     return "  " + ", ".join(f"{key} {format_parameter(v)}" for key, v in winner.params.items())
 
 
-def _say_written(plan: Plan, best: Path | OSError | None, say: Callable[[str], None]) -> None:
+def _print_written(
+    plan: Plan, best: Path | OSError | None, print_line: Callable[[str], None]
+) -> None:
     """Prints where the best configuration is and what to do with it, or why it wasn't written."""
     if isinstance(best, OSError):
-        say(f"error: best.yaml isn't written: {describe_full_disk(best, plan.directory) or best}")
-        say(f"Then: python -m results.export {plan.directory}")
+        print_line(
+            f"error: best.yaml isn't written: {describe_full_disk(best, plan.directory) or best}"
+        )
+        print_line(f"Then: python -m results.export {plan.directory}")
     elif best is not None:
-        say(f"Written to {best}. Next, train it to the end and open test once:")
+        print_line(f"Written to {best}. Next, train it to the end and open test once:")
         data = "" if plan.options.data == "data" else f" --data {plan.options.data}"
-        say(f"  python -m trainables.final --config {best}{data}")
+        print_line(f"  python -m trainables.final --config {best}{data}")
 
 
-def _say_interrupted(plan: Plan, result: SearchResult, say: Callable[[str], None]) -> None:
+def _print_interrupted(plan: Plan, result: SearchResult, print_line: Callable[[str], None]) -> None:
     trials = result.trials
     unfinished = sum(record.state is TrialState.RUNNING for record in trials.values())
-    say(
+    print_line(
         f"Interrupted: {len(trials)} of {plan.options.trials} trials are on disk, {unfinished} "
         f"of them unfinished{_finalists_left(result.finalists)}. Go on with:"
     )
-    say(f"  {resume_command(plan.directory)}")
+    print_line(f"  {resume_command(plan.directory)}")
 
 
-def _say_next_commands(plan: Plan, result: SearchResult, say: Callable[[str], None]) -> None:
+def _print_next_commands(
+    plan: Plan, result: SearchResult, print_line: Callable[[str], None]
+) -> None:
     """Prints what the budget has cut short, and the commands that continue from here."""
     trials = result.trials
     cut = sum(record.reason is StopReason.BUDGET for record in trials.values())
     if plan.options.finalists and _unfinished(plan, result):
-        say("The budget ended before the finalists did. Go on with a larger one:")
-        say(f"  {resume_command(plan.directory)}{_larger(plan)}")
+        print_line("The budget ended before the finalists did. Go on with a larger one:")
+        print_line(f"  {resume_command(plan.directory)}{_larger(plan)}")
     elif _limited(plan) and (cut or len(trials) < plan.options.trials):
-        say(
+        print_line(
             f"The budget ended the trials: {len(trials)} of {plan.options.trials} began, of which "
             f"{cut} didn't finish. They go on with a larger one:"
         )
-        say(f"  {resume_command(plan.directory)}{_larger(plan)}")
+        print_line(f"  {resume_command(plan.directory)}{_larger(plan)}")
     if not plan.options.finalists and len(result.order) > 1 and not result.front:
-        say("One seed chose it. To train the best and the baseline again, with fresh seeds:")
-        say(f"  {resume_command(plan.directory)} --finalists 3{_larger(plan) if cut else ''}")
+        print_line("One seed chose it. To train the best and the baseline again, with fresh seeds:")
+        print_line(
+            f"  {resume_command(plan.directory)} --finalists 3{_larger(plan) if cut else ''}"
+        )
     if len(trials) >= MIN_TRIALS:
-        say(f"Which parameters mattered: python -m results.importance {plan.directory}")
+        print_line(f"Which parameters mattered: python -m results.importance {plan.directory}")
 
 
 def explain_early_end(study: Study[TrialConfig]) -> str | None:

@@ -37,7 +37,7 @@ def backup_place(storage: str, run: str) -> UriPlace:
 class Backup:
     """Copies a run's records to a place as one file, so that they all are of the same moment.
 
-    Where a copy fails, the search continues, `say` is called with a note, and the copy is tried
+    Where a copy fails, the search continues, `warn` is called with a note, and the copy is tried
     again after `KEEP_EVERY_S`. The methods must be called from the thread that writes the records.
     Another thread sends the file, and then calls `drop`.
     """
@@ -46,10 +46,10 @@ class Backup:
         self,
         place: Place,
         directory: Path,
-        say: Callable[[str], object],
+        warn: Callable[[str], object],
         drop: Callable[[str], object] = lambda _: None,
     ) -> None:
-        self._place, self._directory, self._say, self._drop = place, directory, say, drop
+        self._place, self._directory, self._warn, self._drop = place, directory, warn, drop
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mirror")
         self._sending: Future[None] | None = None
         self._leaving: list[str] = []
@@ -101,7 +101,7 @@ class Backup:
         if error is None:
             self._leaving = []
         else:
-            self._say(
+            self._warn(
                 f"note: the run's records couldn't be copied to {self._place} ({error}); they are "
                 f"safe in {self._directory}, and copying is tried again."
             )
@@ -179,13 +179,13 @@ class StorageSync(BaseObserver):
     """Copies the run's records to the storage, and removes from there the checkpoints of trials
     that have ended.
 
-    Copies are made between `start` and `close`. `say` is called with a note on each that failed.
+    Copies are made between `start` and `close`. `warn` is called with a note on each that failed.
     """
 
     def __init__(
-        self, node_files: NodeFiles, directory: Path, say: Callable[[str], object]
+        self, node_files: NodeFiles, directory: Path, warn: Callable[[str], object]
     ) -> None:
-        self._node_files, self._directory, self._say = node_files, directory, say
+        self._node_files, self._directory, self._warn = node_files, directory, warn
         self._backup: Backup | None = None
         self._opening: set[str] | None = set()
 
@@ -193,7 +193,7 @@ class StorageSync(BaseObserver):
         """Lists what is stored of the run. Raises `OSError` where the storage can't be reached."""
         if stored := self._node_files.stored:
             place = backup_place(self._node_files.storage, self._node_files.run)
-            self._backup = Backup(place, self._directory, self._say, stored.drop)
+            self._backup = Backup(place, self._directory, self._warn, stored.drop)
             self._opening = stored.names()
 
     def dropped(self, name: str) -> None:

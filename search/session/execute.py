@@ -145,7 +145,7 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> "tuple[Session, list[
         data = _data(plan, saved)
         monitor.stage("dataset")
         verification = pool.submit(verify_training_images, plan.data)
-        print_start(plan, data, monitor.say)
+        print_start(plan, data, monitor.inform)
         if plan.machine.gpus and plan.options.gpus_per_trial == "auto":
             plan = allocate_gpus(plan, monitor, torch)
         if saved is not None:
@@ -156,7 +156,7 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> "tuple[Session, list[
         loggers = _start(plan, monitor, port)
         precision, why = measured_precision()
         monitor.stage("precision")
-        monitor.say(f"precision  {precision} ({why})")
+        monitor.inform(f"precision  {precision} ({why})")
         verification.result()
         return _study(plan, data, precision, None, monitor.warn), loggers
 
@@ -173,7 +173,7 @@ def _start(plan: Plan, monitor: Monitor, port: socket.socket | None) -> "list[Lo
     else:
         address, enter = start_ray(plan.resources, port, ROOT), how_to_enter()
     monitor.stage("Ray")
-    monitor.say(f"dashboard  {address}  ({enter})")
+    monitor.inform(f"dashboard  {address}  ({enter})")
     return connect_trackers(plan.options, plan.name, plan.directory)
 
 

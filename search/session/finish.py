@@ -31,16 +31,16 @@ def finish(plan: Plan, console: Console, *, interrupted: bool) -> int:
     return 0 if isinstance(best, Path) else 1
 
 
-def write_final_report(directory: Path, say: Callable[[str], None]) -> None:
+def write_final_report(directory: Path, print_line: Callable[[str], None]) -> None:
     """Writes the report and prints its path. If it can't be written, prints the reason and goes on,
     because the search itself is done and on disk.
     """
     from results.report import write_report
 
     try:
-        say(f"The search as a page: {write_report(directory)}")
+        print_line(f"The search as a page: {write_report(directory)}")
     except Exception as error:  # whatever a plotting library may raise
-        say(
+        print_line(
             f"The report couldn't be written ({type(error).__name__}: {error}); once that is "
             f"fixed: python -m results.report {directory}"
         )

@@ -25,7 +25,7 @@ def allocate_gpus(plan: Plan, monitor: Monitor, torch: probe.TorchProcess) -> Pl
     """
     largest = plan.bounds.largest
     each = submit_where_trials_run(plan, torch, probe.measure_gpu, largest).result()
-    monitor.say(f"GPUs       {each:g} of one for each trial, by the peak memory of the largest")
+    monitor.inform(f"GPUs       {each:g} of one for each trial, by the peak memory of the largest")
     needed = worker_bytes(largest)
     resources = allocate_resources(plan.options, plan.machine, plan.cluster, needed, f"{each:g}")
     return replace(plan, resources=resources)

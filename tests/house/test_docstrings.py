@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FINISHED = ("datasets", "trainables")
+FINISHED = (
+    "datasets", "trainables", "search/session", "search/monitoring", "search/planning",
+    "search/config", "search/hardware", "search/spaces", "tools",
+)  # fmt: skip
 """These folders are checked with all below them; to finish another one, add it here."""
 
 FEWEST_WORDS = 5
