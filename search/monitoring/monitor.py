@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import psutil
@@ -12,7 +12,6 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from common.text import format_clock
-from results.analysis.finalist_comparison import BASELINE
 from results.records import (
     EpochMetrics,
     FinalistRecord,
@@ -72,7 +71,7 @@ class Monitor(BaseObserver):
         self,
         limits: Limits,
         history: Iterable[tuple[TrainingRecord, Sequence[EpochMetrics]]] = (),
-        baselines: Iterable[int] = (BASELINE,),
+        baselines: Collection[int] = (),
     ) -> None:
         """Starts the progress of a study with its limits, and adds what earlier sessions did:
         (record, epochs) of each training. `baselines` are the numbers of the baselines' trials.

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from common.errors import UserError
 from common.text import format_duration
-from datasets.manifest import read_manifest
+from datasets.manifest import Manifest, read_manifest
 from datasets.registry import find_dataset
 from datasets.spec import DatasetError
 from datasets.splits import SearchData
@@ -45,14 +45,16 @@ def show_plan(plan: Plan) -> int:
     trials, and what it may cost.
     """
     console = Console(highlight=False)
+    manifest = _find_manifest(plan)
+    fingerprint = manifest.fingerprint if manifest else None
     rungs = ", ".join(map(str, plan.rungs)) or "none"
     rows = [
         ("run", str(plan.directory)),
         ("space", f"{plan.options.space}: {plan.space.summary}"),
-        ("dataset", f"{plan.dataset}{_dataset_note(plan)}"),
+        ("dataset", f"{plan.dataset}{_dataset_note(manifest)}"),
         ("trials", f"{plan.options.trials}, the baseline first; {plan.epochs} epochs at most"),
         ("first", describe_beginning(plan)),
-        *(("learns", phrase) for phrase in describe_learning(plan, _fingerprint(plan))),
+        *(("learns", phrase) for phrase in describe_learning(plan, fingerprint)),
         ("rungs", f"{rungs}; the top 1/{plan.options.reduction_factor} of the trials go on"),
         ("compared", describe_objectives(plan)),
         ("then", describe_finalists(plan)),
@@ -100,13 +102,6 @@ def describe_learning(plan: Plan, fingerprint: str | None) -> list[str]:
         describe_earlier_runs(run, make_proposer(plan), fingerprint, plan.epochs)
         for run in plan.earlier
     ]
-
-
-def _fingerprint(plan: Plan) -> str | None:
-    try:
-        return read_manifest(plan.data).fingerprint
-    except DatasetError:
-        return None
 
 
 def print_start(plan: Plan, data: SearchData, print_line: Callable[[str], None]) -> None:
@@ -160,15 +155,12 @@ def describe_fixed(plan: Plan) -> str:
     """
     baseline = plan.space.baseline
     searched = make_proposer(plan).searchable()
-    changed = {
-        name: value
+    changed = (
+        f"{name} {format_parameter(value)}"
         for name, value in plan.fixed.items()
         if value != getattr(baseline, name) or name in searched
-    }
-    return (
-        ", ".join(f"{name} {format_parameter(value)}" for name, value in changed.items())
-        or "nothing"
     )
+    return ", ".join(changed) or "nothing"
 
 
 def describe_resources(plan: Plan) -> str:
@@ -237,16 +229,21 @@ def describe_cost(plan: Plan) -> str:
 
 def training_images(plan: Plan) -> int | None:
     """Returns the number of training images of an epoch, or `None` where it isn't known yet."""
-    try:
-        return read_manifest(plan.data).train_images
-    except DatasetError:
-        return None if plan.options.source else NOMINAL_IMAGES.get(plan.dataset)
+    if manifest := _find_manifest(plan):
+        return manifest.train_images
+    return None if plan.options.source else NOMINAL_IMAGES.get(plan.dataset)
 
 
-def _dataset_note(plan: Plan) -> str:
+def _find_manifest(plan: Plan) -> Manifest | None:
+    """Returns the manifest of the plan's dataset, or `None` while it isn't prepared."""
     try:
-        manifest = read_manifest(plan.data)
+        return read_manifest(plan.data)
     except DatasetError:
+        return None
+
+
+def _dataset_note(manifest: Manifest | None) -> str:
+    if manifest is None:
         return " (to be prepared first)"
     return f" ({len(manifest.class_ids)} classes, {manifest.train_images:,} training images)"
 

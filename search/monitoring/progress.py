@@ -4,7 +4,7 @@ here.
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -69,15 +69,14 @@ class Progress:
     def recall(
         self,
         history: Iterable[tuple[TrainingRecord, Sequence[EpochMetrics]]],
-        baselines: Iterable[int] = (BASELINE,),
+        baselines: Collection[int] = (),
     ) -> None:
-        """Adds the trainings of earlier sessions: (record, epochs) of each. The trials with the
-        numbers in `baselines` are marked.
+        """Adds the trainings of earlier sessions: (record, epochs) of each. Besides trial 0, the
+        trials with the numbers in `baselines` are marked as baselines.
         """
-        firsts = {BASELINE, *baselines}
         for record, epochs in history:
             key = record.training
-            progress = self._add(key, record.config, key.number in firsts, self.limits.gpus)
+            progress = self._add(key, record.config, baseline=key.number in baselines)
             for metrics in epochs:
                 self.epoch(key, metrics)
             progress.close(record)
@@ -89,12 +88,11 @@ class Progress:
         its share of a GPU is that of the limits.
         """
         key = proposal.training
-        baseline = proposal.baseline or key.number == BASELINE
-        share = self.limits.gpus if gpus is None else gpus
         config = proposal.config.to_dict()
-        training = self.trainings.get(key) or self._add(key, config, baseline, share)
+        training = self.trainings.get(key) or self._add(key, config, baseline=proposal.baseline)
         training.length, training.config = proposal.config.epochs, config
-        training.gpus, training.under_way = share, True
+        training.gpus = self.limits.gpus if gpus is None else gpus
+        training.under_way = True
         training.state, training.reason = TrialState.RUNNING, None
         return training
 
@@ -114,18 +112,19 @@ class Progress:
         configuration can't be trained.
         """
         key = record.training
-        training = self.trainings.get(key) or self._add(
-            key, record.config, key.number == BASELINE, self.limits.gpus
-        )
+        training = self.trainings.get(key) or self._add(key, record.config)
         training.under_way = False
         training.close(record)
 
     def _add(
-        self, key: TrainingId, config: dict[str, Any], baseline: bool, gpus: float
+        self, key: TrainingId, config: dict[str, Any], *, baseline: bool = False
     ) -> TrainingProgress:
-        length = int(config.get("epochs", self.limits.full_epochs))
         self.trainings[key] = training = TrainingProgress(
-            training=key, length=length, baseline=baseline, config=config, gpus=gpus
+            training=key,
+            length=int(config.get("epochs", self.limits.full_epochs)),
+            baseline=baseline or key.number == BASELINE,
+            config=config,
+            gpus=self.limits.gpus,
         )
         (self.repeats if key.is_finalist else self.trials).append(training)
         return training
@@ -144,10 +143,6 @@ class Progress:
     def endings(self) -> Counter[tuple[TrialState, StopReason | None]]:
         """Returns how many trials have ended, by state and reason."""
         return Counter((each.state, each.reason) for each in self.trials if each.ended)
-
-    def repeats_ended(self) -> int:
-        """Returns how many of the finalists' trainings have ended."""
-        return sum(each.ended for each in self.repeats)
 
     def leaders(self) -> list[TrainingProgress]:
         """Returns the trials with a result, best first, as the leaderboard shows them. Failed and

@@ -78,7 +78,7 @@ def _bars(progress: Progress, width: int) -> list[Text]:
         ("epochs", done, expected, f"{done} of about {expected:.0f}"),
     ]
     if limits.finalists:
-        repeats = progress.repeats_ended()
+        repeats = sum(each.ended for each in progress.repeats)
         figures = f"{repeats} of {limits.finalists}"
         rows.append(("finalists", repeats, limits.finalists, figures))
     if limits.time_s is not None:

@@ -1,6 +1,6 @@
 """Prints the summary of a search: leaderboard, best configuration, and the next commands."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +17,7 @@ from results.run_hints import resume_command
 from results.store import read_standings
 from search.monitoring.console import format_parameter, plain_printer
 from search.monitoring.failure_summary import count_failures
-from search.monitoring.leaderboard import (
-    finalists_table,
-    format_span,
-    front_table,
-    leaderboard,
-)
+from search.monitoring.leaderboard import finalists_table, format_span, front_table, leaderboard
 from search.planning.plan import Plan
 from search.study.horizons import horizon_of
 from search.study.study import Study
@@ -81,23 +76,28 @@ def print_summary(
     print_line = plain_printer(console)
     console.print()
     _print_tables(plan, result, console)
-    if result.leader:
-        print_line(_describe_best(plan, result, result.leader))
-        print_line(_describe_params(_winner(result, result.leader)))
-        _print_written(plan, best, print_line)
-    if len(result.front) > 1:
-        print_line(f"Another one of the front: python -m results.export {plan.directory} --trial N")
-    for line in count_failures(result.trials.values(), plan.directory / "errors"):
+    for line in _describe_result(plan, result, best, interrupted=interrupted):
         print_line(line)
+
+
+def _describe_result(
+    plan: Plan, result: SearchResult, best: Path | OSError | None, *, interrupted: bool
+) -> Iterator[str]:
+    """Yields the lines below the tables: the best configuration, failures, and next commands."""
+    if result.leader:
+        yield _describe_best(plan, result, result.leader)
+        yield _describe_params(_winner(result, result.leader))
+        yield from _describe_file(plan, best)
+    if len(result.front) > 1:
+        yield f"Another one of the front: python -m results.export {plan.directory} --trial N"
+    yield from count_failures(result.trials.values(), plan.directory / "errors")
     if interrupted:
-        _print_interrupted(plan, result, print_line)
+        yield from _describe_interruption(plan, result)
     elif result.leader is None:
         for failure in sorted({record.detail or "?" for record in result.trials.values()}):
-            print_line(
-                f"No trial went well: {failure} (tracebacks are in {plan.directory / 'errors'})"
-            )
+            yield f"No trial went well: {failure} (tracebacks are in {plan.directory / 'errors'})"
     else:
-        _print_next_commands(plan, result, print_line)
+        yield from _suggest_commands(plan, result)
 
 
 def _print_tables(plan: Plan, result: SearchResult, console: Console) -> None:
@@ -134,53 +134,48 @@ def _describe_params(winner: TrialRecord) -> str:
     return "  " + ", ".join(f"{key} {format_parameter(v)}" for key, v in winner.params.items())
 
 
-def _print_written(
-    plan: Plan, best: Path | OSError | None, print_line: Callable[[str], None]
-) -> None:
-    """Prints where the best configuration is and what to do with it, or why it wasn't written."""
+def _describe_file(plan: Plan, best: Path | OSError | None) -> Iterator[str]:
+    """Yields where the best configuration is and what to do with it, or why it wasn't written."""
     if isinstance(best, OSError):
-        print_line(
-            f"error: best.yaml isn't written: {describe_full_disk(best, plan.directory) or best}"
-        )
-        print_line(f"Then: python -m results.export {plan.directory}")
+        yield f"error: best.yaml isn't written: {describe_full_disk(best, plan.directory) or best}"
+        yield f"Then: python -m results.export {plan.directory}"
     elif best is not None:
-        print_line(f"Written to {best}. Next, train it to the end and open test once:")
+        yield f"Written to {best}. Next, train it to the end and open test once:"
         data = "" if plan.options.data == "data" else f" --data {plan.options.data}"
-        print_line(f"  python -m trainables.final --config {best}{data}")
+        yield f"  python -m trainables.final --config {best}{data}"
 
 
-def _print_interrupted(plan: Plan, result: SearchResult, print_line: Callable[[str], None]) -> None:
+def _describe_interruption(plan: Plan, result: SearchResult) -> Iterator[str]:
     trials = result.trials
     unfinished = sum(record.state is TrialState.RUNNING for record in trials.values())
-    print_line(
+    yield (
         f"Interrupted: {len(trials)} of {plan.options.trials} trials are on disk, {unfinished} "
         f"of them unfinished{_finalists_left(result.finalists)}. Go on with:"
     )
-    print_line(f"  {resume_command(plan.directory)}")
+    yield f"  {resume_command(plan.directory)}"
 
 
-def _print_next_commands(
-    plan: Plan, result: SearchResult, print_line: Callable[[str], None]
-) -> None:
-    """Prints what the budget has cut short, and the commands that continue from here."""
-    trials = result.trials
+def _suggest_commands(plan: Plan, result: SearchResult) -> Iterator[str]:
+    """Yields what the budget has cut short, and the commands that continue from here."""
+    trials, options = result.trials, plan.options
+    resume = f"  {resume_command(plan.directory)}"
+    larger = f" --{'gpu-hours' if options.gpu_hours else 'time-budget'} …"
     cut = sum(record.reason is StopReason.BUDGET for record in trials.values())
-    if plan.options.finalists and _unfinished(plan, result):
-        print_line("The budget ended before the finalists did. Go on with a larger one:")
-        print_line(f"  {resume_command(plan.directory)}{_larger(plan)}")
-    elif _limited(plan) and (cut or len(trials) < plan.options.trials):
-        print_line(
-            f"The budget ended the trials: {len(trials)} of {plan.options.trials} began, of which "
+    limited = options.time_budget or options.gpu_hours
+    if options.finalists and _unfinished(plan, result):
+        yield "The budget ended before the finalists did. Go on with a larger one:"
+        yield resume + larger
+    elif limited and (cut or len(trials) < options.trials):
+        yield (
+            f"The budget ended the trials: {len(trials)} of {options.trials} began, of which "
             f"{cut} didn't finish. They go on with a larger one:"
         )
-        print_line(f"  {resume_command(plan.directory)}{_larger(plan)}")
-    if not plan.options.finalists and len(result.order) > 1 and not result.front:
-        print_line("One seed chose it. To train the best and the baseline again, with fresh seeds:")
-        print_line(
-            f"  {resume_command(plan.directory)} --finalists 3{_larger(plan) if cut else ''}"
-        )
+        yield resume + larger
+    if not options.finalists and len(result.order) > 1 and not result.front:
+        yield "One seed chose it. To train the best and the baseline again, with fresh seeds:"
+        yield f"{resume} --finalists 3{larger if cut else ''}"
     if len(trials) >= MIN_TRIALS:
-        print_line(f"Which parameters mattered: python -m results.importance {plan.directory}")
+        yield f"Which parameters mattered: python -m results.importance {plan.directory}"
 
 
 def explain_early_end(study: Study[TrialConfig]) -> str | None:
@@ -192,15 +187,6 @@ def explain_early_end(study: Study[TrialConfig]) -> str | None:
     if study.exhausted():
         return "No configuration is left that hasn't been tried: the search ends early."
     return None
-
-
-def _limited(plan: Plan) -> bool:
-    return bool(plan.options.time_budget or plan.options.gpu_hours)
-
-
-def _larger(plan: Plan) -> str:
-    """Returns the option that raises the budget, with its value left open."""
-    return f" --{'gpu-hours' if plan.options.gpu_hours else 'time-budget'} …"
 
 
 def _finalists_left(records: Sequence[FinalistRecord]) -> str:

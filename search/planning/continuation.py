@@ -49,9 +49,10 @@ def same_beginning(saved: Sequence[Mapping[str, Any]], preview: Sequence[TrialCo
     except ConfigError:
         return False
     ours, theirs = (
-        [config.with_defaults().to_dict() for config in each] for each in (preview, begun)
+        [config.with_defaults().to_dict() | {"epochs": 0} for config in each]
+        for each in (preview, begun)
     )
-    return [each | {"epochs": 0} for each in ours] == [each | {"epochs": 0} for each in theirs]
+    return ours == theirs
 
 
 def more_trials(layers: Sequence[dict[str, Any]], saved: Mapping[str, Any] | None) -> list[str]:

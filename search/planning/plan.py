@@ -45,21 +45,16 @@ def allocate_resources(
     needed: the memory that the largest trial needs, in bytes.
     gpus_per_trial: `auto` or a number, the share of a GPU for each trial.
     """
-    if cluster is None:
-        return allocate(
-            here,
-            concurrency=options.concurrency,
-            gpus_per_trial=gpus_per_trial,
-            trials=options.trials,
-            worker_bytes=needed,
-        )
-    return allocate_nodes(
-        cluster.nodes,
+    allocate_all = (
+        partial(allocate, here)
+        if cluster is None
+        else partial(allocate_nodes, cluster.nodes, gpus_only=options.gpu_hours > 0)
+    )
+    return allocate_all(
         concurrency=options.concurrency,
         gpus_per_trial=gpus_per_trial,
         trials=options.trials,
         worker_bytes=needed,
-        gpus_only=options.gpu_hours > 0,
     )
 
 
