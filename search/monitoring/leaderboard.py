@@ -77,14 +77,13 @@ def finalists_table(outcome: Outcome) -> Table:
         "95 % intervals",
         ("rank", "trial", "val_top1", "lead over the baseline", *last),
     )
-    for rank, standing in enumerate(outcome.standings, 1):
-        accidents = (str(wrong[rank - 1]),) if any(wrong) else ()
+    for rank, (standing, count) in enumerate(zip(outcome.standings, wrong, strict=True), 1):
         table.add_row(
             str(rank),
             "baseline" if standing.trial == BASELINE else str(standing.trial),
             format_span(standing.top1, ".3f"),
             format_span(standing.lead, "+.3f"),
-            *accidents,
+            *([str(count)] if last else []),
         )
     return table
 

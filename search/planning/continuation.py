@@ -88,16 +88,9 @@ def saved_horizons(
     """
     if "horizons" in manifest:
         return tuple(map(Horizon.from_json, manifest["horizons"]))
-    begun = int(manifest["options"].get("epochs") or _first_epochs(manifest) or epochs)
+    first = (manifest.get("preview") or [{}])[0]
+    begun = int(manifest["options"].get("epochs") or first.get("epochs") or epochs)
     return (first_horizon(begun, grace or default_grace(begun), baseline),)
-
-
-def _first_epochs(manifest: Mapping[str, Any]) -> int | None:
-    """Returns the planned number of epochs of the run's first trial, or `None` where the manifest
-    doesn't contain a configuration yet.
-    """
-    preview = manifest.get("preview")
-    return preview[0].get("epochs") if preview else None
 
 
 def lengthen(

@@ -54,7 +54,7 @@ def find_gpu_errors(options: SearchOptions, here: Machine, cluster: Cluster | No
         errors.append(
             f"--gpus-per-trial must be ≤ {most}, the GPUs of "
             f"{'the largest node' if cluster else 'this machine'}, but got "
-            f"{options.gpus_per_trial}: a trial doesn't reach over two."
+            f"{options.gpus_per_trial}: a trial can't span two machines."
         )
     if options.gpus_per_trial not in ("auto", "0") and not here.gpus:
         errors.append(

@@ -198,7 +198,7 @@ def test_other_images_give_configurations_but_teach_nothing(
     words = ["--space", "demo", "--dataset", "tiny-imagenet", "--data", out, "--out", out,
              "--warm-start", str(path.parent), "--dry-run"]  # fmt: skip
     assert main(words) == 0
-    assert "learns   nothing from A, whose images are others" in capsys.readouterr().out
+    assert "learns   nothing from A, whose images differ" in capsys.readouterr().out
 
 
 def test_a_dry_run_shows_what_is_tried_and_learned(
