@@ -150,15 +150,15 @@ def _open(plan: Plan, monitor: Monitor, resuming: bool) -> "tuple[Session, list[
             plan = allocate_gpus(plan, monitor, torch)
         if saved is not None:
             verification.result()
-            session = _study(plan, data, str(saved["precision"]), saved, monitor.warn)
+            session = open_session(plan, data, str(saved["precision"]), saved, monitor.warn)
             return session, [] if session.finished() else _start(plan, monitor, port)
-        measured_precision = start_precision_measurement(plan, torch)
+        wait_for_precision = start_precision_measurement(plan, torch)
         loggers = _start(plan, monitor, port)
-        precision, why = measured_precision()
+        precision, why = wait_for_precision()
         monitor.stage("precision")
         monitor.inform(f"precision  {precision} ({why})")
         verification.result()
-        return _study(plan, data, precision, None, monitor.warn), loggers
+        return open_session(plan, data, precision, None, monitor.warn), loggers
 
 
 def _start(plan: Plan, monitor: Monitor, port: socket.socket | None) -> "list[Logger]":
@@ -199,13 +199,41 @@ def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:
     return data
 
 
-def _study(
+def open_session(
     plan: Plan,
     data: SearchData,
     precision: str,
     saved: dict[str, Any] | None,
     warn: Callable[[str], object] = print,
 ) -> Session:
+    """Opens a session of a new run, or of the one with the manifest `saved`.
+
+    precision: the precision of a new run's trainings.
+    warn: reports that the run's records couldn't be copied to the storage.
+
+    Raises `SearchError` where the run began with another space.
+    """
+    manifest = _make_manifest(plan, data, precision, saved)
+    node_files = make_node_files(plan, data.images.fingerprint)
+    storage_sync = StorageSync(node_files, plan.directory, warn)
+    storage_sync.start()
+    if saved is None:
+        store = RunStore.create(plan.directory, manifest, storage_sync.dropped)
+        _copy_earlier(plan, data)
+    else:
+        store = RunStore(plan.directory, storage_sync.dropped)
+        store.write_manifest(manifest)
+    session = start_session(plan, data, store, manifest, node_files, storage_sync)
+    storage_sync.opened()
+    return session
+
+
+def _make_manifest(
+    plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Returns the manifest of a session that begins now. Raises `SearchError` where the run began
+    with another space.
+    """
     nodes = plan.cluster.nodes if plan.cluster else ()
     circumstances = provenance(plan.machine, command_line(), nodes)
     manifest = saved or {
@@ -223,7 +251,7 @@ def _study(
             f"A run must go on with the space it began with, but {plan.options.space} has "
             "changed since; restore it, or begin a new run."
         )
-    manifest = manifest | {
+    return manifest | {
         "options": asdict(plan.options),
         "horizons": [asdict(each) for each in plan.horizons],
         "dataset": {
@@ -234,21 +262,10 @@ def _study(
         },
         "sessions": session_log.add_session(manifest["sessions"], plan.directory, circumstances),
     }
-    node_files = make_node_files(plan, data.images.fingerprint)
-    storage_sync = StorageSync(node_files, plan.directory, warn)
-    storage_sync.start()
-    if saved is None:
-        store = RunStore.create(plan.directory, manifest, storage_sync.dropped)
-        _copy_earlier(plan, data)
-    else:
-        store = RunStore(plan.directory, storage_sync.dropped)
-        store.write_manifest(manifest)
-    session = start_session(plan, data, store, manifest, node_files, storage_sync)
-    storage_sync.opened()
-    return session
 
 
 def _copy_earlier(plan: Plan, data: SearchData) -> None:
+    """Writes what the sampler can learn from earlier runs into the run's own folder."""
     ours = (make_proposer(plan), data.images.fingerprint, plan.epochs)
     found = [trial for run in plan.earlier for trial in useful_trials(run, *ours)]
     if plan.earlier:
