@@ -20,3 +20,9 @@ class UserError(Exception):
 
 class SearchError(UserError):
     """The search can't start or go on."""
+
+
+class RecordError(UserError, ValueError):
+    """Reports a record on disk that can't be read. The message names the file or field and the
+    remedy.
+    """

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from common.errors import RecordError
 from common.files import write_text_atomically
+from common.json_records import to_json
 from common.text import redacted
 from results.jsonl import append_line, close_all, open_for_append, read_records, read_whole_number
-from results.records import EpochMetrics, FinalistRecord, RecordError, TrainingId, to_json
+from results.records import EpochMetrics, FinalistRecord, TrainingId
 from results.store import checkpoint_path, traceback_path
 
 FINALISTS, FINALIST_EPOCHS = "finalists.jsonl", "finalist-epochs.jsonl"

@@ -14,7 +14,7 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from results.records import RecordError
+from common.errors import RecordError
 
 PREDICTIONS = "predictions.npz"
 """A final training writes the predictions on test to a file of this name in its folder."""

@@ -4,17 +4,13 @@ Fractions lie in 0…1, times are in seconds, and memory is in bytes. A number t
 written as `None`, because JSON has no NaN; divergence is a state of the trial rather than a number.
 """
 
-import json
-import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cache
-from typing import Any, Self, TypeVar, cast, get_args, get_origin
+from typing import Any, Self
 
-from common.errors import UserError
+from common.json_records import JsonRecord
 
-T = TypeVar("T")
 SCHEMA_VERSION = 1
 """Manifests of runs and records of final trainings contain this schema version."""
 BEST_VERSION = 2
@@ -48,14 +44,8 @@ class StopReason(StrEnum):
     STALLED = "stalled"
 
 
-class RecordError(UserError, ValueError):
-    """Reports a record on disk that can't be read. The message names the file or field and the
-    remedy.
-    """
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EpochMetrics:
+class EpochMetrics(JsonRecord):
     """Holds the metrics of one trained and evaluated epoch. `epoch` counts from 1.
 
     `train_loss` is the running mean over the epoch's augmented batches. `train_top1` is the
@@ -86,29 +76,15 @@ class EpochMetrics:
     idle_s: float = 0.0
     loading_s: float | None = None
 
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
-        """Builds the metrics from a JSON object and ignores unknown keys. Raises `RecordError` for
-        missing keys and for values of a wrong type.
-        """
-        return _read(cls, value)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class NetworkCosts:
+class NetworkCosts(JsonRecord):
     """Holds what using a network costs: the latency of one image's inference, in milliseconds, and
     the number of parameters, in millions.
     """
 
     latency_ms: float
     parameters_m: float
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
-        """Builds the costs from a JSON object and ignores unknown keys. Raises `RecordError` for
-        missing keys and for values of a wrong type.
-        """
-        return _read(cls, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +124,7 @@ class TrainingId:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TrialRecord:
+class TrialRecord(JsonRecord):
     """Holds the state of one trial at the time of recording. The last line with a trial's number in
     `trials.jsonl` is the valid one.
 
@@ -196,16 +172,9 @@ class TrialRecord:
         """Returns whether the trial neither failed nor diverged, so that its results count."""
         return self.state is not TrialState.FAILED and self.reason is not StopReason.DIVERGED
 
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
-        """Builds the record from a JSON object and ignores unknown keys. Raises `RecordError` for
-        missing keys and for values of a wrong type.
-        """
-        return _read(cls, value, state=TrialState, reason=StopReason)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FinalistRecord:
+class FinalistRecord(JsonRecord):
     """One training of a finalist with a fresh seed; the last line for `training` counts.
 
     `repeat` counts from 1, and all finalists have the same seed in the same repeat. `config` is the
@@ -230,20 +199,13 @@ class FinalistRecord:
         """The training that this is the record of."""
         return TrainingId(self.trial, self.repeat)
 
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
-        """Builds the record from a JSON object and ignores unknown keys. Raises `RecordError` for
-        missing keys and for values of a wrong type.
-        """
-        return _read(cls, value, state=TrialState, reason=StopReason)
-
 
 TrainingRecord = TrialRecord | FinalistRecord
 """How any training of a run stands."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FinalRecord:
+class FinalRecord(JsonRecord):
     """Holds the outcome of final training: the accuracy on test, which is opened once, and what was
     trained.
 
@@ -263,54 +225,3 @@ class FinalRecord:
     provenance: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
     test_top1_flip: float | None = None
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
-        """Builds the record from a JSON object and ignores unknown keys. Raises `RecordError` for
-        missing keys and for values of a wrong type.
-        """
-        return _read(cls, value)
-
-
-def _read(cls: type[T], value: dict[str, Any], **enums: type[StrEnum]) -> T:
-    known = {f.name for f in fields(cast(Any, cls))}
-    kept = {key: item for key, item in value.items() if key in known}
-    try:
-        for key, enum in enums.items():
-            if kept.get(key) is not None:
-                kept[key] = enum(kept[key])
-        kinds = _kinds(cast(Any, cls))
-        for key, item in kept.items():
-            if not isinstance(item, kinds[key]) or _is_forbidden_number(item, kinds[key]):
-                raise ValueError(f"{key}={item!r:.40} is of another kind")
-        return cls(**kept)
-    except (TypeError, ValueError) as error:
-        raise RecordError(f"{cls.__name__} can't be read: {error}") from error
-
-
-@cache
-def _kinds(cls: type) -> dict[str, tuple[type, ...]]:
-    """Returns the types that each field of a record class may have. A field for floats also accepts
-    whole numbers.
-    """
-    found = {}
-    for f in fields(cls):
-        kinds = [get_origin(kind) or kind for kind in get_args(f.type) or (f.type,)]
-        if get_origin(f.type) is dict:
-            kinds = [dict]
-        found[f.name] = tuple({*kinds, *((int,) if float in kinds else ())})
-    return cast(dict[str, tuple[type, ...]], found)
-
-
-def _is_forbidden_number(value: object, kinds: tuple[type, ...]) -> bool:
-    """Returns whether `value` is one that a record's field with these types must not have: a
-    boolean in a field for numbers, NaN, or infinity.
-    """
-    if isinstance(value, bool):
-        return bool not in kinds
-    return isinstance(value, float) and not math.isfinite(value)
-
-
-def to_json(record: Any) -> str:
-    """Returns a record as one line of JSON. Raises `ValueError` for NaN and infinity."""
-    return json.dumps(asdict(record), allow_nan=False, separators=(",", ":"))

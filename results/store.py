@@ -28,16 +28,10 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from common.errors import UserError
 from common.files import checksum, read_json, write_text_atomically
+from common.json_records import to_json
 from common.text import redacted, redacted_values
 from results.jsonl import append_line, close_all, open_for_append, read_records, read_whole_number
-from results.records import (
-    SCHEMA_VERSION,
-    EpochMetrics,
-    TrainingId,
-    TrialRecord,
-    TrialState,
-    to_json,
-)
+from results.records import SCHEMA_VERSION, EpochMetrics, TrainingId, TrialRecord, TrialState
 from results.run_hints import nearest_run, resume_command
 
 EPOCHS, TRIALS, MANIFEST, BEST = "epochs.jsonl", "trials.jsonl", "manifest.json", "best.yaml"

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.errors import RecordError
 from common.files import read_json
 from results.analysis.intervals import FEWEST_REPEATS, Interval, interval
 from results.predictions import Predictions, read_predictions
-from results.records import FinalRecord, RecordError
+from results.records import FinalRecord
 
 RECORD = "final.json"
 """A final training writes its record to a file of this name in its folder."""

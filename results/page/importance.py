@@ -8,10 +8,10 @@ import optuna
 import plotly.graph_objects as go
 from optuna.trial import FrozenTrial
 
+from common.errors import RecordError
 from results.analysis.rung_values import quiet_optuna, trials_at_rungs
 from results.importance import MIN_TRIALS, REPEATS, Comparison, Report, importances, study_of
 from results.page.figure import PERCENT, Panel, plot, safe
-from results.records import RecordError
 from results.store import RunError
 
 PAIRED = 3

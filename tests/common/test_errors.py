@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.cli import refuse
-from common.errors import SearchError, UserError
-from results.records import RecordError
+from common.errors import RecordError, SearchError, UserError
 from search.config.options import OptionsError
 from search.preflight import PreflightError
 from trainables.config import ConfigError

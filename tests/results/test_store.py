@@ -3,8 +3,9 @@ from dataclasses import replace
 
 import pytest
 
+from common.errors import RecordError
 from common.files import write_text_atomically
-from results.records import RecordError, StopReason, TrialRecord, TrialState
+from results.records import StopReason, TrialRecord, TrialState
 from results.store import (
     RunError,
     RunStore,

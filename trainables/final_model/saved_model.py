@@ -9,10 +9,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from common.errors import UserError
+from common.errors import RecordError, UserError
 from common.files import check_archive, read_json
 from datasets.splits import Images
-from results.records import FinalRecord, RecordError
+from results.records import FinalRecord
 from trainables.config import TrialConfig
 from trainables.models.network import Network, build
 from trainables.models.setup import prepare_network

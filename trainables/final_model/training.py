@@ -11,12 +11,13 @@ import torchvision
 
 from common.errors import UserError
 from common.files import write_atomically
+from common.json_records import to_json
 from datasets.access import open_final_data
 from datasets.manifest import verify
 from datasets.prepare import prepare
 from datasets.registry import find_dataset
 from datasets.splits import FinalData
-from results.records import EpochMetrics, FinalRecord, to_json
+from results.records import EpochMetrics, FinalRecord
 from trainables.augmentation.batch import pixel_statistics
 from trainables.config import TrialConfig
 from trainables.final_model.best_config import BestConfig, read_best

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from results.records import NetworkCosts, RecordError, TrainingId
+from common.errors import RecordError
+from results.records import NetworkCosts, TrainingId
 from search.ray_backend.node_files import NodeFiles
 from search.ray_backend.run_files import RunFiles
 from search.ray_backend.task import EpochReport, Note, Placement, Task, read_result
