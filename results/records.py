@@ -106,20 +106,20 @@ class TrainingId:
 
     @property
     def is_finalist(self) -> bool:
-        """Whether a finalist's training is meant, and not a trial's own."""
+        """Returns whether this is a finalist's training rather than a trial's own."""
         return self.repeat is not None
 
     @property
     def stem(self) -> str:
-        """The name of the training's files, its checkpoint and its tracebacks, without a suffix."""
+        """Returns the name of the training's checkpoint and tracebacks, without a suffix."""
         return f"{self.number:04d}" + (f"-repeat-{self.repeat}" if self.is_finalist else "")
 
     def __str__(self) -> str:
-        """The training's name in process titles, Ray and trackers; sorts by the trials' numbers."""
+        """Returns the training's name in process titles, Ray and trackers, which sorts by trial."""
         return f"trial-{self.stem}"
 
     def name(self, *, baseline: bool) -> str:
-        """The same, marked where it is a baseline's."""
+        """Returns the training's name, with a mark if it is a baseline's."""
         return f"{self}-baseline" if baseline else str(self)
 
 
@@ -151,7 +151,7 @@ class TrialRecord(JsonRecord):
 
     @property
     def training(self) -> TrainingId:
-        """The trial's own training."""
+        """Returns the name of the trial's own training."""
         return TrainingId(self.number)
 
     def reached(self, epochs: Sequence[EpochMetrics]) -> Self:
@@ -175,7 +175,8 @@ class TrialRecord(JsonRecord):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinalistRecord(JsonRecord):
-    """One training of a finalist with a fresh seed; the last line for `training` counts.
+    """Holds the state of one training of a finalist with a fresh seed. The last line with a
+    training's trial and repeat in `finalists.jsonl` is the valid one.
 
     `repeat` counts from 1, and all finalists have the same seed in the same repeat. `config` is the
     trial's configuration with that seed. The state `running` covers both a training that is under
@@ -196,12 +197,12 @@ class FinalistRecord(JsonRecord):
 
     @property
     def training(self) -> TrainingId:
-        """The training that this is the record of."""
+        """Returns the name of the training that this record describes."""
         return TrainingId(self.trial, self.repeat)
 
 
 TrainingRecord = TrialRecord | FinalistRecord
-"""How any training of a run stands."""
+"""A record of this type describes any training of a run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -85,8 +85,8 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     """
     try:
         manifest = read_json(directory / MANIFEST)
-        told = manifest.pop(SEAL, None) if isinstance(manifest, dict) else None
-        as_written = told in (None, checksum(manifest))
+        seal = manifest.pop(SEAL, None) if isinstance(manifest, dict) else None
+        as_written = seal in (None, checksum(manifest))
     except (FileNotFoundError, NotADirectoryError):
         raise RunError(
             f"{directory} is not a run: {MANIFEST} is missing; {nearest_run(directory)}"
@@ -108,12 +108,12 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 
 
 def checkpoint_path(directory: Path, training: TrainingId) -> Path:
-    """Where a run keeps the checkpoint of a training that hasn't ended."""
+    """Returns the path of the checkpoint of an unfinished training."""
     return directory / "checkpoints" / f"{training.stem}.pt"
 
 
 def traceback_path(directory: Path, training: TrainingId) -> Path:
-    """Where a run keeps the tracebacks of a training that broke off."""
+    """Returns the path of the tracebacks of a training that broke off."""
     return directory / "errors" / f"{training.stem}.txt"
 
 
@@ -213,7 +213,7 @@ class RunStore:
         append_line(self._trials, to_json(record))
 
     def checkpoint(self, trial: int) -> Path:
-        """Where an unfinished trial keeps its checkpoint."""
+        """Returns the path of the checkpoint of an unfinished trial."""
         return checkpoint_path(self.directory, TrainingId(trial))
 
     def drop_checkpoint(self, trial: int) -> None:

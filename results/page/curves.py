@@ -27,7 +27,7 @@ for each of these.
 """
 
 CROWD = 50
-"""Where an outcome has more curves than this, they are drawn thin and without dots, so that single
+"""If an outcome has more curves than this, they are drawn thin and without dots, so that single
 curves remain visible.
 """
 
