@@ -29,9 +29,8 @@ class ConfigError(UserError, ValueError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialConfig:
-    """A `TrialConfig` holds everything that decides a trial.
-
-    The constructor raises `ConfigError`, which lists every broken rule at once.
+    """A `TrialConfig` holds everything that decides a trial. The constructor raises `ConfigError`,
+    which lists every broken rule at once.
 
     network: the architecture: one of `catalog.NETWORKS`, or a library's network, `timm:NAME` or
     `torchvision:NAME`.
@@ -200,7 +199,7 @@ _KINDS = {int: "a whole number", bool: "true or false", str: "text", float: "a f
 def _type_errors(c: TrialConfig) -> list[str]:
     """Returns a sentence about each field whose value has the wrong type.
 
-    These are checked before the rules for values, which may then compare freely.
+    The rules for values come after these and may compare freely.
     """
     errors = []
     for f in fields(c):
