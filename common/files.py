@@ -10,7 +10,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import IO, Any
 
@@ -79,6 +79,12 @@ def checksum(value: Any) -> str:
     """Returns a sha256 of plain values, which survives writing and reading as JSON or YAML."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return sha256(text.encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Returns the sha256 of a file's content. Raises `OSError`."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 _REFUSALS = {

@@ -3,7 +3,6 @@
 A conversion writes the manifest last, so a folder with a manifest holds complete data.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Collection, Mapping
@@ -11,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from common.files import checksum, read_json, sync_folder
+from common.files import checksum, file_sha256, read_json, sync_folder
 from datasets.spec import DatasetError
 
 SCHEMA_VERSION = 1
@@ -192,8 +191,7 @@ def verify(directory: Path, names: Collection[str] | None = None) -> Manifest:
     for name, facts in manifest.files.items():
         if names is not None and name not in names:
             continue
-        with (directory / name).open("rb") as file:
-            actual = hashlib.file_digest(file, "sha256").hexdigest()
+        actual = file_sha256(directory / name)
         if actual != facts["sha256"]:
             raise DatasetError(
                 f"{directory / name} must have sha256 {facts['sha256'][:12]}…, but has "

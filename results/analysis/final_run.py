@@ -10,7 +10,7 @@ from typing import Any
 
 from common.errors import RecordError
 from common.files import read_json
-from results.analysis.intervals import FEWEST_REPEATS, Interval, interval
+from results.analysis.intervals import Interval, interval_of_repeats
 from results.predictions import Predictions, read_predictions
 from results.records import FinalRecord
 
@@ -57,8 +57,7 @@ class FinalRun:
         `None` where fewer than two repeats have the field.
         """
         found = [getattr(record, field) for record in self.repeats]
-        values = [value for value in found if value is not None]
-        return interval(values) if len(values) >= FEWEST_REPEATS else None
+        return interval_of_repeats([value for value in found if value is not None])
 
     @property
     def seeds(self) -> list[int]:

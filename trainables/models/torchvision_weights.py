@@ -1,6 +1,5 @@
 """Downloads torchvision's ImageNet weights, and checks them in torch's cache."""
 
-import hashlib
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from pathlib import Path
 import torch
 from torchvision.models import get_model_weights
 
+from common.files import file_sha256
 from trainables.models.base import WeightsError
 
 DOWNLOAD_TIMEOUT_S = 20.0
@@ -33,8 +33,7 @@ def check_cached(path: Path) -> None:
     """
     expected = path.stem.rpartition("-")[2]
     if path.exists():
-        with path.open("rb") as file:
-            actual = hashlib.file_digest(file, "sha256").hexdigest()
+        actual = file_sha256(path)
         if not actual.startswith(expected):
             raise WeightsError(
                 f"{path} must have a sha256 that starts with {expected}, but got {actual[:8]}: "
