@@ -32,9 +32,9 @@ from common.json_records import to_json
 from common.text import redacted, redacted_values
 from results.jsonl import append_line, close_all, open_for_append, read_records, read_whole_number
 from results.records import SCHEMA_VERSION, EpochMetrics, TrainingId, TrialRecord, TrialState
-from results.run_hints import nearest_run, resume_command
+from results.run_hints import RUN_FILE, nearest_run, resume_command
 
-EPOCHS, TRIALS, MANIFEST, BEST = "epochs.jsonl", "trials.jsonl", "manifest.json", "best.yaml"
+EPOCHS, TRIALS, MANIFEST, BEST = "epochs.jsonl", "trials.jsonl", RUN_FILE, "best.yaml"
 """In a run directory, the epochs, the trials, the manifest and the best configuration have these
 file names.
 """

@@ -101,7 +101,7 @@ def _export_one(
     Raises `ExportError` if the logits differ by more than `TOLERANCE`.
 
     pixels: uint8 (B, side, side, 3).
-    wanted: the original's logits for these pixels.
+    expected: the original's logits for these pixels.
     """
     path = folder / f"model.{name}"
     write, run = _FORMATS[name]
