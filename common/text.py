@@ -69,7 +69,7 @@ def redacted_values(value: Any) -> Any:
     return value
 
 
-SAID_LINES, SAID_LENGTH = 5, 500
+MESSAGE_LINES, MESSAGE_LENGTH = 5, 500
 """An error message from `last_lines` has at most this many lines and characters. CUDA needs several
 lines: its first one states what happened, and three more explain how to find out where.
 """
@@ -78,17 +78,17 @@ lines: its first one states what happened, and three more explain how to find ou
 def last_lines(text: str) -> str:
     """Returns the error message at the end of a traceback as one line, without secrets.
 
-    The message consists of the lines after the last indented one. Of more than `SAID_LINES` lines,
-    the first, which names the error, and the last ones remain; the result has at most `SAID_LENGTH`
-    characters. Secrets are redacted because error messages are recorded.
+    The message consists of the lines after the last indented one. Of more than `MESSAGE_LINES`
+    lines, the first, which names the error, and the last ones remain; the result has at most
+    `MESSAGE_LENGTH` characters. Secrets are redacted because error messages are recorded.
     """
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     indented = [index for index, line in enumerate(lines) if line[0].isspace()]
     message = (lines[indented[-1] + 1 :] if indented else lines) or lines[-1:] or ["without a word"]
-    if len(message) > SAID_LINES:
-        message = [message[0], "…", *message[1 - SAID_LINES :]]
+    if len(message) > MESSAGE_LINES:
+        message = [message[0], "…", *message[1 - MESSAGE_LINES :]]
     whole = redacted(" ".join(line.strip() for line in message))
-    return whole if len(whole) <= SAID_LENGTH else whole[: SAID_LENGTH - 1] + "…"
+    return whole if len(whole) <= MESSAGE_LENGTH else whole[: MESSAGE_LENGTH - 1] + "…"
 
 
 def did_you_mean(

@@ -214,8 +214,8 @@ def table(title: str, comparisons: Sequence[Comparison]) -> Table | str:
         for name, importance in (each.parameters or {}).items():
             largest[name] = max(largest.get(name, 0.0), importance.share)
     if not largest:
-        said = "; ".join(" ".join(_head(each)) for each in comparisons)
-        return f"{title}: {said}. {MIN_TRIALS} are needed."
+        reasons = "; ".join(" ".join(_head(each)) for each in comparisons)
+        return f"{title}: {reasons}. {MIN_TRIALS} are needed."
     made = Table(title=title, title_justify="left")
     made.add_column("parameter", no_wrap=True)
     for each in comparisons:

@@ -156,7 +156,7 @@ def _section(lines: Sequence[dict[str, Any]], sides: Sequence[Side], space: str)
 
 
 def _remarks(sides: Sequence[Side]) -> list[str]:
-    """Returns what was noted of the circumstances of the searches, each remark once."""
+    """Returns the remarks on the circumstances of the searches, each of them once."""
     every = [line.get("remark") for side in sides for line in side.searches.values()]
     return [f"Remark: {remark}\n" for remark in dict.fromkeys(every) if remark]
 
@@ -166,13 +166,13 @@ def _equal(sides: Sequence[Side], shares: Sequence[float]) -> list[str]:
     if DOCUMENTED not in by_name:
         return []
     theirs = by_name[DOCUMENTED].quality
-    said = []
+    parts = []
     for side in sides:
         both = [seed for seed in side.quality if seed in theirs]
         if side.name != DOCUMENTED and both:
             times = [time_to_equal(shares, side.quality[s], theirs[s]) for s in both]
-            said.append(f"{SIDES[side.name]} {_time(times)}")
-    return [f"Time to equal quality, as a share: {'; '.join(said)}.\n"] if said else []
+            parts.append(f"{SIDES[side.name]} {_time(times)}")
+    return [f"Time to equal quality, as a share: {'; '.join(parts)}.\n"] if parts else []
 
 
 def _time(times: Sequence[float]) -> str:
@@ -196,7 +196,7 @@ def _loops(lines: Sequence[dict[str, Any]], space: str) -> list[str]:
 
 def _repetitions(lines: Sequence[dict[str, Any]], space: str) -> list[str]:
     """Returns a line on how much equal searches differ, where some were run again."""
-    judged, said = _judged(lines), []
+    judged, parts = _judged(lines), []
     again = [
         line for line in lines
         if line.get("side") and line["space"] == space and line["repetition"]
@@ -204,8 +204,8 @@ def _repetitions(lines: Sequence[dict[str, Any]], space: str) -> list[str]:
     for line in again:
         quality = _quality(line, judged)[-1]
         shown = "–" if quality is None or math.isnan(quality) else f"{quality:.1f}"
-        said.append(f"{SIDES[line['side']]}, seed {line['seed']}: {shown}")
-    return [f"Run once more, at the end: {'; '.join(said)}.\n"] if said else []
+        parts.append(f"{SIDES[line['side']]}, seed {line['seed']}: {shown}")
+    return [f"Run once more, at the end: {'; '.join(parts)}.\n"] if parts else []
 
 
 def _machine(line: Search) -> str:
