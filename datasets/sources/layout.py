@@ -67,8 +67,8 @@ def check_classes(
     name, remedy: the name of the folder of test, and the end of the error message.
     """
     for have, lack, ids in (
-        ("train", name, set(train) - set(test)),
         (name, "train", set(test) - set(train)),
+        ("train", name, set(train) - set(test)),
     ):
         if ids:
             raise DatasetError(
