@@ -54,7 +54,9 @@ def convert(
     parts = {TRAIN_FILE: listing.train, TEST_FILE: listing.test}
     partials = {file: directory / PARTIAL.format(file) for file in parts}
     clean_up(directory)
-    _check_space(directory, [beton_bytes(len(samples), size) for samples in parts.values()])
+    needed = sum(beton_bytes(len(samples), size) for samples in parts.values())
+    if lacking := describe_lacking_space(directory, needed):
+        raise DatasetError(lacking)
     _check_images(listing, _labels(listing.train), _labels(listing.test))
     try:
         written = _write(listing.images or tree, parts, partials, size, workers)
@@ -220,12 +222,6 @@ def _check_images(listing: Listing, train: NDArray[np.int64], test: NDArray[np.i
                 f"Every class needs at least {least} good images in {part}{why}, but "
                 f"{listing.class_ids[label]} has {counts[label]}; add some or remove the class."
             )
-
-
-def _check_space(directory: Path, needed: Sequence[int]) -> None:
-    """Raises `DatasetError` if the disk lacks room for files of `needed` bytes."""
-    if lacking := describe_lacking_space(directory, sum(needed)):
-        raise DatasetError(lacking)
 
 
 def _disk_error(error: OSError, directory: Path) -> DatasetError:

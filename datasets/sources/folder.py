@@ -2,8 +2,8 @@
 
 import sys
 
-from datasets.sources.layout import find_top, images_by_class, shorten_list
-from datasets.spec import DatasetError, DatasetSpec, Listing, Sample, Tree
+from datasets.sources.layout import check_classes, find_top, images_by_class, label_images
+from datasets.spec import DatasetError, DatasetSpec, Listing, Tree
 
 
 def list_samples(tree: Tree) -> Listing:
@@ -15,16 +15,7 @@ def list_samples(tree: Tree) -> Listing:
     top = find_top(tree)
     train = images_by_class(tree, f"{top}train/")
     test, held_out = _find_held_out(tree, top)
-    for have, lack, ids in (
-        ("train", held_out, set(train) - set(test)),
-        (held_out, "train", set(test) - set(train)),
-    ):
-        if ids:
-            raise DatasetError(
-                f"Every class must have images in train and {held_out}, but "
-                f"{shorten_list(sorted(ids))} has some in {have} and none in {lack} of "
-                f"{tree.root}; add them or remove the class."
-            )
+    check_classes(tree, train, test, held_out, "add them or remove the class")
     if len(train) < 2:
         raise DatasetError(
             f"A dataset must have at least 2 classes, but {tree.root} has {len(train)}; "
@@ -33,8 +24,8 @@ def list_samples(tree: Tree) -> Listing:
     return Listing(
         class_ids=tuple(train),
         class_names=tuple(train),
-        train=_samples(train),
-        test=_samples(test),
+        train=label_images(train),
+        test=label_images(test),
     )
 
 
@@ -57,15 +48,6 @@ def _find_held_out(tree: Tree, top: str) -> tuple[dict[str, list[str]], str]:
             "has neither; move about a tenth of each class there."
         )
     return (test, "test") if test else (val, "val")
-
-
-def _samples(classes: dict[str, list[str]]) -> tuple[Sample, ...]:
-    """Returns the samples of all classes in order; a class's label is its position in `classes`."""
-    return tuple(
-        Sample(path=path, label=label)
-        for label, paths in enumerate(classes.values())
-        for path in paths
-    )
 
 
 FOLDER = DatasetSpec(

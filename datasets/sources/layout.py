@@ -1,6 +1,8 @@
 """Helps the readers of folder layouts: finds where the data begins, and which files are images."""
 
-from datasets.spec import DatasetError, Tree
+from collections.abc import Collection, Mapping
+
+from datasets.spec import DatasetError, Sample, Tree
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """A file whose name ends like this, in any case, is an image."""
@@ -46,6 +48,34 @@ def images_by_class(tree: Tree, folder: str) -> dict[str, list[str]]:
         if path.startswith(folder) and "/" in inside and is_image(path):
             found.setdefault(inside.split("/")[0], []).append(path)
     return {name: found[name] for name in sorted(found)}
+
+
+def label_images(classes: Mapping[str, list[str]]) -> tuple[Sample, ...]:
+    """Returns the samples of all classes in order; a class's label is its position in `classes`."""
+    return tuple(
+        Sample(path=path, label=label)
+        for label, paths in enumerate(classes.values())
+        for path in paths
+    )
+
+
+def check_classes(
+    tree: Tree, train: Collection[str], test: Collection[str], name: str, remedy: str
+) -> None:
+    """Raises `DatasetError` if a class has images in only one of train and test.
+
+    name, remedy: the name of the folder of test, and the end of the error message.
+    """
+    for have, lack, ids in (
+        (name, "train", set(test) - set(train)),
+        ("train", name, set(train) - set(test)),
+    ):
+        if ids:
+            raise DatasetError(
+                f"Every class must have images in train and {name}, but "
+                f"{shorten_list(sorted(ids))} has some in {have} and none in {lack} of "
+                f"{tree.root}; {remedy}."
+            )
 
 
 def is_image(path: str) -> bool:

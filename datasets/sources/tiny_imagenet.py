@@ -5,7 +5,15 @@ words.txt with the names. Any subset in the same layout works: classes and count
 files.
 """
 
-from datasets.sources.layout import find_top, images_by_class, shorten_list
+from dataclasses import replace
+
+from datasets.sources.layout import (
+    check_classes,
+    find_top,
+    images_by_class,
+    label_images,
+    shorten_list,
+)
 from datasets.spec import Archive, DatasetError, DatasetSpec, Listing, Sample, Tree
 
 ARCHIVE = Archive(
@@ -36,17 +44,14 @@ def list_samples(tree: Tree) -> Listing:
             f"{tree.root} has no images in {top}train/CLASS/; extract the archive again."
         )
     test = _read_annotations(tree, top)
-    _check_classes(tree, set(train), {class_id for _, class_id in test})
+    test_classes = {class_id for _, class_id in test}
+    check_classes(tree, train, test_classes, "val", "extract the archive again")
     index = {class_id: label for label, class_id in enumerate(train)}
     names = _class_names(tree, top)
     return Listing(
         class_ids=tuple(train),
         class_names=tuple(names.get(class_id, class_id) for class_id in train),
-        train=tuple(
-            Sample(path=path, label=index[class_id])
-            for class_id, paths in train.items()
-            for path in paths
-        ),
+        train=label_images(train),
         test=tuple(Sample(path=path, label=index[class_id]) for path, class_id in test),
     )
 
@@ -109,17 +114,6 @@ def _check_complete(tree: Tree, annotations: str, paths: list[str]) -> None:
         )
 
 
-def _check_classes(tree: Tree, train: set[str], test: set[str]) -> None:
-    """Raises `DatasetError` if a class has images in only one of the two splits."""
-    for there, lacking, ids in (("val", "train", test - train), ("train", "val", train - test)):
-        if ids:
-            raise DatasetError(
-                f"Every class must have images in train and val, but {shorten_list(sorted(ids))} "
-                f"has some in {there} and none in {lacking} of {tree.root}; "
-                "extract the archive again."
-            )
-
-
 def _class_names(tree: Tree, top: str) -> dict[str, str]:
     """Returns the first synonym for each class id; the result is empty without a words.txt."""
     path = f"{top}words.txt"
@@ -139,13 +133,10 @@ TINY_IMAGENET = DatasetSpec(
     archive=ARCHIVE,
 )
 """This specification describes the whole dataset."""
-TINY_IMAGENET_20 = DatasetSpec(
+TINY_IMAGENET_20 = replace(
+    TINY_IMAGENET,
     name="tiny-imagenet-20",
     summary="the first 20 classes of Tiny ImageNet",
-    terms=TERMS,
-    of_imagenet=True,
-    image_size=64,
     list_samples=list_first_classes,
-    archive=ARCHIVE,
 )
 """This specification describes the first 20 classes of the dataset."""

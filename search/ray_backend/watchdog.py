@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from common.text import format_measured_time
+from common.text import format_duration
 from results.records import TrainingId
 
 TIMES = 10
@@ -67,7 +67,7 @@ class Watchdog:
         for training in found:
             silent_s = self._awake_s - self._last_report_s[training]
             self._reasons[training] = (
-                f"reported nothing for {format_measured_time(silent_s)}, {self._compared(training)}"
+                f"reported nothing for {format_duration(silent_s)}, {self._compared(training)}"
             )
             self.ends(training)
         return found
@@ -88,7 +88,7 @@ class Watchdog:
     def _compared(self, training: TrainingId) -> str:
         own = self._epochs_s[training]
         return (
-            f"where its median epoch takes {format_measured_time(median(own))}"
+            f"where its median epoch takes {format_duration(median(own))}"
             if own
             else "not one epoch"
         )

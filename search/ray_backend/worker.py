@@ -11,6 +11,7 @@ from typing import Any
 
 from ray import tune
 
+from common.errors import UserError
 from common.files import describe_full_disk
 from results.records import EpochMetrics, NetworkCosts
 from search.preflight import ROOT, PreflightError, foreign_packages
@@ -18,15 +19,16 @@ from search.ray_backend.task import EpochReport, Note, Task, pack_report
 
 
 class TrialMemoryError(Exception):
-    """Reports that a trial needs more memory than there is. Torch has several errors for this,
-    which would make the driver import torch.
+    """Reports that a trial needs more memory than the machine has.
+
+    It stands for the many types of errors of torch, which would bring torch to the driver.
     """
 
+    # No `UserError`: it fails one trial, as any error in a training does, and ends no command.
 
-class TrialDiskError(Exception):
-    """Reports that the run's disk is full, which is no trial's fault; the message is for the
-    user.
-    """
+
+class TrialDiskError(UserError):
+    """Reports a disk of the run that can't be written, which is no trial's fault."""
 
 
 class TrialWorker(tune.Trainable):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from optuna.distributions import CategoricalDistribution
 
 from datasets.access import open_search_data
@@ -130,14 +129,6 @@ def test_a_cool_down_falls_from_where_the_schedule_stands_in_equal_steps_to_0():
     start = lr_at(config, 3 * 10, 10)
     found = [cooling(config, 3, 2)(step, 10) for step in range(30, 50)]
     assert found == pytest.approx([start * (20 - done) / 20 for done in range(20)])
-
-
-@pytest.fixture
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def first(space: Path, fidelity: int, **where) -> Task:

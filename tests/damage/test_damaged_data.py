@@ -18,7 +18,7 @@ from search.session.startup import verify_training_images
 from tests.damage.test_damaged_files import FEW, MANY, Format, damage
 from tests.search.study_on_curves import metrics
 from trainables.models import pretrained
-from trainables.models.pretrained import WeightsError
+from trainables.models.base import WeightsError
 from trainables.training import checkpoint
 from trainables.training.checkpoint import CheckpointError
 
