@@ -1,7 +1,9 @@
 """Makes a dataset ready to train on: `python -m datasets.prepare tiny-imagenet`."""
 
 import os
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -122,13 +124,22 @@ def _find_source(spec: DatasetSpec, source: Path | None, data: Path) -> Path:
     elif source is None and spec.generate is not None:
         source = data / spec.name / "source"
         if not source.exists():
-            spec.generate(source)
+            _generate(spec.generate, source)
     elif source is None:
         raise DatasetError(
             f"{spec.name} needs images of yours; name them with --source ZIP or --source FOLDER, "
             "or with --data where they are prepared already."
         )
     return source
+
+
+def _generate(generate: Callable[[Path], None], folder: Path) -> None:
+    """Generates a source in an empty folder beside `folder`, and renames it once it is complete."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    generate(partial)
+    partial.replace(folder)
 
 
 def parser() -> Parser:

@@ -89,6 +89,8 @@ class DatasetSpec:
     summary: one line about the dataset, for `--help`.
     terms: the terms of use of the images, in whole sentences. Model cards print them.
     image_size: side in pixels at which images are stored if the user doesn't choose one.
+    nominal_train_images: the number of images in train, without val, if it is known before the
+    dataset is prepared.
     list_samples: reads a tree's layout; it raises `DatasetError` if the layout is another
     dataset's.
     any_size: whether the images have no size of their own; a search then stores them as large as
@@ -105,6 +107,7 @@ class DatasetSpec:
     terms: str
     image_size: int
     list_samples: Callable[[Tree], Listing]
+    nominal_train_images: int | None = None
     any_size: bool = False
     of_imagenet: bool = False
     open_source: Callable[[Path], Tree] | None = None

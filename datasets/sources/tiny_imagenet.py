@@ -129,6 +129,7 @@ TINY_IMAGENET = DatasetSpec(
     terms=TERMS,
     of_imagenet=True,
     image_size=64,
+    nominal_train_images=90_000,
     list_samples=list_samples,
     archive=ARCHIVE,
 )
@@ -137,6 +138,7 @@ TINY_IMAGENET_20 = replace(
     TINY_IMAGENET,
     name="tiny-imagenet-20",
     summary="the first 20 classes of Tiny ImageNet",
+    nominal_train_images=9_000,
     list_samples=list_first_classes,
 )
 """This specification describes the first 20 classes of the dataset."""

@@ -22,11 +22,6 @@ from search.planning.plan import Plan, make_proposer
 from search.planning.warm_start import describe_earlier_runs
 from search.spaces import find_space, space_names
 
-NOMINAL_IMAGES = {"cifar100": 45_000, "tiny-imagenet": 90_000, "tiny-imagenet-20": 9_000}
-"""CIFAR-100 and the two forms of Tiny ImageNet have known numbers of training images, even before
-they are prepared.
-"""
-
 
 def show_spaces() -> int:
     """Prints one line for each space and returns exit code 0."""
@@ -231,7 +226,7 @@ def training_images(plan: Plan) -> int | None:
     """Returns the number of training images of an epoch, or `None` where it isn't known yet."""
     if manifest := _find_manifest(plan):
         return manifest.train_images
-    return None if plan.options.source else NOMINAL_IMAGES.get(plan.dataset)
+    return None if plan.options.source else find_dataset(plan.dataset).nominal_train_images
 
 
 def _find_manifest(plan: Plan) -> Manifest | None:

@@ -25,8 +25,9 @@ from search.planning.continuation import planned_horizons
 from search.planning.fixed_fields import choose_weights, fix_fields
 from search.planning.option_errors import find_gpu_errors, find_path_errors, find_set_errors
 from search.planning.warm_start import EarlierRun, read_earlier_run
-from search.samplers.gp_sampler import GaussianProcessSampler, MakeSampler
-from search.samplers.tpe import make_front_sampler
+from search.samplers.front_sampler import make_front_sampler
+from search.samplers.gp_sampler import GaussianProcessSampler
+from search.samplers.source import MakeSampler
 from search.space import Space
 from search.spaces import find_space
 from search.study.horizons import Horizon

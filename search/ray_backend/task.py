@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from results.records import EpochMetrics, NetworkCosts, TrainingId
+from results.store import checkpoint_path
 from search.ray_backend.node_files import NodeFiles
+from search.study.proposal import Proposal
 from trainables.config import TrialConfig
 
 _TASK, _REPORT = "task", "report"
@@ -83,6 +85,33 @@ class Task:
         if not isinstance(task, cls):
             raise TypeError(f"a config of Ray's must hold a {cls.__name__}, but holds {task!r:.40}")
         return task
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunFiles:
+    """Holds the places of a run's images and checkpoints.
+
+    directory: the run's folder.
+    data: the prepared dataset's folder.
+    node_files: brings both to other nodes.
+    """
+
+    directory: Path
+    data: Path
+    node_files: NodeFiles
+
+    def task(self, proposal: Proposal[TrialConfig], placement: Placement, *, measure: bool) -> Task:
+        """Returns the task of a proposal that has got a place on a machine."""
+        return Task(
+            training=proposal.training,
+            config=proposal.config,
+            epochs_done=proposal.epochs_done,
+            data=self.data.resolve(),
+            checkpoint=checkpoint_path(self.directory, proposal.training).resolve(),
+            node_files=self.node_files,
+            placement=placement,
+            measure=measure,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

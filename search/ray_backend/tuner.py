@@ -5,9 +5,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.ray_backend.run_files import RunFiles
 from search.ray_backend.slots import Slots
-from search.ray_backend.task import Task
+from search.ray_backend.task import RunFiles, Task
 from search.ray_backend.watchdog import Watchdog
 from search.study.observer import Observer
 from search.study.supervisor import Supervisor

@@ -9,7 +9,7 @@ from results.finalist_store import FinalistStore
 from results.store import RunStore
 from search.config.options import SearchOptions
 from search.config.units import seconds_of
-from search.early_stopping.decision import Rules
+from search.early_stopping.decision import make_rules
 from search.hardware.allocation import Resources
 from search.monitoring.progress import Limits
 from search.planning.cost_estimate import expected_epochs, finalist_trainings, longest_epoch_s
@@ -87,13 +87,10 @@ def start_session(
     budget = make_budget(plan.options, plan.resources, used_s)
     study = Study(
         proposer=make_proposer(plan, manifest["precision"]),
-        rules=Rules(
+        rules=make_rules(
+            plan.options,
             epochs=plan.epochs,
             grace=plan.grace,
-            factor=plan.options.reduction_factor,
-            max_gap=plan.options.max_gap,
-            gap_patience=plan.options.gap_patience,
-            plateau_patience=plan.options.plateau_patience,
             num_classes=len(data.images.class_ids),
             objectives=plan.objectives,
         ),

@@ -22,7 +22,7 @@ from results.records import (
     TrialRecord,
     TrialState,
 )
-from search.early_stopping import rules
+from search.early_stopping import detection
 from search.early_stopping.decision import (
     COMPLETE,
     Ending,
@@ -194,7 +194,7 @@ class Finalists:
     def _decide(self, training: TrainingId) -> Ending | None:
         """Returns the ending of a training that diverged or is complete; no other rule ends one."""
         epochs = self.epochs[training]
-        if detail := rules.find_divergence(epochs, self.study.rules.num_classes):
+        if detail := detection.find_divergence(epochs, self.study.rules.num_classes):
             return stopped_ending(StopReason.DIVERGED, detail)
         return COMPLETE if epochs[-1].epoch >= self.records[training].config["epochs"] else None
 

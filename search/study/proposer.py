@@ -9,9 +9,10 @@ import optuna
 from optuna.distributions import BaseDistribution
 
 from results.analysis.rung_values import quiet_optuna
-from search.samplers.gp_sampler import ConfigurationSource, GaussianProcessSampler, MakeSampler
+from search.samplers.gp_sampler import GaussianProcessSampler
 from search.samplers.learning_curves import ObservedTrial
 from search.samplers.random_configs import RandomConfiguration
+from search.samplers.source import ConfigurationSource, MakeSampler
 from search.space import Space, suggested
 from search.study.duplicates import EXHAUSTED_AFTER, Configuration, configuration_key
 from search.study.horizons import BASELINE_ORIGIN, Horizon, horizon_of

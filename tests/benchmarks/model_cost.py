@@ -8,8 +8,9 @@ import numpy as np
 
 from search.early_stopping.asha import rung_epochs
 from search.samplers import gaussian_process
-from search.samplers.gp_sampler import ConfigurationSource, choose_candidate
+from search.samplers.gp_sampler import choose_candidate
 from search.samplers.learning_curves import ObservedTrial
+from search.samplers.source import ConfigurationSource
 from search.simulation.recorded_curves import Curves
 from search.study.proposer import Proposer
 from tests.benchmarks.made_space import drawn

@@ -10,9 +10,16 @@ from ray.tune.utils import flatten_dict
 
 from results.records import NetworkCosts, TrainingId
 from search.ray_backend.node_files import NodeFiles
-from search.ray_backend.run_files import RunFiles
 from search.ray_backend.searcher import StudySearcher
-from search.ray_backend.task import EpochReport, Note, Placement, Task, pack_report, read_report
+from search.ray_backend.task import (
+    EpochReport,
+    Note,
+    Placement,
+    RunFiles,
+    Task,
+    pack_report,
+    read_report,
+)
 from search.study.proposal import Proposal
 from tests.search.study_on_curves import metrics
 from tests.search.tasks import make_task
