@@ -203,6 +203,7 @@ def command(space: Path, zip_file: Path, out: Path, *more: str) -> list[str]:
             "--processes", "1", "--out", str(out), *more]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_recording_goes_on_where_it_stopped_and_its_table_is_searched(
     tiny_space, tiny_zip, tmp_path
 ):
