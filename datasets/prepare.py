@@ -7,9 +7,12 @@ from typing import Any
 
 from common.cli import INTERRUPTED, Parser, refuse
 from common.errors import UserError
+from datasets.census.left_out import describe_left_out
+from datasets.census.names import shorten_list
 from datasets.manifest import FILE_NAME, Manifest, read_manifest, verify
 from datasets.registry import DATASETS, find_dataset
-from datasets.spec import DatasetError, DatasetSpec, Tree
+from datasets.sources.leftovers import count_leftovers
+from datasets.spec import DatasetError, DatasetSpec, Listing, Source
 
 SMALLEST_PX, LARGEST_PX = 16, 512
 """Stored images have at least `SMALLEST_PX` and at most `LARGEST_PX` pixels a side."""
@@ -23,6 +26,7 @@ def prepare(
     workers: int | None = None,
     size: int | None = None,
     skip_broken: bool = False,
+    skip_empty: bool = False,
     overwrite: bool = False,
 ) -> Manifest:
     """Converts the dataset `name` into `data`/`name`, unless it is there, and returns its manifest.
@@ -36,6 +40,8 @@ def prepare(
     number.
     size: side of the stored images in pixels, by default the dataset's own.
     skip_broken: whether to leave out images that can't be decoded; otherwise they raise
+    `DatasetError`.
+    skip_empty: whether to leave out class folders without images; otherwise they raise
     `DatasetError`.
     overwrite: whether to convert again and replace the data that is there.
     """
@@ -53,6 +59,9 @@ def prepare(
         try:
             tree = _open_source(spec, _find_source(spec, source, data))
             listing = spec.list_samples(tree)
+            if listing.empty_classes and not skip_empty:
+                raise DatasetError(_empty_message(tree, listing))
+            left_out = count_leftovers(tree, listing)
         except OSError as error:
             raise DatasetError(
                 f"The source of {name} can't be read or written ({error}); "
@@ -68,7 +77,17 @@ def prepare(
             size=size or spec.image_size,
             workers=workers or len(os.sched_getaffinity(0)),
             skip_broken=skip_broken,
+            left_out=left_out,
         )
+
+
+def _empty_message(source: Source, listing: Listing) -> str:
+    """Returns the message for class folders without images."""
+    return (
+        f"Every class folder must hold images, but {shorten_list(list(listing.empty_classes))} in "
+        f"{source.root} have none; add images, remove the folders, or leave them out with "
+        "`python -m datasets.prepare … --skip-empty`."
+    )
 
 
 def _check_options(workers: int | None, size: int | None) -> None:
@@ -106,7 +125,7 @@ def _check_existing(
     return manifest
 
 
-def _open_source(spec: DatasetSpec, source: Path) -> Tree:
+def _open_source(spec: DatasetSpec, source: Path) -> Source:
     """Opens a source in the dataset's own way, or as a folder or zip archive."""
     from datasets.archives.tree import open_tree
 
@@ -157,6 +176,9 @@ def parser() -> Parser:
         help="side of the stored images in pixels (default: the dataset's own)",
     )
     result.add_argument("--skip-broken", action="store_true", help="leave broken images out")
+    result.add_argument(
+        "--skip-empty", action="store_true", help="leave class folders without images out"
+    )
     result.add_argument("--overwrite", action="store_true", help="replace what is there")
     result.add_argument("--verify", action="store_true", help="read everything back and compare")
     return result
@@ -177,6 +199,11 @@ def summary(manifest: Manifest, directory: Path) -> str:
     )
 
 
+def _left_out(manifest: Manifest) -> str:
+    """Returns a line for each reason why something in the source wasn't taken."""
+    return "".join(f"\n{line}" for line in describe_left_out(manifest.left_out))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     options: dict[str, Any] = vars(parser().parse_args(arguments))
@@ -191,7 +218,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         refuse("interrupted; nothing half-made was kept.")
         return INTERRUPTED
-    print(summary(manifest, directory) + (", verified" if check else ""))
+    verified = ", verified" if check else ""
+    print(f"{summary(manifest, directory)}{verified}{_left_out(manifest)}")
     return 0
 
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import version
@@ -20,6 +20,8 @@ from datasets.archives.tree import fingerprint
 from datasets.beton.decode import BrokenImage
 from datasets.beton.decode_pool import open_decoder
 from datasets.beton.writer import BetonContents, FileFacts, beton_bytes, verify_beton, write_beton
+from datasets.census.left_out import LeftOut
+from datasets.census.names import shorten_list
 from datasets.manifest import FILE_NAME, Manifest, stage_manifest
 from datasets.spec import DatasetError, Listing, Sample, Tree
 from datasets.splits import SPLIT_SEED, VAL_FRACTION, stratified_sample, stratified_split
@@ -39,6 +41,7 @@ def convert(
     size: int,
     workers: int,
     skip_broken: bool,
+    left_out: Mapping[str, LeftOut],
 ) -> Manifest:
     """Writes both betons and the manifest into `directory` and returns the manifest.
 
@@ -50,6 +53,7 @@ def convert(
     size: side of the stored images in pixels.
     workers: number of decoding processes.
     skip_broken: whether to leave out broken images instead of raising an error.
+    left_out: what of the source the listing doesn't take, for the manifest.
     """
     parts = {TRAIN_FILE: listing.train, TEST_FILE: listing.test}
     partials = {file: directory / PARTIAL.format(file) for file in parts}
@@ -63,7 +67,7 @@ def convert(
             raise DatasetError(_broken_message(tree, broken))
         _check_images(listing, written[TRAIN_FILE].labels, written[TEST_FILE].labels)
         facts = _verify(written, partials, size)
-        manifest = _manifest(name, tree, listing, size, written, facts)
+        manifest = _manifest(name, tree, listing, size, written, facts, left_out)
         _publish(directory, partials, manifest)
     except OSError as error:
         raise _disk_error(error, directory) from error
@@ -136,6 +140,7 @@ def _manifest(
     size: int,
     written: dict[str, BetonContents],
     facts: dict[str, FileFacts],
+    left_out: Mapping[str, LeftOut],
 ) -> Manifest:
     """Returns the manifest of the two written files, with the split into train and val."""
     train, test = written[TRAIN_FILE], written[TEST_FILE]
@@ -160,6 +165,7 @@ def _manifest(
         source=str(tree.root.resolve()),
         source_fingerprint=fingerprint(tree),
         skipped=tuple((b.path, b.reason) for part in written.values() for b in part.broken),
+        left_out=left_out,
         versions={package: version(package) for package in ("ffcv", "numpy", "pillow")},
     )
 
@@ -212,14 +218,20 @@ def _check_images(listing: Listing, train: NDArray[np.int64], test: NDArray[np.i
     """Raises `DatasetError` for a class with fewer than 2 images in train or fewer than 1 in
     test.
     """
+    faults = []
     for part, labels, least in (("train", train, 2), ("test", test, 1)):
         counts = np.bincount(labels, minlength=len(listing.class_ids))
-        for label in np.flatnonzero(counts < least)[:1]:
+        if few := [
+            f"{listing.class_ids[n]} has {counts[n]}" for n in np.flatnonzero(counts < least)
+        ]:
             why = " (one of them for val)" if part == "train" else ""
-            raise DatasetError(
+            classes = "the class" if len(few) == 1 else "these classes"
+            faults.append(
                 f"Every class needs at least {least} good images in {part}{why}, but "
-                f"{listing.class_ids[label]} has {counts[label]}; add some or remove the class."
+                f"{shorten_list(few)}; add some or remove {classes}."
             )
+    if faults:
+        raise DatasetError(faults)
 
 
 def _check_space(directory: Path, needed: Sequence[int]) -> None:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from datasets.beton.jpeg import decode_jpeg
+from datasets.census.image_formats import PILLOW_FORMATS
+from datasets.census.names import printable
 from datasets.spec import Sample, Tree
 
 CHUNK_BYTES = 2 << 20
@@ -17,7 +19,9 @@ CHUNK_BYTES = 2 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BrokenImage:
-    """A `BrokenImage` names an image that couldn't be decoded, and the decoder's reason."""
+    """A `BrokenImage` names an image that couldn't be decoded, and the decoder's reason, both
+    printable.
+    """
 
     path: str
     reason: str
@@ -51,9 +55,9 @@ def decode_image(data: bytes, size: int) -> Image.Image:
     if not data:
         raise ValueError("the file is empty")
     try:
-        image: Image.Image = Image.open(BytesIO(data))
+        image: Image.Image = Image.open(BytesIO(data), formats=PILLOW_FORMATS)
     except UnidentifiedImageError:
-        raise ValueError("no image format that Pillow knows") from None
+        raise ValueError(f"no image in one of the formats {', '.join(PILLOW_FORMATS)}") from None
     # A camera's JPEG decodes up to eight times as fast if libjpeg scales it down first.
     image.draft(None, (2 * size, 2 * size))
     if image.info.get("exif"):
@@ -107,7 +111,8 @@ def decode_chunk(tree: Tree, samples: Sequence[Sample], pixels: NDArray[np.uint8
             raise
         # Pillow and zipfile raise a dozen types for broken content, which all mean the same here.
         except Exception as error:
-            broken.append(BrokenImage(path=sample.path, reason=str(error) or type(error).__name__))
+            reason = printable(str(error) or type(error).__name__)
+            broken.append(BrokenImage(path=printable(sample.path), reason=reason))
             continue
         labels.append(sample.label)
     good = pixels[: len(labels)]
