@@ -199,9 +199,14 @@ def summary(manifest: Manifest, directory: Path) -> str:
     )
 
 
-def _left_out(manifest: Manifest) -> str:
-    """Returns a line for each reason why something in the source wasn't taken."""
-    return "".join(f"\n{line}" for line in describe_left_out(manifest.left_out))
+def remarks(manifest: Manifest) -> list[str]:
+    """Returns a line for each reason why something in the source wasn't taken, and one for constant
+    channels.
+    """
+    channels = zip(("red", "green", "blue"), manifest.std, strict=True)
+    constant = [name for name, std in channels if not std]
+    shifted = [f"constant in all training images, so shifted and not scaled: {', '.join(constant)}"]
+    return describe_left_out(manifest.left_out) + (shifted if constant else [])
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -219,7 +224,7 @@ def main(arguments: list[str] | None = None) -> int:
         refuse("interrupted; nothing half-made was kept.")
         return INTERRUPTED
     verified = ", verified" if check else ""
-    print(f"{summary(manifest, directory)}{verified}{_left_out(manifest)}")
+    print(f"{summary(manifest, directory)}{verified}", *remarks(manifest), sep="\n")
     return 0
 
 

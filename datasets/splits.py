@@ -36,7 +36,7 @@ class Images:
     class_ids, class_names: the classes' identifiers and readable names, in the order of the labels.
     size: side of the stored images in pixels.
     mean, std: mean and standard deviation of each channel (RGB) over train without val, in units of
-    pixel / 255.
+    pixel / 255. A constant channel has a std of 1.
     """
 
     fingerprint: str

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from datasets.access import open_search_data
 from datasets.archives.tree import open_tree
 from datasets.census.left_out import describe_left_out
 from datasets.manifest import Manifest, read_manifest
@@ -289,3 +290,19 @@ def test_an_image_listed_twice_in_the_annotations_is_named(tmp_path: Path) -> No
         else:
             with pytest.raises(DatasetError, match=fault):
                 prepare("tiny-imagenet", source=source, data=data, workers=1)
+
+
+def test_a_constant_channel_is_shifted_and_not_divided(tmp_path: Path, capsys) -> None:
+    def green(number: int) -> bytes:
+        file = BytesIO()
+        Image.new("RGB", (16, 16), (0, 40 * number, 9)).save(file, "PNG")
+        return file.getvalue()
+
+    files = {name: green(number % 5) for number, name in enumerate(PLAIN)}
+    manifest = convert(tmp_path, write(tmp_path / "src", files))
+    assert (manifest.std[0], manifest.std[2]) == (0, 0)
+    images = open_search_data(tmp_path / "data" / "folder").images
+    assert images.std == (1, manifest.std[1], 1)
+    assert images.mean == manifest.mean
+    main(["folder", "--data", str(tmp_path / "data")])
+    assert "so shifted and not scaled: red, blue" in capsys.readouterr().out
