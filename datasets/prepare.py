@@ -7,6 +7,7 @@ from typing import Any
 
 from common.cli import INTERRUPTED, Parser, refuse
 from common.errors import UserError
+from datasets.census.copies import describe_copies
 from datasets.census.left_out import describe_left_out
 from datasets.census.names import shorten_list
 from datasets.manifest import FILE_NAME, Manifest, read_manifest, verify
@@ -200,13 +201,14 @@ def summary(manifest: Manifest, directory: Path) -> str:
 
 
 def remarks(manifest: Manifest) -> list[str]:
-    """Returns a line for each reason why something in the source wasn't taken, and one for constant
-    channels.
+    """Returns a line for each reason why something in the source wasn't taken, for each kind of
+    copies, and for constant channels.
     """
     channels = zip(("red", "green", "blue"), manifest.std, strict=True)
     constant = [name for name, std in channels if not std]
     shifted = [f"constant in all training images, so shifted and not scaled: {', '.join(constant)}"]
-    return describe_left_out(manifest.left_out) + (shifted if constant else [])
+    found = describe_left_out(manifest.left_out) + describe_copies(manifest.copies)
+    return found + (shifted if constant else [])
 
 
 def main(arguments: list[str] | None = None) -> int:

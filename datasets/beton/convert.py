@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import version
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from datasets.archives.tree import fingerprint
 from datasets.beton.decode import BrokenImage
 from datasets.beton.decode_pool import open_decoder
 from datasets.beton.writer import BetonContents, FileFacts, beton_bytes, verify_beton, write_beton
+from datasets.census.copies import Copies, count_copies, group_equal
 from datasets.census.left_out import LeftOut
 from datasets.census.names import shorten_list
 from datasets.manifest import FILE_NAME, Manifest, stage_manifest
@@ -144,7 +146,9 @@ def _manifest(
 ) -> Manifest:
     """Returns the manifest of the two written files, with the split into train and val."""
     train, test = written[TRAIN_FILE], written[TEST_FILE]
-    rest, val = stratified_split(train.labels)
+    groups = group_equal(np.concatenate([train.digests, test.digests]))
+    rest, val = stratified_split(train.labels, groups=groups[: len(train.labels)])
+    _check_val(listing, train.labels[val])
     classes = len(listing.class_ids)
     mean, std = _mean_and_std(train.moments[rest], size)
     return Manifest(
@@ -166,7 +170,27 @@ def _manifest(
         source_fingerprint=fingerprint(tree),
         skipped=tuple((b.path, b.reason) for part in written.values() for b in part.broken),
         left_out=left_out,
+        copies=_copies(groups, listing, train, test),
         versions={package: version(package) for package in ("ffcv", "numpy", "pillow")},
+    )
+
+
+def _copies(
+    groups: NDArray[np.int64], listing: Listing, train: BetonContents, test: BetonContents
+) -> dict[str, Copies]:
+    """Returns which images are equal, by kind.
+
+    groups: int64 (n,), the group of each image, those of train first.
+    """
+    return count_copies(
+        groups,
+        np.concatenate([train.labels, test.labels]),
+        np.arange(len(groups)) >= len(train.labels),
+        [
+            sample.path
+            for samples, part in ((listing.train, train), (listing.test, test))
+            for sample in compress(samples, part.decoded)
+        ],
     )
 
 
@@ -232,6 +256,20 @@ def _check_images(listing: Listing, train: NDArray[np.int64], test: NDArray[np.i
             )
     if faults:
         raise DatasetError(faults)
+
+
+def _check_val(listing: Listing, labels: NDArray[np.int64]) -> None:
+    """Raises `DatasetError` for classes without an image in val, which their copies cause.
+
+    labels: int64 (n,), the classes of the images in val.
+    """
+    counts = np.bincount(labels, minlength=len(listing.class_ids))
+    if without := [listing.class_ids[label] for label in np.flatnonzero(counts == 0)]:
+        raise DatasetError(
+            "Every class needs at least 2 different images in train (one of them for val), but the "
+            f"images of {shorten_list(without)} are copies of one another; add others, or remove "
+            "the class."
+        )
 
 
 def _check_space(directory: Path, needed: Sequence[int]) -> None:

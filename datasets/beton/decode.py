@@ -1,5 +1,6 @@
 """Decodes image files into arrays of one size."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -15,6 +16,10 @@ from datasets.spec import Sample, Tree
 
 CHUNK_BYTES = 2 << 20
 """A chunk has at most this many decoded bytes: 170 images of 64 px, for example."""
+
+
+DIGEST_BYTES = hashlib.sha1(usedforsecurity=False).digest_size
+"""The digest of an image's pixels has this many bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,12 +39,16 @@ class Chunk:
     pixels: uint8 (n, size, size, 3), RGB, C-contiguous.
     labels: int64 (n,).
     moments: int64 (n, 3, 2), the sum and the sum of squares of each image's channels.
+    digests: uint8 (n, 20), the SHA-1 of each image's pixels.
+    decoded: bool (m,), which of the samples were decoded.
     broken: the images that couldn't be decoded.
     """
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     moments: NDArray[np.int64]
+    digests: NDArray[np.uint8]
+    decoded: NDArray[np.bool_]
     broken: tuple[BrokenImage, ...]
 
 
@@ -103,7 +112,8 @@ def decode_chunk(tree: Tree, samples: Sequence[Sample], pixels: NDArray[np.uint8
     """
     labels: list[int] = []
     broken: list[BrokenImage] = []
-    for sample in samples:
+    decoded = np.ones(len(samples), dtype=np.bool_)
+    for number, sample in enumerate(samples):
         out = pixels[len(labels)]
         try:
             decode_into(tree.read(sample.path), out)
@@ -112,6 +122,7 @@ def decode_chunk(tree: Tree, samples: Sequence[Sample], pixels: NDArray[np.uint8
         # Pillow and zipfile raise a dozen types for broken content, which all mean the same here.
         except Exception as error:
             reason = printable(str(error) or type(error).__name__)
+            decoded[number] = False
             broken.append(BrokenImage(path=printable(sample.path), reason=reason))
             continue
         labels.append(sample.label)
@@ -120,8 +131,18 @@ def decode_chunk(tree: Tree, samples: Sequence[Sample], pixels: NDArray[np.uint8
         pixels=good,
         labels=np.asarray(labels, dtype=np.int64),
         moments=_moments(good),
+        digests=_digests(good),
+        decoded=decoded,
         broken=tuple(broken),
     )
+
+
+def _digests(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Returns the SHA-1 of each image's pixels, uint8 (n, 20), which tells equal images apart from
+    others.
+    """
+    digests = b"".join(hashlib.sha1(image.data, usedforsecurity=False).digest() for image in pixels)
+    return np.frombuffer(digests, dtype=np.uint8).reshape(-1, DIGEST_BYTES)
 
 
 def _moments(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
