@@ -25,7 +25,7 @@ class BackgroundWorker:
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begins with what it has been given, if anything."""
+        """Starts the thread, which begins with the tasks that were added before."""
         self._thread.start()
 
     def do(self, work: Callable[[], object]) -> None:

@@ -1,4 +1,6 @@
-"""What commands share: a parser that guesses misspelt options, one way to refuse, exit codes."""
+"""Holds what commands share: a parser that guesses misspelt options, one way to refuse, and exit
+codes.
+"""
 
 import argparse
 import sys
@@ -10,16 +12,16 @@ from common.errors import UserError
 from common.text import did_you_mean, redacted
 
 REFUSED = 2
-"""The exit code of a command that could not do what it was asked for."""
+"""A command that could not do its work has this exit code."""
 
 INTERRUPTED = 130
-"""The exit code of a command that Ctrl-C has ended, as a shell gives it."""
+"""A command that Ctrl-C has ended has this exit code, as in a shell."""
 
 
 def refuse(*errors: BaseException | str) -> int:
-    """Prints a line for each error, for each sentence of a `UserError`; returns the exit code.
+    """Prints a line for each error, and for each sentence of a `UserError`; returns the exit code.
 
-    Secrets are left out: what a terminal shows is handed on to others too.
+    Secrets are redacted, because the output of a terminal is passed on to others.
     """
     for error in errors:
         for sentence in error.errors if isinstance(error, UserError) else [str(error)]:
@@ -28,8 +30,8 @@ def refuse(*errors: BaseException | str) -> int:
 
 
 def run_writer(write: Callable[[], Iterable[Path]]) -> int:
-    """Prints the path of each file that `write` made, or why there are none: a sentence for each
-    fault that a user can mend, or that the system names. Returns the exit code of the command.
+    """Prints the path of each file that `write` made, or a sentence for each fault that a user can
+    mend or that the system names. Returns the exit code of the command.
     """
     try:
         paths = write()
@@ -50,7 +52,7 @@ class Parser(argparse.ArgumentParser):
     def parse_args(  # type: ignore[override]  # no caller passes a namespace of another type
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:
-        """As argparse's; what it doesn't know ends the program with a sentence for each."""
+        """Parses as argparse does; unknown words end the program with a sentence for each."""
         given, errors = self.parse_known(args, namespace)
         if errors:
             sys.exit(refuse(*errors))
@@ -59,9 +61,9 @@ class Parser(argparse.ArgumentParser):
     def parse_known(
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """What is known, and a sentence for each word that isn't.
+        """Returns the parsed options, and a sentence for each unknown word.
 
-        The value of an option that isn't known has no sentence of its own.
+        The value of an unknown option has no sentence of its own.
         """
         given, rest = self.parse_known_args(args, namespace)
         flags = [flag for action in self._actions for flag in action.option_strings]
@@ -73,6 +75,6 @@ class Parser(argparse.ArgumentParser):
 
 
 def unknown_option(word: str, known: Iterable[str]) -> str:
-    """The sentence for an option that isn't there, with the one of `known` that may be meant."""
+    """Returns a sentence about an unknown option, with the option of `known` that may be meant."""
     hint = did_you_mean(word.partition("=")[0], known, otherwise="see --help.")
     return f"{word} is not an option; {hint}"

@@ -1,11 +1,11 @@
-"""Errors that a user can mend: a sentence for each, with the rule, the value and the remedy."""
+"""Defines errors that a user can mend: each sentence states the rule, the value and the remedy."""
 
 from collections.abc import Sequence
 from typing import Self
 
 
 class UserError(Exception):
-    """Something that a user can mend. `errors` holds one sentence for each fault.
+    """Reports faults that a user can mend. `errors` holds one sentence for each of them.
 
     All errors of this project that end in a sentence on the terminal are of this family.
     """
@@ -19,4 +19,10 @@ class UserError(Exception):
 
 
 class SearchError(UserError):
-    """The search can't start or go on."""
+    """Reports that the search can't start or go on."""
+
+
+class RecordError(UserError, ValueError):
+    """Reports a record on disk that can't be read. The message names the file or field and the
+    remedy.
+    """

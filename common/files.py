@@ -1,6 +1,5 @@
-"""Files that are complete or absent, folders that one process holds, disks that are full.
-
-Also what is looked at before a file is trusted: a checksum of JSON, an archive of torch's.
+"""Writes files atomically, locks folders, explains full disks, and checks files before they are
+trusted.
 """
 
 import errno
@@ -11,7 +10,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,15 +18,15 @@ from common.errors import UserError
 
 
 class FolderError(UserError):
-    """A folder can't be written; the message names it and the remedy."""
+    """Reports a folder that can't be written; the message names the folder and the remedy."""
 
 
 @contextmanager
 def open_atomically(path: Path) -> Iterator[IO[bytes]]:
-    """A new file beside `path`, which is renamed to it when all went well, and else removed.
+    """Opens a new file beside `path`, which is renamed to `path` at the end of the block.
 
-    The file's content is flushed to the disk before it gets its name. Missing folders are made.
-    Whatever goes wrong, `path` keeps its old content.
+    The content is flushed to the disk before. Missing folders are made. When the block raises an
+    error, the new file is removed and `path` keeps its old content.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _replacing(path) as file:
@@ -35,13 +34,13 @@ def open_atomically(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Lets `write` fill the file that `open_atomically` gives for `path`."""
+    """Calls `write` with a file that replaces `path` atomically, as `open_atomically` does."""
     with open_atomically(path) as file:
         write(file)
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Writes a text, whole or not at all, into a folder that is there. Raises `OSError`."""
+    """Writes a text atomically into an existing folder. Raises `OSError`."""
     with _replacing(path) as file:
         file.write(text.encode("utf-8"))
 
@@ -77,9 +76,15 @@ def check_archive(path: Path) -> None:
 
 
 def checksum(value: Any) -> str:
-    """A sha256 of plain values, the same after a way through JSON or YAML and back."""
+    """Returns a sha256 of plain values, which survives writing and reading as JSON or YAML."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return sha256(text.encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Returns the sha256 of a file's content. Raises `OSError`."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 _REFUSALS = {
@@ -90,17 +95,19 @@ _REFUSALS = {
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds. Raises `OSError`; `ValueError` or `RecursionError` for damage."""
+    """Returns the value in a JSON file. Raises `OSError`; `ValueError` or `RecursionError` for
+    damage.
+    """
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether `error` says that a disk, or this user's part of one, has no more room."""
+    """Returns whether `error` reports that a disk, or this user's part of one, is full."""
     return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
 
 
 def describe_lacking_space(directory: Path, needed_bytes: int) -> str | None:
-    """One sentence where the disk of `directory` has less than `needed_bytes` free."""
+    """Returns a sentence if the disk of `directory` has too little free space, or `None`."""
     free = shutil.disk_usage(directory).free
     if free >= needed_bytes:
         return None
@@ -111,9 +118,9 @@ def describe_lacking_space(directory: Path, needed_bytes: int) -> str | None:
 
 
 def describe_full_disk(error: BaseException, directory: Path) -> str | None:
-    """One sentence with the remedy where a disk that refuses to be written caused `error`.
+    """Returns a sentence with the remedy if a disk that can't be written caused `error`, or `None`.
 
-    directory: what was being written, where the error names no file.
+    directory: the run, which the sentence names if the error names no file.
     """
     for cause in causes_of(error):
         if isinstance(cause, OSError) and cause.errno in _REFUSALS:
@@ -126,7 +133,7 @@ def describe_full_disk(error: BaseException, directory: Path) -> str | None:
 
 
 def causes_of(error: BaseException) -> Iterator[BaseException]:
-    """An error, and whatever led to it, the latest first."""
+    """Yields an error and the errors that led to it, the latest first."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause
@@ -134,7 +141,7 @@ def causes_of(error: BaseException) -> Iterator[BaseException]:
 
 
 def sync_folder(directory: Path) -> None:
-    """Makes renames in a folder survive a power cut."""
+    """Flushes a folder to the disk, so that renames in it survive a power cut."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -144,10 +151,11 @@ def sync_folder(directory: Path) -> None:
 
 @contextmanager
 def lock_folder(directory: Path) -> Iterator[None]:
-    """Holds the folder, made where missing; says so when it must wait for another process.
+    """Locks the folder during a block, and creates it if it is missing. Prints a line if another
+    process holds the lock, and waits for it.
 
-    The system lets go of the lock when its process dies. Raises `FolderError` for a folder
-    that can't be written.
+    The system releases the lock when its process dies. Raises `FolderError` for a folder that
+    can't be written.
     """
     # Not before it is needed: what only reads records does without it.
     from filelock import FileLock, Timeout

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 LINE_EVERY_S = 5.0
-"""Where stderr isn't a terminal, progress lines are at least this many seconds apart; the last one
-is always printed.
+"""If stderr isn't a terminal, progress lines are at least this many seconds apart; the last one is
+always printed.
 """
 
 

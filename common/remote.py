@@ -19,13 +19,13 @@ _SILENCE_S = 120.0
 """A request to an S3 store fails after this many seconds without an answer."""
 
 _FLAT = ("s3", "gcs", "abfs")
-"""pyarrow's file systems for S3, Google Cloud Storage and Azure have no folders, so that none has
-to be created before a file is written.
+"""These file systems of pyarrow (S3, Google Cloud Storage and Azure) have no folders, so that none
+has to be created before a file is written.
 """
 
 
 class RemoteError(UserError):
-    """A place can't be opened; the message names its address and the remedy."""
+    """Reports a place that can't be opened; the message names its address and the remedy."""
 
 
 class Place(Protocol):
@@ -55,7 +55,7 @@ class UriPlace:
 
     Credentials come from the environment or from the configuration of the store's own tools. The
     file system is opened at the first use, and an instance pickles as its URI alone. Opening raises
-    `DatasetError` for a URI that neither library can open.
+    `RemoteError` for a URI that neither library can open.
     """
 
     def __init__(self, uri: str) -> None:

@@ -8,7 +8,7 @@ occur.
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 from urllib.parse import quote
@@ -69,7 +69,7 @@ def redacted_values(value: Any) -> Any:
     return value
 
 
-SAID_LINES, SAID_LENGTH = 5, 500
+MESSAGE_LINES, MESSAGE_LENGTH = 5, 500
 """An error message from `last_lines` has at most this many lines and characters. CUDA needs several
 lines: its first one states what happened, and three more explain how to find out where.
 """
@@ -78,46 +78,46 @@ lines: its first one states what happened, and three more explain how to find ou
 def last_lines(text: str) -> str:
     """Returns the error message at the end of a traceback as one line, without secrets.
 
-    The message consists of the lines after the last indented one. Of more than `SAID_LINES` lines,
-    the first, which names the error, and the last ones remain; the result has at most `SAID_LENGTH`
-    characters. Secrets are redacted because error messages are recorded.
+    The message consists of the lines after the last indented one. Of more than `MESSAGE_LINES`
+    lines, the first, which names the error, and the last ones remain; the result has at most
+    `MESSAGE_LENGTH` characters. Secrets are redacted because error messages are recorded.
     """
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     indented = [index for index, line in enumerate(lines) if line[0].isspace()]
     message = (lines[indented[-1] + 1 :] if indented else lines) or lines[-1:] or ["without a word"]
-    if len(message) > SAID_LINES:
-        message = [message[0], "…", *message[1 - SAID_LINES :]]
+    if len(message) > MESSAGE_LINES:
+        message = [message[0], "…", *message[1 - MESSAGE_LINES :]]
     whole = redacted(" ".join(line.strip() for line in message))
-    return whole if len(whole) <= SAID_LENGTH else whole[: SAID_LENGTH - 1] + "…"
+    return whole if len(whole) <= MESSAGE_LENGTH else whole[: MESSAGE_LENGTH - 1] + "…"
 
 
-def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
-    """The word that was probably meant, as a question; `otherwise` where there is none."""
+def did_you_mean(
+    word: str, known: Iterable[str], otherwise: str, show: Callable[[str], object] = str
+) -> str:
+    """Returns a question that names the word which was probably meant, or `otherwise` where no word
+    of `known` is close.
+
+    show: turns the close word into what the question names.
+    """
     close = get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]}?" if close else otherwise
+    return f"did you mean {show(close[0])}?" if close else otherwise
 
 
 def format_duration(seconds: float) -> str:
-    """12 s, 34 min, 5 h 07 min, in the largest unit that fits."""
+    """Formats a duration for people, in the largest unit that fits: 4.2 s, 12 s, 34 min or
+    5 h 07 min.
+    """
+    if seconds < 90:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes = round(seconds / 60)
-    if minutes < 1:
-        return f"{seconds:.0f} s"
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def format_clock(seconds: float) -> str:
-    """Hours, minutes and seconds; days where there are some."""
+    """Formats a running time as a clock shows it: 1:02, 3:04:05 or 6 d 7:08:09."""
     minutes, s = divmod(int(seconds), 60)
     hours, m = divmod(minutes, 60)
     days, h = divmod(hours, 24)
     if days:
         return f"{days} d {h}:{m:02d}:{s:02d}"
     return f"{h}:{m:02d}:{s:02d}" if h else f"{m}:{s:02d}"
-
-
-def format_measured_time(seconds: float) -> str:
-    """For people, to three digits."""
-    for unit, length in (("h", 3600), ("min", 60)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:.3g} {unit}"
-    return f"{seconds:.3g} s"

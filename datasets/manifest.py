@@ -3,7 +3,6 @@
 A conversion writes the manifest last, so a folder with a manifest holds complete data.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Collection, Mapping
@@ -11,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
-from common.files import read_json, sync_folder
+from common.files import checksum, file_sha256, read_json, sync_folder
 from datasets.census.copies import Copies
 from datasets.census.left_out import LeftOut, Reason
 from datasets.spec import DatasetError
@@ -98,7 +97,7 @@ def stage_manifest(manifest: Manifest, directory: Path) -> Path:
     """
     partial = directory / f".{FILE_NAME}.partial"
     value = asdict(manifest)
-    value[CHECKSUM_KEY] = _checksum(value)
+    value[CHECKSUM_KEY] = checksum(value)
     with partial.open("w", encoding="utf-8") as file:
         json.dump(value, file, allow_nan=False, indent=1)
         file.flush()
@@ -112,14 +111,8 @@ def write_manifest(manifest: Manifest, directory: Path) -> None:
     sync_folder(directory)
 
 
-def _checksum(value: Mapping[str, Any]) -> str:
-    """Returns the sha256 of a manifest's values, independent of the order of their keys."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def remake_command(directory: Path) -> str:
-    """The command that makes this folder's data again."""
+    """Returns the command that makes this folder's data again."""
     where = "" if directory.parent == Path("data") else f" --data {directory.parent}"
     return f"`python -m datasets.prepare {directory.name}{where} --overwrite`"
 
@@ -150,7 +143,7 @@ def parse_manifest(path: Path) -> Manifest:
                 f"{path} must have schema_version {SCHEMA_VERSION}, but has {version}; "
                 f"make the data anew with {remake_command(directory)}."
             )
-        if value.pop(CHECKSUM_KEY, None) not in (None, _checksum(value)):
+        if value.pop(CHECKSUM_KEY, None) not in (None, checksum(value)):
             raise ValueError("its checksum is wrong")
         manifest = Manifest.from_json(value)
         _check_values(manifest)
@@ -211,8 +204,7 @@ def verify(directory: Path, names: Collection[str] | None = None) -> Manifest:
     for name, facts in manifest.files.items():
         if names is not None and name not in names:
             continue
-        with (directory / name).open("rb") as file:
-            actual = hashlib.file_digest(file, "sha256").hexdigest()
+        actual = file_sha256(directory / name)
         if actual != facts["sha256"]:
             raise DatasetError(
                 f"{directory / name} must have sha256 {facts['sha256'][:12]}…, but has "

@@ -1,10 +1,9 @@
 """Copies prepared data to a node that searches, without the test images."""
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-from common.files import lock_folder
+from common.files import file_sha256, lock_folder
 from common.remote import Place
 from datasets.access import TRAIN_FILE
 from datasets.manifest import FILE_NAME, Manifest, parse_manifest, read_manifest, write_manifest
@@ -78,8 +77,7 @@ def _fetch_train(place: Place, manifest: Manifest, directory: Path) -> None:
     try:
         if not place.fetch(TRAIN_FILE, fetched):
             raise DatasetError(f"{place} must hold {TRAIN_FILE}, but lacks it; copy it there.")
-        with fetched.open("rb") as file:
-            actual = hashlib.file_digest(file, "sha256").hexdigest()
+        actual = file_sha256(fetched)
         expected = manifest.files[TRAIN_FILE]["sha256"]
         if actual != expected:
             raise DatasetError(

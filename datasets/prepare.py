@@ -1,7 +1,10 @@
 """Makes a dataset ready to train on: `python -m datasets.prepare tiny-imagenet`."""
 
 import os
+import shutil
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,17 +60,7 @@ def prepare(
         # Another process may have finished the work while this one waited.
         if not overwrite and (directory / FILE_NAME).exists():
             return _check_existing(spec, directory, source, size)
-        try:
-            tree = _open_source(spec, _find_source(spec, source, data))
-            listing = spec.list_samples(tree)
-            if listing.empty_classes and not skip_empty:
-                raise DatasetError(_empty_message(tree, listing))
-            left_out = count_leftovers(tree, listing)
-        except OSError as error:
-            raise DatasetError(
-                f"The source of {name} can't be read or written ({error}); "
-                "check its path and rights and the free disk space."
-            ) from error
+        tree, listing = _list_source(spec, source, data, skip_empty=skip_empty)
         from datasets.beton.convert import convert
 
         return convert(
@@ -78,17 +71,32 @@ def prepare(
             size=size or spec.image_size,
             workers=workers or len(os.sched_getaffinity(0)),
             skip_broken=skip_broken,
-            left_out=left_out,
         )
 
 
-def _empty_message(source: Source, listing: Listing) -> str:
-    """Returns the message for class folders without images."""
-    return (
-        f"Every class folder must hold images, but {shorten_list(list(listing.empty_classes))} in "
-        f"{source.root} have none; add images, remove the folders, or leave them out with "
-        "`python -m datasets.prepare … --skip-empty`."
-    )
+def _list_source(
+    spec: DatasetSpec, source: Path | None, data: Path, *, skip_empty: bool
+) -> tuple[Source, Listing]:
+    """Opens the source and lists its images, with a count of all that isn't among them.
+
+    Raises `DatasetError` for what the source lacks, and for an empty class folder unless
+    `skip_empty` is set.
+    """
+    try:
+        tree = _open_source(spec, _find_source(spec, source, data))
+        listing = spec.list_samples(tree)
+        if listing.empty_classes and not skip_empty:
+            raise DatasetError(
+                f"Every class folder must hold images, but {shorten_list(listing.empty_classes)} "
+                f"in {tree.root} have none; add images, remove the folders, or leave them out with "
+                "`python -m datasets.prepare … --skip-empty`."
+            )
+        return tree, replace(listing, left_out=count_leftovers(tree, listing))
+    except OSError as error:
+        raise DatasetError(
+            f"The source of {spec.name} can't be read or written ({error}); "
+            "check its path and rights and the free disk space."
+        ) from error
 
 
 def _check_options(workers: int | None, size: int | None) -> None:
@@ -142,13 +150,22 @@ def _find_source(spec: DatasetSpec, source: Path | None, data: Path) -> Path:
     elif source is None and spec.generate is not None:
         source = data / spec.name / "source"
         if not source.exists():
-            spec.generate(source)
+            _generate(spec.generate, source)
     elif source is None:
         raise DatasetError(
             f"{spec.name} needs images of yours; name them with --source ZIP or --source FOLDER, "
             "or with --data where they are prepared already."
         )
     return source
+
+
+def _generate(generate: Callable[[Path], None], folder: Path) -> None:
+    """Generates a source in an empty folder beside `folder`, and renames it once it is complete."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    generate(partial)
+    partial.replace(folder)
 
 
 def parser() -> Parser:

@@ -1,12 +1,12 @@
 """Defines what a dataset is, where its images come from, and how a source is read."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from common.errors import UserError
-from datasets.census.left_out import Census
+from datasets.census.left_out import Census, LeftOut
 
 
 class DatasetError(UserError):
@@ -84,6 +84,8 @@ class Listing:
     ignored: the paths of files that belong to the layout and aren't taken by design: tables of
     labels, and images of classes that the dataset leaves out.
     empty_classes: the paths of class folders that hold no image.
+    left_out: what the source holds and the listing doesn't take, by reason (see
+    `datasets.census.left_out.Reason`).
     """
 
     class_ids: tuple[str, ...]
@@ -94,6 +96,7 @@ class Listing:
     splits: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     empty_classes: tuple[str, ...] = ()
+    left_out: Mapping[str, LeftOut] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,6 +119,8 @@ class DatasetSpec:
     summary: one line about the dataset, for `--help`.
     terms: the terms of use of the images, in whole sentences. Model cards print them.
     image_size: side in pixels at which images are stored if the user doesn't choose one.
+    nominal_train_images: the number of images in train, without val, if it is known before the
+    dataset is prepared.
     list_samples: reads a tree's layout; it raises `DatasetError` if the layout is another
     dataset's.
     any_size: whether the images have no size of their own; a search then stores them as large as
@@ -132,6 +137,7 @@ class DatasetSpec:
     terms: str
     image_size: int
     list_samples: Callable[[Source], Listing]
+    nominal_train_images: int | None = None
     any_size: bool = False
     of_imagenet: bool = False
     open_source: Callable[[Path], Source] | None = None

@@ -1,17 +1,19 @@
 """Reads and writes the finalists' files in a run directory: the states of their trainings with
 fresh seeds, and the epochs of these trainings.
 
-A training is known by its `TrainingId`, whose repeat is never `None` here.
+A training is identified by its `TrainingId`, whose repeat is never `None` here.
 """
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from common.errors import RecordError
 from common.files import write_text_atomically
+from common.json_records import to_json
 from common.text import redacted
 from results.jsonl import append_line, close_all, open_for_append, read_records, read_whole_number
-from results.records import EpochMetrics, FinalistRecord, RecordError, TrainingId, to_json
+from results.records import EpochMetrics, FinalistRecord, TrainingId
 from results.store import checkpoint_path, traceback_path
 
 FINALISTS, FINALIST_EPOCHS = "finalists.jsonl", "finalist-epochs.jsonl"
@@ -21,12 +23,14 @@ FINALISTS, FINALIST_EPOCHS = "finalists.jsonl", "finalist-epochs.jsonl"
 
 
 def read_finalists(directory: Path) -> dict[TrainingId, FinalistRecord]:
-    """Every training's latest record, in the order of planning; none where no finalists ran."""
+    """Returns the latest record of every training in the order of planning; there are none if no
+    finalists ran.
+    """
     return dict(read_records(directory / FINALISTS, _read_finalist))
 
 
 def read_finalist_epochs(directory: Path) -> Iterator[tuple[TrainingId, EpochMetrics]]:
-    """(training, metrics) of every recorded epoch, in order."""
+    """Yields (training, metrics) of every recorded epoch, in the order of recording."""
     yield from read_records(
         directory / FINALIST_EPOCHS,
         lambda value: (_read_training(value), EpochMetrics.from_json(value)),
@@ -39,7 +43,7 @@ def _read_finalist(value: dict[str, Any]) -> tuple[TrainingId, FinalistRecord]:
 
 
 def _read_training(value: dict[str, Any]) -> TrainingId:
-    """The training that a line is of. Raises `RecordError`."""
+    """Returns the training that a line belongs to. Raises `RecordError`."""
     trial, repeat = read_whole_number(value, "trial"), read_whole_number(value, "repeat")
     try:
         return TrainingId(trial, repeat)
@@ -71,17 +75,17 @@ class FinalistStore:
         append_line(self._file(FINALISTS), to_json(record))
 
     def add_epoch(self, training: TrainingId, metrics: EpochMetrics) -> None:
-        """Appends one epoch of the training `key` and flushes it to the disk."""
+        """Appends one epoch of a training and flushes it to the disk."""
         number, repeat = training.number, training.repeat
         line = f'{{"trial":{number},"repeat":{repeat},{to_json(metrics)[1:]}'
         append_line(self._file(FINALIST_EPOCHS), line)
 
     def checkpoint(self, training: TrainingId) -> Path:
-        """Returns the path at which the unfinished training `key` saves its checkpoint."""
+        """Returns the path at which the unfinished `training` saves its checkpoint."""
         return checkpoint_path(self.directory, training)
 
     def drop_checkpoint(self, training: TrainingId) -> None:
-        """Removes the checkpoint of the ended training `key`, if there is one."""
+        """Removes the checkpoint of the ended `training`, if there is one."""
         path = self.checkpoint(training)
         path.unlink(missing_ok=True)
         if self._dropped:

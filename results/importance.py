@@ -12,7 +12,7 @@ import random
 import statistics
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,9 +134,7 @@ def _compare(epoch: int, trials: Sequence[FrozenTrial], repeats: int) -> Compari
 
 
 def _parameters(trials: Sequence[FrozenTrial], repeats: int) -> dict[str, Importance] | None:
-    """Returns every parameter's importance, largest first, or `None` when too many trials have
-    equal values.
-    """
+    """Returns every parameter's importance, largest first, or `None` if too many are equal."""
     draw = random.Random(0)
     values = [_value(trial) for trial in trials]
     study = study_of(trials)
@@ -203,24 +201,28 @@ trials count as the worst; at a later rung are only the trials that earlier ones
 """The command prints this footnote below its tables, to explain the figures in them."""
 
 
-def table(title: str, comparisons: Sequence[Comparison]) -> Table | str:
-    """Returns a table with one row for each parameter, most important first, and one column for
-    each rung.
-
-    Returns a sentence with the reason where no rung has an importance.
-    """
+def by_importance(comparisons: Iterable[Comparison]) -> list[str]:
+    """Returns the parameters, sorted by their largest share of the importance at any rung."""
     largest: dict[str, float] = {}
     for each in comparisons:
-        for name, importance in (each.parameters or {}).items():
-            largest[name] = max(largest.get(name, 0.0), importance.share)
-    if not largest:
-        said = "; ".join(" ".join(_head(each)) for each in comparisons)
-        return f"{title}: {said}. {MIN_TRIALS} are needed."
+        for name, item in (each.parameters or {}).items():
+            largest[name] = max(largest.get(name, 0.0), item.share)
+    return sorted(largest, key=lambda name: (-largest[name], name))
+
+
+def table(title: str, comparisons: Sequence[Comparison]) -> Table | str:
+    """Returns a table with a row for each parameter, most important first, and a column for each
+    rung, or a sentence with the reason where no rung has an importance.
+    """
+    names = by_importance(comparisons)
+    if not names:
+        reasons = "; ".join(" ".join(_head(each)) for each in comparisons)
+        return f"{title}: {reasons}. {MIN_TRIALS} are needed."
     made = Table(title=title, title_justify="left")
     made.add_column("parameter", no_wrap=True)
     for each in comparisons:
         made.add_column("\n".join(_head(each)), justify="right", no_wrap=True)
-    for name in sorted(largest, key=lambda n: (-largest[n], n)):
+    for name in names:
         made.add_row(name, *(_cell(each, name) for each in comparisons))
     return made
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 from zlib import crc32
 
-from results.records import RecordError
+from common.errors import RecordError
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from results.records import RecordError
+from common.errors import RecordError
 
 PREDICTIONS = "predictions.npz"
 """A final training writes the predictions on test to a file of this name in its folder."""
@@ -64,12 +64,12 @@ class Predictions:
     def _check(self) -> None:
         """Raises `ValueError` where the arrays' shapes, types or numbers don't match each other."""
         count, classes = self.logits.shape
-        kept = len(self.examples)
+        stored = len(self.examples)
         side = self.pixels.shape[1] if self.pixels.ndim == 4 else 0
         wanted = {
             "labels": ((count,), np.int64), "predicted": ((count,), np.int64),
             "logits": ((count, classes), np.float32), "mirrored": ((count, classes), np.float32),
-            "examples": ((kept,), np.int64), "pixels": ((kept, side, side, 3), np.uint8),
+            "examples": ((stored,), np.int64), "pixels": ((stored, side, side, 3), np.uint8),
         }  # fmt: skip
         for name, (shape, kind) in wanted.items():
             array = getattr(self, name)

@@ -4,17 +4,13 @@ Fractions lie in 0…1, times are in seconds, and memory is in bytes. A number t
 written as `None`, because JSON has no NaN; divergence is a state of the trial rather than a number.
 """
 
-import json
-import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cache
-from typing import Any, Self, TypeVar, cast, get_args, get_origin
+from typing import Any, Self
 
-from common.errors import UserError
+from common.json_records import JsonRecord
 
-T = TypeVar("T")
 SCHEMA_VERSION = 1
 """Manifests of runs and records of final trainings contain this schema version."""
 BEST_VERSION = 2
@@ -48,14 +44,8 @@ class StopReason(StrEnum):
     STALLED = "stalled"
 
 
-class RecordError(UserError, ValueError):
-    """Reports a record on disk that can't be read. The message names the file or field and the
-    remedy.
-    """
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EpochMetrics:
+class EpochMetrics(JsonRecord):
     """Holds the metrics of one trained and evaluated epoch. `epoch` counts from 1.
 
     `train_loss` is the running mean over the epoch's augmented batches. `train_top1` is the
@@ -86,29 +76,15 @@ class EpochMetrics:
     idle_s: float = 0.0
     loading_s: float | None = None
 
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
-        """Builds the metrics from a JSON object and ignores unknown keys. Raises `RecordError` for
-        missing keys and for values of a wrong type.
-        """
-        return _read(cls, value)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class NetworkCosts:
+class NetworkCosts(JsonRecord):
     """Holds what using a network costs: the latency of one image's inference, in milliseconds, and
     the number of parameters, in millions.
     """
 
     latency_ms: float
     parameters_m: float
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
-        """Builds the costs from a JSON object and ignores unknown keys. Raises `RecordError` for
-        missing keys and for values of a wrong type.
-        """
-        return _read(cls, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,25 +106,25 @@ class TrainingId:
 
     @property
     def is_finalist(self) -> bool:
-        """Whether a finalist's training is meant, and not a trial's own."""
+        """Returns whether this is a finalist's training rather than a trial's own."""
         return self.repeat is not None
 
     @property
     def stem(self) -> str:
-        """The name of the training's files, its checkpoint and its tracebacks, without a suffix."""
+        """Returns the name of the training's checkpoint and tracebacks, without a suffix."""
         return f"{self.number:04d}" + (f"-repeat-{self.repeat}" if self.is_finalist else "")
 
     def __str__(self) -> str:
-        """The training's name in process titles, Ray and trackers; sorts by the trials' numbers."""
+        """Returns the training's name in process titles, Ray and trackers, which sorts by trial."""
         return f"trial-{self.stem}"
 
     def name(self, *, baseline: bool) -> str:
-        """The same, marked where it is a baseline's."""
+        """Returns the training's name, with a mark if it is a baseline's."""
         return f"{self}-baseline" if baseline else str(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TrialRecord:
+class TrialRecord(JsonRecord):
     """Holds the state of one trial at the time of recording. The last line with a trial's number in
     `trials.jsonl` is the valid one.
 
@@ -175,7 +151,7 @@ class TrialRecord:
 
     @property
     def training(self) -> TrainingId:
-        """The trial's own training."""
+        """Returns the name of the trial's own training."""
         return TrainingId(self.number)
 
     def reached(self, epochs: Sequence[EpochMetrics]) -> Self:
@@ -196,17 +172,11 @@ class TrialRecord:
         """Returns whether the trial neither failed nor diverged, so that its results count."""
         return self.state is not TrialState.FAILED and self.reason is not StopReason.DIVERGED
 
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
-        """Builds the record from a JSON object and ignores unknown keys. Raises `RecordError` for
-        missing keys and for values of a wrong type.
-        """
-        return _read(cls, value, state=TrialState, reason=StopReason)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FinalistRecord:
-    """One training of a finalist with a fresh seed; the last line for `training` counts.
+class FinalistRecord(JsonRecord):
+    """Holds the state of one training of a finalist with a fresh seed. The last line with a
+    training's trial and repeat in `finalists.jsonl` is the valid one.
 
     `repeat` counts from 1, and all finalists have the same seed in the same repeat. `config` is the
     trial's configuration with that seed. The state `running` covers both a training that is under
@@ -227,23 +197,16 @@ class FinalistRecord:
 
     @property
     def training(self) -> TrainingId:
-        """The training that this is the record of."""
+        """Returns the name of the training that this record describes."""
         return TrainingId(self.trial, self.repeat)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
-        """Builds the record from a JSON object and ignores unknown keys. Raises `RecordError` for
-        missing keys and for values of a wrong type.
-        """
-        return _read(cls, value, state=TrialState, reason=StopReason)
 
 
 TrainingRecord = TrialRecord | FinalistRecord
-"""How any training of a run stands."""
+"""A record of this type describes any training of a run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FinalRecord:
+class FinalRecord(JsonRecord):
     """Holds the outcome of final training: the accuracy on test, which is opened once, and what was
     trained.
 
@@ -263,54 +226,3 @@ class FinalRecord:
     provenance: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
     test_top1_flip: float | None = None
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
-        """Builds the record from a JSON object and ignores unknown keys. Raises `RecordError` for
-        missing keys and for values of a wrong type.
-        """
-        return _read(cls, value)
-
-
-def _read(cls: type[T], value: dict[str, Any], **enums: type[StrEnum]) -> T:
-    known = {f.name for f in fields(cast(Any, cls))}
-    kept = {key: item for key, item in value.items() if key in known}
-    try:
-        for key, enum in enums.items():
-            if kept.get(key) is not None:
-                kept[key] = enum(kept[key])
-        kinds = _kinds(cast(Any, cls))
-        for key, item in kept.items():
-            if not isinstance(item, kinds[key]) or _is_forbidden_number(item, kinds[key]):
-                raise ValueError(f"{key}={item!r:.40} is of another kind")
-        return cls(**kept)
-    except (TypeError, ValueError) as error:
-        raise RecordError(f"{cls.__name__} can't be read: {error}") from error
-
-
-@cache
-def _kinds(cls: type) -> dict[str, tuple[type, ...]]:
-    """Returns the types that each field of a record class may have. A field for floats also accepts
-    whole numbers.
-    """
-    found = {}
-    for f in fields(cls):
-        kinds = [get_origin(kind) or kind for kind in get_args(f.type) or (f.type,)]
-        if get_origin(f.type) is dict:
-            kinds = [dict]
-        found[f.name] = tuple({*kinds, *((int,) if float in kinds else ())})
-    return cast(dict[str, tuple[type, ...]], found)
-
-
-def _is_forbidden_number(value: object, kinds: tuple[type, ...]) -> bool:
-    """Returns whether `value` is one that a record's field with these types must not have: a
-    boolean in a field for numbers, NaN, or infinity.
-    """
-    if isinstance(value, bool):
-        return bool not in kinds
-    return isinstance(value, float) and not math.isfinite(value)
-
-
-def to_json(record: Any) -> str:
-    """Returns a record as one line of JSON. Raises `ValueError` for NaN and infinity."""
-    return json.dumps(asdict(record), allow_nan=False, separators=(",", ":"))

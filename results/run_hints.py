@@ -2,8 +2,9 @@
 command that resumes a run.
 """
 
-from difflib import get_close_matches
 from pathlib import Path
+
+from common.text import did_you_mean
 
 RUN_FILE = "manifest.json"
 """A folder that contains this file is a run."""
@@ -17,13 +18,11 @@ def nearest_run(directory: Path) -> str:
         return f"did you mean {directory.parent}?"
     places = {directory.parent, Path("runs")}
     runs = {path.parent.name: path.parent for at in places for path in at.glob(f"*/{RUN_FILE}")}
-    close = get_close_matches(directory.name, runs, n=1)
-    if close:
-        return f"did you mean {runs[close[0]]}?"
-    if runs:
-        newest = max(runs.values(), key=lambda run: (run / RUN_FILE).stat().st_mtime)
-        return f"the newest run is {newest}."
-    return "`python -m search.run --space demo` makes one."
+    if not runs:
+        return "`python -m search.run --space demo` makes one."
+    newest = max(runs.values(), key=lambda run: (run / RUN_FILE).stat().st_mtime)
+    otherwise = f"the newest run is {newest}."
+    return did_you_mean(directory.name, runs, otherwise, show=runs.__getitem__)
 
 
 def resume_command(directory: Path) -> str:

@@ -28,19 +28,13 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from common.errors import UserError
 from common.files import checksum, read_json, write_text_atomically
+from common.json_records import to_json
 from common.text import redacted, redacted_values
 from results.jsonl import append_line, close_all, open_for_append, read_records, read_whole_number
-from results.records import (
-    SCHEMA_VERSION,
-    EpochMetrics,
-    TrainingId,
-    TrialRecord,
-    TrialState,
-    to_json,
-)
-from results.run_hints import nearest_run, resume_command
+from results.records import SCHEMA_VERSION, EpochMetrics, TrainingId, TrialRecord, TrialState
+from results.run_hints import RUN_FILE, nearest_run, resume_command
 
-EPOCHS, TRIALS, MANIFEST, BEST = "epochs.jsonl", "trials.jsonl", "manifest.json", "best.yaml"
+EPOCHS, TRIALS, MANIFEST, BEST = "epochs.jsonl", "trials.jsonl", RUN_FILE, "best.yaml"
 """In a run directory, the epochs, the trials, the manifest and the best configuration have these
 file names.
 """
@@ -91,8 +85,8 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     """
     try:
         manifest = read_json(directory / MANIFEST)
-        told = manifest.pop(SEAL, None) if isinstance(manifest, dict) else None
-        as_written = told in (None, checksum(manifest))
+        seal = manifest.pop(SEAL, None) if isinstance(manifest, dict) else None
+        as_written = seal in (None, checksum(manifest))
     except (FileNotFoundError, NotADirectoryError):
         raise RunError(
             f"{directory} is not a run: {MANIFEST} is missing; {nearest_run(directory)}"
@@ -114,12 +108,12 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 
 
 def checkpoint_path(directory: Path, training: TrainingId) -> Path:
-    """Where a run keeps the checkpoint of a training that hasn't ended."""
+    """Returns the path of the checkpoint of an unfinished training."""
     return directory / "checkpoints" / f"{training.stem}.pt"
 
 
 def traceback_path(directory: Path, training: TrainingId) -> Path:
-    """Where a run keeps the tracebacks of a training that broke off."""
+    """Returns the path of the tracebacks of a training that broke off."""
     return directory / "errors" / f"{training.stem}.txt"
 
 
@@ -219,7 +213,7 @@ class RunStore:
         append_line(self._trials, to_json(record))
 
     def checkpoint(self, trial: int) -> Path:
-        """Where an unfinished trial keeps its checkpoint."""
+        """Returns the path of the checkpoint of an unfinished trial."""
         return checkpoint_path(self.directory, TrainingId(trial))
 
     def drop_checkpoint(self, trial: int) -> None:

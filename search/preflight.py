@@ -29,7 +29,7 @@ class PreflightError(Exception):
     """Reports what is missing; `errors` holds one sentence for each piece, with its remedy."""
 
     # Like `common.errors.UserError`, which an old Python or a foreign package of that name would
-    # keep from being imported before this could be said.
+    # keep from being imported before this could be reported.
 
     def __init__(self, errors: list[str]) -> None:
         super().__init__(" ".join(errors))

@@ -59,8 +59,8 @@ def how_to_enter_cluster(dashboard: str) -> str:
     if asks:
         return how_to_enter({})
     return (
-        "it asks for no token, and so does nothing else of this cluster: whoever reaches it over "
-        f"the network can run code there; type `ray get-auth-token --generate`, copy "
+        "it asks for no token, and neither does anything else of this cluster: anyone who reaches "
+        f"it over the network can run code there; type `ray get-auth-token --generate`, copy "
         f"~/.ray/auth_token to all nodes, and start Ray anew with {AUTH_MODE}=token"
     )
 
@@ -69,7 +69,7 @@ def how_to_enter(environment: Mapping[str, str] = os.environ) -> str:
     """Returns how to enter the dashboard that the search starts, as part of a sentence."""
     if token_required(environment):
         return "it asks for a token: type `ray get-auth-token`"
-    return f"it asks for no token, as {AUTH_MODE} says"
+    return f"it asks for no token, because of {AUTH_MODE}"
 
 
 def stay_on_this_machine() -> None:

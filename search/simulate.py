@@ -13,7 +13,7 @@ from pathlib import Path
 from common.cli import Parser, refuse
 from common.errors import UserError
 from search.config.command_line import resolve
-from search.config.options import SearchOptions, flag_of
+from search.config.options import EARLY_STOPPING, SearchOptions, flag_of
 from search.simulation.policies import POLICIES
 from search.simulation.recorded_curves import Curves, read_curves
 from search.simulation.simulator import SHARES, mean_regrets
@@ -46,7 +46,12 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-_RULES = ("grace", "reduction_factor", "max_gap", "gap_patience", "plateau_patience")
+_RULES = tuple(
+    f.name
+    for f in fields(SearchOptions)
+    # No simulated training hangs.
+    if f.metadata["group"] == EARLY_STOPPING and f.name != "stall_timeout"
+)
 """The command passes these options of `search.run`, which decide when trials end early, on to the
 simulated searches.
 """

@@ -61,7 +61,7 @@ def suggested(space: Space, trial: optuna.Trial) -> dict[str, Any]:
         values = dict(space.suggest(trial))
     except Exception as error:
         if describe_full_disk(error, Path()):
-            raise  # Optuna notes each parameter in its journal: a full disk is no space's fault
+            raise  # Optuna writes parameters to its journal; a full disk isn't the space's fault
         what = f"{type(error).__name__}: {error}"
         raise SpaceError(
             f"The space's `suggest` must give values for fields of TrialConfig, and its ranges "

@@ -3,6 +3,7 @@
 import io
 import os
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,17 @@ def tiny_files() -> dict[str, bytes]:
             annotations.append(f"{name}\t{class_id}\t0\t0\t63\t63")
     files["val/val_annotations.txt"] = "\n".join(annotations).encode()
     return files
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch uses one thread: more of them on shared cores wait for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

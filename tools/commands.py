@@ -1,4 +1,4 @@
-"""Every command of the project that takes arguments, with its command line. Loads nothing heavy."""
+"""Lists the commands of the project that take arguments. Importing this loads nothing heavy."""
 
 from argparse import ArgumentParser
 from collections.abc import Callable, Mapping
@@ -24,4 +24,6 @@ COMMANDS: Mapping[str, Callable[[], ArgumentParser]] = {
     "results.importance": importance.parser,
     "search.simulate": simulate.parser,
 }
-"""By module, as in `python -m MODULE`, in the order in which a user comes to them."""
+"""Maps modules, as in `python -m MODULE`, to functions that make their parsers, in the order in
+which a user needs them.
+"""

@@ -1,10 +1,8 @@
 """Writes docs/completion.bash: `python -m tools.make_completion`.
 
-A finished script rather than one that asks Python at each press of the key: the shell answers at
-once, and the commands themselves start no slower.
+The page is a finished script, so that the shell completes without starting Python.
 """
 
-import re
 from argparse import ArgumentParser
 from pathlib import Path
 
@@ -16,8 +14,6 @@ from tools.commands import COMMANDS
 
 SCRIPT = Path(__file__).resolve().parents[1] / "docs" / "completion.bash"
 
-FUNCTION = "_shtab_python"
-
 _FILES = ("config", "source", "data", "out", "to", "weights", "curves")
 _COMPLETED = {
     **dict.fromkeys(_FILES, shtab.FILE),
@@ -25,10 +21,12 @@ _COMPLETED = {
     "space": {"bash": "_spaces_and_files"},
     "resume": {"bash": "_names_of_runs"},
 }
-"""Of arguments, by their names: what gives the values that they take."""
+"""The values of arguments with these names are completed by shtab's functions for files and
+folders, or by the shell functions below.
+"""
 
 _LISTED = """\
-# What is there when the key is pressed.
+# These functions list what exists when the key is pressed.
 _names_of_runs() {
   compgen -W "$(cd runs 2>/dev/null && ls -d -- */ | tr -d /)" -- "$1"
 }
@@ -42,29 +40,29 @@ _HEAD = """\
 #
 #   source docs/completion.bash
 #
+# All but the last function is made by shtab.
 """
 
-_TAIL = f"""\
-# Only `python -m …` in this project's folder is ours; anything else completes file names.
-_project_python() {{
+_TAIL = """\
+# This replaces shtab's own last line: only `python -m …` in this project's folder completes
+# commands, and anything else completes file names.
+_project_python() {
   COMPREPLY=()
-  [[ ${{COMP_WORDS[1]}} == -m && $COMP_CWORD -ge 2 && -f search/run.py ]] && {FUNCTION}
+  [[ ${COMP_WORDS[1]} == -m && $COMP_CWORD -ge 2 && -f search/run.py ]] && _shtab_python
   return 0
-}}
+}
 complete -o bashdefault -o default -F _project_python python python3
 """
 
 
 def script() -> str:
-    """The script's text."""
+    """Returns the text of the script."""
     made = shtab.complete(_whole(), "bash", root_prefix="python", preamble=_LISTED)
-    # shtab's first lines say where to install it, its last one whose words are completed.
-    body = made[made.index("\n\n") : made.rindex("\ncomplete ")].strip()
-    return _HEAD + re.sub(r"\n{3,}", "\n\n", body) + "\n\n" + _TAIL
+    return "\n".join((_HEAD, made, _TAIL))
 
 
 def _whole() -> ArgumentParser:
-    """One command line of which ours are the subcommands, as `python -m` reads it."""
+    """Returns a parser of `python -m`, whose subcommands are the project's commands."""
     whole = ArgumentParser(prog="python", add_help=False)
     whole.add_argument("-m", action="store_true")
     modules = whole.add_subparsers()
@@ -75,7 +73,9 @@ def _whole() -> ArgumentParser:
 
 
 def _values(parser: ArgumentParser) -> None:
-    """Tells shtab which values an option takes that its parser leaves to be checked later."""
+    """Sets the values that shtab offers for the arguments of a command, where the parser itself
+    doesn't restrict them.
+    """
     for action in parser._actions:
         if action.dest == "dataset" or (action.dest == "name" and not action.option_strings):
             action.choices = list(DATASETS)

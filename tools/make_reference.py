@@ -1,7 +1,7 @@
 """Writes docs/reference.md from the code that it describes: `python -m tools.make_reference`.
 
-Options come from the commands' own parsers, fields and columns from their declarations, the rest
-from docstrings. Modules that need torch are read, not imported.
+Options come from the commands' own parsers, fields and columns from their declarations, and
+everything else from docstrings. Modules that need torch are read without being imported.
 """
 
 import ast
@@ -15,7 +15,7 @@ from pathlib import Path
 from common.files import write_text_atomically
 from results import frame
 from search import spaces
-from search.config.options import RESUMABLE, SearchOptions
+from search.config.options import GROUPS, RESUMABLE, SearchOptions
 from tools.commands import COMMANDS
 from trainables.config import TrialConfig
 
@@ -36,7 +36,7 @@ PUBLIC: Mapping[str, Sequence[str]] = {
     "trainables.final_model.best_config": ("read_best", "BestConfig"),
     "trainables.train": ("train",),
 }
-"""What a program of one's own may call, by module."""
+"""Programs of the user may use these functions and classes, by module."""
 
 _HEAD = """\
 # Reference
@@ -47,7 +47,7 @@ and the guides beside it, such as [Searching](guides/searching.md), show how to 
 
 
 def page() -> str:
-    """The page's text."""
+    """Returns the text of the page."""
     commands = [_command(name, make()) for name, make in COMMANDS.items()]
     return (
         "\n\n".join(
@@ -72,28 +72,28 @@ def page() -> str:
 
 
 def _command(name: str, parser: ArgumentParser) -> str:
-    """A command's description and arguments; of `search.run` also what may change later."""
+    """Returns a command's section: its description and a table of its arguments. `search.run` has
+    one table for each group of its help.
+    """
+    heading = ("argument", "meaning", "default")
     actions = [action for action in parser._actions if action.dest != "help"]
-    heading: list[str] = ["argument", "meaning", "default"]
-    rows = [list(_argument(action)) for action in actions]
-    if name == "search.run":
-        heading.append("with `--resume`")
-        defaults = {f.name: f.default for f in fields(SearchOptions)}
-        for row, action in zip(rows, actions, strict=True):
-            default = defaults.get(action.dest, "")
-            row[2] = row[2] or ("" if default == () else str(default))
-            row.append("may change" if action.dest in RESUMABLE else "")
+    tables = [
+        f"#### {group.title}\n\n"
+        + _table((*heading, "with `--resume`"), map(_search_option, group._group_actions))
+        for group in parser._action_groups
+        if group.title in GROUPS
+    ] or [_table(heading, map(_argument, actions))]
     about = _paragraphs(parser.description or "")
-    parts = (f"### `python -m {name}`", about, _table(heading, rows), parser.epilog)
+    parts = (f"### `python -m {name}`", about, *tables, parser.epilog)
     return "\n\n".join(part for part in parts if part)
 
 
 def _argument(action: Action) -> tuple[str, str, str]:
-    """(how it is written, what it means, its default) of an argument."""
-    text = (action.help or "").replace("%%", "%")
-    text, told, default = text.removesuffix(")").partition(" (default: ")
-    if not told:
-        text = (action.help or "").replace("%%", "%")
+    """Returns (spelling, meaning, default) of an argument."""
+    whole = (action.help or "").replace("%%", "%")
+    text, separator, default = whole.removesuffix(")").partition(" (default: ")
+    if not separator:
+        text = whole
         default = "" if action.default in (None, SUPPRESS, False) else str(action.default)
     if action.choices:
         text += f": {', '.join(map(str, action.choices))}"
@@ -104,6 +104,20 @@ def _argument(action: Action) -> tuple[str, str, str]:
     return f"`{flags}{takes}{several}`", text, default
 
 
+def _search_option(action: Action) -> tuple[str, str, str, str]:
+    """Returns the columns of `_argument` for an option of `search.run`, with the default of
+    `SearchOptions`, and whether the option may change when a run is resumed.
+    """
+    flag, text, default = _argument(action)
+    if not default and action.dest in _DEFAULTS:
+        default = str(_DEFAULTS[action.dest])
+    return flag, text, default, "may change" if action.dest in RESUMABLE else ""
+
+
+_DEFAULTS = {f.name: f.default for f in fields(SearchOptions) if f.default != ()}
+"""The options of a search have these defaults; lists, which are empty by default, are left out."""
+
+
 def _spaces() -> Iterable[tuple[str, ...]]:
     for name in spaces.space_names():
         found = spaces.find_space(name)
@@ -111,19 +125,21 @@ def _spaces() -> Iterable[tuple[str, ...]]:
 
 
 def _fields() -> Iterable[tuple[str, ...]]:
-    """The fields of `TrialConfig`, with what its docstring says of each."""
-    told: dict[str, str] = {}
+    """Yields name, type, default and meaning of each field of `TrialConfig`, with the meaning from
+    its docstring.
+    """
+    meanings: dict[str, str] = {}
     for entry in re.split(rf"\n(?={_NAMED})", inspect.cleandoc(TrialConfig.__doc__ or "")):
         names, _, text = entry.partition(": ")
-        told |= dict.fromkeys(names.split(", "), " ".join(text.split()))
+        meanings |= dict.fromkeys(names.split(", "), " ".join(text.split()))
     for f in fields(TrialConfig):
         kind = f.type if isinstance(f.type, str) else getattr(f.type, "__name__", str(f.type))
         needed = f.name == "network"
-        yield f"`{f.name}`", kind, "" if needed else str(f.default), told[f.name]
+        yield f"`{f.name}`", kind, "" if needed else str(f.default), meanings[f.name]
 
 
 _NAMED = r"\w+(?:, \w+)*: "
-"""How a docstring's line about a parameter or a field begins."""
+"""A docstring's line about a parameter or a field begins like this."""
 
 
 def _frames() -> Iterable[str]:
@@ -135,13 +151,16 @@ def _frames() -> Iterable[str]:
 
 
 def _member(module: str, name: str) -> str:
-    """A function's signature or a class's fields, and the docstring, without importing it."""
-    tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8"))
-    found = next(node for node in tree.body if getattr(node, "name", None) == name)
+    """Returns a section with a function's signature or a class's fields, and with the docstring,
+    without importing the module.
+    """
+    source = (ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+    body = ast.parse(source).body
+    found = next(node for node in body if getattr(node, "name", None) == name)
     assert isinstance(found, ast.FunctionDef | ast.ClassDef)
     if isinstance(found, ast.FunctionDef):
-        returns = f" -> {ast.unparse(found.returns)}" if found.returns else ""
-        code = f"{name}({', '.join(_parameters(found.args))}){returns}"
+        signature = source.splitlines()[found.lineno - 1 : found.body[0].lineno - 1]
+        code = "\n".join(signature).removeprefix("def ").removesuffix(":")
     else:
         lines = [ast.unparse(node) for node in found.body if isinstance(node, ast.AnnAssign)]
         code = "\n".join([f"class {name}:", *(f"    {line}" for line in lines)])
@@ -149,19 +168,8 @@ def _member(module: str, name: str) -> str:
     return f"### `{module}.{name}`\n\n```python\n{code}\n```\n\n{text}"
 
 
-def _parameters(args: ast.arguments) -> Iterable[str]:
-    """As they are written; `ast.unparse` leaves no room around the equals signs."""
-    plain = [*args.posonlyargs, *args.args]
-    defaults = [*[None] * (len(plain) - len(args.defaults)), *args.defaults]
-    star = [(None, None)] if args.kwonlyargs else []
-    keywords = zip(args.kwonlyargs, args.kw_defaults, strict=True)
-    for arg, default in [*zip(plain, defaults, strict=True), *star, *keywords]:
-        shown = ast.unparse(arg) if arg else "*"
-        yield shown if default is None else f"{shown} = {ast.unparse(default)}"
-
-
 def _paragraphs(text: str) -> str:
-    """A docstring as Markdown: what is said of parameters as a list, a `python -m …` as code."""
+    """Returns a docstring as Markdown, with parameters as a list and `python -m …` as code."""
     lines, listing = list[str](), False
     for line in inspect.cleandoc(text).splitlines():
         named = re.match(_NAMED, line)

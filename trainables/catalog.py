@@ -33,50 +33,27 @@ class NetworkFacts:
 STEMS = ("imagenet", "small")
 """A network's first layers are of one of these kinds, see `TrialConfig.stem`."""
 
-_RESNET_STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
-"""All ResNets have these stages."""
+
+def _resnet(
+    *, gmacs: float, parameters: float, activations: float, pretrained: bool = True
+) -> NetworkFacts:
+    """Returns the facts about a ResNet; all of them have the same stages and kinds of stem."""
+    return NetworkFacts(
+        stages=("stem", "layer1", "layer2", "layer3", "layer4"),
+        gmacs=gmacs,
+        parameters=parameters,
+        activations=activations,
+        pretrained=pretrained,
+        stems=STEMS,
+    )
+
 
 NETWORKS: dict[str, NetworkFacts] = {
-    "resnet10": NetworkFacts(
-        stages=_RESNET_STAGES,
-        gmacs=0.89,
-        parameters=5.42,
-        activations=4.09,
-        pretrained=False,
-        stems=STEMS,
-    ),
-    "resnet18": NetworkFacts(
-        stages=_RESNET_STAGES,
-        gmacs=1.81,
-        parameters=11.69,
-        activations=5.62,
-        pretrained=True,
-        stems=STEMS,
-    ),
-    "resnet34": NetworkFacts(
-        stages=_RESNET_STAGES,
-        gmacs=3.66,
-        parameters=21.8,
-        activations=8.18,
-        pretrained=True,
-        stems=STEMS,
-    ),
-    "resnet50": NetworkFacts(
-        stages=_RESNET_STAGES,
-        gmacs=4.09,
-        parameters=25.56,
-        activations=21.84,
-        pretrained=True,
-        stems=STEMS,
-    ),
-    "resnet101": NetworkFacts(
-        stages=_RESNET_STAGES,
-        gmacs=7.80,
-        parameters=44.55,
-        activations=32.39,
-        pretrained=True,
-        stems=STEMS,
-    ),
+    "resnet10": _resnet(gmacs=0.89, parameters=5.42, activations=4.09, pretrained=False),
+    "resnet18": _resnet(gmacs=1.81, parameters=11.69, activations=5.62),
+    "resnet34": _resnet(gmacs=3.66, parameters=21.8, activations=8.18),
+    "resnet50": _resnet(gmacs=4.09, parameters=25.56, activations=21.84),
+    "resnet101": _resnet(gmacs=7.80, parameters=44.55, activations=32.39),
     "efficientnet_lite0": NetworkFacts(
         stages=("stem", *(f"block{number}" for number in range(1, 8)), "conv_head"),
         gmacs=0.384,

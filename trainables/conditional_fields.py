@@ -1,5 +1,7 @@
 """Lists the fields of a configuration that matter only beside one choice of another field."""
 
+from typing import Any
+
 CONDITIONAL = {
     "momentum": ("optimizer", "sgd"),
     "policy_magnitude": ("policy", "rand"),
@@ -24,3 +26,26 @@ ONCE_UNCONDITIONAL = ("step_epochs", "step_factor")
 """Earlier versions wrote these fields beside every schedule, because they weren't conditional
 then.
 """
+
+
+def conditional_rules(c: Any) -> list[tuple[bool, str, str]]:
+    """Returns rules for the conditional fields of the `TrialConfig` `c`.
+
+    Each holds whether the configuration follows the rule, the field's name, and what the field must
+    be. The first rules allow a field only beside the choice that it belongs to; the others limit
+    its range.
+    """
+    rules = [
+        (getattr(c, name) is None or getattr(c, owner) == value, name,
+         f"goes with {owner}={value} only")
+        for name, (owner, value) in CONDITIONAL.items()
+    ]  # fmt: skip
+    return [
+        *rules,
+        (c.momentum is None or 0 <= c.momentum < 1, "momentum", "must lie in [0, 1)"),
+        (c.policy_magnitude is None or 0 <= c.policy_magnitude <= 30, "policy_magnitude",
+         "must lie in 0…30"),
+        (c.cycles is None or c.cycles >= 1, "cycles", "must be ≥ 1"),
+        (c.step_epochs is None or c.step_epochs >= 1, "step_epochs", "must be ≥ 1"),
+        (c.step_factor is None or 0 < c.step_factor <= 1, "step_factor", "must lie in (0, 1]"),
+    ]  # fmt: skip

@@ -3,23 +3,24 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from common.errors import UserError
 from common.text import did_you_mean
 from trainables.catalog import NETWORKS, STEMS, is_external
-from trainables.conditional_fields import CONDITIONAL, CONDITIONAL_DEFAULTS, ONCE_UNCONDITIONAL
+from trainables.conditional_fields import (
+    CONDITIONAL,
+    CONDITIONAL_DEFAULTS,
+    ONCE_UNCONDITIONAL,
+    conditional_rules,
+)
 
 NORMALISATIONS = ("dataset", "half", "imagenet", "unit")
-"""`TrialConfig.normalise` has one of these values."""
 OPTIMIZERS = ("adam", "adamw", "sgd")
-"""`TrialConfig.optimizer` has one of these values."""
 SCHEDULES = ("constant", "cosine", "cyclical", "one-cycle", "step")
-"""`TrialConfig.schedule` has one of these values."""
 POLICIES = ("none", "rand", "trivial")
-"""`TrialConfig.policy` has one of these values."""
 PRECISIONS = ("auto", "bfloat16", "float32")
-"""`TrialConfig.precision` has one of these values."""
+"""The fields `normalise`, `optimizer`, `schedule`, `policy` and `precision` have these values."""
 
 
 class ConfigError(UserError, ValueError):
@@ -28,9 +29,8 @@ class ConfigError(UserError, ValueError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialConfig:
-    """A `TrialConfig` holds everything that decides a trial.
-
-    The constructor raises `ConfigError`, which lists every broken rule at once.
+    """A `TrialConfig` holds everything that decides a trial. The constructor raises `ConfigError`,
+    which lists every broken rule at once.
 
     network: the architecture: one of `catalog.NETWORKS`, or a library's network, `timm:NAME` or
     `torchvision:NAME`.
@@ -134,8 +134,12 @@ class TrialConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Builds a configuration from plain values. Raises `ConfigError`, also for unknown keys."""
         known = [f.name for f in fields(cls)]
-        unknown = [key for key in values if key not in known]
-        errors = [_unknown_key(key, known) for key in unknown]
+        hint = f"known fields are {', '.join(known)}."
+        errors = [
+            f"{key} is not a field of a trial configuration; {did_you_mean(key, known, hint)}"
+            for key in values
+            if key not in known
+        ]
         if "network" not in values:
             errors.append(f"network must be one of {_names(NETWORKS)}, but it is missing.")
         try:
@@ -174,22 +178,13 @@ class TrialConfig:
         """
         owner, value = CONDITIONAL[name]
         setting = getattr(self, name)
-        return (
-            CONDITIONAL_DEFAULTS[name]
-            if setting is None and getattr(self, owner) == value
-            else setting
-        )
+        if setting is None and getattr(self, owner) == value:
+            return CONDITIONAL_DEFAULTS[name]
+        return setting
 
     def with_defaults(self) -> Self:
-        """Returns a copy of the configuration in which every conditional field that matters is
-        set.
-        """
+        """Returns a copy of the configuration with every conditional field that matters set."""
         return self.but(**{name: self.effective_value(name) for name in CONDITIONAL})
-
-
-def _unknown_key(key: str, known: list[str]) -> str:
-    hint = did_you_mean(key, known, f"known fields are {', '.join(known)}.")
-    return f"{key} is not a field of a trial configuration; {hint}"
 
 
 def _names(values: Any) -> str:
@@ -197,28 +192,29 @@ def _names(values: Any) -> str:
     return ", ".join(sorted(values))
 
 
+_KINDS = {int: "a whole number", bool: "true or false", str: "text", float: "a finite number"}
+"""Every field has one of these types; an error message names the type in these words."""
+
+
 def _type_errors(c: TrialConfig) -> list[str]:
     """Returns a sentence about each field whose value has the wrong type.
 
-    These are checked before the rules for values, which may then compare freely.
+    The rules for values come after these and may compare freely.
     """
     errors = []
     for f in fields(c):
+        kind, *optional = get_args(f.type) or (f.type,)
         value = getattr(c, f.name)
-        if f.type is int or f.type == int | None:
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            good, wanted = whole or (value is None and f.type is not int), "a whole number"
-        elif f.type is bool:
-            good, wanted = isinstance(value, bool), "true or false"
-        elif f.type is str:
-            good, wanted = isinstance(value, str), "text"
-        else:
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            good = (number and math.isfinite(value)) or (value is None and f.type is not float)
-            wanted = "a finite number"
-        if not good:
-            errors.append(f"{f.name} must be {wanted}, but got {f.name}={value!r}.")
+        if not (_is_of(kind, value) or (optional and value is None)):
+            errors.append(f"{f.name} must be {_KINDS[kind]}, but got {f.name}={value!r}.")
     return errors
+
+
+def _is_of(kind: type, value: object) -> bool:
+    """Returns whether a value has one of the types in `_KINDS`; whole numbers are also floats."""
+    if kind is float:
+        return _is_of(int, value) or (isinstance(value, float) and math.isfinite(value))
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
 def _value_errors(c: TrialConfig) -> list[str]:
@@ -256,61 +252,29 @@ def _value_errors(c: TrialConfig) -> list[str]:
         (not (c.compile and is_external(c.network)), "compile",
          "must be false for a library's network, whose stages don't run apart"),
         (c.precision in PRECISIONS, "precision", f"must be one of {_names(PRECISIONS)}"),
-        *_regularisation_rules(c),
-        *_conditional_rules(c),
-    ]  # fmt: skip
-    errors = [f"{n} {rule}, but got {n}={getattr(c, n)!r}." for good, n, rule in rules if not good]
-    facts = NETWORKS.get(c.network)
-    if facts:
-        deepest = len(facts.stages)
-        if c.freeze_depth > deepest:
-            errors.append(
-                f"freeze_depth must lie in 0…{deepest} for {c.network} "
-                f"({', '.join(facts.stages)}), but got freeze_depth={c.freeze_depth}."
-            )
-        if c.stem in STEMS and c.stem not in facts.stems:
-            errors.append(
-                f"stem must be imagenet for {c.network}, whose first layer is its own, but got "
-                f"stem={c.stem!r}."
-            )
-        if c.weights == "imagenet" and not facts.pretrained:
-            errors.append(
-                f"weights must be none or a file for {c.network}, which has no ImageNet weights, "
-                "but got weights='imagenet'."
-            )
-    return errors
-
-
-def _regularisation_rules(c: TrialConfig) -> list[tuple[bool, str, str]]:
-    """Returns rules for regularisation, each with whether the configuration follows the rule,
-    the field's name, and what the field must be.
-    """
-    return [
         (c.class_weighting >= 0, "class_weighting", "must be ≥ 0"),
         (0 <= c.ema < 1, "ema", "must lie in [0, 1)"),
         (c.mixup_alpha >= 0, "mixup_alpha", "must be ≥ 0"),
         (c.cutmix_alpha >= 0, "cutmix_alpha", "must be ≥ 0"),
         (c.policy in POLICIES, "policy", f"must be one of {_names(POLICIES)}"),
-    ]
-
-
-def _conditional_rules(c: TrialConfig) -> list[tuple[bool, str, str]]:
-    """Returns rules for conditional fields, in the form of `_regularisation_rules`.
-
-    The first rules allow a field only beside the choice that it belongs to; the others limit its
-    range.
-    """
-    rules = [
-        (getattr(c, name) is None or getattr(c, owner) == value, name,
-         f"goes with {owner}={value} only")
-        for name, (owner, value) in CONDITIONAL.items()
+        *conditional_rules(c),
+        *_network_rules(c),
     ]  # fmt: skip
+    return [f"{n} {rule}, but got {n}={getattr(c, n)!r}." for good, n, rule in rules if not good]
+
+
+def _network_rules(c: TrialConfig) -> list[tuple[bool, str, str]]:
+    """Returns rules that only some of `catalog.NETWORKS` have, each with whether the configuration
+    follows the rule, the field's name, and what the field must be.
+    """
+    facts = NETWORKS.get(c.network)
+    if facts is None:
+        return []
     return [
-        *rules,
-        (c.momentum is None or 0 <= c.momentum < 1, "momentum", "must lie in [0, 1)"),
-        (c.policy_magnitude is None or 0 <= c.policy_magnitude <= 30, "policy_magnitude",
-         "must lie in 0…30"),
-        (c.cycles is None or c.cycles >= 1, "cycles", "must be ≥ 1"),
-        (c.step_epochs is None or c.step_epochs >= 1, "step_epochs", "must be ≥ 1"),
-        (c.step_factor is None or 0 < c.step_factor <= 1, "step_factor", "must lie in (0, 1]"),
+        (c.freeze_depth <= len(facts.stages), "freeze_depth",
+         f"must lie in 0…{len(facts.stages)} for {c.network} ({', '.join(facts.stages)})"),
+        (c.stem in facts.stems or c.stem not in STEMS, "stem",
+         f"must be imagenet for {c.network}, whose first layer is its own"),
+        (c.weights != "imagenet" or facts.pretrained, "weights",
+         f"must be none or a file for {c.network}, which has no ImageNet weights"),
     ]  # fmt: skip

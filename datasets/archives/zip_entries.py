@@ -27,10 +27,6 @@ They nearly always suffice, so that one read per file is enough.
 """
 
 
-class DamageError(Exception):
-    """This error says that a file's bytes differ from what the table of contents says."""
-
-
 @dataclass(frozen=True, slots=True)
 class ZipEntry:
     """A `ZipEntry` says where a file lies in an archive, and what its bytes must be.
@@ -79,7 +75,7 @@ class ZipEntries:
             self._descriptor = os.open(self.root, os.O_RDONLY | os.O_CLOEXEC)
         try:
             return _unpack(_read_packed(self._descriptor, entry), entry)
-        except (DamageError, zlib.error) as error:
+        except (zipfile.BadZipFile, zlib.error) as error:
             raise DatasetError(
                 f"{path} in {self.root} is damaged ({error}); download or copy the archive again."
             ) from error
@@ -106,28 +102,28 @@ def locate_entries(entries: Mapping[str, zipfile.ZipInfo]) -> dict[str, ZipEntry
 
 
 def _read_packed(descriptor: int, entry: ZipEntry) -> bytes:
-    """Returns the compressed bytes of an entry. Raises `DamageError` if the archive lacks them."""
+    """Returns the compressed bytes of an entry. Raises `BadZipFile` if the archive lacks them."""
     block = os.pread(descriptor, _LOCAL_HEADER.size + _MARGIN + entry.packed_bytes, entry.offset)
     if len(block) < _LOCAL_HEADER.size or not block.startswith(b"PK\x03\x04"):
-        raise DamageError("its header is missing")
+        raise zipfile.BadZipFile("its header is missing")
     name, extra = _LOCAL_HEADER.unpack_from(block)
     start = _LOCAL_HEADER.size + name + extra
     data = block[start : start + entry.packed_bytes]
     if name + extra > _MARGIN:
         data = os.pread(descriptor, entry.packed_bytes, entry.offset + start)
     if len(data) < entry.packed_bytes:
-        raise DamageError("the archive ends within it")
+        raise zipfile.BadZipFile("the archive ends within it")
     return data
 
 
 def _unpack(data: bytes, entry: ZipEntry) -> bytes:
     """Returns the uncompressed bytes of an entry.
 
-    Raises `DamageError` if length or CRC-32 differ.
+    Raises `BadZipFile` if length or CRC-32 differ.
     """
     if entry.method == zipfile.ZIP_DEFLATED:
         # One byte more than expected is enough to see that a file is too long.
         data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, entry.bytes + 1)
     if len(data) != entry.bytes or zlib.crc32(data) != entry.crc32:
-        raise DamageError("bad CRC-32 or length")
+        raise zipfile.BadZipFile("bad CRC-32 or length")
     return data

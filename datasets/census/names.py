@@ -115,7 +115,7 @@ def tell_apart(ids: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def shorten_list(names: list[str], shown: int = 5) -> str:
+def shorten_list(names: Sequence[str], shown: int = 5) -> str:
     """Returns the first `shown` names in one line, printable, and the number of the others."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(map(printable, names[:shown])) + more

@@ -136,6 +136,7 @@ CIFAR100 = DatasetSpec(
     "Multiple Layers of Features from Tiny Images». Its images were collected from the web, and "
     "the rights in them are their owners'.",
     image_size=SIDE,
+    nominal_train_images=45_000,
     list_samples=list_samples,
     open_source=open_source,
     archive=ARCHIVE,

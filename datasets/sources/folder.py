@@ -1,23 +1,18 @@
 """Reads a user's own images: ROOT/train/CLASS/… and ROOT/test/CLASS/… or ROOT/val/CLASS/…."""
 
 import sys
-from collections.abc import Mapping
 
-from datasets.census.names import (
-    find_name_faults,
-    find_twin,
-    normalise_name,
-    quote_name,
-    shorten_list,
-)
+from datasets.census.names import find_name_faults, normalise_name, shorten_list
 from datasets.sources.layout import (
     TRAIN_NAMES,
+    find_class_faults,
     find_empty,
     find_train,
     images_by_class,
+    label_images,
     list_folder,
 )
-from datasets.spec import DatasetError, DatasetSpec, Listing, Sample, Source
+from datasets.spec import DatasetError, DatasetSpec, Listing, Source
 
 TEST_NAMES = ("test", "testing", "val", "valid", "validation")
 """The folder of the split that becomes test has one of these names, in any case.
@@ -43,14 +38,14 @@ def list_samples(source: Source) -> Listing:
     faults = find_name_faults(train_name, train) + find_name_faults(test_name, test)
     empty = find_empty(train, train_folder) + find_empty(test, test_folder)
     train, test = _with_images(train), _with_images(test)
-    if faults := faults or _class_faults(source, train_name, test_name, train, test):
+    if faults := faults or _class_faults(source, (train_name, train), (test_name, test)):
         raise DatasetError(faults)
     names = tuple(train)
     return Listing(
         class_ids=names,
         class_names=names,
-        train=_samples(train),
-        test=_samples(test),
+        train=label_images(train),
+        test=label_images(test),
         splits=(train_folder, test_folder),
         empty_classes=empty,
     )
@@ -63,32 +58,16 @@ def _with_images(classes: Classes) -> Classes:
 
 
 def _class_faults(
-    source: Source, train_name: str, test_name: str, train: Classes, test: Classes
+    source: Source, train: tuple[str, Classes], test: tuple[str, Classes]
 ) -> list[str]:
-    """Returns a sentence for each fault in the classes of both splits."""
-    faults = []
-    for have, lack, here, there in (
-        (train_name, test_name, train, test),
-        (test_name, train_name, test, train),
-    ):
-        if alone := [name for name in here if name not in there]:
-            faults.append(
-                f"Every class must have images in {train_name} and {test_name}, but "
-                f"{shorten_list([_with_twin(name, there, lack) for name in alone])} has some in "
-                f"{have} and none in {lack} of {source.root}; add them or remove the class."
-            )
-    if len(train) < 2:
+    """Returns a sentence for each fault in the classes of both splits, whose names come first."""
+    faults = find_class_faults(source, train, test, "add them or remove the class")
+    if len(train[1]) < 2:
         faults.append(
-            f"A dataset must have at least 2 classes, but {source.root} has {len(train)}; "
+            f"A dataset must have at least 2 classes, but {source.root} has {len(train[1])}; "
             "put the images into train/CLASS/."
         )
     return faults
-
-
-def _with_twin(name: str, others: Mapping[str, object], split: str) -> str:
-    """Returns the name, and beside it a name of the other split that differs in case alone."""
-    twin = find_twin(name, others)
-    return f"{name} ({quote_name(twin)} in {split} is written otherwise)" if twin else name
 
 
 def _find_test(source: Source, train_folder: str, train: Classes) -> str:
@@ -120,15 +99,6 @@ def _find_test(source: Source, train_folder: str, train: Classes) -> str:
             file=sys.stderr,
         )
     return f"{top}{usable[0]}"
-
-
-def _samples(classes: Classes) -> tuple[Sample, ...]:
-    """Returns the samples of all classes in order; a class's label is its position in `classes`."""
-    return tuple(
-        Sample(path=path, label=label)
-        for label, paths in enumerate(classes.values())
-        for path in paths
-    )
 
 
 FOLDER = DatasetSpec(

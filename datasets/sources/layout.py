@@ -1,10 +1,10 @@
 """Helps the readers of folder layouts: finds where the data begins, and which files are images."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from datasets.census.image_formats import HEAD_BYTES, has_image_suffix, is_image_head
-from datasets.census.names import shorten_list
-from datasets.spec import DatasetError, Source
+from datasets.census.names import find_twin, quote_name, shorten_list
+from datasets.spec import DatasetError, Sample, Source
 
 TRAIN_NAMES = ("train", "training")
 """The folder with the official training split has one of these names, in any case."""
@@ -78,6 +78,43 @@ def images_by_class(source: Source, folder: str) -> dict[str, list[str]]:
         if path.startswith(folder) and "/" in inside and is_image(source, path):
             found[inside.split("/")[0]].append(path)
     return found
+
+
+def label_images(classes: Mapping[str, list[str]]) -> tuple[Sample, ...]:
+    """Returns the samples of all classes in order; a class's label is its position in `classes`."""
+    return tuple(
+        Sample(path=path, label=label)
+        for label, paths in enumerate(classes.values())
+        for path in paths
+    )
+
+
+def find_class_faults(
+    source: Source,
+    train: tuple[str, Collection[str]],
+    test: tuple[str, Collection[str]],
+    remedy: str,
+) -> list[str]:
+    """Returns a sentence for each split that lacks classes of the other one.
+
+    train, test: the name of the split's folder, and the classes that have images in it.
+    remedy: the end of the sentences.
+    """
+    faults = []
+    for (have, here), (lack, there) in ((test, train), (train, test)):
+        if alone := sorted(set(here) - set(there)):
+            shown = shorten_list([_with_twin(name, there, lack) for name in alone])
+            faults.append(
+                f"Every class must have images in {train[0]} and {test[0]}, but {shown} has some "
+                f"in {have} and none in {lack} of {source.root}; {remedy}."
+            )
+    return faults
+
+
+def _with_twin(name: str, others: Collection[str], split: str) -> str:
+    """Returns the name, and beside it a name of the other split that differs in case alone."""
+    twin = find_twin(name, others)
+    return f"{name} ({quote_name(twin)} in {split} is written otherwise)" if twin else name
 
 
 def is_image(source: Source, path: str) -> bool:

@@ -8,7 +8,14 @@ files.
 from dataclasses import replace
 
 from datasets.census.names import normalise_entry, printable, shorten_list, tell_apart
-from datasets.sources.layout import find_empty, find_train, images_by_class, shorten_faults
+from datasets.sources.layout import (
+    find_class_faults,
+    find_empty,
+    find_train,
+    images_by_class,
+    label_images,
+    shorten_faults,
+)
 from datasets.spec import Archive, DatasetError, DatasetSpec, Listing, Sample, Source
 
 ARCHIVE = Archive(
@@ -41,17 +48,17 @@ def list_samples(tree: Source) -> Listing:
             f"{tree.root} has no images in {top}train/CLASS/; extract the archive again."
         )
     test = _read_annotations(tree, top)
-    _check_classes(tree, set(train), {class_id for _, class_id in test})
+    test_classes = {class_id for _, class_id in test}
+    if faults := find_class_faults(
+        tree, ("train", train), ("val", test_classes), "extract the archive again"
+    ):
+        raise DatasetError(faults)
     index = {class_id: label for label, class_id in enumerate(train)}
     names = _class_names(tree, top)
     return Listing(
         class_ids=tuple(train),
         class_names=tell_apart(tuple(train), [names.get(each, each) for each in train]),
-        train=tuple(
-            Sample(path=path, label=index[class_id])
-            for class_id, paths in train.items()
-            for path in paths
-        ),
+        train=label_images(train),
         test=tuple(Sample(path=path, label=index[class_id]) for path, class_id in test),
         splits=(train_folder, f"{top}val/images/"),
         ignored=_tables(tree, top),
@@ -150,18 +157,6 @@ def _check_complete(tree: Source, annotations: str, paths: list[str]) -> None:
         )
 
 
-def _check_classes(tree: Source, train: set[str], test: set[str]) -> None:
-    """Raises `DatasetError` if a class has images in only one of the two splits."""
-    faults = [
-        f"Every class must have images in train and val, but {shorten_list(sorted(ids))} has some "
-        f"in {there} and none in {lacking} of {tree.root}; extract the archive again."
-        for there, lacking, ids in (("val", "train", test - train), ("train", "val", train - test))
-        if ids
-    ]
-    if faults:
-        raise DatasetError(faults)
-
-
 def _class_names(tree: Source, top: str) -> dict[str, str]:
     """Returns the first synonym for each class id; the result is empty without a words.txt."""
     path = f"{top}words.txt"
@@ -179,17 +174,16 @@ TINY_IMAGENET = DatasetSpec(
     terms=TERMS,
     of_imagenet=True,
     image_size=64,
+    nominal_train_images=90_000,
     list_samples=list_samples,
     archive=ARCHIVE,
 )
 """This specification describes the whole dataset."""
-TINY_IMAGENET_20 = DatasetSpec(
+TINY_IMAGENET_20 = replace(
+    TINY_IMAGENET,
     name="tiny-imagenet-20",
     summary="the first 20 classes of Tiny ImageNet",
-    terms=TERMS,
-    of_imagenet=True,
-    image_size=64,
+    nominal_train_images=9_000,
     list_samples=list_first_classes,
-    archive=ARCHIVE,
 )
 """This specification describes the first 20 classes of the dataset."""

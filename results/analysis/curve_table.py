@@ -40,22 +40,24 @@ Arrays = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recording:
-    """What was recorded of one space: the recorder's headers, and the trainings."""
+    """Holds what was recorded of one space: the recorder's headers, and the trainings."""
 
     headers: list[dict[str, Any]]
     trainings: list[Training]
 
     def keys(self) -> set[tuple[int, int, str]]:
-        """(row, seed, fidelity) of each training."""
+        """Returns (row, seed, fidelity) of each training."""
         return {(t["row"], t["seed"], t["fidelity"]) for t in self.trainings}
 
     def ranges(self) -> dict[str, BaseDistribution]:
-        """Each parameter's distribution, conditional ones included."""
+        """Returns each parameter's distribution, conditional ones included."""
         written = self.headers[0]["ranges"]
         return {name: json_to_distribution(text) for name, text in written.items()}
 
     def merged(self, other: "Recording") -> "Recording":
-        """Both recordings' headers and trainings, those of `self` where both have one."""
+        """Returns the headers and trainings of both recordings; of a training that both have, that
+        of `self` is taken.
+        """
         known = self.keys()
         new = [t for t in other.trainings if (t["row"], t["seed"], t["fidelity"]) not in known]
         headers = [header for header in other.headers if header not in self.headers]
@@ -63,7 +65,7 @@ class Recording:
 
 
 def read_recording(path: Path) -> Recording:
-    """The lines of a recorder; none where there is no such file. Raises `RecordError`."""
+    """Reads the lines of a recorder; a missing file has none. Raises `RecordError`."""
     lines = list(read_lines(path))
     return Recording(
         headers=[line for line in lines if "recording" in line],
@@ -72,7 +74,7 @@ def read_recording(path: Path) -> Recording:
 
 
 def write_table(path: Path, recording: Recording) -> None:
-    """Writes the table, whole or not at all; equal recordings give equal bytes."""
+    """Writes the table atomically; equal recordings give equal bytes."""
     ordered = sorted(recording.trainings, key=lambda t: (t["row"], t["seed"], t["fidelity"]))
     arrays = _configurations(recording, ordered) | _branches(ordered)
     for fidelity in dict.fromkeys(t["fidelity"] for t in ordered):
@@ -144,7 +146,7 @@ def _floats(values: Iterable[float | None]) -> NDArray[np.float32]:
 
 
 def read_table(path: Path) -> Recording:
-    """What a table holds. Raises `OSError`, and `ValueError` for a file that isn't one."""
+    """Reads a table. Raises `OSError`, and `ValueError` for a file that isn't one."""
     try:
         return of_arrays(read_arrays(path))
     except zipfile.BadZipFile as error:
@@ -165,7 +167,7 @@ def read_arrays(path: Path) -> Arrays:
 
 
 def of_arrays(arrays: Mapping[str, NDArray[Any]]) -> Recording:
-    """What the arrays of a table hold. Raises `KeyError` and `ValueError`."""
+    """Builds a recording from the arrays of a table. Raises `KeyError` and `ValueError`."""
     headers = json.loads(str(arrays["about"]))["headers"]
     empty = Recording(headers=headers, trainings=[])
     params = _params(arrays, empty.ranges())

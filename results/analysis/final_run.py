@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.errors import RecordError
 from common.files import read_json
-from results.analysis.intervals import FEWEST_REPEATS, Interval, interval
+from results.analysis.intervals import Interval, interval_of_repeats
 from results.predictions import Predictions, read_predictions
-from results.records import FinalRecord, RecordError
+from results.records import FinalRecord
 
 RECORD = "final.json"
 """A final training writes its record to a file of this name in its folder."""
@@ -56,8 +57,7 @@ class FinalRun:
         `None` where fewer than two repeats have the field.
         """
         found = [getattr(record, field) for record in self.repeats]
-        values = [value for value in found if value is not None]
-        return interval(values) if len(values) >= FEWEST_REPEATS else None
+        return interval_of_repeats([value for value in found if value is not None])
 
     @property
     def seeds(self) -> list[int]:

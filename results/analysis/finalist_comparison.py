@@ -10,10 +10,10 @@ searches each).
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from results.analysis.intervals import FEWEST_REPEATS, Interval, interval
+from results.analysis.intervals import FEWEST_REPEATS, Interval, interval_of_repeats
 from results.records import FinalistRecord, TrialState
 
 BASELINE = 0
@@ -121,13 +121,9 @@ def _standing(trial: int, values: Mapping[int, tuple[float | None, ...]]) -> Sta
     return Standing(
         trial=trial,
         values=own,
-        top1=_interval([value for value in own if value is not None]),
-        lead=_interval(leads),
+        top1=interval_of_repeats([value for value in own if value is not None]),
+        lead=interval_of_repeats(leads),
     )
-
-
-def _interval(values: Sequence[float]) -> Interval | None:
-    return interval(values) if len(values) >= FEWEST_REPEATS else None
 
 
 def _rank(standing: Standing) -> tuple[bool, float, int]:

@@ -35,6 +35,11 @@ def interval(values: Sequence[float]) -> Interval:
     return Interval(mean=mean, low=mean - half, high=mean + half)
 
 
+def interval_of_repeats(values: Sequence[float]) -> Interval | None:
+    """Returns the interval of the mean, or `None` for fewer than `FEWEST_REPEATS` values."""
+    return interval(values) if len(values) >= FEWEST_REPEATS else None
+
+
 def proportion(share: float, n: int) -> Interval:
     """Returns the Wilson score interval (Wilson 1927) of a share: `share` (0…1) of `n` independent
     cases were hits.

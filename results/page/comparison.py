@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from common.text import format_duration
-from results.page.curves import add_progress
+from results.page.curves import add_curve, add_progress
 from results.page.figure import PERCENT, Panel, Section, plot, safe
 from results.page.formatting import percent, span, value
 from results.page.headline import finalists_decision
@@ -163,19 +163,14 @@ def winners(runs: Sequence[Run]) -> go.Figure:
     """
     figure = plot("epoch", "top-1", yaxis_tickformat=PERCENT)
     for index, (run, name) in enumerate(zip(runs, names(runs), strict=True)):
-        epochs = run.epochs[run.winner.number]
-        for dash, values in (
-            ("solid", [m.val_top1 for m in epochs]),
-            ("dot", [m.train_top1 for m in epochs]),
-        ):
-            figure.add_scatter(
-                x=[m.epoch for m in epochs],
-                y=values,
-                mode="lines+markers",
-                line={"color": COLORS[index % len(COLORS)], "dash": dash, "width": 2.5},
+        for field in ("val_top1", "train_top1"):
+            add_curve(
+                figure,
+                run.epochs[run.winner.number],
+                field,
+                COLORS[index % len(COLORS)],
                 name=f"{safe(name)}: trial {run.winner.number}",
-                hovertemplate="epoch %{x}: %{y:.1%}",
                 legendgroup=str(index),
-                showlegend=dash == "solid",
+                showlegend=field == "val_top1",
             )
     return figure

@@ -27,7 +27,7 @@ for each of these.
 """
 
 CROWD = 50
-"""Where an outcome has more curves than this, they are drawn thin and without dots, so that single
+"""If an outcome has more curves than this, they are drawn thin and without dots, so that single
 curves remain visible.
 """
 
@@ -249,27 +249,23 @@ def _gap(epochs: Part, color: str, highest: float) -> go.Figure:
     figure = plot("epoch", "top-1", yaxis_tickformat=PERCENT)
     figure.update_yaxes(range=[0, min(1.0, 1.05 * highest)])
     figure.update_xaxes(dtick=step_of_epochs(len(epochs)))
-    x = [m.epoch for m in epochs]
-    hover = "epoch %{x}: %{y:.1%}"
-    figure.add_scatter(
-        x=x,
-        y=[m.val_top1 for m in epochs],
-        name="val",
-        hovertemplate=hover,
-        mode="lines+markers",
-        line={"color": color, "width": 2.5},
-    )
-    figure.add_scatter(
-        x=x,
-        y=[m.train_top1 for m in epochs],
-        name="train",
-        hovertemplate=hover,
-        mode="lines+markers",
-        line={"color": color, "width": 2.5, "dash": "dot"},
-        fill="tonexty",
-        fillcolor=_faint(color),
-    )
+    add_curve(figure, epochs, "val_top1", color, name="val")
+    fill = {"fill": "tonexty", "fillcolor": _faint(color)}
+    add_curve(figure, epochs, "train_top1", color, name="train", **fill)
     return figure
+
+
+def add_curve(figure: go.Figure, epochs: Part, field: str, color: str, **style: Any) -> None:
+    """Adds a trial's `val_top1`, or dotted its `train_top1`, over epochs to `figure`."""
+    dash = "solid" if field == "val_top1" else "dot"
+    figure.add_scatter(
+        x=[m.epoch for m in epochs],
+        y=[getattr(m, field) for m in epochs],
+        mode="lines+markers",
+        line={"color": color, "dash": dash, "width": 2.5},
+        hovertemplate="epoch %{x}: %{y:.1%}",
+        **style,
+    )
 
 
 def _faint(color: str) -> str:

@@ -71,17 +71,17 @@ def _pictures(trained: FinalRun, positions: list[int]) -> list[Picture]:
     """
     seen = trained.predictions
     names = trained.class_names
-    kept = {int(position): index for index, position in enumerate(seen.examples)}
+    stored = {int(position): index for index, position in enumerate(seen.examples)}
     confidence = seen.confidence()
     return [
         Picture(
-            source=data_uri(seen.pixels[kept[position]]),
+            source=data_uri(seen.pixels[stored[position]]),
             label=names[int(seen.labels[position])],
             predicted=names[int(seen.predicted[position])],
             confidence=percent(float(confidence[position])),
         )
         for position in positions
-        if position in kept
+        if position in stored
     ]
 
 

@@ -1,6 +1,6 @@
 """Draws which parameters mattered at each rung, and how the most important ones interact."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -8,10 +8,18 @@ import optuna
 import plotly.graph_objects as go
 from optuna.trial import FrozenTrial
 
+from common.errors import RecordError
 from results.analysis.rung_values import quiet_optuna, trials_at_rungs
-from results.importance import MIN_TRIALS, REPEATS, Comparison, Report, importances, study_of
+from results.importance import (
+    MIN_TRIALS,
+    REPEATS,
+    Comparison,
+    Report,
+    by_importance,
+    importances,
+    study_of,
+)
 from results.page.figure import PERCENT, Panel, plot, safe
-from results.records import RecordError
 from results.store import RunError
 
 PAIRED = 3
@@ -108,15 +116,6 @@ def importance(comparisons: Sequence[Comparison]) -> go.Figure:
     figure.update_xaxes(rangemode="nonnegative")
     figure.update_yaxes(categoryorder="array", categoryarray=order[::-1], automargin=True)
     return figure
-
-
-def by_importance(comparisons: Iterable[Comparison]) -> list[str]:
-    """Returns the parameters, sorted by their largest share of the importance at any rung."""
-    largest: dict[str, float] = {}
-    for each in comparisons:
-        for name, item in (each.parameters or {}).items():
-            largest[name] = max(largest.get(name, 0.0), item.share)
-    return sorted(largest, key=lambda name: (-largest[name], name))
 
 
 def _interactions(directory: Path, report: Report) -> list[Panel]:

@@ -8,9 +8,9 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 
-from results.analysis.final_run import read_record, read_sibling_records
+from results.analysis.final_run import RECORD, read_record, read_sibling_records
 from results.analysis.finalist_comparison import Outcome, compare_finalists
-from results.analysis.intervals import FEWEST_REPEATS, Interval, interval
+from results.analysis.intervals import Interval, interval_of_repeats
 from results.analysis.pareto import objectives_of
 from results.analysis.rung_values import read_proposals
 from results.export import baseline_of, best_config
@@ -145,7 +145,7 @@ def _finals(directory: Path) -> Iterator[tuple[int, Final]]:
 
     A file that can't be read is skipped, because it is no part of the search's records.
     """
-    paths = sorted(directory.glob("*/final.json"), key=lambda path: path.parent.name == "final")
+    paths = sorted(directory.glob(f"*/{RECORD}"), key=lambda path: path.parent.name == "final")
     for path in paths:
         try:
             record = read_record(path)
@@ -160,7 +160,7 @@ def _finals(directory: Path) -> Iterator[tuple[int, Final]]:
                 epochs=int(record.config["epochs"]),
                 wall_s=record.wall_s,
                 seeds=len(tests),
-                over_seeds=interval(tests) if len(tests) >= FEWEST_REPEATS else None,
+                over_seeds=interval_of_repeats(tests),
             )
             yield int(record.provenance["selection"]["trial"]), final
         except (ValueError, KeyError, TypeError):

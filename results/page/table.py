@@ -1,6 +1,6 @@
 """Builds the table of all trials and the list of their provenance."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +53,7 @@ def table(run: Run) -> Table:
     costs = list(run.objectives[1:])
     seen = {outcome(record) for record in order}
     return Table(
-        columns=["trial", "val_top1", "at epoch", "epochs", "gap", "ended", "time", *costs, *names],
+        columns=[*COLUMNS, *costs, *names],
         rows=[_row(run, record, costs, names) for record in order],
         outcomes={key: label for key, (label, _) in OUTCOMES.items() if key in seen},
     )
@@ -61,30 +61,44 @@ def table(run: Run) -> Table:
 
 def _row(run: Run, record: TrialRecord, costs: list[str], names: list[str]) -> Row:
     key = outcome(record)
-    label, color = OUTCOMES[key]
-    gap = _gap(run, record)
+    _, color = OUTCOMES[key]
     mark = "best" if record is run.winner else "baseline" if record is run.baseline else ""
     return Row(
         mark=mark,
         outcome=key,
         color=color,
         cells=[
-            Cell(text=str(record.number), key=record.number),
-            Cell(text=percent(record.best_val_top1), key=record.best_val_top1),
-            Cell(text=value(record.best_epoch), key=record.best_epoch),
-            Cell(text=str(record.epochs), key=record.epochs),
-            Cell(text="–" if gap is None else f"{100 * gap:+.1f}", key=gap),
-            Cell(text=label, key=label, hint=record.detail or ""),
-            Cell(text=format_duration(record.wall_s), key=record.wall_s),
+            *(make_cell(run, record) for make_cell in COLUMNS.values()),
             *(_param(getattr(record, cost)) for cost in costs),
             *(_param(record.params.get(name)) for name in names),
         ],
     )
 
 
-def _gap(run: Run, record: TrialRecord) -> float | None:
-    """Returns the gap after the trial's best epoch, or `None` where the trial has none."""
-    return next((m.gap for m in run.epochs[record.number] if m.epoch == record.best_epoch), None)
+def _gap(run: Run, record: TrialRecord) -> Cell:
+    """Returns the gap after the trial's best epoch, or a dash where the trial has none."""
+    epochs = run.epochs[record.number]
+    gap = next((m.gap for m in epochs if m.epoch == record.best_epoch), None)
+    return Cell(text="–" if gap is None else f"{100 * gap:+.1f}", key=gap)
+
+
+def _ended(_run: Run, record: TrialRecord) -> Cell:
+    label, _ = OUTCOMES[outcome(record)]
+    return Cell(text=label, key=label, hint=record.detail or "")
+
+
+COLUMNS: dict[str, Callable[[Run, TrialRecord], Cell]] = {
+    "trial": lambda _, r: Cell(text=str(r.number), key=r.number),
+    "val_top1": lambda _, r: Cell(text=percent(r.best_val_top1), key=r.best_val_top1),
+    "at epoch": lambda _, r: Cell(text=value(r.best_epoch), key=r.best_epoch),
+    "epochs": lambda _, r: Cell(text=str(r.epochs), key=r.epochs),
+    "gap": _gap,
+    "ended": _ended,
+    "time": lambda _, r: Cell(text=format_duration(r.wall_s), key=r.wall_s),
+}
+"""Each heading of the table has a function that makes its cell from a run and a trial's record.
+The objectives beside val_top1 and the parameters follow these columns.
+"""
 
 
 def _param(item: Any) -> Cell:

@@ -1,10 +1,10 @@
-"""Tables of recorded trainings and their data cards: `python -m results.published.make_curves`.
+"""Writes the tables of recorded trainings and their data cards: `python -m
+results.published.make_curves`.
 
-Takes the lines that `tests.benchmarks.record_curves` wrote together with the tables that are there
-already, and writes `curves/NAME.npz` and `curves/NAME.md`.
+The command adds the lines that `tests.benchmarks.record_curves` wrote (`--recordings`, by default
+build/curves) to the tables that exist already, and writes `curves/NAME.npz` and `curves/NAME.md`.
 """
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,13 +13,14 @@ from typing import Any
 
 from common.files import write_text_atomically
 from results.analysis.curve_table import Recording, read_recording, read_table, write_table
+from results.published.page_parts import paths_parser
 
 HERE = Path(__file__).resolve().parent
 TABLES = HERE / "curves"
 RECORDINGS = HERE.parents[1] / "build" / "curves"
 
 LARGEST_BYTES = 2_000_000
-"""A table must stay below this, since it is part of every clone."""
+"""A table must stay below this size, because it is part of every clone."""
 
 FIDELITIES = (
     "full", "third", "ninth", "quarter_images", "half_size", "third_quarter_half",
@@ -92,7 +93,7 @@ Training = dict[str, Any]
 
 
 def card(name: str, recording: Recording) -> str:
-    """The data card's text."""
+    """Returns the text of the data card of the table `name`."""
     about, trainings = recording.headers[0], recording.trainings
     full = [training for training in trainings if training["fidelity"] == "full"]
     first = [training for training in full if training["seed"] == 0]
@@ -199,12 +200,8 @@ def _missing(trainings: Sequence[Training]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Writes every table and card; returns the exit code, 1 where a table is too large."""
-    made = argparse.ArgumentParser(prog="python -m results.published.make_curves")
-    made.add_argument("--recordings", type=Path, default=RECORDINGS, metavar="FOLDER",
-                      help="of the recorder's lines (default: build/curves)")  # fmt: skip
-    made.add_argument("--out", type=Path, default=TABLES, metavar="FOLDER",
-                      help="of the tables (default: curves, beside this file)")  # fmt: skip
-    options = made.parse_args(arguments)
+    parser = paths_parser("make_curves", __doc__, recordings=RECORDINGS, out=TABLES)
+    options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     names = {path.stem for path in options.recordings.glob("*.jsonl")}
     code = 0

@@ -1,15 +1,13 @@
-"""Writes the page of `bench_overfitting`'s measurements: `python -m
-results.published.make_overfitting`.
-"""
+"""Writes the page of `bench_overfitting`: `python -m results.published.make_overfitting`."""
 
-import argparse
-import json
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from common.files import write_text_atomically
+from results.jsonl import read_lines
+from results.published.page_parts import paths_parser, table_head
 
 HERE = Path(__file__).resolve().parent
 MEASURED, PAGE = HERE / "benchmarks" / "overfitting.jsonl", HERE / "overfitting.md"
@@ -85,13 +83,10 @@ them wrongly.
 """
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """Returns the lines of the measurement; the first one is its header."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
 def page(lines: Sequence[dict[str, Any]]) -> str:
-    """Returns the text of the page on overfitting. `lines` are those of the measurement."""
+    """Returns the text of the page on overfitting. `lines` are those of the measurement; the first
+    one is its header.
+    """
     header, figures = lines[0], [line for line in lines if "task" in line and "rule" in line]
     whole = [line for line in figures if line["part"] == "all"]
     tasks = list(dict.fromkeys(line["task"] for line in whole))
@@ -136,14 +131,12 @@ def _goals(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
     less, more = lost(lines), saved(lines)
     worst = max(line["lost_worst"] for line in lines)
     yield "## Goals\n"
-    yield "| figure | goal | measured | |"
-    yield "|---|---|---|---|"
+    yield table_head("| figure | goal | measured | |")
     met = "met" if less <= MOST_LOST else "**missed**"
     yield f"| lost of the best value, mean | ≤ {MOST_LOST:.1%} | {less:.3%} | {met} |"
     met = "met" if more >= LEAST_SAVED else "**missed**"
     goal = f"≥ {LEAST_SAVED:.0%}"
-    yield f"| saved of the epochs of trials that overfit | {goal} | {more:.1%} | {met} |"
-    yield ""
+    yield f"| saved of the epochs of trials that overfit | {goal} | {more:.1%} | {met} |\n"
     most = max(line["lost"] for line in lines)
     yield f"On the task where most is lost it is {most:.3%}; the single random search that loses"
     yield f"most loses {worst:.2%}.\n"
@@ -152,8 +145,7 @@ def _goals(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
 def _rules(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield "## Rules, all tasks together\n"
     yield RULES
-    yield "| rule | saved of all epochs | of trials that overfit | lost | lost, worst |"
-    yield "|---|---|---|---|---|"
+    yield table_head("| rule | saved of all epochs | of trials that overfit | lost | lost, worst |")
     for rule in dict.fromkeys(line["rule"] for line in lines):
         found = [line for line in lines if line["rule"] == rule]
         everything = statistics.fmean(line["saved"] for line in found)
@@ -167,8 +159,9 @@ def _tasks(lines: Sequence[dict[str, Any]], tasks: Sequence[str], chosen: str) -
     yield "«At the best epoch» is what foresight would save. In brackets: trials whose curves have"
     yield "parted by more than 0.5 %, a wider definition. «Loss rises» is what is lost in terms of"
     yield "the loss itself.\n"
-    yield "| task | trials | that overfit | saved | at the best epoch | lost | worst | loss rises |"
-    yield "|---|---|---|---|---|---|---|---|"
+    yield table_head(
+        "| task | trials | that overfit | saved | at the best epoch | lost | worst | loss rises |"
+    )
     for task in tasks:
         line = _only(lines, task, chosen)
         ideal = _only(lines, task, "at the best epoch")
@@ -188,8 +181,7 @@ def _definitions(lines: Sequence[dict[str, Any]], chosen: str) -> Iterator[str]:
     yield f"## Other definitions of a trial that overfits: {chosen}\n"
     yield "«Fallen»: the last validation value is so much below the best, and training ends above"
     yield "its value in that epoch. It takes in many trials that sway and have learned nothing.\n"
-    yield "| definition | trials | saved | at the best epoch |"
-    yield "|---|---|---|---|"
+    yield table_head("| definition | trials | saved | at the best epoch |")
     for those in of_chosen[0]["overfitting"]:
         count = sum(line["overfitting"][those]["trials"] for line in of_chosen)
         yield f"| {those} | {count} | {saved(of_chosen, those):.1%} | {saved(ideal, those):.1%} |"
@@ -211,8 +203,7 @@ def _choice(lines: Sequence[dict[str, Any]], tasks: Sequence[str]) -> Iterator[s
     names = [", ".join(map(_short, half)) for half in (first, second)]
     yield f"First tasks: {names[0]}; other tasks: {names[1]}."
     yield CHOICE
-    yield f"| bound, N | {' | '.join(halves)} |"
-    yield "|---|" + "---|" * len(halves)
+    yield table_head(f"| bound, N | {' | '.join(halves)} |")
     for rule in dict.fromkeys(line["rule"] for line in lines if line["rule"].startswith(GRID)):
         of_rule = [line for line in lines if line["rule"] == rule]
         cells = []
@@ -228,8 +219,7 @@ def _searches(header: dict[str, Any], lines: Sequence[dict[str, Any]]) -> Iterat
         return
     yield "## Whole searches\n"
     yield SEARCHES.format(budget=header["budget"], workers=header["workers"])
-    yield "| search | n | rule | trials | 25 % | 50 % | 100 % | best value |"
-    yield "|---|---|---|---|---|---|---|---|"
+    yield table_head("| search | n | rule | trials | 25 % | 50 % | 100 % | best value |")
     for policy in dict.fromkeys(line["policy"] for line in lines):
         found = [line for line in lines if line["policy"] == policy]
         gains = [line["with"]["best"] / line["without"]["best"] - 1 for line in found]
@@ -248,8 +238,7 @@ def _noise(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield "## Noise\n"
     yield NOISE
     counts = list(dict.fromkeys(line["images"] for line in lines))
-    yield f"| rule | {' | '.join(f'{count:,} images' for count in counts)} |"
-    yield "|---|" + "---|" * len(counts)
+    yield table_head(f"| rule | {' | '.join(f'{count:,} images' for count in counts)} |")
     for rule in dict.fromkeys(line["rule"] for line in lines):
         shares = [f"{line['stopped']:.0%}" for line in lines if line["rule"] == rule]
         yield f"| {rule} | {' | '.join(shares)} |"
@@ -262,8 +251,7 @@ def _runs(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield "## Image classification\n"
     yield "Trials of finished searches looked at again, their baselines left out: they are exempt."
     yield "«Lost» is the most that any trial's best val_top1 would have lost.\n"
-    yield "| run | rule | trials | stopped | epochs | lost |"
-    yield "|---|---|---|---|---|---|"
+    yield table_head("| run | rule | trials | stopped | epochs | lost |")
     for line in lines:
         yield (
             f"| {line['run']} | {line['rule']} | {line['trials']} | {line['stopped']} "
@@ -282,13 +270,9 @@ def _short(task: str) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Writes the page, with `arguments` as the command line (default: that of the process)."""
-    parser = argparse.ArgumentParser(
-        prog="python -m results.published.make_overfitting", description=__doc__
-    )
-    parser.add_argument("--measured", type=Path, default=MEASURED, metavar="FILE")
-    parser.add_argument("--out", type=Path, default=PAGE, metavar="FILE")
+    parser = paths_parser("make_overfitting", __doc__, measured=MEASURED, out=PAGE)
     options = parser.parse_args(arguments)
-    write_text_atomically(options.out, page(read(options.measured)))
+    write_text_atomically(options.out, page(list(read_lines(options.measured))))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
 """Writes the page of the benchmarks' JSON files: `python -m results.published.make_performance`."""
 
-import argparse
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from common.files import write_text_atomically
+from common.files import read_json, write_text_atomically
+from results.published.page_parts import paths_parser, table_head
 
 HERE = Path(__file__).resolve().parent
 BENCHMARKS, PAGE = HERE / "benchmarks", HERE / "performance.md"
@@ -39,8 +38,7 @@ def page(reports: list[dict[str, Any]]) -> str:
 def _goals(reports: list[dict[str, Any]]) -> Iterator[str]:
     """Yields the lines of a table of every figure that has a goal."""
     yield "## Goals\n"
-    yield "| figure | goal | median | lowest…highest | n | |"
-    yield "|---|---|---|---|---|---|"
+    yield table_head("| figure | goal | median | lowest…highest | n | |")
     for report in reports:
         for figure in report["figures"]:
             if figure["goal"]:
@@ -65,8 +63,7 @@ def _details(reports: list[dict[str, Any]]) -> Iterator[str]:
         yield f"- with Python {report['python']}, {versions}"
         yield f"- commit {', '.join(_commits(report))}"
         yield f"- work: {work}\n"
-        yield "| figure | median | lowest…highest | n |"
-        yield "|---|---|---|---|"
+        yield table_head("| figure | median | lowest…highest | n |")
         for figure in report["figures"]:
             yield f"| {figure['name']} | {_measured(figure)} |"
         yield ""
@@ -109,16 +106,12 @@ def read(folder: Path) -> list[dict[str, Any]]:
     found = {path.stem: path for path in sorted(folder.glob("*.json")) if path.stem != ELSEWHERE}
     names = [name for name in ORDER if name in found]
     names += [name for name in found if name not in ORDER]
-    return [json.loads(found[name].read_text(encoding="utf-8")) for name in names]
+    return [read_json(found[name]) for name in names]
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Writes the page, with `arguments` as the command line (default: that of the process)."""
-    parser = argparse.ArgumentParser(
-        prog="python -m results.published.make_performance", description=__doc__
-    )
-    parser.add_argument("--benchmarks", type=Path, default=BENCHMARKS, metavar="DIR")
-    parser.add_argument("--out", type=Path, default=PAGE, metavar="FILE")
+    parser = paths_parser("make_performance", __doc__, benchmarks=BENCHMARKS, out=PAGE)
     options = parser.parse_args(arguments)
     write_text_atomically(options.out, page(read(options.benchmarks)))
 

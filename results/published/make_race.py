@@ -1,6 +1,5 @@
-"""The races of `bench_race` as a page: `python -m results.published.make_race`."""
+"""Writes the page of `bench_race`'s races: `python -m results.published.make_race`."""
 
-import argparse
 import json
 import math
 import statistics
@@ -12,6 +11,7 @@ from typing import Any
 from common.files import write_text_atomically
 from results.analysis.intervals import Interval, interval
 from results.jsonl import read_lines
+from results.published.page_parts import paths_parser, table_head
 from results.published.regret_figure import Line, draw
 
 HERE = Path(__file__).resolve().parent
@@ -51,7 +51,9 @@ Search = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Side:
-    """A side's searches of one space: `quality[seed][share]` in per cent, or `None`."""
+    """Holds a side's searches of one space by seed. `quality[seed][share]` is in per cent, and is
+    `None` where there was nothing to hand over.
+    """
 
     name: str
     searches: dict[int, Search]
@@ -59,12 +61,12 @@ class Side:
 
 
 def key_of(config: dict[str, Any]) -> str:
-    """Equal for equal configurations."""
+    """Returns a text of the configuration; equal configurations have equal texts."""
     return json.dumps(config, sort_keys=True)
 
 
 def sides_of(lines: Sequence[dict[str, Any]], space: str) -> list[Side]:
-    """The newest searches of each side and seed; repetitions are left to `repeated`."""
+    """Returns each side's newest searches of `space` by seed, without repetitions."""
     judged = _judged(lines)
     found = []
     for name in SIDES:
@@ -80,7 +82,7 @@ def sides_of(lines: Sequence[dict[str, Any]], space: str) -> list[Side]:
 
 
 def _judged(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Mean val accuracy in per cent by configuration."""
+    """Returns the mean val accuracy, in per cent, of each judged configuration by its key."""
     values: dict[str, list[float]] = {}
     for line in lines:
         if line.get("judged"):
@@ -119,7 +121,7 @@ def _cell(values: Sequence[float | None]) -> str:
 
 
 def page(lines: Sequence[dict[str, Any]], figures: Path) -> str:
-    """The page's text; draws a figure for each space beside it."""
+    """Returns the page's text, and writes a figure for each space to the folder `figures`."""
     judges = len({line["seed"] for line in lines if line.get("judged")})
     parts = [INTRODUCTION.format(judges=judges)]
     for space in dict.fromkeys(line["space"] for line in lines if "side" in line):
@@ -139,11 +141,9 @@ def _section(lines: Sequence[dict[str, Any]], sides: Sequence[Side], space: str)
         trials = statistics.median(line["trials"] for line in side.searches.values())
         cells = " | ".join(_cell(column) for column in columns)
         rows.append(f"| {SIDES[side.name]} | {seeds} | {trials:g} | {cells} |")
-    heads = " | ".join(f"{share:.0%}" for share in shares)
     return [
         f"## `{space}`, {first['minutes']:g} minutes, {first['epochs']} epochs\n",
-        f"| | searches | trials | {heads} |",
-        "|---" * (3 + len(shares)) + "|",
+        table_head(f"| | searches | trials | {' | '.join(f'{share:.0%}' for share in shares)} |"),
         *rows,
         "",
         *_equal(sides, shares),
@@ -156,7 +156,7 @@ def _section(lines: Sequence[dict[str, Any]], sides: Sequence[Side], space: str)
 
 
 def _remarks(sides: Sequence[Side]) -> list[str]:
-    """Returns what was noted of the circumstances of the searches, each remark once."""
+    """Returns the remarks on the circumstances of the searches, each of them once."""
     every = [line.get("remark") for side in sides for line in side.searches.values()]
     return [f"Remark: {remark}\n" for remark in dict.fromkeys(every) if remark]
 
@@ -166,13 +166,13 @@ def _equal(sides: Sequence[Side], shares: Sequence[float]) -> list[str]:
     if DOCUMENTED not in by_name:
         return []
     theirs = by_name[DOCUMENTED].quality
-    said = []
+    parts = []
     for side in sides:
         both = [seed for seed in side.quality if seed in theirs]
         if side.name != DOCUMENTED and both:
             times = [time_to_equal(shares, side.quality[s], theirs[s]) for s in both]
-            said.append(f"{SIDES[side.name]} {_time(times)}")
-    return [f"Time to equal quality, as a share: {'; '.join(said)}.\n"] if said else []
+            parts.append(f"{SIDES[side.name]} {_time(times)}")
+    return [f"Time to equal quality, as a share: {'; '.join(parts)}.\n"] if parts else []
 
 
 def _time(times: Sequence[float]) -> str:
@@ -195,8 +195,8 @@ def _loops(lines: Sequence[dict[str, Any]], space: str) -> list[str]:
 
 
 def _repetitions(lines: Sequence[dict[str, Any]], space: str) -> list[str]:
-    """What equal searches differ by, where some were run again."""
-    judged, said = _judged(lines), []
+    """Returns a line on how much equal searches differ, where some were run again."""
+    judged, parts = _judged(lines), []
     again = [
         line for line in lines
         if line.get("side") and line["space"] == space and line["repetition"]
@@ -204,8 +204,8 @@ def _repetitions(lines: Sequence[dict[str, Any]], space: str) -> list[str]:
     for line in again:
         quality = _quality(line, judged)[-1]
         shown = "–" if quality is None or math.isnan(quality) else f"{quality:.1f}"
-        said.append(f"{SIDES[line['side']]}, seed {line['seed']}: {shown}")
-    return [f"Run once more, at the end: {'; '.join(said)}.\n"] if said else []
+        parts.append(f"{SIDES[line['side']]}, seed {line['seed']}: {shown}")
+    return [f"Run once more, at the end: {'; '.join(parts)}.\n"] if parts else []
 
 
 def _machine(line: Search) -> str:
@@ -245,10 +245,10 @@ def _figure(sides: Sequence[Side], space: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    made = argparse.ArgumentParser(prog="python -m results.published.make_race")
-    made.add_argument("--races", type=Path, default=RACES, metavar="FILE")
-    made.add_argument("--out", type=Path, default=HERE, metavar="FOLDER")
-    options = made.parse_args(arguments)
+    """Writes the page and its figures, with `arguments` as the command line (default: that of the
+    process).
+    """
+    options = paths_parser("make_race", __doc__, races=RACES, out=HERE).parse_args(arguments)
     write_text_atomically(
         options.out / PAGE.name, page(list(read_lines(options.races)), options.out)
     )

@@ -1,12 +1,11 @@
 """Writes the page of `bench_scale`'s figures: `python -m results.published.make_scale`."""
 
-import argparse
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from common.files import write_text_atomically
+from common.files import read_json, write_text_atomically
+from results.published.page_parts import paths_parser, table_head
 
 HERE = Path(__file__).resolve().parent
 FIGURES, PAGE = HERE / "benchmarks" / "scale.json", HERE / "scale.md"
@@ -103,16 +102,16 @@ def _decision_share(milestone: Measurement) -> float:
 
 
 def _measurements_of(found: list[Measurement], name: str) -> list[Measurement]:
+    """Returns the measurements of this name by rising number of trials."""
     return sorted((m for m in found if m["name"] == name), key=lambda m: int(m["trials"]))
 
 
 def _study(milestones: list[Measurement], workers: int) -> Iterator[str]:
     yield "## As trials pile up\n"
-    yield (
+    yield table_head(
         "| trials | a decision, median | p99 | an epoch, median | p99 | memory | journal | records "
         f"| files | epochs a second | shortest epochs for {workers} workers |"
     )
-    yield "|---|---|---|---|---|---|---|---|---|---|---|"
     for m in milestones:
         yield (
             f"| {m['trials']:,} | {m['value']:.0f} ms | {m['p99_ms']:.0f} ms "
@@ -129,8 +128,7 @@ def _decisions(found: list[Measurement]) -> Iterator[str]:
     """
     unbounded = {m["trials"]: m["value"] for m in _measurements_of(found, "unbounded")}
     yield "## One decision of the model\n"
-    yield "| trials, 500 at most under way | conditioned on 500 | conditioned on all |"
-    yield "|---|---|---|"
+    yield table_head("| trials, 500 at most under way | conditioned on 500 | conditioned on all |")
     for m in _measurements_of(found, "bounded"):
         all_of_them = unbounded.get(m["trials"])
         shown = "not tried" if all_of_them is None else f"{all_of_them:.0f} ms"
@@ -140,15 +138,9 @@ def _decisions(found: list[Measurement]) -> Iterator[str]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Writes the page, with `arguments` as the command line (default: that of the process)."""
-    parser = argparse.ArgumentParser(
-        prog="python -m results.published.make_scale", description=__doc__
-    )
-    parser.add_argument("--figures", type=Path, default=FIGURES, metavar="FILE")
-    parser.add_argument("--out", type=Path, default=HERE, metavar="DIR")
+    parser = paths_parser("make_scale", __doc__, figures=FIGURES, out=HERE)
     options = parser.parse_args(arguments)
-    write_text_atomically(
-        options.out / PAGE.name, page(json.loads(options.figures.read_text("utf-8")))
-    )
+    write_text_atomically(options.out / PAGE.name, page(read_json(options.figures)))
 
 
 if __name__ == "__main__":

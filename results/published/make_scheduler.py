@@ -1,18 +1,26 @@
 """Writes the page of `bench_scheduler`'s searches: `python -m results.published.make_scheduler`."""
 
-import argparse
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
 
 from common.files import write_text_atomically
+from results.jsonl import read_lines
+from results.published.page_parts import paths_parser, table_head
 from results.published.regret_figure import Line, draw
+from results.published.regret_statistics import (
+    RESAMPLES,
+    SHARES,
+    Matrix,
+    at_shares,
+    bootstrap,
+    bootstrap_less,
+    mean_ranks,
+    wilcoxon,
+)
 
 HERE = Path(__file__).resolve().parent
 SEARCHES = HERE / "benchmarks" / "scheduler.jsonl"
@@ -22,14 +30,10 @@ the project's own searches with the same seeds.
 """
 
 PAGE, FIGURE = HERE / "scheduler.md", HERE / "scheduler.svg"
-SHARES = (0.25, 0.5, 1.0)
-"""The tables show regret at these shares of the budget."""
 OURS, PLAIN = "ours", "random + ASHA"
 """In the benchmark's results, the project's policy and the plain policy that it is compared with at
 the start have these names.
 """
-RESAMPLES = 2000
-"""Intervals are computed from this many bootstrap resamples."""
 DECIDING = ("ray", "optuna", "syne-tune", "numpy", "scipy")
 """The page names the versions of these packages, on which a policy's decisions depend."""
 
@@ -52,8 +56,6 @@ own objects: ours by the `Study` that `search.run` uses.
 - Not measured: Syne Tune's ASHACQR, which takes 70 s of processor time a search, the others 15 s at
   most.
 """
-
-Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +84,7 @@ class Searches:
 
 def read(path: Path) -> Searches:
     """Reads the searches in `path`. Only seeds that every policy has on every task are included."""
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = list(read_lines(path))
     found = {(s["policy"], s["workers"], s["task"], s["seed"]): s for s in lines if "policy" in s}
     tasks = sorted({task for _, _, task, _ in found})
     regret: dict[tuple[str, int], Matrix] = {}
@@ -141,8 +143,7 @@ def _table(searches: Searches, workers: int) -> Iterator[str]:
     ranks = mean_ranks([ends[policy][..., -1] for policy in policies])
     seeds = searches.regret[policies[0], workers].shape[1]
     yield f"## {workers} workers, {seeds} seeds a task\n"
-    yield "| policy | 25 % | 50 % | 100 % | rank | p |"
-    yield "|---|---|---|---|---|---|"
+    yield table_head("| policy | 25 % | 50 % | 100 % | rank | p |")
     for policy, rank in zip(policies, ranks, strict=True):
         cells = [_interval(ends[policy][..., index]) for index in range(len(SHARES))]
         p = "–"
@@ -175,8 +176,7 @@ def _by_task(searches: Searches) -> Iterator[str]:
     """Yields the table of regret at the end on each task, for the figure's number of workers."""
     workers = middle(searches)
     yield f"## Each task: regret × 100 at the end, {workers} workers\n"
-    yield f"| policy | {' | '.join(searches.tasks)} |"
-    yield "|---" * (len(searches.tasks) + 1) + "|"
+    yield table_head(f"| policy | {' | '.join(searches.tasks)} |")
     for policy in searches.policies(workers):
         means = 100 * searches.regret[policy, workers][..., -1].mean(axis=1)
         yield f"| {policy} | {' | '.join(f'{mean:.1f}' for mean in means)} |"
@@ -188,59 +188,6 @@ def middle(searches: Searches) -> int:
     lowest.
     """
     return 8 if 8 in searches.workers else searches.workers[0]
-
-
-def at_shares(regret: Matrix) -> Matrix:
-    """Returns regret at `SHARES` of the budget, of shape (…, shares), from regret over the whole
-    budget, of shape (…, parts).
-    """
-    parts = regret.shape[-1]
-    return regret[..., [round(share * parts) - 1 for share in SHARES]]
-
-
-def bootstrap(values: Matrix) -> tuple[float, float]:
-    """Returns the 95 % bootstrap interval of the mean of `values`, of shape (tasks, seeds); seeds
-    are resampled within each task.
-    """
-    return _middle_95(_resampled(values))
-
-
-def bootstrap_less(ours: Matrix, theirs: Matrix) -> tuple[float, float]:
-    """Returns the 95 % bootstrap interval of how much lower the mean of `ours` is than that of
-    `theirs`, in per cent; both have the shape (tasks, seeds), and pairs of seeds are resampled.
-    """
-    return _middle_95(100 * (1 - _resampled(ours) / _resampled(theirs)))
-
-
-def _resampled(values: Matrix) -> Matrix:
-    """Returns `RESAMPLES` bootstrap means of an array of shape (tasks, seeds). The seeds resampled
-    are the same at every call, which keeps pairs together.
-    """
-    tasks, seeds = values.shape
-    drawn = np.random.default_rng(0).integers(seeds, size=(RESAMPLES, tasks, seeds))
-    means: Matrix = np.take_along_axis(values[None], drawn, axis=2).mean(axis=(1, 2))
-    return means
-
-
-def _middle_95(means: Matrix) -> tuple[float, float]:
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def mean_ranks(values: Sequence[Matrix]) -> list[float]:
-    """Returns each policy's mean rank over all pairs of task and seed, 1 being the best; ties share
-    their ranks.
-    """
-    ranks = stats.rankdata(np.array([each.ravel() for each in values]), axis=0)
-    return [float(rank) for rank in ranks.mean(axis=1)]
-
-
-def wilcoxon(ours: Matrix, theirs: Matrix) -> float:
-    """Returns the two-sided p-value of Wilcoxon's signed-rank test for equal regret, and 1 where no
-    pair differs.
-    """
-    difference = (theirs - ours).ravel()
-    return float(stats.wilcoxon(difference).pvalue) if difference.any() else 1.0
 
 
 def _interval(values: Matrix) -> str:
@@ -271,9 +218,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Writes the page and the figure, with `arguments` as the command line (default: that of the
     process).
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m results.published.make_scheduler", description=__doc__
-    )
+    parser = paths_parser("make_scheduler", __doc__, out=HERE)
     parser.add_argument(
         "--searches",
         type=Path,
@@ -282,7 +227,6 @@ def main(arguments: list[str] | None = None) -> None:
         metavar="FILE",
         help="the figure is the first one's",
     )
-    parser.add_argument("--out", type=Path, default=HERE, metavar="DIR")
     options = parser.parse_args(arguments)
     measured = [read(path) for path in options.searches]
     workers = middle(measured[0])

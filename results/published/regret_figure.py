@@ -28,7 +28,7 @@ class Line:
 
 
 def draw(lines: Sequence[Line], title: str) -> str:
-    """The figure; values from 0 up, shares of the budget along the bottom."""
+    """Returns the figure as SVG: values from 0 up, over the shares of the budget."""
     top = _round_up(max((max(line.high) for line in lines), default=0.0))
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '

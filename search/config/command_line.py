@@ -20,7 +20,7 @@ _LISTS = tuple(f.name for f in fields(SearchOptions) if isinstance(f.default, tu
 
 
 def parser() -> Parser:
-    """The command line: one flag a field of `SearchOptions`, and the actions."""
+    """Builds the parser, with one flag for each field of `SearchOptions` and for each action."""
     made = Parser(
         prog="python -m search.run",
         usage="%(prog)s --space SPACE [OPTION ...]",
@@ -58,7 +58,7 @@ def _help(f: "dataclasses.Field[Any]") -> str:
 
 
 def parse(arguments: list[str] | None) -> tuple[dict[str, Any], list[str]]:
-    """What the command line gives, by option, and a sentence for each unknown flag."""
+    """Returns the values on the command line, by option, and one sentence for each unknown flag."""
     given, errors = parser().parse_known(arguments)
     return vars(given), errors
 

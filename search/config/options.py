@@ -172,8 +172,8 @@ ACTIONS: Mapping[str, Action] = {
     ),
     "quiet": Action(group=MONITORING, text="print nothing but what goes wrong, and the summary"),
 }
-"""These options of the command line say what to do rather than what to search, and therefore aren't
-saved with a run.
+"""These options of the command line state what to do rather than what to search. Therefore they
+aren't saved with a run.
 """
 
 RESUMABLE = ("source", "trials", "epochs", "time_budget", "gpu_hours", "finalists", "repeats",

@@ -3,11 +3,13 @@ exempt from them.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from results.analysis.pareto import ALONE
 from results.records import EpochMetrics, FinalistRecord, StopReason, TrialRecord, TrialState
-from search.early_stopping import rules as stopping
+from search.config.options import SearchOptions
+from search.early_stopping import detection
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +28,36 @@ class Rules:
     plateau_patience: int
     num_classes: int
     objectives: tuple[str, ...] = ALONE
+
+    def only_rungs(self) -> Self:
+        """Returns the rules without those that look at a trial alone."""
+        return replace(self, max_gap=0.0, plateau_patience=0)
+
+
+def make_rules(
+    options: SearchOptions,
+    *,
+    epochs: int,
+    grace: int,
+    num_classes: int,
+    objectives: tuple[str, ...] = ALONE,
+) -> Rules:
+    """Returns the rules that the options of a search ask for.
+
+    epochs, grace: the length of a whole training and the first rung.
+    num_classes: the number of classes, from which the loss of a guess follows.
+    objectives: what trials are compared by, val_top1 first.
+    """
+    return Rules(
+        epochs=epochs,
+        grace=grace,
+        factor=options.reduction_factor,
+        max_gap=options.max_gap,
+        gap_patience=options.gap_patience,
+        plateau_patience=options.plateau_patience,
+        num_classes=num_classes,
+        objectives=objectives,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +99,7 @@ def decide_ending(
     compare: Callable[[], bool],
     time_is_up: Callable[[], bool],
 ) -> Ending | None:
-    """Returns how trial `number` ends after the last of its `epochs`, or `None` when it continues.
+    """Returns how a trial ends after the last of its `epochs`, or `None` when it continues.
 
     Divergence is checked first, then completion and the time budget, and last the rules from which
     a horizon's baseline is exempt.
@@ -77,7 +109,7 @@ def decide_ending(
     time_is_up: returns whether the time budget is used up.
     """
     last = epochs[-1].epoch
-    if detail := stopping.find_divergence(epochs, rules.num_classes):
+    if detail := detection.find_divergence(epochs, rules.num_classes):
         return stopped_ending(StopReason.DIVERGED, detail)
     goes_on = compare()
     if last >= full_epochs:
@@ -87,10 +119,12 @@ def decide_ending(
     if is_baseline:
         return None
     if rules.max_gap and (
-        detail := stopping.find_overfitting(epochs, rules.max_gap, rules.gap_patience)
+        detail := detection.find_overfitting(epochs, rules.max_gap, rules.gap_patience)
     ):
         return stopped_ending(StopReason.OVERFITTING, detail)
-    if rules.plateau_patience and (detail := stopping.find_plateau(epochs, rules.plateau_patience)):
+    if rules.plateau_patience and (
+        detail := detection.find_plateau(epochs, rules.plateau_patience)
+    ):
         return stopped_ending(StopReason.PLATEAU, detail)
     if not goes_on:
         return stopped_ending(StopReason.RUNG, f"not in the top 1/{rules.factor} at epoch {last}")

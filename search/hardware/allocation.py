@@ -72,10 +72,8 @@ def allocate(
     each core one trial, as far as four fifths of the memory suffice: two trials of one thread train
     more images a second than one trial of two (measured with ResNet-18 and ResNet-50 on two cores).
     """
-    if machine.gpus:
-        gpus = 1.0 if gpus_per_trial == "auto" else float(gpus_per_trial)
-    else:
-        gpus = 0.0 if gpus_per_trial == "auto" else float(gpus_per_trial)
+    usual = 1.0 if machine.gpus else 0.0
+    gpus = usual if gpus_per_trial == "auto" else float(gpus_per_trial)
     if gpus:
         fitting = max(1, min(trials_by_gpu(machine, gpus), machine.cpus))
         why = f"{gpus:g} GPU a trial on {len(machine.gpus)}"

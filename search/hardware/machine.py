@@ -67,8 +67,8 @@ class Node:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cluster:
     """Describes a cluster that this process has connected to: its nodes at that moment, the id of
-    the node that this process runs on (`home`), and the address of its dashboard, which is empty
-    where there is none.
+    the node that this process runs on (`driver_node`), and the address of its dashboard, which is
+    empty where there is none.
     """
 
     nodes: tuple[Node, ...]

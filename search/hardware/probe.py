@@ -58,11 +58,11 @@ def check_start(config: TrialConfig) -> None:
     disk. Raises `ProbeError` where either fails.
     """
     from trainables.models import network, pretrained
-    from trainables.models.base import NetworkError
+    from trainables.models.base import NetworkError, WeightsError
 
     try:
         pretrained.check(config, network.check(config))
-    except (NetworkError, pretrained.WeightsError) as error:
+    except (NetworkError, WeightsError) as error:
         raise ProbeError(str(error)) from error
 
 

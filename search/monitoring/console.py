@@ -15,10 +15,10 @@ def plain_printer(console: Console) -> Callable[[str], None]:
     Only secrets are redacted.
     """
 
-    def say(text: str) -> None:
+    def print_line(text: str) -> None:
         console.print(redacted(text), highlight=False, markup=False, soft_wrap=True)
 
-    return say
+    return print_line
 
 
 def format_parameter(value: object) -> str:
@@ -35,9 +35,9 @@ STDERR = 2
 
 
 @contextmanager
-def redirect_stderr(say: Callable[[str], object]) -> Iterator[None]:
-    """Sends lines that are written to standard error during the block to `say`, if standard error
-    is a terminal.
+def redirect_stderr(print_line: Callable[[str], object]) -> Iterator[None]:
+    """Passes lines that are written to standard error during the block to `print_line`, if standard
+    error is a terminal.
 
     Ray's core writes its errors there from C++, into the middle of whatever is drawn.
     """
@@ -48,7 +48,7 @@ def redirect_stderr(say: Callable[[str], object]) -> Iterator[None]:
     reader, writer = os.pipe()
     os.dup2(writer, STDERR)
     os.close(writer)
-    thread = threading.Thread(target=_forward_lines, args=(reader, say), daemon=True)
+    thread = threading.Thread(target=_forward_lines, args=(reader, print_line), daemon=True)
     thread.start()
     try:
         yield
@@ -59,8 +59,8 @@ def redirect_stderr(say: Callable[[str], object]) -> Iterator[None]:
         thread.join(1.0)
 
 
-def _forward_lines(reader: int, say: Callable[[str], object]) -> None:
+def _forward_lines(reader: int, print_line: Callable[[str], object]) -> None:
     with open(reader, encoding="utf-8", errors="replace") as lines:
         for line in lines:
             if line.strip():
-                say(line.rstrip())
+                print_line(line.rstrip())

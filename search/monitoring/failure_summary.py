@@ -1,4 +1,4 @@
-"""How many trials failed or broke off, and of what, counted for a search's end."""
+"""Counts the failures of trials by their kinds, for the summary of a search."""
 
 import re
 from collections import defaultdict
@@ -7,21 +7,22 @@ from collections.abc import Collection, Iterable
 from results.records import TrialRecord, TrialState
 
 SHOWN = 12
-"""Kinds of failure that are named; further ones are counted."""
+"""At most this many kinds of failure are named; the others are only counted."""
 
 
 def count_failures(records: Collection[TrialRecord], errors: object) -> list[str]:
-    """A few lines, the commonest kind first; none where no trial failed or was tried again.
+    """Returns lines on the trials that failed, the commonest kind first, and on those that were
+    tried again. The list is empty where there are none.
 
-    errors: where the tracebacks are.
+    errors: the folder of the tracebacks.
     """
-    told = []
+    lines = []
     if failed := [record for record in records if record.state is TrialState.FAILED]:
-        told.append(f"{len(failed)} of {len(records)} trials failed (tracebacks: {errors}):")
-        told += _count_kinds(failed)
+        lines.append(f"{len(failed)} of {len(records)} trials failed (tracebacks: {errors}):")
+        lines += _count_kinds(failed)
     if again := sum(r.retried is not None and r.state is not TrialState.FAILED for r in records):
-        told.append(f"{again} of {len(records)} trials broke off once and went on.")
-    return told
+        lines.append(f"{again} of {len(records)} trials broke off once and went on.")
+    return lines
 
 
 def _count_kinds(failed: Iterable[TrialRecord]) -> list[str]:
@@ -38,8 +39,8 @@ def _count_kinds(failed: Iterable[TrialRecord]) -> list[str]:
 
 
 def _kind_of_failure(record: TrialRecord) -> str:
-    """A failure's reason, else its error's name, or its first sentence, which is often the same
-    where numbers of processes and addresses follow.
+    """Returns a failure's reason. Without one, returns the name of the error or the first sentence
+    of its message, because what follows often contains the number of a process or an address.
     """
     if record.reason:
         return str(record.reason)

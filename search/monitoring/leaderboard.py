@@ -1,6 +1,6 @@
-"""Tables of a search's end: the best trials, the Pareto front, the finalists."""
+"""Builds the tables of a search's summary: the best trials, the Pareto front, the finalists."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from rich.table import Table
 
@@ -13,10 +13,11 @@ from results.records import TrialRecord, TrialState
 def leaderboard(
     trials: Mapping[int, TrialRecord], baselines: Collection[int] = (0,), top: int = 10
 ) -> Table:
-    """The best trials, and the baselines, one for each length of training, wherever they stand."""
-    table = Table(title="Leaderboard", title_justify="left")
-    for column in ("rank", "trial", "val_top1", "at epoch", "epochs", "ended"):
-        table.add_column(column, justify="left" if column == "ended" else "right", no_wrap=True)
+    """Returns a table of the `top` best trials and of the baselines, whatever their ranks. Each
+    length of training has its own baseline.
+    """
+    columns = ("rank", "trial", "val_top1", "at epoch", "epochs", "ended")
+    table = _empty_table("Leaderboard", columns)
     for rank, record in enumerate(ranked(trials), 1):
         if rank <= top or record.number in baselines:
             table.add_row(
@@ -31,11 +32,11 @@ def leaderboard(
 
 
 def front_table(trials: Mapping[int, TrialRecord], front: Sequence[TrialRecord]) -> Table:
-    """The trials of the Pareto front, best val_top1 first, and the baseline last if not there."""
-    table = Table(title="Pareto front", title_justify="left")
+    """Returns a table of the trials on the Pareto front, best val_top1 first. The baseline comes
+    last if it isn't among them.
+    """
     columns = ("trial", "val_top1", "latency_ms", "parameters_m", "at epoch", "epochs", "ended")
-    for column in columns:
-        table.add_column(column, justify="left" if column == "ended" else "right", no_wrap=True)
+    table = _empty_table("Pareto front", columns)
     baseline = trials.get(0)
     below = [baseline] if baseline and baseline.epochs and baseline not in front else []
     for record in (*front, *below):
@@ -51,6 +52,13 @@ def front_table(trials: Mapping[int, TrialRecord], front: Sequence[TrialRecord])
     return table
 
 
+def _empty_table(title: str, columns: Iterable[str]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, justify="left" if column == "ended" else "right", no_wrap=True)
+    return table
+
+
 def _ended(record: TrialRecord) -> str:
     if record.state is TrialState.RUNNING:
         return "unfinished"
@@ -58,33 +66,32 @@ def _ended(record: TrialRecord) -> str:
 
 
 def finalists_table(outcome: Outcome) -> Table:
-    """Every finalist's mean with its interval, and its lead over the baseline."""
+    """Returns a table of each finalist's mean with its interval, and its lead over the baseline."""
     n = len(outcome.seeds)
     of = f" of {outcome.planned}" if n < outcome.planned else ""
-    table = Table(
-        title=f"Finalists: val_top1 after {outcome.epochs} epochs, {n}{of} fresh seeds, means with "
-        "95 % intervals",
-        title_justify="left",
-    )
     wrong = [standing.values.count(None) for standing in outcome.standings]
     # All columns together are wider than the 80 of a pipe.
     last = ("went wrong",) if any(wrong) else ()
-    for column in ("rank", "trial", "val_top1", "lead over the baseline", *last):
-        table.add_column(column, justify="right", no_wrap=True)
-    for rank, standing in enumerate(outcome.standings, 1):
-        accidents = (str(wrong[rank - 1]),) if any(wrong) else ()
+    table = _empty_table(
+        f"Finalists: val_top1 after {outcome.epochs} epochs, {n}{of} fresh seeds, means with "
+        "95 % intervals",
+        ("rank", "trial", "val_top1", "lead over the baseline", *last),
+    )
+    for rank, (standing, count) in enumerate(zip(outcome.standings, wrong, strict=True), 1):
         table.add_row(
             str(rank),
             "baseline" if standing.trial == BASELINE else str(standing.trial),
             format_span(standing.top1, ".3f"),
             format_span(standing.lead, "+.3f"),
-            *accidents,
+            *([str(count)] if last else []),
         )
     return table
 
 
 def format_span(interval: Interval | None, digits: str) -> str:
-    """A mean and its interval's ends, in `digits`, as a format; a dash where there is none."""
+    """Returns a mean and the ends of its interval as text, or a dash where there is none. `digits`
+    is the format of a number, such as `.3f`.
+    """
     if interval is None:
         return "–"
     return f"{interval.mean:{digits}} ({interval.low:{digits}} … {interval.high:{digits}})"

@@ -1,17 +1,17 @@
-"""What a search says while it runs: one plain line an event, or one screen in a terminal."""
+"""Prints the progress of a search: as one plain line an event, or as a screen in a terminal."""
 
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import psutil
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from results.analysis.finalist_comparison import BASELINE
+from common.text import format_clock
 from results.records import (
     EpochMetrics,
     FinalistRecord,
@@ -21,28 +21,33 @@ from results.records import (
     TrialState,
 )
 from search.monitoring.console import plain_printer, redirect_stderr
-from search.monitoring.progress import Limits, Progress, TrainingProgress
+from search.monitoring.progress import Limits, Progress
 from search.monitoring.screen import draw_screen
-from search.study.observer import BaseObserver
+from search.monitoring.training_progress import TrainingProgress
+from search.study.observer import Observer
 from search.study.proposal import Proposal
 from trainables.config import TrialConfig
 
 REFRESHES_PER_S = 2
 
 
-class Monitor(BaseObserver):
-    """An `Observer` that prints to `console`, by `say` what is news and by `warn` what went wrong.
+class Monitor(Observer):
+    """Prints a search's events to `console`: with `inform` what is news, and with `warn` what went
+    wrong.
 
-    It keeps `progress`, which other observers read: they are told after it.
+    The monitor updates `progress`, which other observers read; it therefore comes before them.
 
-    quiet: no news. verbose: all news, also where a screen shows them, and how long the start took.
+    trials: the number of trials of the search.
+    verbose: whether all events are printed although a screen shows them, and how long the stages
+        before the first trial took.
+    quiet: whether only what went wrong is printed.
     """
 
     def __init__(
         self, console: Console, trials: int, *, verbose: bool = False, quiet: bool = False
     ) -> None:
         self.warn = plain_printer(console)
-        self.say = (lambda _: None) if quiet else self.warn
+        self.inform = (lambda _: None) if quiet else self.warn
         self.progress = Progress(Limits(trials=trials))
         self._console, self._screen = console, not quiet and has_screen(console)
         self._live: Live | None = None
@@ -55,26 +60,30 @@ class Monitor(BaseObserver):
     # --- before the first trial ------------------------------------------------------------
 
     def stage(self, name: str) -> None:
-        """Notes the end of a stage before the first trial; told with `--verbose`."""
+        """Records the end of a stage before the first trial, and prints it if verbose."""
         now = time.time()
         if self._stages:
             since = now - self._command_at
-            self.say(f"  {name}: {now - self._stage_at:.1f} s (at {since:.1f} s)")
+            self.inform(f"  {name}: {now - self._stage_at:.1f} s (at {since:.1f} s)")
         self._stage_at = now
 
     def opened(
         self,
         limits: Limits,
         history: Iterable[tuple[TrainingRecord, Sequence[EpochMetrics]]] = (),
-        baselines: Iterable[int] = (BASELINE,),
+        baselines: Collection[int] = (),
     ) -> None:
-        """The study is open: what it may take, and what earlier sessions have done."""
+        """Starts the progress of a study with its limits, and adds what earlier sessions did:
+        (record, epochs) of each training. `baselines` are the numbers of the baselines' trials.
+        """
         self.progress = Progress(limits)
         self.progress.recall(history, baselines)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """While trainings run: a terminal has the screen, and afterwards what it had before."""
+        """Shows the screen during the block, if there is one, and restores the terminal after
+        it.
+        """
         try:
             if not self._screen:
                 yield
@@ -86,7 +95,7 @@ class Monitor(BaseObserver):
                 transient=True,
             )
             with live, redirect_stderr(self.warn):
-                # Then nothing is left to mend in the terminal of a search that is killed.
+                # The terminal of a search that is killed then needs no repair.
                 self._console.show_cursor(True)
                 self._live = live
                 yield
@@ -98,7 +107,7 @@ class Monitor(BaseObserver):
             return draw_screen(self.progress, self._console.width, self._console.height - 1)
 
     def interrupted(self, words: str) -> None:
-        """Says at once what Ctrl-C does. May be called while a line is being printed."""
+        """Shows at once what Ctrl-C does. May be called while a line is being printed."""
         if self._live:
             self.progress.notice = words
         else:
@@ -107,55 +116,61 @@ class Monitor(BaseObserver):
     # --- events ----------------------------------------------------------------------------
 
     def first_step(self, at: float) -> None:
-        """When an epoch's first optimizer step began, on the wall clock; the first one counts."""
+        """Prints, if verbose, when the first optimizer step of the search began. `at` is in seconds
+        since 1970; later steps are ignored.
+        """
         if self._stages:
             stage, since = at - self._stage_at, at - self._command_at
-            self.say(f"  worker and first batch: {stage:.1f} s (first step at {since:.1f} s)")
+            self.inform(f"  worker and first batch: {stage:.1f} s (first step at {since:.1f} s)")
         self._stages = False
 
     def began(self, proposal: Proposal[TrialConfig], gpus: float | None = None) -> None:
-        """Says that a training begins or goes on; without `gpus` it has the share of the limits."""
+        """Prints that a training begins or is resumed. Without `gpus`, its share of a GPU is that
+        of the limits.
+        """
         with self._lock:
             training = self.progress.started(proposal, gpus)
         done, trials = proposal.epochs_done, self.progress.limits.trials
-        finalist = proposal.training.is_finalist
-        begins = "starts, with a fresh seed" if finalist else f"starts ({trials} in all)"
+        fresh = proposal.training.is_finalist
+        begins = "starts, with a fresh seed" if fresh else f"starts ({trials} in all)"
         self._detail(training, f"goes on after epoch {done}" if done else begins)
 
     def measured(self, record: TrialRecord) -> None:
-        """Says what a trial's network costs."""
+        """Prints the size and the latency of a trial's network."""
         self._detail(
             self.progress.trainings[record.training],
             f"network of {record.parameters_m:.4g} M parameters, {record.latency_ms:g} ms an image",
         )
 
     def epoch(self, training: TrainingId, metrics: EpochMetrics, *, new: bool = True) -> None:
-        """Says what an epoch gave; a trial's is marked when it is the best so far."""
-        value, best = metrics.val_top1 or 0.0, self.progress.highest
+        """Prints the metrics of an epoch, and marks the best epoch of any trial so far."""
+        before = self.progress.highest
         if new:
             with self._lock:
-                new = self.progress.epoch(training, metrics)
-        mark = "  best so far" if new and not training.is_finalist and value > best else ""
+                self.progress.epoch(training, metrics)
+        mark = "  best so far" if self.progress.highest > before else ""
         loss = "—" if metrics.train_loss is None else f"{metrics.train_loss:.3f}"
         progress = self.progress.trainings[training]
         self._detail(
             progress,
-            f"epoch {metrics.epoch:>2}/{progress.length}  val_top1 {value:.3f}  "
+            f"epoch {metrics.epoch:>2}/{progress.length}  val_top1 {metrics.val_top1 or 0:.3f}  "
             f"gap {metrics.gap or 0:+.3f}  train loss {loss}  "
             f"{metrics.images_per_s:.0f} images/s{mark}",
         )
 
     def noted(self, training: TrainingId, note: str) -> None:
-        """Says what a training says of itself."""
+        """Prints a note from a training about itself."""
         self._event(training, note)
 
     def moved(self, training: TrainingId, epochs_done: int) -> None:
-        """Says that a training's node was lost, and that it goes on at another."""
+        """Prints that a training's node was lost, and that the training continues on another."""
         words = f"its node was lost: goes on elsewhere after epoch {epochs_done}"
         self._event(training, words, wrong=True)
 
     def retried(self, proposal: Proposal[TrialConfig], record: TrainingRecord) -> None:
-        """Says that a trial broke off and is tried again; of a finalist no record says why."""
+        """Prints that a trial broke off and is tried again. Nothing is printed for a finalist's
+        training, whose record doesn't contain the reason.
+        """
         if isinstance(record, FinalistRecord):
             return
         at_once = proposal.config.micro_batch_size
@@ -165,30 +180,30 @@ class Monitor(BaseObserver):
         self._event(proposal.training, words, wrong=True)
 
     def ended(self, record: TrainingRecord) -> None:
-        """Says how a training ended: with the reason, or a finalist's val_top1."""
+        """Prints how a training ended: with the reason, or with a finalist's val_top1."""
         with self._lock:
             self.progress.ended(record)
         self._event(record.training, describe(record), wrong=record.state is TrialState.FAILED)
 
     def _detail(self, progress: TrainingProgress, text: str) -> None:
-        """Prints news that the screen has anyway."""
+        """Prints an event that the screen shows too, unless only the screen is wanted."""
         if self._live is None or self._verbose:
             self._event(progress.training, text)
 
     def _event(self, training: TrainingId, text: str, *, wrong: bool = False) -> None:
-        minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
+        at = format_clock(time.monotonic() - self._started)
         name = self.progress.trainings[training].name + (":" if training.is_finalist else "")
-        tell = self.warn if wrong else self.say
-        tell(f"{minutes:3d}:{seconds:02d}  {name:<9} {text}")
+        write = self.warn if wrong else self.inform
+        write(f"{at:>6}  {name:<9} {text}")
 
 
 def has_screen(console: Console) -> bool:
-    """Whether somebody looks: neither a pipe nor a file, no dumb terminal, and not in CI."""
+    """Returns whether a screen can be drawn: not in a pipe, a file, a dumb terminal, or CI."""
     return console.file.isatty() and console.is_interactive and not os.environ.get("CI")
 
 
 def describe(record: TrainingRecord) -> str:
-    """How a training stands, in words; a finalist's that is complete with its val_top1."""
+    """Returns a training's state in words: the reason for its end, or a finalist's val_top1."""
     if record.state is TrialState.STOPPED:
         return f"stopped, {record.reason}: {record.detail}"
     if record.state is TrialState.FAILED:

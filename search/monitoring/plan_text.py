@@ -1,14 +1,15 @@
 """Prints what is known before a search: the list of spaces, a plan, and the start of a search."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from rich.console import Console
 from rich.table import Table
 
 from common.errors import UserError
-from datasets.manifest import read_manifest
+from common.text import format_duration
+from datasets.manifest import Manifest, read_manifest
 from datasets.registry import find_dataset
 from datasets.spec import DatasetError
 from datasets.splits import SearchData
@@ -20,11 +21,6 @@ from search.planning.cost_estimate import expected_epochs, expected_seconds, fin
 from search.planning.plan import Plan, make_proposer
 from search.planning.warm_start import describe_earlier_runs
 from search.spaces import find_space, space_names
-
-NOMINAL_IMAGES = {"cifar100": 45_000, "tiny-imagenet": 90_000, "tiny-imagenet-20": 9_000}
-"""CIFAR-100 and the two forms of Tiny ImageNet have known numbers of training images, even before
-they are prepared.
-"""
 
 
 def show_spaces() -> int:
@@ -44,29 +40,40 @@ def show_plan(plan: Plan) -> int:
     trials, and what it may cost.
     """
     console = Console(highlight=False)
-    say = plain_printer(console)
-    say(f"run      {plan.directory}")
-    say(f"space    {plan.options.space}: {plan.space.summary}")
-    say(f"dataset  {plan.dataset}{_dataset_note(plan)}")
-    say(f"trials   {plan.options.trials}, the baseline first; {plan.epochs} epochs at most")
-    if beginning := describe_beginning(plan):
-        say(f"first    {beginning}")
-    for learned in describe_learning(plan, _fingerprint(plan)):
-        say(f"learns   {learned}")
+    manifest = _find_manifest(plan)
+    fingerprint = manifest.fingerprint if manifest else None
     rungs = ", ".join(map(str, plan.rungs)) or "none"
-    say(f"rungs    {rungs}; the top 1/{plan.options.reduction_factor} of the trials go on")
-    if len(plan.objectives) > 1:
-        say(f"compared {describe_objectives(plan)}")
-    say(f"then     {describe_finalists(plan)}")
-    say(f"fixed    {describe_fixed(plan)}")
-    if plan.cluster:
-        say(f"nodes    {describe_nodes(plan)}")
-    say(f"at once  {describe_resources(plan)}")
-    say(f"budget   {describe_budget(plan)}")
-    say(f"cost     {describe_cost(plan)}")
+    rows = [
+        ("run", str(plan.directory)),
+        ("space", f"{plan.options.space}: {plan.space.summary}"),
+        ("dataset", f"{plan.dataset}{_dataset_note(manifest)}"),
+        ("trials", f"{plan.options.trials}, the baseline first; {plan.epochs} epochs at most"),
+        ("first", describe_beginning(plan)),
+        *(("learns", phrase) for phrase in describe_learning(plan, fingerprint)),
+        ("rungs", f"{rungs}; the top 1/{plan.options.reduction_factor} of the trials go on"),
+        ("compared", describe_objectives(plan)),
+        ("then", describe_finalists(plan)),
+        ("fixed", describe_fixed(plan)),
+        ("nodes", describe_nodes(plan)),
+        ("at once", describe_resources(plan)),
+        ("budget", describe_budget(plan)),
+        ("cost", describe_cost(plan)),
+    ]
+    _print_rows(rows, 9, plain_printer(console))
     console.print(_ranges(plan))
     console.print(_configs(plan))
     return 0
+
+
+def _print_rows(
+    rows: Iterable[tuple[str, str]], width: int, print_line: Callable[[str], None]
+) -> None:
+    """Prints (label, text) rows, with `width` characters for the label. Rows without a text are
+    left out.
+    """
+    for label, text in rows:
+        if text:
+            print_line(f"{label:<{width}}{text}")
 
 
 def describe_beginning(plan: Plan) -> str:
@@ -85,60 +92,54 @@ def describe_learning(plan: Plan, fingerprint: str | None) -> list[str]:
     that of this search's images, or `None` while it isn't known.
     """
     if plan.options.warm_start and not plan.earlier:
-        return [f"from {', '.join(plan.options.warm_start)}, as noted when the run began"]
+        return [f"from {', '.join(plan.options.warm_start)}, as recorded when the run began"]
     return [
         describe_earlier_runs(run, make_proposer(plan), fingerprint, plan.epochs)
         for run in plan.earlier
     ]
 
 
-def _fingerprint(plan: Plan) -> str | None:
-    try:
-        return read_manifest(plan.data).fingerprint
-    except DatasetError:
-        return None
+def print_start(plan: Plan, data: SearchData, print_line: Callable[[str], None]) -> None:
+    """Prints, through `print_line`, what a search that starts now will do, and on which data."""
+    images = f"{len(data.train):,} train + {len(data.val):,} val images"
+    rungs = ", ".join(map(str, plan.rungs)) or "none"
+    trials = f"{plan.options.trials} of up to {plan.epochs} epochs, rungs at {rungs}"
+    rows = [
+        ("run", str(plan.directory)),
+        ("dataset", f"{plan.dataset}: {len(data.images.class_ids)} classes, {images}"),
+        ("note", describe_enlarged(plan, data.images.size)),
+        ("nodes", describe_nodes(plan)),
+        ("trials", f"{trials}; {describe_resources(plan)}"),
+        ("compared", describe_objectives(plan)),
+        ("first", describe_beginning(plan)),
+        *(("learns", phrase) for phrase in describe_learning(plan, data.images.fingerprint)),
+        ("then", describe_finalists(plan)),
+        ("fixed", describe_fixed(plan)),
+        ("budget", describe_budget(plan)),
+        ("cost", describe_cost(plan)),
+    ]
+    _print_rows(rows, 11, print_line)
 
 
-def print_start(plan: Plan, data: SearchData, say: Callable[[str], None]) -> None:
-    """Prints, through `say`, what a search that starts now will do, and on which data."""
-    say(f"run        {plan.directory}")
-    say(f"dataset    {plan.dataset}: {len(data.images.class_ids)} classes, "
-        f"{len(data.train):,} train + {len(data.val):,} val images")  # fmt: skip
-    if note := describe_enlarged(plan, data.images.size):
-        say(note)
-    if plan.cluster:
-        say(f"nodes      {describe_nodes(plan)}")
-    say(f"trials     {plan.options.trials} of up to {plan.epochs} epochs, rungs at "
-        f"{', '.join(map(str, plan.rungs)) or 'none'}; {describe_resources(plan)}")  # fmt: skip
-    if len(plan.objectives) > 1:
-        say(f"compared   {describe_objectives(plan)}")
-    if beginning := describe_beginning(plan):
-        say(f"first      {beginning}")
-    for learned in describe_learning(plan, data.images.fingerprint):
-        say(f"learns     {learned}")
-    say(f"then       {describe_finalists(plan)}")
-    say(f"fixed      {describe_fixed(plan)}")
-    say(f"budget     {describe_budget(plan)}")
-    say(f"cost       {describe_cost(plan)}")
-
-
-def describe_enlarged(plan: Plan, stored: int) -> str | None:
+def describe_enlarged(plan: Plan, stored: int) -> str:
     """Returns a note if a dataset's images, which may have any size, are stored smaller than the
-    largest that a trial uses. Returns `None` where no detail is lost.
+    largest that a trial uses. The text is empty where no detail is lost.
     """
     wanted = plan.bounds.largest.image_size
     if not find_dataset(plan.dataset).any_size or stored >= wanted:
-        return None
+        return ""
     where = "" if plan.options.data == "data" else f" --data {plan.options.data}"
     return (
-        f"note       images are stored at {stored} px and enlarged to up to {wanted}: to keep more "
+        f"images are stored at {stored} px and enlarged to up to {wanted}: to keep more "
         f"detail, `python -m datasets.prepare {plan.dataset}{where} --source … --size {wanted} "
         "--overwrite`"
     )
 
 
 def describe_objectives(plan: Plan) -> str:
-    """Returns, for several objectives, by which order trials are compared."""
+    """Returns by which order trials are compared. The text is empty for a single objective."""
+    if len(plan.objectives) < 2:
+        return ""
     named = ", ".join(f"{name} ({OBJECTIVES[name]})" for name in plan.objectives)
     return f"by non-dominated rank in {named}"
 
@@ -149,15 +150,12 @@ def describe_fixed(plan: Plan) -> str:
     """
     baseline = plan.space.baseline
     searched = make_proposer(plan).searchable()
-    changed = {
-        name: value
+    changed = (
+        f"{name} {format_parameter(value)}"
         for name, value in plan.fixed.items()
         if value != getattr(baseline, name) or name in searched
-    }
-    return (
-        ", ".join(f"{name} {format_parameter(value)}" for name, value in changed.items())
-        or "nothing"
     )
+    return ", ".join(changed) or "nothing"
 
 
 def describe_resources(plan: Plan) -> str:
@@ -173,9 +171,10 @@ def _describe_kind(r: Resources) -> str:
 
 def describe_nodes(plan: Plan) -> str:
     """Returns a phrase that lists the nodes of the plan's cluster by their hardware; nodes with
-    equal hardware are counted together.
+    equal hardware are counted together. The text is empty without a cluster.
     """
-    assert plan.cluster is not None
+    if plan.cluster is None:
+        return ""
     kinds = Counter(
         (node.machine.cpus, len(node.machine.gpus), node.machine.gpus[:1])
         for node in plan.cluster.nodes
@@ -203,8 +202,8 @@ def describe_budget(plan: Plan) -> str:
     limits += [f"{o.gpu_hours:g} GPU-hours"] if o.gpu_hours else []
     if not limits:
         return "none"
-    kept = ", of which time for the finalists is kept" if o.finalists else ""
-    return " or ".join(limits) + (", whichever ends first" if len(limits) > 1 else "") + kept
+    reserve = ", part of it reserved for the finalists" if o.finalists else ""
+    return " or ".join(limits) + (", whichever ends first" if len(limits) > 1 else "") + reserve
 
 
 def describe_cost(plan: Plan) -> str:
@@ -216,32 +215,36 @@ def describe_cost(plan: Plan) -> str:
     seconds = expected_seconds(plan, images)
     if seconds is None:
         return f"about {epochs:.0f} epochs of {images:,} images; the network's cost is unknown"
-    hours = seconds / 3600
-    time = f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.0f} min"
     basis = "a rule of thumb, unmeasured" if plan.resources.gpus else "a rule from one machine"
-    return f"about {epochs:.0f} epochs of {images:,} images, {time} ({basis}; within a factor of 2)"
+    return (
+        f"about {epochs:.0f} epochs of {images:,} images, {format_duration(seconds)} "
+        f"({basis}; within a factor of 2)"
+    )
 
 
 def training_images(plan: Plan) -> int | None:
     """Returns the number of training images of an epoch, or `None` where it isn't known yet."""
-    try:
-        return read_manifest(plan.data).train_images
-    except DatasetError:
-        return None if plan.options.source else NOMINAL_IMAGES.get(plan.dataset)
+    if manifest := _find_manifest(plan):
+        return manifest.train_images
+    return None if plan.options.source else find_dataset(plan.dataset).nominal_train_images
 
 
-def _dataset_note(plan: Plan) -> str:
+def _find_manifest(plan: Plan) -> Manifest | None:
+    """Returns the manifest of the plan's dataset, or `None` while it isn't prepared."""
     try:
-        manifest = read_manifest(plan.data)
+        return read_manifest(plan.data)
     except DatasetError:
+        return None
+
+
+def _dataset_note(manifest: Manifest | None) -> str:
+    if manifest is None:
         return " (to be prepared first)"
     return f" ({len(manifest.class_ids)} classes, {manifest.train_images:,} training images)"
 
 
 def _ranges(plan: Plan) -> Table:
-    table = Table(title="Searched", title_justify="left")
-    for column in ("parameter", "range", "baseline"):
-        table.add_column(column)
+    table = Table("parameter", "range", "baseline", title="Searched", title_justify="left")
     for name, distribution in plan.ranges.items():
         table.add_row(
             name, describe_range(distribution), format_parameter(getattr(plan.baseline, name))

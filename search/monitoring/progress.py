@@ -4,20 +4,14 @@ here.
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 from results.analysis.finalist_comparison import BASELINE
-from results.records import (
-    EpochMetrics,
-    StopReason,
-    TrainingId,
-    TrainingRecord,
-    TrialRecord,
-    TrialState,
-)
+from results.records import EpochMetrics, StopReason, TrainingId, TrainingRecord, TrialState
+from search.monitoring.training_progress import TrainingProgress
 from search.study.proposal import Proposal
 from trainables.config import TrialConfig
 
@@ -51,65 +45,21 @@ class Limits:
     gpus: float = 0.0
 
 
-@dataclass(kw_only=True, slots=True)
-class TrainingProgress:
-    """Holds the progress of one training, which is a trial or a finalist's repeat.
-
-    `length` is the number of epochs of the whole training. `params` are known once it has ended.
-    `best` is the first epoch with the highest `val_top1`. `seconds` is the time of all its epochs.
-    """
-
-    training: TrainingId
-    length: int
-    baseline: bool
-    config: dict[str, Any]
-    gpus: float = 0.0
-    params: dict[str, Any] = field(default_factory=dict)
-    metrics: list[EpochMetrics] = field(default_factory=list)
-    state: TrialState = TrialState.RUNNING
-    reason: StopReason | None = None
-    under_way: bool = False
-    best: EpochMetrics | None = None
-    seconds: float = 0.0
-
-    @property
-    def name(self) -> str:
-        """For people."""
-        trial = "baseline" if self.baseline else f"trial {self.training.number}"
-        return f"{trial}, repeat {self.training.repeat}" if self.training.is_finalist else trial
-
-    @property
-    def trusted(self) -> bool:
-        """Returns whether the training neither failed nor diverged so far."""
-        return self.state is not TrialState.FAILED and self.reason is not StopReason.DIVERGED
-
-    def take(self, metrics: EpochMetrics) -> None:
-        """Adds the metrics of one more epoch, and updates the best epoch and the time."""
-        self.metrics.append(metrics)
-        self.seconds += metrics.wall_s
-        value, best = metrics.val_top1, self.best
-        if value is not None and (best is None or value > (best.val_top1 or 0.0)):
-            self.best = metrics
-
-    def close(self, record: TrainingRecord) -> None:
-        """Takes over the state, the reason and the parameters from the record of the ended
-        training.
-        """
-        self.state, self.reason = record.state, record.reason
-        self.params = record.params if isinstance(record, TrialRecord) else {}
-
-
 class Progress:
     """Holds all trainings of a search, as events report them, and computes figures from them. Only
     one thread may call it.
+
+    Each training is one of the `trials` or one of the finalists' `repeats`. `notice` is a sentence
+    for the user that stays in view.
 
     clock: returns seconds since any fixed moment.
     """
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         self.limits, self.trainings = limits, dict[TrainingId, TrainingProgress]()
+        self.trials: list[TrainingProgress] = []
+        self.repeats: list[TrainingProgress] = []
         self.notice = ""
-        self.highest = 0.0  # the highest val_top1 of any epoch of any trial
         self._recent: deque[EpochMetrics] = deque(maxlen=RECENT)
         self._clock = clock
         self._began = clock()
@@ -119,29 +69,30 @@ class Progress:
     def recall(
         self,
         history: Iterable[tuple[TrainingRecord, Sequence[EpochMetrics]]],
-        baselines: Iterable[int] = (BASELINE,),
+        baselines: Collection[int] = (),
     ) -> None:
-        """What earlier sessions have done: (record, epochs) of each training."""
-        firsts = {BASELINE, *baselines}
+        """Adds the trainings of earlier sessions: (record, epochs) of each. Besides trial 0, the
+        trials with the numbers in `baselines` are marked as baselines.
+        """
         for record, epochs in history:
-            training = record.training
-            baseline = training.number in firsts
-            progress = self._add(training, record.config, baseline, self.limits.gpus)
+            key = record.training
+            progress = self._add(key, record.config, baseline=key.number in baselines)
             for metrics in epochs:
-                self.epoch(training, metrics)
+                self.epoch(key, metrics)
             progress.close(record)
 
     def started(
         self, proposal: Proposal[TrialConfig], gpus: float | None = None
     ) -> TrainingProgress:
-        """A training begins, or goes on."""
+        """Records that a training begins, or is resumed, and returns its progress. Without `gpus`
+        its share of a GPU is that of the limits.
+        """
         key = proposal.training
-        baseline = proposal.baseline or key.number == BASELINE
-        share = self.limits.gpus if gpus is None else gpus
         config = proposal.config.to_dict()
-        training = self.trainings.get(key) or self._add(key, config, baseline, share)
+        training = self.trainings.get(key) or self._add(key, config, baseline=proposal.baseline)
         training.length, training.config = proposal.config.epochs, config
-        training.gpus, training.under_way = share, True
+        training.gpus = self.limits.gpus if gpus is None else gpus
+        training.under_way = True
         training.state, training.reason = TrialState.RUNNING, None
         return training
 
@@ -154,8 +105,6 @@ class Progress:
             return False
         training.take(metrics)
         self._recent.append(metrics)
-        if not key.is_finalist:
-            self.highest = max(self.highest, metrics.val_top1 or 0.0)
         return True
 
     def ended(self, record: TrainingRecord) -> None:
@@ -163,26 +112,29 @@ class Progress:
         configuration can't be trained.
         """
         key = record.training
-        training = self.trainings.get(key) or self._add(
-            key, record.config, key.number == BASELINE, self.limits.gpus
-        )
+        training = self.trainings.get(key) or self._add(key, record.config)
         training.under_way = False
         training.close(record)
 
     def _add(
-        self, key: TrainingId, config: dict[str, Any], baseline: bool, gpus: float
+        self, key: TrainingId, config: dict[str, Any], *, baseline: bool = False
     ) -> TrainingProgress:
-        length = int(config.get("epochs", self.limits.full_epochs))
         self.trainings[key] = training = TrainingProgress(
-            training=key, length=length, baseline=baseline, config=config, gpus=gpus
+            training=key,
+            length=int(config.get("epochs", self.limits.full_epochs)),
+            baseline=baseline or key.number == BASELINE,
+            config=config,
+            gpus=self.limits.gpus,
         )
+        (self.repeats if key.is_finalist else self.trials).append(training)
         return training
 
     # --- figures ---------------------------------------------------------------------------
 
-    def trials(self) -> list[TrainingProgress]:
-        """Without the finalists' repeats."""
-        return [each for each in self.trainings.values() if not each.training.is_finalist]
+    @property
+    def highest(self) -> float:
+        """Returns the highest val_top1 of any epoch of any trial, or 0 before the first epoch."""
+        return max((each.best_val_top1 for each in self.trials), default=0.0)
 
     def under_way(self) -> list[TrainingProgress]:
         """Returns the trainings that are running now, including the finalists' repeats."""
@@ -190,29 +142,21 @@ class Progress:
 
     def endings(self) -> Counter[tuple[TrialState, StopReason | None]]:
         """Returns how many trials have ended, by state and reason."""
-        ended = [each for each in self.trials() if each.state is not TrialState.RUNNING]
-        return Counter((each.state, each.reason) for each in ended)
-
-    def repeats_ended(self) -> int:
-        """Returns how many of the finalists' trainings have ended."""
-        return sum(
-            each.training.is_finalist and each.state is not TrialState.RUNNING
-            for each in self.trainings.values()
-        )
+        return Counter((each.state, each.reason) for each in self.trials if each.ended)
 
     def leaders(self) -> list[TrainingProgress]:
         """Returns the trials with a result, best first, as the leaderboard shows them. Failed and
         diverged trials are left out.
         """
-        found = [each for each in self.trials() if each.best and each.trusted]
-        return sorted(found, key=lambda each: (-_top1(each), each.training.number))
+        found = [each for each in self.trials if each.best and each.trusted]
+        return sorted(found, key=lambda each: (-each.best_val_top1, each.training.number))
 
     def best_val_top1(self) -> float | None:
         """Returns the highest val_top1 of any epoch of any trial that neither failed nor diverged,
         or `None` before the first epoch.
         """
         leaders = self.leaders()
-        return _top1(leaders[0]) if leaders else None
+        return leaders[0].best_val_top1 if leaders else None
 
     def gaps(self) -> list[float]:
         """Returns the gap after the last epoch of each running training."""
@@ -260,14 +204,10 @@ class Progress:
         with the mean of the ended ones, which at the beginning is the plan's expectation.
         """
         limits, mean = self.limits, self._trial_epochs()
-        left = max(limits.trials - len(self.trials()), 0) * mean
-        repeats = sum(each.training.is_finalist for each in self.trainings.values())
-        left += max(limits.finalists - repeats, 0) * limits.full_epochs
-        return left + sum(
-            self._left_of(each, mean)
-            for each in self.trainings.values()
-            if each.state is TrialState.RUNNING
-        )
+        left = max(limits.trials - len(self.trials), 0) * mean
+        left += max(limits.finalists - len(self.repeats), 0) * limits.full_epochs
+        left += sum(_expected_left(each, mean) for each in self.trials if not each.ended)
+        return left + sum(each.epochs_left for each in self.repeats if not each.ended)
 
     def time_left_s(self) -> float | None:
         """Returns an estimate of the seconds until the search ends, or `None` before the first
@@ -289,21 +229,16 @@ class Progress:
         return max(min(bounds), 0.0)
 
     def _trial_epochs(self) -> float:
-        ended = [
-            len(each.metrics) for each in self.trials() if each.state is not TrialState.RUNNING
-        ]
+        """Returns the expected number of epochs of a trial."""
+        ended = [len(each.metrics) for each in self.trials if each.ended]
         return (PRIOR_TRIALS * self.limits.trial_epochs + sum(ended)) / (PRIOR_TRIALS + len(ended))
 
-    def _left_of(self, one: TrainingProgress, mean: float) -> float:
-        """One that has had more epochs than others have on average goes on for one more at least;
-        nothing but divergence ends a baseline or a finalist early.
-        """
-        left = one.length - len(one.metrics)
-        if one.baseline or one.training.is_finalist:
-            return left
-        return min(left, max(mean - len(one.metrics), 1))
 
-
-def _top1(training: TrainingProgress) -> float:
-    best = training.best
-    return (best.val_top1 or 0.0) if best else 0.0
+def _expected_left(trial: TrainingProgress, mean: float) -> float:
+    """Returns the expected number of further epochs of a trial, where a trial has `mean` epochs on
+    average. A trial beyond the mean counts with one more epoch, and a baseline with all of its
+    epochs, because nothing but divergence ends it early.
+    """
+    if trial.baseline:
+        return trial.epochs_left
+    return min(trial.epochs_left, max(mean - len(trial.metrics), 1))

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from results.records import StopReason, TrialState
 from search.monitoring.progress import Progress
-from search.study.observer import BaseObserver
+from search.study.observer import Observer
 
 LABELS = ("search", "space")
 """Every metric has these labels: the run's name, and its space."""
@@ -73,7 +73,7 @@ def readings(progress: Progress) -> Iterator[Reading]:
     if gaps:
         yield Reading("search_gap_mean_ratio", fmean(gaps))
         yield Reading("search_gap_max_ratio", max(gaps))
-    trials = sum(not each.training.is_finalist for each in running)
+    trials = sum(each.under_way for each in progress.trials)
     yield Reading("search_trials", trials, (str(TrialState.RUNNING), ""))
     endings = progress.endings()
     for state, reason in ENDINGS:
@@ -87,22 +87,26 @@ def readings(progress: Progress) -> Iterator[Reading]:
 
 
 EXPORT_EVERY_S = 5.0
-"""Ray passes values on every 10 s, and forgets those that weren't told again since (2.60.0)."""
+"""The gauges are set this often, in seconds. Ray passes values on every 10 s, and forgets those
+that weren't set again in the meantime (2.60.0).
+"""
 
 
 class Gauge(Protocol):
-    """A value that somebody passes on to Prometheus."""
+    """Passes one value on to Prometheus; Ray's gauges implement this."""
 
     def set(self, value: float, tags: dict[str, str]) -> object:
-        """The value of now, with the values of the gauge's labels."""
+        """Sets the present value. `tags` are the values of the gauge's labels, by name."""
 
 
 MakeGauge = Callable[[str, str, tuple[str, ...], dict[str, str]], Gauge]
-"""(name, what it says, names of its labels, values of those that never change) -> a gauge."""
+"""A function of this type makes a gauge from its name, its help text, the names of its labels, and
+the values of the labels that never change.
+"""
 
 
-class PrometheusExporter(BaseObserver):
-    """An `Observer` that exports the values of now, every few seconds and at the end."""
+class PrometheusExporter(Observer):
+    """Exports the present values of all metrics, every few seconds and at the end of a search."""
 
     def __init__(self, progress: Progress, make_gauge: MakeGauge) -> None:
         self._progress, self._next = progress, 0.0
@@ -116,13 +120,13 @@ class PrometheusExporter(BaseObserver):
         return "Prometheus"
 
     def tick(self) -> None:
-        """Exports the values where the last time is `EXPORT_EVERY_S` ago."""
+        """Exports the values if the last export was at least `EXPORT_EVERY_S` ago."""
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + EXPORT_EVERY_S
             self._export()
 
     def closed(self) -> None:
-        """Exports the last values."""
+        """Exports the last values of the search."""
         self._export()
 
     def _export(self) -> None:

@@ -8,7 +8,8 @@ from rich.text import Text
 
 from common.text import format_clock
 from results.records import TrialState
-from search.monitoring.progress import Progress, TrainingProgress
+from search.monitoring.progress import Progress
+from search.monitoring.training_progress import TrainingProgress
 
 GLYPHS = "▁▂▃▄▅▆▇█"
 """The terminal's curves are drawn with these eight characters, from the lowest to the highest
@@ -61,9 +62,9 @@ def _glyph(value: float | None, low: float, high: float) -> str:
 
 def _head(progress: Progress, width: int) -> list[Text]:
     left = progress.time_left_s()
-    told = "" if left is None else f", about {format_clock(left)} left"
-    since = f"  {format_clock(progress.elapsed_s())}{told} "
-    title = Text.assemble(("── ", "dim"), (progress.limits.title or "search", "bold"), since)
+    rest = "" if left is None else f", about {format_clock(left)} left"
+    clock = f"  {format_clock(progress.elapsed_s())}{rest} "
+    title = Text.assemble(("── ", "dim"), (progress.limits.title or "search", "bold"), clock)
     title.append("─" * max(width - len(title), 0), style="dim")
     return [title, *([Text(progress.notice, style="bold yellow")] if progress.notice else [])]
 
@@ -77,12 +78,12 @@ def _bars(progress: Progress, width: int) -> list[Text]:
         ("epochs", done, expected, f"{done} of about {expected:.0f}"),
     ]
     if limits.finalists:
-        repeats = progress.repeats_ended()
+        repeats = sum(each.ended for each in progress.repeats)
         figures = f"{repeats} of {limits.finalists}"
         rows.append(("finalists", repeats, limits.finalists, figures))
     if limits.time_s is not None:
-        told = f"{format_clock(progress.used_s())} of {format_clock(limits.time_s)}"
-        rows.append(("time", progress.used_s(), limits.time_s, told))
+        figures = f"{format_clock(progress.used_s())} of {format_clock(limits.time_s)}"
+        rows.append(("time", progress.used_s(), limits.time_s, figures))
     if limits.gpu_hours is not None:
         hours = progress.gpu_hours()
         figures = f"{hours:.2f} of {limits.gpu_hours:g}"
@@ -157,7 +158,7 @@ def _best(progress: Progress) -> list[Text]:
 def _describe_state(training: TrainingProgress) -> str:
     if training.under_way:
         return "running"
-    if training.state is TrialState.RUNNING:
+    if not training.ended:
         return "unfinished"
     return str(training.reason or training.state)
 

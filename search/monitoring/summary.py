@@ -1,6 +1,6 @@
-"""What is told at a search's end: leaderboard, best configuration, and the next command to type."""
+"""Prints the summary of a search: leaderboard, best configuration, and the next commands."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +17,7 @@ from results.run_hints import resume_command
 from results.store import read_standings
 from search.monitoring.console import format_parameter, plain_printer
 from search.monitoring.failure_summary import count_failures
-from search.monitoring.leaderboard import (
-    finalists_table,
-    format_span,
-    front_table,
-    leaderboard,
-)
+from search.monitoring.leaderboard import finalists_table, format_span, front_table, leaderboard
 from search.planning.plan import Plan
 from search.study.horizons import horizon_of
 from search.study.study import Study
@@ -31,11 +26,11 @@ from trainables.config import TrialConfig
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchResult:
-    """What a run's records hold at a search's end.
+    """Holds the result of a search, as its records give it.
 
-    `order` are the trials with a value, best first, and `front` the best of several objectives,
-    empty where there is one. `finalists` are the records of finalists' trainings, and `outcome`
-    compares them, where there is something to compare.
+    `order` are the trials with a value, best first. `front` is the Pareto front of several
+    objectives, and empty for one. `finalists` are the records of the finalists' trainings, and
+    `outcome` is their comparison, or `None` where there is nothing to compare.
     """
 
     trials: Mapping[int, TrialRecord]
@@ -46,14 +41,14 @@ class SearchResult:
 
     @property
     def leader(self) -> TrialRecord | None:
-        """The best trial by its own value; `None` where none went well."""
+        """Returns the best trial by its own value, or `None` where none succeeded."""
         if not self.order or not self.order[0].trusted:
             return None
         return (self.front or self.order)[0]
 
 
 def read_result(plan: Plan) -> SearchResult:
-    """What is on disk of the plan's run. Raises `RunError` and `RecordError`."""
+    """Reads the result of the plan's run from its records. Raises `RunError` and `RecordError`."""
     trials = read_standings(plan.directory)
     finalists = list(read_finalists(plan.directory).values())
     return SearchResult(
@@ -75,27 +70,34 @@ def print_summary(
 ) -> None:
     """Prints a search's result, and the next command to type.
 
-    best: where the best configuration was written, or why it couldn't be; `None` where there is
-    none.
+    best: the path of the best configuration, the error that kept it from being written, or `None`
+    where there is none.
     """
-    say = plain_printer(console)
+    print_line = plain_printer(console)
     console.print()
     _print_tables(plan, result, console)
+    for line in _describe_result(plan, result, best, interrupted=interrupted):
+        print_line(line)
+
+
+def _describe_result(
+    plan: Plan, result: SearchResult, best: Path | OSError | None, *, interrupted: bool
+) -> Iterator[str]:
+    """Yields the lines below the tables: the best configuration, failures, and next commands."""
     if result.leader:
-        say(_describe_best(plan, result, result.leader))
-        say(_describe_params(_winner(result, result.leader)))
-        _say_written(plan, best, say)
+        yield _describe_best(plan, result, result.leader)
+        yield _describe_params(_winner(result, result.leader))
+        yield from _describe_file(plan, best)
     if len(result.front) > 1:
-        say(f"Another one of the front: python -m results.export {plan.directory} --trial N")
-    for line in count_failures(result.trials.values(), plan.directory / "errors"):
-        say(line)
+        yield f"Another one of the front: python -m results.export {plan.directory} --trial N"
+    yield from count_failures(result.trials.values(), plan.directory / "errors")
     if interrupted:
-        _say_interrupted(plan, result, say)
+        yield from _describe_interruption(plan, result)
     elif result.leader is None:
         for failure in sorted({record.detail or "?" for record in result.trials.values()}):
-            say(f"No trial went well: {failure} (tracebacks are in {plan.directory / 'errors'})")
+            yield f"No trial went well: {failure} (tracebacks are in {plan.directory / 'errors'})"
     else:
-        _say_next_commands(plan, result, say)
+        yield from _suggest_commands(plan, result)
 
 
 def _print_tables(plan: Plan, result: SearchResult, console: Console) -> None:
@@ -110,7 +112,7 @@ def _print_tables(plan: Plan, result: SearchResult, console: Console) -> None:
 
 
 def _winner(result: SearchResult, leader: TrialRecord) -> TrialRecord:
-    """The finalists' choice where there is one, else the leader among the trials."""
+    """Returns the trial that the finalists' trainings chose, or `leader` where they didn't."""
     if result.outcome and result.outcome.winner:
         return result.trials[result.outcome.winner.trial]
     return leader
@@ -132,63 +134,59 @@ def _describe_params(winner: TrialRecord) -> str:
     return "  " + ", ".join(f"{key} {format_parameter(v)}" for key, v in winner.params.items())
 
 
-def _say_written(plan: Plan, best: Path | OSError | None, say: Callable[[str], None]) -> None:
-    """Where the best configuration is and what to do with it, or why it couldn't be written."""
+def _describe_file(plan: Plan, best: Path | OSError | None) -> Iterator[str]:
+    """Yields where the best configuration is and what to do with it, or why it wasn't written."""
     if isinstance(best, OSError):
-        say(f"error: best.yaml isn't written: {describe_full_disk(best, plan.directory) or best}")
-        say(f"Then: python -m results.export {plan.directory}")
+        yield f"error: best.yaml isn't written: {describe_full_disk(best, plan.directory) or best}"
+        yield f"Then: python -m results.export {plan.directory}"
     elif best is not None:
-        say(f"Written to {best}. Next, train it to the end and open test once:")
-        data = _flag("data", plan.options.data, "data")
-        say(f"  python -m trainables.final --config {best}{data}")
+        yield f"Written to {best}. Next, train it to the end and open test once:"
+        data = "" if plan.options.data == "data" else f" --data {plan.options.data}"
+        yield f"  python -m trainables.final --config {best}{data}"
 
 
-def _say_interrupted(plan: Plan, result: SearchResult, say: Callable[[str], None]) -> None:
+def _describe_interruption(plan: Plan, result: SearchResult) -> Iterator[str]:
     trials = result.trials
     unfinished = sum(record.state is TrialState.RUNNING for record in trials.values())
-    say(
+    yield (
         f"Interrupted: {len(trials)} of {plan.options.trials} trials are on disk, {unfinished} "
         f"of them unfinished{_finalists_left(result.finalists)}. Go on with:"
     )
-    say(f"  {resume_command(plan.directory)}")
+    yield f"  {resume_command(plan.directory)}"
 
 
-def _say_next_commands(plan: Plan, result: SearchResult, say: Callable[[str], None]) -> None:
-    """What the budget has cut short, and which commands go on from here."""
-    trials = result.trials
+def _suggest_commands(plan: Plan, result: SearchResult) -> Iterator[str]:
+    """Yields what the budget has cut short, and the commands that continue from here."""
+    trials, options = result.trials, plan.options
+    resume = f"  {resume_command(plan.directory)}"
+    larger = f" --{'gpu-hours' if options.gpu_hours else 'time-budget'} …"
     cut = sum(record.reason is StopReason.BUDGET for record in trials.values())
-    if plan.options.finalists and _unfinished(plan, result):
-        say("The budget ended before the finalists did. Go on with a larger one:")
-        say(f"  {resume_command(plan.directory)}{_larger(plan)}")
-    elif _limited(plan) and (cut or len(trials) < plan.options.trials):
-        say(
-            f"The budget ended the trials: {len(trials)} of {plan.options.trials} began, of which "
+    limited = options.time_budget or options.gpu_hours
+    if options.finalists and _unfinished(plan, result):
+        yield "The budget ended before the finalists did. Go on with a larger one:"
+        yield resume + larger
+    elif limited and (cut or len(trials) < options.trials):
+        yield (
+            f"The budget ended the trials: {len(trials)} of {options.trials} began, of which "
             f"{cut} didn't finish. They go on with a larger one:"
         )
-        say(f"  {resume_command(plan.directory)}{_larger(plan)}")
-    if not plan.options.finalists and len(result.order) > 1 and not result.front:
-        say("One seed chose it. To train the best and the baseline again, with fresh seeds:")
-        say(f"  {resume_command(plan.directory)} --finalists 3{_larger(plan) if cut else ''}")
+        yield resume + larger
+    if not options.finalists and len(result.order) > 1 and not result.front:
+        yield "One seed chose it. To train the best and the baseline again, with fresh seeds:"
+        yield f"{resume} --finalists 3{larger if cut else ''}"
     if len(trials) >= MIN_TRIALS:
-        say(f"Which parameters mattered: python -m results.importance {plan.directory}")
+        yield f"Which parameters mattered: python -m results.importance {plan.directory}"
 
 
 def explain_early_end(study: Study[TrialConfig]) -> str | None:
-    """Why a search proposed fewer trials than it was asked for, where the reason isn't its time."""
+    """Returns why a search proposed fewer trials than its options ask for, or `None` where it
+    proposed all of them or its budget was the reason.
+    """
     if study.gave_up():
         return "The last trials all failed: see what is wrong with this machine first."
     if study.exhausted():
         return "No configuration is left that hasn't been tried: the search ends early."
     return None
-
-
-def _limited(plan: Plan) -> bool:
-    return bool(plan.options.time_budget or plan.options.gpu_hours)
-
-
-def _larger(plan: Plan) -> str:
-    """The option by which a budget is raised, its value left open."""
-    return f" --{'gpu-hours' if plan.options.gpu_hours else 'time-budget'} …"
 
 
 def _finalists_left(records: Sequence[FinalistRecord]) -> str:
@@ -197,8 +195,8 @@ def _finalists_left(records: Sequence[FinalistRecord]) -> str:
 
 
 def _unfinished(plan: Plan, result: SearchResult) -> bool:
-    """Whether finalists were asked for, and not all their repeats could be compared for want of
-    time.
+    """Returns whether the finalists' trainings didn't all end, so that some repeats couldn't be
+    compared.
     """
     records, outcome = result.finalists, result.outcome
     waiting = not records or any(record.state is TrialState.RUNNING for record in records)
@@ -206,21 +204,17 @@ def _unfinished(plan: Plan, result: SearchResult) -> bool:
 
 
 def describe_winner(outcome: Outcome, winner: Standing) -> str:
-    """Which finalist won, and whether that is more than its seeds explain."""
-    said = f"Best: {_name(winner.trial)}, mean val_top1 {format_span(winner.top1, '.3f')}"
+    """Returns which finalist is the best, and whether its lead exceeds the noise of its seeds."""
+    best = f"Best: {_name(winner.trial)}, mean val_top1 {format_span(winner.top1, '.3f')}"
     if winner.trial == BASELINE:
-        return f"{said}; no finalist's mean is higher."
+        return f"{best}; no finalist's mean is higher."
     if outcome.beats_baseline is None:
-        return f"{said}; the baseline isn't there to be compared."
+        return f"{best}; the baseline isn't there to be compared."
     lead = format_span(winner.lead, "+.3f")
     if outcome.beats_baseline:
-        return f"{said}; it beats the baseline beyond noise, by {lead}."
-    return f"{said}; its lead over the baseline, {lead}, is within noise: more --repeats may tell."
+        return f"{best}; it beats the baseline beyond noise, by {lead}."
+    return f"{best}; its lead over the baseline, {lead}, is within noise: try more --repeats."
 
 
 def _name(number: int) -> str:
     return "the baseline" if number == BASELINE else f"trial {number}"
-
-
-def _flag(name: str, value: str, default: str) -> str:
-    return "" if value == default else f" --{name} {value}"

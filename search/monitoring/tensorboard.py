@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from common.background import BackgroundWorker
 from results.records import EpochMetrics, TrainingId, TrainingRecord
-from search.monitoring.progress import Progress, TrainingProgress
-from search.study.observer import BaseObserver
+from search.monitoring.progress import Progress
+from search.monitoring.training_progress import TrainingProgress
+from search.study.observer import Observer
 
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter
@@ -34,11 +35,12 @@ BEST = "best/val_top1"
 """TensorBoard's page of hyperparameters shows a trial's highest val_top1 under this tag."""
 
 
-class TensorBoard(BaseObserver):
-    """An `Observer` that writes to the run's folder, told after the one that keeps `progress`.
+class TensorBoard(Observer):
+    """Writes event files into the run's folder, in a background thread. The observer that updates
+    `progress` must come before this one.
 
-    `start` makes the files anew from the records when a run goes on: so nothing is there twice,
-    and nothing is missing after a kill, or where earlier sessions wrote none.
+    When a run is resumed, `start` writes the files anew from the records, so that nothing is
+    duplicated, and nothing is missing where an earlier session was killed or wrote no files.
     """
 
     def __init__(self, directory: Path, progress: Progress, warn: Callable[[str], object]) -> None:
@@ -48,7 +50,7 @@ class TensorBoard(BaseObserver):
         self._background = BackgroundWorker("TensorBoard", warn)
 
     def start(self) -> None:
-        """Begins to write, first what is known already."""
+        """Starts the background thread, which first writes what is known already."""
         known = [(each, list(each.metrics)) for each in self._progress.trainings.values()]
         self._background.do(lambda: self._recall(known))
         self._background.start()
@@ -66,7 +68,7 @@ class TensorBoard(BaseObserver):
         return "TensorBoard"
 
     def epoch(self, training: TrainingId, metrics: EpochMetrics, *, new: bool) -> None:
-        """Writes a new epoch; a training's folder comes with its first one."""
+        """Writes the metrics of a new epoch into the training's folder."""
         if new:
             name = _folder_of(self._progress.trainings[training])
             self._background.do(lambda: self._write(name, metrics))
@@ -77,7 +79,7 @@ class TensorBoard(BaseObserver):
         self._background.do(lambda: self._end(training))
 
     def closed(self) -> None:
-        """Leaves all files whole."""
+        """Closes all files and ends the background thread."""
         self._background.do(self._close)
         self._background.close()
 

@@ -49,9 +49,10 @@ def same_beginning(saved: Sequence[Mapping[str, Any]], preview: Sequence[TrialCo
     except ConfigError:
         return False
     ours, theirs = (
-        [config.with_defaults().to_dict() for config in each] for each in (preview, begun)
+        [config.with_defaults().to_dict() | {"epochs": 0} for config in each]
+        for each in (preview, begun)
     )
-    return [each | {"epochs": 0} for each in ours] == [each | {"epochs": 0} for each in theirs]
+    return ours == theirs
 
 
 def more_trials(layers: Sequence[dict[str, Any]], saved: Mapping[str, Any] | None) -> list[str]:
@@ -87,16 +88,9 @@ def saved_horizons(
     """
     if "horizons" in manifest:
         return tuple(map(Horizon.from_json, manifest["horizons"]))
-    begun = int(manifest["options"].get("epochs") or _first_epochs(manifest) or epochs)
+    first = (manifest.get("preview") or [{}])[0]
+    begun = int(manifest["options"].get("epochs") or first.get("epochs") or epochs)
     return (first_horizon(begun, grace or default_grace(begun), baseline),)
-
-
-def _first_epochs(manifest: Mapping[str, Any]) -> int | None:
-    """Returns the planned number of epochs of the run's first trial, or `None` where the manifest
-    doesn't contain a configuration yet.
-    """
-    preview = manifest.get("preview")
-    return preview[0].get("epochs") if preview else None
 
 
 def lengthen(

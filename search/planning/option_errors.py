@@ -1,4 +1,4 @@
-"""What options must be on this machine: files that are there, GPUs that are enough."""
+"""Finds options that this machine can't satisfy, such as missing files or too few GPUs."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ from search.hardware.machine import Cluster, Machine
 def find_path_errors(
     options: SearchOptions, dataset: str, directory: Path, weights: str, *, resuming: bool
 ) -> list[str]:
-    """A sentence for each file that is missing, and for a run's folder that is taken.
+    """Returns one sentence for each file that is missing, and one if the run's folder is taken.
 
-    weights: what training starts from, `none`, `imagenet` or a file.
+    weights: the weights that training starts from: `none`, `imagenet` or the path of a file.
     """
     errors = []
     prepared = (Path(options.data) / dataset / "manifest.json").exists()
@@ -43,9 +43,9 @@ def find_path_errors(
 
 
 def find_gpu_errors(options: SearchOptions, here: Machine, cluster: Cluster | None) -> list[str]:
-    """A sentence for each option that asks for GPUs that aren't there.
+    """Returns one sentence for each option that asks for GPUs which don't exist.
 
-    here: all nodes' hardware together where the search runs on a `cluster`.
+    here: the hardware of all nodes together where the search runs on a `cluster`.
     """
     errors = []
     machines = [node.machine for node in cluster.nodes] if cluster else [here]
@@ -54,7 +54,7 @@ def find_gpu_errors(options: SearchOptions, here: Machine, cluster: Cluster | No
         errors.append(
             f"--gpus-per-trial must be ≤ {most}, the GPUs of "
             f"{'the largest node' if cluster else 'this machine'}, but got "
-            f"{options.gpus_per_trial}: a trial doesn't reach over two."
+            f"{options.gpus_per_trial}: a trial can't span two machines."
         )
     if options.gpus_per_trial not in ("auto", "0") and not here.gpus:
         errors.append(
@@ -70,9 +70,8 @@ def find_gpu_errors(options: SearchOptions, here: Machine, cluster: Cluster | No
 
 
 def find_set_errors(options: SearchOptions) -> list[str]:
-    """A sentence for each field in `--set` that has an option of its own.
-
-    More than the configuration depends on those.
+    """Returns one sentence for each field in `--set` that has an option of its own, because more
+    than the configuration depends on these fields.
     """
     return [
         f"--set must not name {name}, but got {item!r}; use --{name}."

@@ -15,7 +15,6 @@ from common.errors import UserError
 from datasets.registry import find_dataset
 from results.analysis.pareto import parse_objectives
 from results.store import MANIFEST
-from search.config.command_line import fixed_fields
 from search.config.options import SearchOptions
 from search.early_stopping import asha
 from search.hardware.allocation import Resources, allocate, allocate_nodes
@@ -23,10 +22,12 @@ from search.hardware.machine import Cluster, Machine, combine_machines, detect_m
 from search.hardware.memory import worker_bytes
 from search.planning.bounds import Bounds, find_bounds
 from search.planning.continuation import planned_horizons
+from search.planning.fixed_fields import choose_weights, fix_fields
 from search.planning.option_errors import find_gpu_errors, find_path_errors, find_set_errors
 from search.planning.warm_start import EarlierRun, read_earlier_run
-from search.samplers.gp_sampler import GaussianProcessSampler, MakeSampler
-from search.samplers.tpe import make_front_sampler
+from search.samplers.front_sampler import make_front_sampler
+from search.samplers.gp_sampler import GaussianProcessSampler
+from search.samplers.source import MakeSampler
 from search.space import Space
 from search.spaces import find_space
 from search.study.horizons import Horizon
@@ -45,21 +46,16 @@ def allocate_resources(
     needed: the memory that the largest trial needs, in bytes.
     gpus_per_trial: `auto` or a number, the share of a GPU for each trial.
     """
-    if cluster is None:
-        return allocate(
-            here,
-            concurrency=options.concurrency,
-            gpus_per_trial=gpus_per_trial,
-            trials=options.trials,
-            worker_bytes=needed,
-        )
-    return allocate_nodes(
-        cluster.nodes,
+    allocate_all = (
+        partial(allocate, here)
+        if cluster is None
+        else partial(allocate_nodes, cluster.nodes, gpus_only=options.gpu_hours > 0)
+    )
+    return allocate_all(
         concurrency=options.concurrency,
         gpus_per_trial=gpus_per_trial,
         trials=options.trials,
         worker_bytes=needed,
-        gpus_only=options.gpu_hours > 0,
     )
 
 
@@ -71,25 +67,20 @@ _PROBED = 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What a search will do, in values: `make_proposer` makes of them what proposes its trials.
+    """Holds what a search will do, as values; `make_proposer` turns them into a proposer of trials.
 
     `fixed` are the `TrialConfig` fields that no trial may vary; precision may be `auto` there.
-    `preview` are the first configurations, the baseline first. `epochs`, `grace` and `rungs` are
-    those of the last of `horizons`, which new trials have. `earlier` are the runs that a new one
-    is warm-started from. `machine` is all nodes' hardware together where the search runs on a
-    `cluster`.
+    `preview` are the first configurations, the baseline first. `earlier` are the runs that a new
+    run is warm-started from. `machine` is the hardware of all nodes together where the search runs
+    on a `cluster`.
     """
 
-    name: str
     options: SearchOptions
     space: Space
     dataset: str
     directory: Path
     horizons: tuple[Horizon, ...]
     earlier: tuple[EarlierRun, ...]
-    epochs: int
-    grace: int
-    rungs: tuple[int, ...]
     fixed: Mapping[str, Any]
     preview: list[TrialConfig]
     ranges: dict[str, BaseDistribution]
@@ -97,7 +88,11 @@ class Plan:
     machine: Machine
     cluster: Cluster | None
     resources: Resources
-    objectives: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Returns the name of the run, which is also that of its folder."""
+        return self.directory.name
 
     @property
     def data(self) -> Path:
@@ -109,74 +104,132 @@ class Plan:
         """Returns the baseline's configuration, which is that of trial 0."""
         return self.preview[0]
 
+    @property
+    def epochs(self) -> int:
+        """Returns the length of a new trial's whole training, in epochs."""
+        return self.horizons[-1].epochs
+
+    @property
+    def grace(self) -> int:
+        """Returns the first rung of new trials, in epochs."""
+        return self.horizons[-1].grace
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """Returns the epochs after which new trials are compared."""
+        factor = self.options.reduction_factor
+        return asha.rung_epochs(grace=self.grace, factor=factor, epochs=self.epochs)
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """Returns the objectives that trials are compared by, val_top1 first."""
+        return parse_objectives(self.options.objectives)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _PlannedTrials:
+    """Holds what is known of a search's trials before any of them runs. `options` allow as many
+    trials as `horizons` need, and `preview` are up to `_PROBED` of the first configurations.
+    """
+
+    options: SearchOptions
+    horizons: tuple[Horizon, ...]
+    preview: list[TrialConfig]
+    ranges: dict[str, BaseDistribution]
+    bounds: Bounds
+
 
 def make_plan(
-    options: SearchOptions, *, resuming: bool, cluster: Cluster | None = None
+    options: SearchOptions,
+    *,
+    resuming: bool,
+    cluster: Cluster | None = None,
+    machine: Machine | None = None,
 ) -> tuple[Plan | None, list[str]]:
     """Returns a plan and no errors, or `None` and one sentence for each error.
 
     resuming: whether the run exists already.
-    cluster: the cluster to run on, or `None` for this machine alone.
+    cluster: the cluster to run on, or `None` for one machine alone.
+    machine: the hardware to run on where there is no cluster (default: what is detected here).
     """
     errors: list[str] = []
-    here = combine_machines(cluster.nodes) if cluster else detect_machine()
     space = _attempt(errors, lambda: find_space(options.space)) if options.space else None
     if space is None:
         return None, errors
+    here = combine_machines(cluster.nodes) if cluster else machine or detect_machine()
     dataset = options.dataset or space.dataset
-    name = options.name or f"{Path(options.space).stem}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
-    directory = Path(options.out) / name
-    weights = _weights(options, "none")
+    directory = Path(options.out) / (options.name or _new_name(options.space))
+    weights = choose_weights(options, "none")
     errors += find_path_errors(options, dataset, directory, weights, resuming=resuming)
     errors += find_gpu_errors(options, here, cluster)
     errors += find_set_errors(options)
-    wanted = parse_objectives(options.objectives)
-    fixed, make = _fixed(options, space), _sampler_for(wanted)
-    proposer = Proposer(space, fixed, options.seed, make=make)
+    fixed = fix_fields(options, space)
     begun = directory if resuming and (directory / MANIFEST).exists() else None
     named = () if resuming else map(Path, options.warm_start)
     earlier = [run for path in named if (run := _attempt(errors, partial(read_earlier_run, path)))]
-    found = _attempt(errors, lambda: planned_horizons(options, proposer, begun, earlier))
-    if found:
-        options, horizons = found
-        fixed["epochs"] = horizons[-1].epochs
-        proposer = Proposer(space, fixed, options.seed, horizons, make)
-    previewed = _attempt(errors, lambda: proposer.preview(_PROBED))
-    ends = (
-        _attempt(errors, lambda: find_bounds(previewed[0][0], previewed[1])) if previewed else None
-    )
-    if previewed is not None:
-        errors += find_constant_objectives(wanted, previewed[1], options.space)
-    if found is None or previewed is None or ends is None or errors:
+    trials = _plan_trials(errors, options, space, fixed, begun, earlier)
+    if trials is None or errors:
         return None, list(dict.fromkeys(errors))  # one may be met twice
-    last = horizons[-1]
-    needed = max(worker_bytes(config) for config in (ends.largest, *previewed[0]))
+    largest = max(worker_bytes(config) for config in (trials.bounds.largest, *trials.preview))
+    options = trials.options
     return Plan(
-        name=name,
         options=options,
         space=space,
         dataset=dataset,
         directory=directory,
-        horizons=horizons,
+        horizons=trials.horizons,
         earlier=tuple(earlier),
-        epochs=last.epochs,
-        grace=last.grace,
-        rungs=asha.rung_epochs(
-            grace=last.grace, factor=options.reduction_factor, epochs=last.epochs
-        ),
-        fixed=fixed,
-        preview=previewed[0][: _count_previewed(options, horizons)],
-        ranges=previewed[1],
-        bounds=ends,
+        fixed=fixed | {"epochs": trials.horizons[-1].epochs},
+        preview=trials.preview[: _count_previewed(options, trials.horizons)],
+        ranges=trials.ranges,
+        bounds=trials.bounds,
         machine=here,
         cluster=cluster,
-        resources=allocate_resources(options, here, cluster, needed, options.gpus_per_trial),
-        objectives=wanted,
+        resources=allocate_resources(options, here, cluster, largest, options.gpus_per_trial),
     ), []
 
 
+def _new_name(space: str) -> str:
+    """Returns a run's default name: that of its space, followed by the present time."""
+    return f"{Path(space).stem}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+
+
+def _plan_trials(
+    errors: list[str],
+    options: SearchOptions,
+    space: Space,
+    fixed: Mapping[str, Any],
+    begun: Path | None,
+    earlier: Sequence[EarlierRun],
+) -> _PlannedTrials | None:
+    """Returns the trials of a new run, or of the one in `begun`. Where they can't be planned, adds
+    one sentence for each fault to `errors`.
+    """
+    objectives = parse_objectives(options.objectives)
+    make = _sampler_for(objectives)
+    proposer = Proposer(space, fixed, options.seed, make=make)
+    found = _attempt(errors, lambda: planned_horizons(options, proposer, begun, earlier))
+    if found:
+        options, horizons = found
+        fixed = {**fixed, "epochs": horizons[-1].epochs}
+        proposer = Proposer(space, fixed, options.seed, horizons, make)
+    previewed = _attempt(errors, lambda: proposer.preview(_PROBED))
+    if previewed is None:
+        return None
+    preview, ranges = previewed
+    bounds = _attempt(errors, lambda: find_bounds(preview[0], ranges))
+    errors += find_constant_objectives(objectives, ranges, options.space)
+    if found is None or bounds is None:
+        return None
+    return _PlannedTrials(
+        options=options, horizons=horizons, preview=preview, ranges=ranges, bounds=bounds
+    )
+
+
 def make_proposer(plan: Plan, precision: str | None = None) -> Proposer:
-    """What proposes the plan's configurations; `precision` is what `auto` has turned out to be."""
+    """Returns the proposer of the plan's trials. `precision` is the precision that was chosen where
+    the plan leaves it open.
+    """
     fixed = plan.fixed if precision is None else {**plan.fixed, "precision": precision}
     make = _sampler_for(plan.objectives)
     return Proposer(plan.space, fixed, plan.options.seed, plan.horizons, make)
@@ -187,54 +240,21 @@ def _sampler_for(objectives: Sequence[str]) -> MakeSampler:
 
 
 def _count_previewed(options: SearchOptions, horizons: Sequence[Horizon]) -> int:
-    """How many of the first configurations can be told: after a warm start, those queued alone.
-
-    What the sampler proposes then depends on results from the beginning.
+    """Returns how many of the first configurations can be predicted. After a warm start these are
+    only the queued ones, because the sampler's proposals depend on results from the beginning.
     """
     return len(horizons[0].queue) if options.warm_start else PREVIEWED
 
 
 def _attempt(errors: list[str], make: Callable[[], T]) -> T | None:
-    """What `make` gives; `None` when it raises, with its sentences added to `errors`."""
+    """Returns what `make` returns, or `None` where it raises a `UserError`, whose sentences are
+    added to `errors`.
+    """
     try:
         return make()
     except UserError as error:
         errors += error.errors
     return None
-
-
-def _fixed(options: SearchOptions, space: Space) -> dict[str, Any]:
-    """Returns the fields that all trials share, by name. Values from `--set` override those of
-    other options.
-
-    Without pretrained weights there is nothing worth freezing, so that all stages train.
-    """
-    fixed: dict[str, Any] = {
-        "epochs": options.epochs or space.baseline.epochs,
-        "seed": options.seed,
-        "precision": options.precision,
-    }
-    values = fixed_fields(options)
-    values.pop("weights", None)
-    weights = _weights(options, space.baseline.weights)
-    fixed["weights"] = _absolute(weights)
-    if weights == "none":
-        fixed["freeze_depth"] = 0
-    return fixed | values
-
-
-def _weights(options: SearchOptions, default: str) -> str:
-    """Returns the weights that training starts from: those in `--set weights=`, else those in
-    `--weights`, else `default`.
-    """
-    return str(fixed_fields(options).get("weights", options.weights or default))
-
-
-def _absolute(weights: str) -> str:
-    """Returns the absolute path of a weights file, because workers have another working directory;
-    `none` and `imagenet` stay as they are.
-    """
-    return weights if weights in ("none", "imagenet") else str(Path(weights).expanduser().resolve())
 
 
 def size_to_store(plan: Plan) -> int | None:

@@ -161,6 +161,6 @@ def describe_earlier_runs(
     if fingerprint is None:
         return f"from {run.name}, if its images turn out to be the same"
     if run.fingerprint != fingerprint:
-        return f"nothing from {run.name}, whose images are others; only its best are tried"
+        return f"nothing from {run.name}, whose images differ; only its best are tried"
     count, total = len(useful_trials(run, proposer, fingerprint, epochs)), len(run.trials)
     return f"from {count} of {total} trials of {run.name}, those that could be proposed here"

@@ -1,4 +1,4 @@
-"""Ray's `Callback`s, which end workers that stall and pass time on to observers; and its gauges."""
+"""Implements Ray's callbacks, which end stalled workers and give observers their ticks."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,28 +9,33 @@ from ray.tune.experiment import Trial
 from ray.util.metrics import Gauge
 
 from results.records import EpochMetrics, TrainingId
-from search.ray_backend.task import Note, Task, read_result
+from search.ray_backend.task import Note, Task, read_report
 from search.ray_backend.watchdog import Watchdog
 from search.study.observer import Observer
 
 
 class WatchdogCallback(Callback):
-    """Tells the watchdog what runs, and kills what it finds stalled.
+    """Reports to the watchdog what runs, and kills the workers of stalled trainings.
 
-    To Ray such a worker has died. What becomes of its trial is the scheduler's, as ever.
-    epochs: gives the recorded epochs of a training.
+    To Ray such a worker has died, and the scheduler decides about its trial.
+
+    epochs: returns the recorded epochs of a training.
+    kill: ends a Ray actor.
     """
 
     def __init__(
-        self, watchdog: Watchdog, epochs: Callable[[TrainingId], Sequence[EpochMetrics]]
+        self,
+        watchdog: Watchdog,
+        epochs: Callable[[TrainingId], Sequence[EpochMetrics]],
+        kill: Callable[[Any], object] = ray.kill,
     ) -> None:
-        self._watchdog, self._epochs = watchdog, epochs
+        self._watchdog, self._epochs, self._kill = watchdog, epochs, kill
         self._trials: dict[TrainingId, Trial] = {}
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """Also when a trial is tried again."""
+        """Starts to watch a trial, also when it is tried again."""
         training = training_id_of(trial)
         self._trials[training] = trial
         self._begin(training)
@@ -43,8 +48,8 @@ class WatchdogCallback(Callback):
         result: dict[str, Any],
         **info: Any,
     ) -> None:
-        """An epoch, also one that is recorded already. While it waits for images nobody watches."""
-        training, report = training_id_of(trial), read_result(result)
+        """Records that a training isn't silent; one that waits for images isn't watched."""
+        training, report = training_id_of(trial), read_report(result)
         if not isinstance(report, Note):
             self._watchdog.reports(training, report.metrics.wall_s)
         elif report.waiting:
@@ -55,56 +60,52 @@ class WatchdogCallback(Callback):
     def on_trial_recover(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """It broke off and waits for another worker."""
+        """Stops watching a trial that has no worker any more, for whatever reason."""
         self._watchdog.ends(training_id_of(trial))
 
-    def on_trial_complete(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        self._watchdog.ends(training_id_of(trial))
-
-    def on_trial_error(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        self._watchdog.ends(training_id_of(trial))
+    on_trial_complete = on_trial_error = on_trial_recover
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Several times a second."""
+        """Kills the workers of stalled trainings. Ray calls this several times a second."""
         for training in self._watchdog.stalled():
             actor = self._trials[training].temporary_state.ray_actor
             if actor is not None:
-                ray.kill(actor)
+                self._kill(actor)
 
     def _begin(self, training: TrainingId) -> None:
         self._watchdog.begins(training, [metrics.wall_s for metrics in self._epochs(training)])
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Ray pickles a tuner to restore it, which is not how a run goes on."""
+        """Returns nothing: Ray pickles a tuner to restore it, but a run continues from its
+        records.
+        """
         return {}
 
 
 def training_id_of(trial: Trial) -> TrainingId:
-    """What a trial of Ray's trains."""
+    """Returns the training that one of Ray's trials runs."""
     return Task.from_ray(trial.config).training
 
 
 class TickCallback(Callback):
-    """Has time pass for the observer."""
+    """Gives the observer its ticks while trainings run."""
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Several times a second."""
+        """Passes a tick on to the observer. Ray calls this several times a second."""
         self._observer.tick()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Ray pickles a tuner to restore it, which is not how a run goes on."""
+        """Returns nothing: Ray pickles a tuner to restore it, but a run continues from its
+        records.
+        """
         return {}
 
 
 def make_gauge(name: str, text: str, labels: tuple[str, ...], fixed: dict[str, str]) -> Gauge:
-    """A gauge that Ray passes on to Prometheus, with `labels`, of which some are `fixed`."""
+    """Makes a gauge that Ray exports to Prometheus, with `labels`, some of which are `fixed`."""
     gauge = Gauge(name, text, labels)
     gauge.set_default_tags(fixed)
     return gauge

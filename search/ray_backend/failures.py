@@ -1,4 +1,4 @@
-"""What Ray knows of a trial whose training broke off, and how the other trials outlive it."""
+"""Reads from Ray why the training of a trial broke off."""
 
 import re
 from dataclasses import dataclass
@@ -18,15 +18,16 @@ _REFUSED = re.compile(
     rf"^{TrialDiskError.__module__}.{TrialDiskError.__name__}: (.*)", re.MULTILINE
 )
 _KILLED = re.compile(r"^.* due to the node running low on memory.*$", re.MULTILINE)
-"""Ray's memory monitor (ray 2.60.0) kills a worker before the system would, and says so."""
+"""Ray's memory monitor (ray 2.60.0) kills a worker before the system would, with this message."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """`error` is a traceback or Ray's report; as in a traceback, its end tells what happened.
+    """Describes why a training broke off.
 
-    refusal: what is to be said of a disk that takes nothing more. node_lost: the worker's whole
-    node went, which no configuration is to blame for.
+    error: a traceback, or Ray's report; the last lines name the cause, as in a traceback.
+    refusal: the sentence for the user about a disk that is full.
+    node_lost: whether the worker's whole node was lost, which is no configuration's fault.
     """
 
     error: str
@@ -36,17 +37,17 @@ class Failure:
 
 
 def read_failure(trial: Trial) -> Failure:
-    """The latest one of a trial.
+    """Returns the latest failure of a trial.
 
-    Read from the file on this machine to which Ray appends each: `Trial.get_error` reads a copy
-    that may be older, and knows nothing of what isn't raised in a worker.
+    It is read from the file on this machine to which Ray appends each failure: `Trial.get_error`
+    reads a copy that may be older, and lacks failures that aren't raised in a worker.
     """
     path = Path(trial.error_file or "")
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     error = _COLOUR.sub("", _HEADER.split(text)[-1]).strip()
     if killed := _KILLED.search(error):
-        told = f"{indent(error, '  ')}\n{killed[0]}"
-        return Failure(error=told, reason=StopReason.MEMORY)
+        report = f"{indent(error, '  ')}\n{killed[0]}"
+        return Failure(error=report, reason=StopReason.MEMORY)
     refused = _REFUSED.search(error)
     return Failure(
         error=error or "the worker ended without a word",

@@ -1,7 +1,7 @@
-"""The node that a search runs on, as a place for the workers on other nodes.
+"""Serves the files of a search's own node to the workers on other nodes.
 
-An actor there reads the prepared data and writes checkpoints into the run's folder. Both travel as
-Ray objects, a piece at a time, so that no file has to fit into an object store.
+An actor reads the prepared data there and writes checkpoints into the run's folder. Both travel as
+Ray objects, in pieces, so that no file has to fit into an object store.
 """
 
 import os
@@ -18,28 +18,32 @@ DATA, CHECKPOINTS = "data", "checkpoints"
 _ACTOR = "home"
 _PIECE_BYTES = 32 << 20
 _AT_ONCE = 16
-"""Calls that are served at the same time: as many nodes read without waiting for each other."""
+"""The actor serves this many calls at the same time, so that nodes needn't wait for each other."""
 
 
 class FileServer:
-    """Runs on the search's node and knows two folders. Names hold no folders."""
+    """Reads and writes the files of two folders on the search's node; names must not hold a
+    slash.
+    """
 
     def __init__(self, folders: dict[str, Path]) -> None:
         self._folders = folders
 
     def size(self, folder: str, name: str) -> int | None:
-        """Bytes of a file; `None` where there is none."""
+        """Returns the size of a file in bytes, or `None` where there is none."""
         path = self._path(folder, name)
         return path.stat().st_size if path.is_file() else None
 
     def read(self, folder: str, name: str, offset: int) -> bytes:
-        """A piece of a file; the last one is shorter."""
+        """Returns a piece of a file, from `offset` on; the last one is shorter."""
         with self._path(folder, name).open("rb") as file:
             file.seek(offset)
             return file.read(_PIECE_BYTES)
 
     def write(self, name: str, sender: str, offset: int, piece: bytes) -> None:
-        """Adds a piece to what `sender` is writing; its first one replaces what it left behind."""
+        """Writes a piece of a file that `sender` sends; the first one replaces earlier
+        leftovers.
+        """
         path = self._partial(name, sender)
         path.parent.mkdir(parents=True, exist_ok=True)
         if offset == 0:
@@ -50,7 +54,9 @@ class FileServer:
             file.write(piece)
 
     def finish(self, name: str, sender: str, size: int) -> None:
-        """Gives what `sender` wrote its name. Raises `OSError` where it isn't `size` bytes long."""
+        """Renames the file that `sender` sent to `name`. Raises `OSError` unless it has `size`
+        bytes.
+        """
         path = self._partial(name, sender)
         with path.open("rb") as file:
             found = os.fstat(file.fileno()).st_size
@@ -74,7 +80,7 @@ class FileServer:
 
 
 def start_file_server(node_id: str, data: Path, checkpoints: Path) -> Any:
-    """Starts the actor on a node, for as long as this process keeps what is returned."""
+    """Starts the actor on a node; it runs until this process drops the returned handle."""
     return (
         ray.remote(FileServer)
         .options(
@@ -90,40 +96,40 @@ def start_file_server(node_id: str, data: Path, checkpoints: Path) -> Any:
 
 
 class FileServerPlace:
-    """One folder of the search's node, from a worker on another: see `common.remote.Place`."""
+    """Reaches one folder of the search's node from another node, as a `common.remote.Place`."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
-        self._home: Any = ray.get_actor(_ACTOR)
+        self._server: Any = ray.get_actor(_ACTOR)
 
     def __str__(self) -> str:
         return "the node that the search runs on"
 
     def fetch(self, name: str, to: Path) -> bool:
-        """See `Place`. The next piece travels while one is written."""
-        size = ray.get(self._home.size.remote(self._folder, name))
+        """Fetches a file as `Place.fetch` does; the next piece travels while one is written."""
+        size = ray.get(self._server.size.remote(self._folder, name))
         if size is None:
             return False
         with open_atomically(to) as file:
-            coming = self._home.read.remote(self._folder, name, 0)
+            coming = self._server.read.remote(self._folder, name, 0)
             while (offset := file.tell()) < size:
                 piece = ray.get(coming)
                 if not piece:
                     raise OSError(f"{name} became shorter while it was fetched")
-                coming = self._home.read.remote(self._folder, name, offset + len(piece))
+                coming = self._server.read.remote(self._folder, name, offset + len(piece))
                 file.write(piece)
         return True
 
     def keep(self, path: Path, name: str) -> None:
-        """See `Place`."""
+        """Sends a file to the node, as `Place.keep` does."""
         sender: str = ray.get_runtime_context().get_worker_id()
         size = path.stat().st_size
         with path.open("rb") as file:
             while piece := file.read(_PIECE_BYTES):
                 offset = file.tell() - len(piece)
-                ray.get(self._home.write.remote(name, sender, offset, piece))
-        ray.get(self._home.finish.remote(name, sender, size))
+                ray.get(self._server.write.remote(name, sender, offset, piece))
+        ray.get(self._server.finish.remote(name, sender, size))
 
     def drop(self, name: str) -> None:
-        """See `Place`."""
-        ray.get(self._home.drop.remote(name))
+        """Removes a file on the node, as `Place.drop` does."""
+        ray.get(self._server.drop.remote(name))

@@ -1,4 +1,4 @@
-"""Ray on this machine: started, with its dashboard at a port of its own, and ended."""
+"""Starts Ray on this machine, with its dashboard at a port of its own, and stops it."""
 
 import logging
 import os
@@ -20,16 +20,17 @@ FIRST_PORT = 8265
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dashboard:
-    """Where the Ray dashboard shall listen: `port` is `auto` or a number."""
+    """Holds the address that the Ray dashboard listens at: `port` is `auto` or a number."""
 
     host: str
     port: str
 
 
 def reserve_port(dashboard: Dashboard) -> socket.socket:
-    """A socket bound to the dashboard's port, beside which Ray may listen and no other search may.
+    """Returns a socket bound to the dashboard's port, which keeps other searches away, but not Ray.
 
-    Close it when Ray runs. Raises `ClusterError` when the port asked for is taken.
+    The socket should be closed once Ray runs. Raises `ClusterError` when the port asked for is
+    taken.
     """
     if dashboard.port != "auto":
         found = _bind(dashboard.host, int(dashboard.port), alone=False)
@@ -46,11 +47,11 @@ def reserve_port(dashboard: Dashboard) -> socket.socket:
 
 
 def _bind(host: str, port: int, *, alone: bool) -> socket.socket | None:
-    """A socket bound to a port on which nobody listens; `None` where that can't be.
+    """Returns a socket bound to a port on which no process listens, or `None` where that fails.
 
-    alone: nor may anybody else be bound to it, which a port whose connections have just been
-    closed counts as for a minute. Afterwards whoever allows it, as Ray does, may be bound there
-    too.
+    alone: whether no other socket may be bound to the port, not even one whose connections were
+        closed within the last minute. Afterwards, a process that shares ports, as Ray does, can be
+        bound to it too.
     """
     found = socket.socket()
     try:
@@ -93,7 +94,7 @@ def start_ray(resources: Resources, reserved: socket.socket, root: Path) -> str:
 
 
 def stop_ray() -> None:
-    """Ends Ray, where it runs."""
+    """Ends Ray on this machine, if it runs."""
     ray = sys.modules.get("ray")
     if ray is None:
         return
@@ -106,10 +107,10 @@ def stop_ray() -> None:
 
 
 def _start_workers_early(resources: Resources) -> None:
-    """Has the workers import what they need while Ray itself starts and precision is measured.
+    """Makes workers import what they need while Ray itself starts and the precision is measured.
 
-    Ray starts one worker a CPU beforehand, so only where a trial takes one; and it would end
-    those that aren't asked for a trial within a second.
+    Ray starts one worker for each CPU beforehand, which helps only where a trial takes one CPU; and
+    it would end workers that don't get a trial within a second.
     """
     early = resources.threads == 1 and not resources.gpus
     settings = {"prestart_worker_first_driver": str(int(early))}

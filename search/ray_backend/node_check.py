@@ -1,6 +1,6 @@
-"""Whether all nodes have this machine's packages, known before a trial fails for the want of one.
+"""Checks that all nodes have this machine's packages, before a trial fails because one is missing.
 
-Ray itself lets no node in that has another Python or Ray. Of what joins later nobody is asked.
+Ray itself refuses nodes that have another Python or Ray. Nodes that join later aren't checked.
 """
 
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ from search.hardware.machine import Cluster, Node
 from search.preflight import ROOT, required, versions
 
 _PATIENCE_S = 60.0
-"""For the answers of all nodes. Who is slower, or gone by then, is asked nothing more."""
+"""All nodes together have this time to answer; those that are slower, or gone, count as correct."""
 
 Versions = Mapping[str, str | None]
 
 
 def find_package_mismatches(cluster: Cluster) -> list[str]:
-    """A sentence for each node that lacks a package that this machine has, or has another one."""
+    """Returns a sentence for each node whose packages differ from this machine's."""
     names = required(ROOT)
     asked = {_ask(node, names): node for node in cluster.nodes if node.id != cluster.driver_node}
     if not asked:
@@ -49,7 +49,10 @@ def _compare(here: Versions, answer: "ray.ObjectRef[Versions]", node: Node) -> l
 
 
 def describe_mismatch(here: Versions, there: Versions, address: str) -> list[str]:
-    """One sentence, where they differ; builds of one version, for CPUs or GPUs, don't count."""
+    """Returns a list with one sentence where the packages differ, and an empty one elsewhere.
+
+    Builds of one version, for CPUs or GPUs, count as the same.
+    """
     found = [
         f"{name} {there.get(name) or 'missing'} instead of {version}"
         for name, version in here.items()
@@ -64,5 +67,5 @@ def describe_mismatch(here: Versions, there: Versions, address: str) -> list[str
 
 
 def _public_version(version: str | None) -> str | None:
-    """Without the name of a build, as in 2.14.1+cpu."""
+    """Returns the version without the name of a build, as in 2.14.1+cpu."""
     return version and version.partition("+")[0]

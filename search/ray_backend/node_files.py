@@ -1,8 +1,8 @@
-"""What a training needs from elsewhere, and gets, on whichever node it runs.
+"""Gives a training the files that it needs, on any node.
 
-On the node that the search runs on, the dataset is there and checkpoints go straight into the run.
-On another, the dataset is used where the same path holds it, as on a shared disk, and else copied
-once; checkpoints are written to the node's own disk and sent on from there.
+On the search's own node, the dataset is there and checkpoints are written into the run. On another
+node, the dataset is used if the same path holds it, as on a shared disk, and copied once otherwise;
+checkpoints are written to the node's own disk and sent from there.
 """
 
 import os
@@ -18,11 +18,13 @@ from datasets.node_copy import check, copy_data, has_copy
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeFiles:
-    """Of one search: `NodeFiles()` is that of one which has everything on its only machine.
+    """Finds the files of one search; `NodeFiles()` belongs to a search on a single machine.
 
-    driver_node: the id of the search's node, or empty without a cluster. data_uri: holds copies of
-    prepared datasets, in folders of their names. storage: holds checkpoints, in folders named like
-    their runs. Where these are left empty, both are at home.
+    driver_node: the id of the search's node, or empty without a cluster.
+    data_uri: the place of copies of prepared datasets, in folders named after them, or empty where
+        the search's node has the dataset.
+    storage: the place of checkpoints, in folders named after their runs, or empty where the
+        search's node has them.
     """
 
     driver_node: str = ""
@@ -34,28 +36,26 @@ class NodeFiles:
 
     @property
     def stored(self) -> UriPlace | None:
-        """Where checkpoints are kept, if not at home."""
+        """Returns the place of checkpoints, or `None` where the search's node has them."""
         return UriPlace(self.storage).below(self.run, "checkpoints") if self.storage else None
 
     def check(self) -> None:
-        """Before trials begin: that `data_uri`, where there is one, holds these images.
-
-        Raises `DatasetError` where it doesn't, `OSError` where it can't be reached.
+        """Checks before trials begin that `data_uri`, if there is one, holds these images. Raises
+        `DatasetError` where it doesn't, and `OSError` where it can't be reached.
         """
         if self.data_uri:
             place = UriPlace(self.data_uri).below(self.dataset)
             check(place, self.fingerprint, cache() / "checking")
 
     def lacking(self, data: Path) -> str | None:
-        """What a training has to wait for on this node, in words."""
+        """Returns a sentence about images that a training on this node waits for, or `None`."""
         if not self._away() or has_copy(data, self.fingerprint) or self._has_copy():
             return None
         return f"waits for {self.dataset}, which this node lacks: gets it from {self._data_place()}"
 
     def data(self, data: Path) -> Path:
-        """The folder with the dataset: `data` itself, or this node's copy, once it is there.
-
-        Raises `DatasetError` and `OSError`.
+        """Returns the folder with the dataset: `data` itself, or this node's copy, which it makes
+        first where it is missing. Raises `DatasetError` and `OSError`.
         """
         if not self._away() or has_copy(data, self.fingerprint):
             return data
@@ -63,9 +63,10 @@ class NodeFiles:
 
     @contextmanager
     def checkpoint(self, path: Path) -> Iterator[tuple[Path, Callable[[Path], object] | None]]:
-        """(file to resume from and to write to, what is to be called with what was written).
+        """Yields (file to resume from and to write to, function to call with each written file).
 
-        A file that is elsewhere is here meanwhile. Raises `OSError`, and from what is called too.
+        The file of a training whose checkpoints are elsewhere is on this node until the end of the
+        `with` statement. Raises `OSError`, and so does the function.
         """
         place = self._checkpoint_place()
         if place is None:
@@ -76,7 +77,7 @@ class NodeFiles:
         try:
             if not place.fetch(path.name, here):
                 here.unlink(missing_ok=True)  # an older one, of a search that is gone
-            yield here, _Sending(place, path.name)
+            yield here, _CheckpointSender(place, path.name)
         finally:
             here.unlink(missing_ok=True)
 
@@ -104,26 +105,26 @@ class NodeFiles:
         return self.stored or (FileServerPlace(CHECKPOINTS) if self._away() else None)
 
 
-class _Sending:
+class _CheckpointSender:
     """Sends checkpoints to a place, one after the other.
 
-    A place that took one before and can't be reached now is no fault of the training, which goes
-    on: the next epoch's is sent again. Raises `OSError` where it never took one, or is full.
+    Where the place accepted one before and can't be reached now, the training continues and sends
+    the next epoch's. Raises `OSError` where the place never accepted one, or is full.
     """
 
     def __init__(self, place: Place, name: str) -> None:
-        self._place, self._name, self._took = place, name, False
+        self._place, self._name, self._accepted = place, name, False
 
     def __call__(self, written: Path) -> None:
         try:
             self._place.keep(written, self._name)
-            self._took = True
+            self._accepted = True
         except OSError as error:
-            if not self._took or describe_full_disk(error, written):
+            if not self._accepted or describe_full_disk(error, written):
                 raise
 
 
 def cache() -> Path:
-    """Where a node keeps copies, which may be deleted whenever no search runs there."""
+    """Returns a node's folder for copies, which may be deleted while no search runs there."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "tiny-imagenet-search"

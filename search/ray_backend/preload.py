@@ -1,4 +1,4 @@
-"""What Ray's workers import before their first trial comes: importing this is all of it."""
+"""Imports what Ray's workers need before their first trial comes."""
 
 from contextlib import suppress
 

@@ -1,6 +1,6 @@
-"""A running Ray cluster: joined, asked for its nodes, and given single functions to call.
+"""Joins a running Ray cluster, lists its nodes, and submits single functions to it.
 
-The search then runs on a node of it, and its code travels: no node needs a checkout of its own.
+The search runs on one of the nodes and its code travels: no node needs a checkout of its own.
 """
 
 import logging
@@ -22,26 +22,26 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 ONLY_CODE = ["/*", "!.", *(f"!/{room}" for room in ROOMS), "__pycache__", "/results/published"]
-"""What stays behind, as in a .gitignore: all but the rooms. Data, runs and caches go nowhere."""
+"""These patterns, as in a .gitignore, exclude all but our packages: data, runs and caches stay."""
 
 _FRESH_S = 2.0
-"""How long a list of nodes counts as what is there now."""
+"""A list of nodes counts as current for this many seconds."""
 
 _CONNECT_S = 10.0
-"""How long a connection to a cluster's head may take."""
+"""A connection to a cluster's head may take this many seconds."""
 
 _ACCELERATOR = "accelerator_type:"
 
 
 class ClusterError(UserError):
-    """Ray can't be used as asked; the message names the value and the remedy."""
+    """Reports that Ray can't be used as asked. The message names the value and the remedy."""
 
 
 def silence_ray() -> None:
-    """To be called before Ray is imported: no statistics to its makers, no output of its own.
+    """Turns off Ray's usage statistics and its own output. Call it before Ray is imported.
 
-    The run directory is what a search is resumed from, so Ray's own snapshots go unread. What a
-    raylet says last, with a stack trace, Ray prints whatever it is told of logs (ray 2.60.0).
+    A search is resumed from its run directory, so Ray's own snapshots are never read. Ray prints
+    the last messages of a raylet, with a stack trace, in spite of all settings (ray 2.60.0).
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
@@ -82,7 +82,7 @@ def connect(address: str, root: Path) -> Cluster:
 
 
 def _check_reachable(address: str) -> None:
-    """Ray would try for a minute and a half. Raises `ClusterError`."""
+    """Raises `ClusterError` where nothing listens at the address; Ray would try for 90 seconds."""
     if address == "auto":
         return
     host, _, port = address.rpartition(":")
@@ -102,24 +102,24 @@ def _no_cluster(address: str, error: Exception) -> ClusterError:
 
 
 def disconnect() -> None:
-    """Ends the connection; the cluster goes on."""
+    """Ends the connection, while the cluster continues to run."""
     import ray
 
     ray.shutdown()
 
 
 def node_id() -> str:
-    """The node that this process is on."""
+    """Returns the id of the node that this process runs on."""
     import ray
 
     return str(ray.get_runtime_context().get_node_id())
 
 
 def living_nodes() -> tuple[Node, ...]:
-    """The nodes that are up and offer cores, in the order in which they joined.
+    """Returns the nodes that are up and offer cores, in the order in which they joined.
 
-    One that is being drained, as before a spot instance is taken away, gets nothing new from Ray,
-    which tells so in its private state alone (ray 2.60.0).
+    A node that is being drained, as before a spot instance ends, gets no new work from Ray, which
+    only Ray's private state shows (ray 2.60.0).
     """
     import ray
     from ray._private.state import state
@@ -134,7 +134,7 @@ def living_nodes() -> tuple[Node, ...]:
 
 
 def _machine(node: dict[str, Any]) -> Machine:
-    """What Ray may give away on a node."""
+    """Returns the resources that Ray can assign on a node."""
     has = node["Resources"]
     names = [key.removeprefix(_ACCELERATOR) for key in has if key.startswith(_ACCELERATOR)]
     return Machine(
@@ -145,13 +145,13 @@ def _machine(node: dict[str, Any]) -> Machine:
 
 
 class LivingNodes:
-    """`living_nodes`, asked again after some seconds at the earliest."""
+    """Caches `living_nodes` for `_FRESH_S` seconds."""
 
     def __init__(self, first: Sequence[Node]) -> None:
         self._last, self._at = tuple(first), time.monotonic()
 
     def __call__(self) -> Sequence[Node]:
-        """The nodes that are there now."""
+        """Returns the nodes that are up at the moment."""
         if time.monotonic() - self._at > _FRESH_S:
             self._last, self._at = living_nodes(), time.monotonic()
         return self._last
@@ -160,7 +160,9 @@ class LivingNodes:
 def submit(
     kind: Resources, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> "Future[T]":
-    """Has `function` called on a node, with a trial's share of it; what it raises arrives."""
+    """Calls `function` on a node, with a trial's share of it; the future has its result or
+    error.
+    """
     import ray
 
     task = ray.remote(function).options(num_cpus=kind.threads, num_gpus=kind.gpus)
@@ -170,9 +172,10 @@ def submit(
 
 @contextmanager
 def join_cluster(address: str) -> Iterator[tuple[Cluster | None, list[str]]]:
-    """The cluster at `address`, and a sentence where it can't be joined; left at the end.
+    """Yields (cluster at `address`, faults), and leaves the cluster at the end.
 
-    Without an address neither: Ray is started later, on this machine.
+    The cluster is `None` without an address, when Ray is started later on this machine, and where
+    it can't be joined. Each fault is a sentence.
     """
     if not address:
         yield None, []

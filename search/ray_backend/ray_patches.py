@@ -1,4 +1,4 @@
-"""Changes to Ray's own behaviour, each with the version that needs it and why."""
+"""Changes Ray's own behaviour, each with a reason and the version that makes it necessary."""
 
 import re
 
@@ -13,19 +13,20 @@ NODE_LOST = re.compile(
     r"its node has died|node was preempted|node it was running on is dead"
     r"|actor \w+ is unavailable: "
 )
-"""What Ray 2.60.0 says of a worker whose raylet ended, or that can't be reached. Of one that ended
-on a node that is there, it says that the process has died."""
+"""Ray 2.60.0 reports a worker whose raylet ended, or that can't be reached, by one of these
+messages. For a worker that ended on a node that is up, it reports that the process has died.
+"""
 
 
 def outlive_lost_workers() -> None:
-    """Has Tune take a worker that the memory monitor killed for a dead actor, and one whose node
-    was lost for preempted, which counts as no failure of its trial; and has it count a worker that
-    is gone when its next trial comes once.
+    """Changes how Tune treats lost workers, in three cases.
 
-    Ray 2.60.0 reports the first as an `OutOfMemoryError`, at which Tune's loop ends with all its
-    trials, and the second as preempted only where an autoscaler had announced it. Of the last it
-    tells Tune twice, for the actor and for its task; at the second time the trial waits to be tried
-    again, and fails for good.
+    A worker that the memory monitor killed counts as a dead actor: Ray 2.60.0 reports an
+    `OutOfMemoryError`, at which Tune's loop ends with all its trials. A worker whose node was lost
+    counts as preempted, which is no failure of its trial: Ray reports it so only where an
+    autoscaler had announced it. A worker that is gone when its next trial comes counts once: Ray
+    reports it twice, for the actor and for its task, and the second report makes the trial, which
+    waits to be tried again, fail for good.
     """
     if RayActorManager._actor_task_failed.__module__ == __name__:
         return
@@ -55,20 +56,20 @@ def outlive_lost_workers() -> None:
 
 
 def _translate_exception(exception: Exception) -> Exception:
-    said = str(exception)
+    message = str(exception)
     if isinstance(exception, OutOfMemoryError):
-        return RayActorError(error_msg=said)
-    if isinstance(exception, RayActorError) and NODE_LOST.search(said):
-        return RayActorError(error_msg=said, preempted=True)
+        return RayActorError(error_msg=message)
+    if isinstance(exception, RayActorError) and NODE_LOST.search(message):
+        return RayActorError(error_msg=message, preempted=True)
     return exception
 
 
 def use_workers_started_early() -> None:
-    """Has Tune ask for no environment variables of a worker's own.
+    """Stops Tune from requesting environment variables for its workers.
 
-    The workers that Ray starts beforehand have none, and Ray 2.60.0 passes them over for a trial
-    that asks for some, as all of Tune's do: each would start a process, and wait for torch. On this
-    machine workers inherit the variables anyway.
+    The workers that Ray starts beforehand have none, and Ray 2.60.0 doesn't use them for a trial
+    that requests some, as all of Tune's do: each would start a process and wait for torch. On this
+    machine, workers inherit the variables anyway.
     """
     from ray.tune.execution import class_cache
 

@@ -1,4 +1,6 @@
-"""Ray's `TrialScheduler`, over the supervisor: every epoch goes through here, and every failure."""
+"""Implements Ray's `TrialScheduler` with the supervisor, which gets every epoch and every
+failure.
+"""
 
 from collections import Counter
 from dataclasses import replace
@@ -12,7 +14,7 @@ from results.records import StopReason
 from results.store import RunError
 from search.ray_backend.failures import Failure, read_failure
 from search.ray_backend.slots import Slots
-from search.ray_backend.task import Note, Task, read_result
+from search.ray_backend.task import Note, Task, read_report
 from search.ray_backend.watchdog import Watchdog
 from search.ray_backend.worker import resource_request
 from search.study.observer import Observer
@@ -21,13 +23,13 @@ from trainables.config import TrialConfig
 from trainables.training.micro_batches import halve_micro_batch
 
 MOST_NODES_LOST = 3
-"""So many in a row, without an epoch between, and the next one counts as the training's failure."""
+"""After this many lost nodes in a row, without an epoch between, a training has failed."""
 
 
 class StudyScheduler(FIFOScheduler):
-    """Runs trainings in the order proposed and stops them when the supervisor says so.
+    """Runs trainings in the order proposed, and stops them when the supervisor ends them.
 
-    The observer is told of everything that comes through here, once it is decided.
+    The observer gets each event after the supervisor's decision.
     """
 
     def __init__(
@@ -36,13 +38,14 @@ class StudyScheduler(FIFOScheduler):
         super().__init__()  # type: ignore[no-untyped-call]
         self._supervisor, self._observer = supervisor, observer
         self._watchdog, self._slots = watchdog, slots
-        # Of each training, how many nodes it lost one after the other, without an epoch between.
+        # The number of nodes that each training lost in a row, without an epoch between.
         self._lost: Counter[str] = Counter()
 
     def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
-        """Has Ray try a training that breaks off again just as often as the supervisor would.
+        """Makes Ray retry a training that breaks off exactly as often as the supervisor allows.
 
-        One whose node is lost goes on however often, but for a training that takes its nodes down.
+        A training whose node is lost continues any number of times, unless it lost
+        `MOST_NODES_LOST` in a row, because then it takes its nodes down.
         """
         super().on_trial_add(tune_controller, trial)
         again = self._supervisor.may_retry(Task.from_ray(trial.config).training)
@@ -54,8 +57,8 @@ class StudyScheduler(FIFOScheduler):
     def on_trial_result(
         self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]
     ) -> str:
-        """Takes an epoch; also ends trials that are complete, so that all come through here."""
-        training, report = Task.from_ray(trial.config).training, read_result(result)
+        """Reports an epoch to the supervisor, and stops the trial if the supervisor ends it."""
+        training, report = Task.from_ray(trial.config).training, read_report(result)
         if isinstance(report, Note):
             self._observer.noted(training, report.text)
             return str(self.CONTINUE)
@@ -72,11 +75,11 @@ class StudyScheduler(FIFOScheduler):
         return str(self.STOP)
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
-        """Has a training that broke off go on, or ends it where its retry broke off too.
+        """Continues a training that broke off, or ends it if its retry broke off too.
 
-        Ray calls this also before it tries a trial again, and only then has marked it ERROR.
-        Raises `RunError`, which ends the search, where the disk takes nothing more: the training
-        stays unfinished then.
+        Ray also calls this before it tries a trial again, and only then has it marked the trial
+        ERROR. Raises `RunError`, which ends the search and leaves the training unfinished, where
+        the disk is full.
         """
         training, found = Task.from_ray(trial.config).training, read_failure(trial)
         if found.refusal:
@@ -92,7 +95,9 @@ class StudyScheduler(FIFOScheduler):
             self._retry(trial, found)
 
     def _move(self, trial: Trial) -> None:
-        """To a slot that is there, of another kind where no node of its own kind is left."""
+        """Moves a training to a free slot, of another kind where no node of its own kind is
+        left.
+        """
         training = Task.from_ray(trial.config).training
         self._lost[trial.trial_id] += 1
         done = len(self._supervisor.epochs(training))
@@ -109,16 +114,20 @@ class StudyScheduler(FIFOScheduler):
         self._observer.retried(again, self._supervisor.record(task.training))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Ray pickles a tuner to restore it, which is not how a run goes on."""
+        """Returns nothing: Ray pickles a tuner to restore it, but a run continues from its
+        records.
+        """
         return {}
 
 
 def _change(trial: Trial, **task: Any) -> None:
-    """What its next worker is told."""
+    """Changes fields of the task that the trial's next worker gets."""
     changed = replace(Task.from_ray(trial.config), **task)
     trial.set_config(changed.to_ray())  # type: ignore[no-untyped-call]
 
 
-def _retried(config: TrialConfig, found: Failure) -> TrialConfig:
-    """What is tried again: after want of memory, with half as many images at once."""
-    return halve_micro_batch(config) or config if found.reason is StopReason.MEMORY else config
+def _retried(config: TrialConfig, failure: Failure) -> TrialConfig:
+    """Returns the configuration to retry: with half as many images at once after a lack of
+    memory.
+    """
+    return halve_micro_batch(config) or config if failure.reason is StopReason.MEMORY else config

@@ -1,29 +1,31 @@
-"""Ray's `Searcher`, over the supervisor. It proposes only: deciding is the scheduler's."""
+"""Implements Ray's `Searcher` with the supervisor, which proposes; the scheduler decides."""
 
 from pathlib import Path
 from typing import Any
 
 from ray.tune.search import Searcher
 
-from search.ray_backend.run_files import RunFiles
 from search.ray_backend.slots import Slots
+from search.ray_backend.task import RunFiles
 from search.study.observer import Observer
 from search.study.supervisor import Supervisor
 
 
 class StudySearcher(Searcher):
-    """Hands Ray the supervisor's proposals, until there are none; the observer is told of each."""
+    """Passes the supervisor's proposals on to Ray until there are none, and to the observer."""
 
     def __init__(
         self, supervisor: Supervisor, observer: Observer, slots: Slots, files: RunFiles
     ) -> None:
-        super().__init__(metric="val_top1", mode="max")
+        super().__init__()
         self._supervisor, self._observer = supervisor, observer
         self._slots, self._files = slots, files
 
     # Ray's own searchers return the text FINISHED too; its annotation leaves it out.
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
-        """The next trial's config for the worker, `None` (ask again later), or `FINISHED`."""
+        """Returns the next trial's config for the worker, `None` to be asked later, or
+        `FINISHED`.
+        """
         slot = self._slots.take(trial_id)
         if slot is None:
             return None
@@ -40,17 +42,21 @@ class StudySearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Its slot is free; the scheduler has told the supervisor already, with the reason."""
+        """Releases the trial's slot; the scheduler has reported its end to the supervisor
+        already.
+        """
         self._slots.release(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
-        """An empty file for Ray: the study's state is in the run directory."""
+        """Writes an empty file for Ray, because the study's state is in the run directory."""
         Path(checkpoint_path).touch()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Ray pickles a tuner to restore it, which is not how a run goes on."""
+        """Returns nothing: Ray pickles a tuner to restore it, but a run continues from its
+        records.
+        """
         return {}
 
     def restore(self, checkpoint_path: str) -> None:
-        """Never called: a run is resumed from its own records, not from Ray's."""
+        """Raises `RuntimeError`, because a run is resumed from its own records instead of Ray's."""
         raise RuntimeError("a search is resumed with --resume, not with Tuner.restore")

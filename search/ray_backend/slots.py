@@ -1,7 +1,7 @@
-"""A cluster's nodes, and which trials run on which of them. Knows no Ray.
+"""Assigns the slots of a machine or of a cluster's nodes to trials. Knows no Ray.
 
-Nodes may differ, and come and go while a search runs: slots are counted on those that are there.
-Trials take GPUs where nodes have some; nodes without one train beside them, on their cores.
+Nodes may differ, and join and leave while a search runs: slots are counted on those that are up.
+Trials use GPUs where nodes have some; nodes without a GPU train on their cores at the same time.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,10 +12,11 @@ from search.ray_backend.task import Placement
 
 
 class Slots:
-    """Which kind of resources each running trial has, by its key; Ray then finds the node.
+    """Records which kind of resources each running trial has, by its key; Ray chooses the node.
 
-    `nodes` gives those that are there now; `None` is a machine that stays as it is. Of an
-    `asked` number of trials those beyond the slots wait for nodes to come.
+    nodes: returns the nodes that are up, or is `None` for a single machine.
+    asked: whether the user asked for a number of trials at once; those beyond the slots then wait
+        for nodes to join.
     """
 
     def __init__(
@@ -30,11 +31,11 @@ class Slots:
 
     @property
     def on_cluster(self) -> bool:
-        """Whether there are nodes, of which Ray chooses one for each trial."""
+        """Returns whether there are several nodes, of which Ray chooses one for each trial."""
         return self._nodes is not None
 
     def take(self, key: str) -> Resources | None:
-        """A free slot for a trial that begins, on a GPU first; `None` where all are taken."""
+        """Takes a free slot for a trial, on a GPU first, or returns `None` where all are taken."""
         free = self._free()
         if free is None:
             return None
@@ -42,7 +43,9 @@ class Slots:
         return self._kinds[free]
 
     def again(self, key: str) -> Resources:
-        """The slot of a trial whose node was lost: of another kind where its own is gone."""
+        """Returns the slot of a trial whose node was lost, of another kind where its own is
+        gone.
+        """
         held = self._taken.pop(key)
         if self._room()[held] > 0:
             free: int | None = held
@@ -52,12 +55,12 @@ class Slots:
         return self._kinds[self._taken[key]]
 
     def release(self, key: str) -> None:
-        """Gives the slot of a trial that has ended free."""
+        """Releases the slot of a trial that has ended."""
         self._taken.pop(key, None)
 
     def place(self, slot: Resources) -> Placement:
-        """What a training in this slot has. Without a GPU it leaves the cores of nodes that have
-        some to the trials on these.
+        """Returns the placement of a training in this slot. Without a GPU, it leaves the cores of
+        nodes that have GPUs to the trials there.
         """
         apart: list[str] = []
         if self._nodes is not None and self._kinds[0].gpus and not slot.gpus:
@@ -76,7 +79,7 @@ class Slots:
         return free[0] if free else None
 
     def _room(self) -> list[int]:
-        """Slots of each kind, taken ones included."""
+        """Returns the number of slots of each kind, taken ones included."""
         if self._nodes is None:
             return [kind.concurrent for kind in self._kinds]
         machines = [node.machine for node in self._nodes()]

@@ -1,28 +1,34 @@
-"""What travels between the driver and a worker: a `Task` there, an `EpochReport` or a `Note` back.
+"""Defines what travels between the driver and a worker: a `Task` there, an `EpochReport` or a
+`Note` back.
 
-Ray carries dicts in both directions. Here, and nowhere else, these are written and read. Workers
-import this, so that it stays free of what only the driver needs.
+Ray carries dicts in both directions. They are written and read here, and nowhere else. Workers
+import this module, so it stays free of what only the driver needs.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from results.records import EpochMetrics, NetworkCosts, TrainingId
+from results.store import checkpoint_path
 from search.ray_backend.node_files import NodeFiles
+from search.study.proposal import Proposal
 from trainables.config import TrialConfig
 
-_TASK = "task"
-"""The one key of a config of Ray's."""
+_TASK, _REPORT = "task", "report"
+"""A config of Ray's has the first key alone; a result of Ray's has the second one among others."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Placement:
-    """What of a machine a training has. Raises `ValueError` for amounts below what it needs.
+    """Holds the part of a machine that a training has. Raises `ValueError` for amounts below what a
+    training needs.
 
-    threads: CPU threads, 1 at least. gpus: a share of a GPU, or several whole ones. memory_bytes:
-    what Ray promises it; 0 where nothing is. apart_from: ids of nodes on which it must not run.
+    threads: the number of CPU threads, at least 1.
+    gpus: a share of a GPU, or a number of whole ones.
+    memory_bytes: the memory that Ray reserves for the training; 0 where it reserves none.
+    apart_from: the ids of nodes on which the training must not run.
     """
 
     threads: int
@@ -42,12 +48,14 @@ class Placement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """What a worker is to train, and with what. Raises `ValueError` for what can't be.
+    """Describes a training for a worker. Raises `ValueError` for a number below 0 and for relative
+    paths.
 
-    `epochs_done` were recorded before, by another process. `data` is the prepared dataset's folder
-    and `checkpoint` the training's file, both as absolute paths on the search's own node;
-    `node_files` gets them to others. `measure`: whether what the network costs is to be measured
-    before the first epoch.
+    epochs_done: the number of epochs that another process has recorded.
+    data: the prepared dataset's folder, as an absolute path on the search's own node.
+    checkpoint: the training's file, as an absolute path on the search's own node.
+    node_files: brings both to other nodes.
+    measure: whether the worker measures what the network costs before the first epoch.
     """
 
     training: TrainingId
@@ -67,12 +75,12 @@ class Task:
                 raise ValueError(f"{name} must be an absolute path, but got {path}.")
 
     def to_ray(self) -> dict[str, Any]:
-        """The task as a config of Ray's."""
+        """Returns the task as a config of Ray's."""
         return {_TASK: self}
 
     @classmethod
     def from_ray(cls, config: Mapping[str, Any]) -> Self:
-        """The task in a config of Ray's. Raises `TypeError` where there is none."""
+        """Returns the task in a config of Ray's. Raises `TypeError` where there is none."""
         task = config.get(_TASK)
         if not isinstance(task, cls):
             raise TypeError(f"a config of Ray's must hold a {cls.__name__}, but holds {task!r:.40}")
@@ -80,45 +88,66 @@ class Task:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Note:
-    """What a training says of itself before its first epoch, for people.
+class RunFiles:
+    """Holds the places of a run's images and checkpoints.
 
-    waiting: whether it waits for something from now on, and may be silent for long.
+    directory: the run's folder.
+    data: the prepared dataset's folder.
+    node_files: brings both to other nodes.
+    """
+
+    directory: Path
+    data: Path
+    node_files: NodeFiles
+
+    def task(self, proposal: Proposal[TrialConfig], placement: Placement, *, measure: bool) -> Task:
+        """Returns the task of a proposal that has got a place on a machine."""
+        return Task(
+            training=proposal.training,
+            config=proposal.config,
+            epochs_done=proposal.epochs_done,
+            data=self.data.resolve(),
+            checkpoint=checkpoint_path(self.directory, proposal.training).resolve(),
+            node_files=self.node_files,
+            placement=placement,
+            measure=measure,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Note:
+    """Holds a sentence about a training that hasn't had its first epoch yet, for people.
+
+    `waiting` is true where the training now waits for something, and may be silent for long.
     """
 
     text: str
     waiting: bool
 
-    def to_ray(self) -> dict[str, Any]:
-        """The note as a result of Ray's, which must hold the searcher's metric."""
-        return {"note": self.text, "waiting": self.waiting, "val_top1": None}
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpochReport:
-    """A trained epoch.
+    """Holds the metrics of a trained epoch, and what was measured beside them.
 
-    first_step_at: when its first optimizer step began, in seconds since 1970 on the worker's clock.
-    costs: what the network costs, with a training's first epoch where that was asked for.
+    first_step_at: when the epoch's first optimizer step began, in seconds since 1970 on the
+        worker's clock.
+    costs: what the network costs; only a training's first report has them, where the task asks for
+        them.
     """
 
     metrics: EpochMetrics
     first_step_at: float
     costs: NetworkCosts | None = None
 
-    def to_ray(self) -> dict[str, Any]:
-        """The epoch as a result of Ray's: its metrics by their names, and the rest beside them."""
-        costs = asdict(self.costs) if self.costs else {}
-        return {**asdict(self.metrics), "first_step_at": self.first_step_at, **costs}
+
+def pack_report(report: EpochReport | Note) -> dict[str, Any]:
+    """Returns a worker's report as a result of Ray's, which Ray adds its own keys to."""
+    return {_REPORT: report}
 
 
-def read_result(result: Mapping[str, Any]) -> EpochReport | Note:
-    """What a worker reports. Raises `RecordError` and `KeyError` for what no worker writes."""
-    if "note" in result:
-        return Note(text=result["note"], waiting=result["waiting"])
-    values = dict(result)
-    return EpochReport(
-        metrics=EpochMetrics.from_json(values),
-        first_step_at=result["first_step_at"],
-        costs=NetworkCosts.from_json(values) if "latency_ms" in result else None,
-    )
+def read_report(result: Mapping[str, Any]) -> EpochReport | Note:
+    """Returns the report in a result of Ray's. Raises `TypeError` where there is none."""
+    report = result.get(_REPORT)
+    if not isinstance(report, EpochReport | Note):
+        raise TypeError(f"a result of Ray's must hold a report, but holds {report!r:.40}")
+    return report

@@ -1,4 +1,4 @@
-"""Trials in MLflow and in Weights & Biases, through Ray's own integrations."""
+"""Exports trials to MLflow and to Weights & Biases, through Ray's own integrations."""
 
 import logging
 import os
@@ -14,22 +14,22 @@ from common.background import BackgroundWorker
 from common.errors import SearchError
 from common.text import last_lines, redacted_values
 from results.records import EpochMetrics, TrainingId, TrainingRecord, TrialState
-from search.study.observer import BaseObserver
+from search.study.observer import Observer
 from search.study.proposal import Proposal
 from trainables.config import TrialConfig
 
 Logger = LoggerCallback
-"""What Ray's integrations are."""
+"""Ray's integrations are of this type."""
 
 UPLOAD_S = 60
-"""So long the end of a search waits for Weights & Biases."""
+"""The end of a search waits this many seconds for Weights & Biases."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrackedTrial:
-    """A training as the integrations look at one of Tune's trials, under a name for people.
+    """Shows a training to the integrations as one of Tune's trials, under a name for people.
 
-    Two are the same where their `trial_id` is, which a run keeps when it goes on.
+    Two are equal if their `trial_id` is, which stays the same when a run is resumed.
     """
 
     trial_id: str
@@ -42,11 +42,13 @@ class TrackedTrial:
         return self.name
 
 
-class Tracker(BaseObserver):
-    """An `Observer` that hands on what it is told, each epoch once, beside the search.
+class Tracker(Observer):
+    """Passes trainings on to an integration, each epoch once, in a thread of its own.
 
-    What was lost on the way isn't handed on again: after a kill the last epochs may be missing.
-    Of configurations secrets are left out. identity: of the run, also where names repeat.
+    Nothing is sent twice, so after a kill the last epochs may be missing. Configurations are sent
+    without secrets.
+
+    identity: identifies the run, even among runs of the same name.
     """
 
     def __init__(
@@ -63,19 +65,19 @@ class Tracker(BaseObserver):
         self._background = BackgroundWorker(str(logger), warn)
 
     def start(self) -> None:
-        """Starts the thread that hands on what the tracker is told."""
+        """Starts the thread that passes events on to the integration."""
         self._background.start()
 
     def __str__(self) -> str:
         return str(self._logger)
 
     def began(self, proposal: Proposal[TrialConfig], gpus: float) -> None:
-        """Begins a run for the training, or opens the one that it had before a break."""
+        """Begins a run for the training, or reopens the one that it had before a break."""
         seen = self._seen.setdefault(proposal.training, self._view(proposal))
         self._background.do(partial(self._logger.log_trial_start, seen))
 
     def epoch(self, training: TrainingId, metrics: EpochMetrics, *, new: bool) -> None:
-        """Hands on a new epoch's metrics."""
+        """Passes on the metrics of a new epoch."""
         if not new:
             return
         known = {k: v for k, v in asdict(metrics).items() if v is not None}
@@ -91,7 +93,7 @@ class Tracker(BaseObserver):
             self._background.do(partial(self._logger.log_trial_end, seen, failed))
 
     def closed(self) -> None:
-        """Ends runs that are cut short, too."""
+        """Ends all runs, also those of unfinished trainings."""
         for seen in self._seen.values():
             self._background.do(partial(self._logger.log_trial_end, seen, False))
         self._background.do(partial(self._logger.on_experiment_end, []))
@@ -108,7 +110,9 @@ class Tracker(BaseObserver):
 
 
 def open_loggers(mlflow: str, wandb: str, search: str, directory: Path) -> list[Logger]:
-    """The integrations asked for, connected. Raises `SearchError` for one that can't be used."""
+    """Connects the integrations that the options name. Raises `SearchError` where one can't be
+    used.
+    """
     made: list[Logger] = []
     for option, value, opening in (("mlflow", mlflow, _mlflow), ("wandb", wandb, _wandb)):
         if not value:
@@ -117,8 +121,8 @@ def open_loggers(mlflow: str, wandb: str, search: str, directory: Path) -> list[
             made.append(opening(value, search, directory))
             made[-1].setup()
         except Exception as error:  # of packages that raise errors of their own
-            said = last_lines(f"{type(error).__name__}: {error}")
-            raise SearchError([f"--{option} {value} can't be used: {said}"]) from error
+            reason = last_lines(f"{type(error).__name__}: {error}")
+            raise SearchError([f"--{option} {value} can't be used: {reason}"]) from error
     return made
 
 
@@ -130,17 +134,17 @@ def _mlflow(address: str, search: str, _directory: Path) -> Logger:
     from ray.air.integrations.mlflow import MLflowLoggerCallback
 
     class MLflow(MLflowLoggerCallback):
-        """An experiment of the search's name, with a run for each training.
+        """Fills an experiment named after the search, with a run for each training.
 
-        Ray's own begins a new run for each trial that it starts: whose run was begun already, it
-        knows from `_trial_runs` alone (ray 2.60.0).
+        Ray's own class begins a new run for each trial that it starts, unless `_trial_runs` holds
+        one (ray 2.60.0).
         """
 
         def __str__(self) -> str:
             return "MLflow"
 
         def log_trial_start(self, trial: Any) -> None:
-            """A training that goes on has its run already, with its parameters."""
+            """Reopens the run of a training that has one already, or begins one."""
             from mlflow.tracking import MlflowClient
 
             client, tag = MlflowClient(tracking_uri=address), f"tags.training = '{trial.trial_id}'"
@@ -159,13 +163,13 @@ def _wandb(project: str, search: str, directory: Path) -> Logger:
     from ray.air.integrations.wandb import WandbLoggerCallback
 
     class Wandb(WandbLoggerCallback):
-        """A group of the search's name, with a run for each training."""
+        """Fills a group named after the search, with a run for each training."""
 
         def __str__(self) -> str:
             return "Weights & Biases"
 
         def on_experiment_end(self, trials: Any, **info: Any) -> None:
-            """Waits for uploads, where there are some: Ray 2.60.0 can't wait for none."""
+            """Waits for uploads, if there are some: Ray 2.60.0 fails where there are none."""
             if self._trial_logging_futures:
                 super().on_experiment_end(trials, **info)
 

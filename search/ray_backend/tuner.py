@@ -1,13 +1,12 @@
-"""Assembles Ray Tune around a supervisor and runs it."""
+"""Runs a supervisor's trainings with Ray Tune."""
 
 import logging
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.ray_backend.run_files import RunFiles
 from search.ray_backend.slots import Slots
-from search.ray_backend.task import Task
+from search.ray_backend.task import RunFiles, Task
 from search.ray_backend.watchdog import Watchdog
 from search.study.observer import Observer
 from search.study.supervisor import Supervisor
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from ray.tune.experiment import Trial
 
 _MOST_AT_ONCE = 10_000
-"""For Ray, which would otherwise let one trial wait at a time; slots are what limits them."""
+"""Ray would otherwise let one trial wait at a time, but only slots limit the number of trials."""
 
 
 def run_trials(
@@ -30,8 +29,10 @@ def run_trials(
 ) -> None:
     """Runs trials, then finalists, until none is proposed, or Ctrl-C. Ray must be running.
 
-    worker: what trains them, by default `TrialWorker`. Whatever ends Tune's loop is raised, by Ray
-    as an error of its own that has the first one among its causes and contexts.
+    worker: the class that trains, by default `TrialWorker`.
+
+    Raises what ends Tune's loop; Ray wraps it into an error of its own, among whose causes and
+    contexts it is.
     """
     from ray import tune
 
@@ -44,8 +45,8 @@ def run_trials(
     if not slots.on_cluster:
         use_workers_started_early()
     outlive_lost_workers()
-    # Named, and there as long as it is held here.
-    home = _start_file_server(files) if files.node_files.driver_node else None
+    # Workers find the actor by its name, as long as this handle exists.
+    server = _start_file_server(files) if files.node_files.driver_node else None
     scratch = files.directory.resolve() / ".ray"
     callbacks = [WatchdogCallback(watchdog, supervisor.epochs), TickCallback(observer)]
     tuner = tune.Tuner(
@@ -64,7 +65,7 @@ def run_trials(
     try:
         tuner.fit()
     finally:
-        del home
+        del server
         shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -80,7 +81,7 @@ def _start_file_server(files: RunFiles) -> object:
 
 
 def _trainable(worker: "type[tune.Trainable] | None") -> "type[tune.Trainable]":
-    """The worker, with what Ray is asked for each of its trainings."""
+    """Returns the worker class, with the resources that Ray reserves for each training."""
     from ray import tune
 
     from search.ray_backend.worker import TrialWorker, resource_request
@@ -91,7 +92,7 @@ def _trainable(worker: "type[tune.Trainable] | None") -> "type[tune.Trainable]":
 
 
 def _run_config(scratch: Path, callbacks: "list[tune.Callback]") -> "tune.RunConfig":
-    """No checkpoints of Ray's; how often a training is retried the scheduler says."""
+    """Returns a configuration without checkpoints of Ray's; the scheduler sets the retries."""
     from ray import tune
 
     return tune.RunConfig(

@@ -1,7 +1,7 @@
-"""The Ray Trainable: a process that trains one trial after another without ever going cold.
+"""Implements Ray's `Trainable`: a process that trains one trial after another.
 
 Imports, the compiled loader and the mapped dataset stay in the process; a trial brings its
-configuration and leaves nothing but epochs. torch is imported here in workers only.
+configuration and leaves nothing but epochs. Only workers import torch here.
 """
 
 import time
@@ -11,33 +11,36 @@ from typing import Any
 
 from ray import tune
 
+from common.errors import UserError
 from common.files import describe_full_disk
 from results.records import EpochMetrics, NetworkCosts
 from search.preflight import ROOT, PreflightError, foreign_packages
-from search.ray_backend.task import EpochReport, Note, Task
+from search.ray_backend.task import EpochReport, Note, Task, pack_report
 
 
 class TrialMemoryError(Exception):
-    """A trial wants more memory than there is. Torch's own error would bring torch to the driver,
-    and has many faces.
+    """Reports that a trial needs more memory than the machine has.
+
+    It stands for the many types of errors of torch, which would bring torch to the driver.
     """
 
+    # No `UserError`: it fails one trial, as any error in a training does, and ends no command.
 
-class TrialDiskError(Exception):
-    """The run's disk takes nothing more, which is no trial's fault; the message is for the user."""
+
+class TrialDiskError(UserError):
+    """Reports a disk of the run that can't be written, which is no trial's fault."""
 
 
 class TrialWorker(tune.Trainable):
     """Trains what `search.ray_backend.searcher` proposes; one `step` is one epoch.
 
-    The config that Ray passes holds a `Task`, and what a step returns is an `EpochReport` or a
+    The config that Ray passes holds a `Task`, and the result of a step holds an `EpochReport` or a
     `Note`.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Begins the first trial of this process. Imports what training needs, once.
-
-        Raises `PreflightError` where this node would take another project's packages for ours.
+        """Begins the first trial of this process, and imports what training needs. Raises
+        `PreflightError` where this node would import another project's packages instead of ours.
         """
         self._epochs: Iterator[EpochMetrics] = iter(())
         self._notes: Iterator[Note] = iter(())
@@ -50,21 +53,20 @@ class TrialWorker(tune.Trainable):
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Takes the next trial.
+        """Accepts the next trial, and returns true.
 
-        The one before ends with this one's first step: a worker that is lost in between would
-        count as two failures, and no watchdog looks there (ray 2.60.0).
+        The trial before ends in this one's first step: a worker that is lost in between would count
+        as two failures, and no watchdog watches this method (ray 2.60.0).
         """
         self._next = Task.from_ray(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        """One epoch's `EpochReport`, as Ray takes it. Where asked for, with the first of them what
-        the network costs.
+        """Trains one epoch and returns its `EpochReport`, as a result of Ray's. The first report of
+        a training holds the network's costs, where the task asks for them.
 
-        Before the first of them what `fetch_data` says, where the training has to wait for
-        something. When a trial is over is the scheduler's to say. Raises `TrialMemoryError` and
-        `TrialDiskError`.
+        Before it come the notes of `fetch_data`, where the training waits for its images. The
+        scheduler decides when a trial ends. Raises `TrialMemoryError` and `TrialDiskError`.
         """
         from trainables.training.memory import out_of_memory
 
@@ -73,22 +75,22 @@ class TrialWorker(tune.Trainable):
             self._begin()
             set_process_name(self._task)
             if note := next(self._notes, None):
-                return note.to_ray()
+                return pack_report(note)
             costs = measure_network(self._task) if self._measure else None
             self._measure, began = False, time.time()
             metrics = replace(next(self._epochs), idle_s=idle_s)
         except Exception as error:
             if out_of_memory(error):
                 raise TrialMemoryError(f"{type(error).__name__}: {error}") from error
-            if said := describe_full_disk(error, self._task.checkpoint.parents[1]):
-                raise TrialDiskError(said) from error
+            if full := describe_full_disk(error, self._task.checkpoint.parents[1]):
+                raise TrialDiskError(full) from error
             raise
         self._ended = time.perf_counter()
         at = began + metrics.start_s
-        return EpochReport(metrics=metrics, first_step_at=at, costs=costs).to_ray()
+        return pack_report(EpochReport(metrics=metrics, first_step_at=at, costs=costs))
 
     def _begin(self) -> None:
-        """Ends the trial before and begins the next one, where there is one."""
+        """Ends the trial before and begins the next one, if there is one."""
         if self._next is not None:
             self.cleanup()
             self._task, self._next = self._next, None
@@ -96,15 +98,15 @@ class TrialWorker(tune.Trainable):
             self._epochs, self._measure = train_epochs(self._task), self._task.measure
 
     def cleanup(self) -> None:
-        """Releases the loader's threads and the network."""
+        """Releases the loader's threads and the network's memory."""
         close = getattr(self._epochs, "close", None)
         if close:
             close()
 
 
 def set_process_name(task: Task) -> None:
-    """Calls this process by the training's name, in Ray's dashboard and in `ps`, until its epoch
-    ends: its actor trains many, one after the other.
+    """Names this process after its training, in Ray's dashboard and in `ps`, until the epoch ends:
+    its actor trains many, one after the other.
     """
     import ray
 
@@ -112,8 +114,7 @@ def set_process_name(task: Task) -> None:
 
 
 def fetch_data(task: Task) -> Iterator[Note]:
-    """Gets the dataset to this node, where it isn't there: says so before, and when it has come.
-
+    """Copies the dataset to this node if it isn't there, and yields a note before and after that.
     Raises `DatasetError` and `OSError`.
     """
     if lacks := task.node_files.lacking(task.data):
@@ -125,9 +126,9 @@ def fetch_data(task: Task) -> Iterator[Note]:
 
 
 def measure_network(task: Task) -> NetworkCosts:
-    """What a trial's network costs, as training and then using it would find it here.
+    """Returns what a trial's network costs on this node.
 
-    In the worker, since it has the device and the threads of which the search knows.
+    The worker measures it, because it has the device and the threads that the search assigned.
     """
     from datasets.manifest import read_manifest
     from trainables.profiling.latency import network_costs
@@ -139,11 +140,11 @@ def measure_network(task: Task) -> NetworkCosts:
 
 
 def train_epochs(task: Task) -> Iterator[EpochMetrics]:
-    """A trial's epochs, going on from its checkpoint where there is one.
+    """Trains a trial, from its checkpoint if there is one, and yields the metrics of each epoch.
 
-    A checkpoint may lag behind what was recorded: those epochs are trained again, to the same
-    numbers, and the study passes over them. After a crash of the whole machine it may be ahead:
-    then what the records lack is taken from there.
+    A checkpoint may lag behind the records: these epochs are trained again, to the same numbers,
+    and the study ignores them. After a crash of the whole machine it may be ahead of the records:
+    then the missing epochs are read from the checkpoint.
     """
     from datasets.access import open_search_data
     from trainables.train import train
@@ -168,7 +169,9 @@ def train_epochs(task: Task) -> Iterator[EpochMetrics]:
 
 
 def resource_request(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-    """What Ray is asked for the task in a config. A worker serves all that ask for the same."""
+    """Returns the resources that Ray reserves for a config's task; tasks with equal ones can share
+    a worker.
+    """
     has = Task.from_ray(config).placement
     wanted = {"CPU": has.threads, "GPU": has.gpus, "memory": has.memory_bytes}
     bundle = {name: amount for name, amount in wanted.items() if amount}

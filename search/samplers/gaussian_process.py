@@ -1,8 +1,9 @@
-"""A Gaussian process over the unit cube of a space's parameters.
+"""Fits a Gaussian process over the unit cube of a space's parameters.
 
-Matérn 5/2 with a length scale for each parameter (Rasmussen & Williams 2006, chapters 2, 4 and 5):
-what doesn't matter gets a long one. Length scales and noise are those of the highest posterior,
-so that with few trials and many parameters the prior decides, and with many trials the data.
+The kernel is a Matérn 5/2 with a length scale for each parameter (Rasmussen & Williams 2006,
+chapters 2, 4 and 5): a parameter that doesn't matter gets a long one. Length scales and noise are
+those of the highest posterior, so that the prior decides with few trials and many parameters, and
+the data with many trials.
 """
 
 from dataclasses import dataclass
@@ -13,17 +14,22 @@ from numpy.typing import NDArray
 from search.samplers.encoding import Matrix, Vector, squared_distances
 
 FITTED = 80
-"""Observations that length scales are fitted to: a fit takes their number cubed, several times."""
+"""Length scales are fitted to at most this many observations: the time of a fit grows with the cube
+of their number.
+"""
 
 CONDITIONED = 500
-"""Observations that predictions rest on: conditioning takes their number cubed, and the memory of
-several matrices of them. Of 10,000 trials all would take minutes and gigabytes for a proposal."""
+"""Predictions use at most this many observations: the time of conditioning grows with the cube of
+their number, and the memory with the square. All of 10,000 trials would take minutes and gigabytes
+for each proposal.
+"""
 
 STEPS = 15
-"""Iterations of L-BFGS: further ones hardly change what is proposed."""
+"""L-BFGS takes this many iterations, because further ones hardly change the proposals."""
 
 LENGTH_SPREAD, NOISE, NOISE_SPREAD = 1.2, 0.01, 1.5
-"""Log-normal priors: the median noise in variances of the values, and standard deviations of logs.
+"""Priors are log-normal: `NOISE` is the median noise, as a share of the values' variance, and the
+other two are standard deviations of logarithms.
 
 The median length scale is half the diagonal of the cube: the distance between two points grows
 with the number of parameters, and so must what counts as far (Hvarfner et al. 2024,
@@ -33,9 +39,10 @@ arXiv:2402.02229).
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Observations:
-    """`points` (n, width) in the unit cube, their `values` (n,), higher is better.
+    """Holds `points` in the unit cube, of shape (n, width), and their `values`, of shape (n,), of
+    which higher ones are better.
 
-    `variances` (n,) is what is uncertain about each value beside the noise that all share.
+    `variances`, of shape (n,), is the uncertainty of each value besides the noise that all share.
     """
 
     points: Matrix
@@ -43,16 +50,17 @@ class Observations:
     variances: Vector
 
     def at(self, rows: NDArray[np.intp]) -> "Observations":
-        """Some of them."""
+        """Returns the observations in some of the rows."""
         return Observations(
             points=self.points[rows], values=self.values[rows], variances=self.variances[rows]
         )
 
 
 class GaussianProcess:
-    """The process after `seen`, or after `CONDITIONED` of them: those in `points`.
+    """Predicts values from the observations in `seen`, or from `CONDITIONED` of them: those in
+    `points`.
 
-    `owners` (width,) numbers the parameter that each axis is of.
+    `owners`, of shape (width,), holds the index of the parameter that each axis belongs to.
     """
 
     def __init__(self, seen: Observations, owners: NDArray[np.intp], rng: np.random.Generator):
@@ -60,12 +68,14 @@ class GaussianProcess:
         self._scale = float(seen.values.std()) or 1.0
         theta = _fit(_sample(seen, FITTED, rng), owners, self._mean, self._scale)
         self._lengths, self._noise = np.exp(theta[:-1])[owners], float(np.exp(theta[-1]))
-        kept = _sample(seen, CONDITIONED, rng)
-        self.points = kept.points
-        self._condition(kept)
+        sample = _sample(seen, CONDITIONED, rng)
+        self.points = sample.points
+        self._condition(sample)
 
     def predict(self, points: Matrix) -> tuple[Vector, Vector]:
-        """(mean, standard deviation) of the noise-free value at each point."""
+        """Returns the mean and the standard deviation of the noise-free value at each point, both
+        of shape (n,).
+        """
         from scipy.linalg import solve_triangular
 
         kernel = _matern(squared_distances(points / self._lengths, self._points / self._lengths))
@@ -74,9 +84,9 @@ class GaussianProcess:
         return kernel @ self._weights * self._scale + self._mean, deviation * self._scale
 
     def believe(self, points: Matrix) -> None:
-        """Takes `points`, which are being tried, as if they had come out as expected.
+        """Adds `points` that are being tried, with their expected values.
 
-        So that workers that ask meanwhile are sent elsewhere («kriging believer», Ginsbourger
+        Workers that ask meanwhile therefore get points elsewhere («kriging believer», Ginsbourger
         et al. 2010).
         """
         values = self.predict(points)[0]
@@ -101,7 +111,7 @@ class GaussianProcess:
 
 
 def _sample(seen: Observations, count: int, rng: np.random.Generator) -> Observations:
-    """`count` observations: the better half the best ones, the others drawn."""
+    """Returns `count` observations: the best ones, and as many random ones of the others."""
     if len(seen.values) <= count:
         return seen
     order = np.argsort(-seen.values, kind="stable")
@@ -110,7 +120,7 @@ def _sample(seen: Observations, count: int, rng: np.random.Generator) -> Observa
 
 
 def _fit(seen: Observations, owners: NDArray[np.intp], mean: float, scale: float) -> Vector:
-    """Logarithms of the length scales, a parameter each, and of the noise."""
+    """Returns the logarithms of each parameter's length scale, and of the noise."""
     from scipy.optimize import minimize
 
     count = int(owners.max()) + 1
@@ -135,11 +145,13 @@ def _fit(seen: Observations, owners: NDArray[np.intp], mean: float, scale: float
 def _likelihood(
     theta: Vector, distances: NDArray[np.float64], target: Vector, variances: Vector
 ) -> tuple[float, Vector]:
-    """The negative log marginal likelihood, without its constant, and its slope in `theta`.
+    """Returns the negative log marginal likelihood, without its constant, and its gradient in
+    `theta` (Rasmussen & Williams, equations 2.30 and 5.9).
 
-    Rasmussen & Williams, equations 2.30 and 5.9; `distances` (parameters, n, n) are squared. The
-    slope needs every entry of the kernel's inverse, which the Cholesky factor gives as well: it is
-    the solution for the identity.
+    distances: squared distances, of shape (parameters, n, n).
+
+    The gradient needs every entry of the kernel's inverse, which is computed from the Cholesky
+    factor as the solution for the identity.
     """
     from scipy.linalg import cho_solve, cholesky
 

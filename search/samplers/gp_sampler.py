@@ -8,8 +8,7 @@ random search (results/published/scheduler.md). The best of `CANDIDATES` random 
 in the promising region and yet apart from the others.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import compress
 from random import Random
 from typing import Any
@@ -25,9 +24,7 @@ from search.samplers.encoding import Encoding, Matrix, Vector, squared_distances
 from search.samplers.gaussian_process import GaussianProcess, Observations
 from search.samplers.learning_curves import ObservedTrial, expected_ends
 from search.samplers.random_configs import RandomConfiguration, draw_value
-
-STARTUP_TRIALS = 10
-"""A study begins with this many random configurations, before the Gaussian process is used."""
+from search.samplers.source import STARTUP_TRIALS, ConfigurationSource
 
 RANDOM_SHARE = 0.1
 """After the first `STARTUP_TRIALS` proposals, this share of the proposals is random, so that
@@ -44,37 +41,6 @@ between a candidate and its nearest neighbour.
 
 FEWEST = 5
 """The Gaussian process is fitted to at least this many results."""
-
-MAX_KEEP_PROBABILITY = 0.75
-"""A random configuration keeps each of the baseline's values with at most this probability.
-
-Each configuration draws its own probability between 0 and this maximum. A published baseline is a
-good place to start from. A configuration that changes everything at once, including every kind of
-regularisation, loses to the baseline early in training, whatever its parts are worth.
-"""
-
-Ask = Callable[[RandomConfiguration], object]
-"""A function of this type asks a `RandomConfiguration` for each parameter of one configuration, as
-a space's `suggest` does.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigurationSource:
-    """Draws random configurations: `ask` requests their parameters, and `baseline` has the
-    parameters of the baseline, if there is one.
-    """
-
-    ask: Ask
-    baseline: Mapping[str, Any] | None = None
-
-    def draw(self, rng: Random) -> RandomConfiguration:
-        """Returns one random configuration; `rng` decides how many of the baseline's values it
-        keeps.
-        """
-        drawing = RandomConfiguration(rng, self.baseline, rng.uniform(0.0, MAX_KEEP_PROBABILITY))
-        self.ask(drawing)
-        return drawing
 
 
 class GaussianProcessSampler(BaseSampler):
@@ -128,14 +94,6 @@ class GaussianProcessSampler(BaseSampler):
         random configuration for.
         """
         return draw_value(param_distribution, Random(f"{self._seed} {param_name}"))
-
-
-MakeSampler = Callable[
-    [ConfigurationSource, int, int, Sequence[ObservedTrial], Sequence[int]], BaseSampler
-]
-"""A function of this type makes the sampler of one trial from (source of configurations, seed,
-trial number, evidence, marks).
-"""
 
 
 def choose_candidate(

@@ -1,4 +1,6 @@
-"""A run's records, kept beside its checkpoints, so that it goes on when its machine is gone."""
+"""Copies a run's records to the storage, beside its checkpoints, so that the run can be resumed
+when its machine is lost.
+"""
 
 import math
 import shutil
@@ -15,37 +17,39 @@ from results.records import EpochMetrics, TrainingId
 from results.store import MANIFEST, RunError
 from search.planning.plan import Plan
 from search.ray_backend.node_files import NodeFiles
-from search.study.observer import BaseObserver
+from search.study.observer import Observer
 
 ARCHIVE = "run.tar"
 KEEP_EVERY_S = 60.0
-"""What is lost of the records at most when the machine is lost; those epochs are trained again."""
+"""Records are copied this often, in seconds. If the machine is lost, the epochs since the last copy
+are trained again.
+"""
 
 _STAYS = ("checkpoints", "final")
-"""Folders of a run that aren't records: the former is kept by the workers, a file at a time."""
+"""These folders of a run hold no records. Workers copy the checkpoints themselves, file by file."""
 
 
 def backup_place(storage: str, run: str) -> UriPlace:
-    """Where a run is kept in `storage`."""
+    """Returns the place of the run's copy in `storage`."""
     return UriPlace(storage).below(run)
 
 
 class Backup:
-    """Keeps a run's records in a place, as one file: then none of them is ahead of another.
+    """Copies a run's records to a place as one file, so that they all are of the same moment.
 
-    What can't be kept is said, and tried again after `KEEP_EVERY_S`: the search goes on. To be
-    called from the thread that writes the records; only sending is done by another, which also
-    calls `drop`.
+    Where a copy fails, the search continues, `warn` is called with a note, and the copy is tried
+    again after `KEEP_EVERY_S`. The methods must be called from the thread that writes the records.
+    Another thread sends the file, and then calls `drop`.
     """
 
     def __init__(
         self,
         place: Place,
         directory: Path,
-        say: Callable[[str], object],
+        warn: Callable[[str], object],
         drop: Callable[[str], object] = lambda _: None,
     ) -> None:
-        self._place, self._directory, self._say, self._drop = place, directory, say, drop
+        self._place, self._directory, self._warn, self._drop = place, directory, warn, drop
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mirror")
         self._sending: Future[None] | None = None
         self._leaving: list[str] = []
@@ -53,21 +57,20 @@ class Backup:
         self._kept_at = -math.inf
 
     def ended(self, name: str) -> None:
-        """Has `drop` called with the name of a checkpoint that the records don't need any more.
-
-        Not before they are kept: a search that goes on from older ones still needs it.
+        """Has `drop` called with the name of a checkpoint that the records don't need any more,
+        after the next copy. A search that is resumed from an older copy still needs the checkpoint.
         """
         self._ended.append(name)
 
     def tick(self) -> None:
-        """Keeps the records the first time, and where the last time is long ago; to be called now
-        and then.
+        """Starts a copy if there is none yet, or if the last one is long ago. This must be called
+        regularly.
         """
         if time.monotonic() - self._kept_at >= KEEP_EVERY_S and self._sent():
             self._begin()
 
     def close(self) -> None:
-        """Keeps the records as they are now, and returns when they have been sent."""
+        """Copies the records as they are now, and returns when they have been sent."""
         self._sent(wait=True)
         self._begin()
         self._sent(wait=True)
@@ -88,7 +91,7 @@ class Backup:
                 self._drop(name)
 
     def _sent(self, *, wait: bool = False) -> bool:
-        """Whether nothing is being sent; says what went wrong."""
+        """Returns whether nothing is being sent, and reports the error of a copy that failed."""
         if self._sending is None:
             return True
         if not wait and not self._sending.done():
@@ -98,15 +101,17 @@ class Backup:
         if error is None:
             self._leaving = []
         else:
-            self._say(
-                f"note: the run's records couldn't be kept at {self._place} ({error}); they are "
-                f"safe in {self._directory}, and it is tried again."
+            self._warn(
+                f"note: the run's records couldn't be copied to {self._place} ({error}); they are "
+                f"safe in {self._directory}, and copying is tried again."
             )
         return True
 
 
 def pack(directory: Path) -> Path:
-    """A run's records as an archive in a temporary file, which is the caller's to remove."""
+    """Packs a run's records into an archive and returns its path. The archive is a temporary file,
+    which the caller removes.
+    """
     with tempfile.NamedTemporaryFile(suffix=".tar", delete=False) as file:
         with tarfile.open(fileobj=file, mode="w") as archive:
             for path in sorted(directory.iterdir()):
@@ -116,10 +121,10 @@ def pack(directory: Path) -> Path:
 
 
 def restore_run(place: Place, directory: Path) -> bool:
-    """Makes a run's folder from what a `Backup` has kept; false where nothing was.
+    """Restores a run's folder from the copy of a `Backup`; returns whether there was a copy.
 
-    The manifest comes last, without which a folder is no run. Raises `RunError` where the archive
-    is damaged, and `OSError`.
+    The manifest, without which a folder is no run, is written last. Raises `RunError` where the
+    archive is damaged, and `OSError`.
     """
     directory.mkdir(parents=True, exist_ok=True)
     fetched = directory / f".{ARCHIVE}"
@@ -141,9 +146,8 @@ def restore_run(place: Place, directory: Path) -> bool:
 
 
 def _unpack(archive: tarfile.TarFile, member: tarfile.TarInfo, directory: Path) -> None:
-    """Files within the folder only: Python 3.11 has tarfile's filter for that from 3.11.4 on.
-
-    Raises `tarfile.TarError` for any other.
+    """Writes a file of an archive into `directory`. Raises `tarfile.TarError` for a member that
+    isn't a file or lies outside of the folder; tarfile's own filter needs Python 3.11.4.
     """
     path = directory / member.name
     source = archive.extractfile(member) if member.isfile() else None
@@ -155,9 +159,9 @@ def _unpack(archive: tarfile.TarFile, member: tarfile.TarInfo, directory: Path) 
 
 
 def make_node_files(plan: Plan, fingerprint: str) -> NodeFiles:
-    """Where trainings get the dataset of that fingerprint and keep checkpoints.
+    """Returns the files that nodes share: the dataset of that fingerprint, and the checkpoints.
 
-    Raises `DatasetError` and `OSError` where the place that was named lacks these images.
+    Raises `DatasetError` and `OSError` where the place in the options lacks these images.
     """
     node_files = NodeFiles(
         driver_node=plan.cluster.driver_node if plan.cluster else "",
@@ -171,46 +175,46 @@ def make_node_files(plan: Plan, fingerprint: str) -> NodeFiles:
     return node_files
 
 
-class StorageSync(BaseObserver):
-    """An `Observer` that sends the run's records to the storage, which the checkpoints of trials
-    that have ended leave.
+class StorageSync(Observer):
+    """Copies the run's records to the storage, and removes from there the checkpoints of trials
+    that have ended.
 
-    From `start` on, until `close`. `say` is told what couldn't be kept.
+    Copies are made between `start` and `close`. `warn` is called with a note on each that failed.
     """
 
     def __init__(
-        self, node_files: NodeFiles, directory: Path, say: Callable[[str], object]
+        self, node_files: NodeFiles, directory: Path, warn: Callable[[str], object]
     ) -> None:
-        self._node_files, self._directory, self._say = node_files, directory, say
+        self._node_files, self._directory, self._warn = node_files, directory, warn
         self._backup: Backup | None = None
         self._opening: set[str] | None = set()
 
     def start(self) -> None:
-        """Looks up what is stored of the run. Raises `OSError` where that can't be reached."""
+        """Lists what is stored of the run. Raises `OSError` where the storage can't be reached."""
         if stored := self._node_files.stored:
             place = backup_place(self._node_files.storage, self._node_files.run)
-            self._backup = Backup(place, self._directory, self._say, stored.drop)
+            self._backup = Backup(place, self._directory, self._warn, stored.drop)
             self._opening = stored.names()
 
     def dropped(self, name: str) -> None:
-        """A checkpoint of that name has been removed from the run.
+        """Records that a checkpoint of that name has been removed from the run.
 
-        While a run is opened, that is told of every trial that has ended: then only what is there
-        is asked for.
+        While a run is being opened, this is called for every trial that has ended, and names that
+        aren't stored are ignored.
         """
         if self._backup and (self._opening is None or name in self._opening):
             self._backup.ended(name)
 
     def opened(self) -> None:
-        """The run is open: from now on checkpoints are dropped because trials end."""
+        """Records that the run is open: from now on checkpoints are dropped because trials end."""
         self._opening = None
 
     def epoch(self, training: TrainingId, metrics: EpochMetrics, *, new: bool) -> None:
-        """Sends the records where the last time is long ago."""
+        """Starts a copy of the records if the last one is long ago."""
         if self._backup:
             self._backup.tick()
 
     def close(self) -> None:
-        """Brings everything to its end, after the last record was written."""
+        """Makes the last copy and waits for it, after the last record was written."""
         if self._backup:
             self._backup.close()

@@ -1,7 +1,8 @@
-"""Carries a plan out: data, weights, precision, Ray, the study, and what is told at the end."""
+"""Carries a plan out: prepares data, weights, precision and Ray, runs the study, and ends it."""
 
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -27,8 +28,8 @@ from search.planning.warm_start import manifest_entry, useful_trials
 from search.preflight import ROOT
 from search.ray_backend.local_ray import Dashboard, reserve_port, start_ray, stop_ray
 from search.ray_backend.ray_cluster import LivingNodes
-from search.ray_backend.run_files import RunFiles
 from search.ray_backend.slots import Slots
+from search.ray_backend.task import RunFiles
 from search.ray_backend.tuner import run_trials
 from search.security import how_to_enter, how_to_enter_cluster
 from search.session import session_log
@@ -39,9 +40,9 @@ from search.session.loggers import connect_trackers, make_observers
 from search.session.provenance import command_line, provenance
 from search.session.session import Session, start_session
 from search.session.startup import (
-    DataVerification,
-    PrecisionMeasurement,
     allocate_gpus,
+    start_precision_measurement,
+    verify_training_images,
 )
 from search.study.observer import Observers
 from search.study.prior_trials import write_prior_trials
@@ -81,7 +82,7 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False, quiet: bool = 
 
 
 def _run(session: Session, plan: Plan, monitor: Monitor, loggers: "list[Logger]") -> bool:
-    """Trains whatever is left; returns whether that was cut short."""
+    """Trains whatever is left, and returns whether that was cut short."""
     try:
         try:
             if not session.finished():
@@ -102,7 +103,7 @@ def _why(error: Exception, directory: Path) -> str:
 
 
 def _watch(session: Session, plan: Plan, monitor: Monitor, loggers: "list[Logger]") -> None:
-    """Runs the trainings, and shows them."""
+    """Runs the trainings, and shows their progress."""
     supervisor = session.supervisor
     baselines = [horizon.first for horizon in plan.horizons]
     monitor.opened(session.limits, supervisor.history(), baselines)
@@ -120,7 +121,7 @@ def _watch(session: Session, plan: Plan, monitor: Monitor, loggers: "list[Logger
 
 
 def _slots(plan: Plan, resources: Resources) -> Slots:
-    """On a cluster those of the nodes that are there while the search runs."""
+    """Returns the slots of the trials; on a cluster they follow the nodes that come and go."""
     if plan.cluster is None:
         return Slots(resources)
     asked = plan.options.concurrency != "auto"
@@ -128,39 +129,42 @@ def _slots(plan: Plan, resources: Resources) -> Slots:
 
 
 def _open(plan: Plan, monitor: Monitor, resuming: bool) -> "tuple[Session, list[Logger]]":
-    """Everything before the first trial, the cheap refusals first."""
+    """Prepares everything for the first trial, and returns the session and the trackers' loggers.
+    What may refuse the search cheaply comes first.
+    """
     dashboard = Dashboard(host=plan.options.dashboard_host, port=plan.options.dashboard_port)
     saved = read_manifest(plan.directory) if resuming else None
     reserved: AbstractContextManager[socket.socket | None] = (
         nullcontext() if plan.cluster else reserve_port(dashboard)
     )
-    with reserved as port, probe.TorchProcess() as torch, DataVerification() as images:
+    with reserved as port, probe.TorchProcess() as torch, ThreadPoolExecutor(1) as pool:
         if plan.baseline.weights != "none" or needs_package(plan.baseline.network):
             for config in plan.bounds.starting:
                 torch.submit(probe.check_start, config).result()
             monitor.stage("network and weights")
         data = _data(plan, saved)
         monitor.stage("dataset")
-        images.start(plan.data)
-        print_start(plan, data, monitor.say)
+        verification = pool.submit(verify_training_images, plan.data)
+        print_start(plan, data, monitor.inform)
         if plan.machine.gpus and plan.options.gpus_per_trial == "auto":
             plan = allocate_gpus(plan, monitor, torch)
         if saved is not None:
-            images.outcome()
-            session = _study(plan, data, str(saved["precision"]), saved, monitor.warn)
+            verification.result()
+            session = open_session(plan, data, str(saved["precision"]), saved, monitor.warn)
             return session, [] if session.finished() else _start(plan, monitor, port)
-        measurement = PrecisionMeasurement(plan, torch)
-        measurement.start()
+        wait_for_precision = start_precision_measurement(plan, torch)
         loggers = _start(plan, monitor, port)
-        precision, why = measurement.outcome()
+        precision, why = wait_for_precision()
         monitor.stage("precision")
-        monitor.say(f"precision  {precision} ({why})")
-        images.outcome()
-        return _study(plan, data, precision, None, monitor.warn), loggers
+        monitor.inform(f"precision  {precision} ({why})")
+        verification.result()
+        return open_session(plan, data, precision, None, monitor.warn), loggers
 
 
 def _start(plan: Plan, monitor: Monitor, port: socket.socket | None) -> "list[Logger]":
-    """Ray, and what trials are logged to."""
+    """Starts Ray unless a cluster is joined, prints the dashboard's address, and returns the
+    trackers' loggers.
+    """
     if port is None:
         assert plan.cluster is not None
         address, enter = "none", how_to_enter_cluster(plan.cluster.dashboard)
@@ -169,12 +173,14 @@ def _start(plan: Plan, monitor: Monitor, port: socket.socket | None) -> "list[Lo
     else:
         address, enter = start_ray(plan.resources, port, ROOT), how_to_enter()
     monitor.stage("Ray")
-    monitor.say(f"dashboard  {address}  ({enter})")
+    monitor.inform(f"dashboard  {address}  ({enter})")
     return connect_trackers(plan.options, plan.name, plan.directory)
 
 
 def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:
-    """The prepared dataset. Raises `DatasetError` and `SearchError`."""
+    """Prepares the dataset and returns it. Raises `DatasetError`, and `SearchError` for images that
+    this search can't use.
+    """
     known = saved is not None and (plan.data / "manifest.json").exists()
     source = Path(plan.options.source) if plan.options.source and not known else None
     prepare(plan.dataset, source=source, data=Path(plan.options.data), size=size_to_store(plan))
@@ -193,13 +199,41 @@ def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:
     return data
 
 
-def _study(
+def open_session(
     plan: Plan,
     data: SearchData,
     precision: str,
     saved: dict[str, Any] | None,
     warn: Callable[[str], object] = print,
 ) -> Session:
+    """Opens a session of a new run, or of the one with the manifest `saved`.
+
+    precision: the precision of a new run's trainings.
+    warn: reports that the run's records couldn't be copied to the storage.
+
+    Raises `SearchError` where the run began with another space.
+    """
+    manifest = _make_manifest(plan, data, precision, saved)
+    node_files = make_node_files(plan, data.images.fingerprint)
+    storage_sync = StorageSync(node_files, plan.directory, warn)
+    storage_sync.start()
+    if saved is None:
+        store = RunStore.create(plan.directory, manifest, storage_sync.dropped)
+        _copy_earlier(plan, data)
+    else:
+        store = RunStore(plan.directory, storage_sync.dropped)
+        store.write_manifest(manifest)
+    session = start_session(plan, data, store, manifest, node_files, storage_sync)
+    storage_sync.opened()
+    return session
+
+
+def _make_manifest(
+    plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Returns the manifest of a session that begins now. Raises `SearchError` where the run began
+    with another space.
+    """
     nodes = plan.cluster.nodes if plan.cluster else ()
     circumstances = provenance(plan.machine, command_line(), nodes)
     manifest = saved or {
@@ -217,7 +251,7 @@ def _study(
             f"A run must go on with the space it began with, but {plan.options.space} has "
             "changed since; restore it, or begin a new run."
         )
-    manifest = manifest | {
+    return manifest | {
         "options": asdict(plan.options),
         "horizons": [asdict(each) for each in plan.horizons],
         "dataset": {
@@ -228,21 +262,10 @@ def _study(
         },
         "sessions": session_log.add_session(manifest["sessions"], plan.directory, circumstances),
     }
-    node_files = make_node_files(plan, data.images.fingerprint)
-    storage_sync = StorageSync(node_files, plan.directory, warn)
-    storage_sync.start()
-    if saved is None:
-        store = RunStore.create(plan.directory, manifest, storage_sync.dropped)
-        _copy_earlier(plan, data)
-    else:
-        store = RunStore(plan.directory, storage_sync.dropped)
-        store.write_manifest(manifest)
-    session = start_session(plan, data, store, manifest, node_files, storage_sync)
-    storage_sync.opened()
-    return session
 
 
 def _copy_earlier(plan: Plan, data: SearchData) -> None:
+    """Writes what the sampler can learn from earlier runs into the run's own folder."""
     ours = (make_proposer(plan), data.images.fingerprint, plan.epochs)
     found = [trial for run in plan.earlier for trial in useful_trials(run, *ours)]
     if plan.earlier:

@@ -1,4 +1,4 @@
-"""A search's end: what is written first, what is printed then, and the exit code."""
+"""Ends a search: writes the best configuration, prints the summary, and finds the exit code."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,37 +14,33 @@ from search.planning.plan import Plan
 def finish(plan: Plan, console: Console, *, interrupted: bool) -> int:
     """Writes the best configuration into the run, then prints the summary of what is on disk.
 
-    Returns the exit code: 0 done, 1 no result, `INTERRUPTED` where Ctrl-C or an error has cut it
-    short. A full disk, which keeps the best
-    configuration from being written, is told in the summary and is no result.
+    Returns the exit code: 0 after a whole search, 1 without a result, and `INTERRUPTED` where
+    Ctrl-C or an error has cut the search short. A best configuration that can't be written, for
+    example on a full disk, is no result, and the summary contains the reason.
     """
     result = read_result(plan)
-    best = _write_best(plan.directory) if result.leader else None
+    best: Path | OSError | None = None
+    if result.leader:
+        try:
+            best = export(plan.directory)
+        except OSError as error:
+            best = error
     print_summary(plan, result, best, console, interrupted=interrupted)
     if interrupted:
         return INTERRUPTED
     return 0 if isinstance(best, Path) else 1
 
 
-def _write_best(directory: Path) -> Path | OSError:
-    """Where the best configuration was written, or why it couldn't be."""
-    try:
-        return export(directory)
-    except OSError as error:
-        return error
-
-
-def write_final_report(directory: Path, say: Callable[[str], None]) -> None:
-    """Writes the report and says where; one that can't be written is told, and no more.
-
-    The search is done and on disk by then: nothing that goes wrong here may look otherwise.
+def write_final_report(directory: Path, print_line: Callable[[str], None]) -> None:
+    """Writes the report and prints its path. If it can't be written, prints the reason and goes on,
+    because the search itself is done and on disk.
     """
     from results.report import write_report
 
     try:
-        say(f"The search as a page: {write_report(directory)}")
+        print_line(f"The search as a page: {write_report(directory)}")
     except Exception as error:  # whatever a plotting library may raise
-        say(
+        print_line(
             f"The report couldn't be written ({type(error).__name__}: {error}); once that is "
-            f"mended: python -m results.report {directory}"
+            f"fixed: python -m results.report {directory}"
         )

@@ -1,4 +1,4 @@
-"""Ctrl-C: once ends a search with its summary, twice at once."""
+"""Handles Ctrl-C, which ends a search with its summary, and at once when it is pressed again."""
 
 import os
 import signal
@@ -10,26 +10,28 @@ from types import FrameType
 INTERRUPT_NOTE = (
     "Ctrl-C: ending with a summary. Once more leaves at once; no record is lost either way."
 )
+"""The user reads this after the first Ctrl-C."""
 
 
 @contextmanager
-def handle_interrupts(tell: Callable[[str], object]) -> Iterator[None]:
-    """Meanwhile the first SIGINT has Tune end its loop, or raises `KeyboardInterrupt` where none
-    runs. At the second the process is gone, as if killed: Ray's processes end with it.
+def handle_interrupts(show: Callable[[str], object]) -> Iterator[None]:
+    """Handles SIGINT during the block. The first one has Tune end its loop, or raises
+    `KeyboardInterrupt` where none runs. The second one ends the process as if it were killed, and
+    Ray's processes end with it.
 
-    tell: says at once what that does; it may be called while a line is being printed.
+    show: shows a sentence to the user; it may be called while a line is being printed.
     """
     pressed = False
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         nonlocal pressed
         if pressed:
-            os.write(sys.stdout.fileno(), b"\n")  # what comes next begins a line of its own
+            os.write(sys.stdout.fileno(), b"\n")  # the shell's prompt begins a line of its own
             os._exit(128 + signal.SIGINT)
         pressed = True
-        tell(INTERRUPT_NOTE)
+        show(INTERRUPT_NOTE)
         # Tune ends its loop between two of its steps for this signal too, and has no handler for
-        # SIGINT here (`search.ray_backend.tuner`): that one would say nothing.
+        # SIGINT here (`search.ray_backend.tuner`): its own would show nothing.
         if callable(signal.getsignal(signal.SIGUSR1)):
             signal.raise_signal(signal.SIGUSR1)
         else:

@@ -1,4 +1,4 @@
-"""Who is told of a search while it runs, beside its terminal: as the options ask for."""
+"""Connects a search with TensorBoard, Prometheus and trackers, as its options ask for."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def connect_trackers(options: SearchOptions, search: str, directory: Path) -> "list[Logger]":
-    """What trials are logged to elsewhere. Ray must be running.
+    """Returns the loggers of the trackers in the options. Ray must be running.
 
-    Raises `SearchError` for what can't be used.
+    Raises `SearchError` for a tracker that can't be used.
     """
     if not (options.mlflow or options.wandb):
         return []
@@ -33,10 +33,10 @@ def make_observers(
     directory: Path,
     warn: Callable[[str], object],
 ) -> list[Observer]:
-    """All that were asked for, and Prometheus, through Ray, which must be running.
+    """Returns the observers that the options ask for, and Prometheus's, which needs a running Ray.
 
-    They are to be told after the one that keeps `progress`. identity: of the run, the same when it
-    goes on.
+    They must come after the observer that updates `progress`. `identity` names the run to trackers
+    and stays the same when the run is resumed.
     """
     from search.ray_backend.callbacks import make_gauge
 

@@ -1,25 +1,22 @@
-"""Where a result comes from: versions, commit, machine and command."""
+"""Records the provenance of a result: versions, commit, machine and command."""
 
 import platform
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from common.text import redacted
+from search import preflight
 from search.hardware.machine import Machine, Node, cpu_model
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("ray", "optuna", "torch", "torchvision", "ffcv", "numba", "numpy", "scipy", "pandas")
+"""A run's manifest contains the versions of these packages."""
 
 
 def provenance(machine: Machine, command: list[str], nodes: Sequence[Node] = ()) -> dict[str, Any]:
-    """Plain values for the run's manifest, without the secrets that the command may hold.
-
-    `nodes` are those of a cluster.
+    """Returns the provenance as plain values for the run's manifest, with secrets in the command
+    redacted. `nodes` are those of a cluster.
     """
     return {
         "command": redacted(" ".join(command)),
@@ -41,18 +38,14 @@ def provenance(machine: Machine, command: list[str], nodes: Sequence[Node] = ())
 
 
 def versions(packages: Sequence[str]) -> dict[str, str]:
-    """The versions of those of the packages that are installed."""
-    found = {}
-    for name in packages:
-        with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+    """Returns the versions of those packages that are installed, by name."""
+    found = preflight.versions(list(packages))
+    return {name: version for name, version in found.items() if version is not None}
 
 
 def _commit() -> str | None:
-    """The checkout's commit, marked when files differ from it; `None` outside a checkout.
-
-    Published figures may differ: benchmarks write them one after the other.
+    """Returns the checkout's commit, marked as dirty if files differ from it, or `None` outside of
+    a checkout. Published figures may differ, because benchmarks write them one after the other.
     """
     commit = _git("rev-parse", "HEAD")
     changed = _git("status", "--porcelain", "--", ".", ":!results/published")
@@ -61,13 +54,9 @@ def _commit() -> str | None:
 
 def _git(*arguments: str) -> str | None:
     try:
+        command = ["git", *arguments]
         done = subprocess.run(
-            ["git", *arguments],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
+            command, cwd=preflight.ROOT, capture_output=True, text=True, timeout=10, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return None
@@ -75,5 +64,5 @@ def _git(*arguments: str) -> str | None:
 
 
 def command_line() -> list[str]:
-    """What was typed, as well as Python knows it."""
+    """Returns the command that started the search, as far as Python knows it."""
     return ["python", "-m", "search.run", *sys.argv[1:]]

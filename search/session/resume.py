@@ -1,4 +1,4 @@
-"""A run that goes on: its folder brought here, and the options it was started with."""
+"""Prepares a run for its resumption: fetches its folder, and reads the options it began with."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,24 +6,27 @@ from typing import Any
 
 
 def saved_options(name: str, out: str, layers: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the run was started with. Raises `OptionsError` where `layers` change its results.
+    """Returns the options that the run was started with.
 
-    A run that isn't here is fetched from the `storage` that they name.
+    layers: the options given now, of which later ones win. A run that isn't on this machine is
+        fetched from the storage in them.
+
+    Raises `OptionsError` where the run can't be read, or where an option would change its results.
     """
     from common.errors import UserError
     from common.text import HIDDEN, redacted
     from results.store import read_manifest
-    from search.config.options import RESUMABLE, OptionsError, SearchOptions
+    from search.config.options import RESUMABLE, OptionsError, SearchOptions, flag_of
 
     storage = next((layer["storage"] for layer in reversed(layers) if layer.get("storage")), "")
     try:
         _fetch_run(Path(out) / name, str(storage))
-        # An option that the run is older than had its default.
+        # Options that didn't exist when the run began had their defaults.
         saved: dict[str, Any] = asdict(SearchOptions()) | read_manifest(Path(out) / name)["options"]
     except (UserError, OSError) as error:
         raise OptionsError([f"--resume: {error}"]) from error
     changed = [
-        f"--{key.replace('_', '-')} can't change when a run goes on (it was {saved.get(key)!r}); "
+        f"--{flag_of(key)} can't change when a run goes on (it was {saved.get(key)!r}); "
         "leave it out, or start a new run."
         for layer in layers
         for key, value in layer.items()
@@ -31,8 +34,8 @@ def saved_options(name: str, out: str, layers: list[dict[str, Any]]) -> dict[str
     ]
     given = {key for layer in layers for key in layer}
     changed += [
-        f"--{key.replace('_', '-')} must be given again when a run goes on, for it was recorded "
-        f"without the secret in it ({saved[key]!r})."
+        f"--{flag_of(key)} must be given again when a run goes on, because it was recorded "
+        f"without its secret ({saved[key]!r})."
         for key in saved.keys() - given
         if HIDDEN in str(saved[key])
     ]
@@ -42,7 +45,7 @@ def saved_options(name: str, out: str, layers: list[dict[str, Any]]) -> dict[str
 
 
 def _fetch_run(directory: Path, storage: str) -> None:
-    """Makes the run's folder from its records in `storage`, where it isn't on this machine."""
+    """Restores the run's folder from its copy in `storage`, unless it is on this machine."""
     if storage and not (directory / "manifest.json").exists():
         from search.session.backup import backup_place, restore_run
 

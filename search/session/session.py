@@ -1,4 +1,4 @@
-"""What is open while the trials of a search run, and how it is closed."""
+"""Composes a session of a search from its plan: study, finalists, budget, stores and limits."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from results.finalist_store import FinalistStore
 from results.store import RunStore
 from search.config.options import SearchOptions
 from search.config.units import seconds_of
-from search.early_stopping.decision import Rules
+from search.early_stopping.decision import make_rules
 from search.hardware.allocation import Resources
 from search.monitoring.progress import Limits
 from search.planning.cost_estimate import expected_epochs, finalist_trainings, longest_epoch_s
@@ -28,7 +28,7 @@ from trainables.config import TrialConfig
 
 
 def make_budget(options: SearchOptions, resources: Resources, used_s: float) -> Budget:
-    """The budget asked for, of which earlier sessions used `used_s` seconds."""
+    """Returns the budget in the options, of which earlier sessions used `used_s` seconds."""
     time_s = seconds_of(options.time_budget)
     return Budget(
         time_s=time_s,
@@ -41,7 +41,7 @@ def make_budget(options: SearchOptions, resources: Resources, used_s: float) -> 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Session:
-    """One session of a search, from a start or a resume to its end."""
+    """Holds what is open during one session of a search, from a start or a resume to its end."""
 
     study: Study[TrialConfig]
     finalists: Finalists
@@ -55,13 +55,14 @@ class Session:
     limits: Limits
 
     def finished(self) -> bool:
-        """Whether nothing is left to train."""
+        """Returns whether nothing is left to train."""
         return self.supervisor.finished()
 
     def close(self) -> None:
-        """Notes the session's end and gives the run free, also where the disk is full.
+        """Records the session's end and releases the run.
 
-        Raises `OSError` then: a session without an end counts as one that was killed.
+        Raises `OSError` where the disk is full, but releases the run even then; a session without
+        an end counts as one that was killed.
         """
         self.manifest["sessions"][-1]["ended"] = session_log.now()
         with ExitStack() as stack:
@@ -79,18 +80,17 @@ def start_session(
     node_files: NodeFiles,
     storage_sync: StorageSync,
 ) -> Session:
-    """The study and its finalists, between whom the budget is divided."""
+    """Opens the study and its finalists, divides the budget between them, and returns the
+    session.
+    """
     used_s = session_log.used_seconds(manifest["sessions"])
     budget = make_budget(plan.options, plan.resources, used_s)
     study = Study(
         proposer=make_proposer(plan, manifest["precision"]),
-        rules=Rules(
+        rules=make_rules(
+            plan.options,
             epochs=plan.epochs,
             grace=plan.grace,
-            factor=plan.options.reduction_factor,
-            max_gap=plan.options.max_gap,
-            gap_patience=plan.options.gap_patience,
-            plateau_patience=plan.options.plateau_patience,
             num_classes=len(data.images.class_ids),
             objectives=plan.objectives,
         ),
@@ -125,7 +125,7 @@ def start_session(
 
 
 def _limits(plan: Plan, used_s: float) -> Limits:
-    """What is told of the budget while the search runs."""
+    """Returns the limits that the monitor shows while the search runs."""
     repeats = finalist_trainings(plan)
     begun = plan.horizons[-1].first
     expected = expected_epochs(plan) - repeats * plan.epochs

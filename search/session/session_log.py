@@ -1,4 +1,4 @@
-"""The sessions of one search: when each began and ended, and how much of the budget is left."""
+"""Records when each session of a search began and ended, and sums up the time that they took."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,26 +8,30 @@ from results.finalist_store import FINALIST_EPOCHS
 from results.store import EPOCHS
 
 SessionEntry = dict[str, Any]
-"""`started` and `ended` in ISO 8601, UTC; `ended` is `None` while it runs."""
+"""An entry holds `started` and `ended` in ISO 8601 and UTC, and the session's `provenance`. `ended`
+is `None` while the session runs.
+"""
 
 
 def add_session(
     earlier: list[SessionEntry], directory: Path, provenance: dict[str, Any]
 ) -> list[SessionEntry]:
-    """The sessions with a new one. One that was killed ended with the last recorded epoch."""
+    """Returns the sessions and a new one. A session that was killed gets the time of the last
+    recorded epoch as its end.
+    """
     closed = [s if s["ended"] else s | {"ended": _last_epoch_at(s, directory)} for s in earlier]
     return [*closed, {"started": now(), "ended": None, "provenance": provenance}]
 
 
 def run_id(name: str, sessions: list[SessionEntry]) -> str:
-    """The run's name with the moment it began: the same in all its sessions, and another run's
-    only by accident.
+    """Returns the run's name with the moment at which it began. All sessions of the run share this
+    id, and other runs have another one except by coincidence.
     """
     return f"{name}-{_moment(sessions[0]['started']):%Y%m%d%H%M%S}"
 
 
 def used_seconds(sessions: list[SessionEntry]) -> float:
-    """What the ended sessions took together; time between them doesn't count."""
+    """Returns the seconds that the ended sessions took together, without the time between them."""
     return sum(
         (_moment(s["ended"]) - _moment(s["started"])).total_seconds()
         for s in sessions
@@ -36,7 +40,7 @@ def used_seconds(sessions: list[SessionEntry]) -> float:
 
 
 def now() -> str:
-    """This moment, to the second."""
+    """Returns the present time, to the second, in ISO 8601 and UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

@@ -18,9 +18,11 @@ from optuna.storages import InMemoryStorage
 
 from results.records import EpochMetrics
 from search.early_stopping.decision import Rules
-from search.samplers.gp_sampler import ConfigurationSource, GaussianProcessSampler, MakeSampler
+from search.samplers.gp_sampler import GaussianProcessSampler
 from search.samplers.learning_curves import ObservedTrial
 from search.samplers.random_configs import RandomConfiguration
+from search.samplers.random_sampler import make_random_sampler
+from search.samplers.source import ConfigurationSource, MakeSampler
 from search.simulation.recorded_curves import Curves
 from search.study.proposal import Proposal
 from search.study.proposer import derived_seed
@@ -136,18 +138,12 @@ def gaussian_process_asha(curves: Curves, rules: Rules, seed: int) -> Study[Poin
 
 def random_asha(curves: Curves, rules: Rules, seed: int) -> Study[Point]:
     """Returns a study of random configurations, which only the rungs stop."""
-    only = replace(rules, max_gap=0.0, plateau_patience=0)
-    return study_of(curves, only, seed, random_sampler)
+    return study_of(curves, rules.only_rungs(), seed, make_random_sampler)
 
 
 def random_search(curves: Curves, rules: Rules, seed: int) -> Study[Point]:
     """Returns a study of random configurations, each of which is trained to its last epoch."""
     return random_asha(curves, replace(rules, grace=rules.epochs), seed)
-
-
-def random_sampler(_source: ConfigurationSource, seed: int, *_known: object) -> BaseSampler:
-    """Returns the sampler of one trial that draws at random and learns nothing."""
-    return optuna.samplers.RandomSampler(seed=seed)
 
 
 def study_of(curves: Curves, rules: Rules, seed: int, make: MakeSampler) -> Study[Point]:

@@ -1,6 +1,6 @@
 """Reads recorded learning curves, a table that takes the place of training in a simulated search.
 
-Three sources. A file `NAME.npz` holds `configs` (n, d) with their `names` (d,), and
+There are three sources. A file `NAME.npz` holds `configs` (n, d) with their `names` (d,), and
 `val_accuracy` (n, epochs) in per cent or `val_loss` (n, epochs); if it has them, `train_loss`
 (n, epochs) and `wall_s` (n,) for all epochs of a configuration. A table of recorded trainings of
 one of our spaces (`results/published/curves/`, see `results.analysis.curve_table`) has its own
@@ -22,10 +22,11 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 
 from common.errors import UserError
 from results.analysis.curve_table import Recording, of_arrays, read_arrays
+from results.analysis.rung_values import quiet_optuna
 from results.records import EpochMetrics, StopReason, TrialRecord
 from results.store import read_epochs, read_manifest, read_trials
 from search.samplers.encoding import Encoding, Matrix, Vector
-from search.study.optuna_journal import journal_storage, quiet_optuna
+from search.study.optuna_journal import journal_storage
 
 
 class CurvesError(UserError):
@@ -148,10 +149,10 @@ def _curves(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Curves:
 
 
 def _recorded(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Curves:
-    """The full trainings with the first seed of a recorded table.
+    """Returns the full trainings with the first seed of a recorded table.
 
-    What diverged stays at its last values. An epoch takes its processor time: one thread trained,
-    beside whatever else the machine did.
+    A training that diverged stays at its last values. The duration of an epoch is its processor
+    time, because one thread trained while the machine may have done other work.
     """
     recording = of_arrays(arrays)
     rows = _full(recording)
@@ -177,7 +178,7 @@ def _recorded(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Curves:
 
 
 def _full(recording: Recording) -> dict[int, dict[str, list[float | None]]]:
-    """Curves by row, in the rows' order."""
+    """Returns the curves by row, in the order of the rows."""
     found = {
         t["row"]: t["curves"]
         for t in recording.trainings
@@ -187,7 +188,9 @@ def _full(recording: Recording) -> dict[int, dict[str, list[float | None]]]:
 
 
 def _filled(rows: Mapping[int, Mapping[str, Any]], name: str, length: int) -> Matrix:
-    """(n, length), each curve's last value held to the end; NaN where it isn't finite."""
+    """Returns curves of shape (n, length), with each one's last value repeated to the end, and NaN
+    where a value isn't finite.
+    """
     curves = [rows[row][name] for row in rows]
     whole = [[*curve, *[curve[-1]] * (length - len(curve))] for curve in curves]
     return np.array(whole, dtype=np.float64)

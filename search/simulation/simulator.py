@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from results.analysis.rung_values import quiet_optuna
 from search.config.options import SearchOptions
 from search.early_stopping.asha import default_grace
-from search.early_stopping.decision import Rules
+from search.early_stopping.decision import Rules, make_rules
 from search.simulation.policies import POLICIES, Point, Policy
 from search.simulation.recorded_curves import Curves
-from search.study.optuna_journal import quiet_optuna
 from search.study.proposal import Proposal
 
 SHARES = (0.25, 0.5, 1.0)
@@ -120,17 +120,10 @@ def simulate(policy: Policy, curves: Curves, *, workers: int, epochs: int) -> Tr
     return trace
 
 
-def make_rules(options: SearchOptions, curves: Curves) -> Rules:
+def make_simulated_rules(options: SearchOptions, curves: Curves) -> Rules:
     """Returns the early-stopping rules of `search.run` for trials as long as these curves."""
-    return Rules(
-        epochs=curves.epochs,
-        grace=options.grace or default_grace(curves.epochs),
-        factor=options.reduction_factor,
-        max_gap=options.max_gap,
-        gap_patience=options.gap_patience,
-        plateau_patience=options.plateau_patience,
-        num_classes=curves.num_classes,
-    )
+    grace = options.grace or default_grace(curves.epochs)
+    return make_rules(options, epochs=curves.epochs, grace=grace, num_classes=curves.num_classes)
 
 
 def mean_regrets(
@@ -146,7 +139,7 @@ def mean_regrets(
     found = []
     for seed in range(arguments.seeds):
         with quiet_optuna():
-            policy = POLICIES[name](curves, make_rules(options, curves), seed)
+            policy = POLICIES[name](curves, make_simulated_rules(options, curves), seed)
             trace = simulate(policy, curves, workers=arguments.workers, epochs=budget)
         found.append(trace.regrets([max(1, round(share * budget)) for share in SHARES]))
     return [statistics.mean(values) for values in zip(*found, strict=True)]

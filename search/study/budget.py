@@ -1,4 +1,4 @@
-"""What a search may take: time, GPU-hours, and how much of both is kept for the finalists."""
+"""Limits a search to its time and its GPU-hours, and reserves a part of both for the finalists."""
 
 import heapq
 import math
@@ -7,29 +7,31 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 LARGEST_SHARE = 0.5
-"""Of a budget, kept for finalists: where that is too little, it is their repeats that suffer."""
+"""At most this share of a budget is reserved for finalists, even where they need more."""
 
 
 class TrainingCosts(Protocol):
-    """What was trained, and what is to come: `search.study.finalists.Finalists`."""
+    """Estimates what trainings take; `search.study.finalists.Finalists` fulfils this protocol."""
 
     def spent_s(self) -> float:
-        """Seconds that all trainings took so far, added up over the workers."""
+        """Returns the seconds that all trainings took so far, added up over the workers."""
 
     def expected_s(self) -> list[float]:
-        """Seconds that each of the finalists' trainings will take, in their order."""
+        """Returns the seconds that each finalist's training will take, in their order."""
 
     def slowest_epoch_s(self) -> float:
-        """Seconds of the longest epoch so far."""
+        """Returns the seconds of the longest epoch so far."""
 
 
 class Budget:
-    """Tells how much time is left. Seconds throughout; infinity where nothing is limited.
+    """Computes the time that a search has left, in seconds; infinity where nothing is limited.
 
-    time_s: of the whole search, of which `time_left` gives what is left.
-    gpu_s: GPU-seconds of all trainings together, at `gpus` of one GPU each; only what their
-    recorded epochs took is counted, so that it is overdrawn by up to an epoch of each worker.
-    `None` is no limit. workers: how many trainings run at once.
+    time_s: the limit of the whole search, or `None` for no limit.
+    time_left: returns the rest of `time_s`.
+    gpu_s: the limit in GPU-seconds of all trainings together, or `None` for no limit. Only recorded
+        epochs count, so that each worker can exceed it by up to an epoch.
+    gpus: the share of a GPU that each training has.
+    workers: the number of trainings at the same time.
     """
 
     def __init__(
@@ -47,14 +49,14 @@ class Budget:
         self._workers = workers
 
     def left(self, trained: TrainingCosts) -> float:
-        """Until everything ends, finalists too."""
-        return self._left(trained, kept_time_s=0.0, kept_training_s=0.0)
+        """Returns the seconds until everything ends, finalists included."""
+        return self._left(trained, reserved_time_s=0.0, reserved_training_s=0.0)
 
     def left_for_trials(self, trained: TrainingCosts) -> float:
-        """Until trials end, so that the finalists can be trained in what is then left.
+        """Returns the seconds until trials must end, so that the rest suffices for the finalists.
 
-        Kept is what their trainings are expected to take, one after the other on every worker,
-        and an epoch, with which running trials end.
+        Reserved are the seconds that the finalists' trainings are expected to take, one after the
+        other on every worker, and the longest epoch, with which running trials end.
         """
         if math.isinf(self._time_s) and math.isinf(self._training_s):
             return math.inf
@@ -62,21 +64,23 @@ class Budget:
         last_epoch_s = trained.slowest_epoch_s() if expected else 0.0
         return self._left(
             trained,
-            kept_time_s=makespan_s(expected, self._workers) + last_epoch_s,
-            kept_training_s=sum(expected) + self._workers * last_epoch_s,
+            reserved_time_s=makespan_s(expected, self._workers) + last_epoch_s,
+            reserved_training_s=sum(expected) + self._workers * last_epoch_s,
         )
 
-    def _left(self, trained: TrainingCosts, *, kept_time_s: float, kept_training_s: float) -> float:
-        time_left = self._time_left() - min(kept_time_s, LARGEST_SHARE * self._time_s)
+    def _left(
+        self, trained: TrainingCosts, *, reserved_time_s: float, reserved_training_s: float
+    ) -> float:
+        time_left = self._time_left() - min(reserved_time_s, LARGEST_SHARE * self._time_s)
         if math.isinf(self._training_s):
             return time_left
-        kept = min(kept_training_s, LARGEST_SHARE * self._training_s)
-        training_left = self._training_s - trained.spent_s() - kept
+        reserved = min(reserved_training_s, LARGEST_SHARE * self._training_s)
+        training_left = self._training_s - trained.spent_s() - reserved
         return min(time_left, training_left / self._workers)
 
 
 def makespan_s(durations: Iterable[float], workers: int) -> float:
-    """When the last of `durations` ends, where each free worker takes the next one, in order."""
+    """Returns when the last of `durations` ends if free workers take them in their order."""
     ends = [0.0] * workers
     for duration in durations:
         heapq.heapreplace(ends, ends[0] + duration)
@@ -84,7 +88,7 @@ def makespan_s(durations: Iterable[float], workers: int) -> float:
 
 
 def countdown(budget_s: float | None, used_s: float) -> Callable[[], float]:
-    """A function that gives the seconds left of the budget; infinity without one."""
+    """Returns a function that returns the seconds left of the budget; infinity without one."""
     if budget_s is None:
         return lambda: math.inf
     end = time.monotonic() + budget_s - used_s

@@ -1,4 +1,4 @@
-"""No configuration is trained twice: what has been tried, and when nothing new is left to try."""
+"""Prevents that a configuration is trained twice, and recognises when no new one is left."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -12,25 +12,28 @@ from results.records import TrialState as Ended
 from trainables.config import TrialConfig
 
 RANDOM_AFTER = 10
-"""Duplicates in a row after which chance proposes: a model may insist on what it likes best."""
+"""After this many duplicates in a row, configurations are random, because a model may insist on the
+ones that it considers best.
+"""
 
 EXHAUSTED_AFTER = 100
-"""Duplicates in a row after which nothing new is expected. Of six configurations the last one is
-missed by 90 random proposals with a chance of (5/6)⁹⁰, once in 13 million."""
+"""After this many duplicates in a row, nothing new is expected. Of six configurations the last one
+is missed by 90 random proposals with a probability of (5/6)⁹⁰, once in 13 million.
+"""
 
 
 class Configuration(Protocol):
-    """What is tried: a `TrialConfig`, or a point on recorded curves."""
+    """Describes what a trial tries: a `TrialConfig`, or a point on recorded curves."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The configuration for the records."""
+        """Returns the configuration for the records."""
 
 
 def configuration_key(params: Mapping[str, Any], config: Configuration) -> str:
-    """Equal for what trains alike: all of a configuration but its seed.
+    """Returns a key that is equal for configurations that train alike: all of one but its seed.
 
-    How many images go through the network at once counts as proposed: a trial that ran out of
-    memory goes on with fewer.
+    The number of images that pass through the network at once counts as it was proposed, because a
+    trial that ran out of memory continues with fewer.
     """
     whole = config.with_defaults() if isinstance(config, TrialConfig) else config
     at_once = params.get("micro_batch_size")
@@ -39,8 +42,8 @@ def configuration_key(params: Mapping[str, Any], config: Configuration) -> str:
 
 
 class TriedConfigurations:
-    """The configurations of a study by their `configuration_key`, and how many proposals in a row
-    were among them.
+    """Holds the configurations of a study by their `configuration_key`, and counts the proposals in
+    a row that were among them.
     """
 
     def __init__(self) -> None:
@@ -49,19 +52,19 @@ class TriedConfigurations:
 
     @property
     def exhausted(self) -> bool:
-        """Whether nothing new is to be expected."""
+        """Returns whether no new configuration is to be expected."""
         return self._repeats >= EXHAUSTED_AFTER
 
-    def add(self, number: int, what: str) -> None:
-        """Notes what trial `number` is."""
-        self._numbers[what] = number
+    def add(self, number: int, key: str) -> None:
+        """Adds the configuration of trial `number`."""
+        self._numbers[key] = number
         self._repeats = 0
 
     def forget(self, number: int) -> None:
-        """Lets the configuration of a trial that failed be proposed again: it gave no result, and
-        the machine is at fault more likely.
+        """Removes the configuration of a trial that failed, so that it can be proposed again: the
+        trial has no result, and the machine is more likely at fault.
         """
-        self._numbers = {w: n for w, n in self._numbers.items() if n != number}
+        self._numbers = {key: n for key, n in self._numbers.items() if n != number}
 
     def recall(
         self,
@@ -69,7 +72,9 @@ class TriedConfigurations:
         known: Iterable[FrozenTrial],
         restore: Callable[[dict[str, Any]], Configuration],
     ) -> None:
-        """Takes over what a search that goes on has tried, and refused since its last trial."""
+        """Restores the configurations that a resumed search has tried, and the number of those that
+        it has refused since its last trial.
+        """
         for number, record in records.items():
             if record.state is not Ended.FAILED or record.reason is StopReason.MEMORY:
                 self.add(number, configuration_key(record.params, restore(record.config)))
@@ -77,14 +82,14 @@ class TriedConfigurations:
         later = [t for t in known if t.number > last and t.number not in records]
         self._repeats = sum(trial.state is TrialState.FAIL for trial in later)
 
-    def number_of(self, what: str) -> int | None:
-        """The trial that has tried it; `None` where none has."""
-        return self._numbers.get(what)
+    def number_of(self, key: str) -> int | None:
+        """Returns the trial that has tried a configuration, or `None` where none has."""
+        return self._numbers.get(key)
 
     def count_duplicate(self) -> None:
-        """Notes that what was proposed had been tried."""
+        """Counts a proposal whose configuration had been tried already."""
         self._repeats += 1
 
     def sampler(self, usual: BaseSampler, number: int) -> BaseSampler:
-        """`usual`, or chance after it has proposed nothing new for long."""
+        """Returns `usual`, or a random sampler after `RANDOM_AFTER` duplicates in a row."""
         return usual if self._repeats < RANDOM_AFTER else RandomSampler(seed=number)

@@ -1,21 +1,19 @@
-"""The best trials and the baseline, trained to the end again with fresh seeds. Knows no Ray.
+"""Trains the best trials and the baseline to the end again, with fresh seeds. Knows no Ray.
 
 A search compares each configuration by one training, so that its leader owes something to luck.
 Finalists are trained without rungs and without the rule against overfitting, with the same seeds
 for each, and compared by the mean of their last epochs' val_top1
-(`results.analysis.finalist_comparison`): nothing is maximised over epochs, and final training, too,
-keeps its last epoch.
+(`results.analysis.finalist_comparison`). Nothing is maximised over epochs, because final training
+also uses its last epoch.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from statistics import fmean
-from typing import Any
 
 from common.text import last_lines
 from results.analysis.finalist_comparison import BASELINE
-from results.export import ranked
 from results.records import (
     EpochMetrics,
     FinalistRecord,
@@ -24,7 +22,7 @@ from results.records import (
     TrialRecord,
     TrialState,
 )
-from search.early_stopping import rules
+from search.early_stopping import detection
 from search.early_stopping.decision import (
     COMPLETE,
     Ending,
@@ -32,50 +30,26 @@ from search.early_stopping.decision import (
     failed_ending,
     stopped_ending,
 )
+from search.study.finalist_choice import choose_finalists, repeat_seed
 from search.study.proposal import Proposal
-from search.study.proposer import derived_seed
 from search.study.store import RepeatStore
 from search.study.study import Study
 from trainables.config import TrialConfig
 
 TIME_IS_UP = Ending(state=TrialState.STOPPED, reason=StopReason.BUDGET)
-
-
-def choose_finalists(trials: Mapping[int, TrialRecord], count: int) -> list[int]:
-    """Numbers of the `count` best trials beside the baseline, best first, and of the baseline.
-
-    By the study's own value, the highest val_top1 of any epoch. Left out are those that failed
-    or diverged, the baseline too, and any that repeats a better one's configuration: to another
-    length, say, for all finalists are trained to the same.
-    """
-    order = [record for record in ranked(trials) if record.trusted]
-    baseline = [record for record in order if record.number == BASELINE]
-    chosen: list[TrialRecord] = []
-    for record in order:
-        if len(chosen) == count:
-            break
-        known = [_any_length(each) for each in (*baseline, *chosen)]
-        if _any_length(record) not in known:
-            chosen.append(record)
-    return [record.number for record in (*chosen, *baseline)]
-
-
-def _any_length(record: TrialRecord) -> dict[str, Any]:
-    return record.config | {"epochs": None}
-
-
-def repeat_seed(seed: int, repeat: int) -> int:
-    """The seed of every finalist's training number `repeat` in a study of `seed`; 32 bits."""
-    return derived_seed(seed, f"repeat {repeat}")
+"""A training that time ran out for has this ending in the session, and none in the records."""
 
 
 class Finalists:
-    """Proposes finalists' trainings, takes their epochs. Call it from one thread.
+    """Proposes the finalists' trainings, and records their epochs. Call it from one thread.
 
-    Driven like the study: `ask` when that one proposes no more. `count` is how many trials beside
-    the baseline, 0 for no finalists at all; `time_left` gives the seconds until nothing more is
-    proposed and trainings end with their epoch, unfinished. What a killed search left goes on,
-    and a trial that once was a finalist stays one.
+    It is driven like the study, by `ask` when the study proposes no more. A training that a killed
+    search left unfinished continues, and a trial that once was a finalist stays one.
+
+    count: the number of finalists besides the baseline, or 0 for no finalists at all.
+    repeats: the number of trainings of each finalist.
+    time_left: returns the seconds until nothing more is proposed and trainings end with their
+        epoch, unfinished.
     """
 
     def __init__(
@@ -100,9 +74,10 @@ class Finalists:
     # --- proposing -------------------------------------------------------------------------
 
     def ask(self) -> Proposal[TrialConfig] | None:
-        """The next training, repeat by repeat; `None` while none is known, and at the end.
+        """Returns the next training, repeat by repeat, or `None` while none is known or left.
 
-        As long as trials are running only the baseline's are: it is a finalist whatever they do.
+        While trials are running, only the baseline's trainings are known, because the baseline is
+        a finalist in any case.
         """
         if self._over():
             return None
@@ -126,11 +101,11 @@ class Finalists:
         )
 
     def waiting(self) -> bool:
-        """Whether there will be trainings to propose that nobody knows yet."""
+        """Returns whether there will be trainings to propose that aren't known yet."""
         return not self._over() and self.study.running()
 
     def finished(self) -> bool:
-        """Whether nothing is left to do: all have ended, none is wanted, or time is up."""
+        """Returns whether all trainings have ended, none is wanted, or the time is up."""
         if self._over():
             return True
         records = [self.records.get(key) for key in self._wanted()]
@@ -140,9 +115,9 @@ class Finalists:
         return not self.count or self._time_left() <= 0 or self.study.gave_up()
 
     def _wanted(self) -> list[TrainingId]:
-        """The trainings of all finalists, as far as they are known.
+        """Returns the trainings of all finalists, as far as they are known.
 
-        After an extension to more epochs the repeats are other ones, numbered from there on.
+        After an extension to more epochs there are new repeats, numbered after the shorter ones.
         """
         numbers = choose_finalists(self._standings(), self.count)
         if self.study.running():
@@ -158,7 +133,7 @@ class Finalists:
         ]
 
     def _standings(self) -> dict[int, TrialRecord]:
-        """Trials that time ran out for count as far as they came."""
+        """Returns all trials' records; a trial that is running counts with its epochs so far."""
         return {
             number: record.reached(self.study.epochs[number])
             if record.state is TrialState.RUNNING
@@ -182,10 +157,10 @@ class Finalists:
     # --- deciding --------------------------------------------------------------------------
 
     def report(self, training: TrainingId, metrics: EpochMetrics) -> Ending | None:
-        """Takes one epoch; `None` when the training goes on, else how it has ended.
+        """Records one epoch, and returns `None` when the training continues, or else its ending.
 
-        As in the study, an epoch that is recorded already doesn't count again. When time is up
-        the training ends here, and stays unfinished in the records.
+        An epoch that is recorded already doesn't count again, as in the study. When the time is
+        up, the training ends in this session and stays unfinished in the records.
         """
         record = self.records[training]
         if record.state is not TrialState.RUNNING:
@@ -199,26 +174,28 @@ class Finalists:
         return TIME_IS_UP if self._time_left() <= 0 else None
 
     def may_retry(self, training: TrainingId) -> bool:
-        """Whether a training that breaks off now is tried again: once in each session."""
+        """Returns whether a training that breaks off now is tried again: once in each session."""
         running = self.records[training].state is TrialState.RUNNING
         return running and training not in self._retried
 
-    def retry(self, training: TrainingId, config: TrialConfig) -> Proposal[TrialConfig]:
-        """A training that broke off, to go on with `config`; nothing of this is recorded."""
+    def retry(
+        self, training: TrainingId, _error: str, config: TrialConfig
+    ) -> Proposal[TrialConfig]:
+        """Returns a training that broke off, to continue with `config`; this isn't recorded."""
         self._retried.add(training)
         return self._proposal(training, config)
 
     def fail(self, training: TrainingId, error: str, reason: StopReason | None = None) -> None:
-        """Ends a training that can't be done; the last lines of `error` say why."""
+        """Ends a training that failed; the last lines of `error` become the record's `detail`."""
         if self.records[training].state is TrialState.RUNNING:
             self.store.add_error(training, error)
             self._end(training, failed_ending(last_lines(error), reason))
 
     def _decide(self, training: TrainingId) -> Ending | None:
-        """Divergence and completion: no other rule ends a finalist."""
+        """Returns the ending of a training that diverged or is complete; no other rule ends one."""
         epochs = self.epochs[training]
-        if said := rules.find_divergence(epochs, self.study.rules.num_classes):
-            return stopped_ending(StopReason.DIVERGED, said)
+        if detail := detection.find_divergence(epochs, self.study.rules.num_classes):
+            return stopped_ending(StopReason.DIVERGED, detail)
         return COMPLETE if epochs[-1].epoch >= self.records[training].config["epochs"] else None
 
     def _end(self, training: TrainingId, ending: Ending) -> None:
@@ -240,7 +217,7 @@ class Finalists:
         self.store.add(record)
 
     def _replay(self) -> None:
-        """Brings trainings to where the records on disk stand."""
+        """Restores the trainings from the records on disk."""
         for key, metrics in self.store.epochs():
             if key in self.epochs and metrics.epoch == len(self.epochs[key]) + 1:
                 self.epochs[key].append(metrics)
@@ -253,23 +230,25 @@ class Finalists:
     # --- what it takes ---------------------------------------------------------------------
 
     def spent_s(self) -> float:
-        """What all trainings took together so far, the study's trials and the finalists."""
+        """Returns the seconds of all epochs so far, the study's and the finalists'."""
         return sum(self._epochs_s())
 
     def slowest_epoch_s(self) -> float:
-        """The longest epoch so far."""
+        """Returns the seconds of the longest epoch so far, or 0."""
         return max(self._epochs_s(), default=0.0)
 
     def expected_s(self) -> list[float]:
-        """What each training of all finalists will take, in their order: an estimate.
+        """Estimates the seconds that each training of all finalists will take, in their order.
 
-        From the measured epochs of the trials that lead now, with their mean for those to come.
-        It is of all of them to the end: what is kept for finalists isn't given back to trials.
+        The estimate comes from the epochs of the trials that lead now, and from their mean for
+        finalists that aren't known yet. Trainings that have ended count too, so that time reserved
+        for finalists isn't given back to trials.
         """
         if not self.count:
             return []
         seconds = [
-            _epoch_s(self.study.epochs[n]) for n in choose_finalists(self._standings(), self.count)
+            fmean(metrics.wall_s for metrics in self.study.epochs[number])
+            for number in choose_finalists(self._standings(), self.count)
         ]
         if not seconds:
             return []
@@ -280,7 +259,3 @@ class Finalists:
     def _epochs_s(self) -> Iterator[float]:
         for epochs in (*self.study.epochs.values(), *self.epochs.values()):
             yield from (metrics.wall_s for metrics in epochs)
-
-
-def _epoch_s(epochs: list[EpochMetrics]) -> float:
-    return fmean(metrics.wall_s for metrics in epochs)

@@ -1,8 +1,8 @@
-"""How long the trainings of a run are, from which trial on, and what each length begins with.
+"""Defines the horizons of a run: the length of its trainings, and what each length begins with.
 
-A run begins with one horizon. Given more epochs it gets another: the trials before it stay what
-they are, complete under their own learning-rate schedule, and those after it are trained, compared
-at rungs and completed by the new one.
+A run begins with one horizon. An extension to more epochs adds another: the trials before it stay
+as they are, complete under their own learning-rate schedule, and later ones are trained, compared
+at rungs and completed by the new horizon.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ BASELINE_ORIGIN = "baseline"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueuedConfiguration:
-    """A configuration to try before the sampler is asked; `origin` says whence, for people."""
+    """Holds a configuration to try before the sampler is used; `origin` names its source."""
 
     origin: str
     params: Mapping[str, Any]
@@ -24,11 +24,11 @@ class QueuedConfiguration:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Horizon:
-    """The trials from number `first` on train for `epochs`, with their first rung at `grace`.
+    """Trains the trials from number `first` on for `epochs` epochs, with the first rung at `grace`.
 
-    They begin with those of `queue`, in its order, the baseline first where there is one. The
-    first `proven` of them pass every rung: the baseline, and what has shown in shorter trainings
-    of the same run what it is worth.
+    They begin with the configurations of `queue`, in their order, the baseline first where there is
+    one. The first `proven` of them pass every rung: the baseline, and the best configurations of
+    shorter trainings in the same run.
     """
 
     first: int
@@ -39,22 +39,22 @@ class Horizon:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """What `dataclasses.asdict` gave, read back from a manifest."""
+        """Builds a horizon from what `dataclasses.asdict` wrote to a manifest."""
         queue = tuple(QueuedConfiguration(**each) for each in value["queue"])
         return cls(**{**value, "queue": queue})
 
     def queued(self, number: int) -> QueuedConfiguration | None:
-        """What trial `number` is to try; `None` where the sampler is asked."""
+        """Returns the configuration for trial `number`, or `None` where the sampler is used."""
         place = number - self.first
         return self.queue[place] if 0 <= place < len(self.queue) else None
 
     def is_baseline(self, number: int) -> bool:
-        """Whether the trial is the baseline, trained to this length."""
+        """Returns whether the trial is the baseline, trained to this length."""
         queued = self.queued(number)
         return queued is not None and queued.origin == BASELINE_ORIGIN
 
     def is_proven(self, number: int) -> bool:
-        """Whether no rung stops the trial."""
+        """Returns whether no rung may stop the trial."""
         return self.first <= number < self.first + self.proven
 
 
@@ -64,7 +64,7 @@ def first_horizon(
     baseline: Mapping[str, Any] | None,
     more: Sequence[QueuedConfiguration] = (),
 ) -> Horizon:
-    """What a run begins with: its baseline, where it has one, then `more`."""
+    """Returns the horizon that a run begins with: its baseline, if it has one, and then `more`."""
     own = (
         () if baseline is None else (QueuedConfiguration(origin=BASELINE_ORIGIN, params=baseline),)
     )
@@ -72,14 +72,14 @@ def first_horizon(
 
 
 def horizon_of(horizons: Sequence[Horizon], number: int) -> Horizon:
-    """The horizon that trial `number` belongs to."""
+    """Returns the horizon that trial `number` belongs to."""
     return [each for each in horizons if each.first <= number][-1]
 
 
 class HorizonRungs:
-    """The rungs of each horizon: trials of different lengths are never compared at one.
+    """Holds the rungs of each horizon, so that trials of different lengths are never compared.
 
-    `rung_epochs` are the epochs of the last one's. Where trials have `costs`, they are compared by
+    `levels` are the epochs of the last horizon's rungs. With `costs`, trials are compared by
     non-dominated rank instead of by value.
     """
 
@@ -95,11 +95,13 @@ class HorizonRungs:
         }
 
     def record(self, trial: int, epoch: int, value: float) -> bool:
-        """`Rungs.record` among the trials of the same length; proven ones always go on."""
+        """Records a value among trials of the same length, as `Rungs.record` does, and returns
+        whether the trial continues, which proven ones always do.
+        """
         horizon = horizon_of(self._horizons, trial)
         goes_on = self._rungs[horizon.first].record(trial, epoch, value)
         return goes_on or horizon.is_proven(trial)
 
     def recorded(self) -> dict[int, int]:
-        """`Rungs.recorded` of the latest horizon."""
+        """Returns the number of trials recorded at each rung of the latest horizon, by epoch."""
         return self._rungs[self._horizons[-1].first].recorded()

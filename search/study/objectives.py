@@ -1,4 +1,4 @@
-"""What a search optimises beside val_top1, and what Optuna is told of it."""
+"""Adds what a search optimises besides val_top1: the costs of a network in use."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
@@ -7,7 +7,7 @@ from results.analysis.pareto import Point, minimised, values
 from results.records import NetworkCosts, TrialRecord
 
 NETWORK = ("network", "image_size", "stem", "head_width")
-"""The fields that one image's inference depends on; precision is the same for all trials."""
+"""One image's inference depends on these fields; precision is the same for all trials."""
 
 _DECIDING = {"latency_ms": NETWORK, "parameters_m": ("network", "stem", "head_width")}
 
@@ -15,7 +15,7 @@ _DECIDING = {"latency_ms": NETWORK, "parameters_m": ("network", "stem", "head_wi
 def find_constant_objectives(
     objectives: Sequence[str], searched: Iterable[str], space: str
 ) -> list[str]:
-    """A sentence for each objective that is the same in all trials, whatever is chosen."""
+    """Returns a sentence for each objective that is the same in all trials of a space."""
     searched = set(searched)
     return [
         f"--objectives {name} needs networks that differ, but {space} searches none of "
@@ -28,7 +28,8 @@ def find_constant_objectives(
 def add_costs(
     record: TrialRecord, others: Iterable[TrialRecord], costs: NetworkCosts | None = None
 ) -> TrialRecord:
-    """The record with what its network costs: what the first of `others` like it costs, or `costs`.
+    """Returns the record with the costs of its network: those of the first of `others` with the
+    same network, or `costs`.
 
     Were each trial to count its own measurement, a lucky one would make it the fastest of many
     equal networks, which no val_top1 could dominate.
@@ -44,7 +45,9 @@ def _same_network(one: TrialRecord, other: TrialRecord) -> bool:
 
 
 def costs_of(record: TrialRecord, objectives: Sequence[str]) -> Point:
-    """The trial's objectives beside val_top1, to be minimised. It must have been measured."""
+    """Returns the trial's objectives besides val_top1, to be minimised. Raises `ValueError` for a
+    trial whose network hasn't been measured.
+    """
     others = [name for name in objectives if name != "val_top1"]
     found = values(record, others)
     if found is None:

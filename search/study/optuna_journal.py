@@ -1,12 +1,9 @@
-"""The journal of a run's Optuna study: where it lies, how it is opened, and its seal."""
+"""Opens the journal of a run's Optuna study, and seals it, so that damage is noticed."""
 
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from zlib import crc32
 
-import optuna
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
@@ -14,26 +11,14 @@ from results.analysis.rung_values import JOURNAL, damage_error
 from results.jsonl import cut_torn_line
 
 
-@contextmanager
-def quiet_optuna() -> Iterator[None]:
-    """Optuna logs every study and trial; our own monitor tells the same."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)
-
-
 def journal(directory: Path) -> Path:
-    """Where a run keeps its Optuna journal."""
+    """Returns the path of a run's Optuna journal."""
     return directory / JOURNAL
 
 
 def journal_storage(directory: Path) -> BaseStorage:
-    """Optuna's storage of a run: crash-safe, and opened live by `optuna-dashboard`.
-
-    Raises `RunError` for a damaged journal.
+    """Returns Optuna's storage of a run, which a crash can't damage and `optuna-dashboard` can open
+    while the run is going on. Raises `RunError` for a damaged journal.
     """
     path = journal(directory)
     try:
@@ -45,9 +30,10 @@ def journal_storage(directory: Path) -> BaseStorage:
 
 
 def journal_seal(directory: Path) -> dict[str, int]:
-    """What tells later whether the journal, as far as it has come now, is still the same.
+    """Returns the length and the checksum of the journal's whole lines, by which `open_journal`
+    recognises later whether these lines have changed.
 
-    Of whole lines: what a full disk left of a last one is cut off when the journal is opened.
+    What a full disk left of a last line doesn't count: it is cut off when the journal is opened.
     """
     content = journal(directory).read_bytes()
     content = content[: content.rfind(b"\n") + 1]
@@ -55,10 +41,10 @@ def journal_seal(directory: Path) -> dict[str, int]:
 
 
 def open_journal(directory: Path, seal: Mapping[str, int] | None) -> BaseStorage:
-    """`journal_storage`, to be written: a line that a killed writer left half is cut off.
+    """Opens the storage of a run for writing, after cutting off a line that a killed writer left
+    half. Raises `RunError` for a journal that doesn't begin with what was sealed.
 
-    `seal` is the journal's when the search was last ended in order, if it ever was. Raises
-    `RunError` for a journal that doesn't begin as it was then.
+    seal: the journal's seal of the moment when the search last ended in order, if it ever did.
     """
     path = journal(directory)
     if path.exists():

@@ -1,7 +1,8 @@
-"""The Optuna study that follows a search's records: it proposes, and `optuna-dashboard` shows it.
+"""Keeps an Optuna study in step with a search's records: it proposes trials, and
+`optuna-dashboard` shows it.
 
 The records are the truth. What Optuna lacks of them, because a search was killed between two
-writes, it is told when the search goes on.
+writes, is added when the search is resumed.
 """
 
 import warnings
@@ -14,25 +15,25 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from results.analysis.pareto import OBJECTIVES, values
-from results.analysis.rung_values import check_params
+from results.analysis.rung_values import check_params, quiet_optuna
 from results.records import StopReason, TrialRecord
 from results.records import TrialState as Ended
 from results.store import RunError
-from search.study.optuna_journal import quiet_optuna
 from search.study.optuna_patches import ask_again, reopen_trial
 
 MISSING = "epochs_missing"
-"""A constraint on Optuna's trials: none may be missing of a full training."""
+"""This constraint on Optuna's trials holds the number of epochs that a full training has more."""
 
 MEMORY = "memory"
-"""The constraint's name: 1 where a trial ran out of memory; trials that fitted have none."""
+"""This constraint is 1 where a trial ran out of memory; trials that fitted don't have it."""
 
 
 class OptunaMirror:
-    """Asks Optuna for trials, reports their epochs to it and tells it how they end.
+    """Asks Optuna for trials, and reports their epochs and endings to it.
 
-    `study` is the Optuna study in `storage`, or a new one, `name`, that begins with the parameters
-    `baseline`. Trials have the numbers that Optuna gives them. `follow` comes before all else.
+    `study` is the Optuna study in `storage`, or a new one called `name` that begins with the
+    parameters `baseline`. Trials have the numbers that Optuna gives them. `follow` must be called
+    before all other methods.
     """
 
     def __init__(
@@ -51,11 +52,11 @@ class OptunaMirror:
         self._orphans: list[FrozenTrial] = []
 
     def follow(self, records: Mapping[int, TrialRecord]) -> Sequence[FrozenTrial]:
-        """Takes up what a search that goes on has recorded; returns the trials that Optuna knows.
+        """Adopts the records of a resumed search, and returns the trials that Optuna knows.
 
-        Open are those that Optuna has heard no end of; orphans those of them that are asked for
-        and not recorded, because the search was killed in between. Raises `RunError` where Optuna
-        lacks some of the recorded trials, or has others in their place.
+        A trial is open while Optuna has no ending of it, and an orphan if the search was killed
+        after asking Optuna for it and before recording it. Raises `RunError` where Optuna lacks
+        some of the recorded trials, or has others in their place.
         """
         known = self.study.get_trials(deepcopy=False)
         self._next = check_journal(known, records, self._name)
@@ -67,13 +68,12 @@ class OptunaMirror:
         return known
 
     def next_number(self) -> int:
-        """The number of the trial that `ask` gives: an orphan's first."""
+        """Returns the number of the trial that `ask` returns next; orphans come first."""
         return self._orphans[0].number if self._orphans else self._next
 
     def ask(self, sampler: BaseSampler, queued: Mapping[str, Any] | None) -> optuna.Trial:
-        """The next trial, which has the parameters `queued` for it where there are some.
-
-        An orphan has been given its queued parameters already.
+        """Returns the next trial, with the parameters in `queued` if there are some. An orphan has
+        its queued parameters already.
         """
         number = self.next_number()
         self.study.sampler = sampler
@@ -89,29 +89,29 @@ class OptunaMirror:
         return trial
 
     def is_open(self, number: int) -> bool:
-        """Whether Optuna has heard no end of a trial."""
+        """Returns whether Optuna has no ending of a trial."""
         return number in self._asked
 
     def report(self, number: int, value: float, epoch: int) -> None:
-        """Passes an epoch's value on, once. With several objectives Optuna takes none."""
+        """Reports an epoch's value, once. With several objectives Optuna accepts no such values."""
         if not self._several and epoch not in self._reported.get(number, ()):
             self._asked[number].report(value, epoch)
 
     def refuse(self, number: int, *, same_as: int) -> None:
-        """Ends a trial whose configuration an earlier one has tried; samplers learn nothing of it.
+        """Ends a trial whose configuration an earlier one has tried, as failed.
 
-        The result that there is stands, and has been learnt from: as a second one it would count
-        double, though nothing else was seen.
+        Samplers learn nothing from it: a second copy of the earlier trial's result would count
+        double, although nothing new was observed.
         """
         trial = self._asked.pop(number)
         trial.set_user_attr("same_as", same_as)
         self.study.tell(trial, state=TrialState.FAIL)
 
     def tell(self, record: TrialRecord, epochs: int) -> None:
-        """Ends a trial whose full training takes `epochs`.
+        """Ends a trial whose full training takes `epochs`: a stopped trial is PRUNED, not COMPLETE.
 
-        PRUNED, not COMPLETE, for what was stopped. With several objectives a trial for which
-        memory was wanting lacks all of its epochs, and so is behind every one that was stopped.
+        With several objectives, a trial that ran out of memory counts as lacking all of its epochs,
+        and therefore ranks behind every stopped one.
         """
         trial = self._asked.pop(record.number)
         if record.state is Ended.COMPLETE:
@@ -132,15 +132,16 @@ class OptunaMirror:
 def open_optuna(
     storage: BaseStorage, name: str, first: dict[str, Any] | None, objectives: Sequence[str]
 ) -> optuna.Study:
-    """The study in `storage`, or a new one, `name`, that begins with the parameters `first`.
-
-    A run has one study, which keeps its name when the run's folder is copied to another.
+    """Opens the study in `storage`, or makes a new one called `name` that begins with the
+    parameters `first`. A run has one study, which keeps its name when the run's folder is copied.
     """
     known = optuna.get_all_study_names(storage)
-    ways = [OBJECTIVES[each] for each in objectives]
     with quiet_optuna():
         study = optuna.create_study(
-            storage=storage, study_name=(known or [name])[0], directions=ways, load_if_exists=True
+            storage=storage,
+            study_name=(known or [name])[0],
+            directions=[OBJECTIVES[each] for each in objectives],
+            load_if_exists=True,
         )
         if len(objectives) > 1:
             with warnings.catch_warnings():
@@ -154,9 +155,8 @@ def open_optuna(
 def check_journal(
     known: Sequence[FrozenTrial], recorded: Mapping[int, TrialRecord], run: str
 ) -> int:
-    """How many trials have begun in an Optuna study.
-
-    Raises `RunError` when that lacks some of a run's recorded ones, or has others in their place.
+    """Returns the number of trials that have begun in an Optuna study. Raises `RunError` where the
+    study lacks some of a run's recorded trials, or has others in their place.
     """
     begun = {trial.number for trial in known if trial.state is not TrialState.WAITING}
     if missing := recorded.keys() - begun:
@@ -169,19 +169,19 @@ def check_journal(
 
 
 def _constrain_missing(trial: optuna.Trial, epochs: int) -> None:
-    """Says of a trial that was stopped how many epochs of a full training it lacks.
+    """Marks a stopped trial with the number of `epochs` that it lacks of a full training.
 
-    With several objectives Optuna takes no values before a trial's end, and told PRUNED alone it
-    would take the earliest stopped trials for the best of them. Told COMPLETE they would be
-    compared at another length; told FAIL, forgotten. A violated constraint puts them behind all
-    that are complete, those that came further first.
+    With several objectives Optuna accepts no values before a trial's end, and would rank the
+    earliest PRUNED trials first. As COMPLETE ones, they would be compared at another length; as
+    FAIL, they would be forgotten. A violated constraint ranks them behind all complete trials, and
+    those that were trained longer first.
     """
     if MISSING not in trial.constraints:  # set already where a search was killed in between
         trial.set_constraint(MISSING, epochs)
 
 
 def _constrain_memory(trial: optuna.Trial) -> None:
-    """Marks a trial that ran out of memory infeasible, whatever epochs it may have reported."""
+    """Marks a trial that ran out of memory as infeasible, whether or not it reported epochs."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # set already, by a search that was killed here
         trial.set_constraint(MEMORY, 1.0)

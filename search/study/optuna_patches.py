@@ -1,4 +1,4 @@
-"""What is used of Optuna's internals, each with the version that needs it and why."""
+"""Uses Optuna's internals, each with a reason and the version that makes it necessary."""
 
 import copy
 from collections.abc import Mapping
@@ -10,20 +10,20 @@ from optuna.trial import FixedTrial, FrozenTrial
 
 
 def reopen_trial(study: optuna.Study, trial: FrozenTrial) -> optuna.Trial:
-    """A trial of an earlier process that has not ended, to be reported on and told.
+    """Returns a `Trial` for one of an earlier process that hasn't ended.
 
-    Optuna 5.0.0 gives a `Trial` only to whoever asks for a new one: for a recorded one it must be
-    built by hand, from an identifier that `FrozenTrial` keeps private.
+    Optuna 5.0.0 makes a `Trial` only for new trials: for a recorded one, it must be built by hand,
+    from an identifier that is private in `FrozenTrial`.
     """
     return optuna.Trial(study, trial._trial_id)
 
 
 def ask_again(study: optuna.Study, trial: FrozenTrial) -> optuna.Trial:
-    """A trial that a killed search had asked for, as if its parameters had yet to be drawn.
+    """Returns a trial that a killed search had asked for, as if no parameter had been drawn yet.
 
-    It may have some of them already. The sampler draws these once more, to the same values: the
-    others would be different if they were the first that it draws. Optuna 5.0.0 gives a parameter
-    that is recorded without asking the sampler, by the copy of the trial that it caches.
+    The trial may have some parameters already. The sampler draws these again, to the same values,
+    because the others would differ if they were the first that it draws. Optuna 5.0.0 takes a
+    recorded parameter from the copy of the trial that it caches, without using the sampler.
     """
     again = reopen_trial(study, trial)
     blank = copy.copy(trial)
@@ -33,9 +33,9 @@ def ask_again(study: optuna.Study, trial: FrozenTrial) -> optuna.Trial:
 
 
 def contains(distribution: BaseDistribution, value: Any) -> bool:
-    """Whether a value lies in a range, and on its steps.
+    """Returns whether a value lies in a range, and on its steps.
 
-    Optuna 5.0.0 has no public test: its own trials warn of such values and take them.
+    Optuna 5.0.0 has no public test: its own trials accept such values with a warning.
     """
     try:
         return distribution._contains(distribution.to_internal_repr(value))
@@ -44,11 +44,11 @@ def contains(distribution: BaseDistribution, value: Any) -> bool:
 
 
 class PreferringTrial(FixedTrial):
-    """An Optuna trial whose parameters are `values` in their ranges, else `otherwise`.
+    """Suggests each parameter's value in `values` if it lies in the range, or else in `otherwise`.
 
-    What a range is, is known only when a space asks. All `suggest_` methods of Optuna 5.0.0's
-    `FixedTrial` go through `_suggest`, and it answers from `_params`: overriding each of them
-    would build every distribution twice.
+    A range is known only when a space asks for the parameter. All `suggest_` methods of Optuna
+    5.0.0's `FixedTrial` call `_suggest`, which takes values from `_params`: overriding each of the
+    methods would build every distribution twice.
     """
 
     def __init__(self, values: Mapping[str, Any], otherwise: Mapping[str, Any]) -> None:

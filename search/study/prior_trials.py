@@ -1,6 +1,6 @@
-"""Trials of earlier runs that teach this one's sampler, and the run's own copy of them.
+"""Reads and writes the trials of earlier runs that this run's sampler learns from.
 
-They stay out of the study: its trials, their numbers and its rungs are its own.
+They don't become trials of the study, and neither its numbers nor its rungs count them.
 """
 
 import json
@@ -15,15 +15,15 @@ from results.store import RunError
 from search.samplers.learning_curves import ObservedTrial, after_shares
 
 EVIDENCE = "evidence.jsonl"
-"""A run's own copy: it goes on also when the earlier runs are gone."""
+"""A run has its own copy in this file, so that it can continue without the earlier runs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PriorTrial:
-    """One trial of an earlier run; `origin` says which, for people.
+    """Holds one trial of an earlier run; `origin` names that run and trial, for people.
 
-    `params` are in this run's parameters and in their ranges; `values` are val_top1 by epoch, as
-    far as it was trained, and `epochs` is where its learning-rate schedule ended.
+    `params` are this run's parameters, in their ranges. `values` holds val_top1 after each trained
+    epoch, and `epochs` is the length of the trial's learning-rate schedule.
     """
 
     origin: str
@@ -33,33 +33,33 @@ class PriorTrial:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """One line of `EVIDENCE`, read back."""
+        """Builds a trial from one line of the file `EVIDENCE`."""
         return cls(**{**value, "values": {int(k): v for k, v in value["values"].items()}})
 
     def evidence(self, marks: Sequence[int]) -> ObservedTrial:
-        """What it tells of trials that are compared at `marks`, their last epoch included."""
+        """Returns what the trial has shown at `marks`, a full training's last epoch included."""
         values = after_shares(self.values, self.epochs, marks)
         return ObservedTrial(params=self.params, values=values)
 
 
 def write_prior_trials(directory: Path, trials: Iterable[PriorTrial]) -> None:
-    """Keeps a run's copy. Its first line tells how many there are."""
+    """Writes a run's copy of earlier trials, whose first line holds their number."""
     lines = [json.dumps(asdict(each), allow_nan=False) for each in trials]
     whole = [json.dumps({"trials": len(lines)}), *lines]
     write_text_atomically(directory / EVIDENCE, "".join(seal_line(line) + "\n" for line in whole))
 
 
 def read_prior_trials(directory: Path) -> list[PriorTrial]:
-    """A run's copy. Raises `RunError` where it is missing or damaged."""
+    """Reads a run's copy of earlier trials. Raises `RunError` where it is missing or damaged."""
     path = directory / EVIDENCE
     try:
         if not (content := path.read_bytes()).endswith(b"\n"):
             older = 'an older version that found nothing left no {"trials": 0} in it'
             raise ValueError("it ends within a line" if content else f"it is empty; {older}")
         values = list(read_lines(path))
-        told = values.pop(0)["trials"] if values and "trials" in values[0] else len(values)
-        if told != len(values):
-            raise ValueError(f"{told - len(values)} of its {told} lines are missing")
+        count = values.pop(0)["trials"] if values and "trials" in values[0] else len(values)
+        if count != len(values):
+            raise ValueError(f"{count - len(values)} of its {count} lines are missing")
         return [PriorTrial.from_json(value) for value in values]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise RunError(

@@ -1,4 +1,4 @@
-"""What a study proposes: a trial to run, or a finalist's training to repeat."""
+"""Defines a study's proposal: a trial to run, or a finalist's training to repeat."""
 
 from dataclasses import dataclass
 from typing import Generic
@@ -9,9 +9,9 @@ from search.study.proposer import C
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Proposal(Generic[C]):
-    """A training to run; `epochs_done` of it are recorded already (after a resume).
+    """Proposes a training, of which `epochs_done` epochs are already recorded, after a resume.
 
-    `baseline` marks each trial that is one, of whatever length, and each repeat of the baseline.
+    `baseline` is true for each trial of the baseline, of any length, and for each repeat of it.
     """
 
     training: TrainingId
@@ -21,5 +21,5 @@ class Proposal(Generic[C]):
 
     @property
     def number(self) -> int:
-        """The trial's number."""
+        """Returns the number of the trial."""
         return self.training.number

@@ -1,4 +1,4 @@
-"""From a space to configurations: the sampler, the baseline, and what the user has fixed."""
+"""Makes configurations from a space, its sampler, its baseline and the user's fixed values."""
 
 import hashlib
 import warnings
@@ -8,13 +8,14 @@ from typing import Any, Protocol, TypeVar
 import optuna
 from optuna.distributions import BaseDistribution
 
-from search.samplers.gp_sampler import ConfigurationSource, GaussianProcessSampler, MakeSampler
+from results.analysis.rung_values import quiet_optuna
+from search.samplers.gp_sampler import GaussianProcessSampler
 from search.samplers.learning_curves import ObservedTrial
 from search.samplers.random_configs import RandomConfiguration
+from search.samplers.source import ConfigurationSource, MakeSampler
 from search.space import Space, suggested
 from search.study.duplicates import EXHAUSTED_AFTER, Configuration, configuration_key
 from search.study.horizons import BASELINE_ORIGIN, Horizon, horizon_of
-from search.study.optuna_journal import quiet_optuna
 from search.study.optuna_patches import PreferringTrial, contains
 from trainables.conditional_fields import CONDITIONAL, CONDITIONAL_DEFAULTS
 from trainables.config import TrialConfig
@@ -24,38 +25,40 @@ C_co = TypeVar("C_co", bound=Configuration, covariant=True)
 
 
 class ConfigurationProposer(Protocol[C_co]):
-    """Makes configurations. `search.study.proposer.Proposer` makes them of a space."""
+    """Makes configurations, as `search.study.proposer.Proposer` does from a space."""
 
     def sampler(
         self, number: int, evidence: Sequence[ObservedTrial], marks: Sequence[int]
     ) -> optuna.samplers.BaseSampler:
-        """The sampler of a trial, after what is known of the `number` before it.
+        """Returns the sampler of the trial that `number` others precede, earlier runs' trials
+        included if the study learns from some.
 
-        Those of earlier runs are counted too, where the study has learned from some. `marks` are
-        the epochs at which trials are compared, the last one included.
+        evidence: what these trials have shown.
+        marks: the epochs at which trials are compared, the last one included.
         """
 
     def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], C_co]:
-        """(searched parameters, whole configuration)."""
+        """Returns (searched parameters, whole configuration) of a trial."""
 
     def baseline_params(self) -> dict[str, Any] | None:
-        """The baseline's parameters; `None` where there is none."""
+        """Returns the baseline's parameters, or `None` where there is no baseline."""
 
     def restore(self, config: dict[str, Any]) -> C_co:
-        """A configuration from the records."""
+        """Returns the configuration that the records hold as `config`."""
 
 
-def derived_seed(seed: int, what: object) -> int:
-    """A seed of 32 bits for one part of a study: a trial by its number, say."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{what}".encode()).digest()[:4])
+def derived_seed(seed: int, part: object) -> int:
+    """Returns a seed of 32 bits for one part of a study, such as a trial, by its number."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{part}".encode()).digest()[:4])
 
 
 class Proposer:
-    """Configurations of a space, with some fields fixed for every trial.
+    """Proposes configurations of a space, with some fields fixed for every trial.
 
-    `fixed` holds values of `TrialConfig` fields that no trial may vary: a parameter of the
-    space that stands there is not searched. `horizons`, where given, say how long each trial is.
-    `make` gives each trial's sampler.
+    fixed: values of `TrialConfig` fields that no trial may vary; such a parameter of the space
+        isn't searched.
+    horizons: the length of each trial; without any, it is the baseline's.
+    make: returns each trial's sampler.
     """
 
     def __init__(
@@ -74,10 +77,10 @@ class Proposer:
     def sampler(
         self, number: int, evidence: Sequence[ObservedTrial] = (), marks: Sequence[int] = ()
     ) -> optuna.samplers.BaseSampler:
-        """A fresh sampler whose choices depend on seed, trial number and evidence alone.
+        """Returns a new sampler whose choices depend on seed, trial number and evidence alone.
 
-        Optuna doesn't store a sampler's random state; without this, a resumed study would
-        propose other trials than an uninterrupted one.
+        Optuna doesn't store a sampler's random state: with one sampler for all trials, a resumed
+        study would propose other trials than an uninterrupted one.
         """
         source = ConfigurationSource(self._ask, self.baseline_params())
         return self._make(source, derived_seed(self.seed, number), number, evidence, marks)
@@ -86,19 +89,19 @@ class Proposer:
         suggested(self.space, _FixingTrial(drawing, self.fixed))  # type: ignore[arg-type]
 
     def propose(self, trial: optuna.trial.BaseTrial) -> tuple[dict[str, Any], TrialConfig]:
-        """(searched parameters, whole configuration). Raises `ConfigError`."""
+        """Returns (searched parameters, whole configuration) of a trial. Raises `ConfigError`."""
         values = suggested(self.space, _FixingTrial(trial, self.fixed))  # type: ignore[arg-type]
         return {name: values.get(name) for name in trial.params}, self._config(values, trial.number)
 
     def restore(self, config: dict[str, Any]) -> TrialConfig:
-        """A configuration from the records. Raises `ConfigError`."""
+        """Returns the configuration that the records hold as `config`. Raises `ConfigError`."""
         return TrialConfig.from_record(config)
 
     def baseline_params(self) -> dict[str, Any]:
-        """The baseline in the space's parameters, without those that are fixed.
+        """Returns the baseline's values of the space's parameters that aren't fixed.
 
-        Conditional ones that the baseline doesn't give, as where they count because of what is
-        fixed, are what they count as when left out; outside of their range they are missing.
+        A conditional parameter that the baseline lacks, but that counts because of a fixed value,
+        has its default value, and is missing where that lies outside of its range.
         """
         given = self.space.baseline.to_dict()
         trial = optuna.trial.FixedTrial(CONDITIONAL_DEFAULTS | given)
@@ -112,10 +115,10 @@ class Proposer:
         }
 
     def nearest(self, values: Mapping[str, Any]) -> tuple[optuna.trial.FixedTrial, TrialConfig]:
-        """(trial, configuration) of this search that come nearest to `values` of `TrialConfig`.
+        """Returns (trial, configuration) of this search nearest to `values` of `TrialConfig`.
 
-        Each searched parameter has its value there where that lies in its range, else the
-        baseline's. Raises `ConfigError` where these don't go together.
+        Each searched parameter has the value in `values` if that lies in its range, or else the
+        baseline's. Raises `ConfigError` where these values contradict each other.
         """
         trial = PreferringTrial(values, CONDITIONAL_DEFAULTS | self.space.baseline.to_dict())
         with warnings.catch_warnings():  # of a baseline outside of a range
@@ -123,14 +126,14 @@ class Proposer:
             return trial, self.propose(trial)[1]
 
     def searchable(self) -> set[str]:
-        """Names of the space's parameters that the baseline has, fixed ones included."""
+        """Returns the names of the parameters that the baseline has, fixed ones included."""
         return set(Proposer(self.space, {}, self.seed).baseline_params())
 
     def preview(self, count: int) -> tuple[list[TrialConfig], dict[str, BaseDistribution]]:
-        """The first configurations, as a search would try them, and every parameter's range.
+        """Returns the first `count` configurations of a search, and every parameter's range.
 
-        Exact up to `STARTUP_TRIALS`, since those depend on no result; fewer than `count` where
-        the space has fewer. Raises `ConfigError`.
+        The configurations are exact up to `STARTUP_TRIALS`, because those depend on no result.
+        There are fewer than `count` where the space has fewer. Raises `ConfigError`.
         """
         with quiet_optuna():
             study = optuna.create_study(direction="maximize")
@@ -147,22 +150,22 @@ class Proposer:
             params, config = self.propose(trial)
             ranges |= trial.distributions
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
-            if (what := configuration_key(params, config)) not in seen:
-                seen.add(what)
+            if (key := configuration_key(params, config)) not in seen:
+                seen.add(key)
                 configs.append(config)
         return configs, ranges
 
     def _queued_at_first(self) -> list[dict[str, Any]]:
-        """What follows the baseline before the sampler is asked."""
+        """Returns the parameters that follow the baseline before the sampler is used."""
         queue = self.horizons[0].queue if self.horizons else ()
         return [dict(each.params) for each in queue if each.origin != BASELINE_ORIGIN]
 
     def _config(self, values: Mapping[str, Any], number: int) -> TrialConfig:
-        """The baseline with what is searched and what is fixed.
+        """Returns the baseline with the searched and the fixed values in place of its own.
 
-        A conditional field of the baseline, or a fixed one beside a choice that is searched, is
-        left out where it doesn't count. One that the space or the user gives without need stays,
-        and is refused by `TrialConfig`.
+        A conditional field of the baseline, or a fixed one that depends on a searched choice, is
+        left out where it doesn't count. If the space or the user sets one needlessly, it stays and
+        `TrialConfig` refuses it.
         """
         chosen = {**self.space.baseline.to_dict(), **values, **self.fixed}
         if self.horizons:
@@ -176,7 +179,7 @@ class Proposer:
 
 
 class _FixingTrial:
-    """An Optuna trial that answers for fixed parameters without asking."""
+    """Wraps an Optuna trial, and suggests the fixed parameters itself."""
 
     def __init__(
         self, trial: optuna.trial.BaseTrial | RandomConfiguration, fixed: Mapping[str, Any]

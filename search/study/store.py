@@ -1,4 +1,4 @@
-"""What a study and its finalists keep their records in: on disk, or in memory."""
+"""Defines the stores of a study's records and of its finalists': on disk, or in memory."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -7,75 +7,77 @@ from results.records import EpochMetrics, FinalistRecord, TrainingId, TrialRecor
 
 
 class TrialStore(Protocol):
-    """A study's records. `results.store.RunStore` keeps them on disk, `MemoryStore` doesn't."""
+    """Stores a study's records: `results.store.RunStore` on disk, `MemoryStore` nowhere."""
 
     @property
     def name(self) -> str:
-        """What the study is called."""
+        """Returns the name of the study."""
 
     def trials(self) -> dict[int, TrialRecord]:
-        """Every trial's latest record, by number, in the order in which they began."""
+        """Returns every trial's latest record, by number, in the order in which they began."""
 
     def epochs(self) -> Iterable[tuple[int, EpochMetrics]]:
-        """(trial number, metrics) of every recorded epoch, in order."""
+        """Returns (trial number, metrics) of every recorded epoch, in order."""
 
     def add_epoch(self, trial: int, metrics: EpochMetrics) -> None:
-        """Keeps one epoch."""
+        """Adds one epoch of a trial."""
 
     def add_trial(self, record: TrialRecord) -> None:
-        """Keeps a trial's new state."""
+        """Adds a trial's new record, which replaces its earlier ones."""
 
     def add_error(self, trial: int, text: str) -> object:
-        """Keeps the whole traceback of a trial that broke off, beside those it has."""
+        """Adds the whole traceback of a trial that broke off to its earlier ones."""
 
     def drop_checkpoint(self, trial: int) -> None:
         """Removes the checkpoint of a trial that has ended, if there is one."""
 
 
 class RepeatStore(Protocol):
-    """What is kept of finalists: `results.finalist_store.FinalistStore`."""
+    """Stores finalists' records, as `results.finalist_store.FinalistStore` does."""
 
     def records(self) -> dict[TrainingId, FinalistRecord]:
-        """Every training's latest record, in the order of planning."""
+        """Returns every training's latest record, in the order of planning."""
 
     def epochs(self) -> Iterable[tuple[TrainingId, EpochMetrics]]:
-        """Every recorded epoch, in order."""
+        """Returns (training, metrics) of every recorded epoch, in order."""
 
     def add(self, record: FinalistRecord) -> None:
-        """Keeps a training's new state."""
+        """Adds a training's new record, which replaces its earlier ones."""
 
     def add_epoch(self, training: TrainingId, metrics: EpochMetrics) -> None:
-        """Keeps one epoch."""
+        """Adds one epoch of a training."""
 
     def add_error(self, training: TrainingId, text: str) -> None:
-        """Keeps the whole traceback of a training that failed."""
+        """Adds the whole traceback of a training that failed."""
 
     def drop_checkpoint(self, training: TrainingId) -> None:
         """Removes the checkpoint of a training that has ended, if there is one."""
 
     def close(self) -> None:
-        """Nothing more is added."""
+        """Closes the store; nothing more is added."""
 
 
 class MemoryStore:
-    """A store that begins empty and is never read again: the study itself holds all it needs."""
+    """Stores nothing, because the study itself holds all that it needs in memory."""
 
     name = "simulated"
 
     def trials(self) -> dict[int, TrialRecord]:
+        """Returns no trials, because the store begins empty."""
         return {}
 
     def epochs(self) -> Iterable[tuple[int, EpochMetrics]]:
+        """Returns no epochs, because the store begins empty."""
         return ()
 
     def add_epoch(self, trial: int, metrics: EpochMetrics) -> None:
-        """Nothing is kept."""
+        """Does nothing with the epoch."""
 
     def add_trial(self, record: TrialRecord) -> None:
-        """Nothing is kept."""
+        """Does nothing with the record."""
 
     def add_error(self, trial: int, text: str) -> None:
-        """Nothing is kept."""
+        """Does nothing with the traceback."""
 
     def drop_checkpoint(self, trial: int) -> None:
-        """There are none."""
+        """Does nothing, because there are no checkpoints."""

@@ -1,8 +1,8 @@
-"""One search: what was proposed, what was seen, what was decided. Knows no Ray.
+"""Holds one search: its proposals, its results and its decisions. Knows no Ray.
 
-`epochs.jsonl` and `trials.jsonl` are the truth. The Optuna study on its journal file follows
-them (`search.study.optuna_mirror`). A killed search is continued by replaying its records through
-the same decisions.
+`epochs.jsonl` and `trials.jsonl` are the truth, and the Optuna study on its journal file follows
+them (`search.study.optuna_mirror`). A killed search continues by replaying its records through the
+same decisions.
 """
 
 import math
@@ -36,18 +36,17 @@ from search.study.store import TrialStore
 from trainables.config import ConfigError
 
 GIVE_UP = 5
-"""Failures one after the other after which a search proposes no more."""
+"""After this many failures in a row, the machine is likely at fault, and the search gives up."""
 
 
 class Study(Generic[C]):
-    """Proposes trials, takes their epochs, decides which go on. Call it from one thread.
+    """Proposes trials, records their epochs, decides which continue. Call it from one thread.
 
-    `trials` is how many configurations are tried altogether, each once. Trials are numbered as in
-    the Optuna study, so a number is left out where a configuration was proposed again. `time_left`
-    gives the seconds until nothing more is proposed and running trials end with their epoch.
-    `horizons` are by default one of `rules.epochs` that begins with the proposer's baseline. A
-    baseline is exempt from every rule but divergence and time: winner and baseline are compared at
-    equal length.
+    `trials` is the number of configurations tried, each once. Trials have the numbers of the Optuna
+    study, so a number is missing where a configuration was proposed again. `time_left` returns the
+    seconds until nothing more is proposed and running trials end with their epoch. By default,
+    there is one horizon, of `rules.epochs`, that begins with the proposer's baseline. A baseline is
+    exempt from every rule but divergence and time, so that it is compared at the winner's length.
     """
 
     def __init__(
@@ -68,8 +67,8 @@ class Study(Generic[C]):
         self._several = len(rules.objectives) > 1
         costs = self._costs if self._several else None
         self.rungs = HorizonRungs(self.horizons, rules.factor, costs)
-        self.records: dict[int, TrialRecord] = {}
-        self.epochs: dict[int, list[EpochMetrics]] = {}
+        self.records = store.trials()
+        self.epochs: dict[int, list[EpochMetrics]] = {number: [] for number in self.records}
         self._proposer = proposer
         self._marks = (*self.rungs.levels, self.horizons[-1].epochs)
         self._earlier = [each.evidence(self._marks) for each in earlier]
@@ -86,7 +85,7 @@ class Study(Generic[C]):
     # --- proposing -------------------------------------------------------------------------
 
     def ask(self) -> Proposal[C] | None:
-        """The next trial: first those that a killed search left unfinished; `None` at the end."""
+        """Returns the next trial, first those that a killed search left unfinished, or `None`."""
         if self._time_left() <= 0 or self.gave_up():
             return None
         if self._waiting:
@@ -97,23 +96,22 @@ class Study(Generic[C]):
         while len(self.records) < self.trials and not self.exhausted():
             number = self._mirror.next_number()
             begun = len(self._earlier) + number
-            sampler = self._proposer.sampler(begun, self._evidence(), self._marks)
+            usual = self._proposer.sampler(begun, self._evidence(), self._marks)
+            sampler = self._tried.sampler(usual, number)
             queued = horizon_of(self.horizons, number).queued(number)
-            trial = self._mirror.ask(
-                self._tried.sampler(sampler, number), queued.params if queued else None
-            )
+            trial = self._mirror.ask(sampler, queued.params if queued else None)
             try:
                 params, config = self._proposer.propose(trial)
             except (ConfigError, SpaceError) as error:
                 self._begin(number, {}, {})
                 self.fail(number, str(error))
                 continue
-            what = configuration_key(params, config)
-            if (earlier := self._tried.number_of(what)) is not None:
+            key = configuration_key(params, config)
+            if (earlier := self._tried.number_of(key)) is not None:
                 self._tried.count_duplicate()
                 self._mirror.refuse(number, same_as=earlier)
                 continue
-            self._tried.add(number, what)
+            self._tried.add(number, key)
             self._begin(number, params, config.to_dict())
             return self._proposal(number, config)
         return None
@@ -124,17 +122,17 @@ class Study(Generic[C]):
         return Proposal(training=training, config=config, epochs_done=len(done), baseline=baseline)
 
     def finished(self) -> bool:
-        """Whether nothing is left to do: every trial has ended, or the time is up."""
+        """Returns whether every trial has ended and no more is proposed, or the time is up."""
         ended = all(r.state is not TrialState.RUNNING for r in self.records.values())
         all_begun = len(self.records) >= self.trials or self.exhausted()
         return self._time_left() <= 0 or (ended and all_begun)
 
     def exhausted(self) -> bool:
-        """Whether nothing more is proposed because every configuration has been tried."""
+        """Returns whether nothing more is proposed because every configuration has been tried."""
         return self._tried.exhausted
 
     def running(self) -> bool:
-        """Whether a trial that was proposed in this session hasn't ended."""
+        """Returns whether a trial that was proposed in this session hasn't ended."""
         waiting = {proposal.number for proposal in self._waiting}
         return any(
             record.state is TrialState.RUNNING and number not in waiting
@@ -142,14 +140,11 @@ class Study(Generic[C]):
         )
 
     def gave_up(self) -> bool:
-        """Whether nothing more is proposed because trials keep failing, without an epoch between.
-
-        Then the machine is at fault more likely than `GIVE_UP` configurations in a row.
-        """
+        """Returns whether `GIVE_UP` trials in a row have failed, without an epoch between."""
         return self._failed_in_a_row >= GIVE_UP
 
     def _evidence(self) -> list[ObservedTrial]:
-        """What is known of every configuration so far, also from earlier runs."""
+        """Returns what every configuration has shown so far, earlier runs included."""
         own = [
             self._known.of(record, self.epochs[n], horizon_of(self.horizons, n).epochs)
             for n, record in self.records.items()
@@ -171,19 +166,19 @@ class Study(Generic[C]):
     # --- deciding --------------------------------------------------------------------------
 
     def unmeasured(self, number: int) -> bool:
-        """Whether `measured` is to be called before the trial's first epoch."""
+        """Returns whether `measured` must be called before the trial's first epoch."""
         return self._several and self.records[number].latency_ms is None
 
     def measured(self, number: int, costs: NetworkCosts) -> None:
-        """Takes what a trial's network costs: what the first one like it was found to cost."""
+        """Records what a trial's network costs, or what the first network like it did cost."""
         if self.unmeasured(number):
             self._put(add_costs(self.records[number], self.records.values(), costs))
 
     def report(self, number: int, metrics: EpochMetrics) -> Ending | None:
-        """Takes one epoch; `None` when the trial goes on, else how it has ended.
+        """Records one epoch, and returns `None` when the trial continues, or else its ending.
 
-        An epoch that is recorded already (a worker went back to its checkpoint) is not counted
-        again; an ended trial answers with its ending again.
+        An epoch that is recorded already, because a worker went back to its checkpoint, doesn't
+        count again. For a trial that has ended, the result is its ending again.
         """
         if self.records[number].state is not TrialState.RUNNING:
             return ending_of(self.records[number])
@@ -194,19 +189,19 @@ class Study(Generic[C]):
         return self._take(number, metrics)
 
     def may_retry(self, number: int) -> bool:
-        """Whether a trial that breaks off now is tried again: once, over all sessions."""
+        """Returns whether a trial that breaks off now is tried again: once, over all sessions."""
         record = self.records[number]
         return record.state is TrialState.RUNNING and record.retried is None
 
     def retry(self, number: int, error: str, config: C) -> Proposal[C]:
-        """A trial that broke off, to go on from its last checkpoint; `config` is it from now on."""
+        """Returns a trial that `error` broke off, to continue from its checkpoint as `config`."""
         self.store.add_error(number, error)
         record = replace(self.records[number], retried=last_lines(error), config=config.to_dict())
         self._put(record)
         return self._proposal(number, config)
 
     def fail(self, number: int, error: str, reason: StopReason | None = None) -> None:
-        """Ends a trial that can't be trained; the last lines of `error` say why."""
+        """Ends a trial that failed; the last lines of `error` become the record's `detail`."""
         if self.records[number].state is TrialState.RUNNING:
             self._failed_in_a_row += 1
             self.store.add_error(number, error)
@@ -239,24 +234,20 @@ class Study(Generic[C]):
             self.store.drop_checkpoint(number)
 
     def _tell(self, number: int) -> None:
-        """Has Optuna know how a trial has ended."""
+        """Reports a trial's ending to Optuna."""
         self._mirror.tell(self.records[number], horizon_of(self.horizons, number).epochs)
 
     def _put(self, record: TrialRecord) -> None:
         self.records[record.number] = record
         self.store.add_trial(record)
 
-    # --- resuming --------------------------------------------------------------------------
-
     def _replay(self) -> None:
-        """Brings rungs, epochs and Optuna to where the records on disk stand.
+        """Restores the rungs, the epochs and Optuna from the records on disk.
 
-        Trials that an earlier budget stopped are as unfinished as those of a killed search: what
-        the other rules say of their last epoch, the budget's end had forestalled. On disk they
-        stay as they are until they go on.
+        Trials that an earlier budget stopped are as unfinished as those of a killed search, because
+        the end of the budget forestalled the other rules' decision after their last epoch. On disk
+        they stay as they are until they continue.
         """
-        self.records = self.store.trials()
-        self.epochs = {number: [] for number in self.records}
         known = self._mirror.follow(self.records)
         self._tried.recall(self.records, known, self._proposer.restore)
         for number, record in self.records.items():

@@ -1,7 +1,8 @@
-"""One face of a search's trials and of its finalists, for whoever has them trained. Knows no Ray.
+"""Stands before a search's trials and its finalists, for the backend that trains them. Knows no
+Ray.
 
-Trials are the `Study`'s, finalists' trainings the `Finalists`'. A backend asks for proposals, has
-them trained, brings what became of each, and needn't know whose a training is.
+Trials belong to the `Study`, finalists' trainings to the `Finalists`. A backend asks for proposals,
+trains them, reports each one's epochs and failures, and needn't know of which kind a training is.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,22 +26,21 @@ from trainables.config import TrialConfig
 
 
 class Supervisor:
-    """Proposes trainings, takes their epochs and failures. Call it from one thread.
+    """Proposes trainings, and records their epochs and failures. Call it from one thread.
 
-    Trials come first, then the finalists. All methods that take a training raise `KeyError` for
-    one that was never proposed.
+    Trials come first, then the finalists. All methods with an argument `training` raise `KeyError`
+    for a training that was never proposed.
     """
 
     def __init__(self, study: Study[TrialConfig], finalists: Finalists) -> None:
         self._study, self._finalists = study, finalists
         self._trials = _Trials(study)
-        self._repeats = _Repeats(finalists)
         self._refused: list[TrialRecord] = []
 
     # --- proposing -------------------------------------------------------------------------
 
     def propose(self) -> Proposal[TrialConfig] | None:
-        """The next training; `None` while none is known, and at the end."""
+        """Returns the next training, or `None` while none is known or left."""
         known = len(self._study.records)
         proposal = self._study.ask() or self._finalists.ask()
         begun = islice(self._study.records.values(), known, None)
@@ -48,33 +48,36 @@ class Supervisor:
         return proposal
 
     def refused(self) -> list[TrialRecord]:
-        """Trials that failed when they were proposed, as their configuration can't be trained.
-
-        Each is named once, in the order in which they began.
+        """Returns the trials that failed when they were proposed, because their configuration can't
+        be trained. Each is returned once, in the order in which they began.
         """
         refused, self._refused = self._refused, []
         return refused
 
     def waiting(self) -> bool:
-        """Whether there will be trainings to propose that nobody knows yet."""
+        """Returns whether there will be trainings to propose that aren't known yet."""
         return self._finalists.waiting()
 
     def finished(self) -> bool:
-        """Whether nothing is left to train."""
+        """Returns whether nothing is left to train."""
         return self._study.finished() and self._finalists.finished()
 
     # --- what is known ---------------------------------------------------------------------
 
     def record(self, training: TrainingId) -> TrainingRecord:
-        """How a training stands."""
-        return self._group(training).record(training)
+        """Returns the current record of a training."""
+        if training.is_finalist:
+            return self._finalists.records[training]
+        return self._study.records[training.number]
 
     def epochs(self, training: TrainingId) -> Sequence[EpochMetrics]:
-        """The recorded epochs of a training, in order."""
-        return self._group(training).epochs(training)
+        """Returns the recorded epochs of a training, in order."""
+        if training.is_finalist:
+            return self._finalists.epochs[training]
+        return self._study.epochs[training.number]
 
     def history(self) -> Iterator[tuple[TrainingRecord, Sequence[EpochMetrics]]]:
-        """(record, recorded epochs) of every training, the trials' first."""
+        """Yields (record, recorded epochs) of every training, beginning with the trials."""
         records: tuple[TrainingRecord, ...] = (
             *self._study.records.values(),
             *self._finalists.records.values(),
@@ -84,47 +87,45 @@ class Supervisor:
     # --- deciding --------------------------------------------------------------------------
 
     def unmeasured(self, training: TrainingId) -> bool:
-        """Whether `measured` is to be called before the training's first epoch."""
+        """Returns whether `measured` must be called before the training's first epoch."""
         return self._study.unmeasured(training.number)
 
     def measured(self, training: TrainingId, costs: NetworkCosts) -> TrialRecord:
-        """Takes what a training's network costs; the trial's record, with the costs that count."""
+        """Records what a training's network costs, and returns the trial's record with the costs
+        that count.
+        """
         self._study.measured(training.number, costs)
         return self._study.records[training.number]
 
     def epoch(self, training: TrainingId, metrics: EpochMetrics) -> Ending | None:
-        """Takes one epoch; `None` when the training goes on, else how it has ended.
+        """Records one epoch, and returns `None` when the training continues, or else its ending.
 
-        An epoch that is recorded already (a worker went back to its checkpoint) isn't counted
-        again; a training that has ended answers with its ending again.
+        An epoch that is recorded already, because a worker went back to its checkpoint, doesn't
+        count again. For a training that has ended, the result is its ending again.
         """
         return self._group(training).report(training, metrics)
 
     def may_retry(self, training: TrainingId) -> bool:
-        """Whether a training that breaks off now is tried again.
+        """Returns whether a training that breaks off now is tried again.
 
-        A trial is once, over all sessions; a finalist's training once in each session.
+        A trial is tried again once over all sessions, a finalist's training once in each session.
         """
         return self._group(training).may_retry(training)
 
     def retry(self, training: TrainingId, error: str, config: TrialConfig) -> Proposal[TrialConfig]:
-        """A training that broke off by `error`, to go on from its last checkpoint with `config`."""
+        """Returns a training that broke off by `error`, to continue with `config`."""
         return self._group(training).retry(training, error, config)
 
     def failed(self, training: TrainingId, error: str, reason: StopReason | None = None) -> None:
-        """Ends a training that can't be done; the last lines of `error` say why."""
+        """Ends a training that failed; the last lines of `error` become the record's `detail`."""
         self._group(training).fail(training, error, reason)
 
     def _group(self, training: TrainingId) -> "_Group":
-        return self._repeats if training.is_finalist else self._trials
+        return self._finalists if training.is_finalist else self._trials
 
 
 class _Group(Protocol):
-    """What the supervisor asks of either kind of trainings, by the same names."""
-
-    def record(self, training: TrainingId) -> TrainingRecord: ...
-
-    def epochs(self, training: TrainingId) -> Sequence[EpochMetrics]: ...
+    """Decides over trainings of one kind; `Finalists` fulfils this protocol as it is."""
 
     def report(self, training: TrainingId, metrics: EpochMetrics) -> Ending | None: ...
 
@@ -138,16 +139,10 @@ class _Group(Protocol):
 
 
 class _Trials:
-    """The study's trials, each known to the study by its number."""
+    """Passes on to a study what concerns its trials, which the study knows by their numbers."""
 
     def __init__(self, study: Study[TrialConfig]) -> None:
         self._study = study
-
-    def record(self, training: TrainingId) -> TrialRecord:
-        return self._study.records[training.number]
-
-    def epochs(self, training: TrainingId) -> Sequence[EpochMetrics]:
-        return self._study.epochs[training.number]
 
     def report(self, training: TrainingId, metrics: EpochMetrics) -> Ending | None:
         return self._study.report(training.number, metrics)
@@ -160,30 +155,3 @@ class _Trials:
 
     def fail(self, training: TrainingId, error: str, reason: StopReason | None) -> None:
         self._study.fail(training.number, error, reason)
-
-
-class _Repeats:
-    """The finalists' trainings. Why one broke off before its retry isn't recorded."""
-
-    def __init__(self, finalists: Finalists) -> None:
-        self._finalists = finalists
-
-    def record(self, training: TrainingId) -> TrainingRecord:
-        return self._finalists.records[training]
-
-    def epochs(self, training: TrainingId) -> Sequence[EpochMetrics]:
-        return self._finalists.epochs[training]
-
-    def report(self, training: TrainingId, metrics: EpochMetrics) -> Ending | None:
-        return self._finalists.report(training, metrics)
-
-    def may_retry(self, training: TrainingId) -> bool:
-        return self._finalists.may_retry(training)
-
-    def retry(
-        self, training: TrainingId, _error: str, config: TrialConfig
-    ) -> Proposal[TrialConfig]:
-        return self._finalists.retry(training, config)
-
-    def fail(self, training: TrainingId, error: str, reason: StopReason | None) -> None:
-        self._finalists.fail(training, error, reason)

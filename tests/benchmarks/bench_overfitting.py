@@ -20,17 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from common.files import write_text_atomically
+from results.analysis.rung_values import quiet_optuna
 from results.jsonl import read_lines
 from results.records import EpochMetrics
 from results.store import read_epochs, read_manifest
 from search.config.options import SearchOptions
 from search.early_stopping.decision import Rules
 from search.hardware.machine import detect_machine
+from search.samplers.random_sampler import make_random_sampler
 from search.session.provenance import provenance
-from search.simulation.policies import POLICIES, Point, random_sampler, study_of
+from search.simulation.policies import POLICIES, Point, study_of
 from search.simulation.recorded_curves import Curves, read_curves
-from search.simulation.simulator import make_rules, simulate
-from search.study.optuna_journal import quiet_optuna
+from search.simulation.simulator import make_simulated_rules, simulate
 from search.study.study import Study
 from tests.benchmarks import measure
 from tests.benchmarks.drawn import add_curves, parse_curves
@@ -73,7 +74,7 @@ def _part(curves: Curves, rows: slice) -> Curves:
 def random_study(curves: Curves, rules: Rules, seed: int) -> Study[Point]:
     """Random configurations, ended by all the rules."""
 
-    return study_of(curves, rules, seed, random_sampler)
+    return study_of(curves, rules, seed, make_random_sampler)
 
 
 def search(path: Path, policy: str, seed: int, budget: int) -> dict[str, Any]:
@@ -81,7 +82,7 @@ def search(path: Path, policy: str, seed: int, budget: int) -> dict[str, Any]:
     curves = read_curves(path)
     line: dict[str, Any] = {"policy": policy, "task": curves.name, "seed": seed}
     for name, max_gap in (("with", SearchOptions().max_gap), ("without", 0.0)):
-        rules = replace(make_rules(SearchOptions(), curves), max_gap=max_gap)
+        rules = replace(make_simulated_rules(SearchOptions(), curves), max_gap=max_gap)
         if policy == "random":
             rules = replace(rules, grace=curves.epochs)
         make = POLICIES["ours"] if policy == "ours" else random_study

@@ -23,16 +23,18 @@ import numpy as np
 import psutil
 from optuna.samplers import BaseSampler
 
+from results.analysis.rung_values import quiet_optuna
 from results.records import EpochMetrics, TrainingId
 from results.store import RunStore
 from search.early_stopping.decision import Rules
-from search.samplers.gp_sampler import ConfigurationSource, GaussianProcessSampler
+from search.samplers.gp_sampler import GaussianProcessSampler
 from search.samplers.learning_curves import ObservedTrial
+from search.samplers.source import ConfigurationSource
 from search.simulation.policies import Point
 from search.simulation.recorded_curves import Curves
 from search.simulation.simulator import simulate
 from search.spaces import find_space
-from search.study.optuna_journal import journal, journal_storage, quiet_optuna
+from search.study.optuna_journal import journal, journal_storage
 from search.study.proposal import Proposal
 from search.study.proposer import Proposer
 from search.study.study import Study

@@ -22,14 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from common.files import write_text_atomically
+from results.analysis.rung_values import quiet_optuna
 from results.jsonl import read_lines
 from search.config.options import SearchOptions
 from search.hardware.machine import detect_machine
 from search.session.provenance import provenance, versions
 from search.simulation.policies import POLICIES, MakePolicy
 from search.simulation.recorded_curves import Curves, read_curves
-from search.simulation.simulator import make_rules, simulate
-from search.study.optuna_journal import quiet_optuna
+from search.simulation.simulator import make_simulated_rules, simulate
 from tests.benchmarks import measure, rivals, rivals_ray, rivals_syne
 from tests.benchmarks.drawn import add_curves, parse_curves
 from tests.benchmarks.measure import CORES
@@ -74,7 +74,8 @@ def search(cell: Cell, path: Path, budget: float) -> dict[str, Any]:
     curves, started = _curves(path), time.process_time()
     epochs = round(budget * curves.epochs)
     with quiet_optuna():
-        policy = EVERY[cell.policy](curves, make_rules(SearchOptions(), curves), cell.seed)
+        rules = make_simulated_rules(SearchOptions(), curves)
+        policy = EVERY[cell.policy](curves, rules, cell.seed)
         trace = simulate(policy, curves, workers=cell.workers, epochs=epochs)
     at = [max(1, round(epochs * part / POINTS)) for part in range(1, POINTS + 1)]
     return {

@@ -19,8 +19,8 @@ from search.hardware.allocation import Resources
 from search.monitoring.monitor import Monitor
 from search.ray_backend.local_ray import Dashboard, reserve_port, start_ray
 from search.ray_backend.node_files import NodeFiles
-from search.ray_backend.run_files import RunFiles
 from search.ray_backend.slots import Slots
+from search.ray_backend.task import RunFiles
 from search.ray_backend.tuner import run_trials
 from search.ray_backend.watchdog import Watchdog
 from search.space import Space

@@ -5,7 +5,7 @@ from random import Random
 import numpy as np
 
 from search.samplers.encoding import Encoding
-from search.samplers.gp_sampler import ConfigurationSource
+from search.samplers.source import ConfigurationSource
 from search.simulation.recorded_curves import Curves
 from search.study.proposer import Proposer
 

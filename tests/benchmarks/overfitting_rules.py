@@ -1,5 +1,5 @@
-"""Rules that end a trial early, beside the one of `search.early_stopping.rules`: plain functions of
-its epochs.
+"""Rules that end a trial early, beside the one of `search.early_stopping.detection`: plain
+functions of its epochs.
 
 All are true when the trial should stop after the last of these epochs.
 """
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from results.records import EpochMetrics
 from search.config.options import SearchOptions
-from search.early_stopping import rules
+from search.early_stopping import detection
 
 Rule = Callable[[Sequence[EpochMetrics]], bool]
 
@@ -18,7 +18,7 @@ PATIENCES = (3, 5, 8)
 
 def ours(max_gap: float, patience: int) -> Rule:
     """The rule that searches."""
-    return lambda epochs: rules.find_overfitting(epochs, max_gap, patience) is not None
+    return lambda epochs: detection.find_overfitting(epochs, max_gap, patience) is not None
 
 
 def in_a_row(max_gap: float, patience: int) -> Rule:

@@ -44,7 +44,7 @@ class Settings:
 
 
 class MiniAlexNet(nn.Module):
-    """Five convolutions with LRN, three poolings, two dense layers, initialised as in Keras."""
+    """Five convolutions with LRN, three poolings, two dense layers."""
 
     def __init__(self, num_classes: int, dropout: float) -> None:
         super().__init__()
@@ -61,11 +61,6 @@ class MiniAlexNet(nn.Module):
             nn.Flatten(), nn.Linear(64 * 8 * 8, 1024), nn.ReLU(), nn.Dropout(dropout),
             nn.Linear(1024, 512), nn.ReLU(), nn.Dropout(dropout), nn.Linear(512, num_classes),
         )  # fmt: skip
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                assert module.bias is not None
-                nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(self.features(x))
@@ -75,13 +70,22 @@ class MiniAlexNet(nn.Module):
 def build(config: Config, num_classes: int) -> nn.Module:
     """The network, with its first `freeze_depth` stages frozen."""
     if config["network"] == "mini_alexnet":
-        return MiniAlexNet(num_classes, config["dropout"])
+        return _initialised_as_in_keras(MiniAlexNet(num_classes, config["dropout"]))
     if config["network"] == "resnet10":
         net: Any = ResNet(BasicBlock, [1, 1, 1, 1], num_classes=num_classes)
         net.fc = nn.Sequential(nn.Dropout(config["dropout"]), net.fc)
         return net.to(memory_format=torch.channels_last)  # type: ignore[no-any-return]
     assert config["network"] == "efficientnet_lite0", config["network"]
     return _efficientnet(config, num_classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def _initialised_as_in_keras(net: nn.Module) -> nn.Module:
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            assert module.bias is not None
+            nn.init.zeros_(module.bias)
+    return net
 
 
 def _efficientnet(config: Config, num_classes: int) -> Any:

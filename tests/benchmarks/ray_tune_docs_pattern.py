@@ -23,35 +23,12 @@ from typing import Any
 import ray
 import torch
 import torchvision
+from plain_training import MiniAlexNet  # beside this script, which runs by its path
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 from torch import nn
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
-
-
-class MiniAlexNet(nn.Module):
-    """Five convolutions with LRN, three poolings, two dense layers."""
-
-    def __init__(self, num_classes: int, dropout: float) -> None:
-        super().__init__()
-
-        def conv(i: int, o: int) -> list[nn.Module]:
-            return [nn.Conv2d(i, o, 3, padding=1), nn.ReLU()]
-
-        self.features = nn.Sequential(
-            *conv(3, 32), nn.LocalResponseNorm(5), nn.MaxPool2d(2),
-            *conv(32, 64), nn.LocalResponseNorm(5), nn.MaxPool2d(2),
-            *conv(64, 128), *conv(128, 128), *conv(128, 64), nn.MaxPool2d(2),
-        )  # fmt: skip
-        self.head = nn.Sequential(
-            nn.Flatten(), nn.Linear(64 * 8 * 8, 1024), nn.ReLU(), nn.Dropout(dropout),
-            nn.Linear(1024, 512), nn.ReLU(), nn.Dropout(dropout), nn.Linear(512, num_classes),
-        )  # fmt: skip
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.head(self.features(x))
-        return logits
 
 
 def build(model: str, num_classes: int, dropout: float, freeze_depth: int) -> nn.Module:

@@ -13,8 +13,8 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 
 from search.early_stopping.asha import default_grace, rung_epochs
-from search.samplers.gp_sampler import ConfigurationSource
 from search.samplers.random_configs import RandomConfiguration
+from search.samplers.source import ConfigurationSource
 from search.space import Space
 from search.study.duplicates import configuration_key
 from search.study.proposer import Proposer

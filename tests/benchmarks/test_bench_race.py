@@ -42,14 +42,6 @@ def full(**changes):
     return SMALL.but(**changes).to_dict()
 
 
-@pytest.fixture
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def workload(tiny_zip, tmp_path_factory) -> Workload:
     return Workload(tiny_zip, tmp_path_factory.mktemp("race"), Size(classes=None, images=20))

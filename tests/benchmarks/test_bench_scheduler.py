@@ -5,11 +5,11 @@ from collections import Counter
 
 import pytest
 
+from results.analysis.rung_values import quiet_optuna
 from results.jsonl import read_lines
 from results.published import make_scheduler
 from search.simulation.recorded_curves import read_curves
 from search.simulation.simulator import simulate
-from search.study.optuna_journal import quiet_optuna
 from tests.benchmarks import bench_scheduler, measure, rivals
 from tests.benchmarks.bench_scheduler import Cell, forget, missing
 from tests.benchmarks.drawn import EPOCHS, draw

@@ -7,17 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from optuna.distributions import CategoricalDistribution
 
 from datasets.access import open_search_data
 from results.analysis.curve_table import Recording, read_recording, read_table, write_table
+from results.analysis.rung_values import quiet_optuna
 from results.published import make_curves
 from search.simulation import policies, recorded_curves
 from search.simulation.simulator import simulate
 from search.spaces import find_space
 from search.study.duplicates import configuration_key
-from search.study.optuna_journal import quiet_optuna
 from tests.benchmarks import measure, record_curves, recorded_training
 from tests.benchmarks.measure import BenchmarkError
 from tests.benchmarks.recorded_rows import (
@@ -132,14 +131,6 @@ def test_a_cool_down_falls_from_where_the_schedule_stands_in_equal_steps_to_0():
     assert found == pytest.approx([start * (20 - done) / 20 for done in range(20)])
 
 
-@pytest.fixture
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def first(space: Path, fidelity: int, **where) -> Task:
     for row in rows(find_space(str(space)), {}, {}):
         if all(getattr(row.config, name) == value for name, value in where.items()):
@@ -212,6 +203,7 @@ def command(space: Path, zip_file: Path, out: Path, *more: str) -> list[str]:
             "--processes", "1", "--out", str(out), *more]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_recording_goes_on_where_it_stopped_and_its_table_is_searched(
     tiny_space, tiny_zip, tmp_path
 ):

@@ -71,6 +71,7 @@ class Workload:
 
 def _demo(folder: Path) -> Path:
     assert DEMO.generate is not None
+    (folder / "demo").mkdir()
     DEMO.generate(folder / "demo")
     return folder / "demo"
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.cli import refuse
-from common.errors import SearchError, UserError
-from results.records import RecordError
+from common.errors import RecordError, SearchError, UserError
 from search.config.options import OptionsError
 from search.preflight import PreflightError
 from trainables.config import ConfigError
@@ -18,10 +17,8 @@ ROOT = Path(__file__).parent.parent.parent
 TWO = ["lr must be > 0, but got -1.", "epochs must be ≥ 1, but got 0."]
 
 NO_USERS = {
-    "DamageError",  # of an archive, told as a `DatasetError`
     "PreflightError",  # said before anything of the project is imported
-    "TrialDiskError",  # from a worker to the driver, which tells it
-    "TrialMemoryError",
+    "TrialMemoryError",  # fails one trial, and ends no command
 }
 """Errors that no command prints as they are."""
 

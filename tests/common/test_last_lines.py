@@ -1,6 +1,6 @@
 import pytest
 
-from common.text import SAID_LENGTH, last_lines
+from common.text import MESSAGE_LENGTH, last_lines
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "a.py", line 1, in f\n    g()\n'
 
@@ -27,5 +27,5 @@ def test_what_an_error_says_as_one_line(text: str, told: str) -> None:
 
 def test_a_long_word_is_cut() -> None:
     told = last_lines("x" * 9999)
-    assert len(told) == SAID_LENGTH
+    assert len(told) == MESSAGE_LENGTH
     assert told.endswith("x…")

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,7 +96,7 @@ def broken_off(place: UriPlace, file: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     file.write_bytes(b"another" * 50_000)
     with monkeypatch.context() as broken:
-        broken.setattr("common.remote.shutil.copyfileobj", half)
+        broken.setattr(shutil, "copyfileobj", half)
         with pytest.raises(OSError, match="connection reset"):
             place.keep(file, "0001.pt")
     assert place.names() == {"0001.pt"}
@@ -104,9 +105,7 @@ def broken_off(place: UriPlace, file: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_file_that_is_shorter_there_is_not_kept(
     tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "common.remote.shutil.copyfileobj", lambda source, stream, size: stream.write(b"half")
-    )
+    monkeypatch.setattr(shutil, "copyfileobj", lambda source, stream, size: stream.write(b"half"))
     place = UriPlace(str(tmp_path / "shared"))
     with pytest.raises(OSError, match=r"100000 bytes were sent to .*shared, but 4 arrived"):
         place.keep(file, "0001.pt")

@@ -14,11 +14,11 @@ from datasets.loading.checks import check_beton, check_rows
 from datasets.loading.loader import batches
 from datasets.manifest import Manifest, read_manifest, verify
 from datasets.spec import DatasetError
-from search.session.startup import DataVerification
+from search.session.startup import verify_training_images
 from tests.damage.test_damaged_files import FEW, MANY, Format, damage
 from tests.search.study_on_curves import metrics
 from trainables.models import pretrained
-from trainables.models.pretrained import WeightsError
+from trainables.models.base import WeightsError
 from trainables.training import checkpoint
 from trainables.training.checkpoint import CheckpointError
 
@@ -128,13 +128,9 @@ def test_one_flipped_bit_in_the_training_images_is_found_while_ray_starts(
     tiny_data: Path, tmp_path: Path
 ) -> None:
     path = prepared(tiny_data, "train.beton", tmp_path)
-    with DataVerification() as images:
-        images.start(path.parent)
-        images.outcome()
+    verify_training_images(path.parent)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with DataVerification() as images:
-        images.start(path.parent)
-        with pytest.raises(DatasetError, match=r"train\.beton must have sha256 .*--overwrite"):
-            images.outcome()
+    with pytest.raises(DatasetError, match=r"train\.beton must have sha256 .*--overwrite"):
+        verify_training_images(path.parent)

@@ -15,6 +15,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from safetensors.torch import save_file
 
+from common.errors import RecordError
 from datasets.archives.tar import TarTree
 from datasets.archives.tree import open_tree
 from datasets.sources.cifar_pickle import load
@@ -23,7 +24,7 @@ from results.analysis.rung_values import check_params, read_proposals
 from results.export import export
 from results.finalist_store import FinalistStore, read_finalist_epochs, read_finalists
 from results.predictions import read_predictions
-from results.records import FinalistRecord, RecordError, TrainingId, TrialState
+from results.records import FinalistRecord, TrainingId, TrialState
 from results.store import RunError, read_epochs, read_manifest, read_trials
 from search.config.command_line import read_yaml, resolve
 from search.config.options import OptionsError

@@ -14,6 +14,7 @@ import pytest
 
 from common.files import lock_folder
 from datasets.access import open_final_data, open_search_data
+from datasets.beton import convert
 from datasets.manifest import read_manifest, verify
 from datasets.prepare import main, prepare
 from datasets.spec import DatasetError
@@ -75,7 +76,7 @@ def test_overwriting_on_a_disk_that_is_full_at_the_end_keeps_the_old_data(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     before = state(data / NAME)
-    monkeypatch.setattr("datasets.manifest.json.dump", full)
+    monkeypatch.setattr(json, "dump", full)
     with pytest.raises(DatasetError, match="is full and nothing half-made was kept"):
         prepare(NAME, source=tiny_folder, data=data, size=32, workers=1, overwrite=True)
     assert state(data / NAME) == before
@@ -143,7 +144,7 @@ def test_interrupted_conversion_leaves_nothing(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("datasets.beton.convert._publish", interrupt)
+    monkeypatch.setattr(convert, "_publish", interrupt)
     arguments = [NAME, "--source", str(tiny_zip), "--data", str(tmp_path), "--workers", "2"]
     assert main(arguments) == 130
     assert "nothing half-made was kept" in capsys.readouterr().err

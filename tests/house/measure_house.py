@@ -56,9 +56,14 @@ BOUNDS = {
     "most files in one folder": 18, "longest file, lines": 290, "longest function, lines": 60,
     "import cycles between modules": 0, "import cycles between rooms": 0,
     "string keys between driver and worker, reads": 0, "README, words": 1100,
-    "lines of code": 16_104,
+    "lines of code": 17_800,
 }  # fmt: skip
-"""Figure -> the most that the working tree may have. The lines of code are those of 1ba3fe8."""
+"""Figure -> the most that the working tree may have.
+
+1ba3fe8 had 16,104 lines of code. The tables of recorded curves and the race came after it, with 560
+lines; the rest is what smaller files and functions cost in imports and signatures. Lower this bound
+when lines go; raise it for a feature, never for want of care.
+"""
 
 
 class House:

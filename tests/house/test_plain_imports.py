@@ -10,8 +10,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 PLAIN: dict[str, tuple[str, ...]] = {
     "common/errors.py": (),
-    "results/records.py": ("common.errors",),
-    "results/run_hints.py": (),
+    "common/json_records.py": ("common.errors",),
+    "common/text.py": (),
+    "results/records.py": ("common.json_records",),
+    "results/run_hints.py": ("common.text",),
     "search/preflight.py": ("packaging",),
 }
 """File -> what it may import beside the standard library."""

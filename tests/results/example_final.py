@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from common.json_records import to_json
 from results.analysis.error_analysis import select_examples
 from results.predictions import PREDICTIONS, Predictions
-from results.records import FinalRecord, to_json
+from results.records import FinalRecord
 
 NAMES = ("cat", "dog", "<b>hen</b>")
 

@@ -11,7 +11,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from results.records import FinalRecord, StopReason, TrialState, to_json
+from common.json_records import to_json
+from results.records import FinalRecord, StopReason, TrialState
 from tests.results.example_run import Made, make_run
 
 RANGES: dict[str, BaseDistribution] = {

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import RecordError
 from common.files import checksum
 from results.export import export
-from results.records import EpochMetrics, RecordError, TrialState
+from results.records import EpochMetrics, TrialState
 from results.store import RunError, RunStore, read_epochs, read_manifest, read_standings
 from tests.results.test_export import MANIFEST, trial
 from tests.search.study_on_curves import metrics

@@ -1,7 +1,8 @@
 import pytest
 
+from common.errors import RecordError
 from results.finalist_store import FinalistStore, read_finalist_epochs, read_finalists
-from results.records import FinalistRecord, RecordError, TrainingId, TrialState
+from results.records import FinalistRecord, TrainingId, TrialState
 from tests.search.study_on_curves import metrics
 
 PLANNED = FinalistRecord(trial=7, repeat=2, state=TrialState.RUNNING, config={"epochs": 3})

@@ -6,9 +6,10 @@ import shutil
 import pandas as pd
 import pytest
 
+from common.errors import RecordError
 from results import frame
 from results.finalist_store import FinalistStore
-from results.records import EpochMetrics, FinalistRecord, RecordError, TrialRecord, TrialState
+from results.records import EpochMetrics, FinalistRecord, TrialRecord, TrialState
 from results.store import RunError, RunStore
 from tests.results.example_search import SIX, six
 from tests.search.study_on_curves import metrics

@@ -14,6 +14,7 @@ from plotly.offline import get_plotlyjs
 from results.analysis.intervals import proportion
 from results.finalist_store import FinalistStore
 from results.page.curves import best_so_far, learning_curves, part, progress
+from results.page.formatting import OUTCOMES
 from results.page.headline import make_headline
 from results.page.importance import importance, importance_section, shuffles
 from results.page.parameters import parallel, parameters, slice_of, varied
@@ -21,7 +22,7 @@ from results.page.run_data import Run, read_run
 from results.page.table import table
 from results.page.time_use import seconds_by_use, survival, times_by_outcome
 from results.page.tradeoff import tradeoff
-from results.records import FinalistRecord, TrainingId, TrialState
+from results.records import FinalistRecord, StopReason, TrainingId, TrialState
 from results.report import main, page, write_report
 from tests.results.example_run import Made, make_run
 from tests.results.example_search import ADAMW, MANIFEST, RANGES, SIX, add_final, many, six
@@ -383,3 +384,8 @@ def test_importance_is_drawn_most_important_on_top(tmp_path: Path) -> None:
     assert figure.layout.yaxis.categoryarray == ("flip", "lr")
     assert [trace.name for trace in figure.data] == ["epoch 3 (40)", "epoch 30 (20)"]
     assert figure.data[1].marker.symbol == ("circle", "circle-open")
+
+
+def test_every_way_to_end_has_a_label_and_a_colour():
+    ways = {"unfinished", "complete", "failed"} | set(StopReason) - {StopReason.STALLED}
+    assert set(OUTCOMES) == ways  # a trial that hangs counts as failed

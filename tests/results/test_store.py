@@ -1,10 +1,12 @@
 import json
+import os
 from dataclasses import replace
 
 import pytest
 
+from common.errors import RecordError
 from common.files import write_text_atomically
-from results.records import RecordError, StopReason, TrialRecord, TrialState
+from results.records import StopReason, TrialRecord, TrialState
 from results.store import (
     RunError,
     RunStore,
@@ -112,7 +114,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("os.fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_text_atomically(path, "new")
     assert path.read_text() == "old"

@@ -34,9 +34,8 @@ from search.monitoring.monitor import Monitor
 from search.ray_backend import ray_cluster
 from search.ray_backend.local_ray import Dashboard, reserve_port
 from search.ray_backend.node_files import NodeFiles
-from search.ray_backend.run_files import RunFiles
 from search.ray_backend.slots import Slots
-from search.ray_backend.task import Task
+from search.ray_backend.task import RunFiles, Task
 from search.ray_backend.tuner import run_trials
 from search.ray_backend.watchdog import Watchdog
 from search.ray_backend.worker import TrialWorker, fetch_data

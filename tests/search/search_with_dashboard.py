@@ -27,9 +27,8 @@ from search.monitoring.prometheus import PrometheusExporter
 from search.ray_backend.callbacks import make_gauge
 from search.ray_backend.local_ray import Dashboard, reserve_port, start_ray, stop_ray
 from search.ray_backend.node_files import NodeFiles
-from search.ray_backend.run_files import RunFiles
 from search.ray_backend.slots import Slots
-from search.ray_backend.task import Task
+from search.ray_backend.task import RunFiles, Task
 from search.ray_backend.tuner import run_trials
 from search.ray_backend.watchdog import Watchdog
 from search.ray_backend.worker import TrialWorker

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from search import run
+from search.ray_backend.task import EpochReport, read_report
 from search.ray_backend.worker import TrialWorker
 
 LOG, SECONDS = "LOGGED_SEARCH", "LOGGED_SEARCH_SECONDS"
@@ -25,15 +26,17 @@ class LoggedWorker(TrialWorker):
         super().setup(config)
 
     def step(self) -> dict[str, Any]:
-        metrics = super().step()
+        result = super().step()
+        report = read_report(result)
+        assert isinstance(report, EpochReport)
         line = {
             "trial": self._task.training.number,
-            "epoch": metrics["epoch"],
+            "epoch": report.metrics.epoch,
             "process": os.getpid(),
         }
         with Path(os.environ[LOG]).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        return metrics
+        return result
 
 
 def trained(log: Path) -> list[tuple[int, int]]:

@@ -57,7 +57,7 @@ def planned(out: Path, data: Path, changes: Mapping[str, Any], *, name: str, tri
 def opened(plan: Plan) -> Session:
     """A sitting of the plan's search, begun or gone on with."""
     saved = read_manifest(plan.directory) if (plan.directory / "manifest.json").exists() else None
-    return execute._study(plan, open_search_data(plan.data), "float32", saved)
+    return execute.open_session(plan, open_search_data(plan.data), "float32", saved)
 
 
 def search(plan: Plan, epochs: float = math.inf) -> Study[TrialConfig]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from results.records import EpochMetrics, TrainingId
 from search.ray_backend.node_files import NodeFiles
-from search.ray_backend.task import EpochReport, Placement, Task
+from search.ray_backend.task import EpochReport, Placement, Task, pack_report
 from search.study.proposal import Proposal
 from trainables.config import TrialConfig
 
@@ -39,4 +39,4 @@ def task_of(proposal: Proposal[TrialConfig], **more: Any) -> Task:
 
 def result_of(metrics: EpochMetrics) -> dict[str, Any]:
     """What a worker returns to Ray for an epoch."""
-    return EpochReport(metrics=metrics, first_step_at=0.0).to_ray()
+    return pack_report(EpochReport(metrics=metrics, first_step_at=0.0))

@@ -59,8 +59,8 @@ def test_what_is_prepared_stays_and_is_said_to_be_enlarged(tmp_path: Path, pictu
     assert note is not None
     assert "stored at 48 px and enlarged to up to 64" in note
     assert f"prepare folder --data {tmp_path / 'data'} --source … --size 64 --overwrite" in note
-    assert describe_enlarged(plan, 64) is None
-    assert describe_enlarged(plan_of(tmp_path, pictures, dataset="tiny-imagenet"), 48) is None
+    assert describe_enlarged(plan, 64) == ""
+    assert describe_enlarged(plan_of(tmp_path, pictures, dataset="tiny-imagenet"), 48) == ""
 
 
 @pytest.mark.parametrize("space", ["demo", "resnet18"])

@@ -10,7 +10,7 @@ from results.analysis.finalist_comparison import compare_finalists
 from results.finalist_store import FinalistStore, read_finalist_epochs, read_finalists
 from results.records import TrainingId, TrialState
 from results.store import read_trials
-from search.study.finalists import choose_finalists, repeat_seed
+from search.study.finalist_choice import choose_finalists, repeat_seed
 from tests.search.test_search import command, numbers, run, start, wait_for
 
 pytestmark = pytest.mark.slow

@@ -55,7 +55,7 @@ def test_a_dashboard_for_others_is_refused_without_the_token(
         f"to be reached), but got {host!r}."
     ]
     assert resolve({"space": "demo"})[1] == []
-    assert how_to_enter() == "it asks for no token, as RAY_AUTH_MODE says"
+    assert how_to_enter() == "it asks for no token, because of RAY_AUTH_MODE"
     monkeypatch.delenv("RAY_AUTH_MODE")
     assert resolve(OPEN, {"dashboard_host": host})[1] == []
     assert "ray get-auth-token" in how_to_enter()
@@ -65,7 +65,11 @@ def test_a_dashboard_for_others_is_refused_without_the_token(
     ("answer", "asks", "said"),
     [
         ('{"authentication_mode": "token"}', True, "it asks for a token: type"),
-        ('{"authentication_mode": "disabled"}', False, "whoever reaches it over the network can"),
+        (
+            '{"authentication_mode": "disabled"}',
+            False,
+            "anyone who reaches it over the network can",
+        ),
         ("<html>", None, "where it asks for a token"),
     ],
 )

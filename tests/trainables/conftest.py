@@ -1,10 +1,8 @@
-"""One thread for torch: more of them on shared cores wait for each other."""
+"""A small final training that tests read, and one thread for torch in every test here."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from trainables import final
 from trainables.config import TrialConfig
@@ -15,11 +13,8 @@ SMALL = TrialConfig(
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def one_thread(one_thread: None) -> None:
+    """Every test of trainings gets the fixture of this name."""
 
 
 @pytest.fixture(scope="session")

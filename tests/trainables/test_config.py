@@ -10,7 +10,7 @@ from torch import nn
 
 from trainables.catalog import NETWORKS, activation_count, forward_gmacs, parameters
 from trainables.conditional_fields import CONDITIONAL
-from trainables.config import ConfigError, TrialConfig
+from trainables.config import OPTIMIZERS, ConfigError, TrialConfig
 from trainables.models.network import build
 
 
@@ -40,7 +40,7 @@ from trainables.models.network import build
         ({"cutout": 1}, "cutout must lie"),
         ({"crop": 0.6}, "crop must lie"),
         ({"flip": 1}, "flip must be true or false"),
-        ({"optimizer": "lion"}, "optimizer must be one of adam, adamw, sgd"),
+        ({"optimizer": "lion"}, f"optimizer must be one of {', '.join(OPTIMIZERS)}"),
         ({"lr": 0}, "lr must be > 0, but got lr=0."),
         ({"lr": math.nan}, "lr must be a finite number"),
         ({"lr": None}, "lr must be a finite number"),

@@ -13,6 +13,7 @@ import torch
 from datasets.access import open_final_data, open_search_data
 from datasets.splits import FinalData, SearchData
 from results.records import EpochMetrics
+from trainables import train as training
 from trainables.config import ConfigError, TrialConfig
 from trainables.models.setup import new_network
 from trainables.train import train
@@ -161,7 +162,7 @@ def test_a_diverged_loss_is_none_and_the_epoch_goes_on_record(data: SearchData) 
 
 
 def test_a_diverged_epoch_is_cut_short(data: SearchData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainables.train.CHECK_EVERY", 3)
+    monkeypatch.setattr(training, "CHECK_EVERY", 3)
     config = PLAIN.but(optimizer="sgd", lr=1e18, schedule="constant")
     metrics = next(iter(train(config, data)))
     assert metrics.train_loss is None
@@ -193,7 +194,7 @@ def test_an_interrupted_epoch_leaves_no_thread(
         raise KeyboardInterrupt
 
     before = threading.active_count()
-    monkeypatch.setattr("trainables.train.train_step", interrupt)
+    monkeypatch.setattr(training, "train_step", interrupt)
     with pytest.raises(KeyboardInterrupt):
         next(train(PLAIN, data))
     assert threading.active_count() <= before

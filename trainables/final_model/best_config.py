@@ -8,6 +8,7 @@ from common.errors import UserError
 from common.files import checksum
 from common.plain_yaml import load_plain
 from results.records import BEST_VERSION
+from results.run_hints import RUN_FILE
 from trainables.config import ConfigError, TrialConfig
 
 
@@ -80,7 +81,7 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     Raises `BestError` if the file is missing or no mapping.
     """
     run = path if path.is_dir() else path.parent
-    here = str(run) if (run / "manifest.json").exists() else "RUN"
+    here = str(run) if (run / RUN_FILE).exists() else "RUN"
     try:
         values = load_plain(path.read_text(encoding="utf-8"))
     except IsADirectoryError:

@@ -57,7 +57,7 @@ class Program(nn.Module):
 def export(final: Path, to: Path | None, formats: Sequence[str]) -> list[tuple[Path, float]]:
     """Writes the files and returns, for each, its path and the difference of its logits.
 
-    Each is read back and tried on real images, those whose pixels final training has kept. All
+    Each is read back and tried on the real images whose pixels final training has stored. All
     are there at the end, or none is and what was there before stays. Raises `UserError` and
     `OSError`.
     """
@@ -101,7 +101,7 @@ def _export_one(
     Raises `ExportError` if the logits differ by more than `TOLERANCE`.
 
     pixels: uint8 (B, side, side, 3).
-    wanted: the original's logits for these pixels.
+    expected: the original's logits for these pixels.
     """
     path = folder / f"model.{name}"
     write, run = _FORMATS[name]

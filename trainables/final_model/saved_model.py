@@ -10,15 +10,16 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from common.errors import UserError
-from common.files import check_archive, read_json
+from common.files import check_archive
 from datasets.splits import Images
-from results.records import FinalRecord, RecordError
+from results.analysis.final_run import RECORD, read_record
+from results.records import FinalRecord
 from trainables.config import TrialConfig
 from trainables.models.network import Network, build
 from trainables.models.setup import prepare_network
 
-MODEL, RECORD = "model.pt", "final.json"
-"""The folder of a final training holds the weights in `MODEL` and their description in `RECORD`."""
+MODEL = "model.pt"
+"""The folder of a final training holds the weights in this file, beside their `RECORD`."""
 
 KEY = "model"
 """An exported file holds its `Description` under this key, as JSON."""
@@ -164,7 +165,8 @@ class SavedModel:
 def read_model(path: Path) -> SavedModel:
     """Reads a model from a folder of final training, or from an exported `.safetensors` file.
 
-    No code from these files runs. Raises `ModelError` for a missing or damaged file.
+    No code from these files runs. Raises `ModelError` for a missing or damaged file, and
+    `RecordError` for a missing or damaged record of the training.
     """
     if path.is_dir():
         return _read_folder(path)
@@ -176,23 +178,12 @@ def read_model(path: Path) -> SavedModel:
     )
 
 
-def read_record(folder: Path) -> FinalRecord:
-    """Reads the record of a final training. Raises `ModelError` if it is missing or damaged."""
-    path = folder / RECORD
-    try:
-        return FinalRecord.from_json(read_json(path))
-    except FileNotFoundError:
-        raise ModelError(
-            f"{folder} holds no finished final training ({RECORD} is missing); give the folder "
-            "that trainables.final has written."
-        ) from None
-    except (RecordError, ValueError, AttributeError, RecursionError) as error:
-        raise _damage_error(path, error) from error
-
-
 def _read_folder(folder: Path) -> SavedModel:
-    """Reads a model from a folder of final training. Raises `ModelError` if a file is unusable."""
-    record, path = read_record(folder), folder / MODEL
+    """Reads a model from a folder of final training.
+
+    Raises `RecordError` if its record is missing or damaged, and `ModelError` if another file is.
+    """
+    record, path = read_record(folder / RECORD), folder / MODEL
     try:
         description = Description.from_record(record)
         description.trial_config()

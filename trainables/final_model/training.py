@@ -11,16 +11,18 @@ import torchvision
 
 from common.errors import UserError
 from common.files import write_atomically
+from common.json_records import to_json
 from datasets.access import open_final_data
 from datasets.manifest import verify
 from datasets.prepare import prepare
 from datasets.registry import find_dataset
 from datasets.splits import FinalData
-from results.records import EpochMetrics, FinalRecord, to_json
+from results.analysis.final_run import RECORD, read_record
+from results.records import EpochMetrics, FinalRecord
 from trainables.augmentation.batch import pixel_statistics
 from trainables.config import TrialConfig
 from trainables.final_model.best_config import BestConfig, read_best
-from trainables.final_model.saved_model import MODEL, RECORD, read_record
+from trainables.final_model.saved_model import MODEL
 from trainables.final_model.test_evaluation import open_test, score
 from trainables.models import pretrained
 from trainables.models.network import Network
@@ -233,7 +235,7 @@ def _plan_repeats(
         folder = out if number == 1 else out / f"repeat-{number}"
         if options.overwrite or not _is_finished(folder):
             planned.append((replace(best, config=config), folder))
-        elif read_record(folder).config != config.to_dict():
+        elif read_record(folder / RECORD).config != config.to_dict():
             raise FinalError(
                 f"--out must hold no finished training of another configuration, but "
                 f"{folder / RECORD} is one: choose another --out, or pass --overwrite."

@@ -12,6 +12,12 @@ class NetworkError(UserError):
     """This error says that a network can't be built here; its message says why and what to do."""
 
 
+class WeightsError(UserError):
+    """This error says that pretrained weights can't be had or don't fit; its message names
+    remedies.
+    """
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NetworkParts:
     """A `NetworkParts` holds an architecture's modules before they form a network.

@@ -11,13 +11,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import torch
 import torchvision
 from torch import Tensor, nn
 
+from common.text import did_you_mean
 from trainables.config import TrialConfig
 from trainables.models.base import NetworkError
 from trainables.models.efficientnet_lite import timm
@@ -259,10 +259,8 @@ def _check_name(library: str, name: str) -> None:
         else torchvision.models.list_models(torchvision.models)
     )
     if name.partition(".")[0] not in known:
-        close = get_close_matches(name, known, n=1)
-        hint = (
-            f"did you mean {library}:{close[0]}?" if close else f"see {library}'s list of models."
-        )
+        otherwise = f"see {library}'s list of models."
+        hint = did_you_mean(name, known, otherwise, show=lambda close: f"{library}:{close}")
         raise NetworkError(
             f"network must name one of {library}'s, but got network='{library}:{name}'; {hint}"
         )

@@ -3,9 +3,7 @@
 If the wanted weights can't be had, this module raises an error and never takes others instead.
 """
 
-import hashlib
 import logging
-import socket
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,29 +13,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.models import get_model_weights
 
-from common.errors import UserError
 from common.files import check_archive
 from trainables.catalog import is_external
 from trainables.config import TrialConfig
 from trainables.models import efficientnet_lite, library, resnet
+from trainables.models.base import WeightsError
 from trainables.models.network import LibraryNetwork, Network, build_without_values, load_tensors
+from trainables.models.torchvision_weights import cached_path, check_cached, download, limit_silence
 
 logger = logging.getLogger(__name__)
 
 _LITE = "efficientnet_lite0"
 """A Python package brings the ImageNet weights of this network."""
-DOWNLOAD_TIMEOUT_S = 20.0
-"""A download fails if the server is silent for this many seconds."""
 _HEAD = ("hidden", "fc")
 """These layers of the head may start afresh; they run in this order."""
-
-
-class WeightsError(UserError):
-    """This error says that pretrained weights can't be had or don't fit; its message names
-    remedies.
-    """
 
 
 def check(config: TrialConfig, network: Network | None = None) -> None:
@@ -53,7 +43,7 @@ def check(config: TrialConfig, network: Network | None = None) -> None:
     if config.weights == "none":
         return
     if config.weights == "imagenet" and _from_torchvision(config.network):
-        _check_cached(_cached_imagenet(config.network))
+        check_cached(cached_path(config.network))
     network = network or build_without_values(config, num_classes=1000)
     _match(network, _read(config, network), config.weights)
 
@@ -94,9 +84,9 @@ def _imagenet(config: TrialConfig) -> dict[str, Tensor]:
         return efficientnet_lite.from_package(_load(efficientnet_lite.imagenet_file()))
     if not _from_torchvision(network):
         return _from_timm(config)
-    path = _cached_imagenet(network)
+    path = cached_path(network)
     if not path.exists():
-        _download(network, path)
+        download(network, path)
     if not is_external(network):
         return _load(path)
     with _explain_read_errors(path):
@@ -111,7 +101,7 @@ def _from_torchvision(network: str) -> bool:
 def _from_timm(config: TrialConfig) -> dict[str, Tensor]:
     """Returns timm's default weights. Raises `WeightsError` if they can't be downloaded."""
     try:
-        with _timeout(DOWNLOAD_TIMEOUT_S):
+        with limit_silence():
             return library.from_timm(config.network, config.image_size)
     except Exception as error:  # the hub's client raises errors of its own
         raise WeightsError(
@@ -195,13 +185,13 @@ def _match(network: Network, state: dict[str, Tensor], source: str) -> dict[str,
     source: the weights' name for the error message.
     """
     expected = network.state_dict()
-    fresh = _fresh_layers(expected, state)
-    state = {k: v for k, v in state.items() if not any(_belongs_to(layer, k) for layer in fresh)}
+    fresh = tuple(f"head.{layer}." for layer in _fresh_layers(expected, state))
+    state = {name: tensor for name, tensor in state.items() if not name.startswith(fresh)}
     missing = [
         name
         for name in expected
         if name not in state
-        and not any(_belongs_to(layer, name) for layer in fresh)
+        and not name.startswith(fresh)
         and not name.endswith("num_batches_tracked")
     ]
     unexpected = [name for name in state if name not in expected]
@@ -228,7 +218,7 @@ def _fresh_layers(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -
     """
     for number, layer in enumerate(_HEAD):
         ours, theirs = (
-            {name: tensor.shape for name, tensor in tensors.items() if _belongs_to(layer, name)}
+            {k: tensor.shape for k, tensor in tensors.items() if k.startswith(f"head.{layer}.")}
             for tensors in (expected, state)
         )
         if ours != theirs:
@@ -236,64 +226,7 @@ def _fresh_layers(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -
     return ()
 
 
-def _belongs_to(layer: str, name: str) -> bool:
-    """Returns whether the tensor called `name` belongs to this layer of the head."""
-    return name.startswith(f"head.{layer}.")
-
-
 def _first_names(names: list[str]) -> str:
     """Returns the first three names, the number of the others, and the matching «is» or «are»."""
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return f"{shown} {'is' if len(names) == 1 else 'are'}"
-
-
-def _url(network: str) -> str:
-    """Returns the address of torchvision's default weights for a network."""
-    url: str = get_model_weights(network.removeprefix("torchvision:")).DEFAULT.url
-    return url
-
-
-def _cached_imagenet(network: str) -> Path:
-    """Returns the path at which torch caches torchvision's weights for a network."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / _url(network).rpartition("/")[2]
-
-
-def _check_cached(path: Path) -> None:
-    """Raises `WeightsError` if a cached file differs from the hash in its name.
-
-    torch compares the hash only when it downloads the file.
-    """
-    expected = path.stem.rpartition("-")[2]
-    if path.exists():
-        with path.open("rb") as file:
-            actual = hashlib.file_digest(file, "sha256").hexdigest()
-        if not actual.startswith(expected):
-            raise WeightsError(
-                f"{path} must have a sha256 that starts with {expected}, but got {actual[:8]}: "
-                "delete it and fetch it again."
-            )
-
-
-def _download(network: str, path: Path) -> None:
-    """Downloads torchvision's weights. Raises `WeightsError` if that fails."""
-    try:
-        with _timeout(DOWNLOAD_TIMEOUT_S):
-            torch.hub.load_state_dict_from_url(_url(network), check_hash=True, weights_only=True)
-    except (OSError, RuntimeError) as error:
-        raise WeightsError(
-            f"ImageNet weights must come from {_url(network)}, which can't be fetched here "
-            f"({error}): put that file at {path}, or use --weights PATH, or --weights none."
-        ) from error
-
-
-@contextmanager
-def _timeout(seconds: float) -> Iterator[None]:
-    """Limits how long a host may be silent: torch's download sets no limit and would wait for
-    minutes.
-    """
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

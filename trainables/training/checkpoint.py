@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from common.errors import UserError
+from common.errors import RecordError, UserError
 from common.files import check_archive, write_atomically
-from results.records import EpochMetrics, RecordError
+from results.records import EpochMetrics
 from trainables.conditional_fields import CONDITIONAL_DEFAULTS, ONCE_UNCONDITIONAL
 from trainables.config import TrialConfig
 from trainables.models.network import Network, load_tensors

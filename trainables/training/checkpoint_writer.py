@@ -20,11 +20,11 @@ SAVE_EVERY_S = 30.0
 class CheckpointWriter:
     """A `CheckpointWriter` writes one training's checkpoints to `path`, in a thread of its own.
 
-    As a context it removes what a killed training left half written, and at its end finishes the
-    write that is under way. `save` copies what is to be written and returns; the file is there,
-    whole, once `wait` has returned. What goes wrong while writing is raised there, or by the next
-    `save`. `auxiliary` is saved with each of them. `sent` is called by that thread with each file
-    that was written, and counts as writing.
+    As a context, the writer first removes what a killed training left half written, and at its end
+    finishes the present write. `save` copies the state and returns; the file is complete once
+    `wait` has returned. An error of a write is raised by `wait`, or by the next `save`. Each file
+    includes the state of `auxiliary`. The thread calls `on_saved` with each file that was written,
+    and the write lasts until that call returns.
     """
 
     # With `on_saved`, the training runs on a node that may disappear, such as a spot instance, and
@@ -38,12 +38,8 @@ class CheckpointWriter:
         auxiliary: AuxiliaryState = NO_AUXILIARY_STATE,
         on_saved: Callable[[Path], object] | None = None,
     ) -> None:
-        self._path, self._identity, self._auxiliary, self._on_saved = (
-            path,
-            identity,
-            auxiliary,
-            on_saved,
-        )
+        self._path, self._identity = path, identity
+        self._auxiliary, self._on_saved = auxiliary, on_saved
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
         self._saved_at = time.monotonic()

@@ -40,11 +40,15 @@ def make_optimizer(network: nn.Module, config: TrialConfig) -> Optimizer:
 
 def _optimizer(groups: list[dict[str, Any]], config: TrialConfig) -> Optimizer:
     """Returns torch's optimizer of the configured kind for these groups of parameters."""
-    if config.optimizer == "adam":
-        return Adam(groups, lr=config.lr, fused=True)
-    if config.optimizer == "adamw":
-        return AdamW(groups, lr=config.lr, fused=True)
-    return SGD(groups, lr=config.lr, momentum=config.effective_value("momentum"), fused=True)
+    match config.optimizer:
+        case "adam":
+            return Adam(groups, lr=config.lr, fused=True)
+        case "adamw":
+            return AdamW(groups, lr=config.lr, fused=True)
+        case "sgd":
+            momentum = config.effective_value("momentum")
+            return SGD(groups, lr=config.lr, momentum=momentum, fused=True)
+    raise NotImplementedError(f"optimizer {config.optimizer!r} has no branch here")
 
 
 Views = list[tuple[nn.Parameter, nn.Parameter]]

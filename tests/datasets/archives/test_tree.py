@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from datasets.archives import limits
 from datasets.archives.tar import TarTree
 from datasets.archives.tree import fingerprint, open_tree
 from datasets.spec import DatasetError
@@ -112,7 +113,7 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
 def test_a_bomb_is_refused_before_it_is_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("datasets.archives.limits.ALLOWANCE_BYTES", 1 << 16)
+    monkeypatch.setattr(limits, "ALLOWANCE_BYTES", 1 << 16)
     zeros = bytes(1 << 20)
     with zipfile.ZipFile(tmp_path / "zeros.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for number in range(3):

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from datasets.access import open_final_data, open_search_data
-from datasets.beton import writer
+from datasets.beton import convert, writer
 from datasets.beton.decode import DIGEST_BYTES, Chunk
 from datasets.loading.loader import batches
 from datasets.manifest import read_manifest, verify
@@ -240,7 +240,7 @@ def test_worker_that_dies_is_an_error(
     def killing(*_: object) -> Iterator[Callable[[int], None]]:
         yield lambda _: [child.kill() for child in multiprocessing.active_children()] and None
 
-    monkeypatch.setattr("datasets.beton.convert.progress", killing)
+    monkeypatch.setattr(convert, "progress", killing)
     with pytest.raises(DatasetError, match=r"decoding process was killed.*--workers"):
         prepare(NAME, source=tiny_zip, data=tmp_path, workers=2)
     assert leftovers(tmp_path / NAME) == []

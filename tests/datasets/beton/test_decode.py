@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from datasets.archives.tree import open_tree
-from datasets.beton import jpeg
+from datasets.beton import decode as decoding
+from datasets.beton import decode_pool, jpeg
 from datasets.beton.decode import decode_chunk, decode_image
 from datasets.beton.decode_pool import open_decoder
 from datasets.beton.jpeg import decode_jpeg
@@ -116,10 +117,8 @@ def test_chunk_names_broken_images_and_sums_exactly(tmp_path: Path) -> None:
 def test_pool_gives_the_same_chunks_in_the_same_order(
     tiny_zip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("datasets.beton.decode.CHUNK_BYTES", 7 * 3 * 64 * 64)
-    monkeypatch.setattr(
-        "datasets.beton.decode_pool.CHUNKS_AHEAD", 2
-    )  # each slot is used three times
+    monkeypatch.setattr(decoding, "CHUNK_BYTES", 7 * 3 * 64 * 64)
+    monkeypatch.setattr(decode_pool, "CHUNKS_AHEAD", 2)  # each slot is used three times
     tree = open_tree(tiny_zip)
     samples = list_samples(tree).train
     found = {}
@@ -177,7 +176,7 @@ def test_without_the_library_pillow_decodes_the_same(
     samples = list_samples(open_tree(tiny_folder)).train[::9]
     fast, slow = (np.zeros((len(samples), 64, 64, 3), dtype=np.uint8) for _ in range(2))
     decode_chunk(open_tree(tiny_folder), samples, fast)
-    monkeypatch.setattr("datasets.beton.jpeg.LIBRARY", "libnowhere.so.0")
+    monkeypatch.setattr(jpeg, "LIBRARY", "libnowhere.so.0")
     jpeg._decoder.cache_clear()
     assert not decode_jpeg(tiny_folder.joinpath(samples[0].path).read_bytes(), slow[0])
     decode_chunk(open_tree(tiny_folder), samples, slow)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from datasets import registry
 from datasets.access import open_final_data, open_search_data
 from datasets.archives.tree import fingerprint, open_tree
 from datasets.loading.loader import batches
@@ -93,7 +94,7 @@ def test_download_must_have_the_published_md5(
         spec = cifar100.CIFAR100
         place = Archive(url="http://127.0.0.1:9/c.tar.gz", size_bytes=len(content), md5=md5)
         known = {"cifar100": type(spec)(**{**fields(spec), "archive": place})}
-        monkeypatch.setattr("datasets.registry.DATASETS", known)
+        monkeypatch.setattr(registry, "DATASETS", known)
         # All bytes have come, and wait to be checked: no connection is made.
         downloads = tmp_path / name / "downloads"
         downloads.mkdir(parents=True)

@@ -23,8 +23,9 @@ def content(root: Path) -> dict[str, bytes]:
 
 @pytest.mark.usefixtures("small")
 def test_same_bytes_every_time_and_all_images_differ(tmp_path: Path) -> None:
-    demo.generate(tmp_path / "one")
-    demo.generate(tmp_path / "two")
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        demo.generate(tmp_path / name)
     first = content(tmp_path / "one")
     assert first == content(tmp_path / "two")
     images = [data for path, data in first.items() if path.endswith(".JPEG")]

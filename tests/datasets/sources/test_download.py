@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from datasets.sources import download
 from datasets.sources.download import fetch
 from datasets.spec import Archive, DatasetError
 
@@ -158,7 +159,7 @@ def test_disk_that_fills_up_midway_is_one_sentence(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("datasets.sources.download._copy", full)
+    monkeypatch.setattr(download, "_copy", full)
     with pytest.raises(DatasetError, match=r"disk that holds .* is full"):
         fetch(archive(server), tmp_path / "x.zip")
     assert server.starts == [0]

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.errors import RecordError
 from results.analysis.error_analysis import (
     EXAMPLES,
     by_class,
@@ -14,7 +15,6 @@ from results.analysis.error_analysis import (
     sure_mistakes,
 )
 from results.predictions import read_predictions, softmax
-from results.records import RecordError
 from tests.results.example_final import drawn, make_final, make_predictions
 
 SEVEN = make_predictions(

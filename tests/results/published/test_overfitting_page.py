@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from results.jsonl import read_lines
 from results.published import make_overfitting as page
 
 HEADER = {
@@ -41,7 +42,7 @@ def lines(*, saved, lost):
 
 
 def test_the_published_page_is_what_its_measurements_say():
-    assert page.PAGE.read_text(encoding="utf-8") == page.page(page.read(page.MEASURED))
+    assert page.PAGE.read_text(encoding="utf-8") == page.page(list(read_lines(page.MEASURED)))
 
 
 def test_shares_of_several_tables_are_those_of_all_their_epochs():

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from results.published import make_scheduler
-from results.published.make_scheduler import (
+from results.published.make_scheduler import read
+from results.published.regret_figure import Line, draw
+from results.published.regret_statistics import (
     at_shares,
     bootstrap,
     bootstrap_less,
     mean_ranks,
-    read,
     wilcoxon,
 )
-from results.published.regret_figure import Line, draw
 
 HEADER = {"commit": "abc", "python": "3.11", "budget": 60.0,
           "versions": {"ray": "2", "optuna": "5", "numpy": "2"}}  # fmt: skip

@@ -1,13 +1,16 @@
 import random
+from dataclasses import fields
 
 import pytest
 
-from search.early_stopping import rules
+from search.config.options import SearchOptions
+from search.early_stopping import detection
+from search.early_stopping.decision import Rules, decide_ending, make_rules
 from tests.search.study_on_curves import metrics
 
 
 def test_a_loss_that_is_not_finite_diverged():
-    assert rules.find_divergence([metrics(1, 0.1), metrics(2, 0.1, loss=None)], 20)
+    assert detection.find_divergence([metrics(1, 0.1), metrics(2, 0.1, loss=None)], 20)
 
 
 @pytest.mark.parametrize(
@@ -21,7 +24,7 @@ def test_a_loss_that_is_not_finite_diverged():
 )
 def test_a_loss_that_explodes_diverged(losses, diverges):
     epochs = [metrics(e, 0.1, loss=loss) for e, loss in enumerate(losses, 1)]
-    assert bool(rules.find_divergence(epochs, 20)) is diverges
+    assert bool(detection.find_divergence(epochs, 20)) is diverges
 
 
 def curve(vals, gaps):
@@ -33,7 +36,7 @@ def curve(vals, gaps):
 def stop(epochs, max_gap, patience):
     """The epoch after which a trial is stopped for overfitting; `None` for never."""
     seen = (epochs[:e] for e in range(1, len(epochs) + 1))
-    return next((len(s) for s in seen if rules.find_overfitting(s, max_gap, patience)), None)
+    return next((len(s) for s in seen if detection.find_overfitting(s, max_gap, patience)), None)
 
 
 TURNS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.45, 0.44, 0.43, 0.42, 0.41]
@@ -44,7 +47,7 @@ def test_overfitting_stops_when_val_has_turned():
     # After 9: epochs 7-9 have 0.43, 4-6 have 0.45.
     epochs = curve(TURNS, 0.3)
     assert stop(epochs, 0.2, 3) == 9
-    said = rules.find_overfitting(epochs[:9], 0.2, 3)
+    said = detection.find_overfitting(epochs[:9], 0.2, 3)
     assert said == "gap 0.300 > 0.2 for 3 epochs, no better val_top1 for 4"
 
 
@@ -89,7 +92,29 @@ def test_a_flat_val_without_a_gap_is_no_overfitting():
 
 def test_a_plateau_ignores_rises_within_the_noise():
     flat = [metrics(e, 0.5 + 0.0005 * (e % 2)) for e in range(1, 7)]
-    assert rules.find_plateau(flat, 5)
-    assert rules.find_plateau(flat, 6) is None
+    assert detection.find_plateau(flat, 5)
+    assert detection.find_plateau(flat, 6) is None
     slow = [metrics(e, 0.5 + 0.001 * e) for e in range(1, 12)]  # adds up to progress
-    assert rules.find_plateau(slow, 5) is None
+    assert detection.find_plateau(slow, 5) is None
+
+
+def test_every_rule_that_is_an_option_has_the_option_s_value():
+    given = {"reduction_factor": 7, "max_gap": 0.11, "gap_patience": 13, "plateau_patience": 17}
+    options = SearchOptions(space="demo", **given)
+    rules = make_rules(options, epochs=30, grace=2, num_classes=5)
+    assert (rules.epochs, rules.grace, rules.num_classes, rules.factor) == (30, 2, 5, 7)
+    shared = {f.name for f in fields(Rules)} & {f.name for f in fields(SearchOptions)}
+    shared -= {"epochs", "grace", "objectives"}  # resolved before: the plan's own
+    assert shared == set(given) - {"reduction_factor"}
+    assert {name: getattr(rules, name) for name in shared} == {n: given[n] for n in shared}
+
+
+def test_only_the_rungs_are_left_where_no_rule_looks_at_a_trial_alone():
+    options = SearchOptions(space="demo", max_gap=0.11, plateau_patience=17)
+    rules = make_rules(options, epochs=30, grace=2, num_classes=5).only_rungs()
+    overfits = [metrics(epoch, 0.2, gap=0.7) for epoch in range(1, 25)]
+    ending = decide_ending(
+        overfits, rules, full_epochs=30, is_baseline=False, compare=lambda: True,
+        time_is_up=lambda: False,
+    )  # fmt: skip
+    assert ending is None

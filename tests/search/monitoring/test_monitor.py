@@ -34,7 +34,7 @@ def console(*, terminal, **environment):
 def told(monitor):
     """What a search of one trial that fails says."""
     with monitor.watching():
-        monitor.say("dashboard  here")
+        monitor.inform("dashboard  here")
         monitor.began(
             Proposal(training=TrainingId(0), config=TrialConfig(network="resnet10", epochs=9))
         )

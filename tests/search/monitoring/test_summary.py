@@ -16,6 +16,7 @@ from search.monitoring.leaderboard import finalists_table, front_table, leaderbo
 from search.monitoring.monitor import Monitor, describe
 from search.monitoring.summary import describe_winner, print_summary, read_result
 from search.planning.plan import make_plan
+from search.session import finish as finish_module
 from search.session.finish import finish
 from search.study.proposal import Proposal
 from tests.search.study_on_curves import metrics
@@ -255,7 +256,7 @@ def test_a_best_configuration_that_the_disk_refuses_is_no_success(tmp_path, monk
     def full(directory):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("search.session.finish.export", full)
+    monkeypatch.setattr(finish_module, "export", full)
     code, text = summarised(tmp_path)
     assert code == 1
     assert "error: best.yaml isn't written: The disk that holds" in text

@@ -7,6 +7,7 @@ import pytest
 
 from common.background import BackgroundWorker
 from results.records import StopReason, TrainingId, TrialRecord, TrialState
+from search.config import validation
 from search.config.command_line import resolve
 from search.monitoring.progress import Limits, Progress
 from search.monitoring.tensorboard import BEST, TensorBoard
@@ -57,7 +58,7 @@ def test_faulty_values_are_refused_with_the_rule(given, rule):
 
 @pytest.mark.parametrize("package", ["mlflow", "wandb"])
 def test_a_missing_package_is_named_with_the_command(package, monkeypatch):
-    monkeypatch.setattr("search.config.validation.find_spec", lambda name: None)
+    monkeypatch.setattr(validation, "find_spec", lambda name: None)
     errors = resolve(
         {"space": "demo"}, {package: "sqlite:///x"[: 99 if package == "mlflow" else 6]}
     )

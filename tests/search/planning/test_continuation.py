@@ -1,6 +1,7 @@
 """A run that goes on with more trials or more epochs."""
 
 import io
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -221,13 +222,13 @@ def test_epochs_that_the_space_had_chosen_stay_when_the_space_changes_its_mind(
 def test_when_the_time_was_up_the_summary_says_how_to_go_on(
     tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left = [1.0]
-    monkeypatch.setattr("search.session.session.countdown", lambda *_: lambda: left[0])
+    clock, passed_s = time.monotonic, [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + passed_s[0])
     plan = planned(tmp_path, tiny_data, time_budget="1h")
     session = opened(plan)
     assert session.study.ask() is not None
     session.study.report(0, metrics(1, 0.25))
-    left[0] = 0.0
+    passed_s[0] = 3600.0
     session.study.report(0, metrics(2, 0.5))
     session.close()
     console = Console(file=io.StringIO(), width=200)

@@ -8,17 +8,21 @@ from search.planning.cost_estimate import expected_epochs, expected_seconds, fin
 from search.planning.plan import make_plan, make_proposer
 
 
-def plan_of(tmp_path, **values):
+def machine(gpus=(), memory_gib=64):
+    return Machine(cpus=8, memory_bytes=memory_gib << 30, gpus=tuple(gpus))
+
+
+def plan_of(tmp_path, here=None, **values):
     options, errors = resolve({"space": "demo", "out": str(tmp_path), **values})
     assert not errors
-    plan, errors = make_plan(options, resuming=False)
+    plan, errors = make_plan(options, resuming=False, machine=here)
     assert not errors
     return plan
 
 
-def errors_of(tmp_path, **values):
+def errors_of(tmp_path, here=None, **values):
     options, errors = resolve({"space": "demo", "out": str(tmp_path), **values})
-    plan, more = make_plan(options, resuming=False)
+    plan, more = make_plan(options, resuming=False, machine=here)
     assert plan is None or not more
     return errors + more
 
@@ -66,19 +70,17 @@ def test_finalists_are_in_the_estimate(tmp_path):
     assert finalist_trainings(plan_of(tmp_path, trials=3)) == 0
 
 
-def test_more_gpus_than_a_machine_has_are_refused(tmp_path, monkeypatch):
+def test_more_gpus_than_a_machine_has_are_refused(tmp_path):
     """On a cluster than its largest node has, whatever the others have beside."""
     gpus = {"a": 2, "b": 4, "c": 0}
     nodes = tuple(
-        Node(id=name, address="", machine=Machine(cpus=8, memory_bytes=1 << 36, gpus=("L4",) * n))
-        for name, n in gpus.items()
+        Node(id=name, address="", machine=machine(["L4"] * n)) for name, n in gpus.items()
     )
     options, _ = resolve({"space": "demo", "out": str(tmp_path), "gpus_per_trial": "5"})
     cluster = Cluster(nodes=nodes, driver_node="a", dashboard="")
     (error,) = make_plan(options, resuming=False, cluster=cluster)[1]
     assert "--gpus-per-trial must be ≤ 4, the GPUs of the largest node, but got 5" in error
-    monkeypatch.setattr("search.hardware.machine._gpu_names", lambda: ("L4", "L4"))
-    (error,) = errors_of(tmp_path, gpus_per_trial="3")
+    (error,) = errors_of(tmp_path, machine(["L4", "L4"]), gpus_per_trial="3")
     assert "must be ≤ 2, the GPUs of this machine, but got 3" in error
 
 
@@ -107,9 +109,8 @@ def test_a_cluster_is_planned_for_as_a_whole(tmp_path):
     ("gpus", "values"),
     [((), {"gpu_hours": 8}), (("A100",), {"gpu_hours": 8, "gpus_per_trial": "0"})],
 )
-def test_gpu_hours_are_refused_where_no_gpu_is_used(tmp_path, monkeypatch, gpus, values):
-    monkeypatch.setattr("search.hardware.machine._gpu_names", lambda: gpus)
-    (sentence,) = errors_of(tmp_path, **values)
+def test_gpu_hours_are_refused_where_no_gpu_is_used(tmp_path, gpus, values):
+    (sentence,) = errors_of(tmp_path, machine(gpus), **values)
     assert sentence == (
         "--gpu-hours must be 0 where trials take no GPU, but got 8; use --time-budget."
     )
@@ -136,9 +137,8 @@ def test_the_estimate_grows_with_the_images(tmp_path):
         ({"set": ["weights=imagenet"]}, "has no ImageNet weights"),
     ],
 )
-def test_what_cannot_work_is_refused_before_anything_starts(tmp_path, values, message, monkeypatch):
-    monkeypatch.setattr("search.hardware.machine._gpu_names", lambda: ())
-    found = errors_of(tmp_path, **values)
+def test_what_cannot_work_is_refused_before_anything_starts(tmp_path, values, message):
+    found = errors_of(tmp_path, machine(), **values)
     assert len(found) == 1
     assert message in found[0]
 
@@ -150,11 +150,12 @@ def test_a_name_that_is_taken_is_refused(tmp_path):
     assert again in errors_of(tmp_path, name="old")[0]
 
 
-def test_on_a_small_machine_larger_images_leave_room_for_fewer_trials(tmp_path, monkeypatch):
-    here = Machine(cpus=8, memory_bytes=16 << 30, gpus=())
-    monkeypatch.setattr("search.planning.plan.detect_machine", lambda: here)
+def test_on_a_small_machine_larger_images_leave_room_for_fewer_trials(tmp_path):
+    here = machine(memory_gib=16)
     sizes = ("image_size=64", "image_size=224")
-    plans = [plan_of(tmp_path, space="resnet18", set=[size, "batch_size=64"]) for size in sizes]
+    plans = [
+        plan_of(tmp_path, here, space="resnet18", set=[size, "batch_size=64"]) for size in sizes
+    ]
     # 0.8 × 16 GiB at 1.6 and at 3.7 GiB each
     assert [plan.resources.concurrent for plan in plans] == [8, 3]
 

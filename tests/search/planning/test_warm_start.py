@@ -198,7 +198,7 @@ def test_other_images_give_configurations_but_teach_nothing(
     words = ["--space", "demo", "--dataset", "tiny-imagenet", "--data", out, "--out", out,
              "--warm-start", str(path.parent), "--dry-run"]  # fmt: skip
     assert main(words) == 0
-    assert "learns   nothing from A, whose images are others" in capsys.readouterr().out
+    assert "learns   nothing from A, whose images differ" in capsys.readouterr().out
 
 
 def test_a_dry_run_shows_what_is_tried_and_learned(
@@ -220,7 +220,7 @@ def test_a_dry_run_shows_what_is_tried_and_learned(
     assert main([*words, "--data", f"{out}/elsewhere"]) == 0
     assert "learns   from A, if its images turn out to be the same" in capsys.readouterr().out
     assert main(["--resume", "B", "--out", out, "--dry-run"]) == 0
-    assert f"learns   from {out}/A, as noted when the run began" in capsys.readouterr().out
+    assert f"learns   from {out}/A, as recorded when the run began" in capsys.readouterr().out
 
 
 def test_what_can_t_be_begun_with_is_refused_all_at_once(

@@ -21,6 +21,7 @@ from results.store import RunError
 from search.hardware.allocation import Resources, allocate_nodes
 from search.hardware.machine import Machine, Node
 from search.monitoring.monitor import Monitor
+from search.ray_backend import worker
 from search.ray_backend.failures import read_failure
 from search.ray_backend.ray_patches import outlive_lost_workers
 from search.ray_backend.scheduler import MOST_NODES_LOST, StudyScheduler
@@ -386,12 +387,12 @@ def test_the_worker_names_want_of_memory_and_of_room(monkeypatch, raised, arrive
         raise raised
         yield
 
-    monkeypatch.setattr("search.ray_backend.worker.measure_network", lambda task: next(broken()))
-    worker = TrialWorker.__new__(TrialWorker)
-    worker._epochs, worker._ended = iter(()) if measure else broken(), 0.0
-    worker._notes = iter(())
+    monkeypatch.setattr(worker, "measure_network", lambda task: next(broken()))
+    trainable = TrialWorker.__new__(TrialWorker)
+    trainable._epochs, trainable._ended = iter(()) if measure else broken(), 0.0
+    trainable._notes = iter(())
     task = make_task(checkpoint=Path("/runs/a/c/0.pt"))
-    worker._measure, worker._task, worker._next = measure, task, None
+    trainable._measure, trainable._task, trainable._next = measure, task, None
     said = "disk that holds /runs/a is full" if arrives is TrialDiskError else "2 GiB"
     with pytest.raises(arrives, match=said):
-        worker.step()
+        trainable.step()

@@ -9,6 +9,7 @@ from common.remote import UriPlace
 from datasets.access import TRAIN_FILE
 from datasets.spec import DatasetError
 from search.config.command_line import resolve
+from search.ray_backend import ray_cluster
 from search.ray_backend.node_files import NodeFiles
 from search.session.backup import StorageSync
 from tests.datasets.test_node_copy import PRINT, shared  # noqa: F401  (a fixture)
@@ -22,7 +23,7 @@ def node(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def be(name: str) -> Path:
-        monkeypatch.setattr("search.ray_backend.ray_cluster.node_id", lambda: name)
+        monkeypatch.setattr(ray_cluster, "node_id", lambda: name)
         return tmp_path / "cache" / "tiny-imagenet-search"
 
     return be

@@ -7,9 +7,11 @@ import pytest
 from results.records import NetworkCosts
 from search.preflight import PreflightError
 from search.ray_backend import worker
+from search.ray_backend.task import Note, read_report
 from tests.search.study_on_curves import metrics
 from tests.search.tasks import make_task
 from trainables.config import TrialConfig
+from trainables.profiling import latency
 
 
 def test_a_worker_that_would_import_foreign_packages_trains_nothing(monkeypatch):
@@ -32,12 +34,12 @@ def test_what_a_network_costs_comes_with_a_trial_s_first_epoch_alone(monkeypatch
     )
     trainable = worker.TrialWorker.__new__(worker.TrialWorker)
     trainable.setup(make_task(3, measure=measure).to_ray())
-    first, second = trainable.step(), trainable.step()
+    first, second = (read_report(trainable.step()) for _ in range(2))
     trainable.cleanup()
     assert asked == [3] * measure
-    assert ("latency_ms" in first) is measure
-    assert "latency_ms" not in second
-    assert (first["val_top1"], second["val_top1"]) == (0.5, 0.6)
+    assert first.costs == (costs if measure else None)
+    assert second.costs is None
+    assert (first.metrics.val_top1, second.metrics.val_top1) == (0.5, 0.6)
 
 
 def test_a_training_that_waits_for_its_images_says_so_before_its_first_epoch(monkeypatch):
@@ -51,22 +53,19 @@ def test_a_training_that_waits_for_its_images_says_so_before_its_first_epoch(mon
     trainable = worker.TrialWorker.__new__(worker.TrialWorker)
     task = make_task(3, node_files=node_files)
     trainable.setup(task.to_ray())
-    assert trainable.step() == {"note": waits, "waiting": True, "val_top1": None}
+    assert read_report(trainable.step()) == Note(text=waits, waiting=True)
     assert got == []
-    assert trainable.step() == {
-        "note": "has its images after 0.0 s",
-        "waiting": False,
-        "val_top1": None,
-    }
+    got_them = Note(text="has its images after 0.0 s", waiting=False)
+    assert read_report(trainable.step()) == got_them
     assert got == [Path("/data/tiny")]
-    assert [trainable.step()["val_top1"] for _ in range(2)] == [0.5, 0.6]
+    assert [read_report(trainable.step()).metrics.val_top1 for _ in range(2)] == [0.5, 0.6]
     trainable.reset_config(replace(task, data=Path("/data/other")).to_ray())
-    assert trainable.step()["val_top1"] == 0.5
+    assert read_report(trainable.step()).metrics.val_top1 == 0.5
     trainable.cleanup()
 
 
 def test_the_network_that_is_measured_has_the_dataset_s_classes(tiny_data, monkeypatch):
-    monkeypatch.setattr("trainables.profiling.latency._SECONDS", 0.0)
+    monkeypatch.setattr(latency, "_SECONDS", 0.0)
     config = TrialConfig(network="resnet10", image_size=32, precision="float32")
     found = worker.measure_network(make_task(config=config, data=tiny_data.resolve()))
     # 4,900,000-odd of the body, and a last layer of four classes

@@ -4,10 +4,8 @@ import numpy as np
 import optuna
 import pytest
 
+from results.analysis.rung_values import quiet_optuna
 from search.samplers.gp_sampler import (
-    MAX_KEEP_PROBABILITY,
-    STARTUP_TRIALS,
-    ConfigurationSource,
     GaussianProcessSampler,
     choose_candidate,
     expected_improvement,
@@ -15,7 +13,7 @@ from search.samplers.gp_sampler import (
 )
 from search.samplers.learning_curves import ObservedTrial
 from search.samplers.random_configs import RandomConfiguration
-from search.study.optuna_journal import quiet_optuna
+from search.samplers.source import MAX_KEEP_PROBABILITY, STARTUP_TRIALS, ConfigurationSource
 
 
 def ask(trial):

@@ -117,7 +117,7 @@ def test_what_cannot_be_kept_is_said_and_the_search_goes_on(run, tmp_path):
     place.error = OSError("no route to host")
     Backup(place, run, said.append).close()
     assert len(said) == 1
-    assert f"couldn't be kept at {tmp_path / 'storage'} (no route to host); they are" in said[0]
+    assert f"couldn't be copied to {tmp_path / 'storage'} (no route to host); they are" in said[0]
 
 
 def test_damaged_records_are_named(tmp_path):

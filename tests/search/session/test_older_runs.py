@@ -41,7 +41,7 @@ def planned(out: Path, data: Path, epochs: int = 1) -> Plan:
 def old(tmp_path: Path, tiny_data: Path) -> Path:
     """A finished run of one trial, its configurations as a version with fewer fields wrote them."""
     plan = planned(tmp_path, tiny_data)
-    session = execute._study(plan, open_search_data(tiny_data), "float32", None)
+    session = execute.open_session(plan, open_search_data(tiny_data), "float32", None)
     assert session.study.ask()
     assert session.study.report(0, metrics(1, 0.5))
     session.close()
@@ -89,7 +89,7 @@ def test_its_unfinished_trial_goes_on_from_its_checkpoint(
     """Its second epoch has the numbers of a training that was never interrupted."""
     monkeypatch.setattr(checkpoint_writer, "SAVE_EVERY_S", 0.0)
     plan, data = planned(tmp_path, tiny_data, epochs=2), open_search_data(tiny_data)
-    session = execute._study(plan, data, "float32", None)
+    session = execute.open_session(plan, data, "float32", None)
     proposal = session.study.ask()
     assert proposal is not None
     task = task_of(proposal, data=tiny_data, checkpoint=session.store.checkpoint(0).resolve())
@@ -100,7 +100,7 @@ def test_its_unfinished_trial_goes_on_from_its_checkpoint(
     running.close()  # type: ignore[attr-defined]
     age(plan.directory)
 
-    again = execute._study(
+    again = execute.open_session(
         planned(tmp_path, tiny_data, epochs=2), data, "float32", read_manifest(plan.directory)
     )
     resumed = again.study.ask()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from results import report
 from search.session.finish import write_final_report
 from tests.results.example_search import six
 
@@ -21,10 +22,10 @@ def test_a_page_that_can_t_be_made_is_told_and_no_more(
     def broken(directory: Path) -> Path:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("results.report.write_report", broken)
+    monkeypatch.setattr(report, "write_report", broken)
     said: list[str] = []
     write_final_report(tmp_path, said.append)
     assert said == [
         "The report couldn't be written (OSError: [Errno 28] No space left on device); once that "
-        f"is mended: python -m results.report {tmp_path}"
+        f"is fixed: python -m results.report {tmp_path}"
     ]

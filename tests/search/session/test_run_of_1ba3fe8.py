@@ -47,7 +47,7 @@ def resumed(run: Path, data: Path) -> Plan:
 
 def test_it_goes_on_to_the_same_proposals(run: Path, tiny_data: Path) -> None:
     plan, data = resumed(run, tiny_data), open_search_data(tiny_data)
-    session = execute._study(plan, data, "float32", read_manifest(run))
+    session = execute.open_session(plan, data, "float32", read_manifest(run))
     unfinished = session.study.ask()
     assert unfinished is not None
     assert (unfinished.number, unfinished.epochs_done) == (1, 1)

@@ -5,11 +5,11 @@ The small brother of `tests.benchmarks.bench_scheduler`, on drawn tasks.
 
 from statistics import fmean
 
+from results.analysis.rung_values import quiet_optuna
 from search.config.options import SearchOptions
 from search.simulation.policies import POLICIES
 from search.simulation.recorded_curves import read_curves
-from search.simulation.simulator import make_rules, simulate
-from search.study.optuna_journal import quiet_optuna
+from search.simulation.simulator import make_simulated_rules, simulate
 from tests.benchmarks.drawn import EPOCHS, draw
 
 TASKS, TWINS = 12, 4
@@ -31,7 +31,8 @@ def test_regret_is_a_quarter_below_that_of_random_search_with_asha(tmp_path):
         for policy, seeds in (("ours", 1), ("random + ASHA", TWINS)):
             for seed in range(seeds):
                 with quiet_optuna():
-                    made = POLICIES[policy](curves, make_rules(SearchOptions(), curves), seed)
+                    rules = make_simulated_rules(SearchOptions(), curves)
+                    made = POLICIES[policy](curves, rules, seed)
                     trace = simulate(made, curves, workers=4, epochs=EPOCHS_IN_ALL)
                 regrets[policy] += trace.regrets([EPOCHS_IN_ALL])
     assert len(regrets["ours"]) == TASKS

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from results.analysis.rung_values import quiet_optuna
 from results.records import StopReason, TrainingId, TrialState
 from search.session import session
 from search.simulate import main
@@ -8,7 +9,6 @@ from search.simulation import policies, simulator
 from search.simulation.policies import POLICIES, Point, PointProposer
 from search.simulation.recorded_curves import read_run_curves
 from search.simulation.simulator import RegretScale
-from search.study.optuna_journal import quiet_optuna
 from search.study.proposal import Proposal
 from search.study.proposer import Proposer
 from search.study.store import MemoryStore

@@ -8,7 +8,8 @@ import pytest
 from results.analysis.finalist_comparison import compare_finalists
 from results.finalist_store import FinalistStore, read_finalists
 from results.records import StopReason, TrainingId, TrialRecord, TrialState
-from search.study.finalists import Finalists, choose_finalists, repeat_seed
+from search.study.finalist_choice import choose_finalists, repeat_seed
+from search.study.finalists import Finalists
 from tests.search.finalists_on_curves import final_of, repeat
 from tests.search.study_on_curves import curve, metrics, open_study
 

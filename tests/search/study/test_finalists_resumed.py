@@ -8,7 +8,8 @@ import pytest
 from results.analysis.finalist_comparison import compare_finalists
 from results.finalist_store import FinalistStore, read_finalist_epochs, read_finalists
 from results.records import TrainingId, TrialState
-from search.study.finalists import TIME_IS_UP, Finalists, choose_finalists
+from search.study.finalist_choice import choose_finalists
+from search.study.finalists import TIME_IS_UP, Finalists
 from tests.search.finalists_on_curves import final_of, kill, repeat
 from tests.search.study_on_curves import RULES, metrics, open_study
 

@@ -12,7 +12,7 @@ from results.analysis.pareto import parse_objectives
 from results.records import NetworkCosts, StopReason, TrialState
 from results.store import RunStore, read_epochs, read_trials
 from search.config.command_line import resolve
-from search.samplers.tpe import make_front_sampler
+from search.samplers.front_sampler import make_front_sampler
 from search.space import Space
 from search.study.objectives import find_constant_objectives
 from search.study.optuna_journal import journal_storage

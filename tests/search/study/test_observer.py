@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 
 from results.records import TrainingId, TrialRecord, TrialState
-from search.study.observer import BaseObserver, Observers
+from search.study.observer import Observer, Observers
 from search.study.proposal import Proposal
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
@@ -31,7 +31,7 @@ def public(observer: type) -> set[str]:
     return {name for name in vars(observer) if not name.startswith("_")}
 
 
-def listening(name: str, heard: list, broken: tuple[str, ...] = ()) -> BaseObserver:
+def listening(name: str, heard: list, broken: tuple[str, ...] = ()) -> Observer:
     """An observer that notes (its name, event, what it was told), and breaks at some events."""
 
     def note(event: str):
@@ -43,11 +43,11 @@ def listening(name: str, heard: list, broken: tuple[str, ...] = ()) -> BaseObser
         return hear
 
     made = {event: note(event) for event in EVENTS} | {"__str__": lambda self: name}
-    return type("Listening", (BaseObserver,), made)()
+    return type("Listening", (Observer,), made)()
 
 
 def test_all_events_are_known_here() -> None:
-    assert public(BaseObserver) == public(Observers) == set(EVENTS)
+    assert public(Observer) == public(Observers) == set(EVENTS)
 
 
 @pytest.mark.parametrize("event", EVENTS)
@@ -65,7 +65,7 @@ def test_every_observer_is_told_the_same_in_order(event: str) -> None:
 
 @pytest.mark.parametrize("event", EVENTS)
 def test_an_observer_may_pass_over_everything(event: str) -> None:
-    EVENTS[event](BaseObserver())
+    EVENTS[event](Observer())
 
 
 def test_an_optional_observer_that_fails_is_left_out_and_told_once() -> None:
@@ -92,7 +92,7 @@ def test_what_a_required_observer_raises_ends_the_search() -> None:
 
 
 def test_ctrl_c_is_nobody_s_failure() -> None:
-    class Interrupted(BaseObserver):
+    class Interrupted(Observer):
         def tick(self) -> None:
             raise KeyboardInterrupt
 

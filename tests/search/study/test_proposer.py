@@ -3,7 +3,7 @@ from typing import Any
 import optuna
 import pytest
 
-from search.samplers.gp_sampler import STARTUP_TRIALS
+from search.samplers.source import STARTUP_TRIALS
 from search.space import Space
 from search.spaces import find_space
 from search.study.proposer import Proposer

@@ -9,6 +9,7 @@ import pytest
 from results.records import StopReason, TrialState
 from results.store import RunError, read_epochs, read_trials
 from search.study.optuna_journal import journal, journal_storage
+from search.study.proposer import Proposer
 from tests.search.session_on_curves import play
 from tests.search.study_on_curves import RULES, curve, metrics, open_study
 from trainables.config import ConfigError
@@ -187,7 +188,7 @@ def test_a_kill_while_a_broken_configuration_is_refused_loses_no_run(tmp_path, m
     def killed(number, text):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("search.study.proposer.Proposer.propose", lambda self, trial: broken(trial))
+    monkeypatch.setattr(Proposer, "propose", lambda self, trial: broken(trial))
     study.store.add_error = killed
     study.ask()
     with pytest.raises(KeyboardInterrupt):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor
+from torch.distributions import Beta
 from torchvision.transforms import v2
 
 from trainables.augmentation.mixing import cut_mix, mix, mix_up
@@ -49,9 +50,7 @@ def test_mixup_mixes_labels_as_the_images(batch: Tensor) -> None:
 
 def test_a_cutmix_box_by_hand(monkeypatch: pytest.MonkeyPatch, batch: Tensor) -> None:
     """λ = 0.75: a box of half the sides, 20 × 16, about column 5 and row 20 of 40 × 32."""
-    monkeypatch.setattr(
-        "trainables.augmentation.mixing.Beta.sample", lambda self: torch.tensor(0.75)
-    )
+    monkeypatch.setattr(Beta, "sample", lambda self: torch.tensor(0.75))
     centres = iter([5, 20])
     monkeypatch.setattr(torch, "randint", lambda size, shape: torch.tensor([next(centres)]))
     mixed, targets = cut_mix(batch, LABELS, 1.0, 3)

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from trainables.config import ConfigError, TrialConfig
 from trainables.models import pretrained as weights
-from trainables.models.base import NetworkError
+from trainables.models.base import NetworkError, WeightsError
 from trainables.models.network import Network, build, check, count_gmacs, freeze, load_tensors
-from trainables.models.pretrained import WeightsError
 from trainables.training.optimizer import make_optimizer
 from trainables.training.step import train_step
 

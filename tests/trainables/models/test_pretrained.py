@@ -14,10 +14,9 @@ import torch
 import torchvision
 
 from trainables.config import TrialConfig
-from trainables.models import efficientnet_lite, library, pretrained, resnet
-from trainables.models.base import NetworkError
+from trainables.models import efficientnet_lite, library, pretrained, resnet, torchvision_weights
+from trainables.models.base import NetworkError, WeightsError
 from trainables.models.network import build
-from trainables.models.pretrained import WeightsError
 
 RESNET18 = TrialConfig(network="resnet18")
 
@@ -213,7 +212,7 @@ def test_a_file_put_into_the_cache_is_used_but_checked_by_its_hash(
 
     digest = hashlib.sha256(draft.read_bytes()).hexdigest()[:8]
     monkeypatch.setattr(
-        pretrained, "_url", lambda network: f"https://x.invalid/resnet18-{digest}.pth"
+        torchvision_weights, "url", lambda network: f"https://x.invalid/resnet18-{digest}.pth"
     )
     draft.rename(offline / f"resnet18-{digest}.pth")
     pretrained.check(config)

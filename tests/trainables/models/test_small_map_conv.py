@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from datasets.access import open_search_data
 from trainables import train as training
 from trainables.config import TrialConfig
+from trainables.models import setup
 from trainables.models.network import build
 from trainables.models.small_map_conv import SmallMapConv2d, use_matrix_products
 
@@ -97,7 +98,7 @@ def test_training_gives_the_plain_convolutions_losses(
         network="resnet10", image_size=64, batch_size=16, lr=1e-3, epochs=1, precision=precision
     )
     fast = next(training.train(config, data))
-    monkeypatch.setattr("trainables.models.setup.use_matrix_products", lambda _: None)
+    monkeypatch.setattr(setup, "use_matrix_products", lambda _: None)
     plain = next(training.train(config, data))
     assert fast.train_loss == pytest.approx(plain.train_loss, rel=tolerance)
     assert fast.val_loss == pytest.approx(plain.val_loss, rel=tolerance)

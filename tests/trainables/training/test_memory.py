@@ -15,6 +15,7 @@ import torch
 from datasets.access import open_search_data
 from trainables.config import TrialConfig
 from trainables.train import train
+from trainables.training import step
 from trainables.training.memory import out_of_memory
 
 ROOT = Path(__file__).parents[3]
@@ -68,7 +69,7 @@ def test_an_error_that_is_kept_holds_no_graph(
         held.append(weakref.ref(logits))
         raise error
 
-    monkeypatch.setattr("trainables.training.step.cross_entropy", fail)
+    monkeypatch.setattr(step, "cross_entropy", fail)
     with pytest.raises(type(error)) as caught:
         next(train(CONFIG, open_search_data(tiny_data)))
     assert (held[0]() is None) == freed

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, CyclicLR, LRScheduler, OneCycleLR
 
-from trainables.config import TrialConfig
+from trainables.config import OPTIMIZERS, TrialConfig
 from trainables.models.network import build, freeze
 from trainables.training.optimizer import lr_at, make_optimizer, set_lr
 
@@ -94,7 +94,7 @@ def test_warmup_may_take_the_whole_training() -> None:
     assert rates(config) == pytest.approx([0.2 * (step + 1) / 81 for step in range(80)])
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_only_weights_with_two_dimensions_decay(optimizer: str) -> None:
     """With zero gradients, whatever moves was moved by weight decay."""
     config = CONFIG.but(optimizer=optimizer, weight_decay=0.1)
@@ -122,7 +122,7 @@ def test_sgd_keeps_momentum() -> None:
         assert network.weight.item() == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_channels_last_weights_move_as_torchs_plain_optimizer_moves_them(optimizer: str) -> None:
     config = CONFIG.but(optimizer=optimizer, lr=0.01, weight_decay=0.1)
     torch.manual_seed(0)

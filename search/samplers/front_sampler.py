@@ -4,7 +4,7 @@ import warnings
 
 import optuna
 
-from search.samplers.gp_sampler import STARTUP_TRIALS, ConfigurationSource
+from search.samplers.source import STARTUP_TRIALS, ConfigurationSource
 
 
 def make_front_sampler(

@@ -15,7 +15,7 @@ doesn't recover.
 """
 
 PLATEAU_DELTA = 0.002
-"""val_top1, a fraction, must rise by more than this to count as progress."""
+"""A rise of val_top1, a fraction, must exceed this value to count as progress."""
 
 
 def find_divergence(epochs: Sequence[EpochMetrics], num_classes: int) -> str | None:

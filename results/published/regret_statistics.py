@@ -1,0 +1,67 @@
+"""Compares search policies by their regret: bootstrap intervals, ranks and a paired test."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+SHARES = (0.25, 0.5, 1.0)
+"""The tables show regret at these shares of the budget."""
+RESAMPLES = 2000
+"""Intervals are computed from this many bootstrap resamples."""
+
+Matrix = NDArray[np.float64]
+
+
+def at_shares(regret: Matrix) -> Matrix:
+    """Returns regret at `SHARES` of the budget, of shape (…, shares), from regret over the whole
+    budget, of shape (…, parts).
+    """
+    parts = regret.shape[-1]
+    return regret[..., [round(share * parts) - 1 for share in SHARES]]
+
+
+def bootstrap(values: Matrix) -> tuple[float, float]:
+    """Returns the 95 % bootstrap interval of the mean of `values`, of shape (tasks, seeds); seeds
+    are resampled within each task.
+    """
+    return _middle_95(_resampled(values))
+
+
+def bootstrap_less(ours: Matrix, theirs: Matrix) -> tuple[float, float]:
+    """Returns the 95 % bootstrap interval of how much lower the mean of `ours` is than that of
+    `theirs`, in per cent; both have the shape (tasks, seeds), and pairs of seeds are resampled.
+    """
+    return _middle_95(100 * (1 - _resampled(ours) / _resampled(theirs)))
+
+
+def _resampled(values: Matrix) -> Matrix:
+    """Returns `RESAMPLES` bootstrap means of an array of shape (tasks, seeds). The seeds resampled
+    are the same at every call, which keeps pairs together.
+    """
+    tasks, seeds = values.shape
+    drawn = np.random.default_rng(0).integers(seeds, size=(RESAMPLES, tasks, seeds))
+    means: Matrix = np.take_along_axis(values[None], drawn, axis=2).mean(axis=(1, 2))
+    return means
+
+
+def _middle_95(means: Matrix) -> tuple[float, float]:
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def mean_ranks(values: Sequence[Matrix]) -> list[float]:
+    """Returns each policy's mean rank over all pairs of task and seed, 1 being the best; ties share
+    their ranks.
+    """
+    ranks = stats.rankdata(np.array([each.ravel() for each in values]), axis=0)
+    return [float(rank) for rank in ranks.mean(axis=1)]
+
+
+def wilcoxon(ours: Matrix, theirs: Matrix) -> float:
+    """Returns the two-sided p-value of Wilcoxon's signed-rank test for equal regret, and 1 where no
+    pair differs.
+    """
+    difference = (theirs - ours).ravel()
+    return float(stats.wilcoxon(difference).pvalue) if difference.any() else 1.0

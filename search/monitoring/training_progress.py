@@ -1,0 +1,76 @@
+"""Keeps track of one training while a search runs."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from results.records import (
+    EpochMetrics,
+    StopReason,
+    TrainingId,
+    TrainingRecord,
+    TrialRecord,
+    TrialState,
+)
+
+
+@dataclass(kw_only=True, slots=True)
+class TrainingProgress:
+    """Holds the progress of one training, which is a trial or a finalist's repeat.
+
+    `length` is the number of epochs of the whole training. `params` are known once it has ended.
+    `best` is the first epoch with the highest `val_top1`. `seconds` is the time of all its epochs.
+    """
+
+    training: TrainingId
+    length: int
+    baseline: bool
+    config: dict[str, Any]
+    gpus: float = 0.0
+    params: dict[str, Any] = field(default_factory=dict)
+    metrics: list[EpochMetrics] = field(default_factory=list)
+    state: TrialState = TrialState.RUNNING
+    reason: StopReason | None = None
+    under_way: bool = False
+    best: EpochMetrics | None = None
+    seconds: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """Returns the training's name for people, such as `trial 3, repeat 2`."""
+        trial = "baseline" if self.baseline else f"trial {self.training.number}"
+        return f"{trial}, repeat {self.training.repeat}" if self.training.is_finalist else trial
+
+    @property
+    def ended(self) -> bool:
+        """Returns whether the training has ended, for whatever reason."""
+        return self.state is not TrialState.RUNNING
+
+    @property
+    def trusted(self) -> bool:
+        """Returns whether the training neither failed nor diverged so far."""
+        return self.state is not TrialState.FAILED and self.reason is not StopReason.DIVERGED
+
+    @property
+    def epochs_left(self) -> int:
+        """Returns the number of epochs until the whole training is done."""
+        return self.length - len(self.metrics)
+
+    @property
+    def best_val_top1(self) -> float:
+        """Returns the highest val_top1 of any epoch, or 0 before the first one."""
+        return (self.best.val_top1 or 0.0) if self.best else 0.0
+
+    def take(self, metrics: EpochMetrics) -> None:
+        """Adds the metrics of one more epoch, and updates the best epoch and the time."""
+        self.metrics.append(metrics)
+        self.seconds += metrics.wall_s
+        value = metrics.val_top1
+        if value is not None and (self.best is None or value > self.best_val_top1):
+            self.best = metrics
+
+    def close(self, record: TrainingRecord) -> None:
+        """Takes over the state, the reason and the parameters from the record of the ended
+        training.
+        """
+        self.state, self.reason = record.state, record.reason
+        self.params = record.params if isinstance(record, TrialRecord) else {}
