@@ -50,12 +50,17 @@ def open_final_data(directory: Path) -> FinalData:
 
 
 def _images(manifest: Manifest) -> Images:
-    """Returns the properties that all splits of a dataset share, taken from its manifest."""
+    """Returns the properties that all splits of a dataset share, taken from its manifest.
+
+    A channel that is constant in all training images has a standard deviation of 1 here, so that
+    it is shifted and never divided by 0.
+    """
+    red, green, blue = (value or 1.0 for value in manifest.std)
     return Images(
         fingerprint=manifest.fingerprint,
         class_ids=manifest.class_ids,
         class_names=manifest.class_names,
         size=manifest.image_size,
         mean=manifest.mean,
-        std=manifest.std,
+        std=(red, green, blue),
     )

@@ -6,11 +6,13 @@ A conversion writes the manifest last, so a folder with a manifest holds complet
 import json
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
 from common.files import checksum, file_sha256, read_json, sync_folder
+from datasets.census.copies import Copies
+from datasets.census.left_out import LeftOut, Reason
 from datasets.spec import DatasetError
 
 SCHEMA_VERSION = 1
@@ -36,7 +38,10 @@ class Manifest:
     files: size in bytes and sha256 of each file, by file name.
     source, source_fingerprint: path of the source, and the fingerprint of its files (see
     `datasets.archives.tree.fingerprint`).
-    skipped: path and reason of each image that was left out.
+    skipped: path and reason of each broken image that was left out.
+    left_out: how many files of the source weren't taken for each reason (see
+    `datasets.census.left_out.Reason`), with the first few paths; older manifests don't say.
+    copies: groups of equal images by kind (see `datasets.census.copies`).
     versions: versions of the packages that decoded and wrote the images.
     """
 
@@ -58,6 +63,8 @@ class Manifest:
     source_fingerprint: str
     skipped: tuple[tuple[str, str], ...]
     versions: Mapping[str, str]
+    left_out: Mapping[str, LeftOut] = field(default_factory=dict)
+    copies: Mapping[str, Copies] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -164,6 +171,12 @@ def _check_values(manifest: Manifest) -> None:
     for index in (*manifest.val, *manifest.train_sample):
         if type(index) is not int or not 0 <= index < images:
             raise ValueError(f"{index!r:.40} is none of its {images} training images")
+    for copies in manifest.copies.values():
+        if type(copies["groups"]) is not int or not copies["examples"]:
+            raise ValueError("its copies are no counts with examples")
+    for reason, left_out in manifest.left_out.items():
+        if type(left_out["count"]) is not int or type(left_out["examples"]) is not list:
+            raise ValueError(f"its count of {Reason(reason)} is none")
     statistics = (*manifest.mean, *manifest.std)
     if len(statistics) != 6 or not all(0 <= value < 1 for value in statistics):
         raise ValueError("its mean and std are no shares of three channels")

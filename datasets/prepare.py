@@ -4,14 +4,19 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from common.cli import INTERRUPTED, Parser, refuse
 from common.errors import UserError
+from datasets.census.copies import describe_copies
+from datasets.census.left_out import describe_left_out
+from datasets.census.names import shorten_list
 from datasets.manifest import FILE_NAME, Manifest, read_manifest, verify
 from datasets.registry import DATASETS, find_dataset
-from datasets.spec import DatasetError, DatasetSpec, Tree
+from datasets.sources.leftovers import count_leftovers
+from datasets.spec import DatasetError, DatasetSpec, Listing, Source
 
 SMALLEST_PX, LARGEST_PX = 16, 512
 """Stored images have at least `SMALLEST_PX` and at most `LARGEST_PX` pixels a side."""
@@ -25,6 +30,7 @@ def prepare(
     workers: int | None = None,
     size: int | None = None,
     skip_broken: bool = False,
+    skip_empty: bool = False,
     overwrite: bool = False,
 ) -> Manifest:
     """Converts the dataset `name` into `data`/`name`, unless it is there, and returns its manifest.
@@ -39,6 +45,8 @@ def prepare(
     size: side of the stored images in pixels, by default the dataset's own.
     skip_broken: whether to leave out images that can't be decoded; otherwise they raise
     `DatasetError`.
+    skip_empty: whether to leave out class folders without images; otherwise they raise
+    `DatasetError`.
     overwrite: whether to convert again and replace the data that is there.
     """
     spec = find_dataset(name)
@@ -52,14 +60,7 @@ def prepare(
         # Another process may have finished the work while this one waited.
         if not overwrite and (directory / FILE_NAME).exists():
             return _check_existing(spec, directory, source, size)
-        try:
-            tree = _open_source(spec, _find_source(spec, source, data))
-            listing = spec.list_samples(tree)
-        except OSError as error:
-            raise DatasetError(
-                f"The source of {name} can't be read or written ({error}); "
-                "check its path and rights and the free disk space."
-            ) from error
+        tree, listing = _list_source(spec, source, data, skip_empty=skip_empty)
         from datasets.beton.convert import convert
 
         return convert(
@@ -71,6 +72,31 @@ def prepare(
             workers=workers or len(os.sched_getaffinity(0)),
             skip_broken=skip_broken,
         )
+
+
+def _list_source(
+    spec: DatasetSpec, source: Path | None, data: Path, *, skip_empty: bool
+) -> tuple[Source, Listing]:
+    """Opens the source and lists its images, with a count of all that isn't among them.
+
+    Raises `DatasetError` for what the source lacks, and for an empty class folder unless
+    `skip_empty` is set.
+    """
+    try:
+        tree = _open_source(spec, _find_source(spec, source, data))
+        listing = spec.list_samples(tree)
+        if listing.empty_classes and not skip_empty:
+            raise DatasetError(
+                f"Every class folder must hold images, but {shorten_list(listing.empty_classes)} "
+                f"in {tree.root} have none; add images, remove the folders, or leave them out with "
+                "`python -m datasets.prepare … --skip-empty`."
+            )
+        return tree, replace(listing, left_out=count_leftovers(tree, listing))
+    except OSError as error:
+        raise DatasetError(
+            f"The source of {spec.name} can't be read or written ({error}); "
+            "check its path and rights and the free disk space."
+        ) from error
 
 
 def _check_options(workers: int | None, size: int | None) -> None:
@@ -108,7 +134,7 @@ def _check_existing(
     return manifest
 
 
-def _open_source(spec: DatasetSpec, source: Path) -> Tree:
+def _open_source(spec: DatasetSpec, source: Path) -> Source:
     """Opens a source in the dataset's own way, or as a folder or zip archive."""
     from datasets.archives.tree import open_tree
 
@@ -168,6 +194,9 @@ def parser() -> Parser:
         help="side of the stored images in pixels (default: the dataset's own)",
     )
     result.add_argument("--skip-broken", action="store_true", help="leave broken images out")
+    result.add_argument(
+        "--skip-empty", action="store_true", help="leave class folders without images out"
+    )
     result.add_argument("--overwrite", action="store_true", help="replace what is there")
     result.add_argument("--verify", action="store_true", help="read everything back and compare")
     return result
@@ -188,6 +217,17 @@ def summary(manifest: Manifest, directory: Path) -> str:
     )
 
 
+def remarks(manifest: Manifest) -> list[str]:
+    """Returns a line for each reason why something in the source wasn't taken, for each kind of
+    copies, and for constant channels.
+    """
+    channels = zip(("red", "green", "blue"), manifest.std, strict=True)
+    constant = [name for name, std in channels if not std]
+    shifted = [f"constant in all training images, so shifted and not scaled: {', '.join(constant)}"]
+    found = describe_left_out(manifest.left_out) + describe_copies(manifest.copies)
+    return found + (shifted if constant else [])
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     options: dict[str, Any] = vars(parser().parse_args(arguments))
@@ -202,7 +242,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         refuse("interrupted; nothing half-made was kept.")
         return INTERRUPTED
-    print(summary(manifest, directory) + (", verified" if check else ""))
+    verified = ", verified" if check else ""
+    print(f"{summary(manifest, directory)}{verified}", *remarks(manifest), sep="\n")
     return 0
 
 

@@ -1,11 +1,12 @@
 """Defines what a dataset is, where its images come from, and how a source is read."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from common.errors import UserError
+from datasets.census.left_out import Census, LeftOut
 
 
 class DatasetError(UserError):
@@ -39,6 +40,25 @@ class Tree(Protocol):
         """
 
 
+class Source(Tree, Protocol):
+    """A source is a tree that a user names: a folder or an archive, with more than its images."""
+
+    def census(self) -> Census:
+        """Returns what the source holds and `files` doesn't list, counted by reason."""
+        return Census()
+
+    def empty_folders(self) -> list[str]:
+        """Returns the paths, with `/` at their ends, of the folders that hold nothing."""
+        return []
+
+    def read_head(self, path: str, length: int) -> bytes:
+        """Returns the first `length` bytes of a file, or all of a shorter one.
+
+        The result is empty for a file that can't be read.
+        """
+        return self.read(path)[:length]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
     """A sample is one labelled image.
@@ -60,6 +80,12 @@ class Listing:
     train: the official training split.
     test: the official validation or test split.
     images: a tree that holds the images, if the source doesn't store each one as a file.
+    splits: the paths of the folders of both splits, each with `/` at its end.
+    ignored: the paths of files that belong to the layout and aren't taken by design: tables of
+    labels, and images of classes that the dataset leaves out.
+    empty_classes: the paths of class folders that hold no image.
+    left_out: what the source holds and the listing doesn't take, by reason (see
+    `datasets.census.left_out.Reason`).
     """
 
     class_ids: tuple[str, ...]
@@ -67,6 +93,10 @@ class Listing:
     train: tuple[Sample, ...]
     test: tuple[Sample, ...]
     images: Tree | None = None
+    splits: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    empty_classes: tuple[str, ...] = ()
+    left_out: Mapping[str, LeftOut] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,10 +136,10 @@ class DatasetSpec:
     summary: str
     terms: str
     image_size: int
-    list_samples: Callable[[Tree], Listing]
+    list_samples: Callable[[Source], Listing]
     nominal_train_images: int | None = None
     any_size: bool = False
     of_imagenet: bool = False
-    open_source: Callable[[Path], Tree] | None = None
+    open_source: Callable[[Path], Source] | None = None
     archive: Archive | None = None
     generate: Callable[[Path], None] | None = None

@@ -1,5 +1,6 @@
 """Splits images into train, val and test: deterministically, and stratified by class."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +37,7 @@ class Images:
     class_ids, class_names: the classes' identifiers and readable names, in the order of the labels.
     size: side of the stored images in pixels.
     mean, std: mean and standard deviation of each channel (RGB) over train without val, in units of
-    pixel / 255.
+    pixel / 255. A constant channel has a std of 1.
     """
 
     fingerprint: str
@@ -79,24 +80,39 @@ class FinalData:
 
 
 def stratified_split(
-    labels: NDArray[np.int64], fraction: float = VAL_FRACTION, seed: int = SPLIT_SEED
+    labels: NDArray[np.int64],
+    fraction: float = VAL_FRACTION,
+    seed: int = SPLIT_SEED,
+    *,
+    groups: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Splits images by class and returns the sorted indices (rest, part).
 
     Each class of n images gives `round(fraction * n)` of them to part. A class of two or more
-    images gives at least one, and a class of one image gives none.
+    images gives at least one, and a class of one image gives none. A group of images is never
+    divided, so that a class with groups may give a few more or fewer, and none if it is one group.
 
     labels: int64 (n,), the class of each image.
+    groups: int64 (n,), the group of each image; by default each image is a group of its own.
     """
+    groups = np.arange(len(labels)) if groups is None else groups
     generator = np.random.default_rng(seed)
-    part: list[NDArray[np.int64]] = []
+    part: set[int] = set()
+    rest: set[int] = set()
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         size = max(1, round(fraction * len(members))) if len(members) > 1 else 0
-        part.append(generator.permutation(members)[:size])
-    chosen = np.sort(np.concatenate(part)) if part else np.empty(0, dtype=np.int64)
-    rest = np.setdiff1d(np.arange(len(labels)), chosen, assume_unique=True)
-    return rest.astype(np.int64), chosen.astype(np.int64)
+        own = Counter(groups[generator.permutation(members)].tolist())
+        # What another class has decided about a group holds here too.
+        missing = size - sum(count for group, count in own.items() if group in part)
+        for group, count in own.items():
+            if group in part or group in rest:
+                continue
+            chosen = count <= missing
+            missing -= count if chosen else 0
+            (part if chosen else rest).add(group)
+    inside = np.isin(groups, list(part))
+    return np.flatnonzero(~inside), np.flatnonzero(inside)
 
 
 def stratified_sample(

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from datasets.archives.limits import LARGEST_FILE_BYTES, is_damage, limit_error, max_unpacked_bytes
-from datasets.spec import DatasetError
+from datasets.spec import DatasetError, Source
 
 _TRAILER_BYTES = 8
 """Every gzip file ends with this many bytes: CRC-32 and size of the uncompressed data."""
@@ -44,8 +44,8 @@ class _BoundedGzip(gzip.GzipFile):
             raise limit_error(self._path, f"it unpacks to more than {self._max_bytes:,} bytes")
 
 
-class TarTree:
-    """A `TarTree` is a `Tree` of the files in a tar.gz archive.
+class TarTree(Source):
+    """A `TarTree` is the source of the files in a tar.gz archive.
 
     Each `read` unpacks the archive up to the file that it returns. Links and devices in the archive
     count as absent. Nothing is ever extracted to the disk.

@@ -85,19 +85,19 @@ class ZipEntries:
         return ZipEntries(self.root, {path: self._entries[path] for path in paths})
 
 
-def locate_entries(entries: Sequence[zipfile.ZipInfo]) -> dict[str, ZipEntry] | None:
+def locate_entries(entries: Mapping[str, zipfile.ZipInfo]) -> dict[str, ZipEntry] | None:
     """Returns each entry's position by path, or `None` if one uses a method not in `METHODS`."""
-    if any(entry.compress_type not in METHODS for entry in entries):
+    if any(entry.compress_type not in METHODS for entry in entries.values()):
         return None
     return {
-        entry.filename: ZipEntry(
+        path: ZipEntry(
             entry.header_offset,
             entry.compress_size,
             entry.file_size,
             entry.compress_type,
             entry.CRC,
         )
-        for entry in entries
+        for path, entry in entries.items()
     }
 
 

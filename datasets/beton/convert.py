@@ -1,13 +1,9 @@
 """Converts the images of a listing into verified betons and a manifest that describes them."""
 
-import hashlib
-import json
-import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +12,13 @@ from numpy.typing import NDArray
 from common.files import describe_lacking_space, is_full, sync_folder
 from common.progress_bar import progress
 from datasets.access import TEST_FILE, TRAIN_FILE
-from datasets.archives.tree import fingerprint
 from datasets.beton.decode import BrokenImage
 from datasets.beton.decode_pool import open_decoder
+from datasets.beton.describe import describe
 from datasets.beton.writer import BetonContents, FileFacts, beton_bytes, verify_beton, write_beton
+from datasets.census.names import shorten_list
 from datasets.manifest import FILE_NAME, Manifest, stage_manifest
 from datasets.spec import DatasetError, Listing, Sample, Tree
-from datasets.splits import SPLIT_SEED, VAL_FRACTION, stratified_sample, stratified_split
 
 BROKEN_SHOWN = 10
 """An error about broken images lists at most this many of them."""
@@ -65,7 +61,7 @@ def convert(
             raise DatasetError(_broken_message(tree, broken))
         _check_images(listing, written[TRAIN_FILE].labels, written[TEST_FILE].labels)
         facts = _verify(written, partials, size)
-        manifest = _manifest(name, tree, listing, size, written, facts)
+        manifest = describe(name, tree, listing, size, written, facts)
         _publish(directory, partials, manifest)
     except OSError as error:
         raise _disk_error(error, directory) from error
@@ -131,80 +127,6 @@ def _publish(directory: Path, partials: dict[str, Path], manifest: Manifest) -> 
     sync_folder(directory)
 
 
-def _manifest(
-    name: str,
-    tree: Tree,
-    listing: Listing,
-    size: int,
-    written: dict[str, BetonContents],
-    facts: dict[str, FileFacts],
-) -> Manifest:
-    """Returns the manifest of the two written files, with the split into train and val."""
-    train, test = written[TRAIN_FILE], written[TEST_FILE]
-    rest, val = stratified_split(train.labels)
-    classes = len(listing.class_ids)
-    mean, std = _mean_and_std(train.moments[rest], size)
-    return Manifest(
-        dataset=name,
-        fingerprint=_content_fingerprint(listing.class_ids, size, [train, test], val),
-        class_ids=listing.class_ids,
-        class_names=listing.class_names,
-        image_size=size,
-        train_per_class=tuple(np.bincount(train.labels, minlength=classes).tolist()),
-        test_per_class=tuple(np.bincount(test.labels, minlength=classes).tolist()),
-        mean=mean,
-        std=std,
-        split_seed=SPLIT_SEED,
-        val_fraction=VAL_FRACTION,
-        val=tuple(val.tolist()),
-        train_sample=tuple(stratified_sample(train.labels, val).tolist()),
-        files={file: {"bytes": f.bytes, "sha256": f.sha256} for file, f in facts.items()},
-        source=str(tree.root.resolve()),
-        source_fingerprint=fingerprint(tree),
-        skipped=tuple((b.path, b.reason) for part in written.values() for b in part.broken),
-        versions={package: version(package) for package in ("ffcv", "numpy", "pillow")},
-    )
-
-
-def _content_fingerprint(
-    class_ids: Sequence[str], size: int, parts: Sequence[BetonContents], val: NDArray[np.int64]
-) -> str:
-    """Returns a sha256 over class ids, image size, labels, pixels and the indices of val."""
-    content = {
-        "class_ids": list(class_ids),
-        "size": size,
-        "parts": [
-            {
-                "labels": hashlib.sha256(part.labels.astype("<i8").tobytes()).hexdigest(),
-                "pixels": part.pixels_sha256,
-            }
-            for part in parts
-        ],
-        "val": val.tolist(),
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-Channels = tuple[float, float, float]
-
-
-def _mean_and_std(moments: NDArray[np.int64], size: int) -> tuple[Channels, Channels]:
-    """Returns mean and standard deviation of each channel, in units of pixel / 255.
-
-    The sums are Python integers, which don't overflow, so the results are exact up to the last
-    division.
-
-    moments: int64 (n, 3, 2), see `Chunk`.
-    size: side of the images in pixels.
-    """
-    pixels = len(moments) * size * size
-    means, stds = [], []
-    for total, squares in moments.sum(axis=0).tolist():
-        means.append(total / pixels / 255)
-        stds.append(math.sqrt(pixels * squares - total * total) / pixels / 255)
-    return (means[0], means[1], means[2]), (stds[0], stds[1], stds[2])
-
-
 def _labels(samples: Sequence[Sample]) -> NDArray[np.int64]:
     """Returns the samples' classes as int64 (n,)."""
     return np.asarray([sample.label for sample in samples], dtype=np.int64)
@@ -214,14 +136,20 @@ def _check_images(listing: Listing, train: NDArray[np.int64], test: NDArray[np.i
     """Raises `DatasetError` for a class with fewer than 2 images in train or fewer than 1 in
     test.
     """
+    faults = []
     for part, labels, least in (("train", train, 2), ("test", test, 1)):
         counts = np.bincount(labels, minlength=len(listing.class_ids))
-        for label in np.flatnonzero(counts < least)[:1]:
+        if few := [
+            f"{listing.class_ids[n]} has {counts[n]}" for n in np.flatnonzero(counts < least)
+        ]:
             why = " (one of them for val)" if part == "train" else ""
-            raise DatasetError(
+            classes = "the class" if len(few) == 1 else "these classes"
+            faults.append(
                 f"Every class needs at least {least} good images in {part}{why}, but "
-                f"{listing.class_ids[label]} has {counts[label]}; add some or remove the class."
+                f"{shorten_list(few)}; add some or remove {classes}."
             )
+    if faults:
+        raise DatasetError(faults)
 
 
 def _disk_error(error: OSError, directory: Path) -> DatasetError:

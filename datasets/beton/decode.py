@@ -1,5 +1,6 @@
 """Decodes image files into arrays of one size."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -9,15 +10,23 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from datasets.beton.jpeg import decode_jpeg
+from datasets.census.image_formats import PILLOW_FORMATS
+from datasets.census.names import printable
 from datasets.spec import Sample, Tree
 
 CHUNK_BYTES = 2 << 20
 """A chunk has at most this many decoded bytes: 170 images of 64 px, for example."""
 
 
+DIGEST_BYTES = hashlib.sha1(usedforsecurity=False).digest_size
+"""The digest of an image's pixels has this many bytes."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BrokenImage:
-    """A `BrokenImage` names an image that couldn't be decoded, and the decoder's reason."""
+    """A `BrokenImage` names an image that couldn't be decoded, and the decoder's reason, both
+    printable.
+    """
 
     path: str
     reason: str
@@ -30,12 +39,16 @@ class Chunk:
     pixels: uint8 (n, size, size, 3), RGB, C-contiguous.
     labels: int64 (n,).
     moments: int64 (n, 3, 2), the sum and the sum of squares of each image's channels.
+    digests: uint8 (n, 20), the SHA-1 of each image's pixels.
+    decoded: bool (m,), which of the samples were decoded.
     broken: the images that couldn't be decoded.
     """
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     moments: NDArray[np.int64]
+    digests: NDArray[np.uint8]
+    decoded: NDArray[np.bool_]
     broken: tuple[BrokenImage, ...]
 
 
@@ -51,9 +64,9 @@ def decode_image(data: bytes, size: int) -> Image.Image:
     if not data:
         raise ValueError("the file is empty")
     try:
-        image: Image.Image = Image.open(BytesIO(data))
+        image: Image.Image = Image.open(BytesIO(data), formats=PILLOW_FORMATS)
     except UnidentifiedImageError:
-        raise ValueError("no image format that Pillow knows") from None
+        raise ValueError(f"no image in one of the formats {', '.join(PILLOW_FORMATS)}") from None
     # A camera's JPEG decodes up to eight times as fast if libjpeg scales it down first.
     image.draft(None, (2 * size, 2 * size))
     if image.info.get("exif"):
@@ -99,7 +112,8 @@ def decode_chunk(tree: Tree, samples: Sequence[Sample], pixels: NDArray[np.uint8
     """
     labels: list[int] = []
     broken: list[BrokenImage] = []
-    for sample in samples:
+    decoded = np.ones(len(samples), dtype=np.bool_)
+    for number, sample in enumerate(samples):
         out = pixels[len(labels)]
         try:
             decode_into(tree.read(sample.path), out)
@@ -107,7 +121,9 @@ def decode_chunk(tree: Tree, samples: Sequence[Sample], pixels: NDArray[np.uint8
             raise
         # Pillow and zipfile raise a dozen types for broken content, which all mean the same here.
         except Exception as error:
-            broken.append(BrokenImage(path=sample.path, reason=str(error) or type(error).__name__))
+            reason = printable(str(error) or type(error).__name__)
+            decoded[number] = False
+            broken.append(BrokenImage(path=printable(sample.path), reason=reason))
             continue
         labels.append(sample.label)
     good = pixels[: len(labels)]
@@ -115,8 +131,18 @@ def decode_chunk(tree: Tree, samples: Sequence[Sample], pixels: NDArray[np.uint8
         pixels=good,
         labels=np.asarray(labels, dtype=np.int64),
         moments=_moments(good),
+        digests=_digests(good),
+        decoded=decoded,
         broken=tuple(broken),
     )
+
+
+def _digests(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Returns the SHA-1 of each image's pixels, uint8 (n, 20), which tells equal images apart from
+    others.
+    """
+    digests = b"".join(hashlib.sha1(image.data, usedforsecurity=False).digest() for image in pixels)
+    return np.frombuffer(digests, dtype=np.uint8).reshape(-1, DIGEST_BYTES)
 
 
 def _moments(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:

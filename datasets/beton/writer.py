@@ -7,14 +7,14 @@ bytes are the same for any number of workers.
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.beton.decode import BrokenImage, Chunk
+from datasets.beton.decode import DIGEST_BYTES, BrokenImage, Chunk
 from datasets.beton.format import (
     ALLOCATION,
     HEADER,
@@ -35,12 +35,16 @@ class BetonContents:
 
     labels: int64 (n,), the class of each image.
     moments: int64 (n, 3, 2), the sum and the sum of squares of each image's channels.
+    digests: uint8 (n, 20), the SHA-1 of each image's pixels.
+    decoded: bool (m,), which of the samples became images.
     pixels_sha256: sha256 over the pixels of all images, in order.
     broken: the images that were left out because they couldn't be decoded.
     """
 
     labels: NDArray[np.int64]
     moments: NDArray[np.int64]
+    digests: NDArray[np.uint8]
+    decoded: NDArray[np.bool_]
     pixels_sha256: str
     broken: tuple[BrokenImage, ...]
 
@@ -88,9 +92,12 @@ def write_beton(
         pages.flush()
         labels = np.concatenate([np.empty(0, np.int64), *(c.labels for c in finished)])
         _finish(file, labels, count, size)
+    no_digests = np.empty((0, DIGEST_BYTES), np.uint8)
     return BetonContents(
         labels=labels,
         moments=np.concatenate([np.empty((0, 3, 2), np.int64), *(c.moments for c in finished)]),
+        digests=np.concatenate([no_digests, *(c.digests for c in finished)]),
+        decoded=np.concatenate([np.empty(0, np.bool_), *(c.decoded for c in finished)]),
         pixels_sha256=digest.hexdigest(),
         broken=tuple(broken for c in finished for broken in c.broken),
     )
@@ -98,12 +105,7 @@ def write_beton(
 
 def _without_pixels(chunk: Chunk) -> Chunk:
     """Returns the chunk without its pixels, so that they don't stay in memory."""
-    return Chunk(
-        pixels=chunk.pixels[:0].copy(),
-        labels=chunk.labels,
-        moments=chunk.moments,
-        broken=chunk.broken,
-    )
+    return replace(chunk, pixels=chunk.pixels[:0].copy())
 
 
 class _Pages:

@@ -14,7 +14,7 @@ from datasets.archives.memory import MemoryTree
 from datasets.archives.tar import TarTree
 from datasets.archives.tree import open_tree
 from datasets.sources.cifar_pickle import as_text, describe_value, load
-from datasets.spec import Archive, DatasetError, DatasetSpec, Listing, Sample, Tree
+from datasets.spec import Archive, DatasetError, DatasetSpec, Listing, Sample, Source
 
 ARCHIVE = Archive(
     url="https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
@@ -28,7 +28,7 @@ FILES = ("train", "test", "meta")
 """An archive holds these three files in one folder."""
 
 
-def open_source(path: Path) -> Tree:
+def open_source(path: Path) -> Source:
     """Returns the tree at `path`: a folder, a tar.gz or a zip archive.
 
     Raises `DatasetError` in the same cases as `datasets.archives.tree.open_tree`; a damaged tar.gz
@@ -39,7 +39,7 @@ def open_source(path: Path) -> Tree:
     return open_tree(path)
 
 
-def list_samples(tree: Tree) -> Listing:
+def list_samples(tree: Source) -> Listing:
     """Lists all images of both splits. Raises `DatasetError` if the files aren't CIFAR-100's."""
     top = _find_top(tree)
     path = f"{top}meta"
@@ -66,10 +66,11 @@ def list_samples(tree: Tree) -> Listing:
         train=samples["train"],
         test=samples["test"],
         images=MemoryTree(tree.root, contents),
+        ignored=tuple(f"{top}{name}" for name in FILES),
     )
 
 
-def _find_top(tree: Tree) -> str:
+def _find_top(tree: Source) -> str:
     """Returns the folder that holds the three files: an empty path, or one that ends in `/`.
 
     If there are several, the one nearest to the root counts. Raises `DatasetError` if there is

@@ -117,6 +117,7 @@ def provenance(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         ("space", str(manifest.get("space", "–"))),
         ("dataset", f"{dataset.get('name', '–')}, fingerprint {dataset.get('fingerprint', '–')}"),
+        *([("images", "; ".join(found))] if (found := dataset.get("remarks")) else []),
         ("precision", str(manifest.get("precision", "–"))),
         ("commit", str(recorded.get("commit", "–"))),
         ("Python", str(recorded.get("python", "–"))),

@@ -10,6 +10,7 @@ from rich.table import Table
 from common.errors import UserError
 from common.text import format_duration
 from datasets.manifest import Manifest, read_manifest
+from datasets.prepare import remarks
 from datasets.registry import find_dataset
 from datasets.spec import DatasetError
 from datasets.splits import SearchData
@@ -107,6 +108,7 @@ def print_start(plan: Plan, data: SearchData, print_line: Callable[[str], None])
     rows = [
         ("run", str(plan.directory)),
         ("dataset", f"{plan.dataset}: {len(data.images.class_ids)} classes, {images}"),
+        *(("data", remark) for remark in remarks(read_manifest(plan.data))),
         ("note", describe_enlarged(plan, data.images.size)),
         ("nodes", describe_nodes(plan)),
         ("trials", f"{trials}; {describe_resources(plan)}"),

@@ -14,7 +14,8 @@ from common.errors import SearchError
 from common.files import causes_of, describe_full_disk
 from common.text import last_lines
 from datasets.access import open_search_data
-from datasets.prepare import prepare
+from datasets.manifest import read_manifest as read_data_manifest
+from datasets.prepare import prepare, remarks
 from datasets.splits import SearchData
 from results.store import RunError, RunStore, check_writable, read_manifest
 from search.hardware import probe
@@ -259,6 +260,7 @@ def _make_manifest(
             "fingerprint": data.images.fingerprint,
             "image_size": data.images.size,
             "val_images": len(data.val),
+            "remarks": remarks(read_data_manifest(plan.data)),
         },
         "sessions": session_log.add_session(manifest["sessions"], plan.directory, circumstances),
     }

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from datasets.archives.tree import ZipTree, open_tree
+from datasets.archives.tree import open_tree
 from datasets.archives.zip_entries import ZipEntries
+from datasets.archives.zip_tree import ZipTree
 from datasets.spec import DatasetError
 
 CONTENT = {"a": b"", "b/stored": b"plain", "b/deflated": b"again and " * 500, "ü" * 150: b"long"}

@@ -1,7 +1,6 @@
 """Conversion: what lands on disk is what was in the source, or nothing does."""
 
 import errno
-import io
 import multiprocessing
 import os
 import resource
@@ -19,7 +18,7 @@ from PIL import Image
 
 from datasets.access import open_final_data, open_search_data
 from datasets.beton import convert, writer
-from datasets.beton.decode import Chunk
+from datasets.beton.decode import DIGEST_BYTES, Chunk
 from datasets.loading.loader import batches
 from datasets.manifest import read_manifest, verify
 from datasets.prepare import prepare
@@ -169,14 +168,13 @@ def largest_file(size: int) -> Iterator[None]:
 
 
 def big_source(root: Path) -> Path:
-    """Two classes of 130 images: more than one page for train."""
-    buffer = io.BytesIO()
-    Image.new("RGB", (64, 64), (10, 20, 30)).save(buffer, "PNG")
+    """Two classes of 130 different images: more than one page for train."""
     for part, count in (("train", 130), ("test", 2)):
         for class_id in ("a", "b"):
             (root / part / class_id).mkdir(parents=True)
             for number in range(count):
-                (root / part / class_id / f"{number}.png").write_bytes(buffer.getvalue())
+                colour = (number, ord(class_id), len(part))
+                Image.new("RGB", (64, 64), colour).save(root / part / class_id / f"{number}.png")
     return root
 
 
@@ -258,6 +256,8 @@ def test_a_beton_is_byte_for_byte_what_ffcv_itself_writes(tmp_path: Path) -> Non
             pixels=pixels[start:end],
             labels=labels[start:end],
             moments=np.zeros((end - start, 3, 2), dtype=np.int64),
+            digests=np.zeros((end - start, DIGEST_BYTES), dtype=np.uint8),
+            decoded=np.ones(end - start, dtype=np.bool_),
             broken=(),
         )
         for start, end in ((0, 90), (90, 91), (91, 400))

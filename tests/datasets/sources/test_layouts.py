@@ -107,7 +107,7 @@ def test_folder_takes_any_depth_and_case_and_prefers_test(
 @pytest.mark.parametrize(
     ("paths", "message"),
     [
-        (["train/a/1.png", "train/b/1.png"], "has neither"),
+        (["train/a/1.png", "train/b/1.png"], "but holds train/;"),
         (["train/a/1.png", "train/b/1.png", "val/a/1.png"], "b has some in train and none in val"),
         (["train/a/1.png", "test/a/1.png", "test/c/1.png"], "c has some in test and none in train"),
         (["train/a/1.png", "test/a/1.png"], "at least 2 classes"),

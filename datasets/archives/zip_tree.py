@@ -1,0 +1,140 @@
+"""Lists and reads the files in a zip archive, without extracting it."""
+
+import contextlib
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from datasets.archives.hidden import hidden_reason
+from datasets.archives.limits import is_damage
+from datasets.archives.zip_entries import ZipEntries, locate_entries
+from datasets.census.left_out import Census, Reason
+from datasets.census.names import normalise_entry
+from datasets.spec import DatasetError, Source, Tree
+
+_UTF8_FLAG = 0x800
+"""This bit of an entry's flags says that the entry's name is UTF-8."""
+
+
+class ZipTree(Source):
+    """A `ZipTree` is the source of the files in a zip archive.
+
+    Each process opens the archive for itself, when it first reads from the source.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._archive: zipfile.ZipFile | None = None
+        self._entries: dict[str, zipfile.ZipInfo] | None = None
+        self._census = Census()
+        self._empty: list[str] = []
+
+    def __reduce__(self) -> tuple[type["ZipTree"], tuple[Path]]:
+        return type(self), (self.root,)
+
+    @property
+    def archive(self) -> zipfile.ZipFile:
+        """Returns the open archive. Raises `DatasetError` for a file that is no zip archive."""
+        if self._archive is None:
+            try:
+                self._archive = zipfile.ZipFile(self.root)
+            except Exception as error:
+                if not is_damage(error):
+                    raise
+                raise DatasetError(
+                    f"{self.root} is no zip archive or a damaged one ({error}); "
+                    "download or copy it again, or pass the extracted folder."
+                ) from error
+        return self._archive
+
+    def entries(self) -> dict[str, zipfile.ZipInfo]:
+        """Returns the entry of each visible file, sorted by path.
+
+        Of several entries with one path, the last counts, as it does when they are extracted.
+        """
+        if self._entries is None:
+            found = dict[str, zipfile.ZipInfo]()
+            folders = set[str]()
+            for entry in self.archive.infolist():
+                path = entry_path(entry)
+                reason = hidden_reason(path)
+                if path.endswith("/") or not path:
+                    folders |= {path} if path and reason is None else set()
+                    continue
+                if path in found:
+                    reason = Reason.REPLACED
+                if reason is not None:
+                    self._census.add(reason, path)
+                if reason in (None, Reason.REPLACED):
+                    found[path] = entry
+            full = {path[: end + 1] for path in found for end in _slashes(path)}
+            self._empty = sorted(folders - full)
+            self._entries = dict(sorted(found.items()))
+        return self._entries
+
+    def files(self) -> dict[str, int]:
+        """Returns the path and the size in bytes of every visible file, sorted by path."""
+        return {path: entry.file_size for path, entry in self.entries().items()}
+
+    def census(self) -> Census:
+        """Returns what the archive holds and `files` doesn't list, counted by reason."""
+        self.entries()
+        return self._census.copy()
+
+    def empty_folders(self) -> list[str]:
+        """Returns the paths, with `/` at their ends, of the folders that hold no visible file."""
+        self.entries()
+        return self._empty
+
+    def read(self, path: str) -> bytes:
+        """Returns the content of one file.
+
+        Raises `KeyError` for an unknown path, and `DatasetError` for a damaged entry.
+        """
+        entry = self.entries()[path]
+        try:
+            return self.archive.read(entry)
+        except Exception as error:
+            if not is_damage(error):
+                raise
+            raise DatasetError(
+                f"{path} in {self.root} is damaged ({error}); download or copy the archive again."
+            ) from error
+
+    def read_head(self, path: str, length: int) -> bytes:
+        """Returns the first bytes of a file; the result is empty for a damaged one."""
+        try:
+            with self.archive.open(self.entries()[path]) as file:
+                return file.read(length)
+        except Exception as error:
+            if not is_damage(error):
+                raise
+            return b""
+
+    def part(self, paths: Sequence[str]) -> Tree:
+        """Returns a tree that reads these files by their positions in the archive.
+
+        If an entry uses a rare compression method, this function returns the whole tree instead.
+        """
+        entries = self.entries()
+        found = locate_entries({path: entries[path] for path in paths})
+        return self if found is None else ZipEntries(self.root, found)
+
+
+def entry_path(entry: zipfile.ZipInfo) -> str:
+    """Returns the path of an archive's entry, with `/` at its end if the entry is a folder.
+
+    A name that isn't marked as UTF-8 is read as UTF-8 where its bytes allow it, because macOS and
+    some Linux programs leave the mark out, and else in code page 437, the format's own.
+    Raises `ValueError` for an entry that would land outside its folder.
+    """
+    name = entry.orig_filename
+    if not entry.flag_bits & _UTF8_FLAG and not name.isascii():
+        with contextlib.suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return normalise_entry(name)
+
+
+def _slashes(path: str) -> list[int]:
+    """Returns the positions of all `/` in a path."""
+    return [position for position, char in enumerate(path) if char == "/"]
