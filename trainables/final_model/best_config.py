@@ -10,6 +10,7 @@ from common.plain_yaml import load_plain
 from results.records import BEST_VERSION
 from results.run_hints import RUN_FILE
 from trainables.config import ConfigError, TrialConfig
+from trainables.field_values import read_number
 
 
 class BestError(UserError):
@@ -52,7 +53,8 @@ def read_best(path: Path) -> BestConfig:
             )
     fingerprint, size = values.get("dataset_fingerprint"), values.get("dataset_image_size")
     try:
-        config = TrialConfig.from_record(values["config"])
+        given = {name: read_number(name, value) for name, value in values["config"].items()}
+        config = TrialConfig.from_record(given)
     except ConfigError as error:
         raise ConfigError([f"{path}: {sentence}" for sentence in error.errors]) from error
     return BestConfig(
