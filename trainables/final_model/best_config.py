@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.cli import quote_command
 from common.errors import UserError
 from common.files import checksum
 from common.plain_yaml import load_plain
@@ -83,18 +84,17 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     Raises `BestError` if the file is missing or no mapping.
     """
     run = path if path.is_dir() else path.parent
-    here = str(run) if (run / RUN_FILE).exists() else "RUN"
+    export = quote_command("results.export", run if (run / RUN_FILE).exists() else "RUN")
     try:
         values = load_plain(path.read_text(encoding="utf-8"))
     except IsADirectoryError:
         raise BestError(
             f"--config must name a file, but {path} is a folder: name its best.yaml, or write "
-            f"that with python -m results.export {here}."
+            f"that with {export}."
         ) from None
     except FileNotFoundError:
         raise BestError(
-            f"--config must name an existing file, but {path} is none: write one with "
-            f"python -m results.export {here}."
+            f"--config must name an existing file, but {path} is none: write one with {export}."
         ) from None
     except (OSError, ValueError) as error:
         reason = str(error).replace("\n", " ")
