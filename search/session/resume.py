@@ -67,7 +67,8 @@ def _changed_options(
     """Returns the options that decide a run's results and have another value in `layers` than in
     the `saved` ones. Values are compared after resolving, so that 5e-2 equals 0.05.
 
-    names: the present and earlier names of the run, any of which a layer may have.
+    names: the present and earlier names of the run, any of which the command line, which is the
+        last layer, may have. Other layers may have any name, because `--resume` names the run.
     """
     from common.text import redacted_values
     from search.config.command_line import fixed_fields, resolve
@@ -77,11 +78,10 @@ def _changed_options(
         redacted_values(asdict(options) | {"set": fixed_fields(options)})
         for options, _ in (resolve(saved), resolve(saved, *layers))
     )
-    given = {key for layer in layers for key in layer}
-    changed = [key for key in after if key in given and after[key] != before[key]]
-    if after["name"] in names and "name" in changed:
-        changed.remove("name")
-    return [key for key in changed if key not in RESUMABLE]
+    decisive = {key for layer in layers for key in layer if key not in RESUMABLE}
+    if layers[-1].get("name") in {None, *names}:
+        decisive.discard("name")
+    return [key for key in after if key in decisive and after[key] != before[key]]
 
 
 def _fetch_run(directory: Path, storage: str) -> None:

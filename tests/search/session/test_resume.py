@@ -59,6 +59,12 @@ def test_what_differs_is_refused(run: Path, layer: dict[str, Any], sentence: str
     assert error.startswith(sentence)
 
 
+def test_a_file_may_have_another_name_than_the_run_that_goes_on(run: Path) -> None:
+    """The first session had it from the command line, as `--resume` has it now."""
+    saved = again(run, {"name": "from-the-file", "seed": "5"}, {"trials": "9"})
+    assert (saved["name"], saved["out"]) == ("first", str(run.parent))
+
+
 def test_a_run_whose_set_names_a_field_twice_goes_on_with_the_last(tmp_path: Path) -> None:
     options = SAVED | {"set": ["lr=0.1", "flip=true", "lr=0.001"]}
     RunStore.create(tmp_path / "old", {"name": "old", "options": options}).close()
