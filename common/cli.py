@@ -1,8 +1,9 @@
-"""Holds what commands share: a parser that guesses misspelt options, one way to refuse, and exit
-codes.
+"""Holds what commands share: a parser that guesses misspelt options, one way to refuse, exit codes,
+and the quotes of commands that are printed.
 """
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -39,6 +40,19 @@ def run_writer(write: Callable[[], Iterable[Path]]) -> int:
         return refuse(error)
     print(*paths, sep="\n")
     return 0
+
+
+def quote(*words: object) -> str:
+    """Returns words of a command line as a shell reads them, with quotes where there are blanks."""
+    return shlex.join(map(str, words))
+
+
+def quote_command(module: str, *words: object, data: object = "data") -> str:
+    """Returns the command that runs a module of the project, so that it can be pasted into a shell.
+
+    data: the folder of the prepared datasets, which the command names if it isn't the usual one.
+    """
+    return quote("python", "-m", module, *words, *([] if str(data) == "data" else ["--data", data]))
 
 
 class Parser(argparse.ArgumentParser):

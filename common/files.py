@@ -14,6 +14,7 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import IO, Any
 
+from common.cli import quote
 from common.errors import UserError
 
 
@@ -127,7 +128,7 @@ def describe_full_disk(error: BaseException, directory: Path) -> str | None:
             what, remedy = _REFUSALS[cause.errno]
             return (
                 f"The disk that holds {cause.filename or directory} {what}; {remedy}, then go on "
-                f"with --resume {directory.name}: all that was recorded is kept."
+                f"with {quote('--resume', directory)}: all that was recorded is kept."
             )
     return None
 

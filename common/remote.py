@@ -6,6 +6,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import quote
 
 from common.errors import UserError
 from common.files import open_atomically
@@ -72,8 +73,11 @@ class UriPlace:
         return self.uri
 
     def below(self, *names: str) -> "UriPlace":
-        """Returns the subfolder of this place with the path `names`."""
+        """Returns the subfolder of this place with the path `names`; a URI contains `%20` for a
+        blank.
+        """
         path, mark, query = self.uri.partition("?")
+        names = tuple(map(quote, names)) if "://" in path else names
         return UriPlace("/".join([path.rstrip("/"), *names]) + mark + query)
 
     def fetch(self, name: str, to: Path) -> bool:

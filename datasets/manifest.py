@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
+from common.cli import quote_command
 from common.files import checksum, file_sha256, read_json, sync_folder
 from datasets.census.copies import Copies
 from datasets.census.left_out import LeftOut, Reason
@@ -111,10 +112,10 @@ def write_manifest(manifest: Manifest, directory: Path) -> None:
     sync_folder(directory)
 
 
-def remake_command(directory: Path) -> str:
-    """Returns the command that makes this folder's data again."""
-    where = "" if directory.parent == Path("data") else f" --data {directory.parent}"
-    return f"`python -m datasets.prepare {directory.name}{where} --overwrite`"
+def remake_command(directory: Path, option: str = " --overwrite") -> str:
+    """Returns the command that makes this folder's data again; `option` ends it."""
+    command = quote_command("datasets.prepare", directory.name, data=directory.parent)
+    return f"`{command}{option}`"
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -150,9 +151,9 @@ def parse_manifest(path: Path) -> Manifest:
         if not all({"bytes", "sha256"} <= facts.keys() for facts in manifest.files.values()):
             raise KeyError("files")
     except FileNotFoundError as error:
-        command = remake_command(directory).replace(" --overwrite", "")
         raise DatasetError(
-            f"{directory} holds no prepared data ({FILE_NAME} is missing); make it with {command}."
+            f"{directory} holds no prepared data ({FILE_NAME} is missing); make it with "
+            f"{remake_command(directory, '')}."
         ) from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DatasetError(

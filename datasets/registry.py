@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from common.cli import quote
 from common.text import did_you_mean
 from datasets.sources.cifar100 import CIFAR100
 from datasets.sources.demo import DEMO
@@ -24,5 +25,5 @@ def find_dataset(name: str) -> DatasetSpec:
         return DATASETS[name]
     hint = did_you_mean(name, DATASETS, f"known are {', '.join(sorted(DATASETS))}.")
     if Path(name).exists():
-        hint = f"images of your own are the dataset `folder`, with --source {name}."
+        hint = f"images of your own are the dataset `folder`, with {quote('--source', name)}."
     raise DatasetError(f"{name!r} is no dataset; {hint}")

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from common.cli import Parser, refuse
+from common.cli import Parser, quote_command, refuse
 from common.errors import UserError
 from common.files import checksum, write_text_atomically
 from results.analysis.finalist_comparison import BASELINE, Outcome, Standing, compare_finalists
@@ -218,9 +218,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         path = export(options.run, options.trial, options.to)
+        data = read_manifest(options.run).get("options", {}).get("data", "data")
     except (UserError, OSError) as error:
         return refuse(error)
-    print(f"{path}\nTrain it to the end: python -m trainables.final --config {path}")
+    command = quote_command("trainables.final", "--config", path, data=data)
+    print(f"{path}\nTrain it to the end: {command}")
     return 0
 
 

@@ -125,7 +125,7 @@ def read_predictions(folder: Path) -> Predictions:
     except FileNotFoundError:
         raise RecordError(
             f"{path} must be there, for test is opened once and its outcome kept in it; train "
-            "again with python -m trainables.final --overwrite."
+            "again with python -m trainables.final … --overwrite."
         ) from None
     except MemoryError:
         raise
@@ -133,5 +133,5 @@ def read_predictions(folder: Path) -> Predictions:
         reason = str(error).replace("\n", " ")
         raise RecordError(
             f"{path} is damaged ({reason}); restore it from a copy, or train again with "
-            "python -m trainables.final --overwrite."
+            "python -m trainables.final … --overwrite."
         ) from error

@@ -4,6 +4,7 @@ command that resumes a run.
 
 from pathlib import Path
 
+from common.cli import quote_command
 from common.text import did_you_mean
 
 RUN_FILE = "manifest.json"
@@ -29,4 +30,5 @@ def resume_command(directory: Path) -> str:
     """Returns the command that resumes the run in `directory`."""
     path = directory if directory.name else directory.absolute()
     usual = path.parent.absolute() == Path("runs").absolute()
-    return f"python -m search.run --resume {path.name}{'' if usual else f' --out {path.parent}'}"
+    out = [] if usual else ["--out", path.parent]
+    return quote_command("search.run", "--resume", path.name, *out)

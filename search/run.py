@@ -33,7 +33,7 @@ def _main(arguments: list[str] | None) -> int:
     from search.planning.plan import make_plan
     from search.ray_backend.ray_cluster import join_cluster
     from search.session.execute import execute
-    from search.session.resume import saved_options
+    from search.session.resume import find_run, saved_options
 
     command_line, unknown = parse(arguments)
     actions = {name: command_line.pop(name, None) for name in ACTIONS}
@@ -42,15 +42,13 @@ def _main(arguments: list[str] | None) -> int:
     resumed = actions["resume"]
     try:
         layers = [read_yaml(Path(actions["config"]))] if actions["config"] else []
-        saved = (
-            saved_options(resumed, command_line.get("out", "runs"), [*layers, command_line])
-            if resumed
-            else None
-        )
-        unknown += more_trials([*layers, command_line], saved)
+        layers.append(command_line)
+        place = find_run(resumed, layers) if resumed else {}
+        saved = saved_options(place, layers) if resumed else None
+        unknown += more_trials(layers, saved)
     except UserError as error:
         return refuse(*unknown, error)
-    options, errors = resolve(saved or {}, *layers, command_line)
+    options, errors = resolve(saved or {}, *layers, place)
     if actions["quiet"] and actions["verbose"]:
         errors.append("--quiet can't go with --verbose; leave one of them out.")
     with join_cluster(options.address if not unknown + errors else "") as (cluster, no_cluster):

@@ -76,7 +76,7 @@ def read_final_run(folder: Path) -> FinalRun:
     if not complete or "dataset" not in provenance:
         raise RecordError(
             f"{folder / RECORD} must name the {classes} classes of its predictions, but doesn't; "
-            "train again with python -m trainables.final --overwrite."
+            "train again with python -m trainables.final … --overwrite."
         )
     return FinalRun(
         folder=folder,

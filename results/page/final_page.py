@@ -5,6 +5,7 @@ details.
 from collections.abc import Iterator
 from typing import Any
 
+from common.cli import quote_command
 from common.text import format_duration
 from results.analysis.error_analysis import BINS, Calibration, calibration
 from results.analysis.final_run import FinalRun
@@ -125,8 +126,8 @@ def _loss(record: FinalRecord) -> str:
 def commands(trained: FinalRun) -> list[str]:
     """Returns the commands that use the model, to be typed in the project's root."""
     return [
-        f"python -m trainables.predict {trained.folder} IMAGE …",
-        f"python -m trainables.export {trained.folder}",
+        f"{quote_command('trainables.predict', trained.folder)} IMAGE …",
+        quote_command("trainables.export", trained.folder),
     ]
 
 

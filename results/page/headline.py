@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from common.cli import quote_command
 from common.text import format_duration
 from results.analysis.finalist_comparison import BASELINE, Outcome, Standing
 from results.analysis.intervals import Interval, proportion
@@ -230,8 +231,7 @@ def _commands(run: Run) -> list[str]:
     """Returns the commands that train the best configuration to the end, to be typed in the
     project's root.
     """
-    data = str(run.manifest.get("options", {}).get("data", "data"))
+    data = run.manifest.get("options", {}).get("data", "data")
     path = run.directory / BEST
-    lines = [] if path.exists() else [f"python -m results.export {run.directory}"]
-    more = "" if data == "data" else f" --data {data}"
-    return [*lines, f"python -m trainables.final --config {path}{more}"]
+    lines = [] if path.exists() else [quote_command("results.export", run.directory)]
+    return [*lines, quote_command("trainables.final", "--config", path, data=data)]

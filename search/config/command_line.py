@@ -1,9 +1,10 @@
 """Reads the options of `search.run` from command-line arguments and from files."""
 
 import dataclasses
-import math
+import sys
 from argparse import SUPPRESS, _ArgumentGroup
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,8 @@ from typing import Any
 from common.cli import Parser, unknown_option
 from common.plain_yaml import load_plain
 from search.config.options import ACTIONS, GROUPS, OptionsError, SearchOptions, flag_of
-from search.config.units import number_of
 from search.config.validation import find_faults
-from trainables.config import TrialConfig
+from trainables.field_values import read_text
 
 _LISTS = tuple(f.name for f in fields(SearchOptions) if isinstance(f.default, tuple))
 """On the command line each of these options takes one or more values."""
@@ -58,22 +58,29 @@ def _help(f: "dataclasses.Field[Any]") -> str:
 
 
 def parse(arguments: list[str] | None) -> tuple[dict[str, Any], list[str]]:
-    """Returns the values on the command line, by option, and one sentence for each unknown flag."""
-    given, errors = parser().parse_known(arguments)
-    return vars(given), errors
+    """Returns the values on the command line, by option, and one sentence for each unknown flag and
+    for each one that is given twice although it takes a single value.
+    """
+    parsed, errors = parser().parse_known(arguments)
+    given = vars(parsed)
+    words = sys.argv[1:] if arguments is None else arguments
+    flags = Counter(word.partition("=")[0] for word in words if word.startswith("--"))
+    errors += [
+        f"{flag} must be given once, but is given {count} times."
+        for flag, count in flags.items()
+        if count > 1 and isinstance(given.get(flag[2:].replace("-", "_")), str)
+    ]
+    return given, errors
 
 
 def resolve(*layers: Mapping[str, Any]) -> tuple[SearchOptions, list[str]]:
     """Merges layers of option values, of which later ones win, and returns the options and one
-    sentence for each fault.
+    sentence for each fault. The option `set` is merged field by field.
 
     An option with a faulty value gets its default, so that the rules which depend on several
     options can still be checked and all errors are reported at once.
     """
-    values: dict[str, Any] = {}
-    for layer in layers:
-        values |= layer
-    errors: list[str] = []
+    values, errors = _merge(layers)
     known = {f.name: f for f in fields(SearchOptions)}
     for key in [key for key in values if key not in known]:
         errors.append(unknown_option(key, known))
@@ -97,12 +104,37 @@ def resolve(*layers: Mapping[str, Any]) -> tuple[SearchOptions, list[str]]:
     ]
 
 
+def _merge(layers: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[str]]:
+    """Returns the values of all layers, of which later ones win, and one sentence for each fault in
+    a layer's `set`, such as a field that it names twice.
+    """
+    values: dict[str, Any] = {}
+    fixed: dict[str, str] = {}
+    errors: list[str] = []
+    for layer in layers:
+        values |= layer
+        items = layer.get("set", ())
+        if isinstance(items, dict):
+            items = [f"{key}={value}" for key, value in items.items()]
+        elif isinstance(items, str):
+            items = [items]
+        elif not isinstance(items, list | tuple):
+            errors.append(f"--set must be KEY=VALUE, but got {items!r}.")
+            continue
+        named = [(str(item).partition("=")[0], str(item)) for item in items]
+        errors += [
+            f"--set must fix a field once, but fixes {key} {count} times."
+            for key, count in Counter(key for key, _ in named).items()
+            if count > 1
+        ]
+        fixed |= dict(named)
+    return values | {"set": tuple(fixed.values())}, errors
+
+
 def _convert(f: "dataclasses.Field[Any]", value: Any) -> Any:
     """Converts a value to the type of its option. Raises `TypeError` or `ValueError` where the
     value isn't of that type.
     """
-    if f.name == "set":
-        value = [f"{k}={v}" for k, v in value.items()] if isinstance(value, dict) else value
     if f.name in _LISTS and isinstance(value, list | tuple):
         return tuple(map(str, value))
     truth = isinstance(value, bool)
@@ -118,38 +150,24 @@ def _convert(f: "dataclasses.Field[Any]", value: Any) -> Any:
 
 
 def fixed_fields(options: SearchOptions) -> dict[str, Any]:
-    """Returns the fields of `TrialConfig` that `--set` fixes, as values of YAML's types for
-    scalars.
-    """
-    known = {f.name: f.type for f in fields(TrialConfig)}
-    values: dict[str, Any] = {}
-    for item in options.set:
-        key, _, text = item.partition("=")
-        value = _scalar(text)
-        wants_float = known.get(key) in (float, float | None)
-        # YAML reads 1e-3 as text, because its floats need a dot.
-        number = number_of(str(value), whole=False) if wants_float else math.nan
-        values[key] = value if math.isnan(number) else number
-    return values
-
-
-def _scalar(text: str) -> Any:
-    """Returns the value that YAML reads in `text`, or `text` itself where it isn't valid YAML."""
-    try:
-        return load_plain(text) if text else ""
-    except ValueError:
-        return text
+    """Returns the fields of `TrialConfig` that `--set` fixes, with values of the fields' types."""
+    items = (item.partition("=") for item in options.set)
+    return {key: read_text(key, text) for key, _, text in items}
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Returns the options in a YAML file, with underscores in their names. Raises `OptionsError`
-    where the file can't be read or isn't a mapping.
+    """Returns the options in a YAML file, with underscores in their names, and with the texts that
+    a command line would have. Raises `OptionsError` where the file can't be read or isn't a
+    mapping, and for an option that it names twice.
     """
     try:
-        value = load_plain(path.read_text(encoding="utf-8"))
+        value = load_plain(path.read_text(encoding="utf-8"), numbers=False)
     except (OSError, ValueError) as error:
         reason = str(error).replace("\n", " ")
         raise OptionsError([f"--config {path} can't be read: {reason}"]) from error
     if not isinstance(value, dict):
         raise OptionsError([f"--config {path} must hold option: value lines."])
-    return {str(key).replace("-", "_"): item for key, item in value.items()}
+    options = {str(key).replace("-", "_"): item for key, item in value.items()}
+    if len(options) < len(value):
+        raise OptionsError([f"--config {path} must name each option once, with dashes or without."])
+    return options

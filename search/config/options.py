@@ -51,7 +51,7 @@ class SearchOptions:
         "epochs of a full training (0: the baseline's); more than before with --resume",
     )
     time_budget: str = _option(
-        "", BUDGET, "DURATION", "stop after this time, e.g. 90s, 45m, 2h, 1d (default: none)"
+        "", BUDGET, "DURATION", "stop after this time, e.g. 90s, 45m, 1h30m, 1d (default: none)"
     )
     gpu_hours: float = _option(
         0.0, BUDGET, "HOURS", "stop after this many GPU-hours of training (0: no limit)"
@@ -163,9 +163,11 @@ ACTIONS: Mapping[str, Action] = {
     "config": Action(
         group=SEARCH,
         metavar="FILE",
-        text="read options from a YAML file; the command line wins",
+        text="read options from a YAML file; the command line wins, in --set field by field",
     ),
-    "resume": Action(group=SEARCH, metavar="NAME", text="resume this run (its name under --out)"),
+    "resume": Action(
+        group=SEARCH, metavar="NAME", text="resume this run: its name under --out, or its folder"
+    ),
     "verbose": Action(
         group=MONITORING,
         text="print every event, and where the time before the first optimizer step goes",

@@ -7,6 +7,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from rich.console import Console
 from rich.table import Table
 
+from common.cli import quote_command
 from common.errors import UserError
 from common.text import format_duration
 from datasets.manifest import Manifest, read_manifest
@@ -130,11 +131,10 @@ def describe_enlarged(plan: Plan, stored: int) -> str:
     wanted = plan.bounds.largest.image_size
     if not find_dataset(plan.dataset).any_size or stored >= wanted:
         return ""
-    where = "" if plan.options.data == "data" else f" --data {plan.options.data}"
+    command = quote_command("datasets.prepare", plan.dataset, data=plan.options.data)
     return (
         f"images are stored at {stored} px and enlarged to up to {wanted}: to keep more "
-        f"detail, `python -m datasets.prepare {plan.dataset}{where} --source … --size {wanted} "
-        "--overwrite`"
+        f"detail, `{command} --source … --size {wanted} --overwrite`"
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from common.cli import INTERRUPTED
+from common.cli import INTERRUPTED, quote_command
 from results.export import export
 from search.monitoring.summary import print_summary, read_result
 from search.planning.plan import Plan
@@ -42,5 +42,5 @@ def write_final_report(directory: Path, print_line: Callable[[str], None]) -> No
     except Exception as error:  # whatever a plotting library may raise
         print_line(
             f"The report couldn't be written ({type(error).__name__}: {error}); once that is "
-            f"fixed: python -m results.report {directory}"
+            f"fixed: {quote_command('results.report', directory)}"
         )

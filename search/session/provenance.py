@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from common.cli import quote
 from common.text import redacted
 from search import preflight
 from search.hardware.machine import Machine, Node, cpu_model
@@ -19,7 +20,7 @@ def provenance(machine: Machine, command: list[str], nodes: Sequence[Node] = ())
     redacted. `nodes` are those of a cluster.
     """
     return {
-        "command": redacted(" ".join(command)),
+        "command": redacted(quote(*map(redacted, command))),
         "python": platform.python_version(),
         "versions": versions(PACKAGES),
         "commit": _commit(),

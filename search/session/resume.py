@@ -1,36 +1,53 @@
 """Prepares a run for its resumption: fetches its folder, and reads the options it began with."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 
-def saved_options(name: str, out: str, layers: list[dict[str, Any]]) -> dict[str, Any]:
-    """Returns the options that the run was started with.
+def find_run(resumed: str, layers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Returns the options `name` and `out` of the run that `--resume` names: by its name under the
+    option `out` of `layers`, or by the path of its folder.
+    """
+    from search.config.options import SearchOptions
 
+    out = next((layer["out"] for layer in reversed(layers) if "out" in layer), SearchOptions().out)
+    path = Path(resumed)
+    by_path = path.name != str(path)
+    return {"name": path.name, "out": str(path.parent if by_path else out)}
+
+
+def saved_options(place: Mapping[str, str], layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns the options that the run at `place` was started with.
+
+    place: the options `name` and `out` of the run, as `find_run` returns them.
     layers: the options given now, of which later ones win. A run that isn't on this machine is
         fetched from the storage in them.
 
     Raises `OptionsError` where the run can't be read, or where an option would change its results.
     """
     from common.errors import UserError
-    from common.text import HIDDEN, redacted
+    from common.text import HIDDEN
     from results.store import read_manifest
-    from search.config.options import RESUMABLE, OptionsError, SearchOptions, flag_of
+    from search.config.options import OptionsError, SearchOptions, flag_of
 
     storage = next((layer["storage"] for layer in reversed(layers) if layer.get("storage")), "")
+    directory = Path(place["out"]) / place["name"]
     try:
-        _fetch_run(Path(out) / name, str(storage))
-        # Options that didn't exist when the run began had their defaults.
-        saved: dict[str, Any] = asdict(SearchOptions()) | read_manifest(Path(out) / name)["options"]
+        _fetch_run(directory, str(storage))
+        manifest = read_manifest(directory)
     except (UserError, OSError) as error:
         raise OptionsError([f"--resume: {error}"]) from error
+    # Options that didn't exist when the run began had their defaults.
+    saved: dict[str, Any] = asdict(SearchOptions()) | manifest["options"]
+    # Versions that didn't refuse a field that `set` names twice used the last of its values.
+    saved["set"] = list({item.partition("=")[0]: item for item in saved["set"]}.values())
+    names = {place["name"], manifest.get("name"), saved["name"]}
     changed = [
-        f"--{flag_of(key)} can't change when a run goes on (it was {saved.get(key)!r}); "
+        f"--{flag_of(key)} can't change when a run goes on (it was {saved[key]!r}); "
         "leave it out, or start a new run."
-        for layer in layers
-        for key, value in layer.items()
-        if key not in RESUMABLE and key in saved and redacted(str(value)) != str(saved[key])
+        for key in _changed_options(saved, layers, names)
     ]
     given = {key for layer in layers for key in layer}
     changed += [
@@ -41,7 +58,30 @@ def saved_options(name: str, out: str, layers: list[dict[str, Any]]) -> dict[str
     ]
     if changed:
         raise OptionsError(changed)
-    return saved | {"name": name, "out": out}
+    return {**saved, **place}
+
+
+def _changed_options(
+    saved: Mapping[str, Any], layers: Sequence[Mapping[str, Any]], names: set[str]
+) -> list[str]:
+    """Returns the options that decide a run's results and have another value in `layers` than in
+    the `saved` ones. Values are compared after resolving, so that 5e-2 equals 0.05.
+
+    names: the present and earlier names of the run, any of which the command line, which is the
+        last layer, may have. Other layers may have any name, because `--resume` names the run.
+    """
+    from common.text import redacted_values
+    from search.config.command_line import fixed_fields, resolve
+    from search.config.options import RESUMABLE
+
+    before, after = (
+        redacted_values(asdict(options) | {"set": fixed_fields(options)})
+        for options, _ in (resolve(saved), resolve(saved, *layers))
+    )
+    decisive = {key for layer in layers for key in layer if key not in RESUMABLE}
+    if layers[-1].get("name") in {None, *names}:
+        decisive.discard("name")
+    return [key for key in after if key in decisive and after[key] != before[key]]
 
 
 def _fetch_run(directory: Path, storage: str) -> None:

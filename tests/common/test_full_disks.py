@@ -40,7 +40,7 @@ def wrapped(error: Exception) -> Exception:
 def test_one_sentence_with_the_remedy(error, said, wrap):
     told = describe_full_disk(wrap(error), RUN)
     assert told.startswith(said)
-    assert told.endswith("go on with --resume a: all that was recorded is kept.")
+    assert told.endswith("go on with --resume runs/a: all that was recorded is kept.")
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "I/O"), ValueError("no space left")])

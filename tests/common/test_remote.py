@@ -42,6 +42,18 @@ def test_a_file_comes_back_as_it_was_kept(tmp_path: Path, file: Path, uri: str) 
     comes_back(place, file, tmp_path / "to" / "back.pt")
 
 
+@pytest.mark.parametrize("uri", ["{}", "file://{}", "memory://{}"])
+def test_a_run_may_have_a_name_with_blanks_and_marks(tmp_path: Path, file: Path, uri: str) -> None:
+    place = UriPlace(uri.format(tmp_path / "shared")).below("my run #1?", "checkpoints")
+    comes_back(place, file, tmp_path / "to" / "back.pt")
+
+
+def test_only_uris_have_quoted_names() -> None:
+    assert str(UriPlace("/shared").below("my run")) == "/shared/my run"
+    below = UriPlace("s3://bucket/runs?region=x").below("my run", "0001.pt")
+    assert str(below) == "s3://bucket/runs/my%20run/0001.pt?region=x"
+
+
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The URI of a bucket on a server of this machine that speaks S3's protocol."""

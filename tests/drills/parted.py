@@ -20,11 +20,13 @@ on one machine has the same trials. So many epochs that some trials haven't begu
 back."""
 
 
-def search(module: str, name: str, scratch: Path, data: Path, *more: str) -> list[str]:
+def search(
+    module: str, name: str, scratch: Path, data: Path, *more: str, trials: int = TRIALS
+) -> list[str]:
     """The command."""
     return [
         sys.executable, "-m", module, "--space", "demo", "--data", str(data), "--name", name,
-        "--out", str(scratch / "runs"), "--precision", "float32", "--trials", str(TRIALS),
+        "--out", str(scratch / "runs"), "--precision", "float32", "--trials", str(trials),
         "--epochs", str(EPOCHS), "--grace", str(EPOCHS), "--max-gap", "0",
         "--set", "batch_size=64", "image_size=32", *more,
     ]  # fmt: skip

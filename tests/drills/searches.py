@@ -24,7 +24,9 @@ LEFT = {
 """What a finished run consists of."""
 
 
-def search(out: Path, data: Path, *more: str, log: Path | None = None) -> list[str]:
+def search(
+    out: Path, data: Path, *more: str, trials: int = 5, log: Path | None = None
+) -> list[str]:
     """The command of a small search, by one worker; with `log`, as `logged_search` runs it.
 
     An epoch takes about a second on one core.
@@ -32,8 +34,9 @@ def search(out: Path, data: Path, *more: str, log: Path | None = None) -> list[s
     module = ["tests.search.search_with_epoch_log", str(log), "0"] if log else ["search.run"]
     return [
         sys.executable, "-m", *module, "--space", "demo", "--data", str(data), "--out", str(out),
-        "--name", "run", "--trials", "5", "--epochs", "4", "--grace", "1", "--concurrency", "1",
-        "--precision", "float32", "--set", "batch_size=64", "image_size=32", *more,
+        "--name", "run", "--trials", str(trials), "--epochs", "4", "--grace", "1",
+        "--concurrency", "1", "--precision", "float32",
+        "--set", "batch_size=64", "image_size=32", *more,
     ]  # fmt: skip
 
 

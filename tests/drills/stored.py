@@ -76,9 +76,11 @@ def main(scratch: Path, data: Path) -> dict[str, Any]:
     note("hosts up")
     output, directory = scratch / "output", scratch / "runs" / "cluster"
     more = ["--address", address(head), "--storage", uri("runs")]
-    command = [*search("tests.drills.logged_nodes", "cluster", scratch, data), *more]
-    fewer = ["--trials", str(TRIALS - LATER), "--data-uri", uri("data")]
-    driver = head.start([*command, *fewer], output, KEYS | {"RAY_AUTH_MODE": "token"})
+    more_at_first = [*more, "--data-uri", uri("data")]
+    command = search(
+        "tests.drills.logged_nodes", "cluster", scratch, data, *more_at_first, trials=TRIALS - LATER
+    )
+    driver = head.start(command, output, KEYS | {"RAY_AUTH_MODE": "token"})
     wait_for(lambda: len(trained(lost.folder / "epochs")) >= 3, driver)
     kill(psutil.Process(supervisors[2].pid))
     note("node killed")

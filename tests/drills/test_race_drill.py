@@ -23,8 +23,8 @@ def test_two_searches_side_by_side_on_one_dataset_disturb_neither(
     tmp_path: Path, demo_data: Path
 ) -> None:
     """One worker each, so that each has the numbers that it has alone."""
-    run(search(tmp_path / "alone", demo_data, "--trials", "3"))
-    both = [start(search(tmp_path / side, demo_data, "--trials", "3")) for side in "ab"]
+    run(search(tmp_path / "alone", demo_data, trials=3))
+    both = [start(search(tmp_path / side, demo_data, trials=3)) for side in "ab"]
     outcomes = [ended(process) for process in both]
     assert [code for code, _, _ in outcomes] == [0, 0], outcomes
     for side in "ab":
@@ -38,7 +38,7 @@ def test_of_two_searches_with_one_name_the_second_is_refused(
     tmp_path: Path, demo_data: Path
 ) -> None:
     """Started in the same moment, so that neither finds a run of that name."""
-    both = [start(search(tmp_path, demo_data, "--trials", "2")) for _ in range(2)]
+    both = [start(search(tmp_path, demo_data, trials=2)) for _ in range(2)]
     outcomes = sorted(ended(process) for process in both)
     assert [code for code, _, _ in outcomes] == [0, 2], outcomes
     errors = [line for line in outcomes[1][2].splitlines() if line.startswith("error: ")]

@@ -160,7 +160,7 @@ SMALL = (
     "--trials 2 --epochs 2 --set network=resnet10 image_size=32 batch_size=16 "
     "--precision float32 --weights none"
 )
-"""Added to every new search, whose own words come first."""
+"""Added to every new search, in place of its own options; what it fixes by --set stays."""
 
 SMALL_ON = {"tutorial.md": "--trials 2 --epochs 1 --set batch_size=8 --precision float32"}
 """The same on pages that show a search with the weights of a package."""
@@ -275,8 +275,12 @@ def made_small(words: Sequence[str], home: Path, small: str) -> list[str]:
     if module == "search.run" and "--list" not in words:
         if "--name" in words:
             shutil.rmtree(home / "runs" / words[words.index("--name") + 1], ignore_errors=True)
-        chosen = any(word.startswith("network=") for word in words)
-        return words + [w for w in small.split() if not (chosen and w.startswith("network="))]
+        for flag in re.findall(r"--(?!set)\S+", small):
+            if flag in words:
+                at = words.index(flag)
+                del words[at : at + 2]
+        own = {word.partition("=")[0] for word in words if "=" in word}
+        return words + [w for w in small.split() if "=" not in w or w.partition("=")[0] not in own]
     if module == "trainables.final" and "--repeats" not in words:
         model = home / Path(words[words.index("--config") + 1]).parent / "final"
         shutil.rmtree(model, ignore_errors=True)

@@ -9,11 +9,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 PLAIN: dict[str, tuple[str, ...]] = {
+    "common/cli.py": ("common.errors", "common.text"),
     "common/errors.py": (),
     "common/json_records.py": ("common.errors",),
     "common/text.py": (),
     "results/records.py": ("common.json_records",),
-    "results/run_hints.py": ("common.text",),
+    "results/run_hints.py": ("common.cli", "common.text"),
     "search/preflight.py": ("packaging",),
 }
 """File -> what it may import beside the standard library."""

@@ -23,10 +23,11 @@ ENVIRONMENT = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": ""}
 
 
 def command(tmp_path, data, *more):
+    usual = {"--epochs": "3", "--grace": "1", "--precision": "float32"}
+    more += tuple(word for flag in sorted(usual.keys() - set(more)) for word in (flag, usual[flag]))
     return [
         sys.executable, "-m", "search.run", "--space", "demo", "--dataset", "tiny-imagenet",
         "--data", str(data.parent), "--out", str(tmp_path), "--name", "run",
-        "--epochs", "3", "--grace", "1", "--precision", "float32",
         "--set", "batch_size=16", "image_size=32", *more,
     ]  # fmt: skip
 

@@ -50,7 +50,7 @@ def test_a_run_holds_none_of_them(tiny_data, tmp_path, monkeypatch, capsys) -> N
     assert trials[0].retried == trials[1].detail
     assert str(trials[1].detail).startswith("OSError: access denied to s3://***@bucket/x.zip?")
     assert (
-        "--source s3://***@bucket/x.zip?secret_key=***"
+        "--source 's3://***@bucket/x.zip?secret_key=***'"
         in (read_manifest(plan.directory)["provenance"]["command"])
     )
 

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.cli import quote_command
 from common.errors import UserError
 from common.files import checksum
 from common.plain_yaml import load_plain
 from results.records import BEST_VERSION
 from results.run_hints import RUN_FILE
 from trainables.config import ConfigError, TrialConfig
+from trainables.field_values import read_number
 
 
 class BestError(UserError):
@@ -52,7 +54,8 @@ def read_best(path: Path) -> BestConfig:
             )
     fingerprint, size = values.get("dataset_fingerprint"), values.get("dataset_image_size")
     try:
-        config = TrialConfig.from_record(values["config"])
+        given = {name: read_number(name, value) for name, value in values["config"].items()}
+        config = TrialConfig.from_record(given)
     except ConfigError as error:
         raise ConfigError([f"{path}: {sentence}" for sentence in error.errors]) from error
     return BestConfig(
@@ -81,18 +84,17 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     Raises `BestError` if the file is missing or no mapping.
     """
     run = path if path.is_dir() else path.parent
-    here = str(run) if (run / RUN_FILE).exists() else "RUN"
+    export = quote_command("results.export", run if (run / RUN_FILE).exists() else "RUN")
     try:
         values = load_plain(path.read_text(encoding="utf-8"))
     except IsADirectoryError:
         raise BestError(
             f"--config must name a file, but {path} is a folder: name its best.yaml, or write "
-            f"that with python -m results.export {here}."
+            f"that with {export}."
         ) from None
     except FileNotFoundError:
         raise BestError(
-            f"--config must name an existing file, but {path} is none: write one with "
-            f"python -m results.export {here}."
+            f"--config must name an existing file, but {path} is none: write one with {export}."
         ) from None
     except (OSError, ValueError) as error:
         reason = str(error).replace("\n", " ")

@@ -190,7 +190,7 @@ def _read_folder(folder: Path) -> SavedModel:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"{folder / RECORD} must tell classes and pixels, but was written by an older version "
-            f"or is damaged ({error}); train again with python -m trainables.final --overwrite."
+            f"or is damaged ({error}); train again with python -m trainables.final … --overwrite."
         ) from error
     try:
         check_archive(path)

@@ -3,8 +3,8 @@ import re
 
 import pytest
 
-from search.config.command_line import fixed_fields, parse, parser, resolve
-from search.config.options import ACTIONS, GROUPS, SearchOptions
+from search.config.command_line import fixed_fields, parse, parser, read_yaml, resolve
+from search.config.options import ACTIONS, GROUPS, OptionsError, SearchOptions
 from search.config.units import seconds_of
 
 
@@ -65,6 +65,74 @@ def test_later_layers_win():
     assert (options.space, options.trials, options.seed) == ("demo", 7, 0)
 
 
+def test_set_is_merged_field_by_field():
+    layers = (
+        {"space": "demo", "set": {"image_size": "32", "lr": "5e-2"}},
+        {"set": ["lr=0.001", "flip=true"]},
+        {"set": "flip=false"},
+    )
+    options, errors = resolve(*layers)
+    assert not errors
+    assert options.set == ("image_size=32", "lr=0.001", "flip=false")
+    assert fixed_fields(options) == {"image_size": 32, "lr": 0.001, "flip": False}
+
+
+@pytest.mark.parametrize(
+    ("layer", "sentence"),
+    [
+        (
+            {"set": ["lr=1", "flip=true", "lr=1"]},
+            "--set must fix a field once, but fixes lr 2 times.",
+        ),
+        ({"set": True}, "--set must be KEY=VALUE, but got True."),
+        ({"set": None}, "--set must be KEY=VALUE, but got None."),
+    ],
+)
+def test_a_faulty_set_is_refused_in_any_layer(layer, sentence):
+    assert resolve({"space": "demo"} | layer)[1] == [sentence]
+    assert resolve(layer, {"space": "demo", "set": ["dropout=0"]})[1] == [sentence]
+
+
+def test_an_option_that_is_given_twice_is_refused():
+    words = ["--trials", "3", "--set", "a=1", "--dry-run", "--trials=4", "--dry-run"]
+    given, errors = parse([*words, "--set", "b=2"])
+    assert errors == ["--trials must be given once, but is given 2 times."]
+    assert given["set"] == ["a=1", "b=2"]
+
+
+@pytest.mark.parametrize("text", ["trials: 1\ntrials: 2", "time-budget: 1h\ntime_budget: 2h"])
+def test_a_file_that_names_an_option_twice_is_refused(text, tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    with pytest.raises(
+        OptionsError, match=r"run\.yaml (must name each|can't be read: the key 'tri)"
+    ):
+        read_yaml(path)
+
+
+def test_a_file_gives_the_options_that_the_same_texts_on_the_command_line_give(tmp_path):
+    texts = {
+        "name": "007", "time_budget": "1h30m", "trials": "0100", "epochs": "1_0", "max_gap": "5e-2",
+        "grace": "007", "gpus_per_trial": "0.50", "stall_timeout": "0", "wandb": "1.10",
+    }  # fmt: skip
+    path = tmp_path / "run.yaml"
+    path.write_text("".join(f"{key}: {text}\n" for key, text in texts.items()))
+    words = [f"--{key.replace('_', '-')}={text}" for key, text in texts.items()]
+    read, errors = resolve({"space": "demo"}, read_yaml(path))
+    assert (read, errors) == resolve({"space": "demo"}, parse(words)[0])
+    assert (read.name, read.trials, read.max_gap, read.wandb) == ("007", 100, 0.05, "1.10")
+    path.write_text("time_budget: 1:04")
+    assert resolve({"space": "demo"}, read_yaml(path))[1] == [
+        "--time-budget must be a number above 0 with s, m, h or d, e.g. 1h30m, but got '1:04'."
+    ]
+
+
+@pytest.mark.parametrize("name", ["my run", "été (copy)", "_a", "it's", "2026"])
+def test_a_run_may_have_any_name_that_a_folder_has(name):
+    options, errors = resolve({"space": "demo", "name": name})
+    assert (options.name, errors) == (name, [])
+
+
 def test_all_errors_are_reported_at_once():
     given, unknown = parse(["--space", "demo", "--trials", "x", "--sead", "3", "--set", "lr"])
     _, errors = resolve(given | {"time_budget": "2 weeks", "max_gap": 3})
@@ -73,7 +141,7 @@ def test_all_errors_are_reported_at_once():
         "--sead is not an option; did you mean --seed?",
         "--trials must be a whole number, but got 'x'.",
         "--set must be KEY=VALUE, but got 'lr'.",
-        "--time-budget must be a number above 0 with s, m, h or d, e.g. 2h, but got '2 weeks'.",
+        "--time-budget must be a number above 0 with s, m, h or d, e.g. 1h30m, but got '2 weeks'.",
         "--max-gap must lie in 0…1, but got 3.0.",
     ):
         assert part in text
@@ -96,6 +164,11 @@ def test_all_errors_are_reported_at_once():
         ("reduction_factor", 1),
         ("seed", -1),
         ("name", "../elsewhere"),
+        ("name", "a/b"),
+        ("name", ".hidden"),
+        ("name", "-dash"),
+        ("name", " blank"),
+        ("name", "two\nlines"),
         ("precision", "float16"),
         ("grace", -1),
         ("gap_patience", 0),
@@ -114,7 +187,21 @@ def test_impossible_values_are_refused_with_rule_and_value(key, value):
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90s", 90), ("45m", 2700), ("1.5h", 5400), ("2d", 172800), ("", None), ("0", None)],
+    [
+        ("90s", 90),
+        ("45m", 2700),
+        ("1.5h", 5400),
+        ("2d", 172800),
+        ("1h30m", 5400),
+        ("1d2h3m4s", 93784),
+        ("", None),
+        ("0", None),
+        ("1:04", None),
+        ("30m1h", None),
+        ("1h1h", None),
+        ("1h30", None),
+        ("h", None),
+    ],
 )
 def test_durations(text, seconds):
     assert seconds_of(text) == seconds
@@ -131,6 +218,29 @@ def test_set_gives_typed_values():
         "network": "resnet18",
         "momentum": "",
     }
+
+
+@pytest.mark.parametrize(
+    ("item", "value"),
+    [
+        ("lr=5e-2", 0.05),
+        ("lr=1", 1.0),
+        ("lr=1:04", "1:04"),
+        ("batch_size=0100", 100),
+        ("batch_size=007", 7),
+        ("batch_size=1:04", "1:04"),
+        ("batch_size=0x20", 32),
+        ("batch_size=true", True),
+        ("step_epochs=08", 8),
+        ("weights=007", "007"),
+        ("weights=1.10", "1.10"),
+        ("weights=no", "no"),
+        ("flip=no", False),
+    ],
+)
+def test_set_reads_numbers_as_they_are_meant(item, value):
+    (read,) = fixed_fields(SearchOptions(set=(item,))).values()
+    assert (read, type(read)) == (value, type(value))
 
 
 def test_a_yaml_list_or_mapping_does_for_set():

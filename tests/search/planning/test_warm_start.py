@@ -207,8 +207,9 @@ def test_a_dry_run_shows_what_is_tried_and_learned(
     plan = warm()
     out = str(plan.directory.parent)
     search(plan, epochs=0)
-    words = ["--space", "demo", "--dataset", "tiny-imagenet", "--data", out, "--out", out,
-             "--epochs", "9", "--warm-start", f"{out}/A", "--dry-run"]  # fmt: skip
+    more = ["--space", "demo", "--dataset", "tiny-imagenet", "--out", out, "--epochs", "9",
+            "--warm-start", f"{out}/A", "--dry-run"]  # fmt: skip
+    words = [*more, "--data", out]
     assert main([*words, "--set", "batch_size=16", "image_size=32"]) == 0
     shown = capsys.readouterr().out
     assert "first    the baseline, trial " in shown
@@ -217,7 +218,7 @@ def test_a_dry_run_shows_what_is_tried_and_learned(
     assert "trial 4" not in shown.split("First configurations")[1]
     assert main(words) == 0  # larger batches than A's
     assert "learns   from 0 of 12 trials of A" in capsys.readouterr().out
-    assert main([*words, "--data", f"{out}/elsewhere"]) == 0
+    assert main([*more, "--data", f"{out}/elsewhere"]) == 0
     assert "learns   from A, if its images turn out to be the same" in capsys.readouterr().out
     assert main(["--resume", "B", "--out", out, "--dry-run"]) == 0
     assert f"learns   from {out}/A, as recorded when the run began" in capsys.readouterr().out

@@ -68,7 +68,7 @@ def test_the_command_line_fetches_a_run_that_is_not_here(run, tmp_path):
     storage = str(tmp_path / "storage")
     Backup(backup.backup_place(storage, "first"), run, print).close()
     out = str(tmp_path / "elsewhere")
-    assert saved_options("first", out, [{"storage": storage}])["seed"] == 7
+    assert saved_options({"name": "first", "out": out}, [{"storage": storage}])["seed"] == 7
     assert (tmp_path / "elsewhere" / "first" / "journal.log").exists()
 
 

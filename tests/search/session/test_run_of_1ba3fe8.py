@@ -39,7 +39,7 @@ def run(tmp_path: Path) -> Path:
 def resumed(run: Path, data: Path) -> Plan:
     """The plan of `--resume old --out … --data …`."""
     given = {"out": str(run.parent), "data": str(data.parent)}
-    options, errors = resolve(saved_options("old", given["out"], [given]), given)
+    options, errors = resolve(saved_options({"name": "old", "out": given["out"]}, [given]), given)
     plan, more = make_plan(options, resuming=True)
     assert plan is not None, errors + more
     return plan
