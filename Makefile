@@ -3,6 +3,8 @@
 PYTHON ?= python3
 READY := .venv/ready
 BIN := .venv/bin
+# pyproject.toml turns the warnings that this makes Python give into errors.
+PYTEST := PYTHONWARNDEFAULTENCODING=1 $(BIN)/python -m pytest
 BENCHMARKS := $(wildcard tests/benchmarks/bench_*.py)
 # One round of each takes under half an hour on two cores; what is published takes three.
 BENCH_ARGS ?= --rounds 1
@@ -33,13 +35,13 @@ search: $(READY)
 
 # A file's tests share what is costly to make, so that a file stays in one process.
 test: $(READY)
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+	$(PYTEST) -n logical --maxprocesses 4 --dist loadfile
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 drills: $(READY)
-	$(BIN)/python -m pytest -m drill -rPs tests/drills
+	$(PYTEST) -m drill -rPs tests/drills
 
 check: $(READY)
 	$(BIN)/ruff format --check .

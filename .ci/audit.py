@@ -49,7 +49,12 @@ def _ask(versions: Path, answer: Path) -> str:
     command += shlex.split(os.environ.get("AUDIT_ARGS", ""))
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=LONGEST_S, check=False
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=LONGEST_S,
+            check=False,
         )
     except FileNotFoundError:
         return "pip-audit isn't installed: make setup"

@@ -3,6 +3,7 @@ and the quotes of commands that are printed.
 """
 
 import argparse
+import io
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -42,6 +43,17 @@ def run_writer(write: Callable[[], Iterable[Path]]) -> int:
     return 0
 
 
+def escape_unencodable() -> None:
+    """Makes standard output write an escape such as `\\u2026` for each character that the
+    terminal's encoding lacks.
+
+    Without this, one such character raises an error and ends the command. Python's standard error
+    writes escapes from the start.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def quote(*words: object) -> str:
     """Returns words of a command line as a shell reads them, with quotes where there are blanks."""
     return shlex.join(map(str, words))
@@ -58,6 +70,8 @@ def quote_command(module: str, *words: object, data: object = "data") -> str:
 class Parser(argparse.ArgumentParser):
     """Parses a command line, suggests the closest option for a misspelt one, and accepts no
     abbreviated options.
+
+    Every command parses before it prints, so parsing calls `escape_unencodable` first.
     """
 
     def __init__(self, prog: str, description: str | None, **more: Any) -> None:
@@ -79,6 +93,7 @@ class Parser(argparse.ArgumentParser):
 
         The value of an unknown option has no sentence of its own.
         """
+        escape_unencodable()
         given, rest = self.parse_known_args(args, namespace)
         flags = [flag for action in self._actions for flag in action.option_strings]
         errors: list[str] = []

@@ -95,7 +95,7 @@ def _version(distribution: str) -> str | None:
 def _requirements(root: Path) -> list[str]:
     import tomllib  # new in Python 3.11, the oldest version allowed
 
-    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return list(project["dependencies"])
 
 

@@ -51,6 +51,16 @@ def tiny_files() -> dict[str, bytes]:
     return files
 
 
+@pytest.fixture(scope="session", autouse=True)
+def silence_children() -> Iterator[None]:
+    """Commands that tests start don't warn of encodings: other packages' warnings would fill their
+    stderr, which tests read.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONWARNDEFAULTENCODING", raising=False)
+        yield
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Torch uses one thread: more of them on shared cores wait for each other."""

@@ -88,10 +88,12 @@ def generate(directory: Path) -> None:
             name = f"val_{label * TEST_PER_CLASS + number}.JPEG"
             _save(draw_image(label, TRAIN_PER_CLASS + number), directory / "val" / "images" / name)
             annotations.append(f"{name}\t{class_id}\t0\t0\t{SIDE - 1}\t{SIDE - 1}\n")
-    (directory / "val" / "val_annotations.txt").write_text("".join(annotations))
-    (directory / "wnids.txt").write_text("".join(f"{class_id}\n" for class_id in ids))
+    (directory / "val" / "val_annotations.txt").write_text("".join(annotations), encoding="utf-8")
+    (directory / "wnids.txt").write_text(
+        "".join(f"{class_id}\n" for class_id in ids), encoding="utf-8"
+    )
     names = (f"{i}\t{pattern} {shape}\n" for i, (shape, pattern) in zip(ids, CLASSES, strict=True))
-    (directory / "words.txt").write_text("".join(names))
+    (directory / "words.txt").write_text("".join(names), encoding="utf-8")
 
 
 def draw_image(label: int, number: int) -> Image.Image:

@@ -1,16 +1,15 @@
 """Holds what the commands that make the published pages share: their options and table heads."""
 
-import argparse
 from pathlib import Path
 
+from common.cli import Parser
 
-def paths_parser(command: str, description: str | None, **paths: Path) -> argparse.ArgumentParser:
+
+def paths_parser(command: str, description: str | None, **paths: Path) -> Parser:
     """Builds the parser of `python -m results.published.{command}`, which has an option for each of
     `paths`, with that default.
     """
-    parser = argparse.ArgumentParser(
-        prog=f"python -m results.published.{command}", description=description
-    )
+    parser = Parser(prog=f"python -m results.published.{command}", description=description)
     for name, default in paths.items():
         metavar = "FILE" if default.suffix else "DIR"
         parser.add_argument(f"--{name}", type=Path, default=default, metavar=metavar)

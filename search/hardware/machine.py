@@ -42,7 +42,9 @@ def _gpu_names() -> tuple[str, ...]:
         return ()
     query = [tool, "--query-gpu=name", "--format=csv,noheader"]
     try:
-        found = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
+        found = subprocess.run(
+            query, capture_output=True, encoding="utf-8", errors="replace", timeout=20, check=False
+        )
     except subprocess.TimeoutExpired:
         return ()
     names = tuple(found.stdout.split("\n")[:-1]) if found.returncode == 0 else ()
@@ -91,7 +93,7 @@ def cpu_model() -> str:
     name.
     """
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

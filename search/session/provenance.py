@@ -57,7 +57,13 @@ def _git(*arguments: str) -> str | None:
     try:
         command = ["git", *arguments]
         done = subprocess.run(
-            command, cwd=preflight.ROOT, capture_output=True, text=True, timeout=10, check=True
+            command,
+            cwd=preflight.ROOT,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=10,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None

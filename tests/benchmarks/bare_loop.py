@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--concurrent", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    configs = json.loads(options.configs.read_text())
+    configs = json.loads(options.configs.read_text(encoding="utf-8"))
     tasks = [
         {**vars(options), "configs": configs[first :: options.concurrent]}
         for first in range(options.concurrent)

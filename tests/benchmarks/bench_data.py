@@ -37,14 +37,14 @@ def _convert(source: Path, data: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", "datasets.prepare", DATASET, "--source", str(source),
                "--data", str(data), "--workers", str(CORES)]  # fmt: skip
     started = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as told:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as told:
         process = subprocess.Popen(
             command,
             cwd=measure.ROOT,
             env=measure.environment(),
             stdout=told,
             stderr=told,
-            text=True,
+            encoding="utf-8",
         )
         together = largest = 0
         try:

@@ -157,7 +157,7 @@ def benchmark(arguments: list[str] | None = None) -> None:
         folder = Path(made)
         workload = Workload(options.source, folder, size)
         configs = folder / "configs.json"
-        configs.write_text(json.dumps(plain(trials)))
+        configs.write_text(json.dumps(plain(trials)), encoding="utf-8")
         contest = Contest(
             workload=workload,
             folders=workload.folders(),

@@ -87,7 +87,7 @@ def main() -> None:
     dashboard = Dashboard(host="127.0.0.1", port="auto")
     with reserve_port(dashboard) as port:
         start_ray(resources, port, ROOT)
-    with (options.out / "said.txt").open("w") as file:
+    with (options.out / "said.txt").open("w", encoding="utf-8") as file:
         monitor = MeasuredMonitor(Console(file=file, width=100), options.trials)
         started, driver_started = time.perf_counter(), time.process_time()
         files = RunFiles(directory=options.out, data=options.out, node_files=NodeFiles())

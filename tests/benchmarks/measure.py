@@ -181,7 +181,7 @@ def run(command: Sequence[str | Path], *, timeout_s: float = 3600) -> tuple[floa
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
     )
     try:
         out, err = process.communicate(timeout=timeout_s)

@@ -162,7 +162,7 @@ def clone(folder: Path, commit: str) -> None:
         ["git", "clone", "--quiet", "--no-checkout", str(ROOT), str(folder)],
         ["git", "-C", str(folder), "checkout", "--quiet", commit],
     ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
         if done.returncode:
             raise BenchmarkError(f"{' '.join(command[:3])} failed: {done.stderr.strip()}")
 
@@ -188,10 +188,10 @@ def run_side(
     }  # fmt: skip
     started, clock = time.time(), time.perf_counter()
     more = ["--started", repr(started)] if started_option else []
-    with (folder / "printed.txt").open("w") as printed:
+    with (folder / "printed.txt").open("w", encoding="utf-8") as printed:
         process = subprocess.Popen(
             [sys.executable, *command, *more], cwd=folder / "clone", env=environment,
-            stdout=printed, stderr=subprocess.STDOUT, text=True,
+            stdout=printed, stderr=subprocess.STDOUT, encoding="utf-8",
         )  # fmt: skip
         times: list[float] = []
         ended = Flag()

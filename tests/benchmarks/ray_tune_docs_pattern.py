@@ -128,7 +128,7 @@ def main() -> None:
     options = parsed()
     started = time.perf_counter()
     ray.init(num_cpus=options.concurrent, include_dashboard=False, logging_level=logging.ERROR)
-    configs = json.loads(Path(options.configs).read_text())
+    configs = json.loads(Path(options.configs).read_text(encoding="utf-8"))
     common = {key: getattr(options, key) for key in ("model", "epochs", "threads", "workers")}
     common["root"] = str(Path(options.root).absolute())
     tuner = tune.Tuner(

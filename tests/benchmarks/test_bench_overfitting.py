@@ -102,7 +102,7 @@ def test_what_is_on_disk_is_not_measured_again(tmp_path):
     assert len(searches) == 8
     done = [{"budget": 60}, {"rule": "none", "task": "a", "part": "all"},
             {"task": "b", "policy": "random", "seed": 0}]  # fmt: skip
-    path.write_text("".join(json.dumps(line) + "\n" for line in done))
+    path.write_text("".join(json.dumps(line) + "\n" for line in done), encoding="utf-8")
     left = bench_overfitting.missing(path, tasks, policies, range(2))
     assert left == (["b"], [each for each in searches if each != ("b", "random", 0)])
 
@@ -123,4 +123,4 @@ def test_the_benchmark_runs_and_makes_its_page(tmp_path):
         "random", "random + ASHA", "ours"
     }  # fmt: skip
     make_overfitting.main(["--measured", str(out), "--out", str(tmp_path / "page.md")])
-    assert "## Whole searches" in (tmp_path / "page.md").read_text()
+    assert "## Whole searches" in (tmp_path / "page.md").read_text(encoding="utf-8")

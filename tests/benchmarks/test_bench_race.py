@@ -164,7 +164,7 @@ def test_a_side_runs_in_its_own_home_and_lines_are_timed(tmp_path):
     assert len(times) == 2
     assert 1 <= times[0] < times[1]
     assert times[1] - times[0] >= 1 - 2 * race_sides.POLL_S
-    printed = (tmp_path / "printed.txt").read_text()
+    printed = (tmp_path / "printed.txt").read_text(encoding="utf-8")
     assert printed.split() == [str(tmp_path / "home"), str(tmp_path / "clone")]
     (tmp_path / "other" / "clone").mkdir(parents=True)
     with pytest.raises(measure.BenchmarkError, match="no such luck"):
@@ -179,7 +179,7 @@ def test_a_late_side_is_ended(tmp_path, monkeypatch):
         ["-c", "import signal, time; signal.signal(2, signal.SIG_IGN); time.sleep(60)"],
         tmp_path, 0.5,
     )  # fmt: skip
-    left = subprocess.run(["pgrep", "-f", "time.sleep.60"], capture_output=True, text=True)
+    left = subprocess.run(["pgrep", "-f", "time.sleep.60"], capture_output=True, encoding="utf-8")
     assert left.stdout.split() == []
 
 
@@ -222,12 +222,12 @@ def test_a_unit_is_gone_on_with_and_reused(workload, tmp_path, monkeypatch):
     assert not bench_race.reusable(lines[2], {"side": OURS}, lines[2] | {"commit": "other"})
 
     make_race.main(["--races", str(out), "--out", str(tmp_path)])
-    said = (tmp_path / "race.md").read_text()
+    said = (tmp_path / "race.md").read_text(encoding="utf-8")
     assert "## `demo`, 2 minutes, 1 epochs" in said
     assert "| Ray Tune as documented | 1 | 2 | " in said
     assert "Remark: Beside tests." in said
     assert "Run once more, at the end: Ray Tune as documented, seed 0: " in said
-    assert (tmp_path / "race-demo.svg").read_text().count("<polyline") == 2
+    assert (tmp_path / "race-demo.svg").read_text(encoding="utf-8").count("<polyline") == 2
 
 
 def test_a_loop_that_is_no_fair_rival_ends_the_race(workload, tmp_path, monkeypatch):

@@ -51,12 +51,18 @@ def test_what_is_on_disk_is_not_searched_again_unless_asked_for(tmp_path):
     assert missing(path, cells) == cells
     done = [{"policy": c.policy, "task": c.task, "workers": c.workers, "seed": c.seed}
             for c in cells[1:3]]  # fmt: skip
-    path.write_text("".join(json.dumps(line) + "\n" for line in [{"budget": 60}, *done]))
+    path.write_text(
+        "".join(json.dumps(line) + "\n" for line in [{"budget": 60}, *done]), encoding="utf-8"
+    )
     assert missing(path, cells) == [cells[0], cells[3]]
-    with path.open("a") as file:
+    with path.open("a", encoding="utf-8") as file:
         file.write('{"policy": "ours", "ta')  # killed while writing
     forget(path, ["random"])
-    assert path.read_text().count("\n") == len(path.read_text().splitlines()) == 2
+    assert (
+        path.read_text(encoding="utf-8").count("\n")
+        == len(path.read_text(encoding="utf-8").splitlines())
+        == 2
+    )
     assert missing(path, cells) == [cells[0], cells[2], cells[3]]
     assert next(read_lines(path)) == {"budget": 60}
 
@@ -69,9 +75,9 @@ def test_the_benchmark_runs_and_makes_its_page(tmp_path):
     found = [line for line in read_lines(out) if "policy" in line]
     assert {line["policy"] for line in found} == set(bench_scheduler.EVERY)
     assert len(found) == 2 * len(bench_scheduler.EVERY)
-    before = out.read_text().splitlines()
+    before = out.read_text(encoding="utf-8").splitlines()
     measure.run([*command, "--out", out], timeout_s=580)
-    assert out.read_text().splitlines()[: len(before)] == before
+    assert out.read_text(encoding="utf-8").splitlines()[: len(before)] == before
     assert len([line for line in read_lines(out) if "policy" in line]) == len(found)
     make_scheduler.main(["--searches", str(out), "--out", str(tmp_path)])
-    assert "## 4 workers" in (tmp_path / "scheduler.md").read_text()
+    assert "## 4 workers" in (tmp_path / "scheduler.md").read_text(encoding="utf-8")

@@ -37,7 +37,7 @@ def test_a_figure_has_its_values_median_spread_and_goal(tmp_path):
         report.measure("ours", number, constant(ours))
         report.measure("theirs", number, constant(theirs))
     report.figure("ratio", "×", report.ratios("ours", "theirs"), Goal(limit=0.7))
-    content = json.loads((tmp_path / "a.json").read_text())
+    content = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
     assert content["figures"] == [
         {
             "name": "ratio", "unit": "×", "goal": {"limit": 0.7, "at_most": True}, "met": False,
@@ -140,7 +140,7 @@ def test_every_benchmark_runs(name, tmp_path: Path, tiny_zip):
     images = [] if name == "overhead" else ["--source", tiny_zip]
     command = ["-m", f"tests.benchmarks.bench_{name}", "--quick", *images, "--out", out]
     measure.run(command, timeout_s=580)
-    content = json.loads(out.read_text())
+    content = json.loads(out.read_text(encoding="utf-8"))
     said = " ".join(["--quick", *(["--source tiny.zip"] if images else []), "--out out.json"])
     assert content["command"].endswith(f"bench_{name} {said}")
     assert content["figures"]

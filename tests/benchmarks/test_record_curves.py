@@ -65,7 +65,7 @@ SPACE = Space(
 @pytest.fixture
 def tiny_space(tmp_path: Path) -> Path:
     path = tmp_path / "tiny_space.py"
-    path.write_text(TINY_SPACE)
+    path.write_text(TINY_SPACE, encoding="utf-8")
     return path
 
 
@@ -210,7 +210,7 @@ def test_a_recording_goes_on_where_it_stopped_and_its_table_is_searched(
     out = tmp_path / "tiny.jsonl"
     measure.run(["-m", "tests.benchmarks.record_curves",
                  *command(tiny_space, tiny_zip, out, "--rows", "1")], timeout_s=300)  # fmt: skip
-    lines = out.read_text().splitlines(keepends=True)
+    lines = out.read_text(encoding="utf-8").splitlines(keepends=True)
     assert len(lines) == 1 + 3 * len(FIDELITIES)
     recording = read_recording(out)
     assert recording.headers[0]["conditions"] == {"momentum": ["optimizer", "sgd"]}
@@ -245,7 +245,7 @@ def test_a_recording_goes_on_where_it_stopped_and_its_table_is_searched(
     assert (tmp_path / "again.npz").read_bytes() == table.read_bytes()
 
     assert make_curves.main(["--recordings", str(tmp_path), "--out", str(tmp_path)]) == 0
-    said = (tmp_path / "tiny.md").read_text()
+    said = (tmp_path / "tiny.md").read_text(encoding="utf-8")
     assert "2 configurations of the space `tiny`, each trained for 2 epochs" in said
     assert "| rows | 1 baseline, 1 uniform |" in said
     assert "28 training images, 4 val images, 4 classes" in said

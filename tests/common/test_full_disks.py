@@ -61,7 +61,7 @@ def test_a_record_that_the_disk_refuses_is_cut_off_and_the_run_is_free(tmp_path)
     store = RunStore(tmp_path / "run")
     store.add_epoch(0, metrics(1, 0.5))
     store._epochs.close()
-    store._epochs = Path("/dev/full").open("a")  # noqa: SIM115
+    store._epochs = Path("/dev/full").open("a", encoding="utf-8")  # noqa: SIM115
     with pytest.raises(OSError, match="No space left"):
         store.add_epoch(0, metrics(2, 0.6))
     with pytest.raises(OSError, match="No space left"):

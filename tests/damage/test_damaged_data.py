@@ -17,7 +17,7 @@ from datasets.spec import DatasetError
 from search.session.startup import verify_training_images
 from tests.damage.test_damaged_files import FEW, MANY, Format, damage
 from tests.search.study_on_curves import metrics
-from trainables.models import pretrained
+from trainables.models import weights_file
 from trainables.models.base import WeightsError
 from trainables.training import checkpoint
 from trainables.training.checkpoint import CheckpointError
@@ -63,8 +63,10 @@ def make_weights(folder: Path) -> Path:
 
 
 def read_weights(path: Path) -> object:
-    pretrained._check_archive_once.cache_clear()  # it tells files apart by their time, to the tick
-    return {name: tensor.tolist() for name, tensor in pretrained._load(path).items()}
+    weights_file._check_archive_once.cache_clear()  # it tells files apart by time, to the tick
+    return {
+        name: tensor.tolist() for name, tensor in weights_file.read_weights(path).tensors.items()
+    }
 
 
 FORMATS = {

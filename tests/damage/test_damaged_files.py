@@ -97,7 +97,10 @@ def of_run(name: str) -> Callable[[Path], Path]:
 
 def make_options(folder: Path) -> Path:
     path = folder / "run.yaml"
-    path.write_text("space: demo\ntrials: 9\ntime-budget: 1h\nset: {lr: 2.0e-3}\nwarm-start: [a]\n")
+    path.write_text(
+        "space: demo\ntrials: 9\ntime-budget: 1h\nset: {lr: 2.0e-3}\nwarm-start: [a]\n",
+        encoding="utf-8",
+    )
     return path
 
 
@@ -145,7 +148,7 @@ def read_curves(path: Path) -> object:
 
 
 def read_journal(path: Path) -> object:
-    seal = json.loads((path.parent / "seal").read_text())
+    seal = json.loads((path.parent / "seal").read_text(encoding="utf-8"))
     storage = open_journal(path.parent, seal)
     studies = storage.get_all_studies()
     assert storage.get_all_trials(studies[0]._study_id)
@@ -175,7 +178,7 @@ SELECTION = ("dataset", "metric", "value", "epoch", "trial", "selected_by", "bas
 
 def make_journal(folder: Path) -> Path:
     directory = run(folder)
-    (directory / "seal").write_text(json.dumps(journal_seal(directory)))
+    (directory / "seal").write_text(json.dumps(journal_seal(directory)), encoding="utf-8")
     return directory / "journal.log"
 
 

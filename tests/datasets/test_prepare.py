@@ -87,10 +87,19 @@ def test_overwriting_on_a_disk_that_is_full_at_the_end_keeps_the_old_data(
     ("damage", "message"),
     [
         (lambda d: (d / "manifest.json").unlink(), "holds no prepared data"),
-        (lambda d: (d / "manifest.json").write_text('{"schema_version": 1'), "is damaged"),
-        (lambda d: (d / "manifest.json").write_text("[]"), "is damaged"),
-        (lambda d: (d / "manifest.json").write_text('{"schema_version": 1}'), "is damaged"),
-        (lambda d: (d / "manifest.json").write_text('{"schema_version": 9}'), "but has 9"),
+        (
+            lambda d: (d / "manifest.json").write_text('{"schema_version": 1', encoding="utf-8"),
+            "is damaged",
+        ),
+        (lambda d: (d / "manifest.json").write_text("[]", encoding="utf-8"), "is damaged"),
+        (
+            lambda d: (d / "manifest.json").write_text('{"schema_version": 1}', encoding="utf-8"),
+            "is damaged",
+        ),
+        (
+            lambda d: (d / "manifest.json").write_text('{"schema_version": 9}', encoding="utf-8"),
+            "but has 9",
+        ),
         (lambda d: (d / "test.beton").unlink(), "is missing"),
         (lambda d: os.truncate(d / "train.beton", 99), "bytes, but has 99"),
     ],
@@ -158,7 +167,7 @@ def test_racing_conversion_waits_says_so_and_finds_the_work_done(
     command += ["--source", str(tiny_zip), "--data", str(tmp_path)]
     with lock_folder(tmp_path / NAME):
         second = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
         )
         assert second.stderr is not None
         assert "waiting for it" in second.stderr.readline()
@@ -186,7 +195,7 @@ def test_finding_the_work_done_imports_nothing_heavy(data: Path, tiny_zip: Path)
         cwd=ROOT,
         timeout=60,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "verified" in done.stdout
@@ -233,7 +242,7 @@ def test_search_data_has_no_test_and_final_data_has_it(tiny_data: Path) -> None:
 
 
 def test_manifest_is_plain_json(tiny_data: Path) -> None:
-    value = json.loads((tiny_data / "manifest.json").read_text())
+    value = json.loads((tiny_data / "manifest.json").read_text(encoding="utf-8"))
     assert value["dataset"] == NAME
     assert value["versions"]["ffcv"] == "1.0.2"
     assert len(value["fingerprint"]) == 64

@@ -22,7 +22,7 @@ def why_not() -> str:
     """What this machine lacks for hosts, in words; empty where it lacks nothing."""
     make = "ip link add bridge type bridge && unshare --net --mount --uts true"
     try:
-        done = subprocess.run([*APART, "sh", "-c", make], capture_output=True, text=True)
+        done = subprocess.run([*APART, "sh", "-c", make], capture_output=True, encoding="utf-8")
     except FileNotFoundError as error:
         return f"needs `unshare` of util-linux ({error})"
     return f"needs namespaces, `ip` of iproute2 and bridges ({done.stderr.strip()})" * bool(

@@ -49,7 +49,7 @@ def start_ray(host: Host, environment: Mapping[str, str], *more: str) -> "subpro
     """
     token = host.folder / "home" / ".ray" / "auth_token"
     token.parent.mkdir()
-    token.write_text(TOKEN)
+    token.write_text(TOKEN, encoding="utf-8")
     token.chmod(0o600)
     line = [
         RAY, "start", *more, f"--node-ip-address={host.address}", "--num-cpus=1",
@@ -71,4 +71,4 @@ def joined(host: Host, times: int = 1) -> Callable[[], bool]:
 
 def said(path: Path, text: str, times: int = 1) -> bool:
     """Whether a file says so."""
-    return path.exists() and path.read_text(errors="replace").count(text) >= times
+    return path.exists() and path.read_text(errors="replace", encoding="utf-8").count(text) >= times

@@ -50,14 +50,19 @@ def start(command: Sequence[str]) -> subprocess.Popen[str]:
     """A process that leads a group, as what a terminal starts does."""
     return subprocess.Popen(
         command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, start_new_session=True,
+        encoding="utf-8", start_new_session=True,
     )  # fmt: skip
 
 
 def run(command: Sequence[str]) -> str:
     """What a command that goes well prints."""
     done = subprocess.run(
-        command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE_S
+        command,
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -23,7 +23,7 @@ def on_small_disk(
     command = [sys.executable, "-m", module, str(directory), *arguments]
     return subprocess.run(
         [*unshare, size, str(directory), *command],
-        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE_S,
+        cwd=ROOT, env=ENVIRONMENT, capture_output=True, encoding="utf-8", timeout=PATIENCE_S,
     )  # fmt: skip
 
 

@@ -35,9 +35,11 @@ def drilled(module: str, scratch: Path, data: Path) -> Any:
         pytest.skip(f"not drilled: it {lacking}")
     done = subprocess.run(
         apart(module, str(scratch), str(data)),
-        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=2 * PATIENCE_S,
+        cwd=ROOT, env=ENVIRONMENT, capture_output=True, encoding="utf-8", timeout=2 * PATIENCE_S,
     )  # fmt: skip
-    printed = [path.read_text() for path in sorted(scratch.iterdir()) if path.is_file()]
+    printed = [
+        path.read_text(encoding="utf-8") for path in sorted(scratch.iterdir()) if path.is_file()
+    ]
     assert done.returncode == 0, done.stderr + "\n".join(printed)
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["code"] == 0, printed

@@ -44,7 +44,9 @@ MAKERS = "python -m results.published.make_"
 
 def blocks(path: Path, *kinds: str) -> list[str]:
     """The bodies of a page's code blocks of these kinds, in order; in a list they are indented."""
-    found = re.findall(r"^ *```(\w+)\n(.*?)^ *```", path.read_text(), re.MULTILINE | re.DOTALL)
+    found = re.findall(
+        r"^ *```(\w+)\n(.*?)^ *```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
     return [textwrap.dedent(body) for kind, body in found if kind in kinds]
 
 
@@ -55,7 +57,9 @@ def lines(path: Path) -> list[str]:
 
 def spans(path: Path) -> list[str]:
     """What stands in a page's text as code: everything between backticks outside of blocks."""
-    text = re.sub(r"^ *```.*?^ *```", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(
+        r"^ *```.*?^ *```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
     return [" ".join(span.split()) for span in re.findall(r"(?<!`)`([^`]+)`(?!`)", text)]
 
 
@@ -68,7 +72,7 @@ def tables(path: Path, *heading: str) -> list[list[str]]:
     """The rows of every table of a page with this heading, as the texts of their cells."""
     rows: list[list[str]] = []
     inside = False
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         cells = [cell.strip() for cell in line.strip("|").split(" | ")]
         if not line.startswith("|"):
             inside = False

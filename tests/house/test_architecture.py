@@ -27,7 +27,7 @@ def definitions():
             path.parent.name,
             ".".join(path.relative_to(ROOT).with_suffix("").parts),
         }
-        for node in ast.parse(path.read_text()).body:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
             found |= set(named(node))
             if isinstance(node, ast.ClassDef):
                 members = {name for part in node.body for name in named(part)}

@@ -24,19 +24,23 @@ BAD = [
 
 def run(folder: Path, tool: str | None, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs the script beside a stand-in for pip-audit, a shell script."""
-    code = (ROOT / ".ci" / "audit.py").read_text().replace("__file__", repr(str(folder / ".ci/x")))
-    (folder / "audit.py").write_text(code)
+    code = (
+        (ROOT / ".ci" / "audit.py")
+        .read_text(encoding="utf-8")
+        .replace("__file__", repr(str(folder / ".ci/x")))
+    )
+    (folder / "audit.py").write_text(code, encoding="utf-8")
     (folder / "bin").mkdir()
     (folder / "bin" / "python").symlink_to(sys.executable)
     if tool is not None:
-        (folder / "bin" / "pip-audit").write_text(f"#!/bin/sh\n{tool}\n")
+        (folder / "bin" / "pip-audit").write_text(f"#!/bin/sh\n{tool}\n", encoding="utf-8")
         (folder / "bin" / "pip-audit").chmod(0o755)
     return subprocess.run(
         [folder / "bin" / "python", folder / "audit.py"],
         cwd=folder,
         env={"PATH": "/usr/bin:/bin", **environment},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=60,
     )
 
@@ -58,7 +62,7 @@ def test_known_vulnerabilities_are_named_recorded_and_fail(tmp_path: Path) -> No
         "pillow 9.0.0: PYSEC-1, fixed in 9.0.1, 10",
         "pillow 9.0.0: PYSEC-2, not fixed",
     ]
-    record = json.loads((tmp_path / "build" / "audit.json").read_text())
+    record = json.loads((tmp_path / "build" / "audit.json").read_text(encoding="utf-8"))
     assert record["vulnerabilities"] == done.stdout.splitlines()[1:]
 
 
@@ -80,10 +84,13 @@ def test_where_nobody_can_be_asked_it_is_said(tool: str | None, why: str, tmp_pa
     assert done.returncode == 0, done.stderr
     assert "audit: 0 packages, nobody could be asked (" in done.stdout
     assert why in done.stdout
-    assert why in json.loads((tmp_path / "build" / "audit.json").read_text())["outcome"]
+    assert (
+        why
+        in json.loads((tmp_path / "build" / "audit.json").read_text(encoding="utf-8"))["outcome"]
+    )
 
 
 def test_what_is_accepted_is_passed_on(tmp_path: Path) -> None:
     run(tmp_path, answering(CLEAN, 0), AUDIT_ARGS="--ignore-vuln PYSEC-1")
-    assert "--ignore-vuln PYSEC-1" in (tmp_path / "args").read_text()
-    assert "constraints.txt --no-deps" in (tmp_path / "args").read_text()
+    assert "--ignore-vuln PYSEC-1" in (tmp_path / "args").read_text(encoding="utf-8")
+    assert "constraints.txt --no-deps" in (tmp_path / "args").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ FILES = ("cluster.yaml", "cluster-local.yaml")
 
 
 def read(name: str) -> dict[str, Any]:
-    return dict(yaml.safe_load((ROOT / name).read_text()))
+    return dict(yaml.safe_load((ROOT / name).read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -32,7 +32,9 @@ def test_nodes_are_set_up_as_any_machine_and_guarded_by_the_token(name: str) -> 
     config = read(name)
     (setup,) = config["setup_commands"]
     (target,) = re.findall(r"make ([\w-]+)", setup)
-    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    assert re.search(
+        rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
     mounted = config["file_mounts"]
     assert mounted["~/.ray/auth_token"] == "~/.ray/auth_token"
     (folder,) = (remote for remote, here in mounted.items() if here == ".")
@@ -45,7 +47,9 @@ def test_nodes_are_set_up_as_any_machine_and_guarded_by_the_token(name: str) -> 
 @pytest.mark.parametrize("name", FILES)
 def test_data_runs_and_caches_stay_here(name: str) -> None:
     config = read(name)
-    ignored = {line.rstrip("/") for line in (ROOT / ".gitignore").read_text().split()}
+    ignored = {
+        line.rstrip("/") for line in (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    }
     assert {".venv", "data", "runs", "build"} <= ignored & set(config["rsync_exclude"])
     assert ".git" in config["rsync_exclude"]
 
@@ -54,7 +58,7 @@ def test_data_runs_and_caches_stay_here(name: str) -> None:
 def test_the_commands_in_its_comments_can_be_typed(name: str) -> None:
     from search.config.command_line import parse, resolve
 
-    (line,) = re.findall(r"python -m search\.run (.*)", (ROOT / name).read_text())
+    (line,) = re.findall(r"python -m search\.run (.*)", (ROOT / name).read_text(encoding="utf-8"))
     given, unknown = parse(line.replace("BUCKET", "bucket").split())
     assert unknown + resolve(given)[1] == []
 

@@ -21,18 +21,18 @@ REMEDY = "is older than the code: type `make docs`"
 
 
 def test_the_reference_is_that_of_the_code():
-    assert PAGE.read_text() == page(), f"{PAGE} {REMEDY}"
+    assert PAGE.read_text(encoding="utf-8") == page(), f"{PAGE} {REMEDY}"
 
 
 def test_the_completion_is_that_of_the_code():
-    assert SCRIPT.read_text() == script(), f"{SCRIPT} {REMEDY}"
+    assert SCRIPT.read_text(encoding="utf-8") == script(), f"{SCRIPT} {REMEDY}"
 
 
 def test_every_command_is_in_the_reference():
     """That is, each module that is started and makes a command line."""
     made = set()
     for path in [path for room in ROOMS for path in (ROOT / room).glob("*.py")]:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         if "__main__" in text and re.search(r"\b(Argument)?Parser\(", text):
             made.add(".".join(path.relative_to(ROOT).with_suffix("").parts))
     assert made == set(COMMANDS) - {"search.run"}  # whose parser is that of search.options
@@ -49,9 +49,9 @@ def test_help_lists_exactly_the_options_that_are_declared(capsys):
 def test_the_search_names_nothing_that_opens_test():
     """As protocol.md says; that nodes get no test images is tests/datasets/test_copies.py's."""
     opening = re.compile(r"open_final_data|FinalData|TEST_FILE|test\.beton")
-    assert opening.search((ROOT / "datasets" / "access.py").read_text())
+    assert opening.search((ROOT / "datasets" / "access.py").read_text(encoding="utf-8"))
     files = (ROOT / "search").rglob("*.py")
-    assert [path.name for path in files if opening.search(path.read_text())] == []
+    assert [path.name for path in files if opening.search(path.read_text(encoding="utf-8"))] == []
 
 
 def completed(*words):
@@ -62,7 +62,7 @@ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _project_python; printf '%s\\n' "${{C
         ["bash", "--norc", "-c", code, "bash", *words],
         cwd=ROOT,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=20,
         check=True,
     )
@@ -124,7 +124,7 @@ def figures_of(published):
 
 def test_the_space_in_the_text_is_one(tmp_path):
     body = next(body for body in blocks(GUIDES / "your-own.md", "python") if "SPACE" in body)
-    (tmp_path / "my_space.py").write_text(body)
+    (tmp_path / "my_space.py").write_text(body, encoding="utf-8")
     configs, ranges = Proposer(find_space(str(tmp_path / "my_space.py")), {}, 0).preview(10)
     assert set(ranges) == {"lr", "cutout"}
     assert configs[0].stem == "small"

@@ -46,7 +46,7 @@ def heavy_imports(modules: list[str], root: Path = ROOT) -> dict[str, list[str]]
         [sys.executable, "-c", SCRIPT, json.dumps(sorted(HEAVY)), *modules],
         cwd=root,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=120,
         check=True,
     )
@@ -61,9 +61,9 @@ def test_light_modules_load_nothing_heavy() -> None:
 
 
 def test_a_heavy_import_is_noticed(tmp_path: Path) -> None:
-    (tmp_path / "numba.py").write_text("")
-    (tmp_path / "light.py").write_text("import json\n")
-    (tmp_path / "sly.py").write_text("import light\nimport numba\n")
+    (tmp_path / "numba.py").write_text("", encoding="utf-8")
+    (tmp_path / "light.py").write_text("import json\n", encoding="utf-8")
+    (tmp_path / "sly.py").write_text("import light\nimport numba\n", encoding="utf-8")
     assert heavy_imports(["light", "sly"], tmp_path) == {"sly": ["numba"]}
 
 
@@ -92,7 +92,7 @@ def test_commands_that_only_tell_load_nothing_heavy(command: str) -> None:
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=120,
         check=True,
     )

@@ -109,7 +109,11 @@ def test_options_in_sentences_are_some_commands():
 
 
 def test_make_targets_exist():
-    targets = set(re.findall(r"^(\w[\w-]*):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    targets = set(
+        re.findall(
+            r"^(\w[\w-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE
+        )
+    )
     typed = [line for _, line in LINES if line.startswith("make ")]
     typed += [span for _, span in SPANS if span.startswith("make ")]
     named = {word for line in typed for word in line.partition("#")[0].split()[1:]}
@@ -118,7 +122,7 @@ def test_make_targets_exist():
 
 def test_extras_modules_and_files_that_are_named_exist():
     """Of the lines that no test runs."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = {
         found for _, line in LINES for found in re.findall(r"pip install '\.\[(\w+)\]'", line)
     }
@@ -135,13 +139,15 @@ def test_extras_modules_and_files_that_are_named_exist():
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
 def test_links_lead_to_files_and_headings(path):
-    links = re.findall(r"\]\(([^)\s]+)\)", path.read_text())
+    links = re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8"))
     for link in (link for link in links if "://" not in link):
         name, _, heading = link.partition("#")
         target = path.parent / name if name else path
         assert target.exists(), link
         if heading:
-            titles = re.findall(r"^#+ (.*)$", target.read_text(), flags=re.MULTILINE)
+            titles = re.findall(
+                r"^#+ (.*)$", target.read_text(encoding="utf-8"), flags=re.MULTILINE
+            )
             assert heading in {anchor(title) for title in titles}, link
 
 
@@ -151,7 +157,7 @@ def anchor(title):
 
 
 def test_every_guide_is_linked_from_readme():
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
     for path in [*GUIDES.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "SECURITY.md"]:
         assert f"]({path.relative_to(ROOT)})" in text, path.name
 
@@ -229,7 +235,9 @@ def test_every_command_of_a_page_runs(path, kit, tmp_path):
     for name in LEFT.get(path.name, ()):
         assert (home / name).exists(), name
     for page in (home / "results" / "published").glob("*.md"):
-        assert page.read_text() == (ROOT / "results" / "published" / page.name).read_text()
+        assert page.read_text(encoding="utf-8") == (
+            ROOT / "results" / "published" / page.name
+        ).read_text(encoding="utf-8")
 
 
 def blocks_in_order(path: Path) -> list[tuple[str, str]]:
@@ -252,7 +260,7 @@ def run(line: str, home: Path, small: str = SMALL) -> str:
         cwd=home,
         env=os.environ | {"PATH": path, "PYTHONPATH": ""},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=500,
     )
     assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"

@@ -48,6 +48,6 @@ def test_plain_modules_need_python_alone(file: str) -> None:
 
 def test_a_stranger_is_named(tmp_path: Path) -> None:
     file = tmp_path / "a.py"
-    file.write_text("import json\ndef f():\n    from numpy.linalg import inv\n")
+    file.write_text("import json\ndef f():\n    from numpy.linalg import inv\n", encoding="utf-8")
     assert strangers(file, ()) == ["numpy.linalg"]
     assert strangers(file, ("numpy",)) == []

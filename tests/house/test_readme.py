@@ -11,7 +11,7 @@ MOST_WORDS = 1100
 
 
 def test_it_is_short():
-    assert len(re.findall(r"\w+", README.read_text())) <= MOST_WORDS
+    assert len(re.findall(r"\w+", README.read_text(encoding="utf-8"))) <= MOST_WORDS
 
 
 def test_every_figure_in_the_results_was_published():
@@ -27,15 +27,21 @@ def test_every_figure_in_the_results_was_published():
 
 
 def assert_published(text, *pages):
-    known = " ".join((PUBLISHED / page).read_text() for page in pages)
+    known = " ".join((PUBLISHED / page).read_text(encoding="utf-8") for page in pages)
     for number in re.findall(r"\d+(?:\.\d+)?", text):
         assert re.search(rf"(?<![\d.]){re.escape(number)}(?!\.?\d)", known), (text, pages)
 
 
 def test_the_versions_of_the_results_are_the_tested_ones():
-    named = re.findall(r"\b(Ray|Optuna|torch|FFCV) (\d[\d.]*\d)", README.read_text())
+    named = re.findall(
+        r"\b(Ray|Optuna|torch|FFCV) (\d[\d.]*\d)", README.read_text(encoding="utf-8")
+    )
     assert {name for name, _ in named} == {"Ray", "Optuna", "torch", "FFCV"}
-    pins = dict(re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.M))
+    pins = dict(
+        re.findall(
+            r"^([\w-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.M
+        )
+    )
     for name, version in named:
         assert pins[name.lower()] == version
 

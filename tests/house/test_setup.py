@@ -36,7 +36,7 @@ def run_setup(root: Path, **programs: str) -> subprocess.CompletedProcess[str]:
     for name in ("bash", "env", "sh", "dirname", "touch"):
         (folder / name).symlink_to(shutil.which(name) or name)
     for name, body in programs.items():
-        (folder / name).write_text(f"#!/bin/sh\n{body}\n")
+        (folder / name).write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
         (folder / name).chmod(0o755)
     (root / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "setup", root / ".ci" / "setup")
@@ -45,7 +45,7 @@ def run_setup(root: Path, **programs: str) -> subprocess.CompletedProcess[str]:
         env={"PATH": str(folder)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=30,
     )
 
@@ -94,7 +94,7 @@ def test_only_what_is_missing_is_installed(tmp_path: Path) -> None:
     }
     done = run_setup(tmp_path, **programs)
     assert "Installing system packages: libopencv-dev\n" in done.stdout
-    update, install = (tmp_path / "apt.log").read_text().splitlines()
+    update, install = (tmp_path / "apt.log").read_text(encoding="utf-8").splitlines()
     assert update.endswith("update -qq")
     assert install.endswith("install -y -qq --no-install-recommends libopencv-dev")
     assert "still missing" not in done.stderr
@@ -125,7 +125,7 @@ def run_make(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         cwd=root,
         env={"PATH": os.environ["PATH"]},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=30,
     )
 

@@ -116,7 +116,7 @@ def test_every_read_is_safe() -> None:
 )
 def test_an_unsafe_read_is_named(tmp_path: Path, text: str, fault: str) -> None:
     (tmp_path / "results").mkdir()
-    (tmp_path / "results" / "a.py").write_text(text)
+    (tmp_path / "results" / "a.py").write_text(text, encoding="utf-8")
     found = list(faults(tmp_path))
     assert bool(found) is bool(fault)
     assert all(each.startswith("results/a.py:") for each in found)
@@ -126,6 +126,10 @@ def test_an_unsafe_read_is_named(tmp_path: Path, text: str, fault: str) -> None:
 def test_the_reader_of_pickles_alone_may_read_them(tmp_path: Path) -> None:
     (tmp_path / "datasets").mkdir()
     (tmp_path / PICKLES).parent.mkdir(parents=True)
-    (tmp_path / PICKLES).write_text("import pickle\nclass Reader(pickle.Unpickler): ...\n")
-    (tmp_path / "datasets" / "other.py").write_text("import pickle\npickle.load(f)\n")
+    (tmp_path / PICKLES).write_text(
+        "import pickle\nclass Reader(pickle.Unpickler): ...\n", encoding="utf-8"
+    )
+    (tmp_path / "datasets" / "other.py").write_text(
+        "import pickle\npickle.load(f)\n", encoding="utf-8"
+    )
     assert list(faults(tmp_path)) == ["datasets/other.py:2 uses pickle.load."]

@@ -82,5 +82,5 @@ def make_final(
         },
         test_top1_flip=predictions.flip_averaged_top1(),
     )
-    (folder / "final.json").write_text(to_json(record))
+    (folder / "final.json").write_text(to_json(record), encoding="utf-8")
     return folder

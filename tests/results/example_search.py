@@ -78,7 +78,7 @@ def add_final(
         provenance={"selection": {"trial": trial}},
         **more,
     )
-    (directory / folder / "final.json").write_text(to_json(record))
+    (directory / folder / "final.json").write_text(to_json(record), encoding="utf-8")
 
 
 def many(directory: Path, trials: int, epochs: int = 30, more: int = 0) -> Path:

@@ -28,9 +28,9 @@ def run(tmp_path: Path) -> Path:
 
 
 def change(path: Path, before: str, after: str) -> None:
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert text.count(before) >= 1
-    path.write_text(text.replace(before, after, 1))
+    path.write_text(text.replace(before, after, 1), encoding="utf-8")
 
 
 def test_a_changed_digit_in_a_line_is_named(run: Path) -> None:
@@ -43,8 +43,8 @@ def test_a_changed_digit_in_a_manifest_is_named(run: Path) -> None:
     change(run / "manifest.json", "12345", "12346")
     with pytest.raises(RunError, match=r"manifest\.json is not as it was written; restore it"):
         read_manifest(run)
-    text = (run / "manifest.json").read_text()
-    (run / "manifest.json").write_text(re.sub(r',\s*"sha256": "\w+"', "", text))
+    text = (run / "manifest.json").read_text(encoding="utf-8")
+    (run / "manifest.json").write_text(re.sub(r',\s*"sha256": "\w+"', "", text), encoding="utf-8")
     assert read_manifest(run)["options"] == {"seed": 12346}
 
 
@@ -53,28 +53,28 @@ def test_a_changed_digit_in_the_best_configuration_is_named(run: Path) -> None:
     change(run / "best.yaml", "lr: 0.001", "lr: 0.002")
     with pytest.raises(BestError, match=r"best\.yaml is not as it was written: export it again"):
         read_best(run / "best.yaml")
-    lines = (run / "best.yaml").read_text().splitlines(keepends=True)
+    lines = (run / "best.yaml").read_text(encoding="utf-8").splitlines(keepends=True)
     assert lines[0].startswith("sha256: ")
-    (run / "best.yaml").write_text("".join(lines[1:]))
+    (run / "best.yaml").write_text("".join(lines[1:]), encoding="utf-8")
     with pytest.raises(BestError, match="not as it was written"):  # its version promises it
         read_best(run / "best.yaml")
     assert lines[1].startswith("schema_version: 2")
-    (run / "best.yaml").write_text("".join(lines[2:]))
+    (run / "best.yaml").write_text("".join(lines[2:]), encoding="utf-8")
     assert read_best(run / "best.yaml").config.lr == 2 * lr
 
 
 def test_what_is_cut_off_the_best_configuration_is_missed(run: Path) -> None:
-    lines = (run / "best.yaml").read_text().splitlines(keepends=True)
-    (run / "best.yaml").write_text("".join(lines[:-1]))
+    lines = (run / "best.yaml").read_text(encoding="utf-8").splitlines(keepends=True)
+    (run / "best.yaml").write_text("".join(lines[:-1]), encoding="utf-8")
     with pytest.raises(BestError, match="not as it was written"):
         read_best(run / "best.yaml")
 
 
 def test_lines_without_checksums_are_read_among_others(run: Path) -> None:
     path = run / "epochs.jsonl"
-    first, second = path.read_text().splitlines()
+    first, second = path.read_text(encoding="utf-8").splitlines()
     older = {key: value for key, value in json.loads(first).items() if key != "crc32"}
-    path.write_text(json.dumps(older) + "\n" + second + "\n")
+    path.write_text(json.dumps(older) + "\n" + second + "\n", encoding="utf-8")
     assert list(read_epochs(run)) == [(0, metrics(1, 0.25)), (0, metrics(2, 0.5))]
     assert read_standings(run)[0].best_val_top1 == 0.5
 

@@ -73,7 +73,7 @@ def test_the_page_is_written_beside_the_first_run(tmp_path: Path, capsys: Any) -
     assert main([str(run) for run in runs]) == 0
     path = tmp_path / "comparison.html"
     assert capsys.readouterr().out == f"{path}\n"
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert "<b>first" not in text
     assert "&lt;b&gt;first&lt;/b&gt;" in text
     named = re.findall(r' id="([^"]+)"', text)

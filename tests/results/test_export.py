@@ -47,7 +47,7 @@ def run(tmp_path):
 
 
 def test_the_best_is_the_highest_epoch_of_any_sound_trial_and_ties_go_to_the_earlier(run):
-    best = yaml.safe_load(export.export(run).read_text())
+    best = yaml.safe_load(export.export(run).read_text(encoding="utf-8"))
     assert (best["trial"], best["value"], best["epoch"]) == (1, 0.61, 2)
     assert TrialConfig.from_dict(best["config"]).lr == 0.002
     assert best["baseline"]["value"] == 0.5
@@ -78,7 +78,7 @@ def add_finalists(run, tables, epochs=3):
 
 def test_the_finalists_choose_where_there_are_any(run):
     add_finalists(run, {1: [0.50, 0.52, 0.54], 2: [0.56, 0.57, 0.58], 0: [0.49, 0.50, 0.51]})
-    best = yaml.safe_load(export.export(run).read_text())
+    best = yaml.safe_load(export.export(run).read_text(encoding="utf-8"))
     assert (best["trial"], best["value"], best["epoch"]) == (2, 0.57, 3)
     assert best["selected_by"] == (
         "highest mean val_top1 of the last epoch over 3 repeats with fresh seeds, among 3 finalists"
@@ -98,7 +98,7 @@ def test_the_finalists_choose_where_there_are_any(run):
 
 def test_a_trial_named_by_hand_is_exported_beside_finalists_too(run):
     add_finalists(run, {1: [0.5, 0.5], 2: [0.6, 0.6], 0: [0.4, 0.4]})
-    best = yaml.safe_load(export.export(run, 1).read_text())
+    best = yaml.safe_load(export.export(run, 1).read_text(encoding="utf-8"))
     assert (best["value"], best["selected_by"]) == (0.61, "--trial 1")
     assert "finalists" not in best
 
@@ -109,14 +109,14 @@ def test_a_trial_named_by_hand_is_exported_beside_finalists_too(run):
 ])  # fmt: skip
 def test_as_long_as_no_finalist_has_won_the_trials_choose(run, tables):
     add_finalists(run, tables)
-    best = yaml.safe_load(export.export(run).read_text())
+    best = yaml.safe_load(export.export(run).read_text(encoding="utf-8"))
     assert (best["trial"], best["value"]) == (1, 0.61)
     assert best["selected_by"] == export.RULE
 
 
 def test_finalists_longer_than_the_trials_are_exported_at_their_length(run):
     add_finalists(run, {2: [0.6, 0.6], 1: [0.5, 0.5]}, epochs=9)
-    best = yaml.safe_load(export.export(run).read_text())
+    best = yaml.safe_load(export.export(run).read_text(encoding="utf-8"))
     assert (best["config"]["epochs"], best["epoch"]) == (9, 9)
     assert (best["baseline"]["value"], best["beats_baseline"]) == (None, None)
 
@@ -124,7 +124,7 @@ def test_finalists_longer_than_the_trials_are_exported_at_their_length(run):
 def test_any_trial_can_be_exported_under_its_own_name(run):
     path = export.export(run, 2)
     assert path.name == "trial-2.yaml"
-    assert yaml.safe_load(path.read_text())["config"]["lr"] == 0.003
+    assert yaml.safe_load(path.read_text(encoding="utf-8"))["config"]["lr"] == 0.003
     with pytest.raises(RunError, match="0, 1, 2, 3, 5"):
         export.export(run, 4)
 
@@ -137,7 +137,7 @@ def test_the_command_line_says_what_to_type_next(run, capsys, tmp_path):
 
 
 def test_a_winning_baseline_is_written_out_twice(run):
-    text = export.export(run, 0).read_text()
+    text = export.export(run, 0).read_text(encoding="utf-8")
     assert "&id" not in text
     assert text.count("network: resnet10") == 2
 

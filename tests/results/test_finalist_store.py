@@ -38,7 +38,7 @@ def test_a_torn_line_is_cut_off_by_the_next_writer(tmp_path):
 
 
 def test_an_epoch_of_nothing_is_named(tmp_path):
-    (tmp_path / "finalist-epochs.jsonl").write_text('{"trial":7}\n')
+    (tmp_path / "finalist-epochs.jsonl").write_text('{"trial":7}\n', encoding="utf-8")
     with pytest.raises(RecordError, match=r"line 1 is damaged \(repeat must be a whole number"):
         list(read_finalist_epochs(tmp_path))
 
@@ -53,4 +53,4 @@ def test_each_repeat_has_a_checkpoint_and_an_error_of_its_own(tmp_path):
     store.drop_checkpoint(TrainingId(7, 2))
     assert not path.exists()
     store.add_error(TrainingId(7, 2), "it broke")
-    assert (tmp_path / "errors" / "0007-repeat-2.txt").read_text() == "it broke"
+    assert (tmp_path / "errors" / "0007-repeat-2.txt").read_text(encoding="utf-8") == "it broke"

@@ -40,7 +40,7 @@ def begun(directory):
 def torn(directory):
     """A run whose writer was killed within its last lines."""
     for name in ("epochs.jsonl", "trials.jsonl"):
-        with (directory / name).open("a") as file:
+        with (directory / name).open("a", encoding="utf-8") as file:
             file.write('{"trial":5,"number":5,"epo')
 
 
@@ -153,8 +153,10 @@ def test_a_row_a_training_of_a_finalist(runs):
 @pytest.mark.parametrize(("name", "file"), [("trials", "trials.jsonl"), ("epochs", "epochs.jsonl")])
 def test_a_damaged_line_is_named(name, file, runs, tmp_path):
     run = shutil.copytree(runs / "six", tmp_path / "run")
-    first, second, *rest = (run / file).read_text().splitlines(keepends=True)
-    (run / file).write_text("".join([first, second.replace("0.", "1.", 1), *rest]))
+    first, second, *rest = (run / file).read_text(encoding="utf-8").splitlines(keepends=True)
+    (run / file).write_text(
+        "".join([first, second.replace("0.", "1.", 1), *rest]), encoding="utf-8"
+    )
     with pytest.raises(RecordError, match=rf"{file} line 2 is damaged"):
         TABLES[name](run)
 

@@ -202,9 +202,12 @@ def test_runs_that_cannot_be_read_are_told_so(tmp_path, run, capsys):
     RunStore.create(tmp_path / "empty", {"name": "empty"}).close()
     assert importance.main([str(tmp_path / "empty")]) == 2
     journal = run / "journal.log"
-    journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:30]))
+    journal.write_text(
+        "".join(journal.read_text(encoding="utf-8").splitlines(keepends=True)[:30]),
+        encoding="utf-8",
+    )
     assert importance.main([str(run)]) == 2
-    journal.write_text("no JSON\n" * 3)
+    journal.write_text("no JSON\n" * 3, encoding="utf-8")
     assert importance.main([str(run)]) == 2
     journal.unlink()
     assert importance.main([str(run)]) == 2
@@ -270,10 +273,12 @@ def test_a_baseline_outside_of_its_range_is_left_out(tmp_path):
     trials = [Made(params={"dropout": 0.1}, values=[0.2])] * 3
     run = make_run(tmp_path / "run", RANGES, trials, epochs=1)
     journal = run / "journal.log"
-    text = journal.read_text()
+    text = journal.read_text(encoding="utf-8")
     assert '"dropout":0.1' in text
-    journal.write_text(text.replace('"dropout":0.1', '"dropout":0.7', 1))
+    journal.write_text(text.replace('"dropout":0.1', '"dropout":0.7', 1), encoding="utf-8")
     first, *others = read_lines(run / TRIALS)
     first["params"]["dropout"] = 0.7
-    (run / TRIALS).write_text("".join(json.dumps(each) + "\n" for each in (first, *others)))
+    (run / TRIALS).write_text(
+        "".join(json.dumps(each) + "\n" for each in (first, *others)), encoding="utf-8"
+    )
     assert len(trials_at_rungs(run)[1]) == 2

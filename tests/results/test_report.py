@@ -82,7 +82,7 @@ def test_final_trainings_are_told_by_the_trial_that_they_trained(tmp_path: Path)
     add_final(directory, "final", 2, 0.5)
     add_final(directory, "baseline", 0, 0.4)
     (directory / "torn").mkdir()
-    (directory / "torn" / "final.json").write_text('{"test_top1":')
+    (directory / "torn" / "final.json").write_text('{"test_top1":', encoding="utf-8")
     found = cards(read_run(directory))
     assert found["test top-1"] == (
         "50.0 %",
@@ -275,11 +275,16 @@ def test_several_objectives_have_their_front(tmp_path: Path) -> None:
     latencies = {0: 1.0, 1: 0.5, 2: 3.0}
     options = MANIFEST["options"] | {"objectives": "val_top1,latency_ms"}
     directory = six(tmp_path / "six", options=options)
-    lines = [json.loads(line) for line in (directory / "trials.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line)
+        for line in (directory / "trials.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     for line in lines:
         line["latency_ms"] = latencies.get(line["number"], 4.0)
         line.pop("crc32", None)
-    (directory / "trials.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (directory / "trials.jsonl").write_text(
+        "".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8"
+    )
     panel = tradeoff(read_run(directory)).panels[0]
     front = traces(panel.figure)["Pareto front"]
     assert (front.x, front.y) == ((0.5, 1.0, 3.0), (0.20, 0.35, 0.55))
@@ -335,7 +340,7 @@ def test_the_page_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
     directory = six(tmp_path / "six")
     path = write_report(directory)
     assert path == directory / "report.html"
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     addresses = re.findall(r'(?:src|href|action)="([^"]*)"', text)
     assert addresses
     assert all(address.startswith(("#", "data:")) for address in addresses)

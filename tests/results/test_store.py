@@ -64,17 +64,23 @@ def test_a_damaged_line_is_named(tmp_path):
     store.add_epoch(0, metrics(2, 0.25))
     store.close()
     path = tmp_path / "run" / "epochs.jsonl"
-    path.write_text(path.read_text().replace('"epoch":1', '"ep\x00och":1', 1).replace("{", "", 1))
+    path.write_text(
+        path.read_text(encoding="utf-8")
+        .replace('"epoch":1', '"ep\x00och":1', 1)
+        .replace("{", "", 1),
+        encoding="utf-8",
+    )
     with pytest.raises(RecordError, match=r"epochs\.jsonl line 1 is damaged"):
         list(read_epochs(tmp_path / "run"))
 
 
 def test_a_record_without_a_field_is_refused(tmp_path):
-    (tmp_path / "trials.jsonl").write_text('{"number": 1, "state": "running"}\n')
+    (tmp_path / "trials.jsonl").write_text('{"number": 1, "state": "running"}\n', encoding="utf-8")
     with pytest.raises(RecordError, match="params"):
         read_trials(tmp_path)
     (tmp_path / "trials.jsonl").write_text(
-        json.dumps({"number": 1, "state": "asleep", "params": {}, "config": {}}) + "\n"
+        json.dumps({"number": 1, "state": "asleep", "params": {}, "config": {}}) + "\n",
+        encoding="utf-8",
     )
     with pytest.raises(RecordError, match="asleep"):
         read_trials(tmp_path)
@@ -99,10 +105,10 @@ def test_a_run_is_not_made_twice(tmp_path):
 def test_a_manifest_of_another_version_is_refused(tmp_path):
     with pytest.raises(RunError, match="is not a run"):
         read_manifest(tmp_path)
-    (tmp_path / "manifest.json").write_text('{"schema_version": 99}')
+    (tmp_path / "manifest.json").write_text('{"schema_version": 99}', encoding="utf-8")
     with pytest.raises(RunError, match="must have schema_version 1, but has 99"):
         read_manifest(tmp_path)
-    (tmp_path / "manifest.json").write_text('{"schema')
+    (tmp_path / "manifest.json").write_text('{"schema', encoding="utf-8")
     with pytest.raises(RunError, match="damaged"):
         read_manifest(tmp_path)
 
@@ -117,7 +123,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_text_atomically(path, "new")
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -126,4 +132,4 @@ def test_numbers_that_are_not_finite_never_reach_the_disk(tmp_path):
     with pytest.raises(ValueError, match="JSON compliant"):
         store.add_epoch(0, metrics(1, float("nan")))
     store.close()
-    assert (tmp_path / "run" / "epochs.jsonl").read_text() == ""
+    assert (tmp_path / "run" / "epochs.jsonl").read_text(encoding="utf-8") == ""

@@ -86,18 +86,18 @@ def seen(task: Task) -> Path:
 def made_up(task: Task) -> Iterator[EpochMetrics]:
     task.node_files.data(seen(task))
     with task.node_files.checkpoint(task.checkpoint) as (path, sent):
-        done = int(path.read_text()) if path.exists() else 0
+        done = int(path.read_text(encoding="utf-8")) if path.exists() else 0
         for epoch in range(task.epochs_done + 1, done + 1):
             yield metrics(epoch)
         for epoch in range(done + 1, EPOCHS + 1):
             time.sleep(0.5)
-            with (task.data.parent / "trained").open("a") as file:
+            with (task.data.parent / "trained").open("a", encoding="utf-8") as file:
                 gpus = ",".join(map(str, ray.get_gpu_ids())) or "-"
                 number = task.training.number
                 where = f"{ray_cluster.node_id()} {number} {epoch} {os.getpid()} {gpus}"
                 file.write(where + "\n")
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(str(epoch))
+            path.write_text(str(epoch), encoding="utf-8")
             if sent:
                 sent(path)
             yield metrics(epoch)
@@ -121,7 +121,7 @@ def lose(nodes: Cluster, other: Any, scratch: Path, notice: bool) -> None:
     trained = scratch / "trained"
     while True:
         time.sleep(0.1)
-        lines = trained.read_text().split("\n") if trained.exists() else []
+        lines = trained.read_text(encoding="utf-8").split("\n") if trained.exists() else []
         if sum(line.startswith(other.node_id) for line in lines) >= 2:
             break
     if notice:
@@ -133,7 +133,7 @@ def lose(nodes: Cluster, other: Any, scratch: Path, notice: bool) -> None:
         )  # fmt: skip
         time.sleep(NOTICE_S)
     nodes.remove_node(other, allow_graceful=False)
-    (scratch / "lost").write_text(other.node_id)
+    (scratch / "lost").write_text(other.node_id, encoding="utf-8")
 
 
 def start(scratch: Path, kinds: Sequence[dict[str, int]]) -> tuple[Cluster, list[Any]]:

@@ -62,8 +62,8 @@ class MadeUpWorker(TrialWorker):
 
 def made_up(directory: Path) -> Iterator[EpochMetrics]:
     begun = directory / "begun"  # not by its number: one that is proposed again is left out
-    index = begun.read_text().count("\n") if begun.exists() else 0
-    with begun.open("a") as file:
+    index = begun.read_text(encoding="utf-8").count("\n") if begun.exists() else 0
+    with begun.open("a", encoding="utf-8") as file:
         file.write("\n")
     better = index if index in (0, TRIALS - 1) else -index
     for epoch in range(1, EPOCHS + 1):
@@ -96,7 +96,9 @@ def main(directory: Path) -> None:
     import ray
 
     session = ray._private.worker._global_node.get_session_dir_path()
-    (directory / "open.json").write_text(json.dumps({"dashboard": address, "session": session}))
+    (directory / "open.json").write_text(
+        json.dumps({"dashboard": address, "session": session}), encoding="utf-8"
+    )
     monitor = Monitor(Console(width=200), TRIALS)
     limits = Limits(trials=TRIALS, title="watched", space="made up", full_epochs=EPOCHS, gpus=0.5)
     monitor.opened(limits)

@@ -19,7 +19,7 @@ def test_a_dry_run_shows_the_plan_and_starts_neither_torch_nor_ray(tmp_path):
         "sys.exit(code)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8", timeout=60
     )
     assert done.returncode == 0, done.stderr
     for part in ("trials   7, the baseline first", "rungs    3, 9", "at once", "cost", "log",
@@ -43,12 +43,14 @@ def test_no_space_is_a_mistake(capsys):
 
 
 def test_a_yaml_file_gives_options_and_the_command_line_wins(tmp_path, capsys):
-    (tmp_path / "run.yaml").write_text("space: demo\ntrials: 9\ntime-budget: 1h\nset: {lr: 2e-3}\n")
+    (tmp_path / "run.yaml").write_text(
+        "space: demo\ntrials: 9\ntime-budget: 1h\nset: {lr: 2e-3}\n", encoding="utf-8"
+    )
     assert main(["--config", str(tmp_path / "run.yaml"), "--trials", "3", "--dry-run"]) == 0
     out = capsys.readouterr().out
     assert "trials   3" in out
     assert "0.002" in out
-    (tmp_path / "bad.yaml").write_text("space: demo\ntrails: 9\n")
+    (tmp_path / "bad.yaml").write_text("space: demo\ntrails: 9\n", encoding="utf-8")
     assert main(["--config", str(tmp_path / "bad.yaml")]) == 2
     assert "trails is not an option; did you mean trials?" in capsys.readouterr().err
     assert main(["--config", str(tmp_path / "none.yaml")]) == 2
@@ -139,7 +141,10 @@ def test_resuming_on_other_images_is_refused(tmp_path, capsys, tiny_data):
     RunStore.create(tmp_path / "old", manifest).close()
     assert main(["--resume", "old", "--out", str(tmp_path)]) == 2
     assert "must go on with the dataset it began with" in capsys.readouterr().err
-    assert json.loads((tmp_path / "old" / "manifest.json").read_text())["sessions"] == []
+    assert (
+        json.loads((tmp_path / "old" / "manifest.json").read_text(encoding="utf-8"))["sessions"]
+        == []
+    )
 
 
 def test_resuming_a_space_that_has_changed_is_refused(tmp_path, capsys, tiny_data):

@@ -34,7 +34,7 @@ SPACE = Space(
 
 @pytest.mark.slow
 def test_a_search_with_two_objectives_ends_in_a_front_and_one_of_its_trials(tmp_path, tiny_data):
-    (tmp_path / "sizes.py").write_text(SPACE)
+    (tmp_path / "sizes.py").write_text(SPACE, encoding="utf-8")
     asked = command(tmp_path, tiny_data, "--trials", "6", "--objectives", "val_top1,latency_ms")
     at = asked.index("--set")
     asked = [*asked[:at], *asked[at + 3 :]]  # the space's own sizes
@@ -55,12 +55,12 @@ def test_a_search_with_two_objectives_ends_in_a_front_and_one_of_its_trials(tmp_
     assert len(re.findall(r"network of 4.9\d\d M parameters", done.stdout)) >= 2
 
     front = pareto_front(trials, ("val_top1", "latency_ms"))
-    best = yaml.safe_load((directory / "best.yaml").read_text())
+    best = yaml.safe_load((directory / "best.yaml").read_text(encoding="utf-8"))
     assert best["trial"] == front[0].number
     assert best["value"] == max(r.best_val_top1 for r in trials.values())
     assert best["objectives"]["latency_ms"] == front[0].latency_ms
     assert "on the Pareto front of val_top1, latency_ms" in best["selected_by"]
-    options = json.loads((directory / "manifest.json").read_text())["options"]
+    options = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))["options"]
     assert options["objectives"] == "val_top1,latency_ms"
 
     study = optuna.load_study(study_name="run", storage=journal_storage(directory))

@@ -89,7 +89,9 @@ def test_one_command_searches_own_images_and_trains_the_best(
     best = tmp_path / "own" / "best.yaml"
     for command in (search, ["trainables.final", "--config", str(best)]):
         arguments = [sys.executable, "-m", *command, *where]
-        done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(
+            arguments, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=300
+        )
         assert done.returncode == 0, done.stdout + done.stderr
-    assert yaml.safe_load(best.read_text())["dataset"] == "folder"
+    assert yaml.safe_load(best.read_text(encoding="utf-8"))["dataset"] == "folder"
     assert (tmp_path / "own" / "final" / "final.json").exists()

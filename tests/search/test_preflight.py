@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from search import preflight
 
 ROOT = preflight.ROOT
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 NAMES = [Requirement(line).name for line in PROJECT["dependencies"]]
 # The names as pyproject.toml has them, with the versions that are installed here.
 GOOD = {name: version(name) for name in (*NAMES, "aiohttp-cors", "tensorboardX")}
@@ -44,7 +44,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
             lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {release}"]
             lines += [f"Requires-Dist: {each}" for each in requires]
             lines += [f"Provides-Extra: {each}" for each in ("default", "tune", "serve")]
-            (folder / "METADATA").write_text("\n".join(lines) + "\n")
+            (folder / "METADATA").write_text("\n".join(lines) + "\n", encoding="utf-8")
         library = [path for path in sys.path if "site-packages" not in path]
         monkeypatch.setattr(sys, "path", [str(ROOT), str(site), *library])
         return site
@@ -56,7 +56,7 @@ def _programs(folder: Path, **scripts: str) -> str:
     folder.mkdir()
     for name, body in scripts.items():
         path = folder / name
-        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
         path.chmod(0o755)
     return str(folder)
 
@@ -159,8 +159,8 @@ def test_build_tools_do_not_matter_once_ffcv_is_there(
 def test_an_ffcv_that_does_not_load_is_named(environment: Environment) -> None:
     site = environment()
     (site / "ffcv").mkdir()
-    (site / "ffcv" / "_libffcv.so").write_text("half a library")
-    (site / "ffcv-1.0.2.dist-info" / "RECORD").write_text("ffcv/_libffcv.so,,\n")
+    (site / "ffcv" / "_libffcv.so").write_text("half a library", encoding="utf-8")
+    (site / "ffcv-1.0.2.dist-info" / "RECORD").write_text("ffcv/_libffcv.so,,\n", encoding="utf-8")
     (sentence,) = preflight.missing()
     assert sentence.startswith("ffcv must be loadable, but its compiled part isn't")
     assert "--force-reinstall" in sentence
@@ -199,13 +199,15 @@ def test_another_root_makes_every_folder_foreign(tmp_path: Path) -> None:
 def test_a_foreign_package_earlier_on_the_path_is_named(tmp_path: Path) -> None:
     foreign = tmp_path / "elsewhere" / "datasets"
     foreign.mkdir(parents=True)
-    (foreign / "__init__.py").write_text("raise SystemExit('the foreign package was imported')\n")
+    (foreign / "__init__.py").write_text(
+        "raise SystemExit('the foreign package was imported')\n", encoding="utf-8"
+    )
     done = subprocess.run(
         [sys.executable, "-m", "search.preflight"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": f"{foreign.parent}{os.pathsep}{ROOT}"},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=60,
     )
     assert done.returncode == 2
@@ -217,8 +219,8 @@ def test_a_foreign_package_earlier_on_the_path_is_named(tmp_path: Path) -> None:
 
 
 def test_the_packages_named_are_those_that_setup_installs() -> None:
-    setup = (ROOT / ".ci" / "setup").read_text()
-    source = Path(preflight.__file__).read_text()
+    setup = (ROOT / ".ci" / "setup").read_text(encoding="utf-8")
+    source = Path(preflight.__file__).read_text(encoding="utf-8")
     for package in ("build-essential", "pkg-config", "libopencv-dev", "libturbojpeg0-dev"):
         assert f"echo {package}\n" in setup
         assert package in source

@@ -16,7 +16,7 @@ MEASURED = {
 
 def lines(path: Path) -> list[str]:
     """A JSON-lines file without what is measured of the machine, as text: every digit counts."""
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return [json.dumps({k: v for k, v in row.items() if k not in MEASURED}) for row in rows]
 
 
@@ -28,7 +28,10 @@ def test_one_worker_and_one_seed_give_the_same_search(tmp_path: Path, tiny_data:
     for file in ("epochs.jsonl", "trials.jsonl"):
         first, second = (lines(tmp_path / n / "run" / file) for n in ("first", "second"))
         assert first == second
-    best = [(tmp_path / n / "run" / "best.yaml").read_text() for n in ("first", "second")]
+    best = [
+        (tmp_path / n / "run" / "best.yaml").read_text(encoding="utf-8")
+        for n in ("first", "second")
+    ]
     first, second = (text.split("provenance")[0].splitlines() for text in best)
     assert first[0].startswith("sha256: ")  # of all, provenance too
     assert first[1:] == second[1:]

@@ -17,7 +17,7 @@ def test_a_search_outlives_trials_that_break_off(tmp_path: Path) -> None:
     directory = tmp_path / "run"
     done = subprocess.run(
         [sys.executable, "-m", "tests.search.search_with_failures", str(directory)],
-        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=500,
+        cwd=ROOT, env=ENVIRONMENT, capture_output=True, encoding="utf-8", timeout=500,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     records = {round(r.config["dropout"], 1): r for r in read_trials(directory).values()}

@@ -55,7 +55,7 @@ def test_fifty_trials_leave_memory_threads_and_files_as_they_were(
         [sys.executable, "-c", SCRIPT, str(tiny_data), str(tmp_path)],
         cwd=ROOT,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=500,
         check=True,
     )

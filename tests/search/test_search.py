@@ -34,7 +34,7 @@ def command(tmp_path, data, *more):
 
 def run(arguments):
     return subprocess.run(
-        arguments, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=400
+        arguments, cwd=ROOT, env=ENVIRONMENT, capture_output=True, encoding="utf-8", timeout=400
     )
 
 
@@ -58,9 +58,9 @@ def test_a_search_runs_to_its_best_config(tmp_path, tiny_data):
     assert trials[0].state is TrialState.COMPLETE
     assert any(r.reason is StopReason.RUNG for r in trials.values())
     assert all(r.epochs == 3 for r in trials.values() if r.state is TrialState.COMPLETE)
-    best = yaml.safe_load((directory / "best.yaml").read_text())
+    best = yaml.safe_load((directory / "best.yaml").read_text(encoding="utf-8"))
     assert best["value"] == max(r.best_val_top1 for r in trials.values())
-    manifest = json.loads((directory / "manifest.json").read_text())
+    manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["dataset"]["fingerprint"] == best["dataset_fingerprint"]
     assert manifest["provenance"]["versions"]["ray"]
     assert f"trainables.final --config {directory / 'best.yaml'}" in done.stdout
@@ -76,7 +76,9 @@ def test_a_killed_search_goes_on_to_the_same_numbers(tmp_path, tiny_data):
     assert whole.returncode == 0, whole.stderr
     epochs = tmp_path / "cut" / "run" / "epochs.jsonl"
     killed = start(command(tmp_path / "cut", tiny_data, *one))
-    wait_for(lambda: epochs.exists() and epochs.read_text().count("\n") >= 2, killed)
+    wait_for(
+        lambda: epochs.exists() and epochs.read_text(encoding="utf-8").count("\n") >= 2, killed
+    )
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     resumed = run(
@@ -84,20 +86,24 @@ def test_a_killed_search_goes_on_to_the_same_numbers(tmp_path, tiny_data):
     )
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert numbers(tmp_path / "cut" / "run") == numbers(tmp_path / "whole" / "run")
-    assert len(epochs.read_text().splitlines()) == len(numbers(tmp_path / "whole" / "run")[0])
+    assert len(epochs.read_text(encoding="utf-8").splitlines()) == len(
+        numbers(tmp_path / "whole" / "run")[0]
+    )
 
 
 @pytest.mark.slow
 def test_ctrl_c_ends_in_a_summary_and_a_run_that_goes_on(tmp_path, tiny_data):
     epochs = tmp_path / "run" / "epochs.jsonl"
     process = start(command(tmp_path, tiny_data, "--trials", "6"))
-    wait_for(lambda: epochs.exists() and epochs.read_text().count("\n") >= 2, process)
+    wait_for(
+        lambda: epochs.exists() and epochs.read_text(encoding="utf-8").count("\n") >= 2, process
+    )
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, out + err
     assert "Leaderboard" in out
     assert f"python -m search.run --resume run --out {tmp_path}" in out
-    before = len(epochs.read_text().splitlines())
+    before = len(epochs.read_text(encoding="utf-8").splitlines())
     resumed = run([sys.executable, "-m", "search.run", "--resume", "run", "--out", str(tmp_path)])
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert len(read_trials(tmp_path / "run")) == 6
@@ -168,7 +174,7 @@ def workers(process):
 def start(arguments):
     return subprocess.Popen(
         arguments, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, start_new_session=True,
+        encoding="utf-8", start_new_session=True,
     )  # fmt: skip
 
 

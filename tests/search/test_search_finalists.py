@@ -41,7 +41,7 @@ def test_a_search_ends_with_its_finalists(tmp_path):
     assert {r.epochs for r in records.values()} == {2}
     assert {r.config["seed"] for r in records.values()} == {repeat_seed(0, 1), repeat_seed(0, 2)}
     outcome = compare_finalists(records.values())
-    best = yaml.safe_load((directory / "best.yaml").read_text())
+    best = yaml.safe_load((directory / "best.yaml").read_text(encoding="utf-8"))
     assert (best["trial"], best["epoch"]) == (outcome.winner.trial, 2)
     assert best["value"] == pytest.approx(outcome.winner.top1.mean, abs=1e-6)
     assert "over 2 repeats" in best["selected_by"]
@@ -57,7 +57,9 @@ def test_finalists_that_were_killed_go_on_to_the_same_numbers(tmp_path, tiny_dat
     cut = tmp_path / "cut" / "run"
     epochs = cut / "finalist-epochs.jsonl"
     killed = start(command(tmp_path / "cut", tiny_data, *more))
-    wait_for(lambda: epochs.exists() and epochs.read_text().count("\n") >= 4, killed)
+    wait_for(
+        lambda: epochs.exists() and epochs.read_text(encoding="utf-8").count("\n") >= 4, killed
+    )
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     assert any(r.state is TrialState.RUNNING for r in FinalistStore(cut).records().values())

@@ -93,7 +93,7 @@ def test_the_token_is_its_owner_s_alone(tmp_path, monkeypatch) -> None:
     path = tmp_path / "auth_token"
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(path))
     keep_token_private()  # there is none yet
-    path.write_text("secret")
+    path.write_text("secret", encoding="utf-8")
     path.chmod(0o644)
     keep_token_private()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

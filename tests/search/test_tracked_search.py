@@ -34,7 +34,7 @@ def tracked(tiny_data, tmp_path_factory):
     def search(*more):
         done = subprocess.run(
             [sys.executable, "-m", "search.run", "--out", str(folder), *more],
-            cwd=ROOT, env=environment, capture_output=True, text=True, timeout=550,
+            cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", timeout=550,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         assert "goes on without it" not in done.stdout, done.stdout
@@ -81,13 +81,13 @@ def served(folder, port, *words):
     """A server's address, once it answers."""
     said = folder / f"said-{port}.txt"
     address = f"http://127.0.0.1:{port}"
-    with said.open("w") as file:
+    with said.open("w", encoding="utf-8") as file:
         process = subprocess.Popen(list(map(str, words)), stdout=file, stderr=file, cwd=folder)
     try:
         until = time.monotonic() + PATIENCE_S
         while not answers(address):
-            assert process.poll() is None, said.read_text()
-            assert time.monotonic() < until, said.read_text()
+            assert process.poll() is None, said.read_text(encoding="utf-8")
+            assert time.monotonic() < until, said.read_text(encoding="utf-8")
             time.sleep(0.5)
         yield address
     finally:

@@ -44,8 +44,8 @@ NODE = """
 def wait_for(condition, process, said):
     until = time.monotonic() + PATIENCE_S
     while not (found := condition()):
-        assert process.poll() is None, said.read_text()
-        assert time.monotonic() < until, said.read_text()
+        assert process.poll() is None, said.read_text(encoding="utf-8")
+        assert time.monotonic() < until, said.read_text(encoding="utf-8")
         time.sleep(0.5)
     return found
 
@@ -59,7 +59,7 @@ def watched(tmp_path_factory):
     environment |= {"PYTHONPATH": "", "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "300"}
     # What `stay_on_this_machine` sets, which is too late once a worker's module has imported Ray.
     environment["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    with said.open("w") as file:
+    with said.open("w", encoding="utf-8") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.search.search_with_dashboard", str(directory)],
             cwd=ROOT, env=environment, stdout=file, stderr=file,
@@ -67,11 +67,17 @@ def watched(tmp_path_factory):
     try:
         epochs = directory / "epochs.jsonl"
         # 3 of the baseline, 2 each of two that a rung stops, 2 of the one that waits.
-        wait_for(lambda: epochs.exists() and epochs.read_text().count("\n") >= 9, process, said)
+        wait_for(
+            lambda: epochs.exists() and epochs.read_text(encoding="utf-8").count("\n") >= 9,
+            process,
+            said,
+        )
         running = max(read_trials(directory))
-        yield json.loads((directory / "open.json").read_text()) | {"running": running}
+        yield json.loads((directory / "open.json").read_text(encoding="utf-8")) | {
+            "running": running
+        }
         (directory / "enough").touch()
-        assert process.wait(PATIENCE_S) == 0, said.read_text()
+        assert process.wait(PATIENCE_S) == 0, said.read_text(encoding="utf-8")
     finally:
         process.kill()
 
@@ -83,12 +89,12 @@ def prometheus(watched, tmp_path_factory):
     assert program, "these tests need Prometheus: apt-get install prometheus"
     folder = tmp_path_factory.mktemp("prometheus")
     discovery = Path(watched["session"]) / "prom_metrics_service_discovery.json"
-    (folder / "prometheus.yml").write_text(CONFIG.format(discovery=discovery))
+    (folder / "prometheus.yml").write_text(CONFIG.format(discovery=discovery), encoding="utf-8")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     said = folder / "said.txt"
-    with said.open("w") as file:
+    with said.open("w", encoding="utf-8") as file:
         process = subprocess.Popen(
             [program, "--config.file=prometheus.yml", "--storage.tsdb.path=data",
              f"--web.listen-address={address}"],
@@ -148,7 +154,7 @@ def test_prometheus_finds_what_is_known_of_the_search(prometheus):
 
 def test_every_question_of_the_dashboard_is_answered(prometheus):
     file = ROOT / "search/monitoring/grafana/search_grafana_dashboard.json"
-    board = json.loads(file.read_text())
+    board = json.loads(file.read_text(encoding="utf-8"))
     asked = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
     for text in asked:
         text = text.replace("$search", "watched").replace("$space", ".*")
@@ -165,7 +171,7 @@ def test_only_this_machine_is_scraped(prometheus):
 def test_ray_s_dashboard_names_trials(watched, tmp_path):
     token = subprocess.run(
         [str(Path(sys.executable).with_name("ray")), "get-auth-token"],
-        capture_output=True, text=True, check=True,
+        capture_output=True, encoding="utf-8", check=True,
     ).stdout.strip()  # fmt: skip
 
     async def look():

@@ -21,7 +21,9 @@ def one_thread(one_thread: None) -> None:
 def trained(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a final training of `SMALL`. Read it, don't write there."""
     folder = tmp_path_factory.mktemp("trained")
-    (folder / "best.yaml").write_text(f"config: {SMALL.to_dict()}\ndataset: {tiny_data.name}\n")
+    (folder / "best.yaml").write_text(
+        f"config: {SMALL.to_dict()}\ndataset: {tiny_data.name}\n", encoding="utf-8"
+    )
     data = ["--data", str(tiny_data.parent), "--threads", "1"]
     assert final.main(["--config", str(folder / "best.yaml"), *data]) == 0
     return folder / "final"

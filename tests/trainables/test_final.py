@@ -42,7 +42,7 @@ def write_best(path: Path, tiny_data: Path, **changes: Any) -> Path:
         "provenance": {"run": "r"},
         "from_a_later_version": [1],
     }
-    path.write_text(yaml.safe_dump(values | changes))
+    path.write_text(yaml.safe_dump(values | changes), encoding="utf-8")
     return path
 
 
@@ -60,8 +60,8 @@ def test_it_trains_tests_once_and_writes_everything(
         "MODEL_CARD.md", "final.json", "history.jsonl", "model.pt", "predictions.npz",
         "report.html",
     ]  # fmt: skip
-    record = FinalRecord(**json.loads((out / "final.json").read_text()))
-    lines = (out / "history.jsonl").read_text().splitlines()
+    record = FinalRecord(**json.loads((out / "final.json").read_text(encoding="utf-8")))
+    lines = (out / "history.jsonl").read_text(encoding="utf-8").splitlines()
     history = [EpochMetrics.from_json(json.loads(line)) for line in lines]
     assert [epoch.epoch for epoch in history] == [1, 2, 3]
     assert (record.train_images, record.test_images) == (80, 24)
@@ -104,7 +104,10 @@ def test_an_interrupted_training_goes_on_to_the_same_numbers(
     assert run(best, tiny_data, "--out", str(tmp_path / "cut")) == 0
 
     whole, cut = (
-        [json.loads(line) for line in (tmp_path / d / "history.jsonl").read_text().splitlines()]
+        [
+            json.loads(line)
+            for line in (tmp_path / d / "history.jsonl").read_text(encoding="utf-8").splitlines()
+        ]
         for d in ("whole", "cut")
     )
     assert [e["train_loss"] for e in cut] == [e["train_loss"] for e in whole]
@@ -115,7 +118,7 @@ def test_an_interrupted_training_goes_on_to_the_same_numbers(
     network.load_state_dict(models[0])
     data = open_final_data(tiny_data)
     again = evaluate(network, data.test, data.images, CONFIG, torch.device("cpu"))
-    record = json.loads((tmp_path / "whole" / "final.json").read_text())
+    record = json.loads((tmp_path / "whole" / "final.json").read_text(encoding="utf-8"))
     assert again.loss == pytest.approx(record["test_loss"], rel=1e-4)
 
 
@@ -155,7 +158,7 @@ def test_a_finished_training_is_only_replaced_when_told(
     assert "--overwrite" in capsys.readouterr().err
     assert run(best, tiny_data, "--epochs", "1", "--seed", "5", "--overwrite") == 0
     assert model.read_bytes() != before
-    record = json.loads((model.parent / "final.json").read_text())
+    record = json.loads((model.parent / "final.json").read_text(encoding="utf-8"))
     assert record["config"]["seed"] == 5
     assert record["config"]["epochs"] == 1
 
@@ -169,13 +172,13 @@ def test_repeats_train_other_seeds_and_keep_what_is_finished(
     assert run(best, tiny_data, "--epochs", "1", "--seed", "4", "--repeats", "2") == 0
     assert (out / "model.pt").read_bytes() == first
     seeds = [
-        json.loads((folder / "final.json").read_text())["config"]["seed"]
+        json.loads((folder / "final.json").read_text(encoding="utf-8"))["config"]["seed"]
         for folder in (out, out / "repeat-2")
     ]
     assert seeds == [4, 5]
     assert (out / "repeat-2" / "model.pt").read_bytes() != first
     assert (out / "repeat-2" / "predictions.npz").exists()
-    assert "| mean test top-1 over seeds |" in (out / "MODEL_CARD.md").read_text()
+    assert "| mean test top-1 over seeds |" in (out / "MODEL_CARD.md").read_text(encoding="utf-8")
     capsys.readouterr()
     for more, said in ((("--seed", "4"), "larger --repeats"), ((), "of another configuration")):
         assert run(best, tiny_data, "--epochs", "1", "--repeats", "2", *more) == 2

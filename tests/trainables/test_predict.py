@@ -75,7 +75,7 @@ def test_it_prints_the_likeliest_classes_with_their_names(
 def test_a_broken_image_is_one_sentence_and_the_others_are_told(
     trained: Path, images: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "text.jpg").write_text("no image")
+    (tmp_path / "text.jpg").write_text("no image", encoding="utf-8")
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "cut.jpg").write_bytes(images[0].read_bytes()[:900])
     bad = [tmp_path / name for name in ("text.jpg", "empty.png", "cut.jpg", "missing.jpg", ".")]
@@ -108,9 +108,9 @@ def test_what_is_no_model_is_one_sentence(
 ) -> None:
     older = tmp_path / "older"
     shutil.copytree(trained, older)
-    record = json.loads((older / "final.json").read_text())
+    record = json.loads((older / "final.json").read_text(encoding="utf-8"))
     del record["provenance"]["class_names"]
-    (older / "final.json").write_text(json.dumps(record))
+    (older / "final.json").write_text(json.dumps(record), encoding="utf-8")
     cut = tmp_path / "cut"
     shutil.copytree(trained, cut)
     (cut / "model.pt").write_bytes((cut / "model.pt").read_bytes()[:5000])
@@ -133,8 +133,8 @@ def test_what_is_no_model_is_one_sentence(
 def test_weights_of_another_network_are_refused(trained: Path, tmp_path: Path) -> None:
     folder = tmp_path / "other"
     shutil.copytree(trained, folder)
-    record = json.loads((folder / "final.json").read_text())
+    record = json.loads((folder / "final.json").read_text(encoding="utf-8"))
     record["config"]["network"] = "resnet18"
-    (folder / "final.json").write_text(json.dumps(record))
+    (folder / "final.json").write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(ModelError, match=r"must be those of the network.*resnet18"):
         read_model(folder).network(CPU)

@@ -4,23 +4,18 @@ If the wanted weights can't be had, this module raises an error and never takes 
 """
 
 import logging
-import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import lru_cache
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 
-from common.files import check_archive
 from trainables.catalog import is_external
 from trainables.config import TrialConfig
 from trainables.models import efficientnet_lite, library, resnet
 from trainables.models.base import WeightsError
 from trainables.models.network import LibraryNetwork, Network, build_without_values, load_tensors
 from trainables.models.torchvision_weights import cached_path, check_cached, download, limit_silence
+from trainables.models.weights_file import explain_read_errors, read_weights
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +29,8 @@ def check(config: TrialConfig, network: Network | None = None) -> None:
     """Downloads the weights that `config` names and compares them with the network, before any
     trial.
 
-    Afterwards, `load` needs no network connection on this machine. Raises `WeightsError`, and
-    `NetworkError` if a package is missing.
+    Afterwards, `load` needs no network connection on this machine. The log says which entries of a
+    file are used. Raises `WeightsError`, and `NetworkError` if a package is missing.
 
     network: the result of `trainables.models.network.check` for `config`; by default a like one is
     built.
@@ -45,7 +40,7 @@ def check(config: TrialConfig, network: Network | None = None) -> None:
     if config.weights == "imagenet" and _from_torchvision(config.network):
         check_cached(cached_path(config.network))
     network = network or build_without_values(config, num_classes=1000)
-    _match(network, _read(config, network), config.weights)
+    _match(network, _read(config, network, log_choice=True), config.weights)
 
 
 def load(network: Network, config: TrialConfig) -> None:
@@ -64,8 +59,11 @@ def load(network: Network, config: TrialConfig) -> None:
     load_tensors(network, state)
 
 
-def _read(config: TrialConfig, network: Network) -> dict[str, Tensor]:
-    """Returns the state dict that `config.weights` names, under the names of `network`."""
+def _read(config: TrialConfig, network: Network, *, log_choice: bool = False) -> dict[str, Tensor]:
+    """Returns the state dict that `config.weights` names, under the names of `network`.
+
+    log_choice: whether the log says which entries of a file are used.
+    """
     if config.weights == "imagenet":
         return _rename(_imagenet(config), config.network, network)
     path = Path(config.weights).expanduser()
@@ -74,22 +72,26 @@ def _read(config: TrialConfig, network: Network) -> dict[str, Tensor]:
             f"weights must be imagenet, none or an existing file, but {config.weights} is none of "
             "them: check the path."
         )
-    return _rename(_load(path), config.network, network)
+    found = read_weights(path)
+    if log_choice:
+        found.log_choice(path)
+    return _rename(found.tensors, config.network, network)
 
 
 def _imagenet(config: TrialConfig) -> dict[str, Tensor]:
     """Returns the ImageNet weights of a library or package under its own names."""
     network = config.network
     if network == _LITE:
-        return efficientnet_lite.from_package(_load(efficientnet_lite.imagenet_file()))
+        package = read_weights(efficientnet_lite.imagenet_file())
+        return efficientnet_lite.from_package(package.tensors)
     if not _from_torchvision(network):
         return _from_timm(config)
     path = cached_path(network)
     if not path.exists():
         download(network, path)
     if not is_external(network):
-        return _load(path)
-    with _explain_read_errors(path):
+        return read_weights(path).tensors
+    with explain_read_errors(path):
         return library.from_torchvision(network)
 
 
@@ -116,64 +118,10 @@ def _rename(state: dict[str, Tensor], name: str, network: Network) -> dict[str, 
 
     name: the network's name in the configuration.
     """
-    state = {name.removeprefix("module."): value for name, value in state.items()}
     if isinstance(network, LibraryNetwork):
         return library.rename_tensors(state, network.last_layer)
     our_name = efficientnet_lite.our_name if name == _LITE else resnet.our_name
     return {our_name(name): value for name, value in state.items()}
-
-
-def _load(path: Path) -> dict[str, Tensor]:
-    """Reads a file of weights. Raises `WeightsError` if the file is damaged or no state dict."""
-    with _explain_read_errors(path):
-        _check_archive_once(path, path.stat().st_mtime_ns)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    return _tensors(content, path)
-
-
-@contextmanager
-def _explain_read_errors(path: Path) -> Iterator[None]:
-    """Turns errors while a file is read into `WeightsError`, which names the file.
-
-    For broken content, torch raises a dozen types of errors.
-    """
-    try:
-        yield
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise WeightsError(
-            f"Weights must be a state dict that torch.save wrote, but {path} can't be read as one: "
-            "fetch it again, or save `model.state_dict()` alone."
-        ) from error
-
-
-@lru_cache(maxsize=16)
-def _check_archive_once(path: Path, _changed_ns: int) -> None:
-    """Calls `check_archive` once per process and state of a file.
-
-    torch's format before 1.6 has no checksums, so such a file isn't checked.
-    """
-    if zipfile.is_zipfile(path):
-        check_archive(path)
-
-
-def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
-    """Returns the state dict in a file's content, which training scripts often wrap.
-
-    Raises `WeightsError` if there is none.
-    """
-    for key in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if isinstance(content, Mapping):
-        tensors = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
-        if tensors and len(tensors) == len(content):
-            return tensors
-    raise WeightsError(
-        f"Weights must be a state dict, bare or under state_dict or model, but {path} holds "
-        "something else: save `model.state_dict()`."
-    )
 
 
 def _match(network: Network, state: dict[str, Tensor], source: str) -> dict[str, Tensor]:
@@ -205,9 +153,17 @@ def _match(network: Network, state: dict[str, Tensor], source: str) -> dict[str,
     if found:
         raise WeightsError(
             f"Weights must fit the network tensor by tensor, but in {source} {'; '.join(found)}: "
-            "choose the network, and its image_size, that they were saved from."
+            f"{_remedy(missing, unexpected, misshaped)}"
         )
     return state
+
+
+def _remedy(missing: list[str], unexpected: list[str], misshaped: list[str]) -> str:
+    """Returns what to do about weights that don't fit, given the names of the tensors at fault."""
+    if not missing and not misshaped:
+        return "remove from the file what is unexpected, or choose the network that has it."
+    renamed = ", or give them the names in its `state_dict()`" if missing and unexpected else ""
+    return f"choose the network, and its image_size, that they were saved from{renamed}."
 
 
 def _fresh_layers(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[str, ...]:

@@ -76,7 +76,7 @@ def test_link_and_encrypted_entries_are_refused(tmp_path: Path) -> None:
 def test_damaged_and_missing_sources_are_one_sentence(tmp_path: Path) -> None:
     whole = write_zip(tmp_path / "whole.zip", {"a": b"1" * 500}).read_bytes()
     (tmp_path / "cut.zip").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "text.zip").write_text("not a zip at all")
+    (tmp_path / "text.zip").write_text("not a zip at all", encoding="utf-8")
     for name in ("cut.zip", "text.zip"):
         with pytest.raises(
             DatasetError, match=rf"{name} is no zip archive or a damaged one.*again"
@@ -102,7 +102,7 @@ def test_fingerprint_follows_content_not_place_or_time(tmp_path: Path) -> None:
 
 def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
-    (tmp_path / "real" / "a.txt").write_text("1")
+    (tmp_path / "real" / "a.txt").write_text("1", encoding="utf-8")
     root = tmp_path / "root"
     root.mkdir()
     (root / "linked").symlink_to(tmp_path / "real")

@@ -86,7 +86,9 @@ def test_fingerprint_follows_one_pixel_and_one_class_name(source: Path, tmp_path
     assert changed.files["test.beton"] == before.files["test.beton"]
     (source / "train" / "n00000004").rename(source / "train" / "n00000005")
     annotations = source / "val" / "val_annotations.txt"
-    annotations.write_text(annotations.read_text().replace("n00000004", "n00000005"))
+    annotations.write_text(
+        annotations.read_text(encoding="utf-8").replace("n00000004", "n00000005"), encoding="utf-8"
+    )
     renamed = prepare(NAME, source=source, data=tmp_path / "3", workers=1)
     assert renamed.files == changed.files
     assert renamed.fingerprint != changed.fingerprint

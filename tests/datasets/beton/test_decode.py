@@ -201,7 +201,7 @@ with open_decoder(tree, 64, 2) as decode:
 def test_killed_conversion_leaves_no_process(tiny_zip: Path) -> None:
     command = [sys.executable, "-c", ORPHANS, str(tiny_zip)]
     # Files rather than pipes: an orphan would keep a pipe open and this test waiting.
-    done = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    done = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8")
     assert done.stdout is not None
     pids = [int(pid) for pid in done.stdout.readline().split()]
     assert done.wait(30) == -signal.SIGKILL
@@ -216,6 +216,6 @@ def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
         # A zombie answers too, where nothing reaps orphans.
-        return ") Z" not in Path(f"/proc/{pid}/stat").read_text()
+        return ") Z" not in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except (ProcessLookupError, FileNotFoundError):
         return False

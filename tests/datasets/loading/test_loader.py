@@ -149,7 +149,11 @@ assert numba.typed.Dict is dictionary
 
 def test_importing_ffcv_is_quick_and_changes_nothing() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", IMPORTED], cwd=ROOT, timeout=60, capture_output=True, text=True
+        [sys.executable, "-c", IMPORTED],
+        cwd=ROOT,
+        timeout=60,
+        capture_output=True,
+        encoding="utf-8",
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -270,5 +274,5 @@ next(left)
 
 def test_process_ends_with_a_pass_left_open(tiny_data: Path) -> None:
     command = [sys.executable, "-c", LEFT_OPEN, str(tiny_data)]
-    done = subprocess.run(command, cwd=ROOT, timeout=60, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, timeout=60, capture_output=True, encoding="utf-8")
     assert (done.returncode, done.stderr) == (0, "")

@@ -16,7 +16,7 @@ def write(root: Path, paths: list[str], annotations: str | None = None) -> Path:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(b"x")
     if annotations is not None:
-        (root / "val" / "val_annotations.txt").write_text(annotations)
+        (root / "val" / "val_annotations.txt").write_text(annotations, encoding="utf-8")
     return root
 
 

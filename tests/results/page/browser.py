@@ -107,9 +107,9 @@ def _program() -> str:
 
 async def _address(file: Path) -> str:
     async with asyncio.timeout(WAIT_S):
-        while not (file.exists() and file.read_text().count("\n") >= 1):
+        while not (file.exists() and file.read_text(encoding="utf-8").count("\n") >= 1):
             await asyncio.sleep(0.2)
-    port, path = file.read_text().splitlines()
+    port, path = file.read_text(encoding="utf-8").splitlines()
     return f"ws://127.0.0.1:{port}{path}"
 
 

@@ -137,7 +137,8 @@ def test_what_a_page_does_wrong_is_noticed(tmp_path: Path) -> None:
     throwing = "setTimeout(() => { document.title = 'done'; throw new Error('thrown'); }, 50)"
     path.write_text(
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        f'<img src="https://example.invalid/x.png"><script>{throwing}</script>'
+        f'<img src="https://example.invalid/x.png"><script>{throwing}</script>',
+        encoding="utf-8",
     )
 
     async def look() -> None:

@@ -18,14 +18,14 @@ from tests.results.example_final import drawn, make_final
 
 def repeated(folder: Path, top1: dict[str, float], **config: object) -> None:
     """Records of repeats, each in its folder, with seeds from 5 on."""
-    record = json.loads((folder / "final.json").read_text())
+    record = json.loads((folder / "final.json").read_text(encoding="utf-8"))
     for seed, (name, value) in enumerate(top1.items(), 5):
         (folder / name).mkdir()
         changed = record | {
             "test_top1": value,
             "config": record["config"] | {"seed": seed} | config,
         }
-        (folder / name / "final.json").write_text(json.dumps(changed))
+        (folder / name / "final.json").write_text(json.dumps(changed), encoding="utf-8")
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_several_seeds_have_a_mean_with_student_s_interval(tmp_path: Path) -> No
     repeated(folder, {"repeat-2": 0.5, "repeat-10": 0.6})
     repeated(folder, {"repeat-3": 0.9}, epochs=3)
     (folder / "repeat-4").mkdir()
-    (folder / "repeat-4" / "final.json").write_text("{")
+    (folder / "repeat-4" / "final.json").write_text("{", encoding="utf-8")
     found = read_final_run(folder)
     assert found.seeds == [4, 5, 6]
     mean, half = (3 / 7 + 0.5 + 0.6) / 3, 4.302653 * 0.0861102 / 3**0.5
@@ -115,7 +115,7 @@ def test_200_classes_make_a_page_of_bounded_size(tmp_path: Path) -> None:
     names = tuple(f"class {number // 2}" for number in range(200))
     folder = make_final(tmp_path / "final", drawn(4000, 200), names)
     assert final.main([str(folder)]) == 0
-    html = (folder / "report.html").read_text()
+    html = (folder / "report.html").read_text(encoding="utf-8")
     assert len(html) < 4_000_000
     assert "class 7 (n14)" in html
     assert "class 7 (n15)" in html

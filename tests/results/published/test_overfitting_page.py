@@ -58,9 +58,11 @@ def test_shares_of_several_tables_are_those_of_all_their_epochs():
 )
 def test_goals_are_met_or_missed(tmp_path, saved, lost, met):
     path = tmp_path / "o.jsonl"
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines(saved=saved, lost=lost)))
+    path.write_text(
+        "".join(json.dumps(line) + "\n" for line in lines(saved=saved, lost=lost)), encoding="utf-8"
+    )
     page.main(["--measured", str(path), "--out", str(tmp_path / "page.md")])
-    text = (tmp_path / "page.md").read_text()
+    text = (tmp_path / "page.md").read_text(encoding="utf-8")
     goals = [line for line in text.splitlines() if "≤" in line or "≥" in line]
     assert [line.split("|")[-2].strip() for line in goals] == met
     assert f"| {saved / 400:.1%} | {met[1]} |" in goals[1]

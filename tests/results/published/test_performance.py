@@ -51,11 +51,15 @@ def test_a_goal_is_shown_with_its_figure_and_whether_it_is_met():
 
 def test_files_are_read_in_the_pages_order(tmp_path):
     for name in ("data", "search", "another"):
-        (tmp_path / f"{name}.json").write_text(json.dumps(report(name, figure("one", 1.0))))
+        (tmp_path / f"{name}.json").write_text(
+            json.dumps(report(name, figure("one", 1.0))), encoding="utf-8"
+        )
     names = [each["benchmark"] for each in performance.read(tmp_path)]
     assert names == ["search", "data", "another"]
     performance.main(["--benchmarks", str(tmp_path), "--out", str(tmp_path / "page.md")])
-    assert (tmp_path / "page.md").read_text() == performance.page(performance.read(tmp_path))
+    assert (tmp_path / "page.md").read_text(encoding="utf-8") == performance.page(
+        performance.read(tmp_path)
+    )
 
 
 def test_without_measurements_the_page_says_so(tmp_path):

@@ -40,9 +40,9 @@ def test_an_epoch_costs_its_report_and_its_share_of_a_decision() -> None:
 
 
 def test_the_page_is_made_of_the_figures(tmp_path) -> None:
-    (tmp_path / "scale.json").write_text(json.dumps(CONTENT))
+    (tmp_path / "scale.json").write_text(json.dumps(CONTENT), encoding="utf-8")
     make_scale.main(["--figures", str(tmp_path / "scale.json"), "--out", str(tmp_path)])
-    text = (tmp_path / "scale.md").read_text()
+    text = (tmp_path / "scale.md").read_text(encoding="utf-8")
     first = text.index(
         "| 1,000 | 20 ms | 40 ms | 1.00 ms | 3.00 ms | 200 MB | 2.0 MB | 9.0 MB | 6 "
     )

@@ -28,7 +28,7 @@ def searches(path, regret, *, seeds=6, workers=8):
                  "regret": [regret(policy, seed)] * 4}
                 for seed in range(seeds)
             ]  # fmt: skip
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return path
 
 
@@ -64,8 +64,10 @@ def test_how_much_less_regret_is_a_share_of_theirs_pair_by_pair():
 
 def test_only_seeds_that_every_policy_has_are_compared(tmp_path):
     path = searches(tmp_path / "s.jsonl", lambda policy, seed: 0.1 * seed)
-    whole = path.read_text().splitlines()
-    path.write_text("\n".join(whole[:-1]) + "\n")  # random lacks the last seed on task b
+    whole = path.read_text(encoding="utf-8").splitlines()
+    path.write_text(
+        "\n".join(whole[:-1]) + "\n", encoding="utf-8"
+    )  # random lacks the last seed on task b
     found = read(path)
     assert found.regret["ours", 8].shape == found.regret["random", 8].shape == (2, 5, 4)
 
@@ -75,7 +77,7 @@ def test_the_page_tells_the_better_policy_first(tmp_path):
         tmp_path / "s.jsonl", lambda policy, seed: (0.2 if policy == "ours" else 0.4) + seed / 500
     )
     make_scheduler.main(["--searches", str(path), "--out", str(tmp_path)])
-    page = (tmp_path / "scheduler.md").read_text()
+    page = (tmp_path / "scheduler.md").read_text(encoding="utf-8")
     rows = [line for line in page.splitlines() if line.startswith(("| ours", "| random"))]
     assert rows[0].startswith("| ours | 20.5 [")
     assert rows[0].endswith("| 1.0 | – |")
@@ -84,7 +86,7 @@ def test_the_page_tells_the_better_policy_first(tmp_path):
     assert "## 8 workers, 6 seeds a task" in page
     assert "At 100 % ours has 49 % [" in page  # 1 - 20.5 / 40.5
     assert "| ours | 20.5 | 20.5 |" in page
-    assert (tmp_path / "scheduler.svg").read_text().startswith("<svg ")
+    assert (tmp_path / "scheduler.svg").read_text(encoding="utf-8").startswith("<svg ")
 
 
 def test_the_figure_scales_values_into_the_frame():

@@ -19,7 +19,7 @@ def test_a_measurement_is_kept_and_found_again(tmp_path):
 def test_a_damaged_file_counts_as_empty(tmp_path):
     path = tmp_path / "c.json"
     for text in ("{", "[1]", '{"a": {"speed": 1}}'):
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         assert CalibrationStore(path).find("a") is None
     CalibrationStore(path).keep("a", Measurement(precision="float32", images_per_s={}))
     assert CalibrationStore(path).find("a") is not None

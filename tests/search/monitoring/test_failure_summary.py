@@ -122,7 +122,7 @@ class FakeRay:
             self._now += 1.0
         trial.num_failures += 1
         told = "killed by `ray.kill`" if event == STALL else event
-        with self._errors.open("a") as file:
+        with self._errors.open("a", encoding="utf-8") as file:
             file.write(f"Failure # {trial.num_failures} (occurred at now)\n{told}\n")
         again = trial.num_failures <= trial.max_failures
         trial.status = Trial.ERROR if again else Trial.RUNNING

@@ -67,7 +67,7 @@ def test_every_ending_has_its_series():
 
 
 def test_the_dashboard_asks_for_metrics_and_labels_that_exist():
-    board = json.loads(BOARD.read_text())
+    board = json.loads(BOARD.read_text(encoding="utf-8"))
     asked = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
     asked += [each["definition"] for each in board["templating"]["list"] if "definition" in each]
     named = {name for text in asked for name in re.findall(r"\bray_(\w+)", text)}
@@ -84,8 +84,8 @@ def test_the_dashboard_asks_for_metrics_and_labels_that_exist():
 def test_the_dashboard_is_built_like_ray_s_own():
     ray = Path(find_spec("ray").origin).parent
     theirs = ray / "dashboard/modules/metrics/dashboards/train_grafana_dashboard_base.json"
-    base = json.loads(theirs.read_text())
-    board = json.loads(BOARD.read_text())
+    base = json.loads(theirs.read_text(encoding="utf-8"))
+    board = json.loads(BOARD.read_text(encoding="utf-8"))
     assert set(base) <= set(board)
     assert board["schemaVersion"] == base["schemaVersion"]
     ids = [panel["id"] for panel in board["panels"]]

@@ -234,7 +234,9 @@ def test_the_best_configuration_is_on_disk_before_anything_is_printed(tmp_path):
     plan = plan_of_ended_run(tmp_path)
     with pytest.raises(OSError, match="Input/output"):
         finish(plan, Console(file=BrokenTerminal()), interrupted=False)
-    assert yaml.safe_load((plan.directory / "best.yaml").read_text())["value"] == 0.5
+    assert (
+        yaml.safe_load((plan.directory / "best.yaml").read_text(encoding="utf-8"))["value"] == 0.5
+    )
 
 
 def test_the_summary_says_how_to_have_finalists(tmp_path):

@@ -65,7 +65,8 @@ def test_a_plan_refuses_it(tmp_path, monkeypatch):
         "from trainables.config import TrialConfig\n"
         "SPACE = Space(summary='mine', dataset='demo',\n"
         "              baseline=TrialConfig(network='resnet18'),\n"
-        "              suggest=lambda trial: {'ema': trial.suggest_float('ema', 0.0, 1.0)})\n"
+        "              suggest=lambda trial: {'ema': trial.suggest_float('ema', 0.0, 1.0)})\n",
+        encoding="utf-8",
     )
     options, errors = resolve({"space": str(path), "out": str(tmp_path)})
     plan, more = make_plan(options, resuming=False)

@@ -162,15 +162,15 @@ def test_a_search_killed_between_two_records_gives_the_longer_trials_their_own_n
 
 def test_winner_and_baseline_are_compared_at_equal_length(short: Callable[..., Plan]) -> None:
     directory = short().directory
-    before = yaml.safe_load(export(directory).read_text())
+    before = yaml.safe_load(export(directory).read_text(encoding="utf-8"))
     assert before["baseline"]["trial"] == 0
     search(short(epochs=LONG))
-    after = yaml.safe_load(export(directory).read_text())
+    after = yaml.safe_load(export(directory).read_text(encoding="utf-8"))
     assert after["trial"] >= 8
     assert after["config"]["epochs"] == after["baseline"]["config"]["epochs"] == LONG
     assert after["baseline"]["trial"] == 8
     assert after["baseline"]["value"] == read_trials(directory)[8].best_val_top1
-    old = yaml.safe_load(export(directory, trial=3).read_text())
+    old = yaml.safe_load(export(directory, trial=3).read_text(encoding="utf-8"))
     assert (old["config"]["epochs"], old["baseline"]["trial"]) == (SHORT, 0)
 
 
@@ -207,7 +207,7 @@ def test_a_run_of_an_older_version_has_one_horizon(short: Callable[..., Plan]) -
     store.close()
     assert [(h.first, h.epochs, h.grace) for h in short().horizons] == [(0, 9, 1)]
     assert [(h.first, h.epochs) for h in short(epochs=LONG).horizons] == [(0, 9), (8, 27)]
-    assert yaml.safe_load(export(directory).read_text())["baseline"]["trial"] == 0
+    assert yaml.safe_load(export(directory).read_text(encoding="utf-8"))["baseline"]["trial"] == 0
 
 
 def test_epochs_that_the_space_had_chosen_stay_when_the_space_changes_its_mind(

@@ -145,7 +145,7 @@ def test_what_cannot_work_is_refused_before_anything_starts(tmp_path, values, me
 
 def test_a_name_that_is_taken_is_refused(tmp_path):
     (tmp_path / "old").mkdir()
-    (tmp_path / "old" / "manifest.json").write_text("{}")
+    (tmp_path / "old" / "manifest.json").write_text("{}", encoding="utf-8")
     again = f"go on with it by `python -m search.run --resume old --out {tmp_path}`"
     assert again in errors_of(tmp_path, name="old")[0]
 
@@ -173,7 +173,8 @@ def test_the_largest_trial_averages_its_weights_where_any_does(tmp_path):
         "from trainables.config import TrialConfig\n"
         "SPACE = Space(summary='mine', dataset='demo',\n"
         "              baseline=TrialConfig(network='resnet18'),\n"
-        "              suggest=lambda trial: {'ema': trial.suggest_float('ema', 0.0, 0.99)})\n"
+        "              suggest=lambda trial: {'ema': trial.suggest_float('ema', 0.0, 0.99)})\n",
+        encoding="utf-8",
     )
     assert plan_of(tmp_path, space=str(path)).bounds.largest.ema == 0.99
 
@@ -193,7 +194,8 @@ def test_the_largest_trial_has_the_most_images_at_once(tmp_path, asked, most):
         "from trainables.config import TrialConfig\n"
         "SPACE = Space(summary='mine', dataset='demo',\n"
         "              baseline=TrialConfig(network='resnet18', micro_batch_size=8),\n"
-        f"              suggest=lambda trial: {{'micro_batch_size': {asked}}})\n"
+        f"              suggest=lambda trial: {{'micro_batch_size': {asked}}})\n",
+        encoding="utf-8",
     )
     assert plan_of(tmp_path, space=str(path)).bounds.largest.micro_batch_size == most
 

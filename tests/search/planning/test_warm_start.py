@@ -69,7 +69,8 @@ def test_what_hangs_on_a_choice_comes_with_it(tmp_path: Path) -> None:
         "        v['momentum'] = trial.suggest_float('momentum', 0.5, 0.99)\n"
         "    return v\n"
         "SPACE = Space(summary='mine', dataset='demo', suggest=suggest,\n"
-        "              baseline=TrialConfig(network='resnet10'))\n"
+        "              baseline=TrialConfig(network='resnet10'))\n",
+        encoding="utf-8",
     )
     proposer = Proposer(find_space(str(path)), {}, 0)
     run = earlier(
@@ -186,10 +187,10 @@ def test_other_images_give_configurations_but_teach_nothing(
 ) -> None:
     plan = warm()
     path = plan.directory.parent / "A" / "manifest.json"
-    manifest = json.loads(path.read_text())
+    manifest = json.loads(path.read_text(encoding="utf-8"))
     manifest["dataset"]["fingerprint"] = "other"
     del manifest["sha256"]
-    path.write_text(json.dumps(manifest))
+    path.write_text(json.dumps(manifest), encoding="utf-8")
     other = warm()
     assert len(other.horizons[0].queue) == 4
     search(other, epochs=0)
@@ -249,8 +250,8 @@ def test_a_run_can_t_be_warmed_later(
     out = str(warm().directory.parent)
     if older:
         path = Path(out) / "A" / "manifest.json"
-        manifest = json.loads(path.read_text())
+        manifest = json.loads(path.read_text(encoding="utf-8"))
         del manifest["options"]["warm_start"], manifest["sha256"]
-        path.write_text(json.dumps(manifest))
+        path.write_text(json.dumps(manifest), encoding="utf-8")
     assert main(["--resume", "A", "--out", out, "--warm-start", "runs/B", "--dry-run"]) == 2
     assert "--warm-start can't change when a run goes on" in capsys.readouterr().err

@@ -67,7 +67,7 @@ OTHER = "  File …\n    g()\nRuntimeError: no disk\n"
 def failed(path: Path, *errors: str) -> SimpleNamespace:
     """A trial as Ray leaves it after these failures."""
     text = "".join(f"Failure # {n} (occurred at now)\n{e}" for n, e in enumerate(errors, 1))
-    (path / "error.txt").write_text(text)
+    (path / "error.txt").write_text(text, encoding="utf-8")
     return SimpleNamespace(error_file=str(path / "error.txt"))
 
 

@@ -44,7 +44,7 @@ def test_nothing_listens_for_others_and_nobody_enters_without_the_token(tmp_path
         cwd=ROOT,
         env=environment | {"PYTHONPATH": ""},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr

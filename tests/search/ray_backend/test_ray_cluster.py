@@ -33,7 +33,7 @@ def test_the_rooms_travel_and_nothing_else(tmp_path: Path) -> None:
     root = tmp_path / "tree"
     for name in files:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(name)
+        (root / name).write_text(name, encoding="utf-8")
     package = tmp_path / "package.zip"
     create_package(
         str(root), package, include_parent_dir=False, excludes=ONLY_CODE, include_gitignore=True
@@ -69,7 +69,7 @@ def searched(scratch: Path, what: str) -> tuple[str, list[list[str]]]:
     """(what `cluster_search` prints, the lines that its trials leave)."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.search.search_on_nodes", str(scratch), PRINT, what],
-        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=500,
+        cwd=ROOT, env=ENVIRONMENT, capture_output=True, encoding="utf-8", timeout=500,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     records = read_trials(scratch / "run")
@@ -77,7 +77,7 @@ def searched(scratch: Path, what: str) -> tuple[str, list[list[str]]]:
     assert {(r.state, r.retried, r.epochs) for r in records.values()} == {
         (TrialState.COMPLETE, None, EPOCHS)
     }
-    lines = (scratch / "trained").read_text().splitlines()
+    lines = (scratch / "trained").read_text(encoding="utf-8").splitlines()
     return done.stdout, [line.split() for line in lines]
 
 
@@ -86,7 +86,7 @@ def searched(scratch: Path, what: str) -> tuple[str, list[list[str]]]:
 def test_trials_of_a_lost_node_go_on_at_the_other(shared: Path, what: str) -> None:  # noqa: F811
     """Its images come through Ray, its checkpoints have gone home."""
     printed, lines = searched(shared.parent, what)
-    lost = (shared.parent / "lost").read_text()
+    lost = (shared.parent / "lost").read_text(encoding="utf-8")
     nodes = {node for node, *_ in lines}
     assert len(nodes) == 2
     assert lost in nodes
@@ -111,10 +111,12 @@ def test_trials_of_a_lost_node_go_on_at_the_other(shared: Path, what: str) -> No
 def test_a_node_with_other_packages_is_refused_in_one_sentence(tmp_path: Path) -> None:
     package = tmp_path / "packages" / "torch-1.0.dist-info"
     package.mkdir(parents=True)
-    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 1.0\n")
+    (package / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: torch\nVersion: 1.0\n", encoding="utf-8"
+    )
     done = subprocess.run(
         [sys.executable, "-m", "tests.search.search_on_nodes", str(tmp_path), PRINT, "unlike"],
-        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=500,
+        cwd=ROOT, env=ENVIRONMENT, capture_output=True, encoding="utf-8", timeout=500,
     )  # fmt: skip
     assert done.returncode == 2, done.stdout + done.stderr
     assert re.search(

@@ -43,7 +43,9 @@ def searched(directory: Path, epochs: int) -> None:
 def run(tmp_path):
     directory = tmp_path / "runs" / "first"
     searched(directory, 2)
-    (directory / "manifest.json").write_text('{"schema_version": 1, "options": {"seed": 7}}')
+    (directory / "manifest.json").write_text(
+        '{"schema_version": 1, "options": {"seed": 7}}', encoding="utf-8"
+    )
     (directory / "checkpoints").mkdir()
     (directory / "checkpoints" / "0000.pt").write_bytes(b"large")
     return directory

@@ -43,7 +43,7 @@ assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 def test_once_ends_the_loop_and_twice_the_process(words, presses, said, code):
     process = subprocess.Popen(
         [sys.executable, "-c", LOOP, *words],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
     )  # fmt: skip
     assert process.stdout is not None
     for waited_for in ("ready", said)[:presses]:

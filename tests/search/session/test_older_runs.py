@@ -52,14 +52,14 @@ def old(tmp_path: Path, tiny_data: Path) -> Path:
 def age(run: Path) -> None:
     """Makes the files in `run` those of a version with fewer fields."""
     manifest = run / "manifest.json"
-    content = json.loads(manifest.read_text())
+    content = json.loads(manifest.read_text(encoding="utf-8"))
     content["preview"] = [older(values) for values in content["preview"]]
     del content["dataset"]["image_size"], content["sha256"]
-    manifest.write_text(json.dumps(content))
+    manifest.write_text(json.dumps(content), encoding="utf-8")
     trials = run / "trials.jsonl"
-    lines = [json.loads(line) for line in trials.read_text().splitlines()]
+    lines = [json.loads(line) for line in trials.read_text(encoding="utf-8").splitlines()]
     lines = [line | {"config": older(line["config"])} for line in lines]
-    trials.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    trials.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
 def older(values: dict[str, Any]) -> dict[str, Any]:
@@ -72,7 +72,9 @@ def older(values: dict[str, Any]) -> dict[str, Any]:
 def test_it_goes_on_where_new_fields_have_their_defaults(
     old: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "ema" not in json.loads((old / "manifest.json").read_text())["preview"][0]
+    assert (
+        "ema" not in json.loads((old / "manifest.json").read_text(encoding="utf-8"))["preview"][0]
+    )
     assert main(["--resume", "old", "--out", str(old.parent)]) == 0
     assert "Best: the baseline, val_top1 0.500" in capsys.readouterr().out
 
@@ -119,9 +121,9 @@ def test_its_unfinished_trial_goes_on_from_its_checkpoint(
 def test_a_run_of_another_space_is_refused(
     old: Path, changes: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    manifest = json.loads((old / "manifest.json").read_text())
+    manifest = json.loads((old / "manifest.json").read_text(encoding="utf-8"))
     manifest["preview"][0] |= changes
     manifest.pop("sha256", None)
-    (old / "manifest.json").write_text(json.dumps(manifest))
+    (old / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     assert main(["--resume", "old", "--out", str(old.parent)]) == 2
     assert "must go on with the space it began with" in capsys.readouterr().err

@@ -13,7 +13,9 @@ def test_a_finished_search_says_where_its_page_is(tmp_path: Path) -> None:
     said: list[str] = []
     write_final_report(six(tmp_path / "six"), said.append)
     assert said == [f"The search as a page: {tmp_path / 'six' / 'report.html'}"]
-    assert "Trial 2 reaches 55.0 % on val" in (tmp_path / "six" / "report.html").read_text()
+    assert "Trial 2 reaches 55.0 % on val" in (tmp_path / "six" / "report.html").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_a_page_that_can_t_be_made_is_told_and_no_more(

@@ -9,7 +9,7 @@ from search.study import budget
 def test_time_between_sessions_does_not_count(tmp_path):
     """Killed on Friday, resumed on Monday for an hour, and again."""
     epochs = tmp_path / "epochs.jsonl"
-    epochs.write_text("")
+    epochs.write_text("", encoding="utf-8")
     friday, monday = 1_700_000_000, 1_700_260_000
     os.utime(epochs, (friday + 7200, friday + 7200))
     killed = {"started": "2023-11-14T22:13:20+00:00", "ended": None}  # friday
@@ -24,7 +24,7 @@ def test_time_between_sessions_does_not_count(tmp_path):
 
 def test_a_session_killed_among_its_finalists_lasted_until_their_last_epoch(tmp_path):
     for name, seconds in (("epochs.jsonl", 3600), ("finalist-epochs.jsonl", 5400)):
-        (tmp_path / name).write_text("")
+        (tmp_path / name).write_text("", encoding="utf-8")
         os.utime(tmp_path / name, (1_700_000_000 + seconds,) * 2)
     killed = {"started": "2023-11-14T22:13:20+00:00", "ended": None}
     assert session_log.used_seconds(session_log.add_session([killed], tmp_path, {})) == 5400

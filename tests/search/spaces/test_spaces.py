@@ -91,7 +91,7 @@ def test_the_list_and_the_dry_runs_show_every_space_without_torch(tmp_path, caps
         "assert not {'torch', 'ray', 'ffcv'} & set(sys.modules)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8", timeout=60
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("First configurations") == len(space_names())
@@ -125,7 +125,8 @@ def test_a_file_of_the_users_is_a_space_too(tmp_path):
         "from trainables.config import TrialConfig\n"
         "SPACE = Space(summary='mine', dataset='folder',\n"
         "              baseline=TrialConfig(network='resnet18'),\n"
-        "              suggest=lambda trial: {'lr': trial.suggest_float('lr', 1e-4, 1e-2)})\n"
+        "              suggest=lambda trial: {'lr': trial.suggest_float('lr', 1e-4, 1e-2)})\n",
+        encoding="utf-8",
     )
     assert find_space(str(path)).dataset == "folder"
 
@@ -140,7 +141,7 @@ def test_a_file_of_the_users_is_a_space_too(tmp_path):
 )
 def test_a_broken_file_is_named(tmp_path, text, message):
     path = tmp_path / "mine.py"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(SpaceError, match=message):
         find_space(str(path))
     with pytest.raises(SpaceError, match="doesn't exist"):
@@ -162,7 +163,8 @@ def test_a_space_that_fails_when_it_is_asked_is_named(tmp_path, suggest, message
         "from trainables.config import TrialConfig\n"
         "SPACE = Space(summary='mine', dataset='folder',\n"
         "              baseline=TrialConfig(network='resnet18'),\n"
-        f"              suggest={suggest})\n"
+        f"              suggest={suggest})\n",
+        encoding="utf-8",
     )
     with pytest.raises(SpaceError, match=message):
         Proposer(find_space(str(path)), {}, 0).preview(3)

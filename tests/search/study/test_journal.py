@@ -66,11 +66,11 @@ def test_a_journal_that_is_none_is_one_sentence(run):
 
 def test_parameters_that_differ_from_the_records_are_named(run):
     trials = run / "trials.jsonl"
-    lines = [json.loads(line) for line in trials.read_text().splitlines()]
+    lines = [json.loads(line) for line in trials.read_text(encoding="utf-8").splitlines()]
     for line in lines:
         del line["crc32"]
         if line["number"] == 2:
             line["params"]["lr"] = 0.125
-    trials.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    trials.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     with pytest.raises(RunError, match=r"lr of trial 2 is .* there and 0\.125 in trials\.jsonl"):
         open_study(run, trials=4)

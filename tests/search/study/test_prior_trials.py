@@ -184,7 +184,7 @@ def test_a_run_keeps_its_copy(tmp_path: Path) -> None:
     ]  # fmt: skip
     write_prior_trials(tmp_path, kept)
     assert read_prior_trials(tmp_path) == kept
-    (tmp_path / "evidence.jsonl").write_text('{"origin": "torn')
+    (tmp_path / "evidence.jsonl").write_text('{"origin": "torn', encoding="utf-8")
     with pytest.raises(RunError, match=r"evidence\.jsonl must hold what a warm-started run"):
         read_prior_trials(tmp_path)
     (tmp_path / "evidence.jsonl").unlink()

@@ -40,7 +40,7 @@ def test_a_trial_that_breaks_off_is_tried_once_more_from_where_it_was(tmp_path):
         "RuntimeError: no disk",
         "RuntimeError: still no disk",
     )
-    kept = (tmp_path / "run" / "errors" / "0000.txt").read_text()
+    kept = (tmp_path / "run" / "errors" / "0000.txt").read_text(encoding="utf-8")
     assert kept.index("RuntimeError: no disk") < kept.index("RuntimeError: still no disk")
 
 

@@ -16,7 +16,7 @@ from trainables.config import ConfigError
 
 
 def lines(directory, name):
-    return (directory / name).read_text().splitlines()
+    return (directory / name).read_text(encoding="utf-8").splitlines()
 
 
 def outcome(directory):
@@ -150,7 +150,7 @@ def test_a_failed_trial_keeps_its_error_and_the_search_goes_on(tmp_path):
     records = read_trials(tmp_path / "run")
     assert records[0].state is TrialState.FAILED
     assert records[0].detail == "RuntimeError: out of paper"
-    assert "frames" in (tmp_path / "run" / "errors" / "0000.txt").read_text()
+    assert "frames" in (tmp_path / "run" / "errors" / "0000.txt").read_text(encoding="utf-8")
     assert sorted(records) == [0, 1, 2]
     assert frozen(tmp_path / "run")[0].state is optuna.trial.TrialState.FAIL
 

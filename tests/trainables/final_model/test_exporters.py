@@ -63,9 +63,11 @@ def test_one_that_differs_is_refused_and_nothing_is_left(
     assert "model.pt2" in line
     assert not to.exists()
     to.mkdir()
-    (to / "model.pt2").write_text("older")
+    (to / "model.pt2").write_text("older", encoding="utf-8")
     assert export.main([*arguments, "pt2"]) == 2
-    assert [(each.name, each.read_text()) for each in to.iterdir()] == [("model.pt2", "older")]
+    assert [(each.name, each.read_text(encoding="utf-8")) for each in to.iterdir()] == [
+        ("model.pt2", "older")
+    ]
 
 
 def test_missing_packages_are_named_with_the_command(
@@ -109,7 +111,7 @@ def test_all_formats_give_the_same_logits(
     """Read here once more, as their users would: by torch alone, and by ONNX's runtime."""
     config = SMALL.but(**changes)
     best = tmp_path / "best.yaml"
-    best.write_text(f"config: {config.to_dict()}\ndataset: {tiny_data.name}\n")
+    best.write_text(f"config: {config.to_dict()}\ndataset: {tiny_data.name}\n", encoding="utf-8")
     data = ["--data", str(tiny_data.parent), "--threads", "1"]
     assert final.main(["--config", str(best), *data]) == 0
     folder = tmp_path / "final"

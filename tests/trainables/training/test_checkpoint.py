@@ -136,7 +136,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     torch.save({"network": {}}, path)
     with pytest.raises(CheckpointError, match="damaged or is something else"):
         checkpoint.read_history(path)
-    path.write_text("not a checkpoint")
+    path.write_text("not a checkpoint", encoding="utf-8")
     with pytest.raises(CheckpointError, match="damaged or is something else"):
         checkpoint.read_history(path)
     with pytest.raises(CheckpointError, match="is none"):

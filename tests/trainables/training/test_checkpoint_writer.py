@@ -160,7 +160,7 @@ def test_what_is_sent_on_is_saved_after_each_epoch(data: SearchData, tmp_path: P
 def test_leftovers_of_a_killed_process_go(tmp_path: Path) -> None:
     path = tmp_path / "0001.pt"
     for name in (".0001.pt.77.tmp", ".0002.pt.77.tmp", "0001.pt"):
-        (tmp_path / name).write_text("")
+        (tmp_path / name).write_text("", encoding="utf-8")
     writer = CheckpointWriter(path, "identity")
     assert len(list(tmp_path.iterdir())) == 3  # nothing is removed before it is entered
     with writer:

@@ -95,7 +95,8 @@ images = np.tile(data.train.indices, 8)
 large = TrialConfig(network="resnet10", batch_size=576, epochs=1, optimizer="sgd",
                     precision="float32")
 small = large.but(batch_size=8, image_size=32)
-virtual = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
+virtual = pages * resource.getpagesize()
 limit = virtual + (140 << 20)
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 kept = []
@@ -114,7 +115,7 @@ def test_a_small_trial_trains_after_one_that_did_not_fit(tiny_data: Path) -> Non
     done = subprocess.run(
         [sys.executable, "-c", EXHAUST, str(tiny_data)],
         cwd=ROOT, env=os.environ | {"MALLOC_ARENA_MAX": "1"},  # a thread's own takes 64 MB or more
-        timeout=300, capture_output=True, text=True, check=False,
+        timeout=300, capture_output=True, encoding="utf-8", check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     said, loss = done.stdout.splitlines()

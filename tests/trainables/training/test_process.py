@@ -29,7 +29,7 @@ print(torch.get_num_threads(), faults() - before)
 def measured(how: str) -> tuple[int, int]:
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, how],
-        cwd=ROOT, timeout=60, capture_output=True, text=True, check=True,
+        cwd=ROOT, timeout=60, capture_output=True, encoding="utf-8", check=True,
     )  # fmt: skip
     threads, faults = done.stdout.split()
     return int(threads), int(faults)
