@@ -30,7 +30,8 @@ def saved_options(name: str, out: str, layers: list[dict[str, Any]]) -> dict[str
         "leave it out, or start a new run."
         for layer in layers
         for key, value in layer.items()
-        if key not in RESUMABLE and key in saved and redacted(str(value)) != str(saved[key])
+        if key in saved and redacted(str(value)) != str(saved[key])
+        if key not in RESUMABLE or (key == "weights" and not _are_files(value, saved[key]))
     ]
     given = {key for layer in layers for key in layer}
     changed += [
@@ -42,6 +43,11 @@ def saved_options(name: str, out: str, layers: list[dict[str, Any]]) -> dict[str
     if changed:
         raise OptionsError(changed)
     return saved | {"name": name, "out": out}
+
+
+def _are_files(*weights: Any) -> bool:
+    """Returns whether all of these values of the option `weights` name files."""
+    return not {"", "none", "imagenet"} & set(map(str, weights))
 
 
 def _fetch_run(directory: Path, storage: str) -> None:

@@ -1,5 +1,6 @@
 """Composes a session of a search from its plan: study, finalists, budget, stores and limits."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from search.ray_backend.node_files import NodeFiles
 from search.ray_backend.watchdog import Watchdog
 from search.session import session_log
 from search.session.backup import StorageSync
+from search.session.range_watch import RangeWatch
 from search.study.budget import Budget, countdown
 from search.study.finalists import Finalists
 from search.study.optuna_journal import journal_seal, open_journal
@@ -79,14 +81,15 @@ def start_session(
     manifest: dict[str, Any],
     node_files: NodeFiles,
     storage_sync: StorageSync,
+    warn: Callable[[str], object],
 ) -> Session:
-    """Opens the study and its finalists, divides the budget between them, and returns the
-    session.
+    """Opens the study and its finalists, divides the budget between them, and returns the session.
+    `warn` is called with a note on each range that only a trial meets.
     """
     used_s = session_log.used_seconds(manifest["sessions"])
     budget = make_budget(plan.options, plan.resources, used_s)
     study = Study(
-        proposer=make_proposer(plan, manifest["precision"]),
+        proposer=make_proposer(plan, manifest["precision"], RangeWatch(store, manifest, warn)),
         rules=make_rules(
             plan.options,
             epochs=plan.epochs,
@@ -99,6 +102,7 @@ def start_session(
         storage=open_journal(store.directory, manifest.get("journal")),
         horizons=plan.horizons,
         earlier=read_prior_trials(store.directory) if plan.options.warm_start else (),
+        outside=plan.searched.outside,
         time_left=lambda: budget.left_for_trials(finalists),
     )
     finalists = Finalists(
