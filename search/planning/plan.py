@@ -206,14 +206,13 @@ def _plan_trials(
         options, horizons = found
         fixed = {**fixed, "epochs": horizons[-1].epochs}
         proposer = Proposer(space, fixed, options.seed, horizons, make)
-    previewed = _attempt(errors, lambda: proposer.preview(_PROBED))
-    if previewed is None:
+    previewed = _attempt(errors, lambda: proposer.preview(_PROBED)) if searched else None
+    if previewed is None or searched is None:
         return None
-    preview, met = previewed
-    ranges = merge_ranges(searched.ranges) if searched else met
+    preview, ranges = previewed[0], merge_ranges(searched.ranges)
     bounds = _attempt(errors, lambda: find_bounds(preview[0], ranges))
     errors += find_constant_objectives(objectives, ranges, options.space)
-    if found is None or bounds is None or searched is None:
+    if found is None or bounds is None:
         return None
     return _PlannedTrials(
         options=options,

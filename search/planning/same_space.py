@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from common.files import file_sha256
-from results.analysis.rung_values import read_proposals
-from results.analysis.searched_ranges import SearchedRange, describe_range, read_ranges
+from results.analysis.searched_ranges import SearchedRange, read_ranges
 from results.records import TrialRecord
 from results.store import read_manifest, read_trials
 from search.config.options import SearchOptions
-from search.planning.continuation import ContinuationError, same_beginning
+from search.planning.continuation import ContinuationError
+from search.planning.space_changes import find_changed_files, find_changes
 from search.planning.warm_start import express
 from search.space import Space, SpaceError
 from search.spaces import find_space, find_space_files
 from search.study.optuna_journal import ExpressedTrial
+from search.study.optuna_patches import contains
 from search.study.proposer import Proposer
-from search.study.searched_ranges import PROBES, digest_of, find_ranges
+from search.study.searched_ranges import PROBES, digest_of, find_incompatible, find_ranges
 
 COPY = "space"
 """In a run directory, the folder of this name holds the copy of the space's files."""
@@ -100,12 +101,13 @@ def examine_space(
     )
     if begun is None:
         faults = dict.fromkeys(fault for each in drawn for fault in each.faults)
-        if errors := [*proposer.baseline_errors(), *faults]:
+        errors = [*proposer.baseline_errors(), *faults, *find_incompatible(now.ranges)]
+        if errors:
             raise SpaceError(errors)
         return now
     _check_weights(now, manifest, proposer)
     records, since = read_trials(begun), int(before.get("since", 0))
-    changes = list(_find_changes(now, manifest, records, proposer, begun))
+    changes = list(find_changes(now.digest, now.ranges, manifest, records, proposer, begun))
     if changes and not accept:
         raise ContinuationError(
             f"A run must go on with the space it began with, but {space} has changed: "
@@ -114,6 +116,8 @@ def examine_space(
             "evidence any more."
         )
     if changes:
+        if errors := find_incompatible(now.ranges):
+            raise SpaceError(errors)
         since = max(records, default=-1) + 1
     outside = frozenset(
         number
@@ -121,7 +125,7 @@ def examine_space(
         if number < since and record.config and find_present(record, proposer) is None
     )
     later = tuple(each for each in read_ranges(manifest) if each.later and not changes)
-    files = _changed_files(now.files, before)
+    files = find_changed_files(now.files, before)
     return replace(
         now,
         ranges=(*now.ranges, *later),
@@ -159,69 +163,6 @@ def _check_weights(now: SearchedSpace, manifest: Mapping[str, Any], proposer: Pr
         )
 
 
-def _find_changes(
-    now: SearchedSpace,
-    manifest: Mapping[str, Any],
-    records: Mapping[int, TrialRecord],
-    proposer: Proposer,
-    begun: Path,
-) -> Iterator[str]:
-    """Yields a phrase for each way in which the space differs from that of the run: its baseline,
-    its ranges, or the ranges that the run's trials met.
-    """
-    first = [proposer.move_weights(each) for each in manifest.get("preview", [])[:1]]
-    baseline = proposer.nearest(proposer.space.baseline.to_dict())[1]
-    if first and not same_beginning(first, [baseline]):
-        yield "its baseline is another one"
-    before = manifest.get("searched")
-    if before and before["digest"] != now.digest:
-        known = [each for each in read_ranges(manifest) if not each.later]
-        yield from compare_ranges(known, now.ranges) or ["other trials meet the same ranges"]
-        return
-    since = int(before["since"]) if before else 0
-    yield from _compare_trials({n: r for n, r in records.items() if n >= since}, proposer, begun)
-
-
-def compare_ranges(before: Sequence[SearchedRange], now: Sequence[SearchedRange]) -> list[str]:
-    """Returns a phrase for each parameter whose ranges or their conditions differ."""
-    phrases = []
-    for name in dict.fromkeys(each.name for each in (*before, *now)):
-        old, new = (
-            sorted(each.describe() for each in ranges if each.name == name)
-            for ranges in (before, now)
-        )
-        if old != new:
-            phrases.append(
-                f"{name} is {', and '.join(new) or 'not searched'} (it was "
-                f"{', and '.join(old) or 'not searched'})"
-            )
-    return phrases
-
-
-def _compare_trials(
-    records: Mapping[int, TrialRecord], proposer: Proposer, begun: Path
-) -> list[str]:
-    """Returns a phrase for each parameter that the space would ask a recorded trial for with
-    another range than the one which the run's journal holds.
-    """
-    phrases: dict[str, str] = {}
-    trials = read_proposals(begun) if records else {}
-    for number in trials.keys() & {n for n, record in records.items() if record.params}:
-        old = trials[number].distributions
-        try:
-            new = proposer.repeat(trials[number].params).distributions
-        except SpaceError as error:
-            return [f"it fails for the parameters of trial {number}: {error}"]
-        for name in [*old, *new]:
-            if old.get(name) != new.get(name):
-                was, is_now = (
-                    describe_range(each[name]) if name in each else "not searched"
-                    for each in (old, new)
-                )
-                phrases.setdefault(name, f"{name} is {is_now} (it was {was} in trial {number})")
-    return list(phrases.values())
-
-
 def find_present(record: TrialRecord, proposer: Proposer) -> ExpressedTrial | None:
     """Returns the parameters of a recorded trial in the present space, or `None` where this space
     can't propose the trial's configuration.
@@ -236,16 +177,13 @@ def find_present(record: TrialRecord, proposer: Proposer) -> ExpressedTrial | No
     return found[0] if found and found[1] else None
 
 
-def _changed_files(files: Mapping[Path, str], before: Mapping[str, Any]) -> list[str]:
-    """Returns the names of those files that differ from what the run recorded. A file that was
-    renamed, but has the same content, doesn't differ.
-    """
-    if not before:
-        return []
-    known = {each["sha256"]: each["name"] for each in before["files"]}
-    names = [path.name for path, sha in files.items() if sha not in known]
-    gone = [name for sha, name in known.items() if sha not in files.values()]
-    return list(dict.fromkeys([*names, *gone]))
+def lies_inside(params: Mapping[str, Any], proposer: Proposer) -> bool:
+    """Returns whether the space asks for all of these parameters, with ranges that hold them."""
+    try:
+        ranges = proposer.repeat(params).distributions
+    except SpaceError:
+        return False
+    return all(name in ranges and contains(ranges[name], v) for name, v in params.items())
 
 
 def _copy_hint(begun: Path, before: Mapping[str, Any]) -> str:

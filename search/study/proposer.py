@@ -2,7 +2,8 @@
 
 import hashlib
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 import optuna
@@ -53,6 +54,17 @@ def derived_seed(seed: int, part: object) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:{part}".encode()).digest()[:4])
 
 
+@contextmanager
+def _quiet_ranges() -> Iterator[None]:
+    """Silences Optuna's warnings of values outside of their ranges and of steps that don't divide
+    them, because a plan is refused for both with a sentence.
+    """
+    with warnings.catch_warnings():
+        for message in ("Fixed parameter", "The value .* is out of", "The distribution is spec"):
+            warnings.filterwarnings("ignore", message)
+        yield
+
+
 class Proposer:
     """Proposes configurations of a space, with some fields fixed for every trial.
 
@@ -93,8 +105,7 @@ class Proposer:
         `SpaceError`.
         """
         probes = [Probe(number) for number in range(count)]
-        with warnings.catch_warnings():  # a step that doesn't divide its range is a probe's fault
-            warnings.simplefilter("ignore")
+        with _quiet_ranges():  # a step that doesn't divide its range is a probe's fault
             for each in probes:
                 self._ask(each)
         return probes
@@ -112,7 +123,8 @@ class Proposer:
 
     def propose(self, trial: optuna.trial.BaseTrial) -> tuple[dict[str, Any], TrialConfig]:
         """Returns (searched parameters, whole configuration) of a trial. Raises `ConfigError`."""
-        values = suggested(self.space, _FixingTrial(trial, self.fixed))  # type: ignore[arg-type]
+        with _quiet_ranges():
+            values = suggested(self.space, _FixingTrial(trial, self.fixed))  # type: ignore[arg-type]
         self._watch(trial)
         return {name: values.get(name) for name in trial.params}, self._config(values, trial.number)
 
@@ -153,8 +165,7 @@ class Proposer:
     def _baseline_trial(self) -> optuna.trial.FixedTrial:
         given = self.space.baseline.to_dict()
         trial = optuna.trial.FixedTrial(CONDITIONAL_DEFAULTS | given)
-        with warnings.catch_warnings():  # of a value outside of its range
-            warnings.simplefilter("ignore")
+        with _quiet_ranges():
             suggested(self.space, _FixingTrial(trial, self.fixed))  # type: ignore[arg-type]
         return trial
 
@@ -165,9 +176,7 @@ class Proposer:
         baseline's. Raises `ConfigError` where these values contradict each other.
         """
         trial = PreferringTrial(values, CONDITIONAL_DEFAULTS | self.space.baseline.to_dict())
-        with warnings.catch_warnings():  # of a baseline outside of a range
-            warnings.simplefilter("ignore")
-            return trial, self.propose(trial)[1]
+        return trial, self.propose(trial)[1]
 
     def searchable(self) -> set[str]:
         """Returns the names of the parameters that the baseline has, fixed ones included."""

@@ -13,6 +13,7 @@ from optuna.distributions import (
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
+    check_distribution_compatibility,
     distribution_to_json,
 )
 
@@ -173,26 +174,44 @@ def merge_ranges(ranges: Sequence[SearchedRange]) -> dict[str, BaseDistribution]
     """Returns one distribution for each parameter, which holds all of the parameter's ranges. Where
     these differ, the distribution has no step and no logarithm.
     """
+    return {name: _merge(distributions) for name, distributions in _by_name(ranges).items()}
+
+
+def _by_name(ranges: Sequence[SearchedRange]) -> dict[str, list[BaseDistribution]]:
     by_name: dict[str, list[BaseDistribution]] = {}
     for each in ranges:
         by_name.setdefault(each.name, []).append(each.distribution)
-    return {name: _merge(each) if len(each) > 1 else each[0] for name, each in by_name.items()}
+    return by_name
 
 
 def _merge(distributions: Sequence[BaseDistribution]) -> BaseDistribution:
-    if all(isinstance(each, IntDistribution) for each in distributions):
-        return IntDistribution(*_ends(distributions))
-    if not any(isinstance(each, CategoricalDistribution) for each in distributions):
-        return FloatDistribution(*_ends(distributions))
-    choices: list[Any] = []
-    for each in distributions:
-        choices += each.choices if isinstance(each, CategoricalDistribution) else _ends([each])
-    return CategoricalDistribution(list({repr(choice): choice for choice in choices}.values()))
+    first = distributions[0]
+    alike: list[Any] = [each for each in distributions if type(each) is type(first)]
+    if len(alike) == 1 or isinstance(first, CategoricalDistribution):
+        return first
+    low, high = min(each.low for each in alike), max(each.high for each in alike)
+    whole = isinstance(first, IntDistribution)
+    return IntDistribution(low, high) if whole else FloatDistribution(low, high)
 
 
-def _ends(distributions: Sequence[BaseDistribution]) -> tuple[Any, Any]:
-    numbers = [each for each in distributions if not isinstance(each, CategoricalDistribution)]
-    return min(each.low for each in numbers), max(each.high for each in numbers)  # type: ignore[attr-defined]
+def find_incompatible(ranges: Sequence[SearchedRange]) -> list[str]:
+    """Returns one sentence for each parameter with ranges that Optuna refuses within one study:
+    whole numbers and others, logarithmic and linear ones, or different choices.
+    """
+    errors = []
+    for name, distributions in _by_name(ranges).items():
+        for each in distributions[1:]:
+            try:
+                check_distribution_compatibility(distributions[0], each)
+            except ValueError:
+                errors.append(
+                    f"{name} must have ranges of one kind, with one scale and the same choices, "
+                    f"but is {describe_range(distributions[0])} in some trials and "
+                    f"{describe_range(each)} in others; give it one range, and use its values "
+                    "differently."
+                )
+                break
+    return errors
 
 
 def describe_outside(name: str, distribution: BaseDistribution, value: Any) -> str:

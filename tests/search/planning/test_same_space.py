@@ -13,7 +13,8 @@ from results.analysis.searched_ranges import read_ranges
 from results.records import TrialState
 from results.store import MANIFEST, read_manifest, read_trials
 from search.config.command_line import resolve
-from search.planning.plan import Plan, make_plan
+from search.planning.plan import Plan, make_plan, make_proposer
+from search.planning.same_space import lies_inside
 from search.run import main
 from search.session import execute
 from tests.search.session_on_curves import opened, search
@@ -276,6 +277,17 @@ def test_a_range_that_only_a_trial_meets_is_added_and_reported(
     assert [each for each in again.searched.ranges if each.later] == later
     space.write_text(RARE.replace("0.9])", "0.8])"))
     assert "ema is one of 0.0, 0.8 (it was one of 0.0, 0.9 in trial 0)" in make()[1][0]
+
+
+def test_evidence_of_earlier_runs_counts_where_it_lies_inside(make: Make, space: Path) -> None:
+    space.write_text(NARROW)
+    proposer = make_proposer(sound(make()))
+    sgd = {"optimizer": "sgd", "lr": 0.1}
+    assert lies_inside(sgd | {"momentum": 0.9}, proposer)
+    assert not lies_inside(sgd | {"momentum": 0.6}, proposer)
+    assert not lies_inside({"optimizer": "adamw", "lr": 0.1}, proposer)
+    assert not lies_inside({"optimizer": "adamw", "lr": 1e-3, "momentum": 0.9}, proposer)
+    assert not lies_inside({"optimizer": "lion", "lr": 1e-3}, proposer)
 
 
 def opened_data(plan: Plan) -> Any:
