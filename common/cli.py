@@ -59,12 +59,13 @@ def quote(*words: object) -> str:
     return shlex.join(map(str, words))
 
 
-def quote_command(module: str, *words: object, data: object = "data") -> str:
-    """Returns the command that runs a module of the project, so that it can be pasted into a shell.
+def quote_command(program: str, *words: object, data: object = "data") -> str:
+    """Returns a command of the project so that it can be pasted into a shell.
 
+    program: the beginning of the command, such as `python -m search.run`.
     data: the folder of the prepared datasets, which the command names if it isn't the usual one.
     """
-    return quote("python", "-m", module, *words, *([] if str(data) == "data" else ["--data", data]))
+    return quote(*program.split(), *words, *([] if str(data) == "data" else ["--data", data]))
 
 
 class Parser(argparse.ArgumentParser):

@@ -40,7 +40,7 @@ def page(directory: Path) -> str:
     from results.page.parameters import parameters
     from results.page.render import render
     from results.page.run_data import Run, read_run
-    from results.page.table import provenance, table
+    from results.page.table import provenance, searched, table
     from results.page.time_use import time_section
     from results.page.tradeoff import tradeoff
 
@@ -57,6 +57,7 @@ def page(directory: Path) -> str:
         sections=sections(run),
         run=run,
         answer=make_headline(run),
+        searched=searched(run),
         table=table(run),
         provenance=provenance(run.manifest),
     )

@@ -2,6 +2,7 @@
 
     runs/NAME/
         manifest.json    options, versions, commit, dataset fingerprint, machine
+        space/           the files of the space that the run searches
         journal.log      the Optuna study (`optuna-dashboard runs/NAME/journal.log`)
         epochs.jsonl     one line for each epoch, in the order of the search's decisions
         trials.jsonl     a line when a trial starts and one when it ends; the last one counts

@@ -49,10 +49,17 @@ def _main(arguments: list[str] | None) -> int:
     except UserError as error:
         return refuse(*unknown, error)
     options, errors = resolve(saved or {}, *layers, place)
+    if actions["accept_space"] and not resumed:
+        errors.append("--accept-space goes with --resume only; leave it out for a new run.")
     if actions["quiet"] and actions["verbose"]:
         errors.append("--quiet can't go with --verbose; leave one of them out.")
     with join_cluster(options.address if not unknown + errors else "") as (cluster, no_cluster):
-        plan, more = make_plan(options, resuming=bool(resumed), cluster=cluster)
+        plan, more = make_plan(
+            options,
+            resuming=bool(resumed),
+            cluster=cluster,
+            accept_space=bool(actions["accept_space"]),
+        )
         if unknown or errors or more or no_cluster or plan is None:
             return refuse(*unknown, *errors, *no_cluster, *more)
         if actions["dry_run"]:

@@ -69,7 +69,8 @@ def _values_at_rungs(run: Path) -> dict[int, dict[int, float]]:
 
 
 def read_proposals(run: Path) -> dict[int, FrozenTrial]:
-    """Returns every trial's parameters and their ranges, by number, from the study's journal.
+    """Returns every trial's parameters and their ranges, by number, from the study's journal, and
+    where the space was changed, as far as the present space has them.
 
     Reading works while a search writes the journal: Optuna skips an incomplete last line. Raises
     `RunError` where the journal is missing or damaged.
@@ -83,7 +84,7 @@ def read_proposals(run: Path) -> dict[int, FrozenTrial]:
     try:
         storage = JournalStorage(JournalFileBackend(str(path)))
         names = [study.study_name for study in storage.get_all_studies()]
-        known = storage.get_study_id_from_name(names[0]) if names else None
+        known = storage.get_study_id_from_name(names[-1]) if names else None
         trials = [] if known is None else storage.get_all_trials(known)
     except Exception as error:  # Optuna replays whatever it finds there
         raise damage_error(path, f"{type(error).__name__}: {error}") from error

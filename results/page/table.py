@@ -5,6 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.text import format_duration
+from results.analysis.searched_ranges import (
+    SearchedRange,
+    describe_condition,
+    describe_range,
+    read_ranges,
+)
 from results.export import ranked
 from results.page.formatting import OUTCOMES, outcome, percent, value
 from results.page.run_data import Run
@@ -105,6 +111,31 @@ def _param(item: Any) -> Cell:
     numeric = isinstance(item, int | float)
     key = float(item) if numeric else None if item is None else str(item)
     return Cell(text=value(item), key=key)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Searched:
+    """Holds what a search varied: rows of (parameter, range, when the range holds), and notes."""
+
+    rows: list[tuple[str, str, str]]
+    notes: list[str]
+
+
+def searched(run: Run) -> Searched:
+    """Returns every range that was searched, from the manifest, or from the journal of a run that
+    an older version began.
+    """
+    known, notes = read_ranges(run.manifest), []
+    if not known:
+        known = tuple(SearchedRange(name=n, distribution=each) for n, each in run.ranges.items())
+        notes.append("This run recorded no conditions: a range may depend on a choice.")
+    if since := run.manifest.get("searched", {}).get("since"):
+        notes.append(f"These are the ranges from trial {since} on; before, they were others.")
+    rows = [
+        (each.name, describe_range(each.distribution), describe_condition(each.condition))
+        for each in known
+    ]
+    return Searched(rows=rows, notes=notes)
 
 
 def provenance(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:

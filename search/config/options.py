@@ -168,6 +168,10 @@ ACTIONS: Mapping[str, Action] = {
     "resume": Action(
         group=SEARCH, metavar="NAME", text="resume this run: its name under --out, or its folder"
     ),
+    "accept_space": Action(
+        group=SEARCH,
+        text="with --resume: go on although the space's ranges have changed",
+    ),
     "verbose": Action(
         group=MONITORING,
         text="print every event, and where the time before the first optimizer step goes",
@@ -178,12 +182,12 @@ ACTIONS: Mapping[str, Action] = {
 aren't saved with a run.
 """
 
-RESUMABLE = ("source", "trials", "epochs", "time_budget", "gpu_hours", "finalists", "repeats",
-             "address", "data_uri", "storage", "concurrency", "gpus_per_trial", "stall_timeout",
-             "dashboard_host", "dashboard_port", "tensorboard", "mlflow", "wandb", "data",
-             "out")  # fmt: skip
+RESUMABLE = ("space", "weights", "source", "trials", "epochs", "time_budget", "gpu_hours",
+             "finalists", "repeats", "address", "data_uri", "storage", "concurrency",
+             "gpus_per_trial", "stall_timeout", "dashboard_host", "dashboard_port", "tensorboard",
+             "mlflow", "wandb", "data", "out")  # fmt: skip
 """These options may change when a run is resumed. All others decide its results and stay as they
-were.
+were. A space and a file of weights may be elsewhere, but their content must be the same.
 """
 
 

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution
 from rich.console import Console
 from rich.table import Table
 
@@ -50,6 +49,7 @@ def show_plan(plan: Plan) -> int:
         ("space", f"{plan.options.space}: {plan.space.summary}"),
         ("dataset", f"{plan.dataset}{_dataset_note(manifest)}"),
         ("trials", f"{plan.options.trials}, the baseline first; {plan.epochs} epochs at most"),
+        *(("note", note) for note in plan.searched.notes),
         ("first", describe_beginning(plan)),
         *(("learns", phrase) for phrase in describe_learning(plan, fingerprint)),
         ("rungs", f"{rungs}; the top 1/{plan.options.reduction_factor} of the trials go on"),
@@ -111,6 +111,7 @@ def print_start(plan: Plan, data: SearchData, print_line: Callable[[str], None])
         ("dataset", f"{plan.dataset}: {len(data.images.class_ids)} classes, {images}"),
         *(("data", remark) for remark in remarks(read_manifest(plan.data))),
         ("note", describe_enlarged(plan, data.images.size)),
+        *(("note", note) for note in plan.searched.notes),
         ("nodes", describe_nodes(plan)),
         ("trials", f"{trials}; {describe_resources(plan)}"),
         ("compared", describe_objectives(plan)),
@@ -131,7 +132,7 @@ def describe_enlarged(plan: Plan, stored: int) -> str:
     wanted = plan.bounds.largest.image_size
     if not find_dataset(plan.dataset).any_size or stored >= wanted:
         return ""
-    command = quote_command("datasets.prepare", plan.dataset, data=plan.options.data)
+    command = quote_command("python -m datasets.prepare", plan.dataset, data=plan.options.data)
     return (
         f"images are stored at {stored} px and enlarged to up to {wanted}: to keep more "
         f"detail, `{command} --source … --size {wanted} --overwrite`"
@@ -246,22 +247,12 @@ def _dataset_note(manifest: Manifest | None) -> str:
 
 
 def _ranges(plan: Plan) -> Table:
+    """Returns a table with a row for each range; those that depend on a choice name it."""
     table = Table("parameter", "range", "baseline", title="Searched", title_justify="left")
-    for name, distribution in plan.ranges.items():
-        table.add_row(
-            name, describe_range(distribution), format_parameter(getattr(plan.baseline, name))
-        )
+    for each in plan.searched.ranges:
+        baseline = format_parameter(getattr(plan.baseline, each.name))
+        table.add_row(each.name, each.describe(), baseline)
     return table
-
-
-def describe_range(distribution: BaseDistribution) -> str:
-    """Returns a parameter's distribution in a few words."""
-    if isinstance(distribution, CategoricalDistribution):
-        return "one of " + ", ".join(map(str, distribution.choices))
-    low, high = getattr(distribution, "low", ""), getattr(distribution, "high", "")
-    step = getattr(distribution, "step", None)
-    log = ", log" if getattr(distribution, "log", False) else ""
-    return f"{low:g} … {high:g}{f', step {step:g}' if step else ''}{log}"
 
 
 def _configs(plan: Plan) -> Table:

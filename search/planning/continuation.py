@@ -3,7 +3,7 @@ not.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,14 +94,21 @@ def saved_horizons(
 
 
 def lengthen(
-    horizons: tuple[Horizon, ...], epochs: int, grace: int, directory: Path
+    horizons: tuple[Horizon, ...],
+    epochs: int,
+    grace: int,
+    directory: Path,
+    outside: Container[int] = (),
+    present: Mapping[str, Any] | None = None,
 ) -> tuple[Horizon, ...]:
     """Returns the horizons, and one more if `epochs` exceeds the last one's; its first rung is at
     `grace` epochs. Where the run has no trial yet, its last horizon is lengthened instead.
 
     The new horizon begins with the baseline and the `REPEATED` best configurations of the run in
-    `directory`. Raises `ContinuationError` for fewer epochs than before, and `RunError` and
-    `RecordError` where the run can't be read.
+    `directory`, without those whose numbers are in `outside`, because the space can't propose them
+    any more; in place of such a baseline it has the parameters `present`. Raises
+    `ContinuationError` for fewer epochs than before, and `RunError` and `RecordError` where the run
+    can't be read.
     """
     last = horizons[-1]
     if epochs < last.epochs:
@@ -115,23 +122,26 @@ def lengthen(
     if not trials:
         return (replace(last, epochs=epochs, grace=grace),)
     baseline = [each for each in last.queue if each.origin == BASELINE_ORIGIN]
+    if last.first in outside and present is not None:
+        baseline = [replace(each, params=present) for each in baseline]
     known = [each.params for each in baseline]
     best: list[QueuedConfiguration] = []
     for record in ranked(trials):
-        if record.trusted and record.params not in known and len(best) < REPEATED:
+        new = record.params not in known and record.number not in outside
+        if record.trusted and new and len(best) < REPEATED:
             known.append(record.params)
             best.append(QueuedConfiguration(origin=f"trial {record.number}", params=record.params))
     queue = (*baseline, *best)
     # If a search was killed while it started a trial, the journal has one trial more than the
     # records, whose number must not be given to another.
-    new = Horizon(
+    longer = Horizon(
         first=len(read_proposals(directory)),
         epochs=epochs,
         grace=grace,
         queue=queue,
         proven=len(queue),
     )
-    return (*horizons, new)
+    return (*horizons, longer)
 
 
 def raise_trials(options: SearchOptions, saved_trials: int, horizon: Horizon) -> SearchOptions:
@@ -154,13 +164,18 @@ def raise_trials(options: SearchOptions, saved_trials: int, horizon: Horizon) ->
 
 
 def planned_horizons(
-    options: SearchOptions, proposer: Proposer, begun: Path | None, earlier: Sequence[EarlierRun]
+    options: SearchOptions,
+    proposer: Proposer,
+    begun: Path | None,
+    earlier: Sequence[EarlierRun],
+    outside: Container[int] = (),
 ) -> tuple[SearchOptions, tuple[Horizon, ...]]:
     """Returns the options and the horizons of a new run, or of the run in `begun`.
 
     Where a run is extended to more epochs, the returned options allow as many trials as its new
-    horizon needs. `earlier` are the runs that a new run is warm-started from. Raises what
-    `lengthen` and `raise_trials` raise.
+    horizon needs. `earlier` are the runs that a new run is warm-started from, and `outside` has the
+    numbers of those trials that the space can't propose any more. Raises what `lengthen` and
+    `raise_trials` raise.
     """
     baseline = proposer.baseline_params()
     usual = proposer.space.baseline.epochs
@@ -172,7 +187,8 @@ def planned_horizons(
     manifest = read_manifest(begun)
     before = saved_horizons(manifest, options.grace, usual, baseline)
     epochs = options.epochs or before[-1].epochs
-    horizons = lengthen(before, epochs, options.grace or default_grace(epochs), begun)
+    grace = options.grace or default_grace(epochs)
+    horizons = lengthen(before, epochs, grace, begun, outside, baseline)
     if len(horizons) > len(before):
         if len(parse_objectives(options.objectives)) > 1:
             raise ContinuationError(

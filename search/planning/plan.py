@@ -17,46 +17,27 @@ from results.analysis.pareto import parse_objectives
 from results.store import MANIFEST
 from search.config.options import SearchOptions
 from search.early_stopping import asha
-from search.hardware.allocation import Resources, allocate, allocate_nodes
+from search.hardware.allocation import Resources
 from search.hardware.machine import Cluster, Machine, combine_machines, detect_machine
 from search.hardware.memory import worker_bytes
 from search.planning.bounds import Bounds, find_bounds
 from search.planning.continuation import planned_horizons
 from search.planning.fixed_fields import choose_weights, fix_fields
 from search.planning.option_errors import find_gpu_errors, find_path_errors, find_set_errors
+from search.planning.resources import allocate_resources
+from search.planning.same_space import SearchedSpace, examine_space, find_space_of_run
 from search.planning.warm_start import EarlierRun, read_earlier_run
 from search.samplers.front_sampler import make_front_sampler
 from search.samplers.gp_sampler import GaussianProcessSampler
 from search.samplers.source import MakeSampler
 from search.space import Space
-from search.spaces import find_space
 from search.study.horizons import Horizon
 from search.study.objectives import find_constant_objectives
 from search.study.proposer import Proposer
+from search.study.searched_ranges import Drawn, merge_ranges
 from trainables.config import TrialConfig
 
 T = TypeVar("T")
-
-
-def allocate_resources(
-    options: SearchOptions, here: Machine, cluster: Cluster | None, needed: int, gpus_per_trial: str
-) -> Resources:
-    """Returns how many trials run at once, on this machine or on the nodes of a cluster.
-
-    needed: the memory that the largest trial needs, in bytes.
-    gpus_per_trial: `auto` or a number, the share of a GPU for each trial.
-    """
-    allocate_all = (
-        partial(allocate, here)
-        if cluster is None
-        else partial(allocate_nodes, cluster.nodes, gpus_only=options.gpu_hours > 0)
-    )
-    return allocate_all(
-        concurrency=options.concurrency,
-        gpus_per_trial=gpus_per_trial,
-        trials=options.trials,
-        worker_bytes=needed,
-    )
 
 
 PREVIEWED = 5
@@ -71,8 +52,9 @@ class Plan:
 
     `fixed` are the `TrialConfig` fields that no trial may vary; precision may be `auto` there.
     `preview` are the first configurations, the baseline first. `earlier` are the runs that a new
-    run is warm-started from. `machine` is the hardware of all nodes together where the search runs
-    on a `cluster`.
+    run is warm-started from. `searched` has all ranges, and `ranges` one for each parameter that
+    holds all of the parameter's ranges. `machine` is the hardware of all nodes together where the
+    search runs on a `cluster`.
     """
 
     options: SearchOptions
@@ -83,6 +65,7 @@ class Plan:
     earlier: tuple[EarlierRun, ...]
     fixed: Mapping[str, Any]
     preview: list[TrialConfig]
+    searched: SearchedSpace
     ranges: dict[str, BaseDistribution]
     bounds: Bounds
     machine: Machine
@@ -135,6 +118,7 @@ class _PlannedTrials:
     options: SearchOptions
     horizons: tuple[Horizon, ...]
     preview: list[TrialConfig]
+    searched: SearchedSpace
     ranges: dict[str, BaseDistribution]
     bounds: Bounds
 
@@ -145,15 +129,18 @@ def make_plan(
     resuming: bool,
     cluster: Cluster | None = None,
     machine: Machine | None = None,
+    accept_space: bool = False,
 ) -> tuple[Plan | None, list[str]]:
     """Returns a plan and no errors, or `None` and one sentence for each error.
 
     resuming: whether the run exists already.
     cluster: the cluster to run on, or `None` for one machine alone.
     machine: the hardware to run on where there is no cluster (default: what is detected here).
+    accept_space: whether an existing run may go on with a space whose ranges have changed.
     """
     errors: list[str] = []
-    space = _attempt(errors, lambda: find_space(options.space)) if options.space else None
+    find = partial(find_space_of_run, options, resuming=resuming)
+    space = _attempt(errors, find) if options.space else None
     if space is None:
         return None, errors
     here = combine_machines(cluster.nodes) if cluster else machine or detect_machine()
@@ -167,7 +154,7 @@ def make_plan(
     begun = directory if resuming and (directory / MANIFEST).exists() else None
     named = () if resuming else map(Path, options.warm_start)
     earlier = [run for path in named if (run := _attempt(errors, partial(read_earlier_run, path)))]
-    trials = _plan_trials(errors, options, space, fixed, begun, earlier)
+    trials = _plan_trials(errors, options, space, fixed, begun, earlier, accept_space)
     if trials is None or errors:
         return None, list(dict.fromkeys(errors))  # one may be met twice
     largest = max(worker_bytes(config) for config in (trials.bounds.largest, *trials.preview))
@@ -181,6 +168,7 @@ def make_plan(
         earlier=tuple(earlier),
         fixed=fixed | {"epochs": trials.horizons[-1].epochs},
         preview=trials.preview[: _count_previewed(options, trials.horizons)],
+        searched=trials.searched,
         ranges=trials.ranges,
         bounds=trials.bounds,
         machine=here,
@@ -201,6 +189,7 @@ def _plan_trials(
     fixed: Mapping[str, Any],
     begun: Path | None,
     earlier: Sequence[EarlierRun],
+    accept_space: bool,
 ) -> _PlannedTrials | None:
     """Returns the trials of a new run, or of the one in `begun`. Where they can't be planned, adds
     one sentence for each fault to `errors`.
@@ -208,31 +197,42 @@ def _plan_trials(
     objectives = parse_objectives(options.objectives)
     make = _sampler_for(objectives)
     proposer = Proposer(space, fixed, options.seed, make=make)
-    found = _attempt(errors, lambda: planned_horizons(options, proposer, begun, earlier))
+    searched = _attempt(
+        errors, lambda: examine_space(options.space, proposer, begun, accept=accept_space)
+    )
+    outside = searched.outside if searched else ()
+    found = _attempt(errors, lambda: planned_horizons(options, proposer, begun, earlier, outside))
     if found:
         options, horizons = found
         fixed = {**fixed, "epochs": horizons[-1].epochs}
         proposer = Proposer(space, fixed, options.seed, horizons, make)
-    previewed = _attempt(errors, lambda: proposer.preview(_PROBED))
-    if previewed is None:
+    previewed = _attempt(errors, lambda: proposer.preview(_PROBED)) if searched else None
+    if previewed is None or searched is None:
         return None
-    preview, ranges = previewed
+    preview, ranges = previewed[0], merge_ranges(searched.ranges)
     bounds = _attempt(errors, lambda: find_bounds(preview[0], ranges))
     errors += find_constant_objectives(objectives, ranges, options.space)
     if found is None or bounds is None:
         return None
     return _PlannedTrials(
-        options=options, horizons=horizons, preview=preview, ranges=ranges, bounds=bounds
+        options=options,
+        horizons=horizons,
+        preview=preview,
+        searched=searched,
+        ranges=ranges,
+        bounds=bounds,
     )
 
 
-def make_proposer(plan: Plan, precision: str | None = None) -> Proposer:
+def make_proposer(
+    plan: Plan, precision: str | None = None, watch: Callable[[Drawn], object] = lambda _: None
+) -> Proposer:
     """Returns the proposer of the plan's trials. `precision` is the precision that was chosen where
-    the plan leaves it open.
+    the plan leaves it open, and `watch` is called with each trial that is proposed.
     """
     fixed = plan.fixed if precision is None else {**plan.fixed, "precision": precision}
     make = _sampler_for(plan.objectives)
-    return Proposer(plan.space, fixed, plan.options.seed, plan.horizons, make)
+    return Proposer(plan.space, fixed, plan.options.seed, plan.horizons, make, watch)
 
 
 def _sampler_for(objectives: Sequence[str]) -> MakeSampler:

@@ -14,6 +14,7 @@ from results.export import ranked
 from results.records import TrialRecord
 from results.store import RunError, read_epochs, read_manifest, read_standings
 from search.study.horizons import QueuedConfiguration
+from search.study.optuna_journal import ExpressedTrial
 from search.study.optuna_patches import contains
 from search.study.prior_trials import PriorTrial
 from search.study.proposer import Proposer
@@ -129,6 +130,12 @@ def _here(record: TrialRecord, proposer: Proposer) -> tuple[dict[str, Any], bool
     Returns `None` where the trial can't be expressed in this search: a field no longer exists, or
     the trial conflicts with a field that this search fixes.
     """
+    found = express(record, proposer)
+    return found and (dict(found[0].params), found[1])
+
+
+def express(record: TrialRecord, proposer: Proposer) -> tuple[ExpressedTrial, bool] | None:
+    """Returns an earlier trial as `_here` does, with the distributions of its parameters."""
     try:
         earlier = TrialConfig.from_record(record.config).with_defaults()
         trial, config = proposer.nearest(earlier.to_dict())
@@ -136,7 +143,8 @@ def _here(record: TrialRecord, proposer: Proposer) -> tuple[dict[str, Any], bool
         return None
     ranges = trial.distributions
     params = {name: v for name, v in trial.params.items() if contains(ranges[name], v)}
-    return params, _fields(config.with_defaults()) == _fields(earlier)
+    here = ExpressedTrial(params, {name: ranges[name] for name in params})
+    return here, _fields(config.with_defaults()) == _fields(earlier)
 
 
 def _fields(config: TrialConfig) -> dict[str, Any]:

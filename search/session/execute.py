@@ -4,7 +4,6 @@ import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +13,7 @@ from common.errors import SearchError
 from common.files import causes_of, describe_full_disk
 from common.text import last_lines
 from datasets.access import open_search_data
-from datasets.manifest import read_manifest as read_data_manifest
-from datasets.prepare import prepare, remarks
+from datasets.prepare import prepare
 from datasets.splits import SearchData
 from results.store import RunError, RunStore, check_writable, read_manifest
 from search.hardware import probe
@@ -23,9 +21,7 @@ from search.hardware.allocation import Resources
 from search.monitoring.monitor import Monitor
 from search.monitoring.plan_text import print_start
 from search.monitoring.summary import explain_early_end
-from search.planning.continuation import same_beginning
-from search.planning.plan import Plan, make_proposer, size_to_store
-from search.planning.warm_start import manifest_entry, useful_trials
+from search.planning.plan import Plan, size_to_store
 from search.preflight import ROOT
 from search.ray_backend.local_ray import Dashboard, reserve_port, start_ray, stop_ray
 from search.ray_backend.ray_cluster import LivingNodes
@@ -38,7 +34,7 @@ from search.session.backup import StorageSync, make_node_files
 from search.session.finish import finish, write_final_report
 from search.session.interrupts import handle_interrupts
 from search.session.loggers import connect_trackers, make_observers
-from search.session.provenance import command_line, provenance
+from search.session.manifest import copy_earlier, copy_space, make_manifest, renew_journal
 from search.session.session import Session, start_session
 from search.session.startup import (
     allocate_gpus,
@@ -46,7 +42,6 @@ from search.session.startup import (
     verify_training_images,
 )
 from search.study.observer import Observers
-from search.study.prior_trials import write_prior_trials
 from trainables.catalog import needs_package
 
 if TYPE_CHECKING:
@@ -210,65 +205,22 @@ def open_session(
     """Opens a session of a new run, or of the one with the manifest `saved`.
 
     precision: the precision of a new run's trainings.
-    warn: reports that the run's records couldn't be copied to the storage.
-
-    Raises `SearchError` where the run began with another space.
+    warn: reports that the run's records couldn't be copied to the storage, and each range that only
+        a trial meets.
     """
-    manifest = _make_manifest(plan, data, precision, saved)
+    manifest = make_manifest(plan, data, precision, saved)
     node_files = make_node_files(plan, data.images.fingerprint)
     storage_sync = StorageSync(node_files, plan.directory, warn)
     storage_sync.start()
     if saved is None:
         store = RunStore.create(plan.directory, manifest, storage_sync.dropped)
-        _copy_earlier(plan, data)
+        copy_earlier(plan, data)
     else:
         store = RunStore(plan.directory, storage_sync.dropped)
+        if plan.searched.renewed:
+            renew_journal(plan, store.directory, manifest)
         store.write_manifest(manifest)
-    session = start_session(plan, data, store, manifest, node_files, storage_sync)
+    copy_space(plan.searched, store.directory, len(manifest["sessions"]))
+    session = start_session(plan, data, store, manifest, node_files, storage_sync, warn)
     storage_sync.opened()
     return session
-
-
-def _make_manifest(
-    plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] | None
-) -> dict[str, Any]:
-    """Returns the manifest of a session that begins now. Raises `SearchError` where the run began
-    with another space.
-    """
-    nodes = plan.cluster.nodes if plan.cluster else ()
-    circumstances = provenance(plan.machine, command_line(), nodes)
-    manifest = saved or {
-        "name": plan.name,
-        "space": plan.options.space,
-        "precision": precision,
-        "published": asdict(plan.space.published) if plan.space.published else None,
-        "preview": [config.to_dict() for config in plan.preview],
-        "provenance": circumstances,
-        "warm_start": [manifest_entry(run) for run in plan.earlier],
-        "sessions": [],
-    }
-    if not same_beginning(manifest["preview"], plan.preview):
-        raise SearchError(
-            f"A run must go on with the space it began with, but {plan.options.space} has "
-            "changed since; restore it, or begin a new run."
-        )
-    return manifest | {
-        "options": asdict(plan.options),
-        "horizons": [asdict(each) for each in plan.horizons],
-        "dataset": {
-            "name": plan.dataset,
-            "fingerprint": data.images.fingerprint,
-            "image_size": data.images.size,
-            "val_images": len(data.val),
-            "remarks": remarks(read_data_manifest(plan.data)),
-        },
-        "sessions": session_log.add_session(manifest["sessions"], plan.directory, circumstances),
-    }
-
-
-def _copy_earlier(plan: Plan, data: SearchData) -> None:
-    """Writes what the sampler can learn from earlier runs into the run's own folder."""
-    ours = (make_proposer(plan), data.images.fingerprint, plan.epochs)
-    found = [trial for run in plan.earlier for trial in useful_trials(run, *ours)]
-    if plan.earlier:
-        write_prior_trials(plan.directory, found)

@@ -78,10 +78,20 @@ def _changed_options(
         redacted_values(asdict(options) | {"set": fixed_fields(options)})
         for options, _ in (resolve(saved), resolve(saved, *layers))
     )
-    decisive = {key for layer in layers for key in layer if key not in RESUMABLE}
+    decisive = {
+        key
+        for layer in layers
+        for key, value in layer.items()
+        if key not in RESUMABLE or (key == "weights" and not _are_files(value, saved[key]))
+    }
     if layers[-1].get("name") in {None, *names}:
         decisive.discard("name")
     return [key for key in after if key in decisive and after[key] != before[key]]
+
+
+def _are_files(*weights: Any) -> bool:
+    """Returns whether all of these values of the option `weights` name files."""
+    return not {"", "none", "imagenet"} & set(map(str, weights))
 
 
 def _fetch_run(directory: Path, storage: str) -> None:

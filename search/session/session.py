@@ -1,5 +1,6 @@
 """Composes a session of a search from its plan: study, finalists, budget, stores and limits."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +15,16 @@ from search.hardware.allocation import Resources
 from search.monitoring.progress import Limits
 from search.planning.cost_estimate import expected_epochs, finalist_trainings, longest_epoch_s
 from search.planning.plan import Plan, make_proposer
+from search.planning.same_space import lies_inside
 from search.ray_backend.node_files import NodeFiles
 from search.ray_backend.watchdog import Watchdog
 from search.session import session_log
 from search.session.backup import StorageSync
+from search.session.range_watch import RangeWatch
 from search.study.budget import Budget, countdown
 from search.study.finalists import Finalists
 from search.study.optuna_journal import journal_seal, open_journal
-from search.study.prior_trials import read_prior_trials
+from search.study.prior_trials import PriorTrial, read_prior_trials
 from search.study.study import Study
 from search.study.supervisor import Supervisor
 from trainables.config import TrialConfig
@@ -79,14 +82,15 @@ def start_session(
     manifest: dict[str, Any],
     node_files: NodeFiles,
     storage_sync: StorageSync,
+    warn: Callable[[str], object],
 ) -> Session:
-    """Opens the study and its finalists, divides the budget between them, and returns the
-    session.
+    """Opens the study and its finalists, divides the budget between them, and returns the session.
+    `warn` is called with a note on each range that only a trial meets.
     """
     used_s = session_log.used_seconds(manifest["sessions"])
     budget = make_budget(plan.options, plan.resources, used_s)
     study = Study(
-        proposer=make_proposer(plan, manifest["precision"]),
+        proposer=make_proposer(plan, manifest["precision"], RangeWatch(store, manifest, warn)),
         rules=make_rules(
             plan.options,
             epochs=plan.epochs,
@@ -98,7 +102,8 @@ def start_session(
         store=store,
         storage=open_journal(store.directory, manifest.get("journal")),
         horizons=plan.horizons,
-        earlier=read_prior_trials(store.directory) if plan.options.warm_start else (),
+        earlier=_read_earlier(plan, store),
+        outside=plan.searched.outside,
         time_left=lambda: budget.left_for_trials(finalists),
     )
     finalists = Finalists(
@@ -122,6 +127,17 @@ def start_session(
         watchdog=Watchdog(timeout_s, longest_epoch_s(plan, len(data.train))),
         limits=_limits(plan, used_s),
     )
+
+
+def _read_earlier(plan: Plan, store: RunStore) -> list[PriorTrial]:
+    """Returns those trials of earlier runs that the sampler learns from. Where the space has
+    changed since they were copied, these are only the ones that lie inside of it.
+    """
+    if not plan.options.warm_start:
+        return []
+    found, proposer = read_prior_trials(store.directory), make_proposer(plan)
+    changed = plan.searched.since > 0
+    return [each for each in found if not changed or lies_inside(each.params, proposer)]
 
 
 def _limits(plan: Plan, used_s: float) -> Limits:

@@ -12,7 +12,8 @@ from search.hardware import probe
 from search.hardware.calibration import CalibrationStore, calibration_key
 from search.hardware.memory import worker_bytes
 from search.monitoring.monitor import Monitor
-from search.planning.plan import Plan, allocate_resources
+from search.planning.plan import Plan
+from search.planning.resources import allocate_resources
 from search.ray_backend.ray_cluster import submit
 
 P = ParamSpec("P")

@@ -10,6 +10,7 @@ from typing import Any
 
 from common.text import did_you_mean
 from search.space import Space, SpaceError
+from search.spaces._source import source_files
 
 
 def space_names() -> list[str]:
@@ -33,6 +34,15 @@ def find_space(name: str) -> Space:
             "`python -m search.run --list` shows them all."
         )
     return _space_of(importlib.import_module(f"search.spaces.{name}"), name)
+
+
+def find_space_files(name: str) -> list[Path]:
+    """Returns the Python files that the space of this name or path is written in, its own file
+    first. The space must have been found before.
+    """
+    return source_files(
+        Path(name) if name.endswith(".py") else Path(__file__).with_name(f"{name}.py")
+    )
 
 
 def _from_file(path: Path) -> Space:

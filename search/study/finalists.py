@@ -89,7 +89,7 @@ class Finalists:
             record = self.records[key]
             if record.state is TrialState.RUNNING and key not in self._proposed:
                 self._proposed.add(key)
-                return self._proposal(key, TrialConfig.from_record(record.config))
+                return self._proposal(key, self.study.restore(record.config))
         return None
 
     def _proposal(self, training: TrainingId, config: TrialConfig) -> Proposal[TrialConfig]:
@@ -144,7 +144,7 @@ class Finalists:
     def _plan(self, training: TrainingId) -> None:
         trial, repeat = training.number, training.repeat
         assert repeat is not None
-        config = TrialConfig.from_record(self.study.records[trial].config).but(
+        config = self.study.restore(self.study.records[trial].config).but(
             seed=repeat_seed(self.seed, repeat), epochs=self.study.rules.epochs
         )
         self.epochs[training] = []

@@ -133,13 +133,14 @@ def open_optuna(
     storage: BaseStorage, name: str, first: dict[str, Any] | None, objectives: Sequence[str]
 ) -> optuna.Study:
     """Opens the study in `storage`, or makes a new one called `name` that begins with the
-    parameters `first`. A run has one study, which keeps its name when the run's folder is copied.
+    parameters `first`. A run has one study, which keeps its name when the run's folder is copied,
+    and one more for each change of its space, of which the last one counts.
     """
     known = optuna.get_all_study_names(storage)
     with quiet_optuna():
         study = optuna.create_study(
             storage=storage,
-            study_name=(known or [name])[0],
+            study_name=(known or [name])[-1],
             directions=[OBJECTIVES[each] for each in objectives],
             load_if_exists=True,
         )

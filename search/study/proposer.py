@@ -2,7 +2,8 @@
 
 import hashlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 import optuna
@@ -17,6 +18,7 @@ from search.space import Space, suggested
 from search.study.duplicates import EXHAUSTED_AFTER, Configuration, configuration_key
 from search.study.horizons import BASELINE_ORIGIN, Horizon, horizon_of
 from search.study.optuna_patches import PreferringTrial, contains
+from search.study.searched_ranges import PROBES, Drawn, Probe, describe_outside
 from trainables.conditional_fields import CONDITIONAL, CONDITIONAL_DEFAULTS
 from trainables.config import TrialConfig
 
@@ -52,6 +54,17 @@ def derived_seed(seed: int, part: object) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:{part}".encode()).digest()[:4])
 
 
+@contextmanager
+def _quiet_ranges() -> Iterator[None]:
+    """Silences Optuna's warnings of values outside of their ranges and of steps that don't divide
+    them, because a plan is refused for both with a sentence.
+    """
+    with warnings.catch_warnings():
+        for message in ("Fixed parameter", "The value .* is out of", "The distribution is spec"):
+            warnings.filterwarnings("ignore", message)
+        yield
+
+
 class Proposer:
     """Proposes configurations of a space, with some fields fixed for every trial.
 
@@ -59,6 +72,7 @@ class Proposer:
         isn't searched.
     horizons: the length of each trial; without any, it is the baseline's.
     make: returns each trial's sampler.
+    watch: is called with each trial, after the space was asked for all of its parameters.
     """
 
     def __init__(
@@ -68,11 +82,12 @@ class Proposer:
         seed: int,
         horizons: Sequence[Horizon] = (),
         make: MakeSampler = GaussianProcessSampler,
+        watch: Callable[[Drawn], object] = lambda _: None,
     ) -> None:
         self.space, self.seed = space, seed
         self.fixed: Mapping[str, Any] = dict(fixed)
         self.horizons = tuple(horizons)
-        self._make = make
+        self._make, self._watch = make, watch
 
     def sampler(
         self, number: int, evidence: Sequence[ObservedTrial] = (), marks: Sequence[int] = ()
@@ -85,17 +100,45 @@ class Proposer:
         source = ConfigurationSource(self._ask, self.baseline_params())
         return self._make(source, derived_seed(self.seed, number), number, evidence, marks)
 
+    def probe(self, count: int = PROBES) -> list[Probe]:
+        """Returns `count` random configurations of the space, always the same ones. Raises
+        `SpaceError`.
+        """
+        probes = [Probe(number) for number in range(count)]
+        with _quiet_ranges():  # a step that doesn't divide its range is a probe's fault
+            for each in probes:
+                self._ask(each)
+        return probes
+
+    def repeat(self, params: Mapping[str, Any]) -> Probe:
+        """Returns the configuration that the space gives where a trial has the values `params`,
+        whether or not they lie in their ranges. Raises `SpaceError`.
+        """
+        probe = Probe(0, params)
+        self._ask(probe)
+        return probe
+
     def _ask(self, drawing: RandomConfiguration) -> None:
         suggested(self.space, _FixingTrial(drawing, self.fixed))  # type: ignore[arg-type]
 
     def propose(self, trial: optuna.trial.BaseTrial) -> tuple[dict[str, Any], TrialConfig]:
         """Returns (searched parameters, whole configuration) of a trial. Raises `ConfigError`."""
-        values = suggested(self.space, _FixingTrial(trial, self.fixed))  # type: ignore[arg-type]
+        with _quiet_ranges():
+            values = suggested(self.space, _FixingTrial(trial, self.fixed))  # type: ignore[arg-type]
+        self._watch(trial)
         return {name: values.get(name) for name in trial.params}, self._config(values, trial.number)
 
     def restore(self, config: dict[str, Any]) -> TrialConfig:
         """Returns the configuration that the records hold as `config`. Raises `ConfigError`."""
-        return TrialConfig.from_record(config)
+        return TrialConfig.from_record(self.move_weights(config))
+
+    def move_weights(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the recorded configuration with the present path of its file of weights. One that
+        doesn't start from such a file stays as it is.
+        """
+        paths = config.get("weights"), self.fixed.get("weights")
+        from_file = all(each not in (None, "none", "imagenet") for each in paths)
+        return {**config, "weights": paths[1]} if from_file else dict(config)
 
     def baseline_params(self) -> dict[str, Any]:
         """Returns the baseline's values of the space's parameters that aren't fixed.
@@ -103,16 +146,28 @@ class Proposer:
         A conditional parameter that the baseline lacks, but that counts because of a fixed value,
         has its default value, and is missing where that lies outside of its range.
         """
-        given = self.space.baseline.to_dict()
-        trial = optuna.trial.FixedTrial(CONDITIONAL_DEFAULTS | given)
-        with warnings.catch_warnings():  # the study warns too, of what the baseline gives
-            warnings.simplefilter("ignore")
-            suggested(self.space, _FixingTrial(trial, self.fixed))  # type: ignore[arg-type]
+        trial, given = self._baseline_trial(), self.space.baseline.to_dict()
         return {
             name: value
             for name, value in trial.params.items()
             if name in given or contains(trial.distributions[name], value)
         }
+
+    def baseline_errors(self) -> list[str]:
+        """Returns one sentence for each range that doesn't hold the baseline's value."""
+        trial, given = self._baseline_trial(), self.space.baseline.to_dict()
+        return [
+            describe_outside(name, trial.distributions[name], value)
+            for name, value in trial.params.items()
+            if name in given and not contains(trial.distributions[name], value)
+        ]
+
+    def _baseline_trial(self) -> optuna.trial.FixedTrial:
+        given = self.space.baseline.to_dict()
+        trial = optuna.trial.FixedTrial(CONDITIONAL_DEFAULTS | given)
+        with _quiet_ranges():
+            suggested(self.space, _FixingTrial(trial, self.fixed))  # type: ignore[arg-type]
+        return trial
 
     def nearest(self, values: Mapping[str, Any]) -> tuple[optuna.trial.FixedTrial, TrialConfig]:
         """Returns (trial, configuration) of this search nearest to `values` of `TrialConfig`.
@@ -121,9 +176,7 @@ class Proposer:
         baseline's. Raises `ConfigError` where these values contradict each other.
         """
         trial = PreferringTrial(values, CONDITIONAL_DEFAULTS | self.space.baseline.to_dict())
-        with warnings.catch_warnings():  # of a baseline outside of a range
-            warnings.simplefilter("ignore")
-            return trial, self.propose(trial)[1]
+        return trial, self.propose(trial)[1]
 
     def searchable(self) -> set[str]:
         """Returns the names of the parameters that the baseline has, fixed ones included."""

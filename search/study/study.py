@@ -6,7 +6,7 @@ same decisions.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from typing import Any, Generic
 
@@ -47,6 +47,8 @@ class Study(Generic[C]):
     seconds until nothing more is proposed and running trials end with their epoch. By default,
     there is one horizon, of `rules.epochs`, that begins with the proposer's baseline. A baseline is
     exempt from every rule but divergence and time, so that it is compared at the winner's length.
+    The sampler learns nothing from the trials whose numbers are in `outside`, because the space has
+    changed since.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Study(Generic[C]):
         time_left: Callable[[], float] = lambda: math.inf,
         horizons: Sequence[Horizon] = (),
         earlier: Sequence[PriorTrial] = (),
+        outside: Container[int] = (),
     ) -> None:
         self.rules, self.trials, self.store = rules, trials, store
         baseline = proposer.baseline_params()
@@ -73,6 +76,7 @@ class Study(Generic[C]):
         self._marks = (*self.rungs.levels, self.horizons[-1].epochs)
         self._earlier = [each.evidence(self._marks) for each in earlier]
         self._known = ObservationCache(self._marks)
+        self._outside = outside
         self._cut: set[int] = set()
         self._time_left: Callable[[], float] = lambda: math.inf  # until the records are replayed
         self._failed_in_a_row = 0
@@ -121,6 +125,10 @@ class Study(Generic[C]):
         training = TrainingId(number)
         return Proposal(training=training, config=config, epochs_done=len(done), baseline=baseline)
 
+    def restore(self, config: dict[str, Any]) -> C:
+        """Returns the configuration that the records hold as `config`."""
+        return self._proposer.restore(config)
+
     def finished(self) -> bool:
         """Returns whether every trial has ended and no more is proposed, or the time is up."""
         ended = all(r.state is not TrialState.RUNNING for r in self.records.values())
@@ -148,7 +156,7 @@ class Study(Generic[C]):
         own = [
             self._known.of(record, self.epochs[n], horizon_of(self.horizons, n).epochs)
             for n, record in self.records.items()
-            if record.config
+            if record.config and n not in self._outside
         ]
         return [*self._earlier, *own]
 

@@ -70,7 +70,7 @@ def test_a_dry_run_tells_how_a_run_is_extended(
     short: Callable[..., Plan], capsys: pytest.CaptureFixture[str]
 ) -> None:
     directory = short().directory
-    before = {path: path.read_bytes() for path in directory.iterdir()}
+    before = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
     words = ["--resume", "run", "--out", str(directory.parent), "--dry-run"]
     assert main([*words, "--trials", "+20"]) == 0
     assert "trials   28, the baseline first; 9 epochs at most" in capsys.readouterr().out
@@ -79,7 +79,7 @@ def test_a_dry_run_tells_how_a_run_is_extended(
     assert "trials   12, the baseline first; 27 epochs at most" in shown
     assert "first    from trial 8 on 27 epochs each; the baseline, trial " in shown
     assert "rungs    1, 3, 9;" in shown
-    assert {path: path.read_bytes() for path in directory.iterdir()} == before
+    assert {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()} == before
 
 
 def test_a_longer_horizon_begins_with_the_baseline_and_the_best(

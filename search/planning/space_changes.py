@@ -1,0 +1,92 @@
+"""Finds in what a space differs from the one that a run has recorded."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from results.analysis.rung_values import read_proposals
+from results.analysis.searched_ranges import SearchedRange, describe_range, read_ranges
+from results.records import TrialRecord
+from search.planning.continuation import same_beginning
+from search.space import SpaceError
+from search.study.proposer import Proposer
+
+
+def find_changes(
+    digest: str,
+    ranges: Sequence[SearchedRange],
+    manifest: Mapping[str, Any],
+    records: Mapping[int, TrialRecord],
+    proposer: Proposer,
+    begun: Path,
+) -> Iterator[str]:
+    """Yields a phrase for each way in which the space differs from that of the run: its baseline,
+    its ranges, or the ranges that the run's trials met. Where the digests are equal, so are the
+    ranges.
+
+    digest, ranges: what random configurations of the space meet now.
+    manifest, records: what the run in `begun` holds.
+    """
+    first = [proposer.move_weights(each) for each in manifest.get("preview", [])[:1]]
+    baseline = proposer.nearest(proposer.space.baseline.to_dict())[1]
+    if first and not same_beginning(first, [baseline]):
+        yield "its baseline is another one"
+    before = manifest.get("searched")
+    if before and before["digest"] != digest:
+        known = [each for each in read_ranges(manifest) if not each.later]
+        yield from _compare_ranges(known, ranges) or ["other trials meet the same ranges"]
+        return
+    since = int(before["since"]) if before else 0
+    yield from _compare_trials({n: r for n, r in records.items() if n >= since}, proposer, begun)
+
+
+def _compare_ranges(before: Sequence[SearchedRange], now: Sequence[SearchedRange]) -> list[str]:
+    """Returns a phrase for each parameter whose ranges or their conditions differ."""
+    phrases = []
+    for name in dict.fromkeys(each.name for each in (*before, *now)):
+        old, new = (
+            sorted(each.describe() for each in ranges if each.name == name)
+            for ranges in (before, now)
+        )
+        if old != new:
+            phrases.append(
+                f"{name} is {', and '.join(new) or 'not searched'} (it was "
+                f"{', and '.join(old) or 'not searched'})"
+            )
+    return phrases
+
+
+def _compare_trials(
+    records: Mapping[int, TrialRecord], proposer: Proposer, begun: Path
+) -> list[str]:
+    """Returns a phrase for each parameter that the space would ask a recorded trial for with
+    another range than the one which the run's journal holds.
+    """
+    phrases: dict[str, str] = {}
+    trials = read_proposals(begun) if records else {}
+    for number in trials.keys() & {n for n, record in records.items() if record.params}:
+        old = trials[number].distributions
+        try:
+            new = proposer.repeat(trials[number].params).distributions
+        except SpaceError as error:
+            return [f"it fails for the parameters of trial {number}: {error}"]
+        for name in [*old, *new]:
+            if old.get(name) != new.get(name):
+                was, is_now = (
+                    describe_range(each[name]) if name in each else "not searched"
+                    for each in (old, new)
+                )
+                phrases.setdefault(name, f"{name} is {is_now} (it was {was} in trial {number})")
+    return list(phrases.values())
+
+
+def find_changed_files(files: Mapping[Path, str], before: Mapping[str, Any]) -> list[str]:
+    """Returns the names of those files that differ from what the run recorded. A file that was
+    renamed, but has the same content, doesn't differ.
+    """
+    if not before:
+        return []
+    known = {each["sha256"]: each["name"] for each in before["files"]}
+    names = [path.name for path, sha in files.items() if sha not in known]
+    gone = [name for sha, name in known.items() if sha not in files.values()]
+    return list(dict.fromkeys([*names, *gone]))

@@ -1,0 +1,92 @@
+"""Makes the manifest of a run, and the files beside it that a run begins with."""
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from datasets.manifest import read_manifest
+from datasets.prepare import remarks
+from datasets.splits import SearchData
+from results.store import read_trials
+from search.planning.plan import Plan, make_proposer
+from search.planning.same_space import COPY, SearchedSpace, find_present
+from search.planning.warm_start import manifest_entry, useful_trials
+from search.session import session_log
+from search.session.provenance import command_line, provenance
+from search.study.optuna_journal import open_journal, renew_study
+from search.study.prior_trials import write_prior_trials
+
+
+def make_manifest(
+    plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Returns the manifest of a session that begins now, of a new run or of the one whose manifest
+    is `saved`.
+    """
+    nodes = plan.cluster.nodes if plan.cluster else ()
+    circumstances = provenance(plan.machine, command_line(), nodes)
+    preview = [config.to_dict() for config in plan.preview]
+    manifest = saved or {
+        "name": plan.name,
+        "space": plan.options.space,
+        "precision": precision,
+        "published": asdict(plan.space.published) if plan.space.published else None,
+        "preview": preview,
+        "provenance": circumstances,
+        "warm_start": [manifest_entry(run) for run in plan.earlier],
+        "sessions": [],
+    }
+    renewed = {"preview": preview} if plan.searched.renewed else {}
+    return (
+        manifest
+        | renewed
+        | {
+            "options": asdict(plan.options),
+            "horizons": [asdict(each) for each in plan.horizons],
+            "searched": plan.searched.to_json(),
+            "dataset": {
+                "name": plan.dataset,
+                "fingerprint": data.images.fingerprint,
+                "image_size": data.images.size,
+                "val_images": len(data.val),
+                "remarks": remarks(read_manifest(plan.data)),
+            },
+            "sessions": session_log.add_session(
+                manifest["sessions"], plan.directory, circumstances
+            ),
+        }
+    )
+
+
+def copy_space(searched: SearchedSpace, directory: Path, session: int) -> None:
+    """Copies the space's files into the run in `directory`, where they aren't there yet as they
+    are. The folder `COPY` holds the files that the run began with, and a folder in it, named after
+    the number of the session, what has changed since.
+    """
+    place = directory / COPY
+    if place.exists() and not searched.changed:
+        return
+    if place.exists():
+        place = place / f"session-{session}"
+    place.mkdir(parents=True, exist_ok=True)
+    for path in searched.files:
+        shutil.copyfile(path, place / path.name)
+
+
+def renew_journal(plan: Plan, directory: Path, manifest: dict[str, Any]) -> None:
+    """Makes a new Optuna study of the run's trials, after its space has changed. Raises `RunError`
+    for a damaged journal.
+    """
+    proposer = make_proposer(plan, manifest["precision"])
+    found = {n: find_present(record, proposer) for n, record in read_trials(directory).items()}
+    inside = {number: trial for number, trial in found.items() if trial is not None}
+    renew_study(open_journal(directory, manifest.get("journal")), inside)
+
+
+def copy_earlier(plan: Plan, data: SearchData) -> None:
+    """Writes what the sampler can learn from earlier runs into the run's own folder."""
+    ours = (make_proposer(plan), data.images.fingerprint, plan.epochs)
+    found = [trial for run in plan.earlier for trial in useful_trials(run, *ours)]
+    if plan.earlier:
+        write_prior_trials(plan.directory, found)

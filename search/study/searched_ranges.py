@@ -1,0 +1,222 @@
+"""Finds every parameter's ranges by drawing many configurations of a space, and the choices that
+each range goes with.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from random import Random
+from typing import Any, Protocol
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    check_distribution_compatibility,
+    distribution_to_json,
+)
+
+from common.files import checksum
+from results.analysis.searched_ranges import ABSENT, Condition, SearchedRange, describe_range
+from search.samplers.random_configs import RandomConfiguration
+
+PROBES = 400
+"""A space's ranges are looked for in this many random configurations. A branch that one of 100
+configurations takes is missed with a probability of 0.99⁴⁰⁰, once in 56 cases.
+"""
+
+_FEW_VALUES, _FEW_PAIRS = 12, 40
+"""A range's condition is looked for among parameters with at most `_FEW_VALUES` different values,
+and among pairs of parameters with at most `_FEW_PAIRS` combinations, because many values would
+explain anything.
+"""
+
+
+class Drawn(Protocol):
+    """Holds parameters and their distributions by name, in the order in which a space asked for
+    them. Probes and Optuna's trials fulfil this protocol.
+    """
+
+    @property
+    def params(self) -> Mapping[str, Any]: ...
+
+    @property
+    def distributions(self) -> Mapping[str, BaseDistribution]: ...
+
+
+class Probe(RandomConfiguration):
+    """Draws the random configuration `number`, in which each parameter's value depends on the
+    parameter's own name and range alone.
+
+    Therefore two spaces that ask for the same ranges in different orders give equal probes.
+    """
+
+    def __init__(self, number: int, recorded: Mapping[str, Any] | None = None) -> None:
+        """Draws only those parameters that aren't among `recorded`, which keep their values."""
+        super().__init__(Random(number))
+        self._number, self._recorded = number, recorded or {}
+        self.faults: list[str] = []
+
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> int:
+        """Returns a whole number in low…high, and adds a sentence to `faults` where the step
+        doesn't divide this range.
+        """
+        self._check_step(name, low, high, step)
+        return super().suggest_int(name, low, high, step=step, log=log)
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """Returns a number in low…high, and adds a sentence to `faults` where the step doesn't
+        divide this range.
+        """
+        self._check_step(name, low, high, step)
+        return super().suggest_float(name, low, high, step=step, log=log)
+
+    def answer(self, name: str, distribution: BaseDistribution) -> Any:
+        """Returns the recorded value of a parameter, or a random one of the distribution."""
+        if name in self._recorded:
+            self.params[name], self.distributions[name] = self._recorded[name], distribution
+        self._rng = Random(f"{self._number} {name}")
+        return super().answer(name, distribution)
+
+    def _check_step(self, name: str, low: float, high: float, step: float | None) -> None:
+        steps = (high - low) / step if step else 0.0
+        if step and not math.isclose(steps, round(steps), rel_tol=0.0, abs_tol=1e-6):
+            end = low + math.floor(steps) * step
+            self.faults.append(
+                f"The step of {name} must divide its range, but {step:g} doesn't divide "
+                f"{low:g} … {high:g}; end the range at {end:g}, or change the step."
+            )
+
+
+def digest_of(drawn: Sequence[Drawn]) -> str:
+    """Returns a checksum of the distributions that configurations met, each configuration by
+    itself.
+    """
+    return checksum([_texts(each) for each in drawn])
+
+
+def _texts(drawn: Drawn) -> dict[str, str]:
+    return {name: distribution_to_json(each) for name, each in drawn.distributions.items()}
+
+
+def find_ranges(drawn: Sequence[Drawn]) -> tuple[SearchedRange, ...]:
+    """Returns every range that configurations met, in the order in which a space asks for them, and
+    the parameters' values that decide between the ranges of one parameter.
+    """
+    texts = [_texts(each) for each in drawn]
+    names = list(dict.fromkeys(name for each in drawn for name in each.distributions))
+    return tuple(
+        found
+        for name in names
+        for found in _ranges_of(name, drawn, [each.get(name) for each in texts])
+    )
+
+
+def _ranges_of(
+    name: str, drawn: Sequence[Drawn], outcomes: Sequence[str | None]
+) -> Iterator[SearchedRange]:
+    """Yields the ranges of one parameter; `outcomes` has the range that each configuration met, as
+    a text, or `None` where it didn't have the parameter.
+    """
+    conditions = _explain(_asked_before(name, drawn), drawn, outcomes)
+    seen = dict(zip(outcomes, drawn, strict=True))
+    for text in sorted(text for text in seen if text is not None):
+        yield SearchedRange(
+            name=name,
+            distribution=seen[text].distributions[name],
+            condition=None if conditions is None else conditions[text],
+        )
+
+
+def _asked_before(name: str, drawn: Sequence[Drawn]) -> list[str]:
+    """Returns the names of those parameters with few values that every configuration was asked for
+    before this one.
+    """
+    values: dict[str, set[Any]] = {}
+    later: set[str] = set()
+    for each in drawn:
+        asked = list(each.distributions)
+        place = asked.index(name) if name in asked else len(asked)
+        later.update(asked[place:])
+        for other in asked[:place]:
+            values.setdefault(other, set()).add(str(each.params[other]))
+    return [other for other in values if other not in later and len(values[other]) <= _FEW_VALUES]
+
+
+def _explain(
+    candidates: Sequence[str], drawn: Sequence[Drawn], outcomes: Sequence[str | None]
+) -> dict[str | None, Condition] | None:
+    """Returns, for each outcome, the values of the fewest candidates that lead to it and to no
+    other one, or `None` where neither one candidate nor two of them decide.
+    """
+    if len(set(outcomes)) == 1:
+        return {outcomes[0]: ()}
+    groups = [(each,) for each in candidates] + list(combinations(candidates, 2))
+    for names in groups:
+        cases = [{each: d.params.get(each, ABSENT) for each in names} for d in drawn]
+        found: dict[str, tuple[dict[str, Any], str | None]] = {}
+        for case, outcome in zip(cases, outcomes, strict=True):
+            if found.setdefault(str(case), (case, outcome))[1] != outcome:
+                break
+        else:
+            if len(names) == 1 or len(found) <= _FEW_PAIRS:
+                ordered = [found[key] for key in sorted(found)]
+                return {o: tuple(c for c, other in ordered if other == o) for o in set(outcomes)}
+    return None
+
+
+def merge_ranges(ranges: Sequence[SearchedRange]) -> dict[str, BaseDistribution]:
+    """Returns one distribution for each parameter, which holds all of the parameter's ranges. Where
+    these differ, the distribution has no step and no logarithm.
+    """
+    return {name: _merge(distributions) for name, distributions in _by_name(ranges).items()}
+
+
+def _by_name(ranges: Sequence[SearchedRange]) -> dict[str, list[BaseDistribution]]:
+    by_name: dict[str, list[BaseDistribution]] = {}
+    for each in ranges:
+        by_name.setdefault(each.name, []).append(each.distribution)
+    return by_name
+
+
+def _merge(distributions: Sequence[BaseDistribution]) -> BaseDistribution:
+    first = distributions[0]
+    alike: list[Any] = [each for each in distributions if type(each) is type(first)]
+    if len(alike) == 1 or isinstance(first, CategoricalDistribution):
+        return first
+    low, high = min(each.low for each in alike), max(each.high for each in alike)
+    whole = isinstance(first, IntDistribution)
+    return IntDistribution(low, high) if whole else FloatDistribution(low, high)
+
+
+def find_incompatible(ranges: Sequence[SearchedRange]) -> list[str]:
+    """Returns one sentence for each parameter with ranges that Optuna refuses within one study:
+    whole numbers and others, logarithmic and linear ones, or different choices.
+    """
+    errors = []
+    for name, distributions in _by_name(ranges).items():
+        for each in distributions[1:]:
+            try:
+                check_distribution_compatibility(distributions[0], each)
+            except ValueError:
+                errors.append(
+                    f"{name} must have ranges of one kind, with one scale and the same choices, "
+                    f"but is {describe_range(distributions[0])} in some trials and "
+                    f"{describe_range(each)} in others; give it one range, and use its values "
+                    "differently."
+                )
+                break
+    return errors
+
+
+def describe_outside(name: str, distribution: BaseDistribution, value: Any) -> str:
+    """Returns the sentence for a baseline's value that its parameter's range doesn't hold."""
+    return (
+        f"The range of {name} must hold the baseline's {value}, but is "
+        f"{describe_range(distribution)}; widen it, or fix the field with --set {name}=VALUE."
+    )
