@@ -47,12 +47,14 @@ def quote(*words: object) -> str:
     return shlex.join(map(str, words))
 
 
-def quote_command(module: str, *words: object, data: object = "data") -> str:
-    """Returns the command that runs a module of the project, so that it can be pasted into a shell.
+def quote_command(command: str, *words: object, data: object = "data") -> str:
+    """Returns `command`, such as `python -m results.report`, followed by `words`, so that it can be
+    pasted into a shell.
 
     data: the folder of the prepared datasets, which the command names if it isn't the usual one.
     """
-    return quote("python", "-m", module, *words, *([] if str(data) == "data" else ["--data", data]))
+    more = [] if str(data) == "data" else ["--data", data]
+    return " ".join([command, *map(quote, [*words, *more])])
 
 
 class Parser(argparse.ArgumentParser):

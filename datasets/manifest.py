@@ -114,7 +114,7 @@ def write_manifest(manifest: Manifest, directory: Path) -> None:
 
 def remake_command(directory: Path, option: str = " --overwrite") -> str:
     """Returns the command that makes this folder's data again; `option` ends it."""
-    command = quote_command("datasets.prepare", directory.name, data=directory.parent)
+    command = quote_command("python -m datasets.prepare", directory.name, data=directory.parent)
     return f"`{command}{option}`"
 
 

@@ -221,7 +221,7 @@ def main(arguments: list[str] | None = None) -> int:
         data = read_manifest(options.run).get("options", {}).get("data", "data")
     except (UserError, OSError) as error:
         return refuse(error)
-    command = quote_command("trainables.final", "--config", path, data=data)
+    command = quote_command("python -m trainables.final", "--config", path, data=data)
     print(f"{path}\nTrain it to the end: {command}")
     return 0
 

@@ -31,4 +31,4 @@ def resume_command(directory: Path) -> str:
     path = directory if directory.name else directory.absolute()
     usual = path.parent.absolute() == Path("runs").absolute()
     out = [] if usual else ["--out", path.parent]
-    return quote_command("search.run", "--resume", path.name, *out)
+    return quote_command("python -m search.run", "--resume", path.name, *out)

@@ -126,8 +126,8 @@ def _loss(record: FinalRecord) -> str:
 def commands(trained: FinalRun) -> list[str]:
     """Returns the commands that use the model, to be typed in the project's root."""
     return [
-        f"{quote_command('trainables.predict', trained.folder)} IMAGE …",
-        quote_command("trainables.export", trained.folder),
+        f"{quote_command('python -m trainables.predict', trained.folder)} IMAGE …",
+        quote_command("python -m trainables.export", trained.folder),
     ]
 
 

@@ -233,5 +233,5 @@ def _commands(run: Run) -> list[str]:
     """
     data = run.manifest.get("options", {}).get("data", "data")
     path = run.directory / BEST
-    lines = [] if path.exists() else [quote_command("results.export", run.directory)]
-    return [*lines, quote_command("trainables.final", "--config", path, data=data)]
+    lines = [] if path.exists() else [quote_command("python -m results.export", run.directory)]
+    return [*lines, quote_command("python -m trainables.final", "--config", path, data=data)]

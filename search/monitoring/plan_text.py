@@ -129,7 +129,7 @@ def describe_enlarged(plan: Plan, stored: int) -> str:
     wanted = plan.bounds.largest.image_size
     if not find_dataset(plan.dataset).any_size or stored >= wanted:
         return ""
-    command = quote_command("datasets.prepare", plan.dataset, data=plan.options.data)
+    command = quote_command("python -m datasets.prepare", plan.dataset, data=plan.options.data)
     return (
         f"images are stored at {stored} px and enlarged to up to {wanted}: to keep more "
         f"detail, `{command} --source … --size {wanted} --overwrite`"

@@ -90,7 +90,7 @@ def _describe_result(
         yield _describe_params(_winner(result, result.leader))
         yield from _describe_file(plan, best)
     if len(result.front) > 1:
-        command = quote_command("results.export", plan.directory, "--trial", "N")
+        command = quote_command("python -m results.export", plan.directory, "--trial", "N")
         yield f"Another one of the front: {command}"
     yield from count_failures(result.trials.values(), plan.directory / "errors")
     if interrupted:
@@ -140,10 +140,11 @@ def _describe_file(plan: Plan, best: Path | OSError | None) -> Iterator[str]:
     """Yields where the best configuration is and what to do with it, or why it wasn't written."""
     if isinstance(best, OSError):
         yield f"error: best.yaml isn't written: {describe_full_disk(best, plan.directory) or best}"
-        yield f"Then: {quote_command('results.export', plan.directory)}"
+        yield f"Then: {quote_command('python -m results.export', plan.directory)}"
     elif best is not None:
         yield f"Written to {best}. Next, train it to the end and open test once:"
-        yield f"  {quote_command('trainables.final', '--config', best, data=plan.options.data)}"
+        data = plan.options.data
+        yield f"  {quote_command('python -m trainables.final', '--config', best, data=data)}"
 
 
 def _describe_interruption(plan: Plan, result: SearchResult) -> Iterator[str]:
@@ -176,7 +177,7 @@ def _suggest_commands(plan: Plan, result: SearchResult) -> Iterator[str]:
         yield "One seed chose it. To train the best and the baseline again, with fresh seeds:"
         yield f"{resume} --finalists 3{larger if cut else ''}"
     if len(trials) >= MIN_TRIALS:
-        command = quote_command("results.importance", plan.directory)
+        command = quote_command("python -m results.importance", plan.directory)
         yield f"Which parameters mattered: {command}"
 
 

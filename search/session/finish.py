@@ -42,5 +42,5 @@ def write_final_report(directory: Path, print_line: Callable[[str], None]) -> No
     except Exception as error:  # whatever a plotting library may raise
         print_line(
             f"The report couldn't be written ({type(error).__name__}: {error}); once that is "
-            f"fixed: {quote_command('results.report', directory)}"
+            f"fixed: {quote_command('python -m results.report', directory)}"
         )

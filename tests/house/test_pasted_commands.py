@@ -160,9 +160,12 @@ def test_options_that_are_printed_alone_are_quoted(
 
 def test_words_are_quoted_where_a_shell_needs_it() -> None:
     assert quote("--out", Path("a b"), 3, "it's") == "--out 'a b' 3 'it'\"'\"'s'"
-    assert quote_command("search.run", "--resume", "first") == "python -m search.run --resume first"
-    assert quote_command("trainables.final", data="data") == "python -m trainables.final"
-    assert quote_command("datasets.prepare", "folder", data=Path("my data")) == (
+    assert (
+        quote_command("python -m search.run", "--resume", "first")
+        == "python -m search.run --resume first"
+    )
+    assert quote_command("python -m trainables.final", data="data") == "python -m trainables.final"
+    assert quote_command("python -m datasets.prepare", "folder", data=Path("my data")) == (
         "python -m datasets.prepare folder --data 'my data'"
     )
 

@@ -84,7 +84,7 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     Raises `BestError` if the file is missing or no mapping.
     """
     run = path if path.is_dir() else path.parent
-    export = quote_command("results.export", run if (run / RUN_FILE).exists() else "RUN")
+    export = quote_command("python -m results.export", run if (run / RUN_FILE).exists() else "RUN")
     try:
         values = load_plain(path.read_text(encoding="utf-8"))
     except IsADirectoryError:
