@@ -143,7 +143,9 @@ def _describe_file(plan: Plan, best: Path | OSError | None) -> Iterator[str]:
         yield f"Then: {quote_command('python -m results.export', plan.directory)}"
     elif best is not None:
         yield f"Written to {best}. Next, train it to the end and open test once:"
-        final = quote_command("python -m trainables.final", "--config", best, data=plan.options.data)
+        final = quote_command(
+            "python -m trainables.final", "--config", best, data=plan.options.data
+        )
         yield f"  {final}"
 
 
