@@ -399,8 +399,8 @@ def test_every_way_to_end_has_a_label_and_a_colour():
 def test_what_was_left_out_of_the_images_stands_on_the_page(tmp_path: Path):
     directory = six(tmp_path / "six")
     assert "hidden files" not in page(directory)
-    manifest = json.loads((directory / "manifest.json").read_text())
+    manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
     manifest["dataset"]["remarks"] = ["left out: 3 hidden files (<b>.git)", "equal images: 1 group"]
     manifest.pop("sha256", None)
-    (directory / "manifest.json").write_text(json.dumps(manifest))
+    (directory / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     assert "left out: 3 hidden files (&lt;b&gt;.git); equal images: 1 group" in page(directory)

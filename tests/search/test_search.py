@@ -66,7 +66,7 @@ def test_a_search_runs_to_its_best_config(tmp_path, tiny_data):
     assert f"trainables.final --config {directory / 'best.yaml'}" in done.stdout
     left = {path.name for path in directory.iterdir()}
     assert left == {"manifest.json", "journal.log", "epochs.jsonl", "trials.jsonl", "best.yaml",
-                    "report.html", ".lock"}  # fmt: skip
+                    "report.html", ".lock", "space"}  # fmt: skip
 
 
 @pytest.mark.slow

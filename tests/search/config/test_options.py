@@ -103,7 +103,7 @@ def test_an_option_that_is_given_twice_is_refused():
 @pytest.mark.parametrize("text", ["trials: 1\ntrials: 2", "time-budget: 1h\ntime_budget: 2h"])
 def test_a_file_that_names_an_option_twice_is_refused(text, tmp_path):
     path = tmp_path / "run.yaml"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(
         OptionsError, match=r"run\.yaml (must name each|can't be read: the key 'tri)"
     ):
@@ -116,12 +116,12 @@ def test_a_file_gives_the_options_that_the_same_texts_on_the_command_line_give(t
         "grace": "007", "gpus_per_trial": "0.50", "stall_timeout": "0", "wandb": "1.10",
     }  # fmt: skip
     path = tmp_path / "run.yaml"
-    path.write_text("".join(f"{key}: {text}\n" for key, text in texts.items()))
+    path.write_text("".join(f"{key}: {text}\n" for key, text in texts.items()), encoding="utf-8")
     words = [f"--{key.replace('_', '-')}={text}" for key, text in texts.items()]
     read, errors = resolve({"space": "demo"}, read_yaml(path))
     assert (read, errors) == resolve({"space": "demo"}, parse(words)[0])
     assert (read.name, read.trials, read.max_gap, read.wandb) == ("007", 100, 0.05, "1.10")
-    path.write_text("time_budget: 1:04")
+    path.write_text("time_budget: 1:04", encoding="utf-8")
     assert resolve({"space": "demo"}, read_yaml(path))[1] == [
         "--time-budget must be a number above 0 with s, m, h or d, e.g. 1h30m, but got '1:04'."
     ]

@@ -29,7 +29,8 @@ def written(tmp_path: Path, body: str, baseline: str = "network='resnet18'") -> 
     lines = "".join(f"    {line}\n" for line in body.strip().splitlines())
     path.write_text(
         f"{HEAD}{lines}\nSPACE = Space(summary='made', dataset='demo', suggest=suggest,\n"
-        f"              baseline=TrialConfig({baseline}))\n"
+        f"              baseline=TrialConfig({baseline}))\n",
+        encoding="utf-8",
     )
     return path
 

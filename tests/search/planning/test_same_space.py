@@ -46,7 +46,7 @@ NARROW = SPACE.replace("0.5, 0.99", "0.8, 0.99")
 @pytest.fixture
 def space(tmp_path: Path) -> Path:
     path = tmp_path / "mine.py"
-    path.write_text(SPACE)
+    path.write_text(SPACE, encoding="utf-8")
     return path
 
 
@@ -86,7 +86,7 @@ def momenta(directory: Path) -> dict[int, float]:
 def test_a_run_holds_a_copy_of_its_space_and_its_ranges(make: Make, space: Path) -> None:
     plan = sound(make())
     search(plan)
-    assert (plan.directory / "space" / "mine.py").read_text() == SPACE
+    assert (plan.directory / "space" / "mine.py").read_text(encoding="utf-8") == SPACE
     manifest = read_manifest(plan.directory)
     assert [(each.name, each.describe()) for each in read_ranges(manifest)] == [
         ("optimizer", "one of adamw, sgd"),
@@ -118,7 +118,7 @@ def test_a_changed_space_is_refused_by_name(
 ) -> None:
     search(sound(make()))
     before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
-    space.write_text(text)
+    space.write_text(text, encoding="utf-8")
     (error,) = make(trials=12)[1]
     assert error == (
         f"A run must go on with the space it began with, but {space} has changed: {change}. "
@@ -137,7 +137,7 @@ def test_an_accepted_change_goes_on_without_the_trials_outside(
     search(sound(make(trials=20)))
     before = momenta(tmp_path / "run")
     old = read_trials(tmp_path / "run")
-    space.write_text(text)
+    space.write_text(text, encoding="utf-8")
     plan = sound(make(accept=True, trials=40))
     inside = {n for n, each in before.items() if each >= 0.8} if text == NARROW else set()
     assert plan.searched.outside == set(before) - inside
@@ -159,8 +159,10 @@ def test_an_accepted_change_goes_on_without_the_trials_outside(
     trials = read_proposals(tmp_path / "run")
     assert len(trials) >= 40
     assert {n for n in old if not trials[n].params} == plan.searched.outside
-    assert (tmp_path / "run" / "space" / "mine.py").read_text() == SPACE
-    assert (tmp_path / "run" / "space" / "session-2" / "mine.py").read_text() == text
+    assert (tmp_path / "run" / "space" / "mine.py").read_text(encoding="utf-8") == SPACE
+    assert (tmp_path / "run" / "space" / "session-2" / "mine.py").read_text(
+        encoding="utf-8"
+    ) == text
     third = sound(make(trials=42))  # it needs no second consent
     assert third.searched.outside == plan.searched.outside
     assert len(search(third).records) == 42
@@ -172,7 +174,7 @@ def test_an_accepted_change_continues_what_was_unfinished(make: Make, space: Pat
     (open_trial,) = [
         n for n, r in read_trials(plan.directory).items() if r.state is TrialState.RUNNING
     ]
-    space.write_text(CHOICES)
+    space.write_text(CHOICES, encoding="utf-8")
     study = search(sound(make(accept=True)))
     assert study.records[open_trial].state is not TrialState.RUNNING
     assert study.finished()
@@ -184,14 +186,21 @@ def test_a_change_of_the_source_alone_is_reported_and_no_more(
     search(sound(make()))
     head, _, tail = SPACE.partition('        v["lr"] = trial.suggest_float("lr", 1e-2')
     lr, momentum, rest = ('        v["lr"] = trial.suggest_float("lr", 1e-2' + tail).split("\n", 2)
-    space.write_text("\n".join([head.rstrip("\n"), momentum, lr, rest]) + "# the other way round\n")
+    space.write_text(
+        "\n".join([head.rstrip("\n"), momentum, lr, rest]) + "# the other way round\n",
+        encoding="utf-8",
+    )
     plan = sound(make(trials=10))
     assert plan.searched.notes == (
         "mine.py has changed since the run began, but the ranges are the same",
     )
     search(plan)
     copies = tmp_path / "run" / "space"
-    assert (copies / "session-2" / "mine.py").read_text() == space.read_text() != SPACE
+    assert (
+        (copies / "session-2" / "mine.py").read_text(encoding="utf-8")
+        == space.read_text(encoding="utf-8")
+        != SPACE
+    )
     assert sound(make()).searched.notes == ()
 
 
@@ -208,7 +217,7 @@ def test_a_moved_space_is_given_anew_and_its_content_is_compared(
     for path in (moved, copy):
         assert main([*words, "--space", str(path)]) == 0
         assert "note" not in capsys.readouterr().out
-    moved.write_text(NARROW)
+    moved.write_text(NARROW, encoding="utf-8")
     assert main([*words, "--space", str(moved)]) == 2
     assert "momentum is 0.8 … 0.99" in capsys.readouterr().err
     assert main([*words, "--space", str(moved), "--accept-space"]) == 0
@@ -219,23 +228,25 @@ def test_siblings_that_a_space_imports_are_copied_too(
     make: Make, space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "sibling_of_mine.py").write_text("import second_of_mine\nLOW = second_of_mine.LOW")
-    (tmp_path / "second_of_mine.py").write_text("LOW = 0.5")
-    (tmp_path / "unused_of_mine.py").write_text("")
+    (tmp_path / "sibling_of_mine.py").write_text(
+        "import second_of_mine\nLOW = second_of_mine.LOW", encoding="utf-8"
+    )
+    (tmp_path / "second_of_mine.py").write_text("LOW = 0.5", encoding="utf-8")
+    (tmp_path / "unused_of_mine.py").write_text("", encoding="utf-8")
     text = "from sibling_of_mine import LOW\n" + SPACE.replace("0.5, 0.99", "LOW, 0.99")
-    space.write_text(text)
+    space.write_text(text, encoding="utf-8")
     search(sound(make()))
     copies = sorted(path.name for path in (tmp_path / "run" / "space").iterdir())
     assert copies == ["mine.py", "second_of_mine.py", "sibling_of_mine.py"]
-    (tmp_path / "second_of_mine.py").write_text("LOW = 0.5  # as published")
+    (tmp_path / "second_of_mine.py").write_text("LOW = 0.5  # as published", encoding="utf-8")
     assert "second_of_mine.py has changed" in sound(make()).searched.notes[0]
 
 
 def age(directory: Path) -> None:
     """Makes a run one of a version that recorded no ranges."""
-    manifest = json.loads((directory / MANIFEST).read_text())
+    manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
     del manifest["searched"], manifest["sha256"]
-    (directory / MANIFEST).write_text(json.dumps(manifest))
+    (directory / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
     shutil.rmtree(directory / "space")
 
 
@@ -244,14 +255,14 @@ def test_a_run_of_before_gets_its_ranges_when_it_goes_on(
 ) -> None:
     search(sound(make()))
     age(tmp_path / "run")
-    space.write_text(NARROW)
+    space.write_text(NARROW, encoding="utf-8")
     (error,) = make(trials=12)[1]
     number = min(momenta(tmp_path / "run"))
     assert f"momentum is 0.8 … 0.99 (it was 0.5 … 0.99 in trial {number}). Restore it," in error
-    space.write_text(SPACE)
+    space.write_text(SPACE, encoding="utf-8")
     search(sound(make(trials=12)))
     assert len(read_manifest(tmp_path / "run")["searched"]["ranges"]) == 4
-    assert (tmp_path / "run" / "space" / "mine.py").read_text() == SPACE
+    assert (tmp_path / "run" / "space" / "mine.py").read_text(encoding="utf-8") == SPACE
 
 
 RARE = SPACE.replace(
@@ -265,7 +276,7 @@ def test_a_range_that_only_a_trial_meets_is_added_and_reported(
     make: Make, space: Path, tmp_path: Path
 ) -> None:
     """The baseline alone has so special a learning rate."""
-    space.write_text(RARE)
+    space.write_text(RARE, encoding="utf-8")
     plan, said = sound(make()), list[str]()
     session = execute.open_session(plan, opened_data(plan), "float32", None, said.append)
     assert session.study.ask()
@@ -275,12 +286,12 @@ def test_a_range_that_only_a_trial_meets_is_added_and_reported(
     assert [each.name for each in later] == ["ema"]
     again = sound(make())
     assert [each for each in again.searched.ranges if each.later] == later
-    space.write_text(RARE.replace("0.9])", "0.8])"))
+    space.write_text(RARE.replace("0.9])", "0.8])"), encoding="utf-8")
     assert "ema is one of 0.0, 0.8 (it was one of 0.0, 0.9 in trial 0)" in make()[1][0]
 
 
 def test_evidence_of_earlier_runs_counts_where_it_lies_inside(make: Make, space: Path) -> None:
-    space.write_text(NARROW)
+    space.write_text(NARROW, encoding="utf-8")
     proposer = make_proposer(sound(make()))
     sgd = {"optimizer": "sgd", "lr": 0.1}
     assert lies_inside(sgd | {"momentum": 0.9}, proposer)

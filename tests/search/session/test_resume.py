@@ -78,7 +78,8 @@ def test_the_same_run_yaml_goes_on_also_after_the_folder_has_got_another_name(
     yaml = run.parent / "run.yaml"
     yaml.write_text(
         f"space: demo\ntrials: 4\nseed: 5\nname: first\nout: {run.parent}\nmax_gap: 5e-2\n"
-        "set:\n  image_size: 32\n"
+        "set:\n  image_size: 32\n",
+        encoding="utf-8",
     )
     more = ["--config", str(yaml), "--dry-run"]
     assert main(["--resume", "first", "--set", "lr=0.001", *more]) == 0

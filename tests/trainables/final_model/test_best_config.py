@@ -26,9 +26,11 @@ def exported(run: Path) -> Path:
 def edited(path: Path, field: str, text: str) -> Path:
     """A best.yaml with another text in a field, without its seals."""
     old = ("sha256:", "schema_version:", f"  {field}:")
-    lines = [line for line in path.read_text().splitlines() if not line.startswith(old)]
+    lines = [
+        line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith(old)
+    ]
     lines.insert(lines.index("config:") + 1, f"  {field}: {text}")
-    path.write_text("\n".join(lines))
+    path.write_text("\n".join(lines), encoding="utf-8")
     return path
 
 
