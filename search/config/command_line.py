@@ -1,7 +1,6 @@
 """Reads the options of `search.run` from command-line arguments and from files."""
 
 import dataclasses
-import sys
 from argparse import SUPPRESS, _ArgumentGroup
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -58,19 +57,13 @@ def _help(f: "dataclasses.Field[Any]") -> str:
 
 
 def parse(arguments: list[str] | None) -> tuple[dict[str, Any], list[str]]:
-    """Returns the values on the command line, by option, and one sentence for each unknown flag and
-    for each one that is given twice although it takes a single value.
+    """Returns the values on the command line, by option, and one sentence for each unknown flag.
+
+    Of an option that is given twice the last value counts, as in most programs, so that an alias or
+    a script can be overridden; `--set` adds up.
     """
     parsed, errors = parser().parse_known(arguments)
-    given = vars(parsed)
-    words = sys.argv[1:] if arguments is None else arguments
-    flags = Counter(word.partition("=")[0] for word in words if word.startswith("--"))
-    errors += [
-        f"{flag} must be given once, but is given {count} times."
-        for flag, count in flags.items()
-        if count > 1 and isinstance(given.get(flag[2:].replace("-", "_")), str)
-    ]
-    return given, errors
+    return vars(parsed), errors
 
 
 def resolve(*layers: Mapping[str, Any]) -> tuple[SearchOptions, list[str]]:

@@ -93,11 +93,11 @@ def test_a_faulty_set_is_refused_in_any_layer(layer, sentence):
     assert resolve(layer, {"space": "demo", "set": ["dropout=0"]})[1] == [sentence]
 
 
-def test_an_option_that_is_given_twice_is_refused():
+def test_of_an_option_that_is_given_twice_the_last_counts_and_set_adds_up():
     words = ["--trials", "3", "--set", "a=1", "--dry-run", "--trials=4", "--dry-run"]
     given, errors = parse([*words, "--set", "b=2"])
-    assert errors == ["--trials must be given once, but is given 2 times."]
-    assert given["set"] == ["a=1", "b=2"]
+    assert errors == []
+    assert (given["trials"], given["set"]) == ("4", ["a=1", "b=2"])
 
 
 @pytest.mark.parametrize("text", ["trials: 1\ntrials: 2", "time-budget: 1h\ntime_budget: 2h"])
