@@ -5,7 +5,9 @@ folder.
 import importlib
 import importlib.util
 import pkgutil
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from common.text import did_you_mean
@@ -45,15 +47,26 @@ def find_space_files(name: str) -> list[Path]:
     )
 
 
+class _SourceLoader(SourceFileLoader):
+    """Loads a module from its source. Python's cache of compiled files would take the file of
+    before for one that was changed within a second to another text of equal length.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Returns the compiled source of the module."""
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
 def _from_file(path: Path) -> Space:
     if not path.is_file():
         raise SpaceError(f"--space {path} doesn't exist; give the path of a file, or a name.")
-    spec = importlib.util.spec_from_file_location(f"space_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise SpaceError(f"--space {path} must be a Python file.")
-    module = importlib.util.module_from_spec(spec)
+    name = f"space_{path.stem}"
+    loader = _SourceLoader(name, str(path))
+    module = importlib.util.module_from_spec(ModuleSpec(name, loader, origin=str(path)))
+    module.__file__ = str(path)
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except Exception as error:
         raise SpaceError(
             f"--space {path} can't be read: {type(error).__name__}: {error}"

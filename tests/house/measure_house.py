@@ -35,7 +35,6 @@ import re
 import subprocess
 import sys
 import tarfile
-import tempfile
 import tokenize
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -222,16 +221,14 @@ def read_commit(commit: str, root: Path = ROOT) -> House:
     packed = subprocess.run(
         ["git", "archive", commit], cwd=root, check=True, capture_output=True
     ).stdout
-    with tempfile.TemporaryDirectory() as folder:
-        with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
-            tar.extractall(folder, filter="data")
-        base = Path(folder)
+    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
         texts = {
-            path.relative_to(base).as_posix(): path.read_text(encoding="utf-8")
-            for path in base.rglob("*.py")
+            member.name: file.read().decode("utf-8")
+            for member in tar
+            if member.name.endswith((".py", "README.md")) and (file := tar.extractfile(member))
         }
-        readme = base / "README.md"
-        return House(texts, readme.read_text(encoding="utf-8") if readme.exists() else "")
+    files = {name: text for name, text in texts.items() if name.endswith(".py")}
+    return House(files, texts.get("README.md", ""))
 
 
 def table(columns: Mapping[str, Mapping[str, int]]) -> str:
