@@ -7,7 +7,9 @@ from typing import TypedDict
 from datasets.census.names import printable
 
 EXAMPLES = 5
-"""At most this many paths stand for all that were left out for the same reason."""
+"""At most this many paths stand for all that were left out for the same reason, and at most this
+many groups of equal images for all of a kind.
+"""
 _SHOWN = 3
 
 

@@ -32,8 +32,7 @@ def list_samples(source: Source) -> Listing:
     """
     train_folder = find_train(source, TRAIN_NAMES)
     train = images_by_class(source, train_folder)
-    test_folder = _find_test(source, train_folder, train)
-    test = images_by_class(source, test_folder)
+    test_folder, test = _find_test(source, train_folder, train)
     train_name, test_name = train_folder.split("/")[-2], test_folder.split("/")[-2]
     faults = find_name_faults(train_name, train) + find_name_faults(test_name, test)
     empty = find_empty(train, train_folder) + find_empty(test, test_folder)
@@ -70,8 +69,9 @@ def _class_faults(
     return faults
 
 
-def _find_test(source: Source, train_folder: str, train: Classes) -> str:
-    """Returns the path of the folder of the split that becomes test, with `/` at its end.
+def _find_test(source: Source, train_folder: str, train: Classes) -> tuple[str, Classes]:
+    """Returns the path of the folder of the split that becomes test, with `/` at its end, and the
+    images in it by class.
 
     Prints a note to standard error if other folders with images could be meant. Raises
     `DatasetError` if there is none.
@@ -98,7 +98,7 @@ def _find_test(source: Source, train_folder: str, train: Classes) -> str:
             f"{', '.join(usable[1:])} is not (the search takes its own val out of train).",
             file=sys.stderr,
         )
-    return f"{top}{usable[0]}"
+    return f"{top}{usable[0]}", folders[usable[0]]
 
 
 FOLDER = DatasetSpec(

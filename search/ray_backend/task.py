@@ -1,8 +1,8 @@
 """Defines what travels between the driver and a worker: a `Task` there, an `EpochReport` or a
 `Note` back.
 
-Ray carries dicts in both directions. They are written and read here, and nowhere else. Workers
-import this module, so it stays free of what only the driver needs.
+Ray carries dicts in both directions. They are written and read here, and nowhere else. `RunFiles`
+makes the tasks, on the driver. Workers import this module too, so its imports stay light.
 """
 
 from collections.abc import Mapping
