@@ -4,7 +4,7 @@ Trials are compared by their latest val_top1, not by the highest of all epochs: 
 epochs favours a trial that had one lucky epoch, or one that has overfitted since, whereas final
 training ends with its last epoch and has no val to choose another one by. On recorded curves, the
 configuration that this rule hands over has less regret at every share of the budget than that with
-the highest value of any epoch (results/published/scheduler.md).
+the highest value of any epoch (results/published/handed-over.md).
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -55,16 +55,18 @@ def learning(run: Run) -> Section:
             figure=learning_curves(run),
             height=460,
         ),
-        Panel(
+        *_gaps(run),
+    ]
+    if run.winner:
+        best = Panel(
             key="best",
             title="Best so far",
             caption="The val_top1 of the best trial at each moment, over the training time of all "
             "workers added up: two workers pass two hours in one.",
             figure=best_so_far(run),
             height=320,
-        ),
-        *_gaps(run),
-    ]
+        )
+        panels.insert(1, best)
     return Section(key="learning", title="Learning", panels=panels, notes=[])
 
 
@@ -187,7 +189,7 @@ def best_so_far(run: Run) -> go.Figure:
     """
     figure = plot("hours of training", "val_top1", yaxis_tickformat=PERCENT)
     add_progress(figure, run, name="best so far", color=WINNER)
-    if run.baseline and run.baseline.last_val_top1 is not None:
+    if run.baseline and run.baseline.trusted and run.baseline.last_val_top1 is not None:
         level = run.baseline.last_val_top1
         _add_level(figure, level, f"baseline {percent(level)}", BASELINE)
     published = (run.manifest.get("published") or {}).get("val_top1")

@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from results.analysis.intervals import proportion
 from results.finalist_store import FinalistStore
-from results.page.curves import best_so_far, learning_curves, part, progress
+from results.page.curves import best_so_far, learning, learning_curves, part, progress
 from results.page.formatting import OUTCOMES, WINNER
 from results.page.headline import make_headline
 from results.page.importance import importance, importance_section, shuffles
@@ -152,10 +152,11 @@ def test_a_run_in_which_all_diverged_is_no_success(tmp_path: Path) -> None:
     assert found.caution.startswith("How its 2 trials stand: stopped: diverged 1, failed 1.")
     assert (found.settings, found.commands, run.winner) == ([], [], None)
     assert [card.label for card in found.cards] == ["cost: training time"]
-    assert "best so far" not in traces(best_so_far(run))
+    assert "best" not in [panel.key for panel in learning(run).panels]
     assert [row.mark for row in table(run).rows] == ["baseline", ""]
     page = write_report(directory).read_text(encoding="utf-8")
     assert "Train it to the end" not in page
+    assert 'class="card best"' not in page
     assert "no CUDA" in page
     assert WINNER not in page.split('id="data-figures">')[1].split("</script>")[0]
 
