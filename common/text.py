@@ -1,24 +1,27 @@
 """Redacts secrets in texts that a run records or shows, because its records are passed on.
 
 Redaction hides the user part of an address (`s3://KEY:SECRET@bucket`), values whose names denote a
-secret (`secret_key=…`, `"token": "…"`, `X-Amz-Signature=…`), AWS key ids, and what follows
-`Bearer`. It also hides the values of environment variables with such names, wherever these values
-occur.
+secret (`secret_key=…`, `"token": "…"`, `X-Amz-Signature=…`), AWS key ids, private keys, and what
+follows `Bearer`. It also hides the values of environment variables with such names, wherever these
+values occur, and in whatever way a program has quoted or escaped them.
 """
 
+import html
+import json
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 HIDDEN = "***"
 """Redaction replaces each secret by this text."""
 
 _NAME = (
     r"[\w.-]*(?:secret|passw(?:or)?d|token|credential|signature|(?:api|access|account)[_-]?key)"
-    r"[\w.-]*|sig"
+    r"[\w.-]*|sig|(?:[\w.-]*[_.-])?(?:pass|pat|pwd)"
 )
 _ADDRESS_USER = r"[^\s/@'\"]+|[^\s/:@'\"]+:(?!\d+/)[^\s@'\"]*"
 """This pattern matches the user part of an address, which ends before the @. After a colon the part
@@ -28,17 +31,34 @@ may contain unquoted slashes, because some secrets do.
 _PATTERNS = (
     (re.compile(rf"\b([a-z][a-z0-9+.-]*://)(?:{_ADDRESS_USER})@", re.IGNORECASE), rf"\1{HIDDEN}@"),
     (
-        re.compile(rf"\b({_NAME})(['\"]?\s?[=:]\s?['\"]?)[^\s&,;'\"`]{{6,}}", re.IGNORECASE),
+        re.compile(
+            rf"\b({_NAME})(['\"]?\s?[=:]\s?)(['\"])(?!/)(?:\\.|(?!\3)[^\\]){{6,}}?\3",
+            re.IGNORECASE | re.DOTALL,
+        ),
+        rf"\1\2\3{HIDDEN}\3",
+    ),
+    (
+        re.compile(rf"\b({_NAME})(['\"]?\s?[=:]\s?['\"]?)(?!/)[^\s&,;'\"`]{{6,}}", re.IGNORECASE),
         rf"\1\2{HIDDEN}",
+    ),
+    (
+        re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?(?:-----END \1-----|\Z)", re.DOTALL),
+        HIDDEN,
     ),
     (re.compile(r"\b(bearer\s+)[\w.~+/=-]{6,}", re.IGNORECASE), rf"\1{HIDDEN}"),
     (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), HIDDEN),
 )
 
-_VARIABLE = re.compile(r"(KEY|KEY_ID|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE)
+_VARIABLE = re.compile(
+    r"(KEY|KEY_ID|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIALS?|(?<!ASK)PASS|(?:^|_)PAT|PWD)$",
+    re.IGNORECASE,
+)
+_FOLDERS = ("PWD", "OLDPWD")
+"""Shells keep the present and the last folder in these variables, which are no passwords."""
+
 _SHORTEST = 8
-"""Values of environment variables are searched for if they have at least this many characters:
-shorter values occur in texts by chance.
+"""Values of environment variables, and single lines of them, are searched for if they have at least
+this many characters: shorter ones occur in texts by chance.
 """
 
 
@@ -47,13 +67,40 @@ def redacted(text: str, environment: Mapping[str, str] = os.environ) -> str:
 
     environment: the variables whose values are hidden where their names denote a secret.
     """
-    for name, value in environment.items():
-        if len(value) >= _SHORTEST and _VARIABLE.search(name):
-            for secret in (value, quote(value, safe="")):
-                text = text.replace(secret, HIDDEN)
+    for spelling in _secret_spellings(environment):
+        text = text.replace(spelling, HIDDEN)
     for pattern, instead in _PATTERNS:
         text = pattern.sub(instead, text)
     return text
+
+
+def _secret_spellings(environment: Mapping[str, str]) -> list[str]:
+    """Returns the secret values of the variables and each of their lines, in every way in which
+    programs quote and escape them; longer ones come first, because they may contain shorter ones.
+    """
+    found: set[str] = set()
+    for name, value in environment.items():
+        if _VARIABLE.search(name) and name.upper() not in _FOLDERS:
+            for secret in (value, *(line.strip() for line in value.splitlines())):
+                if len(secret) >= _SHORTEST:
+                    found |= _spellings(secret)
+    return sorted(found, key=lambda spelling: (-len(spelling), spelling))
+
+
+def _spellings(secret: str) -> set[str]:
+    return {
+        secret,
+        quote(secret, safe=""),
+        quote(secret),
+        quote_plus(secret),
+        repr(secret)[1:-1],
+        repr(secret.encode())[2:-1],
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        json.dumps(json.dumps(secret))[3:-3],
+        html.escape(secret),
+        shlex.quote(secret),
+    }
 
 
 def redacted_values(value: Any) -> Any:
