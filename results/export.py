@@ -92,8 +92,7 @@ def _chosen(
     several = {"objectives": _objectives(winner, objectives)} if len(objectives) > 1 else {}
     return {
         "schema_version": BEST_VERSION,
-        # A copy, because YAML would write an alias where the baseline holds the same object.
-        "config": dict(winner.config),
+        "config": _with_present_weights(winner.config, manifest),
         "dataset": manifest["dataset"]["name"],
         "dataset_fingerprint": manifest["dataset"]["fingerprint"],
         # Manifests of older versions don't record the image size.
@@ -108,6 +107,16 @@ def _chosen(
         "baseline": _baseline(trials.get(baseline_of(manifest, winner.number)), manifest),
         "provenance": manifest.get("provenance", {}) | {"run": manifest["name"]},
     }
+
+
+def _with_present_weights(config: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
+    """Returns a copy of the configuration, in which a file of weights that has moved since has its
+    present path. It is always a copy, because YAML would write an alias where the baseline holds
+    the same object.
+    """
+    weights = manifest.get("searched", {}).get("weights")
+    from_file = config.get("weights") not in (None, "none", "imagenet")
+    return config | {"weights": weights} if weights and from_file else dict(config)
 
 
 def baseline_of(manifest: Mapping[str, Any], trial: int) -> int:

@@ -33,7 +33,8 @@ class SearchedSpace:
     digest: a checksum of the distributions that `probes` random configurations met.
     ranges: every range that is known, those that only trials met included.
     files: the sha256 of each of the space's files by its path, the space's own file first.
-    weights_sha256: the checksum of the file of weights, or `None` where training starts from none.
+    weights: the path of the file of weights, or `None` where training starts from none.
+    weights_sha256: the checksum of that file.
     since: the number of the first trial of this space; earlier ones belong to another space, which
         was changed knowingly.
     outside: the numbers of the earlier trials that this space can't propose.
@@ -46,6 +47,7 @@ class SearchedSpace:
     probes: int
     ranges: tuple[SearchedRange, ...]
     files: Mapping[Path, str]
+    weights: str | None
     weights_sha256: str | None
     since: int = 0
     outside: frozenset[int] = frozenset()
@@ -60,6 +62,7 @@ class SearchedSpace:
             "probes": self.probes,
             "ranges": [each.to_json() for each in self.ranges],
             "files": [{"name": path.name, "sha256": sha} for path, sha in self.files.items()],
+            "weights": self.weights,
             "weights_sha256": self.weights_sha256,
             "since": self.since,
         }
@@ -92,12 +95,15 @@ def examine_space(
     manifest = read_manifest(begun) if begun else {}
     before = manifest.get("searched", {})
     drawn = proposer.probe(before.get("probes", PROBES))
+    weights = str(proposer.fixed.get("weights", "none"))
+    checksum = _weights_sha256(weights)
     now = SearchedSpace(
         digest=digest_of(drawn),
         probes=len(drawn),
         ranges=find_ranges(drawn),
         files={path: file_sha256(path) for path in find_space_files(space)},
-        weights_sha256=_weights_sha256(str(proposer.fixed.get("weights", "none"))),
+        weights=weights if checksum else None,
+        weights_sha256=checksum,
     )
     if begun is None:
         faults = dict.fromkeys(fault for each in drawn for fault in each.faults)

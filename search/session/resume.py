@@ -78,6 +78,13 @@ def _changed_options(
         redacted_values(asdict(options) | {"set": fixed_fields(options)})
         for options, _ in (resolve(saved), resolve(saved, *layers))
     )
+    # A file of weights may have moved: its content is compared, not its path.
+    weights = [
+        each["set"].pop("weights", None) or each["weights"] or saved["weights"]
+        for each in (before, after)
+    ]
+    if not _are_files(*weights) and weights[0] != weights[1]:
+        before["set"]["weights"], after["set"]["weights"] = weights
     decisive = {
         key
         for layer in layers

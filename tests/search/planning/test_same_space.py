@@ -10,6 +10,7 @@ import pytest
 
 from results.analysis.rung_values import read_proposals
 from results.analysis.searched_ranges import read_ranges
+from results.export import best_config
 from results.records import TrialState
 from results.store import MANIFEST, read_manifest, read_trials
 from search.config.command_line import resolve
@@ -320,9 +321,11 @@ def test_moved_weights_are_given_anew_and_their_content_is_compared(
     assert main(words) == 2
     assert "weights.pt is no file" in capsys.readouterr().err
     assert main([*words, "--weights", str(moved)]) == 0
+    assert main([*words, "--set", f"weights={moved}"]) == 0
     session = opened(sound(make(weights=str(moved))))
     unfinished = session.study.ask()
     session.close()
+    assert best_config(tmp_path / "run")["config"]["weights"] == str(moved)
     assert unfinished is not None
     assert (unfinished.epochs_done > 0, unfinished.config.weights) == (True, str(moved))
     moved.write_bytes(b"other weights")
@@ -330,6 +333,8 @@ def test_moved_weights_are_given_anew_and_their_content_is_compared(
     assert f"{moved} has another content; restore the file" in capsys.readouterr().err
     assert main([*words, "--weights", "none"]) == 2
     assert "--weights can't change when a run goes on" in capsys.readouterr().err
+    assert main([*words, "--set", "weights=none"]) == 2
+    assert "--set can't change when a run goes on" in capsys.readouterr().err
 
 
 def test_consent_goes_with_a_run_that_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
