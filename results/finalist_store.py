@@ -55,11 +55,17 @@ class FinalistStore:
     """Writes one run's finalists while the run's `RunStore` is open.
 
     Each file is created when its first line is written. `dropped` is called with the file name of
-    each checkpoint that is removed, so that its copies can be removed too.
+    each checkpoint that is removed, so that its copies can be removed too. `stamp` returns what an
+    epoch's line says of the session, as that of `RunStore` does.
     """
 
-    def __init__(self, directory: Path, dropped: Callable[[str], object] | None = None) -> None:
-        self.directory, self._dropped = directory, dropped
+    def __init__(
+        self,
+        directory: Path,
+        dropped: Callable[[str], object] | None = None,
+        stamp: Callable[[], str] = lambda: '"session":0',
+    ) -> None:
+        self.directory, self._dropped, self._stamp = directory, dropped, stamp
         self._files: dict[str, IO[str]] = {}
 
     def records(self) -> dict[TrainingId, FinalistRecord]:
@@ -77,7 +83,7 @@ class FinalistStore:
     def add_epoch(self, training: TrainingId, metrics: EpochMetrics) -> None:
         """Appends one epoch of a training and flushes it to the disk."""
         number, repeat = training.number, training.repeat
-        line = f'{{"trial":{number},"repeat":{repeat},{to_json(metrics)[1:]}'
+        line = f'{{"trial":{number},"repeat":{repeat},{self._stamp()},{to_json(metrics)[1:]}'
         append_line(self._file(FINALIST_EPOCHS), line)
 
     def checkpoint(self, training: TrainingId) -> Path:

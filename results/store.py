@@ -21,6 +21,7 @@ all the same.
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -145,12 +146,18 @@ class RunStore:
     """Writes one run, and holds the run's lock from its creation until `close`.
 
     `dropped` is called with the file name of each checkpoint that is removed, so that its copies
-    can be removed too. Creating an instance makes the folder and raises `RunError` when another
-    process writes the run.
+    can be removed too. `clock` returns seconds since any fixed moment, and is never set back.
+    Creating an instance makes the folder and raises `RunError` when another process writes the run.
     """
 
-    def __init__(self, directory: Path, dropped: Callable[[str], object] | None = None) -> None:
-        self.directory, self._dropped = directory, dropped
+    def __init__(
+        self,
+        directory: Path,
+        dropped: Callable[[str], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.directory, self._dropped, self._clock = directory, dropped, clock
+        self._opened_s, self._session = clock(), 0
         directory.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(directory)
         try:
@@ -168,11 +175,12 @@ class RunStore:
         directory: Path,
         manifest: dict[str, Any],
         dropped: Callable[[str], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> "RunStore":
         """Creates a new run with this manifest and returns its store. Raises `RunError` when the
         directory already holds a run.
         """
-        store = cls(directory, dropped)
+        store = cls(directory, dropped, clock)
         if (directory / MANIFEST).exists():
             store.close()
             raise RunError(
@@ -184,6 +192,7 @@ class RunStore:
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Replaces the manifest; secrets in its texts are redacted."""
+        self._session = len(manifest.get("sessions", ()))
         value = {"schema_version": SCHEMA_VERSION, **redacted_values(manifest)}
         value[SEAL] = checksum(value)
         text = json.dumps(value, indent=1, allow_nan=False)
@@ -202,9 +211,19 @@ class RunStore:
         """Yields the recorded epochs of this run, as `read_epochs` does."""
         return read_epochs(self.directory)
 
+    def session_s(self) -> float:
+        """Returns the seconds since this session opened the run, by a clock that nobody sets."""
+        return round(self._clock() - self._opened_s, 3)
+
+    def stamp(self) -> str:
+        """Returns the part of an epoch's line that says in which session, counted from 1, and how
+        many seconds after its beginning the epoch was recorded.
+        """
+        return f'"session":{self._session},"session_s":{self.session_s()}'
+
     def add_epoch(self, trial: int, metrics: EpochMetrics) -> None:
         """Appends one epoch of `trial` and flushes it to the disk."""
-        append_line(self._epochs, f'{{"trial":{trial},{to_json(metrics)[1:]}')
+        append_line(self._epochs, f'{{"trial":{trial},{self.stamp()},{to_json(metrics)[1:]}')
 
     def add_trial(self, record: TrialRecord) -> None:
         """Appends a trial's new state and flushes it to the disk."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from results.analysis.intervals import Interval, interval_of_repeats
 from results.analysis.pareto import objectives_of
 from results.analysis.ranking import best_trial
 from results.analysis.rung_values import read_proposals
+from results.analysis.session_times import used_seconds
 from results.export import baseline_of, best_config
 from results.finalist_store import read_finalist_epochs, read_finalists
 from results.records import EpochMetrics, FinalistRecord, TrainingId, TrialRecord, TrialState
@@ -109,9 +109,8 @@ class Run:
 
     @property
     def clock_s(self) -> float:
-        """Returns the seconds between start and end, added up over all sessions that have ended."""
-        ended = (s for s in self.manifest.get("sessions", []) if s.get("ended"))
-        return sum((_moment(s["ended"]) - _moment(s["started"])).total_seconds() for s in ended)
+        """Returns the seconds that all ended sessions took, without the time between them."""
+        return used_seconds(self.manifest.get("sessions", ()))
 
 
 def read_run(directory: Path) -> Run:
@@ -183,7 +182,3 @@ def _finals(directory: Path) -> Iterator[tuple[int, Final]]:
             yield int(record.provenance["selection"]["trial"]), final
         except (ValueError, KeyError, TypeError):
             continue
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from datasets.splits import SearchData
+from results.analysis.session_times import used_seconds
 from results.finalist_store import FinalistStore
 from results.store import RunStore
 from search.config.options import SearchOptions
@@ -67,7 +68,8 @@ class Session:
         Raises `OSError` where the disk is full, but releases the run even then; a session without
         an end counts as one that was killed.
         """
-        self.manifest["sessions"][-1]["ended"] = session_log.now()
+        ending = {"ended": session_log.now(), "used_s": self.store.session_s()}
+        self.manifest["sessions"][-1] |= ending
         with ExitStack() as stack:
             stack.callback(self.store.close)
             stack.callback(self.finalists.store.close)
@@ -87,7 +89,7 @@ def start_session(
     """Opens the study and its finalists, divides the budget between them, and returns the session.
     `warn` is called with a note on each range that only a trial meets.
     """
-    used_s = session_log.used_seconds(manifest["sessions"])
+    used_s = used_seconds(manifest["sessions"])
     budget = make_budget(plan.options, plan.resources, used_s)
     study = Study(
         proposer=make_proposer(plan, manifest["precision"], RangeWatch(store, manifest, warn)),
@@ -108,7 +110,7 @@ def start_session(
     )
     finalists = Finalists(
         study=study,
-        store=FinalistStore(store.directory, storage_sync.dropped),
+        store=FinalistStore(store.directory, storage_sync.dropped, store.stamp),
         count=plan.options.finalists,
         repeats=plan.options.repeats,
         seed=plan.options.seed,

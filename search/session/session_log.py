@@ -1,25 +1,34 @@
-"""Records when each session of a search began and ended, and sums up the time that they took."""
+"""Records when each session of a search began and ended, and how long it took.
+
+Dates come from the machine's clock, which may be set while a search runs. What counts towards a
+budget is measured with a clock that nobody sets.
+"""
 
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from results.finalist_store import FINALIST_EPOCHS
+from results.jsonl import read_lines
 from results.store import EPOCHS
 
 SessionEntry = dict[str, Any]
-"""An entry holds `started` and `ended` in ISO 8601 and UTC, and the session's `provenance`. `ended`
-is `None` while the session runs.
+"""An entry holds `started` and `ended` in ISO 8601 and UTC, the seconds `used_s` between them, and
+the session's `provenance`. `ended` is `None` while the session runs; entries of older versions lack
+`used_s`.
 """
 
 
 def add_session(
     earlier: list[SessionEntry], directory: Path, provenance: dict[str, Any]
 ) -> list[SessionEntry]:
-    """Returns the sessions and a new one. A session that was killed gets the time of the last
-    recorded epoch as its end.
+    """Returns the sessions and a new one. A session that was killed ends with its last recorded
+    epoch. Raises `RecordError` for a damaged line of epochs.
     """
-    closed = [s if s["ended"] else s | {"ended": _last_epoch_at(s, directory)} for s in earlier]
+    closed = [
+        entry if entry["ended"] else entry | _last_epoch(entry, number, directory)
+        for number, entry in enumerate(earlier, 1)
+    ]
     return [*closed, {"started": now(), "ended": None, "provenance": provenance}]
 
 
@@ -28,15 +37,6 @@ def run_id(name: str, sessions: list[SessionEntry]) -> str:
     id, and other runs have another one except by coincidence.
     """
     return f"{name}-{_moment(sessions[0]['started']):%Y%m%d%H%M%S}"
-
-
-def used_seconds(sessions: list[SessionEntry]) -> float:
-    """Returns the seconds that the ended sessions took together, without the time between them."""
-    return sum(
-        (_moment(s["ended"]) - _moment(s["started"])).total_seconds()
-        for s in sessions
-        if s["ended"]
-    )
 
 
 def now() -> str:
@@ -48,7 +48,15 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _last_epoch_at(session: SessionEntry, directory: Path) -> str:
-    paths = [directory / name for name in (EPOCHS, FINALIST_EPOCHS)]
-    last = [datetime.fromtimestamp(p.stat().st_mtime, UTC) for p in paths if p.exists()]
-    return max([*last, _moment(session["started"])]).isoformat(timespec="seconds")
+def _last_epoch(entry: SessionEntry, number: int, directory: Path) -> dict[str, Any]:
+    """Returns when the killed session with this number recorded its last epoch: the date, and the
+    seconds since its beginning where its epochs hold them.
+    """
+    paths = [path for name in (EPOCHS, FINALIST_EPOCHS) if (path := directory / name).exists()]
+    dates = [datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in paths]
+    ended = max([*dates, _moment(entry["started"])]).isoformat(timespec="seconds")
+    lines = [line for path in paths for line in read_lines(path)]
+    own = [float(line["session_s"]) for line in lines if line.get("session") == number]
+    if not own and any("session" not in line for line in lines):  # an older version's session
+        return {"ended": ended}
+    return {"ended": ended, "used_s": max(own, default=0.0)}
