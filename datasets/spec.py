@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from common.errors import UserError
+from datasets.census.image_sizes import ImageSizes
 from datasets.census.left_out import Census, LeftOut
 
 
@@ -86,6 +87,7 @@ class Listing:
     empty_classes: the paths of class folders that hold no image.
     left_out: what the source holds and the listing doesn't take, by reason (see
     `datasets.census.left_out.Reason`).
+    sizes: how large the images are, if their dataset's images have no size of their own.
     """
 
     class_ids: tuple[str, ...]
@@ -97,6 +99,7 @@ class Listing:
     ignored: tuple[str, ...] = ()
     empty_classes: tuple[str, ...] = ()
     left_out: Mapping[str, LeftOut] = field(default_factory=dict)
+    sizes: ImageSizes | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -58,6 +58,7 @@ def describe(
         skipped=tuple((b.path, b.reason) for part in written.values() for b in part.broken),
         left_out=listing.left_out,
         copies=_copies(groups, listing, train, test),
+        original_sizes=listing.sizes,
         versions={package: version(package) for package in ("ffcv", "numpy", "pillow")},
     )
 
