@@ -10,6 +10,7 @@ from common.errors import UserError
 from datasets.census.copies import describe_copies
 from datasets.census.image_sizes import LARGE_PX, advise_size, describe_sizes
 from datasets.census.left_out import describe_left_out
+from datasets.census.value_range import describe_range
 from datasets.manifest import FILE_NAME, Manifest, read_manifest, verify
 from datasets.registry import DATASETS, find_dataset
 from datasets.spec import DatasetError, DatasetSpec, Listing
@@ -184,11 +185,13 @@ def summary(manifest: Manifest, directory: Path) -> str:
 
 
 def remarks(manifest: Manifest) -> list[str]:
-    """Returns a line for the original sizes of a user's own images, for each reason why something
-    in the source wasn't taken, for each kind of copies, and for constant channels.
+    """Returns a line for the original sizes of a user's own images, for the values of 16-bit and
+    float images, for each reason why something in the source wasn't taken, for each kind of copies,
+    and for constant channels.
     """
     sizes = manifest.original_sizes
     measured = [f"original images: {describe_sizes(sizes)}"] if sizes else []
+    measured += describe_range(manifest.value_range)
     channels = zip(("red", "green", "blue"), manifest.std, strict=True)
     constant = [name for name, std in channels if not std]
     shifted = [f"constant in all training images, so shifted and not scaled: {', '.join(constant)}"]

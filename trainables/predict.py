@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         return refuse(error)
     for path in options.images:
         try:
-            image = read_image(path, description.stored_px)
+            image = read_image(path, description.stored_px, description.white)
         except ImageError as error:
             code = refuse(error)
             continue

@@ -147,6 +147,11 @@ def provenance(trained: FinalRun) -> list[tuple[str, str]]:
             "dataset",
             f"{recorded['dataset']}, fingerprint {recorded.get('dataset_fingerprint', '–')}",
         ),
+        *(
+            [("value that is white in 16-bit and float images", recorded["white"])]
+            if recorded.get("white")
+            else []
+        ),
         ("terms of the images", recorded.get("terms")),
         ("device", recorded.get("device")),
         ("threads", recorded.get("threads")),

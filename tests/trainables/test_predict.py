@@ -37,7 +37,7 @@ def test_predicting_gives_the_logits_of_the_one_evaluation(
     """Of files decoded here against the prepared images, which final training evaluated."""
     seen, model = read_predictions(trained), read_model(trained)
     assert len(images) == len(seen.labels) == 24
-    pixels = np.stack([read_image(path, model.description.stored_px) for path in images])
+    pixels = np.stack([read_image(path, model.description.stored_px, None) for path in images])
     assert np.array_equal(pixels[seen.examples], seen.pixels)
     network = model.network(CPU)
     logits = logits_of(network, model.description, torch.from_numpy(pixels))
