@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from common.cli import quote_command
 from common.files import checksum, file_sha256, read_json, sync_folder
+from datasets.census.code_pages import CodePage
 from datasets.census.copies import Copies
 from datasets.census.image_sizes import ImageSizes
 from datasets.census.left_out import LeftOut, Reason
@@ -46,6 +47,7 @@ class Manifest:
     `datasets.census.left_out.Reason`), with the first few paths; older manifests don't say.
     copies: groups of equal images by kind (see `datasets.census.copies`).
     original_sizes: how large a user's own images were before they were cropped and resized.
+    code_page: in which encoding the names of a zip archive were read that aren't marked as UTF-8.
     value_range: the values of 16-bit and float images, if the training split has any; older
     manifests don't say.
     versions: versions of the packages that decoded and wrote the images.
@@ -72,6 +74,7 @@ class Manifest:
     left_out: Mapping[str, LeftOut] = field(default_factory=dict)
     copies: Mapping[str, Copies] = field(default_factory=dict)
     original_sizes: ImageSizes | None = None
+    code_page: CodePage | None = None
     value_range: ValueRange | None = None
     schema_version: int = SCHEMA_VERSION
 

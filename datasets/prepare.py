@@ -1,5 +1,6 @@
 """Makes a dataset ready to train on: `python -m datasets.prepare tiny-imagenet`."""
 
+import codecs
 import os
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from common.cli import INTERRUPTED, Parser, quote_command, refuse
 from common.errors import UserError
+from datasets.census.code_pages import describe_code_page
 from datasets.census.copies import describe_copies
 from datasets.census.image_sizes import LARGE_PX, advise_size, describe_sizes
 from datasets.census.left_out import describe_left_out
@@ -29,6 +31,7 @@ def prepare(
     skip_broken: bool = False,
     skip_empty: bool = False,
     overwrite: bool = False,
+    zip_encoding: str | None = None,
 ) -> Manifest:
     """Converts the dataset `name` into `data`/`name`, unless it is there, and returns its manifest.
 
@@ -46,25 +49,30 @@ def prepare(
     skip_empty: whether to leave out class folders without images; otherwise they raise
     `DatasetError`.
     overwrite: whether to convert again and replace the data that is there.
+    zip_encoding: the encoding of names in a zip archive that aren't marked as UTF-8, as Python
+    names it; by default it is guessed.
     """
     spec = find_dataset(name)
     _check_options(workers, size)
+    zip_encoding = zip_encoding and _find_encoding(zip_encoding)
     directory = data / name
     if not overwrite and (directory / FILE_NAME).exists():
-        return _check_existing(spec, directory, source, size)
+        return _check_existing(spec, directory, source, size, zip_encoding)
     from common.files import lock_folder
 
     with lock_folder(directory):
         # Another process may have finished the work while this one waited.
         if not overwrite and (directory / FILE_NAME).exists():
-            return _check_existing(spec, directory, source, size)
+            return _check_existing(spec, directory, source, size, zip_encoding)
         from datasets.beton.convert import convert
         from datasets.sources.opening import list_source
 
-        tree, listing = list_source(spec, source, data, skip_empty=skip_empty)
+        tree, listing = list_source(
+            spec, source, data, skip_empty=skip_empty, zip_encoding=zip_encoding
+        )
         if size is None:
             flags = {"skip_broken": skip_broken, "skip_empty": skip_empty, "overwrite": overwrite}
-            _check_size(listing, _repeat(name, source, data, **flags))
+            _check_size(listing, _repeat(name, source, data, zip_encoding, **flags))
 
         return convert(
             name,
@@ -85,14 +93,31 @@ def _check_options(workers: int | None, size: int | None) -> None:
         raise DatasetError(f"size must lie in {SMALLEST_PX}…{LARGEST_PX} pixels, but got {size}.")
 
 
+def _find_encoding(name: str) -> str:
+    """Returns Python's own name of an encoding. Raises `DatasetError` for an unknown one."""
+    try:
+        "name".encode(name)
+        return codecs.lookup(name).name
+    except LookupError:
+        raise DatasetError(
+            "--zip-encoding must be an encoding that Python knows, such as cp932, gb18030 or "
+            f"cp1252, but got {name!r}."
+        ) from None
+
+
 def _check_existing(
-    spec: DatasetSpec, directory: Path, source: Path | None, size: int | None
+    spec: DatasetSpec,
+    directory: Path,
+    source: Path | None,
+    size: int | None,
+    zip_encoding: str | None,
 ) -> Manifest:
     """Returns the manifest of the existing data.
 
-    Raises `DatasetError` if size or source differ from it.
+    Raises `DatasetError` if size, encoding of names or source differ from it.
     """
     manifest = read_manifest(directory)
+    page = manifest.code_page
     remedy = (
         "use another folder with --data, or replace them with "
         "`python -m datasets.prepare … --overwrite`."
@@ -101,11 +126,18 @@ def _check_existing(
         raise DatasetError(
             f"The images in {directory} have {manifest.image_size} px, not {size}; {remedy}"
         )
+    if zip_encoding is not None and page and page["encoding"] != zip_encoding:
+        raise DatasetError(
+            f"The names of the images in {directory} were read as {page['encoding']}, not as "
+            f"{zip_encoding}; {remedy}"
+        )
+    if page and not page["guessed"]:
+        zip_encoding = page["encoding"]
     if source is not None:
         from datasets.archives.tree import fingerprint
         from datasets.sources.opening import open_source
 
-        if fingerprint(open_source(spec, source)) != manifest.source_fingerprint:
+        if fingerprint(open_source(spec, source, zip_encoding)) != manifest.source_fingerprint:
             raise DatasetError(
                 f"The images in {directory} were made from another source "
                 f"({manifest.source}), not from {source}; {remedy}"
@@ -127,9 +159,12 @@ def _check_size(listing: Listing, repeat: str) -> None:
         )
 
 
-def _repeat(name: str, source: Path | None, data: Path, **flags: bool) -> str:
+def _repeat(
+    name: str, source: Path | None, data: Path, zip_encoding: str | None, **flags: bool
+) -> str:
     """Returns the command with these arguments as it can be pasted into a shell."""
-    words = [] if source is None else ["--source", source]
+    words: list[object] = [] if source is None else ["--source", source]
+    words += [] if zip_encoding is None else ["--zip-encoding", zip_encoding]
     words += [f"--{flag.replace('_', '-')}" for flag, is_set in flags.items() if is_set]
     return quote_command("python -m datasets.prepare", name, *words, data=data)
 
@@ -164,6 +199,12 @@ def parser() -> Parser:
     result.add_argument(
         "--skip-empty", action="store_true", help="leave class folders without images out"
     )
+    result.add_argument(
+        "--zip-encoding",
+        metavar="NAME",
+        help="encoding of names in a zip archive that aren't marked as UTF-8, such as cp932 "
+        "(default: UTF-8 where it fits, else cp437)",
+    )
     result.add_argument("--overwrite", action="store_true", help="replace what is there")
     result.add_argument("--verify", action="store_true", help="read everything back and compare")
     return result
@@ -184,14 +225,19 @@ def summary(manifest: Manifest, directory: Path) -> str:
     )
 
 
-def remarks(manifest: Manifest) -> list[str]:
+def remarks(manifest: Manifest, directory: Path) -> list[str]:
     """Returns a line for the original sizes of a user's own images, for the values of 16-bit and
-    float images, for each reason why something in the source wasn't taken, for each kind of copies,
-    and for constant channels.
+    float images, for names in a guessed encoding, for each reason why something in the source
+    wasn't taken, for each kind of copies, and for constant channels.
+
+    directory: the folder of the prepared data.
     """
+    source, size = Path(manifest.source), f"--size {manifest.image_size}"
+    again = _repeat(manifest.dataset, source, directory.parent, None, overwrite=True)
     sizes = manifest.original_sizes
     measured = [f"original images: {describe_sizes(sizes)}"] if sizes else []
     measured += describe_range(manifest.value_range)
+    measured += describe_code_page(manifest.code_page, f"{again} {size}")
     channels = zip(("red", "green", "blue"), manifest.std, strict=True)
     constant = [name for name, std in channels if not std]
     shifted = [f"constant in all training images, so shifted and not scaled: {', '.join(constant)}"]
@@ -214,7 +260,7 @@ def main(arguments: list[str] | None = None) -> int:
         refuse("interrupted; nothing half-made was kept.")
         return INTERRUPTED
     verified = ", verified" if check else ""
-    print(f"{summary(manifest, directory)}{verified}", *remarks(manifest), sep="\n")
+    print(f"{summary(manifest, directory)}{verified}", *remarks(manifest, directory), sep="\n")
     return 0
 
 

@@ -63,6 +63,7 @@ def describe(
         left_out=listing.left_out,
         copies=_copies(groups, listing, train, test),
         original_sizes=listing.sizes,
+        code_page=listing.code_page,
         value_range=_value_range(white, train, test),
         versions={package: version(package) for package in ("ffcv", "numpy", "pillow")},
     )

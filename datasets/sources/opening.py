@@ -14,7 +14,12 @@ from datasets.spec import DatasetError, DatasetSpec, Listing, Source
 
 
 def list_source(
-    spec: DatasetSpec, source: Path | None, data: Path, *, skip_empty: bool
+    spec: DatasetSpec,
+    source: Path | None,
+    data: Path,
+    *,
+    skip_empty: bool,
+    zip_encoding: str | None,
 ) -> tuple[Source, Listing]:
     """Opens the source and lists its images, with a count of all that isn't among them, and with
     their sizes if they have no size of their own.
@@ -23,7 +28,7 @@ def list_source(
     `skip_empty` is set.
     """
     try:
-        tree = open_source(spec, _find_source(spec, source, data))
+        tree = open_source(spec, _find_source(spec, source, data), zip_encoding)
         listing = spec.list_samples(tree)
         if listing.empty_classes and not skip_empty:
             raise DatasetError(
@@ -33,7 +38,8 @@ def list_source(
             )
         samples = (*listing.train, *listing.test)
         sizes = measure_sizes(tree, samples) if spec.any_size else None
-        return tree, replace(listing, left_out=count_leftovers(tree, listing), sizes=sizes)
+        left_out, code_page = count_leftovers(tree, listing), tree.code_page()
+        return tree, replace(listing, left_out=left_out, sizes=sizes, code_page=code_page)
     except OSError as error:
         raise DatasetError(
             f"The source of {spec.name} can't be read or written ({error}); "
@@ -41,9 +47,14 @@ def list_source(
         ) from error
 
 
-def open_source(spec: DatasetSpec, source: Path) -> Source:
-    """Opens a source in the dataset's own way, or as a folder or zip archive."""
-    return (spec.open_source or open_tree)(source)
+def open_source(spec: DatasetSpec, source: Path, zip_encoding: str | None) -> Source:
+    """Opens a source in the dataset's own way, or as a folder or zip archive.
+
+    zip_encoding: the encoding of unmarked names in a zip archive, if the user names it.
+    """
+    if spec.open_source and zip_encoding is None:
+        return spec.open_source(source)
+    return open_tree(source, zip_encoding)
 
 
 def _find_source(spec: DatasetSpec, source: Path | None, data: Path) -> Path:

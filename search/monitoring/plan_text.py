@@ -111,7 +111,7 @@ def print_start(plan: Plan, data: SearchData, print_line: Callable[[str], None])
     rows = [
         ("run", str(plan.directory)),
         ("dataset", f"{plan.dataset}: {len(data.images.class_ids)} classes, {images}"),
-        *(("data", remark) for remark in remarks(manifest)),
+        *(("data", remark) for remark in remarks(manifest, plan.data)),
         ("note", describe_enlarged(plan, manifest)),
         *(("note", note) for note in plan.searched.notes),
         ("nodes", describe_nodes(plan)),

@@ -206,7 +206,7 @@ def test_a_cut_colour_image_is_broken(tmp_path: Path) -> None:
 def test_datasets_of_8_bits_say_nothing(tiny_data: Path) -> None:
     manifest = read_manifest(tiny_data)
     assert manifest.value_range is None
-    assert remarks(manifest) == []
+    assert remarks(manifest, tiny_data) == []
     assert open_search_data(tiny_data).images.white is None
 
 
