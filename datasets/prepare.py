@@ -8,6 +8,7 @@ from typing import Any
 
 from common.cli import INTERRUPTED, Parser, quote_command, refuse
 from common.errors import UserError
+from common.text import printable
 from datasets.census.code_pages import describe_code_page
 from datasets.census.copies import describe_copies
 from datasets.census.image_sizes import LARGE_PX, advise_size, describe_sizes
@@ -44,65 +45,53 @@ def prepare(
     number.
     size: side of the stored images in pixels, by default the dataset's own. A user's own images
     have no default if the median of their shorter sides exceeds `LARGE_PX`.
-    skip_broken: whether to leave out images that can't be decoded; otherwise they raise
-    `DatasetError`.
-    skip_empty: whether to leave out class folders without images; otherwise they raise
-    `DatasetError`.
+    skip_broken, skip_empty: whether to leave out images that can't be decoded, and class folders
+    without images; otherwise they raise `DatasetError`.
     overwrite: whether to convert again and replace the data that is there.
     zip_encoding: the encoding of names in a zip archive that aren't marked as UTF-8, as Python
     names it; by default it is guessed.
     """
     spec = find_dataset(name)
-    _check_options(workers, size)
-    zip_encoding = zip_encoding and _find_encoding(zip_encoding)
+    _check_options(workers, size, zip_encoding)
+    encoding = codecs.lookup(zip_encoding).name if zip_encoding else None
     directory = data / name
     if not overwrite and (directory / FILE_NAME).exists():
-        return _check_existing(spec, directory, source, size, zip_encoding)
+        return _check_existing(spec, directory, source, size, encoding)
     from common.files import lock_folder
 
     with lock_folder(directory):
         # Another process may have finished the work while this one waited.
         if not overwrite and (directory / FILE_NAME).exists():
-            return _check_existing(spec, directory, source, size, zip_encoding)
+            return _check_existing(spec, directory, source, size, encoding)
         from datasets.beton.convert import convert
         from datasets.sources.opening import list_source
 
-        tree, listing = list_source(
-            spec, source, data, skip_empty=skip_empty, zip_encoding=zip_encoding
-        )
+        tree, listing = list_source(spec, source, data, encoding, skip_empty=skip_empty)
         if size is None:
             flags = {"skip_broken": skip_broken, "skip_empty": skip_empty, "overwrite": overwrite}
-            _check_size(listing, _repeat(name, source, data, zip_encoding, **flags))
-
+            _check_size(listing, _repeat(name, source, data, encoding, **flags))
+        size, workers = size or spec.image_size, workers or len(os.sched_getaffinity(0))
         return convert(
-            name,
-            tree,
-            listing,
-            directory,
-            size=size or spec.image_size,
-            workers=workers or len(os.sched_getaffinity(0)),
-            skip_broken=skip_broken,
+            name, tree, listing, directory, size=size, workers=workers, skip_broken=skip_broken
         )
 
 
-def _check_options(workers: int | None, size: int | None) -> None:
-    """Raises `DatasetError` if the number of workers or the image size is out of range."""
+def _check_options(workers: int | None, size: int | None, zip_encoding: str | None) -> None:
+    """Raises `DatasetError` with a sentence for each option that is out of range or unknown."""
+    faults = []
     if workers is not None and workers < 1:
-        raise DatasetError(f"workers must be ≥ 1, but got workers={workers}.")
+        faults.append(f"workers must be ≥ 1, but got workers={workers}.")
     if size is not None and not SMALLEST_PX <= size <= LARGEST_PX:
-        raise DatasetError(f"size must lie in {SMALLEST_PX}…{LARGEST_PX} pixels, but got {size}.")
-
-
-def _find_encoding(name: str) -> str:
-    """Returns Python's own name of an encoding. Raises `DatasetError` for an unknown one."""
+        faults.append(f"size must lie in {SMALLEST_PX}…{LARGEST_PX} pixels, but got {size}.")
     try:
-        "name".encode(name)
-        return codecs.lookup(name).name
+        "name".encode(zip_encoding or "ascii")
     except LookupError:
-        raise DatasetError(
+        faults.append(
             "--zip-encoding must be an encoding that Python knows, such as cp932, gb18030 or "
-            f"cp1252, but got {name!r}."
-        ) from None
+            f"cp1252, but got {zip_encoding!r}."
+        )
+    if faults:
+        raise DatasetError(faults)
 
 
 def _check_existing(
@@ -220,7 +209,7 @@ def summary(manifest: Manifest, directory: Path) -> str:
         f"{manifest.dataset}: {len(manifest.class_ids)} classes, {manifest.train_images:,} train "
         f"+ {manifest.val_images:,} val + {manifest.test_images:,} test images of "
         f"{manifest.image_size} px{skipped}\n"
-        f"in {directory} ({total / 1e6:,.0f} MB), from {manifest.source}\n"
+        f"in {directory} ({total / 1e6:,.0f} MB), from {printable(manifest.source)}\n"
         f"fingerprint {manifest.fingerprint[:16]}"
     )
 

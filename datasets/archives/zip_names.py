@@ -4,8 +4,8 @@ import struct
 import zipfile
 import zlib
 
+from common.text import printable
 from datasets.census.code_pages import FORMAT_OWN, UTF8
-from datasets.census.names import printable
 from datasets.spec import DatasetError
 
 _UTF8_FLAG = 0x800

@@ -4,13 +4,14 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from common.text import printable
 from datasets.archives.hidden import hidden_reason
 from datasets.archives.limits import is_damage
 from datasets.archives.zip_entries import ZipEntries, locate_entries
 from datasets.archives.zip_names import read_name
 from datasets.census.code_pages import FORMAT_OWN, UTF8, CodePage
 from datasets.census.left_out import Census, Reason
-from datasets.census.names import normalise_entry, printable
+from datasets.census.names import normalise_entry
 from datasets.spec import DatasetError, Source, Tree
 
 

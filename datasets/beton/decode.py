@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from common.text import printable
 from datasets.beton.high_depth import is_high_depth, is_tiff, reduce_depth
 from datasets.beton.jpeg import decode_jpeg
 from datasets.census.image_formats import PILLOW_FORMATS
-from datasets.census.names import printable
 from datasets.spec import Sample, Tree
 
 CHUNK_BYTES = 2 << 20

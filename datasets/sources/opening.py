@@ -17,9 +17,9 @@ def list_source(
     spec: DatasetSpec,
     source: Path | None,
     data: Path,
+    zip_encoding: str | None,
     *,
     skip_empty: bool,
-    zip_encoding: str | None,
 ) -> tuple[Source, Listing]:
     """Opens the source and lists its images, with a count of all that isn't among them, and with
     their sizes if they have no size of their own.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from common.cli import quote_command
-from common.text import format_duration
+from common.text import format_duration, printable
 from results.analysis.error_analysis import BINS, Calibration, calibration
 from results.analysis.final_run import FinalRun
 from results.analysis.intervals import proportion
@@ -157,7 +157,7 @@ def provenance(trained: FinalRun) -> list[tuple[str, str]]:
         ("threads", recorded.get("threads")),
         ("Python, torch, torchvision", _versions(recorded)),
     ]
-    return [(name, "–" if item is None else str(item)) for name, item in rows]
+    return [(name, "–" if item is None else printable(str(item))) for name, item in rows]
 
 
 def _share(item: object) -> str | None:

@@ -162,6 +162,14 @@ def test_a_wrong_encoding_is_one_sentence(
     assert len(caught.value.errors) == 1
 
 
+def test_all_wrong_options_are_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError) as caught:
+        convert(tmp_path, tmp_path, zip_encoding="cp9999", size=4000, workers=0)
+    assert [error.split()[0] for error in caught.value.errors] == [
+        "workers", "size", "--zip-encoding",
+    ]  # fmt: skip
+
+
 def test_a_command_about_sizes_repeats_the_encoding(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
