@@ -4,6 +4,7 @@ Pillow reads such images if they are gray. Of coloured ones it returns only the 
 16-bit value, and it reads no coloured floats, so OpenCV, which FFCV needs too, reads these.
 """
 
+import os
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,10 @@ from PIL import Image
 
 from datasets.census.value_range import WHITES, exceeds
 
+MAX_PIXELS = 178_956_970
+"""OpenCV refuses images with more pixels than this, as Pillow does, for they may be made to fill a
+machine's memory.
+"""
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
 _GRAY_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 """Pillow opens gray images of more than 8 bits in these modes."""
@@ -60,11 +65,17 @@ def _read_values(data: bytes, image: Image.Image | None) -> NDArray[Any]:
         image.load()  # finds truncated files
         if image.mode in _GRAY_MODES:
             return np.asarray(image)
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))  # read when cv2 loads
     import cv2  # takes a quarter of a second, and few datasets need it
 
     # OpenCV would print a line without a path for each broken image.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    values: NDArray[Any] | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        values: NDArray[Any] | None = cv2.imdecode(
+            np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED
+        )
+    except cv2.error as error:
+        raise ValueError(f"OpenCV can't read it: {error.err}") from error
     if values is None or values.dtype == np.uint8:
         raise ValueError("no image that Pillow or OpenCV can read")
     if values.ndim == 3 and values.shape[2] not in (3, 4):
