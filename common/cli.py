@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from common.text import did_you_mean, redacted
+from common.text import did_you_mean, printable, redacted
 
 REFUSED = 2
 """A command that could not do its work has this exit code."""
@@ -23,11 +23,13 @@ INTERRUPTED = 130
 def refuse(*errors: BaseException | str) -> int:
     """Prints a line for each error, and for each sentence of a `UserError`; returns the exit code.
 
-    Secrets are redacted, because the output of a terminal is passed on to others.
+    Secrets are redacted, because the output of a terminal is passed on to others, and characters
+    that a terminal obeys are escaped, because names in a sentence may hold them.
     """
     for error in errors:
         for sentence in error.errors if isinstance(error, UserError) else [str(error)]:
-            print(f"error: {redacted(sentence)}", file=sys.stderr)
+            shown = "\n".join(map(printable, redacted(sentence).split("\n")))
+            print(f"error: {shown}", file=sys.stderr)
     return REFUSED
 
 

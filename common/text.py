@@ -1,4 +1,4 @@
-"""Redacts secrets in texts that a run records or shows, because its records are passed on.
+"""Makes texts fit to be recorded and shown: without secrets, control characters and excess.
 
 Redaction hides the user part of an address (`s3://KEY:SECRET@bucket`), values whose names denote a
 secret (`secret_key=…`, `"token": "…"`, `X-Amz-Signature=…`), AWS key ids, private keys, and what
@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shlex
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -136,6 +137,38 @@ def last_lines(text: str) -> str:
         message = [message[0], "…", *message[1 - MESSAGE_LINES :]]
     whole = redacted(" ".join(line.strip() for line in message))
     return whole if len(whole) <= MESSAGE_LENGTH else whole[: MESSAGE_LENGTH - 1] + "…"
+
+
+_UNSAFE_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Unicode's categories of control characters, lone surrogates and line separators.
+
+A terminal obeys such characters or breaks the line. Surrogates stand for bytes that aren't UTF-8.
+"""
+_UNSAFE = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+"""The marks that change the direction of text, and the byte order mark.
+
+Other invisible characters are allowed, because Persian and Indic scripts need joiners.
+"""
+
+
+def printable(text: str) -> str:
+    """Returns `text` with each character that can't be shown safely replaced by its escape.
+
+    Bytes that aren't UTF-8 appear as `\\xe9`, control characters as Python writes them.
+    """
+    return "".join(_escape(char) if is_unsafe(char) else char for char in text)
+
+
+def is_unsafe(char: str) -> bool:
+    """Returns whether a terminal obeys a character, or shows another text because of it."""
+    return char in _UNSAFE or unicodedata.category(char) in _UNSAFE_CATEGORIES
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python carries a byte that isn't UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return char.encode("unicode_escape", "surrogatepass").decode()
 
 
 def did_you_mean(

@@ -63,4 +63,5 @@ def _images(manifest: Manifest) -> Images:
         size=manifest.image_size,
         mean=manifest.mean,
         std=(red, green, blue),
+        white=manifest.value_range["white"] if manifest.value_range else None,
     )

@@ -12,8 +12,11 @@ from typing import Any, Self
 
 from common.cli import quote_command
 from common.files import checksum, file_sha256, read_json, sync_folder
+from datasets.census.code_pages import CodePage
 from datasets.census.copies import Copies
+from datasets.census.image_sizes import ImageSizes
 from datasets.census.left_out import LeftOut, Reason
+from datasets.census.value_range import WHITES, ValueRange
 from datasets.spec import DatasetError
 
 SCHEMA_VERSION = 1
@@ -43,6 +46,10 @@ class Manifest:
     left_out: how many files of the source weren't taken for each reason (see
     `datasets.census.left_out.Reason`), with the first few paths; older manifests don't say.
     copies: groups of equal images by kind (see `datasets.census.copies`).
+    original_sizes: how large a user's own images were before they were cropped and resized.
+    code_page: in which encoding the names of a zip archive were read that aren't marked as UTF-8.
+    value_range: the values of 16-bit and float images, if the training split has any; older
+    manifests don't say.
     versions: versions of the packages that decoded and wrote the images.
     """
 
@@ -66,6 +73,9 @@ class Manifest:
     versions: Mapping[str, str]
     left_out: Mapping[str, LeftOut] = field(default_factory=dict)
     copies: Mapping[str, Copies] = field(default_factory=dict)
+    original_sizes: ImageSizes | None = None
+    code_page: CodePage | None = None
+    value_range: ValueRange | None = None
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -178,6 +188,11 @@ def _check_values(manifest: Manifest) -> None:
     for reason, left_out in manifest.left_out.items():
         if type(left_out["count"]) is not int or type(left_out["examples"]) is not list:
             raise ValueError(f"its count of {Reason(reason)} is none")
+    sizes = manifest.original_sizes
+    if sizes and not sizes.keys() == ImageSizes.__annotations__.keys():
+        raise ValueError("its original_sizes are none")
+    if manifest.value_range and manifest.value_range["white"] not in WHITES:
+        raise ValueError("its value_range ends at no customary value")
     statistics = (*manifest.mean, *manifest.std)
     if len(statistics) != 6 or not all(0 <= value < 1 for value in statistics):
         raise ValueError("its mean and std are no shares of three channels")

@@ -1,22 +1,22 @@
 """Makes a dataset ready to train on: `python -m datasets.prepare tiny-imagenet`."""
 
+import codecs
 import os
-import shutil
 import sys
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from common.cli import INTERRUPTED, Parser, refuse
+from common.cli import INTERRUPTED, Parser, quote_command, refuse
 from common.errors import UserError
+from common.text import printable
+from datasets.census.code_pages import describe_code_page
 from datasets.census.copies import describe_copies
+from datasets.census.image_sizes import LARGE_PX, advise_size, describe_sizes
 from datasets.census.left_out import describe_left_out
-from datasets.census.names import shorten_list
+from datasets.census.value_range import describe_range
 from datasets.manifest import FILE_NAME, Manifest, read_manifest, verify
 from datasets.registry import DATASETS, find_dataset
-from datasets.sources.leftovers import count_leftovers
-from datasets.spec import DatasetError, DatasetSpec, Listing, Source
+from datasets.spec import DatasetError, DatasetSpec, Listing
 
 SMALLEST_PX, LARGEST_PX = 16, 512
 """Stored images have at least `SMALLEST_PX` and at most `LARGEST_PX` pixels a side."""
@@ -32,6 +32,7 @@ def prepare(
     skip_broken: bool = False,
     skip_empty: bool = False,
     overwrite: bool = False,
+    zip_encoding: str | None = None,
 ) -> Manifest:
     """Converts the dataset `name` into `data`/`name`, unless it is there, and returns its manifest.
 
@@ -42,79 +43,70 @@ def prepare(
     downloaded or generated if that is possible.
     workers: number of decoding processes, by default one a core. The result doesn't depend on this
     number.
-    size: side of the stored images in pixels, by default the dataset's own.
-    skip_broken: whether to leave out images that can't be decoded; otherwise they raise
-    `DatasetError`.
-    skip_empty: whether to leave out class folders without images; otherwise they raise
-    `DatasetError`.
+    size: side of the stored images in pixels, by default the dataset's own. A user's own images
+    have no default if the median of their shorter sides exceeds `LARGE_PX`.
+    skip_broken, skip_empty: whether to leave out images that can't be decoded, and class folders
+    without images; otherwise they raise `DatasetError`.
     overwrite: whether to convert again and replace the data that is there.
+    zip_encoding: the encoding of names in a zip archive that aren't marked as UTF-8, as Python
+    names it; by default it is guessed.
     """
     spec = find_dataset(name)
-    _check_options(workers, size)
+    _check_options(workers, size, zip_encoding)
+    encoding = codecs.lookup(zip_encoding).name if zip_encoding else None
     directory = data / name
     if not overwrite and (directory / FILE_NAME).exists():
-        return _check_existing(spec, directory, source, size)
+        return _check_existing(spec, directory, source, size, encoding)
     from common.files import lock_folder
 
     with lock_folder(directory):
         # Another process may have finished the work while this one waited.
         if not overwrite and (directory / FILE_NAME).exists():
-            return _check_existing(spec, directory, source, size)
-        tree, listing = _list_source(spec, source, data, skip_empty=skip_empty)
+            return _check_existing(spec, directory, source, size, encoding)
         from datasets.beton.convert import convert
+        from datasets.sources.opening import list_source
 
+        tree, listing = list_source(spec, source, data, encoding, skip_empty=skip_empty)
+        if size is None:
+            flags = {"skip_broken": skip_broken, "skip_empty": skip_empty, "overwrite": overwrite}
+            _check_size(listing, _repeat(name, source, data, encoding, **flags))
+        size, workers = size or spec.image_size, workers or len(os.sched_getaffinity(0))
         return convert(
-            name,
-            tree,
-            listing,
-            directory,
-            size=size or spec.image_size,
-            workers=workers or len(os.sched_getaffinity(0)),
-            skip_broken=skip_broken,
+            name, tree, listing, directory, size=size, workers=workers, skip_broken=skip_broken
         )
 
 
-def _list_source(
-    spec: DatasetSpec, source: Path | None, data: Path, *, skip_empty: bool
-) -> tuple[Source, Listing]:
-    """Opens the source and lists its images, with a count of all that isn't among them.
-
-    Raises `DatasetError` for what the source lacks, and for an empty class folder unless
-    `skip_empty` is set.
-    """
-    try:
-        tree = _open_source(spec, _find_source(spec, source, data))
-        listing = spec.list_samples(tree)
-        if listing.empty_classes and not skip_empty:
-            raise DatasetError(
-                f"Every class folder must hold images, but {shorten_list(listing.empty_classes)} "
-                f"in {tree.root} have none; add images, remove the folders, or leave them out with "
-                "`python -m datasets.prepare … --skip-empty`."
-            )
-        return tree, replace(listing, left_out=count_leftovers(tree, listing))
-    except OSError as error:
-        raise DatasetError(
-            f"The source of {spec.name} can't be read or written ({error}); "
-            "check its path and rights and the free disk space."
-        ) from error
-
-
-def _check_options(workers: int | None, size: int | None) -> None:
-    """Raises `DatasetError` if the number of workers or the image size is out of range."""
+def _check_options(workers: int | None, size: int | None, zip_encoding: str | None) -> None:
+    """Raises `DatasetError` with a sentence for each option that is out of range or unknown."""
+    faults = []
     if workers is not None and workers < 1:
-        raise DatasetError(f"workers must be ≥ 1, but got workers={workers}.")
+        faults.append(f"workers must be ≥ 1, but got workers={workers}.")
     if size is not None and not SMALLEST_PX <= size <= LARGEST_PX:
-        raise DatasetError(f"size must lie in {SMALLEST_PX}…{LARGEST_PX} pixels, but got {size}.")
+        faults.append(f"size must lie in {SMALLEST_PX}…{LARGEST_PX} pixels, but got {size}.")
+    try:
+        "name".encode(zip_encoding or "ascii")
+    except LookupError:
+        faults.append(
+            "--zip-encoding must be an encoding that Python knows, such as cp932, gb18030 or "
+            f"cp1252, but got {zip_encoding!r}."
+        )
+    if faults:
+        raise DatasetError(faults)
 
 
 def _check_existing(
-    spec: DatasetSpec, directory: Path, source: Path | None, size: int | None
+    spec: DatasetSpec,
+    directory: Path,
+    source: Path | None,
+    size: int | None,
+    zip_encoding: str | None,
 ) -> Manifest:
     """Returns the manifest of the existing data.
 
-    Raises `DatasetError` if size or source differ from it.
+    Raises `DatasetError` if size, encoding of names or source differ from it.
     """
     manifest = read_manifest(directory)
+    page = manifest.code_page
     remedy = (
         "use another folder with --data, or replace them with "
         "`python -m datasets.prepare … --overwrite`."
@@ -123,10 +115,18 @@ def _check_existing(
         raise DatasetError(
             f"The images in {directory} have {manifest.image_size} px, not {size}; {remedy}"
         )
+    if zip_encoding is not None and page and page["encoding"] != zip_encoding:
+        raise DatasetError(
+            f"The names of the images in {directory} were read as {page['encoding']}, not as "
+            f"{zip_encoding}; {remedy}"
+        )
+    if page and not page["guessed"]:
+        zip_encoding = page["encoding"]
     if source is not None:
         from datasets.archives.tree import fingerprint
+        from datasets.sources.opening import open_source
 
-        if fingerprint(_open_source(spec, source)) != manifest.source_fingerprint:
+        if fingerprint(open_source(spec, source, zip_encoding)) != manifest.source_fingerprint:
             raise DatasetError(
                 f"The images in {directory} were made from another source "
                 f"({manifest.source}), not from {source}; {remedy}"
@@ -134,38 +134,28 @@ def _check_existing(
     return manifest
 
 
-def _open_source(spec: DatasetSpec, source: Path) -> Source:
-    """Opens a source in the dataset's own way, or as a folder or zip archive."""
-    from datasets.archives.tree import open_tree
+def _check_size(listing: Listing, repeat: str) -> None:
+    """Raises `DatasetError` if images are too large to be stored at the dataset's own size.
 
-    return (spec.open_source or open_tree)(source)
-
-
-def _find_source(spec: DatasetSpec, source: Path | None, data: Path) -> Path:
-    """Returns the source's path; downloads or generates the source if the user named none."""
-    if source is None and spec.archive is not None:
-        from datasets.sources.download import fetch
-
-        source = fetch(spec.archive, data / "downloads" / Path(spec.archive.url).name)
-    elif source is None and spec.generate is not None:
-        source = data / spec.name / "source"
-        if not source.exists():
-            _generate(spec.generate, source)
-    elif source is None:
+    repeat: the command that was given, which the remedy ends with a size.
+    """
+    if listing.sizes and (advised := advise_size(listing.sizes)):
         raise DatasetError(
-            f"{spec.name} needs images of yours; name them with --source ZIP or --source FOLDER, "
-            "or with --data where they are prepared already."
+            f"--size must be given where the median of the images' shorter sides exceeds "
+            f"{LARGE_PX} px, but these have {describe_sizes(listing.sizes)}; choose how large to "
+            f"store them, as with `{repeat} --size {advised}`, or give --source to search.run, "
+            "which stores them as large as its space needs."
         )
-    return source
 
 
-def _generate(generate: Callable[[Path], None], folder: Path) -> None:
-    """Generates a source in an empty folder beside `folder`, and renames it once it is complete."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    generate(partial)
-    partial.replace(folder)
+def _repeat(
+    name: str, source: Path | None, data: Path, zip_encoding: str | None, **flags: bool
+) -> str:
+    """Returns the command with these arguments as it can be pasted into a shell."""
+    words: list[object] = [] if source is None else ["--source", source]
+    words += [] if zip_encoding is None else ["--zip-encoding", zip_encoding]
+    words += [f"--{flag.replace('_', '-')}" for flag, is_set in flags.items() if is_set]
+    return quote_command("python -m datasets.prepare", name, *words, data=data)
 
 
 def parser() -> Parser:
@@ -191,11 +181,18 @@ def parser() -> Parser:
         "--size",
         type=int,
         metavar="PX",
-        help="side of the stored images in pixels (default: the dataset's own)",
+        help="side of the stored images in pixels (default: the dataset's own; it must be given "
+        f"for images of yours that exceed {LARGE_PX} px)",
     )
     result.add_argument("--skip-broken", action="store_true", help="leave broken images out")
     result.add_argument(
         "--skip-empty", action="store_true", help="leave class folders without images out"
+    )
+    result.add_argument(
+        "--zip-encoding",
+        metavar="NAME",
+        help="encoding of names in a zip archive that aren't marked as UTF-8, such as cp932 "
+        "(default: UTF-8 where it fits, else cp437)",
     )
     result.add_argument("--overwrite", action="store_true", help="replace what is there")
     result.add_argument("--verify", action="store_true", help="read everything back and compare")
@@ -212,20 +209,29 @@ def summary(manifest: Manifest, directory: Path) -> str:
         f"{manifest.dataset}: {len(manifest.class_ids)} classes, {manifest.train_images:,} train "
         f"+ {manifest.val_images:,} val + {manifest.test_images:,} test images of "
         f"{manifest.image_size} px{skipped}\n"
-        f"in {directory} ({total / 1e6:,.0f} MB), from {manifest.source}\n"
+        f"in {directory} ({total / 1e6:,.0f} MB), from {printable(manifest.source)}\n"
         f"fingerprint {manifest.fingerprint[:16]}"
     )
 
 
-def remarks(manifest: Manifest) -> list[str]:
-    """Returns a line for each reason why something in the source wasn't taken, for each kind of
-    copies, and for constant channels.
+def remarks(manifest: Manifest, directory: Path) -> list[str]:
+    """Returns a line for the original sizes of a user's own images, for the values of 16-bit and
+    float images, for names in a guessed encoding, for each reason why something in the source
+    wasn't taken, for each kind of copies, and for constant channels.
+
+    directory: the folder of the prepared data.
     """
+    source, size = Path(manifest.source), f"--size {manifest.image_size}"
+    again = _repeat(manifest.dataset, source, directory.parent, None, overwrite=True)
+    sizes = manifest.original_sizes
+    measured = [f"original images: {describe_sizes(sizes)}"] if sizes else []
+    measured += describe_range(manifest.value_range)
+    measured += describe_code_page(manifest.code_page, f"{again} {size}")
     channels = zip(("red", "green", "blue"), manifest.std, strict=True)
     constant = [name for name, std in channels if not std]
     shifted = [f"constant in all training images, so shifted and not scaled: {', '.join(constant)}"]
     found = describe_left_out(manifest.left_out) + describe_copies(manifest.copies)
-    return found + (shifted if constant else [])
+    return measured + found + (shifted if constant else [])
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -243,7 +249,7 @@ def main(arguments: list[str] | None = None) -> int:
         refuse("interrupted; nothing half-made was kept.")
         return INTERRUPTED
     verified = ", verified" if check else ""
-    print(f"{summary(manifest, directory)}{verified}", *remarks(manifest), sep="\n")
+    print(f"{summary(manifest, directory)}{verified}", *remarks(manifest, directory), sep="\n")
     return 0
 
 

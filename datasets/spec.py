@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 from common.errors import UserError
+from datasets.census.code_pages import CodePage
+from datasets.census.image_sizes import ImageSizes
 from datasets.census.left_out import Census, LeftOut
 
 
@@ -51,6 +53,10 @@ class Source(Tree, Protocol):
         """Returns the paths, with `/` at their ends, of the folders that hold nothing."""
         return []
 
+    def code_page(self) -> CodePage | None:
+        """Returns in which encoding an archive's names were read that don't state theirs."""
+        return None
+
     def read_head(self, path: str, length: int) -> bytes:
         """Returns the first `length` bytes of a file, or all of a shorter one.
 
@@ -86,6 +92,8 @@ class Listing:
     empty_classes: the paths of class folders that hold no image.
     left_out: what the source holds and the listing doesn't take, by reason (see
     `datasets.census.left_out.Reason`).
+    sizes: how large the images are, if their dataset's images have no size of their own.
+    code_page: in which encoding an archive's names were read that don't state theirs.
     """
 
     class_ids: tuple[str, ...]
@@ -97,6 +105,8 @@ class Listing:
     ignored: tuple[str, ...] = ()
     empty_classes: tuple[str, ...] = ()
     left_out: Mapping[str, LeftOut] = field(default_factory=dict)
+    sizes: ImageSizes | None = None
+    code_page: CodePage | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

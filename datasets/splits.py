@@ -38,6 +38,8 @@ class Images:
     size: side of the stored images in pixels.
     mean, std: mean and standard deviation of each channel (RGB) over train without val, in units of
     pixel / 255. A constant channel has a std of 1.
+    white: the value that was stored as 255 in 16-bit and float images, or `None` where the training
+    split isn't known to have any.
     """
 
     fingerprint: str
@@ -46,6 +48,7 @@ class Images:
     size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    white: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from common.cli import Parser, refuse
 from common.errors import UserError
+from common.text import printable
 
 
 def parser() -> Parser:
@@ -42,13 +43,13 @@ def main(arguments: list[str] | None = None) -> int:
         return refuse(error)
     for path in options.images:
         try:
-            image = read_image(path, description.stored_px)
+            image = read_image(path, description.stored_px, description.white)
         except ImageError as error:
             code = refuse(error)
             continue
-        print(path)
+        print(printable(str(path)))
         for name, probability in best_guesses(network, description, image, device):
-            print(f"  {probability:6.1%}  {name}", flush=True)
+            print(f"  {probability:6.1%}  {printable(name)}", flush=True)
     return code
 
 

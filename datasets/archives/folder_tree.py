@@ -4,10 +4,10 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from common.text import printable
 from datasets.archives.hidden import hidden_reason
 from datasets.census.image_formats import has_image_suffix
 from datasets.census.left_out import Census, Reason
-from datasets.census.names import printable
 from datasets.spec import DatasetError, Source
 
 

@@ -12,22 +12,29 @@ from datasets.archives.zip_tree import ZipTree, entry_path
 from datasets.spec import DatasetError, Source, Tree
 
 
-def open_tree(path: Path) -> Source:
+def open_tree(path: Path, zip_encoding: str | None = None) -> Source:
     """Returns the tree at `path`, a folder or a zip archive.
+
+    zip_encoding: the encoding of names in the archive that aren't marked as UTF-8; by default it is
+    guessed.
 
     Raises `DatasetError` for a missing path and for a file that is no zip archive. Raises
     `DatasetError` also for an archive that unpacks to far more than its size, or with an entry that
     would land outside its folder, is a link, is encrypted or is too large.
     """
     if path.is_dir():
+        if zip_encoding is not None:
+            raise DatasetError(
+                f"--zip-encoding is for zip archives, but {path} is a folder; leave it out."
+            )
         return FolderTree(path)
     if not path.is_file():
         raise DatasetError(
             f"The source must be a zip archive or a folder, but {path} is missing; check the path."
         )
-    tree = ZipTree(path)
+    tree = ZipTree(path, zip_encoding)
     for entry in tree.archive.infolist():
-        fault = _fault(entry)
+        fault = _fault(entry, zip_encoding)
         if fault:
             raise DatasetError(
                 f"{path} is refused: its entry {entry.orig_filename!r} {fault}; "
@@ -58,10 +65,10 @@ def fingerprint(tree: Tree) -> str:
     return digest.hexdigest()
 
 
-def _fault(entry: zipfile.ZipInfo) -> str | None:
+def _fault(entry: zipfile.ZipInfo, zip_encoding: str | None) -> str | None:
     """Returns what makes an entry unacceptable, as the end of a sentence, or `None`."""
     try:
-        entry_path(entry)
+        entry_path(entry, zip_encoding)
     except ValueError as error:
         return str(error)
     if stat.S_ISLNK(entry.external_attr >> 16):

@@ -1,36 +1,38 @@
 """Lists and reads the files in a zip archive, without extracting it."""
 
-import contextlib
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from common.text import printable
 from datasets.archives.hidden import hidden_reason
 from datasets.archives.limits import is_damage
 from datasets.archives.zip_entries import ZipEntries, locate_entries
+from datasets.archives.zip_names import read_name
+from datasets.census.code_pages import FORMAT_OWN, UTF8, CodePage
 from datasets.census.left_out import Census, Reason
 from datasets.census.names import normalise_entry
 from datasets.spec import DatasetError, Source, Tree
-
-_UTF8_FLAG = 0x800
-"""This bit of an entry's flags says that the entry's name is UTF-8."""
 
 
 class ZipTree(Source):
     """A `ZipTree` is the source of the files in a zip archive.
 
     Each process opens the archive for itself, when it first reads from the source.
+
+    encoding: the encoding of names that aren't marked as UTF-8; by default it is guessed.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, encoding: str | None = None) -> None:
+        self.root, self.encoding = root, encoding
+        self._assumed: dict[str, str] = {}
         self._archive: zipfile.ZipFile | None = None
         self._entries: dict[str, zipfile.ZipInfo] | None = None
         self._census = Census()
         self._empty: list[str] = []
 
-    def __reduce__(self) -> tuple[type["ZipTree"], tuple[Path]]:
-        return type(self), (self.root,)
+    def __reduce__(self) -> tuple[type["ZipTree"], tuple[Path, str | None]]:
+        return type(self), (self.root, self.encoding)
 
     @property
     def archive(self) -> zipfile.ZipFile:
@@ -56,7 +58,7 @@ class ZipTree(Source):
             found = dict[str, zipfile.ZipInfo]()
             folders = set[str]()
             for entry in self.archive.infolist():
-                path = entry_path(entry)
+                path, assumed = entry_path(entry, self.encoding)
                 reason = hidden_reason(path)
                 if path.endswith("/") or not path:
                     folders |= {path} if path and reason is None else set()
@@ -67,6 +69,7 @@ class ZipTree(Source):
                     self._census.add(reason, path)
                 if reason in (None, Reason.REPLACED):
                     found[path] = entry
+                    self._assumed |= {path: assumed} if assumed else {}
             full = {path[: end + 1] for path in found for end in _slashes(path)}
             self._empty = sorted(folders - full)
             self._entries = dict(sorted(found.items()))
@@ -85,6 +88,22 @@ class ZipTree(Source):
         """Returns the paths, with `/` at their ends, of the folders that hold no visible file."""
         self.entries()
         return self._empty
+
+    def code_page(self) -> CodePage | None:
+        """Returns in which encoding names were read that aren't marked as UTF-8, if there are any.
+
+        Where two were needed, the format's own is returned, because the other one is certain.
+        """
+        self.entries()
+        for encoding in (self.encoding, FORMAT_OWN, UTF8):
+            if names := sorted(path for path, each in self._assumed.items() if each == encoding):
+                return CodePage(
+                    encoding=self._assumed[names[0]],
+                    guessed=self.encoding is None,
+                    names=len(names),
+                    example=printable(names[0]),
+                )
+        return None
 
     def read(self, path: str) -> bytes:
         """Returns the content of one file.
@@ -121,18 +140,14 @@ class ZipTree(Source):
         return self if found is None else ZipEntries(self.root, found)
 
 
-def entry_path(entry: zipfile.ZipInfo) -> str:
-    """Returns the path of an archive's entry, with `/` at its end if the entry is a folder.
+def entry_path(entry: zipfile.ZipInfo, encoding: str | None) -> tuple[str, str | None]:
+    """Returns the path of an archive's entry, with `/` at its end if the entry is a folder, and the
+    encoding that was assumed (see `read_name`).
 
-    A name that isn't marked as UTF-8 is read as UTF-8 where its bytes allow it, because macOS and
-    some Linux programs leave the mark out, and else in code page 437, the format's own.
     Raises `ValueError` for an entry that would land outside its folder.
     """
-    name = entry.orig_filename
-    if not entry.flag_bits & _UTF8_FLAG and not name.isascii():
-        with contextlib.suppress(UnicodeError):
-            name = name.encode("cp437").decode("utf-8")
-    return normalise_entry(name)
+    name, assumed = read_name(entry, encoding)
+    return normalise_entry(name), assumed
 
 
 def _slashes(path: str) -> list[int]:

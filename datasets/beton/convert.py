@@ -1,7 +1,7 @@
 """Converts the images of a listing into verified betons and a manifest that describes them."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -17,6 +17,7 @@ from datasets.beton.decode_pool import open_decoder
 from datasets.beton.describe import describe
 from datasets.beton.writer import BetonContents, FileFacts, beton_bytes, verify_beton, write_beton
 from datasets.census.names import shorten_list
+from datasets.census.value_range import WHITES, find_white
 from datasets.manifest import FILE_NAME, Manifest, stage_manifest
 from datasets.spec import DatasetError, Listing, Sample, Tree
 
@@ -55,13 +56,13 @@ def convert(
         raise DatasetError(lacking)
     _check_images(listing, _labels(listing.train), _labels(listing.test))
     try:
-        written = _write(listing.images or tree, parts, partials, size, workers)
+        written, white = _write(listing.images or tree, parts, partials, size, workers)
         broken = [b for part in written.values() for b in part.broken]
         if broken and not skip_broken:
             raise DatasetError(_broken_message(tree, broken))
         _check_images(listing, written[TRAIN_FILE].labels, written[TEST_FILE].labels)
         facts = _verify(written, partials, size)
-        manifest = describe(name, tree, listing, size, written, facts)
+        manifest = describe(name, tree, listing, size, written, facts, white)
         _publish(directory, partials, manifest)
     except OSError as error:
         raise _disk_error(error, directory) from error
@@ -83,18 +84,29 @@ def clean_up(directory: Path) -> None:
 
 def _write(
     images: Tree,
-    parts: dict[str, tuple[Sample, ...]],
+    parts: Mapping[str, Sequence[Sample]],
     partials: dict[str, Path],
     size: int,
     workers: int,
-) -> dict[str, BetonContents]:
-    """Decodes and writes both files, and returns what each of them holds, by file name."""
-    written = {}
+) -> tuple[dict[str, BetonContents], int | None]:
+    """Decodes and writes both files. Returns what each of them holds, by file name, and the white
+    of the images with more than 8 bits a channel, if the training split has any.
+
+    Only decoding shows which values these images use. So the training split is decoded with the
+    largest white first, and once more if its values need a smaller one.
+    """
     with open_decoder(images, size, workers) as decode:
-        for file, samples in parts.items():
-            with progress(file, len(samples), "images") as advance:
-                written[file] = write_beton(partials[file], decode(samples), len(samples), advance)
-    return written
+
+        def write(file: str, white: int | None) -> BetonContents:
+            with progress(file, len(parts[file]), "images") as advance:
+                chunks = decode(parts[file], white)
+                return write_beton(partials[file], chunks, len(parts[file]), advance)
+
+        train = write(TRAIN_FILE, WHITES[-1])
+        white = find_white(train.peaks)
+        if white not in (None, WHITES[-1]):
+            train = write(TRAIN_FILE, white)
+        return {TRAIN_FILE: train, TEST_FILE: write(TEST_FILE, white)}, white
 
 
 def _verify(

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from common.text import printable
+from datasets.beton.high_depth import is_high_depth, is_tiff, reduce_depth
 from datasets.beton.jpeg import decode_jpeg
 from datasets.census.image_formats import PILLOW_FORMATS
-from datasets.census.names import printable
 from datasets.spec import Sample, Tree
 
 CHUNK_BYTES = 2 << 20
@@ -41,6 +42,7 @@ class Chunk:
     moments: int64 (n, 3, 2), the sum and the sum of squares of each image's channels.
     digests: uint8 (n, 20), the SHA-1 of each image's pixels.
     decoded: bool (m,), which of the samples were decoded.
+    peaks: float64 (k,), the largest value of each image with more than 8 bits a channel.
     broken: the images that couldn't be decoded.
     """
 
@@ -49,24 +51,28 @@ class Chunk:
     moments: NDArray[np.int64]
     digests: NDArray[np.uint8]
     decoded: NDArray[np.bool_]
+    peaks: NDArray[np.float64]
     broken: tuple[BrokenImage, ...]
 
 
-def decode_image(data: bytes, size: int) -> Image.Image:
-    """Decodes an image file and returns it as an RGB image of `size` × `size` pixels.
+def decode_image(
+    data: bytes, size: int, white: int | None = None
+) -> tuple[Image.Image, float | None]:
+    """Decodes an image file and returns it as an RGB image of `size` × `size` pixels, and its
+    largest value if it has more than 8 bits a channel and `white` is given.
 
     Grayscale, palette and CMYK images are converted to RGB. Transparent pixels are laid on white,
     EXIF orientation is applied, and only the first frame of an animation is used. An image of
     another size is resampled (bicubic, antialiased) so that its short side fits, and the middle is
     cut out of its long side. Raises whatever Pillow raises for a broken file, and `ValueError` for
-    an empty file, an unknown format, and a pixel mode without a known range.
+    an empty file, an unknown format, and values without a known range.
+
+    white: the value that becomes 255 in images with more than 8 bits a channel (see
+    `reduce_depth`). Without it, 16-bit values are taken to end at 65535, and floats are refused.
     """
     if not data:
         raise ValueError("the file is empty")
-    try:
-        image: Image.Image = Image.open(BytesIO(data), formats=PILLOW_FORMATS)
-    except UnidentifiedImageError:
-        raise ValueError(f"no image in one of the formats {', '.join(PILLOW_FORMATS)}") from None
+    image, peak = _open(data, white)
     # A camera's JPEG decodes up to eight times as fast if libjpeg scales it down first.
     image.draft(None, (2 * size, 2 * size))
     if image.info.get("exif"):
@@ -74,13 +80,31 @@ def decode_image(data: bytes, size: int) -> Image.Image:
     image = _to_rgb(image)
     if image.size != (size, size):
         image = ImageOps.fit(image, (size, size), method=Image.Resampling.BICUBIC)
-    return image
+    return image, peak
+
+
+def _open(data: bytes, white: int | None) -> tuple[Image.Image, float | None]:
+    """Opens an image, with 8 bits a channel if `white` is given, and returns it with its largest
+    value if it had more.
+    """
+    try:
+        image: Image.Image = Image.open(BytesIO(data), formats=PILLOW_FORMATS)
+    except UnidentifiedImageError:
+        if white is not None and is_tiff(data):
+            return reduce_depth(data, None, white)
+        raise ValueError(f"no image in one of the formats {', '.join(PILLOW_FORMATS)}") from None
+    if white is not None and is_high_depth(image):
+        return reduce_depth(data, image, white)
+    return image, None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     """Converts an image to RGB. Raises `ValueError` for pixel modes without a known range."""
     if image.mode in ("I", "F"):
-        raise ValueError(f"pixels of mode {image.mode} have no known range")
+        raise ValueError(
+            f"pixels of mode {image.mode} have no known range, because no training image is known "
+            "to have more than 8 bits a channel"
+        )
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
@@ -92,31 +116,38 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def decode_into(data: bytes, out: NDArray[np.uint8]) -> None:
-    """Decodes one image file into `out`.
+def decode_into(data: bytes, out: NDArray[np.uint8], white: int | None = None) -> float | None:
+    """Decodes one image file into `out`, and returns its largest value as `decode_image` does.
 
     Raises the same errors as `decode_image`.
 
     out: uint8 (size, size, 3), C-contiguous.
     """
-    if not decode_jpeg(data, out):
-        out[:] = np.asarray(decode_image(data, len(out)))
+    if decode_jpeg(data, out):
+        return None
+    image, peak = decode_image(data, len(out), white)
+    out[:] = np.asarray(image)
+    return peak
 
 
-def decode_chunk(tree: Tree, samples: Sequence[Sample], pixels: NDArray[np.uint8]) -> Chunk:
+def decode_chunk(
+    tree: Tree, samples: Sequence[Sample], pixels: NDArray[np.uint8], white: int | None = None
+) -> Chunk:
     """Reads and decodes samples into `pixels`, and returns a chunk whose pixels are a view of them.
 
     A broken image raises nothing; the chunk lists it in `broken`.
 
     pixels: uint8 (m, size, size, 3), where m is at least the number of samples.
+    white: see `decode_image`.
     """
     labels: list[int] = []
+    peaks: list[float] = []
     broken: list[BrokenImage] = []
     decoded = np.ones(len(samples), dtype=np.bool_)
     for number, sample in enumerate(samples):
         out = pixels[len(labels)]
         try:
-            decode_into(tree.read(sample.path), out)
+            peak = decode_into(tree.read(sample.path), out, white)
         except MemoryError:
             raise
         # Pillow and zipfile raise a dozen types for broken content, which all mean the same here.
@@ -126,6 +157,7 @@ def decode_chunk(tree: Tree, samples: Sequence[Sample], pixels: NDArray[np.uint8
             broken.append(BrokenImage(path=printable(sample.path), reason=reason))
             continue
         labels.append(sample.label)
+        peaks += [] if peak is None else [peak]
     good = pixels[: len(labels)]
     return Chunk(
         pixels=good,
@@ -133,6 +165,7 @@ def decode_chunk(tree: Tree, samples: Sequence[Sample], pixels: NDArray[np.uint8
         moments=_moments(good),
         digests=_digests(good),
         decoded=decoded,
+        peaks=np.asarray(peaks, dtype=np.float64),
         broken=tuple(broken),
     )
 

@@ -25,8 +25,10 @@ from datasets.spec import Sample, Tree
 CHUNKS_AHEAD = 4
 """At most this many chunks per worker are decoded ahead of their use."""
 
-Decode = Callable[[Sequence[Sample]], Iterator[Chunk]]
-"""A function of this type decodes samples and yields chunks in the order of the samples."""
+Decode = Callable[[Sequence[Sample], int | None], Iterator[Chunk]]
+"""A function of this type decodes samples, with a white as `decode_image` takes it, and yields
+chunks in the order of the samples.
+"""
 
 
 @contextmanager
@@ -43,8 +45,9 @@ def open_decoder(tree: Tree, size: int, workers: int) -> Iterator[Decode]:
     chunk = (chunk_images(size), size, size, 3)
     if workers == 1:
         pixels = np.empty(chunk, dtype=np.uint8)
-        yield lambda samples: (
-            decode_chunk(_files(tree, part), part, pixels) for part in _parts(samples, chunk[0])
+        yield lambda samples, white: (
+            decode_chunk(_files(tree, part), part, pixels, white)
+            for part in _parts(samples, chunk[0])
         )
         return
     # Workers are spawned, because forking a process that runs torch's threads is not safe.
@@ -56,7 +59,9 @@ def open_decoder(tree: Tree, size: int, workers: int) -> Iterator[Decode]:
     pool = ProcessPoolExecutor(workers, context, _start_worker, (shared, shape))
     try:
         slots = _slots(shared, shape)
-        yield lambda samples: _decode_in_order(pool, tree, _parts(samples, chunk[0]), slots)
+        yield lambda samples, white: _decode_in_order(
+            pool, tree, _parts(samples, chunk[0]), slots, white
+        )
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -81,6 +86,7 @@ def _decode_in_order(
     tree: Tree,
     parts: Iterator[Sequence[Sample]],
     slots: NDArray[np.uint8],
+    white: int | None,
 ) -> Iterator[Chunk]:
     """Yields the chunks of all parts in order, decoded by the pool into slots of shared memory.
 
@@ -94,7 +100,7 @@ def _decode_in_order(
     def submit(part: Sequence[Sample]) -> tuple[int, Future[Chunk]]:
         """Sends a part to the pool and returns the number of its slot and its future."""
         slot = next(numbers) % len(slots)
-        return slot, pool.submit(_decode_in_worker, _files(tree, part), part, slot)
+        return slot, pool.submit(_decode_in_worker, _files(tree, part), part, slot, white)
 
     waiting = deque(submit(part) for part in islice(parts, len(slots)))
     while waiting:
@@ -128,8 +134,10 @@ def _follow_parent() -> None:
         os._exit(1)
 
 
-def _decode_in_worker(files: Tree, samples: Sequence[Sample], slot: int) -> Chunk:
+def _decode_in_worker(
+    files: Tree, samples: Sequence[Sample], slot: int, white: int | None
+) -> Chunk:
     """Decodes a part into its slot, and returns the chunk without its pixels."""
     assert _worker is not None
-    chunk = decode_chunk(files, samples, _worker[slot])
+    chunk = decode_chunk(files, samples, _worker[slot], white)
     return replace(chunk, pixels=chunk.pixels[:0].copy())

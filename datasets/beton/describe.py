@@ -15,6 +15,7 @@ from datasets.archives.tree import fingerprint
 from datasets.beton.writer import BetonContents, FileFacts
 from datasets.census.copies import Copies, count_copies, group_equal
 from datasets.census.names import shorten_list
+from datasets.census.value_range import ValueRange, exceeds
 from datasets.manifest import Manifest
 from datasets.spec import DatasetError, Listing, Tree
 from datasets.splits import SPLIT_SEED, VAL_FRACTION, stratified_sample, stratified_split
@@ -27,10 +28,13 @@ def describe(
     size: int,
     written: dict[str, BetonContents],
     facts: dict[str, FileFacts],
+    white: int | None,
 ) -> Manifest:
     """Returns the manifest of the two written files, with the split into train and val.
 
     Raises `DatasetError` for a class whose training images are all copies.
+
+    white: the value that became 255 in 16-bit and float images, if train has any.
     """
     train, test = written[TRAIN_FILE], written[TEST_FILE]
     groups = group_equal(np.concatenate([train.digests, test.digests]))
@@ -58,7 +62,22 @@ def describe(
         skipped=tuple((b.path, b.reason) for part in written.values() for b in part.broken),
         left_out=listing.left_out,
         copies=_copies(groups, listing, train, test),
+        original_sizes=listing.sizes,
+        code_page=listing.code_page,
+        value_range=_value_range(white, train, test),
         versions={package: version(package) for package in ("ffcv", "numpy", "pillow")},
+    )
+
+
+def _value_range(white: int | None, train: BetonContents, test: BetonContents) -> ValueRange | None:
+    """Returns which values the 16-bit and float images have, if train has any."""
+    if white is None:
+        return None
+    return ValueRange(
+        white=white,
+        images=len(train.peaks) + len(test.peaks),
+        largest=float(train.peaks.max()),
+        clipped=sum(exceeds(peak, white) for peak in test.peaks.tolist()),
     )
 
 

@@ -37,6 +37,7 @@ class BetonContents:
     moments: int64 (n, 3, 2), the sum and the sum of squares of each image's channels.
     digests: uint8 (n, 20), the SHA-1 of each image's pixels.
     decoded: bool (m,), which of the samples became images.
+    peaks: float64 (k,), the largest value of each image with more than 8 bits a channel.
     pixels_sha256: sha256 over the pixels of all images, in order.
     broken: the images that were left out because they couldn't be decoded.
     """
@@ -45,6 +46,7 @@ class BetonContents:
     moments: NDArray[np.int64]
     digests: NDArray[np.uint8]
     decoded: NDArray[np.bool_]
+    peaks: NDArray[np.float64]
     pixels_sha256: str
     broken: tuple[BrokenImage, ...]
 
@@ -98,6 +100,7 @@ def write_beton(
         moments=np.concatenate([np.empty((0, 3, 2), np.int64), *(c.moments for c in finished)]),
         digests=np.concatenate([no_digests, *(c.digests for c in finished)]),
         decoded=np.concatenate([np.empty(0, np.bool_), *(c.decoded for c in finished)]),
+        peaks=np.concatenate([np.empty(0, np.float64), *(c.peaks for c in finished)]),
         pixels_sha256=digest.hexdigest(),
         broken=tuple(broken for c in finished for broken in c.broken),
     )

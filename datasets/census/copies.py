@@ -6,8 +6,8 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from common.text import printable
 from datasets.census.left_out import EXAMPLES
-from datasets.census.names import printable
 
 TRAIN_AND_TEST, ACROSS_CLASSES, IN_ONE_CLASS = "train_and_test", "across_classes", "in_one_class"
 """These are the kinds of groups. A group that spans the splits and the classes is of both kinds."""

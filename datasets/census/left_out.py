@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import TypedDict
 
-from datasets.census.names import printable
+from common.text import printable
 
 EXAMPLES = 5
 """At most this many paths stand for all that were left out for the same reason, and at most this

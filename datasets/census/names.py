@@ -5,25 +5,9 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 
-_UNSAFE_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""Unicode's categories of control characters, lone surrogates and line separators.
+from common.text import is_unsafe, printable
 
-A terminal obeys such characters or breaks the line. Surrogates stand for bytes that aren't UTF-8.
-"""
-_UNSAFE = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
-"""The marks that change the direction of text, and the byte order mark.
-
-Other invisible characters are allowed, because Persian and Indic scripts need joiners.
-"""
 _DRIVE = re.compile(r"[A-Za-z]:")
-
-
-def printable(text: str) -> str:
-    """Returns `text` with each character that can't be shown safely replaced by its escape.
-
-    Bytes that aren't UTF-8 appear as `\\xe9`, control characters as Python writes them.
-    """
-    return "".join(_escape(char) if _is_unsafe(char) else char for char in text)
 
 
 def quote_name(name: str) -> str:
@@ -37,17 +21,6 @@ def quote_name(name: str) -> str:
 
 def _blanks(text: str) -> str:
     return "".join(f"\\x{ord(char):02x}" for char in text)
-
-
-def _is_unsafe(char: str) -> bool:
-    return char in _UNSAFE or unicodedata.category(char) in _UNSAFE_CATEGORIES
-
-
-def _escape(char: str) -> str:
-    code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:  # how Python carries a byte that isn't UTF-8
-        return f"\\x{code - 0xDC00:02x}"
-    return char.encode("unicode_escape", "surrogatepass").decode()
 
 
 def normalise_entry(name: str) -> str:
@@ -94,7 +67,7 @@ def find_name_faults(split: str, names: Collection[str]) -> list[str]:
 def _name_fault(name: str) -> str | None:
     if any(unicodedata.category(char) == "Cs" for char in name):
         return "has a name that is not UTF-8"
-    if any(map(_is_unsafe, name)):
+    if any(map(is_unsafe, name)):
         return "has control characters in its name"
     if name != name.strip():
         return "has a name with blanks at its ends"

@@ -7,7 +7,8 @@ files.
 
 from dataclasses import replace
 
-from datasets.census.names import normalise_entry, printable, shorten_list, tell_apart
+from common.text import printable
+from datasets.census.names import normalise_entry, shorten_list, tell_apart
 from datasets.sources.layout import (
     find_class_faults,
     find_empty,

@@ -10,6 +10,7 @@ from typing import Any
 
 from common.errors import RecordError
 from common.files import read_json
+from common.text import printable
 from results.analysis.intervals import Interval, interval_of_repeats
 from results.predictions import Predictions, read_predictions
 from results.records import FinalRecord
@@ -44,12 +45,12 @@ class FinalRun:
 
     @property
     def class_names(self) -> list[str]:
-        """Returns the class names in the order of the logits; where several classes share a name,
-        each is followed by its id.
+        """Returns the printable class names in the order of the logits; where several classes share
+        a name, each is followed by its id.
         """
-        names = [str(name) for name in self.provenance["class_names"]]
+        names = [printable(str(name)) for name in self.provenance["class_names"]]
         often = Counter(names)
-        ids = self.provenance["class_ids"]
+        ids = [printable(str(class_id)) for class_id in self.provenance["class_ids"]]
         return [n if often[n] == 1 else f"{n} ({i})" for n, i in zip(names, ids, strict=True)]
 
     def over_seeds(self, field: str) -> Interval | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from common.cli import quote_command
-from common.text import format_duration
+from common.text import format_duration, printable
 from results.analysis.error_analysis import BINS, Calibration, calibration
 from results.analysis.final_run import FinalRun
 from results.analysis.intervals import proportion
@@ -147,12 +147,17 @@ def provenance(trained: FinalRun) -> list[tuple[str, str]]:
             "dataset",
             f"{recorded['dataset']}, fingerprint {recorded.get('dataset_fingerprint', '–')}",
         ),
+        *(
+            [("value that is white in 16-bit and float images", recorded["white"])]
+            if recorded.get("white")
+            else []
+        ),
         ("terms of the images", recorded.get("terms")),
         ("device", recorded.get("device")),
         ("threads", recorded.get("threads")),
         ("Python, torch, torchvision", _versions(recorded)),
     ]
-    return [(name, "–" if item is None else str(item)) for name, item in rows]
+    return [(name, "–" if item is None else printable(str(item))) for name, item in rows]
 
 
 def _share(item: object) -> str | None:

@@ -19,7 +19,7 @@ from search.hardware.allocation import Resources
 from search.monitoring.console import format_parameter, plain_printer
 from search.planning.continuation import describe_queue
 from search.planning.cost_estimate import expected_epochs, expected_seconds, finalist_trainings
-from search.planning.plan import Plan, make_proposer
+from search.planning.plan import Plan, make_proposer, size_to_store
 from search.planning.warm_start import describe_earlier_runs
 from search.spaces import find_space, space_names
 
@@ -47,7 +47,8 @@ def show_plan(plan: Plan) -> int:
     rows = [
         ("run", str(plan.directory)),
         ("space", f"{plan.options.space}: {plan.space.summary}"),
-        ("dataset", f"{plan.dataset}{_dataset_note(manifest)}"),
+        ("dataset", f"{plan.dataset}{_dataset_note(plan, manifest)}"),
+        ("note", describe_enlarged(plan, manifest) if manifest else ""),
         ("trials", f"{plan.options.trials}, the baseline first; {plan.epochs} epochs at most"),
         *(("note", note) for note in plan.searched.notes),
         ("first", describe_beginning(plan)),
@@ -104,13 +105,14 @@ def describe_learning(plan: Plan, fingerprint: str | None) -> list[str]:
 def print_start(plan: Plan, data: SearchData, print_line: Callable[[str], None]) -> None:
     """Prints, through `print_line`, what a search that starts now will do, and on which data."""
     images = f"{len(data.train):,} train + {len(data.val):,} val images"
+    manifest = read_manifest(plan.data)
     rungs = ", ".join(map(str, plan.rungs)) or "none"
     trials = f"{plan.options.trials} of up to {plan.epochs} epochs, rungs at {rungs}"
     rows = [
         ("run", str(plan.directory)),
         ("dataset", f"{plan.dataset}: {len(data.images.class_ids)} classes, {images}"),
-        *(("data", remark) for remark in remarks(read_manifest(plan.data))),
-        ("note", describe_enlarged(plan, data.images.size)),
+        *(("data", remark) for remark in remarks(manifest, plan.data)),
+        ("note", describe_enlarged(plan, manifest)),
         *(("note", note) for note in plan.searched.notes),
         ("nodes", describe_nodes(plan)),
         ("trials", f"{trials}; {describe_resources(plan)}"),
@@ -125,17 +127,21 @@ def print_start(plan: Plan, data: SearchData, print_line: Callable[[str], None])
     _print_rows(rows, 11, print_line)
 
 
-def describe_enlarged(plan: Plan, stored: int) -> str:
+def describe_enlarged(plan: Plan, manifest: Manifest) -> str:
     """Returns a note if a dataset's images, which may have any size, are stored smaller than the
     largest that a trial uses. The text is empty where no detail is lost.
     """
-    wanted = plan.bounds.largest.image_size
+    stored, wanted = manifest.image_size, plan.bounds.largest.image_size
+    sizes = manifest.original_sizes
     if not find_dataset(plan.dataset).any_size or stored >= wanted:
         return ""
-    command = quote_command("python -m datasets.prepare", plan.dataset, data=plan.options.data)
+    if sizes and sizes["median"] <= stored:
+        return ""
+    words = (plan.dataset, "--source", manifest.source, "--size", wanted, "--overwrite")
+    command = quote_command("python -m datasets.prepare", *words, data=plan.options.data)
     return (
         f"images are stored at {stored} px and enlarged to up to {wanted}: to keep more "
-        f"detail, `{command} --source … --size {wanted} --overwrite`"
+        f"detail, `{command}`"
     )
 
 
@@ -240,9 +246,10 @@ def _find_manifest(plan: Plan) -> Manifest | None:
         return None
 
 
-def _dataset_note(manifest: Manifest | None) -> str:
+def _dataset_note(plan: Plan, manifest: Manifest | None) -> str:
     if manifest is None:
-        return " (to be prepared first)"
+        size = size_to_store(plan)
+        return f" (to be prepared first{f', at {size} px' if size else ''})"
     return f" ({len(manifest.class_ids)} classes, {manifest.train_images:,} training images)"
 
 

@@ -50,7 +50,7 @@ def make_manifest(
                 "fingerprint": data.images.fingerprint,
                 "image_size": data.images.size,
                 "val_images": len(data.val),
-                "remarks": remarks(read_manifest(plan.data)),
+                "remarks": remarks(read_manifest(plan.data), plan.data),
             },
             "sessions": session_log.add_session(
                 manifest["sessions"], plan.directory, circumstances

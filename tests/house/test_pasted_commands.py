@@ -26,6 +26,7 @@ from search.planning.option_errors import find_path_errors
 from search.planning.plan import make_plan
 from search.session.finish import write_final_report
 from search.session.resume import find_run
+from tests.datasets.test_node_copy import manifest
 from tests.house.pages import ROOT
 from tests.results.analysis.test_error_analysis import SEVEN
 from tests.results.example_final import make_final
@@ -67,7 +68,7 @@ def enlarged() -> str:
         resuming=False,
     )
     assert plan is not None
-    return describe_enlarged(plan, 48)
+    return describe_enlarged(plan, manifest(image_size=48, source="/Ann's images"))
 
 
 def exported(capsys: pytest.CaptureFixture[str]) -> str:

@@ -1,16 +1,20 @@
 """A search on a user's own images, from one command and with nothing prepared."""
 
+import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from datasets.census.image_sizes import summarise_sides
 from datasets.manifest import read_manifest
+from datasets.prepare import main as prepare_main
 from datasets.prepare import prepare
 from search.config.command_line import resolve
-from search.monitoring.plan_text import describe_enlarged
+from search.monitoring.plan_text import describe_enlarged, show_plan
 from search.planning.plan import Plan, make_plan, size_to_store
 from search.run import main
 from tests.conftest import tiny_image
@@ -51,16 +55,45 @@ def test_own_images_are_stored_as_large_as_the_largest_input(
     assert size_to_store(plan_of(tmp_path, pictures, dataset="tiny-imagenet")) is None
 
 
-def test_what_is_prepared_stays_and_is_said_to_be_enlarged(tmp_path: Path, pictures: Path) -> None:
+def test_what_is_prepared_stays_and_is_said_to_be_enlarged(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     prepare("folder", source=pictures, data=tmp_path / "data", size=48, workers=1)
     plan = plan_of(tmp_path, pictures)
     assert size_to_store(plan) is None
-    note = describe_enlarged(plan, 48)
-    assert note is not None
-    assert "stored at 48 px and enlarged to up to 64" in note
-    assert f"prepare folder --data {tmp_path / 'data'} --source … --size 64 --overwrite" in note
-    assert describe_enlarged(plan, 64) == ""
-    assert describe_enlarged(plan_of(tmp_path, pictures, dataset="tiny-imagenet"), 48) == ""
+    manifest = read_manifest(tmp_path / "data" / "folder")
+    note = describe_enlarged(plan, manifest)
+    assert note.startswith("images are stored at 48 px and enlarged to up to 64: ")
+    show_plan(plan)
+    assert note[:60] in capsys.readouterr().out
+    command = shlex.split(note.split("`")[1])
+    assert command[:3] == ["python", "-m", "datasets.prepare"]
+    assert prepare_main(command[3:]) == 0
+    prepared = read_manifest(tmp_path / "data" / "folder")
+    assert (prepared.image_size, describe_enlarged(plan, prepared)) == (64, "")
+    tiny = plan_of(tmp_path, pictures, dataset="tiny-imagenet")
+    assert describe_enlarged(tiny, manifest) == ""
+
+
+def test_nothing_is_said_to_be_lost_where_the_images_were_no_larger(
+    tmp_path: Path, pictures: Path
+) -> None:
+    manifest = prepare("folder", source=pictures, data=tmp_path / "data", size=80, workers=1)
+    wide = plan_of(tmp_path, pictures, set=["image_size=96"])
+    assert describe_enlarged(wide, manifest) == ""
+    larger = summarise_sides([80, 81, 81])
+    assert "to keep more detail" in describe_enlarged(
+        wide, replace(manifest, original_sizes=larger)
+    )
+    # A manifest of an older version has no sizes.
+    assert describe_enlarged(wide, replace(manifest, original_sizes=None))
+
+
+def test_a_dry_run_states_the_size_to_store(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_plan(plan_of(tmp_path, pictures, set=["image_size=96"]))
+    assert "folder (to be prepared first, at 96 px)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("space", ["demo", "resnet18"])

@@ -37,7 +37,7 @@ def test_predicting_gives_the_logits_of_the_one_evaluation(
     """Of files decoded here against the prepared images, which final training evaluated."""
     seen, model = read_predictions(trained), read_model(trained)
     assert len(images) == len(seen.labels) == 24
-    pixels = np.stack([read_image(path, model.description.stored_px) for path in images])
+    pixels = np.stack([read_image(path, model.description.stored_px, None) for path in images])
     assert np.array_equal(pixels[seen.examples], seen.pixels)
     network = model.network(CPU)
     logits = logits_of(network, model.description, torch.from_numpy(pixels))
@@ -138,3 +138,19 @@ def test_weights_of_another_network_are_refused(trained: Path, tmp_path: Path) -
     (folder / "final.json").write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(ModelError, match=r"must be those of the network.*resnet18"):
         read_model(folder).network(CPU)
+
+
+def test_control_characters_in_names_are_printed_as_escapes(
+    trained: Path, images: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(trained, tmp_path / "named"))
+    record = json.loads((folder / "final.json").read_text(encoding="utf-8"))
+    record["provenance"]["class_names"] = ["a\x1b[31mb", "c", "d", "e"]
+    (folder / "final.json").write_text(json.dumps(record), encoding="utf-8")
+    odd = Path(shutil.copy(images[0], tmp_path / "x\x1b[2J.jpg"))
+    assert predict.main([str(folder), str(odd), str(tmp_path / "no\x1b[0m.jpg")]) == 2
+    printed = capsys.readouterr()
+    assert "\x1b" not in printed.out + printed.err
+    assert printed.out.splitlines()[0] == str(tmp_path / "x\\x1b[2J.jpg")
+    assert "%  a\\x1b[31mb\n" in printed.out
+    assert "no\\x1b[0m.jpg can't be read" in printed.err

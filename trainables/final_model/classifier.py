@@ -19,14 +19,16 @@ class ImageError(UserError):
     """This error says that an image can't be read; its message names the image and the reason."""
 
 
-def read_image(path: Path, side: int) -> NDArray[np.uint8]:
+def read_image(path: Path, side: int, white: int | None) -> NDArray[np.uint8]:
     """Reads an image as a prepared dataset stores it: uint8 (side, side, 3).
 
     Raises `ImageError`.
+
+    white: see `Description`.
     """
     pixels = np.empty((side, side, 3), dtype=np.uint8)
     try:
-        decode_into(path.read_bytes(), pixels)
+        decode_into(path.read_bytes(), pixels, white)
     except MemoryError:
         raise
     except OSError as error:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from common.errors import UserError
 from common.files import check_archive
+from datasets.census.value_range import WHITES
 from datasets.splits import Images
 from results.analysis.final_run import RECORD, read_record
 from results.records import FinalRecord
@@ -41,6 +42,9 @@ class Description:
     test_top1: the published top-1 accuracy on test, as a fraction.
     fingerprint: the dataset's fingerprint.
     terms: the terms of use of the dataset's images.
+    white: the value that becomes 255 when images with more than 8 bits a channel are brought to 8
+    (see `datasets.beton.high_depth.reduce_depth`). `None` means that the training images aren't
+    known to have any; then 16-bit values are taken to end at 65535, and floats can't be used.
     """
 
     config: dict[str, Any]
@@ -52,6 +56,7 @@ class Description:
     test_top1: float
     fingerprint: str
     terms: str
+    white: int | None = None
 
     @classmethod
     def from_record(cls, record: FinalRecord) -> Self:
@@ -71,6 +76,7 @@ class Description:
             test_top1=record.test_top1,
             fingerprint=provenance["dataset_fingerprint"],
             terms=provenance["terms"],
+            white=provenance.get("white"),
         )
 
     @classmethod
@@ -104,6 +110,8 @@ class Description:
             raise ValueError("its mean and std are no shares of three channels")
         if type(description.stored_px) is not int or not 1 <= description.stored_px <= 1024:
             raise ValueError(f"images can't be stored at {description.stored_px!r} px")
+        if description.white not in (None, *WHITES):
+            raise ValueError(f"no customary range of values ends at {description.white!r}")
         return description
 
     def to_json(self) -> str:

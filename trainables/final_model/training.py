@@ -138,6 +138,7 @@ def _environment(best: BestConfig, data: FinalData, device: torch.device) -> dic
         "stored_px": data.images.size,
         "mean": list(mean),
         "std": list(std),
+        "white": data.images.white,
         "device": gpu or platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),

@@ -260,6 +260,7 @@ def test_a_beton_is_byte_for_byte_what_ffcv_itself_writes(tmp_path: Path) -> Non
             moments=np.zeros((end - start, 3, 2), dtype=np.int64),
             digests=np.zeros((end - start, DIGEST_BYTES), dtype=np.uint8),
             decoded=np.ones(end - start, dtype=np.bool_),
+            peaks=np.empty(0, dtype=np.float64),
             broken=(),
         )
         for start, end in ((0, 90), (90, 91), (91, 400))

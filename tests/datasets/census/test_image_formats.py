@@ -16,7 +16,7 @@ def test_what_pillow_writes_is_recognised_and_decoded(name: str) -> None:
     file = BytesIO()
     Image.new("RGB", (9, 7), "red").save(file, name)
     assert is_image_head(file.getvalue()[:HEAD_BYTES])
-    assert decode_image(file.getvalue(), 16).size == (16, 16)
+    assert decode_image(file.getvalue(), 16)[0].size == (16, 16)
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,22 @@ def test_the_page_asks_for_nothing_and_reads_no_tags_in_names(trained: FinalRun)
     assert "2 × cat taken for dog; 1 × dog taken for cat" in html
 
 
+def test_page_and_card_show_control_characters_as_escapes(tmp_path: Path) -> None:
+    names = ("a\x1b[31mb", "a\x1b[31mb", "x\u202egnp")
+    folder = make_final(tmp_path / "final", SEVEN, names)
+    record = json.loads((folder / "final.json").read_text(encoding="utf-8"))
+    record["provenance"]["selection"]["provenance"] = {"command": "python \x1b[2J"}
+    (folder / "final.json").write_text(json.dumps(record), encoding="utf-8")
+    trained = read_final_run(folder)
+    assert trained.class_names == [
+        "a\\x1b[31mb (n0)", "a\\x1b[31mb (n1)", "x\\u202egnp",
+    ]  # fmt: skip
+    for text in (page(trained), card(trained)):
+        assert not {"\x1b", "\u202e"} & set(text)
+        for shown in (r"x1b[31mb (n0)", r"u202egnp", r"x1b[2J"):
+            assert shown in text.replace("\\[", "[")
+
+
 def test_the_card_tells_data_contamination_figures_and_origin(trained: FinalRun) -> None:
     text = card(trained)
     assert text.startswith("# resnet18 on folder\n")
