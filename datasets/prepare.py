@@ -17,6 +17,7 @@ from datasets.manifest import FILE_NAME, Manifest, read_manifest, verify
 from datasets.registry import DATASETS, find_dataset
 from datasets.sources.leftovers import count_leftovers
 from datasets.spec import DatasetError, DatasetSpec, Listing, Source
+from datasets.splits import stratified_split
 
 SMALLEST_PX, LARGEST_PX = 16, 512
 """Stored images have at least `SMALLEST_PX` and at most `LARGEST_PX` pixels a side."""
@@ -72,6 +73,30 @@ def prepare(
             workers=workers or len(os.sched_getaffinity(0)),
             skip_broken=skip_broken,
         )
+
+
+def inspect(
+    name: str, *, source: Path | None = None, data: Path = Path("data"), size: int | None = None
+) -> int | None:
+    """Checks what `prepare` checks before it decodes the first image, and changes nothing.
+
+    The parameters are those of `prepare`. Returns the number of images in train, without val, or
+    `None` if the images have yet to be downloaded or generated and their number isn't known. Before
+    a source is decoded, copies in it may change the number by a few. Raises `DatasetError`.
+    """
+    spec = find_dataset(name)
+    _check_options(None, size)
+    directory = data / name
+    if (directory / FILE_NAME).exists():
+        return _check_existing(spec, directory, source, size).train_images
+    if source is None:
+        return spec.nominal_train_images
+    _, listing = _list_source(spec, source, data, skip_empty=False)
+    from datasets.beton.convert import check_class_sizes, labels_of
+
+    labels = labels_of(listing.train)
+    check_class_sizes(listing, labels, labels_of(listing.test))
+    return len(stratified_split(labels)[0])
 
 
 def _list_source(
