@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from datasets.splits import VAL_FRACTION
+from results.records import EpochMetrics
 from search.hardware.allocation import Resources
 from trainables.catalog import NETWORKS, forward_gmacs
 from trainables.config import TrialConfig
@@ -87,11 +88,13 @@ class TrainingSpeed:
         if measurement:
             self._add(Source.MEASURED, 0.0, *_work(measurement[0]), self._images / measurement[1])
 
-    def learn(self, config: TrialConfig, gpus: float, epoch_s: float) -> None:
-        """Takes note of an epoch of `config` that took `epoch_s` seconds with a share `gpus` of a
-        GPU. From then on, only such epochs count, and no rate that was measured before.
+    def learn(self, config: TrialConfig, gpus: float, metrics: EpochMetrics) -> None:
+        """Takes the time of an epoch of `config`, trained with a share `gpus` of a GPU. From then
+        on, only such epochs count, and no rate that was measured before. An epoch that diverged
+        doesn't count, because it ended early.
         """
-        self._add(Source.TRAINED, gpus, *_work(config), epoch_s)
+        if metrics.train_loss is not None:
+            self._add(Source.TRAINED, gpus, *_work(config), metrics.wall_s)
 
     def estimate(self, config: TrialConfig, gpus: float = 0.0) -> EpochEstimate | None:
         """Returns the estimate for an epoch of `config` with a share `gpus` of a GPU, in proportion

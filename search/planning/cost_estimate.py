@@ -62,7 +62,7 @@ def learn_from_run(speed: TrainingSpeed, plan: Plan) -> None:
         if training in configs and training not in made:
             made[training] = TrialConfig.from_record(configs[training])
         if training in made:
-            speed.learn(made[training], plan.resources.gpus, epoch.wall_s)
+            speed.learn(made[training], plan.resources.gpus, epoch)
 
 
 def expected_epoch_s(plan: Plan, speed: TrainingSpeed) -> tuple[float, Source] | None:

@@ -50,8 +50,8 @@ class WatchdogCallback(Callback):
         """Records that a training isn't silent; one that waits for images isn't watched."""
         task, report = Task.from_ray(trial.config), read_report(result)
         if not isinstance(report, Note):
-            gpus, epoch_s = task.placement.gpus, report.metrics.wall_s
-            self._watchdog.reports(task.training, task.config, gpus, epoch_s)
+            gpus = task.placement.gpus
+            self._watchdog.reports(task.training, task.config, gpus, report.metrics)
         elif report.waiting:
             self._watchdog.ends(task.training)
         else:

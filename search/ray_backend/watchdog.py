@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 from common.text import format_duration
-from results.records import TrainingId
+from results.records import EpochMetrics, TrainingId
 from search.hardware.training_speed import EpochEstimate, TrainingSpeed
 from trainables.config import TrialConfig
 
@@ -62,12 +62,12 @@ class Watchdog:
         self._last_report_s[training] = self._awake_s
 
     def reports(
-        self, training: TrainingId, config: TrialConfig, gpus: float, epoch_s: float
+        self, training: TrainingId, config: TrialConfig, gpus: float, metrics: EpochMetrics
     ) -> None:
-        """Records that a training has reported an epoch, which took `epoch_s`."""
+        """Records that a training has reported an epoch with these metrics."""
         if self._speed:
-            self._speed.learn(config, gpus, epoch_s)
-        self.begins(training, config, gpus, [*self._epochs_s.get(training, ()), epoch_s])
+            self._speed.learn(config, gpus, metrics)
+        self.begins(training, config, gpus, [*self._epochs_s.get(training, ()), metrics.wall_s])
 
     def ends(self, training: TrainingId) -> None:
         """Stops watching a training, which has no worker any more."""

@@ -1,9 +1,13 @@
 """How long an epoch takes, by what is known best, in numbers that are worked out by hand."""
 
+from dataclasses import replace
+
 import pytest
 
+from results.records import EpochMetrics
 from search.hardware.allocation import Resources
 from search.hardware.training_speed import GMACS_PER_GPU, GMACS_PER_THREAD, Source, TrainingSpeed
+from tests.search.study_on_curves import metrics
 from trainables.catalog import forward_gmacs
 from trainables.config import TrialConfig
 
@@ -15,6 +19,10 @@ LARGE = SMALL.but(image_size=128)
 CORES = Resources(concurrent=2, threads=3, gpus=0.0, why="")
 GPU = Resources(concurrent=1, threads=4, gpus=0.5, why="", beside=CORES)
 EXTERNAL = TrialConfig(network="timm:convnext_atto", image_size=64)
+
+
+def epoch(wall_s: float, loss: float | None = 2.0) -> EpochMetrics:
+    return replace(metrics(1, 0.5, loss=loss), wall_s=wall_s)
 
 
 def test_without_a_measurement_a_rule_counts_threads_and_gpus() -> None:
@@ -57,26 +65,32 @@ def test_of_a_library_s_network_the_size_of_its_images_counts() -> None:
 
 def test_trained_epochs_outrank_the_measurement_for_other_sizes_too() -> None:
     speed = TrainingSpeed(IMAGES, GPU.kinds, (SMALL, 290.0))
-    speed.learn(SMALL, 0.0, 80.0)
-    speed.learn(SMALL, 0.0, 120.0)
+    speed.learn(SMALL, 0.0, epoch(80.0))
+    speed.learn(SMALL, 0.0, epoch(120.0))
     for config, times in ((SMALL, 1), (LARGE, 4)):
         found = speed.estimate(config)
         assert found.epoch_s == pytest.approx(100.0 * times)
         assert found.longest_s == pytest.approx(120.0 * times)
         assert found.source is Source.TRAINED
-    speed.learn(LARGE, 0.0, 400.0)  # twice as slow as the others, for its size
+    speed.learn(LARGE, 0.0, epoch(400.0))  # twice as slow as the others, for its size
     assert speed.estimate(SMALL).epoch_s == pytest.approx(100.0)
     assert speed.estimate(SMALL.but(image_size=32)).longest_s == pytest.approx(30.0)
 
 
+def test_an_epoch_that_diverged_and_ended_early_does_not_count() -> None:
+    speed = TrainingSpeed(IMAGES, CORES.kinds, (SMALL, 290.0))
+    speed.learn(SMALL, 0.0, epoch(0.1, loss=None))
+    assert speed.estimate(SMALL).source is Source.MEASURED
+
+
 def test_epochs_on_a_gpu_say_nothing_of_cores() -> None:
     speed = TrainingSpeed(IMAGES, GPU.kinds, (SMALL, 290.0))
-    speed.learn(SMALL, 0.5, 1.0)
+    speed.learn(SMALL, 0.5, epoch(1.0))
     assert speed.estimate(LARGE, 0.5).epoch_s == pytest.approx(4.0)
     assert speed.estimate(SMALL).epoch_s == pytest.approx(10.0)
 
 
 def test_an_epoch_of_no_time_at_all_does_no_harm() -> None:
     speed = TrainingSpeed(IMAGES, CORES.kinds)
-    speed.learn(SMALL, 0.0, 0.0)
+    speed.learn(SMALL, 0.0, epoch(0.0))
     assert speed.estimate(LARGE).longest_s == 0.0

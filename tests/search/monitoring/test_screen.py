@@ -220,8 +220,19 @@ def test_before_the_first_epoch_the_time_left_is_the_planned_one_by_size():
     search.train(1, config=CONFIG.but(image_size=128))
     left = 8 * 4 * 25 + 9 * 10 + 4 * 40
     assert search.progress.time_left_s() == pytest.approx(left / 2)
-    speed.learn(CONFIG, 0.0, 20.0)  # another session's, and half as fast
+    speed.learn(
+        CONFIG, 0.0, replace(metrics(1, 0.5), wall_s=20.0)
+    )  # another session's, and half as fast
     assert search.progress.time_left_s() == pytest.approx((left + 9 * 10 + 4 * 40) / 2)
+
+
+def test_the_screen_names_what_the_time_left_goes_by_until_an_epoch_is_trained():
+    search = Search(trials=10, epoch_s=25.0, epoch_source="measured on this machine", at_once=2)
+    search.now += 3
+    head = "── first  0:03, about 8:20 left (measured on this machine) "
+    assert search.lines()[0].startswith(head)
+    search.train(0, 0.5)
+    assert "left ──" in search.lines()[0]
 
 
 def test_each_training_counts_with_its_own_epochs():

@@ -1,5 +1,7 @@
 """Trainings that report nothing for too long, on a clock that the tests turn."""
 
+from dataclasses import replace
+
 import pytest
 
 from results.records import TrainingId
@@ -14,6 +16,7 @@ from search.ray_backend.watchdog import (
     Watchdog,
 )
 from search.spaces import find_space, space_names
+from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
 
 FIRST, SECOND = TrainingId(0), TrainingId(1)
@@ -40,7 +43,7 @@ class Clock:
         self.dog.begins(training, config, 0.0, epochs_s)
 
     def reports(self, training, epoch_s, config=CONFIG):
-        self.dog.reports(training, config, 0.0, epoch_s)
+        self.dog.reports(training, config, 0.0, replace(metrics(1, 0.5), wall_s=epoch_s))
 
     def wait(self, seconds: float, step: float = 1.0) -> list[TrainingId]:
         """Those that are found stalled meanwhile."""
@@ -109,6 +112,17 @@ def test_the_reason_says_what_an_epoch_was_expected_to_take_and_by_what():
         "reported nothing for 61 s, not one epoch, which should take at most 3 s (measured on this "
         "machine)"
     )
+
+
+def test_an_epoch_that_diverged_says_nothing_of_the_next_trial_s():
+    """It ends after a few steps, in 3 s instead of 100, so that the timeout would be the limit."""
+    clock = Clock(600, speed_of(100.0))
+    clock.begins(FIRST)
+    clock.dog.reports(FIRST, CONFIG, 0.0, replace(metrics(1, 0.0, loss=None), wall_s=3.0))
+    clock.dog.ends(FIRST)
+    clock.begins(SECOND)
+    assert clock.wait(2000) == []
+    assert clock.wait(1) == [SECOND]
 
 
 def test_a_larger_trial_s_first_epoch_may_take_as_much_longer_as_it_is_larger():

@@ -13,6 +13,7 @@ from search.hardware.training_speed import Source
 from search.planning.plan import Plan
 from search.session.startup import find_measurement, start_measurement
 from tests.search.session_on_curves import opened, planned, search
+from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
 
 
@@ -72,7 +73,8 @@ def test_a_session_expects_what_was_measured_until_epochs_are_trained(
     assert session.speed.estimate(baseline).epoch_s == pytest.approx(1.0, rel=0.01)
     assert session.speed.estimate(larger).epoch_s == pytest.approx(4.0, rel=0.01)
     assert session.limits.epoch_s == pytest.approx(1.0, rel=0.01)
-    session.watchdog.reports(TrainingId(0), baseline, 0.0, 8.0)
+    epoch = replace(metrics(1, 0.5), wall_s=8.0)
+    session.watchdog.reports(TrainingId(0), baseline, 0.0, epoch)
     assert session.speed.estimate(larger).epoch_s == pytest.approx(32.0)
     session.close()
 
