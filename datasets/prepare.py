@@ -92,11 +92,10 @@ def inspect(
     if source is None:
         return spec.nominal_train_images
     _, listing = _list_source(spec, source, data, skip_empty=False)
-    from datasets.beton.convert import check_class_sizes, labels_of
+    from datasets.beton.convert import check_listing, labels_of
 
-    labels = labels_of(listing.train)
-    check_class_sizes(listing, labels, labels_of(listing.test))
-    return len(stratified_split(labels)[0])
+    check_listing(listing, directory, size or spec.image_size)
+    return len(stratified_split(labels_of(listing.train))[0])
 
 
 def _list_source(

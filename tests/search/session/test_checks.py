@@ -85,6 +85,39 @@ def test_a_source_that_cant_be_prepared(tmp_path: Path, capsys: pytest.CaptureFi
     assert "train" in sentence
 
 
+def test_a_disk_without_space_for_the_images(
+    tiny_zip: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Both files of 104 images at 64 px take 13 MB, because they grow by whole pages."""
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=5_000_000))
+    asked = ["--space", "demo", "--dataset", "tiny-imagenet", "--source", str(tiny_zip), "--set",
+             "batch_size=16", "--data", str(tmp_path / "new"), "--out", str(tmp_path)]  # fmt: skip
+    (sentence,) = of_both(asked, capsys)
+    assert (
+        f"{tmp_path / 'new' / 'tiny-imagenet'} needs 13 MB of free disk space, but has 5 MB"
+        in sentence
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_class_with_too_few_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for part, count in (("train", 1), ("test", 1)):
+        for label in ("cat", "dog"):
+            (tmp_path / "images" / part / label).mkdir(parents=True)
+            for number in range(count + (label == "dog")):
+                path = tmp_path / "images" / part / label / f"{number}.png"
+                Image.new("RGB", (8, 8), (number, len(part), 9)).save(path)
+    asked = ["--space", "demo", "--dataset", "folder", "--source", str(tmp_path / "images"),
+             "--data", str(tmp_path / "data"), "--out", str(tmp_path / "runs")]  # fmt: skip
+    (sentence,) = of_both(asked, capsys)
+    assert "Every class needs at least 2 good images in train" in sentence
+    assert "cat has 1" in sentence
+
+
 @pytest.mark.parametrize("content", [b"not a state dict", None])
 def test_weights_that_cant_be_read(
     content: bytes | None, data: Path, capsys: pytest.CaptureFixture[str]
