@@ -108,8 +108,11 @@ def is_full(error: BaseException) -> bool:
 
 
 def describe_lacking_space(directory: Path, needed_bytes: int) -> str | None:
-    """Returns a sentence if the disk of `directory` has too little free space, or `None`."""
-    free = shutil.disk_usage(directory).free
+    """Returns a sentence if the disk of `directory`, which needn't exist yet, has too little free
+    space, or `None`.
+    """
+    places = (directory, *directory.absolute().parents)
+    free = shutil.disk_usage(next(path for path in places if path.exists())).free
     if free >= needed_bytes:
         return None
     return (

@@ -17,6 +17,7 @@ from datasets.census.value_range import describe_range
 from datasets.manifest import FILE_NAME, Manifest, read_manifest, verify
 from datasets.registry import DATASETS, find_dataset
 from datasets.spec import DatasetError, DatasetSpec, Listing
+from datasets.splits import stratified_split
 
 SMALLEST_PX, LARGEST_PX = 16, 512
 """Stored images have at least `SMALLEST_PX` and at most `LARGEST_PX` pixels a side."""
@@ -74,6 +75,30 @@ def prepare(
         return convert(
             name, tree, listing, directory, size=size, workers=workers, skip_broken=skip_broken
         )
+
+
+def inspect(
+    name: str, *, source: Path | None = None, data: Path = Path("data"), size: int | None = None
+) -> int | None:
+    """Checks what `prepare` checks before it decodes the first image, and changes nothing.
+
+    The parameters are those of `prepare`. Returns the number of images in train, without val, or
+    `None` if the images have yet to be downloaded or generated and their number isn't known. Before
+    a source is decoded, copies in it may change the number by a few. Raises `DatasetError`.
+    """
+    spec = find_dataset(name)
+    _check_options(None, size, None)
+    directory = data / name
+    if (directory / FILE_NAME).exists():
+        return _check_existing(spec, directory, source, size, None).train_images
+    if source is None:
+        return spec.nominal_train_images
+    from datasets.beton.convert import check_listing, labels_of
+    from datasets.sources.opening import list_source
+
+    _, listing = list_source(spec, source, data, None, skip_empty=False)
+    check_listing(listing, directory, size or spec.image_size)
+    return len(stratified_split(labels_of(listing.train))[0])
 
 
 def _check_options(workers: int | None, size: int | None, zip_encoding: str | None) -> None:

@@ -3,8 +3,12 @@
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from search import preflight
+
+if TYPE_CHECKING:
+    from search.planning.plan import Plan
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,11 +32,10 @@ def _main(arguments: list[str] | None) -> int:
     from common.errors import UserError
     from search.config.command_line import parse, read_yaml, resolve
     from search.config.options import ACTIONS
-    from search.monitoring.plan_text import show_plan, show_spaces
+    from search.monitoring.plan_text import show_spaces
     from search.planning.continuation import more_trials
     from search.planning.plan import make_plan
     from search.ray_backend.ray_cluster import join_cluster
-    from search.session.execute import execute
     from search.session.resume import find_run, saved_options
 
     command_line, unknown = parse(arguments)
@@ -62,17 +65,24 @@ def _main(arguments: list[str] | None) -> int:
         )
         if unknown or errors or more or no_cluster or plan is None:
             return refuse(*unknown, *errors, *no_cluster, *more)
-        if actions["dry_run"]:
-            return show_plan(plan)
         try:
-            return execute(
-                plan,
-                resuming=bool(resumed),
-                verbose=bool(actions["verbose"]),
-                quiet=bool(actions["quiet"]),
-            )
+            return _carry_out(plan, actions)
         except UserError as error:
             return refuse(error)
+
+
+def _carry_out(plan: "Plan", actions: dict[str, Any]) -> int:
+    """Runs the search, or shows what it would do, as `actions` ask. Returns the exit code; raises
+    `UserError`.
+    """
+    from search.session.dry_run import dry_run
+    from search.session.execute import execute
+
+    resuming, measure = bool(actions["resume"]), bool(actions["measure"])
+    if actions["dry_run"]:
+        return dry_run(plan, resuming=resuming, measure=measure)
+    verbose, quiet = bool(actions["verbose"]), bool(actions["quiet"])
+    return execute(plan, resuming=resuming, measure=measure, verbose=verbose, quiet=quiet)
 
 
 if __name__ == "__main__":

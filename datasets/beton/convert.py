@@ -51,16 +51,13 @@ def convert(
     parts = {TRAIN_FILE: listing.train, TEST_FILE: listing.test}
     partials = {file: directory / PARTIAL.format(file) for file in parts}
     clean_up(directory)
-    needed = sum(beton_bytes(len(samples), size) for samples in parts.values())
-    if lacking := describe_lacking_space(directory, needed):
-        raise DatasetError(lacking)
-    _check_images(listing, _labels(listing.train), _labels(listing.test))
+    check_listing(listing, directory, size)
     try:
         written, white = _write(listing.images or tree, parts, partials, size, workers)
         broken = [b for part in written.values() for b in part.broken]
         if broken and not skip_broken:
             raise DatasetError(_broken_message(tree, broken))
-        _check_images(listing, written[TRAIN_FILE].labels, written[TEST_FILE].labels)
+        _check_class_sizes(listing, written[TRAIN_FILE].labels, written[TEST_FILE].labels)
         facts = _verify(written, partials, size)
         manifest = describe(name, tree, listing, size, written, facts, white)
         _publish(directory, partials, manifest)
@@ -139,12 +136,23 @@ def _publish(directory: Path, partials: dict[str, Path], manifest: Manifest) -> 
     sync_folder(directory)
 
 
-def _labels(samples: Sequence[Sample]) -> NDArray[np.int64]:
+def labels_of(samples: Sequence[Sample]) -> NDArray[np.int64]:
     """Returns the samples' classes as int64 (n,)."""
     return np.asarray([sample.label for sample in samples], dtype=np.int64)
 
 
-def _check_images(listing: Listing, train: NDArray[np.int64], test: NDArray[np.int64]) -> None:
+def check_listing(listing: Listing, directory: Path, size: int) -> None:
+    """Checks what can be checked before the first image is decoded. Raises `DatasetError` for a
+    class with too few images, and for too little disk space in `directory`, which needn't exist
+    yet, for images of `size` pixels a side.
+    """
+    needed = sum(beton_bytes(len(samples), size) for samples in (listing.train, listing.test))
+    if lacking := describe_lacking_space(directory, needed):
+        raise DatasetError(lacking)
+    _check_class_sizes(listing, labels_of(listing.train), labels_of(listing.test))
+
+
+def _check_class_sizes(listing: Listing, train: NDArray[np.int64], test: NDArray[np.int64]) -> None:
     """Raises `DatasetError` for a class with fewer than 2 images in train or fewer than 1 in
     test.
     """

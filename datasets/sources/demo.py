@@ -205,6 +205,7 @@ DEMO = DatasetSpec(
     terms="The images are drawn by this project's code and may be used as it may: Apache License "
     "2.0.",
     image_size=SIDE,
+    nominal_train_images=1_080,
     list_samples=list_samples,
     generate=generate,
 )

@@ -159,7 +159,14 @@ class Action:
 
 ACTIONS: Mapping[str, Action] = {
     "list": Action(group=SEARCH, text="list the spaces"),
-    "dry_run": Action(group=SEARCH, text="show what would be done, without starting anything"),
+    "dry_run": Action(
+        group=SEARCH,
+        text="check what a search checks, and show what it would do, but start nothing",
+    ),
+    "measure": Action(
+        group=HARDWARE,
+        text="measure anew how fast this machine trains the baseline; beside --dry-run too",
+    ),
     "config": Action(
         group=SEARCH,
         metavar="FILE",

@@ -3,48 +3,71 @@ once.
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from common.files import read_json, write_text_atomically
 from search.hardware.machine import Machine, cpu_model
+from search.preflight import versions
 from trainables.config import TrialConfig
 
+SCHEMA_VERSION = 2
+"""Measurements of another version than this one, whose method or format differs, don't count."""
+
+PACKAGES = ("torch", "torchvision", "timm")
+"""The speed of a training step depends on the versions of these packages."""
+
 DECIDING = ("network", "image_size", "stem", "freeze_depth", "head_width", "optimizer",
-            "batch_size", "micro_batch_size", "compile")  # fmt: skip
-"""The speed of a training step depends on these fields of the configuration."""
+            "batch_size", "micro_batch_size", "compile", "precision")  # fmt: skip
+"""The speed of a training step depends on these fields of the configuration. Where the precision
+is `auto`, both precisions are measured.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measurement:
-    """Holds the faster precision, and the training images per second of one trial in each
-    precision.
+    """Holds the precision to train in, and the training images per second of one trial in each
+    measured precision.
     """
 
     precision: str
     images_per_s: dict[str, float]
 
-    def sound(self) -> bool:
-        """Returns whether the values are plausible: a known precision, and rates that are
-        numbers.
+    @property
+    def rate(self) -> float | None:
+        """Returns the training images per second in the precision to train in, or `None` where it
+        wasn't measured, as on a GPU.
         """
-        rates = all(isinstance(rate, float) for rate in self.images_per_s.values())
-        return self.precision in ("float32", "bfloat16") and rates
+        return self.images_per_s.get(self.precision)
 
-    def why(self) -> str:
-        """Returns the figures in words, as the reason for the choice of precision."""
-        speeds = ", ".join(f"{name} {rate:.0f}" for name, rate in self.images_per_s.items())
-        return f"images/s a trial: {speeds}" if speeds else "this GPU supports it"
+    def sound(self) -> bool:
+        """Returns whether the values are plausible: a known precision, and rates that are numbers
+        above 0.
+        """
+        rates = self.images_per_s.values()
+        return self.precision in ("float32", "bfloat16") and all(
+            isinstance(rate, float) and 0 < rate < math.inf for rate in rates
+        )
+
+    def describe_rates(self) -> str:
+        """Returns the rates in words. The text is empty where none was measured."""
+        rates = ", ".join(f"{name} {rate:.0f}" for name, rate in self.images_per_s.items())
+        return f"images/s a trial: {rates}" if rates else ""
 
 
 class CalibrationStore:
-    """Stores measurements in a JSON file by their keys. A damaged file counts as empty."""
+    """Stores measurements in a JSON file by their keys, with the versions that they were made with.
+
+    A damaged file counts as empty, and so does one of other versions, which the next measurement
+    replaces.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._versions = {"schema": SCHEMA_VERSION, **versions(list(PACKAGES))}
 
     def find(self, key: str) -> Measurement | None:
         """Returns the measurement stored under `key`, which comes from `calibration_key`, or
@@ -57,27 +80,30 @@ class CalibrationStore:
         except (TypeError, AttributeError):
             return None
 
-    def keep(self, key: str, measured: Measurement) -> None:
+    def keep(self, key: str, measurement: Measurement) -> None:
         """Adds a measurement to the file. If two processes write at the same time, the last one
         wins.
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_text_atomically(
-            self._path, json.dumps(self._read() | {key: asdict(measured)}, indent=1)
-        )
+        measurements = self._read() | {key: asdict(measurement)}
+        value = {"versions": self._versions, "measurements": measurements}
+        write_text_atomically(self._path, json.dumps(value, indent=1))
 
     def _read(self) -> dict[str, Any]:
         try:
             value = read_json(self._path)
         except (OSError, ValueError, RecursionError):
             return {}
-        return value if isinstance(value, dict) else {}
+        if not isinstance(value, dict) or value.get("versions") != self._versions:
+            return {}
+        found = value.get("measurements")
+        return found if isinstance(found, dict) else {}
 
 
 def calibration_key(config: TrialConfig, threads: int, machine: Machine) -> str:
-    """Returns a key of everything that a measurement depends on: the network's work, the threads,
-    the hardware, and torch's version.
+    """Returns a key of what a measurement depends on besides versions: the network's work, the
+    threads, and the hardware.
     """
     parts = [str(getattr(config, name)) for name in DECIDING]
-    parts += [str(threads), cpu_model(), *machine.gpus, metadata.version("torch")]
+    parts += [str(threads), cpu_model(), *machine.gpus]
     return f"{config.network}-{sha256('|'.join(parts).encode()).hexdigest()[:12]}"

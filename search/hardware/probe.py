@@ -53,22 +53,28 @@ class TorchProcess:
         self._pool.shutdown()
 
 
-def check_start(config: TrialConfig) -> None:
-    """Builds the network of `config` and fetches its weights, which the workers then find on the
-    disk. Raises `ProbeError` where either fails.
+def check_start(config: TrialConfig, *, fetch: bool = True) -> bool:
+    """Builds the network of `config` and reads its weights, and returns whether these are on the
+    disk, where the workers find them. Raises `ProbeError` where either fails.
+
+    fetch: whether weights that aren't on the disk are downloaded first; otherwise they aren't read.
     """
     from trainables.models import network, pretrained
     from trainables.models.base import NetworkError, WeightsError
 
     try:
-        pretrained.check(config, network.check(config))
+        built = network.check(config)
+        here = fetch or pretrained.on_disk(config)
+        if here:
+            pretrained.check(config, built)
     except (NetworkError, WeightsError) as error:
         raise ProbeError(str(error)) from error
+    return here
 
 
 def measure(config: TrialConfig, threads: int) -> Measurement:
-    """Returns which precision trains this network faster with this many threads, measured by a few
-    steps in each precision.
+    """Returns which precision trains this network faster with this many threads, and how fast,
+    measured by a few steps. Where `config` names a precision, only that one is measured.
     """
     from trainables.profiling.precision import resolve
 

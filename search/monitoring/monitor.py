@@ -20,6 +20,7 @@ from results.records import (
     TrialRecord,
     TrialState,
 )
+from search.hardware.training_speed import TrainingSpeed
 from search.monitoring.console import plain_printer, redirect_stderr
 from search.monitoring.progress import Limits, Progress
 from search.monitoring.screen import draw_screen
@@ -72,11 +73,13 @@ class Monitor(Observer):
         limits: Limits,
         history: Iterable[tuple[TrainingRecord, Sequence[EpochMetrics]]] = (),
         baselines: Collection[int] = (),
+        speed: TrainingSpeed | None = None,
     ) -> None:
         """Starts the progress of a study with its limits, and adds what earlier sessions did:
-        (record, epochs) of each training. `baselines` are the numbers of the baselines' trials.
+        (record, epochs) of each training. `baselines` are the numbers of the baselines' trials, and
+        `speed` estimates first epochs.
         """
-        self.progress = Progress(limits)
+        self.progress = Progress(limits, speed=speed)
         self.progress.recall(history, baselines)
 
     @contextmanager

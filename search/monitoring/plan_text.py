@@ -1,14 +1,13 @@
 """Prints what is known before a search: the list of spaces, a plan, and the start of a search."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from common.cli import quote_command
 from common.errors import UserError
-from common.text import format_duration
 from datasets.manifest import Manifest, read_manifest
 from datasets.prepare import remarks
 from datasets.registry import find_dataset
@@ -16,9 +15,12 @@ from datasets.spec import DatasetError
 from datasets.splits import SearchData
 from results.analysis.pareto import OBJECTIVES
 from search.hardware.allocation import Resources
+from search.hardware.calibration import Measurement
+from search.hardware.training_speed import TrainingSpeed
 from search.monitoring.console import format_parameter, plain_printer
+from search.monitoring.cost_text import describe_cost, describe_speed
 from search.planning.continuation import describe_queue
-from search.planning.cost_estimate import expected_epochs, expected_seconds, finalist_trainings
+from search.planning.cost_estimate import finalist_trainings
 from search.planning.plan import Plan, make_proposer, size_to_store
 from search.planning.warm_start import describe_earlier_runs
 from search.spaces import find_space, space_names
@@ -36,9 +38,20 @@ def show_spaces() -> int:
     return 0
 
 
-def show_plan(plan: Plan) -> int:
+def show_plan(
+    plan: Plan,
+    images: int | None,
+    measurement: Measurement | None,
+    speed: TrainingSpeed | None,
+    later: Sequence[str],
+) -> int:
     """Prints the dry run and returns exit code 0: what the search would try, when it would compare
     trials, and what it may cost.
+
+    images: the number of training images, if it is known.
+    measurement: what was measured of the baseline's speed, if anything was.
+    speed: estimates epochs of so many images, if their number is known.
+    later: a phrase for each thing that only the start of the search can check.
     """
     console = Console(highlight=False)
     manifest = _find_manifest(plan)
@@ -60,7 +73,9 @@ def show_plan(plan: Plan) -> int:
         ("nodes", describe_nodes(plan)),
         ("at once", describe_resources(plan)),
         ("budget", describe_budget(plan)),
-        ("cost", describe_cost(plan)),
+        ("speed", describe_speed(measurement)),
+        ("cost", describe_cost(plan, images, speed)),
+        ("later", f"checked when the search begins: {'; '.join(later)}" if later else ""),
     ]
     _print_rows(rows, 9, plain_printer(console))
     console.print(_ranges(plan))
@@ -122,7 +137,6 @@ def print_start(plan: Plan, data: SearchData, print_line: Callable[[str], None])
         ("then", describe_finalists(plan)),
         ("fixed", describe_fixed(plan)),
         ("budget", describe_budget(plan)),
-        ("cost", describe_cost(plan)),
     ]
     _print_rows(rows, 11, print_line)
 
@@ -213,29 +227,6 @@ def describe_budget(plan: Plan) -> str:
         return "none"
     reserve = ", part of it reserved for the finalists" if o.finalists else ""
     return " or ".join(limits) + (", whichever ends first" if len(limits) > 1 else "") + reserve
-
-
-def describe_cost(plan: Plan) -> str:
-    """Returns the estimated epochs and hours of the search, with the basis of the estimate."""
-    epochs = expected_epochs(plan)
-    images = training_images(plan)
-    if images is None:
-        return f"about {epochs:.0f} epochs; the time is known once the dataset is prepared"
-    seconds = expected_seconds(plan, images)
-    if seconds is None:
-        return f"about {epochs:.0f} epochs of {images:,} images; the network's cost is unknown"
-    basis = "a rule of thumb, unmeasured" if plan.resources.gpus else "a rule from one machine"
-    return (
-        f"about {epochs:.0f} epochs of {images:,} images, {format_duration(seconds)} "
-        f"({basis}; within a factor of 2)"
-    )
-
-
-def training_images(plan: Plan) -> int | None:
-    """Returns the number of training images of an epoch, or `None` where it isn't known yet."""
-    if manifest := _find_manifest(plan):
-        return manifest.train_images
-    return None if plan.options.source else find_dataset(plan.dataset).nominal_train_images
 
 
 def _find_manifest(plan: Plan) -> Manifest | None:

@@ -12,6 +12,7 @@ from typing import Any
 from results.analysis.finalist_comparison import BASELINE
 from results.analysis.ranking import rank_key, rank_trials
 from results.records import EpochMetrics, StopReason, TrainingId, TrainingRecord, TrialState
+from search.hardware.training_speed import TrainingSpeed
 from search.monitoring.training_progress import TrainingProgress
 from search.study.proposal import Proposal
 from trainables.config import TrialConfig
@@ -28,9 +29,10 @@ class Limits:
     """Holds a search's name, its limits, and what its plan expects.
 
     `trial_epochs` is the expected number of epochs of a trial, on average, and `full_epochs` that
-    of a whole training. `finalists` is the number of the finalists' trainings. `used_s` is what
-    earlier sessions have used of `time_s`, in seconds. `gpus` is a training's share of a GPU where
-    its start doesn't report another. `None` stands for no limit.
+    of a whole training. `epoch_s` are the expected seconds of an epoch, on average, if known, and
+    `epoch_source` names where they are from. `finalists` is the number of the finalists' trainings.
+    `used_s` is what earlier sessions have used of `time_s`, in seconds. `gpus` is a training's
+    share of a GPU where its start doesn't report another. `None` stands for no limit.
     """
 
     trials: int
@@ -38,6 +40,8 @@ class Limits:
     space: str = ""
     trial_epochs: float = 0.0
     full_epochs: int = 0
+    epoch_s: float | None = None
+    epoch_source: str = ""
     finalists: int = 0
     at_once: int = 1
     time_s: float | None = None
@@ -54,10 +58,17 @@ class Progress:
     for the user that stays in view.
 
     clock: returns seconds since any fixed moment.
+    speed: estimates the epochs of a training that hasn't had one yet, by its size.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        clock: Callable[[], float] = time.monotonic,
+        speed: TrainingSpeed | None = None,
+    ) -> None:
         self.limits, self.trainings = limits, dict[TrainingId, TrainingProgress]()
+        self._speed, self._configs = speed, dict[TrainingId, TrialConfig]()
         self.trials: list[TrainingProgress] = []
         self.repeats: list[TrainingProgress] = []
         self.notice = ""
@@ -92,6 +103,7 @@ class Progress:
         config = proposal.config.to_dict()
         training = self.trainings.get(key) or self._add(key, config, baseline=proposal.baseline)
         training.length, training.config = proposal.config.epochs, config
+        self._configs[key] = proposal.config
         training.gpus = self.limits.gpus if gpus is None else gpus
         training.under_way = True
         training.state, training.reason = TrialState.RUNNING, None
@@ -196,30 +208,53 @@ class Progress:
         """Returns the expected number of epochs until the search ends. Each further trial counts
         with the mean of the ended ones, which at the beginning is the plan's expectation.
         """
-        limits, mean = self.limits, self._trial_epochs()
-        left = max(limits.trials - len(self.trials), 0) * mean
-        left += max(limits.finalists - len(self.repeats), 0) * limits.full_epochs
-        left += sum(_expected_left(each, mean) for each in self.trials if not each.ended)
-        return left + sum(each.epochs_left for each in self.repeats if not each.ended)
+        return self._epochs_to_begin() + sum(left for _, left in self._epochs_begun())
 
     def time_left_s(self) -> float | None:
-        """Returns an estimate of the seconds until the search ends, or `None` before the first
-        epoch.
+        """Returns an estimate of the seconds until the search ends, or `None` while nothing is
+        known of an epoch's time.
 
-        This is the time left in the budget, or the remaining epochs at the mean time of all epochs
-        so far, whichever is less.
+        This is the time left in the budget, or the time of the remaining epochs, whichever is less.
+        The epochs of a training that has begun count with the mean of its own ones, or else as its
+        size lets expect; those of others with the mean of all epochs so far, or else as planned.
         """
-        done = self.epochs_done()
-        if not done:
+        spent, done = sum(each.seconds for each in self.trainings.values()), self.epochs_done()
+        typical = spent / done if done else self.limits.epoch_s
+        if typical is None:
             return None
-        spent = sum(each.seconds for each in self.trainings.values())
-        bounds = [self.epochs_left() * spent / done / self.limits.at_once]
+        seconds = self._epochs_to_begin() * typical
+        seconds += sum(left * self._epoch_s(each, typical) for each, left in self._epochs_begun())
+        bounds = [seconds / self.limits.at_once]
         if self.limits.time_s is not None:
             bounds.append(self.limits.time_s - self.used_s())
         if self.limits.gpu_hours is not None and self.limits.gpus:
             hours = self.limits.gpu_hours - self.gpu_hours()
             bounds.append(hours * 3600 / self.limits.gpus / self.limits.at_once)
         return max(min(bounds), 0.0)
+
+    def _epochs_to_begin(self) -> float:
+        """Returns the expected number of epochs of the trainings that haven't begun."""
+        limits = self.limits
+        trials = max(limits.trials - len(self.trials), 0) * self._trial_epochs()
+        return trials + max(limits.finalists - len(self.repeats), 0) * limits.full_epochs
+
+    def _epochs_begun(self) -> list[tuple[TrainingProgress, float]]:
+        """Returns the trainings that have begun and not ended, each with the expected number of its
+        further epochs.
+        """
+        mean = self._trial_epochs()
+        found = [(each, _expected_left(each, mean)) for each in self.trials if not each.ended]
+        return found + [(each, each.epochs_left) for each in self.repeats if not each.ended]
+
+    def _epoch_s(self, training: TrainingProgress, typical: float) -> float:
+        """Returns the expected seconds of the training's next epochs; `typical` are those of an
+        epoch of which nothing more is known.
+        """
+        if training.metrics:
+            return training.seconds / len(training.metrics)
+        config = self._configs.get(training.training)
+        found = self._speed.estimate(config, training.gpus) if self._speed and config else None
+        return found.epoch_s if found else typical
 
     def _trial_epochs(self) -> float:
         """Returns the expected number of epochs of a trial."""

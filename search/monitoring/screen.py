@@ -63,6 +63,8 @@ def _glyph(value: float | None, low: float, high: float) -> str:
 def _head(progress: Progress, width: int) -> list[Text]:
     left = progress.time_left_s()
     rest = "" if left is None else f", about {format_clock(left)} left"
+    if rest and not progress.epochs_done():
+        rest += f" ({progress.limits.epoch_source})"
     clock = f"  {format_clock(progress.elapsed_s())}{rest} "
     title = Text.assemble(("── ", "dim"), (progress.limits.title or "search", "bold"), clock)
     title.append("─" * max(width - len(title), 0), style="dim")

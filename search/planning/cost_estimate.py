@@ -1,22 +1,14 @@
-"""Estimates the cost of a plan by rules of thumb, without measurements."""
+"""Estimates the cost of a plan: its epochs by the rungs, and its time by the training's speed."""
 
-from collections.abc import Sequence
+from statistics import fmean
 
-from search.hardware.allocation import Resources
+from results.finalist_store import read_finalist_epochs, read_finalists
+from results.records import TrainingId, TrainingRecord
+from results.store import read_epochs, read_trials
+from search.hardware.calibration import Measurement
+from search.hardware.training_speed import Source, TrainingSpeed
 from search.planning.plan import Plan
-from trainables.catalog import forward_gmacs
 from trainables.config import TrialConfig
-
-GMACS_PER_THREAD = 80.0
-"""One CPU thread trains at this speed, in 10⁹ multiply-adds a second. It was measured on an AMD
-EPYC (Zen 4) at 64 px: ResNet-18 trained 187 images/s in float32 and 310 in bfloat16, ResNet-50 69
-and 114.
-"""
-
-GMACS_PER_GPU = 10_000.0
-"""A current data-centre GPU trains at about this speed with bfloat16, in 10⁹ multiply-adds a
-second. This is a rule of thumb and wasn't measured.
-"""
 
 
 def expected_epochs(plan: Plan) -> float:
@@ -46,41 +38,43 @@ def finalist_trainings(plan: Plan) -> int:
     return (min(options.finalists, options.trials - 1) + 1) * options.repeats
 
 
-def expected_seconds(plan: Plan, images: int) -> float | None:
-    """Returns the rough duration of the search in seconds, for `images` training images, by a rule
-    instead of a measurement.
-
-    A training step costs three forward passes: one for the forward pass and two for the backward
-    pass. The result is `None` where the network comes from a library and its cost is unknown.
+def training_speed(plan: Plan, images: int, measurement: Measurement | None) -> TrainingSpeed:
+    """Returns the speed of the plan's trainings, of `images` training images an epoch, before any
+    of them has run. `measurement` is what was measured of the baseline, if anything was.
     """
-    costs = _step_gmacs(plan.preview)
-    if costs is None:
-        return None
-    rate = sum(kind.concurrent * _gmacs_per_s(kind) for kind in plan.resources.kinds)
-    return expected_epochs(plan) * images * sum(costs) / len(costs) / rate
+    rate = measurement.rate if measurement else None
+    return TrainingSpeed(images, plan.resources.kinds, (plan.baseline, rate) if rate else None)
 
 
-def longest_epoch_s(plan: Plan, images: int) -> float | None:
-    """Returns, by the same rule as `expected_seconds`, the seconds of one epoch with `images`
-    images for the costliest configuration that is known before the search, or `None` where the
-    network's cost is unknown.
+def learn_from_run(speed: TrainingSpeed, plan: Plan) -> None:
+    """Lets `speed` learn from the recorded epochs of the plan's run, if there are any. Where trials
+    train on GPUs and on cores at once, nothing is learnt, because records don't name the device.
+    Raises `RecordError` for damaged records.
     """
-    costs = _step_gmacs([plan.bounds.largest, *plan.preview])
-    rate = min(_gmacs_per_s(kind) for kind in plan.resources.kinds)
-    return images * max(costs) / rate if costs else None
+    if plan.resources.beside:
+        return
+    records: list[TrainingRecord] = [*read_trials(plan.directory).values()]
+    records += read_finalists(plan.directory).values()
+    configs = {record.training: record.config for record in records}
+    trials = ((TrainingId(number), epoch) for number, epoch in read_epochs(plan.directory))
+    made: dict[TrainingId, TrialConfig] = {}
+    for training, epoch in (*trials, *read_finalist_epochs(plan.directory)):
+        if training in configs and training not in made:
+            made[training] = TrialConfig.from_record(configs[training])
+        if training in made:
+            speed.learn(made[training], plan.resources.gpus, epoch)
 
 
-def _step_gmacs(configs: Sequence[TrialConfig]) -> list[float] | None:
-    """Returns, for each configuration, the cost of one image in a training step, in 10⁹
-    multiply-adds, or `None` where a network's cost is unknown.
+def expected_epoch_s(plan: Plan, speed: TrainingSpeed) -> tuple[float, Source] | None:
+    """Returns the mean seconds of an epoch by the sizes of the first configurations, and the least
+    certain source of that, or `None` where a network's cost is unknown.
     """
-    costs = [forward_gmacs(c.network, c.image_size, c.stem) for c in configs]
-    known = [3 * cost for cost in costs if cost is not None]
-    return known if len(known) == len(costs) else None
-
-
-def _gmacs_per_s(kind: Resources) -> float:
-    """Returns the training speed of one trial with these resources, in 10⁹ multiply-adds a
-    second.
-    """
-    return GMACS_PER_GPU * kind.gpus or GMACS_PER_THREAD * kind.threads
+    epochs_per_s, sources = 0.0, set[Source]()
+    for kind in plan.resources.kinds:
+        found = [speed.estimate(config, kind.gpus) for config in plan.preview]
+        known = [estimate for estimate in found if estimate is not None]
+        if len(known) < len(found):
+            return None
+        epochs_per_s += kind.concurrent / fmean(estimate.epoch_s for estimate in known)
+        sources |= {estimate.source for estimate in known}
+    return plan.resources.at_once / epochs_per_s, max(sources, key=list(Source).index)

@@ -36,9 +36,8 @@ class WatchdogCallback(Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         """Starts to watch a trial, also when it is tried again."""
-        training = training_id_of(trial)
-        self._trials[training] = trial
-        self._begin(training)
+        self._trials[training_id_of(trial)] = trial
+        self._begin(trial)
 
     def on_trial_result(
         self,
@@ -49,13 +48,14 @@ class WatchdogCallback(Callback):
         **info: Any,
     ) -> None:
         """Records that a training isn't silent; one that waits for images isn't watched."""
-        training, report = training_id_of(trial), read_report(result)
+        task, report = Task.from_ray(trial.config), read_report(result)
         if not isinstance(report, Note):
-            self._watchdog.reports(training, report.metrics.wall_s)
+            gpus = task.placement.gpus
+            self._watchdog.reports(task.training, task.config, gpus, report.metrics)
         elif report.waiting:
-            self._watchdog.ends(training)
+            self._watchdog.ends(task.training)
         else:
-            self._begin(training)
+            self._begin(trial)
 
     def on_trial_recover(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
@@ -72,8 +72,10 @@ class WatchdogCallback(Callback):
             if actor is not None:
                 self._kill(actor)
 
-    def _begin(self, training: TrainingId) -> None:
-        self._watchdog.begins(training, [metrics.wall_s for metrics in self._epochs(training)])
+    def _begin(self, trial: Trial) -> None:
+        task = Task.from_ray(trial.config)
+        epochs_s = [metrics.wall_s for metrics in self._epochs(task.training)]
+        self._watchdog.begins(task.training, task.config, task.placement.gpus, epochs_s)
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns nothing: Ray pickles a tuner to restore it, but a run continues from its

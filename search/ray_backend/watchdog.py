@@ -5,15 +5,24 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 from common.text import format_duration
-from results.records import TrainingId
+from results.records import EpochMetrics, TrainingId
+from search.hardware.training_speed import EpochEstimate, TrainingSpeed
+from trainables.config import TrialConfig
 
 TIMES = 10
 """A training stalls after this many of its median epochs: other work on the machine slows it down
 by less.
 """
 
-UNKNOWN_EPOCH_S = 3600.0
-"""An epoch counts as this many seconds while none has been measured."""
+FIRST_TIMES = 20
+"""A training without an epoch of its own stalls after this many epochs as they were estimated. The
+estimate may be too low by a factor of 2, and the machine eight times as slow as it was then.
+"""
+
+UNKNOWN_S = 36_000.0
+"""A training may be silent for this many seconds before its first epoch where nothing is known of
+its network.
+"""
 
 CHECK_EVERY_S = 5.0
 """The time between two checks counts as at most this many seconds, because a search that sleeps or
@@ -25,38 +34,45 @@ class Watchdog:
     """Compares the silence of each training with the duration of its epochs, in seconds.
 
     timeout_s: every training may be silent for this long; 0 turns the watchdog off.
-    expected_s: the expected duration of the longest epoch in the search, if known. In its first
-        epoch, a training may be silent for `TIMES` as long, or as the longest epoch so far.
+    speed: estimates the first epoch of a training, by its size, and learns from every epoch;
+        without it, nothing is known of first epochs.
     clock: returns seconds; it may stand still.
     """
 
     def __init__(
         self,
         timeout_s: float,
-        expected_s: float | None = None,
+        speed: TrainingSpeed | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._timeout_s, self._clock = timeout_s, clock
-        self._longest_s = expected_s
+        self._timeout_s, self._speed, self._clock = timeout_s, speed, clock
         self._looked, self._awake_s = clock(), 0.0
         self._last_report_s: dict[TrainingId, float] = {}
         self._epochs_s: dict[TrainingId, list[float]] = {}
+        self._configs: dict[TrainingId, tuple[TrialConfig, float]] = {}
         self._reasons: dict[TrainingId, str] = {}
 
-    def begins(self, training: TrainingId, epochs_s: Sequence[float] = ()) -> None:
-        """Starts to watch a training, whose recorded epochs took `epochs_s`."""
-        self._epochs_s[training] = list(epochs_s)
-        self._longest_s = max([*epochs_s, self._longest_s or 0.0]) or None
+    def begins(
+        self, training: TrainingId, config: TrialConfig, gpus: float, epochs_s: Sequence[float] = ()
+    ) -> None:
+        """Starts to watch a training of `config` with a share `gpus` of a GPU, whose recorded
+        epochs took `epochs_s`.
+        """
+        self._epochs_s[training], self._configs[training] = list(epochs_s), (config, gpus)
         self._last_report_s[training] = self._awake_s
 
-    def reports(self, training: TrainingId, epoch_s: float) -> None:
-        """Records that a training has reported an epoch, which took `epoch_s`."""
-        self.begins(training, [*self._epochs_s.get(training, ()), epoch_s])
+    def reports(
+        self, training: TrainingId, config: TrialConfig, gpus: float, metrics: EpochMetrics
+    ) -> None:
+        """Records that a training has reported an epoch with these metrics."""
+        if self._speed:
+            self._speed.learn(config, gpus, metrics)
+        self.begins(training, config, gpus, [*self._epochs_s.get(training, ()), metrics.wall_s])
 
     def ends(self, training: TrainingId) -> None:
         """Stops watching a training, which has no worker any more."""
-        self._last_report_s.pop(training, None)
-        self._epochs_s.pop(training, None)
+        for known in (self._last_report_s, self._epochs_s, self._configs):
+            known.pop(training, None)
 
     def stalled(self) -> list[TrainingId]:
         """Returns the trainings that have become silent for too long, each once. Call it often."""
@@ -78,17 +94,22 @@ class Watchdog:
 
     def _silent_s(self, training: TrainingId) -> float:
         """Returns the seconds by which a training's silence exceeds its limit."""
-        may_s = max(self._timeout_s, TIMES * self._epoch_s(training))
+        may_s = max(self._timeout_s, self._epochs_limit_s(training))
         return self._awake_s - self._last_report_s[training] - may_s
 
-    def _epoch_s(self, training: TrainingId) -> float:
-        own = self._epochs_s[training]
-        return median(own) if own else self._longest_s or UNKNOWN_EPOCH_S
+    def _epochs_limit_s(self, training: TrainingId) -> float:
+        if own := self._epochs_s[training]:
+            return TIMES * median(own)
+        first = self._first_epoch(training)
+        return FIRST_TIMES * first.longest_s if first else UNKNOWN_S
+
+    def _first_epoch(self, training: TrainingId) -> EpochEstimate | None:
+        return self._speed.estimate(*self._configs[training]) if self._speed else None
 
     def _compared(self, training: TrainingId) -> str:
-        own = self._epochs_s[training]
-        return (
-            f"where its median epoch takes {format_duration(median(own))}"
-            if own
-            else "not one epoch"
-        )
+        if own := self._epochs_s[training]:
+            return f"where its median epoch takes {format_duration(median(own))}"
+        if first := self._first_epoch(training):
+            longest = format_duration(first.longest_s)
+            return f"not one epoch, which should take at most {longest} ({first.source})"
+        return "not one epoch"

@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +15,17 @@ from common.text import last_lines
 from datasets.access import open_search_data
 from datasets.prepare import prepare
 from datasets.splits import SearchData
-from results.store import RunError, RunStore, check_writable, read_manifest
+from results.store import RunError, RunStore, read_manifest
 from search.hardware import probe
 from search.hardware.allocation import Resources
+from search.hardware.calibration import Measurement
+from search.monitoring.cost_text import describe_cost
 from search.monitoring.monitor import Monitor
 from search.monitoring.plan_text import print_start
 from search.monitoring.summary import explain_early_end
 from search.planning.plan import Plan, size_to_store
 from search.preflight import ROOT
-from search.ray_backend.local_ray import Dashboard, reserve_port, start_ray, stop_ray
+from search.ray_backend.local_ray import start_ray, stop_ray
 from search.ray_backend.ray_cluster import LivingNodes
 from search.ray_backend.slots import Slots
 from search.ray_backend.task import RunFiles
@@ -31,6 +33,7 @@ from search.ray_backend.tuner import run_trials
 from search.security import how_to_enter, how_to_enter_cluster
 from search.session import session_log
 from search.session.backup import StorageSync, make_node_files
+from search.session.checks import check_images, check_start, source_to_prepare
 from search.session.finish import finish, write_final_report
 from search.session.interrupts import handle_interrupts
 from search.session.loggers import connect_trackers, make_observers
@@ -38,18 +41,23 @@ from search.session.manifest import copy_earlier, copy_space, make_manifest, ren
 from search.session.session import Session, start_session
 from search.session.startup import (
     allocate_gpus,
-    start_precision_measurement,
+    find_measurement,
+    in_precision,
+    start_measurement,
     verify_training_images,
 )
 from search.study.observer import Observers
-from trainables.catalog import needs_package
 
 if TYPE_CHECKING:
     from search.ray_backend.trackers import Logger
 
 
-def execute(plan: Plan, *, resuming: bool, verbose: bool = False, quiet: bool = False) -> int:
+def execute(
+    plan: Plan, *, resuming: bool, measure: bool = False, verbose: bool = False, quiet: bool = False
+) -> int:
     """Runs the search to its end or to Ctrl-C; returns the exit code.
+
+    measure: whether the speed of training is measured even if it was measured before.
 
     Raises `UserError` for whatever stops it before the first trial.
     """
@@ -59,8 +67,7 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False, quiet: bool = 
     with handle_interrupts(monitor.interrupted):
         try:
             try:
-                check_writable(plan.directory)
-                session, loggers = _open(plan, monitor, resuming)
+                session, loggers = _open(plan, monitor, resuming, measure)
             except OSError as error:
                 why = describe_full_disk(error, plan.directory) or str(error)
                 raise SearchError(why) from error
@@ -102,7 +109,7 @@ def _watch(session: Session, plan: Plan, monitor: Monitor, loggers: "list[Logger
     """Runs the trainings, and shows their progress."""
     supervisor = session.supervisor
     baselines = [horizon.first for horizon in plan.horizons]
-    monitor.opened(session.limits, supervisor.history(), baselines)
+    monitor.opened(session.limits, supervisor.history(), baselines, session.speed)
     identity = session_log.run_id(plan.name, session.manifest["sessions"])
     others = make_observers(
         plan.options, loggers, monitor.progress, identity, plan.directory, monitor.warn
@@ -124,37 +131,45 @@ def _slots(plan: Plan, resources: Resources) -> Slots:
     return Slots(resources, LivingNodes(plan.cluster.nodes), asked=asked)
 
 
-def _open(plan: Plan, monitor: Monitor, resuming: bool) -> "tuple[Session, list[Logger]]":
+def _open(
+    plan: Plan, monitor: Monitor, resuming: bool, measure: bool
+) -> "tuple[Session, list[Logger]]":
     """Prepares everything for the first trial, and returns the session and the trackers' loggers.
     What may refuse the search cheaply comes first.
     """
-    dashboard = Dashboard(host=plan.options.dashboard_host, port=plan.options.dashboard_port)
     saved = read_manifest(plan.directory) if resuming else None
-    reserved: AbstractContextManager[socket.socket | None] = (
-        nullcontext() if plan.cluster else reserve_port(dashboard)
-    )
-    with reserved as port, probe.TorchProcess() as torch, ThreadPoolExecutor(1) as pool:
-        if plan.baseline.weights != "none" or needs_package(plan.baseline.network):
-            for config in plan.bounds.starting:
-                torch.submit(probe.check_start, config).result()
-            monitor.stage("network and weights")
+    with ExitStack() as stack:
+        torch = stack.enter_context(probe.TorchProcess())
+        pool = stack.enter_context(ThreadPoolExecutor(1))
+        port = check_start(plan, saved, torch, stack, fetch=True, measure=measure).port
+        monitor.stage("checks")
         data = _data(plan, saved)
         monitor.stage("dataset")
         verification = pool.submit(verify_training_images, plan.data)
         print_start(plan, data, monitor.inform)
         if plan.machine.gpus and plan.options.gpus_per_trial == "auto":
-            plan = allocate_gpus(plan, monitor, torch)
+            plan = allocate_gpus(plan, monitor.inform, torch)
         if saved is not None:
             verification.result()
-            session = open_session(plan, data, str(saved["precision"]), saved, monitor.warn)
+            measurement = start_measurement(plan, torch, anew=True)()[0] if measure else None
+            measurement = in_precision(measurement or find_measurement(plan), saved)
+            precision = str(saved["precision"])
+            session = open_session(plan, data, precision, saved, monitor.warn, measurement)
+            _show_cost(plan, data, session, monitor)
             return session, [] if session.finished() else _start(plan, monitor, port)
-        wait_for_precision = start_precision_measurement(plan, torch)
+        wait_for_measurement = start_measurement(plan, torch, anew=measure)
         loggers = _start(plan, monitor, port)
-        precision, why = wait_for_precision()
+        measurement, why = wait_for_measurement()
         monitor.stage("precision")
-        monitor.inform(f"precision  {precision} ({why})")
+        monitor.inform(f"precision  {measurement.precision} ({why})")
         verification.result()
-        return open_session(plan, data, precision, None, monitor.warn), loggers
+        session = open_session(plan, data, measurement.precision, None, monitor.warn, measurement)
+        _show_cost(plan, data, session, monitor)
+        return session, loggers
+
+
+def _show_cost(plan: Plan, data: SearchData, session: Session, monitor: Monitor) -> None:
+    monitor.inform(f"cost       {describe_cost(plan, len(data.train), session.speed)}")
 
 
 def _start(plan: Plan, monitor: Monitor, port: socket.socket | None) -> "list[Logger]":
@@ -177,21 +192,10 @@ def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:
     """Prepares the dataset and returns it. Raises `DatasetError`, and `SearchError` for images that
     this search can't use.
     """
-    known = saved is not None and (plan.data / "manifest.json").exists()
-    source = Path(plan.options.source) if plan.options.source and not known else None
+    source = source_to_prepare(plan, resuming=saved is not None)
     prepare(plan.dataset, source=source, data=Path(plan.options.data), size=size_to_store(plan))
     data = open_search_data(plan.data)
-    if saved is not None and saved["dataset"]["fingerprint"] != data.images.fingerprint:
-        raise SearchError(
-            f"A run must go on with the dataset it began with, but {plan.data} holds other "
-            f"images than {plan.name} was started on; name the right folder with --data."
-        )
-    largest_batch = plan.bounds.largest.batch_size
-    if largest_batch > len(data.train):
-        raise SearchError(
-            f"batch_size must be ≤ the {len(data.train)} training images, but got "
-            f"{largest_batch}; lower it with --set batch_size=N."
-        )
+    check_images(plan, saved, data.images.fingerprint, len(data.train))
     return data
 
 
@@ -201,12 +205,14 @@ def open_session(
     precision: str,
     saved: dict[str, Any] | None,
     warn: Callable[[str], object] = print,
+    measurement: Measurement | None = None,
 ) -> Session:
     """Opens a session of a new run, or of the one with the manifest `saved`.
 
     precision: the precision of a new run's trainings.
     warn: reports that the run's records couldn't be copied to the storage, and each range that only
         a trial meets.
+    measurement: the speed that this machine has shown before, if it has.
     """
     manifest = make_manifest(plan, data, precision, saved)
     node_files = make_node_files(plan, data.images.fingerprint)
@@ -221,6 +227,8 @@ def open_session(
             renew_journal(plan, store.directory, manifest)
         store.write_manifest(manifest)
     copy_space(plan.searched, store.directory, len(manifest["sessions"]))
-    session = start_session(plan, data, store, manifest, node_files, storage_sync, warn)
+    session = start_session(
+        plan, data, store, manifest, node_files, storage_sync, warn, measurement
+    )
     storage_sync.opened()
     return session

@@ -13,8 +13,16 @@ from search.config.options import SearchOptions
 from search.config.units import seconds_of
 from search.early_stopping.decision import make_rules
 from search.hardware.allocation import Resources
+from search.hardware.calibration import Measurement
+from search.hardware.training_speed import TrainingSpeed
 from search.monitoring.progress import Limits
-from search.planning.cost_estimate import expected_epochs, finalist_trainings, longest_epoch_s
+from search.planning.cost_estimate import (
+    expected_epoch_s,
+    expected_epochs,
+    finalist_trainings,
+    learn_from_run,
+    training_speed,
+)
 from search.planning.plan import Plan, make_proposer
 from search.planning.same_space import lies_inside
 from search.ray_backend.node_files import NodeFiles
@@ -56,6 +64,7 @@ class Session:
     node_files: NodeFiles
     storage_sync: StorageSync
     watchdog: Watchdog
+    speed: TrainingSpeed
     limits: Limits
 
     def finished(self) -> bool:
@@ -85,9 +94,11 @@ def start_session(
     node_files: NodeFiles,
     storage_sync: StorageSync,
     warn: Callable[[str], object],
+    measurement: Measurement | None,
 ) -> Session:
     """Opens the study and its finalists, divides the budget between them, and returns the session.
-    `warn` is called with a note on each range that only a trial meets.
+    `warn` is called with a note on each range that only a trial meets, and `measurement` is what
+    was measured of the baseline's speed, if anything was.
     """
     used_s = used_seconds(manifest["sessions"])
     budget = make_budget(plan.options, plan.resources, used_s)
@@ -116,7 +127,8 @@ def start_session(
         seed=plan.options.seed,
         time_left=lambda: budget.left(finalists),
     )
-    timeout_s = seconds_of(plan.options.stall_timeout) or 0.0
+    speed = training_speed(plan, len(data.train), measurement)
+    learn_from_run(speed, plan)
     return Session(
         study=study,
         finalists=finalists,
@@ -126,8 +138,9 @@ def start_session(
         resources=plan.resources,
         node_files=node_files,
         storage_sync=storage_sync,
-        watchdog=Watchdog(timeout_s, longest_epoch_s(plan, len(data.train))),
-        limits=_limits(plan, used_s),
+        watchdog=Watchdog(seconds_of(plan.options.stall_timeout) or 0.0, speed),
+        speed=speed,
+        limits=_limits(plan, used_s, speed),
     )
 
 
@@ -142,17 +155,20 @@ def _read_earlier(plan: Plan, store: RunStore) -> list[PriorTrial]:
     return [each for each in found if not changed or lies_inside(each.params, proposer)]
 
 
-def _limits(plan: Plan, used_s: float) -> Limits:
+def _limits(plan: Plan, used_s: float, speed: TrainingSpeed) -> Limits:
     """Returns the limits that the monitor shows while the search runs."""
+    expected = expected_epoch_s(plan, speed)
     repeats = finalist_trainings(plan)
     begun = plan.horizons[-1].first
-    expected = expected_epochs(plan) - repeats * plan.epochs
+    epochs = expected_epochs(plan) - repeats * plan.epochs
     return Limits(
         title=plan.name,
         space=plan.options.space,
         trials=plan.options.trials,
-        trial_epochs=expected / max(plan.options.trials - begun, 1),
+        trial_epochs=epochs / max(plan.options.trials - begun, 1),
         full_epochs=plan.epochs,
+        epoch_s=expected[0] if expected else None,
+        epoch_source=expected[1] if expected else "",
         finalists=repeats,
         at_once=plan.resources.at_once,
         time_s=seconds_of(plan.options.time_budget),

@@ -60,10 +60,19 @@ def open_journal(directory: Path, seal: Mapping[str, int] | None) -> BaseStorage
     path = journal(directory)
     if path.exists():
         cut_torn_line(path)
-        content = path.read_bytes()[: seal["bytes"]] if seal else b""
-        if seal and (len(content), crc32(content)) != (seal["bytes"], seal["crc32"]):
-            raise damage_error(path, "it isn't as it was written")
+    check_journal(directory, seal)
     return journal_storage(directory)
+
+
+def check_journal(directory: Path, seal: Mapping[str, int] | None) -> None:
+    """Raises `RunError` for a journal that doesn't begin with what was sealed, and changes nothing.
+    A journal that isn't there is as good as a new one. `seal` is as for `open_journal`.
+    """
+    path = journal(directory)
+    if seal and path.exists():
+        content = path.read_bytes()[: seal["bytes"]]
+        if (len(content), crc32(content)) != (seal["bytes"], seal["crc32"]):
+            raise damage_error(path, "it isn't as it was written")
 
 
 def renew_study(storage: BaseStorage, trials: Mapping[int, ExpressedTrial]) -> None:

@@ -71,7 +71,7 @@ def test_resume_keeps_what_decides_results(tmp_path, capsys):
 
 def test_resume_keeps_the_objectives_of_runs_old_and_new(tmp_path, capsys):
     out = ["--out", str(tmp_path)]
-    saved = {"space": "resnet50", "trials": 4, "source": str(tmp_path)}
+    saved = {"space": "resnet50", "trials": 4}
     both = "val_top1,latency_ms"
     RunStore.create(tmp_path / "old", {"name": "old", "options": saved}).close()
     RunStore.create(

@@ -43,6 +43,15 @@ def check(config: TrialConfig, network: Network | None = None) -> None:
     _match(network, _read(config, network, log_choice=True), config.weights)
 
 
+def on_disk(config: TrialConfig) -> bool:
+    """Returns whether the weights that `config` names can be read without a download. For timm's
+    ImageNet weights, whose cache is the hub's own, the answer is always no.
+    """
+    if config.weights != "imagenet" or config.network == _LITE:
+        return True
+    return _from_torchvision(config.network) and cached_path(config.network).exists()
+
+
 def load(network: Network, config: TrialConfig) -> None:
     """Loads `config.weights` into `network`, in place; with `none` nothing happens.
 

@@ -1,3 +1,8 @@
+import json
+
+import pytest
+
+from search.hardware import calibration
 from search.hardware.calibration import CalibrationStore, Measurement, calibration_key
 from search.hardware.machine import Machine
 from trainables.config import TrialConfig
@@ -13,12 +18,23 @@ def test_a_measurement_is_kept_and_found_again(tmp_path):
     known.keep("a", measured)
     known.keep("b", Measurement(precision="float32", images_per_s={}))
     assert CalibrationStore(tmp_path / "runs" / "c.json").find("a") == measured
-    assert "float32 70, bfloat16 120" in measured.why()
+    assert measured.describe_rates() == "images/s a trial: float32 70, bfloat16 120"
+    assert measured.rate == 120.0
+    assert Measurement(precision="float32", images_per_s={}).rate is None
 
 
 def test_a_damaged_file_counts_as_empty(tmp_path):
     path = tmp_path / "c.json"
-    for text in ("{", "[1]", '{"a": {"speed": 1}}'):
+    present = {"versions": CalibrationStore(path)._versions}
+    rates = [{"float32": rate} for rate in (0.0, -1.0, float("inf"), "fast", 10**400)]
+    unsound = [{"precision": "float32", "images_per_s": each} for each in rates]
+    for text in (
+        "{",
+        "[1]",
+        '{"a": {"speed": 1}}',
+        json.dumps(present | {"measurements": [1]}),
+        *(json.dumps(present | {"measurements": {"a": each}}) for each in unsound),
+    ):
         path.write_text(text, encoding="utf-8")
         assert CalibrationStore(path).find("a") is None
     CalibrationStore(path).keep("a", Measurement(precision="float32", images_per_s={}))
@@ -36,7 +52,34 @@ def test_what_changes_the_work_changes_the_key_and_regularisation_does_not():
         calibration_key(CONFIG.but(head_width=2048), 1, HERE),
         calibration_key(CONFIG.but(micro_batch_size=32), 1, HERE),
         calibration_key(CONFIG.but(compile=True), 1, HERE),
+        calibration_key(CONFIG.but(precision="float32"), 1, HERE),
         calibration_key(CONFIG, 2, HERE),
         calibration_key(CONFIG, 1, Machine(cpus=2, memory_bytes=8 << 30, gpus=("A100",))),
     ]
-    assert len({first, *others}) == 10
+    assert len({first, *others}) == 11
+
+
+@pytest.mark.parametrize("package", [*calibration.PACKAGES, "schema"])
+def test_measurements_of_other_versions_don_t_count_and_are_dropped(tmp_path, package):
+    path, measured = tmp_path / "c.json", Measurement(precision="float32", images_per_s={})
+    CalibrationStore(path).keep("a", measured)
+    value = json.loads(path.read_text(encoding="utf-8"))
+    value["versions"][package] = "0.1"
+    path.write_text(json.dumps(value), encoding="utf-8")
+    known = CalibrationStore(path)
+    assert known.find("a") is None
+    known.keep("b", measured)
+    assert known.find("b") == measured
+    written = json.loads(path.read_text(encoding="utf-8"))
+    assert list(written["measurements"]) == ["b"]
+    assert written["versions"][package] != "0.1"
+
+
+def test_measurements_of_the_first_format_are_replaced(tmp_path):
+    """That format had no versions, and its key held the version of torch alone."""
+    path, measured = tmp_path / "c.json", Measurement(precision="float32", images_per_s={})
+    old = {"a": {"precision": "float32", "images_per_s": {"float32": 7.0}}}
+    path.write_text(json.dumps(old), encoding="utf-8")
+    assert CalibrationStore(path).find("a") is None
+    CalibrationStore(path).keep("b", measured)
+    assert list(json.loads(path.read_text(encoding="utf-8"))) == ["versions", "measurements"]

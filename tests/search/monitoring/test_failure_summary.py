@@ -106,7 +106,7 @@ class FakeRay:
         """Whether there is to be another one."""
         task = Task.from_ray(trial.config)
         number = task.training.number
-        self._watchdog.begins(task.training, [1.0])
+        self._watchdog.begins(task.training, task.config, 0.0, [1.0])
         good = curve(task.config)
         way = WAYS.get(way_of(number) or "")
         for event in way(good, trial.num_failures + 1) if way else good:

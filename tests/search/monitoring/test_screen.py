@@ -9,6 +9,7 @@ from rich.console import Console
 
 from common.text import format_clock
 from results.records import FinalistRecord, StopReason, TrainingId, TrialRecord, TrialState
+from search.hardware.training_speed import TrainingSpeed
 from search.monitoring.progress import Limits, Progress
 from search.monitoring.screen import draw_screen, sparkline
 from search.study.proposal import Proposal
@@ -21,13 +22,13 @@ CONFIG = TrialConfig(network="resnet10", epochs=9)
 class Search:
     """Events of a made search; `now` is its clock."""
 
-    def __init__(self, **limits):
+    def __init__(self, speed=None, **limits):
         self.now = 100.0
         given = {"trials": 24, "trial_epochs": 4.0, "full_epochs": 9, "title": "first"} | limits
-        self.progress = Progress(Limits(**given), lambda: self.now)
+        self.progress = Progress(Limits(**given), lambda: self.now, speed)
 
-    def train(self, number, *values, repeat=None, gap=0.0, gpus=None):
-        self.progress.started(Proposal(training=TrainingId(number, repeat), config=CONFIG), gpus)
+    def train(self, number, *values, repeat=None, gap=0.0, gpus=None, config=CONFIG):
+        self.progress.started(Proposal(training=TrainingId(number, repeat), config=config), gpus)
         for epoch, value in enumerate(values, 1):
             made = metrics(epoch, value or 0.0, gap=gap)
             if value is None:
@@ -207,6 +208,41 @@ def test_time_left_is_what_the_budget_leaves():
     shared.train(0, 0.1)
     # 0.75 of 3.5 GPU-seconds are used, and two trainings use half a GPU each.
     assert shared.progress.time_left_s() == pytest.approx(2.75)
+
+
+def test_before_the_first_epoch_the_time_left_is_the_planned_one_by_size():
+    """An epoch at 64 px takes 10 s, and one at 128 px four times as long."""
+    images = 2700  # 2,900 with what is evaluated
+    speed = TrainingSpeed(images, [], (CONFIG, 290.0))
+    search = Search(speed, trials=10, epoch_s=25.0, at_once=2)
+    assert search.progress.time_left_s() == pytest.approx(10 * 4 * 25 / 2)
+    search.train(0, config=CONFIG)  # the baseline: nine epochs
+    search.train(1, config=CONFIG.but(image_size=128))
+    left = 8 * 4 * 25 + 9 * 10 + 4 * 40
+    assert search.progress.time_left_s() == pytest.approx(left / 2)
+    speed.learn(
+        CONFIG, 0.0, replace(metrics(1, 0.5), wall_s=20.0)
+    )  # another session's, and half as fast
+    assert search.progress.time_left_s() == pytest.approx((left + 9 * 10 + 4 * 40) / 2)
+
+
+def test_the_screen_names_what_the_time_left_goes_by_until_an_epoch_is_trained():
+    search = Search(trials=10, epoch_s=25.0, epoch_source="measured on this machine", at_once=2)
+    search.now += 3
+    head = "── first  0:03, about 8:20 left (measured on this machine) "
+    assert search.lines()[0].startswith(head)
+    search.train(0, 0.5)
+    assert "left ──" in search.lines()[0]
+
+
+def test_each_training_counts_with_its_own_epochs():
+    search = Search(trials=3, at_once=1)
+    search.train(0, 0.5)
+    search.progress.trainings[TrainingId(0)].seconds = 100.0
+    search.train(1, 0.5)
+    search.train(2)  # nothing is known of its size: the mean of both, 50.75 s
+    left = 8 * 100.0 + 3 * 1.5 + 4 * 50.75
+    assert search.progress.time_left_s() == pytest.approx(left)
 
 
 def test_rates_are_those_of_what_runs():

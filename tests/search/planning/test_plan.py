@@ -1,10 +1,19 @@
 import optuna
 import pytest
 
+from common.text import format_duration
 from search.config.command_line import resolve
+from search.hardware.calibration import Measurement
 from search.hardware.machine import Cluster, Machine, Node
+from search.hardware.training_speed import Source
+from search.monitoring.cost_text import describe_cost
 from search.monitoring.plan_text import describe_nodes, describe_resources
-from search.planning.cost_estimate import expected_epochs, expected_seconds, finalist_trainings
+from search.planning.cost_estimate import (
+    expected_epoch_s,
+    expected_epochs,
+    finalist_trainings,
+    training_speed,
+)
 from search.planning.plan import make_plan, make_proposer
 
 
@@ -116,9 +125,51 @@ def test_gpu_hours_are_refused_where_no_gpu_is_used(tmp_path, gpus, values):
     )
 
 
-def test_the_estimate_grows_with_the_images(tmp_path):
-    plan = plan_of(tmp_path, trials=4)
-    assert expected_seconds(plan, 2000) == pytest.approx(2 * expected_seconds(plan, 1000))
+def test_the_estimate_grows_with_the_images_and_falls_with_the_measured_rate(tmp_path):
+    plan = plan_of(tmp_path, machine(), trials=4, set=["image_size=64"])
+
+    def epoch_s(images, rate=None):
+        found = Measurement(precision="bfloat16", images_per_s={"float32": 1.0, "bfloat16": rate})
+        return expected_epoch_s(plan, training_speed(plan, images, found if rate else None))
+
+    assert epoch_s(2000)[0] == pytest.approx(2 * epoch_s(1000)[0])
+    assert epoch_s(1000)[1] is Source.RULE
+    # 2 / 27 of the training images are evaluated besides, at a third of the cost
+    assert epoch_s(2700, rate=58.0) == (pytest.approx(50.0), Source.MEASURED)
+
+
+def test_the_cost_counts_each_of_the_first_configurations_by_its_size(tmp_path):
+    plan = plan_of(tmp_path, machine(), space="resnet18", trials=10)
+    baseline = plan.baseline
+    assert len({config.image_size for config in plan.preview}) > 1
+    measured = Measurement(precision="float32", images_per_s={"float32": 29.0})
+    speed = training_speed(plan, 2700, measured)
+    by_size = [
+        (config.image_size / baseline.image_size) ** 2
+        * (3 - 2 * config.freeze_depth / 5)
+        / (3 - 2 * baseline.freeze_depth / 5)
+        for config in plan.preview
+    ]
+    expected = 100.0 * sum(by_size) / len(by_size)
+    assert expected_epoch_s(plan, speed)[0] == pytest.approx(expected, rel=0.01)
+
+
+def test_the_cost_says_what_it_goes_by(tmp_path):
+    plan = plan_of(tmp_path, machine(), trials=8, epochs=9, grace=1, set=["image_size=64"])
+    measured = Measurement(precision="float32", images_per_s={"float32": 29.0})
+    epochs = expected_epochs(plan)  # 8 at once, of 100 s each
+    assert describe_cost(plan, 2700, training_speed(plan, 2700, measured)) == (
+        f"about {epochs:.0f} epochs of 2,700 images, {format_duration(epochs * 100 / 8)} "
+        "(measured on this machine)"
+    )
+    assert describe_cost(plan, 2700, training_speed(plan, 2700, None)).endswith(
+        "(a rule of thumb, not measured: --dry-run --measure measures it)"
+    )
+    assert "once the dataset is prepared" in describe_cost(plan, None, None)
+    on_gpu = plan_of(tmp_path, machine(["L4"]), trials=8)
+    assert describe_cost(on_gpu, 2700, training_speed(on_gpu, 2700, None)).endswith(
+        "(a rule of thumb, not measured)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -216,7 +267,13 @@ def test_the_deepest_trial_freezes_what_any_trial_may(tmp_path):
 
 def test_a_library_s_network_costs_nobody_knows_what(tmp_path):
     plan = plan_of(tmp_path, set=["network=timm:convnext_atto", "stem=imagenet"])
-    assert expected_seconds(plan, 1000) is None
+    assert expected_epoch_s(plan, training_speed(plan, 1000, None)) is None
+    cost = describe_cost(plan, 1000, training_speed(plan, 1000, None))
+    assert cost.endswith("the network's cost is unknown: --dry-run --measure measures it")
+    measured = Measurement(precision="float32", images_per_s={"float32": 10.0})
+    assert describe_cost(plan, 1000, training_speed(plan, 1000, measured)).endswith(
+        "(measured on this machine)"
+    )
 
 
 def test_a_proposer_takes_the_precision_that_was_found_and_the_plan_stays_as_it_is(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from results.analysis.rung_values import read_proposals
 from results.analysis.searched_ranges import read_ranges
@@ -19,6 +20,8 @@ from search.planning.same_space import lies_inside
 from search.run import main
 from search.session import execute
 from tests.search.session_on_curves import opened, search
+from trainables.config import TrialConfig
+from trainables.models.network import build
 
 SPACE = """
 from search.space import Space
@@ -312,7 +315,8 @@ def test_moved_weights_are_given_anew_and_their_content_is_compared(
     make: Make, space: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weights = tmp_path / "weights.pt"
-    weights.write_bytes(b"some weights")
+    with_stem = TrialConfig(network="resnet10", stem="imagenet")
+    torch.save(build(with_stem, num_classes=7).state_dict(), weights)
     pretrained = ["batch_size=16", "image_size=32", "stem=imagenet"]
     search(sound(make(weights=str(weights), set=pretrained)), epochs=5)
     moved = tmp_path / "moved.pt"

@@ -279,7 +279,7 @@ def test_a_trial_that_stalls_is_tried_once_more_and_then_fails_for_that(tmp_path
         tmp_path, "The actor died because it was killed by ray.kill."
     ).error_file
     for status in (Trial.ERROR, Trial.RUNNING):
-        watchdog.begins(TrainingId(0), [1.0])
+        watchdog.begins(TrainingId(0), TrialConfig(network="resnet10"), 0.0, [1.0])
         for _ in range(5):
             clock[0] += 3.0
             watchdog.stalled()

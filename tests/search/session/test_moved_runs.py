@@ -62,7 +62,7 @@ def test_a_run_that_another_search_writes_is_refused_before_anything_starts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """To go on with it, and to begin another of its name before its manifest is there."""
-    monkeypatch.setattr(probe, "TorchProcess", None)
+    monkeypatch.setattr(probe.TorchProcess, "submit", None)
     plan = planned(tmp_path, tiny_data, {}, name="run", trials=TRIALS)
     session = opened(plan)
     assert main(["--resume", "run", "--out", str(tmp_path)]) == 2
@@ -80,7 +80,7 @@ def test_a_run_that_another_search_writes_is_refused_before_anything_starts(
 def test_a_folder_that_can_t_be_written_is_refused_before_anything_starts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "TorchProcess", None)
+    monkeypatch.setattr(probe.TorchProcess, "submit", None)
     (tmp_path / "file").touch()
     assert main(["--space", "demo", "--name", "x", "--out", str(tmp_path / "file")]) == 2
     (line,) = capsys.readouterr().err.splitlines()

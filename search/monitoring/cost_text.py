@@ -1,0 +1,42 @@
+"""Describes what a search may cost, and how fast this machine trains, with the basis of each."""
+
+from common.text import format_duration
+from search.hardware.calibration import Measurement
+from search.hardware.training_speed import Source, TrainingSpeed
+from search.planning.cost_estimate import expected_epoch_s, expected_epochs
+from search.planning.plan import Plan
+
+
+def describe_speed(measurement: Measurement | None) -> str:
+    """Returns how fast a trial of the baseline trains, and in which precision. The text is empty
+    where that wasn't measured.
+    """
+    if measurement is None or measurement.rate is None:
+        return ""
+    return f"{measurement.describe_rates()}; trains in {measurement.precision}"
+
+
+def describe_cost(plan: Plan, images: int | None, speed: TrainingSpeed | None) -> str:
+    """Returns the estimated epochs and hours of the search, with the basis of the estimate.
+
+    images: the number of training images in an epoch, if it is known.
+    speed: estimates the epochs of so many images.
+    """
+    epochs = expected_epochs(plan)
+    if images is None or speed is None:
+        return f"about {epochs:.0f} epochs; the time is known once the dataset is prepared"
+    found = expected_epoch_s(plan, speed)
+    if found is None:
+        unknown = "the network's cost is unknown"
+        return f"about {epochs:.0f} epochs of {images:,} images; {unknown}{_how_to_measure(plan)}"
+    epoch_s, source = found
+    duration = format_duration(epochs * epoch_s / plan.resources.at_once)
+    how = _how_to_measure(plan) if source is Source.RULE else ""
+    return f"about {epochs:.0f} epochs of {images:,} images, {duration} ({source}{how})"
+
+
+def _how_to_measure(plan: Plan) -> str:
+    """Returns what to do for an estimate by measurement. The text is empty on GPUs, whose speed
+    isn't measured before a search.
+    """
+    return "" if plan.resources.gpus else ": --dry-run --measure measures it"

@@ -1,0 +1,188 @@
+"""Checks, before anything starts, what would stop a search before its first trial. A search and a
+dry run share these checks, so that neither finds a fault that the other one misses.
+"""
+
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from common.errors import SearchError, UserError
+from common.files import describe_full_disk
+from datasets.manifest import FILE_NAME, read_manifest
+from datasets.prepare import inspect
+from results.finalist_store import read_finalist_epochs, read_finalists
+from results.store import check_writable, read_epochs, read_trials
+from search.hardware import probe
+from search.planning.plan import Plan, size_to_store
+from search.ray_backend.local_ray import Dashboard, reserve_port
+from search.session.backup import make_node_files
+from search.study.optuna_journal import check_journal
+from trainables.catalog import needs_package
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StartChecks:
+    """Holds what the checks found: the socket that reserves the dashboard's port (`None` on a
+    cluster), the number of training images (`None` while it isn't known), and a phrase for each
+    thing that only a search's start can check.
+    """
+
+    port: socket.socket | None
+    images: int | None
+    later: tuple[str, ...]
+
+
+def check_start(
+    plan: Plan,
+    saved: Mapping[str, Any] | None,
+    torch: probe.TorchProcess,
+    stack: ExitStack,
+    *,
+    fetch: bool,
+    measure: bool,
+) -> StartChecks:
+    """Checks the run's folder and records, the dashboard's port, the network and its weights, the
+    images, and the places for copies. Raises `SearchError` with one sentence for each fault.
+
+    saved: the manifest of the run, if it exists already.
+    stack: closes the reserved port.
+    fetch: whether pretrained weights that aren't here are downloaded, as a search does.
+    measure: whether the speed of training is to be measured, which is refused on GPUs.
+    """
+    errors: list[str] = []
+    if measure and plan.resources.gpus:
+        errors.append(
+            "--measure must be left out where trials train on GPUs, whose speed only the search "
+            "itself shows."
+        )
+
+    def attempt(check: Callable[[], T]) -> T | None:
+        try:
+            return check()
+        except UserError as error:
+            errors.extend(error.errors)
+        except OSError as error:
+            errors.append(describe_full_disk(error, plan.directory) or str(error))
+        return None
+
+    attempt(lambda: check_writable(plan.directory))
+    if saved is not None:
+        attempt(lambda: check_records(plan.directory, saved))
+    dashboard = Dashboard(host=plan.options.dashboard_host, port=plan.options.dashboard_port)
+    port = None if plan.cluster else attempt(lambda: stack.enter_context(reserve_port(dashboard)))
+    images = attempt(lambda: inspect_images(plan, saved))
+    prepared = (plan.data / FILE_NAME).exists()
+    if prepared and images is not None:
+        attempt(lambda: check_places(plan))
+    # Nothing is downloaded for a search that is refused.
+    weights_here = attempt(lambda: check_network(plan, torch, fetch=fetch and not errors))
+    if errors:
+        raise SearchError(list(dict.fromkeys(errors)))
+    later = list_later_checks(plan, prepared=prepared, weights_here=bool(weights_here))
+    return StartChecks(port=port, images=images, later=later)
+
+
+def check_records(directory: Path, saved: Mapping[str, Any]) -> None:
+    """Reads the records of a run whose manifest is `saved`. Raises `RecordError` and `RunError`
+    for damaged ones.
+    """
+    read_trials(directory)
+    read_finalists(directory)
+    for epochs in (read_epochs(directory), read_finalist_epochs(directory)):
+        for _ in epochs:
+            pass
+    check_journal(directory, saved.get("journal"))
+
+
+def check_network(plan: Plan, torch: probe.TorchProcess, *, fetch: bool) -> bool:
+    """Checks that the network can be built and has its weights, and returns whether these are here.
+    Raises `ProbeError` with a sentence for each configuration that can't be built.
+    """
+    if plan.baseline.weights == "none" and not needs_package(plan.baseline.network):
+        return True
+    here, errors = True, list[str]()
+    for config in plan.bounds.starting:
+        try:
+            here &= torch.submit(probe.check_start, config, fetch=fetch).result()
+        except probe.ProbeError as error:
+            errors += error.errors
+    if errors:
+        raise probe.ProbeError(list(dict.fromkeys(errors)))
+    return here
+
+
+def inspect_images(plan: Plan, saved: Mapping[str, Any] | None) -> int | None:
+    """Returns the number of training images, as far as it is known before they are prepared.
+
+    Raises `DatasetError` for a source that can't be prepared, and `SearchError` for images that the
+    search can't use.
+    """
+    prepared = (plan.data / FILE_NAME).exists()
+    images = inspect(
+        plan.dataset,
+        source=source_to_prepare(plan, resuming=saved is not None),
+        data=Path(plan.options.data),
+        size=size_to_store(plan),
+    )
+    if images is not None:
+        fingerprint = read_manifest(plan.data).fingerprint if prepared else None
+        check_images(plan, saved, fingerprint, images)
+    return images
+
+
+def source_to_prepare(plan: Plan, *, resuming: bool) -> Path | None:
+    """Returns the source in the options. A run that goes on with prepared images needs none."""
+    known = resuming and (plan.data / FILE_NAME).exists()
+    return Path(plan.options.source) if plan.options.source and not known else None
+
+
+def check_images(
+    plan: Plan, saved: Mapping[str, Any] | None, fingerprint: str | None, images: int
+) -> None:
+    """Raises `SearchError` where the run began with other images than those with this
+    `fingerprint`, or where the largest batch needs more than the `images` training images.
+    """
+    errors = []
+    if saved and fingerprint and fingerprint != saved["dataset"]["fingerprint"]:
+        errors.append(
+            f"A run must go on with the dataset it began with, but {plan.data} holds other "
+            f"images than {plan.name} was started on; name the right folder with --data."
+        )
+    largest_batch = plan.bounds.largest.batch_size
+    if largest_batch > images:
+        errors.append(
+            f"batch_size must be ≤ the {images} training images, but got "
+            f"{largest_batch}; lower it with --set batch_size=N."
+        )
+    if errors:
+        raise SearchError(errors)
+
+
+def check_places(plan: Plan) -> None:
+    """Checks that `--data-uri` holds the prepared images and that `--storage` can be reached.
+    Raises `DatasetError` and `OSError`.
+    """
+    if plan.options.data_uri or plan.options.storage:
+        stored = make_node_files(plan, read_manifest(plan.data).fingerprint).stored
+        if stored:
+            stored.names()
+
+
+def list_later_checks(plan: Plan, *, prepared: bool, weights_here: bool) -> tuple[str, ...]:
+    """Returns a phrase for each thing that only the start of the search itself can check."""
+    options = plan.options
+    trackers = " and ".join(["MLflow"] * bool(options.mlflow) + ["W&B"] * bool(options.wandb))
+    places = bool(options.data_uri or options.storage) and not prepared
+    found = [
+        (plan.cluster is None, "Ray's start"),
+        (not weights_here, "the ImageNet weights, which are downloaded then"),
+        (not prepared, "each image, because the dataset is prepared then"),
+        (places, "the places of --data-uri and --storage"),
+        (bool(trackers), f"the connection to {trackers}"),
+    ]
+    return tuple(phrase for open_, phrase in found if open_)

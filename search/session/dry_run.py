@@ -1,0 +1,41 @@
+"""Shows what a search would do, after the checks that the search itself begins with."""
+
+from contextlib import ExitStack
+
+from datasets.manifest import FILE_NAME
+from results.store import read_manifest
+from search.hardware import probe
+from search.monitoring.plan_text import show_plan
+from search.planning.cost_estimate import learn_from_run, training_speed
+from search.planning.plan import Plan
+from search.session.checks import check_start
+from search.session.startup import (
+    allocate_gpus,
+    find_measurement,
+    in_precision,
+    start_measurement,
+    verify_training_images,
+)
+
+
+def dry_run(plan: Plan, *, resuming: bool, measure: bool) -> int:
+    """Prints the plan and returns exit code 0. Raises `UserError` for whatever would stop the
+    search before its first trial, as far as that can be found without starting it.
+
+    measure: whether the speed of training is measured now, for a cost that isn't a rule's.
+    """
+    saved = read_manifest(plan.directory) if resuming else None
+    with ExitStack() as stack:
+        torch = stack.enter_context(probe.TorchProcess())
+        checks = check_start(plan, saved, torch, stack, fetch=False, measure=measure)
+        if (plan.data / FILE_NAME).exists():
+            verify_training_images(plan.data)
+        if plan.machine.gpus and plan.options.gpus_per_trial == "auto":
+            plan = allocate_gpus(plan, print, torch)
+        measurement = start_measurement(plan, torch, anew=True)()[0] if measure else None
+    measurement = in_precision(measurement or find_measurement(plan), saved)
+    speed = None
+    if checks.images is not None:
+        speed = training_speed(plan, checks.images, measurement)
+        learn_from_run(speed, plan)
+    return show_plan(plan, checks.images, measurement, speed, checks.later)
