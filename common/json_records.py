@@ -31,34 +31,31 @@ class JsonRecord:
 
 
 @cache
-def _kinds(cls: type) -> dict[str, tuple[type, ...]]:
-    """Returns the types that each field of a record class may have. A field for floats also accepts
-    whole numbers.
+def _kinds(cls: type) -> dict[str, tuple[frozenset[type], type[StrEnum] | None]]:
+    """Returns, for each field of a record class, the types that JSON may give it, and the
+    enumeration that its texts belong to, if any. A field for floats also accepts whole numbers.
     """
     found = {}
     for f in fields(cast(Any, cls)):
-        kinds = [get_origin(kind) or kind for kind in get_args(f.type) or (f.type,)]
+        kinds = {get_origin(kind) or kind for kind in get_args(f.type) or (f.type,)}
         if get_origin(f.type) is dict:
-            kinds = [dict]
-        found[f.name] = tuple({*kinds, *((int,) if float in kinds else ())})
-    return cast(dict[str, tuple[type, ...]], found)
+            kinds = {dict}
+        kinds |= {int} if float in kinds else set()
+        members = next((kind for kind in kinds if issubclass(kind, StrEnum)), None)
+        found[f.name] = (frozenset(kinds), members)
+    return found
 
 
-def _read(name: str, value: Any, kinds: tuple[type, ...]) -> object:
+def _read(name: str, value: object, kind: tuple[frozenset[type], type[StrEnum] | None]) -> object:
     """Returns the value of the field `name`, as a member of its enumeration where it has one.
-    Raises `ValueError` for a value of another type than `kinds`, for NaN and for infinity.
+    Raises `ValueError` for a value of another type than `kind`, for NaN and for infinity.
     """
-    for kind in kinds:
-        if issubclass(kind, StrEnum) and value is not None:
-            return kind(value)
-    forbidden = (
-        bool not in kinds
-        if isinstance(value, bool)
-        else isinstance(value, float) and not math.isfinite(value)
-    )
-    if forbidden or not isinstance(value, kinds):
-        raise ValueError(f"{name}={value!r:.40} is of another kind")
-    return value
+    kinds, members = kind
+    if type(value) in kinds and (type(value) is not float or math.isfinite(value)):
+        return value
+    if members is not None and isinstance(value, str):
+        return members(value)
+    raise ValueError(f"{name}={value!r:.40} is of another kind")
 
 
 def to_json(record: Any) -> str:

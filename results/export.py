@@ -40,6 +40,16 @@ def best_config(directory: Path, trial: int | None = None) -> dict[str, Any]:
     or has no finished epoch.
     """
     manifest, trials = read_manifest(directory), read_standings(directory)
+    return describe_best(directory, manifest, trials, trial)
+
+
+def describe_best(
+    directory: Path,
+    manifest: dict[str, Any],
+    trials: Mapping[int, TrialRecord],
+    trial: int | None = None,
+) -> dict[str, Any]:
+    """Returns what `best_config` does for a run whose manifest and trials have been read."""
     if trial is not None:
         return _chosen(manifest, trials, _named(directory, trials, trial), f"--trial {trial}")
     objectives = objectives_of(manifest)

@@ -53,9 +53,10 @@ def _values_at_rungs(run: Path) -> dict[int, dict[int, float]]:
     rungs = {r.epochs for r in records.values() if r.reason is StopReason.RUNG}
     rungs |= set(ends.values()) - {0}
     found: dict[int, dict[int, float]] = {rung: {} for rung in sorted(rungs)}
+    lengths = set(ends.values())
 
     def counts(number: int, epoch: int) -> bool:
-        return epoch == ends[number] or epoch not in ends.values()
+        return epoch == ends[number] or epoch not in lengths
 
     for number, metrics in read_epochs(run):
         at_rung = metrics.epoch in found and counts(number, metrics.epoch)

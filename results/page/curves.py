@@ -166,13 +166,21 @@ def progress(run: Run) -> list[Step]:
     changed, which may also have fallen. Trials that failed or diverged in the end are left out.
     """
     steps: list[Step] = []
-    seconds, latest = 0.0, dict[int, float]()
+    seconds, best, latest = 0.0, -1, dict[int, float]()
+
+    def rank(trial: int) -> tuple[float, int]:
+        return (-latest[trial], trial)
+
     for number, metrics in run.recorded:
         seconds += metrics.wall_s
         if not run.trials[number].trusted or metrics.val_top1 is None:
             continue
+        fallen = number == best and metrics.val_top1 < latest[best]
         latest[number] = metrics.val_top1
-        best = min(latest, key=lambda trial: (-latest[trial], trial))
+        if fallen:
+            best = min(latest, key=rank)
+        elif best < 0 or rank(number) <= rank(best):
+            best = number
         if not steps or (best, latest[best]) != (steps[-1].trial, steps[-1].top1):
             steps.append(Step(hours=seconds / 3600, top1=latest[best], trial=best))
     return steps

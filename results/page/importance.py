@@ -1,6 +1,6 @@
 """Draws which parameters mattered at each rung, and how the most important ones interact."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from optuna.trial import FrozenTrial
 
 from common.errors import RecordError
+from results.analysis.listed_study import study_of
 from results.analysis.rung_values import quiet_optuna, trials_at_rungs
 from results.importance import (
     MIN_TRIALS,
@@ -16,8 +17,7 @@ from results.importance import (
     Comparison,
     Report,
     by_importance,
-    importances,
-    study_of,
+    importances_at,
 )
 from results.page.figure import PERCENT, Panel, plot, safe
 from results.store import RunError
@@ -49,9 +49,10 @@ def importance_section(directory: Path, repeats: int) -> tuple[list[Panel], list
     `repeats` is the number of shuffles of the results and of resamples of the trials.
     """
     try:
-        report = importances(directory, repeats)
+        rungs = trials_at_rungs(directory)
     except (RunError, RecordError) as error:
         return [], [f"No importance: {error}"]
+    report = importances_at(rungs, repeats)
     parts = [
         ("importance", "What mattered", "among all trials that reached the rung", report.overall),
         ("quarter", "Among the best", "among the upper quarter of them", report.upper_quarter),
@@ -59,8 +60,8 @@ def importance_section(directory: Path, repeats: int) -> tuple[list[Panel], list
     drawable = [part for part in parts if any(each.parameters for each in part[-1])]
     panels = [_importance_panel(*part, repeats, beside=len(drawable)) for part in drawable]
     if panels:
-        return panels + _interactions(directory, report), []
-    most = max(each.trials for each in report.overall)
+        return panels + _interactions(rungs, report), []
+    most = max((each.trials for each in report.overall), default=0)
     return [], [
         f"No importance and no interactions: {MIN_TRIALS} trials of different val_top1 at one rung "
         f"are needed, and {most} came to the first."
@@ -118,14 +119,14 @@ def importance(comparisons: Sequence[Comparison]) -> go.Figure:
     return figure
 
 
-def _interactions(directory: Path, report: Report) -> list[Panel]:
+def _interactions(rungs: Mapping[int, Sequence[FrozenTrial]], report: Report) -> list[Panel]:
     """Returns a panel for each pair of the most important parameters, at the first rung for which
     an importance is known.
     """
     first = next((each for each in report.overall if each.parameters), None)
     if first is None:
         return []
-    trials = trials_at_rungs(directory)[first.epoch]
+    trials = rungs[first.epoch]
     pairs = combinations(list(first.parameters or {})[:PAIRED], 2)
     panels = []
     for x, y in pairs:

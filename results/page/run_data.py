@@ -14,11 +14,11 @@ from results.analysis.pareto import objectives_of
 from results.analysis.ranking import best_trial
 from results.analysis.rung_values import read_proposals
 from results.analysis.session_times import used_seconds
-from results.export import baseline_of, best_config
+from results.export import baseline_of, describe_best
 from results.finalist_store import read_finalist_epochs, read_finalists
 from results.records import EpochMetrics, FinalistRecord, TrainingId, TrialRecord, TrialState
 from results.run_hints import resume_command
-from results.store import RunError, read_epochs, read_manifest, read_standings
+from results.store import RunError, read_epochs, read_manifest, read_trials
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,17 +118,18 @@ def read_run(directory: Path) -> Run:
 
     Raises `RunError` and `RecordError` when the run can't be read or has no trial.
     """
-    manifest, trials = read_manifest(directory), read_standings(directory)
-    if not trials:
+    manifest, begun = read_manifest(directory), read_trials(directory)
+    if not begun:
         raise RunError(
             f"{directory} has no trial yet; let it run longer, or go on with it by "
             f"`{resume_command(directory)}`."
         )
-    succeeded = best_trial(trials, objectives_of(manifest)) is not None
-    recorded = [(number, m) for number, m in read_epochs(directory) if number in trials]
-    epochs: dict[int, list[EpochMetrics]] = {number: [] for number in trials}
+    recorded = [(number, m) for number, m in read_epochs(directory) if number in begun]
+    epochs: dict[int, list[EpochMetrics]] = {number: [] for number in begun}
     for number, metrics in recorded:
         epochs[number].append(metrics)
+    trials = {number: record.standing(epochs[number]) for number, record in begun.items()}
+    succeeded = best_trial(trials, objectives_of(manifest)) is not None
     finalists = read_finalists(directory)
     return Run(
         directory=directory,
@@ -139,7 +140,7 @@ def read_run(directory: Path) -> Run:
         finalists=finalists,
         finalist_epochs=[metrics for _, metrics in read_finalist_epochs(directory)],
         outcome=compare_finalists(finalists.values()),
-        best=best_config(directory) if succeeded else None,
+        best=describe_best(directory, manifest, trials) if succeeded else None,
         ranges=_ranges(directory),
         finals=dict(_finals(directory)),
     )

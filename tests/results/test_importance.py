@@ -11,6 +11,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from rich.table import Table
 
 from results import importance
+from results.analysis.listed_study import study_of
 from results.analysis.rung_values import trials_at_rungs
 from results.importance import MIN_TRIALS, importances, table
 from results.jsonl import read_lines
@@ -282,3 +283,31 @@ def test_a_baseline_outside_of_its_range_is_left_out(tmp_path):
         "".join(json.dumps(each) + "\n" for each in (first, *others)), encoding="utf-8"
     )
     assert len(trials_at_rungs(run)[1]) == 2
+
+
+def test_of_very_many_trials_a_sample_is_compared_and_all_are_counted(tmp_path, monkeypatch):
+    run = make_run(tmp_path / "run", RANGES, made_trials(count=400), epochs=4)
+    whole = importances(run, QUICK).overall[0]
+    monkeypatch.setattr(importance, "MOST_TRIALS", 100)
+    rung, end = importances(run, QUICK).overall
+    assert (rung.trials, end.trials) == (400, 134)
+    assert above_noise(rung) == above_noise(whole) == {"lr"}
+    for name, found in rung.parameters.items():
+        assert abs(found.share - whole.parameters[name].share) < 0.1
+    assert rung != whole
+
+
+def test_a_listed_study_is_analysed_as_optuna_s_own_copy(run):
+    """Trials that occur twice, as resampled ones do, count twice."""
+    trials = trials_at_rungs(run)[3]
+    twice = [*trials, *trials[:20]]
+    copied = optuna.create_study(direction="maximize")
+    copied.add_trials(twice)
+    shares = [
+        get_param_importances(
+            study, evaluator=PedAnovaImportanceEvaluator(), target=lambda trial: -trial.value
+        )
+        for study in (study_of(twice), copied)
+    ]
+    assert shares[0] == pytest.approx(shares[1])
+    assert [trial.number for trial in study_of(twice).trials] == list(range(80))
