@@ -240,10 +240,12 @@ def _sampler_for(objectives: Sequence[str]) -> MakeSampler:
 
 
 def _count_previewed(options: SearchOptions, horizons: Sequence[Horizon]) -> int:
-    """Returns how many of the first configurations can be predicted. After a warm start these are
-    only the queued ones, because the sampler's proposals depend on results from the beginning.
+    """Returns how many of the search's first configurations can be predicted. After a warm start
+    these are only the queued ones, because the sampler's proposals depend on results from the
+    beginning.
     """
-    return len(horizons[0].queue) if options.warm_start else PREVIEWED
+    predicted = len(horizons[0].queue) if options.warm_start else PREVIEWED
+    return max(min(predicted, options.trials), 1)
 
 
 def _attempt(errors: list[str], make: Callable[[], T]) -> T | None:
