@@ -112,10 +112,21 @@ def write_manifest(manifest: Manifest, directory: Path) -> None:
     sync_folder(directory)
 
 
-def remake_command(directory: Path, option: str = " --overwrite") -> str:
-    """Returns the command that makes this folder's data again; `option` ends it."""
+def remake_command(directory: Path, option: str = "--overwrite") -> str:
+    """Returns the command that makes data in this folder, with `option` where the data are there
+    but can't be read; nobody knows then from what images they were made.
+    """
     command = quote_command("python -m datasets.prepare", directory.name, data=directory.parent)
-    return f"`{command}{option}`"
+    return f"`{' '.join([command, option]).strip()}`, with --source for images of your own"
+
+
+def _remake_exactly(directory: Path, manifest: Manifest) -> str:
+    """Returns the command that makes the data of this manifest again."""
+    words: list[object] = [directory.name, "--size", manifest.image_size]
+    if Path(manifest.source).exists():  # a download isn't kept for ever
+        words += ["--source", manifest.source]
+    command = quote_command("python -m datasets.prepare", *words, data=directory.parent)
+    return f"`{command} --overwrite`"
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -126,7 +137,7 @@ def read_manifest(directory: Path) -> Manifest:
     """
     manifest = parse_manifest(directory / FILE_NAME)
     for name, facts in manifest.files.items():
-        _check_size(directory / name, facts["bytes"])
+        _check_size(directory / name, facts["bytes"], manifest)
     return manifest
 
 
@@ -183,14 +194,14 @@ def _check_values(manifest: Manifest) -> None:
         raise ValueError("its mean and std are no shares of three channels")
 
 
-def _check_size(path: Path, size: int) -> None:
+def _check_size(path: Path, size: int, manifest: Manifest) -> None:
     """Raises `DatasetError` if the file at `path` is missing or doesn't have `size` bytes."""
     actual = path.stat().st_size if path.is_file() else None
     if actual != size:
         state = "is missing" if actual is None else f"has {actual}"
         raise DatasetError(
             f"{path} must have {size} bytes, but {state}; make it anew with "
-            f"{remake_command(path.parent)}."
+            f"{_remake_exactly(path.parent, manifest)}."
         )
 
 
@@ -209,6 +220,6 @@ def verify(directory: Path, names: Collection[str] | None = None) -> Manifest:
         if actual != facts["sha256"]:
             raise DatasetError(
                 f"{directory / name} must have sha256 {facts['sha256'][:12]}…, but has "
-                f"{actual[:12]}…; make it anew with {remake_command(directory)}."
+                f"{actual[:12]}…; make it anew with {_remake_exactly(directory, manifest)}."
             )
     return manifest

@@ -127,10 +127,10 @@ def _check_existing(
         from datasets.archives.tree import fingerprint
 
         if fingerprint(_open_source(spec, source)) != manifest.source_fingerprint:
-            raise DatasetError(
-                f"The images in {directory} were made from another source "
-                f"({manifest.source}), not from {source}; {remedy}"
-            )
+            made = f"from another source ({manifest.source}), not from {source}"
+            if str(source.resolve()) == manifest.source:
+                made = f"from {source} before its files changed"
+            raise DatasetError(f"The images in {directory} were made {made}; {remedy}")
     return manifest
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tests.remedies.harness import Command
+
 CLASSES = ("cat", "dog")
 
 
@@ -28,3 +30,9 @@ def write_images(root: Path, splits: tuple[str, ...] = ("train", "test"), each: 
                 number += 1
                 (folder / f"{number}.jpg").write_bytes(image(number))
     return root
+
+
+def prepare_folder(source: Path, tmp_path: Path, *more: object) -> Command:
+    """Returns the command that prepares a folder of images into `tmp_path`/data."""
+    words = ("--source", source, "--data", tmp_path / "data", "--workers", 1)
+    return Command("datasets.prepare", "folder", *words, *more)

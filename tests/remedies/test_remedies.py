@@ -78,7 +78,7 @@ def test_a_false_remedy_a_missing_error_and_another_place_fail(tmp_path: Path) -
         return None
 
     run(tried("dmeo", "demo"))
-    with pytest.raises(AssertionError, match="leaves\n *'demi' is no dataset"):
+    with pytest.raises(AssertionError, match=r"leaves\n *'demi' is no dataset"):
         run(tried("dmeo", "demi"))
     with pytest.raises(AssertionError, match="must raise its error"):
         run(tried("demo", "demo"))
