@@ -84,7 +84,8 @@ def test_a_command_goes_on_when_nobody_reads_its_output(unbuffered: str) -> None
         [sys.executable, "-c", PRINTS], cwd=ROOT, env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
     ) as command:  # fmt: skip
-        assert command.stdout and command.stdin
+        assert command.stdout
+        assert command.stdin
         assert command.stderr
         command.stdout.close()
         command.stdin.close()
