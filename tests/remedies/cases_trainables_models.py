@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.remedies.cases_search_places import check_extra
 from tests.remedies.cases_trainables_final import train
 from tests.remedies.harness import Command, Steps, case
 from tests.remedies.images import image
-from tests.remedies.places import ROOT
 from trainables.final_model import exporters
 
 SAVED, EXPORT = "trainables/final_model/saved_model.py", "trainables/final_model/exporters.py"
@@ -146,15 +145,8 @@ def an_export_without_its_packages(
 ) -> Steps:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     refusal = yield export_to(tmp_path, trained, "onnx")
-    assert "onnxscript" in extra_of(refusal)
+    check_extra(refusal, "onnxscript")
     return export_to(tmp_path, trained, *formats_of(refusal))
-
-
-def extra_of(refusal: Any) -> str:
-    """Returns the packages of the extra that a sentence advises to install."""
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    name = refusal.find(r"pip install '\.\[(\w+)\]'")
-    return " ".join(extras["project"]["optional-dependencies"][name])
 
 
 @case(f"{EXPORT}::_export_one", "Exported logits must differ by at most")

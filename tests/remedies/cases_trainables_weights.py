@@ -1,7 +1,6 @@
 """Errors about networks, their weights, and checkpoints."""
 
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +9,16 @@ import timm
 import torch
 from torch import nn
 
-from tests.remedies.harness import Refusal, Steps, case
-from tests.remedies.places import ROOT
-from tests.trainables.training.test_checkpoint import CONFIG as TRAINED
-from tests.trainables.training.test_checkpoint import read, write
+from tests.remedies.cases_search_places import check_extra
+from tests.remedies.harness import Steps, case
 from trainables.config import TrialConfig
 from trainables.models import pretrained
 from trainables.models.network import check
 from trainables.models.torchvision_weights import check_cached
-from trainables.training.checkpoint import read_history
 
 LIBRARY, LITE = "trainables/models/library.py", "trainables/models/efficientnet_lite.py"
 PRETRAINED, FILE = "trainables/models/pretrained.py", "trainables/models/weights_file.py"
 CACHE = "trainables/models/torchvision_weights.py"
-CHECKPOINT = "trainables/training/checkpoint.py"
 
 
 def network(name: str, **changes: Any) -> TrialConfig:
@@ -83,15 +78,6 @@ def more_frozen_stages_than_there_are() -> Steps:
     refusal = yield lambda: check(network("timm:resnet18", freeze_depth=6))
     most = int(refusal.find(r"must lie in 0…(\d+), .* lower it"))
     return lambda: check(network("timm:resnet18", freeze_depth=most))
-
-
-def check_extra(refusal: Refusal, package: str) -> None:
-    """Checks that the extra which a sentence advises to install holds the package."""
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    extras = tomllib.loads(text)["project"]["optional-dependencies"]
-    assert any(
-        line.startswith(package) for line in extras[refusal.find(r"pip install '\.\[(\w+)\]'")]
-    )
 
 
 @case(f"{LITE}::timm", "need the package timm")
@@ -240,63 +226,3 @@ def weights_that_are_cut_short(tmp_path: Path) -> Steps:
     refusal = yield weighted(LITTLE, path)
     assert "save `model.state_dict()` alone" in refusal.text
     save(state_of(LITTLE), tmp_path)
-
-
-@case(f"{CHECKPOINT}::_read", "must be a file")
-def a_checkpoint_that_is_gone(tmp_path: Path) -> Steps:
-    write(tmp_path / "right.pt")
-    refusal = yield lambda: read_history(tmp_path / "rihgt.pt")
-    assert refusal.text.endswith("or give its path.")
-    return lambda: read_history(tmp_path / "right.pt")
-
-
-DAMAGED = (f"{CHECKPOINT}::_damage_error", "delete it to start over")
-
-
-def start_over(refusal: Refusal) -> Any:
-    """Deletes the checkpoint; returns an attempt to begin a training that writes one anew."""
-    path = Path(refusal.find(r"but (\S+) (?:is damaged|comes from others)"))
-    path.unlink()
-
-    def attempt() -> None:
-        write(path)
-        read(path)
-
-    return attempt
-
-
-@case(f"{CHECKPOINT}::_read", "_damage_error(path)", *DAMAGED)
-def a_checkpoint_that_is_cut_short(tmp_path: Path) -> Steps:
-    write(tmp_path / "a.pt")
-    (tmp_path / "a.pt").write_bytes((tmp_path / "a.pt").read_bytes()[:1000])
-    return start_over((yield lambda: read(tmp_path / "a.pt")))
-
-
-@case(f"{CHECKPOINT}::_read", "_damage_error(path) #2", *DAMAGED)
-def a_checkpoint_of_something_else(tmp_path: Path) -> Steps:
-    torch.save({"epoch": 3}, tmp_path / "a.pt")
-    return start_over((yield lambda: read(tmp_path / "a.pt")))
-
-
-@case(
-    f"{CHECKPOINT}::_history", "_damage_error(path)", *DAMAGED,
-)  # fmt: skip
-def a_checkpoint_with_a_damaged_history(tmp_path: Path) -> Steps:
-    write(tmp_path / "a.pt")
-    content = torch.load(tmp_path / "a.pt", weights_only=True)
-    torch.save(content | {"history": [{"epoch": "one"}]}, tmp_path / "a.pt")
-    return start_over((yield lambda: read_history(tmp_path / "a.pt")))
-
-
-@case(f"{CHECKPOINT}::load", "comes from others")
-def a_checkpoint_of_another_training(tmp_path: Path) -> Steps:
-    write(tmp_path / "a.pt", TRAINED.but(lr=0.5))
-    return start_over((yield lambda: read(tmp_path / "a.pt")))
-
-
-@case(f"{CHECKPOINT}::load", "comes from others")
-def a_checkpoint_whose_configuration_is_known(tmp_path: Path) -> Steps:
-    write(tmp_path / "a.pt", TRAINED.but(lr=0.5))
-    refusal = yield lambda: read(tmp_path / "a.pt")
-    assert "use those again" in refusal.text
-    return lambda: read(tmp_path / "a.pt", TRAINED.but(lr=0.5))
