@@ -121,7 +121,7 @@ def an_image_that_is_none(tmp_path: Path, trained: Path) -> Steps:
     command = predict(trained, tmp_path).add(tmp_path / "notes.txt")
     (tmp_path / "notes.txt").write_text("notes", encoding="utf-8")
     refusal = yield command
-    assert refusal.text.rstrip().endswith("or leave it out.")
+    assert refusal.text.rstrip().endswith("; leave it out.")
     return predict(trained, tmp_path)
 
 
@@ -129,9 +129,7 @@ def an_image_that_is_none(tmp_path: Path, trained: Path) -> Steps:
 def a_final_training_that_is_none(tmp_path: Path, trained: Path) -> Steps:
     command = export_to(tmp_path, tmp_path / "fnal", "safetensors")
     refusal = yield command
-    return command.replace(
-        tmp_path / "fnal", trained.parent / refusal.find(r"give runs/NAME/(\w+)\.")
-    )
+    return command.replace(tmp_path / "fnal", trained.parent / refusal.find(r"as runs/NAME/(\w+),"))
 
 
 def formats_of(refusal: Any) -> tuple[str, ...]:
