@@ -174,7 +174,8 @@ def lock_folder(directory: Path) -> Iterator[None]:
             lock.acquire()
     except OSError as error:
         raise FolderError(
-            f"{directory} can't be written ({error.strerror}); use another --data folder."
+            f"{directory} can't be written ({error.strerror}); make it writable, or use another "
+            "--data folder."
         ) from error
     try:
         yield

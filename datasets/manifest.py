@@ -122,10 +122,18 @@ def write_manifest(manifest: Manifest, directory: Path) -> None:
     sync_folder(directory)
 
 
-def remake_command(directory: Path, option: str = " --overwrite") -> str:
-    """Returns the command that makes this folder's data again; `option` ends it."""
-    command = quote_command("python -m datasets.prepare", directory.name, data=directory.parent)
-    return f"`{command}{option}`"
+def remake_command(directory: Path, *options: str, manifest: Manifest | None = None) -> str:
+    """Returns the command that makes this folder's data with these options.
+
+    manifest: what is known of the data. If nothing is, the user must know their source.
+    """
+    words: list[object] = [directory.name, *options]
+    if manifest is not None:
+        words += ["--size", manifest.image_size]
+        # A download may have been removed since.
+        words += ["--source", manifest.source] if Path(manifest.source).exists() else []
+    command = quote_command("python -m datasets.prepare", *words, data=directory.parent)
+    return f"`{command}`" + ("" if manifest else ", with --source for images of your own")
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -136,7 +144,7 @@ def read_manifest(directory: Path) -> Manifest:
     """
     manifest = parse_manifest(directory / FILE_NAME)
     for name, facts in manifest.files.items():
-        _check_size(directory / name, facts["bytes"])
+        _check_size(directory / name, facts["bytes"], manifest)
     return manifest
 
 
@@ -152,7 +160,7 @@ def parse_manifest(path: Path) -> Manifest:
         if version != SCHEMA_VERSION:
             raise DatasetError(
                 f"{path} must have schema_version {SCHEMA_VERSION}, but has {version}; "
-                f"make the data anew with {remake_command(directory)}."
+                f"make the data anew with {remake_command(directory, '--overwrite')}."
             )
         if value.pop(CHECKSUM_KEY, None) not in (None, checksum(value)):
             raise ValueError("its checksum is wrong")
@@ -163,11 +171,12 @@ def parse_manifest(path: Path) -> Manifest:
     except FileNotFoundError as error:
         raise DatasetError(
             f"{directory} holds no prepared data ({FILE_NAME} is missing); make it with "
-            f"{remake_command(directory, '')}."
+            f"{remake_command(directory)}."
         ) from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DatasetError(
-            f"{path} is damaged ({error}); make the data anew with {remake_command(directory)}."
+            f"{path} is damaged ({error}); make the data anew with "
+            f"{remake_command(directory, '--overwrite')}."
         ) from error
     return manifest
 
@@ -198,14 +207,14 @@ def _check_values(manifest: Manifest) -> None:
         raise ValueError("its mean and std are no shares of three channels")
 
 
-def _check_size(path: Path, size: int) -> None:
+def _check_size(path: Path, size: int, manifest: Manifest) -> None:
     """Raises `DatasetError` if the file at `path` is missing or doesn't have `size` bytes."""
     actual = path.stat().st_size if path.is_file() else None
     if actual != size:
         state = "is missing" if actual is None else f"has {actual}"
         raise DatasetError(
             f"{path} must have {size} bytes, but {state}; make it anew with "
-            f"{remake_command(path.parent)}."
+            f"{remake_command(path.parent, '--overwrite', manifest=manifest)}."
         )
 
 
@@ -224,6 +233,23 @@ def verify(directory: Path, names: Collection[str] | None = None) -> Manifest:
         if actual != facts["sha256"]:
             raise DatasetError(
                 f"{directory / name} must have sha256 {facts['sha256'][:12]}…, but has "
-                f"{actual[:12]}…; make it anew with {remake_command(directory)}."
+                f"{actual[:12]}…; make it anew with "
+                f"{remake_command(directory, '--overwrite', manifest=manifest)}."
             )
     return manifest
+
+
+def prepare_command(
+    name: str,
+    source: Path | None,
+    data: Path,
+    zip_encoding: str | None,
+    size: int | None = None,
+    **flags: bool,
+) -> str:
+    """Returns the command with these arguments as it can be pasted into a shell."""
+    words: list[object] = [] if source is None else ["--source", source]
+    words += [] if zip_encoding is None else ["--zip-encoding", zip_encoding]
+    words += [] if size is None else ["--size", size]
+    words += [f"--{flag.replace('_', '-')}" for flag, is_set in flags.items() if is_set]
+    return quote_command("python -m datasets.prepare", name, *words, data=data)

@@ -60,6 +60,11 @@ def _manifest(place: Place, fingerprint: str, directory: Path) -> Manifest:
         )
     try:
         manifest = parse_manifest(path)
+    except DatasetError as error:
+        raise DatasetError(
+            f"{place} must hold a {FILE_NAME} that can be read, but it is damaged or of another "
+            "version; copy the folder that datasets.prepare made there anew."
+        ) from error
     finally:
         path.unlink()
     if manifest.fingerprint != fingerprint:

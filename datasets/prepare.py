@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common.cli import INTERRUPTED, Parser, quote_command, refuse
+from common.cli import INTERRUPTED, Parser, quote, refuse
 from common.errors import UserError
 from common.text import printable
 from datasets.census.code_pages import describe_code_page
@@ -14,7 +14,7 @@ from datasets.census.copies import describe_copies
 from datasets.census.image_sizes import LARGE_PX, advise_size, describe_sizes
 from datasets.census.left_out import describe_left_out
 from datasets.census.value_range import describe_range
-from datasets.manifest import FILE_NAME, Manifest, read_manifest, verify
+from datasets.manifest import FILE_NAME, Manifest, prepare_command, read_manifest, verify
 from datasets.registry import DATASETS, find_dataset
 from datasets.spec import DatasetError, DatasetSpec, Listing
 from datasets.splits import stratified_split
@@ -56,24 +56,31 @@ def prepare(
     _check_options(workers, size, zip_encoding)
     encoding = codecs.lookup(zip_encoding).name if zip_encoding else None
     directory = data / name
+    flags = {"skip_broken": skip_broken, "skip_empty": skip_empty}
+    again = prepare_command(name, source, data, encoding, size, **flags)
     if not overwrite and (directory / FILE_NAME).exists():
-        return _check_existing(spec, directory, source, size, encoding)
+        return _check_existing(spec, directory, source, size, encoding, again)
     from common.files import lock_folder
 
     with lock_folder(directory):
         # Another process may have finished the work while this one waited.
         if not overwrite and (directory / FILE_NAME).exists():
-            return _check_existing(spec, directory, source, size, encoding)
+            return _check_existing(spec, directory, source, size, encoding, again)
         from datasets.beton.convert import convert
         from datasets.sources.opening import list_source
 
-        tree, listing = list_source(spec, source, data, encoding, skip_empty=skip_empty)
+        tree, listing = list_source(spec, source, data, encoding, again, skip_empty=skip_empty)
         if size is None:
-            flags = {"skip_broken": skip_broken, "skip_empty": skip_empty, "overwrite": overwrite}
-            _check_size(listing, _repeat(name, source, data, encoding, **flags))
-        size, workers = size or spec.image_size, workers or len(os.sched_getaffinity(0))
+            _check_size(listing, again + " --overwrite" * overwrite)
         return convert(
-            name, tree, listing, directory, size=size, workers=workers, skip_broken=skip_broken
+            name,
+            tree,
+            listing,
+            directory,
+            size=size or spec.image_size,
+            workers=workers or len(os.sched_getaffinity(0)),
+            skip_broken=skip_broken,
+            again=again,
         )
 
 
@@ -89,14 +96,15 @@ def inspect(
     spec = find_dataset(name)
     _check_options(None, size, None)
     directory = data / name
+    again = prepare_command(name, source, data, None, size)
     if (directory / FILE_NAME).exists():
-        return _check_existing(spec, directory, source, size, None).train_images
+        return _check_existing(spec, directory, source, size, None, again).train_images
     if source is None:
         return spec.nominal_train_images
     from datasets.beton.convert import check_listing, labels_of
     from datasets.sources.opening import list_source
 
-    _, listing = list_source(spec, source, data, None, skip_empty=False)
+    _, listing = list_source(spec, source, data, None, again, skip_empty=False)
     check_listing(listing, directory, size or spec.image_size)
     return len(stratified_split(labels_of(listing.train))[0])
 
@@ -125,17 +133,19 @@ def _check_existing(
     source: Path | None,
     size: int | None,
     zip_encoding: str | None,
+    again: str,
 ) -> Manifest:
     """Returns the manifest of the existing data.
 
     Raises `DatasetError` if size, encoding of names or source differ from it.
+
+    again: the command that prepares the wanted data.
     """
     manifest = read_manifest(directory)
     page = manifest.code_page
-    remedy = (
-        "use another folder with --data, or replace them with "
-        "`python -m datasets.prepare … --overwrite`."
-    )
+    if source is None and Path(manifest.source).exists():  # a download may be gone
+        again += " " + quote("--source", manifest.source)
+    remedy = f"use another folder with --data, or replace them with `{again} --overwrite`."
     if size is not None and size != manifest.image_size:
         raise DatasetError(
             f"The images in {directory} have {manifest.image_size} px, not {size}; {remedy}"
@@ -152,10 +162,10 @@ def _check_existing(
         from datasets.sources.opening import open_source
 
         if fingerprint(open_source(spec, source, zip_encoding)) != manifest.source_fingerprint:
-            raise DatasetError(
-                f"The images in {directory} were made from another source "
-                f"({manifest.source}), not from {source}; {remedy}"
-            )
+            made = f"from another source ({manifest.source}), not from {source}"
+            if str(source.resolve()) == manifest.source:
+                made = f"from {source} before its files changed"
+            raise DatasetError(f"The images in {directory} were made {made}; {remedy}")
     return manifest
 
 
@@ -171,16 +181,6 @@ def _check_size(listing: Listing, repeat: str) -> None:
             f"store them, as with `{repeat} --size {advised}`, or give --source to search.run, "
             "which stores them as large as its space needs."
         )
-
-
-def _repeat(
-    name: str, source: Path | None, data: Path, zip_encoding: str | None, **flags: bool
-) -> str:
-    """Returns the command with these arguments as it can be pasted into a shell."""
-    words: list[object] = [] if source is None else ["--source", source]
-    words += [] if zip_encoding is None else ["--zip-encoding", zip_encoding]
-    words += [f"--{flag.replace('_', '-')}" for flag, is_set in flags.items() if is_set]
-    return quote_command("python -m datasets.prepare", name, *words, data=data)
 
 
 def parser() -> Parser:
@@ -246,12 +246,12 @@ def remarks(manifest: Manifest, directory: Path) -> list[str]:
 
     directory: the folder of the prepared data.
     """
-    source, size = Path(manifest.source), f"--size {manifest.image_size}"
-    again = _repeat(manifest.dataset, source, directory.parent, None, overwrite=True)
+    source, size = Path(manifest.source), manifest.image_size
+    again = prepare_command(manifest.dataset, source, directory.parent, None, size, overwrite=True)
     sizes = manifest.original_sizes
     measured = [f"original images: {describe_sizes(sizes)}"] if sizes else []
     measured += describe_range(manifest.value_range)
-    measured += describe_code_page(manifest.code_page, f"{again} {size}")
+    measured += describe_code_page(manifest.code_page, again)
     channels = zip(("red", "green", "blue"), manifest.std, strict=True)
     constant = [name for name, std in channels if not std]
     shifted = [f"constant in all training images, so shifted and not scaled: {', '.join(constant)}"]
@@ -273,8 +273,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         refuse("interrupted; nothing half-made was kept.")
         return INTERRUPTED
-    verified = ", verified" if check else ""
-    print(f"{summary(manifest, directory)}{verified}", *remarks(manifest, directory), sep="\n")
+    verified = ", verified" * check
+    print(summary(manifest, directory) + verified, *remarks(manifest, directory), sep="\n")
     return 0
 
 

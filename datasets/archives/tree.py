@@ -38,7 +38,7 @@ def open_tree(path: Path, zip_encoding: str | None = None) -> Source:
         if fault:
             raise DatasetError(
                 f"{path} is refused: its entry {entry.orig_filename!r} {fault}; "
-                "use an archive from a source that you trust."
+                "use an archive from a source that you trust, or pass the extracted folder."
             )
     whole = sum(entry.file_size for entry in tree.archive.infolist())
     if whole > max_unpacked_bytes(path.stat().st_size):

@@ -28,7 +28,10 @@ def file_identity(path: Path) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-REMEDY = "make it anew with `python -m datasets.prepare NAME --overwrite`."
+REMEDY = (
+    "make it anew with `python -m datasets.prepare NAME --data DIR --overwrite`, and with --source "
+    "for images of your own."
+)
 """Every error about a beton ends with this advice."""
 
 

@@ -73,7 +73,7 @@ class Epoch(EpochIterator):  # type: ignore[misc]  # FFCV is untyped
                 if not alive:
                     raise DatasetError(
                         f"Reading {self.loader.fname} failed: {self.failure!r}; check the file "
-                        "with `python -m datasets.prepare NAME --verify`."
+                        "with `python -m datasets.prepare NAME --data DIR --verify`."
                     ) from self.failure
                 if time.monotonic() > give_up:
                     raise DatasetError(

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from datasets.loading.checks import check_beton, check_rows, file_identity
+from datasets.loading.checks import REMEDY, check_beton, check_rows, file_identity
 from datasets.loading.epoch import Epoch
 from datasets.loading.ffcv_import import (
     Compiler,
@@ -90,7 +90,7 @@ def epoch_order(
     if len(order) and not 0 <= order.min() <= order.max() < count:
         raise DatasetError(
             f"{split.beton} has {count} images, but {split.name} asks for "
-            f"number {order.max()}; make the data anew with --overwrite."
+            f"number {order.max()}; {REMEDY}"
         )
     return order[: len(order) // batch_size * batch_size] if drop_last else order
 

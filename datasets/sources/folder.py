@@ -32,6 +32,12 @@ def list_samples(source: Source) -> Listing:
     """
     train_folder = find_train(source, TRAIN_NAMES)
     train = images_by_class(source, train_folder)
+    if not any(train.values()):
+        raise DatasetError(
+            f"{train_folder} in {source.root} must hold a folder of images a class, but holds "
+            f"{shorten_list(list_folder(source, train_folder))}; put them into train/CLASS/ and "
+            "test/CLASS/."
+        )
     test_folder, test = _find_test(source, train_folder, train)
     train_name, test_name = train_folder.split("/")[-2], test_folder.split("/")[-2]
     faults = find_name_faults(train_name, train) + find_name_faults(test_name, test)
@@ -64,7 +70,7 @@ def _class_faults(
     if len(train[1]) < 2:
         faults.append(
             f"A dataset must have at least 2 classes, but {source.root} has {len(train[1])}; "
-            "put the images into train/CLASS/."
+            "put images of another one into train/CLASS/ and test/CLASS/."
         )
     return faults
 

@@ -18,6 +18,7 @@ def list_source(
     source: Path | None,
     data: Path,
     zip_encoding: str | None,
+    again: str,
     *,
     skip_empty: bool,
 ) -> tuple[Source, Listing]:
@@ -26,6 +27,8 @@ def list_source(
 
     Raises `DatasetError` for what the source lacks, and for an empty class folder unless
     `skip_empty` is set.
+
+    again: the command that prepares the same data, to which remedies add options.
     """
     try:
         tree = open_source(spec, _find_source(spec, source, data), zip_encoding)
@@ -34,7 +37,7 @@ def list_source(
             raise DatasetError(
                 f"Every class folder must hold images, but {shorten_list(listing.empty_classes)} "
                 f"in {tree.root} have none; add images, remove the folders, or leave them out with "
-                "`python -m datasets.prepare … --skip-empty`."
+                f"`{again} --skip-empty`."
             )
         samples = (*listing.train, *listing.test)
         sizes = measure_sizes(tree, samples) if spec.any_size else None

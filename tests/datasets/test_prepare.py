@@ -106,7 +106,7 @@ def test_overwriting_on_a_disk_that_is_full_at_the_end_keeps_the_old_data(
 )
 def test_damage_is_named_with_the_command_that_repairs(data, damage, message) -> None:  # type: ignore[no-untyped-def]
     damage(data / NAME)
-    command = rf"python -m datasets\.prepare {NAME} --data {data}"
+    command = rf"python -m datasets\.prepare {NAME} .*--data {data}"
     for opened in (read_manifest, verify, open_search_data, open_final_data):
         with pytest.raises(DatasetError, match=f"{message}.*{command}"):
             opened(data / NAME)

@@ -1,0 +1,231 @@
+"""Errors about names, options, and data that are prepared already."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.remote import UriPlace
+from datasets import prepare as module
+from datasets.access import TRAIN_FILE
+from datasets.manifest import read_manifest, verify
+from datasets.node_copy import check, copy_data
+from tests.remedies.harness import Command, Steps, case
+from tests.remedies.images import image, prepare_folder, write_images
+
+PREPARE = "datasets/prepare.py"
+
+
+@case("datasets/registry.py::find_dataset", "is no dataset")
+def misspelt_dataset(tmp_path: Path) -> Steps:
+    command = prepare_folder(write_images(tmp_path / "src"), tmp_path).replace("folder", "foldr")
+    refusal = yield command
+    return command.replace("foldr", refusal.find(r"did you mean (\w+)\?"))
+
+
+@case("datasets/registry.py::find_dataset", "is no dataset")
+def a_path_as_the_dataset(tmp_path: Path) -> Steps:
+    source = write_images(tmp_path / "my images")
+    command = Command("datasets.prepare", source, "--data", tmp_path / "data")
+    refusal = yield command
+    name = refusal.find(r"the dataset `(\w+)`")
+    return command.replace(source, name).add(*refusal.options("--source"))
+
+
+@case(f"{PREPARE}::_check_options", "workers must be")
+def no_workers(tmp_path: Path) -> Steps:
+    command = prepare_folder(write_images(tmp_path / "src"), tmp_path).replace(1, 0)
+    refusal = yield command
+    return command.replace(0, refusal.find(r"must be ≥ (\d+)"))
+
+
+@case(f"{PREPARE}::_check_options", "size must lie")
+def too_small_images(tmp_path: Path) -> Steps:
+    command = prepare_folder(write_images(tmp_path / "src"), tmp_path, "--size", 8)
+    refusal = yield command
+    return command.replace(8, refusal.find(r"must lie in (\d+)…"))
+
+
+@case(f"{PREPARE}::_list_source", "Every class folder must hold images")
+def an_empty_class(tmp_path: Path) -> Steps:
+    source = write_images(tmp_path / "src")
+    (source / "train" / "bird").mkdir()
+    refusal = yield prepare_folder(source, tmp_path)
+    return refusal.command()
+
+
+@case(f"{PREPARE}::_list_source", "can't be read or written")
+def a_path_that_is_too_long(tmp_path: Path) -> Steps:
+    command = prepare_folder(tmp_path / ("x" * 300), tmp_path)
+    refusal = yield command
+    assert "check its path" in refusal.text
+    return prepare_folder(write_images(tmp_path / "src"), tmp_path)
+
+
+@case(f"{PREPARE}::_check_existing", "px, not")
+def another_size(tmp_path: Path) -> Steps:
+    command = prepare_folder(write_images(tmp_path / "src"), tmp_path)
+    command()
+    refusal = yield command.add("--size", 32)
+    return refusal.command()
+
+
+@case(f"{PREPARE}::_check_existing", "The images in {} were made")
+def another_source(tmp_path: Path) -> Steps:
+    prepare_folder(write_images(tmp_path / "first"), tmp_path)()
+    refusal = yield prepare_folder(write_images(tmp_path / "second", each=5), tmp_path)
+    assert f"({tmp_path / 'first'}), not from {tmp_path / 'second'};" in refusal.text
+    return refusal.command()
+
+
+@case(f"{PREPARE}::_check_existing", "The images in {} were made")
+def a_source_that_has_changed(tmp_path: Path) -> Steps:
+    command = prepare_folder(write_images(tmp_path / "src"), tmp_path)
+    command()
+    (tmp_path / "src" / "train" / "cat" / "new.jpg").write_bytes(image(99))
+    refusal = yield command
+    assert f"were made from {tmp_path / 'src'} before its files changed;" in refusal.text
+    assert "another source" not in refusal.text
+    return command.replace(tmp_path / "data", tmp_path / "another")
+
+
+@case(f"{PREPARE}::_find_source", "needs images of yours")
+def no_source(tmp_path: Path) -> Steps:
+    command = Command("datasets.prepare", "folder", "--data", tmp_path / "data")
+    refusal = yield command
+    assert refusal.options("--source") == ("--source", "ZIP")
+    return command.add("--source", write_images(tmp_path / "src"))
+
+
+@case(f"{PREPARE}::main", "nothing half-made was kept")
+def an_interrupted_conversion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "count_leftovers", interrupt)
+        command = prepare_folder(write_images(tmp_path / "src"), tmp_path)
+        yield command
+    assert sorted(path.name for path in (tmp_path / "data" / "folder").iterdir()) == [".lock"]
+    return command
+
+
+def prepared(tmp_path: Path, *more: object) -> Path:
+    """Prepares images of 24 px and returns the folder of the data."""
+    prepare_folder(write_images(tmp_path / "src"), tmp_path, "--size", 24, *more)()
+    return tmp_path / "data" / "folder"
+
+
+def change(folder: Path, **values: Any) -> None:
+    """Changes values in the manifest, and leaves its checksum."""
+    path = folder / "manifest.json"
+    content = json.loads(path.read_text(encoding="utf-8")) | values
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+@case("datasets/manifest.py::parse_manifest", "must have schema_version")
+def a_manifest_of_another_version(tmp_path: Path) -> Steps:
+    folder = prepared(tmp_path)
+    change(folder, schema_version=99)
+    refusal = yield lambda: read_manifest(folder)
+    refusal.command().add("--source", tmp_path / "src", "--workers", 1)()
+
+
+@case("datasets/manifest.py::parse_manifest", "is damaged")
+def a_manifest_that_was_edited(tmp_path: Path) -> Steps:
+    folder = prepared(tmp_path)
+    change(folder, image_size=48)
+    refusal = yield lambda: read_manifest(folder)
+    refusal.command().add("--source", tmp_path / "src", "--workers", 1)()
+
+
+@case("datasets/manifest.py::parse_manifest", "holds no prepared data")
+def no_manifest(tmp_path: Path) -> Steps:
+    folder = prepared(tmp_path)
+    (folder / "manifest.json").unlink()
+    refusal = yield lambda: read_manifest(folder)
+    refusal.command().add("--source", tmp_path / "src", "--workers", 1)()
+
+
+@case("datasets/manifest.py::_check_size", "must have {} bytes")
+def a_file_that_is_cut_short(tmp_path: Path) -> Steps:
+    folder = prepared(tmp_path)
+    before = read_manifest(folder)
+    os.truncate(folder / TRAIN_FILE, 100)
+    refusal = yield lambda: read_manifest(folder)
+    refusal.command().add("--workers", 1)()
+    assert read_manifest(folder) == before
+
+
+@case("datasets/manifest.py::verify", "must have sha256")
+def a_file_with_a_wrong_byte(tmp_path: Path) -> Steps:
+    folder = prepared(tmp_path)
+    before = read_manifest(folder)
+    with (folder / TRAIN_FILE).open("r+b") as file:
+        file.write(b"\0\1\2\3")
+    command = Command("datasets.prepare", "folder", "--data", folder.parent, "--verify")
+    refusal = yield command
+    refusal.command().add("--workers", 1)()
+    assert verify(folder) == before
+
+
+@case("common/files.py::lock_folder", "can't be written")
+def a_file_in_the_place_of_the_data(tmp_path: Path) -> Steps:
+    (tmp_path / "data").write_text("", encoding="utf-8")
+    command = prepare_folder(write_images(tmp_path / "src"), tmp_path)
+    refusal = yield command
+    assert "use another --data folder" in refusal.text
+    return command.replace(tmp_path / "data", tmp_path / "another")
+
+
+def shared_copy(tmp_path: Path, tiny_data: Path) -> tuple[Path, str]:
+    """Returns prepared data at a shared path, as a cluster reads it, and its fingerprint."""
+    shutil.copytree(tiny_data, tmp_path / "shared")
+    return tmp_path / "shared", read_manifest(tmp_path / "shared").fingerprint
+
+
+@case("datasets/node_copy.py::_manifest", "must hold the prepared data")
+def an_empty_shared_folder(tmp_path: Path, tiny_data: Path) -> Steps:
+    shared, fingerprint = shared_copy(tmp_path, tiny_data)
+    shutil.rmtree(shared)
+    refusal = yield lambda: check(UriPlace(str(shared)), fingerprint, tmp_path / "here")
+    assert "copy the folder that datasets.prepare made" in refusal.text
+    shutil.copytree(tiny_data, shared)
+
+
+@case("datasets/node_copy.py::_manifest", "that can be read")
+def a_damaged_shared_manifest(tmp_path: Path, tiny_data: Path) -> Steps:
+    shared, fingerprint = shared_copy(tmp_path, tiny_data)
+    (shared / "manifest.json").write_text("{", encoding="utf-8")
+    refusal = yield lambda: check(UriPlace(str(shared)), fingerprint, tmp_path / "here")
+    assert ".fetched" not in refusal.text
+    shutil.copytree(tiny_data, shared, dirs_exist_ok=True)
+
+
+@case("datasets/node_copy.py::_manifest", "the images that are searched on")
+def other_shared_images(tmp_path: Path, tiny_data: Path) -> Steps:
+    shared, fingerprint = shared_copy(tmp_path, tiny_data)
+    shutil.copytree(prepared(tmp_path), shared, dirs_exist_ok=True)
+    refusal = yield lambda: check(UriPlace(str(shared)), fingerprint, tmp_path / "here")
+    assert "copy the folder that datasets.prepare made there anew" in refusal.text
+    shutil.copytree(tiny_data, shared, dirs_exist_ok=True)
+
+
+@case("datasets/node_copy.py::_fetch_train", "but lacks it")
+def a_shared_folder_without_images(tmp_path: Path, tiny_data: Path) -> Steps:
+    shared, fingerprint = shared_copy(tmp_path, tiny_data)
+    (shared / TRAIN_FILE).unlink()
+    refusal = yield lambda: copy_data(UriPlace(str(shared)), fingerprint, tmp_path / "here")
+    shutil.copy(tiny_data / refusal.find(r"must hold (\S+),"), shared)
+
+
+@case("datasets/node_copy.py::_fetch_train", "must have sha256")
+def damaged_shared_images(tmp_path: Path, tiny_data: Path) -> Steps:
+    shared, fingerprint = shared_copy(tmp_path, tiny_data)
+    with (shared / TRAIN_FILE).open("r+b") as file:
+        file.write(b"\0\1\2\3")
+    refusal = yield lambda: copy_data(UriPlace(str(shared)), fingerprint, tmp_path / "here")
+    shutil.copy(tiny_data / refusal.find(r"^(\S+) from"), shared)
