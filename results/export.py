@@ -1,7 +1,7 @@
 """Writes the best configuration of a run to a YAML file that final training reads.
 
-If finalists were trained, their comparison selects the configuration; otherwise the trials' highest
-val_top1 does.
+If finalists were trained, their comparison selects the configuration; otherwise the trials'
+val_top1 after their latest epochs does (`results.analysis.ranking`).
 
 python -m results.export runs/NAME [--trial N] [--to FILE]
 """
@@ -20,66 +20,69 @@ from common.files import checksum, write_text_atomically
 from results.analysis.finalist_comparison import BASELINE, Outcome, Standing, compare_finalists
 from results.analysis.intervals import CONFIDENCE, Interval
 from results.analysis.pareto import objectives_of, pareto_front, values
+from results.analysis.ranking import REASON, RULE, best_trial, rank_trials
 from results.finalist_store import read_finalists
-from results.records import BEST_VERSION, TrialRecord
+from results.records import BEST_VERSION, StopReason, TrialRecord, TrialState
 from results.run_hints import resume_command
 from results.store import BEST, SEAL, RunError, read_manifest, read_standings
 
-RULE = "highest val_top1 of any epoch of any trial that neither failed nor diverged"
-"""Without finalists, `best.yaml` states this sentence as the rule by which its trial was
-selected.
-"""
-
 DIGITS = 6
 """Means and intervals in `best.yaml` are rounded to this many decimal places."""
-
-
-def ranked(trials: Mapping[int, TrialRecord]) -> list[TrialRecord]:
-    """Returns the trials with a result, best first: by the highest val_top1 of any epoch, and for
-    equal values by number.
-
-    Failed and diverged trials rank behind all others, whatever accuracy they reached before.
-    """
-    scored = [t for t in trials.values() if t.best_val_top1 is not None]
-    return sorted(scored, key=lambda t: (not t.trusted, -(t.best_val_top1 or 0), t.number))
 
 
 def best_config(directory: Path, trial: int | None = None) -> dict[str, Any]:
     """Returns the content of `best.yaml`: the configuration, its metric, how it was selected, the
     baseline, and the provenance.
 
-    With several objectives, the selected trial is the one on their Pareto front that has the
-    highest val_top1.
-
     trial: the number of the trial to export instead of the best one.
 
-    Raises `RunError` when the run has no trial with a result, or none with the number `trial`.
+    Raises `RunError` when the run has no best trial, or when the trial number `trial` has diverged
+    or has no finished epoch.
     """
     manifest, trials = read_manifest(directory), read_standings(directory)
-    objectives = objectives_of(manifest)
-    front = pareto_front(trials, objectives) if len(objectives) > 1 else []
-    order = front or ranked(trials)
     if trial is not None:
-        order = [t for t in ranked(trials) if t.number == trial]
-        if not order:
-            raise RunError(
-                f"--trial must name a trial with at least one epoch, but got {trial}; "
-                f"{directory} has {_numbers(ranked(trials))}."
-            )
-    if not order:
-        raise RunError(
-            f"{directory} has no trial with a finished epoch yet; let it run longer, or go on with "
-            f"it by `{resume_command(directory)}`."
-        )
-    rule = RULE if trial is None else f"--trial {trial}"
-    if front and trial is None:
-        rule += f", of the {len(front)} on the Pareto front of {', '.join(objectives)}"
-    outcome = compare_finalists(read_finalists(directory).values()) if trial is None else None
+        return _chosen(manifest, trials, _named(directory, trials, trial), f"--trial {trial}")
+    objectives = objectives_of(manifest)
+    leader = best_trial(trials, objectives)
+    if leader is None:
+        raise RunError(_no_best(directory, trials))
+    outcome = compare_finalists(read_finalists(directory).values())
     if outcome is not None and outcome.winner is not None:
         winner = trials[outcome.winner.trial]
         chosen = _chosen(manifest, trials, winner, _finalists_rule(outcome))
         return chosen | _by_finalists(outcome, outcome.winner, chosen)
-    return _chosen(manifest, trials, order[0], rule)
+    rule = RULE
+    if front := pareto_front(trials, objectives) if len(objectives) > 1 else []:
+        rule += f", of the {len(front)} on the Pareto front of {', '.join(objectives)}"
+    return _chosen(manifest, trials, leader, rule) | {"reason": REASON}
+
+
+def _named(directory: Path, trials: Mapping[int, TrialRecord], trial: int) -> TrialRecord:
+    """Returns the trial with this number. Raises `RunError` where it can't be exported."""
+    usable = [t for t in rank_trials(trials.values()) if t.reason is not StopReason.DIVERGED]
+    for record in usable:
+        if record.number == trial:
+            return record
+    diverged = trial in trials and trials[trial].reason is StopReason.DIVERGED
+    found = f"{trial}, which has diverged" if diverged else str(trial)
+    raise RunError(
+        "--trial must name a trial that has at least one epoch and hasn't diverged, but got "
+        f"{found}; {directory} has {_numbers(usable)}."
+    )
+
+
+def _no_best(directory: Path, trials: Mapping[int, TrialRecord]) -> str:
+    """Returns a sentence on why a run has no best trial, and what to do."""
+    resume = resume_command(directory)
+    if any(t.state is TrialState.RUNNING for t in trials.values()) or not trials:
+        return (
+            f"{directory} has no trial with a finished epoch yet; let it run longer, or go on with "
+            f"it by `{resume}`."
+        )
+    return (
+        f"{directory} has no best trial, because all of its {len(trials)} trials failed or "
+        f"diverged; its page (`{quote_command('python -m results.report', directory)}`) says why."
+    )
 
 
 def _chosen(
@@ -96,12 +99,12 @@ def _chosen(
         # Manifests of older versions don't record the image size.
         "dataset_image_size": manifest["dataset"].get("image_size"),
         "metric": "val_top1",
-        "value": winner.best_val_top1,
-        "epoch": winner.best_epoch,
+        "value": winner.last_val_top1,
+        "epoch": winner.epochs,
         "trial": winner.number,
         **several,
         "selected_by": rule,
-        "trials_considered": len(ranked(trials)),
+        "trials_considered": len(rank_trials(trials.values())),
         "baseline": _baseline(trials.get(baseline_of(manifest, winner.number)), manifest),
         "provenance": manifest.get("provenance", {}) | {"run": manifest["name"]},
     }
@@ -191,8 +194,8 @@ def _baseline(record: TrialRecord | None, manifest: dict[str, Any]) -> dict[str,
     return {
         "trial": record.number,
         "state": record.state.value,
-        "value": record.best_val_top1,
-        "epoch": record.best_epoch,
+        "value": record.last_val_top1,
+        "epoch": record.epochs or None,
         "published": manifest.get("published"),
         "config": record.config,
     }

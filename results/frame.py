@@ -44,6 +44,7 @@ TRIALS: Mapping[str, Column] = {
     "retried": Column("string", "", "why training broke off once and was tried again"),
     "epochs": Column("int64", "epochs", "how many are trained, so far where it is running"),
     "epochs_planned": Column("Int64", "epochs", "how long its learning-rate schedule is"),
+    "last_val_top1": Column("float64", "fraction", "val_top1 after the latest; ranks the trials"),
     "best_epoch": Column("Int64", "", "the first epoch with the highest val_top1, from 1"),
     "best_val_top1": Column("float64", "fraction", "val_top1 there"),
     "wall_s": Column("float64", "s", "all its epochs, with their evaluation"),

@@ -129,10 +129,11 @@ class TrialRecord(JsonRecord):
     `trials.jsonl` is the valid one.
 
     `params` are the parameters that the sampler chose, and `config` is the complete configuration.
-    `best_epoch` is the first epoch with the highest `val_top1`, and `epochs` the number of trained
-    epochs. `retried` is the reason for which training broke off once and continued from its last
-    checkpoint. `latency_ms` and `parameters_m` are those of `NetworkCosts`; only searches with
-    several objectives record them.
+    `epochs` is the number of trained epochs, and `last_val_top1` the accuracy after the last of
+    them, by which trials are ranked; records of older versions lack it. `best_epoch` is the first
+    epoch with the highest `val_top1`. `retried` is the reason for which training broke off once and
+    continued from its last checkpoint. `latency_ms` and `parameters_m` are those of `NetworkCosts`;
+    only searches with several objectives record them.
     """
 
     number: int
@@ -144,6 +145,7 @@ class TrialRecord(JsonRecord):
     epochs: int = 0
     best_epoch: int | None = None
     best_val_top1: float | None = None
+    last_val_top1: float | None = None
     wall_s: float = 0.0
     latency_ms: float | None = None
     parameters_m: float | None = None
@@ -156,7 +158,7 @@ class TrialRecord(JsonRecord):
 
     def reached(self, epochs: Sequence[EpochMetrics]) -> Self:
         """Returns a copy of the trial's record that is updated by all `epochs` trained so far:
-        their number, the best one, and their total time.
+        their number, the best one, the last one, and their total time.
         """
         best = max(epochs, key=lambda e: e.val_top1 or 0.0, default=None)
         return replace(
@@ -164,8 +166,16 @@ class TrialRecord(JsonRecord):
             epochs=len(epochs),
             best_epoch=best.epoch if best else None,
             best_val_top1=best.val_top1 if best else None,
+            last_val_top1=epochs[-1].val_top1 if epochs else None,
             wall_s=round(sum(e.wall_s for e in epochs), 3),
         )
+
+    def standing(self, epochs: Sequence[EpochMetrics]) -> Self:
+        """Returns the record with what the trial's recorded `epochs` say where the record itself
+        doesn't, because the trial is unfinished, or an older version wrote the record.
+        """
+        lacking = self.last_val_top1 is None and len(epochs) == self.epochs
+        return self.reached(epochs) if lacking or self.state is TrialState.RUNNING else self
 
     @property
     def trusted(self) -> bool:

@@ -23,7 +23,7 @@ def write_report(directory: Path, to: Path | None = None) -> Path:
 
     to: the file to write (default: `report.html` in the run).
 
-    Raises `RunError` and `RecordError` when the run can't be read or has no finished epoch, and
+    Raises `RunError` and `RecordError` when the run can't be read or has no trial, and
     `OSError` when the page can't be written.
     """
     path = to or directory / REPORT
@@ -47,9 +47,10 @@ def page(directory: Path) -> str:
     def sections(run: Run) -> Iterator[Section]:
         if len(run.objectives) > 1:
             yield tradeoff(run)
-        yield learning(run)
-        yield parameters(run)
-        yield time_section(run)
+        if run.recorded:
+            yield learning(run)
+            yield parameters(run)
+            yield time_section(run)
 
     run = read_run(directory)
     return render(

@@ -32,7 +32,7 @@ from common.files import checksum, read_json, write_text_atomically
 from common.json_records import to_json
 from common.text import redacted, redacted_values
 from results.jsonl import append_line, close_all, open_for_append, read_records, read_whole_number
-from results.records import SCHEMA_VERSION, EpochMetrics, TrainingId, TrialRecord, TrialState
+from results.records import SCHEMA_VERSION, EpochMetrics, TrainingId, TrialRecord
 from results.run_hints import RUN_FILE, nearest_run, resume_command
 
 EPOCHS, TRIALS, MANIFEST, BEST = "epochs.jsonl", "trials.jsonl", RUN_FILE, "best.yaml"
@@ -67,17 +67,14 @@ def read_trials(directory: Path) -> dict[int, TrialRecord]:
 
 
 def read_standings(directory: Path) -> dict[int, TrialRecord]:
-    """Returns the trials as `read_trials` does, with the records of unfinished trials updated by
-    their recorded epochs.
+    """Returns the trials as `read_trials` does, with the records of unfinished trials, and those of
+    older versions that lack the last epoch's accuracy, updated by their recorded epochs.
     """
     trials = read_trials(directory)
     epochs: dict[int, list[EpochMetrics]] = {number: [] for number in trials}
     for number, metrics in read_epochs(directory):
         epochs.setdefault(number, []).append(metrics)
-    return {
-        number: record.reached(epochs[number]) if record.state is TrialState.RUNNING else record
-        for number, record in trials.items()
-    }
+    return {number: record.standing(epochs[number]) for number, record in trials.items()}
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def values(record: TrialRecord, objectives: Sequence[str]) -> Point | None:
     """Returns a trial's objectives in their own units and signs, or `None` where the trial lacks
     one of them.
     """
-    fields = ["best_val_top1" if name == "val_top1" else name for name in objectives]
+    fields = ["last_val_top1" if name == "val_top1" else name for name in objectives]
     found = [getattr(record, field) for field in fields]
     return None if any(value is None for value in found) else tuple(found)
 
@@ -113,8 +113,8 @@ def pareto_front(trials: Mapping[int, TrialRecord], objectives: Sequence[str]) -
     """Returns the trials that no other trial dominates, by descending val_top1; of equal ones the
     earlier comes first.
 
-    Each trial counts with its highest val_top1 of any epoch, also when it was stopped early. Failed
-    and diverged trials are left out.
+    Each trial counts with its val_top1 after its latest epoch, also when it was stopped early.
+    Failed and diverged trials are left out.
     """
     points = {}
     for number, record in trials.items():
@@ -123,7 +123,7 @@ def pareto_front(trials: Mapping[int, TrialRecord], objectives: Sequence[str]) -
             points[number] = minimised(found, objectives)
     best = set(fronts(points.values())[0]) if points else set()
     chosen = [trials[number] for number, point in points.items() if point in best]
-    return sorted(chosen, key=lambda record: (-(record.best_val_top1 or 0), record.number))
+    return sorted(chosen, key=lambda record: (-(record.last_val_top1 or 0), record.number))
 
 
 ALONE = ("val_top1",)

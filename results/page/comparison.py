@@ -2,7 +2,7 @@
 configurations.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,13 +51,13 @@ def cautions(runs: Sequence[Run]) -> list[str]:
     sentences = []
     if _several(runs, lambda run: run.manifest["dataset"]["fingerprint"]):
         sentences.append("These runs saw different images: a higher val_top1 is no better result.")
-    if _several(runs, lambda run: run.best["config"].get("weights") == "none"):
+    if _several(runs, lambda run: _best(run)["config"].get("weights") == "none"):
         sentences.append("Some begin with pretrained weights and some from scratch: two tracks.")
-    if _several(runs, lambda run: run.best["config"].get("epochs")):
+    if _several(runs, lambda run: _best(run)["config"].get("epochs")):
         sentences.append("Their best trials were to be trained for different numbers of epochs.")
     if _several(runs, lambda run: finalists_decision(run) is None):
         sentences.append(
-            "Some values are means over fresh seeds, the others one seed's best epoch."
+            "Some values are means over fresh seeds, the others one seed's latest epoch."
         )
     return sentences
 
@@ -72,10 +72,14 @@ def headline(runs: Sequence[Run]) -> str:
     """
     if _several(runs, lambda run: run.manifest["dataset"]["fingerprint"]):
         return f"{len(runs)} runs on different images"
-    best = max(range(len(runs)), key=lambda index: runs[index].best["value"])
-    run, name = runs[best], names(runs)[best]
-    reached = percent(run.best["value"])
-    return f"{name} has the highest val_top1: {reached}, by trial {run.winner.number}"
+    index = max(range(len(runs)), key=lambda index: _best(runs[index])["value"])
+    best, name = _best(runs[index]), names(runs)[index]
+    return f"{name} has the highest val_top1: {percent(best['value'])}, by trial {best['trial']}"
+
+
+def _best(run: Run) -> Mapping[str, Any]:
+    best, _ = run.require_best()
+    return best
 
 
 def numbers(runs: Sequence[Run]) -> list[Line]:
@@ -85,10 +89,11 @@ def numbers(runs: Sequence[Run]) -> list[Line]:
 
 
 def _numbers(run: Run) -> Iterator[tuple[str, str]]:
-    final = run.finals.get(run.winner.number)
+    best, winner = run.require_best()
+    final = run.finals.get(winner.number)
     chosen = finalists_decision(run)
-    baseline = run.best["baseline"] if run.baseline else None
-    yield "best val_top1", percent(run.best["value"])
+    baseline = best["baseline"] if run.baseline else None
+    yield "best val_top1", percent(best["value"])
     yield "its 95 % interval", span(chosen[1].top1) if chosen and chosen[1].top1 else "– (one seed)"
     yield "test top-1", percent(final.test_top1) if final else "–"
     yield "baseline val_top1", percent(baseline["value"] if baseline else None)
@@ -96,16 +101,16 @@ def _numbers(run: Run) -> Iterator[tuple[str, str]]:
     yield "on the clock", format_duration(run.clock_s) if run.clock_s else "–"
     yield "trials", str(len(run.trials))
     yield "epochs trained", str(len(run.recorded) + len(run.finalist_epochs))
-    yield "epochs of a full training", value(run.best["config"].get("epochs"))
+    yield "epochs of a full training", value(_best(run)["config"].get("epochs"))
     yield "space", str(run.manifest.get("space", "–"))
-    yield "dataset", str(run.best["dataset"])
+    yield "dataset", str(best["dataset"])
 
 
 def configurations(runs: Sequence[Run]) -> list[Line]:
     """Returns the best configurations with one row for each field; the fields that differ come
     first.
     """
-    configs = [run.best["config"] for run in runs]
+    configs = [_best(run)["config"] for run in runs]
     fields = dict.fromkeys(name for config in configs for name in config)
     lines = [
         Line(name=name, cells=[value(config.get(name)) for config in configs]) for name in fields
@@ -163,13 +168,14 @@ def winners(runs: Sequence[Run]) -> go.Figure:
     """
     figure = plot("epoch", "top-1", yaxis_tickformat=PERCENT)
     for index, (run, name) in enumerate(zip(runs, names(runs), strict=True)):
+        best = _best(run)
         for field in ("val_top1", "train_top1"):
             add_curve(
                 figure,
-                run.epochs[run.winner.number],
+                run.epochs[best["trial"]],
                 field,
                 COLORS[index % len(COLORS)],
-                name=f"{safe(name)}: trial {run.winner.number}",
+                name=f"{safe(name)}: trial {best['trial']}",
                 legendgroup=str(index),
                 showlegend=field == "val_top1",
             )

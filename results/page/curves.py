@@ -3,7 +3,7 @@ of the winner.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import plotly.graph_objects as go
@@ -34,8 +34,8 @@ curves remain visible.
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """Records that `trial` became the best so far with the accuracy `top1`, a fraction, after
-    `hours` of training added up over all workers.
+    """Records that `trial` was the best one with the accuracy `top1`, a fraction, after `hours` of
+    training added up over all workers.
     """
 
     hours: float
@@ -58,8 +58,8 @@ def learning(run: Run) -> Section:
         Panel(
             key="best",
             title="Best so far",
-            caption="Over the training time of all workers added up: two workers pass two hours "
-            "in one.",
+            caption="The val_top1 of the best trial at each moment, over the training time of all "
+            "workers added up: two workers pass two hours in one.",
             figure=best_so_far(run),
             height=320,
         ),
@@ -73,7 +73,7 @@ def learning_curves(run: Run) -> go.Figure:
     there are.
     """
     figure = plot("epoch", "val_top1", yaxis_tickformat=PERCENT)
-    marked = {run.winner.number} | ({run.baseline.number} if run.baseline else set())
+    marked = {record.number for record in (run.winner, run.baseline) if record}
     for key in OUTCOMES:
         records = [
             r for n, r in run.trials.items() if outcome(r) == key and r.epochs and n not in marked
@@ -82,7 +82,8 @@ def learning_curves(run: Run) -> go.Figure:
             _add_outcome(figure, run, key, records)
     if run.baseline and run.baseline is not run.winner:
         _add_marked(figure, run, run.baseline, "baseline", {"color": BASELINE, "dash": "dash"})
-    _add_marked(figure, run, run.winner, f"best: trial {run.winner.number}", {"color": WINNER})
+    if run.winner:
+        _add_marked(figure, run, run.winner, f"best: trial {run.winner.number}", {"color": WINNER})
     figure.update_xaxes(dtick=step_of_epochs(longest(run)))
     return figure
 
@@ -159,16 +160,19 @@ def _add_marked(
 
 
 def progress(run: Run) -> list[Step]:
-    """Returns every moment at which a trial became the best; trials that failed or diverged in the
-    end are left out.
+    """Returns every moment at which another trial became the best, or the best one's val_top1
+    changed, which may also have fallen. Trials that failed or diverged in the end are left out.
     """
     steps: list[Step] = []
-    seconds, best = 0.0, -1.0
+    seconds, latest = 0.0, dict[int, float]()
     for number, metrics in run.recorded:
         seconds += metrics.wall_s
-        if run.trials[number].trusted and (metrics.val_top1 or 0.0) > best:
-            best = metrics.val_top1 or 0.0
-            steps.append(Step(hours=seconds / 3600, top1=best, trial=number))
+        if not run.trials[number].trusted or metrics.val_top1 is None:
+            continue
+        latest[number] = metrics.val_top1
+        best = min(latest, key=lambda trial: (-latest[trial], trial))
+        if not steps or (best, latest[best]) != (steps[-1].trial, steps[-1].top1):
+            steps.append(Step(hours=seconds / 3600, top1=latest[best], trial=best))
     return steps
 
 
@@ -183,8 +187,8 @@ def best_so_far(run: Run) -> go.Figure:
     """
     figure = plot("hours of training", "val_top1", yaxis_tickformat=PERCENT)
     add_progress(figure, run, name="best so far", color=WINNER)
-    if run.baseline and run.baseline.best_val_top1 is not None:
-        level = run.baseline.best_val_top1
+    if run.baseline and run.baseline.last_val_top1 is not None:
+        level = run.baseline.last_val_top1
         _add_level(figure, level, f"baseline {percent(level)}", BASELINE)
     published = (run.manifest.get("published") or {}).get("val_top1")
     if published is not None:
@@ -194,14 +198,16 @@ def best_so_far(run: Run) -> go.Figure:
 
 def add_progress(figure: go.Figure, run: Run, *, name: str, color: str) -> None:
     """Adds the best val_top1 so far of a run to `figure`, as a step line that extends to the end of
-    the run's trials.
+    the run's trials. A run in which no trial has succeeded has no line.
     """
     steps = progress(run)
-    last = [hours_of_trials(run)] if steps else []
+    if not steps:
+        return
+    steps.append(replace(steps[-1], hours=hours_of_trials(run)))
     figure.add_scatter(
-        x=[step.hours for step in steps] + last,
-        y=[step.top1 for step in steps] + [step.top1 for step in steps[-1:]],
-        customdata=[step.trial for step in steps] + [step.trial for step in steps[-1:]],
+        x=[step.hours for step in steps],
+        y=[step.top1 for step in steps],
+        customdata=[step.trial for step in steps],
         hovertemplate="%{x:.2f} h: %{y:.1%}, trial %{customdata}<extra></extra>",
         mode="lines+markers",
         marker={"size": 5},
@@ -219,13 +225,13 @@ def _add_level(figure: go.Figure, level: float, name: str, color: str) -> None:
 
 
 def _gaps(run: Run) -> list[Panel]:
-    marked = [(run.winner, f"Best: trial {run.winner.number}", WINNER)]
-    if run.baseline is run.winner:
+    marked = [(run.baseline, "Baseline", BASELINE)] if run.baseline else []
+    if run.winner and run.winner is run.baseline:
         marked = [(run.winner, "The baseline, which is the best", WINNER)]
-    elif run.baseline:
-        marked.insert(0, (run.baseline, "Baseline", BASELINE))
+    elif run.winner:
+        marked.append((run.winner, f"Best: trial {run.winner.number}", WINNER))
     seen = [m for record, _, _ in marked for m in run.epochs[record.number]]
-    highest = max(max(m.train_top1, m.val_top1 or 0.0) for m in seen)
+    highest = max((max(m.train_top1, m.val_top1 or 0.0) for m in seen), default=1.0)
     return [
         Panel(
             key=f"gap{record.number}",

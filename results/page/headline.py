@@ -2,7 +2,8 @@
 page.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,18 @@ from common.cli import quote_command
 from common.text import format_duration
 from results.analysis.finalist_comparison import BASELINE, Outcome, Standing
 from results.analysis.intervals import Interval, proportion
-from results.page.formatting import count, display_name, percent, points, span, value
+from results.page.formatting import (
+    OUTCOMES,
+    count,
+    display_name,
+    outcome,
+    percent,
+    points,
+    span,
+    value,
+)
 from results.page.run_data import Final, Run
+from results.records import TrialRecord
 from results.store import BEST
 
 
@@ -59,15 +70,32 @@ class Headline:
 
 
 def make_headline(run: Run) -> Headline:
-    """Builds the head of a run's page."""
-    headline, caution = _verdict(run)
+    """Builds the head of a run's page. A run without a winner has neither a configuration to show
+    nor one to train.
+    """
+    if run.best is None or run.winner is None:
+        return Headline(
+            headline="No trial has succeeded.",
+            caution=_describe_endings(run),
+            cards=[_cost(run)],
+            settings=[],
+            commands=[],
+        )
+    headline, caution = _verdict(run, run.winner)
     return Headline(
         headline=headline,
         caution=caution,
-        cards=[*_accuracies(run), _cost(run)],
-        settings=list(_settings(run)),
+        cards=[*_accuracies(run, run.winner, run.best), _cost(run)],
+        settings=list(_settings(run, run.winner, run.best)),
         commands=_commands(run),
     )
+
+
+def _describe_endings(run: Run) -> str:
+    """Returns a sentence on how many trials ended in which way."""
+    endings = Counter(OUTCOMES[outcome(record)][0] for record in run.trials.values())
+    words = ", ".join(f"{label} {number}" for label, number in endings.most_common())
+    return f"How its {count(len(run.trials), 'trial')} stand: {words}. The table has the details."
 
 
 def finalists_decision(run: Run) -> tuple[Outcome, Standing] | None:
@@ -79,26 +107,26 @@ def finalists_decision(run: Run) -> tuple[Outcome, Standing] | None:
     return run.outcome, run.outcome.winner
 
 
-def _verdict(run: Run) -> tuple[str, str]:
+def _verdict(run: Run, winner: TrialRecord) -> tuple[str, str]:
     """Returns the headline and a sentence on what it leaves open."""
     chosen = finalists_decision(run)
     if chosen:
         return _finalists_verdict(*chosen)
-    winner, baseline = run.winner, run.baseline
-    if not winner.trusted:
-        return "No trial went well.", "Each of them failed or diverged."
-    reached = percent(winner.best_val_top1)
-    caution = (
-        "One seed chose it, so that part of its lead may be luck: --finalists 3 trains the best "
-        "and the baseline again with fresh seeds."
-    )
+    baseline, reached = run.baseline, percent(winner.last_val_top1)
+    remedy = "--finalists 3 trains the best and the baseline again with fresh seeds."
     if baseline is winner:
+        caution = f"One seed decided it, and another may decide otherwise: {remedy}"
         return f"No trial beats the baseline, which reaches {reached} on val.", caution
-    lead = ""
-    if baseline and baseline.best_val_top1 is not None:
-        lead = points((winner.best_val_top1 or 0.0) - baseline.best_val_top1)
-        lead = f", {lead} more than the baseline"
-    return f"Trial {winner.number} reaches {reached} on val{lead}.", caution
+    headline = f"Trial {winner.number} reaches {reached} on val"
+    if baseline is None or not baseline.trusted or baseline.last_val_top1 is None:
+        why = "" if baseline is None else f" ({OUTCOMES[outcome(baseline)][0]})"
+        return (
+            f"{headline}.",
+            f"The baseline has no result to compare with{why}. One seed chose the best: {remedy}",
+        )
+    lead = points((winner.last_val_top1 or 0.0) - baseline.last_val_top1)
+    caution = f"One seed chose it, so that part of its lead may be luck: {remedy}"
+    return f"{headline}, {lead} more than the baseline.", caution
 
 
 def _finalists_verdict(outcome: Outcome, winner: Standing) -> tuple[str, str]:
@@ -122,17 +150,17 @@ def _signed(lead: Interval) -> str:
     return f"{100 * lead.low:+.1f} … {100 * lead.high:+.1f}"
 
 
-def _accuracies(run: Run) -> Iterator[Card]:
-    winner, baseline = run.winner, run.baseline
+def _accuracies(run: Run, winner: TrialRecord, best: Mapping[str, Any]) -> Iterator[Card]:
+    baseline = run.baseline
     yield Card(
         label="best val_top1",
-        number=percent(run.best["value"]),
-        note=_val_note(run, winner.number, winner.best_epoch, run.best["value"]),
+        number=percent(best["value"]),
+        note=_val_note(run, winner, best["value"]),
     )
     yield _test_card("test top-1", run.finals.get(winner.number))
     if baseline and baseline is not winner:
-        top1 = run.best["baseline"]["value"]
-        note = _val_note(run, baseline.number, baseline.best_epoch, top1)
+        top1 = best["baseline"]["value"]
+        note = _val_note(run, baseline, top1)
         final = run.finals.get(baseline.number)
         tested = f"; test {percent(final.test_top1)} after {final.epochs} epochs" if final else ""
         yield Card(label="baseline val_top1", number=percent(top1), note=note + tested)
@@ -143,16 +171,16 @@ def _accuracies(run: Run) -> Iterator[Card]:
         yield Card(label=name, number=value(getattr(winner, name)), note="of the best trial")
 
 
-def _val_note(run: Run, trial: int, epoch: int | None, top1: float) -> str:
+def _val_note(run: Run, record: TrialRecord, top1: float) -> str:
     chosen = finalists_decision(run)
-    standing = chosen and next((s for s in chosen[0].standings if s.trial == trial), None)
+    standing = chosen and next((s for s in chosen[0].standings if s.trial == record.number), None)
     if chosen and standing and standing.top1:
         seeds = f"mean of {count(len(standing.values), 'seed')} after {chosen[0].epochs} epochs"
         return f"{span(standing.top1)}, {seeds}"
     # Manifests of older versions don't record the number of val images.
     images = run.manifest["dataset"].get("val_images")
     ends = f"{span(proportion(top1, images))} for {count(images, 'image')}; " if images else ""
-    return f"{ends}trial {trial}, epoch {epoch}, one seed"
+    return f"{ends}trial {record.number}, epoch {record.epochs}, one seed"
 
 
 def _test_card(label: str, final: Final | None) -> Card:
@@ -208,14 +236,14 @@ def _gpu_hours(run: Run) -> str:
     return f", {hours:.2f} GPU-hours" if hours else ""
 
 
-def _settings(run: Run) -> Iterator[Setting]:
+def _settings(run: Run, winner: TrialRecord, best: Mapping[str, Any]) -> Iterator[Setting]:
     """Yields the searched parameters in the order in which the space asks for them, and then the
     fields that all trials share.
     """
-    config = run.best["config"]
-    other = run.best["baseline"]["config"] if run.baseline not in (None, run.winner) else {}
+    config = best["config"]
+    other = best["baseline"]["config"] if run.baseline not in (None, winner) else {}
     searched = [name for name in run.ranges if name in config]
-    searched += [name for name in run.winner.params if name not in searched and name in config]
+    searched += [name for name in winner.params if name not in searched and name in config]
     # A parameter that the winner wasn't asked for, such as momentum with AdamW, can still be a
     # field of its configuration.
     for name in [*searched, *(name for name in config if name not in searched)]:

@@ -48,7 +48,7 @@ def varied(run: Run) -> list[str]:
 
 
 def _scored(run: Run) -> list[TrialRecord]:
-    return [record for record in run.trials.values() if record.best_val_top1 is not None]
+    return [record for record in run.trials.values() if record.last_val_top1 is not None]
 
 
 def _numeric(run: Run, name: str, items: Iterable[Any]) -> bool:
@@ -65,7 +65,7 @@ def _parallel_panel(run: Run, names: Sequence[str]) -> Panel:
     return Panel(
         key="parallel",
         title="All parameters at once",
-        caption="A line a trial, coloured by its best val_top1. Drag along an axis to keep the "
+        caption="A line a trial, coloured by its latest val_top1. Drag along an axis to keep the "
         f"trials that cross there; a click frees it. {MISSING} is a trial without the parameter.",
         figure=parallel(run, names),
         height=440,
@@ -77,8 +77,8 @@ def parallel(run: Run, names: Sequence[str]) -> go.Figure:
     """Returns parallel coordinates of all trials with a result; the best trials are drawn
     on top.
     """
-    records = sorted(_scored(run), key=lambda record: record.best_val_top1 or 0.0)
-    top1 = [record.best_val_top1 for record in records]
+    records = sorted(_scored(run), key=lambda record: record.last_val_top1 or 0.0)
+    top1 = [record.last_val_top1 for record in records]
     dimensions = [_dimension(run, name, [r.params.get(name) for r in records]) for name in names]
     dimensions.append(_straight("epochs", [record.epochs for record in records], value))
     dimensions.append(_straight("val_top1", top1, percent))
@@ -166,7 +166,7 @@ def _slice_panel(run: Run, name: str) -> Panel:
 
 
 def slice_of(run: Run, name: str) -> go.Figure:
-    """Returns a figure of each trial's best val_top1 over one parameter, coloured by how the trial
+    """Returns a figure of each trial's latest val_top1 over one parameter, coloured by how it
     ended.
     """
     figure = plot("", "val_top1", yaxis_tickformat=PERCENT, showlegend=False)
@@ -176,7 +176,7 @@ def slice_of(run: Run, name: str) -> go.Figure:
         if own:
             figure.add_scatter(**_dots(run, name, own), marker={"color": color, "opacity": 0.75})
             figure.data[-1].name = label
-    if name in run.winner.params:
+    if run.winner and name in run.winner.params:
         marker = {"color": WINNER, "size": 13, "symbol": "star"}
         figure.add_scatter(**_dots(run, name, [run.winner]), marker=marker, name="best")
     if not _numeric(run, name, [record.params[name] for record in records]):
@@ -193,7 +193,7 @@ def _dots(run: Run, name: str, records: Sequence[TrialRecord]) -> dict[str, Any]
     numeric = _numeric(run, name, items)
     return {
         "x": items if numeric else [safe(value(item)) for item in items],
-        "y": [record.best_val_top1 for record in records],
+        "y": [record.last_val_top1 for record in records],
         "customdata": [record.number for record in records],
         "hovertemplate": "trial %{customdata}: %{y:.1%} at %{x}",
         "mode": "markers",

@@ -12,10 +12,12 @@ from results.analysis.final_run import RECORD, read_record, read_sibling_records
 from results.analysis.finalist_comparison import Outcome, compare_finalists
 from results.analysis.intervals import Interval, interval_of_repeats
 from results.analysis.pareto import objectives_of
+from results.analysis.ranking import best_trial
 from results.analysis.rung_values import read_proposals
 from results.export import baseline_of, best_config
 from results.finalist_store import read_finalist_epochs, read_finalists
 from results.records import EpochMetrics, FinalistRecord, TrainingId, TrialRecord, TrialState
+from results.run_hints import resume_command
 from results.store import RunError, read_epochs, read_manifest, read_standings
 
 
@@ -41,9 +43,9 @@ class Run:
     """Holds a run as it stands on disk.
 
     `recorded` lists (trial number, epoch) in the order of recording, and `epochs` has the same by
-    trial. `best` is the content of best.yaml. `ranges` has the parameters' ranges in the order in
-    which the space asks for them, and is empty where there is no journal. `finals` has the final
-    trainings by trial.
+    trial. `best` is the content of best.yaml, and `winner` its trial; both are `None` while no
+    trial has succeeded. `ranges` has the parameters' ranges in the order in which the space asks
+    for them, and is empty where there is no journal. `finals` has the final trainings by trial.
     """
 
     directory: Path
@@ -54,7 +56,7 @@ class Run:
     finalists: Mapping[TrainingId, FinalistRecord]
     finalist_epochs: list[EpochMetrics]
     outcome: Outcome | None
-    best: Mapping[str, Any]
+    best: Mapping[str, Any] | None
     ranges: Mapping[str, BaseDistribution]
     finals: Mapping[int, Final]
 
@@ -69,16 +71,27 @@ class Run:
         return objectives_of(self.manifest)
 
     @property
-    def winner(self) -> TrialRecord:
-        """Returns the trial with the best configuration."""
-        return self.trials[self.best["trial"]]
+    def winner(self) -> TrialRecord | None:
+        """Returns the trial with the best configuration, or `None` where there is none."""
+        return self.trials[self.best["trial"]] if self.best else None
+
+    def require_best(self) -> tuple[Mapping[str, Any], TrialRecord]:
+        """Returns the content of best.yaml and its trial. Raises `RunError` where no trial has
+        succeeded.
+        """
+        if self.best is None or self.winner is None:
+            raise RunError(
+                f"{self.directory} has no best trial to compare: none has succeeded; leave it out."
+            )
+        return self.best, self.winner
 
     @property
     def baseline(self) -> TrialRecord | None:
-        """Returns the baseline that was planned with as many epochs as the winner, or `None` where
-        it has no finished epoch.
+        """Returns the baseline that was planned with as many epochs as the winner, or as the last
+        trial where there is no winner. Returns `None` where it has no finished epoch.
         """
-        found = self.trials.get(baseline_of(self.manifest, self.winner.number))
+        like = self.winner.number if self.winner else max(self.trials)
+        found = self.trials.get(baseline_of(self.manifest, like))
         return found if found and found.epochs else None
 
     @property
@@ -104,10 +117,15 @@ class Run:
 def read_run(directory: Path) -> Run:
     """Reads a run, which another process may be writing.
 
-    Raises `RunError` and `RecordError` when the run can't be read or has no finished epoch.
+    Raises `RunError` and `RecordError` when the run can't be read or has no trial.
     """
     manifest, trials = read_manifest(directory), read_standings(directory)
-    best = best_config(directory)
+    if not trials:
+        raise RunError(
+            f"{directory} has no trial yet; let it run longer, or go on with it by "
+            f"`{resume_command(directory)}`."
+        )
+    succeeded = best_trial(trials, objectives_of(manifest)) is not None
     recorded = [(number, m) for number, m in read_epochs(directory) if number in trials]
     epochs: dict[int, list[EpochMetrics]] = {number: [] for number in trials}
     for number, metrics in recorded:
@@ -122,7 +140,7 @@ def read_run(directory: Path) -> Run:
         finalists=finalists,
         finalist_epochs=[metrics for _, metrics in read_finalist_epochs(directory)],
         outcome=compare_finalists(finalists.values()),
-        best=best,
+        best=best_config(directory) if succeeded else None,
         ranges=_ranges(directory),
         finals=dict(_finals(directory)),
     )

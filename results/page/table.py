@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.text import format_duration
+from results.analysis.ranking import rank_trials
 from results.analysis.searched_ranges import (
     SearchedRange,
     describe_condition,
     describe_range,
     read_ranges,
 )
-from results.export import ranked
 from results.page.formatting import OUTCOMES, outcome, percent, value
 from results.page.run_data import Run
 from results.records import TrialRecord
@@ -51,8 +51,8 @@ class Table:
 
 def table(run: Run) -> Table:
     """Returns the table of all trials of a run; trials without a finished epoch come last."""
-    order = ranked(run.trials)
-    order += [record for record in run.trials.values() if record.best_val_top1 is None]
+    order = rank_trials(run.trials.values())
+    order += [record for record in run.trials.values() if record.last_val_top1 is None]
     params = list(run.ranges)
     params += [n for r in order for n in r.params if n not in params]
     names = list(dict.fromkeys(params))
@@ -82,9 +82,9 @@ def _row(run: Run, record: TrialRecord, costs: list[str], names: list[str]) -> R
 
 
 def _gap(run: Run, record: TrialRecord) -> Cell:
-    """Returns the gap after the trial's best epoch, or a dash where the trial has none."""
+    """Returns the gap after the trial's latest epoch, or a dash where the trial has none."""
     epochs = run.epochs[record.number]
-    gap = next((m.gap for m in epochs if m.epoch == record.best_epoch), None)
+    gap = epochs[-1].gap if epochs else None
     return Cell(text="–" if gap is None else f"{100 * gap:+.1f}", key=gap)
 
 
@@ -95,8 +95,10 @@ def _ended(_run: Run, record: TrialRecord) -> Cell:
 
 COLUMNS: dict[str, Callable[[Run, TrialRecord], Cell]] = {
     "trial": lambda _, r: Cell(text=str(r.number), key=r.number),
-    "val_top1": lambda _, r: Cell(text=percent(r.best_val_top1), key=r.best_val_top1),
-    "at epoch": lambda _, r: Cell(text=value(r.best_epoch), key=r.best_epoch),
+    "val_top1": lambda _, r: Cell(text=percent(r.last_val_top1), key=r.last_val_top1),
+    "highest": lambda _, r: Cell(
+        text=percent(r.best_val_top1), key=r.best_val_top1, hint=f"at epoch {r.best_epoch}"
+    ),
     "epochs": lambda _, r: Cell(text=str(r.epochs), key=r.epochs),
     "gap": _gap,
     "ended": _ended,

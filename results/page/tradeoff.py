@@ -44,7 +44,7 @@ def scatter(run: Run, front: list[TrialRecord], cost: str) -> go.Figure:
     ):
         figure.add_scatter(
             x=[getattr(record, cost) for record in records],
-            y=[record.best_val_top1 for record in records],
+            y=[record.last_val_top1 for record in records],
             customdata=[record.number for record in records],
             hovertemplate="trial %{customdata}: %{y:.1%} at %{x:.4g}<extra></extra>",
             mode=mode,

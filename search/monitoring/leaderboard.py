@@ -6,7 +6,7 @@ from rich.table import Table
 
 from results.analysis.finalist_comparison import BASELINE, Outcome
 from results.analysis.intervals import Interval
-from results.export import ranked
+from results.analysis.ranking import rank_trials
 from results.records import TrialRecord, TrialState
 
 
@@ -14,17 +14,17 @@ def leaderboard(
     trials: Mapping[int, TrialRecord], baselines: Collection[int] = (0,), top: int = 10
 ) -> Table:
     """Returns a table of the `top` best trials and of the baselines, whatever their ranks. Each
-    length of training has its own baseline.
+    length of training has its own baseline. `val_top1` is that of the latest epoch, by which trials
+    are ranked, and `highest` that of the epoch in the next column.
     """
-    columns = ("rank", "trial", "val_top1", "at epoch", "epochs", "ended")
+    columns = ("rank", "trial", "val_top1", "highest", "at epoch", "epochs", "ended")
     table = _empty_table("Leaderboard", columns)
-    for rank, record in enumerate(ranked(trials), 1):
+    for rank, record in enumerate(rank_trials(trials.values()), 1):
         if rank <= top or record.number in baselines:
             table.add_row(
                 str(rank),
                 "baseline" if record.number in baselines else str(record.number),
-                f"{record.best_val_top1:.3f}",
-                str(record.best_epoch),
+                *_accuracies(record),
                 str(record.epochs) + (f"/{record.config['epochs']}" if len(baselines) > 1 else ""),
                 _ended(record),
             )
@@ -35,21 +35,29 @@ def front_table(trials: Mapping[int, TrialRecord], front: Sequence[TrialRecord])
     """Returns a table of the trials on the Pareto front, best val_top1 first. The baseline comes
     last if it isn't among them.
     """
-    columns = ("trial", "val_top1", "latency_ms", "parameters_m", "at epoch", "epochs", "ended")
+    columns = ("trial", "val_top1", "latency_ms", "parameters_m", "epochs", "ended")
     table = _empty_table("Pareto front", columns)
     baseline = trials.get(0)
     below = [baseline] if baseline and baseline.epochs and baseline not in front else []
     for record in (*front, *below):
         table.add_row(
             "baseline" if record.number == 0 else str(record.number),
-            f"{record.best_val_top1:.3f}",
+            f"{record.last_val_top1:.3f}",
             f"{record.latency_ms:g}",
             f"{record.parameters_m:.4g}",
-            str(record.best_epoch),
             str(record.epochs),
             _ended(record) + (", not on the front" if record in below else ""),
         )
     return table
+
+
+def _accuracies(record: TrialRecord) -> tuple[str, str, str]:
+    """Returns the cells for the latest val_top1, the highest one, and the epoch of the latter."""
+    return (
+        f"{record.last_val_top1:.3f}",
+        f"{record.best_val_top1:.3f}",
+        str(record.best_epoch),
+    )
 
 
 def _empty_table(title: str, columns: Iterable[str]) -> Table:

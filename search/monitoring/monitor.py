@@ -143,14 +143,18 @@ class Monitor(Observer):
         )
 
     def epoch(self, training: TrainingId, metrics: EpochMetrics, *, new: bool = True) -> None:
-        """Prints the metrics of an epoch, and marks the best epoch of any trial so far."""
-        before = self.progress.highest
+        """Prints the metrics of an epoch, and marks the one after which its trial leads with a
+        higher accuracy than the best trial had before.
+        """
+        before = self.progress.leader()
+        highest = before.last_val_top1 if before else None
         if new:
             with self._lock:
                 self.progress.epoch(training, metrics)
-        mark = "  best so far" if self.progress.highest > before else ""
         loss = "—" if metrics.train_loss is None else f"{metrics.train_loss:.3f}"
         progress = self.progress.trainings[training]
+        leads = new and self.progress.leader() is progress
+        mark = "  best so far" if leads and (metrics.val_top1 or 0.0) > (highest or 0.0) else ""
         self._detail(
             progress,
             f"epoch {metrics.epoch:>2}/{progress.length}  val_top1 {metrics.val_top1 or 0:.3f}  "

@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from results.analysis.finalist_comparison import BASELINE
+from results.analysis.ranking import rank_key, rank_trials
 from results.records import EpochMetrics, StopReason, TrainingId, TrainingRecord, TrialState
 from search.monitoring.training_progress import TrainingProgress
 from search.study.proposal import Proposal
@@ -131,11 +132,6 @@ class Progress:
 
     # --- figures ---------------------------------------------------------------------------
 
-    @property
-    def highest(self) -> float:
-        """Returns the highest val_top1 of any epoch of any trial, or 0 before the first epoch."""
-        return max((each.best_val_top1 for each in self.trials), default=0.0)
-
     def under_way(self) -> list[TrainingProgress]:
         """Returns the trainings that are running now, including the finalists' repeats."""
         return [each for each in self.trainings.values() if each.under_way]
@@ -148,15 +144,12 @@ class Progress:
         """Returns the trials with a result, best first, as the leaderboard shows them. Failed and
         diverged trials are left out.
         """
-        found = [each for each in self.trials if each.best and each.trusted]
-        return sorted(found, key=lambda each: (-each.best_val_top1, each.training.number))
+        return [each for each in rank_trials(self.trials) if each.trusted]
 
-    def best_val_top1(self) -> float | None:
-        """Returns the highest val_top1 of any epoch of any trial that neither failed nor diverged,
-        or `None` before the first epoch.
-        """
-        leaders = self.leaders()
-        return leaders[0].best_val_top1 if leaders else None
+    def leader(self) -> TrainingProgress | None:
+        """Returns the first of the leaders, or `None` before the first epoch."""
+        found = (t for t in self.trials if t.trusted and t.last_val_top1 is not None)
+        return min(found, key=rank_key, default=None)
 
     def gaps(self) -> list[float]:
         """Returns the gap after the last epoch of each running training."""

@@ -36,7 +36,7 @@ class Metric:
 
 
 METRICS = {
-    "search_best_val_top1_ratio": Metric(text="Highest val_top1 of any epoch of a sound trial."),
+    "search_best_val_top1_ratio": Metric(text="The best trial's val_top1 after its latest epoch."),
     "search_trials": Metric(
         text="Trials by state: running, complete, stopped or failed, and why.",
         labels=("state", "reason"),
@@ -66,10 +66,10 @@ def readings(progress: Progress) -> Iterator[Reading]:
     """Yields the present values of all metrics. A value that doesn't exist yet, such as the best
     val_top1, is left out.
     """
-    best, gaps = progress.best_val_top1(), progress.gaps()
+    leader, gaps = progress.leader(), progress.gaps()
     running = progress.under_way()
-    if best is not None:
-        yield Reading("search_best_val_top1_ratio", best)
+    if leader and leader.last_val_top1 is not None:
+        yield Reading("search_best_val_top1_ratio", leader.last_val_top1)
     if gaps:
         yield Reading("search_gap_mean_ratio", fmean(gaps))
         yield Reading("search_gap_max_ratio", max(gaps))

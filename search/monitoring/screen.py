@@ -112,7 +112,9 @@ def _running(progress: Progress, width: int, room: int) -> list[Text]:
     lines = [Text(), Text(f"{f'running {len(running)}':<{_NAME}}{columns}", style="bold")]
     shown = running if len(running) < room else running[: max(room - 2, 0)]
     values = [m.val_top1 for each in running for m in each.metrics if m.val_top1 is not None]
-    low, high = min(values, default=0.0), progress.best_val_top1() or max(values, default=1.0)
+    leader = progress.leader()
+    low = min(values, default=0.0)
+    high = (leader and leader.last_val_top1) or max(values, default=1.0)
     space = max(width - _NAME - 29, SHORTEST_CURVE)
     for each in shown:
         curve = sparkline([m.val_top1 for m in each.metrics], low, high, space)
@@ -145,12 +147,11 @@ def _best(progress: Progress) -> list[Text]:
     """
     leaders = progress.leaders()
     shown = [(rank, each) for rank, each in enumerate(leaders, 1) if rank <= TOP or each.baseline]
-    lines = [Text(), Text(f"{'best':<{_NAME}}{'at epoch':>9}{'val_top1':>10}", style="bold")]
+    lines = [Text(), Text(f"{'best':<{_NAME}}{'epochs':>9}{'val_top1':>10}", style="bold")]
     for rank, each in shown[: TOP + 1]:
-        best = each.best
-        assert best is not None
         name = f"{rank:>2}  {each.name}" + (" ◂" if each.baseline else "")
-        row = f"{name:<{_NAME}}{best.epoch:>9}{best.val_top1:>10.3f}  {_describe_state(each)}"
+        figures = f"{len(each.metrics):>9}{_number(each.last_val_top1, '.3f'):>10}"
+        row = f"{name:<{_NAME}}{figures}  {_describe_state(each)}"
         lines.append(Text(row, style="yellow" if each.baseline else ""))
     return lines if leaders else []
 

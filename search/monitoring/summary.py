@@ -10,7 +10,7 @@ from common.cli import quote_command
 from common.files import describe_full_disk
 from results.analysis.finalist_comparison import BASELINE, Outcome, Standing, compare_finalists
 from results.analysis.pareto import pareto_front
-from results.export import ranked
+from results.analysis.ranking import best_trial, rank_trials
 from results.finalist_store import read_finalists
 from results.importance import MIN_TRIALS
 from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
@@ -29,23 +29,18 @@ from trainables.config import TrialConfig
 class SearchResult:
     """Holds the result of a search, as its records give it.
 
-    `order` are the trials with a value, best first. `front` is the Pareto front of several
-    objectives, and empty for one. `finalists` are the records of the finalists' trainings, and
-    `outcome` is their comparison, or `None` where there is nothing to compare.
+    `order` are the trials with a value, best first. `leader` is the best trial, or `None` where
+    none succeeded. `front` is the Pareto front of several objectives, and empty for one.
+    `finalists` are the records of the finalists' trainings, and `outcome` is their comparison, or
+    `None` where there is nothing to compare.
     """
 
     trials: Mapping[int, TrialRecord]
     order: Sequence[TrialRecord]
+    leader: TrialRecord | None
     front: Sequence[TrialRecord]
     finalists: Sequence[FinalistRecord]
     outcome: Outcome | None
-
-    @property
-    def leader(self) -> TrialRecord | None:
-        """Returns the best trial by its own value, or `None` where none succeeded."""
-        if not self.order or not self.order[0].trusted:
-            return None
-        return (self.front or self.order)[0]
 
 
 def read_result(plan: Plan) -> SearchResult:
@@ -54,7 +49,8 @@ def read_result(plan: Plan) -> SearchResult:
     finalists = list(read_finalists(plan.directory).values())
     return SearchResult(
         trials=trials,
-        order=ranked(trials),
+        order=rank_trials(trials.values()),
+        leader=best_trial(trials, plan.objectives),
         front=pareto_front(trials, plan.objectives) if len(plan.objectives) > 1 else [],
         finalists=finalists,
         outcome=compare_finalists(finalists),
@@ -126,9 +122,10 @@ def _describe_best(plan: Plan, result: SearchResult, leader: TrialRecord) -> str
     baseline = result.trials.get(horizon_of(plan.horizons, leader.number).first)
     name = "the baseline" if leader is baseline else _name(leader.number)
     best = "Most accurate" if len(plan.objectives) > 1 else "Best"
-    won = f"{best}: {name}, val_top1 {leader.best_val_top1:.3f} at epoch {leader.best_epoch}"
-    if leader is not baseline and baseline and baseline.best_val_top1 is not None:
-        won += f" (baseline {baseline.best_val_top1:.3f})"
+    won = f"{best}: {name}, val_top1 {leader.last_val_top1:.3f} after epoch {leader.epochs}"
+    if leader is not baseline and baseline and baseline.last_val_top1 is not None:
+        wrong = "" if baseline.trusted else f", {baseline.reason or baseline.state}"
+        won += f" (baseline {baseline.last_val_top1:.3f}{wrong})"
     return won
 
 

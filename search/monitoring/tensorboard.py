@@ -32,7 +32,9 @@ SCALARS = {
 
 
 BEST = "best/val_top1"
-"""TensorBoard's page of hyperparameters shows a trial's highest val_top1 under this tag."""
+"""TensorBoard's page of hyperparameters shows a trial's val_top1 after its last epoch under this
+tag.
+"""
 
 
 class TensorBoard(Observer):
@@ -74,7 +76,7 @@ class TensorBoard(Observer):
             self._background.do(lambda: self._write(name, metrics))
 
     def ended(self, record: TrainingRecord) -> None:
-        """Writes the training's parameters and its highest val_top1, in the background."""
+        """Writes the training's parameters and its last val_top1, in the background."""
         training = self._progress.trainings[record.training]
         self._background.do(lambda: self._end(training))
 
@@ -98,14 +100,14 @@ class TensorBoard(Observer):
         writer = self._writers.pop(_folder_of(training), None)
         if writer is None:
             return
-        if training.best and training.params:
+        best = training.last_val_top1
+        if best is not None and training.params:
             from tensorboardX.summary import hparams
 
             values = {key: value for key, value in training.params.items() if value is not None}
-            best = training.best.val_top1
             for summary in hparams(values, {BEST: best}):
                 writer.file_writer.add_summary(summary)
-            writer.add_scalar(BEST, best, training.best.epoch)
+            writer.add_scalar(BEST, best, len(training.metrics))
         writer.close()
 
     def _close(self) -> None:

@@ -18,7 +18,7 @@ class TrainingProgress:
     """Holds the progress of one training, which is a trial or a finalist's repeat.
 
     `length` is the number of epochs of the whole training. `params` are known once it has ended.
-    `best` is the first epoch with the highest `val_top1`. `seconds` is the time of all its epochs.
+    `seconds` is the time of all its epochs.
     """
 
     training: TrainingId
@@ -31,7 +31,6 @@ class TrainingProgress:
     state: TrialState = TrialState.RUNNING
     reason: StopReason | None = None
     under_way: bool = False
-    best: EpochMetrics | None = None
     seconds: float = 0.0
 
     @property
@@ -56,17 +55,19 @@ class TrainingProgress:
         return self.length - len(self.metrics)
 
     @property
-    def best_val_top1(self) -> float:
-        """Returns the highest val_top1 of any epoch, or 0 before the first one."""
-        return (self.best.val_top1 or 0.0) if self.best else 0.0
+    def number(self) -> int:
+        """Returns the number of the trial that is trained."""
+        return self.training.number
+
+    @property
+    def last_val_top1(self) -> float | None:
+        """Returns the val_top1 after the latest epoch, or `None` before the first one."""
+        return self.metrics[-1].val_top1 if self.metrics else None
 
     def take(self, metrics: EpochMetrics) -> None:
-        """Adds the metrics of one more epoch, and updates the best epoch and the time."""
+        """Adds the metrics of one more epoch, and its time."""
         self.metrics.append(metrics)
         self.seconds += metrics.wall_s
-        value = metrics.val_top1
-        if value is not None and (self.best is None or value > self.best_val_top1):
-            self.best = metrics
 
     def close(self, record: TrainingRecord) -> None:
         """Takes over the state, the reason and the parameters from the record of the ended

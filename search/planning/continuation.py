@@ -10,8 +10,8 @@ from typing import Any
 
 from common.errors import UserError
 from results.analysis.pareto import parse_objectives
+from results.analysis.ranking import rank_trials
 from results.analysis.rung_values import read_proposals
-from results.export import ranked
 from results.store import read_manifest, read_standings
 from search.config.options import SearchOptions
 from search.early_stopping.asha import default_grace
@@ -126,7 +126,7 @@ def lengthen(
         baseline = [replace(each, params=present) for each in baseline]
     known = [each.params for each in baseline]
     best: list[QueuedConfiguration] = []
-    for record in ranked(trials):
+    for record in rank_trials(trials.values()):
         new = record.params not in known and record.number not in outside
         if record.trusted and new and len(best) < REPEATED:
             known.append(record.params)

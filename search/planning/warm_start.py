@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from results.export import ranked
+from results.analysis.ranking import rank_trials
 from results.records import TrialRecord
 from results.store import RunError, read_epochs, read_manifest, read_standings
 from search.study.horizons import QueuedConfiguration
@@ -55,7 +55,7 @@ def read_earlier_run(directory: Path) -> EarlierRun:
     for number, metrics in read_epochs(directory):
         if metrics.val_top1 is not None:
             values.setdefault(number, {})[metrics.epoch] = metrics.val_top1
-    if not any(record.trusted for record in ranked(trials)):
+    if not any(record.trusted for record in rank_trials(trials.values())):
         raise RunError(
             f"--warm-start needs runs with a trained epoch, but {directory} has none; leave it out."
         )
@@ -89,7 +89,7 @@ def best_of(
 
 def _candidates(run: EarlierRun, proposer: Proposer) -> Iterator[QueuedConfiguration]:
     """Yields a run's trials, best first, as configurations of this search."""
-    for record in ranked(run.trials):
+    for record in rank_trials(run.trials.values()):
         if record.trusted and (found := _here(record, proposer)):
             yield QueuedConfiguration(origin=_origin(run, record), params=found[0])
 

@@ -3,15 +3,17 @@
 import argparse
 import heapq
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from results.analysis.ranking import rank_key
 from results.analysis.rung_values import quiet_optuna
+from results.records import StopReason
 from search.config.options import SearchOptions
 from search.early_stopping.asha import default_grace
-from search.early_stopping.decision import Rules, make_rules
+from search.early_stopping.decision import Ending, Rules, make_rules
 from search.simulation.policies import POLICIES, Point, Policy
 from search.simulation.recorded_curves import Curves
 from search.study.proposal import Proposal
@@ -23,7 +25,7 @@ SHARES = (0.25, 0.5, 1.0)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
     """Records one trained epoch of a simulated search; `time_s` is the moment at which it ended, in
-    simulated seconds.
+    simulated seconds, and `diverged` says whether it ended its trial as diverged.
     """
 
     time_s: float
@@ -31,6 +33,34 @@ class Event:
     row: int
     epoch: int
     val: float
+    diverged: bool = False
+
+    @property
+    def number(self) -> int:
+        """Returns the number of the trial, by which trials of equal values are ranked."""
+        return self.trial
+
+    @property
+    def trusted(self) -> bool:
+        """Returns whether the trial's results count after this epoch."""
+        return not self.diverged
+
+    @property
+    def last_val_top1(self) -> float:
+        """Returns the value by which the trial is ranked after this epoch."""
+        return self.val
+
+
+def latest_value(events: Sequence[Event]) -> Event:
+    """Returns the latest epoch of the trial that is the best one after these epochs, as a search
+    chooses it (`results.analysis.ranking`).
+    """
+    return min({event.trial: event for event in events}.values(), key=rank_key)
+
+
+def highest_value(events: Sequence[Event]) -> Event:
+    """Returns the first epoch with the highest value of all, by which many tools choose."""
+    return max(events, key=lambda event: event.val)
 
 
 @dataclass(slots=True)
@@ -40,24 +70,15 @@ class Trace:
     curves: Curves
     events: list[Event] = field(default_factory=list)
 
-    def regrets(self, epochs: Sequence[int]) -> list[float]:
-        """Returns the regret of the best configuration so far after each of these numbers of
-        trained epochs, counted over all trials together.
+    def regrets(
+        self, epochs: Sequence[int], choose: Callable[[Sequence[Event]], Event] = latest_value
+    ) -> list[float]:
+        """Returns the regret of the configuration that would be handed over after each of these
+        numbers of trained epochs, counted over all trials together. `choose` returns an epoch of
+        its trial.
         """
-        rows = self._incumbents()
         scale = RegretScale.of(self.curves)
-        return [scale.regret(rows[min(e, len(rows)) - 1]) if e else 1.0 for e in epochs]
-
-    def _incumbents(self) -> list[int]:
-        """Returns, for each event, the row of the configuration with the highest value so far,
-        which is the one that a user would be handed.
-        """
-        best, row, rows = -np.inf, -1, []
-        for event in self.events:
-            if event.val > best:
-                best, row = event.val, event.row
-            rows.append(row)
-        return rows
+        return [scale.regret(choose(self.events[:e]).row) if e else 1.0 for e in epochs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +130,17 @@ def simulate(policy: Policy, curves: Curves, *, workers: int, epochs: int) -> Tr
             break
         now, _, proposal, row, epoch = heapq.heappop(running)
         metrics = curves.metrics(row, epoch)
-        val = float(curves.val[row, epoch - 1])
-        trace.events.append(Event(time_s=now, trial=proposal.number, row=row, epoch=epoch, val=val))
-        if policy.report(proposal.number, metrics) is not None or epoch >= curves.epochs:
+        val, ending = float(curves.val[row, epoch - 1]), policy.report(proposal.number, metrics)
+        event = Event(
+            time_s=now,
+            trial=proposal.number,
+            row=row,
+            epoch=epoch,
+            val=val,
+            diverged=isinstance(ending, Ending) and ending.reason is StopReason.DIVERGED,
+        )
+        trace.events.append(event)
+        if ending is not None or epoch >= curves.epochs:
             free += 1
         else:
             ends = now + float(curves.epoch_s[row])

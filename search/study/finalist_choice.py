@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from results.analysis.finalist_comparison import BASELINE
-from results.export import ranked
+from results.analysis.ranking import rank_trials
 from results.records import TrialRecord
 from search.study.proposer import derived_seed
 
@@ -13,12 +13,12 @@ def choose_finalists(trials: Mapping[int, TrialRecord], count: int) -> list[int]
     """Returns the numbers of the `count` best trials besides the baseline, best first, and then
     that of the baseline.
 
-    Trials are ordered by the study's own value, the highest val_top1 of any epoch. Trials that
-    failed or diverged are left out, even the baseline, and so is any trial that has the same
+    Trials are ordered as the best trial is chosen (`results.analysis.ranking`). Trials that failed
+    or diverged are left out, even the baseline, and so is any trial that has the same
     configuration as a better one but for its length, because all finalists are trained to the same
     length.
     """
-    order = [record for record in ranked(trials) if record.trusted]
+    order = [record for record in rank_trials(trials.values()) if record.trusted]
     baseline = [record for record in order if record.number == BASELINE]
     chosen: list[TrialRecord] = []
     for record in order:

@@ -283,6 +283,7 @@ class Study(Generic[C]):
             self._take(number, metrics)
             return
         self.epochs[number].append(metrics)
+        self.records[number] = record.standing(self.epochs[number])
         if record.reason is StopReason.DIVERGED and metrics.epoch == record.epochs:
             return  # the epoch that diverged was never compared
         self.rungs.record(number, metrics.epoch, value_of(metrics))

@@ -31,7 +31,7 @@ from search.samplers.random_sampler import make_random_sampler
 from search.session.provenance import provenance
 from search.simulation.policies import POLICIES, Point, study_of
 from search.simulation.recorded_curves import Curves, read_curves
-from search.simulation.simulator import make_simulated_rules, simulate
+from search.simulation.simulator import highest_value, make_simulated_rules, simulate
 from search.study.study import Study
 from tests.benchmarks import measure
 from tests.benchmarks.drawn import add_curves, parse_curves
@@ -91,7 +91,7 @@ def search(path: Path, policy: str, seed: int, budget: int) -> dict[str, Any]:
             trace = simulate(make(curves, rules, seed), curves, workers=WORKERS, epochs=epochs)
         at = [round(epochs * share) for share in SHARES]
         line[name] = {
-            "regret": [round(regret, 5) for regret in trace.regrets(at)],
+            "regret": [round(regret, 5) for regret in trace.regrets(at, highest_value)],
             "best": round(max(event.val for event in trace.events), 6),
             "trials": len({event.trial for event in trace.events}),
         }

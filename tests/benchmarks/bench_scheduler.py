@@ -29,7 +29,7 @@ from search.hardware.machine import detect_machine
 from search.session.provenance import provenance, versions
 from search.simulation.policies import POLICIES, MakePolicy
 from search.simulation.recorded_curves import Curves, read_curves
-from search.simulation.simulator import make_simulated_rules, simulate
+from search.simulation.simulator import highest_value, make_simulated_rules, simulate
 from tests.benchmarks import measure, rivals, rivals_ray, rivals_syne
 from tests.benchmarks.drawn import add_curves, parse_curves
 from tests.benchmarks.measure import CORES
@@ -70,7 +70,9 @@ def _curves(path: Path) -> Curves:
 
 
 def search(cell: Cell, path: Path, budget: float) -> dict[str, Any]:
-    """Runs one search; regret at equal parts of the budget."""
+    """Runs one search; regret at equal parts of the budget, of the configuration that had the
+    highest value of any epoch, and of the one that has the highest latest value.
+    """
     curves, started = _curves(path), time.process_time()
     epochs = round(budget * curves.epochs)
     with quiet_optuna():
@@ -80,7 +82,8 @@ def search(cell: Cell, path: Path, budget: float) -> dict[str, Any]:
     at = [max(1, round(epochs * part / POINTS)) for part in range(1, POINTS + 1)]
     return {
         **asdict(cell),
-        "regret": [round(regret, 5) for regret in trace.regrets(at)],
+        "regret": [round(regret, 5) for regret in trace.regrets(at, highest_value)],
+        "regret_latest": [round(regret, 5) for regret in trace.regrets(at)],
         "trials": len({event.trial for event in trace.events}),
         "cpu_s": round(time.process_time() - started, 2),
     }
@@ -110,6 +113,7 @@ def benchmark(arguments: list[str] | None = None) -> None:
     made.add_argument("--policy", nargs="+", choices=EVERY, default=list(EVERY), metavar="NAME")
     made.add_argument("--redo", nargs="+", choices=EVERY, default=[], metavar="NAME")
     made.add_argument("--workers", type=int, nargs="+", default=WORKERS, metavar="N")
+    made.add_argument("--first-seed", type=int, default=0, metavar="N", help="default: 0")
     options = parse_curves(made, arguments)
     run(options.out.with_suffix(".jsonl"), options, 3.0 if options.quick else BUDGET)
 
@@ -122,7 +126,10 @@ def run(out: Path, given: argparse.Namespace, budget: float) -> None:
     every = [
         Cell(policy, task, workers, seed)
         for seed, workers, task, policy in product(
-            range(given.rounds), given.workers, paths, given.policy
+            range(given.first_seed, given.first_seed + given.rounds),
+            given.workers,
+            paths,
+            given.policy,
         )
     ]
     todo = missing(out, every)

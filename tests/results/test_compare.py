@@ -38,9 +38,9 @@ def test_numbers_stand_beside_each_other(tmp_path: Path) -> None:
     add_final(six(tmp_path / "tested"), "final", 2, 0.5)
     runs = [*two(tmp_path), read_run(tmp_path / "tested")]
     lines = {line.name: line.cells for line in comparison.numbers(runs)}
-    assert lines["best val_top1"] == ["55.0 %", "35.0 %", "55.0 %"]
+    assert lines["best val_top1"] == ["55.0 %", "34.0 %", "55.0 %"]
     assert lines["test top-1"] == ["–", "–", "50.0 %"]
-    assert lines["baseline val_top1"] == ["35.0 %", "35.0 %", "35.0 %"]
+    assert lines["baseline val_top1"] == ["34.0 %", "34.0 %", "34.0 %"]
     assert lines["trials"] == ["6", "2", "6"]
     assert lines["epochs trained"] == ["13", "6", "13"]
 
@@ -89,3 +89,13 @@ def test_what_is_no_run_is_refused(tmp_path: Path, capsys: Any) -> None:
 
 def test_another_place_is_taken(tmp_path: Path) -> None:
     assert write_comparison([six(tmp_path / "first")], tmp_path / "x.html") == tmp_path / "x.html"
+
+
+def test_a_run_in_which_no_trial_succeeded_is_refused_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = six(tmp_path / "good")
+    bad = make_run(tmp_path / "bad", RANGES, [SIX[3]], 4, MANIFEST)
+    assert main([str(good), str(bad)]) == 2
+    assert f"{bad} has no best trial to compare: none has succeeded" in capsys.readouterr().err
+    assert main([str(good)]) == 0

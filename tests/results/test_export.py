@@ -29,6 +29,7 @@ def trial(number, state, best, *, reason=None, epochs=3):
         epochs=epochs,
         best_epoch=2 if best is not None else None,
         best_val_top1=best,
+        last_val_top1=best,
     )
 
 
@@ -46,9 +47,9 @@ def run(tmp_path):
     return tmp_path / "run"
 
 
-def test_the_best_is_the_highest_epoch_of_any_sound_trial_and_ties_go_to_the_earlier(run):
+def test_the_best_is_the_sound_trial_with_the_highest_latest_value_and_ties_go_to_the_earlier(run):
     best = yaml.safe_load(export.export(run).read_text(encoding="utf-8"))
-    assert (best["trial"], best["value"], best["epoch"]) == (1, 0.61, 2)
+    assert (best["trial"], best["value"], best["epoch"]) == (1, 0.61, 3)
     assert TrialConfig.from_dict(best["config"]).lr == 0.002
     assert best["baseline"]["value"] == 0.5
     assert best["baseline"]["published"]["val_top1"] == 0.529
@@ -56,7 +57,8 @@ def test_the_best_is_the_highest_epoch_of_any_sound_trial_and_ties_go_to_the_ear
     assert (best["dataset"], best["dataset_fingerprint"]) == ("demo", "abc")
     assert best["dataset_image_size"] == 96
     assert best["provenance"]["commit"] == "c0ffee"
-    assert "highest val_top1" in best["selected_by"]
+    assert best["selected_by"] == export.RULE
+    assert best["reason"] == export.REASON
 
 
 def add_finalists(run, tables, epochs=3):
@@ -125,8 +127,43 @@ def test_any_trial_can_be_exported_under_its_own_name(run):
     path = export.export(run, 2)
     assert path.name == "trial-2.yaml"
     assert yaml.safe_load(path.read_text(encoding="utf-8"))["config"]["lr"] == 0.003
-    with pytest.raises(RunError, match="0, 1, 2, 3, 5"):
+    with pytest.raises(RunError, match=r"but got 4; .* has 0, 1, 2, 5"):
         export.export(run, 4)
+
+
+def test_a_trial_that_overfitted_since_its_best_epoch_is_not_the_best(tmp_path):
+    """The maximum over epochs would choose trial 1, which a final training ends at 0.52."""
+    store = RunStore.create(tmp_path / "run", MANIFEST)
+    for number, values in enumerate([[0.3, 0.4, 0.5], [0.4, 0.7, 0.52], [0.3, 0.5, 0.6]]):
+        epochs = [metrics(epoch, value) for epoch, value in enumerate(values, 1)]
+        store.add_trial(trial(number, TrialState.COMPLETE, None).reached(epochs))
+    store.close()
+    best = export.best_config(tmp_path / "run")
+    assert (best["trial"], best["value"], best["epoch"]) == (2, 0.6, 3)
+    assert (best["baseline"]["value"], best["baseline"]["epoch"]) == (0.5, 3)
+
+
+def test_records_of_older_versions_are_ranked_by_their_epochs(tmp_path):
+    store = RunStore.create(tmp_path / "run", MANIFEST)
+    for number, values in enumerate([[0.4, 0.7, 0.52], [0.3, 0.5, 0.6]]):
+        older = trial(number, TrialState.COMPLETE, max(values))
+        store.add_trial(replace(older, last_val_top1=None))
+        for epoch, value in enumerate(values, 1):
+            store.add_epoch(number, metrics(epoch, value))
+    store.close()
+    best = export.best_config(tmp_path / "run")
+    assert (best["trial"], best["value"], best["baseline"]["value"]) == (1, 0.6, 0.52)
+
+
+def test_a_diverged_trial_is_never_exported(run, tmp_path):
+    with pytest.raises(RunError, match="hasn't diverged, but got 3, which has diverged"):
+        export.export(run, 3)
+    store = RunStore.create(tmp_path / "diverged", MANIFEST)
+    store.add_trial(trial(0, TrialState.STOPPED, 0.90, reason=StopReason.DIVERGED))
+    store.add_trial(trial(1, TrialState.FAILED, 0.40))
+    store.close()
+    with pytest.raises(RunError, match="no best trial, because all of its 2 trials failed or div"):
+        export.export(tmp_path / "diverged")
 
 
 def test_the_command_line_says_what_to_type_next(run, capsys, tmp_path):

@@ -57,7 +57,7 @@ def test_a_search_with_two_objectives_ends_in_a_front_and_one_of_its_trials(tmp_
     front = pareto_front(trials, ("val_top1", "latency_ms"))
     best = yaml.safe_load((directory / "best.yaml").read_text(encoding="utf-8"))
     assert best["trial"] == front[0].number
-    assert best["value"] == max(r.best_val_top1 for r in trials.values())
+    assert best["value"] == max(r.last_val_top1 for r in trials.values())
     assert best["objectives"]["latency_ms"] == front[0].latency_ms
     assert "on the Pareto front of val_top1, latency_ms" in best["selected_by"]
     options = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))["options"]
@@ -66,7 +66,7 @@ def test_a_search_with_two_objectives_ends_in_a_front_and_one_of_its_trials(tmp_
     study = optuna.load_study(study_name="run", storage=journal_storage(directory))
     complete = [t for t in study.get_trials() if t.state is optuna.trial.TrialState.COMPLETE]
     assert {t.number: t.values for t in complete} == {
-        n: [r.best_val_top1, r.latency_ms]
+        n: [r.last_val_top1, r.latency_ms]
         for n, r in trials.items()
         if r.state is TrialState.COMPLETE
     }

@@ -59,7 +59,7 @@ def test_a_search_runs_to_its_best_config(tmp_path, tiny_data):
     assert any(r.reason is StopReason.RUNG for r in trials.values())
     assert all(r.epochs == 3 for r in trials.values() if r.state is TrialState.COMPLETE)
     best = yaml.safe_load((directory / "best.yaml").read_text(encoding="utf-8"))
-    assert best["value"] == max(r.best_val_top1 for r in trials.values())
+    assert best["value"] == max(r.last_val_top1 for r in trials.values())
     manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["dataset"]["fingerprint"] == best["dataset_fingerprint"]
     assert manifest["provenance"]["versions"]["ray"]
@@ -158,7 +158,7 @@ def test_a_finished_search_is_extended_and_another_begins_with_it(tmp_path, tiny
     second = run(command(tmp_path, tiny_data, *earlier, "--trials", "3"))
     assert second.returncode == 0, second.stdout + second.stderr
     assert "learns     from 6 of 6 trials of run" in second.stdout
-    best = max(added[1:], key=lambda record: record.best_val_top1)
+    best = max(added[1:], key=lambda record: record.last_val_top1)
     warm = read_trials(tmp_path / "second")
     assert warm[0].params == old[0].params
     assert warm[1].params in [record.params for record in trials.values()]

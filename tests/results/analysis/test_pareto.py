@@ -21,7 +21,7 @@ BOTH = ("val_top1", "latency_ms")
 
 def record(number, val, latency, parameters=1.0, **more):
     return TrialRecord(
-        number=number, params={}, config={}, best_val_top1=val, latency_ms=latency,
+        number=number, params={}, config={}, last_val_top1=val, latency_ms=latency,
         parameters_m=parameters, **({"state": TrialState.COMPLETE} | more),
     )  # fmt: skip
 

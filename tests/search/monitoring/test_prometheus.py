@@ -36,7 +36,7 @@ def test_a_running_search_in_numbers():
     search.train(4, 0.3, gap=0.3)
     search.train(0, 0.3, gap=-0.1, repeat=1)
     found = values(search)
-    assert found["search_best_val_top1_ratio",] == 0.6
+    assert found["search_best_val_top1_ratio",] == 0.5
     assert found["search_trials", "running", ""] == 2
     assert found["search_trials", "complete", ""] == 1
     assert found["search_trials", "stopped", "rung"] == 1

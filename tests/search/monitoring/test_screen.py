@@ -112,8 +112,8 @@ def test_a_search_at_its_middle_is_told_in_numbers():
     assert re.split(" +", running) == ["trial", "4", "3/9", "0.600", "+0.031", "▁▄█"]
     best = lines[lines.index(next(line for line in lines if line.startswith("best"))) + 1 :][:4]
     assert [re.split("  +", line.strip()) for line in best] == [
-        ["1", "baseline ◂", "7", "0.600", "complete"],
-        ["2", "trial 4", "3", "0.600", "running"],
+        ["1", "trial 4", "3", "0.600", "running"],
+        ["2", "baseline ◂", "9", "0.590", "complete"],
         ["3", "trial 2", "3", "0.450", "overfitting"],
         ["4", "trial 1", "3", "0.200", "rung"],
     ]
@@ -139,7 +139,7 @@ def test_failed_and_diverged_trials_and_lost_values_are_no_results():
     search.train(2, 0.8)
     search.end(2, TrialState.FAILED)
     lines = search.lines()
-    assert search.progress.best_val_top1() is None
+    assert search.progress.leader() is None
     assert search.progress.gaps() == []
     assert line_of(lines, "baseline").split() == ["baseline", "2/9", "–", "–", "··"]
     assert "stopped 1 (diverged 1); failed 1" in lines
@@ -187,7 +187,7 @@ def test_what_earlier_sittings_did_is_counted():
     assert line_of(lines, "finalists").endswith("1 of 2")
     assert line_of(lines, "running 0")
     assert line_of(lines, "2  trial 1").endswith("unfinished")
-    assert search.progress.highest == pytest.approx(0.9)
+    assert search.progress.leader().last_val_top1 == pytest.approx(0.9)
     # The epoch that a worker repeats from its checkpoint doesn't count again.
     search.progress.started(Proposal(training=TrainingId(1), config=CONFIG, epochs_done=1))
     assert not search.progress.epoch(TrainingId(1), metrics(1, 0.2))

@@ -26,7 +26,7 @@ from trainables.config import TrialConfig
 def record(number, best, state=TrialState.COMPLETE, **more):
     return TrialRecord(
         number=number, state=state, params={}, config={}, epochs=3,
-        best_epoch=2 if best else None, best_val_top1=best, **more,
+        best_epoch=2 if best else None, best_val_top1=best, last_val_top1=best, **more,
     )  # fmt: skip
 
 
@@ -157,12 +157,12 @@ def test_the_front_is_told_with_its_costs_and_the_baseline_below():
     trials = {n: record(n, best, latency_ms=ms, parameters_m=4.905) for n, best, ms in made}
     rows = cells(front_table(trials, [trials[1], trials[2]]))
     assert rows == [
-        ["1", "0.600", "16", "4.905", "2", "3", "complete"],
-        ["2", "0.400", "4", "4.905", "2", "3", "complete"],
-        ["baseline", "0.500", "20", "4.905", "2", "3", "complete, not on the front"],
+        ["1", "0.600", "16", "4.905", "3", "complete"],
+        ["2", "0.400", "4", "4.905", "3", "complete"],
+        ["baseline", "0.500", "20", "4.905", "3", "complete, not on the front"],
     ]
     alone = cells(front_table({0: trials[0]}, [trials[0]]))
-    assert alone == [["baseline", "0.500", "20", "4.905", "2", "3", "complete"]]
+    assert alone == [["baseline", "0.500", "20", "4.905", "3", "complete"]]
 
 
 def test_a_measured_network_is_one_line(capsys):
@@ -242,7 +242,7 @@ def test_the_best_configuration_is_on_disk_before_anything_is_printed(tmp_path):
 def test_the_summary_says_how_to_have_finalists(tmp_path):
     code, text = summarised(tmp_path)
     assert code == 0
-    assert "Best: trial 1, val_top1 0.500 at epoch 2 (baseline 0.400)" in text
+    assert "Best: trial 1, val_top1 0.500 after epoch 3 (baseline 0.400)" in text
     assert f"python -m search.run --resume run --out {tmp_path} --finalists 3" in text
 
 

@@ -87,7 +87,7 @@ def test_a_longer_horizon_begins_with_the_baseline_and_the_best(
 ) -> None:
     """Four trials of 27 epochs after the eight of 9, and each of the four to its end."""
     old = read_trials(short().directory)
-    best = sorted(old.values(), key=lambda r: -(r.best_val_top1 or 0))
+    best = sorted(old.values(), key=lambda r: -(r.last_val_top1 or 0))
     chosen = [r for r in best if r.params != old[0].params][:REPEATED]
     plan = short(epochs=LONG)
     assert plan.options.trials == 12
@@ -169,7 +169,7 @@ def test_winner_and_baseline_are_compared_at_equal_length(short: Callable[..., P
     assert after["trial"] >= 8
     assert after["config"]["epochs"] == after["baseline"]["config"]["epochs"] == LONG
     assert after["baseline"]["trial"] == 8
-    assert after["baseline"]["value"] == read_trials(directory)[8].best_val_top1
+    assert after["baseline"]["value"] == read_trials(directory)[8].last_val_top1
     old = yaml.safe_load(export(directory, trial=3).read_text(encoding="utf-8"))
     assert (old["config"]["epochs"], old["baseline"]["trial"]) == (SHORT, 0)
 
@@ -245,9 +245,9 @@ def test_two_lengths_have_two_baselines_in_the_leaderboard(short: Callable[..., 
     assert finish(plan, console, interrupted=False) == 0
     told = console.file.getvalue()  # type: ignore[attr-defined]
     rows = [line.split("│") for line in told.splitlines() if "baseline │" in line]
-    assert sorted(row[5].strip() for row in rows) == ["27/27", "9/9"]
-    best = max(r.best_val_top1 or 0 for r in read_trials(plan.directory).values())
-    longer = read_trials(plan.directory)[8].best_val_top1
+    assert sorted(row[6].strip() for row in rows) == ["27/27", "9/9"]
+    best = max(r.last_val_top1 or 0 for r in read_trials(plan.directory).values())
+    longer = read_trials(plan.directory)[8].last_val_top1
     assert f"val_top1 {best:.3f}" in told
     assert f"(baseline {longer:.3f})" in told
 

@@ -32,11 +32,11 @@ def earlier(
     trials = {
         number: TrialRecord(
             number=number, state=state, params={}, config=config.to_dict(),
-            epochs=1, best_epoch=1, best_val_top1=round(0.9 - 0.1 * number, 1),
+            epochs=1, best_epoch=1, last_val_top1=round(0.9 - 0.1 * number, 1),
         )
         for number, config in enumerate(configs)
     }  # fmt: skip
-    values = {n: {1: record.best_val_top1 or 0.0} for n, record in trials.items()}
+    values = {n: {1: record.last_val_top1 or 0.0} for n, record in trials.items()}
     return EarlierRun(name=name, fingerprint="images", trials=trials, values=values)
 
 
@@ -155,7 +155,7 @@ def test_the_baseline_comes_first_and_then_the_best_of_the_earlier_run(
 ) -> None:
     plan = warm()
     a = read_earlier_run(plan.directory.parent / "A")
-    best = sorted(a.trials.values(), key=lambda r: -(r.best_val_top1 or 0.0))
+    best = sorted(a.trials.values(), key=lambda r: -(r.last_val_top1 or 0.0))
     best = [record for record in best if record.params != a.trials[0].params]
     study = search(plan)
     tried = [record.params for record in study.records.values()]

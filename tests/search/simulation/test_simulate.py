@@ -3,12 +3,13 @@ import pytest
 
 from results.analysis.rung_values import quiet_optuna
 from results.records import StopReason, TrainingId, TrialState
+from search.early_stopping.decision import Ending
 from search.session import session
 from search.simulate import main
 from search.simulation import policies, simulator
 from search.simulation.policies import POLICIES, Point, PointProposer
 from search.simulation.recorded_curves import read_run_curves
-from search.simulation.simulator import RegretScale
+from search.simulation.simulator import RegretScale, highest_value
 from search.study.proposal import Proposal
 from search.study.proposer import Proposer
 from search.study.store import MemoryStore
@@ -107,15 +108,33 @@ def test_trial_0_is_stopped_like_others_where_there_is_no_baseline():
     assert study.report(first.number, curves.metrics(0, 2)).reason is StopReason.RUNG
 
 
-def test_regret_counts_the_last_epoch_of_the_configuration_that_looked_best():
+def test_regret_counts_the_last_epoch_of_the_configuration_that_is_handed_over():
     # Finals 0.5, 0.6, 0.9, 0.4, 0.7: best 0.9, median 0.6.
     curves = made([[0.1, 0.5], [0.8, 0.6], [0.3, 0.9], [0.2, 0.4], [0.4, 0.7]])
     scale = RegretScale.of(curves)
     assert [scale.regret(row) for row in range(5)] == pytest.approx([4 / 3, 1, 0, 5 / 3, 2 / 3])
     trace = simulator.simulate(Listed(curves, [0, 1, 2]), curves, workers=1, epochs=99)
     # Seen: 0.1 0.5 | 0.8 0.6 | 0.3 0.9. Row 1's lucky first epoch leads until row 2's last.
-    assert trace.regrets(range(7)) == pytest.approx([1.0, 4 / 3, 4 / 3, 1.0, 1.0, 1.0, 0.0])
+    assert trace.regrets(range(7), highest_value) == pytest.approx(
+        [1.0, 4 / 3, 4 / 3, 1.0, 1.0, 1.0, 0.0]
+    )
     assert trace.regrets([500]) == [0.0]
+
+
+def test_the_latest_value_decides_what_is_handed_over_and_a_diverged_trial_never_is():
+    """Finals 0.5, 0.6, 0.9: row 0 had a lucky epoch, row 2 is ended as diverged."""
+    curves = made([[0.7, 0.5], [0.55, 0.6], [0.95, 0.9]])
+
+    class Diverging(Listed):
+        def report(self, number, metrics):
+            super().report(number, metrics)
+            diverged = Ending(state=TrialState.STOPPED, reason=StopReason.DIVERGED)
+            return diverged if number == 2 else None
+
+    trace = simulator.simulate(Diverging(curves, [0, 1, 2]), curves, workers=1, epochs=99)
+    rows = [simulator.latest_value(trace.events[:n]).row for n in range(1, 6)]
+    assert rows == [0, 0, 1, 1, 1]
+    assert simulator.highest_value(trace.events).row == 2
 
 
 def test_equal_configurations_leave_nothing_to_regret():

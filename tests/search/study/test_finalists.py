@@ -16,7 +16,7 @@ from tests.search.study_on_curves import curve, metrics, open_study
 
 def trial(number: int, best: float | None, **more: Any) -> TrialRecord:
     values = {"state": TrialState.COMPLETE, "config": {"lr": number}} | more
-    return TrialRecord(number=number, params={}, best_val_top1=best, epochs=9, **values)
+    return TrialRecord(number=number, params={}, last_val_top1=best, epochs=9, **values)
 
 
 def test_the_best_trials_and_the_baseline_are_chosen() -> None:

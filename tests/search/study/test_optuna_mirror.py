@@ -56,7 +56,7 @@ def test_a_trial_is_open_until_its_end_is_told():
     mirror = opened(InMemoryStorage())
     ask(mirror)
     ask(mirror)
-    mirror.tell(record(0, TrialState.COMPLETE, best_val_top1=0.75, best_epoch=9, epochs=9), 9)
+    mirror.tell(record(0, TrialState.COMPLETE, last_val_top1=0.75, epochs=9), 9)
     mirror.refuse(1, same_as=0)
     assert not mirror.is_open(0)
     assert not mirror.is_open(1)
