@@ -1,6 +1,7 @@
 """Fixtures of other folders' tests that cases use."""
 
 from tests.datasets.sources.test_download import server
+from tests.remedies.searches import searched
 from tests.trainables.conftest import trained
 
-__all__ = ["server", "trained"]
+__all__ = ["searched", "server", "trained"]

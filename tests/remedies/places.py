@@ -36,7 +36,7 @@ SHOWING = re.compile(
     r"|Space|Published|DatasetSpec|compile|status|Panel|Note"
 )
 SHOWN = ("results/page/", "search/monitoring/")
-_MARK = re.compile(r"\bmust\b|\w; |\}; |\bgoes with\b")
+_MARK = re.compile(r"\bmust\b|\w; |[})]; |\bgoes with\b")
 
 
 @dataclass(frozen=True, kw_only=True)
