@@ -162,13 +162,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(value, dict):
         raise OptionsError(
-            [f"--config {path} must hold option: value lines, but doesn't; write such as `trials: 8`."]
+            [f"--config {path} must hold lines such as `trials: 8`, but doesn't; mend it."]
         )
     options = {str(key).replace("-", "_"): item for key, item in value.items()}
     if len(options) < len(value):
-        twice = next(key for key in options if {key, flag_of(key)} <= value.keys())
+        twice = next(flag_of(key) for key in options if {key, flag_of(key)} <= value.keys())
         raise OptionsError(
-            [f"--config {path} must name each option once, but names {flag_of(twice)} twice, with "
-             "dashes and without; leave one of them out."]
+            [
+                f"--config {path} must name each option once, but names {twice} with dashes and "
+                "without; leave one of them out."
+            ]
         )
     return options

@@ -15,7 +15,7 @@ from common.text import last_lines
 from datasets.access import open_search_data
 from datasets.prepare import prepare
 from datasets.splits import SearchData
-from results.store import RunError, RunStore, check_writable, read_manifest
+from results.store import MANIFEST, RunError, RunStore, check_writable, read_manifest
 from search.hardware import probe
 from search.hardware.allocation import Resources
 from search.monitoring.monitor import Monitor
@@ -62,8 +62,7 @@ def execute(plan: Plan, *, resuming: bool, verbose: bool = False, quiet: bool = 
                 check_writable(plan.directory)
                 session, loggers = _open(plan, monitor, resuming)
             except OSError as error:
-                why = describe_full_disk(error, plan.directory) or str(error)
-                raise SearchError(why) from error
+                raise SearchError(_why_refused(error, plan.directory)) from error
             interrupted = _run(session, plan, monitor, loggers)
         finally:
             if plan.cluster is None:
@@ -91,6 +90,14 @@ def _run(session: Session, plan: Plan, monitor: Monitor, loggers: "list[Logger]"
         monitor.warn(f"error: the search stopped: {_why(error, plan.directory)}")
         return True
     return False
+
+
+def _why_refused(error: OSError, directory: Path) -> str:
+    """Returns why a search doesn't begin or go on, with a remedy that fits a run without records
+    too.
+    """
+    full = describe_full_disk(error, directory, begun=(directory / MANIFEST).exists())
+    return full or f"The search can't begin ({error}); mend that, then run the same command again."
 
 
 def _why(error: Exception, directory: Path) -> str:

@@ -171,7 +171,7 @@ def a_file_of_options_with_a_duplicate_key(tmp_path: Path) -> Steps:
     in_file(tmp_path, f"{key}: 4")
 
 
-@case(f"{LINE}::read_yaml", "must hold option: value lines")
+@case(f"{LINE}::read_yaml", "must hold lines such as")
 def a_file_of_options_without_names(tmp_path: Path) -> Steps:
     refusal = yield in_file(tmp_path, "- 4")
     in_file(tmp_path, refusal.find("such as `(.*?)`"))
@@ -180,7 +180,7 @@ def a_file_of_options_without_names(tmp_path: Path) -> Steps:
 @case(f"{LINE}::read_yaml", "must name each option once")
 def an_option_with_dashes_and_without(tmp_path: Path) -> Steps:
     refusal = yield in_file(tmp_path, "max-gap: 0.1\nmax_gap: 0.2")
-    twice = refusal.find(r"but names (\S+) twice")
+    twice = refusal.find(r"but names (\S+) with dashes")
     in_file(tmp_path, f"{twice}: 0.1")
 
 

@@ -1,11 +1,18 @@
 """Makes commands and runs of searches with which cases begin. No trial is trained for them."""
 
+import re
 import shutil
+import subprocess
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.remedies.harness import Command
+from search import preflight
+from search.planning import same_space
+from search.preflight import ROOT
+from tests.remedies.harness import Command, Refusal
 from tests.search.session_on_curves import planned, search
 
 
@@ -20,7 +27,16 @@ def resume(run: Path, *more: object) -> Command:
     return Command("search.run", "--resume", run, "--dry-run", *more)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module", autouse=True)
+def plan_quickly() -> Iterator[None]:
+    """Plans draw a tenth of the configurations, and what is installed is read once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(same_space, "PROBES", 40)
+        patch.setattr(preflight, "_dependency_errors", cache(preflight._dependency_errors))
+        yield
+
+
+@pytest.fixture(scope="module")
 def searched(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of six trials on made curves. Copy it with `copy_run`, don't write there."""
     plan = planned(tmp_path_factory.mktemp("searched"), tiny_data, {}, name="first", trials=6)
@@ -46,3 +62,9 @@ def write_space(path: Path, **ranges: str) -> Path:
         encoding="utf-8",
     )
     return path
+
+
+def check_setup(refusal: Refusal) -> None:
+    """Checks that each `make` that a text advises would run something; runs nothing of it."""
+    for command in set(re.findall(r"`(make [^`]*)`", refusal.text)):
+        subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
