@@ -43,15 +43,35 @@ def run_writer(write: Callable[[], Iterable[Path]]) -> int:
     return 0
 
 
-def escape_unencodable() -> None:
-    """Makes standard output write an escape such as `\\u2026` for each character that the
-    terminal's encoding lacks.
+class _Output(io.FileIO):
+    """A standard output that drops what nobody reads any more, as after `| head`."""
 
-    Without this, one such character raises an error and ends the command. Python's standard error
-    writes escapes from the start.
+    def write(self, data: Any) -> int:
+        """Writes bytes; returns how many, all of them where the pipe's reader is gone."""
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return len(data)
+
+
+def make_output_safe() -> None:
+    """Makes standard output write an escape such as `\\u2026` for each character that the
+    terminal's encoding lacks, and go on without a reader.
+
+    Without this, one such character, or a pipe that was closed, raises an error and ends the
+    command and its work. Python's standard error writes escapes from the start.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    output = sys.stdout
+    if not isinstance(output, io.TextIOWrapper):
+        return
+    if output is sys.__stdout__:
+        output.flush()
+        output = sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(_Output(output.fileno(), "wb", closefd=False)),
+            encoding=output.encoding,
+            line_buffering=output.line_buffering or output.write_through,
+        )
+    output.reconfigure(errors="backslashreplace")
 
 
 def quote(*words: object) -> str:
@@ -72,7 +92,7 @@ class Parser(argparse.ArgumentParser):
     """Parses a command line, suggests the closest option for a misspelt one, and accepts no
     abbreviated options.
 
-    Every command parses before it prints, so parsing calls `escape_unencodable` first.
+    Every command parses before it prints, so parsing calls `make_output_safe` first.
     """
 
     def __init__(self, prog: str, description: str | None, **more: Any) -> None:
@@ -94,7 +114,7 @@ class Parser(argparse.ArgumentParser):
 
         The value of an unknown option has no sentence of its own.
         """
-        escape_unencodable()
+        make_output_safe()
         given, rest = self.parse_known_args(args, namespace)
         flags = [flag for action in self._actions for flag in action.option_strings]
         errors: list[str] = []

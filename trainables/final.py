@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         return refuse(error)
     except OSError as error:
-        return refuse(f"{error}: check the disk, then run the same command again.")
+        return refuse(f"{error}: check that path and its disk, then run the same command again.")
     except KeyboardInterrupt:
         print(
             "interrupted; the same command goes on from the last checkpoint, if there was one.",

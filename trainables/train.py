@@ -202,7 +202,7 @@ def check(config: TrialConfig, data: SearchData | FinalData) -> None:
     if config.precision == "auto":
         errors.append(
             "precision must be bfloat16 or float32 when training starts, but got "
-            "precision='auto': resolve it first (trainables.profiling.precision)."
+            "precision='auto': name one of them."
         )
     if len(data.train) < config.batch_size:
         errors.append(

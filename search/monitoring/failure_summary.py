@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable
+from pathlib import Path
 
 from results.records import TrialRecord, TrialState
 
@@ -10,15 +11,16 @@ SHOWN = 12
 """At most this many kinds of failure are named; the others are only counted."""
 
 
-def count_failures(records: Collection[TrialRecord], errors: object) -> list[str]:
+def count_failures(records: Collection[TrialRecord], errors: Path) -> list[str]:
     """Returns lines on the trials that failed, the commonest kind first, and on those that were
     tried again. The list is empty where there are none.
 
-    errors: the folder of the tracebacks.
+    errors: the folder of the tracebacks, which the lines name if it is there.
     """
     lines = []
     if failed := [record for record in records if record.state is TrialState.FAILED]:
-        lines.append(f"{len(failed)} of {len(records)} trials failed (tracebacks: {errors}):")
+        place = f" (tracebacks: {errors})" if errors.is_dir() else ""
+        lines.append(f"{len(failed)} of {len(records)} trials failed{place}:")
         lines += _count_kinds(failed)
     if again := sum(r.retried is not None and r.state is not TrialState.FAILED for r in records):
         lines.append(f"{again} of {len(records)} trials broke off once and went on.")

@@ -93,7 +93,7 @@ def _describe_result(
         yield from _describe_interruption(plan, result)
     elif result.leader is None:
         for failure in sorted({record.detail or "?" for record in result.trials.values()}):
-            yield f"No trial went well: {failure} (tracebacks are in {plan.directory / 'errors'})"
+            yield f"No trial went well: {failure}"
     else:
         yield from _suggest_commands(plan, result)
 

@@ -65,3 +65,39 @@ def test_an_output_that_is_no_file_is_left_alone(monkeypatch: pytest.MonkeyPatch
     """As in a notebook, whose output has no encoding to set."""
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     Parser("python -m thing", None).parse_args([])
+
+
+PRINTS = """
+import sys
+from common.cli import Parser
+Parser("python -m thing", None).parse_args([])
+sys.stdin.read()  # until the pipe's reader is gone
+for number in range(3):
+    print("epoch", number, flush=True)
+print("done", file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_command_goes_on_when_nobody_reads_its_output(unbuffered: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PRINTS], cwd=ROOT, env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+    ) as command:  # fmt: skip
+        assert command.stdout
+        assert command.stdin
+        assert command.stderr
+        command.stdout.close()
+        command.stdin.close()
+        assert command.stderr.read() == "done\n"
+        assert command.wait() == 0
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_what_is_printed_comes_whole_and_in_order(unbuffered: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PRINTS.replace("flush=True", "")],
+        cwd=ROOT, env=os.environ | {"PYTHONUNBUFFERED": unbuffered}, input="",
+        capture_output=True, encoding="utf-8",
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "epoch 0\nepoch 1\nepoch 2\n")

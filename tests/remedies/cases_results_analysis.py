@@ -201,7 +201,9 @@ TRAIN_AGAIN = r"train again with python -m (trainables\.final … --overwrite)\.
 
 
 @case(PREDICTIONS, "must be there")
-def predictions_that_are_missing(tmp_path: Path, trained: Path, tiny_data: Path) -> Steps:
+def predictions_that_are_missing(
+    tmp_path: Path, trained: Path, tiny_data: Path, no_training: None
+) -> Steps:
     folder = Path(shutil.copytree(trained.parent, tmp_path / "trained")) / "final"
     (folder / "predictions.npz").unlink()
     refusal = yield final(folder)
@@ -209,7 +211,9 @@ def predictions_that_are_missing(tmp_path: Path, trained: Path, tiny_data: Path)
 
 
 @case(f"{FINAL}::read_final_run", "classes of its predictions")
-def a_final_training_without_names(tmp_path: Path, trained: Path, tiny_data: Path) -> Steps:
+def a_final_training_without_names(
+    tmp_path: Path, trained: Path, tiny_data: Path, no_training: None
+) -> Steps:
     folder = Path(shutil.copytree(trained.parent, tmp_path / "trained")) / "final"
     record = json.loads((folder / "final.json").read_text(encoding="utf-8"))
     record["provenance"]["class_names"].pop()

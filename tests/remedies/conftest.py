@@ -1,7 +1,28 @@
-"""Fixtures of other folders' tests that cases use."""
+"""Fixtures of other folders' tests that cases use, and one that spares them training."""
 
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from results.analysis.final_run import read_record
 from tests.datasets.sources.test_download import server
 from tests.remedies.searches import plan_quickly, searched
-from tests.trainables.conftest import trained
+from tests.trainables.conftest import one_thread, trained
+from trainables import final
+from trainables.final_model import training
 
-__all__ = ["plan_quickly", "searched", "server", "trained"]
+__all__ = ["one_thread", "plan_quickly", "searched", "server", "trained"]
+
+
+@pytest.fixture
+def no_training(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Final training checks everything, and copies a trained model instead of training one."""
+
+    def copy(_: object, __: object, out: Path, ___: object) -> Any:
+        shutil.copytree(trained, out, dirs_exist_ok=True)
+        return read_record(out / "final.json")
+
+    monkeypatch.setattr(training, "train_final_model", copy)
+    monkeypatch.setattr(final, "write_pages", lambda _: 0)

@@ -5,10 +5,10 @@ A place is one of these, in a module of `ROOMS` (`results/published/` holds scri
 * a call of a class of `FAMILY`, raised or returned, also where its sentences come from elsewhere;
 * `raise make_error(…)`, where `make_error` is a function of ours that returns such an error;
 * a text in a call of `refuse` or `ArgumentTypeError`;
-* any other sentence with a rule or a remedy: a text in which «must » occurs, or «; », or «goes
-  with». This is how faults look that are collected and raised together. Texts in calls of `SHOWING`
-  are no faults: they go to the screen, a log, a help text or a table. Nor are those in the folders
-  `SHOWN`, which show and never decide.
+* any other sentence with a rule or a remedy: a text in which «must» occurs, or, inside of a
+  function, «; » behind a word, «goes with» or «pip install». This is how faults look that are
+  collected and raised together. Texts in calls of `SHOWING` are no faults: they go to the screen, a
+  log, a help text or a table. Nor are those in the folders `SHOWN`, which show and never decide.
 
 Limits: a fault without one of these marks isn't found, nor one that is put together from words of
 another module. What is raised as `ValueError`, `TypeError`, `KeyError` or another of Python's own
@@ -36,7 +36,8 @@ SHOWING = re.compile(
     r"|Space|Published|DatasetSpec|compile|status|Panel|Note"
 )
 SHOWN = ("results/page/", "search/monitoring/")
-_MARK = re.compile(r"\bmust\b|\w; |[})]; |\bgoes with\b")
+_RULE = re.compile(r"\bmust\b")
+_MARK = re.compile(r"\bmust\b|\S; |\bgoes with\b|pip install")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,8 +148,8 @@ class _Reader(ast.NodeVisitor):
             self._add_sentence(node)
 
     def _add_sentence(self, node: Text) -> None:
-        shown = self._file.startswith(SHOWN) or self._function == "module"
-        if not shown and _MARK.search(_template(node)):
+        mark = _RULE if self._function == "module" else _MARK
+        if not self._file.startswith(SHOWN) and mark.search(_template(node)):
             self.found.append((self._function, node, [node], False))
 
     def _resolve(self, node: ast.expr) -> object:

@@ -40,17 +40,17 @@ class BestConfig:
 
 def read_best(path: Path) -> BestConfig:
     """Reads a best.yaml. Raises `BestError`, and `ConfigError` for a broken configuration."""
-    values = _read_mapping(path)
+    values, export = _read_mapping(path), _export_command(path)
     if not _is_unchanged(values):
         raise BestError(
-            f"{path} is not as it was written: export it again with python -m results.export RUN, "
-            "or remove its lines sha256 and schema_version if you have changed it on purpose."
+            f"{path} is not as it was written: export it again with {export}, or remove its lines "
+            "sha256 and schema_version if you have changed it on purpose."
         )
     for key, kind in (("config", dict), ("dataset", str)):
         if not isinstance(values.get(key), kind):
             raise BestError(
                 f"{path} must have the key {key}, but it is missing or of another kind: export "
-                "it again with python -m results.export RUN."
+                f"it again with {export}."
             )
     fingerprint, size = values.get("dataset_fingerprint"), values.get("dataset_image_size")
     try:
@@ -78,13 +78,18 @@ def _is_unchanged(values: dict[str, Any]) -> bool:
         return False
 
 
+def _export_command(path: Path) -> str:
+    """Returns the command that writes the best.yaml at `path`, or in the run `path`."""
+    run = path if path.is_dir() else path.parent
+    return quote_command("python -m results.export", run if (run / RUN_FILE).exists() else "RUN")
+
+
 def _read_mapping(path: Path) -> dict[str, Any]:
     """Returns the values of a YAML file.
 
     Raises `BestError` if the file is missing or no mapping.
     """
-    run = path if path.is_dir() else path.parent
-    export = quote_command("python -m results.export", run if (run / RUN_FILE).exists() else "RUN")
+    export = _export_command(path)
     try:
         values = load_plain(path.read_text(encoding="utf-8"))
     except IsADirectoryError:
@@ -100,11 +105,11 @@ def _read_mapping(path: Path) -> dict[str, Any]:
         reason = str(error).replace("\n", " ")
         raise BestError(
             f"--config must name a YAML file, but {path} can't be read as one: "
-            f"{reason}; export it again."
+            f"{reason}; export it again with {export}."
         ) from error
     if not isinstance(values, dict):
         raise BestError(
             f"{path} must be a YAML mapping with config and dataset, but it is something else: "
-            "export it again with python -m results.export RUN."
+            f"export it again with {export}."
         )
     return values

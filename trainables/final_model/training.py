@@ -89,7 +89,8 @@ def train_final_model(
             checkpoint.unlink(missing_ok=True)
             raise FinalError(
                 f"The training loss must stay finite, but epoch {metrics.epoch} diverged: lower "
-                f"lr ({config.lr:g}) in the configuration, or try another --seed."
+                f"lr ({config.lr:g}) in the configuration, without its lines sha256 and "
+                "schema_version, or try another --seed."
             )
     record = _evaluate_on_test(best, data, out, network, history, device)
     _write(out, network, history, record)

@@ -183,6 +183,10 @@ def _fresh_layers(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -
 
 
 def _first_names(names: list[str]) -> str:
-    """Returns the first three names, the number of the others, and the matching «is» or «are»."""
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    """Returns the first three names as a file has them, the number of the others, and the matching
+    «is» or «are».
+    """
+    shown = ", ".join(name.removeprefix("body.") for name in names[:3]) + (
+        f" and {len(names) - 3} more" if len(names) > 3 else ""
+    )
     return f"{shown} {'is' if len(names) == 1 else 'are'}"

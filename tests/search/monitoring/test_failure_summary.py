@@ -180,9 +180,9 @@ def test_the_best_is_the_best_of_those_that_went_well(study):
     assert sum(r.best_val_top1 == LURE.val_top1 for r in study.records.values()) == 40
 
 
-def test_the_report_says_what_happened(study):
-    said = count_failures(study.records.values(), "runs/a/errors")
-    assert said[0] == "70 of 200 trials failed (tracebacks: runs/a/errors):"
+def test_the_report_says_what_happened(study, tmp_path):
+    said = count_failures(study.records.values(), tmp_path)
+    assert said[0] == f"70 of 200 trials failed (tracebacks: {tmp_path}):"
     counted = {line.split(", as trial ")[0].strip() for line in said[1:-1]}
     assert counted == {
         "20  memory",
@@ -204,9 +204,10 @@ def test_many_kinds_are_cut_short_and_a_search_without_accidents_says_nothing():
         )
         for n in range(15)
     ]
-    said = count_failures(records, "errors")
+    said = count_failures(records, Path("errors"))
+    assert said[0] == "15 of 15 trials failed:"
     assert len(said) == 1 + 12 + 1
     assert said[1] == "     1  Kind0Error, as trial 0: Kind0Error: 0"
     assert said[-1] == "     3  of 3 more kinds"
     fine = TrialRecord(number=0, state=TrialState.COMPLETE, params={}, config={})
-    assert count_failures([fine], "errors") == []
+    assert count_failures([fine], Path("errors")) == []
