@@ -123,7 +123,7 @@ def open_loggers(mlflow: str, wandb: str, search: str, directory: Path) -> list[
         except Exception as error:  # of packages that raise errors of their own
             reason = last_lines(f"{type(error).__name__}: {error}")
             raise SearchError(
-                [f"--{option} {value} can't be used ({reason}); check it, or leave it out."]
+                [f"--{option} {value} can't be used ({reason}); check it, or pass --{option} ''."]
             ) from error
     return made
 

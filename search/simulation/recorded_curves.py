@@ -243,7 +243,8 @@ def read_run_curves(directory: Path) -> Curves:
     read_manifest(directory)
     records, seen = read_trials(directory), dict[int, list[EpochMetrics]]()
     for number, metrics in read_epochs(directory):
-        seen.setdefault(number, []).append(metrics)
+        if number in records:
+            seen.setdefault(number, []).append(metrics)
     if not seen:
         raise CurvesError(f"{directory} must hold trained epochs, but has none; name another run.")
     with quiet_optuna():

@@ -8,8 +8,8 @@ import pytest
 
 from results.finalist_store import FINALIST_EPOCHS, FinalistStore, read_finalist_epochs
 from results.jsonl import seal_line
-from results.records import TrainingId
-from results.store import EPOCHS, MANIFEST, TRIALS, RunStore, check_writable
+from results.records import TrainingId, TrialState
+from results.store import EPOCHS, MANIFEST, TRIALS, RunStore, check_writable, read_trials
 from tests.remedies.harness import Command, Steps, case
 from tests.remedies.searches import copy_run, plan_search
 from tests.search.session_on_curves import opened, planned
@@ -31,6 +31,10 @@ def edit(path: Path, change: Callable[[list[str]], object]) -> str:
     return before
 
 
+def lines_of(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines(keepends=True)
+
+
 def remove_line(text: str) -> None:
     """Removes the line that a sentence names."""
     words = text.removeprefix("error: ").split()
@@ -49,6 +53,32 @@ def a_changed_digit_in_a_line(tmp_path: Path, searched: Path, tiny_data: Path) -
     changes = {"out": str(tmp_path)}
     opened(planned(tmp_path, tiny_data, changes, name="first", trials=6)).close()
     (run / EPOCHS).write_text(before, encoding="utf-8")  # from a copy
+
+
+@case(f"{LINES}::read_lines", "is damaged; restore")
+def a_damaged_ending_of_a_trial(tmp_path: Path, searched: Path, tiny_data: Path) -> Steps:
+    run = copy_run(searched, tmp_path)
+    before = read_trials(run)
+    last = max(n for n, line in enumerate(lines_of(run / TRIALS)) if '"number":1,' in line)
+    edit(run / TRIALS, lambda lines: lines.insert(last, lines.pop(last).replace("1", "2", 1)))
+    refusal = yield export(run)
+    remove_line(refusal.text)
+    assert read_trials(run)[1].state is TrialState.RUNNING
+    changes = {"out": str(tmp_path)}
+    opened(planned(tmp_path, tiny_data, changes, name="first", trials=6)).close()
+    assert read_trials(run) == before  # its epochs say how it ended
+
+
+@case(f"{LINES}::read_lines", "is damaged; restore")
+def a_damaged_record_of_a_trial(tmp_path: Path, searched: Path) -> Steps:
+    run = copy_run(searched, tmp_path)
+    rest = [line for line in lines_of(run / TRIALS) if '"number":1,' not in line]
+    (run / TRIALS).write_text("".join(["{?}\n", *rest]), encoding="utf-8")
+    refusal = yield export(run)
+    remove_line(refusal.text)
+    words = ("--policy", "random", "--budget", 1, "--seeds", 1, "--grace", 1)
+    Command("search.simulate", run, *words)()
+    return Command("results.importance", run)
 
 
 @case(f"{LINES}::read_lines", "must be an object; remove the line")

@@ -113,7 +113,9 @@ def a_comparison_with_a_run_that_failed(tmp_path: Path) -> Steps:
     return command
 
 
-@case(f"{RUNG}::read_proposals", "damage_error", f"{RUNG}::damage_error", "with --warm-start")
+@case(
+    f"{RUNG}::read_proposals", "damage_error", f"{RUNG}::damage_error", "that learns from this one"
+)
 def a_damaged_journal(tmp_path: Path, searched: Path) -> Steps:
     run = copy_run(searched, tmp_path)
     edit(run / "journal.log", lambda lines: lines.insert(1, "?\n"))

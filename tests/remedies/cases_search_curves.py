@@ -61,3 +61,15 @@ def a_table_without_full_trainings(tmp_path: Path) -> Steps:
     refusal = yield simulate(path)
     assert find_spec(refusal.command().module)
     write_table(path, whole)  # in place of the recorder, which trains
+
+
+SIMULATE = "search/simulate.py::_faults"
+
+
+@case(SIMULATE, "budget must", SIMULATE, "seeds must", SIMULATE, "workers must")
+def a_simulation_of_nothing(tmp_path: Path) -> Steps:
+    only = ("search.simulate", write_curves(tmp_path / "task.npz"), "--policy", "random")
+    refusal = yield Command(*only, "--budget", 0, "--seeds", 0, "--workers", 0)
+    least = [refusal.find(rf"--{name} must be ≥ (\d)") for name in ("seeds", "workers")]
+    assert "--budget must be > 0" in refusal.text
+    return Command(*only, "--budget", 1, "--seeds", least[0], "--workers", least[1])

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from ray.tune.experiment import Trial
 
 from search import preflight
-from search.config.command_line import resolve
+from search.config.command_line import parse, resolve
 from search.hardware import probe
 from search.preflight import ROOT
 from search.ray_backend import trackers, worker
@@ -171,7 +172,7 @@ def a_worker_that_would_import_others(monkeypatch: pytest.MonkeyPatch) -> Steps:
     return set_up
 
 
-@case("search/ray_backend/trackers.py::open_loggers", "check it, or leave it out")
+@case("search/ray_backend/trackers.py::open_loggers", "check it, or pass")
 def a_tracker_that_isn_t_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
     def fail(*_: object) -> None:
         raise ConnectionError("Connection refused")
@@ -182,7 +183,9 @@ def a_tracker_that_isn_t_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(trackers, "_mlflow", fail)
     refusal = yield connect("http://localhost:5000")
     assert "--mlflow http://localhost:5000 can't be used (ConnectionError: " in refusal.text
-    connect("")()  # left out
+    given, _ = parse(shlex.split(refusal.find(r"or pass (--mlflow .*)\.$")))
+    options, _ = resolve({"mlflow": "http://localhost:5000"}, given)  # as a run has recorded it
+    connect(options.mlflow)()
     monkeypatch.setattr(trackers, "_mlflow", lambda *_: SimpleNamespace(setup=lambda: None))
 
 

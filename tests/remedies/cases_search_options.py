@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from common.errors import SearchError
@@ -265,19 +264,3 @@ def a_misspelt_source(tmp_path: Path) -> Steps:
     command = plan_search(tmp_path, "--dataset", "folder", "--source", tmp_path / "scr")
     yield command
     return command.replace(tmp_path / "scr", source)
-
-
-SIMULATE = "search/simulate.py::_faults"
-
-
-@case(SIMULATE, "budget must", SIMULATE, "seeds must", SIMULATE, "workers must")
-def a_simulation_of_nothing(tmp_path: Path) -> Steps:
-    curves = tmp_path / "task.npz"
-    rows = np.linspace(0.1, 0.9, 8)[:, None]
-    np.savez(curves, configs=rows, names=["lr"], val_accuracy=100 * rows.repeat(2, 1))
-    only = ("search.simulate", curves, "--policy", "random")
-    wrong = ("--budget", 0, "--seeds", 0, "--workers", 0)
-    refusal = yield Command(*only, *wrong)
-    least = [refusal.find(rf"--{name} must be ≥ (\d)") for name in ("seeds", "workers")]
-    assert "--budget must be > 0" in refusal.text
-    return Command(*only, "--budget", 1, "--seeds", least[0], "--workers", least[1])

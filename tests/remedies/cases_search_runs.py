@@ -23,7 +23,7 @@ from tests.search.session_on_curves import opened, planned, play
 
 GOES_ON = "search/planning/continuation.py"
 JOURNAL = "search/study/optuna_journal.py"
-DAMAGED = ("results/analysis/rung_values.py::damage_error", "with --warm-start")
+DAMAGED = ("results/analysis/rung_values.py::damage_error", "that learns from this one")
 HERE = ("--set", "image_size=32", "batch_size=16")
 
 

@@ -91,6 +91,14 @@ def a_step_that_doesn_t_divide_its_range(tmp_path: Path) -> Steps:
 BY_CHOICE = 'float("lr", 1e-3, 1e-2, log=trial.suggest_categorical("flip", [True, False]))'
 
 
+@case(f"{SAME}::examine_space", "SpaceError(errors)", f"{RANGES}::_check_step", "end the range")
+def a_step_with_many_digits(tmp_path: Path) -> Steps:
+    lr = 'float("lr", 0.00133333333, {}, step=0.00066666667)'
+    path = write_space(tmp_path / "mine.py", lr=lr.format(0.0095))
+    refusal = yield plan_search(tmp_path, space=path)
+    write_space(path, lr=lr.format(refusal.find(r"end the range at (\S+),")))
+
+
 @case(
     f"{SAME}::examine_space", "SpaceError(errors)",
     f"{RANGES}::find_incompatible", "must have ranges of one kind",
