@@ -112,21 +112,18 @@ def write_manifest(manifest: Manifest, directory: Path) -> None:
     sync_folder(directory)
 
 
-def remake_command(directory: Path, option: str = "--overwrite") -> str:
-    """Returns the command that makes data in this folder, with `option` where the data are there
-    but can't be read; nobody knows then from what images they were made.
+def remake_command(directory: Path, *options: str, manifest: Manifest | None = None) -> str:
+    """Returns the command that makes this folder's data with these options.
+
+    manifest: what is known of the data. If nothing is, the user must know their source.
     """
-    command = quote_command("python -m datasets.prepare", directory.name, data=directory.parent)
-    return f"`{' '.join([command, option]).strip()}`, with --source for images of your own"
-
-
-def _remake_exactly(directory: Path, manifest: Manifest) -> str:
-    """Returns the command that makes the data of this manifest again."""
-    words: list[object] = [directory.name, "--size", manifest.image_size]
-    if Path(manifest.source).exists():  # a download isn't kept for ever
-        words += ["--source", manifest.source]
+    words: list[object] = [directory.name, *options]
+    if manifest is not None:
+        words += ["--size", manifest.image_size]
+        # A download may have been removed since.
+        words += ["--source", manifest.source] if Path(manifest.source).exists() else []
     command = quote_command("python -m datasets.prepare", *words, data=directory.parent)
-    return f"`{command} --overwrite`"
+    return f"`{command}`" + ("" if manifest else ", with --source for images of your own")
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -153,7 +150,7 @@ def parse_manifest(path: Path) -> Manifest:
         if version != SCHEMA_VERSION:
             raise DatasetError(
                 f"{path} must have schema_version {SCHEMA_VERSION}, but has {version}; "
-                f"make the data anew with {remake_command(directory)}."
+                f"make the data anew with {remake_command(directory, '--overwrite')}."
             )
         if value.pop(CHECKSUM_KEY, None) not in (None, checksum(value)):
             raise ValueError("its checksum is wrong")
@@ -164,11 +161,12 @@ def parse_manifest(path: Path) -> Manifest:
     except FileNotFoundError as error:
         raise DatasetError(
             f"{directory} holds no prepared data ({FILE_NAME} is missing); make it with "
-            f"{remake_command(directory, '')}."
+            f"{remake_command(directory)}."
         ) from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DatasetError(
-            f"{path} is damaged ({error}); make the data anew with {remake_command(directory)}."
+            f"{path} is damaged ({error}); make the data anew with "
+            f"{remake_command(directory, '--overwrite')}."
         ) from error
     return manifest
 
@@ -201,7 +199,7 @@ def _check_size(path: Path, size: int, manifest: Manifest) -> None:
         state = "is missing" if actual is None else f"has {actual}"
         raise DatasetError(
             f"{path} must have {size} bytes, but {state}; make it anew with "
-            f"{_remake_exactly(path.parent, manifest)}."
+            f"{remake_command(path.parent, '--overwrite', manifest=manifest)}."
         )
 
 
@@ -220,6 +218,7 @@ def verify(directory: Path, names: Collection[str] | None = None) -> Manifest:
         if actual != facts["sha256"]:
             raise DatasetError(
                 f"{directory / name} must have sha256 {facts['sha256'][:12]}…, but has "
-                f"{actual[:12]}…; make it anew with {_remake_exactly(directory, manifest)}."
+                f"{actual[:12]}…; make it anew with "
+                f"{remake_command(directory, '--overwrite', manifest=manifest)}."
             )
     return manifest

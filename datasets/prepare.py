@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from common.cli import INTERRUPTED, Parser, refuse
+from common.cli import INTERRUPTED, Parser, quote, quote_command, refuse
 from common.errors import UserError
 from datasets.census.copies import describe_copies
 from datasets.census.left_out import describe_left_out
@@ -52,15 +52,19 @@ def prepare(
     spec = find_dataset(name)
     _check_options(workers, size)
     directory = data / name
+    words: list[object] = ["--source", source] if source else []
+    words += ["--size", size] if size else []
+    words += ["--skip-broken"] * skip_broken + ["--skip-empty"] * skip_empty
+    again = quote_command("python -m datasets.prepare", name, *words, data=data)
     if not overwrite and (directory / FILE_NAME).exists():
-        return _check_existing(spec, directory, source, size)
+        return _check_existing(spec, directory, source, size, again)
     from common.files import lock_folder
 
     with lock_folder(directory):
         # Another process may have finished the work while this one waited.
         if not overwrite and (directory / FILE_NAME).exists():
-            return _check_existing(spec, directory, source, size)
-        tree, listing = _list_source(spec, source, data, skip_empty=skip_empty)
+            return _check_existing(spec, directory, source, size, again)
+        tree, listing = _list_source(spec, source, data, again, skip_empty=skip_empty)
         from datasets.beton.convert import convert
 
         return convert(
@@ -71,16 +75,19 @@ def prepare(
             size=size or spec.image_size,
             workers=workers or len(os.sched_getaffinity(0)),
             skip_broken=skip_broken,
+            again=again,
         )
 
 
 def _list_source(
-    spec: DatasetSpec, source: Path | None, data: Path, *, skip_empty: bool
+    spec: DatasetSpec, source: Path | None, data: Path, again: str, *, skip_empty: bool
 ) -> tuple[Source, Listing]:
     """Opens the source and lists its images, with a count of all that isn't among them.
 
     Raises `DatasetError` for what the source lacks, and for an empty class folder unless
     `skip_empty` is set.
+
+    again: the command that prepares the same data, to which remedies add options.
     """
     try:
         tree = _open_source(spec, _find_source(spec, source, data))
@@ -89,7 +96,7 @@ def _list_source(
             raise DatasetError(
                 f"Every class folder must hold images, but {shorten_list(listing.empty_classes)} "
                 f"in {tree.root} have none; add images, remove the folders, or leave them out with "
-                "`python -m datasets.prepare … --skip-empty`."
+                f"`{again} --skip-empty`."
             )
         return tree, replace(listing, left_out=count_leftovers(tree, listing))
     except OSError as error:
@@ -108,17 +115,18 @@ def _check_options(workers: int | None, size: int | None) -> None:
 
 
 def _check_existing(
-    spec: DatasetSpec, directory: Path, source: Path | None, size: int | None
+    spec: DatasetSpec, directory: Path, source: Path | None, size: int | None, again: str
 ) -> Manifest:
     """Returns the manifest of the existing data.
 
     Raises `DatasetError` if size or source differ from it.
+
+    again: the command that prepares the wanted data.
     """
     manifest = read_manifest(directory)
-    remedy = (
-        "use another folder with --data, or replace them with "
-        "`python -m datasets.prepare … --overwrite`."
-    )
+    if source is None and Path(manifest.source).exists():  # a download may be gone
+        again += " " + quote("--source", manifest.source)
+    remedy = f"use another folder with --data, or replace them with `{again} --overwrite`."
     if size is not None and size != manifest.image_size:
         raise DatasetError(
             f"The images in {directory} have {manifest.image_size} px, not {size}; {remedy}"
@@ -242,8 +250,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         refuse("interrupted; nothing half-made was kept.")
         return INTERRUPTED
-    verified = ", verified" if check else ""
-    print(f"{summary(manifest, directory)}{verified}", *remarks(manifest), sep="\n")
+    print(summary(manifest, directory) + ", verified" * check, *remarks(manifest), sep="\n")
     return 0
 
 

@@ -35,6 +35,7 @@ def convert(
     size: int,
     workers: int,
     skip_broken: bool,
+    again: str,
 ) -> Manifest:
     """Writes both betons and the manifest into `directory` and returns the manifest.
 
@@ -46,6 +47,7 @@ def convert(
     size: side of the stored images in pixels.
     workers: number of decoding processes.
     skip_broken: whether to leave out broken images instead of raising an error.
+    again: the command that prepares the same data, to which remedies add options.
     """
     parts = {TRAIN_FILE: listing.train, TEST_FILE: listing.test}
     partials = {file: directory / PARTIAL.format(file) for file in parts}
@@ -58,7 +60,7 @@ def convert(
         written = _write(listing.images or tree, parts, partials, size, workers)
         broken = [b for part in written.values() for b in part.broken]
         if broken and not skip_broken:
-            raise DatasetError(_broken_message(tree, broken))
+            raise DatasetError(_broken_message(tree, broken, again))
         _check_images(listing, written[TRAIN_FILE].labels, written[TEST_FILE].labels)
         facts = _verify(written, partials, size)
         manifest = describe(name, tree, listing, size, written, facts)
@@ -68,7 +70,7 @@ def convert(
     except BrokenProcessPool as error:
         raise DatasetError(
             "A decoding process was killed, most likely for want of memory; "
-            f"use fewer than {workers} with `python -m datasets.prepare … --workers N`."
+            f"use fewer of them with `{again} --workers {workers // 2}`."
         ) from error
     finally:
         clean_up(directory)
@@ -164,13 +166,12 @@ def _disk_error(error: OSError, directory: Path) -> DatasetError:
     )
 
 
-def _broken_message(tree: Tree, broken: Sequence[BrokenImage]) -> str:
+def _broken_message(tree: Tree, broken: Sequence[BrokenImage], again: str) -> str:
     """Returns the message for broken images: the first `BROKEN_SHOWN` and the number of others."""
     shown = "".join(f"\n  {b.path}: {b.reason}" for b in broken[:BROKEN_SHOWN])
     more = f"\n  … and {len(broken) - BROKEN_SHOWN} more" if len(broken) > BROKEN_SHOWN else ""
     images = "image is" if len(broken) == 1 else "images are"
     return (
         f"{len(broken)} {images} broken in {tree.root}; repair the source, "
-        "or leave them out with `python -m datasets.prepare … --skip-broken`:"
-        f"{shown}{more}"
+        f"or leave them out with `{again} --skip-broken`:{shown}{more}"
     )

@@ -34,9 +34,9 @@ def list_samples(source: Source) -> Listing:
     train = images_by_class(source, train_folder)
     if not any(train.values()):
         raise DatasetError(
-            f"{source.root} must hold images in a folder for each class of {train_folder}, but "
-            f"holds {shorten_list(list_folder(source, train_folder))} there; put them into "
-            "train/CLASS/ and test/CLASS/."
+            f"{train_folder} in {source.root} must hold a folder of images a class, but holds "
+            f"{shorten_list(list_folder(source, train_folder))}; put them into train/CLASS/ and "
+            "test/CLASS/."
         )
     test_folder, test = _find_test(source, train_folder, train)
     train_name, test_name = train_folder.split("/")[-2], test_folder.split("/")[-2]

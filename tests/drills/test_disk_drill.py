@@ -49,7 +49,7 @@ def test_a_conversion_says_so_leaves_nothing_and_works_with_more_room(
     assert len(errors) == 3
     assert "of free disk space, but has" in errors[0]
     assert "is full and nothing half-made was kept; free some space or use another" in errors[1]
-    assert "can't be written (Read-only file system); use another --data folder" in errors[2]
+    assert "can't be written (Read-only file system); make it writable, or use another" in errors[2]
     assert [list(left) for left in told["left"][:3]] == [["tiny-imagenet/.lock"]] * 3
     assert len(told["left"][3]) == 4
     print(f"conversion: {errors}")

@@ -74,7 +74,7 @@ def a_single_class(tmp_path: Path) -> Steps:
         (source / folder / "bird" / f"{number}.jpg").write_bytes(image(50 + number))
 
 
-@case(f"{FOLDER}::list_samples", "must hold images in")
+@case(f"{FOLDER}::list_samples", "must hold a folder of images a class")
 def images_without_class_folders(tmp_path: Path) -> Steps:
     source = write_images(tmp_path / "src", each=12)
     for path in [*source.glob("*/*/*.jpg")]:

@@ -14,6 +14,7 @@ from results.export import export
 from results.records import BEST_VERSION
 from results.store import RunStore
 from tests.remedies.harness import Command, Refusal, Steps, case
+from tests.remedies.images import prepare_folder, write_images
 from tests.results.test_export import MANIFEST, TrialState, trial
 from tests.trainables.conftest import SMALL
 from trainables import final
@@ -179,6 +180,19 @@ def final_training_on_other_images(tmp_path: Path, tiny_data: Path, no_training:
     refusal = yield command
     assert "pass the search's --data" in refusal.text
     return command.replace(tmp_path, tiny_data.parent)
+
+
+@case("datasets/prepare.py::_check_existing", "px, not")
+def final_training_on_images_of_another_size(tmp_path: Path, no_training: None) -> Steps:
+    """The command that failed isn't the one that the sentence prints, which must be whole."""
+    prepare_folder(write_images(tmp_path / "my src"), tmp_path)()
+    data = tmp_path / "data" / "folder"
+    best = write_best(tmp_path, data)
+    with best.open("a", encoding="utf-8") as file:
+        file.write("dataset_image_size: 24\n")
+    refusal = yield train(best, data)
+    assert "…" not in refusal.text
+    refusal.command().add("--workers", 1)()
 
 
 @case(f"{TRAINING}::_plan_repeats", "training of another configuration")

@@ -121,7 +121,7 @@ def an_image_that_is_none(tmp_path: Path, trained: Path) -> Steps:
     command = predict(trained, tmp_path).add(tmp_path / "notes.txt")
     (tmp_path / "notes.txt").write_text("notes", encoding="utf-8")
     refusal = yield command
-    assert refusal.text.rstrip().endswith("or leave it out.")
+    assert refusal.text.rstrip().endswith("; leave it out.")
     return predict(trained, tmp_path)
 
 
@@ -129,9 +129,7 @@ def an_image_that_is_none(tmp_path: Path, trained: Path) -> Steps:
 def a_final_training_that_is_none(tmp_path: Path, trained: Path) -> Steps:
     command = export_to(tmp_path, tmp_path / "fnal", "safetensors")
     refusal = yield command
-    return command.replace(
-        tmp_path / "fnal", trained.parent / refusal.find(r"give runs/NAME/(\w+)\.")
-    )
+    return command.replace(tmp_path / "fnal", trained.parent / refusal.find(r"as runs/NAME/(\w+),"))
 
 
 def formats_of(refusal: Any) -> tuple[str, ...]:
@@ -139,10 +137,30 @@ def formats_of(refusal: Any) -> tuple[str, ...]:
     return tuple(refusal.find(r"--formats ((?:\w+ ?)+)").split())
 
 
+def replace_pt2(monkeypatch: pytest.MonkeyPatch, error: float) -> None:
+    """Writes files of the format pt2, which take seconds, as safetensors, and leaves out onnx.
+
+    error: what is added to the logits.
+    """
+    write, run = exporters._FORMATS["safetensors"]
+
+    def write_as(path: Path, *more: Any) -> None:
+        write(path.with_suffix(".safetensors"), *more)
+        path.with_suffix(".safetensors").rename(path)
+
+    def run_as(path: Path) -> Any:
+        exported = run(Path(shutil.copy(path, path.with_suffix(".safetensors"))))
+        return lambda pixels: exported(pixels) + error
+
+    monkeypatch.setitem(exporters._FORMATS, "pt2", (write_as, run_as))
+    monkeypatch.delitem(exporters._FORMATS, "onnx")
+
+
 @case(f"{EXPORT}::_check_packages", "ONNX needs the packages")
 def an_export_without_its_packages(
     tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Steps:
+    replace_pt2(monkeypatch, error=0)
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     refusal = yield export_to(tmp_path, trained, "onnx")
     check_extra(refusal, "onnxscript")
@@ -153,17 +171,6 @@ def an_export_without_its_packages(
 def an_export_with_other_logits(
     tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Steps:
-    write, run = exporters._FORMATS["safetensors"]
-
-    def off(path: Path) -> Any:
-        exported = run(path.rename(path.with_suffix(".safetensors")))
-        return lambda pixels: exported(pixels) + 1
-
-    def write_as(path: Path, *more: Any) -> None:
-        write(path.with_suffix(".safetensors"), *more)
-        path.with_suffix(".safetensors").rename(path)
-
-    monkeypatch.delitem(exporters._FORMATS, "onnx")  # which takes seconds
-    monkeypatch.setitem(exporters._FORMATS, "pt2", (write_as, off))
+    replace_pt2(monkeypatch, error=1)
     refusal = yield export_to(tmp_path, trained, "safetensors", "pt2")
     return export_to(tmp_path, trained, *formats_of(refusal))

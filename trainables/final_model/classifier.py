@@ -34,9 +34,7 @@ def read_image(path: Path, side: int) -> NDArray[np.uint8]:
         raise ImageError(f"{path} can't be read: {reason}; check its path and rights.") from error
     except Exception as error:  # Pillow raises a dozen types for broken content
         reason = str(error) or type(error).__name__
-        raise ImageError(
-            f"{path} must be an image, but {reason}; save it anew as JPEG or PNG, or leave it out."
-        ) from error
+        raise ImageError(f"{path} must be an image, but {reason}; leave it out.") from error
     return pixels
 
 

@@ -62,9 +62,7 @@ def export(final: Path, to: Path | None, formats: Sequence[str]) -> list[tuple[P
     `OSError`.
     """
     if not final.is_dir():
-        raise ExportError(
-            f"FINAL must be a folder of final training, but {final} is none: give runs/NAME/final."
-        )
+        raise ExportError(f"FINAL must be a folder, as runs/NAME/final, but {final} is none.")
     _check_packages(formats)
     model, pixels = read_model(final), torch.from_numpy(read_predictions(final).pixels)
     program = _program(model)
