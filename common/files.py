@@ -121,16 +121,22 @@ def describe_lacking_space(directory: Path, needed_bytes: int) -> str | None:
     )
 
 
-def describe_full_disk(error: BaseException, directory: Path) -> str | None:
+def describe_full_disk(error: BaseException, directory: Path, *, begun: bool = True) -> str | None:
     """Returns a sentence with the remedy if a disk that can't be written caused `error`, or `None`.
 
     directory: the run, which the sentence names if the error names no file.
+    begun: whether the run has records, with which it can go on.
     """
     for cause in causes_of(error):
         if isinstance(cause, OSError) and cause.errno in _REFUSALS:
             what, remedy = _REFUSALS[cause.errno]
+            held = cause.filename or directory
+            if not begun:
+                return (
+                    f"The disk that holds {held} {what}; {remedy}, then run the same command again."
+                )
             return (
-                f"The disk that holds {cause.filename or directory} {what}; {remedy}, then go on "
+                f"The disk that holds {held} {what}; {remedy}, then go on "
                 f"with {quote('--resume', directory)}: all that was recorded is kept."
             )
     return None

@@ -73,6 +73,8 @@ def _named(directory: Path, trials: Mapping[int, TrialRecord], trial: int) -> Tr
     for record in usable:
         if record.number == trial:
             return record
+    if not usable:
+        raise RunError(_no_best(directory, trials))
     diverged = trial in trials and trials[trial].reason is StopReason.DIVERGED
     found = f"{trial}, which has diverged" if diverged else str(trial)
     raise RunError(
@@ -221,7 +223,7 @@ def _baseline(record: TrialRecord | None, manifest: dict[str, Any]) -> dict[str,
 
 
 def _numbers(trials: list[TrialRecord]) -> str:
-    return ", ".join(str(t.number) for t in sorted(trials, key=lambda t: t.number)) or "none"
+    return ", ".join(str(t.number) for t in sorted(trials, key=lambda t: t.number))
 
 
 def parser() -> Parser:

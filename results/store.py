@@ -91,19 +91,25 @@ def read_manifest(directory: Path) -> dict[str, Any]:
             f"{directory} is not a run: {MANIFEST} is missing; {nearest_run(directory)}"
         ) from None
     except (ValueError, RecursionError) as error:
-        raise RunError(f"{directory / MANIFEST} is damaged ({error}); restore it.") from error
-    version = manifest.get("schema_version") if isinstance(manifest, dict) else None
+        raise _damage_error(directory, str(error)) from error
+    if not isinstance(manifest, dict) or "schema_version" not in manifest:
+        raise _damage_error(directory, "it has no schema_version")
+    version = manifest["schema_version"]
     if version == SCHEMA_VERSION and not as_written:
         raise RunError(
             f"{directory / MANIFEST} is not as it was written; restore it from a copy, or remove "
-            f"its line {SEAL} if you have changed it on purpose."
+            f"its entry {SEAL} if you have changed it on purpose."
         )
     if version != SCHEMA_VERSION:
         raise RunError(
             f"{directory / MANIFEST} must have schema_version {SCHEMA_VERSION}, but has "
             f"{version!r}; read it with the version of this project that wrote it."
         )
-    return dict(manifest)
+    return manifest
+
+
+def _damage_error(directory: Path, what: str) -> RunError:
+    return RunError(f"{directory / MANIFEST} is damaged ({what}); restore it from a copy.")
 
 
 def checkpoint_path(directory: Path, training: TrainingId) -> Path:
@@ -124,7 +130,8 @@ def check_writable(directory: Path) -> None:
     place = next(path for path in places if path.exists())
     if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
         raise RunError(
-            f"{directory} must be writable, but {place} isn't; choose another folder with --out."
+            f"{directory} must be writable, but {place} isn't; make it writable, or choose another "
+            "folder with --out."
         )
     if (directory / ".lock").exists():
         _locked(directory).release()
@@ -136,8 +143,8 @@ def _locked(directory: Path) -> BaseFileLock:
         lock.acquire(timeout=0)
     except Timeout:
         raise RunError(
-            f"{directory} is being written by another process; wait for it, or choose "
-            "another --name."
+            f"{directory} is being written by another process; wait for it, or begin a new run "
+            "under another --name."
         ) from None
     return lock
 
@@ -194,7 +201,7 @@ class RunStore:
         """Replaces the manifest; secrets in its texts are redacted."""
         self._session = len(manifest.get("sessions", ()))
         value = {"schema_version": SCHEMA_VERSION, **redacted_values(manifest)}
-        value[SEAL] = checksum(value)
+        value = {SEAL: checksum(value), **value}  # at its head, so that its line can be removed
         text = json.dumps(value, indent=1, allow_nan=False)
         write_text_atomically(self.directory / MANIFEST, text + "\n")
 

@@ -12,6 +12,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, create_trial
 
+from common.cli import quote
 from results.records import StopReason, TrialRecord
 from results.store import TRIALS, RunError, read_epochs, read_trials
 
@@ -59,8 +60,8 @@ def _values_at_rungs(run: Path) -> dict[int, dict[int, float]]:
         return epoch == ends[number] or epoch not in lengths
 
     for number, metrics in read_epochs(run):
-        at_rung = metrics.epoch in found and counts(number, metrics.epoch)
-        if at_rung and metrics.val_top1 is not None:
+        recorded = number in records and metrics.epoch in found
+        if recorded and counts(number, metrics.epoch) and metrics.val_top1 is not None:
             found[metrics.epoch][number] = metrics.val_top1
     for number, record in records.items():
         later = [rung for rung in found if rung >= record.epochs and counts(number, rung)]
@@ -99,7 +100,7 @@ def damage_error(journal: Path, what: str) -> RunError:
     what = what.replace("\n", " ")
     return RunError(
         f"{journal} is damaged ({what}); restore it from a copy, or begin a new run that learns "
-        f"from this one with --warm-start {journal.parent}."
+        f"from this one with {quote('--warm-start', journal.parent)}."
     )
 
 

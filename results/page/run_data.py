@@ -7,6 +7,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 
+from common.cli import quote_command
 from results.analysis.final_run import RECORD, read_record, read_sibling_records
 from results.analysis.finalist_comparison import Outcome, compare_finalists
 from results.analysis.intervals import Interval, interval_of_repeats
@@ -80,8 +81,10 @@ class Run:
         succeeded.
         """
         if self.best is None or self.winner is None:
+            page = quote_command("python -m results.report", self.directory)
             raise RunError(
-                f"{self.directory} has no best trial to compare: none has succeeded; leave it out."
+                f"{self.directory} has no best trial to compare: none has succeeded; leave it out, "
+                f"and see why on its page (`{page}`)."
             )
         return self.best, self.winner
 

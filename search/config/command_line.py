@@ -157,10 +157,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
         value = load_plain(path.read_text(encoding="utf-8"), numbers=False)
     except (OSError, ValueError) as error:
         reason = str(error).replace("\n", " ")
-        raise OptionsError([f"--config {path} can't be read: {reason}"]) from error
+        raise OptionsError(
+            [f"--config {path} can't be read ({reason}); check the path, or mend the file."]
+        ) from error
     if not isinstance(value, dict):
-        raise OptionsError([f"--config {path} must hold option: value lines."])
+        raise OptionsError(
+            [f"--config {path} must hold lines such as `trials: 8`, but doesn't; mend it."]
+        )
     options = {str(key).replace("-", "_"): item for key, item in value.items()}
     if len(options) < len(value):
-        raise OptionsError([f"--config {path} must name each option once, with dashes or without."])
+        twice = next(flag_of(key) for key in options if {key, flag_of(key)} <= value.keys())
+        raise OptionsError(
+            [
+                f"--config {path} must name each option once, but names {twice} with dashes and "
+                "without; leave one of them out."
+            ]
+        )
     return options

@@ -10,12 +10,16 @@ from pathlib import Path
 
 import psutil
 
+from common.text import last_lines
 from search.hardware.allocation import Resources
 from search.ray_backend.ray_cluster import ClusterError, silence_ray
 from search.security import keep_token_private, stay_on_this_machine
 
 FIRST_PORT = 8265
 """Ray's own default for the dashboard."""
+
+_LOGS = Path("/tmp/ray/session_latest/logs")  # noqa: S108  # where Ray 2.60.0 writes
+"""Ray writes its logs here once it has begun to start."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +92,11 @@ def start_ray(resources: Resources, reserved: socket.socket, root: Path) -> str:
             log_to_driver=False,
         )
     except Exception as error:  # a dashboard that can't start raises nothing more special
-        raise ClusterError(f"Ray doesn't start: {error}; its logs are in /tmp/ray.") from error
+        see = f"see its logs in {_LOGS}" if _LOGS.is_dir() else "mend that"
+        raise ClusterError(
+            f"Ray must start on this machine, but doesn't ({last_lines(str(error))}); {see}, then "
+            "run the same command again."
+        ) from error
     keep_token_private()
     return f"http://{context.dashboard_url}"
 

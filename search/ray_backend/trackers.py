@@ -122,7 +122,9 @@ def open_loggers(mlflow: str, wandb: str, search: str, directory: Path) -> list[
             made[-1].setup()
         except Exception as error:  # of packages that raise errors of their own
             reason = last_lines(f"{type(error).__name__}: {error}")
-            raise SearchError([f"--{option} {value} can't be used: {reason}"]) from error
+            raise SearchError(
+                [f"--{option} {value} can't be used ({reason}); check it, or pass --{option} ''."]
+            ) from error
     return made
 
 

@@ -14,7 +14,7 @@ from common.files import describe_full_disk
 from datasets.manifest import FILE_NAME, read_manifest
 from datasets.prepare import inspect
 from results.finalist_store import read_finalist_epochs, read_finalists
-from results.store import check_writable, read_epochs, read_trials
+from results.store import MANIFEST, check_writable, read_epochs, read_trials
 from search.hardware import probe
 from search.planning.plan import Plan, size_to_store
 from search.ray_backend.local_ray import Dashboard, reserve_port
@@ -67,7 +67,7 @@ def check_start(
         except UserError as error:
             errors.extend(error.errors)
         except OSError as error:
-            errors.append(describe_full_disk(error, plan.directory) or str(error))
+            errors.append(why_refused(error, plan.directory))
         return None
 
     attempt(lambda: check_writable(plan.directory))
@@ -85,6 +85,14 @@ def check_start(
         raise SearchError(list(dict.fromkeys(errors)))
     later = list_later_checks(plan, prepared=prepared, weights_here=bool(weights_here))
     return StartChecks(port=port, images=images, later=later)
+
+
+def why_refused(error: OSError, directory: Path) -> str:
+    """Returns why a search doesn't begin or go on, with a remedy that fits a run without records
+    too.
+    """
+    full = describe_full_disk(error, directory, begun=(directory / MANIFEST).exists())
+    return full or f"The search can't begin ({error}); mend that, then run the same command again."
 
 
 def check_records(directory: Path, saved: Mapping[str, Any]) -> None:

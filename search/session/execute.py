@@ -33,7 +33,7 @@ from search.ray_backend.tuner import run_trials
 from search.security import how_to_enter, how_to_enter_cluster
 from search.session import session_log
 from search.session.backup import StorageSync, make_node_files
-from search.session.checks import check_images, check_start, source_to_prepare
+from search.session.checks import check_images, check_start, source_to_prepare, why_refused
 from search.session.finish import finish, write_final_report
 from search.session.interrupts import handle_interrupts
 from search.session.loggers import connect_trackers, make_observers
@@ -69,8 +69,7 @@ def execute(
             try:
                 session, loggers = _open(plan, monitor, resuming, measure)
             except OSError as error:
-                why = describe_full_disk(error, plan.directory) or str(error)
-                raise SearchError(why) from error
+                raise SearchError(why_refused(error, plan.directory)) from error
             interrupted = _run(session, plan, monitor, loggers)
         finally:
             if plan.cluster is None:

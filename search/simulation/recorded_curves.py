@@ -116,7 +116,9 @@ def read_curves_file(path: Path) -> Curves:
         raise
     except Exception as error:  # zipfile and numpy raise a dozen types for broken content
         reason = str(error).replace("\n", " ")
-        raise CurvesError(f"{path} must be an .npz file of curves: {reason}") from error
+        raise CurvesError(
+            f"{path} must be an .npz file of curves, but isn't ({reason}); copy it again."
+        ) from error
 
 
 def _curves(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Curves:
@@ -155,13 +157,14 @@ def _recorded(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Curves:
     time, because one thread trained while the machine may have done other work.
     """
     recording = of_arrays(arrays)
-    rows = _full(recording)
-    if not rows:
-        raise CurvesError(f"{path} must hold full trainings, but has none; record some.")
+    if not (rows := _full(recording)):
+        raise CurvesError(
+            f"{path} must hold full trainings, but has none; record some with "
+            "`python -m tests.benchmarks.record_curves`."
+        )
     about, encoding = recording.headers[0], Encoding(recording.ranges())
     length = max(len(each["val_top1"]) for each in rows.values())
     curves = {name: _filled(rows, name, length) for name in ("val_top1", "train_top1")}
-    loss = _filled(rows, "train_loss", length)
     params = {t["row"]: t["params"] for t in recording.trainings}
     return Curves(
         name=path.stem,
@@ -171,7 +174,7 @@ def _recorded(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Curves:
         epoch_s=_filled(rows, "cpu_s", length).mean(1),
         num_classes=about["num_classes"],
         train=curves["train_top1"],
-        train_loss=loss,
+        train_loss=_filled(rows, "train_loss", length),
         baseline=params.get(0),
         conditions={name: (owner, value) for name, (owner, value) in about["conditions"].items()},
     )
@@ -217,8 +220,7 @@ def _axis(name: str, values: Vector) -> tuple[str, Vector, BaseDistribution]:
     scale = min(scales, key=scales.__getitem__)
     if scale == "to 1":
         rest = 1 - values
-        made = FloatDistribution(float(rest.min()), float(rest.max()), log=True)
-        return f"1-{name}", rest, made
+        return f"1-{name}", rest, FloatDistribution(float(rest.min()), float(rest.max()), log=True)
     if (values == np.round(values)).all():
         return name, values, IntDistribution(int(low), int(high), log=scale == "log")
     return name, values, FloatDistribution(low, high, log=scale == "log")
@@ -241,7 +243,8 @@ def read_run_curves(directory: Path) -> Curves:
     read_manifest(directory)
     records, seen = read_trials(directory), dict[int, list[EpochMetrics]]()
     for number, metrics in read_epochs(directory):
-        seen.setdefault(number, []).append(metrics)
+        if number in records:
+            seen.setdefault(number, []).append(metrics)
     if not seen:
         raise CurvesError(f"{directory} must hold trained epochs, but has none; name another run.")
     with quiet_optuna():

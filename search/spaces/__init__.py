@@ -69,7 +69,7 @@ def _from_file(path: Path) -> Space:
         loader.exec_module(module)
     except Exception as error:
         raise SpaceError(
-            f"--space {path} can't be read: {type(error).__name__}: {error}"
+            f"--space {path} can't be read ({type(error).__name__}: {error}); mend the file."
         ) from error
     return _space_of(module, str(path))
 

@@ -93,8 +93,11 @@ class OptunaMirror:
         return number in self._asked
 
     def report(self, number: int, value: float, epoch: int) -> None:
-        """Reports an epoch's value, once. With several objectives Optuna accepts no such values."""
-        if not self._several and epoch not in self._reported.get(number, ()):
+        """Reports an epoch's value, once, unless Optuna has the trial's ending. With several
+        objectives Optuna accepts no such values.
+        """
+        new = self.is_open(number) and epoch not in self._reported.get(number, ())
+        if new and not self._several:
             self._asked[number].report(value, epoch)
 
     def refuse(self, number: int, *, same_as: int) -> None:
@@ -111,9 +114,12 @@ class OptunaMirror:
         """Ends a trial whose full training takes `epochs`: a stopped trial is PRUNED, not COMPLETE.
 
         With several objectives, a trial that ran out of memory counts as lacking all of its epochs,
-        and therefore ranks behind every stopped one.
+        and therefore ranks behind every stopped one. An ending that Optuna has already stays, as
+        where the search's own record of it was damaged and removed.
         """
-        trial = self._asked.pop(record.number)
+        trial = self._asked.pop(record.number, None)
+        if trial is None:
+            return
         if record.state is Ended.COMPLETE:
             self.study.tell(trial, values(record, self._objectives))
         elif record.state is Ended.STOPPED and record.trusted:

@@ -62,7 +62,8 @@ def read_prior_trials(directory: Path) -> list[PriorTrial]:
             raise ValueError(f"{count - len(values)} of its {count} lines are missing")
         return [PriorTrial.from_json(value) for value in values]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = str(error).partition("; ")[0]  # a damaged line can't be removed: they are counted
         raise RunError(
             f"{path} must hold what a warm-started run has learned from, but can't be read "
-            f"({error}); restore it from a copy of the run."
+            f"({reason}); restore it from a copy of the run."
         ) from error

@@ -88,8 +88,8 @@ class Probe(RandomConfiguration):
         if step and not math.isclose(steps, round(steps), rel_tol=0.0, abs_tol=1e-6):
             end = low + math.floor(steps) * step
             self.faults.append(
-                f"The step of {name} must divide its range, but {step:g} doesn't divide "
-                f"{low:g} … {high:g}; end the range at {end:g}, or change the step."
+                f"The step of {name} must divide its range, but {step:.12g} doesn't divide "
+                f"{low:.12g} … {high:.12g}; end the range at {end:.12g}, or change the step."
             )
 
 

@@ -77,7 +77,7 @@ def test_whether_a_run_can_be_written_is_known_before_anything_is_made(tmp_path)
     check_writable(tmp_path / "new" / "run")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").touch()
-    with pytest.raises(RunError, match=r"file/run must be writable, but .*file isn't; choose an"):
+    with pytest.raises(RunError, match=r"file/run must be writable, but .*file isn't; make it"):
         check_writable(tmp_path / "file" / "run")
     store = RunStore(tmp_path / "run")
     with pytest.raises(RunError, match="is being written by another process; wait for it, or"):

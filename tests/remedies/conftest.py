@@ -8,11 +8,12 @@ import pytest
 
 from results.analysis.final_run import read_record
 from tests.datasets.sources.test_download import server
+from tests.remedies.searches import plan_quickly, searched
 from tests.trainables.conftest import one_thread, trained
 from trainables import final
 from trainables.final_model import training
 
-__all__ = ["one_thread", "server", "trained"]
+__all__ = ["one_thread", "plan_quickly", "searched", "server", "trained"]
 
 
 @pytest.fixture

@@ -73,7 +73,9 @@ def test_a_run_that_another_search_writes_is_refused_before_anything_starts(
     assert main(words) == 2
     refused += capsys.readouterr().err
     store.close()
-    said = "is being written by another process; wait for it, or choose another --name."
+    said = (
+        "is being written by another process; wait for it, or begin a new run under another --name."
+    )
     assert refused.splitlines() == [f"error: {tmp_path / name} {said}" for name in ("run", "new")]
 
 
@@ -85,7 +87,7 @@ def test_a_folder_that_can_t_be_written_is_refused_before_anything_starts(
     assert main(["--space", "demo", "--name", "x", "--out", str(tmp_path / "file")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
-    assert line.endswith("file isn't; choose another folder with --out.")
+    assert line.endswith("file isn't; make it writable, or choose another folder with --out.")
 
 
 def test_a_torn_line_of_the_journal_is_cut_off(tmp_path: Path) -> None:

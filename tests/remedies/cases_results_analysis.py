@@ -1,0 +1,224 @@
+"""Errors about runs without a result, about journals, and about final trainings."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from results.jsonl import seal_line
+from results.records import StopReason, TrialState
+from results.store import TRIALS
+from search.planning.plan import Plan
+from tests.remedies.cases_results import edit, export
+from tests.remedies.harness import Command, Steps, case
+from tests.remedies.searches import copy_run, plan_search
+from tests.results.example_final import NAMES, make_final, make_predictions
+from tests.results.example_run import Made, make_run
+from tests.results.example_search import ADAMW, RANGES
+from tests.results.example_search import MANIFEST as ABOUT
+from tests.search.session_on_curves import opened, planned, play
+
+EXPORT = "results/export.py"
+FINAL, RUNG = "results/analysis/final_run.py", "results/analysis/rung_values.py"
+PREDICTIONS, PAGE = "results/predictions.py::read_predictions", "results/page/run_data.py"
+
+
+def begin(tmp_path: Path, data: Path, trials: int = 0) -> tuple[Path, Callable[[], None]]:
+    """Returns a run with as many trials, none of which has an epoch, and what trains all."""
+
+    def plan() -> Plan:
+        return planned(tmp_path, data, {"out": str(tmp_path)}, name="run", trials=3)
+
+    session = opened(plan())
+    for _ in range(trials):
+        session.study.ask()
+    session.close()
+
+    def train() -> None:
+        again = opened(plan())
+        play(again.study)
+        again.close()
+
+    return tmp_path / "run", train
+
+
+@case(f"{EXPORT}::best_config", "_no_best", f"{EXPORT}::_no_best", "let it run longer")
+def an_export_before_the_first_epoch(tmp_path: Path, tiny_data: Path) -> Steps:
+    run, train = begin(tmp_path, tiny_data, trials=1)
+    refusal = yield export(run)
+    refusal.command().add("--dry-run")()
+    train()
+
+
+FAILED = [
+    Made(params=ADAMW, values=[], state=TrialState.FAILED, detail="no CUDA"),
+    Made(params=ADAMW | {"lr": 1e-2}, values=[0.6], state=TrialState.STOPPED,
+         reason=StopReason.DIVERGED),
+]  # fmt: skip
+
+
+def make_failed(directory: Path) -> Path:
+    """Makes a run in which no trial has succeeded."""
+    return make_run(directory, RANGES, FAILED, epochs=4, manifest=ABOUT)
+
+
+@case(f"{EXPORT}::best_config", "_no_best", f"{EXPORT}::_no_best", "says why",
+      beyond="what the page shows decides what is to be mended")  # fmt: skip
+def an_export_of_a_run_that_failed(tmp_path: Path) -> Steps:
+    refusal = yield export(make_failed(tmp_path / "run"))
+    refusal.command()()
+    assert "no CUDA" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
+@case(f"{EXPORT}::_named", "_no_best", f"{EXPORT}::_no_best", "says why",
+      beyond="what the page shows decides what is to be mended")  # fmt: skip
+def an_export_of_a_trial_that_failed(tmp_path: Path) -> Steps:
+    refusal = yield export(make_failed(tmp_path / "run"), "--trial", 0)
+    refusal.command()()
+
+
+@case(f"{EXPORT}::_named", "hasn't diverged")
+def an_export_of_a_trial_that_diverged(tmp_path: Path) -> Steps:
+    good = Made(params=ADAMW | {"lr": 1e-4}, values=[0.2, 0.3])
+    run = make_run(tmp_path / "run", RANGES, [*FAILED, good], epochs=4, manifest=ABOUT)
+    command = export(run, "--trial", 1)
+    refusal = yield command
+    return command.replace(1, refusal.find(rf"{run} has (\d+)\."))
+
+
+@case("results/importance.py::importances", "has no trial yet")
+def importances_before_the_first_trial(tmp_path: Path, tiny_data: Path) -> Steps:
+    run, train = begin(tmp_path, tiny_data)
+    refusal = yield Command("results.importance", run)
+    refusal.command().add("--dry-run")()
+    train()
+
+
+@case(f"{PAGE}::read_run", "has no trial yet")
+def a_report_before_the_first_trial(tmp_path: Path, tiny_data: Path) -> Steps:
+    run, train = begin(tmp_path, tiny_data)
+    refusal = yield Command("results.report", run)
+    refusal.command().add("--dry-run")()
+    train()
+
+
+@case(f"{PAGE}::require_best", "leave it out")
+def a_comparison_with_a_run_that_failed(tmp_path: Path) -> Steps:
+    good = make_run(tmp_path / "good", RANGES, [Made(params=ADAMW, values=[0.2])], 4, ABOUT)
+    command = Command("results.compare", good, make_run(tmp_path / "other", RANGES,
+                      [Made(params=ADAMW, values=[0.3])], 4, ABOUT))  # fmt: skip
+    refusal = yield command.add(make_failed(tmp_path / "failed"))
+    refusal.command()()
+    return command
+
+
+@case(
+    f"{RUNG}::read_proposals", "damage_error", f"{RUNG}::damage_error", "that learns from this one"
+)
+def a_damaged_journal(tmp_path: Path, searched: Path) -> Steps:
+    run = copy_run(searched, tmp_path)
+    edit(run / "journal.log", lambda lines: lines.insert(1, "?\n"))
+    refusal = yield Command("results.importance", run)
+    learns = refusal.options("--warm-start")
+    plan_search(tmp_path, *learns, "--set", "image_size=32")()  # a new run
+    shutil.copy(searched / "journal.log", run)
+
+
+@case(f"{RUNG}::read_proposals", "copy it from where the search ran")
+def a_journal_that_was_not_copied(tmp_path: Path, searched: Path) -> Steps:
+    run = copy_run(searched, tmp_path)
+    (run / "journal.log").unlink()
+    yield Command("results.importance", run)
+    shutil.copy(searched / "journal.log", run)
+
+
+@case(f"{RUNG}::_completed", "restore it from a copy of the run")
+def a_journal_that_is_cut_short(tmp_path: Path, searched: Path) -> Steps:
+    run = copy_run(searched, tmp_path)
+    edit(run / "journal.log", lambda lines: lines.__delitem__(slice(3, None)))
+    yield Command("results.importance", run)
+    shutil.copy(searched / "journal.log", run)
+
+
+@case(f"{RUNG}::check_params", "restore both from a copy of the run")
+def a_journal_with_other_parameters(tmp_path: Path, searched: Path) -> Steps:
+    run = copy_run(searched, tmp_path)
+
+    def change(lines: list[str]) -> None:
+        record: dict[str, Any] = json.loads(lines[-1])
+        del record["crc32"]
+        record["params"]["lr"] *= 1.5
+        lines.append(seal_line(json.dumps(record)) + "\n")
+
+    edit(run / TRIALS, change)
+    yield Command("results.importance", run)
+    for name in ("journal.log", TRIALS):
+        shutil.copy(searched / name, run)
+
+
+def final(folder: Path) -> Command:
+    return Command("results.final", folder)
+
+
+def made_final(folder: Path) -> Path:
+    return make_final(folder, make_predictions([0, 1, 2], [0, 1, 1], [0.9, 0.8, 0.7]), NAMES)
+
+
+@case(f"{FINAL}::read_record", "give the folder that trainables.final")
+def a_run_in_place_of_its_final_training(tmp_path: Path, searched: Path) -> Steps:
+    run = copy_run(searched, tmp_path)
+    made_final(run / "final")
+    refusal = yield final(run)
+    return final(run / refusal.find(r"as runs/NAME/(\w+)\."))
+
+
+@case(f"{FINAL}::read_record", "restore it from a copy")
+def a_damaged_record_of_a_final_training(tmp_path: Path) -> Steps:
+    folder = made_final(tmp_path / "final")
+    text = (folder / "final.json").read_text(encoding="utf-8")
+    (folder / "final.json").write_text(text[:-20], encoding="utf-8")
+    yield final(folder)
+    (folder / "final.json").write_text(text, encoding="utf-8")
+
+
+@case(PREDICTIONS, "restore it from a copy")
+def damaged_predictions(tmp_path: Path) -> Steps:
+    folder = made_final(tmp_path / "final")
+    path = folder / "predictions.npz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    yield final(folder)
+    path.write_bytes(whole)
+
+
+def train_again(trained: Path, data: Path, advice: str) -> None:
+    """Trains as a sentence advises, with the words of the first training in place of `…`."""
+    words = ("--config", trained.parent / "best.yaml", "--data", data.parent, "--threads", 1)
+    module, _, option = advice.split()
+    Command(module, *words, option)()
+
+
+TRAIN_AGAIN = r"train again with python -m (trainables\.final … --overwrite)\."
+
+
+@case(PREDICTIONS, "must be there")
+def predictions_that_are_missing(
+    tmp_path: Path, trained: Path, tiny_data: Path, no_training: None
+) -> Steps:
+    folder = Path(shutil.copytree(trained.parent, tmp_path / "trained")) / "final"
+    (folder / "predictions.npz").unlink()
+    refusal = yield final(folder)
+    train_again(folder, tiny_data, refusal.find(TRAIN_AGAIN))
+
+
+@case(f"{FINAL}::read_final_run", "classes of its predictions")
+def a_final_training_without_names(
+    tmp_path: Path, trained: Path, tiny_data: Path, no_training: None
+) -> Steps:
+    folder = Path(shutil.copytree(trained.parent, tmp_path / "trained")) / "final"
+    record = json.loads((folder / "final.json").read_text(encoding="utf-8"))
+    record["provenance"]["class_names"].pop()
+    (folder / "final.json").write_text(json.dumps(record), encoding="utf-8")
+    refusal = yield final(folder)
+    train_again(folder, tiny_data, refusal.find(TRAIN_AGAIN))

@@ -1,0 +1,143 @@
+"""Errors about ports, Ray, and clusters. No case starts Ray."""
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import ray
+
+from common.errors import SearchError
+from search.hardware.machine import Node
+from search.preflight import ROOT
+from search.ray_backend import local_ray, node_check, ray_cluster
+from search.ray_backend.local_ray import Dashboard, reserve_port
+from tests.remedies.harness import Attempt, Refusal, Steps, case
+from tests.remedies.searches import check_setup, plan_search
+from tests.search.ray_backend.test_failures import ONE
+
+RESERVE = "search/ray_backend/local_ray.py::reserve_port"
+
+
+def dashboard(port: object) -> Attempt:
+    return lambda: reserve_port(Dashboard(host="127.0.0.1", port=str(port))).close()
+
+
+@case(RESERVE, "choose another, or auto")
+def a_port_that_is_in_use() -> Steps:
+    with socket.socket() as other, socket.socket() as free:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        refusal = yield dashboard(other.getsockname()[1])
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    dashboard(port)()
+    return dashboard(refusal.find(r"choose another, or (\w+)"))
+
+
+@case(RESERVE, "name one")
+def no_free_port(monkeypatch: pytest.MonkeyPatch) -> Steps:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with monkeypatch.context() as patch:
+        patch.setattr(local_ray, "_bind", lambda *_, **__: None)
+        yield dashboard("auto")
+    return dashboard(port)
+
+
+def fail_with(error: Exception) -> Callable[..., None]:
+    """Returns a function that raises an error."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+def start_ray() -> None:
+    with reserve_port(Dashboard(host="127.0.0.1", port="auto")) as port:
+        local_ray.start_ray(ONE, port, ROOT)
+
+
+@case("search/ray_backend/local_ray.py::start_ray", "Ray must start")
+def a_ray_that_doesn_t_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
+    for name in ("PYTHONPATH", *(name for name in os.environ if name.startswith("RAY_"))):
+        monkeypatch.setenv(name, os.environ.get(name, ""))  # it gets its value back
+    monkeypatch.setattr(ray, "init", fail_with(ConnectionError("no space in /dev/shm")))
+    monkeypatch.setattr(local_ray, "_LOGS", tmp_path)
+    refusal = yield start_ray
+    assert Path(refusal.find(r"see its logs in (\S+), then run the same")).exists()
+    monkeypatch.setattr(local_ray, "_LOGS", tmp_path / "none")
+    monkeypatch.setattr(ray, "init", lambda **_: SimpleNamespace(dashboard_url="127.0.0.1:8265"))
+
+
+CLUSTER = "search/ray_backend/ray_cluster.py"
+NO_CLUSTER = (f"{CLUSTER}::_no_cluster", "with this machine as a node")
+NODES = "a test starts no cluster; it checks that what it names is there"
+
+
+def check_cluster(refusal: Refusal) -> None:
+    """Checks that the file that a text names is there."""
+    assert (ROOT / refusal.find(r"`ray attach (\S+)`")).exists()
+
+
+@case(f"{CLUSTER}::_check_reachable", "_no_cluster", *NO_CLUSTER, beyond=NODES)
+def an_address_at_which_nobody_listens(tmp_path: Path) -> Steps:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        refusal = yield plan_search(tmp_path, "--address", address)
+    check_cluster(refusal)
+
+
+@case(f"{CLUSTER}::connect", "_no_cluster", *NO_CLUSTER, beyond=NODES)
+def a_machine_that_is_no_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
+    monkeypatch.setattr(ray, "init", fail_with(ConnectionError("Could not find any running Ray")))
+    refusal = yield plan_search(tmp_path, "--address", "auto")
+    check_cluster(refusal)
+
+
+@case(f"{CLUSTER}::connect", "offer none; see", beyond=NODES)
+def a_cluster_without_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
+    monkeypatch.setattr(ray, "init", lambda **_: SimpleNamespace(dashboard_url=""))
+    monkeypatch.setattr(ray_cluster, "living_nodes", tuple)
+    refusal = yield plan_search(tmp_path, "--address", "auto")
+    assert refusal.find("see `(ray status)`")
+
+
+CHECK = "search/ray_backend/node_check.py"
+
+
+@case(f"{CHECK}::describe_mismatch", "must have the packages of this machine")
+def a_node_with_other_packages() -> Steps:
+    here = {"ray": "2.60.0", "torch": "2.14.1+cpu"}
+
+    def compare(there: dict[str, str | None]) -> Attempt:
+        def attempt() -> None:
+            if errors := node_check.describe_mismatch(here, there, "10.0.0.2"):
+                raise SearchError(errors)
+
+        return attempt
+
+    refusal = yield compare({"ray": "2.60.0", "torch": "2.13.0"})
+    check_setup(refusal)
+    return compare({"ray": "2.60.0", "torch": refusal.find(r"2\.13\.0 instead of (\S+);")})
+
+
+@case(f"{CHECK}::_compare", "must be able to run this project's code", beyond=NODES)
+def a_node_that_can_t_run_the_code(monkeypatch: pytest.MonkeyPatch) -> Steps:
+    failure = ray.exceptions.RuntimeEnvSetupError("No module named 'pip'")
+    monkeypatch.setattr(ray, "get", fail_with(failure))
+    machine: Any = None
+    node, answer = Node(id="a", address="10.0.0.2", machine=machine), SimpleNamespace()
+
+    def attempt() -> None:
+        if errors := node_check._compare({}, answer, node):  # type: ignore[arg-type]
+            raise SearchError(errors)
+
+    refusal = yield attempt
+    check_setup(refusal)
