@@ -75,7 +75,8 @@ def find_space_of_run(options: SearchOptions, *, resuming: bool) -> Space:
     try:
         return find_space(options.space)
     except SpaceError as error:
-        copy = Path(options.out) / options.name / COPY / Path(options.space).name
+        file = Path(options.space).with_suffix(".py").name
+        copy = _latest_copy(Path(options.out) / options.name) / file
         if not resuming or Path(options.space).exists() or not copy.is_file():
             raise
         raise SpaceError(f"{error} The run's copy is {copy}.") from error
@@ -193,7 +194,14 @@ def lies_inside(params: Mapping[str, Any], proposer: Proposer) -> bool:
 
 
 def _copy_hint(begun: Path, before: Mapping[str, Any]) -> str:
-    return f" ({begun / COPY} holds a copy)" if before else ""
+    return f" ({_latest_copy(begun)} holds a copy)" if before else ""
+
+
+def _latest_copy(directory: Path) -> Path:
+    """Returns the folder in a run that holds the space's files as the last session found them."""
+    later = (directory / COPY).glob("session-*")
+    first = directory / COPY
+    return max(later, key=lambda path: int(path.name.partition("-")[2]), default=first)
 
 
 def _notes(

@@ -3,10 +3,16 @@
 import shutil
 from pathlib import Path
 
+import pytest
+
+from results.store import read_manifest
+from search import spaces
+from search.config.command_line import resolve
+from search.planning.plan import make_plan
 from search.preflight import ROOT
 from tests.remedies.harness import Steps, case
-from tests.remedies.searches import plan_search, resume, write_space
-from tests.search.session_on_curves import planned, search
+from tests.remedies.searches import copy_run, plan_search, resume, write_space
+from tests.search.session_on_curves import opened, planned, search
 
 FOUND = "search/spaces/__init__.py"
 RANGES = "search/study/searched_ranges.py"
@@ -157,6 +163,30 @@ def a_run_whose_space_is_gone(tmp_path: Path, tiny_data: Path) -> Steps:
     path.unlink()
     refusal = yield resume(run)
     return resume(run, "--space", refusal.find(r"The run's copy is (\S+)\.$"))
+
+
+@case(f"{SAME}::find_space_of_run", "The run's copy is")
+def a_run_whose_space_has_no_name_any_more(
+    tmp_path: Path, searched: Path, monkeypatch: pytest.MonkeyPatch
+) -> Steps:
+    run = copy_run(searched, tmp_path)
+    monkeypatch.setattr(spaces, "space_names", lambda: ["resnet50"])
+    refusal = yield resume(run)
+    return resume(run, "--space", refusal.find(r"The run's copy is (\S+)\.$"))
+
+
+@case(f"{SAME}::examine_space", "accept the change with --accept-space")
+def a_run_whose_space_has_changed_twice(tmp_path: Path, tiny_data: Path) -> Steps:
+    path = write_space(tmp_path / "mine.py", lr=LR)
+    run = begin(tmp_path, tiny_data, space=str(path))
+    write_space(path, lr='float("lr", 2e-3, 1e-2)')
+    options, _ = resolve(read_manifest(run)["options"])
+    plan, _ = make_plan(options, resuming=True, accept_space=True)
+    assert plan
+    opened(plan).close()
+    write_space(path, lr='float("lr", 1e-3, 5e-3)')
+    refusal = yield resume(run)
+    shutil.copy(Path(refusal.find(r"Restore it \((\S+) holds a copy\)")) / path.name, path)
 
 
 @case(f"{SAME}::_check_weights", "restore the file, or begin a new run")
