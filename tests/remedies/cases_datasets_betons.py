@@ -25,7 +25,7 @@ from tests.remedies.images import image, prepare_folder, write_images
 
 CONVERT, CHECKS = "datasets/beton/convert.py", "datasets/loading/checks.py"
 EPOCH, LOADER = "datasets/loading/epoch.py", "datasets/loading/loader.py"
-FAULTS = (f"{CONVERT}::_check_images", "DatasetError(faults)")
+FAULTS = (f"{CONVERT}::_check_class_sizes", "DatasetError(faults)")
 
 
 @case(
@@ -41,7 +41,7 @@ def a_broken_image(tmp_path: Path) -> Steps:
     return refusal.command()
 
 
-@case(f"{CONVERT}::_check_images", "good images in", *FAULTS)
+@case(f"{CONVERT}::_check_class_sizes", "good images in", *FAULTS)
 def classes_with_too_few_images(tmp_path: Path) -> Steps:
     source = write_images(tmp_path / "src", each=1)
     refusal = yield prepare_folder(source, tmp_path)
@@ -67,7 +67,7 @@ def a_class_of_copies(tmp_path: Path) -> Steps:
 
 
 @case(
-    f"{CONVERT}::convert", "DatasetError(lacking)",
+    f"{CONVERT}::check_listing", "DatasetError(lacking)",
     "common/files.py::describe_lacking_space", "of free disk space",
 )  # fmt: skip
 def too_little_space_for_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from common.remote import UriPlace
-from datasets import prepare as module
 from datasets.access import TRAIN_FILE
 from datasets.manifest import read_manifest, verify
 from datasets.node_copy import check, copy_data
+from datasets.sources import opening
 from tests.remedies.harness import Command, Steps, case
-from tests.remedies.images import image, prepare_folder, write_images
+from tests.remedies.images import image, prepare_folder, write_images, zip_images
 
-PREPARE = "datasets/prepare.py"
+PREPARE, OPENING = "datasets/prepare.py", "datasets/sources/opening.py"
 
 
 @case("datasets/registry.py::find_dataset", "is no dataset")
@@ -35,7 +35,10 @@ def a_path_as_the_dataset(tmp_path: Path) -> Steps:
     return command.replace(source, name).add(*refusal.options("--source"))
 
 
-@case(f"{PREPARE}::_check_options", "workers must be")
+OPTIONS = (f"{PREPARE}::_check_options", "DatasetError(faults)")
+
+
+@case(f"{PREPARE}::_check_options", "workers must be", *OPTIONS)
 def no_workers(tmp_path: Path) -> Steps:
     command = prepare_folder(write_images(tmp_path / "src"), tmp_path).replace(1, 0)
     refusal = yield command
@@ -49,7 +52,48 @@ def too_small_images(tmp_path: Path) -> Steps:
     return command.replace(8, refusal.find(r"must lie in (\d+)…"))
 
 
-@case(f"{PREPARE}::_list_source", "Every class folder must hold images")
+@case(f"{PREPARE}::_check_size", "--size must be given where")
+def photographs_without_a_size(tmp_path: Path) -> Steps:
+    refusal = yield prepare_folder(write_images(tmp_path / "src", side=96), tmp_path)
+    return refusal.command().add("--workers", 1)
+
+
+@case(f"{PREPARE}::_check_options", "--zip-encoding must be an encoding that Python knows")
+def an_unknown_encoding(tmp_path: Path) -> Steps:
+    source = zip_images(tmp_path, "café")
+    command = prepare_folder(source, tmp_path, "--zip-encoding", "cp9320")
+    refusal = yield command
+    return command.replace("cp9320", refusal.find(r"or (cp\d+),"))
+
+
+@case("datasets/archives/tree.py::open_tree", "--zip-encoding is for zip archives")
+def an_encoding_for_a_folder(tmp_path: Path) -> Steps:
+    source = write_images(tmp_path / "src")
+    command = prepare_folder(source, tmp_path, "--zip-encoding", "cp437")
+    refusal = yield command
+    assert "leave it out" in refusal.text
+    return command.without("--zip-encoding")
+
+
+@case("datasets/archives/zip_names.py::read_name", "--zip-encoding must be that of all")
+def an_encoding_that_misfits(tmp_path: Path) -> Steps:
+    source = zip_images(tmp_path, "café")
+    command = prepare_folder(source, tmp_path, "--zip-encoding", "ascii")
+    refusal = yield command
+    prepare_folder(source, tmp_path, "--data", tmp_path / "guessed")()  # «leave the option out»
+    assert "name another encoding" in refusal.text
+    return command.replace("ascii", "cp437")
+
+
+@case(f"{PREPARE}::_check_existing", "The names of the images in {} were read as")
+def another_encoding_than_before(tmp_path: Path) -> Steps:
+    source = zip_images(tmp_path, "café")
+    prepare_folder(source, tmp_path, "--zip-encoding", "cp437")()
+    refusal = yield prepare_folder(source, tmp_path, "--zip-encoding", "cp1252")
+    return refusal.command()
+
+
+@case(f"{OPENING}::list_source", "Every class folder must hold images")
 def an_empty_class(tmp_path: Path) -> Steps:
     source = write_images(tmp_path / "src")
     (source / "train" / "bird").mkdir()
@@ -57,7 +101,7 @@ def an_empty_class(tmp_path: Path) -> Steps:
     return refusal.command()
 
 
-@case(f"{PREPARE}::_list_source", "can't be read or written")
+@case(f"{OPENING}::list_source", "can't be read or written")
 def a_path_that_is_too_long(tmp_path: Path) -> Steps:
     command = prepare_folder(tmp_path / ("x" * 300), tmp_path)
     refusal = yield command
@@ -92,7 +136,7 @@ def a_source_that_has_changed(tmp_path: Path) -> Steps:
     return command.replace(tmp_path / "data", tmp_path / "another")
 
 
-@case(f"{PREPARE}::_find_source", "needs images of yours")
+@case(f"{OPENING}::_find_source", "needs images of yours")
 def no_source(tmp_path: Path) -> Steps:
     command = Command("datasets.prepare", "folder", "--data", tmp_path / "data")
     refusal = yield command
@@ -106,7 +150,7 @@ def an_interrupted_conversion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "count_leftovers", interrupt)
+        patch.setattr(opening, "count_leftovers", interrupt)
         command = prepare_folder(write_images(tmp_path / "src"), tmp_path)
         yield command
     assert sorted(path.name for path in (tmp_path / "data" / "folder").iterdir()) == [".lock"]

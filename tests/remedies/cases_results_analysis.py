@@ -43,7 +43,7 @@ def begin(tmp_path: Path, data: Path, trials: int = 0) -> tuple[Path, Callable[[
     return tmp_path / "run", train
 
 
-@case(f"{EXPORT}::best_config", "_no_best", f"{EXPORT}::_no_best", "let it run longer")
+@case(f"{EXPORT}::describe_best", "_no_best", f"{EXPORT}::_no_best", "let it run longer")
 def an_export_before_the_first_epoch(tmp_path: Path, tiny_data: Path) -> Steps:
     run, train = begin(tmp_path, tiny_data, trials=1)
     refusal = yield export(run)
@@ -63,7 +63,7 @@ def make_failed(directory: Path) -> Path:
     return make_run(directory, RANGES, FAILED, epochs=4, manifest=ABOUT)
 
 
-@case(f"{EXPORT}::best_config", "_no_best", f"{EXPORT}::_no_best", "says why",
+@case(f"{EXPORT}::describe_best", "_no_best", f"{EXPORT}::_no_best", "says why",
       beyond="what the page shows decides what is to be mended")  # fmt: skip
 def an_export_of_a_run_that_failed(tmp_path: Path) -> Steps:
     refusal = yield export(make_failed(tmp_path / "run"))

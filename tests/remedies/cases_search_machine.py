@@ -5,11 +5,14 @@ import os
 import shlex
 import subprocess
 import sys
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from ray.tune.experiment import Trial
 
 from search import preflight
@@ -20,13 +23,16 @@ from search.ray_backend import trackers, worker
 from search.ray_backend.scheduler import StudyScheduler
 from search.ray_backend.slots import Slots
 from search.ray_backend.watchdog import Watchdog
+from search.session.checks import check_start
 from search.study.observer import Observer
 from tests.remedies.harness import Attempt, Command, CommandError, Steps, case
-from tests.remedies.searches import check_setup, copy_run
+from tests.remedies.searches import check_setup, copy_run, plan_search
 from tests.search.ray_backend.test_failures import ONE, RayTrial, failed, supervise
+from tests.search.session_on_curves import planned
 from tests.search.study_on_curves import metrics, open_study
 from tests.search.tasks import make_task, task_of
 from trainables.config import TrialConfig
+from trainables.models.network import build
 from trainables.profiling import gpu_memory
 
 PREFLIGHT = "search/preflight.py"
@@ -198,6 +204,38 @@ def a_network_that_isn_t_known() -> Steps:
     refusal = yield lambda: probe.check_start(config)
     network = refusal.find(r"did you mean (\S+)\?")
     return lambda: probe.check_start(config.but(network=network))
+
+
+CHECKS = "search/session/checks.py"
+
+
+@case(f"{CHECKS}::check_start", "SearchError(list", f"{CHECKS}::check_network", "ProbeError")
+def weights_and_a_batch_that_do_not_fit(tmp_path: Path) -> Steps:
+    weights, fields = tmp_path / "weights.pt", ("--set", "stem=imagenet", "image_size=32")
+    weights.write_bytes(b"none")
+    command = plan_search(tmp_path, "--weights", weights, *fields, "batch_size=9999")
+    refusal = yield command
+    assert len(refusal.text.splitlines()) == 2
+    config = TrialConfig(network="resnet10", stem="imagenet", image_size=32)
+    torch.save(build(config, 20).state_dict(), weights)  # «save `model.state_dict()` alone»
+    most = refusal.find(r"≤ the (\d+) training")
+    return command.replace("batch_size=9999", f"batch_size={most}")
+
+
+@case(f"{CHECKS}::check_start", "--measure must be left out")
+def a_measurement_on_a_gpu(tmp_path: Path, tiny_data: Path) -> Steps:
+    plan = planned(tmp_path, tiny_data, {}, name="run", trials=3)
+    plan = replace(plan, resources=replace(plan.resources, gpus=1.0))
+
+    def check(*, measure: bool) -> Attempt:
+        def attempt() -> None:
+            with probe.TorchProcess() as process, ExitStack() as stack:
+                check_start(plan, None, process, stack, fetch=False, measure=measure)
+
+        return attempt
+
+    yield check(measure=True)
+    return check(measure=False)
 
 
 @case(f"{PROBE}::measure_gpu", "One trial must fit on a GPU")

@@ -249,7 +249,7 @@ def files_that_are_missing_or_taken(tmp_path: Path, searched: Path) -> Steps:
     command = plan_search(tmp_path, "--weights", "resnet.pt", "--name", "first")
     refusal = yield command.add("--dataset", "folder")
     refusal.command().add("--dry-run")()
-    source = ("--source", write_images(tmp_path / "src"))  # a folder
+    source = ("--source", write_images(tmp_path / "src", each=20))  # a folder
     weights = refusal.find(r"--weights must be (\w+),")
     return (
         command.add("--dataset", "folder", *source)
@@ -260,7 +260,7 @@ def files_that_are_missing_or_taken(tmp_path: Path, searched: Path) -> Steps:
 
 @case(PATHS, "check the path")
 def a_misspelt_source(tmp_path: Path) -> Steps:
-    source = write_images(tmp_path / "src")
+    source = write_images(tmp_path / "src", each=20)
     command = plan_search(tmp_path, "--dataset", "folder", "--source", tmp_path / "scr")
     yield command
     return command.replace(tmp_path / "scr", source)

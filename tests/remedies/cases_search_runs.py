@@ -114,7 +114,7 @@ def change_byte(path: Path, at: int, to: bytes = b"?") -> bytes:
     return whole
 
 
-@case(f"{JOURNAL}::open_journal", "damage_error", *DAMAGED)
+@case(f"{JOURNAL}::check_journal", "damage_error", *DAMAGED)
 def a_journal_with_a_wrong_byte(tmp_path: Path, searched: Path, tiny_data: Path) -> Steps:
     run = copy_run(searched, tmp_path)
     path = run / "journal.log"
@@ -161,7 +161,7 @@ def a_damaged_line_of_evidence(tmp_path: Path, searched: Path, tiny_data: Path) 
     (plan.directory / EVIDENCE).write_bytes(whole)
 
 
-DATA = "search/session/execute.py::_data"
+IMAGES = "search/session/checks.py::check_images"
 
 
 def find_data(plan: Plan, saved: dict[str, Any] | None = None) -> Attempt:
@@ -173,7 +173,7 @@ def find_data(plan: Plan, saved: dict[str, Any] | None = None) -> Attempt:
     return attempt
 
 
-@case(DATA, "name the right folder with --data")
+@case(IMAGES, "name the right folder with --data", IMAGES, "SearchError(errors)")
 def other_images_than_before(tmp_path: Path, searched: Path, tiny_data: Path) -> Steps:
     run = copy_run(searched, tmp_path)
     prepare_folder(write_images(tmp_path / "src"), tmp_path)()
@@ -188,7 +188,7 @@ def other_images_than_before(tmp_path: Path, searched: Path, tiny_data: Path) ->
     return find_data(plan(tiny_data.parent), saved)
 
 
-@case(DATA, "lower it with --set batch_size=N")
+@case(IMAGES, "lower it with --set batch_size=N")
 def a_batch_of_more_images_than_there_are(tmp_path: Path, tiny_data: Path) -> Steps:
     def plan(size: str) -> Plan:
         return planned(tmp_path, tiny_data, {"set": [size]}, name="run", trials=3)
@@ -231,7 +231,7 @@ def a_new_run_on_a_full_disk(
     return again
 
 
-@case(f"{REFUSED}::execute", "SearchError", f"{REFUSED}::_why_refused", "can't begin")
+@case(f"{REFUSED}::execute", "SearchError", "search/session/checks.py::why_refused", "can't begin")
 def a_new_run_on_a_disk_with_a_fault(
     tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Steps:

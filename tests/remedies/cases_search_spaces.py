@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from results.store import read_manifest
 from search import spaces
@@ -13,11 +14,14 @@ from search.preflight import ROOT
 from tests.remedies.harness import Steps, case
 from tests.remedies.searches import copy_run, plan_search, resume, write_space
 from tests.search.session_on_curves import opened, planned, search
+from trainables.config import TrialConfig
+from trainables.models.network import build
 
 FOUND = "search/spaces/__init__.py"
 RANGES = "search/study/searched_ranges.py"
 SAME = "search/planning/same_space.py"
 LR = 'float("lr", 1e-3, 1e-2)'
+NETWORK = TrialConfig(network="resnet10", stem="imagenet", image_size=32)
 
 
 @case(f"{FOUND}::find_space", "must be a known name")
@@ -192,9 +196,10 @@ def a_run_whose_space_has_changed_twice(tmp_path: Path, tiny_data: Path) -> Step
 @case(f"{SAME}::_check_weights", "restore the file, or begin a new run")
 def weights_that_have_changed(tmp_path: Path, tiny_data: Path) -> Steps:
     weights = tmp_path / "weights.pt"
-    weights.write_bytes(b"first")
+    first, second = (build(NETWORK, 20).state_dict() for _ in range(2))
+    torch.save(first, weights)
     run = begin(tmp_path, tiny_data, weights=str(weights))
-    weights.write_bytes(b"second")
+    torch.save(second, weights)
     refusal = yield resume(run)
-    plan_search(tmp_path, "--weights", weights, "--set", "image_size=32")()  # a new run
-    Path(refusal.find(r"those of (\S+), but")).write_bytes(b"first")
+    plan_search(tmp_path, "--weights", weights, "--set", "image_size=32", "stem=imagenet")()
+    torch.save(first, Path(refusal.find(r"those of (\S+), but")))
