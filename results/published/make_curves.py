@@ -118,7 +118,7 @@ def card(name: str, recording: Recording) -> str:
         command=f"`{about['command']}`, in {len(recording.headers)} sessions",
         machine=_each(_machine(header) for header in recording.headers),
         versions=_each(
-            ", ".join(f"{n} {v}" for n, v in header["versions"].items())
+            ", ".join(f"{n} {v}" for n, v in sorted(header["versions"].items()))
             for header in recording.headers
         ),
         commits=_each(str(header["commit"])[:12] for header in recording.headers),
