@@ -36,49 +36,56 @@ def _main(arguments: list[str] | None) -> int:
     from search.planning.continuation import more_trials
     from search.planning.plan import make_plan
     from search.ray_backend.ray_cluster import join_cluster
-    from search.session.resume import find_run, saved_options
+    from search.session.resume import find_run, has_begun, saved_options
 
     command_line, unknown = parse(arguments)
     actions = {name: command_line.pop(name, None) for name in ACTIONS}
     if actions["list"]:
         return show_spaces()
-    resumed = actions["resume"]
+    if actions["resume"] and actions["resume_or_start"]:
+        unknown.append("--resume can't go with --resume-or-start; leave one of them out.")
+    named = actions["resume"] or actions["resume_or_start"]
     try:
         layers = [read_yaml(Path(actions["config"]))] if actions["config"] else []
         layers.append(command_line)
-        place = find_run(resumed, layers) if resumed else {}
-        saved = saved_options(place, layers) if resumed else None
+        place = find_run(named, layers) if named else {}
+        resuming = bool(actions["resume"]) or (bool(named) and has_begun(place, layers))
+        saved = saved_options(place, layers) if resuming else None
         unknown += more_trials(layers, saved)
     except UserError as error:
         return refuse(*unknown, error)
     options, errors = resolve(saved or {}, *layers, place)
-    if actions["accept_space"] and not resumed:
+    if named and not resuming and command_line.get("name") not in (None, place["name"]):
+        errors.append(
+            f"--name must be left out beside --resume-or-start, which names the run {named}."
+        )
+    if actions["accept_space"] and not named:
         errors.append("--accept-space goes with --resume only; leave it out for a new run.")
     if actions["quiet"] and actions["verbose"]:
         errors.append("--quiet can't go with --verbose; leave one of them out.")
     with join_cluster(options.address if not unknown + errors else "") as (cluster, no_cluster):
         plan, more = make_plan(
             options,
-            resuming=bool(resumed),
+            resuming=resuming,
             cluster=cluster,
             accept_space=bool(actions["accept_space"]),
         )
         if unknown or errors or more or no_cluster or plan is None:
             return refuse(*unknown, *errors, *no_cluster, *more)
         try:
-            return _carry_out(plan, actions)
+            return _carry_out(plan, actions, resuming=resuming)
         except UserError as error:
             return refuse(error)
 
 
-def _carry_out(plan: "Plan", actions: dict[str, Any]) -> int:
+def _carry_out(plan: "Plan", actions: dict[str, Any], *, resuming: bool) -> int:
     """Runs the search, or shows what it would do, as `actions` ask. Returns the exit code; raises
     `UserError`.
     """
     from search.session.dry_run import dry_run
     from search.session.execute import execute
 
-    resuming, measure = bool(actions["resume"]), bool(actions["measure"])
+    measure = bool(actions["measure"])
     if actions["dry_run"]:
         return dry_run(plan, resuming=resuming, measure=measure)
     verbose, quiet = bool(actions["verbose"]), bool(actions["quiet"])

@@ -175,6 +175,11 @@ ACTIONS: Mapping[str, Action] = {
     "resume": Action(
         group=SEARCH, metavar="NAME", text="resume this run: its name under --out, or its folder"
     ),
+    "resume_or_start": Action(
+        group=SEARCH,
+        metavar="NAME",
+        text="resume this run, or start it where there is none: for jobs that are queued again",
+    ),
     "accept_space": Action(
         group=SEARCH,
         text="with --resume: go on although the space's ranges have changed",

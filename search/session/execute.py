@@ -87,7 +87,9 @@ def _run(session: Session, plan: Plan, monitor: Monitor, loggers: "list[Logger]"
     """Trains whatever is left, and returns whether that was cut short."""
     try:
         try:
-            if not session.finished():
+            if session.finished():
+                monitor.inform("The search is done: nothing is left to train.")
+            else:
                 _watch(session, plan, monitor, loggers)
         finally:
             session.close()

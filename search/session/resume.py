@@ -18,6 +18,24 @@ def find_run(resumed: str, layers: Sequence[Mapping[str, Any]]) -> dict[str, str
     return {"name": path.name, "out": str(path.parent if by_path else out)}
 
 
+def has_begun(place: Mapping[str, str], layers: Sequence[Mapping[str, Any]]) -> bool:
+    """Returns whether the run at `place` exists, on this machine or in the storage of `layers`,
+    from which it is fetched then.
+
+    Raises `OptionsError` where the storage can't be asked: the run may be there, and must not begin
+    a second time.
+    """
+    from common.errors import UserError
+    from search.config.options import OptionsError
+
+    directory = Path(place["out"]) / place["name"]
+    try:
+        _fetch_run(directory, _storage_of(layers))
+    except (UserError, OSError) as error:
+        raise OptionsError([f"--resume-or-start: {error}"]) from error
+    return (directory / "manifest.json").exists()
+
+
 def saved_options(place: Mapping[str, str], layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Returns the options that the run at `place` was started with.
 
@@ -32,10 +50,9 @@ def saved_options(place: Mapping[str, str], layers: Sequence[Mapping[str, Any]])
     from results.store import read_manifest
     from search.config.options import OptionsError, SearchOptions, flag_of
 
-    storage = next((layer["storage"] for layer in reversed(layers) if layer.get("storage")), "")
     directory = Path(place["out"]) / place["name"]
     try:
-        _fetch_run(directory, str(storage))
+        _fetch_run(directory, _storage_of(layers))
         manifest = read_manifest(directory)
     except (UserError, OSError) as error:
         raise OptionsError([f"--resume: {error}"]) from error
@@ -99,6 +116,10 @@ def _changed_options(
 def _are_files(*weights: Any) -> bool:
     """Returns whether all of these values of the option `weights` name files."""
     return not {"", "none", "imagenet"} & set(map(str, weights))
+
+
+def _storage_of(layers: Sequence[Mapping[str, Any]]) -> str:
+    return str(next((each["storage"] for each in reversed(layers) if each.get("storage")), ""))
 
 
 def _fetch_run(directory: Path, storage: str) -> None:

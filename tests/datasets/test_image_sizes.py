@@ -55,7 +55,7 @@ def test_large_images_need_a_size_and_the_advised_command_works(
     assert not (data / "folder" / "manifest.json").exists()
     command = shlex.split(sentence.split("`")[1])
     assert command == ["python", "-m", "datasets.prepare", "folder", "--source", str(source),
-                       "--overwrite", "--data", str(data), "--size", str(size)]  # fmt: skip
+                       "--data", str(data), "--overwrite", "--size", str(size)]  # fmt: skip
     assert main(command[3:]) == 0
     assert read_manifest(data / "folder").image_size == size
 

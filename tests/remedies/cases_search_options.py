@@ -201,6 +201,22 @@ def switches_that_contradict(tmp_path: Path) -> Steps:
     return command
 
 
+@case("search/run.py::_main", "--resume can't go with --resume-or-start")
+def a_run_that_is_named_twice(tmp_path: Path, searched: Path) -> Steps:
+    resume = Command("search.run", "--resume", copy_run(searched, tmp_path), "--dry-run")
+    refusal = yield resume.add("--resume-or-start", "first")
+    assert "leave one of them out" in refusal.text
+    return resume
+
+
+@case("search/run.py::_main", "--name must be left out beside --resume-or-start")
+def another_name_than_that_of_the_run(tmp_path: Path) -> Steps:
+    command = plan_search(tmp_path, "--resume-or-start", "first", "--name", "second")
+    refusal = yield command
+    assert "must be left out" in refusal.text
+    return command.without("--name")
+
+
 @case("search/planning/continuation.py::more_trials", "without a sign")
 def more_trials_of_a_new_run(tmp_path: Path, searched: Path) -> Steps:
     command = plan_search(tmp_path, "--trials", "+4")

@@ -64,7 +64,7 @@ def test_what_is_prepared_stays_and_is_said_to_be_enlarged(
     manifest = read_manifest(tmp_path / "data" / "folder")
     note = describe_enlarged(plan, manifest)
     assert note.startswith("images are stored at 48 px and enlarged to up to 64: ")
-    show_plan(plan)
+    show_plan(plan, 22, None, None, ())
     assert note[:60] in capsys.readouterr().out
     command = shlex.split(note.split("`")[1])
     assert command[:3] == ["python", "-m", "datasets.prepare"]
@@ -92,22 +92,22 @@ def test_nothing_is_said_to_be_lost_where_the_images_were_no_larger(
 def test_a_dry_run_states_the_size_to_store(
     tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    show_plan(plan_of(tmp_path, pictures, set=["image_size=96"]))
+    show_plan(plan_of(tmp_path, pictures, set=["image_size=96"]), 22, None, None, ())
     assert "folder (to be prepared first, at 96 px)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("space", ["demo", "resnet18"])
-def test_one_command_prepares_own_images(
+def test_a_batch_that_own_images_can_t_fill_is_refused_before_they_are_prepared(
     space: str, tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = tmp_path / "data"
     command = ["--space", space, "--dataset", "folder", "--source", str(pictures)]
     command += ["--data", str(data), "--out", str(tmp_path / "runs"), "--weights", "none"]
-    # The batch is refused once the images are counted, before anything trains.
     assert main([*command, "--set", "image_size=72", "batch_size=99"]) == 2
     assert "batch_size must be ≤ the 22 training images" in capsys.readouterr().err
-    manifest = read_manifest(data / "folder")
-    assert (manifest.image_size, manifest.class_ids) == (72, ("cat", "dog"))
+    assert not (data / "folder" / "manifest.json").exists()
+    assert main([*command, "--dry-run", "--set", "image_size=72", "batch_size=22"]) == 0
+    assert "folder (to be prepared first, at 72 px)" in capsys.readouterr().out
 
 
 @pytest.mark.slow

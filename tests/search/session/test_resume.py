@@ -8,7 +8,9 @@ import pytest
 from results.store import RunStore
 from search.config.options import OptionsError
 from search.run import main
-from search.session.resume import find_run, saved_options
+from search.session.backup import ARCHIVE, Backup, backup_place
+from search.session.resume import find_run, has_begun, saved_options
+from tests.search.session_on_curves import planned, search
 
 SAVED = {
     "space": "demo", "trials": 4, "seed": 5, "max_gap": 0.05, "name": "first",
@@ -119,3 +121,62 @@ def test_the_run_that_an_error_names_can_be_named(
     assert main(["--resume", "my rum", "--out", ".", "--dry-run"]) == 2
     meant = capsys.readouterr().err.split("did you mean ")[1].removesuffix("?\n")
     assert main(["--resume", meant, "--out", ".", "--dry-run"]) == 0
+
+
+HERE = ("--space", "demo", "--trials", "3", "--dry-run")
+
+
+def test_one_command_starts_a_run_and_goes_on_with_it(
+    tmp_path: Path, tiny_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--resume-or-start", "first", "--out", str(tmp_path), "--data", str(tmp_path / "no"),
+             *HERE]  # fmt: skip
+    assert main(words) == 0
+    assert f"run      {tmp_path / 'first'}\n" in capsys.readouterr().out
+    assert not (tmp_path / "first" / "manifest.json").exists()
+    plan = planned(tmp_path, tiny_data, {"epochs": 9}, name="first", trials=3)
+    search(plan, epochs=4)
+    words[words.index("--data") + 1] = str(tiny_data.parent)
+    assert main([*words, "--epochs", "9"]) == 0
+    assert main([*words, "--seed", "7"]) == 2  # as --resume does, it refuses another search
+    assert "--seed can't change when a run goes on" in capsys.readouterr().err
+
+
+def test_a_run_that_is_done_is_said_to_be(
+    tmp_path: Path, tiny_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search(planned(tmp_path, tiny_data, {}, name="first", trials=3))
+    words = ["--resume-or-start", "first", "--out", str(tmp_path), "--data", str(tiny_data.parent)]
+    assert main([*words, "--space", "demo", "--trials", "3"]) == 0
+    out = capsys.readouterr().out
+    assert "The search is done: nothing is left to train." in out
+    assert "Best: " in out
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["--resume", "first"], "--resume can't go with --resume-or-start"),
+        (["--name", "second"], "--name must be left out beside --resume-or-start"),
+    ],
+)
+def test_what_would_leave_open_which_run_is_meant_is_refused(
+    tmp_path: Path, more: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--resume-or-start", "first", "--out", str(tmp_path), *HERE, *more]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "first" / "manifest.json").exists()
+
+
+def test_a_run_that_began_on_another_machine_is_fetched(tmp_path: Path, tiny_data: Path) -> None:
+    plan = planned(tmp_path / "there", tiny_data, {}, name="first", trials=3)
+    search(plan)
+    storage = tmp_path / "storage"
+    Backup(backup_place(str(storage), "first"), plan.directory, print).close()
+    place = {"name": "first", "out": str(tmp_path / "here")}
+    assert has_begun(place, [{"storage": str(storage)}])
+    assert not has_begun(place | {"name": "second"}, [{"storage": str(storage)}])
+    (storage / "third").mkdir()
+    (storage / "third" / ARCHIVE).write_bytes(b"damaged")
+    with pytest.raises(OptionsError, match=r"--resume-or-start: .* must be a run's records"):
+        has_begun(place | {"name": "third"}, [{"storage": str(storage)}])
