@@ -56,7 +56,8 @@ def test_metavars_say_what_is_wanted(flag, metavar):
 def test_only_switches_have_no_metavar():
     without = {f.name for f in dataclasses.fields(SearchOptions) if not f.metadata["metavar"]}
     assert without == {f.name for f in dataclasses.fields(SearchOptions) if f.type is bool}
-    assert {name for name, action in ACTIONS.items() if action.metavar} == {"config", "resume"}
+    named = {name for name, action in ACTIONS.items() if action.metavar}
+    assert named == {"config", "resume", "resume_or_start"}
 
 
 def test_later_layers_win():
