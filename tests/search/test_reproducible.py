@@ -8,8 +8,8 @@ import pytest
 from tests.search.test_search import command, run
 
 MEASURED = {
-    "wall_s", "train_s", "images_per_s", "start_s", "idle_s", "loading_s", "peak_memory_bytes",
-    "crc32",
+    "wall_s", "train_s", "images_per_s", "start_s", "idle_s", "loading_s", "session_s",
+    "peak_memory_bytes", "crc32",
 }  # fmt: skip
 """What the machine's day decides: times, the memory of the process, and the lines' checksums."""
 
