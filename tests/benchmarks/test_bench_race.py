@@ -101,6 +101,7 @@ def test_the_rival_augments_as_asked():
     assert mixed.sum(1).tolist() == pytest.approx([1.0] * 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_the_rivals_training_learns(ema, workload, one_thread):
     settings = replace(SETTINGS, root=str(workload.folders()))
@@ -149,6 +150,7 @@ def test_each_side_hands_over_by_its_own_rule_what_it_knows_by_then(workload):
     assert summary(race(workload), [], {}, best_value)["handed_over"] == [None] * 6
 
 
+@pytest.mark.slow
 def test_a_side_runs_in_its_own_home_and_lines_are_timed(tmp_path):
     (tmp_path / "clone").mkdir()
     log = tmp_path / "log.jsonl"
@@ -183,6 +185,7 @@ def test_a_late_side_is_ended(tmp_path, monkeypatch):
     assert left.stdout.split() == []
 
 
+@pytest.mark.slow
 def test_a_unit_is_gone_on_with_and_reused(workload, tmp_path, monkeypatch):
     """All of the benchmark but Ray: the sides' searches are handed in."""
     begun = []

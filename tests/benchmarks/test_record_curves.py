@@ -138,6 +138,7 @@ def first(space: Path, fidelity: int, **where) -> Task:
     raise AssertionError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_a_recording_has_the_numbers_of_a_search(ema, tiny_space, tiny_data, one_thread):
     data, task = open_search_data(tiny_data), first(tiny_space, 0, ema=ema)
@@ -156,6 +157,7 @@ def test_a_recording_has_the_numbers_of_a_search(ema, tiny_space, tiny_data, one
     assert [(branch["rung"], branch["epochs"]) for branch in line["cool_down"]] == [(3, 1)]
 
 
+@pytest.mark.slow
 def test_a_branch_begins_with_the_trainings_own_weights_and_optimizer(
     tiny_space, tiny_data, one_thread, monkeypatch
 ):
