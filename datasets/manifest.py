@@ -122,17 +122,21 @@ def write_manifest(manifest: Manifest, directory: Path) -> None:
     sync_folder(directory)
 
 
-def remake_command(directory: Path, *options: str, manifest: Manifest | None = None) -> str:
-    """Returns the command that makes this folder's data with these options.
+def remake_command(
+    directory: Path, *, overwrite: bool = False, manifest: Manifest | None = None
+) -> str:
+    """Returns the command that makes this folder's data, or makes them again.
 
     manifest: what is known of the data. If nothing is, the user must know their source.
     """
-    words: list[object] = [directory.name, *options]
+    source = size = None
     if manifest is not None:
-        words += ["--size", manifest.image_size]
+        size = manifest.image_size
         # A download may have been removed since.
-        words += ["--source", manifest.source] if Path(manifest.source).exists() else []
-    command = quote_command("python -m datasets.prepare", *words, data=directory.parent)
+        source = Path(manifest.source) if Path(manifest.source).exists() else None
+    command = prepare_command(
+        directory.name, source, directory.parent, None, size, overwrite=overwrite
+    )
     return f"`{command}`" + ("" if manifest else ", with --source for images of your own")
 
 
@@ -160,7 +164,7 @@ def parse_manifest(path: Path) -> Manifest:
         if version != SCHEMA_VERSION:
             raise DatasetError(
                 f"{path} must have schema_version {SCHEMA_VERSION}, but has {version}; "
-                f"make the data anew with {remake_command(directory, '--overwrite')}."
+                f"make the data anew with {remake_command(directory, overwrite=True)}."
             )
         if value.pop(CHECKSUM_KEY, None) not in (None, checksum(value)):
             raise ValueError("its checksum is wrong")
@@ -176,7 +180,7 @@ def parse_manifest(path: Path) -> Manifest:
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DatasetError(
             f"{path} is damaged ({error}); make the data anew with "
-            f"{remake_command(directory, '--overwrite')}."
+            f"{remake_command(directory, overwrite=True)}."
         ) from error
     return manifest
 
@@ -214,7 +218,7 @@ def _check_size(path: Path, size: int, manifest: Manifest) -> None:
         state = "is missing" if actual is None else f"has {actual}"
         raise DatasetError(
             f"{path} must have {size} bytes, but {state}; make it anew with "
-            f"{remake_command(path.parent, '--overwrite', manifest=manifest)}."
+            f"{remake_command(path.parent, overwrite=True, manifest=manifest)}."
         )
 
 
@@ -234,7 +238,7 @@ def verify(directory: Path, names: Collection[str] | None = None) -> Manifest:
             raise DatasetError(
                 f"{directory / name} must have sha256 {facts['sha256'][:12]}…, but has "
                 f"{actual[:12]}…; make it anew with "
-                f"{remake_command(directory, '--overwrite', manifest=manifest)}."
+                f"{remake_command(directory, overwrite=True, manifest=manifest)}."
             )
     return manifest
 

@@ -22,7 +22,7 @@ from results.analysis.intervals import CONFIDENCE, Interval
 from results.analysis.pareto import objectives_of, pareto_front, values
 from results.analysis.ranking import REASON, RULE, best_trial, rank_trials
 from results.finalist_store import read_finalists
-from results.records import BEST_VERSION, StopReason, TrialRecord, TrialState
+from results.records import BEST_VERSION, StopReason, TrialRecord, TrialState, move_weights
 from results.run_hints import resume_command
 from results.store import BEST, SEAL, RunError, read_manifest, read_standings
 
@@ -104,7 +104,8 @@ def _chosen(
     several = {"objectives": _objectives(winner, objectives)} if len(objectives) > 1 else {}
     return {
         "schema_version": BEST_VERSION,
-        "config": _with_present_weights(winner.config, manifest),
+        # A copy, because YAML would write an alias where the baseline holds the same object.
+        "config": move_weights(winner.config, manifest.get("searched", {}).get("weights")),
         "dataset": manifest["dataset"]["name"],
         "dataset_fingerprint": manifest["dataset"]["fingerprint"],
         # Manifests of older versions don't record the image size.
@@ -119,16 +120,6 @@ def _chosen(
         "baseline": _baseline(trials.get(baseline_of(manifest, winner.number)), manifest),
         "provenance": manifest.get("provenance", {}) | {"run": manifest["name"]},
     }
-
-
-def _with_present_weights(config: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
-    """Returns a copy of the configuration, in which a file of weights that has moved since has its
-    present path. It is always a copy, because YAML would write an alias where the baseline holds
-    the same object.
-    """
-    weights = manifest.get("searched", {}).get("weights")
-    from_file = config.get("weights") not in (None, "none", "imagenet")
-    return config | {"weights": weights} if weights and from_file else dict(config)
 
 
 def baseline_of(manifest: Mapping[str, Any], trial: int) -> int:

@@ -4,7 +4,7 @@ Fractions lie in 0…1, times are in seconds, and memory is in bytes. A number t
 written as `None`, because JSON has no NaN; divergence is a state of the trial rather than a number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
@@ -17,6 +17,15 @@ BEST_VERSION = 2
 """A file best.yaml contains this schema version. From version 2 on it must also contain its
 checksum, so that a damaged file is noticed.
 """
+
+
+def move_weights(config: Mapping[str, Any], path: str | None) -> dict[str, Any]:
+    """Returns a copy of a recorded configuration with the present `path` of its file of weights.
+    One that doesn't start from such a file, or for which `path` names none, stays as it is.
+    """
+    paths = config.get("weights"), path
+    from_file = all(each not in (None, "none", "imagenet") for each in paths)
+    return {**config, "weights": path} if from_file else dict(config)
 
 
 class TrialState(StrEnum):

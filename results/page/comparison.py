@@ -101,7 +101,7 @@ def _numbers(run: Run) -> Iterator[tuple[str, str]]:
     yield "on the clock", format_duration(run.clock_s) if run.clock_s else "–"
     yield "trials", str(len(run.trials))
     yield "epochs trained", str(len(run.recorded) + len(run.finalist_epochs))
-    yield "epochs of a full training", value(_best(run)["config"].get("epochs"))
+    yield "epochs of a full training", value(best["config"].get("epochs"))
     yield "space", str(run.manifest.get("space", "–"))
     yield "dataset", str(best["dataset"])
 

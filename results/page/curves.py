@@ -8,6 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from results.analysis.ranking import rank_key
 from results.page.figure import PERCENT, Panel, Section, plot, step_of_epochs
 from results.page.formatting import BASELINE, OUTCOMES, WINNER, outcome, percent, points
 from results.page.run_data import Run
@@ -166,23 +167,19 @@ def progress(run: Run) -> list[Step]:
     changed, which may also have fallen. Trials that failed or diverged in the end are left out.
     """
     steps: list[Step] = []
-    seconds, best, latest = 0.0, -1, dict[int, float]()
-
-    def rank(trial: int) -> tuple[float, int]:
-        return (-latest[trial], trial)
-
+    seconds, best, latest = 0.0, -1, dict[int, TrialRecord]()
     for number, metrics in run.recorded:
         seconds += metrics.wall_s
         if not run.trials[number].trusted or metrics.val_top1 is None:
             continue
-        fallen = number == best and metrics.val_top1 < latest[best]
-        latest[number] = metrics.val_top1
-        if fallen:
-            best = min(latest, key=rank)
-        elif best < 0 or rank(number) <= rank(best):
+        latest[number] = replace(run.trials[number], last_val_top1=metrics.val_top1)
+        if number == best:  # it may have fallen behind another one
+            best = min(latest.values(), key=rank_key).number
+        elif best < 0 or rank_key(latest[number]) < rank_key(latest[best]):
             best = number
-        if not steps or (best, latest[best]) != (steps[-1].trial, steps[-1].top1):
-            steps.append(Step(hours=seconds / 3600, top1=latest[best], trial=best))
+        top1 = latest[best].last_val_top1 or 0.0
+        if not steps or (best, top1) != (steps[-1].trial, steps[-1].top1):
+            steps.append(Step(hours=seconds / 3600, top1=top1, trial=best))
     return steps
 
 

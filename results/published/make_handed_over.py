@@ -8,7 +8,13 @@ import numpy as np
 from common.files import write_text_atomically
 from results.jsonl import read_lines
 from results.published.page_parts import paths_parser, table_head
-from results.published.regret_statistics import SHARES, Matrix, at_shares, bootstrap, wilcoxon
+from results.published.regret_statistics import (
+    SHARES,
+    Matrix,
+    at_shares,
+    describe_mean,
+    wilcoxon,
+)
 
 HERE = Path(__file__).resolve().parent
 SEARCHES = HERE / "benchmarks" / "handed-over.jsonl"
@@ -60,20 +66,17 @@ def _table(policy: str, latest: Matrix, highest: Matrix) -> Iterator[str]:
     yield f"## {policy}\n"
     yield table_head("| rule | " + " | ".join(f"{share:.0%}" for share in SHARES) + " |")
     for name, values in zip(RULES.values(), (latest, highest), strict=True):
-        yield _row(name, [_mean(values[..., index]) for index in range(len(SHARES))])
+        yield _row(name, [describe_mean(values[..., index], ".2f") for index in range(len(SHARES))])
     lower = latest - highest
-    yield _row("difference", [_mean(lower[..., index], "+.2f") for index in range(len(SHARES))])
+    yield _row(
+        "difference", [describe_mean(lower[..., index], "+.2f") for index in range(len(SHARES))]
+    )
     yield _row("better, worse, p", [_count(latest, highest, i) for i in range(len(SHARES))])
     yield ""
 
 
 def _row(name: str, cells: list[str]) -> str:
     return f"| {name} | {' | '.join(cells)} |"
-
-
-def _mean(values: Matrix, digits: str = ".2f") -> str:
-    low, high = bootstrap(100 * values)
-    return f"{100 * values.mean():{digits}} [{low:{digits}}…{high:{digits}}]"
 
 
 def _count(latest: Matrix, highest: Matrix, index: int) -> str:

@@ -18,6 +18,7 @@ from results.published.regret_statistics import (
     at_shares,
     bootstrap,
     bootstrap_less,
+    describe_mean,
     mean_ranks,
     wilcoxon,
 )
@@ -145,7 +146,7 @@ def _table(searches: Searches, workers: int) -> Iterator[str]:
     yield f"## {workers} workers, {seeds} seeds a task\n"
     yield table_head("| policy | 25 % | 50 % | 100 % | rank | p |")
     for policy, rank in zip(policies, ranks, strict=True):
-        cells = [_interval(ends[policy][..., index]) for index in range(len(SHARES))]
+        cells = [describe_mean(ends[policy][..., index], ".1f") for index in range(len(SHARES))]
         p = "–"
         if policy != OURS and OURS in ends:
             p = f"{wilcoxon(ends[OURS][..., -1], ends[policy][..., -1]):.2g}"
@@ -188,11 +189,6 @@ def middle(searches: Searches) -> int:
     lowest.
     """
     return 8 if 8 in searches.workers else searches.workers[0]
-
-
-def _interval(values: Matrix) -> str:
-    low, high = bootstrap(100 * values)
-    return f"{100 * values.mean():.1f} [{low:.1f}…{high:.1f}]"
 
 
 def lines(searches: Searches, workers: int) -> list[Line]:

@@ -29,6 +29,14 @@ def bootstrap(values: Matrix) -> tuple[float, float]:
     return _middle_95(_resampled(values))
 
 
+def describe_mean(values: Matrix, digits: str) -> str:
+    """Returns the mean of regrets × 100 with its bootstrap interval, as in `13.6 [10.9…16.3]`;
+    `digits` is the format of a number, such as `.1f`.
+    """
+    low, high = bootstrap(100 * values)
+    return f"{100 * values.mean():{digits}} [{low:{digits}}…{high:{digits}}]"
+
+
 def bootstrap_less(ours: Matrix, theirs: Matrix) -> tuple[float, float]:
     """Returns the 95 % bootstrap interval of how much lower the mean of `ours` is than that of
     `theirs`, in per cent; both have the shape (tasks, seeds), and pairs of seeds are resampled.

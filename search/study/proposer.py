@@ -10,6 +10,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 
 from results.analysis.rung_values import quiet_optuna
+from results.records import move_weights
 from search.samplers.gp_sampler import GaussianProcessSampler
 from search.samplers.learning_curves import ObservedTrial
 from search.samplers.random_configs import RandomConfiguration
@@ -136,9 +137,7 @@ class Proposer:
         """Returns the recorded configuration with the present path of its file of weights. One that
         doesn't start from such a file stays as it is.
         """
-        paths = config.get("weights"), self.fixed.get("weights")
-        from_file = all(each not in (None, "none", "imagenet") for each in paths)
-        return {**config, "weights": paths[1]} if from_file else dict(config)
+        return move_weights(config, self.fixed.get("weights"))
 
     def baseline_params(self) -> dict[str, Any]:
         """Returns the baseline's values of the space's parameters that aren't fixed.

@@ -13,8 +13,9 @@ from datasets.access import TRAIN_FILE
 from datasets.manifest import read_manifest, verify
 from datasets.node_copy import check, copy_data
 from datasets.sources import opening
+from tests.datasets.archives.test_zip_names import make_zip
 from tests.remedies.harness import Command, Steps, case
-from tests.remedies.images import image, prepare_folder, write_images, zip_images
+from tests.remedies.images import image, prepare_folder, write_images
 
 PREPARE, OPENING = "datasets/prepare.py", "datasets/sources/opening.py"
 
@@ -58,9 +59,14 @@ def photographs_without_a_size(tmp_path: Path) -> Steps:
     return refusal.command().add("--workers", 1)
 
 
+def cafes(tmp_path: Path) -> Path:
+    """Writes an archive whose names are in code page 437, without saying so; returns its path."""
+    return make_zip(tmp_path / "images.zip", {"café": "café".encode("cp437"), "dog": b"dog"})
+
+
 @case(f"{PREPARE}::_check_options", "--zip-encoding must be an encoding that Python knows")
 def an_unknown_encoding(tmp_path: Path) -> Steps:
-    source = zip_images(tmp_path, "café")
+    source = cafes(tmp_path)
     command = prepare_folder(source, tmp_path, "--zip-encoding", "cp9320")
     refusal = yield command
     return command.replace("cp9320", refusal.find(r"or (cp\d+),"))
@@ -77,7 +83,7 @@ def an_encoding_for_a_folder(tmp_path: Path) -> Steps:
 
 @case("datasets/archives/zip_names.py::read_name", "--zip-encoding must be that of all")
 def an_encoding_that_misfits(tmp_path: Path) -> Steps:
-    source = zip_images(tmp_path, "café")
+    source = cafes(tmp_path)
     command = prepare_folder(source, tmp_path, "--zip-encoding", "ascii")
     refusal = yield command
     prepare_folder(source, tmp_path, "--data", tmp_path / "guessed")()  # «leave the option out»
@@ -87,7 +93,7 @@ def an_encoding_that_misfits(tmp_path: Path) -> Steps:
 
 @case(f"{PREPARE}::_check_existing", "The names of the images in {} were read as")
 def another_encoding_than_before(tmp_path: Path) -> Steps:
-    source = zip_images(tmp_path, "café")
+    source = cafes(tmp_path)
     prepare_folder(source, tmp_path, "--zip-encoding", "cp437")()
     refusal = yield prepare_folder(source, tmp_path, "--zip-encoding", "cp1252")
     return refusal.command()

@@ -1,7 +1,6 @@
 """Makes small folders of images with which cases begin."""
 
 import io
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -33,25 +32,6 @@ def write_images(
                 number += 1
                 (folder / f"{number}.jpg").write_bytes(image(number, side))
     return root
-
-
-class _UnmarkedName(zipfile.ZipInfo):
-    """Stores its name in code page 437 without saying so, as old programs do."""
-
-    def _encodeFilenameFlags(self) -> tuple[bytes, int]:  # noqa: N802  # zipfile's own name
-        return self.filename.encode("cp437"), self.flag_bits & ~0x800
-
-
-def zip_images(tmp_path: Path, name: str) -> Path:
-    """Writes an archive of two classes, one of which is called `name`, in code page 437, and
-    returns its path.
-    """
-    root, path = write_images(tmp_path / "unpacked"), tmp_path / "images.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        for file in sorted(root.rglob("*.jpg")):
-            inside = str(file.relative_to(root)).replace("/cat/", f"/{name}/")
-            archive.writestr(_UnmarkedName(inside), file.read_bytes())
-    return path
 
 
 def prepare_folder(source: Path, tmp_path: Path, *more: object) -> Command:
