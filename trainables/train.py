@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 from datasets.splits import SPLIT_SEED, VAL_FRACTION, FinalData, SearchData, Split
@@ -20,9 +21,9 @@ from trainables.models.setup import default_device, new_network
 from trainables.training import checkpoint as checkpoints
 from trainables.training.auxiliary_state import AuxiliaryState
 from trainables.training.batches import BatchFeeder
-from trainables.training.checkpoint_writer import CheckpointWriter
+from trainables.training.checkpoint_writer import CheckpointWriter, save_part
 from trainables.training.epoch import TrainedEpoch, make_metrics
-from trainables.training.evaluate import Evaluator
+from trainables.training.evaluate import Evaluation, Evaluator
 from trainables.training.memory import (
     out_of_memory,
     peak_bytes,
@@ -31,6 +32,7 @@ from trainables.training.memory import (
     reset_peak,
 )
 from trainables.training.optimizer import lr_at, make_optimizer, set_lr
+from trainables.training.partial_epoch import PartialEpoch, PauseError
 from trainables.training.step import train_step
 
 CHECK_EVERY = 50
@@ -52,12 +54,14 @@ def train(
     network: Network | None = None,
     device: torch.device | None = None,
     resident: bool = True,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[EpochMetrics]:
     """Trains `config` and yields each epoch's metrics as soon as the epoch is trained and
     evaluated.
 
     A checkpoint is written when another epoch is requested and `SAVE_EVERY_S` seconds have passed
-    since the last one, and after the last epoch. If the caller closes the generator instead, as a
+    since the last one, and after the last epoch. Within an epoch that takes long, one is written
+    every `SAVE_WITHIN_S` seconds. If the caller closes the generator instead, as a
     search does when it stops a trial, nothing more is written. So the file may lag behind the
     yielded epochs; a resumed training repeats those epochs with the same numbers. A thread writes
     the file during the next epoch, and finishes it before that epoch is yielded.
@@ -70,8 +74,8 @@ def train(
     Raises, at the first `next` and before the first step: `ConfigError` (the precision is not
     resolved, or there are fewer images than a batch), `WeightsError`, `NetworkError` and
     `CheckpointError`. Raises `OSError` if a checkpoint can't be written, before the next epoch is
-    yielded. If memory ran out (`memory.out_of_memory`), the training's memory is free when the
-    error arrives.
+    yielded, and `PauseError` after `stop`. If memory ran out (`memory.out_of_memory`), the
+    training's memory is free when the error arrives.
 
     resume: a checkpoint to continue from; its epochs aren't yielded again.
     checkpoint: the file to write checkpoints to.
@@ -82,10 +86,12 @@ def train(
     the last epoch; between epochs, the network holds the weights that train.
     device: by default the first GPU if there is one, else the CPU.
     resident: whether the images may stay on a GPU, see `BatchFeeder`.
+    stop: this function is called after each step and each epoch. Once it returns true, the present
+    state is written to `checkpoint`, and the training ends with `PauseError`.
     """
     feeder = BatchFeeder(device=device or default_device(), resident=resident)
     try:
-        yield from _train(config, data, resume, checkpoint, on_saved, network, feeder)
+        yield from _train(config, data, resume, checkpoint, on_saved, network, feeder, stop)
     except Exception as error:
         if out_of_memory(error):
             release_frames(error)
@@ -102,6 +108,7 @@ def _train(
     on_saved: Callable[[Path], object] | None,
     network: Network | None,
     feeder: BatchFeeder,
+    stop: Callable[[], bool],
 ) -> Iterator[EpochMetrics]:
     began = time.perf_counter()
     check(config, data)
@@ -110,9 +117,11 @@ def _train(
     optimizer = make_optimizer(network, config)
     identity = checkpoints.training_key(config, data.images.fingerprint, network)
     auxiliary = AuxiliaryState.begin(config, network, num_classes, feeder.device)
-    history = checkpoints.load(resume, network, optimizer, identity, auxiliary) if resume else []
-    sample, held_out = _evaluated_splits(data)
-    schedule = partial(lr_at, config)
+    history, begun = (
+        checkpoints.load(resume, network, optimizer, identity, auxiliary) if resume else ([], None)
+    )
+    parts = network, optimizer, auxiliary, config, data
+    splits = _evaluated_splits(data)
     evaluator = Evaluator(network, data.images, config, feeder)
     reset_peak(feeder.device)
 
@@ -120,16 +129,12 @@ def _train(
         CheckpointWriter(checkpoint, identity, auxiliary, on_saved) if checkpoint else nullcontext()
     )
     with writing as writer:
+        after_step = partial(save_part, writer, network, optimizer, history, feeder.device, stop)
         for epoch in range(len(history) + 1, config.epochs + 1):
             started = time.perf_counter()
-            trained = train_epoch(
-                network, optimizer, auxiliary, config, data, epoch, feeder, schedule
-            )
-            train_s = time.perf_counter() - started
-            with auxiliary.evaluated_weights():
-                seen = evaluator.evaluate(sample)
-                val = evaluator.evaluate(held_out) if held_out else None
-            auxiliary.after_epoch(val or seen)
+            trained = train_epoch(*parts, epoch, feeder, partial(lr_at, config), begun, after_step)
+            train_s, begun = time.perf_counter() - started, None
+            seen, val = _evaluate(evaluator, auxiliary, *splits)
             metrics = make_metrics(
                 epoch,
                 trained,
@@ -141,15 +146,31 @@ def _train(
                 peak_memory_bytes=peak_bytes(feeder.device),
             )
             history.append(metrics)
+            paused = stop()  # whoever asked for it may not ask for another epoch
             if writer:
+                if paused:
+                    writer.save(network, optimizer, history)
                 writer.wait()
             yield metrics
+            if paused and epoch < config.epochs:
+                raise PauseError(f"is saved after epoch {epoch}")
             began = time.perf_counter()
             if writer and (writer.due() or epoch == config.epochs):
                 writer.save(network, optimizer, history)
         if writer:
             writer.wait()
     auxiliary.finish()
+
+
+def _evaluate(
+    evaluator: Evaluator, auxiliary: AuxiliaryState, sample: Split, held_out: Split | None
+) -> tuple[Evaluation, Evaluation | None]:
+    """Returns the evaluations of an epoch on the sample of train, and on val if there is one."""
+    with auxiliary.evaluated_weights():
+        seen = evaluator.evaluate(sample)
+        val = evaluator.evaluate(held_out) if held_out else None
+    auxiliary.after_epoch(val or seen)
+    return seen, val
 
 
 def train_epoch(
@@ -161,21 +182,33 @@ def train_epoch(
     epoch: int,
     feeder: BatchFeeder,
     schedule: Schedule,
+    begun: PartialEpoch | None = None,
+    after_step: Callable[[int, Tensor], object] = lambda _step, _total: None,
 ) -> TrainedEpoch:
     """Trains the `epoch`-th epoch (from 1) in place, on every batch of `data.train` once.
 
     All that is random follows from `config.seed` and `epoch`. The learning rate of each step is
     `schedule`'s, whatever `config` says. A loss that isn't finite cuts the epoch short.
+
+    begun: the part of the epoch that was trained before; its batches are passed over.
+    after_step: is called after each step but the last, with the number of steps done and the sum of
+    their losses, float64 ().
     """
     order_seed = _seed_everything(config.seed, epoch)
     steps = len(data.train) // config.batch_size
+    first = begun.step if begun else 0
     total = torch.zeros((), dtype=torch.float64, device=feeder.device)
-    done, lr, first_step_at, waited_s = 0, 0.0, 0.0, 0.0
+    done, lr, first_step_at, waited_s = first, 0.0, 0.0, 0.0
     network.train()
     source = feeder.batches(data.train, config.batch_size, order_seed=order_seed, drop_last=True)
     with closing(source):
+        if begun:
+            total += begun.loss
+            for _ in range(first):
+                next(source)
+            begun.restore_generators(feeder.device)
         asked_at = time.perf_counter()
-        for done, (pixels, labels) in enumerate(source, start=1):
+        for done, (pixels, labels) in enumerate(source, start=first + 1):
             waited_s += time.perf_counter() - asked_at
             lr = schedule((epoch - 1) * steps + done - 1, steps)
             set_lr(optimizer, lr)
@@ -186,11 +219,13 @@ def train_epoch(
             auxiliary.after_step()
             if done % CHECK_EVERY == 0 and not math.isfinite(total.item()):
                 break
+            if done < steps:
+                after_step(done, total)
             asked_at = time.perf_counter()
     return TrainedEpoch(
         loss=total.item() / done,
         lr=lr,
-        images=done * config.batch_size,
+        images=(done - first) * config.batch_size,
         first_step_at=first_step_at,
         waited_s=waited_s,
     )

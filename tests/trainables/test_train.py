@@ -3,6 +3,7 @@
 import math
 import threading
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from trainables.models.setup import new_network
 from trainables.train import train
 from trainables.training import checkpoint_writer
 from trainables.training.checkpoint import CheckpointError, read_history
+from trainables.training.partial_epoch import PauseError
 
 CPU = torch.device("cpu")
 CONFIG = TrialConfig(
@@ -92,6 +94,71 @@ def test_resuming_gives_the_numbers_of_not_stopping(
     assert numbers(rest) == numbers(whole[2:])
     assert numbers(read_history(path)) == numbers(whole)
     assert list(train(config, data, path)) == []
+
+
+@pytest.mark.parametrize("changes", [{}, {"ema": 0.9}, {"precision": "bfloat16"}])
+def test_a_training_that_pauses_after_any_step_goes_on_to_the_same_numbers(
+    data: SearchData, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    """Each pauses when it is asked the second time: within each epoch, and after each but one."""
+    config, path = CONFIG.but(**changes), tmp_path / "trial.pt"
+    whole = list(train(config, data))
+    epochs: list[EpochMetrics] = []
+    pauses = []
+    for _ in range(9):
+        asked = iter([False, True])
+        running = train(
+            config, data, path if pauses else None, checkpoint=path, stop=partial(next, asked)
+        )
+        try:
+            epochs += [each for each in running if each.epoch > len(epochs)]
+            break
+        except PauseError as paused:
+            epochs = read_history(path)
+            pauses.append(str(paused))
+            torch.manual_seed(99)
+    assert numbers(epochs) == numbers(whole)
+    assert pauses == [
+        "is saved after step 2 of epoch 1",
+        "is saved after epoch 1",
+        "is saved after step 2 of epoch 2",
+        "is saved after epoch 2",
+        "is saved after step 2 of epoch 3",
+    ]
+
+
+def test_long_epochs_are_saved_within(
+    data: SearchData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a kill leaves it: nobody has asked for a pause."""
+    monkeypatch.setattr(checkpoint_writer, "SAVE_WITHIN_S", 0.0)
+    path = tmp_path / "trial.pt"
+    whole = list(train(CONFIG, data))
+    calls = []
+
+    def interrupt() -> bool:
+        calls.append(True)
+        if len(calls) == 7:
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        list(train(CONFIG, data, checkpoint=path, stop=interrupt))
+    saved = torch.load(path, weights_only=True)
+    assert (len(saved["history"]), saved["partial"]["step"]) == (1, 2)
+    assert numbers(list(train(CONFIG, data, path))) == numbers(whole[1:])
+
+
+@pytest.mark.parametrize("state", [{}, {"step": 0, "loss": 0.0, "generators": []}, 3])
+def test_a_damaged_part_of_an_epoch_is_refused(
+    data: SearchData, tmp_path: Path, state: object
+) -> None:
+    path = tmp_path / "trial.pt"
+    with pytest.raises(PauseError):
+        list(train(PLAIN, data, checkpoint=path, stop=lambda: True))
+    torch.save(torch.load(path, weights_only=True) | {"partial": state}, path)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        next(train(PLAIN, data, path))
 
 
 def test_what_happens_between_epochs_changes_nothing(data: SearchData) -> None:

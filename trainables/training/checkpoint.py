@@ -17,6 +17,7 @@ from trainables.conditional_fields import CONDITIONAL_DEFAULTS, ONCE_UNCONDITION
 from trainables.config import TrialConfig
 from trainables.models.network import Network, load_tensors
 from trainables.training.auxiliary_state import NO_AUXILIARY_STATE, AuxiliaryState
+from trainables.training.partial_epoch import PartialEpoch
 
 
 class CheckpointError(UserError):
@@ -51,6 +52,7 @@ def snapshot(
     history: list[EpochMetrics],
     identity: str,
     auxiliary: AuxiliaryState = NO_AUXILIARY_STATE,
+    partial: PartialEpoch | None = None,
 ) -> dict[str, Any]:
     """Returns what a checkpoint holds: trained stages, optimizer and auxiliary state, and the
     epochs.
@@ -59,8 +61,10 @@ def snapshot(
 
     history: the metrics of all epochs so far.
     identity: the result of `training_key`.
+    partial: the epoch after those in `history`, if a part of it is trained.
     """
-    return {
+    within = {} if partial is None else {"partial": partial.to_state()}
+    return within | {
         "identity": identity,
         "network": _copy_to_cpu(network.trained_state()),
         "optimizer": _copy_to_cpu(optimizer.state_dict()),
@@ -86,9 +90,9 @@ def load(
     optimizer: Optimizer,
     identity: str,
     auxiliary: AuxiliaryState = NO_AUXILIARY_STATE,
-) -> list[EpochMetrics]:
+) -> tuple[list[EpochMetrics], PartialEpoch | None]:
     """Restores network, optimizer and `auxiliary` in place, and returns the metrics of the past
-    epochs.
+    epochs, and the next epoch if a part of it is trained.
 
     Raises `CheckpointError` for a missing or damaged file, and for the checkpoint of another
     training.
@@ -104,7 +108,7 @@ def load(
     load_tensors(network, content["network"])
     optimizer.load_state_dict(content["optimizer"])
     auxiliary.load_state_dict(content["carried"])
-    return _history(path, content)
+    return _history(path, content), _partial(path, content)
 
 
 def read_history(path: Path) -> list[EpochMetrics]:
@@ -112,7 +116,9 @@ def read_history(path: Path) -> list[EpochMetrics]:
 
     Raises `CheckpointError` for a missing or damaged file.
     """
-    return _history(path, _read(path))
+    content = _read(path)
+    _partial(path, content)
+    return _history(path, content)
 
 
 def _copy_to_cpu(value: Any) -> Any:
@@ -151,6 +157,18 @@ def _history(path: Path, content: dict[str, Any]) -> list[EpochMetrics]:
     try:
         return [EpochMetrics.from_json(epoch) for epoch in content["history"]]
     except RecordError as error:
+        raise _damage_error(path) from error
+
+
+def _partial(path: Path, content: dict[str, Any]) -> PartialEpoch | None:
+    """Returns the partial epoch in a checkpoint's content, if there is one.
+
+    Raises `CheckpointError` if it is damaged.
+    """
+    state = content.get("partial")
+    try:
+        return None if state is None else PartialEpoch.from_state(state)
+    except (KeyError, TypeError, ValueError) as error:
         raise _damage_error(path) from error
 
 

@@ -6,15 +6,21 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
+import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 from results.records import EpochMetrics
 from trainables.models.network import Network
 from trainables.training import checkpoint
 from trainables.training.auxiliary_state import NO_AUXILIARY_STATE, AuxiliaryState
+from trainables.training.partial_epoch import PartialEpoch, PauseError
 
 SAVE_EVERY_S = 30.0
 """A killed training loses at most this many seconds, besides the epoch that it was in."""
+
+SAVE_WITHIN_S = 600.0
+"""Within an epoch, a state is saved so many seconds after the last one."""
 
 
 class CheckpointWriter:
@@ -59,14 +65,26 @@ class CheckpointWriter:
         """
         return self._on_saved is not None or time.monotonic() - self._saved_at >= SAVE_EVERY_S
 
-    def save(self, network: Network, optimizer: Optimizer, history: list[EpochMetrics]) -> None:
+    def due_within(self) -> bool:
+        """Returns whether to save within an epoch: `SAVE_WITHIN_S` seconds after the last save."""
+        return time.monotonic() - self._saved_at >= SAVE_WITHIN_S
+
+    def save(
+        self,
+        network: Network,
+        optimizer: Optimizer,
+        history: list[EpochMetrics],
+        partial: PartialEpoch | None = None,
+    ) -> None:
         """Copies the present state and begins to write it, once the previous write is over.
 
         Raises the error of the previous write, if there was one.
         """
         self.wait()
         self._saved_at = time.monotonic()
-        content = checkpoint.snapshot(network, optimizer, history, self._identity, self._auxiliary)
+        content = checkpoint.snapshot(
+            network, optimizer, history, self._identity, self._auxiliary, partial
+        )
         self._writing = self._thread.submit(self._write, content)
 
     def _write(self, content: dict[str, Any]) -> None:
@@ -86,3 +104,26 @@ class CheckpointWriter:
     def close(self) -> None:
         """Finishes the present write and ends the thread, without raising the write's error."""
         self._thread.shutdown()
+
+
+def save_part(
+    writer: CheckpointWriter | None,
+    network: Network,
+    optimizer: Optimizer,
+    history: list[EpochMetrics],
+    device: torch.device,
+    stop: Callable[[], bool],
+    step: int,
+    total: Tensor,
+) -> None:
+    """Saves a training within its epoch, after `step` steps with losses of the sum `total`, where
+    that is due or `stop` asks for it. Raises `PauseError` in the second case.
+    """
+    paused = stop()
+    if writer and (paused or writer.due_within()):
+        part = PartialEpoch.after(step, total.item(), device)
+        writer.save(network, optimizer, history, part)
+        if paused:
+            writer.wait()
+    if paused:
+        raise PauseError(f"is saved after step {step} of epoch {len(history) + 1}")

@@ -50,7 +50,7 @@ def read(path: Path, config: TrialConfig = CONFIG, data: str = "data") -> Networ
     network = new_network(config, 4, CPU)
     optimizer = make_optimizer(network, config)
     identity = checkpoint.training_key(config, data, network)
-    assert checkpoint.load(path, network, optimizer, identity) == [EPOCH]
+    assert checkpoint.load(path, network, optimizer, identity) == ([EPOCH], None)
     return network
 
 
