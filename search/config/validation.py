@@ -4,10 +4,11 @@ import math
 import re
 from importlib.util import find_spec
 
+from common.durations import seconds_of
 from common.remote import is_place
 from results.analysis.pareto import sound_objectives
 from search.config.options import SearchOptions, flag_of
-from search.config.units import gpu_share, number_of, seconds_of
+from search.config.units import gpu_share, number_of
 from search.security import loopback, token_required
 
 

@@ -5,12 +5,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from common.durations import seconds_of
 from datasets.splits import SearchData
 from results.analysis.session_times import used_seconds
 from results.finalist_store import FinalistStore
 from results.store import RunStore
 from search.config.options import SearchOptions
-from search.config.units import seconds_of
 from search.early_stopping.decision import make_rules
 from search.hardware.allocation import Resources
 from search.hardware.calibration import Measurement

@@ -3,9 +3,9 @@ import re
 
 import pytest
 
+from common.durations import seconds_of
 from search.config.command_line import fixed_fields, parse, parser, read_yaml, resolve
 from search.config.options import ACTIONS, GROUPS, OptionsError, SearchOptions
-from search.config.units import seconds_of
 
 
 def test_every_option_is_a_flag_with_a_help_text_and_nothing_else_is():
