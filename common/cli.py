@@ -7,6 +7,7 @@ import io
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,12 @@ REFUSED = 2
 """A command that could not do its work has this exit code."""
 
 INTERRUPTED = 130
-"""A command that Ctrl-C has ended has this exit code, as in a shell."""
+"""A search that an error has cut short has this exit code, as after Ctrl-C."""
+
+UNFINISHED = 75
+"""A command whose time budget ended before its work has this exit code, which `sysexits.h` calls a
+temporary failure: the same command goes on.
+"""
 
 
 def refuse(*errors: BaseException | str) -> int:
@@ -46,34 +52,45 @@ def run_writer(write: Callable[[], Iterable[Path]]) -> int:
 
 
 class _Output(io.FileIO):
-    """A standard output that drops what nobody reads any more, as after `| head`."""
+    """An output that drops what nobody can read: the pipe's reader is gone, the terminal is closed,
+    or the file's disk is full.
+    """
 
-    def write(self, data: Any) -> int:
-        """Writes bytes; returns how many, all of them where the pipe's reader is gone."""
+    def write(self, data: Any) -> int | None:  # type: ignore[override]  # None: would block
+        """Writes bytes; returns how many, all of them where they can't be written."""
         try:
             return super().write(data)
-        except BrokenPipeError:
+        except OSError:
             return len(data)
 
 
 def make_output_safe() -> None:
-    """Makes standard output write an escape such as `\\u2026` for each character that the
-    terminal's encoding lacks, and go on without a reader.
+    """Makes standard output and standard error write an escape such as `\\u2026` for each
+    character that the terminal's encoding lacks, and go on without a reader.
 
-    Without this, one such character, or a pipe that was closed, raises an error and ends the
-    command and its work. Python's standard error writes escapes from the start.
+    Without this, one such character, a pipe whose reader is gone, or a closed terminal raises an
+    error and ends the command and its work.
     """
-    output = sys.stdout
+    sys.stdout = _make_safe(sys.stdout, sys.__stdout__)
+    sys.stderr = _make_safe(sys.stderr, sys.__stderr__)
+
+
+def _make_safe(output: Any, original: Any) -> Any:
+    """Returns a standard stream that drops what can't be written, and `output` itself where that
+    was done before or something else is in its place, as in a notebook.
+    """
     if not isinstance(output, io.TextIOWrapper):
-        return
-    if output is sys.__stdout__:
-        output.flush()
-        output = sys.stdout = io.TextIOWrapper(
+        return output
+    if output is original:
+        with suppress(OSError):
+            output.flush()
+        output = io.TextIOWrapper(
             io.BufferedWriter(_Output(output.fileno(), "wb", closefd=False)),
             encoding=output.encoding,
             line_buffering=output.line_buffering or output.write_through,
         )
     output.reconfigure(errors="backslashreplace")
+    return output
 
 
 def quote(*words: object) -> str:

@@ -59,6 +59,14 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(directory: Path) -> None:
+    """Removes temporary files of atomic writes in a folder whose processes are dead."""
+    for path in directory.glob(".*.tmp"):
+        process = path.name.split(".")[-2]
+        if process.isdigit() and not Path("/proc", process).exists():
+            path.unlink(missing_ok=True)
+
+
 def check_archive(path: Path) -> None:
     """Checks a zip archive that `torch.save` should have written, before torch reads it.
 

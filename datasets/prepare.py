@@ -6,8 +6,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common.cli import INTERRUPTED, Parser, quote, refuse
+if __name__ == "__main__":
+    from common.signals import exit_on_signals
+
+    exit_on_signals("ended before the first image; nothing half-made is left.")
+
+from common.cli import Parser, quote, refuse
 from common.errors import UserError
+from common.signals import code_of, handle_signals
 from common.text import printable
 from datasets.census.code_pages import describe_code_page
 from datasets.census.copies import describe_copies
@@ -260,19 +266,20 @@ def remarks(manifest: Manifest, directory: Path) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """The command line; returns the exit code: 0, 2 after an error, 128 + n after signal n."""
     options: dict[str, Any] = vars(parser().parse_args(arguments))
     directory = options["data"] / options["name"]
     check = options.pop("verify")
     try:
-        manifest = prepare(**options)
-        if check:
-            verify(directory)
+        with handle_signals():
+            manifest = prepare(**options)
+            if check:
+                verify(directory)
     except UserError as error:
         return refuse(error)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         refuse("interrupted; nothing half-made was kept.")
-        return INTERRUPTED
+        return code_of(interruption)
     verified = ", verified" * check
     print(summary(manifest, directory) + verified, *remarks(manifest, directory), sep="\n")
     return 0

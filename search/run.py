@@ -2,8 +2,15 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+if __name__ == "__main__":
+    with suppress(ImportError):  # the preflight reports a foreign package of this name
+        from common.signals import exit_on_signals
+
+        exit_on_signals("ended while no trial was running; no record is lost.")
 
 from search import preflight
 
@@ -13,17 +20,19 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command with `arguments` (default: those of the process) and returns its exit code:
-    0 after a search, 1 without a result, 2 where the search is refused, and 130 after an
-    interruption.
+    0 after a search, 1 without a result, 2 where the search is refused, and 128 + the number of the
+    signal that has ended it, such as 130 after Ctrl-C.
     """
     try:
         preflight.check()
         return _main(arguments)
     except preflight.PreflightError as error:
         return preflight.refuse(error.errors)
-    except KeyboardInterrupt:
-        print("interrupted before the search began", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        print("Ended before the first trial; the same command starts again.", file=sys.stderr)
+        from common.signals import code_of
+
+        return code_of(error)
 
 
 def _main(arguments: list[str] | None) -> int:

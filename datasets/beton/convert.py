@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from common.files import describe_lacking_space, is_full, sync_folder
 from common.progress_bar import progress
+from common.signals import hold, raise_received
 from datasets.access import TEST_FILE, TRAIN_FILE
 from datasets.beton.decode import BrokenImage
 from datasets.beton.decode_pool import open_decoder
@@ -62,7 +63,9 @@ def convert(
         _check_class_sizes(listing, written[TRAIN_FILE].labels, written[TEST_FILE].labels)
         facts = _verify(written, partials, size)
         manifest = describe(name, tree, listing, size, written, facts, white)
-        _publish(directory, partials, manifest)
+        with hold():
+            _publish(directory, partials, manifest)
+        raise_received()
     except OSError as error:
         raise _disk_error(error, directory) from error
     except BrokenProcessPool as error:

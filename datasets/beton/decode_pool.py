@@ -5,9 +5,6 @@ The processes write pixels into shared memory, so only labels and sums are sent 
 
 import ctypes
 import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -19,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.signals import follow_parent, shield_children
 from datasets.beton.decode import Chunk, chunk_images, decode_chunk
 from datasets.spec import Sample, Tree
 
@@ -100,7 +98,8 @@ def _decode_in_order(
     def submit(part: Sequence[Sample]) -> tuple[int, Future[Chunk]]:
         """Sends a part to the pool and returns the number of its slot and its future."""
         slot = next(numbers) % len(slots)
-        return slot, pool.submit(_decode_in_worker, _files(tree, part), part, slot, white)
+        with shield_children():  # the pool starts a process here where it has too few
+            return slot, pool.submit(_decode_in_worker, _files(tree, part), part, slot, white)
 
     waiting = deque(submit(part) for part in islice(parts, len(slots)))
     while waiting:
@@ -115,23 +114,13 @@ _worker: NDArray[np.uint8] | None = None
 
 
 def _start_worker(shared: Any, shape: tuple[int, ...]) -> None:
-    """Prepares a worker process: maps the shared memory, ignores Ctrl-C and follows its parent.
+    """Prepares a worker process: maps the shared memory and follows its parent.
 
     shared, shape: the memory, and the shape of the pixels in this memory.
     """
     global _worker
     _worker = _slots(shared, shape)
-    # Ctrl-C reaches the whole process group, but only the parent should react.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_follow_parent, daemon=True).start()
-
-
-def _follow_parent() -> None:
-    """Ends this worker when its parent dies, because a pool whose parent was killed doesn't end."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    follow_parent()
 
 
 def _decode_in_worker(

@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from typing import ParamSpec, Self, TypeVar
 
 from common.errors import UserError
+from common.signals import follow_parent, shield_children
 from search.hardware.allocation import gpu_share
 from search.hardware.calibration import Measurement
 from trainables.config import TrialConfig
@@ -28,7 +29,7 @@ class ProbeError(UserError):
 class TorchProcess:
     """Runs functions that need torch in one process of their own, which starts at the first call.
 
-    Leaving the context waits for all submitted calls.
+    Leaving the context waits for all submitted calls, but after an interruption it ends them.
     """
 
     def __init__(self) -> None:
@@ -38,15 +39,21 @@ class TorchProcess:
         """Calls `function` in the process and returns a future of its result or of its
         exception.
         """
-        self._pool = self._pool or ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-        return self._pool.submit(function, *args, **kwargs)
+        if self._pool is None:
+            spawn = get_context("spawn")
+            self._pool = ProcessPoolExecutor(1, mp_context=spawn, initializer=follow_parent)
+        with shield_children():
+            return self._pool.submit(function, *args, **kwargs)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._pool is None:
             return
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            for process in self._pool._processes.values():
+                process.kill()
         # os._exit ends the process at once. An orderly exit would take torch a second or two.
         with suppress(BrokenProcessPool):
             self._pool.submit(os._exit, 0)

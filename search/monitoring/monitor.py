@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 from rich.console import Console, RenderableType
@@ -110,11 +110,12 @@ class Monitor(Observer):
             return draw_screen(self.progress, self._console.width, self._console.height - 1)
 
     def interrupted(self, words: str) -> None:
-        """Shows at once what Ctrl-C does. May be called while a line is being printed."""
+        """Shows at once what a signal does. May be called while a line is being printed."""
         if self._live:
             self.progress.notice = words
         else:
-            os.write(sys.stderr.fileno(), f"\n{words}\n".encode())
+            with suppress(OSError):  # the terminal may be closed
+                os.write(sys.stderr.fileno(), f"\n{words}\n".encode())
 
     # --- events ----------------------------------------------------------------------------
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import psutil
 
+from common.signals import hold, raise_received
 from common.text import last_lines
 from search.hardware.allocation import Resources
-from search.ray_backend.ray_cluster import ClusterError, silence_ray
+from search.ray_backend.ray_cluster import ClusterError, keep_signals, silence_ray
 from search.security import keep_token_private, stay_on_this_machine
 
 FIRST_PORT = 8265
@@ -72,31 +73,35 @@ def _bind(host: str, port: int, *, alone: bool) -> socket.socket | None:
 def start_ray(resources: Resources, reserved: socket.socket, root: Path) -> str:
     """Starts Ray on this machine and returns the address of its dashboard, at the reserved port.
 
-    Raises `ClusterError` when Ray doesn't start.
+    Raises `ClusterError` when Ray doesn't start, and `Interruption` after the start where a signal
+    arrived in it.
     """
     silence_ray()
     _start_workers_early(resources)
     os.environ["PYTHONPATH"] = str(root)
     stay_on_this_machine()
-    import ray
-
     host, port = reserved.getsockname()
     try:
-        context = ray.init(
-            address="local",  # never by accident a cluster that somebody else has started
-            num_cpus=resources.concurrent * resources.threads,
-            include_dashboard=True,
-            dashboard_host=host,
-            dashboard_port=port,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-        )
+        with hold():  # a signal would leave half of Ray behind
+            import ray
+
+            with keep_signals():
+                context = ray.init(
+                    address="local",  # never by accident a cluster that somebody else has started
+                    num_cpus=resources.concurrent * resources.threads,
+                    include_dashboard=True,
+                    dashboard_host=host,
+                    dashboard_port=port,
+                    logging_level=logging.ERROR,
+                    log_to_driver=False,
+                )
     except Exception as error:  # a dashboard that can't start raises nothing more special
         see = f"see its logs in {_LOGS}" if _LOGS.is_dir() else "mend that"
         raise ClusterError(
             f"Ray must start on this machine, but doesn't ({last_lines(str(error))}); {see}, then "
             "run the same command again."
         ) from error
+    raise_received()
     keep_token_private()
     return f"http://{context.dashboard_url}"
 

@@ -5,6 +5,7 @@ The search runs on one of the nodes and its code travels: no node needs a checko
 
 import logging
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from common.errors import UserError
+from common.signals import install_again, shield_children
 from search.hardware.allocation import Resources
 from search.hardware.machine import Cluster, Machine, Node
 from search.preflight import ROOMS, ROOT
@@ -48,7 +50,37 @@ def silence_ray() -> None:
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "100000")
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C is ours: `search.session.interrupts`
+
+
+@contextmanager
+def keep_signals() -> Iterator[None]:
+    """Keeps the signals that end a search to the search, while and after the block starts Ray.
+
+    Ray's processes get sessions of their own, so that a terminal's or a job's signals don't reach
+    them, and ignore all but SIGTERM. Ray 2.60.0 has them in the driver's process group. In the
+    driver, it sets two handlers of SIGTERM: Python's ends Ray first, and C++'s prints its stack.
+    """
+    from ray._private import services, utils
+
+    start = services.ConsolePopen
+
+    def start_apart(*words: Any, preexec_fn: Callable[[], object], **more: Any) -> Any:
+        def begin() -> None:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+            preexec_fn()
+
+        return start(*words, preexec_fn=begin, start_new_session=True, **more)
+
+    set_handler = utils.set_sigterm_handler
+    services.ConsolePopen = start_apart  # type: ignore[misc, assignment]
+    utils.set_sigterm_handler = lambda _handler: None
+    try:
+        with shield_children():
+            yield
+            install_again()
+    finally:
+        services.ConsolePopen = start  # type: ignore[misc]
+        utils.set_sigterm_handler = set_handler
 
 
 def connect(address: str, root: Path) -> Cluster:
@@ -64,12 +96,13 @@ def connect(address: str, root: Path) -> Cluster:
     import ray
 
     try:
-        context = ray.init(
-            address=address,
-            runtime_env={"working_dir": str(root), "excludes": ONLY_CODE},
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-        )
+        with keep_signals():
+            context = ray.init(
+                address=address,
+                runtime_env={"working_dir": str(root), "excludes": ONLY_CODE},
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+            )
     except Exception as error:  # ConnectionError, ValueError, RuntimeError and Ray's own
         raise _no_cluster(address, error) from error
     found = living_nodes()

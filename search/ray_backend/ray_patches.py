@@ -1,6 +1,7 @@
 """Changes Ray's own behaviour, each with a reason and the version that makes it necessary."""
 
 import re
+import threading
 
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.air.execution._internal.tracked_actor import TrackedActor
@@ -53,6 +54,17 @@ def outlive_lost_workers() -> None:
     TuneController._trial_task_failure = trial_failed_once  # type: ignore[method-assign]
     RayActorManager._actor_task_failed = task_failed_anyhow  # type: ignore[method-assign]
     RayActorManager._actor_start_failed = start_failed_anyhow  # type: ignore[method-assign]
+
+
+def end_loop_by(ended: threading.Event) -> None:
+    """Makes Tune's loop end between two of its steps once `ended` is set.
+
+    Ray 2.60.0 has the loop watch an event of its own, which its handler of SIGUSR1 sets; it would
+    replace this process's handler, `common.signals`.
+    """
+    from ray.tune import tune
+
+    tune._setup_signal_catching = lambda: ended
 
 
 def _translate_exception(exception: Exception) -> Exception:

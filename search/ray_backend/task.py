@@ -6,6 +6,7 @@ makes the tasks, on the driver. Workers import this module too, so its imports s
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +19,26 @@ from trainables.config import TrialConfig
 
 _TASK, _REPORT = "task", "report"
 """A config of Ray's has the first key alone; a result of Ray's has the second one among others."""
+
+
+_SAVE = ".save"
+"""While a file of this name lies beside the checkpoints, trainings save themselves and pause."""
+
+
+def ask_to_save(directory: Path) -> None:
+    """Asks all workers that see the run's folder to save their trainings and to pause, because the
+    session ends. A folder that can't be written is left as it is.
+    """
+    with suppress(OSError):
+        checkpoints = checkpoint_path(directory, TrainingId(0)).parent
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        (checkpoints / _SAVE).touch()
+
+
+def forget_to_save(directory: Path) -> None:
+    """Takes back what `ask_to_save` asks."""
+    with suppress(OSError):
+        (checkpoint_path(directory, TrainingId(0)).parent / _SAVE).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +95,10 @@ class Task:
             if not path.is_absolute():
                 raise ValueError(f"{name} must be an absolute path, but got {path}.")
 
+    def asked_to_save(self) -> bool:
+        """Returns whether the session ends and the training should save itself (`ask_to_save`)."""
+        return (self.checkpoint.parent / _SAVE).exists()
+
     def to_ray(self) -> dict[str, Any]:
         """Returns the task as a config of Ray's."""
         return {_TASK: self}
@@ -116,7 +141,7 @@ class RunFiles:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Note:
-    """Holds a sentence about a training that hasn't had its first epoch yet, for people.
+    """Holds a sentence for people about a training that has no epoch to report now.
 
     `waiting` is true where the training now waits for something, and may be silent for long.
     """

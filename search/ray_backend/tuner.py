@@ -2,11 +2,12 @@
 
 import logging
 import shutil
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.ray_backend.slots import Slots
-from search.ray_backend.task import RunFiles, Task
+from search.ray_backend.task import RunFiles, Task, forget_to_save
 from search.ray_backend.watchdog import Watchdog
 from search.study.observer import Observer
 from search.study.supervisor import Supervisor
@@ -25,9 +26,11 @@ def run_trials(
     slots: Slots,
     files: RunFiles,
     watchdog: Watchdog,
+    ended: threading.Event | None = None,
     worker: "type[tune.Trainable] | None" = None,
 ) -> None:
-    """Runs trials, then finalists, until none is proposed, or Ctrl-C. Ray must be running.
+    """Runs trials, then finalists, until none is proposed, or `ended` is set, which another thread
+    or a signal's handler may do. Ray must be running.
 
     worker: the class that trains, by default `TrialWorker`.
 
@@ -37,7 +40,11 @@ def run_trials(
     from ray import tune
 
     from search.ray_backend.callbacks import TickCallback, WatchdogCallback
-    from search.ray_backend.ray_patches import outlive_lost_workers, use_workers_started_early
+    from search.ray_backend.ray_patches import (
+        end_loop_by,
+        outlive_lost_workers,
+        use_workers_started_early,
+    )
     from search.ray_backend.scheduler import StudyScheduler
     from search.ray_backend.searcher import StudySearcher
 
@@ -45,9 +52,12 @@ def run_trials(
     if not slots.on_cluster:
         use_workers_started_early()
     outlive_lost_workers()
+    end_loop_by(ended or threading.Event())
     # Workers find the actor by its name, as long as this handle exists.
     server = _start_file_server(files) if files.node_files.driver_node else None
     scratch = files.directory.resolve() / ".ray"
+    if ended is None or not ended.is_set():
+        forget_to_save(files.directory)  # a session that was killed while it ended has left it
     callbacks = [WatchdogCallback(watchdog, supervisor.epochs), TickCallback(observer)]
     tuner = tune.Tuner(
         _trainable(worker),
@@ -66,6 +76,7 @@ def run_trials(
         tuner.fit()
     finally:
         del server
+        forget_to_save(files.directory)
         shutil.rmtree(scratch, ignore_errors=True)
 
 

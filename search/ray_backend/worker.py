@@ -17,6 +17,9 @@ from results.records import EpochMetrics, NetworkCosts
 from search.preflight import ROOT, PreflightError, foreign_packages
 from search.ray_backend.task import EpochReport, Note, Task, pack_report
 
+ASK_EVERY_S = 0.5
+"""A training looks at most so often whether it should save itself."""
+
 
 class TrialMemoryError(Exception):
     """Reports that a trial needs more memory than the machine has.
@@ -69,6 +72,7 @@ class TrialWorker(tune.Trainable):
         scheduler decides when a trial ends. Raises `TrialMemoryError` and `TrialDiskError`.
         """
         from trainables.training.memory import out_of_memory
+        from trainables.training.partial_epoch import PauseError
 
         idle_s = time.perf_counter() - self._ended
         try:
@@ -79,6 +83,9 @@ class TrialWorker(tune.Trainable):
             costs = measure_network(self._task) if self._measure else None
             self._measure, began = False, time.time()
             metrics = replace(next(self._epochs), idle_s=idle_s)
+        except PauseError as paused:
+            self._notes = wait_for_end(Note(text=str(paused), waiting=True))
+            return pack_report(next(self._notes))
         except Exception as error:
             if out_of_memory(error):
                 raise TrialMemoryError(f"{type(error).__name__}: {error}") from error
@@ -125,6 +132,13 @@ def fetch_data(task: Task) -> Iterator[Note]:
         yield Note(text=f"has its images after {waited_s:.1f} s", waiting=False)
 
 
+def wait_for_end(note: Note) -> Iterator[Note]:
+    """Yields a note about a training that is saved, again and again until the session ends."""
+    while True:
+        yield note
+        time.sleep(0.2)
+
+
 def measure_network(task: Task) -> NetworkCosts:
     """Returns what a trial's network costs on this node.
 
@@ -149,6 +163,7 @@ def train_epochs(task: Task) -> Iterator[EpochMetrics]:
     from datasets.access import open_search_data
     from trainables.train import train
     from trainables.training.checkpoint import CheckpointError, read_history
+    from trainables.training.partial_epoch import every
     from trainables.training.process import prepare_process
 
     prepare_process(task.placement.threads)
@@ -164,7 +179,13 @@ def train_epochs(task: Task) -> Iterator[EpochMetrics]:
             except CheckpointError:
                 path.unlink()  # damaged: the epochs are trained again, to the same numbers
         yield from train(
-            task.config, data, resume, checkpoint=path, on_saved=sent, resident=resident
+            task.config,
+            data,
+            resume,
+            checkpoint=path,
+            on_saved=sent,
+            resident=resident,
+            stop=every(ASK_EVERY_S, task.asked_to_save),
         )
 
 

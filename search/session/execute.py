@@ -1,6 +1,7 @@
 """Carries a plan out: prepares data, weights, precision and Ray, runs the study, and ends it."""
 
 import socket
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from common.cli import INTERRUPTED
 from common.errors import SearchError
 from common.files import causes_of, describe_full_disk
+from common.signals import EndingSignals, handle_signals, hold
 from common.text import last_lines
 from datasets.access import open_search_data
 from datasets.prepare import prepare
@@ -28,14 +31,13 @@ from search.preflight import ROOT
 from search.ray_backend.local_ray import start_ray, stop_ray
 from search.ray_backend.ray_cluster import LivingNodes
 from search.ray_backend.slots import Slots
-from search.ray_backend.task import RunFiles
+from search.ray_backend.task import RunFiles, ask_to_save
 from search.ray_backend.tuner import run_trials
 from search.security import how_to_enter, how_to_enter_cluster
 from search.session import session_log
 from search.session.backup import StorageSync, make_node_files
 from search.session.checks import check_images, check_start, source_to_prepare, why_refused
-from search.session.finish import finish, write_final_report
-from search.session.interrupts import handle_interrupts
+from search.session.finish import finish
 from search.session.loggers import connect_trackers, make_observers
 from search.session.manifest import copy_earlier, copy_space, make_manifest, renew_journal
 from search.session.session import Session, start_session
@@ -51,53 +53,75 @@ from search.study.observer import Observers
 if TYPE_CHECKING:
     from search.ray_backend.trackers import Logger
 
+ENDING_NOTE = "{}: ending in order. Once more leaves at once; no record is lost either way."
+"""The user reads this after the first signal, whose name it begins with."""
+
 
 def execute(
     plan: Plan, *, resuming: bool, measure: bool = False, verbose: bool = False, quiet: bool = False
 ) -> int:
-    """Runs the search to its end or to Ctrl-C; returns the exit code.
+    """Runs the search to its end or to a signal; returns the exit code, 128 + the signal's number
+    where a signal has cut the search short.
 
     measure: whether the speed of training is measured even if it was measured before.
 
-    Raises `UserError` for whatever stops it before the first trial.
+    Raises `UserError` for whatever stops it before the first trial, and `Interruption` for a signal
+    before it.
     """
     console = Console(highlight=False)
     monitor = Monitor(console, plan.options.trials, verbose=verbose, quiet=quiet)
     monitor.stage("imports and plan")
-    with handle_interrupts(monitor.interrupted):
+    with (
+        handle_signals(lambda name: monitor.interrupted(ENDING_NOTE.format(name))) as signals,
+        ExitStack() as held,
+    ):
         try:
             try:
-                session, loggers = _open(plan, monitor, resuming, measure)
+                session, loggers = _open(plan, monitor, resuming, measure, held)
             except OSError as error:
                 raise SearchError(why_refused(error, plan.directory)) from error
-            interrupted = _run(session, plan, monitor, loggers)
+            interrupted = _run(session, plan, monitor, loggers, signals)
         finally:
-            if plan.cluster is None:
-                stop_ray()
+            with hold():
+                if plan.cluster is None:
+                    stop_ray()
         if note := explain_early_end(session.study):
             monitor.warn(note)
         code = finish(plan, console, interrupted=interrupted or not session.finished())
-        if code == 0:
-            write_final_report(plan.directory, monitor.warn)
         session.storage_sync.close()
-        return code
+        return signals.exit_code() or code if code == INTERRUPTED else code
 
 
-def _run(session: Session, plan: Plan, monitor: Monitor, loggers: "list[Logger]") -> bool:
-    """Trains whatever is left, and returns whether that was cut short."""
+def _run(
+    session: Session,
+    plan: Plan,
+    monitor: Monitor,
+    loggers: "list[Logger]",
+    signals: EndingSignals,
+) -> bool:
+    """Trains whatever is left, and returns whether an error has cut that short.
+
+    The first signal ends Tune's loop between two of its steps, and asks the workers to save.
+    """
+    ended = threading.Event()
+
+    def end() -> None:
+        ended.set()
+        ask_to_save(session.store.directory)
+
     try:
-        try:
-            if session.finished():
-                monitor.inform("The search is done: nothing is left to train.")
-            else:
-                _watch(session, plan, monitor, loggers)
-        finally:
-            session.close()
-    except KeyboardInterrupt:
-        return True
+        with hold(end):
+            try:
+                if session.finished():
+                    monitor.inform("The search is done: nothing is left to train.")
+                else:
+                    _watch(session, plan, monitor, loggers, ended)
+            finally:
+                session.close()
     except Exception as error:  # Ray wraps whatever goes wrong in its loop
-        monitor.warn(f"error: the search stopped: {_why(error, plan.directory)}")
-        return True
+        if signals.received is None:
+            monitor.warn(f"error: the search stopped: {_why(error, plan.directory)}")
+        return not ended.is_set()
     return False
 
 
@@ -106,8 +130,14 @@ def _why(error: Exception, directory: Path) -> str:
     return describe_full_disk(error, directory) or next(ours, last_lines(str(error)))
 
 
-def _watch(session: Session, plan: Plan, monitor: Monitor, loggers: "list[Logger]") -> None:
-    """Runs the trainings, and shows their progress."""
+def _watch(
+    session: Session,
+    plan: Plan,
+    monitor: Monitor,
+    loggers: "list[Logger]",
+    ended: threading.Event,
+) -> None:
+    """Runs the trainings until `ended` is set, and shows their progress."""
     supervisor = session.supervisor
     baselines = [horizon.first for horizon in plan.horizons]
     monitor.opened(session.limits, supervisor.history(), baselines, session.speed)
@@ -121,7 +151,7 @@ def _watch(session: Session, plan: Plan, monitor: Monitor, loggers: "list[Logger
     )
     required = (monitor, session.storage_sync)
     with Observers(required, others, monitor.warn) as observers, monitor.watching():
-        run_trials(supervisor, observers, slots, files, session.watchdog)
+        run_trials(supervisor, observers, slots, files, session.watchdog, ended)
 
 
 def _slots(plan: Plan, resources: Resources) -> Slots:
@@ -133,10 +163,12 @@ def _slots(plan: Plan, resources: Resources) -> Slots:
 
 
 def _open(
-    plan: Plan, monitor: Monitor, resuming: bool, measure: bool
+    plan: Plan, monitor: Monitor, resuming: bool, measure: bool, held: ExitStack
 ) -> "tuple[Session, list[Logger]]":
     """Prepares everything for the first trial, and returns the session and the trackers' loggers.
     What may refuse the search cheaply comes first.
+
+    held: gets a hold of signals once the session is open, because the session must be closed.
     """
     saved = read_manifest(plan.directory) if resuming else None
     with ExitStack() as stack:
@@ -155,6 +187,7 @@ def _open(
             measurement = start_measurement(plan, torch, anew=True)()[0] if measure else None
             measurement = in_precision(measurement or find_measurement(plan), saved)
             precision = str(saved["precision"])
+            held.enter_context(hold())
             session = open_session(plan, data, precision, saved, monitor.warn, measurement)
             _show_cost(plan, data, session, monitor)
             return session, [] if session.finished() else _start(plan, monitor, port)
@@ -164,6 +197,7 @@ def _open(
         monitor.stage("precision")
         monitor.inform(f"precision  {measurement.precision} ({why})")
         verification.result()
+        held.enter_context(hold())
         session = open_session(plan, data, measurement.precision, None, monitor.warn, measurement)
         _show_cost(plan, data, session, monitor)
         return session, loggers

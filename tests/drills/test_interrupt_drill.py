@@ -38,7 +38,7 @@ def test_once_ends_with_a_summary_and_twice_at_once(
     out, err = process.communicate(timeout=PATIENCE_S)
     took = time.monotonic() - began
     assert process.returncode == 130, out + err
-    assert "Ctrl-C: ending with a summary. Once more leaves at once" in err
+    assert "Ctrl-C: ending in order. Once more leaves at once" in err
     assert ("Leaderboard" in out) == (presses == 1)
     assert (f"python -m search.run --resume run --out {tmp_path}" in out) == (presses == 1)
     assert survivors(started) == []

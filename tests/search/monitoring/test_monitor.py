@@ -119,16 +119,16 @@ KILLED = """
 import os, signal
 from rich.console import Console
 from results.records import TrainingId
-from search.session.interrupts import handle_interrupts
+from common.signals import handle_signals, hold
 from search.monitoring.monitor import Monitor
 from search.study.proposal import Proposal
 from trainables.config import TrialConfig
 
 monitor = Monitor(Console(), 4)
-with handle_interrupts(monitor.interrupted), monitor.watching():
+show = lambda name: monitor.interrupted(f"{name}: once more leaves")
+with handle_signals(show), hold(), monitor.watching():
     config = TrialConfig(network="resnet10", epochs=9)
     monitor.began(Proposal(training=TrainingId(0), config=config))
-    signal.signal(signal.SIGUSR1, lambda *_: None)
     signal.raise_signal(signal.SIGINT)
     import time; time.sleep(0.8)
     os.write(2, b"core_worker.cc: an error from C++\\n")
@@ -154,6 +154,6 @@ def test_ctrl_c_twice_leaves_a_cursor():
         pass
     assert process.wait(60) == 130
     os.close(reader)
-    assert b"Once more leaves at once" in seen
+    assert b"Ctrl-C: once more leaves" in seen
     assert b"\x1b[2Kcore_worker.cc: an error from C++" in seen  # on a line that was cleared for it
     assert seen.rindex(b"\x1b[?25h") > seen.rindex(b"\x1b[?25l")

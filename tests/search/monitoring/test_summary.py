@@ -226,7 +226,7 @@ def test_the_summary_prints_and_writes_nothing(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in plan.directory.rglob("*")} == before
 
 
-def test_the_best_configuration_is_on_disk_before_anything_is_printed(tmp_path):
+def test_best_configuration_and_page_are_on_disk_before_anything_is_printed(tmp_path):
     class BrokenTerminal(io.StringIO):
         def write(self, text):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -237,6 +237,7 @@ def test_the_best_configuration_is_on_disk_before_anything_is_printed(tmp_path):
     assert (
         yaml.safe_load((plan.directory / "best.yaml").read_text(encoding="utf-8"))["value"] == 0.5
     )
+    assert "</html>" in (plan.directory / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_summary_says_how_to_have_finalists(tmp_path):

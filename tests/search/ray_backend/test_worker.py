@@ -4,10 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from results.records import NetworkCosts
+from results.records import NetworkCosts, TrainingId
+from results.store import checkpoint_path
 from search.preflight import PreflightError
 from search.ray_backend import worker
-from search.ray_backend.task import Note, read_report
+from search.ray_backend.task import Note, ask_to_save, forget_to_save, read_report
 from tests.search.study_on_curves import metrics
 from tests.search.tasks import make_task
 from trainables.config import TrialConfig
@@ -71,3 +72,28 @@ def test_the_network_that_is_measured_has_the_dataset_s_classes(tiny_data, monke
     # 4,900,000-odd of the body, and a last layer of four classes
     assert found.parameters_m == pytest.approx(4.905, abs=0.005)
     assert found.latency_ms > 0
+
+
+def test_a_training_that_is_asked_to_save_pauses_within_its_epoch(tiny_data, tmp_path):
+    """It goes on from there to the epochs of a training that nobody has asked."""
+    config = TrialConfig(
+        network="resnet10", image_size=32, batch_size=16, epochs=2, precision="float32"
+    )
+
+    def task(name):
+        path = checkpoint_path(tmp_path / name, TrainingId(0))
+        return make_task(config=config, data=tiny_data.resolve(), checkpoint=path)
+
+    def losses(epochs):
+        return [epoch.train_loss for epoch in epochs]
+
+    whole = losses(worker.train_epochs(task("whole")))
+    ask_to_save(tmp_path / "cut")
+    trainable = worker.TrialWorker.__new__(worker.TrialWorker)
+    trainable.setup(task("cut").to_ray())
+    notes = [read_report(trainable.step()) for _ in range(2)]
+    trainable.cleanup()
+    assert notes == 2 * [Note(text="is saved after step 1 of epoch 1", waiting=True)]
+    forget_to_save(tmp_path / "cut")
+    assert [path.name for path in (tmp_path / "cut" / "checkpoints").iterdir()] == ["0000.pt"]
+    assert losses(worker.train_epochs(task("cut"))) == whole

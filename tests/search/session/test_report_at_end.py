@@ -10,9 +10,8 @@ from tests.results.example_search import six
 
 
 def test_a_finished_search_says_where_its_page_is(tmp_path: Path) -> None:
-    said: list[str] = []
-    write_final_report(six(tmp_path / "six"), said.append)
-    assert said == [f"The search as a page: {tmp_path / 'six' / 'report.html'}"]
+    said = write_final_report(six(tmp_path / "six"))
+    assert said == f"The search as a page: {tmp_path / 'six' / 'report.html'}"
     assert "Trial 2 reaches 55.0 % on val" in (tmp_path / "six" / "report.html").read_text(
         encoding="utf-8"
     )
@@ -25,9 +24,7 @@ def test_a_page_that_can_t_be_made_is_told_and_no_more(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(report, "write_report", broken)
-    said: list[str] = []
-    write_final_report(tmp_path, said.append)
-    assert said == [
+    assert write_final_report(tmp_path) == (
         "The report couldn't be written (OSError: [Errno 28] No space left on device); once that "
         f"is fixed: python -m results.report {tmp_path}"
-    ]
+    )
