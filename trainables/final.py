@@ -9,8 +9,15 @@ import os
 import sys
 from pathlib import Path
 
-from common.cli import INTERRUPTED, Parser, refuse
+if __name__ == "__main__":
+    from common.signals import exit_on_signals
+
+    exit_on_signals("ended before the training began; the same command starts again.")
+
+from common.cli import UNFINISHED, Parser, refuse
+from common.durations import seconds_of
 from common.errors import UserError
+from common.signals import code_of, handle_signals
 
 
 def _positive(text: str) -> int:
@@ -19,6 +26,16 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be ≥ 1, but got {number}")
     return number
+
+
+def _duration(text: str) -> float:
+    """Parses a duration in seconds. Raises `ArgumentTypeError` for something else and for 0."""
+    duration_s = seconds_of(text)
+    if not duration_s:
+        raise argparse.ArgumentTypeError(
+            f"must be a duration such as 90s, 45m or 1h30m, but got {text!r}"
+        )
+    return duration_s
 
 
 def parser() -> Parser:
@@ -49,40 +66,44 @@ def parser() -> Parser:
     add(
         "--threads", type=_positive, default=cores, help="of torch on the CPU (default: one a core)"
     )
+    add(
+        "--time-budget",
+        type=_duration,
+        metavar="DURATION",
+        help="pause after this time, e.g. 90s, 45m, 1h30m; the same command goes on, with as much "
+        "time again (default: none)",
+    )
     add("--overwrite", action="store_true", help="replace a finished final training")
     return result
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line. Returns the exit code: 0, 2 for an error, 130 when interrupted."""
+    """The command line. Returns the exit code: 0, 2 for an error, `UNFINISHED` when the time budget
+    is over, and 128 + the number of the signal that has ended it.
+    """
     given = parser().parse_args(arguments)
     # After the arguments are read: torch takes seconds that `--help` needn't wait for.
-    from trainables.final_model.training import FinalTrainingOptions, run
+    from trainables.final_model.repeats import FinalTrainingOptions, run
+    from trainables.training.partial_epoch import PauseError
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        folder = run(FinalTrainingOptions(**vars(given)))
+        with handle_signals() as signals:
+            run(FinalTrainingOptions(**vars(given)))
     except UserError as error:
         return refuse(error)
     except OSError as error:
         return refuse(f"{error}: check that path and its disk, then run the same command again.")
-    except KeyboardInterrupt:
+    except PauseError as pause:
+        print(f"{pause}; the same command goes on from there.", file=sys.stderr)
+        return signals.exit_code() or UNFINISHED
+    except KeyboardInterrupt as interruption:
         print(
             "interrupted; the same command goes on from the last checkpoint, if there was one.",
             file=sys.stderr,
         )
-        return INTERRUPTED
-    return write_pages(folder)
-
-
-def write_pages(folder: Path) -> int:
-    """Writes report and model card of a final training and prints their paths; returns the exit
-    code.
-    """
-    # This import is here because Plotly takes a second to load and `--help` doesn't need it.
-    from results.final import main as write
-
-    return write([str(folder)])
+        return code_of(interruption)
+    return 0
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from trainables import final
 from trainables.final_model.best_config import read_best
 
 BEST = "trainables/final_model/best_config.py"
+REPEATS = "trainables/final_model/repeats.py"
 TRAINING = "trainables/final_model/training.py"
 
 
@@ -168,7 +169,7 @@ def a_training_that_diverges(
     best.write_text(text, encoding="utf-8")
 
 
-@case(f"{TRAINING}::_open_data", "must be the one that the search saw")
+@case(f"{REPEATS}::_open_data", "must be the one that the search saw")
 def final_training_on_other_images(tmp_path: Path, tiny_data: Path, no_training: None) -> Steps:
     best = write_best(tmp_path, tiny_data)
     fingerprint = json.loads((tiny_data / "manifest.json").read_text(encoding="utf-8"))
@@ -195,7 +196,7 @@ def final_training_on_images_of_another_size(tmp_path: Path, no_training: None) 
     refusal.command().add("--workers", 1)()
 
 
-@case(f"{TRAINING}::_plan_repeats", "training of another configuration")
+@case(f"{REPEATS}::_plan_repeats", "training of another configuration")
 def a_final_training_of_another_configuration(
     tmp_path: Path, tiny_data: Path, trained: Path, no_training: None
 ) -> Steps:
@@ -205,7 +206,7 @@ def a_final_training_of_another_configuration(
     return command.add(*refusal.options("--overwrite")[:1])
 
 
-@case(f"{TRAINING}::_plan_repeats", "must hold no finished training, but")
+@case(f"{REPEATS}::_plan_repeats", "must hold no finished training, but")
 def a_final_training_that_is_done(
     tmp_path: Path, tiny_data: Path, trained: Path, no_training: None
 ) -> Steps:

@@ -1,0 +1,176 @@
+"""Plans the repeats of a final training, trains what is left of them, and writes their pages."""
+
+import math
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from common.files import remove_leftovers
+from common.signals import has_received, hold
+from datasets.access import open_final_data
+from datasets.manifest import verify
+from datasets.prepare import prepare
+from datasets.splits import FinalData
+from results.analysis.final_run import RECORD, read_record
+from results.final import CARD, PAGE, write_pages
+from trainables.config import TrialConfig
+from trainables.final_model.best_config import BestConfig, read_best
+from trainables.final_model.saved_model import MODEL
+from trainables.final_model.training import CHECKPOINT, FinalError, train_final_model
+from trainables.models import pretrained
+from trainables.models.network import check as check_network
+from trainables.models.setup import default_device
+from trainables.training.partial_epoch import PauseError
+from trainables.training.process import prepare_process
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FinalTrainingOptions:
+    """These are the options of the command line.
+
+    `None` stands for what best.yaml states, or for the default that the help text names.
+
+    time_budget: after so many seconds, the training pauses.
+    """
+
+    config: Path
+    data: Path
+    source: Path | None
+    out: Path | None
+    epochs: int | None
+    weights: str | None
+    seed: int | None
+    repeats: int
+    threads: int
+    time_budget: float | None
+    overwrite: bool
+
+
+def _apply_options(config: TrialConfig, options: FinalTrainingOptions) -> TrialConfig:
+    """Returns the configuration with the values that the command line changes."""
+    changes = {"epochs": options.epochs, "weights": options.weights, "seed": options.seed}
+    return config.but(**{name: value for name, value in changes.items() if value is not None})
+
+
+def _open_data(best: BestConfig, options: FinalTrainingOptions) -> FinalData:
+    """Prepares, opens and verifies the dataset.
+
+    Raises `FinalError` if it isn't the dataset that the search saw.
+    """
+    prepare(best.dataset, source=options.source, data=options.data, size=best.image_size)
+    data = open_final_data(options.data / best.dataset)
+    if best.fingerprint not in (None, data.images.fingerprint):
+        raise FinalError(
+            f"The dataset must be the one that the search saw, {best.dataset} with fingerprint "
+            f"{best.fingerprint}, but {options.data / best.dataset} has "
+            f"{data.images.fingerprint}: pass the search's --data or --source; own images must be "
+            "stored at the same size too."
+        )
+    verify(options.data / best.dataset)
+    return data
+
+
+def run(options: FinalTrainingOptions) -> None:
+    """Checks everything that can be checked before the first step, then trains, and writes the
+    pages.
+
+    The first training has the configuration's seed. Each repeat has the next seed, and a folder of
+    its own inside. Finished repeats stay as they are; where all are finished and only the pages
+    are missing, these are written. Raises one of `REFUSALS`, `ConfigError`, or `OSError`, and
+    `PauseError` where the time budget is over or a signal has arrived.
+    """
+    began = time.monotonic()
+    chosen = read_best(options.config)
+    best = replace(chosen, config=_apply_options(chosen.config, options))
+    out = options.out or options.config.parent / "final"
+    planned = _plan_repeats(best, out, options)
+    if planned:
+        _train_all(planned, best, out, options, began)
+    else:
+        remove_leftovers(out)
+        write_pages(out)
+    print(*(out / name for name in (PAGE, CARD)), sep="\n")
+
+
+def _train_all(
+    planned: list[tuple[BestConfig, Path]],
+    best: BestConfig,
+    out: Path,
+    options: FinalTrainingOptions,
+    began: float,
+) -> None:
+    """Trains each planned repeat, and writes the pages after each of them.
+
+    began: when the command began, on the clock of `time.monotonic`.
+    """
+    pretrained.check(best.config, check_network(best.config))
+    data = _open_data(best, options)
+    if best.config.class_weighting > 0:
+        print(
+            "note: class_weighting follows the recall of training images here, as there is no "
+            "val; while the network learns them by heart, it fades."
+        )
+    prepare_process(options.threads)
+    ends = math.inf if options.time_budget is None else began + options.time_budget
+
+    def stop() -> bool:
+        return has_received() or time.monotonic() >= ends
+
+    # A signal is answered after the present step, and not while test is open.
+    with hold():
+        for each, folder in planned:
+            if folder != planned[0][1] and stop():
+                raise PauseError(f"The training in {folder} hasn't begun")
+            if options.repeats > 1:
+                print(f"{folder}: seed {each.config.seed}")
+            try:
+                record = train_final_model(each, data, folder, default_device(), stop)
+            except PauseError as pause:
+                raise PauseError(f"The training in {folder} {pause}") from pause
+            write_pages(out)
+            print(
+                f"test top-1 {record.test_top1:.2%}  top-5 {record.test_top5:.2%}  "
+                f"({record.test_images:,} images, opened once)\n{folder / MODEL}\n{folder / RECORD}"
+            )
+
+
+def _plan_repeats(
+    best: BestConfig, out: Path, options: FinalTrainingOptions
+) -> list[tuple[BestConfig, Path]]:
+    """Returns each repeat that is to be trained, with its folder.
+
+    Raises `FinalError` if there is none and the pages are there too.
+    """
+    planned, records = [], []
+    for number in range(1, options.repeats + 1):
+        config = best.config.but(seed=best.config.seed + number - 1)
+        folder = out if number == 1 else out / f"repeat-{number}"
+        if options.overwrite or not _is_finished(folder):
+            planned.append((replace(best, config=config), folder))
+        elif read_record(folder / RECORD).config != config.to_dict():
+            raise FinalError(
+                f"--out must hold no finished training of another configuration, but "
+                f"{folder / RECORD} is one: choose another --out, or pass --overwrite."
+            )
+        else:
+            records.append(folder / RECORD)
+    if not planned and not _newer_than_pages(out, records):
+        raise FinalError(
+            f"--out must hold no finished training, but {out / RECORD} exists: choose another "
+            "--out, train more seeds with a larger --repeats, or pass --overwrite."
+        )
+    return planned
+
+
+def _newer_than_pages(out: Path, records: list[Path]) -> bool:
+    """Returns whether a page is missing, or is older than a record that it should show."""
+    try:
+        written = min((out / name).stat().st_mtime_ns for name in (PAGE, CARD))
+    except FileNotFoundError:
+        return True
+    return any(record.stat().st_mtime_ns > written for record in records)
+
+
+def _is_finished(folder: Path) -> bool:
+    """Returns whether the folder holds a final training that has ended."""
+    return (folder / RECORD).exists() and not (folder / CHECKPOINT).exists()
