@@ -101,7 +101,7 @@ _current: EndingSignals | None = None
 def show_ending(name: str) -> None:
     """Writes to standard error that the command ends because of this signal."""
     with suppress(OSError):  # the terminal may be closed
-        os.write(2, f"\n{name}: ending; once more leaves at once.\n".encode())
+        os.write(2, f"\n{name}: ending in order. Once more leaves at once.\n".encode())
 
 
 @contextmanager

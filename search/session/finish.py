@@ -46,6 +46,6 @@ def write_final_report(directory: Path) -> str:
         return f"The search as a page: {write_report(directory)}"
     except Exception as error:  # whatever a plotting library may raise
         return (
-            f"The report couldn't be written ({type(error).__name__}: {error}); once that is "
+            f"The report couldn't be written ({type(error).__name__}: {error}). Once that is "
             f"fixed: {quote_command('python -m results.report', directory)}"
         )

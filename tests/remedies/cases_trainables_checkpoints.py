@@ -59,6 +59,14 @@ def a_checkpoint_with_a_damaged_history(tmp_path: Path) -> Steps:
     return start_over((yield lambda: read_history(tmp_path / "a.pt")))
 
 
+@case(f"{CHECKPOINT}::_partial", "_damage_error(path)", *DAMAGED)
+def a_checkpoint_with_a_damaged_part_of_an_epoch(tmp_path: Path) -> Steps:
+    write(tmp_path / "a.pt")
+    content = torch.load(tmp_path / "a.pt", weights_only=True)
+    torch.save(content | {"partial": {"step": 3}}, tmp_path / "a.pt")
+    return start_over((yield lambda: read_history(tmp_path / "a.pt")))
+
+
 @case(f"{CHECKPOINT}::load", "comes from others")
 def a_checkpoint_of_another_training(tmp_path: Path) -> Steps:
     write(tmp_path / "a.pt", TRAINED.but(lr=0.5))

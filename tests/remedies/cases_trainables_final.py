@@ -17,7 +17,7 @@ from tests.remedies.harness import Command, Refusal, Steps, case
 from tests.remedies.images import prepare_folder, write_images
 from tests.results.test_export import MANIFEST, TrialState, trial
 from tests.trainables.conftest import SMALL
-from trainables import final
+from trainables.final_model import repeats
 from trainables.final_model.best_config import read_best
 
 BEST = "trainables/final_model/best_config.py"
@@ -145,6 +145,13 @@ def no_epochs_of_final_training(tmp_path: Path, tiny_data: Path, no_training: No
     return command.replace(0, refusal.find(r"--epochs: must be ≥ (\d)"))
 
 
+@case("trainables/final.py::_duration", "must be a duration such as")
+def no_time_for_final_training(tmp_path: Path, tiny_data: Path) -> Steps:
+    command = train(write_best(tmp_path, tiny_data), tiny_data, "--time-budget", "1:30")
+    refusal = yield command
+    return command.replace("1:30", refusal.find(r"or (1h30m), but got '1:30'"))
+
+
 @case("trainables/final.py::main", "check that path and its disk")
 def an_out_that_can_t_be_made(tmp_path: Path, tiny_data: Path, no_training: None) -> Steps:
     (tmp_path / "file").write_text("", encoding="utf-8")
@@ -158,7 +165,7 @@ def an_out_that_can_t_be_made(tmp_path: Path, tiny_data: Path, no_training: None
 def a_training_that_diverges(
     tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Steps:
-    monkeypatch.setattr(final, "write_pages", lambda _: 0)
+    monkeypatch.setattr(repeats, "write_pages", lambda _: None)
     best = write_best(tmp_path, tiny_data, lr=1e30)
     values = yaml.safe_load(best.read_text(encoding="utf-8")) | {"schema_version": BEST_VERSION}
     best.write_text(yaml.safe_dump(values | {"sha256": checksum(values)}), encoding="utf-8")

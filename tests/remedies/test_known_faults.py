@@ -14,6 +14,7 @@ from datasets.prepare import prepare
 from tests.remedies.cases_trainables_final import train, write_best
 from tests.remedies.images import write_images
 from trainables import final
+from trainables.final_model import repeats
 
 
 @pytest.mark.parametrize("normalise", ["dataset", "imagenet"])
@@ -29,7 +30,7 @@ def test_images_of_one_colour_train_at_the_usual_lr(
         path.unlink()
         Image.fromarray(pixels).save(path.with_suffix(".png"))
     assert prepare("folder", source=source, data=tmp_path, workers=1).std[0] == 0
-    monkeypatch.setattr(final, "write_pages", lambda _: 0)
+    monkeypatch.setattr(repeats, "write_pages", lambda _: None)
     best = write_best(tmp_path / "run", tmp_path / "folder", normalise=normalise, lr=1e-3)
     train(best, tmp_path / "folder")()
     assert open_final_data(tmp_path / "folder").images.std[0] == 1
@@ -40,7 +41,7 @@ def test_a_closed_pipe_is_no_fault_of_the_disk_and_training_goes_on(
 ) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    monkeypatch.setattr(final, "write_pages", lambda _: 0)
+    monkeypatch.setattr(repeats, "write_pages", lambda _: None)
     best = write_best(tmp_path, tiny_data, epochs=2)
     raw = io.FileIO(writer, "wb", closefd=False)
     closed = io.TextIOWrapper(raw, encoding="utf-8", write_through=True)

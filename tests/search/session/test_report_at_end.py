@@ -25,6 +25,6 @@ def test_a_page_that_can_t_be_made_is_told_and_no_more(
 
     monkeypatch.setattr(report, "write_report", broken)
     assert write_final_report(tmp_path) == (
-        "The report couldn't be written (OSError: [Errno 28] No space left on device); once that "
+        "The report couldn't be written (OSError: [Errno 28] No space left on device). Once that "
         f"is fixed: python -m results.report {tmp_path}"
     )
