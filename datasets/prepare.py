@@ -2,18 +2,17 @@
 
 import codecs
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
     from common.signals import exit_on_signals
 
-    exit_on_signals("ended before the first image; nothing half-made is left.")
+    exit_on_signals("ended; nothing half-made is left.")
 
 from common.cli import Parser, quote, refuse
 from common.errors import UserError
-from common.signals import code_of, handle_signals
+from common.signals import code_of, end_process, handle_signals
 from common.text import printable
 from datasets.census.code_pages import describe_code_page
 from datasets.census.copies import describe_copies
@@ -286,4 +285,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_process(main())

@@ -1,6 +1,5 @@
 """Searches for the configuration that generalises best: `python -m search.run --space resnet50`."""
 
-import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -103,8 +102,6 @@ def _carry_out(plan: "Plan", actions: dict[str, Any], *, resuming: bool) -> int:
 
 if __name__ == "__main__":
     code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # Everything is written and Ray has shut down. An orderly exit would only add most of a second,
-    # in which Python frees its memory.
-    os._exit(code)
+    from common.signals import end_process
+
+    end_process(code)

@@ -12,12 +12,12 @@ from pathlib import Path
 if __name__ == "__main__":
     from common.signals import exit_on_signals
 
-    exit_on_signals("ended before the training began; the same command starts again.")
+    exit_on_signals("ended outside of the training; the same command goes on.")
 
 from common.cli import UNFINISHED, Parser, refuse
 from common.durations import seconds_of
 from common.errors import UserError
-from common.signals import code_of, handle_signals
+from common.signals import code_of, end_process, handle_signals
 
 
 def _positive(text: str) -> int:
@@ -107,4 +107,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_process(main())

@@ -86,10 +86,8 @@ def test_the_first_one_ends_in_order(name: str, program: str) -> None:
     out, err = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.Signals[name]
     assert out.splitlines()[-1] == "interrupted"
-    assert (
-        err
-        == f"\n{'Ctrl-C' if name == 'SIGINT' else name}: ending in order. Once more leaves at once.\n"
-    )
+    shown = "Ctrl-C" if name == "SIGINT" else name
+    assert err == f"\n{shown}: ending in order. Once more leaves at once.\n"
 
 
 @pytest.mark.parametrize("name", SIGNALS)

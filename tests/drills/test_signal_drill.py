@@ -113,7 +113,7 @@ def test_a_conversion_ends_in_order_and_goes_on(tmp_path: Path, name: str) -> No
 
     longest_s = time_whole(command(tmp_path / "whole"))
     while counted(log, "data", name) < HITS:
-        found = hit(command(tmp_path / "cut"), "data", name, moment, longest_s)
+        found = hit(command(tmp_path / "cut"), "data", name, moment, 0.6 * longest_s)
         record(found, log)
         assert not found.left, found
         folder = tmp_path / "cut" / "demo"
