@@ -53,8 +53,9 @@ def open_decoder(tree: Tree, size: int, workers: int) -> Iterator[Decode]:
     shape = (CHUNKS_AHEAD * workers, *chunk)
     # The memory has no name and is inherited by the workers, so the system frees it with the last
     # process, however that process ends.
-    shared = context.RawArray(ctypes.c_uint8, int(np.prod(shape)))
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (shared, shape))
+    with shield_children():  # a pool starts a process that keeps track of its semaphores
+        shared = context.RawArray(ctypes.c_uint8, int(np.prod(shape)))
+        pool = ProcessPoolExecutor(workers, context, _start_worker, (shared, shape))
     try:
         slots = _slots(shared, shape)
         yield lambda samples, white: _decode_in_order(

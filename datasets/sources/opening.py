@@ -77,9 +77,14 @@ def _find_source(spec: DatasetSpec, source: Path | None, data: Path) -> Path:
 
 
 def _generate(generate: Callable[[Path], None], folder: Path) -> None:
-    """Generates a source in an empty folder beside `folder`, and renames it once it is complete."""
+    """Generates a source in an empty folder beside `folder`, and renames it once it is complete.
+    A part of it is removed.
+    """
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    generate(partial)
-    partial.replace(folder)
+    try:
+        generate(partial)
+        partial.replace(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

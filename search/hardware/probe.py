@@ -41,7 +41,8 @@ class TorchProcess:
         """
         if self._pool is None:
             spawn = get_context("spawn")
-            self._pool = ProcessPoolExecutor(1, mp_context=spawn, initializer=follow_parent)
+            with shield_children():  # a pool starts a process that keeps track of its semaphores
+                self._pool = ProcessPoolExecutor(1, mp_context=spawn, initializer=follow_parent)
         with shield_children():
             return self._pool.submit(function, *args, **kwargs)
 
