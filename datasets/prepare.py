@@ -1,11 +1,11 @@
 """Makes a dataset ready to train on: `python -m datasets.prepare tiny-imagenet`."""
 
 import codecs
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
+from common.allowance import allowed_cores
 from common.cli import INTERRUPTED, Parser, quote, refuse
 from common.errors import UserError
 from common.text import printable
@@ -78,7 +78,7 @@ def prepare(
             listing,
             directory,
             size=size or spec.image_size,
-            workers=workers or len(os.sched_getaffinity(0)),
+            workers=workers or allowed_cores().amount,
             skip_broken=skip_broken,
             again=again,
         )

@@ -5,10 +5,10 @@ python -m trainables.final --config best.yaml [--repeats 3]
 
 import argparse
 import logging
-import os
 import sys
 from pathlib import Path
 
+from common.allowance import allowed_cores
 from common.cli import INTERRUPTED, Parser, refuse
 from common.errors import UserError
 
@@ -45,7 +45,7 @@ def parser() -> Parser:
         default=1,
         help="train so often, each time with the next seed, for a mean and interval (default: 1)",
     )
-    cores = len(os.sched_getaffinity(0))
+    cores = allowed_cores().amount
     add(
         "--threads", type=_positive, default=cores, help="of torch on the CPU (default: one a core)"
     )

@@ -10,6 +10,7 @@ from contextlib import suppress
 from multiprocessing import get_context
 from typing import ParamSpec, Self, TypeVar
 
+from common.allowance import allowed_cores
 from common.errors import UserError
 from search.hardware.allocation import gpu_share
 from search.hardware.calibration import Measurement
@@ -38,7 +39,9 @@ class TorchProcess:
         """Calls `function` in the process and returns a future of its result or of its
         exception.
         """
-        self._pool = self._pool or ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        if self._pool is None:
+            start = get_context("spawn")
+            self._pool = ProcessPoolExecutor(1, start, _limit_threads, (allowed_cores().amount,))
         return self._pool.submit(function, *args, **kwargs)
 
     def __enter__(self) -> Self:
@@ -51,6 +54,13 @@ class TorchProcess:
         with suppress(BrokenProcessPool):
             self._pool.submit(os._exit, 0)
         self._pool.shutdown()
+
+
+def _limit_threads(threads: int) -> None:
+    """Makes torch, before it is imported, use so many threads where nobody asks for fewer. By
+    itself torch sees all cores of the machine, and no CPU quota.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
 
 
 def check_start(config: TrialConfig, *, fetch: bool = True) -> bool:
