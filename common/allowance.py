@@ -68,14 +68,16 @@ def allowed_memory(process: Path = SELF) -> Allowance:
 
 def describe_limits(cores: Allowance, memory: Allowance) -> tuple[str, ...]:
     """Returns a phrase for each of the two that something limits, with the name of the limit."""
-    phrases = []
-    if cores.source:
-        plural = "s" * (cores.amount != 1)
-        phrases.append(f"{cores.amount} core{plural} (of {cores.present}; limit of {cores.source})")
-    if memory.source:
-        amount, present = memory.amount / 2**30, memory.present / 2**30
-        phrases.append(f"{amount:.1f} GiB of memory (of {present:.1f}; limit of {memory.source})")
-    return tuple(phrases)
+    gib = memory.amount / 2**30, memory.present / 2**30
+    described = [
+        (cores.source, f"{cores.amount} core{'s' * (cores.amount != 1)}", f"of {cores.present}"),
+        (memory.source, f"{gib[0]:.1f} GiB of memory", f"of {gib[1]:.1f}"),
+    ]
+    return tuple(
+        f"{amount} ({'; '.join([present, f'limit of {source}'])})"
+        for source, amount, present in described
+        if source
+    )
 
 
 def _quota(folder: Path, version: int) -> float | None:

@@ -124,3 +124,18 @@ def _in_use(path: Path) -> bool:
             if any(Path(each.path).is_relative_to(path) for each in process.open_files()):
                 return True
     return False
+
+
+def private_cache(name: str) -> Path:
+    """Returns a folder of this user for what can be made anew: one in the home's cache, or a new
+    temporary one where the home takes none.
+    """
+    home = os.environ.get("HOME")
+    root = os.environ.get("XDG_CACHE_HOME") or (home and f"{home}/.cache")
+    if root:
+        path = Path(root) / "tiny-imagenet-search" / name
+        with suppress(OSError):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if path.stat().st_uid == os.geteuid() and os.access(path, os.W_OK | os.X_OK):
+                return path
+    return Path(tempfile.mkdtemp())

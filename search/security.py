@@ -155,16 +155,20 @@ def _keep_private(path: Path) -> bool:
         facts = path.stat()
     except OSError:  # where a home folder can't be searched, none can be made either
         return False
+    why = ""
     if facts.st_uid != os.geteuid():
-        raise _refuse(path, f"belongs to the user {facts.st_uid}")
-    try:
-        if facts.st_mode & 0o077:
-            path.chmod(0o600)
-        path.open("rb").close()
-    except OSError as error:
-        raise _refuse(path, f"isn't: {error.strerror}") from error
-    if path.stat().st_mode & 0o077:
-        raise _refuse(path, "stays open to others on its disk")
+        why = f"belongs to the user {facts.st_uid}"
+    else:
+        try:
+            if facts.st_mode & 0o077:
+                path.chmod(0o600)
+            path.open("rb").close()
+        except OSError as error:
+            why = f"isn't: {error.strerror}"
+        if path.stat().st_mode & 0o077:
+            why = why or "stays open to others on its disk"
+    if why:
+        raise _refuse(path, why)
     return True
 
 
