@@ -200,7 +200,8 @@ def keep_logs(directory: Path) -> bool:
     for folder in _folders:
         with suppress(OSError):
             _unlink(link)
-            (link / "logs").mkdir(parents=True)
+            link.mkdir(mode=0o700)  # as private as the folder that they come from
+            (link / "logs").mkdir()
             for log in (_session(folder) / "logs").iterdir():
                 if log.is_file() and log.stat().st_size:
                     with log.open("rb") as file:
@@ -220,10 +221,8 @@ def stop_ray(directory: Path | None = None) -> None:
     """Ends Ray on this machine, if it runs, with all its processes, and removes its folder, and the
     link to it in a run's folder `directory`.
     """
-    ray = sys.modules.get("ray")
-    if ray is None:
-        return
-    _end_ray(ray)
+    if ray := sys.modules.get("ray"):
+        _end_ray(ray)
     while _folders:
         _folders.pop().remove()
     if directory is not None and (directory / LINK).is_symlink():

@@ -237,6 +237,7 @@ def test_nothing_outlives_a_search(
         if "epoch  1/" in line:
             break
     assert (tmp_path / "run" / "ray" / "logs" / "raylet.out").exists()
+    assert (tmp_path / "run/ray/metrics/prometheus/prometheus.yml").exists()
     (folder,) = temporary.glob("ray-*")
     assert folder.stat().st_mode & 0o777 == 0o700
     started = family(process)

@@ -1,6 +1,7 @@
 """Where Ray's files lie: a link from the run's folder while Ray runs, and logs after an error."""
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,7 @@ def test_the_ends_of_the_logs_stay_after_an_error(tmp_path: Path, logs: Path) ->
     assert keep_logs(run)
     stop_ray(run)
     assert not logs.exists()
+    assert stat.S_IMODE((run / "ray").stat().st_mode) == 0o700
     kept = {each.name: each.read_bytes() for each in (run / "ray" / "logs").iterdir()}
     assert sorted(kept) == ["gcs_server.out", "raylet.out"]
     assert kept["gcs_server.out"] == b"all"
