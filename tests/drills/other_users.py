@@ -11,7 +11,8 @@ from tempfile import mkdtemp
 STRANGER, NEIGHBOUR = 54321, 54322
 """User ids that no account of this machine has."""
 
-_HOME = Path(sys.base_prefix).parents[-2]
+_PYTHON = Path(sys.base_prefix)
+_CLOSED = [path for path in _PYTHON.parents if not path.stat().st_mode & 0o001]
 """Python itself may lie in a home folder that others can't enter."""
 
 
@@ -19,15 +20,18 @@ def as_user(user: int, command: Sequence[str]) -> list[str]:
     """The command with the rights of that user, who can read Python's own files: where they lie in
     somebody's home, that home is hidden in a namespace of the command's own but for them.
     """
-    python = Path(sys.base_prefix)
-    shown = f"/run/{_HOME.name}-python"
-    script = (
-        f"mkdir -p {shown} && mount --bind {python} {shown} && "
-        f"mount -t tmpfs -o mode=755 none {_HOME} && mkdir -p {python} && "
-        f"mount --bind {shown} {python} && exec setpriv --reuid {user} --regid {user} "
-        '--clear-groups --inh-caps=-all --bounding-set=-all "$@"'
+    become = [
+        "setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--inh-caps=-all",
+        "--bounding-set=-all",
+    ]  # fmt: skip
+    if not _CLOSED:
+        return [*become, *command]
+    show = (
+        f"mount -t tmpfs none /mnt && mkdir /mnt/python && mount --bind {_PYTHON} /mnt/python && "
+        f"mount -t tmpfs -o mode=755 none {_CLOSED[-1]} && mkdir -p {_PYTHON} && "
+        f'mount --bind /mnt/python {_PYTHON} && exec "$@"'
     )
-    return [*apart(script), *command]
+    return [*apart(show), *become, *command]
 
 
 def apart(script: str) -> list[str]:
