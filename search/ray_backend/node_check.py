@@ -54,8 +54,11 @@ def _answer(names: list[str]) -> Answer:
 
 def _compare(here: Versions, answer: "ray.ObjectRef[Answer]", node: Node) -> list[str]:
     try:
-        there, *limits = ray.get(answer)
-        return [*describe_mismatch(here, there, node.address), *describe_excess(*limits, node)]
+        there, cores, memory, counted = ray.get(answer)
+        return [
+            *describe_mismatch(here, there, node.address),
+            *describe_excess(cores, memory, counted, node),
+        ]
     except (RayTaskError, RuntimeEnvSetupError) as error:
         why = (str(error).strip() or repr(error)).splitlines()[-1]
         return [
