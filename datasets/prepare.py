@@ -1,7 +1,6 @@
 """Makes a dataset ready to train on: `python -m datasets.prepare tiny-imagenet`."""
 
 import codecs
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ if __name__ == "__main__":
 
     exit_on_signals("ended; nothing half-made is left.")
 
+from common.allowance import allowed_cores
 from common.cli import Parser, quote, refuse
 from common.errors import UserError
 from common.signals import code_of, end_process, handle_signals
@@ -83,7 +83,7 @@ def prepare(
             listing,
             directory,
             size=size or spec.image_size,
-            workers=workers or len(os.sched_getaffinity(0)),
+            workers=workers or allowed_cores().amount,
             skip_broken=skip_broken,
             again=again,
         )

@@ -5,15 +5,25 @@ them to others.
 import ipaddress
 import json
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+import secrets
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
-AUTH_MODE, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"
-"""Ray reads from these environment variables whether it requires a token, and where the token's
-file lies.
+from common.cli import quote
+from common.errors import UserError
+
+AUTH_MODE, TOKEN, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
+"""Ray reads from these environment variables whether it requires a token, the token itself, and
+where the token's file lies.
 """
+
+_DIRECT = build_opener(ProxyHandler({}))
+"""A cluster's dashboard is asked without the proxy that leads to the internet."""
+
+
+class TokenError(UserError):
+    """Reports a token of Ray that others may know. The message names its file and the remedy."""
 
 
 def loopback(host: str) -> bool:
@@ -42,7 +52,7 @@ def asks_for_token(dashboard: str) -> bool | None:
     requires none.
     """
     try:
-        with urlopen(f"http://{dashboard}/api/authentication_mode", timeout=5) as answer:
+        with _DIRECT.open(f"http://{dashboard}/api/authentication_mode", timeout=5) as answer:
             return str(json.load(answer)["authentication_mode"]) != "disabled"
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -68,7 +78,8 @@ def how_to_enter_cluster(dashboard: str) -> str:
 def how_to_enter(environment: Mapping[str, str] = os.environ) -> str:
     """Returns how to enter the dashboard that the search starts, as part of a sentence."""
     if token_required(environment):
-        return "it asks for a token: type `ray get-auth-token`"
+        named = f"{TOKEN_PATH}={quote(path)} " if (path := environment.get(TOKEN_PATH)) else ""
+        return f"it asks for a token: type `{named}ray get-auth-token`"
     return f"it asks for no token, because of {AUTH_MODE}"
 
 
@@ -82,10 +93,108 @@ def stay_on_this_machine() -> None:
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 
-def keep_token_private() -> None:
-    """Removes other users' permission to read Ray's token, because Ray creates the file readable
-    for them.
+def bypass_proxies(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Excepts this machine from the proxies in `environment`, where there are any: what Ray's
+    processes send each other never leaves it.
     """
-    path = Path(os.environ.get(TOKEN_PATH) or Path.home() / ".ray" / "auth_token")
-    with suppress(OSError):  # the file is missing or belongs to another user
-        path.chmod(0o600)
+    if not any(name.lower().endswith("_proxy") for name in environment):
+        return
+    known = ",".join(filter(None, (environment.get(name) for name in ("no_proxy", "NO_PROXY"))))
+    hosts = [*filter(None, known.split(",")), "localhost", "127.0.0.1", "::1"]
+    for name in ("no_proxy", "NO_PROXY"):
+        environment[name] = ",".join(dict.fromkeys(hosts))
+
+
+def check_token(environment: Mapping[str, str] = os.environ) -> None:
+    """Raises `TokenError` where others could read the token that Ray would use, and nothing can be
+    done about it here.
+    """
+    path = _token_file(environment)
+    if path is not None:
+        _keep_private(path)
+
+
+def prepare_token(spare: Path, environment: MutableMapping[str, str] = os.environ) -> None:
+    """Makes sure, before Ray starts, that there is a token, in a file that this user alone can
+    read. Ray itself would write one that others can read at first.
+
+    spare: the file that takes the token where the home folder can't.
+
+    Raises `TokenError` as `check_token` does.
+    """
+    if not token_required(environment) or environment.get(TOKEN):
+        return
+    path = _token_file(environment)
+    if path is None or not (_keep_private(path) or (_make_token(path) and _keep_private(path))):
+        if path is not None and environment.get(TOKEN_PATH):
+            raise _refuse(path, "can't be made")
+        path = spare
+        _make_token(spare)
+    if path != _home_file(environment):
+        environment[TOKEN_PATH] = str(path)
+
+
+def _token_file(environment: Mapping[str, str]) -> Path | None:
+    """Returns the file from which Ray would read its token, or `None` where it reads none."""
+    if not token_required(environment) or environment.get(TOKEN):
+        return None
+    named = environment.get(TOKEN_PATH)
+    return Path(named) if named else _home_file(environment)
+
+
+def _home_file(environment: Mapping[str, str]) -> Path | None:
+    home = environment.get("HOME")
+    return Path(home) / ".ray" / "auth_token" if home else None
+
+
+def _keep_private(path: Path) -> bool:
+    """Returns whether the token's file exists, after other users' permissions are removed. Raises
+    `TokenError` where that fails.
+    """
+    try:
+        facts = path.stat()
+    except OSError:  # where a home folder can't be searched, none can be made either
+        return False
+    why = ""
+    if facts.st_uid != os.geteuid():
+        why = f"belongs to the user {facts.st_uid}"
+    else:
+        try:
+            if facts.st_mode & 0o077:
+                path.chmod(0o600)
+            path.open("rb").close()
+        except OSError as error:
+            why = f"isn't: {error.strerror}"
+        if path.stat().st_mode & 0o077:
+            why = why or "stays open to others on its disk"
+    if why:
+        raise _refuse(path, why)
+    return True
+
+
+def _refuse(path: Path, why: str) -> TokenError:
+    return TokenError(
+        f"Ray's token must be a file of yours that you alone can read, but {path} {why}; "
+        f"remove it, or name a new file in a folder of yours by {TOKEN_PATH}."
+    )
+
+
+def _make_token(path: Path) -> bool:
+    """Writes a new token into a file that no other user can read at any moment. Returns whether
+    there is one then, which another search may have made in the same moment.
+    """
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made = os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        try:
+            os.write(made, secrets.token_hex(32).encode())
+            os.link(new, path)
+        finally:
+            os.close(made)
+            new.unlink()
+    except FileExistsError:
+        return path.exists()
+    except OSError:
+        return False
+    return True

@@ -5,7 +5,6 @@ python -m trainables.final --config best.yaml [--repeats 3]
 
 import argparse
 import logging
-import os
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ if __name__ == "__main__":
 
     exit_on_signals("ended outside of the training; the same command goes on.")
 
+from common.allowance import allowed_cores
 from common.cli import UNFINISHED, Parser, refuse
 from common.durations import seconds_of
 from common.errors import UserError
@@ -62,7 +62,7 @@ def parser() -> Parser:
         default=1,
         help="train so often, each time with the next seed, for a mean and interval (default: 1)",
     )
-    cores = len(os.sched_getaffinity(0))
+    cores = allowed_cores().amount
     add(
         "--threads", type=_positive, default=cores, help="of torch on the CPU (default: one a core)"
     )

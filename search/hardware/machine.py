@@ -10,26 +10,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
+from common.allowance import allowed_cores, allowed_memory, describe_limits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
     """Describes the hardware that this process may use: the number of cores, the memory in bytes,
-    and the names of the GPUs.
+    the names of the GPUs, and a phrase for each limit, such as a container's, that leaves it fewer
+    cores or less memory than the machine has.
     """
 
     cpus: int
     memory_bytes: int
     gpus: tuple[str, ...]
+    limits: tuple[str, ...] = ()
 
 
 def detect_machine() -> Machine:
     """Returns the hardware of this machine, without importing torch."""
+    cores, memory = allowed_cores(), allowed_memory()
     return Machine(
-        cpus=len(os.sched_getaffinity(0)),
-        memory_bytes=psutil.virtual_memory().total,
+        cpus=cores.amount,
+        memory_bytes=memory.amount,
         gpus=_gpu_names(),
+        limits=describe_limits(cores, memory),
     )
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from multiprocessing import get_context
 from typing import ParamSpec, Self, TypeVar
 
+from common.allowance import allowed_cores
 from common.errors import UserError
 from common.signals import follow_parent, shield_children
 from search.hardware.allocation import gpu_share
@@ -40,9 +41,9 @@ class TorchProcess:
         exception.
         """
         if self._pool is None:
-            spawn = get_context("spawn")
+            start = get_context("spawn")
             with shield_children():  # a pool starts a process that keeps track of its semaphores
-                self._pool = ProcessPoolExecutor(1, mp_context=spawn, initializer=follow_parent)
+                self._pool = ProcessPoolExecutor(1, start, _begin, (allowed_cores().amount,))
         with shield_children():
             return self._pool.submit(function, *args, **kwargs)
 
@@ -59,6 +60,14 @@ class TorchProcess:
         with suppress(BrokenProcessPool):
             self._pool.submit(os._exit, 0)
         self._pool.shutdown()
+
+
+def _begin(threads: int) -> None:
+    """Makes this process end with its parent, and torch, before it is imported, use so many threads
+    where nobody asks for fewer. By itself torch sees all cores of the machine, and no CPU quota.
+    """
+    follow_parent()
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
 
 
 def check_start(config: TrialConfig, *, fetch: bool = True) -> bool:

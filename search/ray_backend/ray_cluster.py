@@ -218,9 +218,9 @@ def join_cluster(address: str) -> Iterator[tuple[Cluster | None, list[str]]]:
     except ClusterError as error:
         yield None, [str(error)]
         return
-    from search.ray_backend.node_check import find_package_mismatches
+    from search.ray_backend.node_check import find_node_faults
 
     try:
-        yield found, find_package_mismatches(found)
+        yield found, find_node_faults(found)
     finally:
         disconnect()

@@ -25,7 +25,7 @@ KEEP_EVERY_S = 60.0
 are trained again.
 """
 
-_STAYS = ("checkpoints", "final")
+_STAYS = ("checkpoints", "final", "ray")
 """These folders of a run hold no records. Workers copy the checkpoints themselves, file by file."""
 
 

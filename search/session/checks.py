@@ -17,7 +17,7 @@ from results.finalist_store import read_finalist_epochs, read_finalists
 from results.store import MANIFEST, check_writable, read_epochs, read_trials
 from search.hardware import probe
 from search.planning.plan import Plan, size_to_store
-from search.ray_backend.local_ray import Dashboard, reserve_port
+from search.ray_backend.local_ray import Dashboard, check_ray, reserve_port
 from search.session.backup import make_node_files
 from search.study.optuna_journal import check_journal
 from trainables.catalog import needs_package
@@ -75,6 +75,8 @@ def check_start(
         attempt(lambda: check_records(plan.directory, saved))
     dashboard = Dashboard(host=plan.options.dashboard_host, port=plan.options.dashboard_port)
     port = None if plan.cluster else attempt(lambda: stack.enter_context(reserve_port(dashboard)))
+    if plan.cluster is None:
+        attempt(lambda: check_ray(plan.resources))
     images = attempt(lambda: inspect_images(plan, saved))
     prepared = (plan.data / FILE_NAME).exists()
     if prepared and images is not None:

@@ -28,7 +28,7 @@ from search.monitoring.plan_text import print_start
 from search.monitoring.summary import explain_early_end
 from search.planning.plan import Plan, size_to_store
 from search.preflight import ROOT
-from search.ray_backend.local_ray import start_ray, stop_ray
+from search.ray_backend.local_ray import LINK, keep_logs, link_ray, start_ray, stop_ray
 from search.ray_backend.ray_cluster import LivingNodes
 from search.ray_backend.slots import Slots
 from search.ray_backend.task import RunFiles, ask_to_save
@@ -84,7 +84,7 @@ def execute(
         finally:
             with hold():
                 if plan.cluster is None:
-                    stop_ray()
+                    stop_ray(plan.directory)
         if note := explain_early_end(session.study):
             monitor.warn(note)
         code = finish(plan, console, interrupted=interrupted or not session.finished())
@@ -121,6 +121,8 @@ def _run(
     except Exception as error:  # Ray wraps whatever goes wrong in its loop
         if signals.received is None:
             monitor.warn(f"error: the search stopped: {_why(error, plan.directory)}")
+            if keep_logs(plan.directory):
+                monitor.warn(f"The ends of Ray's logs are in {plan.directory / LINK / 'logs'}.")
         return not ended.is_set()
     return False
 
@@ -138,6 +140,7 @@ def _watch(
     ended: threading.Event,
 ) -> None:
     """Runs the trainings until `ended` is set, and shows their progress."""
+    link_ray(plan.directory)
     supervisor = session.supervisor
     baselines = [horizon.first for horizon in plan.horizons]
     monitor.opened(session.limits, supervisor.history(), baselines, session.speed)
@@ -217,7 +220,8 @@ def _start(plan: Plan, monitor: Monitor, port: socket.socket | None) -> "list[Lo
         if plan.cluster.dashboard:
             address = f"http://{plan.cluster.dashboard}"
     else:
-        address, enter = start_ray(plan.resources, port, ROOT), how_to_enter()
+        address = start_ray(plan.resources, port, ROOT, plan.machine.memory_bytes)
+        enter = how_to_enter()
     monitor.stage("Ray")
     monitor.inform(f"dashboard  {address}  ({enter})")
     return connect_trackers(plan.options, plan.name, plan.directory)

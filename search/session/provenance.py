@@ -30,6 +30,7 @@ def provenance(machine: Machine, command: list[str], nodes: Sequence[Node] = ())
             "memory_gib": round(machine.memory_bytes / 2**30, 1),
             "gpus": list(machine.gpus),
             "system": f"{platform.system()} {platform.release()}",
+            **({"limits": "; ".join(machine.limits)} if machine.limits else {}),
         },
         "nodes": [
             {"address": node.address, "cpus": node.machine.cpus, "gpus": list(node.machine.gpus)}

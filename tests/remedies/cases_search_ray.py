@@ -1,6 +1,7 @@
 """Errors about ports, Ray, and clusters. No case starts Ray."""
 
 import os
+import resource
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +11,15 @@ from typing import Any
 import pytest
 import ray
 
+from common.allowance import Allowance
 from common.errors import SearchError
-from search.hardware.machine import Node
+from common.private_folder import PrivateFolder
+from search.hardware import process_limits
+from search.hardware.machine import Machine, Node
 from search.preflight import ROOT
 from search.ray_backend import local_ray, node_check, ray_cluster
 from search.ray_backend.local_ray import Dashboard, reserve_port
+from search.security import prepare_token
 from tests.remedies.harness import Attempt, Refusal, Steps, case
 from tests.remedies.searches import check_setup, plan_search
 from tests.search.ray_backend.test_failures import ONE
@@ -65,14 +70,85 @@ def start_ray() -> None:
 
 @case("search/ray_backend/local_ray.py::start_ray", "Ray must start")
 def a_ray_that_doesn_t_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
+    folder = PrivateFolder(tmp_path, os.open(tmp_path, os.O_RDONLY))
+    logs = tmp_path / "s" / "session_latest" / "logs"
+    logs.mkdir(parents=True)
     for name in ("PYTHONPATH", *(name for name in os.environ if name.startswith("RAY_"))):
         monkeypatch.setenv(name, os.environ.get(name, ""))  # it gets its value back
     monkeypatch.setattr(ray, "init", fail_with(ConnectionError("no space in /dev/shm")))
-    monkeypatch.setattr(local_ray, "_LOGS", tmp_path)
+    monkeypatch.setattr(local_ray, "make_private_folder", lambda *_: folder)
+    monkeypatch.setattr(local_ray, "_folders", [])
     refusal = yield start_ray
-    assert Path(refusal.find(r"see its logs in (\S+), then run the same")).exists()
-    monkeypatch.setattr(local_ray, "_LOGS", tmp_path / "none")
+    assert Path(refusal.find(r"see its logs in (\S+), then run the same")) == logs
     monkeypatch.setattr(ray, "init", lambda **_: SimpleNamespace(dashboard_url="127.0.0.1:8265"))
+
+
+CHECK_RAY = ("search/ray_backend/local_ray.py::check_ray", "ClusterError")
+
+
+def check_ray() -> None:
+    local_ray.check_ray(ONE)
+
+
+@case("common/private_folder.py::choose_place", "Temporary files need", *CHECK_RAY)
+def no_room_for_ray_s_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
+    usual = local_ray.places()
+    monkeypatch.setattr(local_ray, "places", lambda: (tmp_path / ("a" * 90), Path("/proc")))
+    refusal = yield check_ray
+    assert refusal.find(r"but (.*); free some") == (
+        f"{tmp_path / ('a' * 90)} is too long, /proc has 0 MiB"
+    )
+    monkeypatch.setattr(local_ray, "places", lambda: usual)
+
+
+LIMITS = "search/hardware/process_limits.py::find_limit_errors"
+
+
+@case(LIMITS, "The limit of open files", *CHECK_RAY)
+def a_low_limit_of_open_files(monkeypatch: pytest.MonkeyPatch) -> Steps:
+    granted = {"NOFILE": 64}
+    usual = resource.getrlimit
+    monkeypatch.setattr(
+        resource,
+        "getrlimit",
+        lambda kind: (granted["NOFILE"],) * 2 if kind == resource.RLIMIT_NOFILE else usual(kind),
+    )
+    refusal = yield check_ray
+    granted["NOFILE"] = int(refusal.find(r"docker run --ulimit nofile=(\d+)`"))
+
+
+@case(LIMITS, "The limit of processes", *CHECK_RAY)
+def a_low_limit_of_threads(monkeypatch: pytest.MonkeyPatch) -> Steps:
+    granted = {"NPROC": 300}
+    usual = resource.getrlimit
+    monkeypatch.setattr(
+        resource,
+        "getrlimit",
+        lambda kind: (granted["NPROC"],) * 2 if kind == resource.RLIMIT_NPROC else usual(kind),
+    )
+    monkeypatch.setattr(process_limits, "count_threads", lambda: 17)
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    monkeypatch.setattr(local_ray, "check_token", lambda: None)
+    refusal = yield check_ray
+    granted["NPROC"] = int(refusal.find(r"docker run --ulimit nproc=(\d+)`"))
+
+
+TOKEN = ("search/security.py::_refuse", "Ray's token must be")
+
+
+@case(*TOKEN, "search/security.py::prepare_token", "_refuse")
+def a_token_that_can_t_be_made(tmp_path: Path) -> Steps:
+    environment = {"RAY_AUTH_TOKEN_PATH": "/proc/nowhere/token"}
+    refusal = yield lambda: prepare_token(tmp_path / "spare", environment)
+    environment[refusal.find(r"by (\w+)\.")] = str(tmp_path / "mine")
+
+
+@case(*TOKEN, "search/security.py::_keep_private", "_refuse")
+def a_token_of_somebody_else(tmp_path: Path) -> Steps:
+    """Nobody can change the modes of files in /proc."""
+    environment = {"RAY_AUTH_TOKEN_PATH": "/proc/version"}
+    refusal = yield lambda: prepare_token(tmp_path / "spare", environment)
+    environment[refusal.find(r"by (\w+)\.")] = str(tmp_path / "mine")
 
 
 CLUSTER = "search/ray_backend/ray_cluster.py"
@@ -126,6 +202,27 @@ def a_node_with_other_packages() -> Steps:
     refusal = yield compare({"ray": "2.60.0", "torch": "2.13.0"})
     check_setup(refusal)
     return compare({"ray": "2.60.0", "torch": refusal.find(r"2\.13\.0 instead of (\S+);")})
+
+
+@case(f"{CHECK}::describe_excess", "must offer only the {} that it may use")
+def a_node_that_offers_more_than_its_container_allows() -> Steps:
+    cores = Allowance(amount=2, present=64, source="the container's CPU quota, cgroup v2")
+    memory = Allowance(amount=1 << 30, present=1 << 37, source="the container's memory.max")
+
+    def offer(cpus: int, memory_bytes: int) -> Attempt:
+        machine = Machine(cpus=cpus, memory_bytes=memory_bytes, gpus=())
+
+        def attempt() -> None:
+            node = Node(id="a", address="10.0.0.2", machine=machine)
+            if errors := node_check.describe_excess(cores, memory, 64, node):
+                raise SearchError(errors)
+
+        return attempt
+
+    refusal = yield offer(64, 1 << 36)
+    advised = int(refusal.find(r"`--num-cpus=(\d+)`")), int(refusal.find(r"`--memory=(\d+)`"))
+    assert advised == (2, 1 << 30)
+    return offer(*advised)
 
 
 @case(f"{CHECK}::_compare", "must be able to run this project's code", beyond=NODES)

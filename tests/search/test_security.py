@@ -1,18 +1,23 @@
 """Nobody from outside gets in unasked, and nobody without Ray's token."""
 
+import os
 import stat
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 
 from search import security
 from search.config.command_line import resolve
 from search.security import (
+    TokenError,
     asks_for_token,
+    bypass_proxies,
+    check_token,
     how_to_enter,
     how_to_enter_cluster,
-    keep_token_private,
     loopback,
+    prepare_token,
     token_required,
 )
 
@@ -78,7 +83,9 @@ def test_a_cluster_is_asked_whether_it_wants_a_token(
 ) -> None:
     asked = []
     monkeypatch.setattr(
-        security, "urlopen", lambda url, timeout: (asked.append(url), BytesIO(answer.encode()))[1]
+        security._DIRECT,
+        "open",
+        lambda url, timeout: (asked.append(url), BytesIO(answer.encode()))[1],
     )
     assert asks_for_token("10.0.0.1:8265") is asks
     assert said in how_to_enter_cluster("10.0.0.1:8265")
@@ -89,11 +96,81 @@ def test_a_cluster_without_a_dashboard_is_not_asked() -> None:
     assert asks_for_token("") is None
 
 
-def test_the_token_is_its_owner_s_alone(tmp_path, monkeypatch) -> None:
-    path = tmp_path / "auth_token"
-    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(path))
-    keep_token_private()  # there is none yet
-    path.write_text("secret", encoding="utf-8")
+def modes(path: Path) -> list[int]:
+    """The modes of a file and of its folder."""
+    return [stat.S_IMODE(each.stat().st_mode) for each in (path, path.parent)]
+
+
+def test_the_token_is_made_where_only_its_owner_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At no moment can others read it, whatever the umask."""
+    environment, path = {"HOME": str(tmp_path)}, tmp_path / ".ray" / "auth_token"
+    seen, make, before = list[int](), os.open, os.umask(0)
+
+    def watch(name: Path, flags: int, mode: int = 0o777) -> int:
+        made = make(name, flags, mode)
+        seen.append(stat.S_IMODE(os.fstat(made).st_mode))
+        return made
+
+    try:
+        monkeypatch.setattr(os, "open", watch)
+        prepare_token(tmp_path / "spare", environment)
+        monkeypatch.setattr(os, "open", make)
+    finally:
+        os.umask(before)
+    assert seen == [0o600]
+    assert modes(path) == [0o600, 0o700]
+    assert len(path.read_text(encoding="ascii")) == 64
+    assert [each.name for each in path.parent.iterdir()] == ["auth_token"]
+    assert environment == {"HOME": str(tmp_path)}
+    token = path.read_bytes()
+    prepare_token(tmp_path / "spare", environment)
+    assert path.read_bytes() == token
+    assert not (tmp_path / "spare").exists()
+
+
+def test_a_token_that_others_can_read_is_made_private(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("secret", encoding="ascii")
     path.chmod(0o644)
-    keep_token_private()
+    check_token({"RAY_AUTH_TOKEN_PATH": str(path)})
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.read_text(encoding="ascii") == "secret"
+
+
+@pytest.mark.parametrize("home", [None, "/proc/nowhere", "/dev/null"])
+def test_without_a_home_the_token_goes_elsewhere(tmp_path: Path, home: str | None) -> None:
+    environment = {"HOME": home} if home else {}
+    spare = tmp_path / "auth_token"
+    prepare_token(spare, environment)
+    assert stat.S_IMODE(spare.stat().st_mode) == 0o600
+    assert environment["RAY_AUTH_TOKEN_PATH"] == str(spare)
+    assert how_to_enter(environment) == (
+        f"it asks for a token: type `RAY_AUTH_TOKEN_PATH={spare} ray get-auth-token`"
+    )
+
+
+@pytest.mark.parametrize(
+    "environment", [{"RAY_AUTH_TOKEN": "known"}, {"RAY_AUTH_MODE": "disabled"}]
+)
+def test_no_token_is_made_where_none_is_read(tmp_path: Path, environment: dict[str, str]) -> None:
+    prepare_token(tmp_path / "spare", environment | {"HOME": str(tmp_path)})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_was_asked_for_is_made_or_refused(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "token"
+    prepare_token(tmp_path / "spare", {"RAY_AUTH_TOKEN_PATH": str(path)})
+    assert modes(path) == [0o600, 0o700]
+    with pytest.raises(TokenError, match="but /proc/nowhere/token can't be made; remove it, or"):
+        prepare_token(tmp_path / "spare", {"RAY_AUTH_TOKEN_PATH": "/proc/nowhere/token"})
+
+
+def test_proxies_don_t_come_between_processes_of_this_machine() -> None:
+    alone = {"PATH": "/bin"}
+    bypass_proxies(alone)
+    assert alone == {"PATH": "/bin"}
+    behind = {"https_proxy": "http://10.0.0.9:3128", "NO_PROXY": "example.org,localhost"}
+    bypass_proxies(behind)
+    assert behind["no_proxy"] == behind["NO_PROXY"] == "example.org,localhost,127.0.0.1,::1"

@@ -2,12 +2,13 @@ import optuna
 import pytest
 
 from common.text import format_duration
+from results.page.table import provenance as shown
 from search.config.command_line import resolve
 from search.hardware.calibration import Measurement
 from search.hardware.machine import Cluster, Machine, Node
 from search.hardware.training_speed import Source
 from search.monitoring.cost_text import describe_cost
-from search.monitoring.plan_text import describe_nodes, describe_resources
+from search.monitoring.plan_text import describe_nodes, describe_resources, show_plan
 from search.planning.cost_estimate import (
     expected_epoch_s,
     expected_epochs,
@@ -15,6 +16,7 @@ from search.planning.cost_estimate import (
     training_speed,
 )
 from search.planning.plan import make_plan, make_proposer
+from search.session.provenance import provenance
 
 
 def machine(gpus=(), memory_gib=64):
@@ -282,3 +284,18 @@ def test_a_proposer_takes_the_precision_that_was_found_and_the_plan_stays_as_it_
     trial = optuna.trial.FixedTrial(proposer.baseline_params())
     assert proposer.propose(trial)[1] == plan.baseline.but(precision="bfloat16")
     assert plan.fixed["precision"] == make_proposer(plan).fixed["precision"] == "auto"
+
+
+def test_the_limit_that_counts_is_named_in_the_plan_and_on_the_page(tmp_path, capsys):
+    limit = "2 cores (of 64; limit of the container's CPU quota, cgroup v2)"
+    here = Machine(cpus=2, memory_bytes=1 << 35, gpus=(), limits=(limit,))
+    plan = plan_of(tmp_path, here)
+    assert plan.resources.concurrent == 2
+    show_plan(plan, None, None, None, ())
+    assert f"machine  {limit}" in capsys.readouterr().out.replace("\n", " ")
+    recorded = provenance(here, [])
+    assert recorded["machine"]["limits"] == limit
+    assert f"limits {limit}" in dict(shown({"provenance": recorded}))["machine"]
+    show_plan(plan_of(tmp_path, machine()), None, None, None, ())
+    assert "\nmachine " not in capsys.readouterr().out
+    assert "limits" not in provenance(machine(), [])["machine"]

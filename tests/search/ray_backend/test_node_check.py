@@ -1,0 +1,42 @@
+"""Nodes that offer more than they may use are named, with the option that mends it."""
+
+import pytest
+
+from common.allowance import Allowance
+from search.hardware.machine import Machine, Node
+from search.ray_backend.node_check import describe_excess
+
+GIB = 1 << 30
+FREE = Allowance(amount=64, present=64)
+MEMORY = Allowance(amount=100 * GIB, present=100 * GIB)
+QUOTA = Allowance(amount=2, present=64, source="the container's CPU quota, cgroup v2")
+LIMIT = Allowance(amount=4 * GIB, present=100 * GIB, source="the container's memory.max, cgroup v2")
+
+
+def node(cpus: int, gib: int = 1) -> Node:
+    machine = Machine(cpus=cpus, memory_bytes=gib * GIB, gpus=())
+    return Node(id="a", address="10.0.0.2", machine=machine)
+
+
+def test_a_node_that_counts_past_its_quota_is_named() -> None:
+    assert describe_excess(QUOTA, MEMORY, 64, node(64)) == [
+        "Node 10.0.0.2 must offer only the cores that it may use, but offers 64 instead of 2 "
+        "(limit of the container's CPU quota, cgroup v2); start Ray there anew with `--num-cpus=2`."
+    ]
+    (memory,) = describe_excess(FREE, LIMIT, 64, node(64, 70))
+    assert f"offers {70 * GIB} instead of {4 * GIB} (limit of the container's memory.max" in memory
+    assert len(describe_excess(QUOTA, LIMIT, 64, node(64, 70))) == 2
+
+
+@pytest.mark.parametrize(
+    ("cores", "counted", "offered"),
+    [
+        pytest.param(FREE, 64, 64, id="no limit"),
+        pytest.param(QUOTA, 2, 2, id="Ray reads the quota itself"),
+        pytest.param(QUOTA, 64, 2, id="started with --num-cpus=2"),
+        pytest.param(QUOTA, 64, 16, id="another number that somebody has chosen"),
+    ],
+)
+def test_other_nodes_are_taken(cores: Allowance, counted: int, offered: int) -> None:
+    assert describe_excess(cores, MEMORY, counted, node(offered)) == []
+    assert describe_excess(cores, LIMIT, counted, node(offered, 4)) == []
