@@ -4,22 +4,24 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
-from ray.tune import Callback
+from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 from ray.util.metrics import Gauge
 
 from results.records import EpochMetrics, TrainingId
+from search.ray_backend.heartbeat import Heartbeat
 from search.ray_backend.task import Note, Task, read_report
 from search.ray_backend.watchdog import Watchdog
 from search.study.observer import Observer
 
 
 class WatchdogCallback(Callback):
-    """Reports to the watchdog what runs, and kills the workers of stalled trainings.
+    """Reports to the watchdog what runs and waits, and kills the workers of stalled trainings.
 
     To Ray such a worker has died, and the scheduler decides about its trial.
 
     epochs: returns the recorded epochs of a training.
+    unserved: called with each training that has waited too long for a worker, and a reason.
     kill: ends a Ray actor.
     """
 
@@ -27,9 +29,10 @@ class WatchdogCallback(Callback):
         self,
         watchdog: Watchdog,
         epochs: Callable[[TrainingId], Sequence[EpochMetrics]],
+        unserved: Callable[[TrainingId, str], object],
         kill: Callable[[Any], object] = ray.kill,
     ) -> None:
-        self._watchdog, self._epochs, self._kill = watchdog, epochs, kill
+        self._watchdog, self._epochs, self._unserved, self._kill = watchdog, epochs, unserved, kill
         self._trials: dict[TrainingId, Trial] = {}
 
     def on_trial_start(
@@ -71,6 +74,9 @@ class WatchdogCallback(Callback):
             actor = self._trials[training].temporary_state.ray_actor
             if actor is not None:
                 self._kill(actor)
+        waiting = [training_id_of(trial) for trial in trials if trial.status == Trial.PENDING]
+        for training, reason in self._watchdog.unserved(waiting).items():
+            self._unserved(training, reason)
 
     def _begin(self, trial: Trial) -> None:
         task = Task.from_ray(trial.config)
@@ -90,14 +96,41 @@ def training_id_of(trial: Trial) -> TrainingId:
 
 
 class TickCallback(Callback):
-    """Gives the observer its ticks while trainings run."""
+    """Gives the observer its ticks while trainings run, and ends the loop if Ray has died."""
 
-    def __init__(self, observer: Observer) -> None:
-        self._observer = observer
+    def __init__(self, observer: Observer, heartbeat: Heartbeat) -> None:
+        self._observer, self._heartbeat = observer, heartbeat
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Passes a tick on to the observer. Ray calls this several times a second."""
+        """Passes a tick on to the observer, after a look at Ray, for which it raises `RayDied`. Ray
+        calls this several times a second, also while nothing arrives.
+        """
+        self._heartbeat.check()
         self._observer.tick()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns nothing: Ray pickles a tuner to restore it, but a run continues from its
+        records.
+        """
+        return {}
+
+
+class StopInTime(Stopper):
+    """Ends Tune's loop when the time is up, and leaves running epochs unfinished, as Ctrl-C does.
+
+    Tune asks several times a second, also while nothing arrives.
+    """
+
+    def __init__(self, time_is_up: Callable[[], bool]) -> None:
+        self._time_is_up = time_is_up
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Returns false: the scheduler stops single trials."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Returns whether the time is up."""
+        return self._time_is_up()
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns nothing: Ray pickles a tuner to restore it, but a run continues from its

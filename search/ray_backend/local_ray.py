@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -17,6 +18,9 @@ from search.security import keep_token_private, stay_on_this_machine
 
 FIRST_PORT = 8265
 """Ray's own default for the dashboard."""
+
+_KILLED_S = 10.0
+"""A process that was killed may take this many seconds to end."""
 
 _LOGS = Path("/tmp/ray/session_latest/logs")  # noqa: S108  # where Ray 2.60.0 writes
 """Ray writes its logs here once it has begun to start."""
@@ -112,6 +116,67 @@ def stop_ray() -> None:
             if any("autoscaler" in part for part in process.cmdline()):
                 process.kill()
     ray.shutdown()
+
+
+def kill_ray() -> None:
+    """Kills whatever is left of the Ray on this machine that this process has started.
+
+    Workers, which outlive a raylet that was killed, are found by the files of Ray's session that
+    they have open.
+    """
+    node = _node()
+    if node is None:
+        return
+    session = f"{node.get_session_dir_path()}/"
+    found = [child for each in _of_ray(node) for child in _family(each)]
+    found += [each for each in psutil.process_iter() if _has_open(each, session)]
+    for process in found:
+        with suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(found, timeout=_KILLED_S)
+
+
+def ray_processes() -> dict[str, psutil.Process]:
+    """Returns the raylet and the GCS that this process has started; empty on a cluster."""
+    names = {"raylet": "raylet", "gcs_server": "GCS"}
+    return {
+        names[kind]: psutil.Process(each.process.pid)
+        for kind, processes in _node().all_processes.items()
+        for each in processes
+        if kind in names
+    }
+
+
+def _node() -> Any:
+    """Returns Ray's private object of the Ray that this process has started or joined (ray 2.60.0),
+    or `None` where it has none.
+    """
+    import ray
+
+    return ray._private.worker._global_node
+
+
+def _of_ray(node: Any) -> list[psutil.Process]:
+    found = []
+    for processes in list(node.all_processes.values()):
+        for each in processes:
+            with suppress(psutil.Error):
+                found.append(psutil.Process(each.process.pid))
+    return found
+
+
+def _family(process: psutil.Process) -> list[psutil.Process]:
+    with suppress(psutil.Error):
+        return [*process.children(recursive=True), process]
+    return [process]
+
+
+def _has_open(process: psutil.Process, folder: str) -> bool:
+    """Returns whether another process of ours has a file in `folder` open."""
+    with suppress(psutil.Error, OSError):
+        others = process.pid != os.getpid()
+        return others and any(file.path.startswith(folder) for file in process.open_files())
+    return False
 
 
 def _start_workers_early(resources: Resources) -> None:

@@ -3,6 +3,7 @@ failure.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -29,15 +30,21 @@ MOST_NODES_LOST = 3
 class StudyScheduler(FIFOScheduler):
     """Runs trainings in the order proposed, and stops them when the supervisor ends them.
 
-    The observer gets each event after the supervisor's decision.
+    The observer gets each event after the supervisor's decision. `check_ray` raises `RayDied` where
+    Ray has died.
     """
 
     def __init__(
-        self, supervisor: Supervisor, observer: Observer, watchdog: Watchdog, slots: Slots
+        self,
+        supervisor: Supervisor,
+        observer: Observer,
+        watchdog: Watchdog,
+        slots: Slots,
+        check_ray: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._supervisor, self._observer = supervisor, observer
-        self._watchdog, self._slots = watchdog, slots
+        self._watchdog, self._slots, self._check_ray = watchdog, slots, check_ray
         # The number of nodes that each training lost in a row, without an epoch between.
         self._lost: Counter[str] = Counter()
 
@@ -79,8 +86,9 @@ class StudyScheduler(FIFOScheduler):
 
         Ray also calls this before it tries a trial again, and only then has it marked the trial
         ERROR. Raises `RunError`, which ends the search and leaves the training unfinished, where
-        the disk is full.
+        the disk is full, and `RayDied` where all workers end because Ray has died.
         """
+        self._check_ray()
         training, found = Task.from_ray(trial.config).training, read_failure(trial)
         if found.refusal:
             raise RunError(found.refusal)

@@ -2,9 +2,12 @@
 
 import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from results.records import TrainingId
+from search.ray_backend.heartbeat import Heartbeat
 from search.ray_backend.slots import Slots
 from search.ray_backend.task import RunFiles, Task
 from search.ray_backend.watchdog import Watchdog
@@ -25,14 +28,17 @@ def run_trials(
     slots: Slots,
     files: RunFiles,
     watchdog: Watchdog,
+    heartbeat: Heartbeat,
+    time_is_up: Callable[[], bool] = lambda: False,
     worker: "type[tune.Trainable] | None" = None,
 ) -> None:
     """Runs trials, then finalists, until none is proposed, or Ctrl-C. Ray must be running.
 
+    time_is_up: returns whether running epochs are broken off now, whatever they still need.
     worker: the class that trains, by default `TrialWorker`.
 
-    Raises what ends Tune's loop; Ray wraps it into an error of its own, among whose causes and
-    contexts it is.
+    Raises `RayDied` where Ray has died, and what ends Tune's loop; Ray wraps the latter into an
+    error of its own, among whose causes and contexts it is.
     """
     from ray import tune
 
@@ -45,22 +51,32 @@ def run_trials(
     if not slots.on_cluster:
         use_workers_started_early()
     outlive_lost_workers()
+
+    def unserved(training: TrainingId, reason: str) -> None:
+        if slots.on_cluster:
+            observer.noted(training, f"{reason}: see `ray status`")
+        else:
+            heartbeat.report(f"{training} {reason}")
+
     # Workers find the actor by its name, as long as this handle exists.
     server = _start_file_server(files) if files.node_files.driver_node else None
     scratch = files.directory.resolve() / ".ray"
-    callbacks = [WatchdogCallback(watchdog, supervisor.epochs), TickCallback(observer)]
+    callbacks = [
+        WatchdogCallback(watchdog, supervisor.epochs, unserved),
+        TickCallback(observer, heartbeat),
+    ]
     tuner = tune.Tuner(
         _trainable(worker),
         tune_config=tune.TuneConfig(
             search_alg=StudySearcher(supervisor, observer, slots, files),
-            scheduler=StudyScheduler(supervisor, observer, watchdog, slots),
+            scheduler=StudyScheduler(supervisor, observer, watchdog, slots, heartbeat.check),
             num_samples=-1,
             max_concurrent_trials=_MOST_AT_ONCE,
             reuse_actors=True,
             trial_name_creator=_name_of,
             trial_dirname_creator=lambda trial: f"{_name_of(trial)}-{trial.trial_id}",
         ),
-        run_config=_run_config(scratch, callbacks),
+        run_config=_run_config(scratch, callbacks, time_is_up),
     )
     try:
         tuner.fit()
@@ -91,14 +107,19 @@ def _trainable(worker: "type[tune.Trainable] | None") -> "type[tune.Trainable]":
     return trainable
 
 
-def _run_config(scratch: Path, callbacks: "list[tune.Callback]") -> "tune.RunConfig":
+def _run_config(
+    scratch: Path, callbacks: "list[tune.Callback]", time_is_up: Callable[[], bool]
+) -> "tune.RunConfig":
     """Returns a configuration without checkpoints of Ray's; the scheduler sets the retries."""
     from ray import tune
+
+    from search.ray_backend.callbacks import StopInTime
 
     return tune.RunConfig(
         name="tune",
         storage_path=str(scratch),
         verbose=0,
+        stop=StopInTime(time_is_up),
         callbacks=callbacks,
         # The trainable writes its own checkpoints, of what can't be made again.
         checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),

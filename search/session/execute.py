@@ -1,7 +1,7 @@
 """Carries a plan out: prepares data, weights, precision and Ray, runs the study, and ends it."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,8 +25,9 @@ from search.monitoring.plan_text import print_start
 from search.monitoring.summary import explain_early_end
 from search.planning.plan import Plan, size_to_store
 from search.preflight import ROOT
-from search.ray_backend.local_ray import start_ray, stop_ray
-from search.ray_backend.ray_cluster import LivingNodes
+from search.ray_backend.heartbeat import Heartbeat, VitalSigns
+from search.ray_backend.local_ray import kill_ray, ray_processes, start_ray, stop_ray
+from search.ray_backend.ray_cluster import LivingNodes, raylet_lives
 from search.ray_backend.slots import Slots
 from search.ray_backend.task import RunFiles
 from search.ray_backend.tuner import run_trials
@@ -38,6 +39,7 @@ from search.session.finish import finish, write_final_report
 from search.session.interrupts import handle_interrupts
 from search.session.loggers import connect_trackers, make_observers
 from search.session.manifest import copy_earlier, copy_space, make_manifest, renew_journal
+from search.session.recovery import Recovery
 from search.session.session import Session, start_session
 from search.session.startup import (
     allocate_gpus,
@@ -53,26 +55,39 @@ if TYPE_CHECKING:
 
 
 def execute(
-    plan: Plan, *, resuming: bool, measure: bool = False, verbose: bool = False, quiet: bool = False
+    plan: Plan,
+    *,
+    resuming: bool,
+    measure: bool = False,
+    verbose: bool = False,
+    quiet: bool = False,
+    again: Sequence[str] = (),
 ) -> int:
     """Runs the search to its end or to Ctrl-C; returns the exit code.
 
     measure: whether the speed of training is measured even if it was measured before.
+    again: the words of the command line by which a new process goes on if Ray dies.
 
-    Raises `UserError` for whatever stops it before the first trial.
+    Raises `UserError` for whatever stops it before the first trial. Doesn't return if Ray dies.
     """
     console = Console(highlight=False)
     monitor = Monitor(console, plan.options.trials, verbose=verbose, quiet=quiet)
     monitor.stage("imports and plan")
+    recovery = Recovery(plan, monitor, console, again)
+    heartbeat = Heartbeat(_nothing if plan.cluster else kill_ray, recovery.conclude)
     with handle_interrupts(monitor.interrupted):
         try:
-            try:
-                session, loggers = _open(plan, monitor, resuming, measure)
-            except OSError as error:
-                raise SearchError(why_refused(error, plan.directory)) from error
-            interrupted = _run(session, plan, monitor, loggers)
+            session, loggers = _open(plan, monitor, heartbeat, resuming, measure)
+            recovery.session = session
+            interrupted = _run(session, plan, monitor, heartbeat, loggers)
+        except OSError as error:
+            raise SearchError(why_refused(error, plan.directory)) from error
         finally:
-            if plan.cluster is None:
+            heartbeat.close()
+            if heartbeat.reason is not None:
+                heartbeat.leave()
+                recovery.conclude(heartbeat.reason)
+            elif plan.cluster is None:
                 stop_ray()
         if note := explain_early_end(session.study):
             monitor.warn(note)
@@ -83,14 +98,24 @@ def execute(
         return code
 
 
-def _run(session: Session, plan: Plan, monitor: Monitor, loggers: "list[Logger]") -> bool:
+def _nothing() -> None:
+    """Leaves the Ray of a cluster alone."""
+
+
+def _run(
+    session: Session,
+    plan: Plan,
+    monitor: Monitor,
+    heartbeat: Heartbeat,
+    loggers: "list[Logger]",
+) -> bool:
     """Trains whatever is left, and returns whether that was cut short."""
     try:
         try:
             if session.finished():
                 monitor.inform("The search is done: nothing is left to train.")
             else:
-                _watch(session, plan, monitor, loggers)
+                _watch(session, plan, monitor, heartbeat, loggers)
         finally:
             session.close()
     except KeyboardInterrupt:
@@ -106,7 +131,13 @@ def _why(error: Exception, directory: Path) -> str:
     return describe_full_disk(error, directory) or next(ours, last_lines(str(error)))
 
 
-def _watch(session: Session, plan: Plan, monitor: Monitor, loggers: "list[Logger]") -> None:
+def _watch(
+    session: Session,
+    plan: Plan,
+    monitor: Monitor,
+    heartbeat: Heartbeat,
+    loggers: "list[Logger]",
+) -> None:
     """Runs the trainings, and shows their progress."""
     supervisor = session.supervisor
     baselines = [horizon.first for horizon in plan.horizons]
@@ -121,7 +152,11 @@ def _watch(session: Session, plan: Plan, monitor: Monitor, loggers: "list[Logger
     )
     required = (monitor, session.storage_sync)
     with Observers(required, others, monitor.warn) as observers, monitor.watching():
-        run_trials(supervisor, observers, slots, files, session.watchdog)
+        run_trials(
+            supervisor, observers, slots, files, session.watchdog, heartbeat, session.time_is_up
+        )
+    if session.time_is_up():
+        monitor.inform("The time budget is used up.")
 
 
 def _slots(plan: Plan, resources: Resources) -> Slots:
@@ -133,7 +168,7 @@ def _slots(plan: Plan, resources: Resources) -> Slots:
 
 
 def _open(
-    plan: Plan, monitor: Monitor, resuming: bool, measure: bool
+    plan: Plan, monitor: Monitor, heartbeat: Heartbeat, resuming: bool, measure: bool
 ) -> "tuple[Session, list[Logger]]":
     """Prepares everything for the first trial, and returns the session and the trackers' loggers.
     What may refuse the search cheaply comes first.
@@ -157,9 +192,9 @@ def _open(
             precision = str(saved["precision"])
             session = open_session(plan, data, precision, saved, monitor.warn, measurement)
             _show_cost(plan, data, session, monitor)
-            return session, [] if session.finished() else _start(plan, monitor, port)
+            return session, [] if session.finished() else _start(plan, monitor, heartbeat, port)
         wait_for_measurement = start_measurement(plan, torch, anew=measure)
-        loggers = _start(plan, monitor, port)
+        loggers = _start(plan, monitor, heartbeat, port)
         measurement, why = wait_for_measurement()
         monitor.stage("precision")
         monitor.inform(f"precision  {measurement.precision} ({why})")
@@ -173,9 +208,11 @@ def _show_cost(plan: Plan, data: SearchData, session: Session, monitor: Monitor)
     monitor.inform(f"cost       {describe_cost(plan, len(data.train), session.speed)}")
 
 
-def _start(plan: Plan, monitor: Monitor, port: socket.socket | None) -> "list[Logger]":
-    """Starts Ray unless a cluster is joined, prints the dashboard's address, and returns the
-    trackers' loggers.
+def _start(
+    plan: Plan, monitor: Monitor, heartbeat: Heartbeat, port: socket.socket | None
+) -> "list[Logger]":
+    """Starts Ray unless a cluster is joined, watches it, prints the dashboard's address, and
+    returns the trackers' loggers.
     """
     if port is None:
         assert plan.cluster is not None
@@ -184,6 +221,7 @@ def _start(plan: Plan, monitor: Monitor, port: socket.socket | None) -> "list[Lo
             address = f"http://{plan.cluster.dashboard}"
     else:
         address, enter = start_ray(plan.resources, port, ROOT), how_to_enter()
+    heartbeat.start(VitalSigns(ray_processes(), raylet_lives()))
     monitor.stage("Ray")
     monitor.inform(f"dashboard  {address}  ({enter})")
     return connect_trackers(plan.options, plan.name, plan.directory)

@@ -23,6 +23,7 @@ from search.hardware.machine import Machine, Node
 from search.monitoring.monitor import Monitor
 from search.ray_backend import worker
 from search.ray_backend.failures import read_failure
+from search.ray_backend.heartbeat import RayDied
 from search.ray_backend.ray_patches import outlive_lost_workers
 from search.ray_backend.scheduler import MOST_NODES_LOST, StudyScheduler
 from search.ray_backend.slots import Slots
@@ -396,3 +397,21 @@ def test_the_worker_names_want_of_memory_and_of_room(monkeypatch, raised, arrive
     said = "disk that holds /runs/a is full" if arrives is TrialDiskError else "2 GiB"
     with pytest.raises(arrives, match=said):
         trainable.step()
+
+
+def test_a_worker_that_ended_with_ray_costs_its_trial_nothing(tmp_path):
+    study = open_study(tmp_path / "run", trials=3)
+    monitor = Monitor(Console(file=io.StringIO(), width=200), 3, verbose=False)
+
+    def dead() -> None:
+        raise RayDied("its raylet has ended")
+
+    scheduler = StudyScheduler(supervise(study), monitor, Watchdog(0.0), Slots(ONE), dead)
+    trial = RayTrial(
+        config=task_of(study.ask()).to_ray(), num_failures=0, max_failures=0, status=Trial.ERROR
+    )
+    with pytest.raises(RayDied):
+        scheduler.on_trial_error(None, trial)
+    assert study.records[0].retried is None
+    assert study.may_retry(0)
+    assert not (tmp_path / "run" / "errors").exists()
