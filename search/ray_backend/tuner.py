@@ -44,25 +44,17 @@ def run_trials(
 
     from search.ray_backend.callbacks import TickCallback, WatchdogCallback
     from search.ray_backend.ray_patches import outlive_lost_workers, use_workers_started_early
-    from search.ray_backend.scheduler import StudyScheduler
-    from search.ray_backend.searcher import StudySearcher
+    from search.ray_backend.scheduler import StudyScheduler, StudySearcher
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     if not slots.on_cluster:
         use_workers_started_early()
     outlive_lost_workers()
-
-    def unserved(training: TrainingId, reason: str) -> None:
-        if slots.on_cluster:
-            observer.noted(training, f"{reason}: see `ray status`")
-        else:
-            heartbeat.report(f"{training} {reason}")
-
     # Workers find the actor by its name, as long as this handle exists.
     server = _start_file_server(files) if files.node_files.driver_node else None
     scratch = files.directory.resolve() / ".ray"
     callbacks = [
-        WatchdogCallback(watchdog, supervisor.epochs, unserved),
+        WatchdogCallback(watchdog, supervisor.epochs, _unserved(slots, observer, heartbeat)),
         TickCallback(observer, heartbeat),
     ]
     tuner = tune.Tuner(
@@ -83,6 +75,17 @@ def run_trials(
     finally:
         del server
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _unserved(
+    slots: Slots, observer: Observer, heartbeat: Heartbeat
+) -> Callable[[TrainingId, str], None]:
+    """Returns what is done about a training that has waited too long for a worker: a note on a
+    cluster, whose nodes come and go; on one machine, Ray counts as dead.
+    """
+    if slots.on_cluster:
+        return lambda training, why: observer.noted(training, f"{why}: see `ray status`")
+    return lambda training, why: heartbeat.report(f"{training} {why}")
 
 
 def _name_of(trial: "Trial") -> str:

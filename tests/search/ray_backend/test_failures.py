@@ -92,6 +92,18 @@ def test_a_worker_killed_for_memory_ran_out_of_it(tmp_path: Path) -> None:
     assert "Top 10 memory users" in found.error
 
 
+@pytest.mark.parametrize(
+    ("message", "lost"),
+    [
+        (LOST, True),
+        ("The actor is dead because its owner has died. Owner Id: 01\n", True),
+        ("The actor died because its worker process has died. Worker exit type: SYSTEM\n", False),
+    ],
+)
+def test_a_worker_that_went_with_its_node_or_its_owner_is_no_failure(tmp_path, message, lost):
+    assert read_failure(failed(tmp_path, message)).node_lost is lost
+
+
 def test_a_worker_may_end_without_a_word() -> None:
     found = read_failure(SimpleNamespace(error_file=None))
     assert (found.error, found.reason) == ("the worker ended without a word", None)
