@@ -5,6 +5,8 @@ python -m tests.drills.two_nodes: prints one line of JSON, {"address": HOST:PORT
 """
 
 import json
+import os
+import socket
 import sys
 from typing import Any
 
@@ -16,14 +18,19 @@ def pids(node: Any) -> dict[str, int]:
     return {kind: found[0].process.pid for kind, found in node.all_processes.items()}
 
 
-def main() -> None:
-    import os
+def free_port() -> int:
+    """A port on which nothing listens now."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
 
+
+def main() -> None:
     os.environ.update(QUICK)
     from ray.cluster_utils import Cluster
 
     one_core = {"num_cpus": 1, "object_store_memory": 200 << 20}
-    cluster = Cluster(initialize_head=True, head_node_args=one_core | {"include_dashboard": True})
+    head = {"include_dashboard": True, "dashboard_port": free_port()}
+    cluster = Cluster(initialize_head=True, head_node_args=one_core | head)
     other = cluster.add_node(**one_core)
     cluster.wait_for_nodes()
     found = {"head": pids(cluster.head_node), "other": pids(other)}
