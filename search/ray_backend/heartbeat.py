@@ -113,7 +113,7 @@ class Heartbeat:
         self.reason: str | None = None
         self._signs: VitalSigns | None = None
         self._found, self._left = threading.Event(), threading.Event()
-        self._lock = threading.Lock()
+        self._taken, self._lock = False, threading.Lock()
 
     def start(self, signs: VitalSigns) -> None:
         """Starts to watch. Call it in the main thread."""
@@ -122,7 +122,8 @@ class Heartbeat:
         threading.Thread(target=self._watch, args=(signs,), name="heartbeat", daemon=True).start()
 
     def close(self) -> None:
-        """Stops watching, before Ray is shut down."""
+        """Stops watching, before Ray is shut down; the main thread has left Ray's code by then."""
+        self.leave()
         self._found.set()
         if self._signs:
             self._signs.close()
@@ -147,7 +148,7 @@ class Heartbeat:
         Where the heartbeat has taken over, this doesn't return.
         """
         with self._lock:
-            if not self._left.is_set():
+            if not self._taken:
                 self._left.set()
                 return
         threading.Event().wait()
@@ -167,9 +168,9 @@ class Heartbeat:
         with self._lock:
             if self._left.is_set():
                 return
-            self._left.set()
+            self._taken = True
         self._take_over(self.reason)
 
     def _break_off(self, *_: object) -> None:
-        if self.reason is not None and not self._left.is_set():
+        if self.reason is not None and not self._taken and not self._left.is_set():
             raise RayDied(self.reason)

@@ -75,20 +75,23 @@ def execute(
     monitor.stage("imports and plan")
     recovery = Recovery(plan, monitor, console, again)
     heartbeat = Heartbeat(_nothing if plan.cluster else kill_ray, recovery.conclude)
-    with handle_interrupts(monitor.interrupted):
+    with handle_interrupts(recovery.interrupted):
         try:
-            session, loggers = _open(plan, monitor, heartbeat, resuming, measure)
+            try:
+                session, loggers = _open(plan, monitor, heartbeat, resuming, measure)
+            except OSError as error:
+                raise SearchError(why_refused(error, plan.directory)) from error
             recovery.session = session
             interrupted = _run(session, plan, monitor, heartbeat, loggers)
-        except OSError as error:
-            raise SearchError(why_refused(error, plan.directory)) from error
-        finally:
-            heartbeat.close()
+        except KeyboardInterrupt:
             if heartbeat.reason is not None:
                 heartbeat.leave()
                 recovery.conclude(heartbeat.reason)
-            elif plan.cluster is None:
-                stop_ray()
+            raise
+        finally:
+            heartbeat.close()
+            if plan.cluster is None:
+                (stop_ray if heartbeat.reason is None else kill_ray)()
         if note := explain_early_end(session.study):
             monitor.warn(note)
         code = finish(plan, console, interrupted=interrupted or not session.finished())
@@ -119,6 +122,8 @@ def _run(
         finally:
             session.close()
     except KeyboardInterrupt:
+        if heartbeat.reason is not None:
+            raise
         return True
     except Exception as error:  # Ray wraps whatever goes wrong in its loop
         monitor.warn(f"error: the search stopped: {_why(error, plan.directory)}")

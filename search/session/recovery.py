@@ -43,6 +43,11 @@ class Recovery:
         self._again = [] if second else list(again)
         self.session: Session | None = None
 
+    def interrupted(self, words: str) -> None:
+        """Shows what Ctrl-C does; after it no new process is started."""
+        self._again = []
+        self._monitor.interrupted(words)
+
     def conclude(self, reason: str) -> None:
         """Closes the session, then replaces this process by one that goes on from the records, or
         ends it: with the summary, best.yaml, the report, and the command that resumes the run.
@@ -60,7 +65,9 @@ class Recovery:
                 self._monitor.warn(f"A new process can't be started ({error}).")
         self._monitor.warn(f"error: the search stopped: Ray has died ({reason}).")
         code = INTERRUPTED
-        if self.session:
+        if self.session is None:
+            self._monitor.warn("No trial had begun: run the same command again.")
+        else:
             code = finish(self._plan, self._console, interrupted=True)
             write_final_report(self._plan.directory, self._monitor.warn)
             self.session.storage_sync.close()

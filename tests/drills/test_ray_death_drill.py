@@ -212,6 +212,25 @@ def test_on_two_nodes_the_search_goes_on_or_ends_in_order(
 
 @pytest.mark.drill
 @pytest.mark.timeout(3600)
+def test_a_busy_machine_is_no_dead_ray(tmp_path: Path, demo_data: Path, whole: Path) -> None:
+    """Thirty processes that compute, for 45 s: longer than a GCS may be silent."""
+    process = start(command(tmp_path, demo_data, "--concurrency", "2"))
+    wait_for(lambda: epochs_in(tmp_path / "run") >= 2, process)
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(30)]
+    try:
+        time.sleep(45)
+    finally:
+        for each in busy:
+            each.kill()
+            each.wait()
+    told, wrong = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, told + wrong
+    assert "Ray has died" not in told
+    print(f"30 busy processes for 45 s: no alarm; {is_whole(tmp_path / 'run', whole)}")
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(3600)
 def test_a_search_whose_worker_hangs_ends_with_its_time(tmp_path: Path, demo_data: Path) -> None:
     budget_s = 45.0
     times = int(os.environ.get("DRILL_TIMES", 3))

@@ -43,7 +43,7 @@ def recovery(words: list[str], refuse: OSError | None = None) -> tuple[Recovery,
         seen["code"] = code
         raise LeftError
 
-    monitor: Any = SimpleNamespace(warn=seen["warned"].append)
+    monitor: Any = SimpleNamespace(warn=seen["warned"].append, interrupted=seen["warned"].append)
     plan: Any = SimpleNamespace()
     return Recovery(plan, monitor, Console(), words, replace=replace, leave=leave), seen
 
@@ -72,7 +72,10 @@ def test_the_second_time_it_ends(monkeypatch):
     with pytest.raises(LeftError):
         found.conclude("its GCS has ended")
     assert "command" not in seen
-    assert seen["warned"] == ["error: the search stopped: Ray has died (its GCS has ended)."]
+    assert seen["warned"] == [
+        "error: the search stopped: Ray has died (its GCS has ended).",
+        "No trial had begun: run the same command again.",
+    ]
     assert seen["code"] == 130
 
 
@@ -85,7 +88,7 @@ def test_it_ends_where_no_new_process_can_go_on(refuse, monkeypatch):
     assert seen["code"] == 130
     told = "A new process can't be started ([Errno 12] Cannot allocate memory)."
     assert (told in seen["warned"]) == bool(refuse)
-    assert seen["warned"][-1] == "error: the search stopped: Ray has died (its GCS has ended)."
+    assert seen["warned"][-2] == "error: the search stopped: Ray has died (its GCS has ended)."
 
 
 def test_a_session_that_is_closed_already_is_no_hindrance(monkeypatch):
@@ -107,3 +110,13 @@ def test_the_words_name_the_run_once_and_the_trials_as_a_number():
     ]  # fmt: skip
     again = ["--resume", "first", "--trials", "+5"]
     assert words_to_go_on(again, plan, resumed=True) == [*again, "--trials", "29"]
+
+
+def test_no_new_process_goes_on_after_ctrl_c(monkeypatch):
+    monkeypatch.delenv(AGAIN, raising=False)
+    found, seen = recovery(["--resume", "run"])
+    found.interrupted("Ctrl-C: ending with a summary.")
+    with pytest.raises(LeftError):
+        found.conclude("its raylet has ended")
+    assert seen["warned"][0] == "Ctrl-C: ending with a summary."
+    assert (seen["code"], "command" in seen) == (130, False)
