@@ -41,7 +41,7 @@ class RayDied(KeyboardInterrupt):
     """
 
 
-class VitalSigns:
+class Liveness:
     """Looks at Ray's raylet and GCS, once a beat.
 
     processes: the processes that must run, by their names; empty on a cluster.
@@ -111,22 +111,24 @@ class Heartbeat:
     def __init__(self, kill: Callable[[], object], take_over: Callable[[str], object]) -> None:
         self._kill, self._take_over = kill, take_over
         self.reason: str | None = None
-        self._signs: VitalSigns | None = None
+        self._liveness: Liveness | None = None
         self._found, self._left = threading.Event(), threading.Event()
         self._taken, self._lock = False, threading.Lock()
 
-    def start(self, signs: VitalSigns) -> None:
+    def start(self, liveness: Liveness) -> None:
         """Starts to watch. Call it in the main thread."""
-        self._signs = signs
+        self._liveness = liveness
         signal.signal(_WAKE, self._break_off)
-        threading.Thread(target=self._watch, args=(signs,), name="heartbeat", daemon=True).start()
+        threading.Thread(
+            target=self._watch, args=(liveness,), name="heartbeat", daemon=True
+        ).start()
 
     def close(self) -> None:
         """Stops watching, before Ray is shut down; the main thread has left Ray's code by then."""
         self.leave()
         self._found.set()
-        if self._signs:
-            self._signs.close()
+        if self._liveness:
+            self._liveness.close()
 
     def report(self, reason: str) -> None:
         """Reports that Ray is dead, as something else has shown."""
@@ -137,7 +139,7 @@ class Heartbeat:
 
     def check(self) -> None:
         """Raises `RayDied` if Ray has died, as far as that can be seen at once."""
-        if self._signs and self.reason is None and (dead := self._signs.dead()):
+        if self._liveness and self.reason is None and (dead := self._liveness.dead()):
             self.report(dead)
         if self.reason is not None:
             raise RayDied(self.reason)
@@ -153,9 +155,9 @@ class Heartbeat:
                 return
         threading.Event().wait()
 
-    def _watch(self, signs: VitalSigns) -> None:
+    def _watch(self, liveness: Liveness) -> None:
         while not self._found.wait(BEAT_S):
-            if reason := signs.beat():
+            if reason := liveness.beat():
                 self.report(reason)
         if self.reason is None:
             return

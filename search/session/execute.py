@@ -25,7 +25,7 @@ from search.monitoring.plan_text import print_start
 from search.monitoring.summary import explain_early_end
 from search.planning.plan import Plan, size_to_store
 from search.preflight import ROOT
-from search.ray_backend.heartbeat import Heartbeat, VitalSigns
+from search.ray_backend.heartbeat import Heartbeat, Liveness
 from search.ray_backend.local_ray import kill_ray, ray_processes, start_ray, stop_ray
 from search.ray_backend.ray_cluster import LivingNodes, raylet_lives
 from search.ray_backend.slots import Slots
@@ -226,7 +226,7 @@ def _start(
             address = f"http://{plan.cluster.dashboard}"
     else:
         address, enter = start_ray(plan.resources, port, ROOT), how_to_enter()
-    heartbeat.start(VitalSigns(ray_processes(), raylet_lives()))
+    heartbeat.start(Liveness(ray_processes(), raylet_lives()))
     monitor.stage("Ray")
     monitor.inform(f"dashboard  {address}  ({enter})")
     return connect_trackers(plan.options, plan.name, plan.directory)

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from search.ray_backend import heartbeat as module
-from search.ray_backend.heartbeat import SILENT_BEATS, STOPPED_BEATS, Heartbeat, RayDied, VitalSigns
+from search.ray_backend.heartbeat import SILENT_BEATS, STOPPED_BEATS, Heartbeat, Liveness, RayDied
 
 
 @pytest.fixture
@@ -34,9 +34,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     signal.signal(signal.SIGURG, before)
 
 
-def signs_of(process: subprocess.Popen[bytes], alive: bool = True) -> VitalSigns:
+def liveness_of(process: subprocess.Popen[bytes], alive: bool = True) -> Liveness:
     """Signs of one process; the GCS answers that its raylet is `alive`."""
-    return VitalSigns({"raylet": psutil.Process(process.pid)}, lambda: alive)
+    return Liveness({"raylet": psutil.Process(process.pid)}, lambda: alive)
 
 
 def wait_for_state(process: subprocess.Popen[bytes], state: str) -> None:
@@ -48,29 +48,29 @@ def wait_for_state(process: subprocess.Popen[bytes], state: str) -> None:
 
 
 def test_a_process_that_was_killed_counts_as_dead_at_once_and_before_it_is_collected(child):
-    signs = signs_of(child)
-    assert signs.dead() is None
+    liveness = liveness_of(child)
+    assert liveness.dead() is None
     child.kill()
     wait_for_state(child, psutil.STATUS_ZOMBIE)
-    assert signs.dead() == "its raylet has ended" == signs.beat()
+    assert liveness.dead() == "its raylet has ended" == liveness.beat()
     child.wait()
-    assert signs.dead() == "its raylet has ended"
-    signs.close()
+    assert liveness.dead() == "its raylet has ended"
+    liveness.close()
 
 
 def test_a_stopped_process_counts_as_dead_after_some_beats_in_a_row(child):
-    signs = signs_of(child)
+    liveness = liveness_of(child)
     for _ in range(2):
         child.send_signal(signal.SIGSTOP)
         wait_for_state(child, psutil.STATUS_STOPPED)
-        assert [signs.beat() for _ in range(STOPPED_BEATS - 1)] == [None] * (STOPPED_BEATS - 1)
+        assert [liveness.beat() for _ in range(STOPPED_BEATS - 1)] == [None] * (STOPPED_BEATS - 1)
         child.send_signal(signal.SIGCONT)
         wait_for_state(child, psutil.STATUS_SLEEPING)
-        assert signs.beat() is None
+        assert liveness.beat() is None
     child.send_signal(signal.SIGSTOP)
     wait_for_state(child, psutil.STATUS_STOPPED)
-    assert [signs.beat() for _ in range(STOPPED_BEATS)][-1] == "its raylet was stopped"
-    signs.close()
+    assert [liveness.beat() for _ in range(STOPPED_BEATS)][-1] == "its raylet was stopped"
+    liveness.close()
 
 
 @pytest.mark.parametrize("answer", ["none", "an error"])
@@ -80,8 +80,8 @@ def test_a_silent_gcs_counts_as_dead_after_some_beats(answer):
             time.sleep(60)
         raise RuntimeError("UNAVAILABLE")
 
-    signs = VitalSigns({}, ask)
-    told = [signs.beat() for _ in range(SILENT_BEATS)]
+    liveness = Liveness({}, ask)
+    told = [liveness.beat() for _ in range(SILENT_BEATS)]
     assert told[:-1] == [None] * (SILENT_BEATS - 1)
     assert told[-1] is not None
     assert "its GCS hasn't answered for" in told[-1]
@@ -89,27 +89,27 @@ def test_a_silent_gcs_counts_as_dead_after_some_beats(answer):
 
 def test_a_gcs_that_answers_now_and_then_is_alive():
     answers = threading.Semaphore(0)
-    signs = VitalSigns({}, lambda: answers.acquire(timeout=60))
+    liveness = Liveness({}, lambda: answers.acquire(timeout=60))
     for _ in range(3):
-        assert [signs.beat() for _ in range(SILENT_BEATS - 2)] == [None] * (SILENT_BEATS - 2)
+        assert [liveness.beat() for _ in range(SILENT_BEATS - 2)] == [None] * (SILENT_BEATS - 2)
         answers.release()
         time.sleep(0.3)
     answers.release()
-    signs.close()
+    liveness.close()
 
 
 def test_a_raylet_that_the_gcs_has_given_up_is_lost(child):
-    signs = signs_of(child, alive=False)
+    liveness = liveness_of(child, alive=False)
     time.sleep(0.3)
-    assert signs.beat() == "its raylet on this machine is lost"
-    signs.close()
+    assert liveness.beat() == "its raylet on this machine is lost"
+    liveness.close()
 
 
 def test_the_main_thread_that_looks_ends_the_session_itself(child):
     killed, taken = [], []
     beats = Heartbeat(lambda: killed.append(1), taken.append)
     beats.check()
-    beats.start(signs_of(child))
+    beats.start(liveness_of(child))
     beats.check()
     child.kill()
     wait_for_state(child, psutil.STATUS_ZOMBIE)
@@ -123,7 +123,7 @@ def test_the_main_thread_that_looks_ends_the_session_itself(child):
 
 def test_a_main_thread_that_waits_is_woken_by_a_signal(child):
     beats = Heartbeat(lambda: None, lambda reason: os._exit(9))
-    beats.start(signs_of(child))
+    beats.start(liveness_of(child))
     child.kill()
     began = time.monotonic()
     with pytest.raises(RayDied):
@@ -144,7 +144,7 @@ def test_a_stuck_main_thread_is_passed_over(child):
         time.sleep(60)
 
     beats = Heartbeat(lambda: None, take_over)
-    beats.start(signs_of(child))
+    beats.start(liveness_of(child))
     signal.signal(signal.SIGURG, signal.SIG_IGN)
     child.kill()
     assert taken.wait(30)
@@ -161,7 +161,7 @@ def test_what_else_shows_that_ray_is_dead_counts_too_and_nothing_after_the_end(c
     with pytest.raises(RayDied, match="has waited 10m"):
         beats.check()
     ended = Heartbeat(lambda: None, lambda reason: os._exit(9))
-    ended.start(signs_of(child))
+    ended.start(liveness_of(child))
     ended.close()
     child.kill()
     time.sleep(0.5)
