@@ -81,23 +81,34 @@ def _main(arguments: list[str] | None) -> int:
         if unknown or errors or more or no_cluster or plan is None:
             return refuse(*unknown, *errors, *no_cluster, *more)
         try:
-            return _carry_out(plan, actions, resuming=resuming)
+            given = None if arguments is not None else sys.argv[1:]
+            return _carry_out(plan, actions, given, resuming=resuming)
         except UserError as error:
             return refuse(error)
 
 
-def _carry_out(plan: "Plan", actions: dict[str, Any], *, resuming: bool) -> int:
+def _carry_out(
+    plan: "Plan", actions: dict[str, Any], given: list[str] | None, *, resuming: bool
+) -> int:
     """Runs the search, or shows what it would do, as `actions` ask. Returns the exit code; raises
     `UserError`.
+
+    given: the words of the process's command line; `None` where another program runs the search.
     """
     from search.session.dry_run import dry_run
     from search.session.execute import execute
+    from search.session.recovery import words_to_go_on
 
     measure = bool(actions["measure"])
     if actions["dry_run"]:
         return dry_run(plan, resuming=resuming, measure=measure)
     verbose, quiet = bool(actions["verbose"]), bool(actions["quiet"])
-    return execute(plan, resuming=resuming, measure=measure, verbose=verbose, quiet=quiet)
+    again = []
+    if given is not None and plan.cluster is None:
+        again = words_to_go_on(given, plan, resumed=bool(actions["resume"]))
+    return execute(
+        plan, resuming=resuming, measure=measure, verbose=verbose, quiet=quiet, again=again
+    )
 
 
 if __name__ == "__main__":

@@ -161,7 +161,10 @@ def _suggest_commands(plan: Plan, result: SearchResult) -> Iterator[str]:
     trials, options = result.trials, plan.options
     resume = f"  {resume_command(plan.directory)}"
     larger = f" --{'gpu-hours' if options.gpu_hours else 'time-budget'} …"
-    cut = sum(record.reason is StopReason.BUDGET for record in trials.values())
+    cut = sum(
+        record.reason is StopReason.BUDGET or record.state is TrialState.RUNNING
+        for record in trials.values()
+    )
     limited = options.time_budget or options.gpu_hours
     if options.finalists and _unfinished(plan, result):
         yield "The budget ended before the finalists did. Go on with a larger one:"

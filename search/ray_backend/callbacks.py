@@ -9,17 +9,19 @@ from ray.tune.experiment import Trial
 from ray.util.metrics import Gauge
 
 from results.records import EpochMetrics, TrainingId
-from search.ray_backend.task import Note, Task, read_report
+from search.ray_backend.heartbeat import Heartbeat
+from search.ray_backend.task import Ending, Note, Task, read_report
 from search.ray_backend.watchdog import Watchdog
 from search.study.observer import Observer
 
 
 class WatchdogCallback(Callback):
-    """Reports to the watchdog what runs, and kills the workers of stalled trainings.
+    """Reports to the watchdog what runs and waits, and kills the workers of stalled trainings.
 
     To Ray such a worker has died, and the scheduler decides about its trial.
 
     epochs: returns the recorded epochs of a training.
+    unserved: called with each training that has waited too long for a worker, and a reason.
     kill: ends a Ray actor.
     """
 
@@ -27,9 +29,10 @@ class WatchdogCallback(Callback):
         self,
         watchdog: Watchdog,
         epochs: Callable[[TrainingId], Sequence[EpochMetrics]],
+        unserved: Callable[[TrainingId, str], object],
         kill: Callable[[Any], object] = ray.kill,
     ) -> None:
-        self._watchdog, self._epochs, self._kill = watchdog, epochs, kill
+        self._watchdog, self._epochs, self._unserved, self._kill = watchdog, epochs, unserved, kill
         self._trials: dict[TrainingId, Trial] = {}
 
     def on_trial_start(
@@ -71,6 +74,9 @@ class WatchdogCallback(Callback):
             actor = self._trials[training].temporary_state.ray_actor
             if actor is not None:
                 self._kill(actor)
+        waiting = [training_id_of(trial) for trial in trials if trial.status == Trial.PENDING]
+        for training, reason in self._watchdog.unserved(waiting).items():
+            self._unserved(training, reason)
 
     def _begin(self, trial: Trial) -> None:
         task = Task.from_ray(trial.config)
@@ -90,13 +96,19 @@ def training_id_of(trial: Trial) -> TrainingId:
 
 
 class TickCallback(Callback):
-    """Gives the observer its ticks while trainings run."""
+    """Gives the observer its ticks while trainings run, and ends the loop if Ray has died or the
+    time is up.
+    """
 
-    def __init__(self, observer: Observer) -> None:
-        self._observer = observer
+    def __init__(self, observer: Observer, heartbeat: Heartbeat, ending: Ending) -> None:
+        self._observer, self._heartbeat, self._ending = observer, heartbeat, ending
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Passes a tick on to the observer. Ray calls this several times a second."""
+        """Passes a tick on to the observer, after a look at Ray, for which it raises `RayDied`. Ray
+        calls this several times a second, also while nothing arrives.
+        """
+        self._heartbeat.check()
+        self._ending.check_time()
         self._observer.tick()
 
     def __getstate__(self) -> dict[str, Any]:

@@ -227,6 +227,13 @@ def stop_ray(directory: Path | None = None) -> None:
     """
     if ray := sys.modules.get("ray"):
         _end_ray(ray)
+    remove_files(directory)
+
+
+def remove_files(directory: Path | None = None) -> None:
+    """Removes the folder of the Ray that this process has started and that has ended, and the link
+    to it in a run's folder `directory`.
+    """
     while _folders:
         _folders.pop().remove()
     if directory is not None and (directory / LINK).is_symlink():

@@ -62,7 +62,7 @@ def keep_signals() -> Iterator[None]:
     """
     from ray._private import services, utils
 
-    start = services.ConsolePopen
+    start: Any = services.ConsolePopen
 
     def start_apart(*words: Any, preexec_fn: Callable[[], object], **more: Any) -> Any:
         def begin() -> None:
@@ -91,6 +91,8 @@ def connect(address: str, root: Path) -> Cluster:
     """
     silence_ray()
     _check_reachable(address)
+    # So that a session whose head has died ends in order, before Ray's C++ code ends this process.
+    os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "300")
     # So long Ray waits to learn why a worker is gone, before it says that it can't know.
     os.environ.setdefault("RAY_timeout_ms_task_wait_for_death_info", "60000")
     import ray
@@ -175,6 +177,18 @@ def _machine(node: dict[str, Any]) -> Machine:
         memory_bytes=int(has.get("memory", 0)),
         gpus=tuple((names or ["GPU"])[:1]) * int(has.get("GPU", 0)),
     )
+
+
+def raylet_lives() -> Callable[[], bool]:
+    """Returns a function that asks the GCS whether this machine's raylet is alive. The function
+    waits for its answer, and has a connection of its own.
+    """
+    import ray
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+
+    asked = [ray.NodeID.from_hex(node_id())]
+    client = GcsClient(address=ray.get_runtime_context().gcs_address)
+    return lambda: bool(client.check_alive(asked, timeout=_CONNECT_S)[0])
 
 
 class LivingNodes:

@@ -12,10 +12,11 @@ from ray.tune.experiment import Trial
 
 NODE_LOST = re.compile(
     r"its node has died|node was preempted|node it was running on is dead"
-    r"|actor \w+ is unavailable: "
+    r"|actor \w+ is unavailable: |because its owner has died"
 )
-"""Ray 2.60.0 reports a worker whose raylet ended, or that can't be reached, by one of these
-messages. For a worker that ended on a node that is up, it reports that the process has died.
+"""Ray 2.60.0 reports a worker whose raylet ended, or its driver's, or that can't be reached, by one
+of these messages. For a worker that ended on a node that is up, it reports that the process has
+died.
 """
 
 

@@ -1,20 +1,23 @@
-"""Implements Ray's `TrialScheduler` with the supervisor, which gets every epoch and every
-failure.
+"""Implements Ray's `TrialScheduler` and `Searcher` with the supervisor, which proposes, and gets
+every epoch and every failure.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
+from ray.tune.search import Searcher
 
 from results.records import StopReason
 from results.store import RunError
 from search.ray_backend.failures import Failure, read_failure
 from search.ray_backend.slots import Slots
-from search.ray_backend.task import Note, Task, read_report
+from search.ray_backend.task import Note, RunFiles, Task, read_report
 from search.ray_backend.watchdog import Watchdog
 from search.ray_backend.worker import resource_request
 from search.study.observer import Observer
@@ -29,15 +32,21 @@ MOST_NODES_LOST = 3
 class StudyScheduler(FIFOScheduler):
     """Runs trainings in the order proposed, and stops them when the supervisor ends them.
 
-    The observer gets each event after the supervisor's decision.
+    The observer gets each event after the supervisor's decision. `check_ray` raises `RayDied` where
+    Ray has died.
     """
 
     def __init__(
-        self, supervisor: Supervisor, observer: Observer, watchdog: Watchdog, slots: Slots
+        self,
+        supervisor: Supervisor,
+        observer: Observer,
+        watchdog: Watchdog,
+        slots: Slots,
+        check_ray: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._supervisor, self._observer = supervisor, observer
-        self._watchdog, self._slots = watchdog, slots
+        self._watchdog, self._slots, self._check_ray = watchdog, slots, check_ray
         # The number of nodes that each training lost in a row, without an epoch between.
         self._lost: Counter[str] = Counter()
 
@@ -79,8 +88,9 @@ class StudyScheduler(FIFOScheduler):
 
         Ray also calls this before it tries a trial again, and only then has it marked the trial
         ERROR. Raises `RunError`, which ends the search and leaves the training unfinished, where
-        the disk is full.
+        the disk is full, and `RayDied` where all workers end because Ray has died.
         """
+        self._check_ray()
         training, found = Task.from_ray(trial.config).training, read_failure(trial)
         if found.refusal:
             raise RunError(found.refusal)
@@ -118,6 +128,59 @@ class StudyScheduler(FIFOScheduler):
         records.
         """
         return {}
+
+
+class StudySearcher(Searcher):
+    """Passes the supervisor's proposals on to Ray until there are none, and to the observer. The
+    scheduler decides about them.
+    """
+
+    def __init__(
+        self, supervisor: Supervisor, observer: Observer, slots: Slots, files: RunFiles
+    ) -> None:
+        super().__init__()
+        self._supervisor, self._observer = supervisor, observer
+        self._slots, self._files = slots, files
+
+    # Ray's own searchers return the text FINISHED too; its annotation leaves it out.
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
+        """Returns the next trial's config for the worker, `None` to be asked later, or
+        `FINISHED`.
+        """
+        slot = self._slots.take(trial_id)
+        if slot is None:
+            return None
+        proposal = self._supervisor.propose()
+        if proposal is None:
+            self._slots.release(trial_id)
+            return None if self._supervisor.waiting() else self.FINISHED
+        for record in self._supervisor.refused():
+            self._observer.ended(record)
+        self._observer.began(proposal, slot.gpus)
+        measure = self._supervisor.unmeasured(proposal.training)
+        return self._files.task(proposal, self._slots.place(slot), measure=measure).to_ray()
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Releases the trial's slot; the scheduler has reported its end to the supervisor
+        already.
+        """
+        self._slots.release(trial_id)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Writes an empty file for Ray, because the study's state is in the run directory."""
+        Path(checkpoint_path).touch()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns nothing: Ray pickles a tuner to restore it, but a run continues from its
+        records.
+        """
+        return {}
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Raises `RuntimeError`, because a run is resumed from its own records instead of Ray's."""
+        raise RuntimeError("a search is resumed with --resume, not with Tuner.restore")
 
 
 def _change(trial: Trial, **task: Any) -> None:

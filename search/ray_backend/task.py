@@ -5,7 +5,8 @@ Ray carries dicts in both directions. They are written and read here, and nowher
 makes the tasks, on the driver. Workers import this module too, so its imports stay light.
 """
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,20 +26,41 @@ _SAVE = ".save"
 """While a file of this name lies beside the checkpoints, trainings save themselves and pause."""
 
 
-def ask_to_save(directory: Path) -> None:
-    """Asks all workers that see the run's folder to save their trainings and to pause, because the
-    session ends. A folder that can't be written is left as it is.
+class Ending:
+    """Ends Tune's loop between two of its steps, and asks running trainings to save themselves and
+    to pause. All workers that see the run's folder `directory` find the request there.
+
+    time_is_up: returns whether the session ends now, whatever running epochs still need.
     """
-    with suppress(OSError):
-        checkpoints = checkpoint_path(directory, TrainingId(0)).parent
-        checkpoints.mkdir(parents=True, exist_ok=True)
-        (checkpoints / _SAVE).touch()
 
+    def __init__(self, directory: Path, time_is_up: Callable[[], bool] = lambda: False) -> None:
+        self.event = threading.Event()
+        self._request = checkpoint_path(directory, TrainingId(0)).with_name(_SAVE)
+        self._time_is_up = time_is_up
 
-def forget_to_save(directory: Path) -> None:
-    """Takes back what `ask_to_save` asks."""
-    with suppress(OSError):
-        (checkpoint_path(directory, TrainingId(0)).parent / _SAVE).unlink(missing_ok=True)
+    def begin(self) -> None:
+        """Begins to end the loop; a signal's handler and any thread may call this. Where the folder
+        can't be written, trainings go on from their last checkpoints.
+        """
+        self.event.set()
+        with suppress(OSError):
+            self._request.parent.mkdir(parents=True, exist_ok=True)
+            self._request.touch()
+
+    def check_time(self) -> None:
+        """Begins to end the loop if the time is up."""
+        if not self.event.is_set() and self._time_is_up():
+            self.begin()
+
+    def renew(self) -> None:
+        """Takes back the request of an earlier session that was killed while it ended."""
+        if not self.event.is_set():
+            self.forget()
+
+    def forget(self) -> None:
+        """Takes back the request."""
+        with suppress(OSError):
+            self._request.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +118,7 @@ class Task:
                 raise ValueError(f"{name} must be an absolute path, but got {path}.")
 
     def asked_to_save(self) -> bool:
-        """Returns whether the session ends and the training should save itself (`ask_to_save`)."""
+        """Returns whether the session ends and the training should save itself (`Ending`)."""
         return (self.checkpoint.parent / _SAVE).exists()
 
     def to_ray(self) -> dict[str, Any]:

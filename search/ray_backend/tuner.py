@@ -2,12 +2,14 @@
 
 import logging
 import shutil
-import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from results.records import TrainingId
+from search.ray_backend.heartbeat import Heartbeat
 from search.ray_backend.slots import Slots
-from search.ray_backend.task import RunFiles, Task, forget_to_save
+from search.ray_backend.task import Ending, RunFiles, Task
 from search.ray_backend.watchdog import Watchdog
 from search.study.observer import Observer
 from search.study.supervisor import Supervisor
@@ -26,16 +28,17 @@ def run_trials(
     slots: Slots,
     files: RunFiles,
     watchdog: Watchdog,
-    ended: threading.Event | None = None,
+    heartbeat: Heartbeat,
+    ending: Ending | None = None,
     worker: "type[tune.Trainable] | None" = None,
 ) -> None:
-    """Runs trials, then finalists, until none is proposed, or `ended` is set, which another thread
-    or a signal's handler may do. Ray must be running.
+    """Runs trials, then finalists, until none is proposed, or `ending` has begun. Ray must be
+    running.
 
     worker: the class that trains, by default `TrialWorker`.
 
-    Raises what ends Tune's loop; Ray wraps it into an error of its own, among whose causes and
-    contexts it is.
+    Raises `RayDied` where Ray has died, and what ends Tune's loop; Ray wraps the latter into an
+    error of its own, among whose causes and contexts it is.
     """
     from ray import tune
 
@@ -45,25 +48,27 @@ def run_trials(
         outlive_lost_workers,
         use_workers_started_early,
     )
-    from search.ray_backend.scheduler import StudyScheduler
-    from search.ray_backend.searcher import StudySearcher
+    from search.ray_backend.scheduler import StudyScheduler, StudySearcher
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     if not slots.on_cluster:
         use_workers_started_early()
     outlive_lost_workers()
-    end_loop_by(ended or threading.Event())
+    ending = ending or Ending(files.directory)
+    end_loop_by(ending.event)
     # Workers find the actor by its name, as long as this handle exists.
     server = _start_file_server(files) if files.node_files.driver_node else None
     scratch = files.directory.resolve() / ".ray"
-    if ended is None or not ended.is_set():
-        forget_to_save(files.directory)  # a session that was killed while it ended has left it
-    callbacks = [WatchdogCallback(watchdog, supervisor.epochs), TickCallback(observer)]
+    ending.renew()
+    callbacks = [
+        WatchdogCallback(watchdog, supervisor.epochs, _unserved(slots, observer, heartbeat)),
+        TickCallback(observer, heartbeat, ending),
+    ]
     tuner = tune.Tuner(
         _trainable(worker),
         tune_config=tune.TuneConfig(
             search_alg=StudySearcher(supervisor, observer, slots, files),
-            scheduler=StudyScheduler(supervisor, observer, watchdog, slots),
+            scheduler=StudyScheduler(supervisor, observer, watchdog, slots, heartbeat.check),
             num_samples=-1,
             max_concurrent_trials=_MOST_AT_ONCE,
             reuse_actors=True,
@@ -76,8 +81,19 @@ def run_trials(
         tuner.fit()
     finally:
         del server
-        forget_to_save(files.directory)
+        ending.forget()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _unserved(
+    slots: Slots, observer: Observer, heartbeat: Heartbeat
+) -> Callable[[TrainingId, str], None]:
+    """Returns what is done about a training that has waited too long for a worker: a note on a
+    cluster, whose nodes come and go; on one machine, Ray counts as dead.
+    """
+    if slots.on_cluster:
+        return lambda training, why: observer.noted(training, f"{why}: see `ray status`")
+    return lambda training, why: heartbeat.report(f"{training} {why}")
 
 
 def _name_of(trial: "Trial") -> str:

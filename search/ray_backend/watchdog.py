@@ -1,7 +1,8 @@
 """Finds trainings that have reported nothing for too long. Knows no Ray."""
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 
 from common.text import format_duration
@@ -51,6 +52,7 @@ class Watchdog:
         self._epochs_s: dict[TrainingId, list[float]] = {}
         self._configs: dict[TrainingId, tuple[TrialConfig, float]] = {}
         self._reasons: dict[TrainingId, str] = {}
+        self._waiting_since_s: dict[TrainingId, float] = {}
 
     def begins(
         self, training: TrainingId, config: TrialConfig, gpus: float, epochs_s: Sequence[float] = ()
@@ -86,6 +88,20 @@ class Watchdog:
                 f"reported nothing for {format_duration(silent_s)}, {self._compared(training)}"
             )
             self.ends(training)
+        return found
+
+    def unserved(self, waiting: Iterable[TrainingId]) -> dict[TrainingId, str]:
+        """Returns those of the trainings that are `waiting` for a worker which have waited for more
+        than the watchdog's time-out, with a reason, each once. Call it after every `stalled`.
+        """
+        since = self._waiting_since_s
+        self._waiting_since_s = {one: since.get(one, self._awake_s) for one in waiting}
+        found = {}
+        for training, since_s in self._waiting_since_s.items():
+            if self._timeout_s and self._awake_s - since_s > self._timeout_s:
+                self._waiting_since_s[training] = math.inf
+                waited = format_duration(self._awake_s - since_s)
+                found[training] = f"has waited {waited} for a worker"
         return found
 
     def reason(self, training: TrainingId) -> str | None:

@@ -35,7 +35,7 @@ class TrialDiskError(UserError):
 
 
 class TrialWorker(tune.Trainable):
-    """Trains what `search.ray_backend.searcher` proposes; one `step` is one epoch.
+    """Trains what `search.ray_backend.scheduler` proposes; one `step` is one epoch.
 
     The config that Ray passes holds a `Task`, and the result of a step holds an `EpochReport` or a
     `Note`.

@@ -1,8 +1,6 @@
 """Carries a plan out: prepares data, weights, precision and Ray, runs the study, and ends it."""
 
-import socket
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,19 +25,24 @@ from search.monitoring.monitor import Monitor
 from search.monitoring.plan_text import print_start
 from search.monitoring.summary import explain_early_end
 from search.planning.plan import Plan, size_to_store
-from search.preflight import ROOT
-from search.ray_backend.local_ray import LINK, keep_logs, link_ray, start_ray, stop_ray
+from search.ray_backend.heartbeat import Heartbeat
+from search.ray_backend.local_ray import (
+    LINK,
+    keep_logs,
+    link_ray,
+)
 from search.ray_backend.ray_cluster import LivingNodes
 from search.ray_backend.slots import Slots
-from search.ray_backend.task import RunFiles, ask_to_save
+from search.ray_backend.task import Ending, RunFiles
 from search.ray_backend.tuner import run_trials
-from search.security import how_to_enter, how_to_enter_cluster
 from search.session import session_log
 from search.session.backup import StorageSync, make_node_files
 from search.session.checks import check_images, check_start, source_to_prepare, why_refused
 from search.session.finish import finish
-from search.session.loggers import connect_trackers, make_observers
+from search.session.loggers import make_observers
 from search.session.manifest import copy_earlier, copy_space, make_manifest, renew_journal
+from search.session.ray_life import close_ray, make_heartbeat, open_ray
+from search.session.recovery import Recovery
 from search.session.session import Session, start_session
 from search.session.startup import (
     allocate_gpus,
@@ -58,33 +61,47 @@ ENDING_NOTE = "{}: ending in order. Once more leaves at once; no record is lost 
 
 
 def execute(
-    plan: Plan, *, resuming: bool, measure: bool = False, verbose: bool = False, quiet: bool = False
+    plan: Plan,
+    *,
+    resuming: bool,
+    measure: bool = False,
+    verbose: bool = False,
+    quiet: bool = False,
+    again: Sequence[str] = (),
 ) -> int:
     """Runs the search to its end or to a signal; returns the exit code, 128 + the signal's number
     where a signal has cut the search short.
 
     measure: whether the speed of training is measured even if it was measured before.
+    again: the words of the command line by which a new process goes on if Ray dies.
 
     Raises `UserError` for whatever stops it before the first trial, and `Interruption` for a signal
-    before it.
+    before it. Doesn't return if Ray dies.
     """
     console = Console(highlight=False)
     monitor = Monitor(console, plan.options.trials, verbose=verbose, quiet=quiet)
     monitor.stage("imports and plan")
+    recovery = Recovery(plan, monitor, console, again)
+    heartbeat = make_heartbeat(plan, recovery.conclude)
     with (
-        handle_signals(lambda name: monitor.interrupted(ENDING_NOTE.format(name))) as signals,
+        handle_signals(lambda name: recovery.interrupted(ENDING_NOTE.format(name))) as signals,
         ExitStack() as held,
     ):
         try:
             try:
-                session, loggers = _open(plan, monitor, resuming, measure, held)
+                session, loggers = _open(plan, monitor, heartbeat, resuming, measure, held)
             except OSError as error:
                 raise SearchError(why_refused(error, plan.directory)) from error
-            interrupted = _run(session, plan, monitor, loggers, signals)
+            recovery.session = session
+            interrupted = _run(session, plan, monitor, heartbeat, loggers, signals)
+        except KeyboardInterrupt:
+            if heartbeat.reason is not None:
+                heartbeat.leave()
+                recovery.conclude(heartbeat.reason)
+            raise
         finally:
             with hold():
-                if plan.cluster is None:
-                    stop_ray(plan.directory)
+                close_ray(plan, heartbeat)
         if note := explain_early_end(session.study):
             monitor.warn(note)
         code = finish(plan, console, interrupted=interrupted or not session.finished())
@@ -96,26 +113,23 @@ def _run(
     session: Session,
     plan: Plan,
     monitor: Monitor,
+    heartbeat: Heartbeat,
     loggers: "list[Logger]",
     signals: EndingSignals,
 ) -> bool:
     """Trains whatever is left, and returns whether an error has cut that short.
 
-    The first signal ends Tune's loop between two of its steps, and asks the workers to save.
+    The first signal ends Tune's loop between two of its steps, and asks the workers to save. Raises
+    `RayDied`.
     """
-    ended = threading.Event()
-
-    def end() -> None:
-        ended.set()
-        ask_to_save(session.store.directory)
-
+    ending = Ending(session.store.directory, session.time_is_up)
     try:
-        with hold(end):
+        with hold(ending.begin):
             try:
                 if session.finished():
                     monitor.inform("The search is done: nothing is left to train.")
                 else:
-                    _watch(session, plan, monitor, loggers, ended)
+                    _watch(session, plan, monitor, heartbeat, loggers, ending)
             finally:
                 session.close()
     except Exception as error:  # Ray wraps whatever goes wrong in its loop
@@ -123,7 +137,7 @@ def _run(
             monitor.warn(f"error: the search stopped: {_why(error, plan.directory)}")
             if keep_logs(plan.directory):
                 monitor.warn(f"The ends of Ray's logs are in {plan.directory / LINK / 'logs'}.")
-        return not ended.is_set()
+        return not ending.event.is_set()
     return False
 
 
@@ -136,10 +150,11 @@ def _watch(
     session: Session,
     plan: Plan,
     monitor: Monitor,
+    heartbeat: Heartbeat,
     loggers: "list[Logger]",
-    ended: threading.Event,
+    ending: Ending,
 ) -> None:
-    """Runs the trainings until `ended` is set, and shows their progress."""
+    """Runs the trainings until `ending` has begun, and shows their progress."""
     link_ray(plan.directory)
     supervisor = session.supervisor
     baselines = [horizon.first for horizon in plan.horizons]
@@ -154,7 +169,9 @@ def _watch(
     )
     required = (monitor, session.storage_sync)
     with Observers(required, others, monitor.warn) as observers, monitor.watching():
-        run_trials(supervisor, observers, slots, files, session.watchdog, ended)
+        run_trials(supervisor, observers, slots, files, session.watchdog, heartbeat, ending)
+    if session.time_is_up():
+        monitor.inform("The time budget is used up.")
 
 
 def _slots(plan: Plan, resources: Resources) -> Slots:
@@ -166,7 +183,12 @@ def _slots(plan: Plan, resources: Resources) -> Slots:
 
 
 def _open(
-    plan: Plan, monitor: Monitor, resuming: bool, measure: bool, held: ExitStack
+    plan: Plan,
+    monitor: Monitor,
+    heartbeat: Heartbeat,
+    resuming: bool,
+    measure: bool,
+    held: ExitStack,
 ) -> "tuple[Session, list[Logger]]":
     """Prepares everything for the first trial, and returns the session and the trackers' loggers.
     What may refuse the search cheaply comes first.
@@ -193,9 +215,9 @@ def _open(
             held.enter_context(hold())
             session = open_session(plan, data, precision, saved, monitor.warn, measurement)
             _show_cost(plan, data, session, monitor)
-            return session, [] if session.finished() else _start(plan, monitor, port)
+            return session, [] if session.finished() else open_ray(plan, monitor, heartbeat, port)
         wait_for_measurement = start_measurement(plan, torch, anew=measure)
-        loggers = _start(plan, monitor, port)
+        loggers = open_ray(plan, monitor, heartbeat, port)
         measurement, why = wait_for_measurement()
         monitor.stage("precision")
         monitor.inform(f"precision  {measurement.precision} ({why})")
@@ -208,23 +230,6 @@ def _open(
 
 def _show_cost(plan: Plan, data: SearchData, session: Session, monitor: Monitor) -> None:
     monitor.inform(f"cost       {describe_cost(plan, len(data.train), session.speed)}")
-
-
-def _start(plan: Plan, monitor: Monitor, port: socket.socket | None) -> "list[Logger]":
-    """Starts Ray unless a cluster is joined, prints the dashboard's address, and returns the
-    trackers' loggers.
-    """
-    if port is None:
-        assert plan.cluster is not None
-        address, enter = "none", how_to_enter_cluster(plan.cluster.dashboard)
-        if plan.cluster.dashboard:
-            address = f"http://{plan.cluster.dashboard}"
-    else:
-        address = start_ray(plan.resources, port, ROOT, plan.machine.memory_bytes)
-        enter = how_to_enter()
-    monitor.stage("Ray")
-    monitor.inform(f"dashboard  {address}  ({enter})")
-    return connect_trackers(plan.options, plan.name, plan.directory)
 
 
 def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:

@@ -66,6 +66,7 @@ class Session:
     watchdog: Watchdog
     speed: TrainingSpeed
     limits: Limits
+    time_is_up: Callable[[], bool]
 
     def finished(self) -> bool:
         """Returns whether nothing is left to train."""
@@ -141,6 +142,7 @@ def start_session(
         watchdog=Watchdog(seconds_of(plan.options.stall_timeout) or 0.0, speed),
         speed=speed,
         limits=_limits(plan, used_s, speed),
+        time_is_up=budget.time_is_up,
     )
 
 

@@ -52,6 +52,12 @@ class Budget:
         """Returns the seconds until everything ends, finalists included."""
         return self._left(trained, reserved_time_s=0.0, reserved_training_s=0.0)
 
+    def time_is_up(self) -> bool:
+        """Returns whether the time of the whole search has passed, by the clock: running epochs are
+        broken off then. GPU-hours never break an epoch off.
+        """
+        return self._time_left() <= 0
+
     def left_for_trials(self, trained: TrainingCosts) -> float:
         """Returns the seconds until trials must end, so that the rest suffices for the finalists.
 

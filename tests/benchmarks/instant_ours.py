@@ -17,6 +17,7 @@ from results.store import RunStore
 from search.early_stopping.decision import Rules
 from search.hardware.allocation import Resources
 from search.monitoring.monitor import Monitor
+from search.ray_backend.heartbeat import Heartbeat, kill_ray
 from search.ray_backend.local_ray import Dashboard, reserve_port, start_ray
 from search.ray_backend.node_files import NodeFiles
 from search.ray_backend.slots import Slots
@@ -93,7 +94,7 @@ def main() -> None:
         files = RunFiles(directory=options.out, data=options.out, node_files=NodeFiles())
         run_trials(
             Supervisor(study, finalists), monitor, Slots(resources), files, Watchdog(600.0),
-            worker=InstantWorker,
+            Heartbeat(kill_ray, print), worker=InstantWorker,
         )  # fmt: skip
         fit_s = time.perf_counter() - started
         driver_s = time.process_time() - driver_started

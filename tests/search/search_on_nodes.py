@@ -32,6 +32,7 @@ from search.early_stopping.decision import Rules
 from search.hardware.allocation import allocate_nodes
 from search.monitoring.monitor import Monitor
 from search.ray_backend import ray_cluster
+from search.ray_backend.heartbeat import Heartbeat, kill_ray
 from search.ray_backend.local_ray import Dashboard, reserve_port
 from search.ray_backend.node_files import NodeFiles
 from search.ray_backend.slots import Slots
@@ -191,7 +192,8 @@ def main(scratch: Path, fingerprint: str, what: str) -> None:
         threading.Thread(target=lose, args=losing, daemon=True).start()
     files = RunFiles(directory=scratch / "run", data=scratch / "tiny", node_files=node_files)
     supervisor = Supervisor(study, finalists)
-    run_trials(supervisor, monitor, slots, files, Watchdog(0.0), worker=MadeUpWorker)
+    heartbeat = Heartbeat(kill_ray, print)
+    run_trials(supervisor, monitor, slots, files, Watchdog(0.0), heartbeat, worker=MadeUpWorker)
     store.close()
     print(f"failed in a row: {study._failed_in_a_row}")
     ray_cluster.disconnect()

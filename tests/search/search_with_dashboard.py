@@ -25,6 +25,7 @@ from search.monitoring.monitor import Monitor
 from search.monitoring.progress import Limits
 from search.monitoring.prometheus import PrometheusExporter
 from search.ray_backend.callbacks import make_gauge
+from search.ray_backend.heartbeat import Heartbeat, kill_ray
 from search.ray_backend.local_ray import Dashboard, reserve_port, start_ray, stop_ray
 from search.ray_backend.node_files import NodeFiles
 from search.ray_backend.slots import Slots
@@ -108,7 +109,7 @@ def main(directory: Path) -> None:
     with Observers((monitor,), (exporter,), monitor.warn) as observers, monitor.watching():
         run_trials(
             Supervisor(study, finalists), observers, Slots(resources), files, Watchdog(0.0),
-            worker=MadeUpWorker,
+            Heartbeat(kill_ray, print), worker=MadeUpWorker,
         )  # fmt: skip
     store.close()
     stop_ray()

@@ -20,6 +20,7 @@ from search.early_stopping.decision import Rules
 from search.hardware.allocation import Resources
 from search.monitoring.monitor import Monitor
 from search.monitoring.summary import explain_early_end
+from search.ray_backend.heartbeat import Heartbeat, kill_ray
 from search.ray_backend.local_ray import Dashboard, reserve_port, start_ray
 from search.ray_backend.node_files import NodeFiles
 from search.ray_backend.slots import Slots
@@ -97,7 +98,7 @@ def main(directory: Path) -> None:
     files = RunFiles(directory=directory, data=directory, node_files=NodeFiles())
     run_trials(
         Supervisor(study, finalists), monitor, Slots(resources), files, Watchdog(STALL_S),
-        worker=BreakingWorker,
+        Heartbeat(kill_ray, print), worker=BreakingWorker,
     )  # fmt: skip
     store.close()
     print(explain_early_end(study))

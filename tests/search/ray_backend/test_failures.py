@@ -23,6 +23,7 @@ from search.hardware.machine import Machine, Node
 from search.monitoring.monitor import Monitor
 from search.ray_backend import worker
 from search.ray_backend.failures import read_failure
+from search.ray_backend.heartbeat import RayDied
 from search.ray_backend.ray_patches import outlive_lost_workers
 from search.ray_backend.scheduler import MOST_NODES_LOST, StudyScheduler
 from search.ray_backend.slots import Slots
@@ -89,6 +90,18 @@ def test_a_worker_killed_for_memory_ran_out_of_it(tmp_path: Path) -> None:
     assert found.reason is StopReason.MEMORY
     assert last_lines(found.error) == KILLED.splitlines()[0]
     assert "Top 10 memory users" in found.error
+
+
+@pytest.mark.parametrize(
+    ("message", "lost"),
+    [
+        (LOST, True),
+        ("The actor is dead because its owner has died. Owner Id: 01\n", True),
+        ("The actor died because its worker process has died. Worker exit type: SYSTEM\n", False),
+    ],
+)
+def test_a_worker_that_went_with_its_node_or_its_owner_is_no_failure(tmp_path, message, lost):
+    assert read_failure(failed(tmp_path, message)).node_lost is lost
 
 
 def test_a_worker_may_end_without_a_word() -> None:
@@ -396,3 +409,21 @@ def test_the_worker_names_want_of_memory_and_of_room(monkeypatch, raised, arrive
     said = "disk that holds /runs/a is full" if arrives is TrialDiskError else "2 GiB"
     with pytest.raises(arrives, match=said):
         trainable.step()
+
+
+def test_a_worker_that_ended_with_ray_costs_its_trial_nothing(tmp_path):
+    study = open_study(tmp_path / "run", trials=3)
+    monitor = Monitor(Console(file=io.StringIO(), width=200), 3, verbose=False)
+
+    def dead() -> None:
+        raise RayDied("its raylet has ended")
+
+    scheduler = StudyScheduler(supervise(study), monitor, Watchdog(0.0), Slots(ONE), dead)
+    trial = RayTrial(
+        config=task_of(study.ask()).to_ray(), num_failures=0, max_failures=0, status=Trial.ERROR
+    )
+    with pytest.raises(RayDied):
+        scheduler.on_trial_error(None, trial)
+    assert study.records[0].retried is None
+    assert study.may_retry(0)
+    assert not (tmp_path / "run" / "errors").exists()

@@ -10,7 +10,7 @@ from ray.tune.utils import flatten_dict
 
 from results.records import NetworkCosts, TrainingId
 from search.ray_backend.node_files import NodeFiles
-from search.ray_backend.searcher import StudySearcher
+from search.ray_backend.scheduler import StudySearcher
 from search.ray_backend.task import (
     EpochReport,
     Note,

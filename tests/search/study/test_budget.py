@@ -180,3 +180,17 @@ def test_gpu_seconds_are_enough_for_all_finalists(tmp_path: Path) -> None:
     assert {r.state for r in search.finalists.records.values()} == {TrialState.COMPLETE}
     assert 153 <= search.trials_s() <= 159
     assert 234 <= search.finalists.spent_s() <= 240
+
+
+def test_the_clock_alone_breaks_epochs_off():
+    """However many seconds are reserved, and however much of the GPU-hours is used up."""
+    left_s = [0.5]
+    budget = Budget(time_s=100.0, time_left=lambda: left_s[0], gpu_s=10.0, gpus=1.0, workers=1)
+    spent = Trained(spent=50.0, expected=[30.0], epoch=3.0)
+    assert budget.left(spent) < 0
+    assert not budget.time_is_up()
+    left_s[0] = 0.0
+    assert budget.time_is_up()
+    assert not make_budget(
+        SearchOptions(), Resources(concurrent=2, threads=1, gpus=0.5, why=""), 1e9
+    ).time_is_up()

@@ -1,0 +1,245 @@
+"""Watches whether Ray itself lives, from a thread of its own.
+
+Without its raylet, a search waits for ever for its next epoch. Without an answer of the GCS for 60
+seconds (`RAY_gcs_rpc_server_reconnect_timeout_s`, ray 2.60.0), Ray's C++ code ends the process,
+without a summary. The limits here are shorter.
+"""
+
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import psutil
+
+BEAT_S = 1.0
+"""The time between two checks, in seconds."""
+
+STOPPED_BEATS = 10
+"""A process of Ray's counts as dead after it was found stopped, as by SIGSTOP, this often in a
+row. Beats are counted, not seconds, because Ctrl-Z and a sleeping machine stop this process too.
+"""
+
+SILENT_BEATS = 30
+"""The GCS counts as dead after this many beats without an answer, half of Ray's own 60 seconds."""
+
+WAKE_S = 5.0
+"""The main thread may take this many seconds to leave Tune's loop, and as many again after a signal
+that breaks off what it waits for.
+"""
+
+_WAKE = signal.SIGURG
+"""This signal is ignored by default, and nobody else uses it here."""
+
+
+_KILLED_S = 10.0
+"""A process that was killed may take this many seconds to end."""
+
+
+class RayDied(KeyboardInterrupt):
+    """Breaks off the main thread after Ray has died.
+
+    Tune tidies up in a dead Ray, and waits for it, after every `Exception`. In Ray's own calls only
+    a `KeyboardInterrupt` ends the waiting.
+    """
+
+
+class Liveness:
+    """Looks at Ray's raylet and GCS, once a beat.
+
+    processes: the processes that must run, by their names; empty on a cluster.
+    ask: returns whether this machine's raylet is alive, by the GCS. It may wait for ever, and what
+        it raises counts as no answer.
+    """
+
+    def __init__(self, processes: Mapping[str, psutil.Process], ask: Callable[[], bool]) -> None:
+        self._processes, self._ask = processes, ask
+        self._stopped: Counter[str] = Counter()
+        self._silent, self._refused = 0, False
+        self._over = threading.Event()
+        self._asking = threading.Thread(target=self._ask_often, name="ask-gcs", daemon=True)
+        self._asking.start()
+
+    def dead(self) -> str | None:
+        """Returns which of Ray's processes has ended, in words, or `None`."""
+        for name, process in self._processes.items():
+            if _status(process) in (psutil.STATUS_DEAD, psutil.STATUS_ZOMBIE):
+                return f"its {name} has ended"
+        return None
+
+    def beat(self) -> str | None:
+        """Returns why Ray counts as dead, or `None`. Call it once every `BEAT_S` seconds."""
+        for name, process in self._processes.items():
+            stopped = _status(process) == psutil.STATUS_STOPPED
+            self._stopped[name] = self._stopped[name] + 1 if stopped else 0
+            if self._stopped[name] >= STOPPED_BEATS:
+                return f"its {name} was stopped"
+        self._silent += 1
+        if self._silent >= SILENT_BEATS:
+            return f"its GCS hasn't answered for {SILENT_BEATS * BEAT_S:.0f} s"
+        return "its raylet on this machine is lost" if self._refused else self.dead()
+
+    def close(self) -> None:
+        """Ends the questions, so that none is open when Ray is shut down: Ray ends a process that
+        waits for a GCS which has ended.
+        """
+        self._over.set()
+        self._asking.join(WAKE_S)
+
+    def _ask_often(self) -> None:
+        while not self._over.wait(BEAT_S):
+            with suppress(Exception):  # of Ray, where the GCS doesn't answer
+                self._refused = not self._ask()
+                self._silent = 0
+
+
+def _status(process: psutil.Process) -> str:
+    try:
+        return str(process.status()) if process.is_running() else psutil.STATUS_DEAD
+    except psutil.NoSuchProcess:
+        return psutil.STATUS_DEAD
+
+
+class Heartbeat:
+    """Ends a session whose Ray has died: by the main thread, or where that doesn't come, itself.
+
+    The main thread calls `check` often, and gets `RayDied` from it; where it waits for something, a
+    signal breaks it off.
+
+    kill: kills what is left of Ray on this machine.
+    take_over: ends the session and the process, from the heartbeat's thread, while the main thread
+        is stuck in Ray. Called with the reason why Ray counts as dead; it doesn't return.
+    """
+
+    def __init__(self, kill: Callable[[], object], take_over: Callable[[str], object]) -> None:
+        self._kill, self._take_over = kill, take_over
+        self.reason: str | None = None
+        self._liveness: Liveness | None = None
+        self._found, self._left = threading.Event(), threading.Event()
+        self._taken, self._lock = False, threading.Lock()
+
+    def start(self, liveness: Liveness) -> None:
+        """Starts to watch. Call it in the main thread."""
+        self._liveness = liveness
+        signal.signal(_WAKE, self._break_off)
+        threading.Thread(
+            target=self._watch, args=(liveness,), name="heartbeat", daemon=True
+        ).start()
+
+    def close(self) -> None:
+        """Stops watching, before Ray is shut down; the main thread has left Ray's code by then."""
+        self.leave()
+        self._found.set()
+        if self._liveness:
+            self._liveness.close()
+
+    def report(self, reason: str) -> None:
+        """Reports that Ray is dead, as something else has shown."""
+        with self._lock:
+            if not self._found.is_set():
+                self.reason = reason
+                self._found.set()
+
+    def check(self) -> None:
+        """Raises `RayDied` if Ray has died, as far as that can be seen at once."""
+        if self._liveness and self.reason is None and (dead := self._liveness.dead()):
+            self.report(dead)
+        if self.reason is not None:
+            raise RayDied(self.reason)
+
+    def leave(self) -> None:
+        """Reports that the main thread has left Ray's code, and ends the session itself.
+
+        Where the heartbeat has taken over, this doesn't return.
+        """
+        with self._lock:
+            if not self._taken:
+                self._left.set()
+                return
+        threading.Event().wait()
+
+    def _watch(self, liveness: Liveness) -> None:
+        while not self._found.wait(BEAT_S):
+            if reason := liveness.beat():
+                self.report(reason)
+        if self.reason is None:
+            return
+        self._kill()
+        if self._left.wait(WAKE_S):
+            return
+        signal.pthread_kill(threading.main_thread().ident or 0, _WAKE)
+        if self._left.wait(WAKE_S):
+            return
+        with self._lock:
+            if self._left.is_set():
+                return
+            self._taken = True
+        self._take_over(self.reason)
+
+    def _break_off(self, *_: object) -> None:
+        if self.reason is not None and not self._taken and not self._left.is_set():
+            raise RayDied(self.reason)
+
+
+def kill_ray() -> None:
+    """Kills whatever is left of the Ray on this machine that this process has started.
+
+    Workers, which outlive a raylet that was killed, are found by the files of Ray's session that
+    they have open.
+    """
+    node = _node()
+    if node is None:
+        return
+    session = f"{node.get_session_dir_path()}/"
+    found = [child for each in _of_ray(node) for child in _family(each)]
+    found += [each for each in psutil.process_iter() if _has_open(each, session)]
+    for process in found:
+        with suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(found, timeout=_KILLED_S)
+
+
+def ray_processes() -> dict[str, psutil.Process]:
+    """Returns the raylet and the GCS that this process has started; empty on a cluster."""
+    names = {"raylet": "raylet", "gcs_server": "GCS"}
+    return {
+        names[kind]: psutil.Process(each.process.pid)
+        for kind, processes in _node().all_processes.items()
+        for each in processes
+        if kind in names
+    }
+
+
+def _node() -> Any:
+    """Returns Ray's private object of the Ray that this process has started or joined (ray 2.60.0),
+    or `None` where it has none.
+    """
+    import ray
+
+    return ray._private.worker._global_node
+
+
+def _of_ray(node: Any) -> list[psutil.Process]:
+    found = []
+    for processes in list(node.all_processes.values()):
+        for each in processes:
+            with suppress(psutil.Error):
+                found.append(psutil.Process(each.process.pid))
+    return found
+
+
+def _family(process: psutil.Process) -> list[psutil.Process]:
+    with suppress(psutil.Error):
+        return [*process.children(recursive=True), process]
+    return [process]
+
+
+def _has_open(process: psutil.Process, folder: str) -> bool:
+    """Returns whether another process of ours has a file in `folder` open."""
+    with suppress(psutil.Error, OSError):
+        others = process.pid != os.getpid()
+        return others and any(file.path.startswith(folder) for file in process.open_files())
+    return False

@@ -1,0 +1,58 @@
+"""Starts, watches and ends the Ray of a session."""
+
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from search.monitoring.monitor import Monitor
+from search.planning.plan import Plan
+from search.preflight import ROOT
+from search.ray_backend.heartbeat import Heartbeat, Liveness, kill_ray, ray_processes
+from search.ray_backend.local_ray import remove_files, start_ray, stop_ray
+from search.ray_backend.ray_cluster import raylet_lives
+from search.security import how_to_enter, how_to_enter_cluster
+from search.session.loggers import connect_trackers
+
+if TYPE_CHECKING:
+    from search.ray_backend.trackers import Logger
+
+
+def make_heartbeat(plan: Plan, take_over: Callable[[str], object]) -> Heartbeat:
+    """Returns the heartbeat of a session's Ray, which doesn't watch yet. `take_over` is that of
+    `Heartbeat`. The Ray of a cluster is never killed.
+    """
+    return Heartbeat((lambda: None) if plan.cluster else kill_ray, take_over)
+
+
+def open_ray(
+    plan: Plan, monitor: Monitor, heartbeat: Heartbeat, port: socket.socket | None
+) -> "list[Logger]":
+    """Starts Ray unless a cluster is joined, watches it, prints the dashboard's address, and
+    returns the trackers' loggers.
+    """
+    if port is None:
+        assert plan.cluster is not None
+        address, enter = "none", how_to_enter_cluster(plan.cluster.dashboard)
+        if plan.cluster.dashboard:
+            address = f"http://{plan.cluster.dashboard}"
+    else:
+        address = start_ray(plan.resources, port, ROOT, plan.machine.memory_bytes)
+        enter = how_to_enter()
+    heartbeat.start(Liveness(ray_processes(), raylet_lives()))
+    monitor.stage("Ray")
+    monitor.inform(f"dashboard  {address}  ({enter})")
+    return connect_trackers(plan.options, plan.name, plan.directory)
+
+
+def close_ray(plan: Plan, heartbeat: Heartbeat) -> None:
+    """Ends the Ray that this process has started, if it runs, and removes its files. What is left
+    of a Ray that has died is killed.
+    """
+    heartbeat.close()
+    if plan.cluster:
+        return
+    if heartbeat.reason is None:
+        stop_ray(plan.directory)
+    else:
+        kill_ray()
+        remove_files(plan.directory)
