@@ -44,7 +44,7 @@ def recovery(words: list[str], refuse: OSError | None = None) -> tuple[Recovery,
         raise LeftError
 
     monitor: Any = SimpleNamespace(warn=seen["warned"].append, interrupted=seen["warned"].append)
-    plan: Any = SimpleNamespace()
+    plan: Any = SimpleNamespace(directory=Path("runs/none"))
     return Recovery(plan, monitor, Console(), words, replace=replace, leave=leave), seen
 
 
