@@ -7,7 +7,7 @@ python -m results.export runs/NAME [--trial N] [--to FILE]
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,17 @@ from results.analysis.finalist_comparison import BASELINE, Outcome, Standing, co
 from results.analysis.intervals import CONFIDENCE, Interval
 from results.analysis.pareto import objectives_of, pareto_front, values
 from results.analysis.ranking import REASON, RULE, best_trial, rank_trials
-from results.finalist_store import read_finalists
-from results.records import BEST_VERSION, StopReason, TrialRecord, TrialState, move_weights
+from results.analysis.run_records import read_run_records
+from results.records import (
+    BEST_VERSION,
+    FinalistRecord,
+    StopReason,
+    TrialRecord,
+    TrialState,
+    move_weights,
+)
 from results.run_hints import resume_command
-from results.store import BEST, SEAL, RunError, read_manifest, read_standings
+from results.store import BEST, SEAL, RunError, read_manifest
 
 DIGITS = 6
 """Means and intervals in `best.yaml` are rounded to this many decimal places."""
@@ -39,24 +46,26 @@ def best_config(directory: Path, trial: int | None = None) -> dict[str, Any]:
     Raises `RunError` when the run has no best trial, or when the trial number `trial` has diverged
     or has no finished epoch.
     """
-    manifest, trials = read_manifest(directory), read_standings(directory)
-    return describe_best(directory, manifest, trials, trial)
+    records = read_run_records(directory)
+    finalists = records.finalists.values()
+    return describe_best(directory, records.manifest, records.standings(), finalists, trial)
 
 
 def describe_best(
     directory: Path,
     manifest: dict[str, Any],
     trials: Mapping[int, TrialRecord],
+    finalists: Iterable[FinalistRecord],
     trial: int | None = None,
 ) -> dict[str, Any]:
-    """Returns what `best_config` does for a run whose manifest and trials have been read."""
+    """Returns what `best_config` does for a run whose manifest and records have been read."""
     if trial is not None:
         return _chosen(manifest, trials, _named(directory, trials, trial), f"--trial {trial}")
     objectives = objectives_of(manifest)
     leader = best_trial(trials, objectives)
     if leader is None:
         raise RunError(_no_best(directory, trials))
-    outcome = compare_finalists(read_finalists(directory).values())
+    outcome = compare_finalists(finalists)
     if outcome is not None and outcome.winner is not None:
         winner = trials[outcome.winner.trial]
         chosen = _chosen(manifest, trials, winner, _finalists_rule(outcome))

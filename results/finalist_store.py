@@ -4,36 +4,46 @@ fresh seeds, and the epochs of these trainings.
 A training is identified by its `TrainingId`, whose repeat is never `None` here.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from common.errors import RecordError
 from common.files import write_text_atomically
 from common.json_records import to_json
 from common.text import redacted
-from results.jsonl import append_line, close_all, open_for_append, read_records, read_whole_number
+from results.jsonl import LineFiles, Lines, read_records, read_whole_number
 from results.records import EpochMetrics, FinalistRecord, TrainingId
-from results.store import checkpoint_path, traceback_path
+from results.run_hints import restore_hint
+from results.store import (
+    FINALIST_EPOCHS,
+    FINALISTS,
+    checkpoint_path,
+    find_chain_start,
+    traceback_path,
+)
 
-FINALISTS, FINALIST_EPOCHS = "finalists.jsonl", "finalist-epochs.jsonl"
-"""In a run directory, `finalists.jsonl` holds the states of the finalists' trainings, and
-`finalist-epochs.jsonl` holds their epochs.
-"""
 
-
-def read_finalists(directory: Path) -> dict[TrainingId, FinalistRecord]:
-    """Returns the latest record of every training in the order of planning; there are none if no
-    finalists ran.
+def read_finalists(directory: Path, lines: Lines | None = None) -> dict[TrainingId, FinalistRecord]:
+    """Returns the latest record of every training in the order of planning, from the file's `lines`
+    where they have been read; there are none if no finalists ran.
     """
-    return dict(read_records(directory / FINALISTS, _read_finalist))
+    remedy = partial(restore_hint, directory)
+    return dict(read_records(directory / FINALISTS, _read_finalist, lines, remedy))
 
 
-def read_finalist_epochs(directory: Path) -> Iterator[tuple[TrainingId, EpochMetrics]]:
-    """Yields (training, metrics) of every recorded epoch, in the order of recording."""
+def read_finalist_epochs(
+    directory: Path, lines: Lines | None = None
+) -> Iterator[tuple[TrainingId, EpochMetrics]]:
+    """Yields (training, metrics) of every recorded epoch, in the order of recording, from the
+    file's `lines` where they have been read.
+    """
     yield from read_records(
         directory / FINALIST_EPOCHS,
         lambda value: (_read_training(value), EpochMetrics.from_json(value)),
+        lines,
+        partial(restore_hint, directory),
     )
 
 
@@ -56,7 +66,7 @@ class FinalistStore:
 
     Each file is created when its first line is written. `dropped` is called with the file name of
     each checkpoint that is removed, so that its copies can be removed too. `stamp` returns what an
-    epoch's line says of the session, as that of `RunStore` does.
+    epoch's line says of the session, and `files` writes the lines, as those of `RunStore` do.
     """
 
     def __init__(
@@ -64,27 +74,28 @@ class FinalistStore:
         directory: Path,
         dropped: Callable[[str], object] | None = None,
         stamp: Callable[[], str] = lambda: '"session":0',
+        files: LineFiles | None = None,
     ) -> None:
         self.directory, self._dropped, self._stamp = directory, dropped, stamp
-        self._files: dict[str, IO[str]] = {}
+        self._files = files or LineFiles(directory, find_chain_start(directory) or "", ())
 
     def records(self) -> dict[TrainingId, FinalistRecord]:
         """Returns the latest record of every training of this run, as `read_finalists` does."""
         return read_finalists(self.directory)
 
-    def epochs(self) -> Iterator[tuple[TrainingId, EpochMetrics]]:
+    def epochs(self) -> Iterable[tuple[TrainingId, EpochMetrics]]:
         """Yields the recorded epochs of this run's finalists, as `read_finalist_epochs` does."""
         return read_finalist_epochs(self.directory)
 
     def add(self, record: FinalistRecord) -> None:
         """Appends a training's new state and flushes it to the disk."""
-        append_line(self._file(FINALISTS), to_json(record))
+        self._files.open(FINALISTS).append(to_json(record))
 
     def add_epoch(self, training: TrainingId, metrics: EpochMetrics) -> None:
         """Appends one epoch of a training and flushes it to the disk."""
         number, repeat = training.number, training.repeat
         line = f'{{"trial":{number},"repeat":{repeat},{self._stamp()},{to_json(metrics)[1:]}'
-        append_line(self._file(FINALIST_EPOCHS), line)
+        self._files.open(FINALIST_EPOCHS).append(line)
 
     def checkpoint(self, training: TrainingId) -> Path:
         """Returns the path at which the unfinished `training` saves its checkpoint."""
@@ -109,11 +120,4 @@ class FinalistStore:
         """Closes the files. Every record was flushed when it was added, so that closing saves
         nothing more.
         """
-        files = list(self._files.values())
-        self._files.clear()
-        close_all(files)
-
-    def _file(self, name: str) -> IO[str]:
-        if name not in self._files:
-            self._files[name] = open_for_append(self.directory / name)
-        return self._files[name]
+        self._files.close()

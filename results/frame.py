@@ -6,19 +6,17 @@ suffixes=("", "_trial"))`. Each table has the columns below in this order, whate
 and also when the table has no rows yet.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from results.finalist_store import read_finalists
+from results.analysis.run_records import RunRecords, read_run_records
 from results.records import StopReason, TrialState
-from results.store import read_epochs, read_manifest, read_standings
-
-T = TypeVar("T")
 
 
 class Column(NamedTuple):
@@ -105,7 +103,8 @@ def trials(run: str | Path) -> pd.DataFrame:
     The columns are those of `TRIALS`, followed by a `params.NAME` for each parameter (`PARAMS`).
     Raises `RunError` where `run` isn't a run, and `RecordError` naming a damaged line.
     """
-    records = sorted(_read(run, read_standings).values(), key=lambda record: record.number)
+    standings = _read(run).standings()
+    records = sorted(standings.values(), key=lambda record: record.number)
     rows = [
         asdict(r) | {"trial": r.number, "epochs_planned": _whole(r.config, "epochs")}
         for r in records
@@ -122,7 +121,7 @@ def epochs(run: str | Path) -> pd.DataFrame:
 
     Raises `RunError` where `run` isn't a run, and `RecordError` naming a damaged line.
     """
-    recorded = _read(run, read_epochs)
+    recorded = _read(run).recorded
     return _table([{"trial": trial, **asdict(metrics)} for trial, metrics in recorded], EPOCHS)
 
 
@@ -132,16 +131,20 @@ def finalists(run: str | Path) -> pd.DataFrame:
 
     Raises `RunError` where `run` isn't a run, and `RecordError` naming a damaged line.
     """
-    records = _read(run, read_finalists).values()
+    records = _read(run).finalists.values()
     return _table([asdict(r) | {"seed": _whole(r.config, "seed")} for r in records], FINALISTS)
 
 
-def _read(run: str | Path, read: Callable[[Path], T]) -> T:
-    """Returns `read(run)` after checking that the folder is a run. Without the check, a folder
-    without records would read as an empty run.
-    """
-    read_manifest(Path(run))
-    return read(Path(run))
+def _read(run: str | Path) -> RunRecords:
+    """Returns the records of a run, read once for all tables as long as no file changes."""
+    files = sorted(Path(run).glob("*.json*"))
+    stamps = tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+    return _read_once(Path(run), stamps)
+
+
+@lru_cache(maxsize=1)
+def _read_once(run: Path, _stamps: tuple[tuple[str, int, int], ...]) -> RunRecords:
+    return read_run_records(run)
 
 
 def _whole(config: Mapping[str, Any], name: str) -> int | None:

@@ -2,9 +2,10 @@
 command that resumes a run.
 """
 
+import json
 from pathlib import Path
 
-from common.cli import quote_command
+from common.cli import quote, quote_command
 from common.text import did_you_mean
 
 RUN_FILE = "manifest.json"
@@ -32,3 +33,20 @@ def resume_command(directory: Path) -> str:
     usual = path.parent.absolute() == Path("runs").absolute()
     out = [] if usual else ["--out", path.parent]
     return quote_command("python -m search.run", "--resume", path.name, *out)
+
+
+def restore_hint(directory: Path) -> str:
+    """Returns what to do where records of the run in `directory` are damaged, as the end of a
+    sentence: its copy in the storage is named where it has one.
+    """
+    otherwise = "or begin a new run under another --name"
+    path = directory / RUN_FILE
+    try:
+        options = json.loads(path.read_text(encoding="utf-8"))["options"] if path.is_file() else {}
+        storage = str(options.get("storage") or "")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        storage = ""
+    if storage:
+        fetch = f"{resume_command(directory)} {quote('--storage', storage)}"
+        return f"move {directory} away and fetch its copy by `{fetch}`, {otherwise}"
+    return f"restore {directory} from a copy of it, {otherwise}"

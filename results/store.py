@@ -14,15 +14,16 @@
         errors/          the tracebacks of each trial that broke off
         checkpoints/     the checkpoints of unfinished trials
 
-Only one process at a time can write a run, because it holds `.lock`; any process may read. Each
-line and the manifest contain their own checksums; those of older runs have none and can be read
-all the same.
+Only one process at a time can write a run, because it holds `.lock`; any process may read. The
+checksum of each line includes those of the lines before it, and the manifest counts the lines
+(`results.analysis.run_records` compares all of them). Runs of older versions can be read too.
 """
 
 import json
-import os
+import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,24 @@ from common.errors import UserError
 from common.files import checksum, read_json, write_text_atomically
 from common.json_records import to_json
 from common.text import redacted, redacted_values
-from results.jsonl import append_line, close_all, open_for_append, read_records, read_whole_number
+from results.jsonl import (
+    LineFiles,
+    Lines,
+    check_regular,
+    read_records,
+    read_whole_number,
+)
 from results.records import SCHEMA_VERSION, EpochMetrics, TrainingId, TrialRecord
-from results.run_hints import RUN_FILE, nearest_run, resume_command
+from results.run_hints import RUN_FILE, nearest_run, restore_hint, resume_command
 
 EPOCHS, TRIALS, MANIFEST, BEST = "epochs.jsonl", "trials.jsonl", RUN_FILE, "best.yaml"
-"""In a run directory, the epochs, the trials, the manifest and the best configuration have these
-file names.
+FINALISTS, FINALIST_EPOCHS = "finalists.jsonl", "finalist-epochs.jsonl"
+"""In a run directory, the records, the manifest and the best configuration have these file names.
+"""
+
+CHAIN = "chain"
+"""The key `chain` of a manifest holds where the checksums of the run's lines start, and how many
+lines each file has (`results.jsonl.LineFiles.counts`).
 """
 
 SEAL = "sha256"
@@ -49,39 +61,42 @@ class RunError(UserError):
     """Reports a run that can't be opened or written. The message names the run and the remedy."""
 
 
-def read_epochs(directory: Path) -> Iterator[tuple[int, EpochMetrics]]:
-    """Yields (trial number, metrics) for every recorded epoch, in the order of recording. Raises
-    `RecordError` naming a damaged line.
+def read_epochs(directory: Path, lines: Lines | None = None) -> Iterator[tuple[int, EpochMetrics]]:
+    """Yields (trial number, metrics) for every recorded epoch, in the order of recording, from the
+    file's `lines` where they have been read. Raises `RecordError` naming a damaged line.
     """
     yield from read_records(
         directory / EPOCHS,
         lambda value: (read_whole_number(value, "trial"), EpochMetrics.from_json(value)),
+        lines,
+        partial(restore_hint, directory),
     )
 
 
-def read_trials(directory: Path) -> dict[int, TrialRecord]:
-    """Returns the latest record of every trial by number, in the order in which the trials began.
-    Raises `RecordError` naming a damaged line.
+def read_trials(directory: Path, lines: Lines | None = None) -> dict[int, TrialRecord]:
+    """Returns the latest record of every trial by number, in the order in which the trials began,
+    from the file's `lines` where they have been read. Raises `RecordError` naming a damaged line.
     """
-    records = read_records(directory / TRIALS, TrialRecord.from_json)
+    remedy = partial(restore_hint, directory)
+    records = read_records(directory / TRIALS, TrialRecord.from_json, lines, remedy)
     return {record.number: record for record in records}
 
 
-def read_standings(directory: Path) -> dict[int, TrialRecord]:
-    """Returns the trials as `read_trials` does, with the records of unfinished trials, and those of
-    older versions that lack the last epoch's accuracy, updated by their recorded epochs.
+def find_chain_start(directory: Path) -> str | None:
+    """Returns where the checksums of a run's lines start, or `None` for a run of an older version.
+    Without a manifest they start from the empty text.
     """
-    trials = read_trials(directory)
-    epochs: dict[int, list[EpochMetrics]] = {number: [] for number in trials}
-    for number, metrics in read_epochs(directory):
-        epochs.setdefault(number, []).append(metrics)
-    return {number: record.standing(epochs[number]) for number, record in trials.items()}
+    if not (directory / MANIFEST).exists():
+        return ""
+    counts = read_manifest(directory).get(CHAIN)
+    return str(counts["start"]) if counts else None
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
     """Returns a run's manifest without its checksum. Raises `RunError` when the manifest is missing
     or damaged, or has another schema version.
     """
+    check_regular(directory / MANIFEST, partial(restore_hint, directory))
     try:
         manifest = read_json(directory / MANIFEST)
         seal = manifest.pop(SEAL, None) if isinstance(manifest, dict) else None
@@ -109,7 +124,8 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 
 
 def _damage_error(directory: Path, what: str) -> RunError:
-    return RunError(f"{directory / MANIFEST} is damaged ({what}); restore it from a copy.")
+    remedy = restore_hint(directory)
+    return RunError(f"{directory / MANIFEST} is damaged ({what}); {remedy}.")
 
 
 def checkpoint_path(directory: Path, training: TrainingId) -> Path:
@@ -122,22 +138,8 @@ def traceback_path(directory: Path, training: TrainingId) -> Path:
     return directory / "errors" / f"{training.stem}.txt"
 
 
-def check_writable(directory: Path) -> None:
-    """Raises `RunError` if the run can't be written now: no permission for the folder, or another
-    process that writes the run. Creates nothing.
-    """
-    places = (directory, *directory.absolute().parents)
-    place = next(path for path in places if path.exists())
-    if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
-        raise RunError(
-            f"{directory} must be writable, but {place} isn't; make it writable, or choose another "
-            "folder with --out."
-        )
-    if (directory / ".lock").exists():
-        _locked(directory).release()
-
-
-def _locked(directory: Path) -> BaseFileLock:
+def lock_run(directory: Path) -> BaseFileLock:
+    """Locks a run for writing. Raises `RunError` where another process writes it."""
     lock = FileLock(directory / ".lock")
     try:
         lock.acquire(timeout=0)
@@ -154,6 +156,7 @@ class RunStore:
 
     `dropped` is called with the file name of each checkpoint that is removed, so that its copies
     can be removed too. `clock` returns seconds since any fixed moment, and is never set back.
+    `files` writes the run's files of lines, whose checksums begin from `start` in a new run.
     Creating an instance makes the folder and raises `RunError` when another process writes the run.
     """
 
@@ -162,16 +165,20 @@ class RunStore:
         directory: Path,
         dropped: Callable[[str], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        start: str | None = None,
     ) -> None:
         self.directory, self._dropped, self._clock = directory, dropped, clock
         self._opened_s, self._session = clock(), 0
+        self._known: tuple[dict[int, TrialRecord], Sequence[tuple[int, EpochMetrics]]] | None = None
         directory.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(directory)
+        self._lock = lock_run(directory)
         try:
             for leftover in directory.glob(".*.tmp"):  # a killed process left it
                 leftover.unlink(missing_ok=True)
-            self._epochs = open_for_append(directory / EPOCHS)
-            self._trials = open_for_append(directory / TRIALS)
+            start = find_chain_start(directory) if start is None else start
+            start = secrets.token_hex(8) if start is None else start
+            self.files = LineFiles(directory, start, (FINALISTS, FINALIST_EPOCHS))
+            self._epochs, self._trials = self.files.open(EPOCHS), self.files.open(TRIALS)
         except BaseException:
             self._lock.release()
             raise
@@ -187,7 +194,7 @@ class RunStore:
         """Creates a new run with this manifest and returns its store. Raises `RunError` when the
         directory already holds a run.
         """
-        store = cls(directory, dropped, clock)
+        store = cls(directory, dropped, clock, secrets.token_hex(8))
         if (directory / MANIFEST).exists():
             store.close()
             raise RunError(
@@ -200,6 +207,7 @@ class RunStore:
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Replaces the manifest; secrets in its texts are redacted."""
         self._session = len(manifest.get("sessions", ()))
+        manifest = manifest | {CHAIN: self.files.counts()}
         value = {"schema_version": SCHEMA_VERSION, **redacted_values(manifest)}
         value = {SEAL: checksum(value), **value}  # at its head, so that its line can be removed
         text = json.dumps(value, indent=1, allow_nan=False)
@@ -210,13 +218,21 @@ class RunStore:
         """Returns the name of the run, which is that of its folder."""
         return self.directory.name
 
+    def recall(
+        self, trials: dict[int, TrialRecord], epochs: Sequence[tuple[int, EpochMetrics]]
+    ) -> None:
+        """Has `trials` and `epochs` return these, which have been read already, until more is
+        added.
+        """
+        self._known = (trials, epochs)
+
     def trials(self) -> dict[int, TrialRecord]:
         """Returns the latest record of every trial of this run, as `read_trials` does."""
-        return read_trials(self.directory)
+        return dict(self._known[0]) if self._known else read_trials(self.directory)
 
-    def epochs(self) -> Iterator[tuple[int, EpochMetrics]]:
-        """Yields the recorded epochs of this run, as `read_epochs` does."""
-        return read_epochs(self.directory)
+    def epochs(self) -> Iterable[tuple[int, EpochMetrics]]:
+        """Returns the recorded epochs of this run, as `read_epochs` yields them."""
+        return self._known[1] if self._known else read_epochs(self.directory)
 
     def session_s(self) -> float:
         """Returns the seconds since this session opened the run, by a clock that nobody sets."""
@@ -230,11 +246,13 @@ class RunStore:
 
     def add_epoch(self, trial: int, metrics: EpochMetrics) -> None:
         """Appends one epoch of `trial` and flushes it to the disk."""
-        append_line(self._epochs, f'{{"trial":{trial},{self.stamp()},{to_json(metrics)[1:]}')
+        self._known = None
+        self._epochs.append(f'{{"trial":{trial},{self.stamp()},{to_json(metrics)[1:]}')
 
     def add_trial(self, record: TrialRecord) -> None:
         """Appends a trial's new state and flushes it to the disk."""
-        append_line(self._trials, to_json(record))
+        self._known = None
+        self._trials.append(to_json(record))
 
     def checkpoint(self, trial: int) -> Path:
         """Returns the path of the checkpoint of an unfinished trial."""
@@ -262,6 +280,6 @@ class RunStore:
         record was flushed when it was added.
         """
         try:
-            close_all((self._epochs, self._trials))
+            self.files.close()
         finally:
             self._lock.release()

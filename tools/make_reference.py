@@ -24,7 +24,8 @@ PAGE = ROOT / "docs" / "reference.md"
 
 PUBLIC: Mapping[str, Sequence[str]] = {
     "results.frame": ("trials", "epochs", "finalists"),
-    "results.store": ("read_manifest", "read_trials", "read_standings", "read_epochs"),
+    "results.analysis.run_records": ("read_run_records", "RunRecords"),
+    "results.store": ("read_manifest",),
     "results.records": ("EpochMetrics", "TrialRecord", "FinalistRecord", "FinalRecord"),
     "results.analysis.ranking": ("rank_trials", "best_trial"),
     "results.export": ("best_config", "export"),

@@ -6,15 +6,19 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+from zlib import crc32
 
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from common.cli import quote
+from results.analysis.run_records import RunRecords, read_run_records
+from results.jsonl import check_regular
 from results.records import StopReason, TrialRecord
-from results.store import TRIALS, RunError, read_epochs, read_trials
+from results.run_hints import resume_command
+from results.store import TRIALS, RunError
 
 JOURNAL = "journal.log"
 """A run's Optuna study is stored in the file of this name."""
@@ -32,15 +36,13 @@ def trials_at_rungs(run: Path) -> dict[int, list[FrozenTrial]]:
     They are completed Optuna trials whose value is val_top1 at that epoch. Raises `RunError` and
     `RecordError` for a run that can't be read.
     """
-    values = _values_at_rungs(run)
-    # A running search writes a trial to its journal before its records. Reading the journal after
-    # the records therefore finds every recorded trial there.
-    known = read_proposals(run) if values else {}
-    check_params(known, read_trials(run), run.name)
+    records = read_run_records(run)
+    values = _values_at_rungs(records)
+    known = read_fitting_proposals(run, records.manifest, records.trials) if values else {}
     return {epoch: _completed(known, values[epoch]) for epoch in values}
 
 
-def _values_at_rungs(run: Path) -> dict[int, dict[int, float]]:
+def _values_at_rungs(run: RunRecords) -> dict[int, dict[int, float]]:
     """Returns val_top1 by epoch and trial number, for each rung and the last epoch.
 
     A rung is an epoch after which a trial was stopped because of its rank. Where a run's trials
@@ -49,7 +51,7 @@ def _values_at_rungs(run: Path) -> dict[int, dict[int, float]]:
     at or after the epoch in which it diverged, because its parameters are the reason why it has no
     better value.
     """
-    records = read_trials(run)
+    records = run.trials
     ends = {number: int(r.config.get("epochs", 0)) for number, r in records.items()}
     rungs = {r.epochs for r in records.values() if r.reason is StopReason.RUNG}
     rungs |= set(ends.values()) - {0}
@@ -59,8 +61,8 @@ def _values_at_rungs(run: Path) -> dict[int, dict[int, float]]:
     def counts(number: int, epoch: int) -> bool:
         return epoch == ends[number] or epoch not in lengths
 
-    for number, metrics in read_epochs(run):
-        recorded = number in records and metrics.epoch in found
+    for number, metrics in run.recorded:
+        recorded = metrics.epoch in found
         if recorded and counts(number, metrics.epoch) and metrics.val_top1 is not None:
             found[metrics.epoch][number] = metrics.val_top1
     for number, record in records.items():
@@ -78,10 +80,10 @@ def read_proposals(run: Path) -> dict[int, FrozenTrial]:
     `RunError` where the journal is missing or damaged.
     """
     path = run / JOURNAL
-    if not path.exists():
+    if not check_regular(path, lambda: "move it away"):
         raise RunError(
-            f"{path} must be there, for it alone holds the parameters' ranges; copy it from "
-            "where the search ran."
+            f"{path} must be there, for it holds the parameters' ranges; copy it from where the "
+            f"search ran, or go on with the run by `{resume_command(run)}`, which makes it anew."
         )
     try:
         storage = JournalStorage(JournalFileBackend(str(path)))
@@ -93,36 +95,43 @@ def read_proposals(run: Path) -> dict[int, FrozenTrial]:
     return {trial.number: trial for trial in trials}
 
 
+def read_fitting_proposals(
+    run: Path, manifest: Mapping[str, Any], records: Mapping[int, TrialRecord]
+) -> dict[int, FrozenTrial]:
+    """Returns what `read_proposals` does. Raises `RunError` also for a journal that doesn't begin
+    as it was when a session last ended in order, or that has other trials than the records.
+
+    A running search writes a trial to its journal before its records. Reading the journal after the
+    records therefore finds every recorded trial there.
+    """
+    path = run / JOURNAL
+    known = read_proposals(run)
+    if seal := manifest.get("journal"):
+        content = path.read_bytes()[: seal["bytes"]]
+        if (len(content), crc32(content)) != (seal["bytes"], seal["crc32"]):
+            raise damage_error(path, "it isn't as it was written")
+    renewed = bool(manifest.get("searched", {}).get("since"))
+    for number, record in records.items():
+        trial = known.get(number)
+        if trial is None or trial.state is TrialState.WAITING:
+            raise damage_error(path, f"it has no trial {number}")
+        if record.config and not (renewed or record.params.keys() == trial.params.keys()):
+            raise damage_error(path, f"trial {number} has other parameters than in {TRIALS}")
+        for name in record.params.keys() & trial.params.keys():
+            if _rounded(record.params[name]) not in (None, _rounded(trial.params[name])):
+                raise damage_error(path, f"{name} of trial {number} isn't as in {TRIALS}")
+    return known
+
+
 def damage_error(journal: Path, what: str) -> RunError:
     """Returns the error for a damaged journal; `what` is the damage in words. The run's records are
     not lost.
     """
     what = what.replace("\n", " ")
     return RunError(
-        f"{journal} is damaged ({what}); restore it from a copy, or begin a new run that learns "
-        f"from this one with {quote('--warm-start', journal.parent)}."
+        f"{journal} is damaged ({what}); go on with the run by "
+        f"`{resume_command(journal.parent)}`, which makes it anew from the records."
     )
-
-
-def check_params(
-    known: Mapping[int, FrozenTrial], records: Mapping[int, TrialRecord], run: str
-) -> None:
-    """Compares the journal's parameters with those in the records of `run`, which are rounded to 12
-    digits.
-
-    Raises `RunError` for a trial whose parameters differ.
-    """
-    for number, record in records.items():
-        trial = known.get(number)
-        params = {} if trial is None else trial.params
-        for name in record.params.keys() & params.keys():
-            ours, theirs = _rounded(record.params[name]), _rounded(params[name])
-            if ours is not None and ours != theirs:
-                raise RunError(
-                    f"The Optuna journal of the run {run} must have the parameters of its records, "
-                    f"but {name} of trial {number} is {theirs} there and {ours} in {TRIALS}; "
-                    "restore both from a copy of the run."
-                )
 
 
 def _rounded(value: object) -> object:
@@ -131,13 +140,8 @@ def _rounded(value: object) -> object:
 
 def _completed(known: Mapping[int, FrozenTrial], values: Mapping[int, float]) -> list[FrozenTrial]:
     """Returns completed Optuna trials in the order of their numbers, where `values` maps the number
-    of each trial to its value. Raises `RunError` where the journal lacks one of them.
+    of each trial to its value.
     """
-    if missing := values.keys() - known.keys():
-        raise RunError(
-            f"{JOURNAL} must hold every trial of the run, but it has no trial {min(missing)}; "
-            "restore it from a copy of the run."
-        )
     trials = []
     for number in sorted(values):
         trial = known[number]

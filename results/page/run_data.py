@@ -13,13 +13,13 @@ from results.analysis.finalist_comparison import Outcome, compare_finalists
 from results.analysis.intervals import Interval, interval_of_repeats
 from results.analysis.pareto import objectives_of
 from results.analysis.ranking import best_trial
-from results.analysis.rung_values import read_proposals
+from results.analysis.run_records import RunRecords, read_run_records
+from results.analysis.rung_values import JOURNAL, read_fitting_proposals
 from results.analysis.session_times import used_seconds
 from results.export import baseline_of, describe_best
-from results.finalist_store import read_finalist_epochs, read_finalists
 from results.records import EpochMetrics, FinalistRecord, TrainingId, TrialRecord, TrialState
 from results.run_hints import resume_command
-from results.store import RunError, read_epochs, read_manifest, read_trials
+from results.store import RunError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,42 +121,38 @@ def read_run(directory: Path) -> Run:
 
     Raises `RunError` and `RecordError` when the run can't be read or has no trial.
     """
-    manifest, begun = read_manifest(directory), read_trials(directory)
-    if not begun:
+    records = read_run_records(directory)
+    if not records.trials:
         raise RunError(
             f"{directory} has no trial yet; let it run longer, or go on with it by "
             f"`{resume_command(directory)}`."
         )
-    recorded = [(number, m) for number, m in read_epochs(directory) if number in begun]
-    epochs: dict[int, list[EpochMetrics]] = {number: [] for number in begun}
-    for number, metrics in recorded:
-        epochs[number].append(metrics)
-    trials = {number: record.standing(epochs[number]) for number, record in begun.items()}
+    manifest, trials, finalists = records.manifest, records.standings(), records.finalists
     succeeded = best_trial(trials, objectives_of(manifest)) is not None
-    finalists = read_finalists(directory)
     return Run(
         directory=directory,
         manifest=manifest,
         trials=trials,
-        recorded=recorded,
-        epochs=epochs,
+        recorded=records.recorded,
+        epochs=records.epochs,
         finalists=finalists,
-        finalist_epochs=[metrics for _, metrics in read_finalist_epochs(directory)],
+        finalist_epochs=[metrics for _, metrics in records.finalist_epochs],
         outcome=compare_finalists(finalists.values()),
-        best=describe_best(directory, manifest, trials) if succeeded else None,
-        ranges=_ranges(directory),
+        best=describe_best(directory, manifest, trials, finalists.values()) if succeeded else None,
+        ranges=_ranges(records),
         finals=dict(_finals(directory)),
     )
 
 
-def _ranges(directory: Path) -> dict[str, BaseDistribution]:
+def _ranges(records: RunRecords) -> dict[str, BaseDistribution]:
     """Returns the ranges of all trials' parameters, because a single trial may lack parameters that
-    depend on another one's value. The mapping is empty where the journal can't be read.
+    depend on another one's value. The mapping is empty where there is no journal.
+
+    Raises `RunError` for a damaged one.
     """
-    try:
-        trials = read_proposals(directory).values()
-    except RunError:
+    if not (records.directory / JOURNAL).exists():
         return {}
+    trials = read_fitting_proposals(records.directory, records.manifest, records.trials).values()
     return {name: each for trial in trials for name, each in trial.distributions.items()}
 
 

@@ -11,11 +11,10 @@ from common.files import describe_full_disk
 from results.analysis.finalist_comparison import BASELINE, Outcome, Standing, compare_finalists
 from results.analysis.pareto import pareto_front
 from results.analysis.ranking import best_trial, rank_trials
-from results.finalist_store import read_finalists
+from results.analysis.run_records import read_run_records
 from results.importance import MIN_TRIALS
 from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
 from results.run_hints import resume_command
-from results.store import read_standings
 from search.monitoring.console import format_parameter, plain_printer
 from search.monitoring.failure_summary import count_failures
 from search.monitoring.leaderboard import finalists_table, format_span, front_table, leaderboard
@@ -45,8 +44,8 @@ class SearchResult:
 
 def read_result(plan: Plan) -> SearchResult:
     """Reads the result of the plan's run from its records. Raises `RunError` and `RecordError`."""
-    trials = read_standings(plan.directory)
-    finalists = list(read_finalists(plan.directory).values())
+    records = read_run_records(plan.directory)
+    trials, finalists = records.standings(), list(records.finalists.values())
     return SearchResult(
         trials=trials,
         order=rank_trials(trials.values()),

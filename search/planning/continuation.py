@@ -11,8 +11,9 @@ from typing import Any
 from common.errors import UserError
 from results.analysis.pareto import parse_objectives
 from results.analysis.ranking import rank_trials
-from results.analysis.rung_values import read_proposals
-from results.store import read_manifest, read_standings
+from results.analysis.run_records import read_run_records
+from results.analysis.rung_values import read_fitting_proposals
+from results.store import RunError, read_manifest
 from search.config.options import SearchOptions
 from search.early_stopping.asha import default_grace
 from search.planning.warm_start import EarlierRun, best_of
@@ -118,7 +119,8 @@ def lengthen(
         )
     if epochs == last.epochs:
         return horizons
-    trials = read_standings(directory)
+    records = read_run_records(directory)
+    trials = records.standings()
     if not trials:
         return (replace(last, epochs=epochs, grace=grace),)
     baseline = [each for each in last.queue if each.origin == BASELINE_ORIGIN]
@@ -133,9 +135,13 @@ def lengthen(
             best.append(QueuedConfiguration(origin=f"trial {record.number}", params=record.params))
     queue = (*baseline, *best)
     # If a search was killed while it started a trial, the journal has one trial more than the
-    # records, whose number must not be given to another.
+    # records, whose number must not be given to another. One that doesn't fit is made anew.
+    try:
+        first = len(read_fitting_proposals(directory, records.manifest, trials))
+    except RunError:
+        first = max(trials) + 1
     longer = Horizon(
-        first=len(read_proposals(directory)),
+        first=first,
         epochs=epochs,
         grace=grace,
         queue=queue,

@@ -2,9 +2,8 @@
 
 from statistics import fmean
 
-from results.finalist_store import read_finalist_epochs, read_finalists
+from results.analysis.run_records import RunRecords
 from results.records import TrainingId, TrainingRecord
-from results.store import read_epochs, read_trials
 from search.hardware.calibration import Measurement
 from search.hardware.training_speed import Source, TrainingSpeed
 from search.planning.plan import Plan
@@ -46,23 +45,20 @@ def training_speed(plan: Plan, images: int, measurement: Measurement | None) -> 
     return TrainingSpeed(images, plan.resources.kinds, (plan.baseline, rate) if rate else None)
 
 
-def learn_from_run(speed: TrainingSpeed, plan: Plan) -> None:
-    """Lets `speed` learn from the recorded epochs of the plan's run, if there are any. Where trials
+def learn_from_run(speed: TrainingSpeed, plan: Plan, run: RunRecords | None) -> None:
+    """Lets `speed` learn from the recorded epochs of the plan's run, if it has begun. Where trials
     train on GPUs and on cores at once, nothing is learnt, because records don't name the device.
-    Raises `RecordError` for damaged records.
     """
-    if plan.resources.beside:
+    if plan.resources.beside or run is None:
         return
-    records: list[TrainingRecord] = [*read_trials(plan.directory).values()]
-    records += read_finalists(plan.directory).values()
+    records: list[TrainingRecord] = [*run.trials.values(), *run.finalists.values()]
     configs = {record.training: record.config for record in records}
-    trials = ((TrainingId(number), epoch) for number, epoch in read_epochs(plan.directory))
+    trials = ((TrainingId(number), epoch) for number, epoch in run.recorded)
     made: dict[TrainingId, TrialConfig] = {}
-    for training, epoch in (*trials, *read_finalist_epochs(plan.directory)):
-        if training in configs and training not in made:
+    for training, epoch in (*trials, *run.finalist_epochs):
+        if training not in made:
             made[training] = TrialConfig.from_record(configs[training])
-        if training in made:
-            speed.learn(made[training], plan.resources.gpus, epoch)
+        speed.learn(made[training], plan.resources.gpus, epoch)
 
 
 def expected_epoch_s(plan: Plan, speed: TrainingSpeed) -> tuple[float, Source] | None:

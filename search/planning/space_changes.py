@@ -4,9 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from results.analysis.rung_values import read_proposals
+from optuna.trial import FrozenTrial
+
+from results.analysis.rung_values import read_fitting_proposals
 from results.analysis.searched_ranges import SearchedRange, describe_range, read_ranges
 from results.records import TrialRecord
+from results.store import RunError
 from search.planning.continuation import same_beginning
 from search.space import SpaceError
 from search.study.proposer import Proposer
@@ -37,7 +40,23 @@ def find_changes(
         yield from _compare_ranges(known, ranges) or ["other trials meet the same ranges"]
         return
     since = int(before["since"]) if before else 0
-    yield from _compare_trials({n: r for n, r in records.items() if n >= since}, proposer, begun)
+    yield from _compare_trials(
+        {number: each for number, each in records.items() if number >= since},
+        proposer,
+        _read_journal(begun, manifest, records),
+    )
+
+
+def _read_journal(
+    begun: Path, manifest: Mapping[str, Any], records: Mapping[int, TrialRecord]
+) -> Mapping[int, FrozenTrial]:
+    """Returns the proposals in the run's journal, or none where it doesn't follow the records: then
+    the search makes it anew, with the ranges of now, and prints a note.
+    """
+    try:
+        return read_fitting_proposals(begun, manifest, records) if records else {}
+    except RunError:
+        return {}
 
 
 def _compare_ranges(before: Sequence[SearchedRange], now: Sequence[SearchedRange]) -> list[str]:
@@ -57,13 +76,12 @@ def _compare_ranges(before: Sequence[SearchedRange], now: Sequence[SearchedRange
 
 
 def _compare_trials(
-    records: Mapping[int, TrialRecord], proposer: Proposer, begun: Path
+    records: Mapping[int, TrialRecord], proposer: Proposer, trials: Mapping[int, FrozenTrial]
 ) -> list[str]:
     """Returns a phrase for each parameter that the space would ask a recorded trial for with
-    another range than the one which the run's journal holds.
+    another range than the one which the run's journal, of `trials`, holds.
     """
     phrases: dict[str, str] = {}
-    trials = read_proposals(begun) if records else {}
     for number in trials.keys() & {n for n, record in records.items() if record.params}:
         old = trials[number].distributions
         try:

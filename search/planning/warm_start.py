@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from results.analysis.ranking import rank_trials
+from results.analysis.run_records import read_run_records
 from results.records import TrialRecord
-from results.store import RunError, read_epochs, read_manifest, read_standings
+from results.store import RunError
 from search.study.horizons import QueuedConfiguration
 from search.study.optuna_journal import ExpressedTrial
 from search.study.optuna_patches import contains
@@ -50,16 +51,17 @@ def read_earlier_run(directory: Path) -> EarlierRun:
     """Reads a run for a warm start. Raises `RunError` and `RecordError` where the run can't be read
     or has no result.
     """
-    manifest, trials = read_manifest(directory), read_standings(directory)
+    records = read_run_records(directory)
+    trials = records.standings()
     values: dict[int, dict[int, float]] = {number: {} for number in trials}
-    for number, metrics in read_epochs(directory):
+    for number, metrics in records.recorded:
         if metrics.val_top1 is not None:
-            values.setdefault(number, {})[metrics.epoch] = metrics.val_top1
+            values[number][metrics.epoch] = metrics.val_top1
     if not any(record.trusted for record in rank_trials(trials.values())):
         raise RunError(
             f"--warm-start needs runs with a trained epoch, but {directory} has none; leave it out."
         )
-    fingerprint = manifest.get("dataset", {}).get("fingerprint")
+    fingerprint = records.manifest.get("dataset", {}).get("fingerprint")
     name = str(directory.resolve().name)
     return EarlierRun(name=name, fingerprint=fingerprint, trials=trials, values=values)
 

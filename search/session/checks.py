@@ -2,6 +2,7 @@
 dry run share these checks, so that neither finds a fault that the other one misses.
 """
 
+import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -13,13 +14,15 @@ from common.errors import SearchError, UserError
 from common.files import describe_full_disk
 from datasets.manifest import FILE_NAME, read_manifest
 from datasets.prepare import inspect
-from results.finalist_store import read_finalist_epochs, read_finalists
-from results.store import MANIFEST, check_writable, read_epochs, read_trials
+from results.analysis.run_records import RunRecords, read_run_records
+from results.jsonl import check_regular
+from results.store import BEST, MANIFEST, RunError, lock_run
 from search.hardware import probe
 from search.planning.plan import Plan, size_to_store
 from search.ray_backend.local_ray import Dashboard, check_ray, reserve_port
 from search.session.backup import make_node_files
-from search.study.optuna_journal import check_journal
+from search.study.optuna_journal import journal
+from search.study.prior_trials import read_prior_trials
 from trainables.catalog import needs_package
 
 T = TypeVar("T")
@@ -27,11 +30,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StartChecks:
-    """Holds what the checks found: the socket that reserves the dashboard's port (`None` on a
-    cluster), the number of training images (`None` while it isn't known), and a phrase for each
-    thing that only a search's start can check.
+    """Holds what the checks found: the records of a run that goes on, the socket that reserves the
+    dashboard's port (`None` on a cluster), the number of training images (`None` while it isn't
+    known), and a phrase for each thing that only a search's start can check.
     """
 
+    records: RunRecords | None
     port: socket.socket | None
     images: int | None
     later: tuple[str, ...]
@@ -71,8 +75,11 @@ def check_start(
         return None
 
     attempt(lambda: check_writable(plan.directory))
+    records = None
     if saved is not None:
-        attempt(lambda: check_records(plan.directory, saved))
+        records = attempt(lambda: read_writable(plan.directory))
+        if plan.options.warm_start:
+            attempt(lambda: read_prior_trials(plan.directory))
     dashboard = Dashboard(host=plan.options.dashboard_host, port=plan.options.dashboard_port)
     port = None if plan.cluster else attempt(lambda: stack.enter_context(reserve_port(dashboard)))
     if plan.cluster is None:
@@ -86,7 +93,7 @@ def check_start(
     if errors:
         raise SearchError(list(dict.fromkeys(errors)))
     later = list_later_checks(plan, prepared=prepared, weights_here=bool(weights_here))
-    return StartChecks(port=port, images=images, later=later)
+    return StartChecks(records=records, port=port, images=images, later=later)
 
 
 def why_refused(error: OSError, directory: Path) -> str:
@@ -97,16 +104,28 @@ def why_refused(error: OSError, directory: Path) -> str:
     return full or f"The search can't begin ({error}); mend that, then run the same command again."
 
 
-def check_records(directory: Path, saved: Mapping[str, Any]) -> None:
-    """Reads the records of a run whose manifest is `saved`. Raises `RecordError` and `RunError`
-    for damaged ones.
+def read_writable(directory: Path) -> RunRecords:
+    """Returns the records of a run that goes on. Raises `RecordError` and `RunError` for damaged
+    ones, and for anything but a file in the place of a file that the search writes.
     """
-    read_trials(directory)
-    read_finalists(directory)
-    for epochs in (read_epochs(directory), read_finalist_epochs(directory)):
-        for _ in epochs:
-            pass
-    check_journal(directory, saved.get("journal"))
+    for path in (journal(directory), directory / BEST):
+        check_regular(path, lambda: "move it away")
+    return read_run_records(directory)
+
+
+def check_writable(directory: Path) -> None:
+    """Raises `RunError` if the run can't be written now: no permission for the folder, or another
+    process that writes the run. Creates nothing.
+    """
+    places = (directory, *directory.absolute().parents)
+    place = next(path for path in places if path.exists())
+    if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+        raise RunError(
+            f"{directory} must be writable, but {place} isn't; make it writable, or choose another "
+            "folder with --out."
+        )
+    if (directory / ".lock").exists():
+        lock_run(directory).release()
 
 
 def check_network(plan: Plan, torch: probe.TorchProcess, *, fetch: bool) -> bool:

@@ -37,5 +37,5 @@ def dry_run(plan: Plan, *, resuming: bool, measure: bool) -> int:
     speed = None
     if checks.images is not None:
         speed = training_speed(plan, checks.images, measurement)
-        learn_from_run(speed, plan)
+        learn_from_run(speed, plan, checks.records)
     return show_plan(plan, checks.images, measurement, speed, checks.later)

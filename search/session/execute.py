@@ -16,6 +16,7 @@ from common.text import last_lines
 from datasets.access import open_search_data
 from datasets.prepare import prepare
 from datasets.splits import SearchData
+from results.analysis.run_records import RunRecords, read_run_records
 from results.store import RunError, RunStore, read_manifest
 from search.hardware import probe
 from search.hardware.allocation import Resources
@@ -40,7 +41,7 @@ from search.session.backup import StorageSync, make_node_files
 from search.session.checks import check_images, check_start, source_to_prepare, why_refused
 from search.session.finish import finish
 from search.session.loggers import make_observers
-from search.session.manifest import copy_earlier, copy_space, make_manifest, renew_journal
+from search.session.manifest import copy_earlier, copy_space, make_manifest, prepare_journal
 from search.session.ray_life import close_ray, make_heartbeat, open_ray
 from search.session.recovery import Recovery
 from search.session.session import Session, start_session
@@ -199,7 +200,8 @@ def _open(
     with ExitStack() as stack:
         torch = stack.enter_context(probe.TorchProcess())
         pool = stack.enter_context(ThreadPoolExecutor(1))
-        port = check_start(plan, saved, torch, stack, fetch=True, measure=measure).port
+        checks = check_start(plan, saved, torch, stack, fetch=True, measure=measure)
+        port, records = checks.port, checks.records
         monitor.stage("checks")
         data = _data(plan, saved)
         monitor.stage("dataset")
@@ -213,7 +215,7 @@ def _open(
             measurement = in_precision(measurement or find_measurement(plan), saved)
             precision = str(saved["precision"])
             held.enter_context(hold())
-            session = open_session(plan, data, precision, saved, monitor.warn, measurement)
+            session = open_session(plan, data, precision, saved, monitor.warn, measurement, records)
             _show_cost(plan, data, session, monitor)
             return session, [] if session.finished() else open_ray(plan, monitor, heartbeat, port)
         wait_for_measurement = start_measurement(plan, torch, anew=measure)
@@ -250,6 +252,7 @@ def open_session(
     saved: dict[str, Any] | None,
     warn: Callable[[str], object] = print,
     measurement: Measurement | None = None,
+    records: RunRecords | None = None,
 ) -> Session:
     """Opens a session of a new run, or of the one with the manifest `saved`.
 
@@ -257,6 +260,8 @@ def open_session(
     warn: reports that the run's records couldn't be copied to the storage, and each range that only
         a trial meets.
     measurement: the speed that this machine has shown before, if it has.
+    records: those of a run that goes on, where they have been read; they are read again if another
+        process has added to them since.
     """
     manifest = make_manifest(plan, data, precision, saved)
     node_files = make_node_files(plan, data.images.fingerprint)
@@ -267,12 +272,14 @@ def open_session(
         copy_earlier(plan, data)
     else:
         store = RunStore(plan.directory, storage_sync.dropped)
-        if plan.searched.renewed:
-            renew_journal(plan, store.directory, manifest)
+        if records is None or records.lines != store.files.lines():
+            records = read_run_records(plan.directory)
+        store.recall(records.trials, records.recorded)
+        prepare_journal(plan, records, manifest, warn)
         store.write_manifest(manifest)
     copy_space(plan.searched, store.directory, len(manifest["sessions"]))
     session = start_session(
-        plan, data, store, manifest, node_files, storage_sync, warn, measurement
+        plan, data, store, manifest, node_files, storage_sync, warn, measurement, records
     )
     storage_sync.opened()
     return session

@@ -1,6 +1,7 @@
 """Makes the manifest of a run, and the files beside it that a run begins with."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,15 @@ from typing import Any
 from datasets.manifest import read_manifest
 from datasets.prepare import remarks
 from datasets.splits import SearchData
-from results.store import read_trials
+from results.analysis.run_records import RunRecords
+from results.records import TrialRecord
 from search.planning.plan import Plan, make_proposer
 from search.planning.same_space import COPY, SearchedSpace, find_present
 from search.planning.warm_start import manifest_entry, useful_trials
 from search.session import session_log
 from search.session.provenance import command_line, provenance
-from search.study.optuna_journal import open_journal, renew_study
+from search.study.journal_rebuild import find_difference, rebuild_journal
+from search.study.optuna_journal import ExpressedTrial, open_journal, renew_study
 from search.study.prior_trials import write_prior_trials
 
 
@@ -74,14 +77,33 @@ def copy_space(searched: SearchedSpace, directory: Path, session: int) -> None:
         shutil.copyfile(path, place / path.name)
 
 
-def renew_journal(plan: Plan, directory: Path, manifest: dict[str, Any]) -> None:
-    """Makes a new Optuna study of the run's trials, after its space has changed. Raises `RunError`
-    for a damaged journal.
+def prepare_journal(
+    plan: Plan, run: RunRecords, manifest: dict[str, Any], warn: Callable[[str], object]
+) -> None:
+    """Has the run's Optuna study follow its records. A journal that doesn't is made anew, of which
+    `warn` is called with a note, and after the space has changed there is a new study. The seal of
+    a journal that was replaced is taken out of `manifest`.
     """
     proposer = make_proposer(plan, manifest["precision"])
-    found = {n: find_present(record, proposer) for n, record in read_trials(directory).items()}
-    inside = {number: trial for number, trial in found.items() if trial is not None}
-    renew_study(open_journal(directory, manifest.get("journal")), inside)
+
+    def express(record: TrialRecord) -> ExpressedTrial | None:
+        if plan.searched.renewed or record.number < plan.searched.since:
+            return find_present(record, proposer)
+        ranges = proposer.repeat(record.params).distributions
+        params = {name: value for name, value in record.params.items() if name in ranges}
+        return ExpressedTrial(params, {name: ranges[name] for name in params})
+
+    if why := find_difference(run, plan.objectives):
+        rebuild_journal(run, plan.objectives, express)
+        manifest.pop("journal", None)
+        warn(
+            f"note: the Optuna journal didn't follow the run's records ({why}), and was made anew "
+            "from them."
+        )
+    elif plan.searched.renewed:
+        found = {n: find_present(record, proposer) for n, record in run.trials.items()}
+        inside = {number: trial for number, trial in found.items() if trial is not None}
+        renew_study(open_journal(run.directory), inside)
 
 
 def copy_earlier(plan: Plan, data: SearchData) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from common.durations import seconds_of
 from datasets.splits import SearchData
+from results.analysis.run_records import RunRecords
 from results.analysis.session_times import used_seconds
 from results.finalist_store import FinalistStore
 from results.store import RunStore
@@ -96,10 +97,12 @@ def start_session(
     storage_sync: StorageSync,
     warn: Callable[[str], object],
     measurement: Measurement | None,
+    records: RunRecords | None,
 ) -> Session:
     """Opens the study and its finalists, divides the budget between them, and returns the session.
-    `warn` is called with a note on each range that only a trial meets, and `measurement` is what
-    was measured of the baseline's speed, if anything was.
+    `warn` is called with a note on each range that only a trial meets, `measurement` is what was
+    measured of the baseline's speed, if anything was, and `records` are those of a run that goes
+    on.
     """
     used_s = used_seconds(manifest["sessions"])
     budget = make_budget(plan.options, plan.resources, used_s)
@@ -114,7 +117,7 @@ def start_session(
         ),
         trials=plan.options.trials,
         store=store,
-        storage=open_journal(store.directory, manifest.get("journal")),
+        storage=open_journal(store.directory),
         horizons=plan.horizons,
         earlier=_read_earlier(plan, store),
         outside=plan.searched.outside,
@@ -122,14 +125,14 @@ def start_session(
     )
     finalists = Finalists(
         study=study,
-        store=FinalistStore(store.directory, storage_sync.dropped, store.stamp),
+        store=FinalistStore(store.directory, storage_sync.dropped, store.stamp, store.files),
         count=plan.options.finalists,
         repeats=plan.options.repeats,
         seed=plan.options.seed,
         time_left=lambda: budget.left(finalists),
     )
     speed = training_speed(plan, len(data.train), measurement)
-    learn_from_run(speed, plan)
+    learn_from_run(speed, plan, records)
     return Session(
         study=study,
         finalists=finalists,

@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from results.finalist_store import FINALIST_EPOCHS
 from results.jsonl import read_lines
-from results.store import EPOCHS
+from results.store import EPOCHS, FINALIST_EPOCHS
 
 SessionEntry = dict[str, Any]
 """An entry holds `started` and `ended` in ISO 8601 and UTC, the seconds `used_s` between them, and

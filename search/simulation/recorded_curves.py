@@ -16,17 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 from common.errors import UserError
 from results.analysis.curve_table import Recording, of_arrays, read_arrays
-from results.analysis.rung_values import quiet_optuna
+from results.analysis.run_records import read_run_records
+from results.analysis.rung_values import read_fitting_proposals
 from results.records import EpochMetrics, StopReason, TrialRecord
-from results.store import read_epochs, read_manifest, read_trials
 from search.samplers.encoding import Encoding, Matrix, Vector
-from search.study.optuna_journal import journal_storage
 
 
 class CurvesError(UserError):
@@ -240,17 +238,13 @@ def read_run_curves(directory: Path) -> Curves:
     doesn't contain the epochs that never ran. A diverged trial diverges again at the same epoch.
     Raises `CurvesError`, `RunError` and `RecordError` where the run can't be read or has no epoch.
     """
-    read_manifest(directory)
-    records, seen = read_trials(directory), dict[int, list[EpochMetrics]]()
-    for number, metrics in read_epochs(directory):
-        if number in records:
-            seen.setdefault(number, []).append(metrics)
+    run = read_run_records(directory)
+    records = run.trials
+    seen = {number: run.epochs[number] for number, _ in run.recorded}
     if not seen:
         raise CurvesError(f"{directory} must hold trained epochs, but has none; name another run.")
-    with quiet_optuna():
-        optuna_study = optuna.load_study(study_name=None, storage=journal_storage(directory))
     space: dict[str, BaseDistribution] = {}
-    for trial in optuna_study.get_trials(deepcopy=False):
+    for trial in read_fitting_proposals(directory, run.manifest, records).values():
         space |= trial.distributions
     encoding = Encoding(space)
     length = max(int(records[number].config["epochs"]) for number in seen)

@@ -11,7 +11,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from results.analysis.rung_values import JOURNAL, damage_error, quiet_optuna
+from results.analysis.rung_values import JOURNAL, quiet_optuna
 from results.jsonl import cut_torn_line
 
 
@@ -29,20 +29,14 @@ def journal(directory: Path) -> Path:
 
 def journal_storage(directory: Path) -> BaseStorage:
     """Returns Optuna's storage of a run, which a crash can't damage and `optuna-dashboard` can open
-    while the run is going on. Raises `RunError` for a damaged journal.
+    while the run is going on.
     """
-    path = journal(directory)
-    try:
-        return JournalStorage(JournalFileBackend(str(path)))
-    except OSError:
-        raise
-    except Exception as error:  # Optuna replays whatever it finds there
-        raise damage_error(path, f"{type(error).__name__}: {error}") from error
+    return JournalStorage(JournalFileBackend(str(journal(directory))))
 
 
 def journal_seal(directory: Path) -> dict[str, int]:
-    """Returns the length and the checksum of the journal's whole lines, by which `open_journal`
-    recognises later whether these lines have changed.
+    """Returns the length and the checksum of the journal's whole lines, by which
+    `results.analysis.rung_values.read_fitting_proposals` recognises whether they have changed.
 
     What a full disk left of a last line doesn't count: it is cut off when the journal is opened.
     """
@@ -51,28 +45,12 @@ def journal_seal(directory: Path) -> dict[str, int]:
     return {"bytes": len(content), "crc32": crc32(content)}
 
 
-def open_journal(directory: Path, seal: Mapping[str, int] | None) -> BaseStorage:
+def open_journal(directory: Path) -> BaseStorage:
     """Opens the storage of a run for writing, after cutting off a line that a killed writer left
-    half. Raises `RunError` for a journal that doesn't begin with what was sealed.
-
-    seal: the journal's seal of the moment when the search last ended in order, if it ever did.
+    half.
     """
-    path = journal(directory)
-    if path.exists():
-        cut_torn_line(path)
-    check_journal(directory, seal)
+    cut_torn_line(journal(directory))
     return journal_storage(directory)
-
-
-def check_journal(directory: Path, seal: Mapping[str, int] | None) -> None:
-    """Raises `RunError` for a journal that doesn't begin with what was sealed, and changes nothing.
-    A journal that isn't there is as good as a new one. `seal` is as for `open_journal`.
-    """
-    path = journal(directory)
-    if seal and path.exists():
-        content = path.read_bytes()[: seal["bytes"]]
-        if (len(content), crc32(content)) != (seal["bytes"], seal["crc32"]):
-            raise damage_error(path, "it isn't as it was written")
 
 
 def renew_study(storage: BaseStorage, trials: Mapping[int, ExpressedTrial]) -> None:

@@ -15,10 +15,9 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from results.analysis.pareto import OBJECTIVES, values
-from results.analysis.rung_values import check_params, quiet_optuna
+from results.analysis.rung_values import quiet_optuna
 from results.records import StopReason, TrialRecord
 from results.records import TrialState as Ended
-from results.store import RunError
 from search.study.optuna_patches import ask_again, reopen_trial
 
 MISSING = "epochs_missing"
@@ -44,7 +43,7 @@ class OptunaMirror:
         objectives: Sequence[str],
     ) -> None:
         self.study = open_optuna(storage, name, baseline, objectives)
-        self._name, self._objectives = name, objectives
+        self._objectives = objectives
         self._several = len(objectives) > 1
         self._next = 0  # the number of the next new trial
         self._asked: dict[int, optuna.Trial] = {}
@@ -55,11 +54,11 @@ class OptunaMirror:
         """Adopts the records of a resumed search, and returns the trials that Optuna knows.
 
         A trial is open while Optuna has no ending of it, and an orphan if the search was killed
-        after asking Optuna for it and before recording it. Raises `RunError` where Optuna lacks
-        some of the recorded trials, or has others in their place.
+        after asking Optuna for it and before recording it. Optuna must have every recorded trial
+        (`search.study.journal_rebuild`).
         """
         known = self.study.get_trials(deepcopy=False)
-        self._next = check_journal(known, records, self._name)
+        self._next = sum(trial.state is not TrialState.WAITING for trial in known)
         running = [trial for trial in known if trial.state is TrialState.RUNNING]
         recorded = [trial for trial in running if trial.number in records]
         self._asked = {trial.number: reopen_trial(self.study, trial) for trial in recorded}
@@ -114,8 +113,7 @@ class OptunaMirror:
         """Ends a trial whose full training takes `epochs`: a stopped trial is PRUNED, not COMPLETE.
 
         With several objectives, a trial that ran out of memory counts as lacking all of its epochs,
-        and therefore ranks behind every stopped one. An ending that Optuna has already stays, as
-        where the search's own record of it was damaged and removed.
+        and therefore ranks behind every stopped one. An ending that Optuna has already stays.
         """
         trial = self._asked.pop(record.number, None)
         if trial is None:
@@ -157,22 +155,6 @@ def open_optuna(
         if first is not None and not study.get_trials(deepcopy=False):
             study.enqueue_trial(first)
     return study
-
-
-def check_journal(
-    known: Sequence[FrozenTrial], recorded: Mapping[int, TrialRecord], run: str
-) -> int:
-    """Returns the number of trials that have begun in an Optuna study. Raises `RunError` where the
-    study lacks some of a run's recorded trials, or has others in their place.
-    """
-    begun = {trial.number for trial in known if trial.state is not TrialState.WAITING}
-    if missing := recorded.keys() - begun:
-        raise RunError(
-            f"The Optuna journal must hold every trial of the run {run}, but {len(missing)} of "
-            f"{len(recorded)} are missing; restore it from a copy of the run."
-        )
-    check_params({trial.number: trial for trial in known}, recorded, run)
-    return len(begun)
 
 
 def _constrain_missing(trial: optuna.Trial, epochs: int) -> None:

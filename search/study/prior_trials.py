@@ -6,12 +6,14 @@ They don't become trials of the study, and neither its numbers nor its rungs cou
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from common.files import write_text_atomically
-from results.jsonl import read_lines, seal_line
-from results.store import RunError
+from results.jsonl import Chain, Lines, chain_start, check_regular, read_lines, seal_line
+from results.run_hints import restore_hint
+from results.store import RunError, find_chain_start
 from search.samplers.learning_curves import ObservedTrial, after_shares
 
 EVIDENCE = "evidence.jsonl"
@@ -45,18 +47,23 @@ class PriorTrial:
 def write_prior_trials(directory: Path, trials: Iterable[PriorTrial]) -> None:
     """Writes a run's copy of earlier trials, whose first line holds their number."""
     lines = [json.dumps(asdict(each), allow_nan=False) for each in trials]
-    whole = [json.dumps({"trials": len(lines)}), *lines]
-    write_text_atomically(directory / EVIDENCE, "".join(seal_line(line) + "\n" for line in whole))
+    seal, text = chain_start(find_chain_start(directory) or "", EVIDENCE), ""
+    for line in (json.dumps({"trials": len(lines)}), *lines):
+        sealed, seal = seal_line(line, seal)
+        text += sealed + "\n"
+    write_text_atomically(directory / EVIDENCE, text)
 
 
 def read_prior_trials(directory: Path) -> list[PriorTrial]:
     """Reads a run's copy of earlier trials. Raises `RunError` where it is missing or damaged."""
-    path = directory / EVIDENCE
+    path, start = directory / EVIDENCE, find_chain_start(directory)
+    check_regular(path, partial(restore_hint, directory))
     try:
         if not (content := path.read_bytes()).endswith(b"\n"):
             older = 'an older version that found nothing left no {"trials": 0} in it'
             raise ValueError("it ends within a line" if content else f"it is empty; {older}")
-        values = list(read_lines(path))
+        chain = Chain(None if start is None else chain_start(start, EVIDENCE))
+        values = list(read_lines(path, Lines(content.split(b"\n")[:-1], chain)))
         count = values.pop(0)["trials"] if values and "trials" in values[0] else len(values)
         if count != len(values):
             raise ValueError(f"{count - len(values)} of its {count} lines are missing")
@@ -65,5 +72,5 @@ def read_prior_trials(directory: Path) -> list[PriorTrial]:
         reason = str(error).partition("; ")[0]  # a damaged line can't be removed: they are counted
         raise RunError(
             f"{path} must hold what a warm-started run has learned from, but can't be read "
-            f"({reason}); restore it from a copy of the run."
+            f"({reason}); {restore_hint(directory)}."
         ) from error

@@ -1,12 +1,16 @@
 """Disks that take nothing more: what is said, and that a run is given free all the same."""
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from common.files import causes_of, describe_full_disk
-from results.store import RunError, RunStore, check_writable, read_epochs
+from results.analysis.run_records import read_run_records
+from results.records import TrialRecord, TrialState
+from results.store import RunError, RunStore, read_epochs
+from search.session.checks import check_writable
 from tests.search.study_on_curves import metrics
 
 RUN = Path("runs/a")
@@ -60,17 +64,36 @@ def test_a_record_that_the_disk_refuses_is_cut_off_and_the_run_is_free(tmp_path)
     """/dev/full refuses each write as a full disk does."""
     store = RunStore(tmp_path / "run")
     store.add_epoch(0, metrics(1, 0.5))
-    store._epochs.close()
-    store._epochs = Path("/dev/full").open("a", encoding="utf-8")  # noqa: SIM115
+    store._epochs._file.close()
+    store._epochs._file = Path("/dev/full").open("ab", buffering=0)  # noqa: SIM115
     with pytest.raises(OSError, match="No space left"):
         store.add_epoch(0, metrics(2, 0.6))
-    with pytest.raises(OSError, match="No space left"):
-        store.close()
-    assert store._trials.closed
+    store.close()
+    assert store._trials._file.closed
     again = RunStore(tmp_path / "run")
     again.add_epoch(0, metrics(2, 0.7))
     again.close()
     assert [m.val_top1 for _, m in read_epochs(tmp_path / "run")] == [0.5, 0.7]
+
+
+def test_nothing_stays_of_a_record_that_is_not_flushed(tmp_path, monkeypatch):
+    store = RunStore.create(tmp_path / "run", {"name": "run"})
+    store.add_trial(TrialRecord(number=0, state=TrialState.RUNNING, params={}, config={}))
+    store.add_epoch(0, metrics(1, 0.5))
+    before = (tmp_path / "run" / "epochs.jsonl").read_bytes()
+
+    def refuse(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        with pytest.raises(OSError, match="No space left"):
+            store.add_epoch(0, metrics(2, 0.6))
+    assert (tmp_path / "run" / "epochs.jsonl").read_bytes() == before
+    store.add_epoch(0, metrics(2, 0.7))
+    store.write_manifest({"name": "run"})
+    store.close()
+    assert [m.val_top1 for _, m in read_run_records(tmp_path / "run").recorded] == [0.5, 0.7]
 
 
 def test_whether_a_run_can_be_written_is_known_before_anything_is_made(tmp_path):

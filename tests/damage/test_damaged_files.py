@@ -1,7 +1,6 @@
 """Every file that is read, damaged in many ways: one sentence that names it, or a correct read."""
 
 import io
-import json
 import tarfile
 import zipfile
 from collections.abc import Callable, Sequence
@@ -20,16 +19,17 @@ from datasets.archives.tar import TarTree
 from datasets.archives.tree import open_tree
 from datasets.sources.cifar_pickle import load
 from datasets.spec import DatasetError
-from results.analysis.rung_values import check_params, read_proposals
+from results.analysis.run_records import read_run_records
+from results.analysis.rung_values import read_fitting_proposals
 from results.export import export
 from results.finalist_store import FinalistStore, read_finalist_epochs, read_finalists
 from results.predictions import read_predictions
 from results.records import FinalistRecord, TrainingId, TrialState
-from results.store import RunError, read_epochs, read_manifest, read_trials
+from results.store import RunError, RunStore, read_epochs, read_manifest, read_trials
 from search.config.command_line import read_yaml, resolve
 from search.config.options import OptionsError
 from search.simulation.recorded_curves import CurvesError, read_curves_file
-from search.study.optuna_journal import journal_seal, open_journal
+from search.study.optuna_journal import journal_seal
 from search.study.prior_trials import PriorTrial, read_prior_trials, write_prior_trials
 from tests.benchmarks.drawn import draw
 from tests.damage.mutating import Mutate, mutations
@@ -73,12 +73,12 @@ def run(folder: Path) -> Path:
     study.store.close()  # type: ignore[attr-defined]
     finalists = FinalistStore(directory)
     record = FinalistRecord(
-        trial=0, repeat=1, state=TrialState.RUNNING, config={"seed": 7, "epochs": 9}
+        trial=0, repeat=1, state=TrialState.RUNNING, config={"seed": 7, "epochs": 2}
     )
     finalists.add(record)
-    finalists.add(replace(record, state=TrialState.COMPLETE, val_top1=0.5))
     for epoch in (1, 2):
-        finalists.add_epoch(TrainingId(0, 1), metrics(epoch, 0.25))
+        finalists.add_epoch(TrainingId(0, 1), metrics(epoch, 0.25 * epoch))
+    finalists.add(replace(record, state=TrialState.COMPLETE, epochs=2, val_top1=0.5))
     finalists.close()
     write_prior_trials(
         directory,
@@ -148,18 +148,9 @@ def read_curves(path: Path) -> object:
 
 
 def read_journal(path: Path) -> object:
-    seal = json.loads((path.parent / "seal").read_text(encoding="utf-8"))
-    storage = open_journal(path.parent, seal)
-    studies = storage.get_all_studies()
-    assert storage.get_all_trials(studies[0]._study_id)
-    return [(n, t.params, t.intermediate_values) for n, t in read_proposals(path.parent).items()]
-
-
-def read_open_journal(path: Path) -> object:
-    storage = open_journal(path.parent, None)
-    for study in storage.get_all_studies():
-        storage.get_all_trials(study._study_id)
-    return check_params(read_proposals(path.parent), read_trials(path.parent), "journal.log")
+    run = read_run_records(path.parent)
+    found = read_fitting_proposals(path.parent, run.manifest, run.trials)
+    return [(n, t.params, t.intermediate_values) for n, t in found.items()]
 
 
 def read_known_keys(path: Path) -> object:
@@ -178,7 +169,9 @@ SELECTION = ("dataset", "metric", "value", "epoch", "trial", "selected_by", "bas
 
 def make_journal(folder: Path) -> Path:
     directory = run(folder)
-    (directory / "seal").write_text(json.dumps(journal_seal(directory)), encoding="utf-8")
+    store = RunStore(directory)
+    store.write_manifest({"name": "run", "journal": journal_seal(directory)})
+    store.close()
     return directory / "journal.log"
 
 
@@ -230,7 +223,7 @@ FORMATS = {
     ),
     "journal.log": Format(make=make_journal, read=read_journal, errors=READ_RUN),
     "journal.log of a killed search": Format(
-        make=of_run("journal.log"), read=read_open_journal, errors=READ_RUN, silent=True,
+        make=of_run("journal.log"), read=read_journal, errors=READ_RUN, silent=True,
     ),
     "best.yaml": Format(
         make=of_run("best.yaml"), read=read_chosen, errors=(BestError, ConfigError),

@@ -1,21 +1,32 @@
 """Errors about the records of runs and of final trainings."""
 
+import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from results.finalist_store import FINALIST_EPOCHS, FinalistStore, read_finalist_epochs
-from results.jsonl import seal_line
-from results.records import TrainingId, TrialState
-from results.store import EPOCHS, MANIFEST, TRIALS, RunStore, check_writable, read_trials
-from tests.remedies.harness import Command, Steps, case
-from tests.remedies.searches import copy_run, plan_search
-from tests.search.session_on_curves import opened, planned
-from tests.search.study_on_curves import metrics
+from results.finalist_store import FinalistStore, read_finalist_epochs
+from results.records import FinalistRecord, TrialState
+from results.store import (
+    BEST,
+    EPOCHS,
+    FINALIST_EPOCHS,
+    MANIFEST,
+    TRIALS,
+    RunStore,
+    read_manifest,
+    read_trials,
+)
+from search.session.backup import ARCHIVE, pack
+from search.session.checks import check_writable, read_writable
+from tests.remedies.harness import Command, Refusal, Steps, case
+from tests.remedies.searches import copy_run, open_again, plan_search
 
 STORE, LINES = "results/store.py", "results/jsonl.py"
+OLDER = Path(__file__).parents[1] / "search" / "session" / "run_of_1ba3fe8"
 
 
 def export(run: Path, *more: object) -> Command:
@@ -35,78 +46,150 @@ def lines_of(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines(keepends=True)
 
 
-def remove_line(text: str) -> None:
-    """Removes the line that a sentence names."""
-    words = text.removeprefix("error: ").split()
-    assert words[1] == "line"
-    assert "remove the line" in text
-    edit(Path(words[0]), lambda lines: lines.pop(int(words[2]) - 1))
+def restore(refusal: Refusal, copy: Path) -> None:
+    """Restores the folder that a sentence names."""
+    folder = Path(refusal.find(r"restore (\S+) from a copy of it"))
+    shutil.rmtree(folder)
+    shutil.copytree(copy, folder)
 
 
-@case(f"{LINES}::read_lines", "is damaged; restore")
-def a_changed_digit_in_a_line(tmp_path: Path, searched: Path, tiny_data: Path) -> Steps:
+MISPLACED = (f"{LINES}::read_lines", "is damaged, or not where it was written")
+
+
+@case(*MISPLACED)
+def a_changed_digit_in_a_line(tmp_path: Path, searched: Path) -> Steps:
     run = copy_run(searched, tmp_path)
-    before = edit(run / EPOCHS, lambda lines: lines.insert(4, lines.pop(4).replace("1", "2", 1)))
+    edit(run / EPOCHS, lambda lines: lines.insert(4, lines.pop(4).replace("1", "2", 1)))
     refusal = yield export(run)
-    remove_line(refusal.text)
-    export(run)()
-    changes = {"out": str(tmp_path)}
-    opened(planned(tmp_path, tiny_data, changes, name="first", trials=6)).close()
-    (run / EPOCHS).write_text(before, encoding="utf-8")  # from a copy
+    assert "epochs.jsonl line 5 is" in refusal.text
+    plan_search(tmp_path, refusal.find(r"another (--\w+)"), "second")()  # a new run
+    restore(refusal, searched)
 
 
-@case(f"{LINES}::read_lines", "is damaged; restore")
-def a_damaged_ending_of_a_trial(tmp_path: Path, searched: Path, tiny_data: Path) -> Steps:
+@case(*MISPLACED)
+def a_line_that_is_missing(tmp_path: Path, searched: Path, tiny_data: Path) -> Steps:
     run = copy_run(searched, tmp_path)
-    before = read_trials(run)
-    last = max(n for n, line in enumerate(lines_of(run / TRIALS)) if '"number":1,' in line)
-    edit(run / TRIALS, lambda lines: lines.insert(last, lines.pop(last).replace("1", "2", 1)))
-    refusal = yield export(run)
-    remove_line(refusal.text)
-    assert read_trials(run)[1].state is TrialState.RUNNING
-    changes = {"out": str(tmp_path)}
-    opened(planned(tmp_path, tiny_data, changes, name="first", trials=6)).close()
-    assert read_trials(run) == before  # its epochs say how it ended
+    edit(run / TRIALS, lambda lines: lines.pop(3))
+    refusal = yield open_again(run, tiny_data)
+    assert "trials.jsonl line 4 is" in refusal.text
+    restore(refusal, searched)
 
 
-@case(f"{LINES}::read_lines", "is damaged; restore")
-def a_damaged_record_of_a_trial(tmp_path: Path, searched: Path) -> Steps:
-    run = copy_run(searched, tmp_path)
-    rest = [line for line in lines_of(run / TRIALS) if '"number":1,' not in line]
-    (run / TRIALS).write_text("".join(["{?}\n", *rest]), encoding="utf-8")
-    refusal = yield export(run)
-    remove_line(refusal.text)
-    words = ("--policy", "random", "--budget", 1, "--seeds", 1, "--grace", 1)
-    Command("search.simulate", run, *words)()
-    return Command("results.importance", run)
-
-
-@case(f"{LINES}::read_lines", "must be an object; remove the line")
-def a_line_that_is_no_object(tmp_path: Path, searched: Path) -> Steps:
-    run = copy_run(searched, tmp_path)
+@case(*MISPLACED)
+def a_line_of_no_object_in_an_older_run(tmp_path: Path) -> Steps:
+    run = shutil.copytree(OLDER, tmp_path / "older")
     edit(run / TRIALS, lambda lines: lines.insert(0, "[]\n"))
     refusal = yield export(run)
-    remove_line(refusal.text)
+    restore(refusal, OLDER)
+
+
+@case(*MISPLACED)
+def a_damaged_line_of_a_run_in_a_storage(tmp_path: Path, searched: Path) -> Steps:
+    run, storage = copy_run(searched, tmp_path), tmp_path / "storage"
+    store = RunStore(run)
+    manifest = read_manifest(run)
+    store.write_manifest(manifest | {"options": manifest["options"] | {"storage": str(storage)}})
+    store.close()
+    (storage / "first").mkdir(parents=True)
+    pack(run).rename(storage / "first" / ARCHIVE)
+    edit(run / EPOCHS, lambda lines: lines.pop(1))
+    refusal = yield export(run)
+    Path(refusal.find(r"move (\S+) away")).rename(tmp_path / "away")
+    refusal.command().add("--dry-run")()
+
+
+@case(f"{LINES}::read_lines", "lines that the manifest counts")
+def lines_that_are_missing_at_the_end(tmp_path: Path, searched: Path) -> Steps:
+    run = copy_run(searched, tmp_path)
+    edit(run / TRIALS, lambda lines: lines.__delitem__(slice(-2, None)))
+    refusal = yield export(run)
+    restore(refusal, searched)
 
 
 @case(f"{LINES}::read_records", "is damaged", f"{LINES}::read_whole_number", "a whole number")
-def a_line_without_the_number_of_its_trial(tmp_path: Path, searched: Path) -> Steps:
-    run = copy_run(searched, tmp_path)
-    edit(run / EPOCHS, lambda lines: lines.insert(2, seal_line('{"trial":"x"}') + "\n"))
+def a_line_without_the_number_of_its_trial(tmp_path: Path) -> Steps:
+    run = shutil.copytree(OLDER, tmp_path / "older")
+    edit(run / EPOCHS, lambda lines: lines.insert(2, '{"trial":"x"}\n'))
     refusal = yield export(run)
-    remove_line(refusal.text)
+    restore(refusal, OLDER)
 
 
 @case(f"{LINES}::read_records", "is damaged",
       "results/finalist_store.py::_read_training", "RecordError(str(error))")  # fmt: skip
 def an_epoch_of_no_repeat(tmp_path: Path) -> Steps:
-    store = FinalistStore(tmp_path)
-    store.add_epoch(TrainingId(7, 2), metrics(1, 0.25))
+    run = shutil.copytree(OLDER, tmp_path / "older")
+    (run / FINALIST_EPOCHS).write_text('{"trial":7,"repeat":-1}\n', encoding="utf-8")
+    refusal = yield lambda: list(read_finalist_epochs(run))
+    restore(refusal, OLDER)
+
+
+@case(f"{LINES}::check_regular", "must be a file")
+def a_pipe_in_the_place_of_records(tmp_path: Path, searched: Path) -> Steps:
+    run = copy_run(searched, tmp_path)
+    for name in (EPOCHS, MANIFEST):
+        (run / name).unlink()
+        os.mkfifo(run / name)
+    refusal = yield export(run)
+    assert f"{run / MANIFEST} must be a file, but is a pipe" in refusal.text
+    restore(refusal, searched)
+
+
+@case(f"{LINES}::check_regular", "must be a file")
+def a_folder_in_the_place_of_the_best(tmp_path: Path, searched: Path) -> Steps:
+    run = copy_run(searched, tmp_path)
+    (run / BEST).mkdir()
+    refusal = yield lambda: read_writable(run)
+    Path(refusal.find(r"(\S+) must be a file, but is a folder; move it")).rename(tmp_path / "away")
+
+
+SET = "results/analysis/run_records.py"
+
+
+def without_counts(run: Path) -> None:
+    """Takes the counts of lines out of a manifest, as if the first session had been killed."""
+    store = RunStore(run)
+    manifest = json.loads((run / MANIFEST).read_text(encoding="utf-8"))
     store.close()
-    path = tmp_path / FINALIST_EPOCHS
-    edit(path, lambda lines: lines.append(seal_line('{"trial":7,"repeat":-1}') + "\n"))
-    refusal = yield lambda: list(read_finalist_epochs(tmp_path))
-    remove_line(refusal.text)
+    del manifest["sha256"]
+    manifest["chain"]["files"] = {}
+    (run / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+
+
+@case(f"{SET}::_compare", "_missing", f"{SET}::_missing", "must have a line on")
+def epochs_without_their_trial(tmp_path: Path, searched: Path) -> Steps:
+    run = copy_run(searched, tmp_path)
+    without_counts(run)
+    edit(run / TRIALS, lambda lines: lines.__delitem__(slice(2, None)))
+    refusal = yield export(run)
+    restore(refusal, searched)
+
+
+@case(f"{SET}::read_run_records", "_missing", f"{SET}::_missing", "must have a line on")
+def a_finalist_without_its_trial(tmp_path: Path) -> Steps:
+    run = shutil.copytree(OLDER, tmp_path / "older")
+    config = read_trials(run)[0].config
+    store = FinalistStore(run)
+    store.add(FinalistRecord(trial=9, repeat=1, state=TrialState.RUNNING, config=config))
+    store.close()
+    refusal = yield export(run)
+    restore(refusal, OLDER)
+
+
+@case(f"{SET}::_compare", "must be epoch")
+def an_epoch_that_is_missing_in_an_older_run(tmp_path: Path) -> Steps:
+    run = shutil.copytree(OLDER, tmp_path / "older")
+    edit(run / EPOCHS, lambda lines: lines.pop(0))
+    refusal = yield export(run)
+    restore(refusal, OLDER)
+
+
+@case(f"{SET}::_compare", "with which")
+def fewer_epochs_than_an_ending_has(tmp_path: Path, searched: Path) -> Steps:
+    run = copy_run(searched, tmp_path)
+    without_counts(run)
+    edit(run / EPOCHS, list.pop)
+    refusal = yield export(run)
+    restore(refusal, searched)
 
 
 @case(f"{STORE}::read_manifest", "is not a run")
@@ -128,7 +211,7 @@ def a_run_where_there_is_none(
     copy_run(searched, tmp_path / "runs")  # in place of the search
 
 
-DAMAGED = (f"{STORE}::_damage_error", "restore it from a copy")
+DAMAGED = (f"{STORE}::_damage_error", "is damaged")
 
 
 @case(f"{STORE}::read_manifest", "_damage_error(directory, str(error))", *DAMAGED)
@@ -165,7 +248,7 @@ def a_manifest_of_another_version_of_a_run(tmp_path: Path) -> Steps:
     assert "read it with the version of this project that wrote it" in refusal.text
 
 
-@case(f"{STORE}::_locked", "wait for it, or begin")
+@case(f"{STORE}::lock_run", "wait for it, or begin")
 def a_run_that_another_process_writes(tmp_path: Path, searched: Path) -> Steps:
     run = copy_run(searched, tmp_path)
     other = RunStore(run)
@@ -176,7 +259,7 @@ def a_run_that_another_process_writes(tmp_path: Path, searched: Path) -> Steps:
     other.close()  # wait for it
 
 
-@case(f"{STORE}::check_writable", "make it writable, or choose")
+@case("search/session/checks.py::check_writable", "make it writable, or choose")
 def a_file_in_the_place_of_the_runs(tmp_path: Path) -> Steps:
     (tmp_path / "runs").touch()
     refusal = yield lambda: check_writable(tmp_path / "runs" / "first")

@@ -4,15 +4,14 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from results.jsonl import seal_line
+from results.analysis.rung_values import JOURNAL
 from results.records import StopReason, TrialState
-from results.store import TRIALS
+from results.store import RunStore, read_manifest
 from search.planning.plan import Plan
 from tests.remedies.cases_results import edit, export
-from tests.remedies.harness import Command, Steps, case
-from tests.remedies.searches import copy_run, plan_search
+from tests.remedies.harness import Command, Refusal, Steps, case
+from tests.remedies.searches import copy_run, open_again
 from tests.results.example_final import NAMES, make_final, make_predictions
 from tests.results.example_run import Made, make_run
 from tests.results.example_search import ADAMW, RANGES
@@ -113,48 +112,86 @@ def a_comparison_with_a_run_that_failed(tmp_path: Path) -> Steps:
     return command
 
 
-@case(
-    f"{RUNG}::read_proposals", "damage_error", f"{RUNG}::damage_error", "that learns from this one"
-)
-def a_damaged_journal(tmp_path: Path, searched: Path) -> Steps:
+ANEW = (f"{RUNG}::damage_error", "which makes it anew from the records")
+
+
+def go_on(refusal: Refusal, run: Path, data: Path) -> None:
+    """Does what the command of a sentence does, as far as to the first trial."""
+    assert refusal.command().words == ("--resume", run.name, "--out", str(run.parent))
+    open_again(run, data)()
+
+
+@case(f"{RUNG}::read_proposals", "damage_error", *ANEW)
+def a_damaged_journal(tmp_path: Path, searched: Path, tiny_data: Path) -> Steps:
     run = copy_run(searched, tmp_path)
-    edit(run / "journal.log", lambda lines: lines.insert(1, "?\n"))
+    edit(run / JOURNAL, lambda lines: lines.insert(1, "?\n"))
     refusal = yield Command("results.importance", run)
-    learns = refusal.options("--warm-start")
-    plan_search(tmp_path, *learns, "--set", "image_size=32")()  # a new run
-    shutil.copy(searched / "journal.log", run)
+    go_on(refusal, run, tiny_data)
 
 
-@case(f"{RUNG}::read_proposals", "copy it from where the search ran")
-def a_journal_that_was_not_copied(tmp_path: Path, searched: Path) -> Steps:
+@case(f"{RUNG}::read_proposals", "must be there, for it holds the parameters' ranges")
+def a_journal_that_was_not_copied(tmp_path: Path, searched: Path, tiny_data: Path) -> Steps:
     run = copy_run(searched, tmp_path)
-    (run / "journal.log").unlink()
-    yield Command("results.importance", run)
-    shutil.copy(searched / "journal.log", run)
+    (run / JOURNAL).unlink()
+    refusal = yield Command("results.importance", run)
+    go_on(refusal, run, tiny_data)
 
 
-@case(f"{RUNG}::_completed", "restore it from a copy of the run")
-def a_journal_that_is_cut_short(tmp_path: Path, searched: Path) -> Steps:
+@case(f"{RUNG}::read_fitting_proposals", "it isn't as it was written", *ANEW)
+def a_journal_with_a_changed_value(tmp_path: Path, searched: Path, tiny_data: Path) -> Steps:
     run = copy_run(searched, tmp_path)
-    edit(run / "journal.log", lambda lines: lines.__delitem__(slice(3, None)))
-    yield Command("results.importance", run)
-    shutil.copy(searched / "journal.log", run)
+    text = (run / JOURNAL).read_text(encoding="utf-8")
+    at = text.index('"datetime_start":"') + 18
+    (run / JOURNAL).write_text(text[:at] + "1" + text[at + 1 :], encoding="utf-8")
+    words = ("--policy", "random", "--budget", 1, "--seeds", 1, "--grace", 1)
+    refusal = yield Command("search.simulate", run, *words)
+    go_on(refusal, run, tiny_data)
 
 
-@case(f"{RUNG}::check_params", "restore both from a copy of the run")
-def a_journal_with_other_parameters(tmp_path: Path, searched: Path) -> Steps:
+def unsealed(searched: Path, tmp_path: Path) -> Path:
+    """Returns a copy of a run whose session was killed, so that no seal guards its journal."""
     run = copy_run(searched, tmp_path)
+    manifest = read_manifest(run)
+    del manifest["journal"]
+    store = RunStore(run)
+    store.write_manifest(manifest)
+    store.close()
+    return run
+
+
+@case(f"{RUNG}::read_fitting_proposals", "it has no trial", *ANEW)
+def a_journal_that_is_cut_short(tmp_path: Path, searched: Path, tiny_data: Path) -> Steps:
+    run = unsealed(searched, tmp_path)
+    edit(run / JOURNAL, lambda lines: lines.__delitem__(slice(3, None)))
+    refusal = yield Command("results.importance", run)
+    go_on(refusal, run, tiny_data)
+
+
+@case(f"{RUNG}::read_fitting_proposals", "has other parameters than", *ANEW)
+def a_journal_without_a_parameter(tmp_path: Path, searched: Path, tiny_data: Path) -> Steps:
+    run = unsealed(searched, tmp_path)
 
     def change(lines: list[str]) -> None:
-        record: dict[str, Any] = json.loads(lines[-1])
-        del record["crc32"]
-        record["params"]["lr"] *= 1.5
-        lines.append(seal_line(json.dumps(record)) + "\n")
+        lines.remove(next(line for line in lines if '"param_name":"lr"' in line))
 
-    edit(run / TRIALS, change)
-    yield Command("results.importance", run)
-    for name in ("journal.log", TRIALS):
-        shutil.copy(searched / name, run)
+    edit(run / JOURNAL, change)
+    refusal = yield Command("results.importance", run)
+    go_on(refusal, run, tiny_data)
+
+
+@case(f"{RUNG}::read_fitting_proposals", "isn't as in", *ANEW)
+def a_journal_with_another_parameter(tmp_path: Path, searched: Path, tiny_data: Path) -> Steps:
+    run = unsealed(searched, tmp_path)
+
+    def change(lines: list[str]) -> None:
+        at = max(n for n, line in enumerate(lines) if '"param_name":"lr"' in line)
+        event = json.loads(lines[at])
+        event["param_value_internal"] *= 1.01
+        lines[at] = json.dumps(event, separators=(",", ":")) + "\n"
+
+    edit(run / JOURNAL, change)
+    refusal = yield Command("results.importance", run)
+    go_on(refusal, run, tiny_data)
 
 
 def final(folder: Path) -> Command:

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +9,16 @@ import pytest
 
 from datasets.splits import SearchData
 from results.records import NetworkCosts
-from results.store import read_manifest, read_trials
+from results.store import read_manifest
 from search.planning.plan import Plan
 from search.session import execute
-from search.study.optuna_journal import journal_storage
-from search.study.optuna_mirror import OptunaMirror
 from search.study.prior_trials import EVIDENCE, read_prior_trials
-from tests.remedies.harness import Attempt, Command, Steps, case
+from tests.remedies.harness import Attempt, Steps, case
 from tests.remedies.images import prepare_folder, write_images
 from tests.remedies.searches import copy_run, plan_search, resume, write_space
 from tests.search.session_on_curves import opened, planned, play
 
 GOES_ON = "search/planning/continuation.py"
-JOURNAL = "search/study/optuna_journal.py"
-DAMAGED = ("results/analysis/rung_values.py::damage_error", "that learns from this one")
-HERE = ("--set", "image_size=32", "batch_size=16")
 
 
 @case(f"{GOES_ON}::lengthen", "leave it out, or start a new run")
@@ -97,16 +91,6 @@ def an_earlier_run_without_an_epoch(tmp_path: Path, tiny_data: Path) -> Steps:
     return command.without(refusal.find(r"(--warm-\w+) needs"))
 
 
-def open_again(run: Path, data: Path) -> Attempt:
-    """Returns an attempt that opens a session of a run, as a search does after Ray has started."""
-
-    def attempt() -> None:
-        changes = {"out": str(run.parent)}
-        opened(planned(run.parent, data, changes, name=run.name, trials=6)).close()
-
-    return attempt
-
-
 def change_byte(path: Path, at: int, to: bytes = b"?") -> bytes:
     """Changes one byte of a file, and returns the content of before."""
     whole = path.read_bytes()
@@ -114,50 +98,15 @@ def change_byte(path: Path, at: int, to: bytes = b"?") -> bytes:
     return whole
 
 
-@case(f"{JOURNAL}::check_journal", "damage_error", *DAMAGED)
-def a_journal_with_a_wrong_byte(tmp_path: Path, searched: Path, tiny_data: Path) -> Steps:
-    run = copy_run(searched, tmp_path)
-    path = run / "journal.log"
-    whole = change_byte(path, path.read_bytes().index(b'"datetime_start":"') + 18, b"1")
-    refusal = yield open_again(run, tiny_data)
-    plan_search(tmp_path, *refusal.options("--warm-start"), *HERE)()  # a new run
-    path.write_bytes(whole)
-
-
-@case(f"{JOURNAL}::journal_storage", "damage_error", *DAMAGED)
-def a_journal_that_optuna_can_t_replay(tmp_path: Path, searched: Path) -> Steps:
-    run = copy_run(searched, tmp_path)
-    path = run / "journal.log"
-    whole = change_byte(path, path.read_bytes().index(b"\n") + 1)
-    words = ("--policy", "random", "--budget", 1, "--seeds", 1, "--grace", 1)
-    refusal = yield Command("search.simulate", run, *words)
-    plan_search(tmp_path, *refusal.options("--warm-start"), *HERE)()  # a new run
-    path.write_bytes(whole)
-
-
-@case("search/study/optuna_mirror.py::check_journal", "must hold every trial of the run")
-def a_journal_of_another_run(tmp_path: Path, searched: Path) -> Steps:
-    run = copy_run(searched, tmp_path)
-    (run / "journal.log").unlink()
-    records = read_trials(run)
-
-    def follow() -> None:
-        OptunaMirror(journal_storage(run), run.name, None, ("val_top1",)).follow(records)
-
-    refusal = yield follow
-    assert f"but {len(records)} of {len(records)} are missing" in refusal.text
-    shutil.copy(searched / "journal.log", run)
-
-
-@case("search/study/prior_trials.py::read_prior_trials", "restore it from a copy of the run")
+@case("search/study/prior_trials.py::read_prior_trials", "must hold what a warm-started run")
 def a_damaged_line_of_evidence(tmp_path: Path, searched: Path, tiny_data: Path) -> Steps:
     learns = {"warm_start": [str(copy_run(searched, tmp_path))]}
     plan = planned(tmp_path, tiny_data, learns, name="second", trials=3)
     opened(plan).close()
     whole = change_byte(plan.directory / EVIDENCE, 60)
     refusal = yield lambda: read_prior_trials(plan.directory)
-    assert "line 2 is damaged)" in refusal.text
-    assert "remove" not in refusal.text  # its lines are counted
+    assert "line 2 is damaged, or not where it was written)" in refusal.text
+    assert f"restore {plan.directory} from a copy of it" in refusal.text
     (plan.directory / EVIDENCE).write_bytes(whole)
 
 

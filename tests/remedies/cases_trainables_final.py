@@ -15,6 +15,7 @@ from results.records import BEST_VERSION
 from results.store import RunStore
 from tests.remedies.harness import Command, Refusal, Steps, case
 from tests.remedies.images import prepare_folder, write_images
+from tests.results.example_run import add_trial
 from tests.results.test_export import MANIFEST, TrialState, trial
 from tests.trainables.conftest import SMALL
 from trainables.final_model import repeats
@@ -28,7 +29,7 @@ TRAINING = "trainables/final_model/training.py"
 def make_run(tmp_path: Path) -> Path:
     """Makes a run with one trained trial and its best.yaml, and returns that file."""
     store = RunStore.create(tmp_path / "my run", MANIFEST | {"name": "my run"})
-    store.add_trial(trial(0, TrialState.COMPLETE, 0.5))
+    add_trial(store, trial(0, TrialState.COMPLETE, 0.5))
     store.close()
     return export(tmp_path / "my run")
 

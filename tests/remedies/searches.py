@@ -12,8 +12,8 @@ import pytest
 from search import preflight
 from search.planning import same_space
 from search.preflight import ROOT
-from tests.remedies.harness import Command, Refusal
-from tests.search.session_on_curves import planned, search
+from tests.remedies.harness import Attempt, Command, Refusal
+from tests.search.session_on_curves import opened, planned, search
 
 
 def plan_search(tmp_path: Path, *more: object, space: object = "demo") -> Command:
@@ -47,6 +47,16 @@ def searched(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def copy_run(searched: Path, tmp_path: Path, name: str = "first") -> Path:
     """Copies a run into `tmp_path` and returns its folder."""
     return Path(shutil.copytree(searched, tmp_path / name))
+
+
+def open_again(run: Path, data: Path) -> Attempt:
+    """Returns an attempt that opens a session of a run, as a search does after Ray has started."""
+
+    def attempt() -> None:
+        changes = {"out": str(run.parent)}
+        opened(planned(run.parent, data, changes, name=run.name, trials=6)).close()
+
+    return attempt
 
 
 def write_space(path: Path, **ranges: str) -> Path:

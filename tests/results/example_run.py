@@ -1,7 +1,7 @@
 """A run on disk as a search leaves it, from a list of trials; for tests that need no search."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import create_trial
 
-from results.records import StopReason, TrialRecord, TrialState
+from results.finalist_store import FinalistStore
+from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
 from results.store import RunStore
 from tests.search.study_on_curves import metrics
 
@@ -31,6 +32,21 @@ class Made:
     epochs: int | None = None
     detail: str | None = None
     gap: float = 0.0
+
+
+def add_trial(store: RunStore, record: TrialRecord) -> None:
+    """Adds a trial's record behind as many epochs as it has, with its last value."""
+    for epoch in range(1, record.epochs + 1):
+        store.add_epoch(record.number, metrics(epoch, record.last_val_top1 or 0.1))
+    store.add_trial(record)
+
+
+def add_finalist(store: FinalistStore, record: FinalistRecord) -> None:
+    """Adds a finalist's record, behind its last epoch where it is complete."""
+    if record.val_top1 is not None:
+        record = replace(record, epochs=1)
+        store.add_epoch(record.training, metrics(1, record.val_top1))
+    store.add(record)
 
 
 def make_run(

@@ -1,15 +1,16 @@
 """One changed digit is noticed, and named; what older versions wrote is read as it was."""
 
-import json
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
 from common.errors import RecordError
 from common.files import checksum
+from results.analysis.run_records import read_run_records, read_standings
 from results.export import export
 from results.records import EpochMetrics, TrialState
-from results.store import RunError, RunStore, read_epochs, read_manifest, read_standings
+from results.store import RunError, RunStore, read_epochs, read_manifest
 from tests.results.test_export import MANIFEST, trial
 from tests.search.study_on_curves import metrics
 from trainables.final_model.best_config import BestError, read_best
@@ -18,9 +19,9 @@ from trainables.final_model.best_config import BestError, read_best
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     store = RunStore.create(tmp_path / "run", MANIFEST | {"options": {"seed": 12345}})
-    store.add_trial(trial(0, TrialState.COMPLETE, 0.5))
     for epoch in (1, 2):
         store.add_epoch(0, metrics(epoch, 0.25 * epoch))
+    store.add_trial(trial(0, TrialState.COMPLETE, 0.5, epochs=2))
     store.close()
     export(tmp_path / "run")
     return tmp_path / "run"
@@ -34,7 +35,7 @@ def change(path: Path, before: str, after: str) -> None:
 
 def test_a_changed_digit_in_a_line_is_named(run: Path) -> None:
     change(run / "epochs.jsonl", '"val_top1":0.5', '"val_top1":0.6')
-    with pytest.raises(RecordError, match=r"epochs\.jsonl line 2 is damaged; restore it from"):
+    with pytest.raises(RecordError, match=r"epochs\.jsonl line 2 is damaged, or not where"):
         list(read_epochs(run))
 
 
@@ -70,13 +71,48 @@ def test_what_is_cut_off_the_best_configuration_is_missed(run: Path) -> None:
         read_best(run / "best.yaml")
 
 
+def without_seal(line: str) -> str:
+    return line[: line.rindex(',"chain":')] + "}"
+
+
 def test_lines_without_checksums_are_read_among_others(run: Path) -> None:
+    """Older versions wrote lines without checksums, then lines with one of their own."""
     path = run / "epochs.jsonl"
-    first, second = path.read_text(encoding="utf-8").splitlines()
-    older = {key: value for key, value in json.loads(first).items() if key != "crc32"}
-    path.write_text(json.dumps(older) + "\n" + second + "\n", encoding="utf-8")
+    first, second = (without_seal(line) for line in path.read_text("utf-8").splitlines())
+    alone = f'{second[:-1]},"crc32":"{crc32(second.encode()):08x}"}}'
+    path.write_text(first + "\n" + alone + "\n", encoding="utf-8")
     assert list(read_epochs(run)) == [(0, metrics(1, 0.25)), (0, metrics(2, 0.5))]
     assert read_standings(run)[0].best_val_top1 == 0.5
+    store = RunStore(run)
+    store.add_trial(trial(1, TrialState.RUNNING, None, epochs=0))
+    store.add_epoch(1, metrics(1, 0.125))
+    store.write_manifest(read_manifest(run))
+    store.close()
+    assert list(read_epochs(run))[2:] == [(1, metrics(1, 0.125))]
+    for older in (f"{first}\n", f"{alone}\n{first}\n", f"{first}\n{alone}\n{alone}\n"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(older + text.splitlines()[-1] + "\n", encoding="utf-8")
+        with pytest.raises(RecordError, match=r"line \d is damaged, or not where it was written"):
+            read_standings(run)
+        path.write_text(text, encoding="utf-8")
+    with path.open("a", encoding="utf-8") as file:  # an older version went on
+        file.write(alone + "\n")
+    with pytest.raises(RecordError, match="line 4 is damaged, or not where it was written"):
+        read_standings(run)
+
+
+@pytest.mark.parametrize("order", [(0, 2, 1), (0, 2), (1, 2), (0, 1, 1, 2), (2, 1, 0)])
+def test_lines_that_are_moved_are_noticed_by_whoever_reads_them_alone(
+    run: Path, order: tuple[int, ...]
+) -> None:
+    store = RunStore(run)
+    store.add_epoch(0, metrics(3, 0.75))
+    store.close()
+    path = run / "epochs.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[number] for number in order), encoding="utf-8")
+    with pytest.raises(RecordError, match=r"epochs\.jsonl line \d is damaged, or not where"):
+        read_run_records(run)
 
 
 @pytest.mark.parametrize(

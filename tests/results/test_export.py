@@ -7,6 +7,7 @@ from results import export
 from results.finalist_store import FinalistStore
 from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
 from results.store import RunError, RunStore
+from tests.results.example_run import add_finalist, add_trial
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
 
@@ -36,12 +37,12 @@ def trial(number, state, best, *, reason=None, epochs=3):
 @pytest.fixture
 def run(tmp_path):
     store = RunStore.create(tmp_path / "run", MANIFEST)
-    store.add_trial(trial(0, TrialState.COMPLETE, 0.50))
-    store.add_trial(trial(1, TrialState.STOPPED, 0.61, reason=StopReason.RUNG))
-    store.add_trial(trial(2, TrialState.COMPLETE, 0.61))
-    store.add_trial(trial(3, TrialState.STOPPED, 0.90, reason=StopReason.DIVERGED))
-    store.add_trial(trial(4, TrialState.FAILED, None, epochs=0))
-    store.add_trial(trial(5, TrialState.RUNNING, None, epochs=0))
+    add_trial(store, trial(0, TrialState.COMPLETE, 0.50))
+    add_trial(store, trial(1, TrialState.STOPPED, 0.61, reason=StopReason.RUNG))
+    add_trial(store, trial(2, TrialState.COMPLETE, 0.61))
+    add_trial(store, trial(3, TrialState.STOPPED, 0.90, reason=StopReason.DIVERGED))
+    add_trial(store, trial(4, TrialState.FAILED, None, epochs=0))
+    add_trial(store, trial(5, TrialState.RUNNING, None, epochs=0))
     store.add_epoch(5, metrics(1, 0.55))
     store.close()
     return tmp_path / "run"
@@ -70,10 +71,11 @@ def add_finalists(run, tables, epochs=3):
             state, top1 = TrialState.COMPLETE, value
             if not isinstance(value, float):
                 state, top1 = TrialState(value or "failed"), None
-            store.add(
+            add_finalist(
+                store,
                 FinalistRecord(
                     trial=number, repeat=repeat, state=state, config=config, val_top1=top1
-                )
+                ),
             )
     store.close()
 
@@ -136,6 +138,8 @@ def test_a_trial_that_overfitted_since_its_best_epoch_is_not_the_best(tmp_path):
     store = RunStore.create(tmp_path / "run", MANIFEST)
     for number, values in enumerate([[0.3, 0.4, 0.5], [0.4, 0.7, 0.52], [0.3, 0.5, 0.6]]):
         epochs = [metrics(epoch, value) for epoch, value in enumerate(values, 1)]
+        for epoch in epochs:
+            store.add_epoch(number, epoch)
         store.add_trial(trial(number, TrialState.COMPLETE, None).reached(epochs))
     store.close()
     best = export.best_config(tmp_path / "run")
@@ -159,8 +163,8 @@ def test_a_diverged_trial_is_never_exported(run, tmp_path):
     with pytest.raises(RunError, match="hasn't diverged, but got 3, which has diverged"):
         export.export(run, 3)
     store = RunStore.create(tmp_path / "diverged", MANIFEST)
-    store.add_trial(trial(0, TrialState.STOPPED, 0.90, reason=StopReason.DIVERGED))
-    store.add_trial(trial(1, TrialState.FAILED, 0.40))
+    add_trial(store, trial(0, TrialState.STOPPED, 0.90, reason=StopReason.DIVERGED))
+    add_trial(store, trial(1, TrialState.FAILED, 0.40))
     store.close()
     with pytest.raises(RunError, match="no best trial, because all of its 2 trials failed or div"):
         export.export(tmp_path / "diverged")
@@ -193,7 +197,7 @@ def front(tmp_path):
     seen = [(0.50, 20.0), (0.40, 5.0), (0.61, 9.0), (0.61, 8.0), (0.30, 4.0)]
     for number, (best, latency) in enumerate(seen):
         made = trial(number, TrialState.COMPLETE, best)
-        store.add_trial(replace(made, latency_ms=latency, parameters_m=4.9))
+        add_trial(store, replace(made, latency_ms=latency, parameters_m=4.9))
     store.close()
     return tmp_path / "front"
 

@@ -11,6 +11,7 @@ from results import frame
 from results.finalist_store import FinalistStore
 from results.records import EpochMetrics, FinalistRecord, TrialRecord, TrialState
 from results.store import RunError, RunStore
+from tests.results.example_run import add_finalist
 from tests.results.example_search import SIX, six
 from tests.search.study_on_curves import metrics
 
@@ -51,7 +52,8 @@ def with_finalists(directory):
     for repeat, state in states.items():
         top1 = 0.5 if state is TrialState.COMPLETE else None
         config = {"epochs": 4, "seed": 70 + repeat}
-        store.add(FinalistRecord(trial=2, repeat=repeat, state=state, config=config, val_top1=top1))
+        record = FinalistRecord(trial=2, repeat=repeat, state=state, config=config, val_top1=top1)
+        add_finalist(store, record)
     store.close()
 
 
@@ -137,6 +139,7 @@ def test_epochs_join_the_trials(runs):
 
 def test_what_is_not_finite_is_missing(tmp_path):
     store = RunStore.create(tmp_path / "run", {"name": "run"})
+    store.add_trial(TrialRecord(number=0, state=TrialState.RUNNING, params={}, config={}))
     store.add_epoch(0, metrics(1, 0.5, loss=None))
     store.close()
     table = frame.epochs(str(tmp_path / "run"))

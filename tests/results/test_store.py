@@ -6,13 +6,13 @@ import pytest
 
 from common.errors import RecordError
 from common.files import write_text_atomically
+from results.analysis.run_records import read_standings
 from results.records import StopReason, TrialRecord, TrialState
 from results.store import (
     RunError,
     RunStore,
     read_epochs,
     read_manifest,
-    read_standings,
     read_trials,
 )
 from tests.search.study_on_curves import metrics
@@ -36,7 +36,7 @@ def test_what_is_written_is_read_back_equal(tmp_path):
 
 
 def test_an_unfinished_trial_stands_where_its_epochs_are(tmp_path):
-    store = RunStore(tmp_path / "run")
+    store = RunStore.create(tmp_path / "run", {"name": "run"})
     store.add_trial(RUNNING)
     for epoch, value in enumerate([0.3, 0.6, 0.5], 1):
         store.add_epoch(0, metrics(epoch, value))

@@ -174,7 +174,7 @@ def main(scratch: Path, fingerprint: str, what: str) -> None:
     )  # fmt: skip
     study = Study(
         proposer=Proposer(space, {}, 0), rules=rules, trials=trials, store=store,
-        storage=open_journal(scratch / "run", None),
+        storage=open_journal(scratch / "run"),
     )  # fmt: skip
     resources = allocate_nodes(
         found.nodes, concurrency="auto", gpus_per_trial="auto", trials=trials, worker_bytes=1 << 28

@@ -60,7 +60,7 @@ def open_study(
     """A study of the demo space; close its store before opening it again."""
     proposer = Proposer(find_space("demo"), {"epochs": rules.epochs, "precision": "float32"}, seed)
     more = {"time_left": time_left} if time_left else {}
-    store, storage = RunStore(directory), open_journal(directory, None)
+    store, storage = RunStore(directory), open_journal(directory)
     return Study(
         proposer=proposer, rules=rules, trials=trials, store=store, storage=storage, **more
     )

@@ -9,7 +9,7 @@ from tests.search.test_search import command, run
 
 MEASURED = {
     "wall_s", "train_s", "images_per_s", "start_s", "idle_s", "loading_s", "session_s",
-    "peak_memory_bytes", "crc32",
+    "peak_memory_bytes", "chain",
 }  # fmt: skip
 """What the machine's day decides: times, the memory of the process, and the lines' checksums."""
 

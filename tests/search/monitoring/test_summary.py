@@ -19,6 +19,7 @@ from search.planning.plan import make_plan
 from search.session import finish as finish_module
 from search.session.finish import finish
 from search.study.proposal import Proposal
+from tests.results.example_run import add_finalist, add_trial
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
 
@@ -200,10 +201,10 @@ def plan_of_ended_run(tmp_path, *, tables=None, ended=None, **options):
     for number in (0, 1):
         made = record(number, 0.4 + 0.1 * number)
         made = replace(made, config=plan.baseline.to_dict(), params={"lr": 0.1})
-        store.add_trial(replace(made, **(ended or {})))
+        add_trial(store, replace(made, **(ended or {})))
     finalists = FinalistStore(plan.directory)
     for made in finalist_records(tables or {}):
-        finalists.add(made)
+        add_finalist(finalists, made)
     finalists.close()
     store.close()
     return plan

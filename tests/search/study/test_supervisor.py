@@ -127,7 +127,7 @@ def test_trials_that_fail_when_they_are_proposed_are_named_once(tmp_path: Path) 
             make=lambda source, seed, *known: optuna.samplers.RandomSampler(seed=seed),
         ),
         rules=RULES, trials=5, store=study.store,
-        storage=open_journal(tmp_path / "run", None),
+        storage=open_journal(tmp_path / "run"),
     )  # fmt: skip
     supervisor = supervisor_of(study)
     assert supervisor.propose().training == TrainingId(0)

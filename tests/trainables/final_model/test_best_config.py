@@ -10,6 +10,7 @@ from results.records import TrialState
 from results.store import RunStore
 from search.config.command_line import fixed_fields
 from search.config.options import SearchOptions
+from tests.results.example_run import add_trial
 from tests.results.test_export import MANIFEST, trial
 from trainables.config import ConfigError
 from trainables.final_model.best_config import read_best
@@ -18,7 +19,7 @@ from trainables.final_model.best_config import read_best
 def exported(run: Path) -> Path:
     """The best.yaml of a run of this name."""
     store = RunStore.create(run, MANIFEST | {"name": run.name})
-    store.add_trial(trial(0, TrialState.COMPLETE, 0.5))
+    add_trial(store, trial(0, TrialState.COMPLETE, 0.5))
     store.close()
     return export(run)
 

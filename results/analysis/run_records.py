@@ -1,0 +1,182 @@
+"""Reads the records of a run as one set, whose files vouch for each other.
+
+The manifest counts the lines of each file at the end of each session; what a killed session wrote
+behind them counts too, and a lost end of it can't be noticed, except where another file proves that
+there was more: a trial's ending holds the number of its epochs and the values after them.
+"""
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from common.errors import RecordError
+from results.finalist_store import read_finalist_epochs, read_finalists
+from results.jsonl import Lines, chain_of, read_content
+from results.records import (
+    EpochMetrics,
+    FinalistRecord,
+    TrainingId,
+    TrainingRecord,
+    TrialRecord,
+    TrialState,
+)
+from results.run_hints import restore_hint
+from results.store import (
+    CHAIN,
+    EPOCHS,
+    FINALIST_EPOCHS,
+    FINALISTS,
+    TRIALS,
+    read_epochs,
+    read_manifest,
+    read_trials,
+)
+
+K = TypeVar("K", bound=Hashable)
+
+_STATES, _EPOCHS = (TRIALS, FINALISTS), (EPOCHS, FINALIST_EPOCHS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecords:
+    """Holds the records of a run as they were at one moment.
+
+    `trials` has the latest record of every trial, and `finalists` that of every training of a
+    finalist. `recorded` and `finalist_epochs` have the epochs in the order of recording. `lines`
+    has the number of lines of each file that has some.
+    """
+
+    directory: Path
+    manifest: dict[str, Any]
+    trials: dict[int, TrialRecord]
+    recorded: list[tuple[int, EpochMetrics]]
+    finalists: dict[TrainingId, FinalistRecord]
+    finalist_epochs: list[tuple[TrainingId, EpochMetrics]]
+    lines: Mapping[str, int]
+
+    @cached_property
+    def epochs(self) -> dict[int, list[EpochMetrics]]:
+        """Returns the epochs of every trial, by number."""
+        return _by_training(self.trials, self.recorded)
+
+    def standings(self) -> dict[int, TrialRecord]:
+        """Returns the trials, with the records of unfinished ones, and those of older versions that
+        lack the last epoch's accuracy, updated by their recorded epochs.
+        """
+        return {number: each.standing(self.epochs[number]) for number, each in self.trials.items()}
+
+
+def read_run_records(directory: Path) -> RunRecords:
+    """Reads the records of a run, which another process may be writing.
+
+    Raises `RunError` for a folder that isn't a run, and `RecordError` where a line is damaged, or
+    where lines or whole files are missing, doubled, in another order, or those of another run.
+    """
+    manifest = read_manifest(directory)
+    content = _read_snapshot(directory)
+    lines = {
+        name: Lines(each, chain_of(manifest.get(CHAIN), name)) for name, each in content.items()
+    }
+    records = RunRecords(
+        directory=directory,
+        manifest=manifest,
+        trials=read_trials(directory, lines[TRIALS]),
+        recorded=list(read_epochs(directory, lines[EPOCHS])),
+        finalists=read_finalists(directory, lines[FINALISTS]),
+        finalist_epochs=list(read_finalist_epochs(directory, lines[FINALIST_EPOCHS])),
+        lines={name: len(each) for name, each in content.items() if each},
+    )
+    _compare(directory, EPOCHS, TRIALS, records.trials, records.recorded)
+    _compare(directory, FINALIST_EPOCHS, FINALISTS, records.finalists, records.finalist_epochs)
+    for training in records.finalists:
+        if training.number not in records.trials:
+            raise _missing(directory, TRIALS, f"trial {training.number}", FINALISTS)
+    return records
+
+
+def read_standings(directory: Path) -> dict[int, TrialRecord]:
+    """Returns the trials of a run with what they have reached, as `RunRecords.standings` does.
+    Raises `RunError` and `RecordError` as `read_run_records` does.
+    """
+    return read_run_records(directory).standings()
+
+
+def _read_snapshot(directory: Path) -> dict[str, list[bytes]]:
+    """Returns the lines of each file at one moment.
+
+    A search adds a trial before its epochs, and its ending behind them. Epochs that were read while
+    no trial began or ended therefore fit the trials.
+    """
+
+    def read(names: Iterable[str]) -> dict[str, list[bytes]]:
+        remedy = lambda: restore_hint(directory)  # noqa: E731
+        return {name: read_content(directory / name, remedy) for name in names}
+
+    states = read(_STATES)
+    while True:
+        epochs, before = read(_EPOCHS), states
+        states = read(_STATES)
+        if all(len(states[name]) == len(before[name]) for name in _STATES):
+            return states | epochs
+
+
+def _by_training(
+    keys: Iterable[K], epochs: Iterable[tuple[K, EpochMetrics]]
+) -> dict[K, list[EpochMetrics]]:
+    found: dict[K, list[EpochMetrics]] = {key: [] for key in keys}
+    for key, metrics in epochs:
+        found[key].append(metrics)
+    return found
+
+
+def _compare(
+    directory: Path,
+    epochs_file: str,
+    states_file: str,
+    states: Mapping[K, TrainingRecord],
+    epochs: Sequence[tuple[K, EpochMetrics]],
+) -> None:
+    """Compares the trainings in one file with their epochs in another one. Raises `RecordError`."""
+    done: dict[K, list[EpochMetrics]] = {key: [] for key in states}
+    for number, (key, metrics) in enumerate(epochs, 1):
+        if key not in done:
+            raise _missing(directory, states_file, _name(key), f"{epochs_file} line {number}")
+        if metrics.epoch != len(done[key]) + 1:
+            raise RecordError(
+                f"{directory / epochs_file} line {number} must be epoch {len(done[key]) + 1} of "
+                f"{_name(key)}, but is epoch {metrics.epoch}; {restore_hint(directory)}."
+            )
+        done[key].append(metrics)
+    for key, record in states.items():
+        if not _agrees(record, done[key]):
+            raise RecordError(
+                f"{directory / epochs_file} must have the {record.epochs} epochs of {_name(key)} "
+                f"with which {states_file} ends it, but has {len(done[key])} or others; "
+                f"{restore_hint(directory)}."
+            )
+
+
+def _agrees(record: TrainingRecord, epochs: Sequence[EpochMetrics]) -> bool:
+    """Returns whether these are the epochs of a training by its own record."""
+    if record.state is TrialState.RUNNING:
+        return len(epochs) >= record.epochs
+    last = record.last_val_top1 if isinstance(record, TrialRecord) else record.val_top1
+    reached = epochs[-1].val_top1 if epochs else None
+    return len(epochs) == record.epochs and last in (None, reached)
+
+
+def _name(key: object) -> str:
+    return (
+        f"repeat {key.repeat} of trial {key.number}"
+        if isinstance(key, TrainingId)
+        else (f"trial {key}")
+    )
+
+
+def _missing(directory: Path, file: str, what: str, whose: str) -> RecordError:
+    return RecordError(
+        f"{directory / file} must have a line on {what}, which {whose} needs, but has none; "
+        f"{restore_hint(directory)}."
+    )
