@@ -61,6 +61,14 @@ def silence_children() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Runs that tests write are signed with a key of the tests, also by commands they start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("user")))
+        yield
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Torch uses one thread: more of them on shared cores wait for each other."""

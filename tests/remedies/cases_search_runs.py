@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,32 @@ def a_secret_that_was_not_recorded(tmp_path: Path, tiny_data: Path) -> Steps:
     refusal = yield resume(plan.directory)
     assert "verysecret" not in refusal.text
     return resume(plan.directory, refusal.find(r"(--\w+) must be given again"), address)
+
+
+FOREIGN = "search/session/foreign_runs.py::find_foreign_faults"
+
+
+def receive_run(searched: Path, tmp_path: Path) -> Path:
+    """Returns a copy of a run whose manifest this user hasn't signed."""
+    run = copy_run(searched, tmp_path, "their run")
+    path = run / "manifest.json"
+    text = re.sub(r'"(sha256|mac)": "\w{64}",\s*', "", path.read_text(encoding="utf-8"), count=2)
+    path.write_text(text, encoding="utf-8")
+    return run
+
+
+@case(FOREIGN, "is used before you name it too")
+def a_run_from_elsewhere(tmp_path: Path, searched: Path) -> Steps:
+    refusal = yield resume(receive_run(searched, tmp_path))
+    return refusal.command()
+
+
+@case(FOREIGN, "must hold no links out of its folder")
+def a_run_from_elsewhere_with_a_link(tmp_path: Path, searched: Path, tiny_data: Path) -> Steps:
+    run = receive_run(searched, tmp_path)
+    (run / "errors").symlink_to(tmp_path)
+    refusal = yield resume(run, "--data", tiny_data.parent)
+    Path(refusal.find(r"but (.*) is one; remove")).unlink()
 
 
 @case("search/session/backup.py::restore_run", "resume on the machine that began the run")

@@ -2,11 +2,13 @@
 
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from common.files import checksum
@@ -19,6 +21,7 @@ from tests.results.test_export import MANIFEST, TrialState, trial
 from tests.trainables.conftest import SMALL
 from trainables import final
 from trainables.final_model.best_config import read_best
+from trainables.models.network import build
 
 BEST = "trainables/final_model/best_config.py"
 TRAINING = "trainables/final_model/training.py"
@@ -166,6 +169,17 @@ def a_training_that_diverges(
     remove_lines(best, refusal.find(r"without its lines (\w+ and \w+),").split(" and "))
     text = re.sub(r"\blr: .*", "lr: 0.001", best.read_text(encoding="utf-8"))
     best.write_text(text, encoding="utf-8")
+
+
+@case(f"{TRAINING}::_apply_options", "must name the file of weights too")
+def weights_that_only_a_file_from_elsewhere_names(
+    tmp_path: Path, tiny_data: Path, no_training: None
+) -> Steps:
+    weights = tmp_path / "their weights.pt"
+    torch.save(build(SMALL, 4).state_dict(), weights)
+    command = train(write_best(tmp_path, tiny_data, weights=str(weights)), tiny_data)
+    refusal = yield command
+    return command.add(*shlex.split(refusal.find(r"add `(.*)` to the same")))
 
 
 @case(f"{TRAINING}::_open_data", "must be the one that the search saw")

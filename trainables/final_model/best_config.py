@@ -7,6 +7,7 @@ from typing import Any
 from common.cli import quote_command
 from common.errors import UserError
 from common.files import checksum
+from common.ownership import is_signed
 from common.plain_yaml import load_plain
 from results.records import BEST_VERSION
 from results.run_hints import RUN_FILE
@@ -29,6 +30,7 @@ class BestConfig:
     state it.
     selection: the rest of the file as it stands: metric, value, how the configuration was selected,
     provenance.
+    own: whether this user's search wrote the file, which hasn't changed since.
     """
 
     config: TrialConfig
@@ -36,6 +38,7 @@ class BestConfig:
     fingerprint: str | None
     image_size: int | None
     selection: dict[str, Any]
+    own: bool
 
 
 def read_best(path: Path) -> BestConfig:
@@ -46,6 +49,7 @@ def read_best(path: Path) -> BestConfig:
             f"{path} is not as it was written: export it again with {export}, or remove its lines "
             "sha256 and schema_version if you have changed it on purpose."
         )
+    own = is_signed("best.yaml", values, values.pop("mac", None))
     for key, kind in (("config", dict), ("dataset", str)):
         if not isinstance(values.get(key), kind):
             raise BestError(
@@ -64,6 +68,7 @@ def read_best(path: Path) -> BestConfig:
         fingerprint=fingerprint if isinstance(fingerprint, str) else None,
         image_size=size if isinstance(size, int) else None,
         selection={k: v for k, v in values.items() if k not in ("config", "schema_version")},
+        own=own,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torchvision
 
+from common.cli import quote
 from common.errors import UserError
 from common.files import write_atomically
 from common.json_records import to_json
@@ -170,8 +171,19 @@ def _epoch_line(metrics: EpochMetrics, epochs: int) -> str:
     )
 
 
-def _apply_options(config: TrialConfig, options: FinalTrainingOptions) -> TrialConfig:
-    """Returns the configuration with the values that the command line changes."""
+def _apply_options(best: BestConfig, options: FinalTrainingOptions) -> TrialConfig:
+    """Returns the configuration with the values that the command line changes.
+
+    Raises `FinalError` where a file from elsewhere names a file of weights that the command line
+    doesn't name.
+    """
+    config = best.config
+    if not (best.own or options.weights or config.weights in ("none", "imagenet")):
+        raise FinalError(
+            "--weights must name the file of weights too where --config isn't signed with your "
+            f"key, but {options.config} alone names it; if you trust it, add "
+            f"`{quote(f'--weights={config.weights}')}` to the same command."
+        )
     changes = {"epochs": options.epochs, "weights": options.weights, "seed": options.seed}
     return config.but(**{name: value for name, value in changes.items() if value is not None})
 
@@ -202,7 +214,7 @@ def run(options: FinalTrainingOptions) -> Path:
     `OSError`.
     """
     chosen = read_best(options.config)
-    best = replace(chosen, config=_apply_options(chosen.config, options))
+    best = replace(chosen, config=_apply_options(chosen, options))
     out = options.out or options.config.parent / "final"
     planned = _plan_repeats(best, out, options)
     pretrained.check(best.config, check_network(best.config))
