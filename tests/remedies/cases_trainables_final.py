@@ -1,6 +1,7 @@
 """Errors about final training, about what it reads, and about the models that it leaves."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -38,6 +39,17 @@ def make_run(tmp_path: Path) -> Path:
 def export_again(refusal: Refusal) -> None:
     """Runs the command that the sentence prints."""
     refusal.command()()
+
+
+@case(f"{BEST}::_read_mapping", "but {} is {}: name a best.yaml")
+def a_best_yaml_that_is_a_pipe(tmp_path: Path) -> Steps:
+    best = make_run(tmp_path)
+    best.unlink()
+    os.mkfifo(best)
+    refusal = yield lambda: read_best(best)
+    assert "best.yaml is a named pipe: name" in refusal.text
+    best.unlink()
+    export_again(refusal)
 
 
 @case(f"{BEST}::read_best", "is not as it was written")

@@ -9,6 +9,7 @@ from common.errors import UserError
 from common.files import checksum
 from common.ownership import is_signed
 from common.plain_yaml import load_plain
+from common.regular_files import irregular_kind
 from results.records import BEST_VERSION
 from results.run_hints import RUN_FILE
 from trainables.config import ConfigError, TrialConfig
@@ -95,6 +96,11 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     Raises `BestError` if the file is missing or no mapping.
     """
     export = _export_command(path)
+    if kind := irregular_kind(path):
+        raise BestError(
+            f"--config must name a file, but {path} is {kind}: name a best.yaml, or write one with "
+            f"{export}."
+        )
     try:
         values = load_plain(path.read_text(encoding="utf-8"))
     except IsADirectoryError:
