@@ -43,7 +43,7 @@ class _Uint8:
 
 
 _UINT8_STATES = [(order, None, None, None, -1, -1, 0) for order in ("|", b"|")]
-"""numpy writes one of these behind a number of its version."""
+"""One of these stands behind the number of a version in what numpy writes."""
 
 
 class _Array:

@@ -74,7 +74,7 @@ from trainables.models.network import build
         ({"batch_size": 10**9}, "batch_size must lie in 2…65536"),
         ({"micro_batch_size": 65_537}, "micro_batch_size must lie in 2…65536"),
         ({"seed": 2**63}, "seed must lie in 0…9223372036854775807"),
-        ({"freeze_depth": 10**6}, "freeze_depth must lie in 0…1000"),
+        ({"network": "timm:vit_tiny", "freeze_depth": 10**6}, "freeze_depth must lie in 0…1000"),
         ({"schedule": "cyclical", "cycles": 10**9}, "cycles must lie in 1…100000"),
         ({"schedule": "step", "step_epochs": 10**9}, "step_epochs must lie in 1…100000"),
         ({"precision": "float16"}, "precision must be one of"),

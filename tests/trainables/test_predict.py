@@ -3,9 +3,7 @@
 import json
 import os
 import shutil
-import struct
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -83,8 +81,7 @@ def test_a_broken_image_is_one_sentence_and_the_others_are_told(
     (tmp_path / "cut.jpg").write_bytes(images[0].read_bytes()[:900])
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "device.jpg").symlink_to("/dev/zero")
-    head = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 9_000, 9_000) + b"\b\2\0\0\0"
-    (tmp_path / "bomb.png").write_bytes(head + struct.pack(">I", zlib.crc32(head[12:])))
+    Image.new("1", (9_000, 9_000)).save(tmp_path / "bomb.png")
     names = ("text.jpg", "empty.png", "cut.jpg", "missing.jpg", ".", "pipe.jpg", "device.jpg",
              "bomb.png")  # fmt: skip
     bad = [tmp_path / name for name in names]
