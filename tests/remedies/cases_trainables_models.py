@@ -33,7 +33,7 @@ def a_model_that_is_not_finite(tmp_path: Path, trained: Path) -> Steps:
     model = Path(shutil.copytree(trained, tmp_path / "model"))
     state = torch.load(model / "model.pt", weights_only=True)
     name = next(name for name, tensor in state.items() if tensor.is_floating_point())
-    state[name].view(-1)[0] = float("inf")
+    state[name].fill_(float("inf"))
     torch.save(state, model / "model.pt")
     refusal = yield predict(model, tmp_path)
     assert f"(it has NaN or infinite values in {name})" in refusal.text
