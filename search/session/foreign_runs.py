@@ -10,7 +10,7 @@ from typing import Any
 from common.cli import quote_command
 from common.files import file_sha256
 from common.text import HIDDEN
-from results.store import is_own_run
+from results.store import MANIFEST, RunError, is_own_run
 from search.config.command_line import resolve
 from search.config.options import SearchOptions, flag_of
 from search.security import loopback
@@ -20,6 +20,22 @@ _PLACES = ("space", "source", "data", "weights", "address", "data_uri", "storage
 """These options name a file, a place, a server or code. `out` and `name` aren't among them, because
 `--resume` names the folder itself, nor is `warm_start`, which only a new run reads.
 """
+
+
+def check_options(directory: Path, manifest: Mapping[str, Any]) -> None:
+    """Raises `RunError` where the options of a run in `directory`, or its name, don't have the
+    types with which options are compared.
+    """
+    options, name = manifest.get("options"), manifest.get("name")
+    if isinstance(options, dict) and isinstance(name, str | None):
+        fixed, named = options.get("set", []), options.get("name", "")
+        texts = isinstance(fixed, list) and all(isinstance(each, str) for each in fixed)
+        if texts and isinstance(named, str):
+            return
+    raise RunError(
+        f"{directory / MANIFEST} must hold options as a search writes them, but doesn't; restore "
+        "it from a copy."
+    )
 
 
 def find_foreign_faults(

@@ -54,12 +54,13 @@ def saved_options(
     from common.text import HIDDEN
     from results.store import read_manifest
     from search.config.options import OptionsError, SearchOptions, flag_of
-    from search.session.foreign_runs import find_foreign_faults
+    from search.session.foreign_runs import check_options, find_foreign_faults
 
     directory = Path(place["out"]) / place["name"]
     try:
         _fetch_run(directory, _storage_of(layers))
         manifest = read_manifest(directory)
+        check_options(directory, manifest)
     except (UserError, OSError) as error:
         raise OptionsError([f"--resume: {error}"]) from error
     # Options that didn't exist when the run began had their defaults.

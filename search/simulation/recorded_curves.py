@@ -20,8 +20,9 @@ import optuna
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
+from common.array_files import read_arrays
 from common.errors import UserError
-from results.analysis.curve_table import Recording, of_arrays, read_arrays
+from results.analysis.curve_table import Recording, of_arrays
 from results.analysis.rung_values import quiet_optuna
 from results.records import EpochMetrics, StopReason, TrialRecord
 from results.store import read_epochs, read_manifest, read_trials

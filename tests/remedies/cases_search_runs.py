@@ -1,6 +1,7 @@
 """Errors about runs that go on or are learned from, and about their journals and copies."""
 
 import errno
+import json
 import os
 import re
 import shutil
@@ -88,6 +89,18 @@ def receive_run(searched: Path, tmp_path: Path) -> Path:
     text = re.sub(r'"(sha256|mac)": "\w{64}",\s*', "", path.read_text(encoding="utf-8"), count=2)
     path.write_text(text, encoding="utf-8")
     return run
+
+
+@case(f"{FOREIGN.partition('::')[0]}::check_options", "must hold options as a search writes them")
+def a_run_from_elsewhere_without_options(tmp_path: Path, searched: Path) -> Steps:
+    run = receive_run(searched, tmp_path)
+    path = run / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["options"]["set"] = [1, {}]
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    refusal = yield resume(run)
+    assert "restore it from a copy" in refusal.text
+    shutil.copy(searched / "manifest.json", run)
 
 
 @case(FOREIGN, "is used before you name it too")
