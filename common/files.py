@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from common.cli import quote
 from common.errors import UserError
+from common.regular_files import irregular_kind
 
 
 class FolderError(UserError):
@@ -75,6 +76,8 @@ def check_archive(path: Path) -> None:
     that are larger than the file, and for a wrong checksum; zipfile's own errors for other damage
     propagate.
     """
+    if kind := irregular_kind(path):
+        raise ValueError(f"it is {kind}")
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)

@@ -24,6 +24,8 @@ from datasets.registry import DATASETS, find_dataset
 from datasets.spec import DatasetError, DatasetSpec, Listing
 from datasets.splits import stratified_split
 
+MAX_WORKERS = 1_024
+"""At most this many processes decode."""
 SMALLEST_PX, LARGEST_PX = 16, 512
 """Stored images have at least `SMALLEST_PX` and at most `LARGEST_PX` pixels a side."""
 
@@ -117,8 +119,8 @@ def inspect(
 def _check_options(workers: int | None, size: int | None, zip_encoding: str | None) -> None:
     """Raises `DatasetError` with a sentence for each option that is out of range or unknown."""
     faults = []
-    if workers is not None and workers < 1:
-        faults.append(f"workers must be ≥ 1, but got workers={workers}.")
+    if workers is not None and not 1 <= workers <= MAX_WORKERS:
+        faults.append(f"workers must lie in 1…{MAX_WORKERS}, but got workers={workers}.")
     if size is not None and not SMALLEST_PX <= size <= LARGEST_PX:
         faults.append(f"size must lie in {SMALLEST_PX}…{LARGEST_PX} pixels, but got {size}.")
     try:

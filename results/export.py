@@ -17,6 +17,7 @@ import yaml
 from common.cli import Parser, quote_command, refuse
 from common.errors import UserError
 from common.files import checksum, write_text_atomically
+from common.ownership import sign
 from results.analysis.finalist_comparison import BASELINE, Outcome, Standing, compare_finalists
 from results.analysis.intervals import CONFIDENCE, Interval
 from results.analysis.pareto import objectives_of, pareto_front, values
@@ -31,7 +32,7 @@ from results.records import (
     move_weights,
 )
 from results.run_hints import resume_command
-from results.store import BEST, SEAL, RunError, read_manifest
+from results.store import BEST, MAC, SEAL, RunError, is_own_run, read_manifest
 
 DIGITS = 6
 """Means and intervals in `best.yaml` are rounded to this many decimal places."""
@@ -189,7 +190,8 @@ def _rounded(interval: Interval | None) -> dict[str, float]:
 
 
 def export(directory: Path, trial: int | None = None, to: Path | None = None) -> Path:
-    """Writes the best configuration as YAML and returns the path of the file.
+    """Writes the best configuration as YAML and returns the path of the file. The file is signed if
+    this user has written the run, and the run's own weights are in it.
 
     trial: the number of the trial to export instead of the best one.
     to: the file to write (default: `best.yaml` in the run, or `trial-N.yaml` for a given trial).
@@ -198,6 +200,10 @@ def export(directory: Path, trial: int | None = None, to: Path | None = None) ->
     """
     path = to or directory / (BEST if trial is None else f"trial-{trial}.yaml")
     value = best_config(directory, trial)
+    searched = read_manifest(directory).get("searched", {})
+    usual = value["config"].get("weights", "none") in ("none", "imagenet", searched.get("weights"))
+    if usual and is_own_run(directory) and (mac := sign(BEST, value)):
+        value = {"schema_version": BEST_VERSION, MAC: mac, **value}
     value = {SEAL: checksum(value), **value}  # at its head, as what is cut off is the end
     write_text_atomically(path, yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
     return path

@@ -5,7 +5,6 @@ Every later statement about a final model, on its page and in its card, is deriv
 so that test never has to be opened again.
 """
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from common.array_files import read_arrays
 from common.errors import RecordError
 
 PREDICTIONS = "predictions.npz"
@@ -116,12 +116,7 @@ def read_predictions(folder: Path) -> Predictions:
     """
     path = folder / PREDICTIONS
     try:
-        # numpy trusts an array's header before it has compared the checksum.
-        with zipfile.ZipFile(path) as archive:
-            if damaged := archive.testzip():
-                raise ValueError(f"the checksum of {damaged} in it is wrong")
-        with np.load(path, allow_pickle=False) as file:
-            return Predictions.from_arrays(file)
+        return Predictions.from_arrays(read_arrays(path))
     except FileNotFoundError:
         raise RecordError(
             f"{path} must be there, for test is opened once and its outcome kept in it; train "

@@ -32,6 +32,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from common.errors import UserError
 from common.files import checksum, read_json, write_text_atomically
 from common.json_records import to_json
+from common.ownership import is_signed, sign
 from common.text import redacted, redacted_values
 from results.jsonl import (
     LineFiles,
@@ -55,6 +56,10 @@ lines each file has (`results.jsonl.LineFiles.counts`).
 
 SEAL = "sha256"
 """The key `sha256` of a manifest or of best.yaml holds a checksum of all other keys."""
+MAC = "mac"
+"""The key `mac` of a manifest or of best.yaml holds its writer's signature of all other keys but
+`SEAL`. It is missing in files of older versions, and where the writer had no place for a key.
+"""
 
 
 class RunError(UserError):
@@ -93,8 +98,8 @@ def find_chain_start(directory: Path) -> str | None:
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
-    """Returns a run's manifest without its checksum. Raises `RunError` when the manifest is missing
-    or damaged, or has another schema version.
+    """Returns a run's manifest without checksum and signature. Raises `RunError` when the manifest
+    is missing or damaged, or has another schema version.
     """
     check_regular(directory / MANIFEST, partial(restore_hint, directory))
     try:
@@ -120,7 +125,16 @@ def read_manifest(directory: Path) -> dict[str, Any]:
             f"{directory / MANIFEST} must have schema_version {SCHEMA_VERSION}, but has "
             f"{version!r}; read it with the version of this project that wrote it."
         )
+    manifest.pop(MAC, None)
     return manifest
+
+
+def is_own_run(directory: Path) -> bool:
+    """Returns whether this user has signed the run's manifest. Raises `RunError` as `read_manifest`
+    does.
+    """
+    manifest = read_manifest(directory)
+    return is_signed(MANIFEST, manifest, read_json(directory / MANIFEST).get(MAC))
 
 
 def _damage_error(directory: Path, what: str) -> RunError:
@@ -205,10 +219,12 @@ class RunStore:
         return store
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
-        """Replaces the manifest; secrets in its texts are redacted."""
+        """Replaces the manifest by a signed one; secrets in its texts are redacted."""
         self._session = len(manifest.get("sessions", ()))
         manifest = manifest | {CHAIN: self.files.counts()}
         value = {"schema_version": SCHEMA_VERSION, **redacted_values(manifest)}
+        if mac := sign(MANIFEST, value):
+            value = {MAC: mac, **value}
         value = {SEAL: checksum(value), **value}  # at its head, so that its line can be removed
         text = json.dumps(value, indent=1, allow_nan=False)
         write_text_atomically(self.directory / MANIFEST, text + "\n")

@@ -58,7 +58,8 @@ def _main(arguments: list[str] | None) -> int:
         layers.append(command_line)
         place = find_run(named, layers) if named else {}
         resuming = bool(actions["resume"]) or (bool(named) and has_begun(place, layers))
-        saved = saved_options(place, layers) if resuming else None
+        words = sys.argv[1:] if arguments is None else arguments
+        saved = saved_options(place, layers, words) if resuming else None
         unknown += more_trials(layers, saved)
     except UserError as error:
         return refuse(*unknown, error)

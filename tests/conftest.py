@@ -2,6 +2,7 @@
 
 import io
 import os
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,11 @@ from datasets.prepare import prepare
 # other's turns.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Runs that tests write, also by commands that they start, are signed with a key of the tests, which
+# goes with the process.
+_USER = tempfile.TemporaryDirectory(prefix="user-of-tests-")
+os.environ["XDG_DATA_HOME"] = _USER.name
 
 TINY_CLASSES = ("n00000001", "n00000002", "n00000003", "n00000004")
 TINY_TRAIN_PER_CLASS = 20

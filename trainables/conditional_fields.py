@@ -22,6 +22,9 @@ CONDITIONAL_DEFAULTS: dict[str, int | float] = {
 }
 """A conditional field has this value if it matters and the configuration doesn't set it."""
 
+MAX_EPOCHS = 100_000
+"""A training has at most this many epochs."""
+
 ONCE_UNCONDITIONAL = ("step_epochs", "step_factor")
 """Earlier versions wrote these fields beside every schedule, because they weren't conditional
 then.
@@ -45,7 +48,9 @@ def conditional_rules(c: Any) -> list[tuple[bool, str, str]]:
         (c.momentum is None or 0 <= c.momentum < 1, "momentum", "must lie in [0, 1)"),
         (c.policy_magnitude is None or 0 <= c.policy_magnitude <= 30, "policy_magnitude",
          "must lie in 0…30"),
-        (c.cycles is None or c.cycles >= 1, "cycles", "must be ≥ 1"),
-        (c.step_epochs is None or c.step_epochs >= 1, "step_epochs", "must be ≥ 1"),
+        (c.cycles is None or 1 <= c.cycles <= MAX_EPOCHS, "cycles",
+         f"must lie in 1…{MAX_EPOCHS}"),
+        (c.step_epochs is None or 1 <= c.step_epochs <= MAX_EPOCHS, "step_epochs",
+         f"must lie in 1…{MAX_EPOCHS}"),
         (c.step_factor is None or 0 < c.step_factor <= 1, "step_factor", "must lie in (0, 1]"),
     ]  # fmt: skip

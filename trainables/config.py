@@ -11,6 +11,7 @@ from trainables.catalog import NETWORKS, STEMS, is_external
 from trainables.conditional_fields import (
     CONDITIONAL,
     CONDITIONAL_DEFAULTS,
+    MAX_EPOCHS,
     ONCE_UNCONDITIONAL,
     conditional_rules,
 )
@@ -21,6 +22,8 @@ SCHEDULES = ("constant", "cosine", "cyclical", "one-cycle", "step")
 POLICIES = ("none", "rand", "trivial")
 PRECISIONS = ("auto", "bfloat16", "float32")
 """The fields `normalise`, `optimizer`, `schedule`, `policy` and `precision` have these values."""
+MAX_BATCH, MAX_SEED = 65_536, 2**63 - 1
+"""A step has at most so many images, and torch takes no larger seed."""
 
 
 class ConfigError(UserError, ValueError):
@@ -241,14 +244,15 @@ def _value_errors(c: TrialConfig) -> list[str]:
         (0 <= c.warmup_epochs <= max(c.epochs, 0), "warmup_epochs", "must lie in 0…epochs"),
         (c.warmup_epochs == 0 or c.schedule != "one-cycle", "warmup_epochs",
          "must be 0 with schedule=one-cycle, which warms up by itself"),
-        (c.batch_size >= 2, "batch_size", "must be ≥ 2 (BatchNorm needs two images)"),
-        (c.micro_batch_size is None or c.micro_batch_size >= 2, "micro_batch_size",
-         "must be ≥ 2 (BatchNorm needs two images)"),
-        (c.epochs >= 1, "epochs", "must be ≥ 1"),
-        (c.seed >= 0, "seed", "must be ≥ 0"),
+        (2 <= c.batch_size <= MAX_BATCH, "batch_size",
+         f"must lie in 2…{MAX_BATCH} (BatchNorm needs two images)"),
+        (c.micro_batch_size is None or 2 <= c.micro_batch_size <= MAX_BATCH, "micro_batch_size",
+         f"must lie in 2…{MAX_BATCH} (BatchNorm needs two images)"),
+        (1 <= c.epochs <= MAX_EPOCHS, "epochs", f"must lie in 1…{MAX_EPOCHS}"),
+        (0 <= c.seed <= MAX_SEED, "seed", f"must lie in 0…{MAX_SEED}"),
         (c.stem == "imagenet" or not is_external(c.network), "stem",
          "must be imagenet for a library's network, whose first layer is its own"),
-        (c.freeze_depth >= 0, "freeze_depth", "must be ≥ 0"),
+        (0 <= c.freeze_depth <= 1000, "freeze_depth", "must lie in 0…1000"),
         (not (c.compile and is_external(c.network)), "compile",
          "must be false for a library's network, whose stages don't run apart"),
         (c.precision in PRECISIONS, "precision", f"must be one of {_names(PRECISIONS)}"),

@@ -1,11 +1,14 @@
 """Lists and reads the files under a folder."""
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from common.regular_files import read_regular
 from common.text import printable
 from datasets.archives.hidden import hidden_reason
+from datasets.archives.limits import LARGEST_FILE_BYTES
 from datasets.census.image_formats import has_image_suffix
 from datasets.census.left_out import Census, Reason
 from datasets.spec import DatasetError, Source
@@ -70,15 +73,20 @@ class FolderTree(Source):
     def read(self, path: str) -> bytes:
         """Returns the content of one file.
 
-        Raises `KeyError` for a path that doesn't exist, and `DatasetError` for a link to nothing.
+        Raises `KeyError` for a path that doesn't exist, and `DatasetError` for a link to nothing,
+        for what is no regular file, and for a file above `LARGEST_FILE_BYTES`.
         """
         try:
-            return (self.root / path).read_bytes()
+            return read_regular(self.root / path, LARGEST_FILE_BYTES)
         except FileNotFoundError as error:
             if (self.root / path).is_symlink():
                 target = printable(str((self.root / path).readlink()))
                 raise DatasetError(f"a link to {target}, which is missing") from error
             raise KeyError(path) from error
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EFBIG):
+                raise
+            raise DatasetError(f"no file that is read, but {error.strerror}") from error
 
     def read_head(self, path: str, length: int) -> bytes:
         """Returns the first bytes of a file; the result is empty for a file that can't be read."""

@@ -8,7 +8,7 @@ import errno
 from datasets.spec import DatasetError
 
 LARGEST_FILE_BYTES = 1 << 29
-"""A file in an archive may have at most this many bytes.
+"""A file in an archive, or in a folder of images, may have at most this many bytes.
 
 The largest file that the project reads, CIFAR-100's training images, has 155 MB.
 """

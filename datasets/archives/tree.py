@@ -5,6 +5,7 @@ import stat
 import zipfile
 from pathlib import Path
 
+from common.regular_files import irregular_kind
 from datasets.archives.folder_tree import FolderTree
 from datasets.archives.limits import LARGEST_FILE_BYTES, limit_error, max_unpacked_bytes
 from datasets.archives.tar import TarTree
@@ -30,7 +31,8 @@ def open_tree(path: Path, zip_encoding: str | None = None) -> Source:
         return FolderTree(path)
     if not path.is_file():
         raise DatasetError(
-            f"The source must be a zip archive or a folder, but {path} is missing; check the path."
+            f"The source must be a zip archive or a folder, but {path} is "
+            f"{irregular_kind(path) or 'missing'}; check the path."
         )
     tree = ZipTree(path, zip_encoding)
     for entry in tree.archive.infolist():

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,13 @@ from common.text import printable
 from datasets.beton.high_depth import is_high_depth, is_tiff, reduce_depth
 from datasets.beton.jpeg import decode_jpeg
 from datasets.census.image_formats import PILLOW_FORMATS
+from datasets.census.image_opening import (
+    MAX_DEEP_PIXELS,
+    MAX_PIXELS,
+    check_pixels,
+    check_tiff,
+    open_image,
+)
 from datasets.spec import Sample, Tree
 
 CHUNK_BYTES = 2 << 20
@@ -65,7 +71,8 @@ def decode_image(
     EXIF orientation is applied, and only the first frame of an animation is used. An image of
     another size is resampled (bicubic, antialiased) so that its short side fits, and the middle is
     cut out of its long side. Raises whatever Pillow raises for a broken file, and `ValueError` for
-    an empty file, an unknown format, and values without a known range.
+    an empty file, an unknown format, more pixels than `open_image` allows, and values without a
+    known range.
 
     white: the value that becomes 255 in images with more than 8 bits a channel (see
     `reduce_depth`). Without it, 16-bit values are taken to end at 65535, and floats are refused.
@@ -75,6 +82,7 @@ def decode_image(
     image, peak = _open(data, white)
     # A camera's JPEG decodes up to eight times as fast if libjpeg scales it down first.
     image.draft(None, (2 * size, 2 * size))
+    check_pixels(image.size, MAX_PIXELS)  # a long, narrow one can't be scaled down
     if image.info.get("exif"):
         image = ImageOps.exif_transpose(image)
     image = _to_rgb(image)
@@ -88,12 +96,14 @@ def _open(data: bytes, white: int | None) -> tuple[Image.Image, float | None]:
     value if it had more.
     """
     try:
-        image: Image.Image = Image.open(BytesIO(data), formats=PILLOW_FORMATS)
+        image = open_image(data)
     except UnidentifiedImageError:
         if white is not None and is_tiff(data):
+            check_tiff(data, MAX_DEEP_PIXELS)
             return reduce_depth(data, None, white)
         raise ValueError(f"no image in one of the formats {', '.join(PILLOW_FORMATS)}") from None
     if white is not None and is_high_depth(image):
+        check_pixels(image.size, MAX_DEEP_PIXELS)
         return reduce_depth(data, image, white)
     return image, None
 

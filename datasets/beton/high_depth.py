@@ -4,7 +4,6 @@ Pillow reads such images if they are gray. Of coloured ones it returns only the 
 16-bit value, and it reads no coloured floats, so OpenCV, which FFCV needs too, reads these.
 """
 
-import os
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,6 @@ from PIL import Image
 
 from datasets.census.value_range import WHITES, exceeds
 
-MAX_PIXELS = 178_956_970
-"""OpenCV refuses images with more pixels than this, as Pillow does, for they may be made to fill a
-machine's memory.
-"""
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
 _GRAY_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 """Pillow opens gray images of more than 8 bits in these modes."""
@@ -65,7 +60,6 @@ def _read_values(data: bytes, image: Image.Image | None) -> NDArray[Any]:
         image.load()  # finds truncated files
         if image.mode in _GRAY_MODES:
             return np.asarray(image)
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))  # read when cv2 loads
     import cv2  # takes a quarter of a second, and few datasets need it
 
     # OpenCV would print a line without a path for each broken image.

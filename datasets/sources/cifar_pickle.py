@@ -6,6 +6,7 @@ uint8. This module builds nothing else.
 """
 
 import io
+import math
 import pickle
 import pickletools
 from typing import Any
@@ -25,18 +26,43 @@ class _ArrayClass:
     """This class stands for `numpy.ndarray`, which these pickles name only as an argument."""
 
 
-def _reconstruct(*_: object) -> NDArray[np.uint8]:
-    """Returns an empty array, as numpy's function does; the pickle sets its shape and bytes
-    next.
+class _Uint8:
+    """A `_Uint8` stands for the dtype uint8; numpy's own would believe a state with other fields,
+    sizes and flags, under which the bytes of an array count as addresses.
     """
-    return np.empty(0, dtype=np.uint8)
+
+    def __init__(self, kind: object, *_: object) -> None:
+        """Raises `pickle.UnpicklingError` for another dtype."""
+        if kind not in ("u1", b"u1"):
+            raise pickle.UnpicklingError(f"arrays must be of uint8, but one is of {kind!r}")
+
+    def __setstate__(self, state: object) -> None:
+        """Raises `pickle.UnpicklingError` for a state that uint8 doesn't have."""
+        if not isinstance(state, tuple) or state[1:] not in _UINT8_STATES:
+            raise pickle.UnpicklingError("the dtype of an array isn't plain uint8")
 
 
-def _dtype(kind: object, *_: object) -> np.dtype[np.uint8]:
-    """Returns the dtype uint8. Raises `pickle.UnpicklingError` for another one."""
-    if kind not in ("u1", b"u1"):
-        raise pickle.UnpicklingError(f"arrays must be of uint8, but one is of {kind!r}")
-    return np.dtype("u1", False, True)  # a copy, because the pickle sets its state
+_UINT8_STATES = [(order, None, None, None, -1, -1, 0) for order in ("|", b"|")]
+"""One of these stands behind the number of a version in what numpy writes."""
+
+
+class _Array:
+    """An `_Array` stands for an array that a pickle describes: uint8, in `values`."""
+
+    values: NDArray[np.uint8] | None = None
+
+    def __init__(self, *_: object) -> None:
+        """Takes the arguments of numpy's function, which makes an empty array."""
+
+    def __setstate__(self, state: Any) -> None:
+        """Takes shape and bytes. Raises `pickle.UnpicklingError` where they don't fit."""
+        _, shape, dtype, by_columns, data = state
+        if not isinstance(dtype, _Uint8) or not isinstance(data, bytes):
+            raise pickle.UnpicklingError("an array has no bytes of uint8")
+        if min(shape, default=0) < 0 or math.prod(shape) != len(data):
+            raise pickle.UnpicklingError(f"an array of shape {shape} has {len(data)} bytes")
+        order: Any = "F" if by_columns else "C"
+        self.values = np.frombuffer(data, np.uint8).reshape(shape, order=order)
 
 
 def _encode(text: str, encoding: str) -> bytes:
@@ -50,10 +76,10 @@ def _encode(text: str, encoding: str) -> bytes:
 
 
 _ALLOWED: dict[tuple[str, str], Any] = {
-    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy.core.multiarray", "_reconstruct"): _Array,
+    ("numpy._core.multiarray", "_reconstruct"): _Array,
     ("numpy", "ndarray"): _ArrayClass,
-    ("numpy", "dtype"): _dtype,
+    ("numpy", "dtype"): _Uint8,
     ("_codecs", "encode"): _encode,
 }
 """These names may occur in a pickle; each one is replaced by its value here."""
@@ -91,7 +117,10 @@ def load(data: bytes) -> dict[str, Any]:
         raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
     if not isinstance(value, dict):
         raise ValueError(f"it holds no dictionary but a {type(value).__name__}")
-    return {as_text(key): item for key, item in value.items()}
+    return {
+        as_text(key): item.values if isinstance(item, _Array) else item
+        for key, item in value.items()
+    }
 
 
 def _check_operations(data: bytes) -> None:

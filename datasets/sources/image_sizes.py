@@ -1,11 +1,8 @@
 """Measures how large a source's images are, from the headers of some of them."""
 
 from collections.abc import Sequence
-from io import BytesIO
 
-from PIL import Image
-
-from datasets.census.image_formats import PILLOW_FORMATS
+from datasets.census.image_opening import open_image
 from datasets.census.image_sizes import ImageSizes, summarise_sides
 from datasets.spec import Sample, Source
 
@@ -27,7 +24,7 @@ def _shorter_side(source: Source, path: str) -> int | None:
     for is_head in (True, False):
         try:
             data = source.read_head(path, _HEADER_BYTES) if is_head else source.read(path)
-            with Image.open(BytesIO(data), formats=PILLOW_FORMATS) as image:
+            with open_image(data) as image:
                 return min(image.size)
         except MemoryError:
             raise

@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, json_to_distribution
 
+from common.array_files import read_arrays
 from common.files import open_atomically
 from results.jsonl import read_lines
 
@@ -151,19 +152,6 @@ def read_table(path: Path) -> Recording:
         return of_arrays(read_arrays(path))
     except zipfile.BadZipFile as error:
         raise ValueError(str(error)) from error
-
-
-def read_arrays(path: Path) -> Arrays:
-    """Returns the arrays of an `.npz` file by name, after the checksum of each was compared.
-
-    Raises `OSError`, `zipfile.BadZipFile`, and `ValueError` for a wrong checksum or a pickle.
-    """
-    # numpy trusts an array's header before it has compared the checksum.
-    with zipfile.ZipFile(path) as archive:
-        if damaged := archive.testzip():
-            raise ValueError(f"the checksum of {damaged} in it is wrong")
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
 
 
 def of_arrays(arrays: Mapping[str, NDArray[Any]]) -> Recording:

@@ -10,6 +10,11 @@ from results.analysis.pareto import sound_objectives
 from search.config.options import SearchOptions, flag_of
 from search.config.units import gpu_share, number_of
 from search.security import loopback, token_required
+from trainables.conditional_fields import MAX_EPOCHS
+from trainables.config import MAX_SEED
+
+MAX_TRIALS, MAX_REPEATS, MAX_WORKERS = 1_000_000, 1_000, 10_000
+"""A search has at most so many trials, finalists or repeats of each, and trials at once."""
 
 
 def tracking_rules(mlflow: str, wandb: str) -> list[tuple[bool, str, str]]:
@@ -68,22 +73,23 @@ def find_faults(o: SearchOptions) -> dict[str, list[str]]:
     """Returns one sentence for each violated rule, by the name of the option."""
     rules = [
         (o.space != "", "space", "must be given (`python -m search.run --list` shows the names)"),
-        (o.trials >= 1, "trials", "must be ≥ 1"),
-        (o.epochs >= 0, "epochs", "must be ≥ 0"),
+        (1 <= o.trials <= MAX_TRIALS, "trials", f"must lie in 1…{MAX_TRIALS}"),
+        (0 <= o.epochs <= MAX_EPOCHS, "epochs", f"must lie in 0…{MAX_EPOCHS}"),
         (not o.time_budget or (seconds_of(o.time_budget) or 0) > 0, "time_budget",
          "must be a number above 0 with s, m, h or d, e.g. 1h30m"),
         (o.gpu_hours >= 0 and math.isfinite(o.gpu_hours), "gpu_hours", "must be ≥ 0 and finite"),
-        (o.finalists >= 0, "finalists", "must be ≥ 0"),
+        (0 <= o.finalists <= MAX_REPEATS, "finalists", f"must lie in 0…{MAX_REPEATS}"),
         (o.finalists <= 0 or "," not in o.objectives, "finalists",
          "must be 0 beside several --objectives, whose front has no single winner"),
-        (o.repeats >= 2, "repeats", "must be ≥ 2 (an interval needs two values)"),
+        (2 <= o.repeats <= MAX_REPEATS, "repeats",
+         f"must lie in 2…{MAX_REPEATS} (an interval needs two values)"),
         *cluster_rules(o.address, o.data_uri, o.storage),
         *tracking_rules(o.mlflow, o.wandb),
-        (o.concurrency == "auto" or number_of(o.concurrency, whole=True) >= 1, "concurrency",
-         "must be auto or a whole number ≥ 1"),
+        (o.concurrency == "auto" or 1 <= number_of(o.concurrency, whole=True) <= MAX_WORKERS,
+         "concurrency", f"must be auto or a whole number in 1…{MAX_WORKERS}"),
         (o.gpus_per_trial == "auto" or gpu_share(o.gpus_per_trial), "gpus_per_trial",
          "must be auto, a share up to 1, or a whole number"),
-        (o.seed >= 0, "seed", "must be ≥ 0"),
+        (0 <= o.seed <= MAX_SEED, "seed", f"must lie in 0…{MAX_SEED}"),
         (o.precision in ("auto", "float32", "bfloat16"), "precision",
          "must be auto, float32 or bfloat16"),
         (o.grace >= 0, "grace", "must be ≥ 0"),

@@ -25,6 +25,12 @@ KEEP_EVERY_S = 60.0
 are trained again.
 """
 
+MAX_MEMBERS = 100_000
+"""A copy that has more members than this isn't restored."""
+
+_END = bytes(1024)
+"""An archive that is whole ends with at least so many zeros."""
+
 _STAYS = ("checkpoints", "final", "ray")
 """These folders of a run hold no records. Workers copy the checkpoints themselves, file by file."""
 
@@ -123,39 +129,60 @@ def pack(directory: Path) -> Path:
 def restore_run(place: Place, directory: Path) -> bool:
     """Restores a run's folder from the copy of a `Backup`; returns whether there was a copy.
 
-    The manifest, without which a folder is no run, is written last. Raises `RunError` where the
-    archive is damaged, and `OSError`.
+    The manifest, without which a folder is no run, comes last, and nothing stays of a copy that
+    can't be restored whole. Raises `RunError` where the archive is damaged, and `OSError`.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    fetched = directory / f".{ARCHIVE}"
-    if not place.fetch(ARCHIVE, fetched):
-        return False
+    fetched, unpacked = directory / f".{ARCHIVE}", directory / ".restored"
+    shutil.rmtree(unpacked, ignore_errors=True)  # a killed process left it
     try:
-        with tarfile.open(fetched) as archive:
-            for member in sorted(archive.getmembers(), key=lambda each: each.name == MANIFEST):
-                if not member.isdir():
-                    _unpack(archive, member, directory)
-    except tarfile.TarError as error:
+        if not place.fetch(ARCHIVE, fetched):
+            return False
+        _unpack(fetched, unpacked)
+        for path in sorted(unpacked.iterdir(), key=lambda each: each.name == MANIFEST):
+            if (directory / path.name).is_dir():  # of a restoration that was killed
+                shutil.rmtree(directory / path.name)
+            path.replace(directory / path.name)
+    except (tarfile.TarError, FileExistsError, NotADirectoryError) as error:
         raise RunError(
             f"{ARCHIVE} at {place} must be a run's records, but is damaged ({error}); resume on "
             "the machine that began the run."
         ) from error
     finally:
-        fetched.unlink()
+        fetched.unlink(missing_ok=True)
+        shutil.rmtree(unpacked, ignore_errors=True)
     return True
 
 
-def _unpack(archive: tarfile.TarFile, member: tarfile.TarInfo, directory: Path) -> None:
-    """Writes a file of an archive into `directory`. Raises `tarfile.TarError` for a member that
-    isn't a file or lies outside of the folder; tarfile's own filter needs Python 3.11.4.
+def _unpack(archive: Path, folder: Path) -> None:
+    """Writes the files of an archive, which `pack` has made, into a new folder. Raises
+    `tarfile.TarError` for one that it can't have made, and `FileExistsError` and
+    `NotADirectoryError` for members whose names exclude one another.
+
+    The archive isn't compressed and has no sparse files, so that it can't unpack to more than it
+    is.
     """
-    path = directory / member.name
-    source = archive.extractfile(member) if member.isfile() else None
-    if source is None or not path.resolve().is_relative_to(directory.resolve()):
-        raise tarfile.TarError(f"{member.name!r} is no file of a run")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        shutil.copyfileobj(source, file)
+    folder.mkdir()
+    with tarfile.open(archive, "r:") as members:
+        for number, member in enumerate(members, 1):
+            if number > MAX_MEMBERS:
+                raise tarfile.TarError(f"it has more than {MAX_MEMBERS:,} members")
+            if member.isdir():
+                continue
+            parts = member.name.split("/")
+            outside = not {"", ".", ".."}.isdisjoint(parts) or parts[0].startswith(".")
+            plain = member.isreg() and not member.issparse()
+            source = members.extractfile(member) if plain and not outside else None
+            if source is None or parts[0] in _STAYS:
+                raise tarfile.TarError(f"{member.name!r} is no file of a run")
+            path = folder.joinpath(*parts)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("xb") as file:
+                shutil.copyfileobj(source, file)
+    with archive.open("rb") as file:  # tarfile takes a cut and a broken header for the end
+        file.seek(members.offset)
+        if file.read(len(_END)) != _END:
+            raise tarfile.TarError(f"it breaks off at byte {members.offset:,}")
 
 
 def make_node_files(plan: Plan, fingerprint: str) -> NodeFiles:

@@ -11,6 +11,7 @@ from rich.console import Console
 from common.cli import INTERRUPTED
 from common.errors import SearchError
 from common.files import causes_of, describe_full_disk
+from common.ownership import why_unsigned
 from common.signals import EndingSignals, handle_signals, hold
 from common.text import last_lines
 from datasets.access import open_search_data
@@ -282,4 +283,10 @@ def open_session(
         plan, data, store, manifest, node_files, storage_sync, warn, measurement, records
     )
     storage_sync.opened()
+    if reason := why_unsigned():
+        warn(
+            f"note: the run can't be signed as yours ({reason}); to go on with it, --resume needs "
+            "every file, place and server of its options again, or set XDG_DATA_HOME to a folder "
+            "of yours."
+        )
     return session

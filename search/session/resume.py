@@ -36,24 +36,31 @@ def has_begun(place: Mapping[str, str], layers: Sequence[Mapping[str, Any]]) -> 
     return (directory / "manifest.json").exists()
 
 
-def saved_options(place: Mapping[str, str], layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def saved_options(
+    place: Mapping[str, str], layers: Sequence[Mapping[str, Any]], words: Sequence[str] = ()
+) -> dict[str, Any]:
     """Returns the options that the run at `place` was started with.
 
     place: the options `name` and `out` of the run, as `find_run` returns them.
     layers: the options given now, of which later ones win. A run that isn't on this machine is
         fetched from the storage in them.
+    words: the words of the command line, for an error that names the command to give instead.
 
-    Raises `OptionsError` where the run can't be read, or where an option would change its results.
+    Raises `OptionsError` where the run can't be read, where an option would change its results, and
+    where a run that this user hasn't written names something outside of its folder that `layers`
+    don't name.
     """
     from common.errors import UserError
     from common.text import HIDDEN
     from results.store import read_manifest
     from search.config.options import OptionsError, SearchOptions, flag_of
+    from search.session.foreign_runs import check_options, find_foreign_faults
 
     directory = Path(place["out"]) / place["name"]
     try:
         _fetch_run(directory, _storage_of(layers))
         manifest = read_manifest(directory)
+        check_options(directory, manifest)
     except (UserError, OSError) as error:
         raise OptionsError([f"--resume: {error}"]) from error
     # Options that didn't exist when the run began had their defaults.
@@ -73,6 +80,8 @@ def saved_options(place: Mapping[str, str], layers: Sequence[Mapping[str, Any]])
         for key in saved.keys() - given
         if HIDDEN in str(saved[key])
     ]
+    searched = manifest.get("searched", {})
+    changed += find_foreign_faults(directory, saved, searched, layers, words)
     if changed:
         raise OptionsError(changed)
     return {**saved, **place}

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
+from common.array_files import read_arrays
 from common.errors import UserError
-from results.analysis.curve_table import Recording, of_arrays, read_arrays
+from results.analysis.curve_table import Recording, of_arrays
 from results.analysis.run_records import read_run_records
 from results.analysis.rung_values import read_fitting_proposals
 from results.records import EpochMetrics, StopReason, TrialRecord

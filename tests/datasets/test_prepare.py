@@ -206,7 +206,7 @@ def test_finding_the_work_done_imports_nothing_heavy(data: Path, tiny_zip: Path)
     [
         (["tiny-imagnet"], "did you mean tiny-imagenet?"),
         (["folder"], "--source"),
-        (["demo", "--workers", "0"], "workers must be ≥ 1, but got workers=0."),
+        (["demo", "--workers", "0"], "workers must lie in 1…1024, but got workers=0."),
         (["demo", "--size", "4000"], "size must lie in 16…512 pixels, but got 4000."),
         (["folder", "--source", "/nowhere/x.zip"], "/nowhere/x.zip is missing"),
         (["folder", "--source", __file__], "is no zip archive"),

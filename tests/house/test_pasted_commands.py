@@ -36,7 +36,7 @@ from tests.search.monitoring.test_summary import summarised
 from tools.commands import COMMANDS
 from trainables.final_model.best_config import read_best
 
-RUN, DATA = Path("my runs") / "Ann's run", "my data"
+RUN, DATA = Path("my runs") / "Ann's $(touch hacked) run; id && x", "my data > hacked"
 
 
 def begun() -> Path:

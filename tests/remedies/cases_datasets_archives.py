@@ -55,12 +55,22 @@ def extracted(path: Path, tmp_path: Path) -> Path:
     return tmp_path / "extracted"
 
 
-@case(TREE, "is missing")
+@case(TREE, "must be a zip archive or a folder")
 def a_source_that_is_missing(tmp_path: Path) -> Steps:
     path = zipped(tmp_path)
     command = prepare_folder(tmp_path / "image.zip", tmp_path)
     refusal = yield command
     assert "image.zip is missing; check the path" in refusal.text
+    return command.replace(tmp_path / "image.zip", path)
+
+
+@case(TREE, "must be a zip archive or a folder")
+def a_source_that_is_a_pipe(tmp_path: Path) -> Steps:
+    path = zipped(tmp_path)
+    os.mkfifo(tmp_path / "image.zip")
+    command = prepare_folder(tmp_path / "image.zip", tmp_path)
+    refusal = yield command
+    assert "image.zip is a named pipe; check the path" in refusal.text
     return command.replace(tmp_path / "image.zip", path)
 
 
@@ -176,6 +186,16 @@ def a_folder_without_the_right_to_read(tmp_path: Path, monkeypatch: pytest.Monke
         patch.setattr(os, "scandir", refuse)
         refusal = yield prepare_folder(source, tmp_path)
     assert "give your user the right to read it" in refusal.text
+
+
+@case("datasets/archives/folder_tree.py::read", "no file that is read, but {}")
+def an_endless_image(tmp_path: Path) -> Steps:
+    source = write_images(tmp_path / "src")
+    with (source / "train" / "cat" / "old.jpg").open("wb") as file:
+        file.truncate(1 << 40)
+    refusal = yield prepare_folder(source, tmp_path)
+    assert "a file of 1,099,511,627,776 bytes, above the limit of 536,870,912" in refusal.text
+    return refusal.command()
 
 
 @case(

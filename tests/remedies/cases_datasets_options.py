@@ -39,11 +39,11 @@ def a_path_as_the_dataset(tmp_path: Path) -> Steps:
 OPTIONS = (f"{PREPARE}::_check_options", "DatasetError(faults)")
 
 
-@case(f"{PREPARE}::_check_options", "workers must be", *OPTIONS)
+@case(f"{PREPARE}::_check_options", "workers must lie", *OPTIONS)
 def no_workers(tmp_path: Path) -> Steps:
     command = prepare_folder(write_images(tmp_path / "src"), tmp_path).replace(1, 0)
     refusal = yield command
-    return command.replace(0, refusal.find(r"must be ≥ (\d+)"))
+    return command.replace(0, refusal.find(r"must lie in (\d+)…1024"))
 
 
 @case(f"{PREPARE}::_check_options", "size must lie")

@@ -29,9 +29,9 @@ def words_of(options: Mapping[str, object]) -> list[object]:
 
 
 @case(
-    *rules("must be ≥ 1", "must be ≥ 1 #2", "must be ≥ 0", "must be ≥ 0 #2", "must be ≥ 0 #3"),
-    *rules("must be ≥ 0 #4", "must be ≥ 0 #5", "must be ≥ 0 and finite", "must be ≥ 2"),
-    *rules("must be ≥ 2 (an interval needs two values)", "must lie in 0…1"),
+    *rules("must be ≥ 1", "must be ≥ 0", "must be ≥ 0 #2", "must be ≥ 0 and finite"),
+    *rules("must lie in 1…{}", "must lie in 0…{}", "must lie in 0…{} #2", "must lie in 0…{} #3"),
+    *rules("must lie in 2…{} (an interval needs two values)", "must be ≥ 2", "must lie in 0…1"),
 )  # fmt: skip
 def numbers_below_their_least(tmp_path: Path) -> Steps:
     wrong: dict[str, object] = {
@@ -46,7 +46,20 @@ def numbers_below_their_least(tmp_path: Path) -> Steps:
 
 
 @case(
-    *rules("e.g. 1h30m", "must be 0, or a number above 0", "auto or a whole number ≥ 1"),
+    *rules("must lie in 1…{}", "must lie in 0…{}", "must lie in 0…{} #2", "must lie in 0…{} #3"),
+    *rules("must lie in 2…{} (an interval needs two values)"),
+    *rules("must be auto or a whole number in 1…{}"),
+)  # fmt: skip
+def numbers_above_their_largest(tmp_path: Path) -> Steps:
+    names = ("--trials", "--epochs", "--finalists", "--seed", "--repeats", "--concurrency")
+    refusal = yield plan_search(tmp_path, *words_of(dict.fromkeys(names, 10**20)))
+    largest = {name: refusal.find(rf"{name} must [^.]*? in \d…(\d+)") for name in names}
+    usable = {"--trials": 9, "--concurrency": 2}  # others would plan for long
+    return plan_search(tmp_path, *words_of(largest | usable))
+
+
+@case(
+    *rules("e.g. 1h30m", "must be 0, or a number above 0", "auto or a whole number in 1"),
     *rules("must be auto, a share up to 1", "must be auto, float32 or bfloat16"),
     *rules("must be a folder's name", "must be auto or a port", "must be val_top1, alone"),
     "search/config/validation.py::cluster_rules", "must be auto or HOST:PORT",

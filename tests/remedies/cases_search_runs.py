@@ -1,7 +1,10 @@
 """Errors about runs that go on or are learned from, and about their journals and copies."""
 
 import errno
+import json
 import os
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +72,44 @@ def a_secret_that_was_not_recorded(tmp_path: Path, tiny_data: Path) -> Steps:
     refusal = yield resume(plan.directory)
     assert "verysecret" not in refusal.text
     return resume(plan.directory, refusal.find(r"(--\w+) must be given again"), address)
+
+
+FOREIGN = "search/session/foreign_runs.py::find_foreign_faults"
+
+
+def receive_run(searched: Path, tmp_path: Path) -> Path:
+    """Returns a copy of a run whose manifest this user hasn't signed."""
+    run = copy_run(searched, tmp_path, "their run")
+    path = run / "manifest.json"
+    text = re.sub(r'"(sha256|mac)": "\w{64}",\s*', "", path.read_text(encoding="utf-8"), count=2)
+    path.write_text(text, encoding="utf-8")
+    return run
+
+
+@case(f"{FOREIGN.partition('::')[0]}::check_options", "must hold options as a search writes them")
+def a_run_from_elsewhere_without_options(tmp_path: Path, searched: Path) -> Steps:
+    run = receive_run(searched, tmp_path)
+    path = run / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["options"]["set"] = [1, {}]
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    refusal = yield resume(run)
+    assert "restore it from a copy" in refusal.text
+    shutil.copy(searched / "manifest.json", run)
+
+
+@case(FOREIGN, "is used before you name it too")
+def a_run_from_elsewhere(tmp_path: Path, searched: Path) -> Steps:
+    refusal = yield resume(receive_run(searched, tmp_path))
+    return refusal.command()
+
+
+@case(FOREIGN, "must hold no links out of its folder")
+def a_run_from_elsewhere_with_a_link(tmp_path: Path, searched: Path, tiny_data: Path) -> Steps:
+    run = receive_run(searched, tmp_path)
+    (run / "errors").symlink_to(tmp_path)
+    refusal = yield resume(run, "--data", tiny_data.parent)
+    Path(refusal.find(r"but (.*) is one; remove")).unlink()
 
 
 @case("search/session/backup.py::restore_run", "resume on the machine that began the run")

@@ -1,12 +1,15 @@
 """Errors about final training, about what it reads, and about the models that it leaves."""
 
 import json
+import os
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from common.files import checksum
@@ -20,6 +23,7 @@ from tests.results.test_export import MANIFEST, TrialState, trial
 from tests.trainables.conftest import SMALL
 from trainables.final_model import repeats
 from trainables.final_model.best_config import read_best
+from trainables.models.network import build
 
 BEST = "trainables/final_model/best_config.py"
 REPEATS = "trainables/final_model/repeats.py"
@@ -37,6 +41,17 @@ def make_run(tmp_path: Path) -> Path:
 def export_again(refusal: Refusal) -> None:
     """Runs the command that the sentence prints."""
     refusal.command()()
+
+
+@case(f"{BEST}::_read_mapping", "but {} is {}: name a best.yaml")
+def a_best_yaml_that_is_a_pipe(tmp_path: Path) -> Steps:
+    best = make_run(tmp_path)
+    best.unlink()
+    os.mkfifo(best)
+    refusal = yield lambda: read_best(best)
+    assert "best.yaml is a named pipe: name" in refusal.text
+    best.unlink()
+    export_again(refusal)
 
 
 @case(f"{BEST}::read_best", "is not as it was written")
@@ -175,6 +190,17 @@ def a_training_that_diverges(
     remove_lines(best, refusal.find(r"without its lines (\w+ and \w+),").split(" and "))
     text = re.sub(r"\blr: .*", "lr: 0.001", best.read_text(encoding="utf-8"))
     best.write_text(text, encoding="utf-8")
+
+
+@case(f"{REPEATS}::_apply_options", "must name the file of weights too")
+def weights_that_only_a_file_from_elsewhere_names(
+    tmp_path: Path, tiny_data: Path, no_training: None
+) -> Steps:
+    weights = tmp_path / "their weights.pt"
+    torch.save(build(SMALL, 4).state_dict(), weights)
+    command = train(write_best(tmp_path, tiny_data, weights=str(weights)), tiny_data)
+    refusal = yield command
+    return command.add(*shlex.split(refusal.find(r"add `(.*)` to the same")))
 
 
 @case(f"{REPEATS}::_open_data", "must be the one that the search saw")

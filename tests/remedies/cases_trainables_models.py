@@ -28,6 +28,18 @@ def predict(model: Path, tmp_path: Path) -> Command:
     return Command("trainables.predict", model, tmp_path / "image.jpg")
 
 
+@case(f"{SAVED}::_check_tensors", "_damage_error", *DAMAGED)
+def a_model_that_is_not_finite(tmp_path: Path, trained: Path) -> Steps:
+    model = Path(shutil.copytree(trained, tmp_path / "model"))
+    state = torch.load(model / "model.pt", weights_only=True)
+    name = next(name for name, tensor in state.items() if tensor.is_floating_point())
+    state[name].fill_(float("inf"))
+    torch.save(state, model / "model.pt")
+    refusal = yield predict(model, tmp_path)
+    assert f"(it has NaN or infinite values in {name})" in refusal.text
+    shutil.copyfile(trained / "model.pt", model / "model.pt")
+
+
 @case(f"{SAVED}::read_model", "is neither")
 def a_model_that_is_none(tmp_path: Path, trained: Path) -> Steps:
     command = predict(tmp_path / "model.pt", tmp_path)

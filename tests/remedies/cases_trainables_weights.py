@@ -156,6 +156,17 @@ def a_file_of_weights_that_is_gone(tmp_path: Path) -> Steps:
     return weighted(LITTLE, path)
 
 
+@case("trainables/models/weights_file.py::read_weights", "must be finite numbers")
+def weights_that_are_not_finite(tmp_path: Path) -> Steps:
+    state = state_of(LITTLE)
+    names = [name for name, tensor in state.items() if tensor.is_floating_point()]
+    broken = {name: torch.full_like(state[name], float("nan")) for name in names[:5]}
+    path = save(state | broken, tmp_path)
+    refusal = yield weighted(LITTLE, path)
+    assert f"NaN or infinite values in {', '.join(names[:3])}, …: fetch" in refusal.text
+    save(state, tmp_path)
+
+
 @case(f"{PRETRAINED}::_match", "must fit the network tensor by tensor")
 def weights_with_more_than_the_network(tmp_path: Path) -> Steps:
     state = state_of(LITTLE)

@@ -1,6 +1,7 @@
 """Images through a final model: the pixels and logits of evaluation, and what goes wrong."""
 
 import json
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -78,7 +79,12 @@ def test_a_broken_image_is_one_sentence_and_the_others_are_told(
     (tmp_path / "text.jpg").write_text("no image", encoding="utf-8")
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "cut.jpg").write_bytes(images[0].read_bytes()[:900])
-    bad = [tmp_path / name for name in ("text.jpg", "empty.png", "cut.jpg", "missing.jpg", ".")]
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "device.jpg").symlink_to("/dev/zero")
+    Image.new("1", (9_000, 9_000)).save(tmp_path / "bomb.png")
+    names = ("text.jpg", "empty.png", "cut.jpg", "missing.jpg", ".", "pipe.jpg", "device.jpg",
+             "bomb.png")  # fmt: skip
+    bad = [tmp_path / name for name in names]
     assert predict.main([str(trained), *map(str, bad), str(images[0])]) == 2
     printed = capsys.readouterr()
     errors = printed.err.splitlines()
@@ -88,6 +94,9 @@ def test_a_broken_image_is_one_sentence_and_the_others_are_told(
         assert line.endswith(".")
     assert "the file is empty" in errors[1]
     assert "no such file" in errors[3]
+    assert "a named pipe and no file" in errors[5]
+    assert "a device and no file" in errors[6]
+    assert "it has 9,000 × 9,000 pixels, and the limit is 40,000,000" in errors[7]
     assert printed.out.splitlines()[0] == str(images[0])
     assert len(printed.out.splitlines()) == 5
 

@@ -7,7 +7,9 @@ from typing import Any
 from common.cli import quote_command
 from common.errors import UserError
 from common.files import checksum
+from common.ownership import is_signed
 from common.plain_yaml import load_plain
+from common.regular_files import irregular_kind
 from results.records import BEST_VERSION
 from results.run_hints import RUN_FILE
 from trainables.config import ConfigError, TrialConfig
@@ -29,6 +31,7 @@ class BestConfig:
     state it.
     selection: the rest of the file as it stands: metric, value, how the configuration was selected,
     provenance.
+    own: whether this user's search wrote the file, which hasn't changed since.
     """
 
     config: TrialConfig
@@ -36,6 +39,7 @@ class BestConfig:
     fingerprint: str | None
     image_size: int | None
     selection: dict[str, Any]
+    own: bool
 
 
 def read_best(path: Path) -> BestConfig:
@@ -46,6 +50,7 @@ def read_best(path: Path) -> BestConfig:
             f"{path} is not as it was written: export it again with {export}, or remove its lines "
             "sha256 and schema_version if you have changed it on purpose."
         )
+    own = is_signed("best.yaml", values, values.pop("mac", None))
     for key, kind in (("config", dict), ("dataset", str)):
         if not isinstance(values.get(key), kind):
             raise BestError(
@@ -64,6 +69,7 @@ def read_best(path: Path) -> BestConfig:
         fingerprint=fingerprint if isinstance(fingerprint, str) else None,
         image_size=size if isinstance(size, int) else None,
         selection={k: v for k, v in values.items() if k not in ("config", "schema_version")},
+        own=own,
     )
 
 
@@ -90,6 +96,11 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     Raises `BestError` if the file is missing or no mapping.
     """
     export = _export_command(path)
+    if kind := irregular_kind(path):
+        raise BestError(
+            f"--config must name a file, but {path} is {kind}: name a best.yaml, or write one with "
+            f"{export}."
+        )
     try:
         values = load_plain(path.read_text(encoding="utf-8"))
     except IsADirectoryError:

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common.errors import UserError
+from common.regular_files import read_regular
+from datasets.archives.limits import LARGEST_FILE_BYTES
 from datasets.beton.decode import decode_into
 from trainables.augmentation.batch import for_evaluation
 from trainables.final_model.saved_model import Description
@@ -28,7 +30,7 @@ def read_image(path: Path, side: int, white: int | None) -> NDArray[np.uint8]:
     """
     pixels = np.empty((side, side, 3), dtype=np.uint8)
     try:
-        decode_into(path.read_bytes(), pixels, white)
+        decode_into(read_regular(path, LARGEST_FILE_BYTES), pixels, white)
     except MemoryError:
         raise
     except OSError as error:

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from common.cli import quote
 from common.files import remove_leftovers
 from common.signals import has_received, hold
 from datasets.access import open_final_data
@@ -46,8 +47,19 @@ class FinalTrainingOptions:
     overwrite: bool
 
 
-def _apply_options(config: TrialConfig, options: FinalTrainingOptions) -> TrialConfig:
-    """Returns the configuration with the values that the command line changes."""
+def _apply_options(best: BestConfig, options: FinalTrainingOptions) -> TrialConfig:
+    """Returns the configuration with the values that the command line changes.
+
+    Raises `FinalError` where a file from elsewhere names a file of weights that the command line
+    doesn't name.
+    """
+    config = best.config
+    if not (best.own or options.weights or config.weights in ("none", "imagenet")):
+        raise FinalError(
+            "--weights must name the file of weights too where --config isn't signed with your "
+            f"key, but {options.config} alone names it; if you trust it, add "
+            f"`{quote(f'--weights={config.weights}')}` to the same command."
+        )
     changes = {"epochs": options.epochs, "weights": options.weights, "seed": options.seed}
     return config.but(**{name: value for name, value in changes.items() if value is not None})
 
@@ -81,7 +93,7 @@ def run(options: FinalTrainingOptions) -> None:
     """
     began = time.monotonic()
     chosen = read_best(options.config)
-    best = replace(chosen, config=_apply_options(chosen.config, options))
+    best = replace(chosen, config=_apply_options(chosen, options))
     out = options.out or options.config.parent / "final"
     planned = _plan_repeats(best, out, options)
     if planned:

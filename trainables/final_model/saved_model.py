@@ -18,6 +18,7 @@ from results.records import FinalRecord
 from trainables.config import TrialConfig
 from trainables.models.network import Network, build
 from trainables.models.setup import prepare_network
+from trainables.models.weights_file import find_tensor_fault
 
 MODEL = "model.pt"
 """The folder of a final training holds the weights in this file, beside their `RECORD`."""
@@ -209,6 +210,7 @@ def _read_folder(folder: Path) -> SavedModel:
         raise _damage_error(path, error) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise _damage_error(path, ValueError("it holds no state dict"))
+    _check_tensors(path, state)
     return SavedModel(description=description, state=state)
 
 
@@ -229,7 +231,14 @@ def _read_safetensors(path: Path) -> SavedModel:
         ) from error
     except (SafetensorError, OSError, AttributeError, TypeError, ValueError) as error:
         raise _damage_error(path, error) from error
+    _check_tensors(path, state)
     return SavedModel(description=description, state=state)
+
+
+def _check_tensors(path: Path, state: dict[str, Tensor]) -> None:
+    """Raises `ModelError` for tensors with which nothing can be computed."""
+    if fault := find_tensor_fault(state):
+        raise _damage_error(path, ValueError(f"it has {fault}"))
 
 
 def _damage_error(path: Path, error: Exception) -> ModelError:

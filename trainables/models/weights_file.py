@@ -104,9 +104,43 @@ def read_weights(path: Path) -> FileWeights:
             tensors[name] = value
     if not tensors:
         raise _no_state_dict(content, path)
+    if fault := find_tensor_fault(tensors):
+        raise WeightsError(
+            f"Weights must be finite numbers that the file holds, but {path} has {fault}: fetch it "
+            "again, or save `model.state_dict()` of a training that went well."
+        )
     return FileWeights(
         tensors=tensors, entry=".".join(entry), copies=tuple(copies), extras=tuple(extras)
     )
+
+
+def find_tensor_fault(tensors: Mapping[str, Tensor]) -> str | None:
+    """Returns which tensors can't be used and why, as «NaN or infinite values in fc.bias», or
+    `None` where all can be.
+
+    torch compares the stored numbers with the file, but a tensor may claim any size beside: by
+    steps of length 0 through them, or by having no storage at all.
+    """
+    faults: dict[str, list[str]] = {}
+    for name, tensor in tensors.items():
+        if tensor.layout is not torch.strided or tensor.is_meta or tensor.is_quantized:
+            fault = "no plain numbers"
+        elif tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            fault = "fewer values than claimed"
+        elif not _are_finite(tensor):
+            fault = "NaN or infinite values"
+        else:
+            continue
+        faults.setdefault(fault, []).append(name)
+    named = [(each, *names[:3], *["…"] * (len(names) > 3)) for each, names in faults.items()]
+    return "; ".join(f"{each} in {', '.join(names)}" for each, *names in named) or None
+
+
+def _are_finite(tensor: Tensor) -> bool:
+    if not tensor.is_floating_point():
+        return True
+    values = tensor if tensor.element_size() == 8 else tensor.float()  # some types lack isfinite
+    return bool(torch.isfinite(values).all())
 
 
 def _state_dicts(content: Any) -> list[str]:

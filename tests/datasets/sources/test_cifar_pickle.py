@@ -2,7 +2,9 @@
 
 import pickle
 import struct
+from typing import Any
 
+import numpy as np
 import pytest
 
 from datasets.sources.cifar_pickle import MAX_TUPLES, load
@@ -28,6 +30,52 @@ def test_what_would_fill_the_memory_is_refused(data: bytes, message: str) -> Non
     if not message:
         assert load(data) == {"a": {1, 2}}
         return
+    with pytest.raises(ValueError, match=message):
+        load(data)
+
+
+PLAIN = (3, "|", None, None, None, -1, -1, 0)
+
+
+class Described:
+    """Pickles as an array of a dtype with any state, of any shape and bytes."""
+
+    def __init__(self, state: tuple[object, ...], shape: tuple[int, ...], data: bytes) -> None:
+        self.state, self.shape, self.data = state, shape, data
+
+    def __reduce__(self) -> Any:
+        whole = (1, self.shape, StatedDtype(self.state), False, self.data)
+        return np._core.multiarray._reconstruct, (np.ndarray, (0,), b"b"), whole
+
+
+class StatedDtype:
+    def __init__(self, state: tuple[object, ...]) -> None:
+        self.state = state
+
+    def __reduce__(self) -> Any:
+        return np.dtype, ("u1", False, True), self.state
+
+
+def test_an_array_is_read_with_its_shape() -> None:
+    read = load(pickle.dumps({"data": Described(PLAIN, (2, 3), b"abcdef")}, protocol=2))["data"]
+    assert (read.dtype, read.tolist()) == (np.uint8, [[97, 98, 99], [100, 101, 102]])
+
+
+@pytest.mark.parametrize(
+    ("state", "shape", "message"),
+    [
+        ((3, "|", None, None, None, 8, 8, 1), (1,), "isn't plain uint8"),  # bytes as addresses
+        ((3, "|", None, None, None, -1, -1, 63), (6,), "isn't plain uint8"),
+        ((3, "|", (np.dtype("u1"), (6,)), None, None, -1, -1, 0), (1,), "isn't plain uint8"),
+        ((3, "|", None, ("a",), {"a": (np.dtype("u1"), 5)}, 6, 1, 0), (1,), "isn't plain"),
+        (PLAIN, (10**13,), r"an array of shape \(10000000000000,\) has 6 bytes"),
+        (PLAIN, (-2, -3), r"an array of shape \(-2, -3\) has 6 bytes"),
+    ],
+)
+def test_a_dtype_or_a_shape_that_the_bytes_don_t_have_is_refused(
+    state: tuple[object, ...], shape: tuple[int, ...], message: str
+) -> None:
+    data = pickle.dumps({"data": Described(state, shape, b"abcdef")}, protocol=2)
     with pytest.raises(ValueError, match=message):
         load(data)
 

@@ -234,7 +234,7 @@ def test_what_can_t_be_begun_with_is_refused_all_at_once(
     words = ["--space", "demo", "--dry-run", "--warm-start", *runs, "--trials", "0"]
     assert main(words) == 2
     told = capsys.readouterr().err
-    assert "--trials must be ≥ 1, but got 0" in told
+    assert "--trials must lie in 1…1000000, but got 0" in told
     assert f"--warm-start needs runs with a trained epoch, but {empty} has none" in told
     assert "none is not a run" in told
     assert len(told.splitlines()) == 3

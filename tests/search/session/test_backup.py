@@ -1,5 +1,6 @@
 """A run's records elsewhere: consistent, on time, and enough to go on from."""
 
+import io
 import tarfile
 import time
 from pathlib import Path
@@ -129,15 +130,87 @@ def test_damaged_records_are_named(tmp_path):
     assert list((tmp_path / "run").iterdir()) == []
 
 
-@pytest.mark.parametrize("kind", ["above", "link"])
-def test_what_is_no_file_of_a_run_is_refused(tmp_path, kind):
-    member = tarfile.TarInfo("../above" if kind == "above" else "trials.jsonl")
-    if kind == "link":
-        member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
-    (tmp_path / "kept" / "run").mkdir(parents=True)
-    with tarfile.open(tmp_path / "kept" / "run" / ARCHIVE, "w") as archive:
-        archive.addfile(member)
+def member(name, data=b"", **changes):
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    for key, value in changes.items():
+        setattr(info, key, value)
+    return info, data
+
+
+FOREIGN_MEMBERS = {
+    "above": [member("../above", b"x")],
+    "absolute": [member("/tmp/above", b"x")],
+    "hidden": [member(".lock", b"x")],
+    "checkpoint": [member("checkpoints/0000.pt", b"x")],
+    "link": [member("trials.jsonl", type=tarfile.SYMTYPE, linkname="/etc/passwd")],
+    "hard link": [member("trials.jsonl", type=tarfile.LNKTYPE, linkname="epochs.jsonl")],
+    "pipe": [member("trials.jsonl", type=tarfile.FIFOTYPE)],
+    "device": [member("trials.jsonl", type=tarfile.CHRTYPE, devmajor=1, devminor=5)],
+    "sparse": [member("trials.jsonl", pax_headers={
+        "GNU.sparse.map": "0,1", "GNU.sparse.size": str(10**13), "GNU.sparse.numblocks": "1"})],
+}  # fmt: skip
+"""Kind -> members of which a run's archive has none."""
+
+
+def stored(tmp_path, members, name="whole", **options):
+    """The place of an archive of these members, after a file that a run has."""
+    (tmp_path / "kept" / name).mkdir(parents=True)
+    path = tmp_path / "kept" / name / ARCHIVE
+    with tarfile.open(path, format=tarfile.PAX_FORMAT, **{"mode": "w"} | options) as archive:
+        for info, data in [member("epochs.jsonl", b"{}"), *members]:
+            archive.addfile(info, io.BytesIO(data))
+    return backup_place(str(tmp_path / "kept"), name)
+
+
+@pytest.mark.parametrize("kind", FOREIGN_MEMBERS)
+def test_what_is_no_file_of_a_run_is_refused_and_nothing_stays(tmp_path, kind):
+    place = stored(tmp_path, FOREIGN_MEMBERS[kind])
     with pytest.raises(RunError, match="is no file of a run"):
-        restore_run(backup_place(str(tmp_path / "kept"), "run"), tmp_path / "here" / "run")
+        restore_run(place, tmp_path / "here" / "run")
     assert list(tmp_path.rglob("above")) == []
     assert list((tmp_path / "here" / "run").iterdir()) == []
+
+
+def test_members_that_exclude_one_another_and_too_many_are_refused(tmp_path, monkeypatch):
+    for name, members in (
+        ("twice", [member("epochs.jsonl", b"{}")]),
+        ("inside of a file", [member("epochs.jsonl/more", b"{}")]),
+    ):
+        with pytest.raises(RunError, match="is damaged"):
+            restore_run(stored(tmp_path, members, name), tmp_path / "run")
+    many = [member(f"errors/{number}.txt", b"x") for number in range(9)]
+    monkeypatch.setattr(backup, "MAX_MEMBERS", 9)
+    with pytest.raises(RunError, match="it has more than 9 members"):
+        restore_run(stored(tmp_path, many, "many"), tmp_path / "run")
+    assert list((tmp_path / "run").iterdir()) == []
+    monkeypatch.setattr(backup, "MAX_MEMBERS", 10)
+    assert restore_run(backup_place(str(tmp_path / "kept"), "many"), tmp_path / "run")
+    assert len(list((tmp_path / "run" / "errors").iterdir())) == 9
+
+
+def test_a_compressed_archive_is_refused_before_it_unpacks(tmp_path):
+    zeros = member("trials.jsonl", bytes(64 << 20))
+    place = stored(tmp_path, [zeros], mode="w:gz")
+    assert (tmp_path / "kept" / "whole" / ARCHIVE).stat().st_size < 1 << 20
+    with pytest.raises(RunError, match="is damaged"):
+        restore_run(place, tmp_path / "run")
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_cut_archive_leaves_nothing_and_the_whole_one_is_restored_then(run, tmp_path):
+    place, there = UriPlace(str(tmp_path / "storage")), tmp_path / "there"
+    Backup(place, run, print).close()
+    path = tmp_path / "storage" / ARCHIVE
+    whole = path.read_bytes()
+    for length in range(600, len(whole) - 10_240, 2_000):
+        path.write_bytes(whole[:length])
+        with pytest.raises(RunError, match="is damaged"):
+            restore_run(place, there)
+        assert list(there.iterdir()) == []
+    path.write_bytes(whole)
+    (there / ".restored" / "errors").mkdir(parents=True)  # of a process that was killed
+    (there / "errors").mkdir()
+    assert restore_run(place, there)
+    assert {path.name for path in there.iterdir()} >= {"manifest.json", "epochs.jsonl"}
+    assert not (there / ".restored").exists()

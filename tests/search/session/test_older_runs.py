@@ -1,6 +1,7 @@
 """A run that began before a field of `TrialConfig` existed goes on."""
 
 import json
+import shlex
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,10 @@ def test_it_goes_on_where_new_fields_have_their_defaults(
     assert (
         "ema" not in json.loads((old / "manifest.json").read_text(encoding="utf-8"))["preview"][0]
     )
-    assert main(["--resume", "old", "--out", str(old.parent)]) == 0
+    assert main(["--resume", "old", "--out", str(old.parent)]) == 2  # it isn't signed
+    refusal = capsys.readouterr().err
+    words = shlex.split(refusal.partition("`")[2].partition("`")[0])
+    assert main(words[3:]) == 0
     assert "Best: the baseline, val_top1 0.500" in capsys.readouterr().out
 
 
@@ -125,5 +129,6 @@ def test_a_run_of_another_space_is_refused(
     manifest["preview"][0] |= changes
     manifest.pop("sha256", None)
     (old / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    assert main(["--resume", "old", "--out", str(old.parent)]) == 2
+    data = manifest["options"]["data"]
+    assert main(["--resume", "old", "--out", str(old.parent), "--data", data]) == 2
     assert "must go on with the space it began with" in capsys.readouterr().err
