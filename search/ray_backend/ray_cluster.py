@@ -62,7 +62,7 @@ def keep_signals() -> Iterator[None]:
     """
     from ray._private import services, utils
 
-    start = services.ConsolePopen
+    start: Callable[..., Any] = services.ConsolePopen
 
     def start_apart(*words: Any, preexec_fn: Callable[[], object], **more: Any) -> Any:
         def begin() -> None:
@@ -79,7 +79,7 @@ def keep_signals() -> Iterator[None]:
             yield
             install_again()
     finally:
-        services.ConsolePopen = start  # type: ignore[misc]
+        services.ConsolePopen = start  # type: ignore[misc, assignment]
         utils.set_sigterm_handler = set_handler
 
 
