@@ -26,7 +26,8 @@ def search(out: Path, data: Path) -> list[str]:
     """A search of small trials on one core: two threads on a busy machine wait for each other."""
     return [
         "taskset", "-c", "0", sys.executable, "-m", "search.run", "--space", "demo",
-        "--dataset", "tiny-imagenet", "--data", str(data.parent), "--out", str(out), "--resume-or-start", "run",
+        "--dataset", "tiny-imagenet", "--data", str(data.parent), "--out", str(out),
+        "--resume-or-start", "run",
         "--trials", "5", "--epochs", "6", "--grace", "2", "--concurrency", "1",
         "--finalists", "1", "--repeats", "2", "--precision", "float32",
         "--set", "batch_size=8", "image_size=32",
