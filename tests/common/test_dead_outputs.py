@@ -140,6 +140,6 @@ def test_a_search_at_a_terminal_that_closes(
 ) -> None:
     """On the terminal's screen: it goes on, or its SIGHUP ends it in order."""
     words = search_command(tmp_path, tiny_data, "--trials", "6", "--epochs", "9")
-    code = at_dead_terminal(words, b"val_top1", controlling=controlling)
+    code = at_dead_terminal(words, b"1  baseline", controlling=controlling)
     assert code == (128 + signal.SIGHUP if controlling else 0)
     assert names(tmp_path / "run") >= RUN
