@@ -115,7 +115,7 @@ def test_a_conversion_ends_in_order_and_goes_on(tmp_path: Path, name: str) -> No
 
     longest_s = time_whole(command(tmp_path / "whole"))
     while counted(log, "data", name) < HITS:
-        found = hit(command(tmp_path / "cut"), "data", name, moment, 0.6 * longest_s)
+        found = hit(command(tmp_path / "cut"), "data", name, moment, 0.8 * longest_s)
         record(found, log)
         assert not found.left, found
         folder = tmp_path / "cut" / "demo"
@@ -124,9 +124,7 @@ def test_a_conversion_ends_in_order_and_goes_on(tmp_path: Path, name: str) -> No
         run(command(tmp_path / "cut"))
         again, whole = read_manifest(folder), read_manifest(tmp_path / "whole" / "demo")
         assert again.fingerprint == whole.fingerprint
-        for path in folder.glob("*"):
-            if path.is_file():
-                path.unlink()
+        shutil.rmtree(tmp_path / "cut")  # drawing the images takes most of the time
 
 
 @pytest.mark.drill
