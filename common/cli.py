@@ -4,6 +4,7 @@ and the quotes of commands that are printed.
 
 import argparse
 import io
+import select
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -56,12 +57,16 @@ class _Output(io.FileIO):
     or the file's disk is full.
     """
 
-    def write(self, data: Any) -> int | None:  # type: ignore[override]  # None: would block
-        """Writes bytes; returns how many, all of them where they can't be written."""
+    def write(self, data: Any) -> int:
+        """Writes bytes; returns how many, all of them where they can't be written. Waits for an
+        output that another process has made non-blocking.
+        """
         try:
-            return super().write(data)
+            while (written := super().write(data)) is None:
+                select.select((), (self,), ())
         except OSError:
             return len(data)
+        return written
 
 
 def make_output_safe() -> None:

@@ -62,7 +62,7 @@ def keep_signals() -> Iterator[None]:
     """
     from ray._private import services, utils
 
-    start: Any = services.ConsolePopen
+    start: Callable[..., Any] = services.ConsolePopen
 
     def start_apart(*words: Any, preexec_fn: Callable[[], object], **more: Any) -> Any:
         def begin() -> None:

@@ -21,7 +21,8 @@ if "child" in sys.argv:
     print(subprocess.Popen(["sleep", "100"]).pid, flush=True)
 if "early" in sys.argv:
     print("ready", flush=True)
-    time.sleep(100)
+    while True:
+        time.sleep(0.05)
 try:
     with handle_signals() as signals:
         with hold():
@@ -40,18 +41,21 @@ RAISED = """
 import sys, time
 from common.signals import code_of, handle_signals
 
+def wait():
+    print("ready", flush=True)
+    while True:  # a signal that arrives just before one long sleep would not end it
+        time.sleep(0.05)
+
 class Noisy:
     def __del__(self):
         if "swallow" in sys.argv:
-            print("ready", flush=True)
-            time.sleep(100)
+            wait()
 
 try:
     with handle_signals():
         noisy = Noisy()
         del noisy
-        print("ready", flush=True)
-        time.sleep(100)
+        wait()
 except KeyboardInterrupt as interruption:
     print("interrupted", flush=True)
     sys.exit(code_of(interruption))

@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,28 @@ def test_what_is_printed_comes_whole_and_in_order(unbuffered: str) -> None:
         capture_output=True, encoding="utf-8",
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "epoch 0\nepoch 1\nepoch 2\n")
+
+
+def test_an_output_that_would_block_is_waited_for() -> None:
+    """As a pipe that another process has made non-blocking, with a slow reader."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    program = PRINTS.replace('"epoch", number', '"x" * 100_000')
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=writer
+    ) as command:
+        os.close(writer)
+        time.sleep(0.5)
+        with os.fdopen(reader, "rb") as output:
+            assert len(output.read()) == 3 * 100_001
+        assert command.wait() == 0
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_full_disk_behind_an_output_ends_nothing(stream: str) -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", PRINTS], cwd=ROOT, stdin=subprocess.DEVNULL, check=False,
+            **{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} | {stream: full},
+        )  # fmt: skip
+    assert done.returncode == 0

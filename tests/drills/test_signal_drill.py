@@ -23,9 +23,11 @@ CHOSEN = os.environ.get("DRILL_SIGNALS", " ".join(SIGNALS)).split()
 
 
 def search(out: Path, data: Path) -> list[str]:
+    """A search of small trials on one core: two threads on a busy machine wait for each other."""
     return [
-        sys.executable, "-m", "search.run", "--space", "demo", "--dataset", "tiny-imagenet",
-        "--data", str(data.parent), "--out", str(out), "--resume-or-start", "run",
+        "taskset", "-c", "0", sys.executable, "-m", "search.run", "--space", "demo",
+        "--dataset", "tiny-imagenet", "--data", str(data.parent), "--out", str(out),
+        "--resume-or-start", "run",
         "--trials", "5", "--epochs", "6", "--grace", "2", "--concurrency", "1",
         "--finalists", "1", "--repeats", "2", "--precision", "float32",
         "--set", "batch_size=8", "image_size=32",
@@ -113,7 +115,7 @@ def test_a_conversion_ends_in_order_and_goes_on(tmp_path: Path, name: str) -> No
 
     longest_s = time_whole(command(tmp_path / "whole"))
     while counted(log, "data", name) < HITS:
-        found = hit(command(tmp_path / "cut"), "data", name, moment, 0.6 * longest_s)
+        found = hit(command(tmp_path / "cut"), "data", name, moment, 0.8 * longest_s)
         record(found, log)
         assert not found.left, found
         folder = tmp_path / "cut" / "demo"
@@ -122,9 +124,7 @@ def test_a_conversion_ends_in_order_and_goes_on(tmp_path: Path, name: str) -> No
         run(command(tmp_path / "cut"))
         again, whole = read_manifest(folder), read_manifest(tmp_path / "whole" / "demo")
         assert again.fingerprint == whole.fingerprint
-        for path in folder.glob("*"):
-            if path.is_file():
-                path.unlink()
+        shutil.rmtree(tmp_path / "cut")  # drawing the images takes most of the time
 
 
 @pytest.mark.drill
