@@ -42,7 +42,7 @@ Content = dict[str, bytes]
 def train(session: Session, epochs: float = float("inf")) -> None:
     """One worker trains trials and finalists on made curves, for some epochs at most."""
     done = 0
-    while (proposal := session.supervisor.ask()) is not None:
+    while (proposal := session.supervisor.propose()) is not None:
         whole = curve(proposal.config, proposal.config.epochs)
         for metrics in whole[proposal.epochs_done :]:
             if done >= epochs:

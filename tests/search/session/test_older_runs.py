@@ -54,7 +54,7 @@ def age(run: Path) -> None:
     manifest = run / "manifest.json"
     content = json.loads(manifest.read_text(encoding="utf-8"))
     content["preview"] = [older(values) for values in content["preview"]]
-    del content["dataset"]["image_size"], content["sha256"]
+    del content["dataset"]["image_size"], content["sha256"], content["chain"]
     manifest.write_text(json.dumps(content), encoding="utf-8")
     trials = run / "trials.jsonl"
     lines = [json.loads(line) for line in trials.read_text(encoding="utf-8").splitlines()]
