@@ -170,7 +170,12 @@ def unsealed(searched: Path, tmp_path: Path) -> Path:
 @case(f"{RUNG}::read_fitting_proposals", "it has no trial", *ANEW)
 def a_journal_that_is_cut_short(tmp_path: Path, searched: Path, tiny_data: Path) -> Steps:
     run = unsealed(searched, tmp_path)
-    edit(run / JOURNAL, lambda lines: lines.__delitem__(slice(3, None)))
+
+    def cut(lines: list[str]) -> None:
+        begun = [at for at, line in enumerate(lines) if line.startswith('{"op_code":4,')]
+        del lines[begun[-1] :]
+
+    edit(run / JOURNAL, cut)
     refusal = yield Command("results.importance", run)
     go_on(refusal, run, tiny_data)
 
