@@ -1,6 +1,7 @@
 """A run that began before a field of `TrialConfig` existed goes on."""
 
 import json
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,9 @@ def age(run: Path) -> None:
     content["preview"] = [older(values) for values in content["preview"]]
     del content["dataset"]["image_size"], content["sha256"], content["chain"]
     manifest.write_text(json.dumps(content), encoding="utf-8")
+    for path in (run / "epochs.jsonl", run / "trials.jsonl"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(re.sub(r',"chain":"\w+"}', "}", text), encoding="utf-8")
     trials = run / "trials.jsonl"
     lines = [json.loads(line) for line in trials.read_text(encoding="utf-8").splitlines()]
     lines = [line | {"config": older(line["config"])} for line in lines]
