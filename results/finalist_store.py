@@ -21,6 +21,7 @@ from results.store import (
     FINALISTS,
     checkpoint_path,
     find_chain_start,
+    find_lines,
     traceback_path,
 )
 
@@ -30,6 +31,7 @@ def read_finalists(directory: Path, lines: Lines | None = None) -> dict[Training
     where they have been read; there are none if no finalists ran.
     """
     remedy = partial(restore_hint, directory)
+    lines = lines or find_lines(directory, FINALISTS)
     return dict(read_records(directory / FINALISTS, _read_finalist, lines, remedy))
 
 
@@ -42,7 +44,7 @@ def read_finalist_epochs(
     yield from read_records(
         directory / FINALIST_EPOCHS,
         lambda value: (_read_training(value), EpochMetrics.from_json(value)),
-        lines,
+        lines or find_lines(directory, FINALIST_EPOCHS),
         partial(restore_hint, directory),
     )
 

@@ -247,6 +247,12 @@ def chain_start(start: str, name: str) -> int:
     return crc32(f"{start}/{name}".encode())
 
 
+def open_lines(path: Path, start: str | None, remedy: Callable[[], str]) -> Lines:
+    """Returns the lines of a file, whose chain begins from `start` where that is known."""
+    chain = Chain() if start is None else Chain(chain_start(start, path.name))
+    return Lines(read_content(path, remedy), chain)
+
+
 def chain_of(counts: Mapping[str, Any] | None, name: str) -> Chain:
     """Returns how the chain of a file must go by what `LineFiles.counts` returned earlier, if it
     ever did.

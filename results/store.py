@@ -38,6 +38,7 @@ from results.jsonl import (
     LineFiles,
     Lines,
     check_regular,
+    open_lines,
     read_records,
     read_whole_number,
 )
@@ -46,13 +47,10 @@ from results.run_hints import RUN_FILE, nearest_run, restore_hint, resume_comman
 
 EPOCHS, TRIALS, MANIFEST, BEST = "epochs.jsonl", "trials.jsonl", RUN_FILE, "best.yaml"
 FINALISTS, FINALIST_EPOCHS = "finalists.jsonl", "finalist-epochs.jsonl"
-"""In a run directory, the records, the manifest and the best configuration have these file names.
-"""
+"""In a run directory, records, manifest and best configuration have these file names."""
 
 CHAIN = "chain"
-"""The key `chain` of a manifest holds where the checksums of the run's lines start, and how many
-lines each file has (`results.jsonl.LineFiles.counts`).
-"""
+"""The key `chain` of a manifest holds what `results.jsonl.LineFiles.counts` returns."""
 
 SEAL = "sha256"
 """The key `sha256` of a manifest or of best.yaml holds a checksum of all other keys."""
@@ -73,7 +71,7 @@ def read_epochs(directory: Path, lines: Lines | None = None) -> Iterator[tuple[i
     yield from read_records(
         directory / EPOCHS,
         lambda value: (read_whole_number(value, "trial"), EpochMetrics.from_json(value)),
-        lines,
+        lines or find_lines(directory, EPOCHS),
         partial(restore_hint, directory),
     )
 
@@ -83,6 +81,7 @@ def read_trials(directory: Path, lines: Lines | None = None) -> dict[int, TrialR
     from the file's `lines` where they have been read. Raises `RecordError` naming a damaged line.
     """
     remedy = partial(restore_hint, directory)
+    lines = lines or find_lines(directory, TRIALS)
     records = read_records(directory / TRIALS, TrialRecord.from_json, lines, remedy)
     return {record.number: record for record in records}
 
@@ -163,6 +162,12 @@ def lock_run(directory: Path) -> BaseFileLock:
             "under another --name."
         ) from None
     return lock
+
+
+def find_lines(directory: Path, name: str) -> Lines:
+    """Returns the lines of a file of a run, and from where its chain must start."""
+    remedy = partial(restore_hint, directory)
+    return open_lines(directory / name, find_chain_start(directory), remedy)
 
 
 class RunStore:

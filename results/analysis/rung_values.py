@@ -2,6 +2,7 @@
 Optuna can analyse.
 """
 
+import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -15,7 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from results.analysis.run_records import RunRecords, read_run_records
-from results.jsonl import check_regular
+from results.jsonl import check_regular, read_content
 from results.records import StopReason, TrialRecord
 from results.run_hints import resume_command
 from results.store import TRIALS, RunError
@@ -106,8 +107,13 @@ def read_fitting_proposals(
     """
     path = run / JOURNAL
     known = read_proposals(run)
+    lines = read_content(path)
+    try:
+        _ = [json.loads(line) for line in lines[-1:]]
+    except ValueError as error:  # Optuna passes over it, but not once others follow
+        raise damage_error(path, f"its last line can't be read: {error}") from error
     if seal := manifest.get("journal"):
-        content = path.read_bytes()[: seal["bytes"]]
+        content = b"".join(line + b"\n" for line in lines)[: seal["bytes"]]
         if (len(content), crc32(content)) != (seal["bytes"], seal["crc32"]):
             raise damage_error(path, "it isn't as it was written")
     renewed = bool(manifest.get("searched", {}).get("since"))

@@ -16,8 +16,13 @@ from search.planning.same_space import COPY, SearchedSpace, find_present
 from search.planning.warm_start import manifest_entry, useful_trials
 from search.session import session_log
 from search.session.provenance import command_line, provenance
-from search.study.journal_rebuild import find_difference, rebuild_journal
-from search.study.optuna_journal import ExpressedTrial, open_journal, renew_study
+from search.study.optuna_journal import (
+    ExpressedTrial,
+    find_difference,
+    open_journal,
+    rebuild_journal,
+    renew_study,
+)
 from search.study.prior_trials import write_prior_trials
 
 

@@ -5,11 +5,13 @@ budget is measured with a clock that nobody sets.
 """
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from results.jsonl import read_lines
-from results.store import EPOCHS, FINALIST_EPOCHS
+from results.run_hints import restore_hint
+from results.store import EPOCHS, FINALIST_EPOCHS, find_lines
 
 SessionEntry = dict[str, Any]
 """An entry holds `started` and `ended` in ISO 8601 and UTC, the seconds `used_s` between them, and
@@ -54,7 +56,12 @@ def _last_epoch(entry: SessionEntry, number: int, directory: Path) -> dict[str, 
     paths = [path for name in (EPOCHS, FINALIST_EPOCHS) if (path := directory / name).exists()]
     dates = [datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in paths]
     ended = max([*dates, _moment(entry["started"])]).isoformat(timespec="seconds")
-    lines = [line for path in paths for line in read_lines(path)]
+    remedy = partial(restore_hint, directory)
+    lines = [
+        line
+        for path in paths
+        for line in read_lines(path, find_lines(directory, path.name), remedy)
+    ]
     own = [float(line["session_s"]) for line in lines if line.get("session") == number]
     if not own and any("session" not in line for line in lines):  # an older version's session
         return {"ended": ended}

@@ -55,7 +55,7 @@ class OptunaMirror:
 
         A trial is open while Optuna has no ending of it, and an orphan if the search was killed
         after asking Optuna for it and before recording it. Optuna must have every recorded trial
-        (`search.study.journal_rebuild`).
+        (`search.study.optuna_journal`).
         """
         known = self.study.get_trials(deepcopy=False)
         self._next = sum(trial.state is not TrialState.WAITING for trial in known)

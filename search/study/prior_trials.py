@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from common.files import write_text_atomically
-from results.jsonl import Chain, Lines, chain_start, check_regular, read_lines, seal_line
+from results.jsonl import chain_start, check_regular, read_lines, seal_line
 from results.run_hints import restore_hint
-from results.store import RunError, find_chain_start
+from results.store import RunError, find_chain_start, find_lines
 from search.samplers.learning_curves import ObservedTrial, after_shares
 
 EVIDENCE = "evidence.jsonl"
@@ -56,14 +56,13 @@ def write_prior_trials(directory: Path, trials: Iterable[PriorTrial]) -> None:
 
 def read_prior_trials(directory: Path) -> list[PriorTrial]:
     """Reads a run's copy of earlier trials. Raises `RunError` where it is missing or damaged."""
-    path, start = directory / EVIDENCE, find_chain_start(directory)
+    path = directory / EVIDENCE
     check_regular(path, partial(restore_hint, directory))
     try:
         if not (content := path.read_bytes()).endswith(b"\n"):
             older = 'an older version that found nothing left no {"trials": 0} in it'
             raise ValueError("it ends within a line" if content else f"it is empty; {older}")
-        chain = Chain(None if start is None else chain_start(start, EVIDENCE))
-        values = list(read_lines(path, Lines(content.split(b"\n")[:-1], chain)))
+        values = list(read_lines(path, find_lines(directory, EVIDENCE)))
         count = values.pop(0)["trials"] if values and "trials" in values[0] else len(values)
         if count != len(values):
             raise ValueError(f"{count - len(values)} of its {count} lines are missing")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from common.errors import UserError
@@ -42,7 +42,7 @@ Content = dict[str, bytes]
 def train(session: Session, epochs: float = float("inf")) -> None:
     """One worker trains trials and finalists on made curves, for some epochs at most."""
     done = 0
-    while (proposal := session.supervisor.ask()) is not None:
+    while (proposal := session.supervisor.propose()) is not None:
         whole = curve(proposal.config, proposal.config.epochs)
         for metrics in whole[proposal.epochs_done :]:
             if done >= epochs:
@@ -59,7 +59,11 @@ def kill(session: Session) -> None:
 
 
 def plan_of(run: Path, data: Path) -> Plan:
-    return planned(run.parent, data, {"out": str(run.parent)}, name=run.name, trials=6)
+    """The plan of a run that goes on. Raises `UserError` with the sentences of a refused one."""
+    try:
+        return planned(run.parent, data, {"out": str(run.parent)}, name=run.name, trials=6)
+    except AssertionError as error:
+        raise UserError(error.args[0]) from error
 
 
 def go_on(run: Path, data: Path) -> Any:
@@ -216,7 +220,7 @@ def mutated(truth: Truth, name: str, mutate: MutateLines) -> bytes:
 def many(examples: int) -> Any:
     return settings(
         max_examples=examples, deadline=None, database=None, derandomize=True,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=list(HealthCheck), phases=[Phase.generate],  # a search takes seconds
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ def go_on(out: Path, data: Path, pause_s: float) -> None:
     if not begun:
         shutil.rmtree(out / "run", ignore_errors=True)
     session = opened(planned(out, data, options, name="run", trials=12))
-    while (proposal := session.supervisor.ask()) is not None:
+    while (proposal := session.supervisor.propose()) is not None:
         for metrics in curve(proposal.config, proposal.config.epochs)[proposal.epochs_done :]:
             time.sleep(pause_s)
             if session.supervisor.epoch(proposal.training, metrics):

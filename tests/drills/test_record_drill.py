@@ -19,7 +19,7 @@ from results.analysis.run_records import RunRecords, read_run_records
 from tests.drills.curve_search import go_on
 
 KILLS = int(os.environ.get("DRILL_KILLS", "20"))
-PAUSE_S = 0.005
+PAUSE_S = 0.03
 
 
 def outcome(run: Path) -> Any:

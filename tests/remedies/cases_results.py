@@ -23,7 +23,7 @@ from results.store import (
 from search.session.backup import ARCHIVE, pack
 from search.session.checks import check_writable, read_writable
 from tests.remedies.harness import Command, Refusal, Steps, case
-from tests.remedies.searches import copy_run, open_again, plan_search
+from tests.remedies.searches import copy_run, plan_search
 
 STORE, LINES = "results/store.py", "results/jsonl.py"
 OLDER = Path(__file__).parents[1] / "search" / "session" / "run_of_1ba3fe8"
@@ -67,10 +67,10 @@ def a_changed_digit_in_a_line(tmp_path: Path, searched: Path) -> Steps:
 
 
 @case(*MISPLACED)
-def a_line_that_is_missing(tmp_path: Path, searched: Path, tiny_data: Path) -> Steps:
+def a_line_that_is_missing(tmp_path: Path, searched: Path) -> Steps:
     run = copy_run(searched, tmp_path)
     edit(run / TRIALS, lambda lines: lines.pop(3))
-    refusal = yield open_again(run, tiny_data)
+    refusal = yield lambda: read_writable(run)
     assert "trials.jsonl line 4 is" in refusal.text
     restore(refusal, searched)
 

@@ -137,6 +137,14 @@ def a_journal_that_was_not_copied(tmp_path: Path, searched: Path, tiny_data: Pat
     go_on(refusal, run, tiny_data)
 
 
+@case(f"{RUNG}::read_fitting_proposals", "its last line can't be read", *ANEW)
+def a_journal_with_an_empty_line(tmp_path: Path, searched: Path, tiny_data: Path) -> Steps:
+    run = copy_run(searched, tmp_path)
+    edit(run / JOURNAL, lambda lines: lines.append("\n"))
+    refusal = yield Command("results.importance", run)
+    go_on(refusal, run, tiny_data)
+
+
 @case(f"{RUNG}::read_fitting_proposals", "it isn't as it was written", *ANEW)
 def a_journal_with_a_changed_value(tmp_path: Path, searched: Path, tiny_data: Path) -> Steps:
     run = copy_run(searched, tmp_path)
@@ -162,7 +170,12 @@ def unsealed(searched: Path, tmp_path: Path) -> Path:
 @case(f"{RUNG}::read_fitting_proposals", "it has no trial", *ANEW)
 def a_journal_that_is_cut_short(tmp_path: Path, searched: Path, tiny_data: Path) -> Steps:
     run = unsealed(searched, tmp_path)
-    edit(run / JOURNAL, lambda lines: lines.__delitem__(slice(3, None)))
+
+    def cut(lines: list[str]) -> None:
+        begun = [at for at, line in enumerate(lines) if line.startswith('{"op_code":4,')]
+        del lines[begun[-1] :]
+
+    edit(run / JOURNAL, cut)
     refusal = yield Command("results.importance", run)
     go_on(refusal, run, tiny_data)
 

@@ -175,7 +175,6 @@ def test_a_run_that_another_process_writes(begun: Path, capsys: pytest.CaptureFi
     [
         ("epochs.jsonl", "epochs.jsonl"),
         ("trials.jsonl", "trials.jsonl"),
-        ("journal.log", "journal"),
     ],
 )
 def test_damaged_records(

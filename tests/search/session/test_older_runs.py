@@ -1,6 +1,7 @@
 """A run that began before a field of `TrialConfig` existed goes on."""
 
 import json
+import re
 import shlex
 from dataclasses import fields
 from pathlib import Path
@@ -55,8 +56,11 @@ def age(run: Path) -> None:
     manifest = run / "manifest.json"
     content = json.loads(manifest.read_text(encoding="utf-8"))
     content["preview"] = [older(values) for values in content["preview"]]
-    del content["dataset"]["image_size"], content["sha256"]
+    del content["dataset"]["image_size"], content["sha256"], content["chain"]
     manifest.write_text(json.dumps(content), encoding="utf-8")
+    for path in (run / "epochs.jsonl", run / "trials.jsonl"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(re.sub(r',"chain":"\w+"}', "}", text), encoding="utf-8")
     trials = run / "trials.jsonl"
     lines = [json.loads(line) for line in trials.read_text(encoding="utf-8").splitlines()]
     lines = [line | {"config": older(line["config"])} for line in lines]

@@ -7,7 +7,6 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState as OptunaState
 
 from results.records import TrialRecord, TrialState
-from results.store import RunError
 from search.study.optuna_mirror import OptunaMirror
 from search.study.optuna_patches import PreferringTrial, contains
 
@@ -63,11 +62,6 @@ def test_a_trial_is_open_until_its_end_is_told():
     complete, refused = mirror.study.trials
     assert (complete.state, complete.value) == (OptunaState.COMPLETE, 0.75)
     assert (refused.state, refused.user_attrs) == (OptunaState.FAIL, {"same_as": 0})
-
-
-def test_records_that_optuna_has_not_heard_of_are_refused():
-    with pytest.raises(RunError, match="1 of 1 are missing"):
-        opened(InMemoryStorage(), [record(0)])
 
 
 @pytest.mark.parametrize(

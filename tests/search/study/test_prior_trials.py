@@ -188,5 +188,5 @@ def test_a_run_keeps_its_copy(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"evidence\.jsonl must hold what a warm-started run"):
         read_prior_trials(tmp_path)
     (tmp_path / "evidence.jsonl").unlink()
-    with pytest.raises(RunError, match="restore it from a copy of the run"):
+    with pytest.raises(RunError, match=r"restore \S+ from a copy of it"):
         read_prior_trials(tmp_path)

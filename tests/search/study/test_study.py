@@ -7,8 +7,8 @@ import optuna
 import pytest
 
 from results.records import StopReason, TrialState
-from results.store import RunError, read_epochs, read_trials
-from search.study.optuna_journal import journal, journal_storage
+from results.store import read_epochs, read_trials
+from search.study.optuna_journal import journal_storage
 from search.study.proposer import Proposer
 from tests.search.session_on_curves import play
 from tests.search.study_on_curves import RULES, curve, metrics, open_study
@@ -268,15 +268,6 @@ def test_the_checkpoint_of_an_ended_trial_is_removed(tmp_path):
     assert path.exists()
     study.fail(0, "it broke")
     assert not path.exists()
-
-
-def test_a_lost_journal_is_named(tmp_path):
-    study = open_study(tmp_path / "run")
-    play(study, until_epochs=3)
-    study.store.close()
-    journal(tmp_path / "run").unlink()
-    with pytest.raises(RunError, match="must hold every trial of the run"):
-        open_study(tmp_path / "run")
 
 
 def test_rules_can_be_turned_off(tmp_path):
