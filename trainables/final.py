@@ -11,6 +11,7 @@ from pathlib import Path
 from common.allowance import allowed_cores
 from common.cli import INTERRUPTED, Parser, refuse
 from common.errors import UserError
+from common.private_folder import keep_compiled_private
 
 
 def _positive(text: str) -> int:
@@ -56,6 +57,7 @@ def parser() -> Parser:
 def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns the exit code: 0, 2 for an error, 130 when interrupted."""
     given = parser().parse_args(arguments)
+    keep_compiled_private()
     # After the arguments are read: torch takes seconds that `--help` needn't wait for.
     from trainables.final_model.training import FinalTrainingOptions, run
 

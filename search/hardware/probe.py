@@ -12,6 +12,7 @@ from typing import ParamSpec, Self, TypeVar
 
 from common.allowance import allowed_cores
 from common.errors import UserError
+from common.private_folder import keep_compiled_private
 from search.hardware.allocation import gpu_share
 from search.hardware.calibration import Measurement
 from trainables.config import TrialConfig
@@ -41,7 +42,7 @@ class TorchProcess:
         """
         if self._pool is None:
             start = get_context("spawn")
-            self._pool = ProcessPoolExecutor(1, start, _limit_threads, (allowed_cores().amount,))
+            self._pool = ProcessPoolExecutor(1, start, _prepare_torch, (allowed_cores().amount,))
         return self._pool.submit(function, *args, **kwargs)
 
     def __enter__(self) -> Self:
@@ -56,10 +57,11 @@ class TorchProcess:
         self._pool.shutdown()
 
 
-def _limit_threads(threads: int) -> None:
-    """Makes torch, before it is imported, use so many threads where nobody asks for fewer. By
-    itself torch sees all cores of the machine, and no CPU quota.
+def _prepare_torch(threads: int) -> None:
+    """Makes torch, before it is imported, use so many threads where nobody asks for fewer, and a
+    private folder. By itself torch sees all cores of the machine, and no CPU quota.
     """
+    keep_compiled_private()
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
 
 

@@ -88,12 +88,14 @@ def test_a_second_user_gets_nowhere(demo_data: Path, time_number: int) -> None:
             stderr=subprocess.STDOUT, encoding="utf-8", start_new_session=True, umask=0,
         )  # fmt: skip
         assert process.stdout
-        dashboard = ""
+        dashboard, printed = "", []
         for line in process.stdout:
+            printed.append(line)
             if line.startswith("dashboard"):
                 dashboard = line.split()[1]
             if "epoch  1/" in line:
                 break
+        assert dashboard, "".join(printed)
         time.sleep(5)
         (folder,) = mine.glob("ray-*")
         token = mine / ".ray" / "auth_token"
