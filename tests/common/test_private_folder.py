@@ -130,8 +130,8 @@ def test_a_cache_lies_in_the_home_or_in_a_new_folder(
 def test_temporary_files_come_here_until_the_folder_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", None)
     for usual in (None, str(tmp_path)):
+        monkeypatch.setattr(tempfile, "tempdir", None)
         monkeypatch.delenv("TMPDIR", raising=False)
         if usual:
             monkeypatch.setenv("TMPDIR", usual)
