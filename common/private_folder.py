@@ -25,9 +25,24 @@ class PrivateFolder:
 
     def __init__(self, path: Path, lock: int) -> None:
         self.path, self._lock = path, lock
+        self._usual: str | None = None
+
+    def take_temporary_files(self) -> None:
+        """Makes this process, and what it starts, write temporary files to this folder."""
+        self._usual = os.environ.get("TMPDIR")
+        os.environ["TMPDIR"] = str(self.path)
+        tempfile.tempdir = None  # Python looks for it anew
+
+    def return_temporary_files(self) -> None:
+        """Makes this process write temporary files where it did before, if they come here."""
+        if os.environ.get("TMPDIR") == str(self.path):
+            del os.environ["TMPDIR"]
+            os.environ |= {"TMPDIR": self._usual} if self._usual else {}
+            tempfile.tempdir = None
 
     def remove(self) -> None:
         """Removes the folder with all that is in it, as far as the system allows that."""
+        self.return_temporary_files()
         shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)
 
@@ -124,6 +139,13 @@ def _in_use(path: Path) -> bool:
             if any(Path(each.path).is_relative_to(path) for each in process.open_files()):
                 return True
     return False
+
+
+def keep_compiled_private() -> None:
+    """Makes torch keep what it compiles in a folder of this user, unless a variable names one. By
+    default the code lies in /tmp, under a name that others can take before.
+    """
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(private_cache("compiled")))
 
 
 def private_cache(name: str) -> Path:

@@ -133,7 +133,7 @@ def remake_command(
     if manifest is not None:
         size = manifest.image_size
         # A download may have been removed since.
-        source = Path(manifest.source) if Path(manifest.source).exists() else None
+        source = Path(manifest.source) if os.access(manifest.source, os.F_OK) else None
     command = prepare_command(
         directory.name, source, directory.parent, None, size, overwrite=overwrite
     )

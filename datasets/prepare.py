@@ -1,6 +1,7 @@
 """Makes a dataset ready to train on: `python -m datasets.prepare tiny-imagenet`."""
 
 import codecs
+import os
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,7 @@ def _check_existing(
     """
     manifest = read_manifest(directory)
     page = manifest.code_page
-    if source is None and Path(manifest.source).exists():  # a download may be gone
+    if source is None and os.access(manifest.source, os.F_OK):  # a download may be gone
         again += " " + quote("--source", manifest.source)
     remedy = f"use another folder with --data, or replace them with `{again} --overwrite`."
     if size is not None and size != manifest.image_size:

@@ -17,6 +17,7 @@ from common.allowance import allowed_cores
 from common.cli import UNFINISHED, Parser, refuse
 from common.durations import seconds_of
 from common.errors import UserError
+from common.private_folder import keep_compiled_private
 from common.signals import code_of, end_process, handle_signals
 
 
@@ -82,6 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
     is over, and 128 + the number of the signal that has ended it.
     """
     given = parser().parse_args(arguments)
+    keep_compiled_private()
     # After the arguments are read: torch takes seconds that `--help` needn't wait for.
     from trainables.final_model.repeats import FinalTrainingOptions, run
     from trainables.training.partial_epoch import PauseError

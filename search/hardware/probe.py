@@ -12,6 +12,7 @@ from typing import ParamSpec, Self, TypeVar
 
 from common.allowance import allowed_cores
 from common.errors import UserError
+from common.private_folder import keep_compiled_private
 from common.signals import follow_parent, shield_children
 from search.hardware.allocation import gpu_share
 from search.hardware.calibration import Measurement
@@ -63,10 +64,12 @@ class TorchProcess:
 
 
 def _begin(threads: int) -> None:
-    """Makes this process end with its parent, and torch, before it is imported, use so many threads
-    where nobody asks for fewer. By itself torch sees all cores of the machine, and no CPU quota.
+    """Makes this process end with its parent, and torch, before it is imported, use a private
+    folder, and so many threads where nobody asks for fewer. By itself torch sees all cores of the
+    machine, and no CPU quota.
     """
     follow_parent()
+    keep_compiled_private()
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
 
 

@@ -17,6 +17,7 @@ from common.errors import UserError
 from common.private_folder import (
     PrivateFolder,
     choose_place,
+    keep_compiled_private,
     make_private_folder,
     places,
     remove_leftovers,
@@ -151,6 +152,8 @@ def start_ray(
     remove_leftovers(places(), _PREFIX)
     folder = make_private_folder(_choose_place(), _PREFIX)
     _folders.append(folder)
+    folder.take_temporary_files()
+    keep_compiled_private()
     prepare_token(folder.path / "auth_token")
     with hold():  # an import can't be broken off in order
         import ray
@@ -172,6 +175,7 @@ def start_ray(
             )
     except Exception as error:  # a dashboard that can't start raises nothing more special
         _end_ray(ray)
+        folder.return_temporary_files()
         _folders.remove(folder)  # it stays, with the logs, until the next search begins
         logs = _session(folder) / "logs"
         see = f"see its logs in {logs}" if logs.is_dir() else "mend that"

@@ -125,3 +125,21 @@ def test_a_cache_lies_in_the_home_or_in_a_new_folder(
         elsewhere = private_cache("compiled")
         assert (elsewhere.parent, stat.S_IMODE(elsewhere.stat().st_mode)) == (tmp_path, 0o700)
         monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def test_temporary_files_come_here_until_the_folder_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for usual in (None, str(tmp_path)):
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        monkeypatch.delenv("TMPDIR", raising=False)
+        if usual:
+            monkeypatch.setenv("TMPDIR", usual)
+        before = tempfile.gettempdir()
+        folder = make_private_folder(tmp_path, "ray-")
+        folder.take_temporary_files()
+        assert tempfile.gettempdir() == str(folder.path)
+        assert os.environ["TMPDIR"] == str(folder.path)
+        folder.remove()
+        assert tempfile.gettempdir() == before
+        assert os.environ.get("TMPDIR") == usual

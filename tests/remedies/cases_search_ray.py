@@ -145,8 +145,12 @@ def a_token_that_can_t_be_made(tmp_path: Path) -> Steps:
 
 @case(*TOKEN, "search/security.py::_keep_private", "_refuse")
 def a_token_of_somebody_else(tmp_path: Path) -> Steps:
-    """Nobody can change the modes of files in /proc."""
-    environment = {"RAY_AUTH_TOKEN_PATH": "/proc/version"}
+    theirs = Path("/etc/passwd")  # root's
+    if os.geteuid() == 0:
+        theirs = tmp_path / "theirs"
+        theirs.touch()
+        os.chown(theirs, 4711, 4711)
+    environment = {"RAY_AUTH_TOKEN_PATH": str(theirs)}
     refusal = yield lambda: prepare_token(tmp_path / "spare", environment)
     environment[refusal.find(r"by (\w+)\.")] = str(tmp_path / "mine")
 

@@ -1,6 +1,5 @@
 """Builds networks in named stages, so that the first stages can be frozen."""
 
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from common.private_folder import private_cache
+from common.private_folder import keep_compiled_private
 from trainables.catalog import is_external
 from trainables.config import TrialConfig
 from trainables.models import efficientnet_lite, library, mini_alexnet, resnet, wide_concat
@@ -171,8 +170,7 @@ def _compiled_run() -> Callable[[list[nn.Module], Tensor], Tensor]:
     the same kind runs the same code with its own weights. Compilation takes a minute on a CPU; this
     is not yet measured on a GPU.
     """
-    # By default the code lies in /tmp, under a name that others can take before.
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(private_cache("compiled")))
+    keep_compiled_private()
     torch._dynamo.config.recompile_limit = _KINDS
     return torch.compile(_run)
 
