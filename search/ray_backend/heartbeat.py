@@ -112,7 +112,7 @@ class Heartbeat:
         self._kill, self._take_over = kill, take_over
         self.reason: str | None = None
         self._liveness: Liveness | None = None
-        self._found, self._left = threading.Event(), threading.Event()
+        self._found, self._left, self._killed = (threading.Event() for _ in range(3))
         self._taken, self._lock = False, threading.Lock()
 
     def start(self, liveness: Liveness) -> None:
@@ -147,13 +147,17 @@ class Heartbeat:
     def leave(self) -> None:
         """Reports that the main thread has left Ray's code, and ends the session itself.
 
-        Where the heartbeat has taken over, this doesn't return.
+        If Ray has died, this returns once what is left of it has been killed, so that no worker
+        writes a checkpoint beside those of a new process. Where the heartbeat has taken over, this
+        doesn't return.
         """
         with self._lock:
             if not self._taken:
                 self._left.set()
-                return
-        threading.Event().wait()
+        if not self._left.is_set():
+            threading.Event().wait()
+        if self.reason is not None and self._liveness:
+            self._killed.wait()
 
     def _watch(self, liveness: Liveness) -> None:
         while not self._found.wait(BEAT_S):
@@ -161,7 +165,10 @@ class Heartbeat:
                 self.report(reason)
         if self.reason is None:
             return
-        self._kill()
+        try:
+            self._kill()
+        finally:
+            self._killed.set()
         if self._left.wait(WAKE_S):
             return
         signal.pthread_kill(threading.main_thread().ident or 0, _WAKE)
