@@ -154,6 +154,36 @@ def test_on_one_node_nothing_is_lost(
         )
 
 
+@pytest.mark.drill
+@pytest.mark.timeout(3600)
+def test_a_second_death_ends_the_search_in_order(
+    tmp_path: Path, demo_data: Path, whole: Path
+) -> None:
+    times = int(os.environ.get("DRILL_TIMES", 3))
+    for attempt in range(times):
+        out = tmp_path / str(attempt)
+        directory = out / "run"
+        process = start(command(out, demo_data, "--concurrency", "2"))
+        for name, least in (("raylet", 2), ("gcs_server", 5)):
+            wait_for(lambda: epochs_in(directory) >= least, process)  # noqa: B023
+            found = find(process, name)
+            assert found
+            found.kill()
+        told, wrong = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 130, told + wrong
+        assert told.count(DIED) == told.count(ENDED) == 1, told + wrong
+        assert f"python -m search.run --resume run --out {out}" in told
+        assert {"best.yaml", "report.html"} <= {path.name for path in directory.iterdir()}
+        before = epochs_in(directory)
+        run(resume(out))
+        lost = is_whole(directory, whole)
+        print(
+            f"killed twice, {attempt + 1} of {times}: a new process, then an end in order with "
+            f"{before} epochs, then resumed; {lost}"
+        )
+        assert lost["retries"] == 0
+
+
 @contextmanager
 def two_nodes() -> Iterator[dict[str, Any]]:
     """The cluster of `tests.drills.two_nodes`, and its processes."""
