@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +134,9 @@ def kill_ray() -> None:
     for process in found:
         with suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(found, timeout=_KILLED_S)
+    end = time.monotonic() + _KILLED_S
+    while time.monotonic() < end and not all([_has_ended(each) for each in found]):
+        time.sleep(0.05)
 
 
 def ray_processes() -> dict[str, psutil.Process]:
@@ -169,6 +172,18 @@ def _family(process: psutil.Process) -> list[psutil.Process]:
     with suppress(psutil.Error):
         return [*process.children(recursive=True), process]
     return [process]
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """Returns whether a killed process is gone; a child is collected, so that none stays defunct.
+
+    `psutil.wait_procs` raises `FileNotFoundError` on some systems for one that has just gone.
+    """
+    with suppress(ChildProcessError):
+        os.waitpid(process.pid, os.WNOHANG)
+    with suppress(psutil.Error):
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    return True
 
 
 def _has_open(process: psutil.Process, folder: str) -> bool:

@@ -32,7 +32,6 @@ from tests.drills.searches import (
     resume,
     run,
     start,
-    survivors,
     wait_for,
 )
 from tests.search.test_search import numbers
@@ -107,6 +106,24 @@ def is_whole(directory: Path, whole: Path) -> dict[str, int]:
     return {"epochs": len(recorded), "twice": 0, "retries": retried}
 
 
+def survivors(processes: list[psutil.Process], wait_s: float = 300.0) -> list[str]:
+    """The names of those that are still there after a while."""
+    end = time.monotonic() + wait_s
+    while left := [name for each in processes if (name := name_of(each))]:
+        if time.monotonic() > end:
+            break
+        time.sleep(1)
+    return left
+
+
+def name_of(process: psutil.Process) -> str:
+    """The name of a process that runs; "" for others."""
+    with suppress(psutil.Error):
+        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            return process.name()
+    return ""
+
+
 def strike(
     process: "subprocess.Popen[str]", directory: Path, target: str, number: signal.Signals
 ) -> float:
@@ -146,7 +163,7 @@ def test_on_one_node_nothing_is_lost(
         assert DIED not in told or lost["retries"] == 0, told
         assert "ray::" in target or lost["retries"] == 0, told
         left = survivors([each for each in started if each.pid != process.pid])
-        assert left == []
+        assert left == [], told
         reason = re.search(r"Ray has died \((.*)\)", told)
         print(
             f"one node, {target}, {attempt + 1} of {times}: done after {took:.0f} s, "
