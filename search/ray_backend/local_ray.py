@@ -135,7 +135,7 @@ def kill_ray() -> None:
         with suppress(psutil.Error):
             process.kill()
     end = time.monotonic() + _KILLED_S
-    while time.monotonic() < end and not all([_has_ended(each) for each in found]):
+    while time.monotonic() < end and not all(_has_ended(each) for each in found):
         time.sleep(0.05)
 
 
