@@ -89,7 +89,7 @@ def find(process: "subprocess.Popen[str]", name: str) -> psutil.Process | None:
     """The process of Ray's whose name or script is this one."""
     for each in family(process):
         with suppress(psutil.Error):
-            line = each.cmdline()
+            line = each.cmdline() or [""]  # of a zombie
             script = next((word for word in line[:4] if word.endswith(f"{name}.py")), None)
             if each.name() == name or line[0].startswith(name) or script:
                 return each
