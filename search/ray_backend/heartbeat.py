@@ -8,6 +8,7 @@ without a summary. The limits here are shorter.
 import os
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -118,7 +119,7 @@ class Heartbeat:
         self._kill, self._take_over = kill, take_over
         self.reason: str | None = None
         self._liveness: Liveness | None = None
-        self._found, self._left = threading.Event(), threading.Event()
+        self._found, self._left, self._killed = (threading.Event() for _ in range(3))
         self._taken, self._lock = False, threading.Lock()
 
     def start(self, liveness: Liveness) -> None:
@@ -153,13 +154,17 @@ class Heartbeat:
     def leave(self) -> None:
         """Reports that the main thread has left Ray's code, and ends the session itself.
 
-        Where the heartbeat has taken over, this doesn't return.
+        If Ray has died, this returns once what is left of it has been killed, so that no worker
+        writes a checkpoint beside those of a new process. Where the heartbeat has taken over, this
+        doesn't return.
         """
         with self._lock:
             if not self._taken:
                 self._left.set()
-                return
-        threading.Event().wait()
+        if not self._left.is_set():
+            threading.Event().wait()
+        if self.reason is not None and self._liveness:
+            self._killed.wait()
 
     def _watch(self, liveness: Liveness) -> None:
         while not self._found.wait(BEAT_S):
@@ -167,7 +172,10 @@ class Heartbeat:
                 self.report(reason)
         if self.reason is None:
             return
-        self._kill()
+        try:
+            self._kill()
+        finally:
+            self._killed.set()
         if self._left.wait(WAKE_S):
             return
         signal.pthread_kill(threading.main_thread().ident or 0, _WAKE)
@@ -199,7 +207,9 @@ def kill_ray() -> None:
     for process in found:
         with suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(found, timeout=_KILLED_S)
+    end = time.monotonic() + _KILLED_S
+    while time.monotonic() < end and not all(_has_ended(each) for each in found):
+        time.sleep(0.05)
 
 
 def ray_processes() -> dict[str, psutil.Process]:
@@ -235,6 +245,18 @@ def _family(process: psutil.Process) -> list[psutil.Process]:
     with suppress(psutil.Error):
         return [*process.children(recursive=True), process]
     return [process]
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """Returns whether a killed process is gone; a child is collected, so that none stays defunct.
+
+    `psutil.wait_procs` raises `FileNotFoundError` on some systems for one that has just gone.
+    """
+    with suppress(ChildProcessError):
+        os.waitpid(process.pid, os.WNOHANG)
+    with suppress(psutil.Error):
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    return True
 
 
 def _has_open(process: psutil.Process, folder: str) -> bool:

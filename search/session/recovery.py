@@ -42,6 +42,7 @@ class Recovery:
         self._replace, self._leave = replace, leave
         second = os.environ.pop(AGAIN, None) is not None  # Ray's processes don't inherit it
         self._again = [] if second else list(again)
+        self._environment = dict(os.environ)  # as it is before Ray starts, and adds to it
         self.session: Session | None = None
 
     def interrupted(self, words: str) -> None:
@@ -85,7 +86,7 @@ class Recovery:
             with suppress(OSError):  # that of the listing itself
                 os.set_inheritable(int(descriptor.name), int(descriptor.name) <= 2)
         command = [sys.executable, "-m", "search.run", *self._again]
-        self._replace(sys.executable, command, os.environ | {AGAIN: "1"})
+        self._replace(sys.executable, command, self._environment | {AGAIN: "1"})
 
 
 def words_to_go_on(given: Sequence[str], plan: Plan, *, resumed: bool) -> list[str]:

@@ -32,7 +32,6 @@ from tests.drills.searches import (
     resume,
     run,
     start,
-    survivors,
     wait_for,
 )
 from tests.search.test_search import numbers
@@ -90,7 +89,7 @@ def find(process: "subprocess.Popen[str]", name: str) -> psutil.Process | None:
     """The process of Ray's whose name or script is this one."""
     for each in family(process):
         with suppress(psutil.Error):
-            line = each.cmdline()
+            line = each.cmdline() or [""]  # of a zombie
             script = next((word for word in line[:4] if word.endswith(f"{name}.py")), None)
             if each.name() == name or line[0].startswith(name) or script:
                 return each
@@ -105,6 +104,24 @@ def is_whole(directory: Path, whole: Path) -> dict[str, int]:
     assert len(recorded) == len(set(recorded)) == TRIALS * EPOCHS
     retried = sum(record.retried is not None for record in read_trials(directory).values())
     return {"epochs": len(recorded), "twice": 0, "retries": retried}
+
+
+def survivors(processes: list[psutil.Process], wait_s: float = 300.0) -> list[str]:
+    """The names of those that are still there after a while."""
+    end = time.monotonic() + wait_s
+    while left := [name for each in processes if (name := name_of(each))]:
+        if time.monotonic() > end:
+            break
+        time.sleep(1)
+    return left
+
+
+def name_of(process: psutil.Process) -> str:
+    """The name of a process that runs; "" for others."""
+    with suppress(psutil.Error):
+        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            return process.name()
+    return ""
 
 
 def strike(
@@ -146,12 +163,42 @@ def test_on_one_node_nothing_is_lost(
         assert DIED not in told or lost["retries"] == 0, told
         assert "ray::" in target or lost["retries"] == 0, told
         left = survivors([each for each in started if each.pid != process.pid])
-        assert left == []
+        assert left == [], told
         reason = re.search(r"Ray has died \((.*)\)", told)
         print(
             f"one node, {target}, {attempt + 1} of {times}: done after {took:.0f} s, "
             f"{reason[1] if reason else 'Ray lived'}; {lost}; survivors {len(left)}"
         )
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(3600)
+def test_a_second_death_ends_the_search_in_order(
+    tmp_path: Path, demo_data: Path, whole: Path
+) -> None:
+    times = int(os.environ.get("DRILL_TIMES", 3))
+    for attempt in range(times):
+        out = tmp_path / str(attempt)
+        directory = out / "run"
+        process = start(command(out, demo_data, "--concurrency", "2"))
+        for name, least in (("raylet", 2), ("gcs_server", 5)):
+            wait_for(lambda: epochs_in(directory) >= least, process)  # noqa: B023
+            found = find(process, name)
+            assert found
+            found.kill()
+        told, wrong = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 130, told + wrong
+        assert told.count(DIED) == told.count(ENDED) == 1, told + wrong
+        assert f"python -m search.run --resume run --out {out}" in told
+        assert {"best.yaml", "report.html"} <= {path.name for path in directory.iterdir()}
+        before = epochs_in(directory)
+        run(resume(out))
+        lost = is_whole(directory, whole)
+        print(
+            f"killed twice, {attempt + 1} of {times}: a new process, then an end in order with "
+            f"{before} epochs, then resumed; {lost}"
+        )
+        assert lost["retries"] == 0
 
 
 @contextmanager

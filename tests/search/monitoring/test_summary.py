@@ -276,6 +276,18 @@ def test_finalists_after_the_budget_is_used_up_need_a_larger_one(tmp_path):
     assert f"--resume run --out {tmp_path} --finalists 3 --time-budget …" in text
 
 
+def test_a_trial_that_the_clock_broke_off_counts_as_unfinished(tmp_path):
+    plan = plan_of_ended_run(tmp_path, time_budget="1h")
+    store = RunStore(plan.directory)
+    store.add_trial(replace(store.trials()[0], state=TrialState.RUNNING))
+    store.close()
+    console = Console(file=io.StringIO(), width=120)
+    assert finish(plan, console, interrupted=False) == 0
+    text = console.file.getvalue()
+    assert "The budget ended the trials: 2 of 2 began, of which 1 didn't finish." in text
+    assert f"--resume run --out {tmp_path} --time-budget …" in text
+
+
 def test_the_summary_ends_with_the_finalists_choice(tmp_path):
     code, text = summarised(tmp_path, finalists=1, tables={1: [0.40, 0.41], 0: [0.45, 0.46]})
     assert code == 0

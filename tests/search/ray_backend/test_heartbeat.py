@@ -155,6 +155,21 @@ def test_a_stuck_main_thread_is_passed_over(child):
     assert late.is_alive(), "the main thread would end the session a second time"
 
 
+def test_the_session_ends_only_once_the_rest_of_ray_is_killed(child):
+    killed = []
+
+    def kill() -> None:
+        time.sleep(0.5)
+        killed.append(1)
+
+    beats = Heartbeat(kill, lambda reason: os._exit(9))
+    beats.start(liveness_of(child))
+    beats.report("trial-0003 has waited 10m for a worker")
+    beats.leave()
+    assert killed == [1]
+    beats.close()
+
+
 def test_what_else_shows_that_ray_is_dead_counts_too_and_nothing_after_the_end(child):
     beats = Heartbeat(lambda: None, lambda reason: None)
     beats.report("trial-0003 has waited 10m for a worker")

@@ -51,12 +51,14 @@ def recovery(words: list[str], refuse: OSError | None = None) -> tuple[Recovery,
 def test_the_first_time_a_new_process_goes_on(monkeypatch):
     monkeypatch.delenv(AGAIN, raising=False)
     found, seen = recovery(["--resume", "run", "--trials", "5"])
+    before = dict(os.environ)
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp/of-the-ray-that-died")
     with pytest.raises(LeftError):
         found.conclude("its raylet has ended")
     assert seen["program"] == sys.executable
     words = ["-m", "search.run", "--resume", "run", "--trials", "5"]
     assert seen["command"] == [sys.executable, *words]
-    assert seen["environment"] == os.environ | {AGAIN: "1"}
+    assert seen["environment"] == before | {AGAIN: "1"}
     assert seen["warned"] == [
         "Ray has died (its raylet has ended): a new process goes on from the records."
     ]
