@@ -7,7 +7,6 @@ and also when the table has no rows yet.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -106,14 +105,14 @@ def trials(run: str | Path) -> pd.DataFrame:
     Raises `RunError` where `run` isn't a run, and `RecordError` naming a damaged line.
     """
     records = sorted(_read(run, read_standings).values(), key=lambda record: record.number)
-    rows = [
-        asdict(r) | {"trial": r.number, "epochs_planned": _whole(r.config, "epochs")}
-        for r in records
-    ]
+    added: dict[str, Sequence[object]] = {
+        "trial": [record.number for record in records],
+        "epochs_planned": [_whole(record.config, "epochs") for record in records],
+    }
     params = [record.params for record in records]
     names = dict.fromkeys(name for each in params for name in each)
     chosen = {f"params.{name}": _chosen([each.get(name) for each in params]) for name in names}
-    return pd.concat([_table(rows, TRIALS), pd.DataFrame(chosen)], axis=1)
+    return pd.concat([_table(records, TRIALS, added), pd.DataFrame(chosen)], axis=1)
 
 
 def epochs(run: str | Path) -> pd.DataFrame:
@@ -122,8 +121,9 @@ def epochs(run: str | Path) -> pd.DataFrame:
 
     Raises `RunError` where `run` isn't a run, and `RecordError` naming a damaged line.
     """
-    recorded = _read(run, read_epochs)
-    return _table([{"trial": trial, **asdict(metrics)} for trial, metrics in recorded], EPOCHS)
+    recorded = list(_read(run, read_epochs))
+    trial = [number for number, _ in recorded]
+    return _table([metrics for _, metrics in recorded], EPOCHS, {"trial": trial})
 
 
 def finalists(run: str | Path) -> pd.DataFrame:
@@ -132,8 +132,9 @@ def finalists(run: str | Path) -> pd.DataFrame:
 
     Raises `RunError` where `run` isn't a run, and `RecordError` naming a damaged line.
     """
-    records = _read(run, read_finalists).values()
-    return _table([asdict(r) | {"seed": _whole(r.config, "seed")} for r in records], FINALISTS)
+    records = list(_read(run, read_finalists).values())
+    seeds = [_whole(record.config, "seed") for record in records]
+    return _table(records, FINALISTS, {"seed": seeds})
 
 
 def _read(run: str | Path, read: Callable[[Path], T]) -> T:
@@ -151,10 +152,21 @@ def _whole(config: Mapping[str, Any], name: str) -> int | None:
     return value if type(value := config.get(name)) is int else None
 
 
-def _table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Column]) -> pd.DataFrame:
+def _table(
+    records: Sequence[object],
+    columns: Mapping[str, Column],
+    added: Mapping[str, Sequence[object]],
+) -> pd.DataFrame:
+    """Returns a table with a row for each record. Its columns are fields of the records, or in
+    `added` where they have no field of that name.
+    """
+    found = {
+        name: added[name] if name in added else [getattr(record, name) for record in records]
+        for name in columns
+    }
     return pd.DataFrame(
         {
-            name: pd.Series([row[name] for row in rows], dtype=_dtype(name, column))
+            name: pd.Series(found[name], dtype=_dtype(name, column))
             for name, column in columns.items()
         }
     )

@@ -5,7 +5,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "docs" / "examples" / "slurm"
@@ -27,6 +30,10 @@ wait
 """,
 }
 """Name -> the bash script that stands for a program of Slurm's."""
+
+
+KILL_WAIT_S = 30
+"""Slurm's time between TERM and KILL, by default."""
 
 
 class Job:
@@ -59,14 +66,15 @@ class Job:
             )  # fmt: skip
 
     def end(self, batch: "subprocess.Popen[bytes]", timeout_s: float) -> int:
-        """Waits for the batch shell and returns its exit code; what it has left in its session is
-        killed then, as Slurm does.
+        """Waits for the batch shell and returns its exit code; what it has left in its session gets
+        TERM then, and KILL after a while, as Slurm does.
         """
         code = batch.wait(timeout_s)
-        for line in subprocess.run(
-            ["pgrep", "--session", str(batch.pid)], capture_output=True, check=False
-        ).stdout.split():
-            os.kill(int(line), signal.SIGKILL)
+        left = [each for each in psutil.process_iter() if _session(each) == batch.pid]
+        for each in left:
+            _send(each, signal.SIGTERM)
+        for each in psutil.wait_procs(left, timeout=KILL_WAIT_S)[1]:
+            _send(each, signal.SIGKILL)
         return code
 
     def requeued(self) -> int:
@@ -77,3 +85,15 @@ class Job:
     def log(self) -> str:
         """What the job has printed, at all of its starts."""
         return self._log.read_text(encoding="utf-8", errors="replace")
+
+
+def _session(process: psutil.Process) -> int:
+    try:
+        return os.getsid(process.pid)
+    except ProcessLookupError:
+        return 0
+
+
+def _send(process: psutil.Process, number: signal.Signals) -> None:
+    with suppress(psutil.NoSuchProcess):
+        process.send_signal(number)

@@ -115,7 +115,7 @@ def test_options_warn_early_requeue_and_name_a_space_that_there_is(script: Path)
     assert options["signal"] == "B:USR1@180"
     assert {"requeue": "", "open-mode": "append"}.items() <= options.items()
     (command,) = re.findall(r"-m search\.run ((?:.*\\\n)*.*)\n", text)
-    words = command.replace("\\\n", " ").replace('"', "").replace("$head:$port", "node1:24711")
+    words = command.replace("\\\n", " ").replace('"', "").replace("$head:$port", "node1:17133")
     given, unknown = parse(words.split())
     assert given.pop("resume_or_start") == "$SLURM_JOB_NAME"
     assert unknown + resolve(given)[1] == []
