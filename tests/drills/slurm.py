@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -53,6 +54,7 @@ class Job:
             "PATH": f"{scratch / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "SLURM_SCRATCH": str(scratch), "SLURM_SUBMIT_DIR": str(ROOT), "SLURM_JOB_ID": "4711",
             "SLURM_JOB_NAME": "run", "SLURM_JOB_NUM_NODES": "1", "SLURM_CPUS_ON_NODE": "1",
+            "SLURMD_NODENAME": socket.gethostname(),
             "PYTHONUNBUFFERED": "1", "PYTHONPATH": "", "REFUSED": "",
         } | dict(environment)  # fmt: skip
 
