@@ -129,13 +129,15 @@ def remake_command(
 
     manifest: what is known of the data. If nothing is, the user must know their source.
     """
-    source = size = None
+    source = size = encoding = None
     if manifest is not None:
         size = manifest.image_size
+        page = manifest.code_page
+        encoding = page["encoding"] if page and not page["guessed"] else None
         # A download may have been removed since.
         source = Path(manifest.source) if os.access(manifest.source, os.F_OK) else None
     command = prepare_command(
-        directory.name, source, directory.parent, None, size, overwrite=overwrite
+        directory.name, source, directory.parent, encoding, size, overwrite=overwrite
     )
     return f"`{command}`" + ("" if manifest else ", with --source for images of your own")
 

@@ -6,8 +6,7 @@ suffixes=("", "_trial"))`. Each table has the columns below in this order, whate
 and also when the table has no rows yet.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -103,16 +102,15 @@ def trials(run: str | Path) -> pd.DataFrame:
     The columns are those of `TRIALS`, followed by a `params.NAME` for each parameter (`PARAMS`).
     Raises `RunError` where `run` isn't a run, and `RecordError` naming a damaged line.
     """
-    standings = _read(run).standings()
-    records = sorted(standings.values(), key=lambda record: record.number)
-    rows = [
-        asdict(r) | {"trial": r.number, "epochs_planned": _whole(r.config, "epochs")}
-        for r in records
-    ]
+    records = sorted(_read(run).standings().values(), key=lambda record: record.number)
+    added: dict[str, Sequence[object]] = {
+        "trial": [record.number for record in records],
+        "epochs_planned": [_whole(record.config, "epochs") for record in records],
+    }
     params = [record.params for record in records]
     names = dict.fromkeys(name for each in params for name in each)
     chosen = {f"params.{name}": _chosen([each.get(name) for each in params]) for name in names}
-    return pd.concat([_table(rows, TRIALS), pd.DataFrame(chosen)], axis=1)
+    return pd.concat([_table(records, TRIALS, added), pd.DataFrame(chosen)], axis=1)
 
 
 def epochs(run: str | Path) -> pd.DataFrame:
@@ -122,7 +120,8 @@ def epochs(run: str | Path) -> pd.DataFrame:
     Raises `RunError` where `run` isn't a run, and `RecordError` naming a damaged line.
     """
     recorded = _read(run).recorded
-    return _table([{"trial": trial, **asdict(metrics)} for trial, metrics in recorded], EPOCHS)
+    trial = [number for number, _ in recorded]
+    return _table([metrics for _, metrics in recorded], EPOCHS, {"trial": trial})
 
 
 def finalists(run: str | Path) -> pd.DataFrame:
@@ -131,8 +130,9 @@ def finalists(run: str | Path) -> pd.DataFrame:
 
     Raises `RunError` where `run` isn't a run, and `RecordError` naming a damaged line.
     """
-    records = _read(run).finalists.values()
-    return _table([asdict(r) | {"seed": _whole(r.config, "seed")} for r in records], FINALISTS)
+    records = list(_read(run).finalists.values())
+    seeds = [_whole(record.config, "seed") for record in records]
+    return _table(records, FINALISTS, {"seed": seeds})
 
 
 def _read(run: str | Path) -> RunRecords:
@@ -154,10 +154,21 @@ def _whole(config: Mapping[str, Any], name: str) -> int | None:
     return value if type(value := config.get(name)) is int else None
 
 
-def _table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Column]) -> pd.DataFrame:
+def _table(
+    records: Sequence[object],
+    columns: Mapping[str, Column],
+    added: Mapping[str, Sequence[object]],
+) -> pd.DataFrame:
+    """Returns a table with a row for each record. Its columns are fields of the records, or in
+    `added` where they have no field of that name.
+    """
+    found = {
+        name: added[name] if name in added else [getattr(record, name) for record in records]
+        for name in columns
+    }
     return pd.DataFrame(
         {
-            name: pd.Series([row[name] for row in rows], dtype=_dtype(name, column))
+            name: pd.Series(found[name], dtype=_dtype(name, column))
             for name, column in columns.items()
         }
     )

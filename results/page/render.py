@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 from plotly.utils import PlotlyJSONEncoder
@@ -20,6 +21,11 @@ from plotly.utils import PlotlyJSONEncoder
 from results.page.figure import Section
 
 HERE = Path(__file__).parent
+
+DIGITS = 6
+"""Figures hold numbers with this many significant digits: more than a screen has pixels, and half
+the size of all digits.
+"""
 
 
 def render(template: str, *, sections: Iterable[Section], **values: Any) -> str:
@@ -82,8 +88,19 @@ def figures(sections: Iterable[Section]) -> dict[str, Any]:
         for panel in section.panels:
             figure = panel.figure.to_plotly_json()
             figure["layout"].pop("template", None)
-            found[panel.key] = {"data": figure["data"], "layout": figure["layout"]}
+            found[panel.key] = _round({"data": figure["data"], "layout": figure["layout"]})
     return found
+
+
+def _round(value: Any) -> Any:
+    """Returns a figure's content with its numbers rounded to `DIGITS`."""
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
+    if isinstance(value, dict):
+        return {key: _round(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    return [_round(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _script_json(value: Any) -> str:

@@ -1,5 +1,6 @@
 """Writes the page of `bench_scale`'s figures: `python -m results.published.make_scale`."""
 
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from results.published.page_parts import paths_parser, table_head
 
 HERE = Path(__file__).resolve().parent
 FIGURES, PAGE = HERE / "benchmarks" / "scale.json", HERE / "scale.md"
+READING = HERE / "benchmarks" / "reading.json"
 
 INTRODUCTION = """# Scale: many trials in one study
 
@@ -136,11 +138,55 @@ def _decisions(found: list[Measurement]) -> Iterator[str]:
     yield ""
 
 
+def reading(content: dict[str, Any]) -> str:
+    """Returns the page's part about reading a run; `content` is that of `bench_reading`'s file."""
+    lines = [
+        "## Reading a long run\n",
+        f"Made from `benchmarks/reading.json`, which `{content['command']}` wrote: processor "
+        f"seconds of a process of its own on {content['machine']['cpu']}, and the most memory that "
+        "it held; medians.\n",
+    ]
+    sides = {m["side"]: "" for m in content["measurements"]}
+    columns = ["trials", "epochs", "command", "seconds", "memory", "page"]
+    columns += ["seconds at 1ba3fe8", "memory", "ratio"] if "beside" in sides else []
+    lines.append(table_head(f"| {' | '.join(columns)} |"))
+    rows = dict.fromkeys((m["trials"], m["epochs"], m["command"]) for m in content["measurements"])
+    for trials, epochs, command in rows:
+        here, beside = (
+            [
+                m
+                for m in content["measurements"]
+                if (m["trials"], m["command"], m["side"]) == (trials, command, side)
+            ]
+            for side in ("here", "beside")
+        )
+        page = f"{here[0]['page_mb']:.1f} MB" if here[0]["page_mb"] else "–"
+        cells = [f"{trials:,}", f"{epochs:,}", command, *_cost(here), page]
+        if beside:
+            ratio = _median(here, "value") / _median(beside, "value")
+            cells += [*_cost(beside), f"{ratio:.2f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cost(measurements: list[Measurement]) -> list[str]:
+    return [
+        f"{_median(measurements, 'value'):.1f} s",
+        f"{_median(measurements, 'memory_mb'):.0f} MB",
+    ]
+
+
+def _median(measurements: list[Measurement], key: str) -> float:
+    return float(statistics.median(m[key] for m in measurements))
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Writes the page, with `arguments` as the command line (default: that of the process)."""
-    parser = paths_parser("make_scale", __doc__, figures=FIGURES, out=HERE)
+    parser = paths_parser("make_scale", __doc__, figures=FIGURES, reading=READING, out=HERE)
     options = parser.parse_args(arguments)
-    write_text_atomically(options.out / PAGE.name, page(read_json(options.figures)))
+    parts = [page(read_json(options.figures))]
+    parts += [reading(read_json(options.reading))] if options.reading.exists() else []
+    write_text_atomically(options.out / PAGE.name, "\n".join(parts))
 
 
 if __name__ == "__main__":

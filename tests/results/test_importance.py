@@ -297,6 +297,12 @@ def test_of_very_many_trials_a_sample_is_compared_and_all_are_counted(tmp_path, 
     assert rung != whole
 
 
+def test_equal_ranges_are_one_object_which_is_compared_at_once(run):
+    ranges = [each for trial in trials_at_rungs(run)[3] for each in trial.distributions.values()]
+    assert len(ranges) == 180
+    assert len(set(map(id, ranges))) == len(set(ranges)) == 3
+
+
 def test_a_listed_study_is_analysed_as_optuna_s_own_copy(run):
     """Trials that occur twice, as resampled ones do, count twice."""
     trials = trials_at_rungs(run)[3]

@@ -378,6 +378,18 @@ def test_the_page_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
     assert path.stat().st_size < 2_300_000
 
 
+def test_figures_hold_six_digits_of_each_number(tmp_path: Path) -> None:
+    exact = [replace(made, values=[v + 1 / 3_000 for v in made.values]) for made in SIX]
+    made = make_run(tmp_path / "run", RANGES, exact, 4, MANIFEST)
+    text = within(page(made), "data-figures")
+    numbers = re.findall(r"[-:\[,](\d+\.\d+)", text)
+    assert len(numbers) > 100
+    assert max(len(each.replace(".", "").strip("0")) for each in numbers) == 6
+    drawn = json.loads(text)["curves"]["data"]
+    (marked,) = [each for each in drawn if each["name"].startswith("best: ")]
+    assert marked["y"][:-1] == [round(v + 1 / 3_000, 6) for v in SIX[2].values]
+
+
 def test_a_page_is_written_where_it_is_asked_for(tmp_path: Path, capsys: Any) -> None:
     directory = six(tmp_path / "six")
     assert main([str(directory), "--to", str(tmp_path / "page.html")]) == 0

@@ -92,6 +92,17 @@ def test_prepared_data_keep_the_encoding_that_was_named(tmp_path: Path) -> None:
         prepare("folder", data=tmp_path / "data", zip_encoding="cp932")
 
 
+def test_the_command_that_makes_damaged_data_anew_names_the_encoding(tmp_path: Path) -> None:
+    source = make_zip(tmp_path / "x.zip", {"cat": b"cat", "é": "é".encode("cp1252")})
+    manifest = convert(tmp_path, source, zip_encoding="cp1252")
+    directory = tmp_path / "data" / "folder"
+    (directory / "train.beton").write_bytes(b"damaged")
+    with pytest.raises(DatasetError, match=r"datasets\.prepare .*--zip-encoding cp1252") as error:
+        read_manifest(directory)
+    assert main(shlex.split(str(error.value).split("`")[1])[3:]) == 0
+    assert read_manifest(directory).class_ids == manifest.class_ids == ("cat", "é")
+
+
 def test_names_that_are_utf8_are_no_guess_to_speak_of(tmp_path: Path) -> None:
     source = make_zip(tmp_path / "x.zip", {"cat": b"cat", "bär": "bär".encode()})
     manifest = convert(tmp_path, source)
