@@ -12,6 +12,8 @@ from datasets.spec import DatasetError, Source
 
 _TRAILER_BYTES = 8
 """Every gzip file ends with this many bytes: CRC-32 and size of the uncompressed data."""
+MAX_MEMBERS = 10_000
+"""An archive may have at most this many members, each of which takes a kilobyte of memory."""
 _BLOCK_BYTES = 1 << 20
 """The archive is read to its end in blocks of this size."""
 
@@ -98,9 +100,11 @@ class TarTree(Source):
     def _files_in(self, archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         """Yields the archive's regular files.
 
-        Raises `DatasetError` for a file above the size limit.
+        Raises `DatasetError` for a file above the size limit, and for too many members.
         """
-        for member in archive:
+        for number, member in enumerate(archive, 1):
+            if number > MAX_MEMBERS:
+                raise limit_error(self.root, f"it has more than {MAX_MEMBERS:,} members")
             if member.size > LARGEST_FILE_BYTES:
                 raise limit_error(self.root, f"{member.name!r} in it has {member.size:,} bytes")
             if member.isfile():

@@ -1,6 +1,7 @@
 """Decodes image files into arrays of one size."""
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -135,7 +136,10 @@ def decode_into(data: bytes, out: NDArray[np.uint8], white: int | None = None) -
     """
     if decode_jpeg(data, out):
         return None
-    image, peak = decode_image(data, len(out), white)
+    with warnings.catch_warnings():
+        # Pillow warns of odd metadata, once in each process and without a path.
+        warnings.simplefilter("ignore")
+        image, peak = decode_image(data, len(out), white)
     out[:] = np.asarray(image)
     return peak
 

@@ -121,7 +121,16 @@ def a_tar_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     return cifar(extracted(path, tmp_path), tmp_path)
 
 
-@case(f"{TAR}::_files_in", "limit_error(", *LIMIT)
+@case(f"{TAR}::_files_in", "it has more than", *LIMIT)
+def a_tar_with_many_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
+    path = make_cifar100_archive(tmp_path / "cifar.tar.gz")
+    monkeypatch.setattr(tar, "MAX_MEMBERS", 2)
+    refusal = yield cifar(path, tmp_path)
+    assert "because it has more than 2 members, as" in refusal.text
+    return cifar(extracted(path, tmp_path), tmp_path)
+
+
+@case(f"{TAR}::_files_in", "in it has", *LIMIT)
 def a_tar_with_a_large_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
     path = make_cifar100_archive(tmp_path / "cifar.tar.gz")
     monkeypatch.setattr(tar, "LARGEST_FILE_BYTES", 1000)

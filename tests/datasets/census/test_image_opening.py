@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.beton.decode import decode_image
+from datasets.beton.decode import decode_image, decode_into
 from datasets.census.image_opening import (
     DECODING_BYTES,
     MAX_DEEP_PIXELS,
@@ -58,6 +58,19 @@ def test_a_claim_above_the_limit_is_refused_without_a_warning(side: int) -> None
         warnings.simplefilter("error")
         with pytest.raises(ValueError, match=r"pixels, and the limit is 40,000,000 for its format"):
             open_image(png(side, side))
+
+
+def test_odd_metadata_prints_nothing() -> None:
+    data = bytearray(encoded(Image.new("RGB", (9, 9), "red"), "TIFF", dpi=(72, 72)))
+    at = data.index(struct.pack("<HHI", 296, 3, 1))  # the unit of the resolution
+    data[at : at + 8] = struct.pack("<HHI", 296, 3, 2)
+    with pytest.warns(UserWarning, match="tag 296 had too many entries"):
+        Image.open(io.BytesIO(bytes(data))).load()
+    with warnings.catch_warnings(record=True) as raised:
+        warnings.simplefilter("always")
+        decode_into(bytes(data), np.empty((9, 9, 3), np.uint8))
+        open_image(bytes(data))
+    assert raised == []
 
 
 def test_a_jpeg_may_be_larger_where_it_is_scaled_down() -> None:

@@ -4,7 +4,7 @@ import json
 import shlex
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from common.ownership import key_path
 from datasets.access import open_search_data
 from results.export import export
 from results.store import RunStore, is_own_run, read_manifest
-from search.config.options import OptionsError
+from search.config.options import OptionsError, SearchOptions
 from search.run import main
 from search.session import execute
 from search.session.resume import find_run, saved_options
@@ -78,6 +78,19 @@ def test_each_of_them_has_to_be_given(received: Path, left_out: str) -> None:
     command = shlex.split(sentence.partition("`")[2].rpartition("`")[0])
     value = (PLACES | {"space": "/mnt/it's a space.py"})[left_out]
     assert command[5:] == [f"--{left_out.replace('_', '-')}={value}"]
+
+
+def test_every_option_is_either_a_place_or_stays_in_the_run() -> None:
+    """A new option has to be added to one of these."""
+    stays = {
+        "dataset", "trials", "epochs", "time_budget", "gpu_hours", "finalists", "repeats",
+        "concurrency", "gpus_per_trial", "precision", "seed", "grace", "reduction_factor",
+        "objectives", "max_gap", "gap_patience", "plateau_patience", "stall_timeout",
+        "dashboard_port", "tensorboard",
+    }  # fmt: skip
+    elsewhere = {"set", "warm_start", "name", "out"}  # weights in it; only of a new run; --resume
+    known = {field.name for field in fields(SearchOptions)}
+    assert known == stays | elsewhere | PLACES.keys() | {"space"}
 
 
 def test_what_every_search_uses_needs_no_confirmation(tmp_path: Path) -> None:
