@@ -50,8 +50,7 @@ def prepare(
 
     source: archive or folder, of a kind that this dataset takes. Without a source, the dataset is
     downloaded or generated if that is possible.
-    workers: number of decoding processes, by default one a core. The result doesn't depend on this
-    number.
+    workers: number of decoding processes, by default one a core; the result doesn't depend on it.
     size: side of the stored images in pixels, by default the dataset's own. A user's own images
     have no default if the median of their shorter sides exceeds `LARGE_PX`.
     skip_broken, skip_empty: whether to leave out images that can't be decoded, and class folders

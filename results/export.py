@@ -22,7 +22,7 @@ from results.analysis.finalist_comparison import BASELINE, Outcome, Standing, co
 from results.analysis.intervals import CONFIDENCE, Interval
 from results.analysis.pareto import objectives_of, pareto_front, values
 from results.analysis.ranking import REASON, RULE, best_trial, rank_trials
-from results.analysis.run_records import read_run_records
+from results.analysis.run_records import is_own_run, read_run_records
 from results.records import (
     BEST_VERSION,
     FinalistRecord,
@@ -32,7 +32,7 @@ from results.records import (
     move_weights,
 )
 from results.run_hints import resume_command
-from results.store import BEST, MAC, SEAL, RunError, is_own_run, read_manifest
+from results.store import BEST, MAC, SEAL, RunError, read_manifest
 
 DIGITS = 6
 """Means and intervals in `best.yaml` are rounded to this many decimal places."""

@@ -6,7 +6,7 @@ suffixes=("", "_trial"))`. Each table has the columns below in this order, whate
 and also when the table has no rows yet.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path

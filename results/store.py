@@ -32,7 +32,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from common.errors import UserError
 from common.files import checksum, read_json, write_text_atomically
 from common.json_records import to_json
-from common.ownership import is_signed, sign
+from common.ownership import sign
 from common.text import redacted, redacted_values
 from results.jsonl import (
     LineFiles,
@@ -49,14 +49,10 @@ EPOCHS, TRIALS, MANIFEST, BEST = "epochs.jsonl", "trials.jsonl", RUN_FILE, "best
 FINALISTS, FINALIST_EPOCHS = "finalists.jsonl", "finalist-epochs.jsonl"
 """In a run directory, records, manifest and best configuration have these file names."""
 
-CHAIN = "chain"
-"""The key `chain` of a manifest holds what `results.jsonl.LineFiles.counts` returns."""
-
-SEAL = "sha256"
-"""The key `sha256` of a manifest or of best.yaml holds a checksum of all other keys."""
-MAC = "mac"
-"""The key `mac` of a manifest or of best.yaml holds its writer's signature of all other keys but
-`SEAL`. It is missing in files of older versions, and where the writer had no place for a key.
+CHAIN, SEAL, MAC = "chain", "sha256", "mac"
+"""A manifest holds what `results.jsonl.LineFiles.counts` returns under `CHAIN`. Manifest and
+best.yaml hold a checksum of all other keys under `SEAL`, and their writer's signature of all others
+but that under `MAC`, which older files lack, and those of a writer without a place for a key.
 """
 
 
@@ -80,9 +76,8 @@ def read_trials(directory: Path, lines: Lines | None = None) -> dict[int, TrialR
     """Returns the latest record of every trial by number, in the order in which the trials began,
     from the file's `lines` where they have been read. Raises `RecordError` naming a damaged line.
     """
-    remedy = partial(restore_hint, directory)
-    lines = lines or find_lines(directory, TRIALS)
-    records = read_records(directory / TRIALS, TrialRecord.from_json, lines, remedy)
+    found, remedy = lines or find_lines(directory, TRIALS), partial(restore_hint, directory)
+    records = read_records(directory / TRIALS, TrialRecord.from_json, found, remedy)
     return {record.number: record for record in records}
 
 
@@ -128,17 +123,8 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     return manifest
 
 
-def is_own_run(directory: Path) -> bool:
-    """Returns whether this user has signed the run's manifest. Raises `RunError` as `read_manifest`
-    does.
-    """
-    manifest = read_manifest(directory)
-    return is_signed(MANIFEST, manifest, read_json(directory / MANIFEST).get(MAC))
-
-
 def _damage_error(directory: Path, what: str) -> RunError:
-    remedy = restore_hint(directory)
-    return RunError(f"{directory / MANIFEST} is damaged ({what}); {remedy}.")
+    return RunError(f"{directory / MANIFEST} is damaged ({what}); {restore_hint(directory)}.")
 
 
 def checkpoint_path(directory: Path, training: TrainingId) -> Path:
@@ -242,9 +228,7 @@ class RunStore:
     def recall(
         self, trials: dict[int, TrialRecord], epochs: Sequence[tuple[int, EpochMetrics]]
     ) -> None:
-        """Has `trials` and `epochs` return these, which have been read already, until more is
-        added.
-        """
+        """Has `trials` and `epochs` return these, which were read, until more is added."""
         self._known = (trials, epochs)
 
     def trials(self) -> dict[int, TrialRecord]:

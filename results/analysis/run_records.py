@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from common.errors import RecordError
+from common.files import read_json
+from common.ownership import is_signed
 from results.finalist_store import read_finalist_epochs, read_finalists
 from results.jsonl import Lines, chain_of, read_content
 from results.records import (
@@ -28,6 +30,8 @@ from results.store import (
     EPOCHS,
     FINALIST_EPOCHS,
     FINALISTS,
+    MAC,
+    MANIFEST,
     TRIALS,
     read_epochs,
     read_manifest,
@@ -180,3 +184,11 @@ def _missing(directory: Path, file: str, what: str, whose: str) -> RecordError:
         f"{directory / file} must have a line on {what}, which {whose} needs, but has none; "
         f"{restore_hint(directory)}."
     )
+
+
+def is_own_run(directory: Path) -> bool:
+    """Returns whether this user has signed the run's manifest. Raises `RunError` as `read_manifest`
+    does.
+    """
+    manifest = read_manifest(directory)
+    return is_signed(MANIFEST, manifest, read_json(directory / MANIFEST).get(MAC))

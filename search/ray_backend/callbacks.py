@@ -10,7 +10,7 @@ from ray.util.metrics import Gauge
 
 from results.records import EpochMetrics, TrainingId
 from search.ray_backend.heartbeat import Heartbeat
-from search.ray_backend.task import Ending, Note, Task, read_report
+from search.ray_backend.task import Note, SessionEnd, Task, read_report
 from search.ray_backend.watchdog import Watchdog
 from search.study.observer import Observer
 
@@ -100,7 +100,7 @@ class TickCallback(Callback):
     time is up.
     """
 
-    def __init__(self, observer: Observer, heartbeat: Heartbeat, ending: Ending) -> None:
+    def __init__(self, observer: Observer, heartbeat: Heartbeat, ending: SessionEnd) -> None:
         self._observer, self._heartbeat, self._ending = observer, heartbeat, ending
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:

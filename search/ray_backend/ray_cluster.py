@@ -79,7 +79,7 @@ def keep_signals() -> Iterator[None]:
             yield
             install_again()
     finally:
-        services.ConsolePopen = start  # type: ignore[misc]
+        services.ConsolePopen = start  # type: ignore[misc, assignment]
         utils.set_sigterm_handler = set_handler
 
 

@@ -26,7 +26,7 @@ _SAVE = ".save"
 """While a file of this name lies beside the checkpoints, trainings save themselves and pause."""
 
 
-class Ending:
+class SessionEnd:
     """Ends Tune's loop between two of its steps, and asks running trainings to save themselves and
     to pause. All workers that see the run's folder `directory` find the request there.
 
@@ -37,6 +37,7 @@ class Ending:
         self.event = threading.Event()
         self._request = checkpoint_path(directory, TrainingId(0)).with_name(_SAVE)
         self._time_is_up = time_is_up
+        self.forget()  # an earlier session that was killed while it ended has left its request
 
     def begin(self) -> None:
         """Begins to end the loop; a signal's handler and any thread may call this. Where the folder
@@ -52,13 +53,8 @@ class Ending:
         if not self.event.is_set() and self._time_is_up():
             self.begin()
 
-    def renew(self) -> None:
-        """Takes back the request of an earlier session that was killed while it ended."""
-        if not self.event.is_set():
-            self.forget()
-
     def forget(self) -> None:
-        """Takes back the request."""
+        """Takes back what running trainings were asked to do."""
         with suppress(OSError):
             self._request.unlink(missing_ok=True)
 
@@ -118,7 +114,7 @@ class Task:
                 raise ValueError(f"{name} must be an absolute path, but got {path}.")
 
     def asked_to_save(self) -> bool:
-        """Returns whether the session ends and the training should save itself (`Ending`)."""
+        """Returns whether the session ends and the training should save itself (`SessionEnd`)."""
         return (self.checkpoint.parent / _SAVE).exists()
 
     def to_ray(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from results.records import TrainingId
 from search.ray_backend.heartbeat import Heartbeat
 from search.ray_backend.slots import Slots
-from search.ray_backend.task import Ending, RunFiles, Task
+from search.ray_backend.task import RunFiles, SessionEnd, Task
 from search.ray_backend.watchdog import Watchdog
 from search.study.observer import Observer
 from search.study.supervisor import Supervisor
@@ -29,7 +29,7 @@ def run_trials(
     files: RunFiles,
     watchdog: Watchdog,
     heartbeat: Heartbeat,
-    ending: Ending | None = None,
+    ending: SessionEnd | None = None,
     worker: "type[tune.Trainable] | None" = None,
 ) -> None:
     """Runs trials, then finalists, until none is proposed, or `ending` has begun. Ray must be
@@ -54,12 +54,11 @@ def run_trials(
     if not slots.on_cluster:
         use_workers_started_early()
     outlive_lost_workers()
-    ending = ending or Ending(files.directory)
+    ending = ending or SessionEnd(files.directory)
     end_loop_by(ending.event)
     # Workers find the actor by its name, as long as this handle exists.
     server = _start_file_server(files) if files.node_files.driver_node else None
     scratch = files.directory.resolve() / ".ray"
-    ending.renew()
     callbacks = [
         WatchdogCallback(watchdog, supervisor.epochs, _unserved(slots, observer, heartbeat)),
         TickCallback(observer, heartbeat, ending),

@@ -28,14 +28,10 @@ from search.monitoring.plan_text import print_start
 from search.monitoring.summary import explain_early_end
 from search.planning.plan import Plan, size_to_store
 from search.ray_backend.heartbeat import Heartbeat
-from search.ray_backend.local_ray import (
-    LINK,
-    keep_logs,
-    link_ray,
-)
+from search.ray_backend.local_ray import LINK, keep_logs, link_ray
 from search.ray_backend.ray_cluster import LivingNodes
 from search.ray_backend.slots import Slots
-from search.ray_backend.task import Ending, RunFiles
+from search.ray_backend.task import RunFiles, SessionEnd
 from search.ray_backend.tuner import run_trials
 from search.session import session_log
 from search.session.backup import StorageSync, make_node_files
@@ -124,7 +120,7 @@ def _run(
     The first signal ends Tune's loop between two of its steps, and asks the workers to save. Raises
     `RayDied`.
     """
-    ending = Ending(session.store.directory, session.time_is_up)
+    ending = SessionEnd(session.store.directory, session.time_is_up)
     try:
         with hold(ending.begin):
             try:
@@ -154,7 +150,7 @@ def _watch(
     monitor: Monitor,
     heartbeat: Heartbeat,
     loggers: "list[Logger]",
-    ending: Ending,
+    ending: SessionEnd,
 ) -> None:
     """Runs the trainings until `ending` has begun, and shows their progress."""
     link_ray(plan.directory)

@@ -10,7 +10,8 @@ from typing import Any
 from common.cli import quote_command
 from common.files import file_sha256
 from common.text import HIDDEN
-from results.store import MANIFEST, RunError, is_own_run
+from results.analysis.run_records import is_own_run
+from results.store import MANIFEST, RunError
 from search.config.command_line import resolve
 from search.config.options import SearchOptions, flag_of
 from search.security import loopback

@@ -55,12 +55,13 @@ BOUNDS = {
     "most files in one folder": 18, "longest file, lines": 290, "longest function, lines": 60,
     "import cycles between modules": 0, "import cycles between rooms": 0,
     "string keys between driver and worker, reads": 0, "README, words": 1100,
-    "lines of code": 19_900,
+    "lines of code": 21_900,
 }  # fmt: skip
 """Figure -> the most that the working tree may have.
 
 1ba3fe8 had 16,104 lines of code. The tables of recorded curves and the race came after it, with 560
-lines; the rest is what smaller files and functions cost in imports and signatures. Lower this bound
+lines, smaller files and functions cost others in imports and signatures, and 2,000 came with what ends
+a search in order, watches Ray, chains and signs records, and bounds what comes from elsewhere. Lower this bound
 when lines go; raise it for a feature, never for want of care.
 """
 

@@ -8,7 +8,7 @@ import pytest
 
 from search.ray_backend.callbacks import TickCallback, WatchdogCallback
 from search.ray_backend.heartbeat import Heartbeat, RayDied
-from search.ray_backend.task import Ending, Note, pack_report
+from search.ray_backend.task import Note, SessionEnd, pack_report
 from search.ray_backend.watchdog import Watchdog
 from tests.search.study_on_curves import metrics
 from tests.search.tasks import make_task, result_of
@@ -115,7 +115,7 @@ def test_a_tick_ends_the_loop_once_ray_has_died_and_no_observer_hears_of_it(tmp_
     ticks = []
     heartbeat = Heartbeat(lambda: None, lambda reason: None)
     observer = SimpleNamespace(tick=lambda: ticks.append(1))
-    callback = TickCallback(observer, heartbeat, Ending(tmp_path))  # type: ignore[arg-type]
+    callback = TickCallback(observer, heartbeat, SessionEnd(tmp_path))  # type: ignore[arg-type]
     callback.on_step_end(iteration=0, trials=[])
     heartbeat.report("its GCS has ended")
     with pytest.raises(RayDied):
@@ -126,7 +126,7 @@ def test_a_tick_ends_the_loop_once_ray_has_died_and_no_observer_hears_of_it(tmp_
 
 def test_a_tick_ends_the_loop_and_has_trainings_saved_once_the_time_is_up(tmp_path):
     left_s = [5.0]
-    ending = Ending(tmp_path, lambda: left_s[0] <= 0)
+    ending = SessionEnd(tmp_path, lambda: left_s[0] <= 0)
     heartbeat = Heartbeat(lambda: None, lambda reason: None)
     callback = TickCallback(SimpleNamespace(tick=lambda: None), heartbeat, ending)  # type: ignore[arg-type]
     request = tmp_path / "checkpoints" / ".save"
@@ -137,7 +137,5 @@ def test_a_tick_ends_the_loop_and_has_trainings_saved_once_the_time_is_up(tmp_pa
     callback.on_step_end(iteration=1, trials=[])
     assert ending.event.is_set()
     assert request.exists()
-    ending.renew()
-    assert request.exists(), "a session that ends keeps its own request"
-    ending.forget()
-    assert not request.exists()
+    SessionEnd(tmp_path)
+    assert not request.exists(), "the next session takes back what a killed one has left"

@@ -8,7 +8,7 @@ from results.records import NetworkCosts, TrainingId
 from results.store import checkpoint_path
 from search.preflight import PreflightError
 from search.ray_backend import worker
-from search.ray_backend.task import Ending, Note, read_report
+from search.ray_backend.task import Note, SessionEnd, read_report
 from tests.search.study_on_curves import metrics
 from tests.search.tasks import make_task
 from trainables.config import TrialConfig
@@ -88,12 +88,12 @@ def test_a_training_that_is_asked_to_save_pauses_within_its_epoch(tiny_data, tmp
         return [epoch.train_loss for epoch in epochs]
 
     whole = losses(worker.train_epochs(task("whole")))
-    Ending(tmp_path / "cut").begin()
+    SessionEnd(tmp_path / "cut").begin()
     trainable = worker.TrialWorker.__new__(worker.TrialWorker)
     trainable.setup(task("cut").to_ray())
     notes = [read_report(trainable.step()) for _ in range(2)]
     trainable.cleanup()
     assert notes == 2 * [Note(text="is saved after step 1 of epoch 1", waiting=True)]
-    Ending(tmp_path / "cut").forget()
+    SessionEnd(tmp_path / "cut").forget()
     assert [path.name for path in (tmp_path / "cut" / "checkpoints").iterdir()] == ["0000.pt"]
     assert losses(worker.train_epochs(task("cut"))) == whole

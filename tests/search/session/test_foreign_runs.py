@@ -13,8 +13,9 @@ import pytest
 from common.files import checksum
 from common.ownership import key_path
 from datasets.access import open_search_data
+from results.analysis.run_records import is_own_run
 from results.export import export
-from results.store import RunStore, is_own_run, read_manifest
+from results.store import RunStore, read_manifest
 from search.config.options import OptionsError, SearchOptions
 from search.run import main
 from search.session import execute
