@@ -200,7 +200,7 @@ class LineWriter:
             raise
 
     def close(self) -> None:
-        """Closes the file."""
+        """Closes the file; every line was flushed when it was appended."""
         self._file.close()
 
 
