@@ -155,6 +155,10 @@ def start_ray(
     folder.take_temporary_files()
     keep_compiled_private()
     prepare_token(folder.path / "auth_token")
+    try:
+        Path.home()
+    except RuntimeError:  # Tune needs one, if only to look for settings that aren't there
+        os.environ["HOME"] = str(folder.path)
     with hold():  # an import can't be broken off in order
         import ray
 

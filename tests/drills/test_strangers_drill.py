@@ -52,6 +52,7 @@ attempt("logs", lambda: os.listdir(folder + "/s/session_latest/logs"))
 attempt("environment", Path(f"/proc/{driver}/environ").read_bytes)
 attempt("dashboard", lambda: ask("/api/version"))
 attempt("jobs", lambda: ask("/api/jobs/", Authorization="Bearer " + (known or "0" * 64)))
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # as the search: Ray is at 127.0.0.1
 os.environ["RAY_AUTH_MODE"] = "token"
 os.environ["RAY_AUTH_TOKEN"] = known or "0" * 64
 attempt("join", join)
