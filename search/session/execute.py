@@ -13,7 +13,7 @@ from rich.console import Console
 from common.cli import INTERRUPTED
 from common.errors import SearchError
 from common.files import causes_of, describe_full_disk
-from common.signals import EndingSignals, handle_signals, hold
+from common.signals import EndingSignals, handle_signals, has_received, hold
 from common.text import last_lines
 from datasets.access import open_search_data
 from datasets.prepare import prepare
@@ -114,7 +114,7 @@ def _run(
             try:
                 if session.finished():
                     monitor.inform("The search is done: nothing is left to train.")
-                else:
+                elif not ended.is_set():
                     _watch(session, plan, monitor, loggers, ended)
             finally:
                 session.close()
@@ -190,7 +190,8 @@ def _open(
             held.enter_context(hold())
             session = open_session(plan, data, precision, saved, monitor.warn, measurement)
             _show_cost(plan, data, session, monitor)
-            return session, [] if session.finished() else _start(plan, monitor, port)
+            idle = session.finished() or has_received()
+            return session, [] if idle else _start(plan, monitor, port)
         wait_for_measurement = start_measurement(plan, torch, anew=measure)
         loggers = _start(plan, monitor, port)
         measurement, why = wait_for_measurement()
