@@ -12,7 +12,7 @@ from common.cli import INTERRUPTED
 from common.errors import SearchError
 from common.files import causes_of, describe_full_disk
 from common.ownership import why_unsigned
-from common.signals import EndingSignals, handle_signals, hold
+from common.signals import EndingSignals, handle_signals, has_received, hold
 from common.text import last_lines
 from datasets.access import open_search_data
 from datasets.prepare import prepare
@@ -126,7 +126,7 @@ def _run(
             try:
                 if session.finished():
                     monitor.inform("The search is done: nothing is left to train.")
-                else:
+                elif not ending.event.is_set():
                     _watch(session, plan, monitor, heartbeat, loggers, ending)
             finally:
                 session.close()
@@ -214,7 +214,8 @@ def _open(
             held.enter_context(hold())
             session = open_session(plan, data, precision, saved, monitor.warn, measurement, records)
             _show_cost(plan, data, session, monitor)
-            return session, [] if session.finished() else open_ray(plan, monitor, heartbeat, port)
+            idle = session.finished() or has_received()
+            return session, [] if idle else open_ray(plan, monitor, heartbeat, port)
         wait_for_measurement = start_measurement(plan, torch, anew=measure)
         loggers = open_ray(plan, monitor, heartbeat, port)
         measurement, why = wait_for_measurement()
