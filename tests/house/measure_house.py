@@ -61,8 +61,8 @@ BOUNDS = {
 
 1ba3fe8 had 16,104 lines of code. The tables of recorded curves and the race came after it, with 560
 lines; smaller files and functions cost some in imports and signatures. Another 2,000 end a search
-in order, watch Ray, chain and sign records, and bound what comes from elsewhere. Lower this bound when
-lines go; raise it for a feature, never for want of care.
+in order, watch Ray, chain and sign records, and bound what comes from elsewhere. Lower this bound
+when lines go; raise it for a feature, never for want of care.
 """
 
 
