@@ -20,13 +20,17 @@ RANGES = {
 
 
 @pytest.mark.parametrize("field", RANGES)
-def test_in_set_and_in_a_space(
-    field: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_in_set(field: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     number, sentence = RANGES[field]
     out = ["--out", str(tmp_path), "--data", str(tmp_path / "data"), "--dry-run"]
     assert main(["--space", "demo", "--set", f"{field}={number}", *out]) == 2
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("field", ["image_size", "batch_size"])
+def test_in_a_space(field: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    number, sentence = RANGES[field]
+    out = ["--out", str(tmp_path), "--data", str(tmp_path / "data"), "--dry-run"]
     how = f'int("{field}", 32, {number}, log=True)'
     space = write_space(tmp_path / "mine.py", **{field: how})
     assert main(["--space", str(space), *out]) == 2

@@ -186,7 +186,7 @@ def test_one_whose_tensors_have_versions_takes_them_back() -> None:
     [
         ({"stem": "small"}, "stem must be imagenet for a library's network"),
         ({"compile": True}, "compile must be false for a library's network"),
-        ({"freeze_depth": -1}, "freeze_depth must be ≥ 0"),
+        ({"freeze_depth": -1}, "freeze_depth must lie in 0…1000"),
         ({"network": "resnet19"}, "timm:NAME or torchvision:NAME"),
     ],
 )
