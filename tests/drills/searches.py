@@ -108,4 +108,4 @@ def survivors(processes: Sequence[psutil.Process], wait_s: float = 300.0) -> lis
 def best(directory: Path) -> dict[str, Any]:
     """A run's best.yaml, without what tells of its circumstances."""
     value = yaml.safe_load((directory / "best.yaml").read_text(encoding="utf-8"))
-    return {key: item for key, item in value.items() if key not in ("provenance", "sha256")}
+    return {key: item for key, item in value.items() if key not in ("provenance", "sha256", "mac")}
