@@ -60,6 +60,14 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
         temporary.unlink(missing_ok=True)
 
 
+def find_unwritable(directory: Path) -> Path | None:
+    """Returns what keeps a folder, which need not exist yet, from being written: itself, or the
+    nearest part of its path that exists; `None` where it can be written. Creates nothing.
+    """
+    place = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    return None if place.is_dir() and os.access(place, os.W_OK | os.X_OK) else place
+
+
 def remove_leftovers(directory: Path) -> None:
     """Removes temporary files of atomic writes in a folder whose processes are dead."""
     for path in directory.glob(".*.tmp"):

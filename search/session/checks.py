@@ -2,7 +2,6 @@
 dry run share these checks, so that neither finds a fault that the other one misses.
 """
 
-import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from common.errors import SearchError, UserError
-from common.files import describe_full_disk
+from common.files import describe_full_disk, find_unwritable
 from datasets.manifest import FILE_NAME, read_manifest
 from datasets.prepare import inspect
 from results.analysis.run_records import RunRecords, read_run_records
@@ -117,9 +116,7 @@ def check_writable(directory: Path) -> None:
     """Raises `RunError` if the run can't be written now: no permission for the folder, or another
     process that writes the run. Creates nothing.
     """
-    places = (directory, *directory.absolute().parents)
-    place = next(path for path in places if path.exists())
-    if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+    if place := find_unwritable(directory):
         raise RunError(
             f"{directory} must be writable, but {place} isn't; make it writable, or choose another "
             "folder with --out."

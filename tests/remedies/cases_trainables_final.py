@@ -170,11 +170,21 @@ def no_time_for_final_training(tmp_path: Path, tiny_data: Path) -> Steps:
 
 @case("trainables/final.py::main", "check that path and its disk")
 def an_out_that_can_t_be_made(tmp_path: Path, tiny_data: Path, no_training: None) -> Steps:
-    (tmp_path / "file").write_text("", encoding="utf-8")
-    command = train(write_best(tmp_path, tiny_data), tiny_data, "--out", tmp_path / "file" / "x")
+    out = tmp_path / ("x" * 300)
+    command = train(write_best(tmp_path, tiny_data), tiny_data, "--out", out)
     refusal = yield command
-    assert f"Not a directory: '{tmp_path / 'file' / 'x'}'" in refusal.text
-    (tmp_path / "file").unlink()
+    assert f"File name too long: '{out}'" in refusal.text
+    return command.replace(out, tmp_path / "x")
+
+
+@case(f"{REPEATS}::run", "make it writable, or choose another")
+def an_out_that_can_t_be_written(tmp_path: Path, tiny_data: Path, no_training: None) -> Steps:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    out = tmp_path / "file" / "x"
+    command = train(write_best(tmp_path, tiny_data), tiny_data, "--out", out)
+    refusal = yield command
+    assert f"must be writable, but {tmp_path / 'file'} isn't" in refusal.text
+    return command.replace(out, tmp_path / "x")
 
 
 @case(f"{TRAINING}::train_final_model", "must stay finite")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from common.cli import quote
-from common.files import remove_leftovers
+from common.files import find_unwritable, remove_leftovers
 from common.signals import has_received, hold
 from datasets.access import open_final_data
 from datasets.manifest import verify
@@ -95,6 +95,11 @@ def run(options: FinalTrainingOptions) -> None:
     chosen = read_best(options.config)
     best = replace(chosen, config=_apply_options(chosen, options))
     out = options.out or options.config.parent / "final"
+    if place := find_unwritable(out):
+        raise FinalError(
+            f"--out must be writable, but {place} isn't; make it writable, or choose another "
+            "folder with --out."
+        )
     planned = _plan_repeats(best, out, options)
     if planned:
         _train_all(planned, best, out, options, began)
