@@ -31,7 +31,7 @@ def test_records_and_journal_lose_nothing_wherever_the_disk_is_full(disk: Path) 
     for each in told["filled"]:
         assert each["errno"] == "ENOSPC"
         assert each["said"].startswith("The disk that holds ")
-        assert "is full; free some space there, then go on with --resume run" in each["said"]
+        assert "is full; free some space there, then go on with --resume " in each["said"]
         assert each["everything"] == told["whole"]
     assert told["checkpoint"] == {"errno": "ENOSPC", "kept": "old", "beside": ["0000.pt"]}
     places = [(each["where"], *each["torn"]) for each in told["filled"]]
@@ -69,12 +69,12 @@ def test_a_search_stops_with_one_sentence_and_goes_on_when_there_is_room(
     (line,) = [
         line for line in out.splitlines() if line.startswith("error: the search stopped: The disk ")
     ]
-    assert "is full; free some space there, then go on with --resume run" in line
+    assert "is full; free some space there, then go on with --resume " in line
     assert "Traceback" not in out + err
     assert told["kept"] >= 3
     assert resumed == 0, printed
     assert told["numbers"] == repr(numbers(tmp_path / "whole" / "run"))
     assert refused == 2
     assert sentence.startswith("error: ")
-    assert sentence.endswith("isn't; choose another folder with --out.\n")
+    assert sentence.endswith("isn't; make it writable, or choose another folder with --out.\n")
     print(f"full with {told['kept']} epochs: «{line}»; went on to the same numbers")
