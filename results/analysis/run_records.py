@@ -7,7 +7,6 @@ there was more: a trial's ending holds the number of its epochs and the values a
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,22 +47,19 @@ class RunRecords:
     """Holds the records of a run as they were at one moment.
 
     `trials` has the latest record of every trial, and `finalists` that of every training of a
-    finalist. `recorded` and `finalist_epochs` have the epochs in the order of recording. `lines`
-    has the number of lines of each file that has some.
+    finalist. `recorded` and `finalist_epochs` have the epochs in the order of recording, and
+    `epochs` those of each trial, by number. `lines` has the number of lines of each file that has
+    some.
     """
 
     directory: Path
     manifest: dict[str, Any]
     trials: dict[int, TrialRecord]
     recorded: list[tuple[int, EpochMetrics]]
+    epochs: dict[int, list[EpochMetrics]]
     finalists: dict[TrainingId, FinalistRecord]
     finalist_epochs: list[tuple[TrainingId, EpochMetrics]]
     lines: Mapping[str, int]
-
-    @cached_property
-    def epochs(self) -> dict[int, list[EpochMetrics]]:
-        """Returns the epochs of every trial, by number."""
-        return _by_training(self.trials, self.recorded)
 
     def standings(self) -> dict[int, TrialRecord]:
         """Returns the trials, with the records of unfinished ones, and those of older versions that
@@ -83,28 +79,25 @@ def read_run_records(directory: Path) -> RunRecords:
     lines = {
         name: Lines(each, chain_of(manifest.get(CHAIN), name)) for name, each in content.items()
     }
-    records = RunRecords(
+    trials = read_trials(directory, lines[TRIALS])
+    recorded = list(read_epochs(directory, lines[EPOCHS]))
+    finalists = read_finalists(directory, lines[FINALISTS])
+    finalist_epochs = list(read_finalist_epochs(directory, lines[FINALIST_EPOCHS]))
+    epochs = _group_epochs(directory, EPOCHS, TRIALS, trials, recorded)
+    _group_epochs(directory, FINALIST_EPOCHS, FINALISTS, finalists, finalist_epochs)
+    for training in finalists:
+        if training.number not in trials:
+            raise _missing(directory, TRIALS, f"trial {training.number}", FINALISTS)
+    return RunRecords(
         directory=directory,
         manifest=manifest,
-        trials=read_trials(directory, lines[TRIALS]),
-        recorded=list(read_epochs(directory, lines[EPOCHS])),
-        finalists=read_finalists(directory, lines[FINALISTS]),
-        finalist_epochs=list(read_finalist_epochs(directory, lines[FINALIST_EPOCHS])),
+        trials=trials,
+        recorded=recorded,
+        epochs=epochs,
+        finalists=finalists,
+        finalist_epochs=finalist_epochs,
         lines={name: len(each) for name, each in content.items() if each},
     )
-    _compare(directory, EPOCHS, TRIALS, records.trials, records.recorded)
-    _compare(directory, FINALIST_EPOCHS, FINALISTS, records.finalists, records.finalist_epochs)
-    for training in records.finalists:
-        if training.number not in records.trials:
-            raise _missing(directory, TRIALS, f"trial {training.number}", FINALISTS)
-    return records
-
-
-def read_standings(directory: Path) -> dict[int, TrialRecord]:
-    """Returns the trials of a run with what they have reached, as `RunRecords.standings` does.
-    Raises `RunError` and `RecordError` as `read_run_records` does.
-    """
-    return read_run_records(directory).standings()
 
 
 def _read_snapshot(directory: Path) -> dict[str, list[bytes]]:
@@ -126,23 +119,16 @@ def _read_snapshot(directory: Path) -> dict[str, list[bytes]]:
             return states | epochs
 
 
-def _by_training(
-    keys: Iterable[K], epochs: Iterable[tuple[K, EpochMetrics]]
-) -> dict[K, list[EpochMetrics]]:
-    found: dict[K, list[EpochMetrics]] = {key: [] for key in keys}
-    for key, metrics in epochs:
-        found[key].append(metrics)
-    return found
-
-
-def _compare(
+def _group_epochs(
     directory: Path,
     epochs_file: str,
     states_file: str,
     states: Mapping[K, TrainingRecord],
     epochs: Sequence[tuple[K, EpochMetrics]],
-) -> None:
-    """Compares the trainings in one file with their epochs in another one. Raises `RecordError`."""
+) -> dict[K, list[EpochMetrics]]:
+    """Returns the epochs of each training, after comparing the trainings in one file with their
+    epochs in another one. Raises `RecordError`.
+    """
     done: dict[K, list[EpochMetrics]] = {key: [] for key in states}
     for number, (key, metrics) in enumerate(epochs, 1):
         if key not in done:
@@ -160,6 +146,7 @@ def _compare(
                 f"with which {states_file} ends it, but has {len(done[key])} or others; "
                 f"{restore_hint(directory)}."
             )
+    return done
 
 
 def _agrees(record: TrainingRecord, epochs: Sequence[EpochMetrics]) -> bool:

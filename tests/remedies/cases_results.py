@@ -155,7 +155,7 @@ def without_counts(run: Path) -> None:
     (run / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
 
 
-@case(f"{SET}::_compare", "_missing", f"{SET}::_missing", "must have a line on")
+@case(f"{SET}::_group_epochs", "_missing", f"{SET}::_missing", "must have a line on")
 def epochs_without_their_trial(tmp_path: Path, searched: Path) -> Steps:
     run = copy_run(searched, tmp_path)
     without_counts(run)
@@ -175,7 +175,7 @@ def a_finalist_without_its_trial(tmp_path: Path) -> Steps:
     restore(refusal, OLDER)
 
 
-@case(f"{SET}::_compare", "must be epoch")
+@case(f"{SET}::_group_epochs", "must be epoch")
 def an_epoch_that_is_missing_in_an_older_run(tmp_path: Path) -> Steps:
     run = shutil.copytree(OLDER, tmp_path / "older")
     edit(run / EPOCHS, lambda lines: lines.pop(0))
@@ -183,7 +183,7 @@ def an_epoch_that_is_missing_in_an_older_run(tmp_path: Path) -> Steps:
     restore(refusal, OLDER)
 
 
-@case(f"{SET}::_compare", "with which")
+@case(f"{SET}::_group_epochs", "with which")
 def fewer_epochs_than_an_ending_has(tmp_path: Path, searched: Path) -> Steps:
     run = copy_run(searched, tmp_path)
     without_counts(run)

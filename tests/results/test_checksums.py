@@ -7,7 +7,7 @@ import pytest
 
 from common.errors import RecordError
 from common.files import checksum
-from results.analysis.run_records import read_run_records, read_standings
+from results.analysis.run_records import read_run_records
 from results.export import export
 from results.records import EpochMetrics, TrialState
 from results.store import RunError, RunStore, read_epochs, read_manifest
@@ -82,7 +82,7 @@ def test_lines_without_checksums_are_read_among_others(run: Path) -> None:
     alone = f'{second[:-1]},"crc32":"{crc32(second.encode()):08x}"}}'
     path.write_text(first + "\n" + alone + "\n", encoding="utf-8")
     assert list(read_epochs(run)) == [(0, metrics(1, 0.25)), (0, metrics(2, 0.5))]
-    assert read_standings(run)[0].best_val_top1 == 0.5
+    assert read_run_records(run).standings()[0].best_val_top1 == 0.5
     store = RunStore(run)
     store.add_trial(trial(1, TrialState.RUNNING, None, epochs=0))
     store.add_epoch(1, metrics(1, 0.125))
@@ -93,12 +93,12 @@ def test_lines_without_checksums_are_read_among_others(run: Path) -> None:
         text = path.read_text(encoding="utf-8")
         path.write_text(older + text.splitlines()[-1] + "\n", encoding="utf-8")
         with pytest.raises(RecordError, match=r"line \d is damaged, or not where it was written"):
-            read_standings(run)
+            read_run_records(run).standings()
         path.write_text(text, encoding="utf-8")
     with path.open("a", encoding="utf-8") as file:  # an older version went on
         file.write(alone + "\n")
     with pytest.raises(RecordError, match="line 4 is damaged, or not where it was written"):
-        read_standings(run)
+        read_run_records(run).standings()
 
 
 @pytest.mark.parametrize("order", [(0, 2, 1), (0, 2), (1, 2), (0, 1, 1, 2), (2, 1, 0)])

@@ -6,7 +6,7 @@ import pytest
 
 from common.errors import RecordError
 from common.files import write_text_atomically
-from results.analysis.run_records import read_standings
+from results.analysis.run_records import read_run_records
 from results.records import StopReason, TrialRecord, TrialState
 from results.store import (
     RunError,
@@ -40,7 +40,7 @@ def test_an_unfinished_trial_stands_where_its_epochs_are(tmp_path):
     store.add_trial(RUNNING)
     for epoch, value in enumerate([0.3, 0.6, 0.5], 1):
         store.add_epoch(0, metrics(epoch, value))
-    record = read_standings(tmp_path / "run")[0]
+    record = read_run_records(tmp_path / "run").standings()[0]
     assert (record.epochs, record.best_epoch, record.best_val_top1) == (3, 2, 0.6)
     assert record.wall_s == pytest.approx(4.5)
 

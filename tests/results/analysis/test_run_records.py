@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import RecordError
-from results.analysis.run_records import read_run_records, read_standings
+from results.analysis.run_records import read_run_records
 from results.records import TrialRecord, TrialState
 from results.store import EPOCHS, TRIALS, RunStore, read_manifest
 from tests.search.study_on_curves import metrics
@@ -70,7 +70,7 @@ def test_lines_behind_the_count_are_as_good(run: Path) -> None:
     with pytest.raises(RecordError, match=r"must have the 3 epochs of trial 2 .* but has 4"):
         read_run_records(run)
     rewrite(run / EPOCHS, *range(9))
-    assert read_standings(run)[2].epochs == 3
+    assert read_run_records(run).standings()[2].epochs == 3
 
 
 def test_an_ending_proves_its_epochs(run: Path) -> None:
