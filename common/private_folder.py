@@ -4,7 +4,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -113,7 +113,7 @@ def _remove_dead(path: Path) -> bool:
     """Removes a folder if its process has died; returns whether it did. Raises `OSError`."""
     lock = os.open(path / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
     try:
-        if not _take(lock) or _in_use(path):
+        if not _take(lock) or any(find_processes(path)):
             return False
         shutil.rmtree(path, ignore_errors=True)
         return True
@@ -130,15 +130,14 @@ def _take(lock: int) -> bool:
     return True
 
 
-def _in_use(path: Path) -> bool:
-    """Returns whether another process of this user has a file in the folder open."""
+def find_processes(folder: Path) -> Iterator[psutil.Process]:
+    """Yields the other processes of this user that have a file in the folder open."""
     for process in psutil.process_iter():
-        with suppress(psutil.Error):
+        with suppress(psutil.Error, OSError):
             if process.pid == os.getpid() or process.uids().real != os.getuid():
                 continue
-            if any(Path(each.path).is_relative_to(path) for each in process.open_files()):
-                return True
-    return False
+            if any(Path(each.path).is_relative_to(folder) for each in process.open_files()):
+                yield process
 
 
 def keep_compiled_private() -> None:

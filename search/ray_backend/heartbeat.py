@@ -12,9 +12,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
+
+from common.private_folder import find_processes
 
 BEAT_S = 1.0
 """The time between two checks, in seconds."""
@@ -201,9 +204,8 @@ def kill_ray() -> None:
     node = _node()
     if node is None:
         return
-    session = f"{node.get_session_dir_path()}/"
     found = [child for each in _of_ray(node) for child in _family(each)]
-    found += [each for each in psutil.process_iter() if _has_open(each, session)]
+    found += find_processes(Path(node.get_session_dir_path()))
     for process in found:
         with suppress(psutil.Error):
             process.kill()
@@ -257,11 +259,3 @@ def _has_ended(process: psutil.Process) -> bool:
     with suppress(psutil.Error):
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     return True
-
-
-def _has_open(process: psutil.Process, folder: str) -> bool:
-    """Returns whether another process of ours has a file in `folder` open."""
-    with suppress(psutil.Error, OSError):
-        others = process.pid != os.getpid()
-        return others and any(file.path.startswith(folder) for file in process.open_files())
-    return False
