@@ -82,7 +82,7 @@ def _main(arguments: list[str] | None) -> int:
         if unknown or errors or more or no_cluster or plan is None:
             return refuse(*unknown, *errors, *no_cluster, *more)
         try:
-            given = None if arguments is not None else sys.argv[1:]
+            given = words if arguments is None else None
             return _carry_out(plan, actions, given, resuming=resuming)
         except UserError as error:
             return refuse(error)

@@ -204,9 +204,9 @@ def link_ray(directory: Path) -> None:
             link.symlink_to(_session(folder))
 
 
-def keep_logs(directory: Path) -> bool:
-    """Keeps the ends of Ray's logs in a run's folder, in place of the link to them. Returns whether
-    there are any.
+def keep_logs(directory: Path) -> str:
+    """Keeps the ends of Ray's logs in a run's folder, in place of the link to them. Returns a
+    sentence with their place, or an empty text where there are none.
     """
     link = directory / LINK
     for folder in _folders:
@@ -219,7 +219,7 @@ def keep_logs(directory: Path) -> bool:
                     with log.open("rb") as file:
                         file.seek(max(0, log.stat().st_size - _KEPT_BYTES))
                         (link / "logs" / log.name).write_bytes(file.read())
-    return bool(_folders)
+    return f"The ends of Ray's logs are in {link / 'logs'}." if _folders else ""
 
 
 def _unlink(link: Path) -> None:

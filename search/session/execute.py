@@ -28,7 +28,7 @@ from search.monitoring.plan_text import print_start
 from search.monitoring.summary import explain_early_end
 from search.planning.plan import Plan, size_to_store
 from search.ray_backend.heartbeat import Heartbeat
-from search.ray_backend.local_ray import LINK, keep_logs, link_ray
+from search.ray_backend.local_ray import keep_logs, link_ray
 from search.ray_backend.ray_cluster import LivingNodes
 from search.ray_backend.slots import Slots
 from search.ray_backend.task import RunFiles, SessionEnd
@@ -133,8 +133,8 @@ def _run(
     except Exception as error:  # Ray wraps whatever goes wrong in its loop
         if signals.received is None:
             monitor.warn(f"error: the search stopped: {_why(error, plan.directory)}")
-            if keep_logs(plan.directory):
-                monitor.warn(f"The ends of Ray's logs are in {plan.directory / LINK / 'logs'}.")
+            if kept := keep_logs(plan.directory):
+                monitor.warn(kept)
         return not ending.event.is_set()
     return False
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from common.cli import INTERRUPTED
 from search.monitoring.monitor import Monitor
 from search.planning.plan import Plan
-from search.ray_backend.local_ray import LINK, keep_logs, remove_files
+from search.ray_backend.local_ray import keep_logs, remove_files
 from search.session.finish import finish
 from search.session.session import Session
 
@@ -67,9 +67,8 @@ class Recovery:
             except OSError as error:
                 self._monitor.warn(f"A new process can't be started ({error}).")
         self._monitor.warn(f"error: the search stopped: Ray has died ({reason}).")
-        if keep_logs(self._plan.directory):
-            logs = self._plan.directory / LINK / "logs"
-            self._monitor.warn(f"The ends of Ray's logs are in {logs}.")
+        if kept := keep_logs(self._plan.directory):
+            self._monitor.warn(kept)
         remove_files()
         code = INTERRUPTED
         if self.session is None:
