@@ -30,7 +30,7 @@ from typing import Any
 from filelock import BaseFileLock, FileLock, Timeout
 
 from common.errors import UserError
-from common.files import checksum, read_json, write_text_atomically
+from common.files import checksum, read_json, remove_leftovers, write_text_atomically
 from common.json_records import to_json
 from common.ownership import sign
 from common.text import redacted, redacted_values
@@ -178,8 +178,7 @@ class RunStore:
         directory.mkdir(parents=True, exist_ok=True)
         self._lock = lock_run(directory)
         try:
-            for leftover in directory.glob(".*.tmp"):  # a killed process left it
-                leftover.unlink(missing_ok=True)
+            remove_leftovers(directory)
             start = find_chain_start(directory) if start is None else start
             start = secrets.token_hex(8) if start is None else start
             self.files = LineFiles(directory, start, (FINALISTS, FINALIST_EPOCHS))
