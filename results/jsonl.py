@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from zlib import crc32
 
 from common.errors import RecordError
@@ -140,12 +140,6 @@ def read_whole_number(value: dict[str, Any], key: str) -> int:
     if type(found := value.get(key)) is not int:
         raise RecordError(f"{key} must be a whole number, but is {found!r:.40}")
     return found
-
-
-def open_for_append(path: Path) -> IO[str]:
-    """Opens a JSON-lines file for appending, after cutting off an incomplete last line."""
-    cut_torn_line(path)
-    return path.open("a", encoding="utf-8")
 
 
 def cut_torn_line(path: Path) -> None:

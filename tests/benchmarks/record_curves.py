@@ -33,7 +33,7 @@ from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import IO, Any
 
 import psutil
 from optuna.distributions import distribution_to_json
@@ -42,7 +42,7 @@ from datasets.access import open_search_data
 from datasets.prepare import prepare
 from datasets.splits import SearchData
 from results.analysis.curve_table import Recording, read_recording, read_table
-from results.jsonl import open_for_append
+from results.jsonl import cut_torn_line
 from search.hardware.machine import detect_machine
 from search.session.provenance import provenance
 from search.space import Space, SpaceError
@@ -92,12 +92,18 @@ def known(out: Path, table: Path | None) -> Recording:
     return lines.merged(read_table(table)) if table and table.exists() else lines
 
 
+def _open_for_append(path: Path) -> IO[str]:
+    """Opens a JSON-lines file for appending, after cutting off an incomplete last line."""
+    cut_torn_line(path)
+    return path.open("a", encoding="utf-8")
+
+
 def _record(tasks: list[Task], folder: Path, out: Path, options: argparse.Namespace) -> None:
     """Trains in `--processes` processes of one thread each; one training is one line."""
     ends = time.monotonic() + 3600 * options.hours if options.hours else float("inf")
     waiting, running = iter(tasks), dict[Future[dict[str, Any]], Task]()
     with (
-        open_for_append(out) as file,
+        _open_for_append(out) as file,
         ProcessPoolExecutor(options.processes, get_context("spawn"), _prepare) as pool,
     ):
         _end_with_signals()
@@ -188,7 +194,7 @@ def _opened(
             f"{', '.join(changed)}; give the same options, or another --out."
         )
     header["processes"] = options.processes
-    with open_for_append(out) as file:
+    with _open_for_append(out) as file:
         file.write(json.dumps(header | provenance(detect_machine(), _command())) + "\n")
     return header
 
