@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from common.errors import UserError
 from results import frame
-from results.analysis.run_records import read_run_records
 from results.export import best_config
 from results.importance import importances
 from results.page.run_data import read_run
@@ -29,7 +28,7 @@ from search.session.session import Session
 from search.simulation.recorded_curves import read_run_curves
 from search.study.prior_trials import EVIDENCE
 from tests.damage.line_mutations import MutateLines, line_mutations
-from tests.search.session_on_curves import opened, planned, search
+from tests.search.session_on_curves import opened, outcome, planned, search
 from tests.search.study_on_curves import curve
 
 JOURNAL = "journal.log"
@@ -71,13 +70,7 @@ def go_on(run: Path, data: Path) -> Any:
     session = opened(plan_of(run, data))
     train(session)
     session.close()
-    records = read_run_records(run)
-    return (
-        records.trials,
-        sorted(records.recorded, key=lambda each: (each[0], each[1].epoch)),
-        records.finalists,
-        sorted(records.finalist_epochs, key=lambda each: (str(each[0]), each[1].epoch)),
-    )
+    return outcome(run)
 
 
 def read_page(run: Path) -> Any:

@@ -96,6 +96,12 @@ def find(process: "subprocess.Popen[str]", name: str) -> psutil.Process | None:
     return None
 
 
+def why_ray_died(told: str) -> str:
+    """The reason on the screen, or that Ray lived."""
+    reason = re.search(r"Ray has died \((.*)\)", told)
+    return reason[1] if reason else "Ray lived"
+
+
 def is_whole(directory: Path, whole: Path) -> dict[str, int]:
     """Counts what was lost, after the run was compared with the one that nobody disturbed."""
     assert numbers(directory) == numbers(whole)
@@ -164,10 +170,9 @@ def test_on_one_node_nothing_is_lost(
         assert "ray::" in target or lost["retries"] == 0, told
         left = survivors([each for each in started if each.pid != process.pid])
         assert left == [], told
-        reason = re.search(r"Ray has died \((.*)\)", told)
         print(
             f"one node, {target}, {attempt + 1} of {times}: done after {took:.0f} s, "
-            f"{reason[1] if reason else 'Ray lived'}; {lost}; survivors {len(left)}"
+            f"{why_ray_died(told)}; {lost}; survivors {len(left)}"
         )
 
 
@@ -250,10 +255,9 @@ def test_on_two_nodes_the_search_goes_on_or_ends_in_order(
                 run(resume(out, "--address", nodes["address"]))
         lost = is_whole(directory, whole)
         assert lost["retries"] == 0, told
-        reason = re.search(r"Ray has died \((.*)\)", told)
         print(
             f"two nodes, {' '.join(target)}, {attempt + 1} of {times}: ended after {took:.0f} s "
-            f"with {before} epochs, {reason[1] if reason else 'Ray lived'}; {lost}"
+            f"with {before} epochs, {why_ray_died(told)}; {lost}"
         )
 
 

@@ -10,27 +10,16 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from common.errors import UserError
 from results.analysis.run_records import RunRecords, read_run_records
 from tests.drills.curve_search import go_on
+from tests.search.session_on_curves import outcome
 
 KILLS = int(os.environ.get("DRILL_KILLS", "20"))
 PAUSE_S = 0.03
-
-
-def outcome(run: Path) -> Any:
-    """What a search has decided, without the order of recording."""
-    records = read_run_records(run)
-    return (
-        records.trials,
-        sorted(records.recorded, key=lambda each: (each[0], each[1].epoch)),
-        records.finalists,
-        sorted(records.finalist_epochs, key=lambda each: (str(each[0]), each[1].epoch)),
-    )
 
 
 def damage_journal(run: Path, moment: random.Random) -> str:

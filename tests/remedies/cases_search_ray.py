@@ -104,33 +104,29 @@ def no_room_for_ray_s_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 LIMITS = "search/hardware/process_limits.py::find_limit_errors"
 
 
+def grant(monkeypatch: pytest.MonkeyPatch, kind: int, amount: int) -> list[int]:
+    """Makes the system grant so much of one kind, and returns a list whose only value is it."""
+    granted, usual = [amount], resource.getrlimit
+    limit = lambda asked: (granted[0],) * 2 if asked == kind else usual(asked)  # noqa: E731
+    monkeypatch.setattr(resource, "getrlimit", limit)
+    return granted
+
+
 @case(LIMITS, "The limit of open files", *CHECK_RAY)
 def a_low_limit_of_open_files(monkeypatch: pytest.MonkeyPatch) -> Steps:
-    granted = {"NOFILE": 64}
-    usual = resource.getrlimit
-    monkeypatch.setattr(
-        resource,
-        "getrlimit",
-        lambda kind: (granted["NOFILE"],) * 2 if kind == resource.RLIMIT_NOFILE else usual(kind),
-    )
+    granted = grant(monkeypatch, resource.RLIMIT_NOFILE, 64)
     refusal = yield check_ray
-    granted["NOFILE"] = int(refusal.find(r"docker run --ulimit nofile=(\d+)`"))
+    granted[0] = int(refusal.find(r"docker run --ulimit nofile=(\d+)`"))
 
 
 @case(LIMITS, "The limit of processes", *CHECK_RAY)
 def a_low_limit_of_threads(monkeypatch: pytest.MonkeyPatch) -> Steps:
-    granted = {"NPROC": 300}
-    usual = resource.getrlimit
-    monkeypatch.setattr(
-        resource,
-        "getrlimit",
-        lambda kind: (granted["NPROC"],) * 2 if kind == resource.RLIMIT_NPROC else usual(kind),
-    )
+    granted = grant(monkeypatch, resource.RLIMIT_NPROC, 300)
     monkeypatch.setattr(process_limits, "count_threads", lambda: 17)
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     monkeypatch.setattr(local_ray, "check_token", lambda: None)
     refusal = yield check_ray
-    granted["NPROC"] = int(refusal.find(r"docker run --ulimit nproc=(\d+)`"))
+    granted[0] = int(refusal.find(r"docker run --ulimit nproc=(\d+)`"))
 
 
 TOKEN = ("search/security.py::_refuse", "Ray's token must be")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.access import open_search_data
+from results.analysis.run_records import read_run_records
 from results.records import EpochMetrics, NetworkCosts
 from results.store import read_manifest
 from search.config.command_line import resolve
@@ -68,3 +69,14 @@ def search(plan: Plan, epochs: float = math.inf) -> Study[TrialConfig]:
     play(session.study, epochs, curve=lambda config: curve(config, config.epochs))
     session.close()
     return session.study
+
+
+def outcome(run: Path) -> Any:
+    """What a search has decided, by its records, without the order of recording."""
+    records = read_run_records(run)
+    return (
+        records.trials,
+        sorted(records.recorded, key=lambda each: (each[0], each[1].epoch)),
+        records.finalists,
+        sorted(records.finalist_epochs, key=lambda each: (str(each[0]), each[1].epoch)),
+    )
