@@ -40,6 +40,13 @@ def damage_journal(run: Path, moment: random.Random) -> str:
     return kind
 
 
+def copy_live(run: Path, to: Path) -> None:
+    """Copies a run that is being written. Optuna's lock may go between listing and copying it."""
+    words = ["cp", "-r", str(run), str(to)]
+    done = subprocess.run(words, capture_output=True, encoding="utf-8", check=False)
+    assert all("journal.log.lock" in line for line in done.stderr.splitlines()), done.stderr
+
+
 @pytest.mark.drill
 @pytest.mark.timeout(3600)
 def test_kills_copies_and_journals(tmp_path: Path, tiny_data: Path) -> None:
@@ -60,7 +67,7 @@ def test_kills_copies_and_journals(tmp_path: Path, tiny_data: Path) -> None:
                     ends = time.monotonic() + moment.uniform(0.0, 0.4)
                 if ends is not None and moment.random() < 0.2:
                     copies.append(tmp_path / f"copy-{kill}-{len(copies)}")
-                    subprocess.run(["cp", "-r", run, copies[-1]], check=True)
+                    copy_live(run, copies[-1])
             if ends is not None and time.monotonic() > ends:
                 process.kill()
             time.sleep(0.005)
