@@ -60,7 +60,8 @@ def test_a_yaml_file_gives_options_and_the_command_line_wins(tmp_path, capsys):
 def test_resume_keeps_what_decides_results(tmp_path, capsys):
     saved = {"space": "demo", "trials": 4, "seed": 5, "set": ["lr=0.002"]}
     RunStore.create(tmp_path / "old", {"name": "old", "options": saved}).close()
-    out = ["--out", str(tmp_path)]
+    # The data folder isn't ./data, where a search may have prepared the demo.
+    out = ["--out", str(tmp_path), "--data", str(tmp_path / "data")]
     assert main(["--resume", "old", "--seed", "6", *out]) == 2
     assert "--seed can't change when a run goes on (it was 5)" in capsys.readouterr().err
     assert main(["--resume", "old", "--trials", "9", "--seed", "5", "--dry-run", *out]) == 0
@@ -70,7 +71,7 @@ def test_resume_keeps_what_decides_results(tmp_path, capsys):
 
 
 def test_resume_keeps_the_objectives_of_runs_old_and_new(tmp_path, capsys):
-    out = ["--out", str(tmp_path)]
+    out = ["--out", str(tmp_path), "--data", str(tmp_path / "data")]
     saved = {"space": "resnet50", "trials": 4}
     both = "val_top1,latency_ms"
     RunStore.create(tmp_path / "old", {"name": "old", "options": saved}).close()

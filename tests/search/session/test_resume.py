@@ -83,7 +83,8 @@ def test_the_same_run_yaml_goes_on_also_after_the_folder_has_got_another_name(
         "set:\n  image_size: 32\n",
         encoding="utf-8",
     )
-    more = ["--config", str(yaml), "--dry-run"]
+    data = ["--data", str(run.parent / "data")]  # not what a search has prepared in ./data
+    more = ["--config", str(yaml), "--dry-run", *data]
     assert main(["--resume", "first", "--set", "lr=0.001", *more]) == 0
     assert ", image_size 32, lr 0.001\n" in capsys.readouterr().out
     run.rename(run.with_name("my run"))
