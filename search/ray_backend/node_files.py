@@ -6,14 +6,19 @@ checkpoints are written to the node's own disk and sent from there.
 """
 
 import os
+import stat
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.files import describe_full_disk
+from common.files import describe_full_disk, find_unwritable
 from common.remote import Place, UriPlace
 from datasets.node_copy import check, copy_data, has_copy
+
+_CACHE = "tiny-imagenet-search"
+"""A node's folder for copies has this name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,6 +130,18 @@ class _CheckpointSender:
 
 
 def cache() -> Path:
-    """Returns a node's folder for copies, which may be deleted while no search runs there."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "tiny-imagenet-search"
+    """Returns a node's folder for copies, which may be deleted while no search runs there: one of
+    XDG_CACHE_HOME, else of ~/.cache, else of the folder for temporary files, for a user without a
+    home that can be written. Raises `OSError` where somebody else could write to the last one.
+    """
+    named = os.environ.get("XDG_CACHE_HOME")
+    with suppress(RuntimeError):  # a user id that the system doesn't know has no home
+        usual = (Path(named) if named else Path.home() / ".cache") / _CACHE
+        if not find_unwritable(usual):
+            return usual
+    private = Path(tempfile.gettempdir(), f"{_CACHE}-{os.getuid()}")
+    private.mkdir(mode=0o700, exist_ok=True)
+    found = private.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise PermissionError(f"{private} must be a folder that only this user writes; remove it")
+    return private

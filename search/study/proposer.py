@@ -130,8 +130,12 @@ class Proposer:
         return {name: values.get(name) for name in trial.params}, self._config(values, trial.number)
 
     def restore(self, config: dict[str, Any]) -> TrialConfig:
-        """Returns the configuration that the records hold as `config`. Raises `ConfigError`."""
-        return TrialConfig.from_record(self.move_weights(config))
+        """Returns the configuration that the records hold as `config`, with the weights that the
+        search fixes: no trial varies them, and records may come from elsewhere. Raises
+        `ConfigError`.
+        """
+        own = {name: self.fixed[name] for name in ("weights",) if name in self.fixed}
+        return TrialConfig.from_record({**config, **own})
 
     def move_weights(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the recorded configuration with the present path of its file of weights. One that

@@ -1,6 +1,9 @@
 """Where a training finds its images and keeps its checkpoint, by the node that it runs on."""
 
 import errno
+import os
+import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,7 @@ from datasets.access import TRAIN_FILE
 from datasets.spec import DatasetError
 from search.config.command_line import resolve
 from search.ray_backend import ray_cluster
-from search.ray_backend.node_files import NodeFiles
+from search.ray_backend.node_files import NodeFiles, cache
 from search.session.backup import StorageSync
 from tests.datasets.test_node_copy import PRINT, shared  # noqa: F401  (a fixture)
 
@@ -35,6 +38,25 @@ def test_on_the_only_machine_everything_is_where_it_is(tmp_path):
     assert node_files.data(tmp_path / "data") == tmp_path / "data"
     with node_files.checkpoint(tmp_path / "0001.pt") as found:
         assert found == (tmp_path / "0001.pt", None)
+
+
+def test_without_a_home_that_can_be_written_copies_are_private_to_the_user(tmp_path, monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache() == tmp_path / ".cache" / "tiny-imagenet-search"
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    private = cache()
+    assert private == tmp_path / f"tiny-imagenet-search-{os.getuid()}"
+    assert stat.S_IMODE(private.stat().st_mode) == 0o700
+    private.chmod(0o777)
+    with pytest.raises(PermissionError, match="only this user writes; remove it"):
+        cache()
+    private.rmdir()
+    private.symlink_to(tmp_path)
+    with pytest.raises(PermissionError):
+        cache()
 
 
 def test_at_home_and_at_a_shared_path_nothing_is_copied(node, shared):  # noqa: F811

@@ -62,6 +62,13 @@ def test_a_fixed_field_is_neither_searched_nor_varied():
     assert "image_size" not in proposer.baseline_params()
 
 
+def test_a_recorded_trial_goes_on_with_the_searchs_own_weights():
+    elsewhere = TrialConfig(network="resnet18", weights="/elsewhere/weights.pt").to_dict()
+    for fixed in ("none", "imagenet", "/here/weights.pt"):
+        proposer = Proposer(find_space("resnet18"), {"weights": fixed}, seed=0)
+        assert proposer.restore(elsewhere).weights == fixed
+
+
 def test_a_fixed_field_that_breaks_a_rule_is_refused():
     with pytest.raises(ConfigError, match="lr must be > 0"):
         Proposer(find_space("demo"), {"lr": -1.0}, seed=0).preview(1)
