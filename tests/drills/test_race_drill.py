@@ -43,7 +43,7 @@ def test_of_two_searches_with_one_name_the_second_is_refused(
     assert [code for code, _, _ in outcomes] == [0, 2], outcomes
     errors = [line for line in outcomes[1][2].splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
-    assert "choose another --name" in errors[0] or "or choose another name" in errors[0]
+    assert "another --name" in errors[0] or "another name" in errors[0]
     directory = tmp_path / "run"
     assert len(read_trials(directory)) == 2
     assert {path.name for path in directory.iterdir()} - {"checkpoints"} == LEFT

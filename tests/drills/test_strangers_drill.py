@@ -40,7 +40,7 @@ def ask(path, **headers):
 def join():  # without the right token Ray tries for minutes
     script = (
         "import os, ray; ray.init(address='" + gcs + "', logging_level='ERROR', "
-        "log_to_driver=False); print(ray.get(ray.remote(num_cpus=0)(os.getuid).remote()))"
+        "log_to_driver=False); print(ray.get(ray.remote(num_cpus=0)(lambda: os.getuid()).remote()))"
     )
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=45, check=True)
@@ -115,6 +115,7 @@ def test_a_second_user_gets_nowhere(demo_data: Path, time_number: int) -> None:
         assert survivors(started, 10.0) == []
     print(f"the second user: {refused}")
     assert str(allowed["jobs"]) == "200"
+    assert str(allowed["join"]) == str(NEIGHBOUR), allowed  # so that a refusal means something
     assert {refused[name] for name in ("token", "folder", "logs", "environment")} == {
         "PermissionError"
     }
