@@ -75,6 +75,7 @@ EPOCHS: Mapping[str, Column] = {
     "start_s": Column("float64", "s", "to the first optimizer step, the network's building too"),
     "idle_s": Column("float64", "s", "how long the worker waited for the search before it"),
     "loading_s": Column("float64", "s", "part of train_s that waited for images; missing: unknown"),
+    "skipped_steps": Column("int64", "", "steps without effect: a gradient overflowed"),
 }
 """The table `epochs` has these columns in this order."""
 

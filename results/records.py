@@ -66,7 +66,8 @@ class EpochMetrics(JsonRecord):
     epoch's first optimizer step; in a trial's first epoch it counts from the trial's beginning and
     so includes building the network. `idle_s` is how long the worker waited for the search before
     the epoch. `loading_s` is the part of `train_s` in which training waited for images, the first
-    ones included; older records lack this field.
+    ones included; older records lack this field. `skipped_steps` is the number of steps that left
+    the weights as they were because a gradient overflowed, which happens in float16 only.
     """
 
     epoch: int
@@ -84,6 +85,7 @@ class EpochMetrics(JsonRecord):
     start_s: float = 0.0
     idle_s: float = 0.0
     loading_s: float | None = None
+    skipped_steps: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

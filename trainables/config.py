@@ -20,7 +20,7 @@ NORMALISATIONS = ("dataset", "half", "imagenet", "unit")
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine", "cyclical", "one-cycle", "step")
 POLICIES = ("none", "rand", "trivial")
-PRECISIONS = ("auto", "bfloat16", "float32")
+PRECISIONS = ("auto", "bfloat16", "float16", "float32")
 """The fields `normalise`, `optimizer`, `schedule`, `policy` and `precision` have these values."""
 MAX_BATCH, MAX_SEED = 65_536, 2**63 - 1
 """A step has at most so many images, and torch takes no larger seed."""
@@ -88,8 +88,11 @@ class TrialConfig:
     and every piece enters its running averages (`trainables.training.micro_batches`).
     epochs: the horizon: the number of epochs that the schedule is laid out for.
     seed: seed of the network's new layers, the order of the images, and the augmentation.
-    precision: `auto`, `bfloat16` or `float32`. A study resolves `auto` once, before its first
-    trial.
+    precision: `auto`, `bfloat16`, `float16` or `float32`. A study resolves `auto` once, before its
+    first trial. `float16` is for GPUs that don't compute bfloat16
+    (`trainables.training.loss_scaling`).
+    deterministic: whether a GPU uses operations that give equal numbers in equal calls, where there
+    are such (`trainables.training.gpu_settings`). On a CPU, this changes nothing.
     compile: whether training runs through `torch.compile`, which compiles once per architecture and
     process and needs a compiler.
     """
@@ -126,6 +129,7 @@ class TrialConfig:
     epochs: int = 30
     seed: int = 0
     precision: str = "auto"
+    deterministic: bool = False
     compile: bool = False
 
     def __post_init__(self) -> None:

@@ -24,6 +24,7 @@ from trainables.training.batches import BatchFeeder
 from trainables.training.checkpoint_writer import CheckpointWriter, save_part
 from trainables.training.epoch import TrainedEpoch, make_metrics
 from trainables.training.evaluate import Evaluation, Evaluator
+from trainables.training.gpu_settings import apply_gpu_settings
 from trainables.training.memory import (
     out_of_memory,
     peak_bytes,
@@ -63,13 +64,14 @@ def train(
     since the last one, and after the last epoch. Within an epoch that takes long, one is written
     every `SAVE_WITHIN_S` seconds. If the caller closes the generator instead, as a
     search does when it stops a trial, nothing more is written. So the file may lag behind the
-    yielded epochs; a resumed training repeats those epochs with the same numbers. A thread writes
-    the file during the next epoch, and finishes it before that epoch is yielded.
+    yielded epochs; a resumed training repeats those epochs. A thread writes the file during the
+    next epoch, and finishes it before that epoch is yielded.
 
     Everything random comes from torch's global generators, which are seeded from `config.seed` and
     the epoch. On a CPU with a fixed number of threads, equal calls give equal numbers, and a
-    resumed training gives the numbers of an uninterrupted one. A loss that isn't finite ends its
-    epoch early and is yielded as `None`; the caller decides whether to go on.
+    resumed training gives the numbers of an uninterrupted one. On a GPU, numbers differ a little
+    from call to call, also in repeated epochs, unless `config.deterministic` is set. A loss that
+    isn't finite ends its epoch early and is yielded as `None`; the caller decides whether to go on.
 
     Raises, at the first `next` and before the first step: `ConfigError` (the precision is not
     resolved, or there are fewer images than a batch), `WeightsError`, `NetworkError` and
@@ -90,6 +92,7 @@ def train(
     state is written to `checkpoint`, and the training ends with `PauseError`.
     """
     feeder = BatchFeeder(device=device or default_device(), resident=resident)
+    apply_gpu_settings(config.deterministic, feeder.device)
     try:
         yield from _train(config, data, resume, checkpoint, on_saved, network, feeder, stop)
     except Exception as error:
@@ -214,8 +217,8 @@ def train_epoch(
             set_lr(optimizer, lr)
             batch, targets = for_training(pixels, labels, config, data.images)
             first_step_at = first_step_at or time.perf_counter()
-            weights = auxiliary.loss_weights()
-            total += train_step(network, optimizer, batch, targets, config, weights)
+            weights, scaler = auxiliary.loss_weights(), auxiliary.scaler
+            total += train_step(network, optimizer, batch, targets, config, weights, scaler)
             auxiliary.after_step()
             if done % CHECK_EVERY == 0 and not math.isfinite(total.item()):
                 break
@@ -228,6 +231,7 @@ def train_epoch(
         images=(done - first) * config.batch_size,
         first_step_at=first_step_at,
         waited_s=waited_s,
+        skipped_steps=auxiliary.take_skipped_steps(),
     )
 
 
@@ -236,7 +240,7 @@ def check(config: TrialConfig, data: SearchData | FinalData) -> None:
     errors = []
     if config.precision == "auto":
         errors.append(
-            "precision must be bfloat16 or float32 when training starts, but got "
+            "precision must be bfloat16, float16 or float32 when training starts, but got "
             "precision='auto': name one of them."
         )
     if len(data.train) < config.batch_size:

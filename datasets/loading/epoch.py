@@ -4,6 +4,7 @@ import atexit
 import queue
 import threading
 import time
+from collections.abc import Callable
 from types import FunctionType
 from typing import Any, cast
 
@@ -27,9 +28,16 @@ class Epoch(EpochIterator):  # type: ignore[misc]  # FFCV is untyped
     the consumer waits for ever. Its thread ends half a second after a request to stop, or never.
     Its batches are views into a ring of buffers that the thread overwrites. And its thread changes
     torch's number of threads.
+
+    pinned: whether batches lie in pinned memory.
     """
 
-    def __init__(self, loader: Loader, order: NDArray[np.int64], batch_size: int) -> None:
+    def __init__(
+        self, loader: Loader, order: NDArray[np.int64], batch_size: int, *, pinned: bool = False
+    ) -> None:
+        self.copy_out: Callable[[torch.Tensor], torch.Tensor] = (
+            _copy_to_pinned if pinned else torch.clone
+        )
         self.failure: BaseException | None = None
         self.stop_requested = threading.Event()
         # FFCV reads the batch size only when an epoch begins, so each epoch may have another.
@@ -43,7 +51,7 @@ class Epoch(EpochIterator):  # type: ignore[misc]  # FFCV is untyped
         try:
             for number, indices in enumerate(self.iter_ixes):
                 images, labels = self.run_pipeline(number, indices, number % slots, None)
-                if not self._put((images.clone(), labels.clone())):
+                if not self._put((self.copy_out(images), self.copy_out(labels))):
                     return
             self._put(None)
         except BaseException as error:
@@ -92,6 +100,11 @@ class Epoch(EpochIterator):  # type: ignore[misc]  # FFCV is untyped
         self.close()
         self.memory_allocations = None
         _running.discard(self)
+
+
+def _copy_to_pinned(tensor: torch.Tensor) -> torch.Tensor:
+    """Returns a copy in pinned memory, from which a GPU copies while the program goes on."""
+    return torch.empty_like(tensor, pin_memory=True).copy_(tensor)
 
 
 _running: set[Epoch] = set()

@@ -23,18 +23,20 @@ _READ_BATCH = 1024
 class _ResidentImages:
     """A `_ResidentImages` holds a file's images and labels on a device.
 
+    beton: the file.
     identity: the file's identity, see `file_identity`; a replaced file has another one.
     images: uint8 (n, H, W, 3).
     labels: int64 (n,).
     """
 
+    beton: Path
     identity: tuple[int, int, int]
     images: torch.Tensor
     labels: torch.Tensor
 
 
-_residents: dict[tuple[Path, torch.device], _ResidentImages] = {}
-"""This cache holds the images of each file on each device until the process ends."""
+_residents: dict[torch.device, _ResidentImages] = {}
+"""This cache holds the images of one file on each device, until those of another are read there."""
 
 
 def resident_batches(
@@ -47,9 +49,10 @@ def resident_batches(
 ) -> Batches:
     """Yields the same batches as `datasets.loading.loader.batches`, in the same order, on `device`.
 
-    The first call of a process reads the whole file. The images stay on the device until the
-    process ends, in one copy for all splits and trials. Raises `DatasetError` for a file that is
-    incomplete or damaged, or too small for the split.
+    The first call of a process reads the whole file. The images stay on the device until those of
+    another file are read there, in one copy for all splits and trials. Raises `DatasetError` for a
+    file that is incomplete or damaged, or too small for the split, and torch's error if memory runs
+    out, after which the device holds no images.
     """
     count = check_beton(split.beton)
     order = epoch_order(split, count, batch_size, order_seed=order_seed, drop_last=drop_last)
@@ -59,8 +62,13 @@ def resident_batches(
 
 def is_resident(beton: Path, device: torch.device) -> bool:
     """Returns whether the images of the file, in its present state, are on `device` already."""
-    cached = _residents.get((beton, device))
-    return cached is not None and cached.identity == file_identity(beton)
+    cached = _residents.get(_place(device))
+    return cached is not None and (cached.beton, cached.identity) == (beton, file_identity(beton))
+
+
+def _place(device: torch.device) -> torch.device:
+    """Returns the device with its number, so that `cuda` and `cuda:0` have the same images."""
+    return torch.empty(0, device=device).device
 
 
 def _gather(resident: _ResidentImages, order: torch.Tensor, batch_size: int) -> Batches:
@@ -69,15 +77,15 @@ def _gather(resident: _ResidentImages, order: torch.Tensor, batch_size: int) -> 
     order: int64 (n,), on the device.
     """
     for chosen in order.split(batch_size):  # type: ignore[no-untyped-call]
-        yield resident.images[chosen], resident.labels[chosen]
+        yield resident.images.index_select(0, chosen), resident.labels.index_select(0, chosen)
 
 
 def _resident(beton: Path, count: int, device: torch.device) -> _ResidentImages:
     """Returns the images of a file on `device`, and reads them first if they aren't there."""
     if not is_resident(beton, device):
-        _residents.pop((beton, device), None)
-        _residents[beton, device] = _read(beton, count, device)
-    return _residents[beton, device]
+        _residents.pop(_place(device), None)  # two files might not fit beside each other
+        _residents[_place(device)] = _read(beton, count, device)
+    return _residents[_place(device)]
 
 
 def _read(beton: Path, count: int, device: torch.device) -> _ResidentImages:
@@ -91,4 +99,4 @@ def _read(beton: Path, count: int, device: torch.device) -> _ResidentImages:
         images[count_read : count_read + len(pixels)] = pixels.to(device)
         labels[count_read : count_read + len(pixels)] = numbers.to(device)
         count_read += len(pixels)
-    return _ResidentImages(file_identity(beton), images, labels)
+    return _ResidentImages(beton, file_identity(beton), images, labels)

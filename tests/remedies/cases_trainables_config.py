@@ -94,7 +94,7 @@ register(
         "a_small_stem_of_a_library": TIMM | {"stem": "small"},
         "a_negative_depth": {"freeze_depth": -1},
         "a_compiled_library": TIMM | {"compile": True},
-        "an_unknown_precision": {"precision": "float16"},
+        "an_unknown_precision": {"precision": "float64"},
         "a_negative_weighting": {"class_weighting": -1},
         "an_average_of_one": {"ema": 1},
         "a_negative_mixup": {"mixup_alpha": -1},
@@ -154,7 +154,7 @@ CHECKED = ("trainables/train.py::check", "ConfigError(errors)")
 def a_precision_that_is_not_resolved(tiny_data: Path) -> Steps:
     data = open_final_data(tiny_data)
     refusal = yield lambda: check(SMALL.but(precision="auto"), data)
-    name = refusal.find(r"must be (\w+) or")
+    name = refusal.find(r"must be (\w+),")
     return lambda: check(SMALL.but(precision=name), data)
 
 

@@ -77,7 +77,7 @@ from trainables.models.network import build
         ({"network": "timm:vit_tiny", "freeze_depth": 10**6}, "freeze_depth must lie in 0…1000"),
         ({"schedule": "cyclical", "cycles": 10**9}, "cycles must lie in 1…100000"),
         ({"schedule": "step", "step_epochs": 10**9}, "step_epochs must lie in 1…100000"),
-        ({"precision": "float16"}, "precision must be one of"),
+        ({"precision": "float64"}, "precision must be one of"),
     ],
 )
 def test_a_broken_rule_is_one_sentence(changes: dict[str, Any], message: str) -> None:

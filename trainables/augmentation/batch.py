@@ -4,6 +4,8 @@ FFCV only decodes: a pipeline that knew a trial's settings would be compiled aga
 Everything here is a few vectorised passes over a batch.
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -98,11 +100,33 @@ def normalise(pixels: Tensor, images: Images, kind: str = "dataset") -> Tensor:
     count, height, width, channels = pixels.shape
     # Whole rows are shifted and scaled, because broadcasting along the three channels is five times
     # as slow on CPUs.
-    mean, std = pixel_statistics(images, kind)
-    shift = torch.tensor(mean, device=pixels.device).mul_(255).repeat(width)
-    scale = 1 / torch.tensor(std, device=pixels.device).mul_(255).repeat(width)
+    make = _shift_and_scale if pixels.device.type == "cpu" else _shift_and_scale_once
+    shift, scale = make(*pixel_statistics(images, kind), width, pixels.device)
     rows = pixels.reshape(count, height, width * channels).float().sub_(shift).mul_(scale)
     return rows.view(count, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _shift_and_scale(
+    mean: tuple[float, ...], std: tuple[float, ...], width: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Returns what is subtracted from a row of pixels, and what multiplies the row then: float32
+    (width · channels,) on `device`.
+    """
+    shift = torch.tensor(mean).mul_(255).repeat(width)
+    scale = 1 / torch.tensor(std).mul_(255).repeat(width)
+    return shift.to(device), scale.to(device)
+
+
+@cache
+@torch.inference_mode(False)  # the first batch may be one of an evaluation
+def _shift_and_scale_once(
+    mean: tuple[float, ...], std: tuple[float, ...], width: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Returns the result of `_shift_and_scale`, which is made at the first call only.
+
+    Copying a number from the CPU makes the host wait until the GPU has finished all its work.
+    """
+    return _shift_and_scale(mean, std, width, device)
 
 
 def cut_out(batch: Tensor, share: float) -> None:

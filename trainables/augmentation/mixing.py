@@ -1,7 +1,11 @@
 """Mixes the images and labels of a batch, by MixUp and CutMix, on the device.
 
-The draws come from torch's global generator on the CPU, so nothing waits for a GPU.
+The draws come from torch's global generator of the device. On a CPU, a box is cut out by slices. On
+a GPU, where reading a draw would make the host wait, every pixel gets a weight instead: the
+operations have the same shapes for all draws, and the same results.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +28,9 @@ def mix(
     labels: int64 (B,).
     """
     mixup, cutmix = config.mixup_alpha > 0, config.cutmix_alpha > 0
+    if batch.device.type == "cuda" and (mixup or cutmix):
+        weights = _draw_weights(batch, config.mixup_alpha, config.cutmix_alpha)
+        return blend(batch, weights), blend(_one_hot(labels, num_classes), weights.mean())
     if mixup and cutmix:
         cutmix = bool(torch.rand(()) < 0.5)
     if cutmix:
@@ -40,9 +47,7 @@ def mix_up(batch: Tensor, labels: Tensor, alpha: float, num_classes: int) -> tup
     targets.
     """
     share = float(Beta(alpha, alpha).sample())
-    return _blend_with_previous(batch, share), _blend_with_previous(
-        _one_hot(labels, num_classes), share
-    )
+    return blend(batch, share), blend(_one_hot(labels, num_classes), share)
 
 
 def cut_mix(batch: Tensor, labels: Tensor, alpha: float, num_classes: int) -> tuple[Tensor, Tensor]:
@@ -59,7 +64,44 @@ def cut_mix(batch: Tensor, labels: Tensor, alpha: float, num_classes: int) -> tu
     box = batch[..., rows, columns]
     batch[..., rows, columns] = box.roll(1, 0)
     share_left = 1 - box[0, 0].numel() / (height * width)
-    return batch, _blend_with_previous(_one_hot(labels, num_classes), share_left)
+    return batch, blend(_one_hot(labels, num_classes), share_left)
+
+
+def _draw_weights(batch: Tensor, mixup_alpha: float, cutmix_alpha: float) -> Tensor:
+    """Returns random weights for `blend`, float32 (H, W), or () if CutMix is off.
+
+    batch: float (B, 3, H, W), which the result lies beside.
+    """
+    height, width = batch.shape[-2:]
+    device = batch.device
+    if cutmix_alpha == 0:
+        return _draw_share(mixup_alpha, device)
+    column, row = (torch.randint(size, (), device=device) for size in (width, height))
+    weights = box_weights(_draw_share(cutmix_alpha, device), column, row, height, width)
+    if mixup_alpha == 0:
+        return weights
+    cutmix = torch.rand((), device=device) < 0.5
+    return torch.where(cutmix, weights, _draw_share(mixup_alpha, device))
+
+
+def _draw_share(alpha: float, device: torch.device) -> Tensor:
+    """Returns a number from Beta(alpha, alpha): float32 (), on `device`."""
+    # `Beta` itself checks its arguments' values, which makes the host wait for a GPU.
+    return torch._sample_dirichlet(torch.full((2,), alpha, device=device))[0]
+
+
+def box_weights(share: Tensor, column: Tensor, row: Tensor, height: int, width: int) -> Tensor:
+    """Returns 0 inside the box of `cut_mix` and 1 outside: float32 (height, width).
+
+    share: λ, float ().
+    column, row: the box's centre, int64 ().
+    """
+    inside = []
+    for centre, size in ((row, height), (column, width)):
+        half = (0.5 * (1 - share.double()).sqrt() * size).long()
+        positions = torch.arange(size, device=share.device)
+        inside.append((positions >= centre - half) & (positions < centre + half))
+    return 1 - (inside[0][:, None] & inside[1]).float()
 
 
 def _span(size: int, share: float) -> slice:
@@ -74,6 +116,9 @@ def _one_hot(labels: Tensor, num_classes: int) -> Tensor:
     return one_hot(labels, num_classes).float()
 
 
-def _blend_with_previous(values: Tensor, share: float) -> Tensor:
-    """Returns `share` of each value plus 1 − `share` of the previous one in the batch."""
-    return values.roll(1, 0).lerp_(values, share)
+def blend(values: Tensor, weights: Any) -> Tensor:
+    """Returns each value times its weight, plus the previous one in the batch times the rest.
+
+    weights: a number, or a float tensor of a shape that fits the last dimensions of `values`.
+    """
+    return values.roll(1, 0).lerp_(values, weights)

@@ -20,11 +20,13 @@ GEOMETRIC = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
 def affine(images: Tensor, operations: Tensor, magnitudes: Tensor) -> Tensor:
     """Applies one geometric operation to each image: nearest pixel, and black outside of the image.
 
-    One gather does this for all images.
+    One gather does this for all images. An image whose operation is none of `GEOMETRIC` stays as it
+    is.
 
-    operations: int64 (N,), on the CPU, positions in `GEOMETRIC`.
-    magnitudes: float64 (N,), on the CPU: shears as slopes about the upper left corner, shifts in
-    pixels (to the right and down; fractions are cut off), angles in degrees, anticlockwise.
+    operations: int64 (N,), on the CPU or beside the images, positions in `GEOMETRIC`.
+    magnitudes: float64 (N,), where the operations are: shears as slopes about the upper left
+    corner, shifts in pixels (to the right and down; fractions are cut off), angles in degrees,
+    anticlockwise.
     """
     height, width = images.shape[-2:]
     shear_x, shear_y, shift_x, shift_y, angle = (
@@ -97,9 +99,14 @@ def solarize(images: Tensor, thresholds: Tensor) -> Tensor:
 
 
 def autocontrast(images: Tensor, _: Tensor) -> Tensor:
-    """Stretches the values of every channel to 0…255."""
-    stretched: Tensor = functional.autocontrast(images)
-    return stretched
+    """Stretches the values of every channel to 0…255; a channel of one value stays as it is."""
+    # torchvision's own function looks for such channels by a mask, for which a GPU's host may wait.
+    values = images.float()
+    lowest = values.amin((-2, -1), keepdim=True)
+    spread = values.amax((-2, -1), keepdim=True).sub_(lowest).mul_(1 / 255)
+    plain = spread == 0
+    lowest, spread = lowest.masked_fill_(plain, 0), spread.masked_fill_(plain, 1)
+    return _to_pixels(values.sub_(lowest).div_(spread))
 
 
 def equalize(images: Tensor, _: Tensor) -> Tensor:

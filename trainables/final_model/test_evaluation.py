@@ -67,7 +67,7 @@ def predict(
     network.eval()
     outputs: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     source = BatchFeeder(device=device, resident=False).batches(
-        split, evaluation_batch(config), order_seed=None, drop_last=False
+        split, evaluation_batch(config, device), order_seed=None, drop_last=False
     )
     # One context serves all batches, as in `Evaluator`, and casts weights to bfloat16 only once.
     with autocast(config, device), closing(source):

@@ -24,6 +24,7 @@ from trainables.models.network import Network
 from trainables.models.setup import new_network
 from trainables.train import train
 from trainables.training.checkpoint import read_history
+from trainables.training.gpu_settings import describe_gpu
 
 HISTORY, CHECKPOINT = "history.jsonl", "checkpoint.pt"
 """The folder of a final training holds epoch metrics in `HISTORY`, and its state in
@@ -126,6 +127,7 @@ def _environment(best: BestConfig, data: FinalData, device: torch.device) -> dic
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
+        **describe_gpu(device),
     }
 
 

@@ -3,7 +3,8 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from common.errors import UserError
 
@@ -16,6 +17,26 @@ class WeightsError(UserError):
     """This error says that pretrained weights can't be had or don't fit; its message names
     remedies.
     """
+
+
+class LastLayer(nn.Linear):
+    """A `LastLayer` is a dense layer that computes in float32 on a GPU, whatever autocast says.
+
+    Logits in bfloat16 have 8 significant bits, so several classes often share the highest one; the
+    order in which a GPU's kernel looks at them would then decide which is the guess.
+    """
+
+    def __init__(self, source: nn.Linear) -> None:
+        has_bias = source.bias is not None
+        super().__init__(source.in_features, source.out_features, bias=has_bias, device="meta")
+        self.weight, self.bias = source.weight, source.bias
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # the base class's name
+        """Returns (B, out_features) for (B, in_features)."""
+        if input.device.type != "cuda":
+            return super().forward(input)
+        with torch.autocast("cuda", enabled=False):
+            return super().forward(input.float())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import cache
 from typing import Self
 
@@ -13,7 +14,8 @@ from common.private_folder import keep_compiled_private
 from trainables.catalog import is_external
 from trainables.config import TrialConfig
 from trainables.models import efficientnet_lite, library, mini_alexnet, resnet, wide_concat
-from trainables.models.base import NetworkError, NetworkParts
+from trainables.models.base import LastLayer, NetworkError, NetworkParts
+from trainables.models.batch_counters import BatchCounters
 
 _ARCHITECTURES: dict[str, Callable[[TrialConfig, int], NetworkParts]] = {
     **dict.fromkeys(resnet.BLOCKS, resnet.make_parts),
@@ -36,6 +38,8 @@ class Network(nn.Module):
 
     frozen: how many stages, from the first on, don't train; see `freeze`.
     compiled: whether training runs the stages through `torch.compile`.
+    counters: the counters of BatchNorm layers that train, see `freeze`.
+    half_stages: the frozen stages as autocast runs them, see `setup`; may be empty.
     """
 
     def __init__(self, stages: "OrderedDict[str, nn.Module]", head: nn.Module) -> None:
@@ -44,6 +48,8 @@ class Network(nn.Module):
         self.head = head
         self.frozen = 0
         self.compiled = False
+        self.counters = BatchCounters()
+        self.half_stages: list[nn.Module] = []  # a list isn't part of the network's state
 
     def frozen_stages(self) -> list[nn.Module]:
         """Returns the stages that don't train, in forward order."""
@@ -55,12 +61,16 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns logits (B, classes) for float (B, 3, S, S)."""
-        return self.classify(self.frozen_features(images))
+        with self.counters.together() if self.training else nullcontext():
+            return self.classify(self.frozen_features(images))
 
     def frozen_features(self, images: Tensor) -> Tensor:
         """Returns the frozen stages' outputs for float (B, 3, S, S), without autograd."""
+        stages = self.frozen_stages()
+        if self.half_stages and torch.is_autocast_enabled(images.device.type):
+            stages = self.half_stages
         with torch.no_grad():
-            return self._run(self.frozen_stages(), images)
+            return self._run(stages, images)
 
     def classify(self, features: Tensor) -> Tensor:
         """Returns logits (B, classes) for the frozen stages' outputs."""
@@ -250,7 +260,7 @@ def _head(neck: "OrderedDict[str, nn.Module]", fc: nn.Linear, config: TrialConfi
         layers["hidden_relu"] = nn.ReLU(inplace=True)
         last = nn.Linear(config.head_width, fc.out_features)
     layers["dropout"] = nn.Dropout(config.dropout)
-    layers["fc"] = last
+    layers["fc"] = LastLayer(last)
     return nn.Sequential(layers)
 
 
@@ -266,7 +276,9 @@ def freeze(network: Network, depth: int) -> None:
             f"freeze_depth must lie in 0…{network.depth()}, the number of the network's stages, "
             f"but got freeze_depth={depth}: lower it."
         )
-    network.frozen = depth
+    network.frozen, network.half_stages = depth, []
+    fixed = set(network.frozen_modules())
+    network.counters = BatchCounters(m for m in network.modules() if m not in fixed)
     frozen = network.frozen_names()
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name not in frozen)

@@ -1,11 +1,17 @@
 """Prepares a network for its first epoch: builds it, loads weights, and moves it to its device."""
 
+from copy import deepcopy
+
 import torch
+from torch import nn
 
 from trainables.config import TrialConfig
 from trainables.models import pretrained
 from trainables.models.network import Network, build, freeze
 from trainables.models.small_map_conv import use_matrix_products
+
+HALF_TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+"""This table gives the type that autocast computes in, by precision."""
 
 
 def new_network(config: TrialConfig, num_classes: int, device: torch.device) -> Network:
@@ -28,8 +34,27 @@ def prepare_network(network: Network, config: TrialConfig, device: torch.device)
     frozen.
     """
     freeze(network, config.freeze_depth)
-    use_matrix_products(network)
-    return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    if device.type == "cpu":
+        use_matrix_products(network)
+    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if config.precision in HALF_TYPES:
+        cast_frozen_stages(network, HALF_TYPES[config.precision])
+    return network
+
+
+def cast_frozen_stages(network: Network, dtype: torch.dtype) -> None:
+    """Gives `network` copies of its frozen stages, whose convolutions and dense layers have weights
+    of type `dtype`. They give the same numbers under autocast to `dtype`.
+
+    Autocast itself would cast weights that don't train anew for every batch. A library's network
+    gets no copies, because none of its stages runs alone.
+    """
+    if network.has_frozen_features():
+        network.half_stages = deepcopy(network.frozen_stages())
+        for stage in network.half_stages:
+            for module in stage.modules():
+                if isinstance(module, nn.Conv2d | nn.Linear):
+                    module.to(dtype)
 
 
 def default_device() -> torch.device:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import torch
 
@@ -27,7 +28,7 @@ def network_costs(config: TrialConfig, num_classes: int) -> NetworkCosts:
     `trainables.models.network.build` does.
     """
     device = default_device()
-    with torch.random.fork_rng():
+    with fork_rng(device):
         network = prepare_network(build(config, num_classes), config, device)
         parameters = sum(parameter.numel() for parameter in network.parameters())
         latency = latency_ms(network, config, device)
@@ -59,19 +60,33 @@ def latency_ms(network: Network, config: TrialConfig, device: torch.device) -> f
     return float(f"{1000 * min(passes[_WARM_UP:]):.2g}")
 
 
+def fork_rng(device: torch.device) -> AbstractContextManager[None]:
+    """Returns a context after which torch's generators are as before, on the CPU and on `device`.
+
+    Other GPUs aren't touched: a process takes memory of each GPU that it touches.
+    """
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+
+
 def _clock(device: torch.device) -> Callable[[], float]:
-    """Returns a clock in seconds; on a GPU, the clock waits until the GPU has finished its work.
+    """Returns a clock in seconds, for a GPU the `gpu_clock`.
 
     One CPU thread counts only the time for which it has a core; otherwise the time of other trials
     and users on the machine would count as the network's. Several threads have the wall clock only.
-    The clock is not yet tested on a GPU.
     """
     if device.type == "cuda":
-
-        def when_done() -> float:
-            """Waits until the GPU has finished its work and returns the time in seconds."""
-            torch.cuda.synchronize(device)
-            return time.perf_counter()
-
-        return when_done
+        return gpu_clock(device)
     return time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
+
+
+def gpu_clock(device: torch.device) -> Callable[[], float]:
+    """Returns a clock in seconds that waits until the GPU has finished its work. The clock is not
+    yet tested on a GPU.
+    """
+
+    def when_done() -> float:
+        """Waits until the GPU has finished its work and returns the time in seconds."""
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    return when_done

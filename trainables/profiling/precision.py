@@ -11,13 +11,13 @@ from trainables.catalog import forward_gmacs
 from trainables.config import TrialConfig
 from trainables.models.network import build, count_gmacs
 from trainables.models.setup import default_device, prepare_network
+from trainables.profiling.latency import fork_rng, gpu_clock
+from trainables.training.loss_scaling import LossScaler
 from trainables.training.optimizer import make_optimizer
 from trainables.training.step import train_step
 
 MARGIN = 1.05
-"""The precision `bfloat16` must be this many times as fast as `float32` to be worth its
-rounding.
-"""
+"""A precision of 16 bits must be this many times as fast as `float32` to be worth its rounding."""
 
 _ROUNDS = 3
 """The measurement takes at most this many rounds."""
@@ -30,6 +30,8 @@ _SECONDS = 6.0
 """The measurement begins no new round after this many seconds."""
 _BATCH_GMACS = 6.0
 """The forward pass of a measured batch costs about this many 10⁹ multiply-adds."""
+_GPU_STEPS = 20
+"""On a GPU, whose steps are short, a round takes this many steps of a whole batch."""
 _CLASSES = 200
 """The measured network has this many classes."""
 
@@ -39,8 +41,7 @@ class PrecisionChoice:
     """A `PrecisionChoice` holds the precision to train in, and the measured speeds.
 
     images_per_s: training images per second in each measured precision. These are speeds of
-    training steps on small synthetic batches without a loader. The table is empty on a GPU, where
-    nothing is measured.
+    training steps on synthetic batches without a loader.
     """
 
     precision: str
@@ -48,29 +49,42 @@ class PrecisionChoice:
 
 
 def resolve(config: TrialConfig, threads: int) -> PrecisionChoice:
-    """Chooses the precision if `config.precision` is `auto`, and measures training speed on a CPU.
+    """Chooses the precision if `config.precision` is `auto`, and measures training speed.
 
-    On a GPU, `auto` means bfloat16 if the GPU supports it. On a CPU, both precisions train the same
-    steps in turn, with `threads` threads, for a few seconds; float32 wins ties. If the precision
-    isn't `auto`, only that one is measured. The function needs no weights and no dataset.
+    For `auto`, float32 and the `half_precision` train the same steps in turn, with `threads`
+    threads on a CPU, for a few seconds; float32 wins ties. If the precision isn't `auto`, only that
+    one is measured. The function needs no weights and no dataset. This is not yet measured on a
+    GPU.
     """
-    auto = config.precision == "auto"
-    if default_device().type == "cuda":
-        best = "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-        return PrecisionChoice(precision=best if auto else config.precision, images_per_s={})
-    speeds = _measure(config, ["float32", "bfloat16"] if auto else [config.precision], threads)
-    faster = auto and speeds["bfloat16"] > MARGIN * speeds["float32"]
-    best = "bfloat16" if faster else "float32"
-    return PrecisionChoice(precision=best if auto else config.precision, images_per_s=speeds)
+    device = default_device()
+    if config.precision != "auto":
+        speeds = _measure(config, [config.precision], threads, device)
+        return PrecisionChoice(precision=config.precision, images_per_s=speeds)
+    half = half_precision(device)
+    speeds = _measure(config, ["float32", half], threads, device)
+    faster = speeds[half] > MARGIN * speeds["float32"]
+    return PrecisionChoice(precision=half if faster else "float32", images_per_s=speeds)
 
 
-def _measure(config: TrialConfig, precisions: list[str], threads: int) -> dict[str, float]:
+def half_precision(device: torch.device) -> str:
+    """Returns the precision of 16 bits that a device may train fast in.
+
+    This is `bfloat16`, except on GPUs that only emulate it (before compute capability 8, such as
+    T4 and V100); `float16` there.
+    """
+    emulated = device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
+    return "float16" if emulated else "bfloat16"
+
+
+def _measure(
+    config: TrialConfig, precisions: list[str], threads: int, device: torch.device
+) -> dict[str, float]:
     """Returns images per second in each precision: the best of a few rounds, measured in turn."""
-    size = batch_size(config)
+    size = batch_size(config) if device.type == "cpu" else config.batch_size
     best = dict.fromkeys(precisions, float("inf"))
     leaders = []
-    with _use_threads(threads), torch.random.fork_rng():
-        steps = {p: _Steps(config.but(precision=p), size) for p in precisions}
+    with _use_threads(threads), fork_rng(device):
+        steps = {p: _Steps(config.but(precision=p), size, device) for p in precisions}
         for step in steps.values():
             step.seconds()
         started = time.perf_counter()
@@ -94,7 +108,9 @@ def _clear_leader(seconds: dict[str, float]) -> str | None:
 
 
 def batch_size(config: TrialConfig) -> int:
-    """Returns the number of images in a measured batch: about a second's work for any network."""
+    """Returns the number of images in a batch measured on a CPU: about a second's work for any
+    network.
+    """
     cost = forward_gmacs(config.network, config.image_size, config.stem) or count_gmacs(config)
     return max(4, min(config.batch_size, round(_BATCH_GMACS / cost)))
 
@@ -102,19 +118,26 @@ def batch_size(config: TrialConfig) -> int:
 class _Steps:
     """A `_Steps` takes training steps of one configuration on one synthetic batch."""
 
-    def __init__(self, config: TrialConfig, size: int) -> None:
+    def __init__(self, config: TrialConfig, size: int, device: torch.device) -> None:
         self.config = config
-        self.network = prepare_network(build(config, _CLASSES), config, torch.device("cpu"))
+        self.network = prepare_network(build(config, _CLASSES), config, device)
         self.optimizer = make_optimizer(self.network, config)
+        self.scaler = LossScaler(device) if config.precision == "float16" else None
         shape = (size, 3, config.image_size, config.image_size)
-        self.images = torch.randn(shape).contiguous(memory_format=torch.channels_last)
-        self.labels = torch.randint(_CLASSES, (size,))
+        images = torch.randn(shape, device=device)
+        self.images = images.contiguous(memory_format=torch.channels_last)
+        self.labels = torch.randint(_CLASSES, (size,), device=device)
+        on_gpu = device.type == "cuda"
+        self.steps = _GPU_STEPS if on_gpu else 1
+        self.clock = gpu_clock(device) if on_gpu else time.perf_counter
 
     def seconds(self) -> float:
-        """Takes one training step and returns its time in seconds."""
-        started = time.perf_counter()
-        train_step(self.network, self.optimizer, self.images, self.labels, self.config)
-        return time.perf_counter() - started
+        """Returns the time of a training step in seconds, as the mean of this round's steps."""
+        batch = self.images, self.labels
+        started = self.clock()
+        for _ in range(self.steps):
+            train_step(self.network, self.optimizer, *batch, self.config, scaler=self.scaler)
+        return (self.clock() - started) / self.steps
 
 
 @contextmanager

@@ -13,17 +13,20 @@ from trainables.models.network import Network
 from trainables.training.class_weights import ClassWeights
 from trainables.training.ema import WeightAverage
 from trainables.training.evaluate import Evaluation
+from trainables.training.loss_scaling import LossScaler
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuxiliaryState:
-    """An `AuxiliaryState` holds the average of the weights and the class weights of one training.
+    """An `AuxiliaryState` holds the average of the weights, the class weights and the scaler of the
+    loss of one training.
 
     A part is `None` if the configuration turns it off; the methods then do nothing for it.
     """
 
     average: WeightAverage | None = None
     class_weights: ClassWeights | None = None
+    scaler: LossScaler | None = None
 
     @classmethod
     def begin(
@@ -35,7 +38,8 @@ class AuxiliaryState:
         average = WeightAverage(network, config.ema) if config.ema > 0 else None
         strength = config.class_weighting
         weights = ClassWeights(strength, num_classes, device) if strength > 0 else None
-        return cls(average=average, class_weights=weights)
+        scaler = LossScaler(device) if config.precision == "float16" else None
+        return cls(average=average, class_weights=weights, scaler=scaler)
 
     def loss_weights(self) -> Tensor | None:
         """Returns the class weights for `train_step`, float32 (classes,), or `None` if they are
@@ -47,6 +51,10 @@ class AuxiliaryState:
         """Updates the average of the weights; training calls this after each optimizer step."""
         if self.average:
             self.average.update()
+
+    def take_skipped_steps(self) -> int:
+        """Returns how many steps were skipped since the last call, see `LossScaler`."""
+        return self.scaler.take_skipped() if self.scaler else 0
 
     @contextmanager
     def evaluated_weights(self) -> Iterator[None]:
@@ -80,9 +88,13 @@ class AuxiliaryState:
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
 
-    def _parts(self) -> dict[str, WeightAverage | ClassWeights]:
+    def _parts(self) -> dict[str, WeightAverage | ClassWeights | LossScaler]:
         """Returns the parts that the configuration turns on, by name."""
-        parts = {"average": self.average, "class_weights": self.class_weights}
+        parts = {
+            "average": self.average,
+            "class_weights": self.class_weights,
+            "scaler": self.scaler,
+        }
         return {name: part for name, part in parts.items() if part}
 
 

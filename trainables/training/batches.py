@@ -5,7 +5,8 @@ Nothing about GPUs in this module has been measured on a GPU yet.
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -13,6 +14,7 @@ import torch
 from datasets.loading.loader import Batches, batches
 from datasets.loading.resident import is_resident, resident_batches
 from datasets.splits import Split
+from trainables.training.memory import out_of_memory, release_frames, release_gpu_memory
 
 RESIDENT_SHARE = 0.4
 """A dataset stays on a GPU if its size is below this share of the GPU's free memory."""
@@ -27,11 +29,13 @@ class BatchFeeder:
     """A `BatchFeeder` yields a split's batches on `device`.
 
     resident: whether a file's images may stay on a GPU, as uint8, if the file takes less than
-    `RESIDENT_SHARE` of the free memory. This should be false if other trials share the GPU.
+    `RESIDENT_SHARE` of the free memory. If memory runs out while they are read in, as another
+    process may take it, they are streamed as long as this feeder is used; the batches are equal.
     """
 
     device: torch.device
     resident: bool = True
+    _streamed: set[Path] = field(default_factory=set, compare=False)
 
     def batches(
         self, split: Split, batch_size: int, *, order_seed: int | None, drop_last: bool
@@ -40,11 +44,25 @@ class BatchFeeder:
         device.
         """
         if self._may_stay(split):
-            return resident_batches(
-                split, batch_size, order_seed=order_seed, drop_last=drop_last, device=self.device
-            )
-        source = batches(split, batch_size, order_seed=order_seed, drop_last=drop_last)
-        if self.device.type != "cuda":
+            try:
+                return resident_batches(
+                    split,
+                    batch_size,
+                    order_seed=order_seed,
+                    drop_last=drop_last,
+                    device=self.device,
+                )
+            except Exception as error:
+                if not out_of_memory(error):
+                    raise
+                release_frames(error)
+            self._streamed.add(split.beton)
+            release_gpu_memory(self.device)
+        on_gpu = self.device.type == "cuda"
+        source = batches(
+            split, batch_size, order_seed=order_seed, drop_last=drop_last, for_gpu=on_gpu
+        )
+        if not on_gpu:
             return source
         copies = _Copies(self.device)
         return prefetch_one(source, copies.start, copies.finish)
@@ -53,7 +71,7 @@ class BatchFeeder:
         """Returns whether the split's file stays on the GPU: it is there already, or it is small
         enough.
         """
-        if not self.resident or self.device.type != "cuda":
+        if not self.resident or self.device.type != "cuda" or split.beton in self._streamed:
             return False
         free, _ = torch.cuda.mem_get_info(self.device)
         fits = split.beton.stat().st_size < RESIDENT_SHARE * free
@@ -81,9 +99,7 @@ def prefetch_one(
 
 
 class _Copies:
-    """A `_Copies` copies batches to a GPU through pinned memory, on a stream beside the
-    training's.
-    """
+    """A `_Copies` copies batches from pinned memory to a GPU, on a stream beside the training's."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -92,9 +108,7 @@ class _Copies:
     def start(self, batch: Batch) -> tuple[Batch, torch.cuda.Event]:
         """Begins to copy a batch. Returns it with an event that marks the copy's end."""
         with torch.cuda.stream(self._stream):
-            pixels, labels = (
-                tensor.pin_memory().to(self._device, non_blocking=True) for tensor in batch
-            )
+            pixels, labels = (tensor.to(self._device, non_blocking=True) for tensor in batch)
             return (pixels, labels), self._stream.record_event()
 
     def finish(self, started: tuple[Batch, torch.cuda.Event]) -> Batch:

@@ -57,20 +57,24 @@ def snapshot(
     """Returns what a checkpoint holds: trained stages, optimizer and auxiliary state, and the
     epochs.
 
-    Tensors are copied to the CPU, so training may continue before they are written.
+    Tensors are copied to the CPU, so training may continue before they are written. Copies from a
+    GPU go to pinned memory and are waited for once, all together.
 
     history: the metrics of all epochs so far.
     identity: the result of `training_key`.
     partial: the epoch after those in `history`, if a part of it is trained.
     """
     within = {} if partial is None else {"partial": partial.to_state()}
-    return within | {
+    content = within | {
         "identity": identity,
         "network": _copy_to_cpu(network.trained_state()),
         "optimizer": _copy_to_cpu(optimizer.state_dict()),
         "carried": _copy_to_cpu(auxiliary.state_dict()),
         "history": [asdict(epoch) for epoch in history],
     }
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.synchronize()
+    return content
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
@@ -122,9 +126,13 @@ def read_history(path: Path) -> list[EpochMetrics]:
 
 
 def _copy_to_cpu(value: Any) -> Any:
-    """Returns a copy of a state dict in which every tensor is on the CPU."""
+    """Returns a copy of a state dict in which every tensor is on the CPU; the copies from a GPU may
+    still be under way.
+    """
     if isinstance(value, torch.Tensor):
-        return value.detach().to("cpu", copy=True)
+        pinned = value.device.type == "cuda"
+        copy = torch.empty_like(value, device="cpu", pin_memory=pinned)
+        return copy.copy_(value.detach(), non_blocking=pinned)
     if isinstance(value, dict):
         return {key: _copy_to_cpu(each) for key, each in value.items()}
     return [_copy_to_cpu(each) for each in value] if isinstance(value, list) else value

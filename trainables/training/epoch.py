@@ -13,6 +13,7 @@ class TrainedEpoch:
     loss: the mean over the steps. lr: the last step's learning rate. images: how many were trained.
     first_step_at: when the first batch was ready, on the clock of `time.perf_counter`.
     waited_s: how many seconds the loop waited for that batch and all others.
+    skipped_steps: how many steps left the weights as they were, see `LossScaler`.
     """
 
     loss: float
@@ -20,6 +21,7 @@ class TrainedEpoch:
     images: int
     first_step_at: float
     waited_s: float
+    skipped_steps: int = 0
 
 
 def make_metrics(
@@ -51,4 +53,5 @@ def make_metrics(
         peak_memory_bytes=peak_memory_bytes,
         start_s=start_s,
         loading_s=trained.waited_s,
+        skipped_steps=trained.skipped_steps,
     )

@@ -13,13 +13,25 @@ from datasets.splits import Images, Split
 from trainables.augmentation.batch import for_evaluation
 from trainables.config import TrialConfig
 from trainables.models.network import Network
+from trainables.models.setup import HALF_TYPES
 from trainables.training.batches import BatchFeeder
 
 EVALUATION_BATCH = 128
-"""A network evaluates this many images at once, unless `micro_batch_size` is smaller.
+"""A network evaluates this many images at once on a CPU, unless `micro_batch_size` is smaller.
 
 A ResNet-18 at 64 px on one Zen 4 thread evaluates, in float32 / bfloat16 images/s: with batches of
 64, 472 / 892; of 128, 488 / 907; of 256, 463 / 828; of 512, 436 / 814.
+"""
+
+GPU_EVALUATION_BATCH = 1024
+"""A network evaluates at most this many images at once on a GPU.
+
+Starting the operations of a small batch is expected to take a GPU longer than computing them. This
+is not yet measured on a GPU.
+"""
+GPU_EVALUATION_PIXELS = 1 << 22
+"""On a GPU, the images of an evaluated batch have about this many pixels: 1,024 images at 64 px,
+256 at 128 px, and never fewer than `EVALUATION_BATCH`. So larger images need no more memory.
 """
 
 FEATURE_CACHE_BYTES = 512 << 20
@@ -86,7 +98,7 @@ class Evaluator:
         by_class = torch.zeros(2, len(self._images.class_ids), dtype=torch.int64, device=device)
         training = self._network.training
         self._network.eval()
-        # One context serves all batches, because it casts each trained weight to bfloat16 only once
+        # One context serves all batches, because it casts each trained weight only once
         # (except for those of `SmallMapConv2d`).
         with autocast(self._config, device), closing(self._features(split)) as source:
             for features, labels in source:
@@ -111,7 +123,7 @@ class Evaluator:
             return
         stored: list[tuple[Tensor, Tensor]] = []
         keep = self._network.has_frozen_features()
-        at_once = evaluation_batch(self._config)
+        at_once = evaluation_batch(self._config, self._feeder.device)
         source = self._feeder.batches(split, at_once, order_seed=None, drop_last=False)
         with closing(source):
             for pixels, labels in source:
@@ -135,13 +147,20 @@ def evaluate(
 
 
 def autocast(config: TrialConfig, device: torch.device) -> torch.autocast:
-    """Returns the context for forward passes: autocast to bfloat16 if the configuration says so."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bfloat16")
+    """Returns the context for forward passes: autocast to the configuration's precision, unless
+    that is float32.
+    """
+    dtype = HALF_TYPES.get(config.precision)
+    return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
 
 
-def evaluation_batch(config: TrialConfig) -> int:
-    """Returns how many images are evaluated at once under this configuration."""
-    return min(EVALUATION_BATCH, config.micro_batch_size or EVALUATION_BATCH)
+def evaluation_batch(config: TrialConfig, device: torch.device) -> int:
+    """Returns how many images are evaluated at once on `device` under this configuration."""
+    most = EVALUATION_BATCH
+    if device.type == "cuda":
+        fit = GPU_EVALUATION_PIXELS // config.image_size**2
+        most = max(EVALUATION_BATCH, min(GPU_EVALUATION_BATCH, fit))
+    return min(most, config.micro_batch_size or most)
 
 
 def top_guesses(logits: Tensor) -> Tensor:

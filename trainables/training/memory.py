@@ -10,12 +10,22 @@ _SIGNS = (
     "DefaultCPUAllocator: ",  # this allocator raises for want of memory only
     "std::bad_alloc",
     "CUDA error: out of memory",  # CUDA's context or a library raises this
+    "CUDA driver error: out of memory",  # this is from expandable segments and CUDA graphs
+    "Triton Error [CUDA]: out of memory",  # this is from compiled code
     "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate",  # the usual one on a full card
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_NOT_INITIALIZED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    # A convolution finds no room for its workspace:
+    "was unable to find an engine to execute this computation",
 )
 """A `RuntimeError` with one of these texts means want of memory; torch has no class for these.
 
 The text of the allocator, and oneDNN's below, occurred under a limit on a process's memory (torch
-2.14.1). The others are from reports to torch and weren't reproduced.
+2.14.1). The others are from reports to torch and weren't reproduced. Two of them have another cause
+now and then: a cuDNN that doesn't fit torch is not initialised, and a convolution in a type that
+the card doesn't compute has no engine.
 """
 
 _ONEDNN = "could not create a primitive"

@@ -9,6 +9,7 @@ from trainables.config import TrialConfig
 from trainables.models.network import Network
 from trainables.training.class_weights import weighted_loss
 from trainables.training.evaluate import autocast
+from trainables.training.loss_scaling import LossScaler
 from trainables.training.micro_batches import piece_sizes
 
 
@@ -19,23 +20,28 @@ def train_step(
     targets: Tensor,
     config: TrialConfig,
     class_weights: Tensor | None = None,
+    scaler: LossScaler | None = None,
 ) -> Tensor:
-    """One step of gradient descent; gives the batch's loss, without waiting for it.
+    """Takes one step of gradient descent and returns the batch's loss, without waiting for it.
 
     With `config.micro_batch_size` the batch goes through the network in pieces, whose gradients
     add up to those of the batch's mean loss.
+
     class_weights: float32 (classes,), see `trainables.training.class_weights.weighted_loss`.
+    scaler: scales the losses; without one, gradients in float16 may round to 0.
     """
     optimizer.zero_grad()  # first: the old gradients would lie beside all that is computed now
     if config.micro_batch_size is None:
-        loss = _backward(network, batch, targets, config, class_weights)
+        loss = _backward(network, batch, targets, config, class_weights, scaler)
     else:
         sizes = piece_sizes(len(batch), config.micro_batch_size)
         pieces = zip(torch.split(batch, sizes), torch.split(targets, sizes), strict=True)
         loss = torch.zeros((), device=batch.device)
         for images, wanted in pieces:
             share = len(images) / len(batch)
-            loss += share * _backward(network, images, wanted, config, class_weights, share)
+            loss += share * _backward(network, images, wanted, config, class_weights, scaler, share)
+    if scaler is not None:
+        return loss + scaler.step(optimizer)
     optimizer.step()
     return loss
 
@@ -46,14 +52,16 @@ def _backward(
     targets: Tensor,
     config: TrialConfig,
     class_weights: Tensor | None,
+    scaler: LossScaler | None,
     share: float = 1.0,
 ) -> Tensor:
-    """Adds the gradients of `share` times the images' mean loss; gives that loss itself."""
+    """Adds the gradients of `share` times the images' mean loss, and returns that loss itself."""
     with autocast(config, images.device):
         logits = network(images).float()
     if class_weights is None:
         loss = cross_entropy(logits, targets, label_smoothing=config.label_smoothing)
     else:
         loss = weighted_loss(logits, targets, class_weights, config.label_smoothing)
-    loss.backward(torch.full_like(loss, share))  # type: ignore[no-untyped-call]
+    seed = torch.full_like(loss, share)
+    loss.backward(scaler.scale(seed) if scaler else seed)  # type: ignore[no-untyped-call]
     return loss.detach()

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from datasets.access import open_search_data
-from datasets.loading import loader
+from datasets.loading import epoch, loader
 from datasets.loading.ffcv_import import Compiler
 from datasets.loading.loader import batches
 from datasets.splits import SearchData
@@ -47,3 +47,31 @@ def test_compiled_code_is_shared_between_files_and_batch_sizes(
     next(batches(replace(search.train, beton=copy), 16, order_seed=0, drop_last=False))
     # Compiling takes more than a second; a new loader with compiled code about 0.02 s.
     assert time.process_time() - started < 0.4
+
+
+def test_batches_for_a_gpu_are_compiled_at_once_and_pinned(
+    search: SearchData, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a GPU no memory can be pinned: a copy stands in, which notes what it copied."""
+    monkeypatch.setattr(loader, "_images_requested", 0)
+    copy = tmp_path / "copy.beton"
+    shutil.copy(tiny_data / "train.beton", copy)
+    split = replace(search.train, beton=copy)
+    pinned: list[int] = []
+
+    def pin(tensor: torch.Tensor) -> torch.Tensor:
+        cloned = tensor.clone()
+        pinned.append(cloned.data_ptr())
+        return cloned
+
+    monkeypatch.setattr(epoch, "_copy_to_pinned", pin)
+    plain = list(batches(split, 8, order_seed=5, drop_last=False))
+    assert not Compiler.is_enabled
+    assert pinned == []
+    for_gpu = list(batches(split, 8, order_seed=5, drop_last=False, for_gpu=True))
+    assert Compiler.is_enabled
+    assert [tensor.data_ptr() for batch in for_gpu for tensor in batch] == pinned
+    for one, other in zip(plain, for_gpu, strict=True):
+        assert all(map(torch.equal, one, other))
+    list(batches(split, 8, order_seed=5, drop_last=False))
+    assert Compiler.is_enabled  # what is compiled stays so

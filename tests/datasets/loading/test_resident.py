@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from datasets.access import open_search_data
+from datasets.loading import resident
 from datasets.loading.loader import Batches, batches
 from datasets.loading.resident import is_resident, resident_batches
 from datasets.spec import DatasetError
@@ -71,3 +72,30 @@ def test_wrong_indices_are_refused_at_once(search: SearchData) -> None:
     wrong = replace(search.val, indices=np.array([80]))
     with pytest.raises(DatasetError, match="has 80 images"):
         resident_batches(wrong, 4, order_seed=None, drop_last=False, device=CPU)
+
+
+def test_a_device_holds_the_images_of_one_file(search: SearchData, tmp_path: Path) -> None:
+    beton = tmp_path / "other.beton"
+    beton.write_bytes(search.val.beton.read_bytes())
+    for path, other in ((search.val.beton, beton), (beton, search.val.beton)):
+        split = replace(search.val, beton=path)
+        list(resident_batches(split, 4, order_seed=None, drop_last=False, device=CPU))
+        assert is_resident(path, CPU)
+        assert not is_resident(other, CPU)
+
+
+def test_a_failed_reading_leaves_nothing(
+    search: SearchData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(resident_batches(search.val, 4, order_seed=None, drop_last=False, device=CPU))
+    beton = tmp_path / "other.beton"
+    beton.write_bytes(search.val.beton.read_bytes())
+
+    def read(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(resident, "_read", read)
+    split = replace(search.val, beton=beton)
+    with pytest.raises(torch.OutOfMemoryError):
+        resident_batches(split, 4, order_seed=None, drop_last=False, device=CPU)
+    assert CPU not in resident._residents

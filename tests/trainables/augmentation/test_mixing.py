@@ -6,7 +6,14 @@ from torch import Tensor
 from torch.distributions import Beta
 from torchvision.transforms import v2
 
-from trainables.augmentation.mixing import cut_mix, mix, mix_up
+from trainables.augmentation.mixing import (
+    _draw_weights,
+    blend,
+    box_weights,
+    cut_mix,
+    mix,
+    mix_up,
+)
 from trainables.config import TrialConfig
 
 CONFIG = TrialConfig(network="resnet10")
@@ -87,3 +94,40 @@ def test_with_both_off_nothing_is_changed(batch: Tensor) -> None:
     mixed, targets = mix(batch, LABELS, CONFIG, 3)
     assert mixed is batch
     assert targets is LABELS
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.75, 1.0])
+@pytest.mark.parametrize("centre", [(5, 20), (39, 0), (17, 31)])
+def test_weights_give_the_box_that_slices_give(
+    monkeypatch: pytest.MonkeyPatch, batch: Tensor, share: float, centre: tuple[int, int]
+) -> None:
+    """The way of a GPU, run here with the same draws."""
+    monkeypatch.setattr(Beta, "sample", lambda self: torch.tensor(share))
+    centres = iter(centre)
+    monkeypatch.setattr(torch, "randint", lambda size, shape: torch.tensor([next(centres)]))
+    weights = box_weights(torch.tensor(share), *map(torch.tensor, centre), 32, 40)
+    mixed, targets = blend(batch, weights), blend(torch.eye(3)[LABELS], weights.mean())
+    expected, expected_targets = cut_mix(batch.clone(), LABELS, 1.0, 3)
+    assert torch.equal(mixed, expected)
+    assert mixed.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(targets, expected_targets)
+
+
+def test_a_share_on_the_device_blends_as_a_number(batch: Tensor) -> None:
+    images = noise()
+    assert torch.equal(blend(images, torch.tensor(0.3)), blend(images, float(torch.tensor(0.3))))
+
+
+def test_what_a_gpu_draws(batch: Tensor) -> None:
+    """With both methods on, about half of the batches get a box; shares follow Beta(2, 2)."""
+    torch.manual_seed(0)
+    drawn = [_draw_weights(batch, 2.0, 2.0) for _ in range(400)]
+    boxes = [weights for weights in drawn if set(weights.unique().tolist()) <= {0.0, 1.0}]
+    shares = torch.stack([weights[0, 0] for weights in drawn if weights.unique().numel() == 1])
+    assert 160 < len(boxes) < 240
+    assert all(weights.shape == (32, 40) for weights in drawn)
+    shares = shares[(shares > 0) & (shares < 1)]
+    assert 0.45 < shares.mean() < 0.55
+    assert 0.19 < shares.std() < 0.26  # √0.05 = 0.224
+    assert _draw_weights(batch, 1.0, 0.0).shape == ()
+    assert set(_draw_weights(batch, 0.0, 1.0).unique().tolist()) <= {0.0, 1.0}

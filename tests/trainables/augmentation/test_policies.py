@@ -7,7 +7,13 @@ from torch.nn.functional import interpolate
 from torchvision.transforms import v2
 
 from trainables.augmentation import policies
-from trainables.augmentation.policies import OPERATIONS, apply_operations, apply_policy, magnitudes
+from trainables.augmentation.policies import (
+    OPERATIONS,
+    apply_operations,
+    apply_policy,
+    apply_to_whole_batch,
+    magnitudes,
+)
 from trainables.config import TrialConfig
 
 CONFIG = TrialConfig(network="resnet10")
@@ -106,3 +112,30 @@ def test_rand_applies_two_operations_of_one_strength(
     column = magnitudes("rand", SIDE, SIDE)[:, used]
     for operations, amounts in rounds:
         assert torch.equal(amounts.abs(), column[operations])
+
+
+@pytest.mark.parametrize("name", ["trivial", "rand"])
+def test_fixed_shapes_give_the_images_of_groups(name: str) -> None:
+    """The way of a GPU, run here: every operation at seven strengths and with both signs."""
+    table = magnitudes(name, SIDE, SIDE)[:, ::5]
+    operations = torch.arange(len(OPERATIONS)).repeat_interleave(2 * table.shape[1])
+    amounts = torch.cat([table, -table], dim=1).reshape(-1)
+    unsigned = torch.tensor([each not in policies._SIGNED for each in OPERATIONS])[operations]
+    amounts = torch.where(unsigned, amounts.abs(), amounts)
+    pixels = smooth_images(len(operations))
+    before = pixels.clone()
+    changed = apply_to_whole_batch(pixels, operations, amounts)
+    assert torch.equal(pixels, before)
+    assert changed.is_contiguous()
+    assert torch.equal(changed, apply_operations(pixels, operations, amounts))
+
+
+def test_a_batch_of_one_colour_keeps_it_in_autocontrast() -> None:
+    pixels = torch.full((2, SIDE, SIDE, 3), 77, dtype=torch.uint8)
+    pixels[1, 0, 0] = 0
+    number = torch.full((2,), OPERATIONS.index("AutoContrast"))
+    changed = apply_to_whole_batch(pixels, number, torch.zeros(2, dtype=torch.float64))
+    assert torch.equal(changed[0], pixels[0])
+    assert len(changed[1].unique()) == 2
+    expected = v2.functional.autocontrast(pixels.permute(0, 3, 1, 2))
+    assert torch.equal(changed, expected.permute(0, 2, 3, 1))

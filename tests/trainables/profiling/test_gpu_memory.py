@@ -9,18 +9,22 @@ from trainables.training.ema import WeightAverage
 
 
 @pytest.mark.parametrize("average", [0.0, 0.9])
-@pytest.mark.parametrize(("at_once", "seen"), [(None, [4, 4]), (2, [2, 2, 2, 2])])
-def test_two_steps_of_the_batch_are_taken_before_the_peak_is_read(
-    monkeypatch, at_once, seen, average
+@pytest.mark.parametrize(
+    ("at_once", "seen", "precision"),
+    [(None, [4, 4, 128], "float32"), (2, [2, 2, 2, 2, 2], "float16")],
+)
+def test_two_steps_and_an_evaluated_batch_are_taken_before_the_peak_is_read(
+    monkeypatch, at_once, seen, precision, average
 ):
     """The CUDA calls stand in; the steps are real, on the CPU, with an average of the weights."""
     shapes, sizes, order = [], [], []
     step, build = gpu_memory.train_step, gpu_memory.build
 
-    def spy(network, optimizer, images, labels, config):
+    def spy(network, optimizer, images, labels, config, weights, scaler):
         shapes.append(tuple(images.shape))
         order.append("step")
-        return step(network, optimizer, images, labels, config)
+        assert (scaler is not None) == (precision == "float16")
+        return step(network, optimizer, images, labels, config, weights, scaler)
 
     def watched(*arguments):
         network = build(*arguments)
@@ -44,10 +48,10 @@ def test_two_steps_of_the_batch_are_taken_before_the_peak_is_read(
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
     config = TrialConfig(
         network="resnet10", batch_size=4, micro_batch_size=at_once, image_size=32, ema=average,
-        precision="float32",
+        precision=precision,
     )  # fmt: skip
-    needed, total = gpu_memory.needed_bytes(config, torch.device("cpu"))
-    assert needed == 5_000_000_000 + gpu_memory.CONTEXT_BYTES + gpu_memory.FEATURE_CACHE_BYTES
+    needed, total = gpu_memory.needed_bytes(config, torch.device("cpu"), image_bytes=7)
+    assert needed == 5_000_000_007 + gpu_memory.CONTEXT_BYTES + gpu_memory.FEATURE_CACHE_BYTES
     assert total == 40_000_000_000
     assert shapes == [(4, 3, 32, 32)] * 2
     assert sizes == seen

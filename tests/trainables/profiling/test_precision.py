@@ -23,6 +23,54 @@ def test_the_faster_one_wins_by_a_margin(
     assert CONFIG.but(precision=found.precision).precision == expected
 
 
+@pytest.mark.parametrize(
+    ("native", "ratio", "expected"),
+    [(True, 2.0, "bfloat16"), (False, 2.0, "float16"), (False, 1.0, "float32")],
+)
+def test_a_gpu_is_measured_in_what_it_computes(
+    monkeypatch: pytest.MonkeyPatch, native: bool, ratio: float, expected: str
+) -> None:
+    """A fake GPU that emulates bfloat16, as torch reports it by default, or computes it."""
+    asked: list[tuple[list[str], str]] = []
+
+    def measure(
+        config: TrialConfig, precisions: list[str], threads: int, device: torch.device
+    ) -> dict[str, float]:
+        asked.append((precisions, device.type))
+        return {name: 100 * (1 if name == "float32" else ratio) for name in precisions}
+
+    def supported(including_emulation: bool = True) -> bool:
+        return native or including_emulation
+
+    monkeypatch.setattr(precision, "_measure", measure)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    found = precision.resolve(CONFIG, threads=1)
+    half = "bfloat16" if native else "float16"
+    assert asked == [(["float32", half], "cuda")]
+    assert found.precision == expected
+    assert found.images_per_s == {"float32": 100, half: 100 * ratio}
+    precision.resolve(CONFIG.but(precision="float16"), threads=1)
+    assert asked[1] == (["float16"], "cuda")
+
+
+def test_a_gpu_has_finished_whenever_the_clock_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda _: order.append("waited"))
+    steps = precision._Steps(CONFIG.but(precision="float32"), 2, torch.device("cpu"))
+    monkeypatch.setattr(precision, "train_step", lambda *_, **__: order.append("step"))
+    steps.clock, steps.steps = precision.gpu_clock(torch.device("cuda")), 3
+    assert steps.seconds() < 1
+    assert order == ["waited", "step", "step", "step", "waited"]
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+def test_each_precision_can_be_measured(name: str) -> None:
+    found = precision.resolve(CONFIG.but(precision=name, batch_size=4), threads=1)
+    assert list(found.images_per_s) == [name]
+    assert found.images_per_s[name] > 0
+
+
 def test_it_measures_both_and_leaves_no_trace() -> None:
     torch.set_num_threads(2)
     torch.manual_seed(7)

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from datasets.access import open_search_data
+from datasets.loading import resident
 from datasets.loading.loader import Batches, batches
-from datasets.splits import SearchData
+from datasets.splits import SearchData, Split
 from trainables.config import TrialConfig
 from trainables.models.network import build, freeze
 from trainables.train import train
@@ -40,6 +41,46 @@ def test_training_on_resident_images_gives_the_same_numbers(
     monkeypatch.setattr(BatchFeeder, "_may_stay", lambda self, split: True)
     monkeypatch.setattr(feeder, "batches", None)
     assert numbers(CONFIG, data) == streamed
+
+
+class FakeGpuFeeder(BatchFeeder):
+    """Thinks that every file fits on its device, which is the CPU."""
+
+    def _may_stay(self, split: Split) -> bool:
+        return split.beton not in self._streamed
+
+
+@pytest.mark.parametrize(
+    ("error", "handled"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), True),
+        (RuntimeError("CUDA driver error: out of memory"), True),
+        (RuntimeError("CUDA error: device-side assert triggered"), False),
+    ],
+)
+def test_images_that_find_no_room_are_streamed(
+    data: SearchData, monkeypatch: pytest.MonkeyPatch, error: RuntimeError, handled: bool
+) -> None:
+    """Memory runs out after the device has taken some images; reading isn't tried again."""
+    began = []
+
+    def read(*_: object) -> None:
+        began.append(True)
+        raise error
+
+    monkeypatch.setattr(resident, "_residents", {})
+    monkeypatch.setattr(resident, "_read", read)
+    feeder = FakeGpuFeeder(device=CPU)
+    if not handled:
+        with pytest.raises(RuntimeError, match="assert"):
+            feeder.batches(data.val, 4, order_seed=None, drop_last=False)
+        return
+    for _ in range(2):
+        streamed = feeder.batches(data.val, 4, order_seed=None, drop_last=False)
+        expected = batches(data.val, 4, order_seed=None, drop_last=False)
+        for given, wanted in zip(streamed, expected, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(given, wanted, strict=True))
+    assert began == [True]
 
 
 def test_each_batch_is_on_its_way_before_the_one_before_is_given(data: SearchData) -> None:

@@ -1,0 +1,55 @@
+"""What a GPU's numbers depend on: chosen in one place, and described in records."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainables.training.gpu_settings import apply_gpu_settings, describe_gpu, driver_version
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.fixture(autouse=True)
+def _restore(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_what_is_set_is_described(monkeypatch: pytest.MonkeyPatch, deterministic: bool) -> None:
+    apply_gpu_settings(deterministic, GPU)
+    found = describe_gpu(GPU)
+    assert found["tf32_convolutions"] is True
+    assert found["tf32_matrix_products"] is False
+    assert found["deterministic"] is deterministic
+    assert set(found) >= {"cudnn", "cuda", "nvidia_driver"}
+    assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == (":4096:8" if deterministic else None)
+    apply_gpu_settings(False, GPU)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_cpu_has_no_such_settings() -> None:
+    assert describe_gpu(CPU) == {}
+    apply_gpu_settings(True, CPU)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19 01:15:15 UTC\n"
+         "GCC version:  gcc version 11.4.0\n", "535.104.05"),
+        ("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build\n",
+         "580.65.06"),
+        ("something else 1.2.3\n", None),
+    ],
+)  # fmt: skip
+def test_the_driver_s_version(tmp_path: Path, text: str, version: str | None) -> None:
+    file = tmp_path / "version"
+    file.write_text(text, encoding="utf-8")
+    assert driver_version(file) == version
+    assert driver_version(tmp_path / "none") is None

@@ -1,0 +1,61 @@
+"""Chooses how a GPU computes in float32, and whether it repeats its numbers.
+
+Nothing here has been measured on a GPU yet.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_CUBLAS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+"""With workspaces of this size, cuBLAS repeats its numbers; it reads the variable at its first call
+in a process.
+"""
+_DRIVER = Path("/proc/driver/nvidia/version")
+"""NVIDIA's driver for Linux writes its version here."""
+
+
+def apply_gpu_settings(deterministic: bool, device: torch.device) -> None:
+    """Sets how this process computes on a GPU from now on. For a CPU, this does nothing.
+
+    Convolutions in float32 use TF32, which has 10 bits of mantissa, as they do by torch's default.
+    Products of matrices in float32 use float32, because augmentation computes positions of pixels
+    by them. `deterministic` requests algorithms that repeat their numbers; where torch has none,
+    torch warns, and the numbers may differ in their last bits from call to call.
+    """
+    if device.type != "cuda":
+        return
+    torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cuda.matmul.allow_tf32 = False
+    if deterministic:
+        os.environ.update(_CUBLAS)
+    if deterministic != torch.are_deterministic_algorithms_enabled():  # it imports a compiler
+        torch.use_deterministic_algorithms(deterministic, warn_only=True)
+
+
+def describe_gpu(device: torch.device) -> dict[str, Any]:
+    """Returns the settings and versions that a GPU's numbers depend on, as plain values; nothing
+    for a CPU.
+    """
+    if device.type != "cuda":
+        return {}
+    return {
+        "tf32_convolutions": torch.backends.cudnn.allow_tf32,
+        "tf32_matrix_products": torch.backends.cuda.matmul.allow_tf32,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
+        "cuda": torch.version.cuda,
+        "nvidia_driver": driver_version(_DRIVER),
+    }
+
+
+def driver_version(file: Path) -> str | None:
+    """Returns the version in the NVIDIA driver's `file`, or `None` if there is none."""
+    try:
+        found = re.search(r"NVRM version:.*?\s(\d+(?:\.\d+)+)\s", file.read_text(encoding="utf-8"))
+    except OSError:
+        return None
+    return found[1] if found else None
