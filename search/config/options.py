@@ -77,7 +77,10 @@ class SearchOptions:
     )
     concurrency: str = _option("auto", HARDWARE, "N", "trials at the same time: auto or a number")
     gpus_per_trial: str = _option(
-        "auto", HARDWARE, "SHARE", "GPU share of a trial: auto or a number, e.g. 0.5"
+        "auto",
+        HARDWARE,
+        "SHARE",
+        "GPU share of a trial: auto, or a number up to 1, e.g. 0.5; 0: cores",
     )
     weights: str = _option(
         "", SEARCH, "WEIGHTS", "none, imagenet, or a state-dict file (default: the space's)"

@@ -14,6 +14,8 @@ def number_of(text: str, *, whole: bool) -> float:
 
 
 def gpu_share(text: str) -> bool:
-    """Returns whether `text` is a share of a GPU (0…1) or a whole number of GPUs."""
+    """Returns whether `text` is a share of a GPU: 0, or a part down to a ten-thousandth, in which
+    Ray counts, up to 1.
+    """
     share = number_of(text, whole=False)
-    return math.isfinite(share) and (0 <= share <= 1 or (share > 1 and share == round(share)))
+    return share == 0 or 1e-4 <= share <= 1

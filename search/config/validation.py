@@ -88,7 +88,7 @@ def find_faults(o: SearchOptions) -> dict[str, list[str]]:
         (o.concurrency == "auto" or 1 <= number_of(o.concurrency, whole=True) <= MAX_WORKERS,
          "concurrency", f"must be auto or a whole number in 1…{MAX_WORKERS}"),
         (o.gpus_per_trial == "auto" or gpu_share(o.gpus_per_trial), "gpus_per_trial",
-         "must be auto, a share up to 1, or a whole number"),
+         "must be auto, 0 for cores, or a share in 0.0001…1 (no training runs on two GPUs)"),
         (0 <= o.seed <= MAX_SEED, "seed", f"must lie in 0…{MAX_SEED}"),
         (o.precision in ("auto", "float32", "bfloat16"), "precision",
          "must be auto, float32 or bfloat16"),

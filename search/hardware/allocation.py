@@ -4,28 +4,50 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from search.hardware.gpus import Gpu
 from search.hardware.machine import Machine, Node
 
 MARGIN = 1.2
 """A trial is allocated this many times the GPU memory that a few of its steps took."""
 
+HOST_BYTES = 3 << 30
+"""A worker on a GPU is assumed to take this much memory of its machine, in bytes: torch with CUDA's
+libraries, and its loader's buffers. This hasn't been measured on a GPU yet.
+"""
+
+_USED = 0.8
+"""This share of a machine's memory may be taken by trials."""
+
+_PARTS = 10_000
+"""Ray counts GPUs in parts of this size."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resources:
-    """Describes the hardware of `concurrent` trials, each with `threads` CPU threads and a share
-    `gpus` of a GPU.
+    """Describes the hardware of `concurrent` trials, each with `threads` CPU threads. On a GPU
+    there are `per_gpu` of them, which is 0 for trials on cores.
 
-    On a cluster each trial reserves `memory_bytes`, unless that is 0. `beside` describes further
-    trials, on nodes without a GPU, where these trials run on GPUs. `why` explains the number of
-    trials in words.
+    On a cluster each trial reserves `memory_bytes` of a machine, unless that is 0. `free` is the
+    share of a GPU's memory that no other process holds. `resident` is whether a trial's part of the
+    GPU has room for the dataset's images. `beside` describes further trials, on nodes without a
+    GPU, where these trials run on GPUs. `why` explains the number of trials in words.
     """
 
     concurrent: int
     threads: int
-    gpus: float
     why: str
+    per_gpu: int = 0
     memory_bytes: int = 0
+    free: float = 1.0
+    resident: bool = False
     beside: "Resources | None" = None
+
+    @property
+    def gpus(self) -> float:
+        """Returns the share of a GPU that Ray gives each trial: 1/k for k trials, cut to the
+        ten-thousandths that Ray counts in, so that k of them never exceed one. It is 0 on cores.
+        """
+        return _PARTS // self.per_gpu / _PARTS if self.per_gpu else 0.0
 
     @property
     def kinds(self) -> tuple["Resources", ...]:
@@ -38,66 +60,119 @@ class Resources:
         return sum(kind.concurrent for kind in self.kinds)
 
 
-def gpu_share(needed_bytes: int, total_bytes: int) -> float:
-    """Returns the share of a GPU for a trial that needs `needed_bytes` of `total_bytes`, with a
-    margin of a fifth.
-
-    The share is 1/k where k trials fit on a GPU, rounded down to hundredths so that k of them never
-    exceed one.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GpuNeed:
+    """Holds what the largest training takes of a GPU's memory, and what is free on the GPU where
+    that was measured, in bytes. `micro_batch_size` is the most images that fit at once, where a
+    whole batch doesn't.
     """
-    trials = max(1, int(total_bytes / (needed_bytes * MARGIN)))
-    return math.floor(100 / trials) / 100
+
+    needed_bytes: int
+    free_bytes: int
+    micro_batch_size: int | None = None
 
 
-def trials_by_gpu(machine: Machine, share: float) -> int:
-    """Returns how many trials with this share of a GPU fit on the GPUs of a machine.
+def fits(gpu: Gpu, need: GpuNeed) -> bool:
+    """Returns whether a GPU, of which only its name may be known, holds one training."""
+    return not gpu.memory_bytes or gpu.free_bytes >= need.needed_bytes
 
-    A trial with a share below 1 can't be split over two GPUs, so that each GPU holds whole trials.
+
+def trials_by_memory(need: GpuNeed, gpus: Iterable[Gpu], image_bytes: int) -> tuple[int, bool]:
+    """Returns how many trainings fit on each of the GPUs, which hold one at least, with a margin
+    of a fifth, by the memory that is free there; and whether each has room for the dataset's images
+    too. They count where at least one training has that room.
+
+    The smallest GPU decides for all, because Ray gives all trials equal shares of a GPU, and can't
+    tell one GPU of a machine from another.
     """
-    if share <= 1:
-        return len(machine.gpus) * int(1 / share)
-    return int(len(machine.gpus) / share)
+    free = min(gpu.free_bytes if gpu.memory_bytes else need.free_bytes for gpu in gpus)
+    with_images = int(free / ((need.needed_bytes + image_bytes) * MARGIN))
+    alone = max(1, int(free / (need.needed_bytes * MARGIN)))
+    return seatable(with_images or alone), with_images > 0
+
+
+def seatable(trials: int) -> int:
+    """Returns the largest number of trials up to `trials` of which Ray seats exactly so many on a
+    GPU. Up to 100 it is the number itself; beyond, ten-thousandths are too coarse for some.
+    """
+    trials = min(trials, _PARTS)
+    while _PARTS // (_PARTS // trials) > trials:
+        trials -= 1
+    return trials
+
+
+def trials_asked(gpus_per_trial: str) -> int:
+    """Returns how many trials share a GPU by the option `--gpus-per-trial`: one where it is `auto`,
+    none where it is 0.
+    """
+    share = 1.0 if gpus_per_trial == "auto" else float(gpus_per_trial)
+    return seatable(int(1 / share + 1e-9)) if share else 0
 
 
 def allocate(
-    machine: Machine, *, concurrency: str, gpus_per_trial: str, trials: int, worker_bytes: int
+    machine: Machine, *, concurrency: str, per_gpu: int, trials: int, worker_bytes: int
 ) -> Resources:
     """Returns how many trials run at once on this machine, and with which resources.
 
-    concurrency, gpus_per_trial: `auto` or a number, as in the options.
+    concurrency: `auto` or a number, as in the options.
+    per_gpu: how many trials may share a GPU, 0 for trials on cores. A machine without a GPU trains
+        on its cores.
     trials: the number of trials of the search.
     worker_bytes: the memory that the largest trial needs on CPUs, in bytes.
 
-    By default a GPU runs one trial, which also needs a core. On CPUs each trial has one thread and
-    each core one trial, as far as four fifths of the memory suffice: two trials of one thread train
-    more images a second than one trial of two (measured with ResNet-18 and ResNet-50 on two cores).
+    A trial on a GPU also needs a core and `HOST_BYTES` of memory. Where there are fewer trials than
+    places, fewer share a GPU, and no GPU stays empty. On CPUs each trial has one thread and each
+    core one trial, as far as four fifths of the memory suffice: two trials of one thread train more
+    images a second than one trial of two (measured with ResNet-18 and ResNet-50 on two cores).
     """
-    usual = 1.0 if machine.gpus else 0.0
-    gpus = usual if gpus_per_trial == "auto" else float(gpus_per_trial)
-    if gpus:
-        fitting = max(1, min(trials_by_gpu(machine, gpus), machine.cpus))
-        why = f"{gpus:g} GPU a trial on {len(machine.gpus)}"
+    per_gpu = per_gpu if machine.gpus else 0
+    by_memory = max(
+        1, int(machine.memory_bytes * _USED / (HOST_BYTES if per_gpu else worker_bytes))
+    )
+    if per_gpu:
+        most, count = per_gpu * len(machine.gpus), len(machine.gpus)
+        fitting = min(most, machine.cpus, by_memory)
+        limits = {most: "", machine.cpus: ", as many as cores allow"}
+        limit = limits.get(fitting, f", as many as memory allows at {_gib(HOST_BYTES)} each")
+        why = f"up to {per_gpu} on {_gpus(count)}{limit}"
     else:
-        by_memory = max(1, int(machine.memory_bytes * 0.8 / worker_bytes))
         fitting = min(machine.cpus, by_memory)
-        memory = f"memory allows at {worker_bytes / (1 << 30):.1f} GiB each"
+        memory = f"memory allows at {_gib(worker_bytes)} each"
         limit = "cores allow" if fitting == machine.cpus else memory
         why = f"one thread a trial, as many as {limit}"
     if concurrency != "auto":
         asked = int(concurrency)
         # Trials beyond what the GPUs hold would only wait for each other.
-        fitting, why = (min(asked, fitting) if gpus else asked), "as asked"
+        fitting, why = (min(asked, per_gpu * len(machine.gpus)) if per_gpu else asked), "as asked"
     concurrent = min(fitting, trials)
     return Resources(
-        concurrent=concurrent, threads=max(1, machine.cpus // concurrent), gpus=gpus, why=why
+        concurrent=concurrent,
+        threads=max(1, machine.cpus // concurrent),
+        why=why,
+        per_gpu=seatable(math.ceil(concurrent / len(machine.gpus))) if per_gpu else 0,
+        free=_free_share([machine]) if per_gpu else 1.0,
     )
+
+
+def _gpus(count: int) -> str:
+    return "1 GPU" if count == 1 else f"each of {count} GPUs"
+
+
+def _gib(size: int) -> str:
+    return f"{size / (1 << 30):.1f} GiB"
+
+
+def _free_share(machines: Iterable[Machine]) -> float:
+    """Returns the share of its memory that is free on the GPU where others hold the most of it."""
+    known = [gpu for machine in machines for gpu in machine.gpus if gpu.memory_bytes]
+    return min((gpu.free_bytes / gpu.memory_bytes for gpu in known), default=1.0)
 
 
 def allocate_nodes(
     nodes: Sequence[Node],
     *,
     concurrency: str,
-    gpus_per_trial: str,
+    per_gpu: int,
     trials: int,
     worker_bytes: int,
     gpus_only: bool = False,
@@ -113,25 +188,37 @@ def allocate_nodes(
     """
     wanted = trials if concurrency == "auto" else min(trials, int(concurrency))
     machines = [node.machine for node in nodes]
-    each = 1.0 if gpus_per_trial == "auto" else float(gpus_per_trial)
-    with_gpu = [machine for machine in machines if machine.gpus and each]
+    with_gpu = [machine for machine in machines if machine.gpus and per_gpu]
     bare = [machine for machine in machines if machine not in with_gpu]
-    kinds = [_on_gpus(with_gpu, each, wanted)] if with_gpu else []
+    asked = concurrency != "auto"
+    kinds = [_on_gpus(with_gpu, per_gpu, wanted, asked=asked)] if with_gpu else []
     left = wanted - sum(kind.concurrent for kind in kinds)
     if bare and left and not (kinds and gpus_only):
-        kinds.append(_on_cores(bare, worker_bytes, left, asked=concurrency != "auto"))
+        kinds.append(_on_cores(bare, worker_bytes, left, asked=asked))
         left -= kinds[-1].concurrent
-    if concurrency != "auto" and left > 0:
+    if asked and left > 0:
         kinds[-1] = replace(kinds[-1], concurrent=kinds[-1].concurrent + left, why="as asked")
     return replace(kinds[0], beside=kinds[1]) if len(kinds) > 1 else kinds[0]
 
 
-def _on_gpus(machines: Sequence[Machine], each: float, wanted: int) -> Resources:
-    threads = min(max(1, m.cpus // max(1, trials_by_gpu(m, each))) for m in machines)
-    kind = Resources(concurrent=0, threads=threads, gpus=each, why="")
+def _on_gpus(machines: Sequence[Machine], per_gpu: int, wanted: int, *, asked: bool) -> Resources:
+    most = [per_gpu * len(machine.gpus) for machine in machines]
+    threads = min(max(1, m.cpus // count) for m, count in zip(machines, most, strict=True))
+    kind = Resources(
+        concurrent=0,
+        threads=threads,
+        why="",
+        per_gpu=per_gpu,
+        memory_bytes=_reserved(machines, HOST_BYTES, asked=asked),
+        free=_free_share(machines),
+    )
+    slots = _count_slots(machines, kind)
     total = sum(len(machine.gpus) for machine in machines)
-    why = f"{each:g} GPU a trial on {total} in {_count(machines)}"
-    return replace(kind, concurrent=max(1, min(wanted, _count_slots(machines, kind))), why=why)
+    limit = "" if slots == sum(most) else ", as many as cores and memory allow"
+    why = f"up to {per_gpu} on {_gpus(total)} in {_count(machines)}{limit}"
+    concurrent = max(1, min(wanted, slots))
+    per_gpu = seatable(math.ceil(concurrent / total))  # Ray would fill the first GPUs first
+    return replace(kind, concurrent=concurrent, per_gpu=per_gpu, why=why)
 
 
 def _on_cores(
@@ -144,8 +231,8 @@ def _on_cores(
     also reserves the memory of a trial, but at most that of the smallest node, because an estimate
     must not keep every trial waiting.
     """
-    memory = 0 if asked else min(worker_bytes, *(machine.memory_bytes for machine in machines))
-    kind = Resources(concurrent=0, threads=1, gpus=0.0, why="", memory_bytes=memory)
+    memory = _reserved(machines, worker_bytes, asked=asked)
+    kind = Resources(concurrent=0, threads=1, why="", memory_bytes=memory)
     goal = min(wanted, _count_slots(machines, kind))
     most = min(machine.cpus for machine in machines)
     while kind.threads < most:
@@ -155,6 +242,10 @@ def _on_cores(
         kind = more
     why = f"{'as asked' if asked else 'as many as cores and memory allow'} in {_count(machines)}"
     return replace(kind, concurrent=max(1, min(wanted, _count_slots(machines, kind))), why=why)
+
+
+def _reserved(machines: Sequence[Machine], worker_bytes: int, *, asked: bool) -> int:
+    return 0 if asked else min(worker_bytes, *(machine.memory_bytes for machine in machines))
 
 
 def _count(machines: Sequence[Machine]) -> str:
@@ -168,7 +259,6 @@ def _count_slots(machines: Iterable[Machine], kind: Resources) -> int:
 
 def _count_slots_on(machine: Machine, kind: Resources) -> int:
     by_cores = machine.cpus // kind.threads
-    if kind.gpus:
-        return min(by_cores, trials_by_gpu(machine, kind.gpus))
+    by_gpus = kind.per_gpu * len(machine.gpus) if kind.per_gpu else by_cores
     by_memory = machine.memory_bytes // kind.memory_bytes if kind.memory_bytes else by_cores
-    return min(by_cores, by_memory)
+    return min(by_cores, by_gpus, by_memory)

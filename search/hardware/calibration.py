@@ -105,5 +105,5 @@ def calibration_key(config: TrialConfig, threads: int, machine: Machine) -> str:
     threads, and the hardware.
     """
     parts = [str(getattr(config, name)) for name in DECIDING]
-    parts += [str(threads), cpu_model(), *machine.gpus]
+    parts += [str(threads), cpu_model(), *(gpu.name for gpu in machine.gpus)]
     return f"{config.network}-{sha256('|'.join(parts).encode()).hexdigest()[:12]}"

@@ -2,61 +2,40 @@
 cluster.
 """
 
-import os
 import platform
-import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.allowance import allowed_cores, allowed_memory, describe_limits
+from search.hardware.gpus import Gpu, find_gpus
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
     """Describes the hardware that this process may use: the number of cores, the memory in bytes,
-    the names of the GPUs, and a phrase for each limit, such as a container's, that leaves it fewer
-    cores or less memory than the machine has.
+    the GPUs that torch computes on, a phrase for each limit, such as a container's, that leaves it
+    fewer cores or less memory than the machine has, and a sentence for each reason why it has more
+    GPUs than torch can use.
     """
 
     cpus: int
     memory_bytes: int
-    gpus: tuple[str, ...]
+    gpus: tuple[Gpu, ...]
     limits: tuple[str, ...] = ()
+    gpu_faults: tuple[str, ...] = ()
 
 
 def detect_machine() -> Machine:
-    """Returns the hardware of this machine, without importing torch."""
-    cores, memory = allowed_cores(), allowed_memory()
+    """Returns the hardware of this machine, without importing torch into this process."""
+    cores, memory, found = allowed_cores(), allowed_memory(), find_gpus()
     return Machine(
         cpus=cores.amount,
         memory_bytes=memory.amount,
-        gpus=_gpu_names(),
+        gpus=found.gpus,
         limits=describe_limits(cores, memory),
+        gpu_faults=found.faults,
     )
-
-
-def _gpu_names() -> tuple[str, ...]:
-    """Returns the names of the NVIDIA GPUs that this process may use, and none where nvidia-smi is
-    missing or doesn't answer within 20 seconds.
-    """
-    tool = shutil.which("nvidia-smi")
-    if tool is None or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
-        return ()
-    query = [tool, "--query-gpu=name", "--format=csv,noheader"]
-    try:
-        found = subprocess.run(
-            query, capture_output=True, encoding="utf-8", errors="replace", timeout=20, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return ()
-    names = tuple(found.stdout.split("\n")[:-1]) if found.returncode == 0 else ()
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if not visible:
-        return names
-    chosen = [device for device in visible.split(",") if not device.strip().startswith("-")]
-    return names[: len(chosen)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

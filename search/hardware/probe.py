@@ -8,14 +8,16 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from multiprocessing import get_context
-from typing import ParamSpec, Self, TypeVar
+from typing import NoReturn, ParamSpec, Self, TypeVar
 
 from common.allowance import allowed_cores
 from common.errors import UserError
 from common.private_folder import keep_compiled_private
 from common.signals import follow_parent, shield_children
-from search.hardware.allocation import gpu_share
+from common.text import last_lines
+from search.hardware.allocation import GpuNeed
 from search.hardware.calibration import Measurement
+from search.hardware.gpus import VISIBLE
 from trainables.config import TrialConfig
 
 P = ParamSpec("P")
@@ -32,10 +34,14 @@ class TorchProcess:
     """Runs functions that need torch in one process of their own, which starts at the first call.
 
     Leaving the context waits for all submitted calls, but after an interruption it ends them.
+
+    visible: what CUDA_VISIBLE_DEVICES is in the process, if it isn't what it is here: empty for a
+        process that must not see a GPU.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, visible: str | None = None) -> None:
         self._pool: ProcessPoolExecutor | None = None
+        self._visible = visible
 
     def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Calls `function` in the process and returns a future of its result or of its
@@ -44,7 +50,9 @@ class TorchProcess:
         if self._pool is None:
             start = get_context("spawn")
             with shield_children():  # a pool starts a process that keeps track of its semaphores
-                self._pool = ProcessPoolExecutor(1, start, _begin, (allowed_cores().amount,))
+                self._pool = ProcessPoolExecutor(
+                    1, start, _begin, (allowed_cores().amount, self._visible)
+                )
         with shield_children():
             return self._pool.submit(function, *args, **kwargs)
 
@@ -63,11 +71,13 @@ class TorchProcess:
         self._pool.shutdown()
 
 
-def _begin(threads: int) -> None:
-    """Makes this process end with its parent, and torch, before it is imported, use a private
-    folder, and so many threads where nobody asks for fewer. By itself torch sees all cores of the
-    machine, and no CPU quota.
+def _begin(threads: int, visible: str | None) -> None:
+    """Makes this process end with its parent, and torch, before it is imported, see these GPUs, use
+    a private folder, and so many threads where nobody asks for fewer. By itself torch sees all
+    cores of the machine, and no CPU quota.
     """
+    if visible is not None:
+        os.environ[VISIBLE] = visible
     follow_parent()
     keep_compiled_private()
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
@@ -94,27 +104,56 @@ def check_start(config: TrialConfig, *, fetch: bool = True) -> bool:
 
 def measure(config: TrialConfig, threads: int) -> Measurement:
     """Returns which precision trains this network faster with this many threads, and how fast,
-    measured by a few steps. Where `config` names a precision, only that one is measured.
+    measured by a few steps. Where `config` names a precision, only that one is measured. On a GPU
+    that can't hold a batch in float32, `auto` is the precision of 16 bits, and no rate is known.
+    Raises `ProbeError` where the GPU computes nothing.
     """
-    from trainables.profiling.precision import resolve
+    from trainables.models.setup import default_device
+    from trainables.profiling.precision import half_precision, resolve
+    from trainables.training.memory import out_of_memory
 
-    found = resolve(config, threads)
+    try:
+        found = resolve(config, threads)
+    except RuntimeError as error:
+        if default_device().type != "cuda":
+            raise
+        if not out_of_memory(error):
+            _refuse(error)
+        auto = config.precision == "auto"
+        precision = half_precision(default_device()) if auto else config.precision
+        return Measurement(precision=precision, images_per_s={})
     return Measurement(precision=found.precision, images_per_s=found.images_per_s)
 
 
-def measure_gpu(config: TrialConfig) -> float:
-    """Returns the share of a GPU (0…1) that a trial of `config` needs. The precision `auto` counts
-    as float32. Raises `ProbeError` where the trial doesn't fit on a GPU.
+def measure_gpu(config: TrialConfig, *, freezes: bool) -> GpuNeed:
+    """Returns what a training of `config`, whose precision must be resolved, needs of a GPU.
+
+    freezes: whether any trial freezes stages, whose output is stored on the GPU then.
+
+    Raises `ProbeError` where not even a part of a batch fits, and where the GPU computes nothing.
     """
     from trainables.models.setup import default_device
     from trainables.profiling.gpu_memory import needed_bytes
+    from trainables.training.evaluate import FEATURE_CACHE_BYTES
+    from trainables.training.memory import out_of_memory
 
-    if config.precision == "auto":
-        config = config.but(precision="float32")
     try:
-        return gpu_share(*needed_bytes(config, default_device()))
+        needed, total = needed_bytes(config, default_device())
     except RuntimeError as error:  # torch's out-of-memory error is one
+        if not out_of_memory(error):
+            _refuse(error)
         raise ProbeError(
-            f"One trial must fit on a GPU, but the largest of the space doesn't ({error}); lower "
-            "image_size or set a micro_batch_size with --set."
+            f"One trial must fit on a GPU, but the largest of the space, with an image_size of "
+            f"{config.image_size}, doesn't even in parts of a batch ({error}); lower image_size "
+            "with --set, or train on cores with --gpus-per-trial 0."
         ) from error
+    stored = 0 if freezes else FEATURE_CACHE_BYTES  # which the need has in any case
+    return GpuNeed(needed_bytes=needed - stored, free_bytes=total)
+
+
+def _refuse(error: RuntimeError) -> NoReturn:
+    raise ProbeError(
+        f"A training step must run on the GPU, but doesn't ({last_lines(str(error))}); mend that, "
+        "which is often a driver or a build of torch that doesn't fit, or train on cores with "
+        "--gpus-per-trial 0."
+    ) from error

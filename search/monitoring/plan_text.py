@@ -189,7 +189,7 @@ def describe_resources(plan: Plan) -> str:
 
 
 def _describe_kind(r: Resources) -> str:
-    gpu = f" and {r.gpus:g} GPU" if r.gpus else ""
+    gpu = f" and {'1' if r.per_gpu == 1 else f'1/{r.per_gpu}'} GPU" if r.per_gpu else ""
     trials = "trial" if r.concurrent == 1 else "trials"
     return f"{r.concurrent} {trials} of {r.threads} CPU thread(s){gpu} each ({r.why})"
 
@@ -201,13 +201,17 @@ def describe_nodes(plan: Plan) -> str:
     if plan.cluster is None:
         return ""
     kinds = Counter(
-        (node.machine.cpus, len(node.machine.gpus), node.machine.gpus[:1])
+        (node.machine.cpus, tuple(gpu.name for gpu in node.machine.gpus))
         for node in plan.cluster.nodes
     )
     return ", ".join(
-        f"{count} × {cpus} core" + "s" * (cpus > 1) + (f" and {gpus} {names[0]}" if gpus else "")
-        for (cpus, gpus, names), count in kinds.items()
+        f"{count} × {cpus} core" + "s" * (cpus > 1) + _describe_gpus(names)
+        for (cpus, names), count in kinds.items()
     )
+
+
+def _describe_gpus(names: Sequence[str]) -> str:
+    return "".join(f" and {count} {name}" for name, count in Counter(names).items())
 
 
 def describe_finalists(plan: Plan) -> str:

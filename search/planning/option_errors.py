@@ -6,7 +6,8 @@ from datasets.registry import find_dataset
 from datasets.spec import DatasetError
 from results.run_hints import resume_command
 from search.config.options import SearchOptions
-from search.hardware.machine import Cluster, Machine
+from search.hardware.allocation import trials_asked
+from search.hardware.machine import Machine
 
 
 def find_path_errors(
@@ -42,26 +43,18 @@ def find_path_errors(
     return errors
 
 
-def find_gpu_errors(options: SearchOptions, here: Machine, cluster: Cluster | None) -> list[str]:
-    """Returns one sentence for each option that asks for GPUs which don't exist.
-
-    here: the hardware of all nodes together where the search runs on a `cluster`.
+def find_gpu_errors(options: SearchOptions, here: Machine) -> list[str]:
+    """Returns one sentence for each option that asks for GPUs which don't exist, and for each
+    reason why torch can't use those of the machine `here`, unless the trials take none.
     """
-    errors = []
-    machines = [node.machine for node in cluster.nodes] if cluster else [here]
-    most = max(len(machine.gpus) for machine in machines)
-    if options.gpus_per_trial != "auto" and float(options.gpus_per_trial) > most > 0:
-        errors.append(
-            f"--gpus-per-trial must be ≤ {most}, the GPUs of "
-            f"{'the largest node' if cluster else 'this machine'}, but got "
-            f"{options.gpus_per_trial}: a trial can't span two machines."
-        )
-    if options.gpus_per_trial not in ("auto", "0") and not here.gpus:
+    per_gpu = trials_asked(options.gpus_per_trial)
+    errors = list(here.gpu_faults) if per_gpu else []
+    if options.gpus_per_trial != "auto" and per_gpu and not here.gpus:
         errors.append(
             f"--gpus-per-trial must be auto or 0 on a machine without a GPU, but got "
             f"{options.gpus_per_trial!r}."
         )
-    if options.gpu_hours and (not here.gpus or options.gpus_per_trial == "0"):
+    if options.gpu_hours and (not here.gpus or not per_gpu):
         errors.append(
             f"--gpu-hours must be 0 where trials take no GPU, but got {options.gpu_hours:g}; "
             "use --time-budget."

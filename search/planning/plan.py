@@ -148,7 +148,7 @@ def make_plan(
     directory = Path(options.out) / (options.name or _new_name(options.space))
     weights = choose_weights(options, "none")
     errors += find_path_errors(options, dataset, directory, weights, resuming=resuming)
-    errors += find_gpu_errors(options, here, cluster)
+    errors += find_gpu_errors(options, here)
     errors += find_set_errors(options)
     fixed = fix_fields(options, space)
     begun = directory if resuming and (directory / MANIFEST).exists() else None
@@ -173,7 +173,7 @@ def make_plan(
         bounds=trials.bounds,
         machine=here,
         cluster=cluster,
-        resources=allocate_resources(options, here, cluster, largest, options.gpus_per_trial),
+        resources=allocate_resources(options, here, cluster, largest),
     ), []
 
 

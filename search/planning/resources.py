@@ -3,17 +3,21 @@
 from functools import partial
 
 from search.config.options import SearchOptions
-from search.hardware.allocation import Resources, allocate, allocate_nodes
+from search.hardware.allocation import Resources, allocate, allocate_nodes, trials_asked
 from search.hardware.machine import Cluster, Machine
 
 
 def allocate_resources(
-    options: SearchOptions, here: Machine, cluster: Cluster | None, needed: int, gpus_per_trial: str
+    options: SearchOptions,
+    here: Machine,
+    cluster: Cluster | None,
+    needed: int,
+    per_gpu: int | None = None,
 ) -> Resources:
     """Returns how many trials run at once, on this machine or on the nodes of a cluster.
 
     needed: the memory that the largest trial needs, in bytes.
-    gpus_per_trial: `auto` or a number, the share of a GPU for each trial.
+    per_gpu: how many trials share a GPU at most (default: as `--gpus-per-trial` asks).
     """
     allocate_all = (
         partial(allocate, here)
@@ -22,7 +26,7 @@ def allocate_resources(
     )
     return allocate_all(
         concurrency=options.concurrency,
-        gpus_per_trial=gpus_per_trial,
+        per_gpu=trials_asked(options.gpus_per_trial) if per_gpu is None else per_gpu,
         trials=options.trials,
         worker_bytes=needed,
     )

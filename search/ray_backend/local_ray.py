@@ -5,7 +5,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +25,9 @@ from common.private_folder import (
 from common.signals import hold, raise_received
 from common.text import last_lines
 from search.hardware.allocation import Resources
+from search.hardware.gpus import Gpu, show_gpus
 from search.hardware.process_limits import find_limit_errors
-from search.ray_backend.ray_cluster import ClusterError, keep_signals, silence_ray
+from search.ray_backend.ray_cluster import ClusterError, find_ours_first, keep_signals, silence_ray
 from search.security import bypass_proxies, check_token, prepare_token, stay_on_this_machine
 
 FIRST_PORT = 8265
@@ -133,20 +134,22 @@ def _choose_place() -> Path:
 
 
 def start_ray(
-    resources: Resources, reserved: socket.socket, root: Path, memory_bytes: int | None = None
+    resources: Resources,
+    reserved: socket.socket,
+    root: Path,
+    memory_bytes: int | None = None,
+    gpus: Sequence[Gpu] = (),
 ) -> str:
     """Starts Ray on this machine and returns the address of its dashboard, at the reserved port.
 
     Folders of dead searches are removed before. Ray gets the cores of `resources`, and
     `memory_bytes`, where they are given, as the memory of this machine: by itself it reads the
-    limits of a container, but not those of a group inside. Raises `ClusterError` when Ray doesn't
-    start, and `Interruption` after the start where a signal arrived in it.
+    limits of a container, but not those of a group inside. It sees `gpus` and no others. Raises
+    `ClusterError` when Ray doesn't start, and `Interruption` where a signal arrived meanwhile.
     """
     silence_ray()
-    _start_workers_early(resources)
-    os.environ["PYTHONPATH"] = str(root)
-    os.environ.setdefault("RAY_ROTATION_MAX_BYTES", str(_LOG_BYTES))
-    os.environ.setdefault("RAY_ROTATION_BACKUP_COUNT", "1")
+    find_ours_first(root)
+    _configure_ray(resources)
     stay_on_this_machine()
     bypass_proxies()
     remove_leftovers(places(), _PREFIX)
@@ -164,10 +167,11 @@ def start_ray(
 
     host, port = reserved.getsockname()
     try:
-        with hold(), keep_signals():  # a signal would leave half of Ray behind
+        with hold(), keep_signals(), show_gpus(gpus):  # a signal would leave half of Ray behind
             context = ray.init(
                 address="local",  # never by accident a cluster that somebody else has started
                 num_cpus=resources.concurrent * resources.threads,
+                num_gpus=len(gpus),
                 include_dashboard=True,
                 dashboard_host=host,
                 dashboard_port=port,
@@ -266,12 +270,14 @@ def _end_ray(ray: ModuleType) -> None:
             process.kill()
 
 
-def _start_workers_early(resources: Resources) -> None:
-    """Makes workers import what they need while Ray itself starts and the precision is measured.
+def _configure_ray(resources: Resources) -> None:
+    """Limits Ray's logs, and makes workers import what they need while Ray itself starts.
 
     Ray starts one worker for each CPU beforehand, which helps only where a trial takes one CPU; and
-    it would end workers that don't get a trial within a second.
+    it would end workers that get no trial within a second. On GPUs most would only hold memory.
     """
+    os.environ.setdefault("RAY_ROTATION_MAX_BYTES", str(_LOG_BYTES))
+    os.environ.setdefault("RAY_ROTATION_BACKUP_COUNT", "1")
     early = resources.threads == 1 and not resources.gpus
     settings = {"prestart_worker_first_driver": str(int(early))}
     if early:

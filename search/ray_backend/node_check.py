@@ -1,10 +1,11 @@
 """Checks that all nodes have this machine's packages, before a trial fails because one is missing,
-and that none offers more than its container allows.
+and that none offers more than its container allows, or GPUs that torch can't use.
 
 Ray itself refuses nodes that have another Python or Ray. Nodes that join later aren't checked.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import ray
 from ray._private.utils import get_num_cpus
@@ -12,6 +13,7 @@ from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from common.allowance import Allowance, allowed_cores, allowed_memory
+from search.hardware.gpus import Gpu, GpuSurvey, find_gpus
 from search.hardware.machine import Cluster, Node
 from search.preflight import ROOT, required, versions
 
@@ -19,27 +21,58 @@ _PATIENCE_S = 60.0
 """All nodes together have this time to answer; those that are slower, or gone, count as correct."""
 
 Versions = Mapping[str, str | None]
-Answer = tuple[Versions, Allowance, Allowance, int]
-"""A node answers with its packages, the cores and the memory that it may use, and the cores that
-Ray counts.
-"""
 
 
-def find_node_faults(cluster: Cluster) -> list[str]:
-    """Returns a sentence for each node whose packages differ from this machine's, and for each that
-    offers more cores or more memory than it may use.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """Holds what a node answers: its packages, the cores and the memory that it may use, the cores
+    that Ray counts, and the GPUs that torch can use.
+    """
+
+    packages: Versions
+    cores: Allowance
+    memory: Allowance
+    counted: int
+    gpus: GpuSurvey
+
+
+def examine_nodes(cluster: Cluster) -> tuple[Cluster, list[str]]:
+    """Returns the cluster with the GPUs as torch sees them on each node that answers, and a
+    sentence for each node whose packages differ from this machine's, and for each that offers more
+    cores, memory or GPUs than it may use.
     """
     names = required(ROOT)
-    here = _answer(names)
-    asked, faults = {}, list[str]()
-    for node in cluster.nodes:
-        if node.id == cluster.driver_node:
-            faults += describe_excess(*here[1:], node)
-        else:
-            asked[_ask(node, names)] = node
-    ready = ray.wait(list(asked), num_returns=len(asked), timeout=_PATIENCE_S)[0] if asked else []
-    compared = (error for answer in ready for error in _compare(here[0], answer, asked[answer]))
-    return [*faults, *compared]
+    here = versions(names)
+    asked = {_ask(node, names): node for node in cluster.nodes}
+    ready = ray.wait(list(asked), num_returns=len(asked), timeout=_PATIENCE_S)[0]
+    nodes = {node.id: node for node in cluster.nodes}
+    faults = list[str]()
+    for each in ready:
+        node = asked[each]
+        answer, errors = _read(each, node)
+        faults += errors
+        if answer:
+            faults += find_faults(here, answer, node)
+            nodes[node.id] = with_gpus(node, answer.gpus.gpus)
+    return replace(cluster, nodes=tuple(nodes.values())), faults
+
+
+def find_faults(here: Versions, answer: Answer, node: Node) -> list[str]:
+    """Returns a sentence for each fault of a node that has answered; `here` are the packages of
+    this machine.
+    """
+    return [
+        *describe_mismatch(here, answer.packages, node.address),
+        *describe_excess(answer.cores, answer.memory, answer.counted, node),
+        *describe_gpu_excess(answer.gpus, node),
+    ]
+
+
+def with_gpus(node: Node, found: Sequence[Gpu]) -> Node:
+    """Returns the node with what torch has found of the GPUs that it offers."""
+    offered = node.machine.gpus
+    known = tuple(found[: len(offered)]) if len(found) >= len(offered) else offered
+    return replace(node, machine=replace(node.machine, gpus=known))
 
 
 def _ask(node: Node, names: list[str]) -> "ray.ObjectRef[Answer]":
@@ -49,24 +82,27 @@ def _ask(node: Node, names: list[str]) -> "ray.ObjectRef[Answer]":
 
 
 def _answer(names: list[str]) -> Answer:
-    return versions(names), allowed_cores(), allowed_memory(), int(get_num_cpus(True))
+    return Answer(
+        packages=versions(names),
+        cores=allowed_cores(),
+        memory=allowed_memory(),
+        counted=int(get_num_cpus(True)),
+        gpus=find_gpus(),
+    )
 
 
-def _compare(here: Versions, answer: "ray.ObjectRef[Answer]", node: Node) -> list[str]:
+def _read(answer: "ray.ObjectRef[Answer]", node: Node) -> tuple[Answer | None, list[str]]:
+    """Returns a node's answer, and a sentence where it can't give one."""
     try:
-        there, cores, memory, counted = ray.get(answer)
-        return [
-            *describe_mismatch(here, there, node.address),
-            *describe_excess(cores, memory, counted, node),
-        ]
+        return ray.get(answer), []
     except (RayTaskError, RuntimeEnvSetupError) as error:
         why = (str(error).strip() or repr(error)).splitlines()[-1]
-        return [
+        return None, [
             f"Node {node.address} must be able to run this project's code, but isn't ({why}); type "
             "`make setup` there, and see its logs in /tmp/ray/session_latest/logs."
         ]
     except RayError:
-        return []  # it is gone
+        return None, []  # it is gone
 
 
 def describe_mismatch(here: Versions, there: Versions, address: str) -> list[str]:
@@ -103,6 +139,20 @@ def describe_excess(cores: Allowance, memory: Allowance, counted: int, node: Nod
         f"instead of {allowed.amount} (limit of {allowed.source}); start Ray there anew with "
         f"`--{option}={allowed.amount}`."
         for what, offers, allowed, option in faults
+    ]
+
+
+def describe_gpu_excess(survey: GpuSurvey, node: Node) -> list[str]:
+    """Returns a sentence where a node offers more GPUs than torch can use there. One that offers
+    fewer trains on these.
+    """
+    offers, usable = len(node.machine.gpus), len(survey.gpus)
+    if offers <= usable:
+        return []
+    why = f" ({' '.join(survey.faults)})" if survey.faults else ""
+    return [
+        f"Node {node.address} must offer only GPUs that torch can use there, but offers {offers} "
+        f"of which torch uses {usable}{why}; start Ray there anew with `--num-gpus={usable}`."
     ]
 
 

@@ -17,6 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 from common.errors import UserError
 from common.signals import install_again, shield_children
 from search.hardware.allocation import Resources
+from search.hardware.gpus import VISIBLE, Gpu
 from search.hardware.machine import Cluster, Machine, Node
 from search.preflight import ROOMS, ROOT
 
@@ -50,6 +51,12 @@ def silence_ray() -> None:
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "100000")
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
+
+
+def find_ours_first(root: Path) -> None:
+    """Makes workers find our packages in `root` first, and then those that PYTHONPATH names."""
+    paths = [str(root), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, paths)))
 
 
 @contextmanager
@@ -171,11 +178,12 @@ def living_nodes() -> tuple[Node, ...]:
 def _machine(node: dict[str, Any]) -> Machine:
     """Returns the resources that Ray can assign on a node."""
     has = node["Resources"]
-    names = [key.removeprefix(_ACCELERATOR) for key in has if key.startswith(_ACCELERATOR)]
+    names = (key.removeprefix(_ACCELERATOR) for key in has if key.startswith(_ACCELERATOR))
+    name = next(names, "GPU")
     return Machine(
         cpus=int(has["CPU"]),
         memory_bytes=int(has.get("memory", 0)),
-        gpus=tuple((names or ["GPU"])[:1]) * int(has.get("GPU", 0)),
+        gpus=tuple(Gpu(id=str(n), name=name) for n in range(int(has.get("GPU", 0)))),
     )
 
 
@@ -208,13 +216,20 @@ def submit(
     kind: Resources, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> "Future[T]":
     """Calls `function` on a node, with a trial's share of it; the future has its result or
-    error.
+    error. A share without a GPU sees none there.
     """
     import ray
 
-    task = ray.remote(function).options(num_cpus=kind.threads, num_gpus=kind.gpus)
-    future: Future[T] = task.remote(*args, **kwargs).future()
+    # A process ends after its call, because CUDA, once it began, keeps the GPUs that it has seen.
+    task = ray.remote(num_cpus=kind.threads, num_gpus=kind.gpus, max_calls=1)(_call)
+    future: Future[T] = task.remote(function, kind.per_gpu > 0, *args, **kwargs).future()
     return future
+
+
+def _call(function: Callable[..., T], sees_gpu: bool, *args: Any, **kwargs: Any) -> T:
+    if not sees_gpu:
+        os.environ[VISIBLE] = ""
+    return function(*args, **kwargs)
 
 
 @contextmanager
@@ -222,7 +237,8 @@ def join_cluster(address: str) -> Iterator[tuple[Cluster | None, list[str]]]:
     """Yields (cluster at `address`, faults), and leaves the cluster at the end.
 
     The cluster is `None` without an address, when Ray is started later on this machine, and where
-    it can't be joined. Each fault is a sentence.
+    it can't be joined. Its nodes have the GPUs that torch has found there. Each fault is a
+    sentence.
     """
     if not address:
         yield None, []
@@ -232,9 +248,9 @@ def join_cluster(address: str) -> Iterator[tuple[Cluster | None, list[str]]]:
     except ClusterError as error:
         yield None, [str(error)]
         return
-    from search.ray_backend.node_check import find_node_faults
+    from search.ray_backend.node_check import examine_nodes
 
     try:
-        yield found, find_node_faults(found)
+        yield examine_nodes(found)
     finally:
         disconnect()

@@ -68,6 +68,8 @@ class Slots:
         return Placement(
             threads=slot.threads,
             gpus=slot.gpus,
+            gpu_memory=slot.free / slot.per_gpu if slot.per_gpu > 1 else 1.0,
+            resident=slot.resident,
             memory_bytes=slot.memory_bytes,
             apart_from=tuple(apart),
         )

@@ -65,13 +65,17 @@ class Placement:
     training needs.
 
     threads: the number of CPU threads, at least 1.
-    gpus: a share of a GPU, or a number of whole ones.
+    gpus: a share of a GPU, 0 for a training on cores.
+    gpu_memory: the share of the GPU's memory that it may take; 1 where it has the GPU alone.
+    resident: whether the dataset's images have room in that.
     memory_bytes: the memory that Ray reserves for the training; 0 where it reserves none.
     apart_from: the ids of nodes on which the training must not run.
     """
 
     threads: int
     gpus: float = 0.0
+    gpu_memory: float = 1.0
+    resident: bool = False
     memory_bytes: int = 0
     apart_from: tuple[str, ...] = ()
 

@@ -4,8 +4,9 @@ Imports, the compiled loader and the mapped dataset stay in the process; a trial
 configuration and leaves nothing but epochs. Only workers import torch here.
 """
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +15,9 @@ from ray import tune
 from common.errors import UserError
 from common.files import describe_full_disk
 from results.records import EpochMetrics, NetworkCosts
+from search.hardware.gpus import VISIBLE
 from search.preflight import ROOT, PreflightError, foreign_packages
-from search.ray_backend.task import EpochReport, Note, Task, pack_report
+from search.ray_backend.task import EpochReport, Note, Placement, Task, pack_report
 
 ASK_EVERY_S = 0.5
 """A training looks at most so often whether it should save itself."""
@@ -50,6 +52,7 @@ class TrialWorker(tune.Trainable):
         self._next: Task | None = None
         if wrong := foreign_packages(ROOT):
             raise PreflightError(wrong)
+        show_gpu(Task.from_ray(config).placement, os.environ)
         import trainables.train  # noqa: F401
 
         self._ended, self._measure = time.perf_counter(), False
@@ -111,6 +114,18 @@ class TrialWorker(tune.Trainable):
             close()
 
 
+def show_gpu(placement: Placement, environment: MutableMapping[str, str]) -> None:
+    """Lets this process, before CUDA begins in it, see the GPU of its slot and no other.
+
+    Ray 2.60.0 itself hides none from a slot on cores, nor from any where
+    RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES is set.
+    """
+    import ray
+
+    ids = ray.get_gpu_ids() if placement.gpus else []
+    environment[VISIBLE] = ",".join(map(str, ids))
+
+
 def set_process_name(task: Task) -> None:
     """Names this process after its training, in Ray's dashboard and in `ps`, until the epoch ends:
     its actor trains many, one after the other.
@@ -146,11 +161,12 @@ def measure_network(task: Task) -> NetworkCosts:
     """
     from datasets.manifest import read_manifest
     from trainables.profiling.latency import network_costs
-    from trainables.training.process import prepare_process
+    from trainables.training.slot import prepare_slot
 
-    prepare_process(task.placement.threads)
+    slot = task.placement
+    device = prepare_slot(slot.threads, slot.gpus, slot.gpu_memory)
     num_classes = len(read_manifest(task.node_files.data(task.data)).class_ids)
-    return network_costs(task.config, num_classes)
+    return network_costs(task.config, num_classes, device)
 
 
 def train_epochs(task: Task) -> Iterator[EpochMetrics]:
@@ -164,12 +180,11 @@ def train_epochs(task: Task) -> Iterator[EpochMetrics]:
     from trainables.train import train
     from trainables.training.checkpoint import CheckpointError, read_history
     from trainables.training.partial_epoch import every
-    from trainables.training.process import prepare_process
+    from trainables.training.slot import prepare_slot
 
-    prepare_process(task.placement.threads)
+    slot = task.placement
+    device = prepare_slot(slot.threads, slot.gpus, slot.gpu_memory)
     data = open_search_data(task.node_files.data(task.data))
-    # Where trials share a GPU, their memory was shared out without the images.
-    resident = task.placement.gpus >= 1
     with task.node_files.checkpoint(task.checkpoint) as (path, sent):
         resume = None
         if path.exists():
@@ -184,7 +199,8 @@ def train_epochs(task: Task) -> Iterator[EpochMetrics]:
             resume,
             checkpoint=path,
             on_saved=sent,
-            resident=resident,
+            device=device,
+            resident=slot.resident,
             stop=every(ASK_EVERY_S, task.asked_to_save),
         )
 

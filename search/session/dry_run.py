@@ -4,7 +4,6 @@ from contextlib import ExitStack
 
 from datasets.manifest import FILE_NAME
 from results.store import read_manifest
-from search.hardware import probe
 from search.monitoring.plan_text import show_plan
 from search.planning.cost_estimate import learn_from_run, training_speed
 from search.planning.plan import Plan
@@ -14,6 +13,7 @@ from search.session.startup import (
     find_measurement,
     in_precision,
     start_measurement,
+    torch_process,
     verify_training_images,
 )
 
@@ -26,14 +26,16 @@ def dry_run(plan: Plan, *, resuming: bool, measure: bool) -> int:
     """
     saved = read_manifest(plan.directory) if resuming else None
     with ExitStack() as stack:
-        torch = stack.enter_context(probe.TorchProcess())
+        torch = stack.enter_context(torch_process(plan))
         checks = check_start(plan, saved, torch, stack, fetch=False, measure=measure)
         if (plan.data / FILE_NAME).exists():
             verify_training_images(plan.data)
-        if plan.machine.gpus and plan.options.gpus_per_trial == "auto":
-            plan = allocate_gpus(plan, print, torch)
-        measurement = start_measurement(plan, torch, anew=True)()[0] if measure else None
-    measurement = in_precision(measurement or find_measurement(plan), saved)
+        measured = start_measurement(plan, torch, anew=True)()[0] if measure else None
+        measurement = in_precision(measured or find_measurement(plan), saved)
+        asked = plan.baseline.precision
+        largest = "float32" if asked == "auto" else asked  # what takes the most memory
+        precision = measurement.precision if measurement else largest
+        plan = allocate_gpus(plan, precision, print, torch)
     speed = None
     if checks.images is not None:
         speed = training_speed(plan, checks.images, measurement)

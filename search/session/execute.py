@@ -19,7 +19,6 @@ from datasets.prepare import prepare
 from datasets.splits import SearchData
 from results.analysis.run_records import RunRecords, read_run_records
 from results.store import RunError, RunStore, read_manifest
-from search.hardware import probe
 from search.hardware.allocation import Resources
 from search.hardware.calibration import Measurement
 from search.monitoring.cost_text import describe_cost
@@ -47,6 +46,7 @@ from search.session.startup import (
     find_measurement,
     in_precision,
     start_measurement,
+    torch_process,
     verify_training_images,
 )
 from search.study.observer import Observers
@@ -195,7 +195,7 @@ def _open(
     """
     saved = read_manifest(plan.directory) if resuming else None
     with ExitStack() as stack:
-        torch = stack.enter_context(probe.TorchProcess())
+        torch = stack.enter_context(torch_process(plan))
         pool = stack.enter_context(ThreadPoolExecutor(1))
         checks = check_start(plan, saved, torch, stack, fetch=True, measure=measure)
         port, records = checks.port, checks.records
@@ -204,19 +204,20 @@ def _open(
         monitor.stage("dataset")
         verification = pool.submit(verify_training_images, plan.data)
         print_start(plan, data, monitor.inform)
-        if plan.machine.gpus and plan.options.gpus_per_trial == "auto":
-            plan = allocate_gpus(plan, monitor.inform, torch)
         if saved is not None:
             verification.result()
             measurement = start_measurement(plan, torch, anew=True)()[0] if measure else None
             measurement = in_precision(measurement or find_measurement(plan), saved)
             precision = str(saved["precision"])
+            plan = allocate_gpus(plan, precision, monitor.inform, torch)
             held.enter_context(hold())
             session = open_session(plan, data, precision, saved, monitor.warn, measurement, records)
             _show_cost(plan, data, session, monitor)
             idle = session.finished() or has_received()
             return session, [] if idle else open_ray(plan, monitor, heartbeat, port)
         wait_for_measurement = start_measurement(plan, torch, anew=measure)
+        if plan.resources.per_gpu:
+            plan = allocate_gpus(plan, wait_for_measurement()[0].precision, monitor.inform, torch)
         loggers = open_ray(plan, monitor, heartbeat, port)
         measurement, why = wait_for_measurement()
         monitor.stage("precision")

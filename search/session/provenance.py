@@ -28,15 +28,20 @@ def provenance(machine: Machine, command: list[str], nodes: Sequence[Node] = ())
             "cpu": cpu_model(),
             "cpus": machine.cpus,
             "memory_gib": round(machine.memory_bytes / 2**30, 1),
-            "gpus": list(machine.gpus),
+            "gpus": _gpu_names(machine),
+            **({"gpu_uuids": [gpu.uuid for gpu in machine.gpus]} if machine.gpus else {}),
             "system": f"{platform.system()} {platform.release()}",
             **({"limits": "; ".join(machine.limits)} if machine.limits else {}),
         },
         "nodes": [
-            {"address": node.address, "cpus": node.machine.cpus, "gpus": list(node.machine.gpus)}
+            {"address": node.address, "cpus": node.machine.cpus, "gpus": _gpu_names(node.machine)}
             for node in nodes
         ],
     }
+
+
+def _gpu_names(machine: Machine) -> list[str]:
+    return [gpu.name for gpu in machine.gpus]
 
 
 def versions(packages: Sequence[str]) -> dict[str, str]:

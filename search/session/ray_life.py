@@ -36,7 +36,8 @@ def open_ray(
         if plan.cluster.dashboard:
             address = f"http://{plan.cluster.dashboard}"
     else:
-        address = start_ray(plan.resources, port, ROOT, plan.machine.memory_bytes)
+        gpus = plan.machine.gpus if plan.resources.per_gpu else ()
+        address = start_ray(plan.resources, port, ROOT, plan.machine.memory_bytes, gpus)
         enter = how_to_enter()
     heartbeat.start(Liveness(ray_processes(), raylet_lives()))
     monitor.stage("Ray")

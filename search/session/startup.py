@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -9,28 +10,100 @@ from typing import Any, ParamSpec, TypeVar
 from datasets.access import TRAIN_FILE
 from datasets.manifest import verify
 from search.hardware import probe
+from search.hardware.allocation import GpuNeed, fits, trials_by_memory
 from search.hardware.calibration import CalibrationStore, Measurement, calibration_key
 from search.hardware.memory import worker_bytes
 from search.planning.plan import Plan
 from search.planning.resources import allocate_resources
 from search.ray_backend.ray_cluster import submit
+from trainables.config import TrialConfig
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def allocate_gpus(
-    plan: Plan, print_line: Callable[[str], object], torch: probe.TorchProcess
-) -> Plan:
-    """Returns the plan with as many trials on each GPU as fit. Raises `ProbeError` where not even
-    one fits. This hasn't been tried on a GPU yet.
+def torch_process(plan: Plan) -> probe.TorchProcess:
+    """Returns the process that measures on this machine. It sees the GPU with the most free memory,
+    and none where trials train on cores.
     """
-    largest = plan.bounds.largest
-    each = submit_where_trials_run(plan, torch, probe.measure_gpu, largest).result()
-    print_line(f"GPUs       {each:g} of one for each trial, by the peak memory of the largest")
-    needed = worker_bytes(largest)
-    resources = allocate_resources(plan.options, plan.machine, plan.cluster, needed, f"{each:g}")
-    return replace(plan, resources=resources)
+    gpus = plan.machine.gpus if plan.resources.per_gpu else ()
+    return probe.TorchProcess(max(gpus, key=lambda gpu: gpu.free_bytes).id if gpus else "")
+
+
+def allocate_gpus(
+    plan: Plan, precision: str, print_line: Callable[[str], object], torch: probe.TorchProcess
+) -> Plan:
+    """Returns the plan with as many trials on each GPU as fit there, unless the options name
+    another number. Each decision is printed. Raises `ProbeError` where not even one trial fits.
+    This hasn't been tried on a GPU yet.
+
+    precision: the precision that trials will train in.
+    """
+    if not plan.resources.per_gpu or plan.options.gpus_per_trial != "auto":
+        return plan
+    largest = plan.bounds.largest.but(precision=precision)
+    freezes = any(config.freeze_depth for config in plan.bounds.starting)
+    need = _measure_need(plan, torch, largest, freezes)
+    plan = _leave_out_small(plan, need, print_line)
+    plan = _in_pieces(plan, need, print_line)
+    images = plan.data / TRAIN_FILE
+    image_bytes = images.stat().st_size if images.exists() else 0
+    most, resident = trials_by_memory(need, plan.machine.gpus, image_bytes)
+    print_line(
+        f"GPUs       up to {most} trials each by memory: the largest takes "
+        f"{need.needed_bytes / (1 << 30):.1f} GiB{', and the images beside it' * resident}"
+    )
+    per_gpu = most
+    resources = allocate_resources(
+        plan.options, plan.machine, plan.cluster, worker_bytes(largest), per_gpu
+    )
+    return replace(plan, resources=replace(resources, resident=resident))
+
+
+def _measure_need(
+    plan: Plan, torch: probe.TorchProcess, largest: TrialConfig, freezes: bool
+) -> GpuNeed:
+    future = submit_where_trials_run(plan, torch, probe.measure_gpu, largest, freezes=freezes)
+    try:
+        return future.result()
+    except BrokenProcessPool as error:
+        raise probe.ProbeError(
+            "A process must be able to train on the GPU, but the one that tried has died; see "
+            "`dmesg` for the driver's reason, or train on cores with --gpus-per-trial 0."
+        ) from error
+
+
+def _leave_out_small(plan: Plan, need: GpuNeed, print_line: Callable[[str], object]) -> Plan:
+    """Returns the plan without the GPUs of this machine that can't hold one trial. On a cluster Ray
+    has counted them already: there, a trial that meets one goes on in micro-batches.
+    """
+    if plan.cluster:
+        return plan
+    small = [gpu for gpu in plan.machine.gpus if not fits(gpu, need)]
+    rest = tuple(gpu for gpu in plan.machine.gpus if gpu not in small)
+    if not rest:  # free memory changes: on one of them the measurement has just run
+        return plan
+    for gpu in small:
+        print_line(
+            f"note: GPU {gpu.id} ({gpu.name}) stays idle: it has {gpu.free_bytes / (1 << 30):.1f} "
+            f"GiB free, and the largest trial takes {need.needed_bytes / (1 << 30):.1f}."
+        )
+    return replace(plan, machine=replace(plan.machine, gpus=rest))
+
+
+def _in_pieces(plan: Plan, need: GpuNeed, print_line: Callable[[str], object]) -> Plan:
+    """Returns the plan with the micro-batches that the largest configuration needs, for all trials:
+    a batch that isn't larger stays whole.
+    """
+    if need.micro_batch_size is None or "micro_batch_size" in plan.ranges:
+        return plan
+    print_line(
+        f"note: the largest trial doesn't fit on a GPU with its whole batch: trials train in "
+        f"micro-batches of {need.micro_batch_size} images."
+    )
+    piece = {"micro_batch_size": need.micro_batch_size}
+    preview = [config.but(**piece) for config in plan.preview]
+    return replace(plan, fixed={**plan.fixed, **piece}, preview=preview)
 
 
 def submit_where_trials_run(

@@ -84,7 +84,7 @@ def main() -> None:
     store = RunStore.create(options.out, {"sessions": []})
     study = make_study(store, options.trials)
     finalists = Finalists(study=study, store=FinalistStore(options.out), count=0, repeats=2, seed=0)
-    resources = Resources(concurrent=CONCURRENT, threads=1, gpus=0.0, why="")
+    resources = Resources(concurrent=CONCURRENT, threads=1, why="")
     dashboard = Dashboard(host="127.0.0.1", port="auto")
     with reserve_port(dashboard) as port:
         start_ray(resources, port, ROOT)

@@ -5,6 +5,8 @@ import os
 import shlex
 import subprocess
 import sys
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -18,15 +20,19 @@ from ray.tune.experiment import Trial
 from search import preflight
 from search.config.command_line import parse, resolve
 from search.hardware import probe
+from search.hardware.machine import Machine
+from search.planning.resources import allocate_resources
 from search.preflight import ROOT
 from search.ray_backend import trackers, worker
 from search.ray_backend.scheduler import StudyScheduler
 from search.ray_backend.slots import Slots
 from search.ray_backend.watchdog import Watchdog
 from search.session.checks import check_start
+from search.session.startup import allocate_gpus
 from search.study.observer import Observer
 from tests.remedies.harness import Attempt, Command, CommandError, Steps, case
 from tests.remedies.searches import check_setup, copy_run, plan_search
+from tests.search.hardware.faked_gpus import gpus as faked_gpus
 from tests.search.ray_backend.test_failures import ONE, RayTrial, failed, supervise
 from tests.search.session_on_curves import planned
 from tests.search.study_on_curves import metrics, open_study
@@ -225,7 +231,7 @@ def weights_and_a_batch_that_do_not_fit(tmp_path: Path) -> Steps:
 @case(f"{CHECKS}::check_start", "--measure must be left out")
 def a_measurement_on_a_gpu(tmp_path: Path, tiny_data: Path) -> Steps:
     plan = planned(tmp_path, tiny_data, {}, name="run", trials=3)
-    plan = replace(plan, resources=replace(plan.resources, gpus=1.0))
+    plan = replace(plan, resources=replace(plan.resources, per_gpu=1))
 
     def check(*, measure: bool) -> Attempt:
         def attempt() -> None:
@@ -238,19 +244,55 @@ def a_measurement_on_a_gpu(tmp_path: Path, tiny_data: Path) -> Steps:
     return check(measure=False)
 
 
+LARGE = TrialConfig(network="resnet10", image_size=128, batch_size=64, precision="float32")
+
+
 @case(f"{PROBE}::measure_gpu", "One trial must fit on a GPU")
 def a_trial_that_doesn_t_fit_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Steps:
-    def needed(config: TrialConfig, device: object) -> tuple[int, int]:
-        at_once = config.micro_batch_size or config.batch_size
-        if at_once * config.image_size > 64 * 64:
-            raise RuntimeError("CUDA out of memory")
+    def needed_bytes(config: TrialConfig, device: object) -> tuple[int, int]:
+        if config.image_size > 64:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
         return 1 << 30, 8 << 30
 
-    monkeypatch.setattr(gpu_memory, "needed_bytes", needed)
-    config = TrialConfig(network="resnet10", image_size=128, batch_size=64, precision="float32")
-    refusal = yield lambda: probe.measure_gpu(config)
-    fields = refusal.find(r"lower (\w+) or"), refusal.find(r"set a (\w+) with --set")
-    options, errors = resolve({"set": [f"{fields[0]}=64", f"{fields[1]}=32"], "space": "demo"})
-    assert (errors, len(options.set)) == ([], 2)
-    probe.measure_gpu(config.but(**{fields[0]: 64}))
-    return lambda: probe.measure_gpu(config.but(**{fields[1]: 32}))
+    monkeypatch.setattr(gpu_memory, "needed_bytes", needed_bytes)
+    refusal = yield lambda: probe.measure_gpu(LARGE, freezes=False)
+    field = refusal.find(r"lower (\w+) with --set")
+    options, errors = resolve({"set": [f"{field}=64"], "space": "demo"})
+    assert (errors, len(options.set)) == ([], 1)
+    return lambda: probe.measure_gpu(LARGE.but(**{field: 64}), freezes=False)
+
+
+@case(f"{PROBE}::_refuse", "but doesn't (", beyond="no driver is at fault here")
+def a_gpu_that_computes_nothing(monkeypatch: pytest.MonkeyPatch) -> Steps:
+    def needed_bytes(config: TrialConfig, device: object) -> tuple[int, int]:
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
+
+    monkeypatch.setattr(gpu_memory, "needed_bytes", needed_bytes)
+    refusal = yield lambda: probe.measure_gpu(LARGE, freezes=False)
+    asked = refusal.options("--gpus-per-trial")
+    options, errors = resolve({"space": "demo"}, parse(list(asked))[0])
+    assert (errors, options.gpus_per_trial) == ([], "0")
+
+
+@case("search/session/startup.py::_measure_need", "the one that tried has died")
+def a_process_that_dies_on_a_gpu(tmp_path: Path, tiny_data: Path) -> Steps:
+    plan = planned(tmp_path, tiny_data, {}, name="run", trials=3)
+
+    def divide(gpus_per_trial: str) -> Attempt:
+        options = replace(plan.options, gpus_per_trial=gpus_per_trial)
+        here = Machine(cpus=8, memory_bytes=64 << 30, gpus=faked_gpus("L4"))
+        shared = allocate_resources(options, here, None, 1 << 30)
+        there = replace(plan, options=options, machine=here, resources=shared)
+        return lambda: allocate_gpus(there, "float32", print, Dying())  # type: ignore[arg-type]
+
+    refusal = yield divide("auto")
+    return divide(refusal.options("--gpus-per-trial")[1])
+
+
+class Dying:
+    """Stands for a process that a driver's error has killed."""
+
+    def submit(self, *_: object, **__: object) -> "Future[object]":
+        future: Future[object] = Future()
+        future.set_exception(BrokenProcessPool("terminated abruptly"))
+        return future

@@ -7,8 +7,6 @@ import pytest
 
 from common.errors import SearchError
 from search.config.command_line import resolve
-from search.hardware.machine import Machine
-from search.planning.plan import make_plan
 from search.security import AUTH_MODE
 from tests.remedies.harness import Attempt, Command, Steps, case
 from tests.remedies.images import write_images
@@ -60,7 +58,7 @@ def numbers_above_their_largest(tmp_path: Path) -> Steps:
 
 @case(
     *rules("e.g. 1h30m", "must be 0, or a number above 0", "auto or a whole number in 1"),
-    *rules("must be auto, a share up to 1", "must be auto, float32 or bfloat16"),
+    *rules("must be auto, 0 for cores, or a share", "must be auto, float32 or bfloat16"),
     *rules("must be a folder's name", "must be auto or a port", "must be val_top1, alone"),
     "search/config/validation.py::cluster_rules", "must be auto or HOST:PORT",
     "search/config/validation.py::tracking_rules", "must be an address",
@@ -238,35 +236,6 @@ def more_trials_of_a_new_run(tmp_path: Path, searched: Path) -> Steps:
     plan_search(tmp_path, refusal.find(r"(\+N) goes").replace("+N", "--resume"), run,
                 "--trials", "+4").without("--space")()  # fmt: skip
     return command.replace("+4", 4)
-
-
-@case(f"{MACHINE}::find_gpu_errors", "--gpu-hours must be 0",
-      f"{MACHINE}::find_gpu_errors", "on a machine without a GPU")  # fmt: skip
-def gpus_that_aren_t_there(tmp_path: Path) -> Steps:
-    attempt = on_machine(tmp_path, gpus=(), gpu_hours=2, gpus_per_trial="1")
-    refusal = yield attempt
-    on_machine(tmp_path, gpus=(), gpus_per_trial=refusal.find(r"auto or (\d)"))()
-    assert refusal.find("use --(time-budget)")
-    return on_machine(tmp_path, gpus=(), gpus_per_trial="auto", time_budget="2h")
-
-
-@case(f"{MACHINE}::find_gpu_errors", "a trial can't span two machines")
-def more_gpus_than_there_are(tmp_path: Path) -> Steps:
-    refusal = yield on_machine(tmp_path, gpus=("A", "A"), gpus_per_trial="3")
-    return on_machine(tmp_path, gpus=("A", "A"), gpus_per_trial=refusal.find(r"must be ≤ (\d)"))
-
-
-def on_machine(tmp_path: Path, *, gpus: tuple[str, ...], **options: object) -> Attempt:
-    """Returns an attempt that plans a search on a machine with these GPUs."""
-
-    def attempt() -> None:
-        given, errors = resolve({"space": "demo", "out": str(tmp_path)}, options)
-        here = Machine(cpus=8, memory_bytes=64 << 30, gpus=gpus)
-        _, more = make_plan(given, resuming=False, machine=here)
-        if errors + more:
-            raise SearchError(errors + more)
-
-    return attempt
 
 
 PATHS = f"{MACHINE}::find_path_errors"

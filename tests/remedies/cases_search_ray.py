@@ -15,6 +15,7 @@ from common.allowance import Allowance
 from common.errors import SearchError
 from common.private_folder import PrivateFolder
 from search.hardware import process_limits
+from search.hardware.gpus import GpuSurvey
 from search.hardware.machine import Machine, Node
 from search.preflight import ROOT
 from search.ray_backend import local_ray, node_check, ray_cluster
@@ -22,6 +23,7 @@ from search.ray_backend.local_ray import Dashboard, reserve_port
 from search.security import prepare_token
 from tests.remedies.harness import Attempt, Refusal, Steps, case
 from tests.remedies.searches import check_setup, plan_search
+from tests.search.hardware.faked_gpus import gpus as faked_gpus
 from tests.search.ray_backend.test_failures import ONE
 
 RESERVE = "search/ray_backend/local_ray.py::reserve_port"
@@ -225,7 +227,25 @@ def a_node_that_offers_more_than_its_container_allows() -> Steps:
     return offer(*advised)
 
 
-@case(f"{CHECK}::_compare", "must be able to run this project's code", beyond=NODES)
+@case(f"{CHECK}::describe_gpu_excess", "must offer only GPUs")
+def a_node_that_offers_gpus_that_torch_can_t_use() -> Steps:
+    survey = GpuSurvey(gpus=faked_gpus("L4"), faults=("torch must compute on GPU 1, but doesn't.",))
+
+    def offer(count: int) -> Attempt:
+        machine = Machine(cpus=8, memory_bytes=1 << 36, gpus=faked_gpus(*["L4"] * count))
+
+        def attempt() -> None:
+            node = Node(id="a", address="10.0.0.2", machine=machine)
+            if errors := node_check.describe_gpu_excess(survey, node):
+                raise SearchError(errors)
+
+        return attempt
+
+    refusal = yield offer(2)
+    return offer(int(refusal.find(r"`--num-gpus=(\d+)`")))
+
+
+@case(f"{CHECK}::_read", "must be able to run this project's code", beyond=NODES)
 def a_node_that_can_t_run_the_code(monkeypatch: pytest.MonkeyPatch) -> Steps:
     failure = ray.exceptions.RuntimeEnvSetupError("No module named 'pip'")
     monkeypatch.setattr(ray, "get", fail_with(failure))
@@ -233,7 +253,7 @@ def a_node_that_can_t_run_the_code(monkeypatch: pytest.MonkeyPatch) -> Steps:
     node, answer = Node(id="a", address="10.0.0.2", machine=machine), SimpleNamespace()
 
     def attempt() -> None:
-        if errors := node_check._compare({}, answer, node):  # type: ignore[arg-type]
+        if errors := node_check._read(answer, node)[1]:  # type: ignore[arg-type]
             raise SearchError(errors)
 
     refusal = yield attempt

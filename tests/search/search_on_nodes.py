@@ -177,7 +177,7 @@ def main(scratch: Path, fingerprint: str, what: str) -> None:
         storage=open_journal(scratch / "run"),
     )  # fmt: skip
     resources = allocate_nodes(
-        found.nodes, concurrency="auto", gpus_per_trial="auto", trials=trials, worker_bytes=1 << 28
+        found.nodes, concurrency="auto", per_gpu=1, trials=trials, worker_bytes=1 << 28
     )
     monitor = Monitor(Console(width=200), trials, verbose=False)
     finalists = Finalists(

@@ -91,7 +91,7 @@ def main(directory: Path) -> None:
         proposer=Proposer(space, {}, 0), rules=rules, trials=TRIALS, store=store,
         storage=journal_storage(directory),
     )  # fmt: skip
-    resources = Resources(concurrent=1, threads=1, gpus=0.0, why="")
+    resources = Resources(concurrent=1, threads=1, why="")
     with reserve_port(Dashboard(host="127.0.0.1", port="auto")) as port:
         address = start_ray(resources, port, ROOT)
     import ray

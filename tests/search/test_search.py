@@ -16,6 +16,7 @@ import yaml
 
 from results.records import StopReason, TrialState
 from results.store import read_epochs, read_trials
+from search.hardware.nvml import driver_loads
 from tests.search.search_with_epoch_log import trained
 
 ROOT = Path(__file__).parents[2]
@@ -32,10 +33,11 @@ def command(tmp_path, data, *more):
     ]  # fmt: skip
 
 
-def run(arguments):
+def run(arguments, **environment):
     return subprocess.run(
-        arguments, cwd=ROOT, env=ENVIRONMENT, capture_output=True, encoding="utf-8", timeout=400
-    )
+        arguments, cwd=ROOT, env=ENVIRONMENT | environment, capture_output=True, encoding="utf-8",
+        timeout=400,
+    )  # fmt: skip
 
 
 def numbers(directory):
@@ -67,6 +69,23 @@ def test_a_search_runs_to_its_best_config(tmp_path, tiny_data):
     left = {path.name for path in directory.iterdir()}
     assert left == {"manifest.json", "journal.log", "epochs.jsonl", "trials.jsonl", "best.yaml",
                     "report.html", ".lock", "space"}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(driver_loads(), reason="the machine has a driver")
+def test_a_machine_with_nvidia_smi_and_no_driver_trains_on_its_cores(tmp_path, tiny_data):
+    """What nvidia-smi prints counts for nothing: a trial on a GPU would wait for ever."""
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'NVIDIA A100-SXM4-80GB'\n", encoding="utf-8")
+    tool.chmod(0o755)
+    folders = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    done = run(command(tmp_path, tiny_data, "--trials", "2", "--epochs", "1"), PATH=folders)
+    assert done.returncode == 0, done.stdout + done.stderr
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["provenance"]["machine"]["gpus"] == []
+    assert [r.epochs for r in read_trials(tmp_path / "run").values()] == [1, 1]
+    asked = run(command(tmp_path, tiny_data, "--gpus-per-trial", "0.5"), PATH=folders)
+    assert "--gpus-per-trial must be auto or 0 on a machine without a GPU" in asked.stderr
 
 
 @pytest.mark.slow

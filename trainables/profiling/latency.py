@@ -20,14 +20,18 @@ _MIN_PASSES = 10
 """The measurement takes at least this many passes after the warm-up."""
 
 
-def network_costs(config: TrialConfig, num_classes: int) -> NetworkCosts:
+def network_costs(
+    config: TrialConfig, num_classes: int, device: torch.device | None = None
+) -> NetworkCosts:
     """Counts the parameters of the network that `config` builds, and measures its latency here.
 
     Frozen parameters count, BatchNorm's statistics don't. `config.precision` must be resolved.
     Weights are random, and torch's generators stay as they are. Raises `NetworkError` as
     `trainables.models.network.build` does.
+
+    device: by default the first GPU if there is one, else the CPU.
     """
-    device = default_device()
+    device = device or default_device()
     with fork_rng(device):
         network = prepare_network(build(config, num_classes), config, device)
         parameters = sum(parameter.numel() for parameter in network.parameters())

@@ -155,6 +155,8 @@ def test_all_errors_are_reported_at_once():
         ("concurrency", "many"),
         ("concurrency", "0"),
         ("gpus_per_trial", "1.5"),
+        ("gpus_per_trial", "2"),
+        ("gpus_per_trial", "0.00001"),
         ("gpus_per_trial", "-1"),
         ("time_budget", "0s"),
         ("dashboard_port", "70000"),

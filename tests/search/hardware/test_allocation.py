@@ -1,18 +1,27 @@
 import pytest
 
-from search.hardware.allocation import allocate, gpu_share
+from search.hardware.allocation import (
+    GpuNeed,
+    Resources,
+    allocate,
+    fits,
+    seatable,
+    trials_asked,
+    trials_by_memory,
+)
 from search.hardware.machine import Machine, detect_machine
 from search.hardware.memory import EXTERNAL_BYTES, worker_bytes
+from tests.search.hardware.faked_gpus import gpus as faked_gpus
 from trainables.config import TrialConfig
 
 GIB = 1 << 30
 
 
-def resources(machine, concurrency="auto", gpus_per_trial="auto", trials=100, gib=2):
+def resources(machine, concurrency="auto", per_gpu=1, trials=100, gib=2):
     return allocate(
         machine,
         concurrency=concurrency,
-        gpus_per_trial=gpus_per_trial,
+        per_gpu=per_gpu,
         trials=trials,
         worker_bytes=gib * GIB,
     )
@@ -66,30 +75,72 @@ def test_no_more_at_once_than_there_are_trials_and_each_gets_more_threads():
 
 
 @pytest.mark.parametrize(
-    ("gpus_per_trial", "concurrent", "share_of_each"),
+    ("asked", "cpus", "gib", "trials", "concurrent", "per_gpu", "why"),
     [
-        ("auto", 4, 1.0),
-        ("0.5", 8, 0.5),
-        ("0.3", 12, 0.3),
-        ("0.1", 16, 0.1),
-        ("2", 2, 2.0),
-        ("0", 16, 0.0),
+        (1, 16, 256, 100, 4, 1, "up to 1 on each of 4 GPUs"),
+        (3, 16, 256, 100, 12, 3, "up to 3 on each of 4 GPUs"),
+        (0, 16, 256, 100, 16, 0, "one thread a trial, as many as cores allow"),
+        (8, 16, 256, 100, 16, 4, "up to 8 on each of 4 GPUs, as many as cores allow"),
+        (8, 16, 16, 100, 4, 1, "up to 8 on each of 4 GPUs, as many as memory allows at 3.0 GiB"),
+        (8, 16, 256, 6, 6, 2, "up to 8 on each of 4 GPUs"),
     ],
 )
-def test_on_gpus_whole_trials_fit_each_device(gpus_per_trial, concurrent, share_of_each):
-    here = Machine(cpus=16, memory_bytes=256 * GIB, gpus=("A100",) * 4)
-    found = resources(here, gpus_per_trial=gpus_per_trial)
-    assert (found.concurrent, found.gpus) == (concurrent, share_of_each)
+def test_gpus_are_shared_as_far_as_cores_and_memory_go_and_none_stays_empty(
+    asked, cpus, gib, trials, concurrent, per_gpu, why
+):
+    here = Machine(cpus=cpus, memory_bytes=gib * GIB, gpus=faked_gpus(*["A100"] * 4))
+    found = resources(here, per_gpu=asked, trials=trials)
+    assert (found.concurrent, found.per_gpu) == (concurrent, per_gpu)
+    assert found.why.startswith(why)
+    assert found.threads == cpus // concurrent
+
+
+@pytest.mark.parametrize("trials", [1, 2, 3, 7, 13, 15, 17, 26, 34, 51, 67, 100, 101, 150, 10_001])
+def test_no_gpu_seats_more_trials_than_were_planned_for_it(trials):
+    most = seatable(trials)
+    share = Resources(concurrent=1, threads=1, why="", per_gpu=most).gpus
+    assert 0 < most <= trials
+    assert most == trials or trials > 100
+    assert round(10_000 * share) * most <= 10_000 < round(10_000 * share) * (most + 1)
 
 
 @pytest.mark.parametrize(
-    ("needed", "total", "trials"), [(5, 40, 6), (3, 40, 11), (39, 40, 1), (80, 40, 1), (16, 40, 2)]
+    ("option", "trials"),
+    [("auto", 1), ("1", 1), ("0.5", 2), ("0.3", 3), ("0.1", 10), ("0.07", 14), ("0.6", 1),
+     ("0.0001", 10_000), ("0", 0)],
+)  # fmt: skip
+def test_a_share_of_a_gpu_is_so_many_trials(option, trials):
+    assert trials_asked(option) == trials
+
+
+@pytest.mark.parametrize(
+    ("free", "needed", "images", "trials", "resident"),
+    [
+        ((40,), 5, 0, 6, True),
+        ((40,), 5, 1, 5, True),
+        ((80, 24), 5, 1, 3, True),  # the smaller decides
+        ((40,), 39, 0, 1, False),  # a trial fits, without the margin
+        ((40,), 30, 10, 1, False),  # the images stay outside
+        ((40,), 16, 0, 2, True),
+    ],
 )
-def test_a_gpu_is_shared_by_as_many_trials_as_fit_with_a_margin(needed, total, trials):
-    fraction = gpu_share(needed * GIB, total * GIB)
-    assert int(1 / fraction) == trials
-    assert trials * fraction <= 1
-    assert trials == 1 or trials * needed * 1.2 <= total
+def test_a_gpu_is_shared_by_as_many_trials_as_its_free_memory_holds(
+    free, needed, images, trials, resident
+):
+    """The memory of the cards is twice what is free there."""
+    there = [gpu for gib in free for gpu in faked_gpus("A", gib=2 * gib, free=gib)]
+    need = GpuNeed(needed_bytes=needed * GIB, free_bytes=max(free) * GIB)
+    assert trials_by_memory(need, there, images * GIB) == (trials, resident)
+    here = Machine(cpus=64, memory_bytes=256 * GIB, gpus=tuple(there))
+    assert resources(here, per_gpu=trials).free == 0.5
+
+
+def test_a_gpu_that_is_too_small_for_a_trial_doesn_t_fit_and_an_unknown_one_may():
+    need = GpuNeed(needed_bytes=10 * GIB, free_bytes=80 * GIB)
+    big, small = *faked_gpus("A100", gib=80), *faked_gpus("GT", gib=2)
+    (unknown,) = faked_gpus("A", gib=0)
+    assert [fits(gpu, need) for gpu in (big, small, unknown)] == [True, False, True]
+    assert trials_by_memory(need, [unknown], 0) == (6, True)
 
 
 def test_what_is_asked_for_is_what_happens():

@@ -5,6 +5,7 @@ import pytest
 from search.hardware import calibration
 from search.hardware.calibration import CalibrationStore, Measurement, calibration_key
 from search.hardware.machine import Machine
+from tests.search.hardware.faked_gpus import gpus as faked_gpus
 from trainables.config import TrialConfig
 
 HERE = Machine(cpus=2, memory_bytes=8 << 30, gpus=())
@@ -54,7 +55,7 @@ def test_what_changes_the_work_changes_the_key_and_regularisation_does_not():
         calibration_key(CONFIG.but(compile=True), 1, HERE),
         calibration_key(CONFIG.but(precision="float32"), 1, HERE),
         calibration_key(CONFIG, 2, HERE),
-        calibration_key(CONFIG, 1, Machine(cpus=2, memory_bytes=8 << 30, gpus=("A100",))),
+        calibration_key(CONFIG, 1, Machine(cpus=2, memory_bytes=8 << 30, gpus=faked_gpus("A100"))),
     ]
     assert len({first, *others}) == 11
 

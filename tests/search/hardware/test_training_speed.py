@@ -16,8 +16,8 @@ IMAGES = 2700
 
 SMALL = TrialConfig(network="resnet18", image_size=64)
 LARGE = SMALL.but(image_size=128)
-CORES = Resources(concurrent=2, threads=3, gpus=0.0, why="")
-GPU = Resources(concurrent=1, threads=4, gpus=0.5, why="", beside=CORES)
+CORES = Resources(concurrent=2, threads=3, why="")
+GPU = Resources(concurrent=1, threads=4, why="", per_gpu=2, beside=CORES)
 EXTERNAL = TrialConfig(network="timm:convnext_atto", image_size=64)
 
 

@@ -84,7 +84,7 @@ class FakeRay:
         self._now = 0.0
         self._watchdog = Watchdog(20.0, clock=lambda: self._now)
         self._monitor = Monitor(Console(file=StringIO()), TRIALS, verbose=False)
-        slots = Slots(Resources(concurrent=1, threads=1, gpus=0.0, why=""))
+        slots = Slots(Resources(concurrent=1, threads=1, why=""))
         finalists = Finalists(study=study, store=FinalistStore(scratch), count=0, repeats=2, seed=0)
         supervisor = Supervisor(study, finalists)
         self._scheduler = StudyScheduler(supervisor, self._monitor, self._watchdog, slots)

@@ -39,6 +39,7 @@ from search.study.finalists import Finalists
 from search.study.study import Study
 from search.study.supervisor import Supervisor
 from tests.search.finalists_on_curves import final_of
+from tests.search.hardware.faked_gpus import gpus as faked_gpus
 from tests.search.study_on_curves import metrics, open_study
 from tests.search.tasks import make_task, task_of
 from trainables.config import TrialConfig
@@ -57,7 +58,7 @@ FULL = (
     "search.ray_backend.worker.TrialDiskError: The disk that holds runs/a is full; free "
     "some space there, then go on with --resume a: all that was recorded is kept.\n"
 )
-ONE = Resources(concurrent=1, threads=1, gpus=0.0, why="")
+ONE = Resources(concurrent=1, threads=1, why="")
 LOST = (
     "The actor died unexpectedly before finishing this task.\n\tclass_name: ResourceTrainable\n"
     "\tip: 10.0.0.2\nThe actor died because its node has died. Node Id: 4f.\n"
@@ -317,12 +318,12 @@ def test_a_full_disk_ends_the_search_and_no_trial(tmp_path, started, status):
 
 def on_lost_nodes(tmp_path, there):
     """(study, scheduler, its first trial on a GPU, seats of `there`), after one epoch."""
-    gpu = Node(id="g", address="", machine=Machine(cpus=4, memory_bytes=1 << 34, gpus=("A100",)))
+    gpu = Node(
+        id="g", address="", machine=Machine(cpus=4, memory_bytes=1 << 34, gpus=faked_gpus("A100"))
+    )
     cpu = Node(id="c", address="", machine=Machine(cpus=4, memory_bytes=1 << 34, gpus=()))
     there += [gpu, cpu]
-    shared = allocate_nodes(
-        there, concurrency="auto", gpus_per_trial="auto", trials=9, worker_bytes=1 << 30
-    )
+    shared = allocate_nodes(there, concurrency="auto", per_gpu=1, trials=9, worker_bytes=1 << 30)
     slots, study = Slots(shared, lambda: tuple(there)), open_study(tmp_path / "run", trials=9)
     said = io.StringIO()
     monitor = Monitor(Console(file=said, width=200), 9, verbose=False)

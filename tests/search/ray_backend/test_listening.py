@@ -20,7 +20,7 @@ from search.hardware.allocation import Resources
 from search.ray_backend.local_ray import Dashboard, reserve_port, start_ray, stop_ray
 
 with reserve_port(Dashboard(host="127.0.0.1", port="auto")) as port:
-    address = start_ray(Resources(concurrent=1, threads=1, gpus=0, why=""), port, Path.cwd())
+    address = start_ray(Resources(concurrent=1, threads=1, why=""), port, Path.cwd())
 time.sleep(5)
 try:
     code = urllib.request.urlopen(address + "/api/version", timeout=20).status

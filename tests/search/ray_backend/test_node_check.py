@@ -1,10 +1,14 @@
 """Nodes that offer more than they may use are named, with the option that mends it."""
 
+from dataclasses import replace
+
 import pytest
 
 from common.allowance import Allowance
+from search.hardware.gpus import GpuSurvey
 from search.hardware.machine import Machine, Node
-from search.ray_backend.node_check import describe_excess
+from search.ray_backend.node_check import describe_excess, describe_gpu_excess, with_gpus
+from tests.search.hardware.faked_gpus import gpus
 
 GIB = 1 << 30
 FREE = Allowance(amount=64, present=64)
@@ -26,6 +30,24 @@ def test_a_node_that_counts_past_its_quota_is_named() -> None:
     (memory,) = describe_excess(FREE, LIMIT, 64, node(64, 70))
     assert f"offers {70 * GIB} instead of {4 * GIB} (limit of the container's memory.max" in memory
     assert len(describe_excess(QUOTA, LIMIT, 64, node(64, 70))) == 2
+
+
+def test_a_node_that_offers_gpus_that_torch_can_t_use_is_named() -> None:
+    there = replace(node(8), machine=replace(node(8).machine, gpus=gpus("L4", "L4")))
+    sees = GpuSurvey(gpus=gpus("L4", gib=24), faults=("torch must compute on GPU 1.",))
+    assert describe_gpu_excess(sees, there) == [
+        "Node 10.0.0.2 must offer only GPUs that torch can use there, but offers 2 of which torch "
+        "uses 1 (torch must compute on GPU 1.); start Ray there anew with `--num-gpus=1`."
+    ]
+    assert describe_gpu_excess(GpuSurvey(gpus=gpus("L4", "L4", "L4")), there) == []
+
+
+def test_a_node_s_gpus_are_those_that_torch_has_found_there() -> None:
+    """Ray knows the name of one, and no memory."""
+    offered = replace(node(8), machine=replace(node(8).machine, gpus=gpus("L4", gib=0)))
+    found = gpus("L4", "A100", gib=24)
+    assert with_gpus(offered, found).machine.gpus == found[:1]
+    assert with_gpus(offered, ()) == offered
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,13 @@ from search.hardware.allocation import allocate_nodes
 from search.hardware.machine import Machine, Node, combine_machines
 from search.ray_backend.slots import Slots
 from search.ray_backend.task import Placement
+from tests.search.hardware.faked_gpus import gpus as faked_gpus
 
 GIB = 1 << 30
 
 
 def node(name, cpus, gib=256, gpus=0):
-    machine = Machine(cpus=cpus, memory_bytes=gib * GIB, gpus=("A100",) * gpus)
+    machine = Machine(cpus=cpus, memory_bytes=gib * GIB, gpus=faked_gpus(*["A100"] * gpus))
     return Node(id=name, address="10.0.0.1", machine=machine)
 
 
@@ -19,11 +20,11 @@ CPU, ONE_GPU, EIGHT_GPUS = node("c", 16, 64), node("g", 4, 16, 1), node("h", 96,
 MIXED = (CPU, ONE_GPU, EIGHT_GPUS)
 
 
-def shared(nodes, concurrency="auto", gpus_per_trial="auto", trials=1000, gib=2, **more):
+def shared(nodes, concurrency="auto", per_gpu=1, trials=1000, gib=2, **more):
     return allocate_nodes(
         nodes,
         concurrency=concurrency,
-        gpus_per_trial=gpus_per_trial,
+        per_gpu=per_gpu,
         trials=trials,
         worker_bytes=gib * GIB,
         **more,
@@ -38,12 +39,12 @@ def summary(resources):
     ("nodes", "asked", "kinds"),
     [
         (MIXED, {}, [(9, 4, 1.0), (16, 1, 0.0)]),
-        (MIXED, {"gpus_per_trial": "0.5"}, [(18, 2, 0.5), (16, 1, 0.0)]),
+        (MIXED, {"per_gpu": 2}, [(18, 2, 0.5), (16, 1, 0.0)]),
         (MIXED, {"gpus_only": True}, [(9, 4, 1.0)]),
-        (MIXED, {"gpus_per_trial": "0"}, [(116, 1, 0.0)]),
+        (MIXED, {"per_gpu": 0}, [(116, 1, 0.0)]),
         (MIXED, {"concurrency": "12"}, [(9, 4, 1.0), (3, 5, 0.0)]),
         (MIXED, {"trials": 5}, [(5, 4, 1.0)]),
-        ((ONE_GPU,), {"gpus_per_trial": "0.25"}, [(4, 1, 0.25)]),
+        ((ONE_GPU,), {"per_gpu": 4}, [(4, 1, 0.25)]),
         ((CPU, node("d", 2, 64)), {}, [(18, 1, 0.0)]),
         ((CPU, node("d", 2, 64)), {"concurrency": "40"}, [(40, 1, 0.0)]),
     ],
@@ -67,7 +68,9 @@ def test_an_estimate_above_a_nodes_memory_lets_a_trial_run_there_all_the_same():
 
 
 def test_all_hardware_together():
-    assert combine_machines(MIXED) == Machine(cpus=116, memory_bytes=1080 * GIB, gpus=("A100",) * 9)
+    found = combine_machines(MIXED)
+    assert (found.cpus, found.memory_bytes) == (116, 1080 * GIB)
+    assert [gpu.name for gpu in found.gpus] == ["A100"] * 9
 
 
 def test_seats_are_taken_on_gpus_first_and_given_back():
@@ -81,7 +84,7 @@ def test_seats_are_taken_on_gpus_first_and_given_back():
 def test_trials_on_cores_leave_the_cores_beside_gpus_alone():
     slots = Slots(shared((CPU, ONE_GPU)), lambda: (CPU, ONE_GPU))
     on_gpu, on_cores = slots.take("a"), slots.take("b")
-    assert slots.place(on_gpu) == Placement(threads=4, gpus=1.0)
+    assert slots.place(on_gpu) == Placement(threads=4, gpus=1.0, memory_bytes=3 * GIB)
     assert slots.place(on_cores) == Placement(
         threads=1, memory_bytes=2 * GIB, apart_from=("g",)
     )  # fmt: skip

@@ -22,7 +22,7 @@ from trainables.config import TrialConfig
 FIRST, SECOND = TrainingId(0), TrainingId(1)
 CONFIG = TrialConfig(network="resnet18", image_size=64)
 LARGE = CONFIG.but(image_size=224)
-CORES = Resources(concurrent=2, threads=1, gpus=0.0, why="")
+CORES = Resources(concurrent=2, threads=1, why="")
 
 
 def speed_of(measured_epoch_s: float | None) -> TrainingSpeed:

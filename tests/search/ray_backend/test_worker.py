@@ -3,12 +3,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import ray
 
 from results.records import NetworkCosts, TrainingId
 from results.store import checkpoint_path
 from search.preflight import PreflightError
 from search.ray_backend import worker
-from search.ray_backend.task import Note, SessionEnd, read_report
+from search.ray_backend.task import Note, Placement, SessionEnd, read_report
 from tests.search.study_on_curves import metrics
 from tests.search.tasks import make_task
 from trainables.config import TrialConfig
@@ -63,6 +64,16 @@ def test_a_training_that_waits_for_its_images_says_so_before_its_first_epoch(mon
     trainable.reset_config(replace(task, data=Path("/data/other")).to_ray())
     assert read_report(trainable.step()).metrics.val_top1 == 0.5
     trainable.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("gpus", "ids", "visible"), [(0.0, [], ""), (0.5, ["MIG-a"], "MIG-a"), (1.0, [3], "3")]
+)
+def test_a_worker_sees_the_gpu_of_its_slot_alone(monkeypatch, gpus, ids, visible):
+    monkeypatch.setattr(ray, "get_gpu_ids", lambda: ids)
+    environment = {"CUDA_VISIBLE_DEVICES": "0,1,2,3"}
+    worker.show_gpu(Placement(threads=1, gpus=gpus), environment)
+    assert environment["CUDA_VISIBLE_DEVICES"] == visible
 
 
 def test_the_network_that_is_measured_has_the_dataset_s_classes(tiny_data, monkeypatch):

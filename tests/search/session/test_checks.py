@@ -308,7 +308,7 @@ def test_measuring_on_gpus_is_refused(tiny_data: Path, tmp_path: Path) -> None:
     from common.errors import SearchError
 
     plan = planned(tmp_path, tiny_data, {}, name="new", trials=4)
-    plan = replace(plan, resources=replace(plan.resources, gpus=1.0))
+    plan = replace(plan, resources=replace(plan.resources, per_gpu=1))
     with (
         ExitStack() as stack,
         TorchProcess() as torch,

@@ -53,7 +53,7 @@ def test_a_speed_is_measured_once_and_again_if_asked(plan: Plan) -> None:
 
 def test_a_gpu_that_trains_as_asked_is_not_asked(plan: Plan) -> None:
     torch: Any = FakeProcess()
-    on_gpu = replace(plan, resources=replace(plan.resources, gpus=1.0))
+    on_gpu = replace(plan, resources=replace(plan.resources, per_gpu=1))
     measured, why = start_measurement(on_gpu, torch, anew=False)()
     assert (measured.precision, measured.rate, why) == ("float32", None, "as asked")
     assert torch.asked == []

@@ -109,7 +109,7 @@ def test_whichever_ends_first() -> None:
 def test_gpu_hours_asked_for() -> None:
     """8 hours of a GPU, at half of one for each of two trials: 8 hours on the wall."""
     options = SearchOptions(space="demo", gpu_hours=8, time_budget="9h")
-    resources = Resources(concurrent=2, threads=1, gpus=0.5, why="")
+    resources = Resources(concurrent=2, threads=1, why="", per_gpu=2)
     assert make_budget(options, resources, 0.0).left(Trained()) == 8 * 3600
     assert make_budget(options, resources, 0.0).left(Trained(spent=3600)) == 7.5 * 3600
     hour_left = make_budget(options, resources, 8 * 3600).left(Trained())
@@ -192,5 +192,5 @@ def test_the_clock_alone_breaks_epochs_off():
     left_s[0] = 0.0
     assert budget.time_is_up()
     assert not make_budget(
-        SearchOptions(), Resources(concurrent=2, threads=1, gpus=0.5, why=""), 1e9
+        SearchOptions(), Resources(concurrent=2, threads=1, why="", per_gpu=2), 1e9
     ).time_is_up()

@@ -1,0 +1,94 @@
+"""Asks NVML, the library of NVIDIA's driver, which cards this machine has.
+
+It is called through its C interface: six functions need no package, and NVML answers where torch
+can't, which tells a machine without a GPU from one whose torch doesn't fit its driver.
+"""
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+LIBRARY = "libnvidia-ml.so.1"
+
+_BYTES = 96
+"""NVML writes names of at most this many bytes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """Describes an NVIDIA card: its name, and the UUIDs of its MIG slices, which are `None` where
+    it isn't divided.
+    """
+
+    name: str
+    uuid: str
+    slices: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Driver:
+    """Holds the version of NVIDIA's driver, and the cards that it shows this process, whatever
+    CUDA_VISIBLE_DEVICES is. A container shows only its own.
+    """
+
+    version: str = ""
+    cards: tuple[Card, ...] = ()
+
+
+def read_driver(library: str = LIBRARY) -> Driver:
+    """Returns what NVML knows: no card where it can't be loaded or doesn't begin."""
+    try:
+        nvml = ctypes.CDLL(library)
+    except OSError:
+        return Driver()
+    if nvml.nvmlInit_v2():
+        return Driver()
+    try:
+        version = _text(nvml.nvmlSystemGetDriverVersion)
+        return Driver(version=version, cards=tuple(_cards(nvml)))
+    finally:
+        nvml.nvmlShutdown()
+
+
+def driver_loads() -> bool:
+    """Returns whether CUDA's driver library can be loaded. Without it, no CUDA program, torch
+    included, sees a GPU.
+    """
+    with suppress(OSError):
+        ctypes.CDLL("libcuda.so.1")
+        return True
+    return False
+
+
+def _cards(nvml: ctypes.CDLL) -> Iterator[Card]:
+    count = ctypes.c_uint(0)
+    nvml.nvmlDeviceGetCount_v2(ctypes.byref(count))
+    for index in range(count.value):
+        handle = ctypes.c_void_p()
+        if nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(handle)) == 0:
+            yield Card(
+                name=_text(nvml.nvmlDeviceGetName, handle),
+                uuid=_text(nvml.nvmlDeviceGetUUID, handle),
+                slices=_slices(nvml, handle),
+            )
+
+
+def _slices(nvml: ctypes.CDLL, card: ctypes.c_void_p) -> tuple[str, ...] | None:
+    now, next_boot, most = ctypes.c_uint(0), ctypes.c_uint(0), ctypes.c_uint(0)
+    if nvml.nvmlDeviceGetMigMode(card, ctypes.byref(now), ctypes.byref(next_boot)) or not now.value:
+        return None  # cards before the A100 can't be divided
+    nvml.nvmlDeviceGetMaxMigDeviceCount(card, ctypes.byref(most))
+    found = []
+    for index in range(most.value):
+        handle = ctypes.c_void_p()
+        if nvml.nvmlDeviceGetMigDeviceHandleByIndex(card, index, ctypes.byref(handle)) == 0:
+            found.append(_text(nvml.nvmlDeviceGetUUID, handle))
+    return tuple(found)
+
+
+def _text(ask: "ctypes._NamedFuncPointer", *arguments: object) -> str:
+    """Returns a text that a function of NVML writes; it is empty where the function fails."""
+    text = ctypes.create_string_buffer(_BYTES)
+    failed = ask(*arguments, text, _BYTES)
+    return "" if failed else text.value.decode("utf-8", errors="replace")

@@ -1,0 +1,106 @@
+"""Errors about GPUs: that aren't there, or that torch can't use. No GPU is needed."""
+
+import importlib
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from common.errors import SearchError
+from search.config.command_line import resolve
+from search.hardware.gpus import VISIBLE, Ask, Gpu, find_gpus
+from search.hardware.machine import Machine
+from search.planning.plan import make_plan
+from tests.remedies.harness import Attempt, Refusal, Steps, case
+from tests.search.hardware.faked_gpus import FakeTorch, cards, listed
+
+MACHINE = "search/planning/option_errors.py"
+GPUS = "search/hardware/gpus.py"
+DRIVER = cards("L4", "A100")
+
+
+@case(f"{MACHINE}::find_gpu_errors", "--gpu-hours must be 0",
+      f"{MACHINE}::find_gpu_errors", "on a machine without a GPU")  # fmt: skip
+def gpus_that_aren_t_there(tmp_path: Path) -> Steps:
+    attempt = on_machine(tmp_path, gpus=(), gpu_hours=2, gpus_per_trial="1")
+    refusal = yield attempt
+    on_machine(tmp_path, gpus=(), gpus_per_trial=refusal.find(r"auto or (\d)"))()
+    assert refusal.find("use --(time-budget)")
+    return on_machine(tmp_path, gpus=(), gpus_per_trial="auto", time_budget="2h")
+
+
+@case(f"{GPUS}::_explain_none", "must be built for CUDA", beyond="no build of torch is installed")
+def gpus_and_a_torch_for_cpus(tmp_path: Path) -> Steps:
+    refusal = yield on_surveyed(tmp_path, {}, FakeTorch({}, "not compiled", None, "2.14.1+cpu"))
+    on_cores(tmp_path, refusal)
+
+
+@case(f"{GPUS}::_explain_none", "but sees none", beyond="no driver is updated")
+def gpus_and_a_driver_that_is_too_old(tmp_path: Path) -> Steps:
+    refusal = yield on_surveyed(tmp_path, {}, FakeTorch({}, "The NVIDIA driver is too old"))
+    on_cores(tmp_path, refusal)
+
+
+@case(f"{GPUS}::_explain_none", "must name GPUs of this machine")
+def a_variable_that_names_no_gpu(tmp_path: Path) -> Steps:
+    torch = FakeTorch({}, "No CUDA GPUs are available")
+    refusal = yield on_surveyed(tmp_path, {VISIBLE: "7"}, torch)
+    on_cores(tmp_path, refusal)
+    assert "; unset it" in refusal.text
+    return on_surveyed(tmp_path, {}, FakeTorch({None: [listed("L4"), listed("A100")]}))
+
+
+@case(f"{GPUS}::_explain_failure", "must compute on GPU")
+def a_card_that_torch_is_not_compiled_for(tmp_path: Path) -> Steps:
+    cards = [listed("K80", error="no kernel image"), listed("A100")]
+    refusal = yield on_surveyed(tmp_path, {}, FakeTorch({None: cards}))
+    on_cores(tmp_path, refusal)
+    visible = refusal.find(rf"leave it out with {VISIBLE}=(\S+),")
+    chosen = FakeTorch({None: [cards[int(visible)]]})
+    return on_surveyed(tmp_path, {VISIBLE: visible}, chosen)
+
+
+@case(f"{GPUS}::_explain_silence", "must list the GPUs")
+def a_torch_that_doesn_t_answer(tmp_path: Path) -> Steps:
+    def ask(ids: object) -> dict[str, Any]:
+        raise subprocess.TimeoutExpired("python", 120)
+
+    refusal = yield on_surveyed(tmp_path, {}, ask)
+    on_cores(tmp_path, refusal)
+    module = refusal.find(r"`python -m (\S+)`")
+    assert callable(importlib.import_module(module).main)
+    return on_surveyed(tmp_path, {}, FakeTorch({None: [listed("L4")]}))
+
+
+def on_surveyed(
+    tmp_path: Path, environment: dict[str, str], ask: Ask, **options: object
+) -> Attempt:
+    """Returns an attempt that plans a search on a machine with the cards of `DRIVER`, of which
+    torch answers this.
+    """
+    found = find_gpus(environment, DRIVER, ask)
+    return on_machine(tmp_path, gpus=found.gpus, gpu_faults=found.faults, **options)
+
+
+def on_cores(tmp_path: Path, refusal: Refusal) -> None:
+    """Trains on the cores of the machine, as each sentence about its GPUs advises."""
+    option, value = refusal.options("--gpus-per-trial")
+    assert option == "--gpus-per-trial"
+    faults = tuple(refusal.text.splitlines())
+    on_machine(tmp_path, gpus=(), gpu_faults=faults, gpus_per_trial=value)()
+
+
+def on_machine(
+    tmp_path: Path, *, gpus: tuple[Gpu, ...], gpu_faults: tuple[str, ...] = (), **options: object
+) -> Attempt:
+    """Returns an attempt that plans a search on a machine with these GPUs, and these reasons why
+    torch can't use them all.
+    """
+
+    def attempt() -> None:
+        given, errors = resolve({"space": "demo", "out": str(tmp_path)}, options)
+        here = Machine(cpus=8, memory_bytes=64 << 30, gpus=gpus, gpu_faults=gpu_faults)
+        _, more = make_plan(given, resuming=False, machine=here)
+        if errors + more:
+            raise SearchError(errors + more)
+
+    return attempt

@@ -1,0 +1,107 @@
+"""How a search divides GPUs before its first trial, by a fake process that measures."""
+
+import os
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.hardware.allocation import GpuNeed
+from search.hardware.gpus import Gpu
+from search.hardware.machine import Machine
+from search.planning.plan import Plan
+from search.planning.resources import allocate_resources
+from search.session.startup import allocate_gpus, torch_process
+from tests.search.hardware.faked_gpus import GIB, gpus
+from tests.search.session_on_curves import planned
+
+
+class FakeProcess:
+    """Answers with one need, and records the configurations that are measured."""
+
+    def __init__(self, gib: float = 5, free: float = 80, micro: int | None = None) -> None:
+        self.need = GpuNeed(
+            needed_bytes=int(gib * GIB), free_bytes=int(free * GIB), micro_batch_size=micro
+        )
+        self.asked: list[Any] = []
+
+    def submit(self, function: Any, config: Any, *, freezes: bool) -> "Future[GpuNeed]":
+        self.asked.append((config.precision, freezes))
+        future: Future[GpuNeed] = Future()
+        future.set_result(self.need)
+        return future
+
+
+def plan_on(tmp_path: Path, data: Path, there: tuple[Gpu, ...], **options: Any) -> Plan:
+    plan = planned(tmp_path, data, {}, name="new", trials=40)
+    here, asked = (
+        Machine(cpus=32, memory_bytes=256 * GIB, gpus=there),
+        replace(plan.options, **options),
+    )
+    resources = allocate_resources(asked, here, None, GIB)
+    return replace(plan, options=asked, machine=here, resources=resources)
+
+
+def divided(plan: Plan, torch: FakeProcess) -> tuple[Plan, list[str]]:
+    lines: list[str] = []
+    process: Any = torch
+    return allocate_gpus(plan, "bfloat16", lines.append, process), lines
+
+
+def test_as_many_trials_share_each_gpu_as_its_free_memory_holds(
+    tmp_path: Path, tiny_data: Path
+) -> None:
+    torch = FakeProcess(gib=5)
+    plan = plan_on(tmp_path, tiny_data, gpus("A100", "A100", gib=80, free=40))
+    found, lines = divided(plan, torch)
+    assert torch.asked == [("bfloat16", False)]
+    r = found.resources
+    assert (r.per_gpu, r.concurrent, r.free, r.resident) == (6, 12, 0.5, True)
+    assert lines == [
+        "GPUs       up to 6 trials each by memory: the largest takes 5.0 GiB, and the images "
+        "beside it"
+    ]
+
+
+def test_a_share_that_was_asked_for_is_not_measured(tmp_path: Path, tiny_data: Path) -> None:
+    for option, per_gpu in (("0.5", 2), ("0", 0)):
+        torch = FakeProcess()
+        plan = plan_on(tmp_path, tiny_data, gpus("A100"), gpus_per_trial=option)
+        found, lines = divided(plan, torch)
+        assert (found.resources.per_gpu, torch.asked, lines) == (per_gpu, [], [])
+
+
+def test_a_gpu_too_small_for_a_trial_stays_idle_and_is_named(
+    tmp_path: Path, tiny_data: Path
+) -> None:
+    big, small = *gpus("A100", gib=80), replace(*gpus("GT 710", gib=2), id="1")
+    found, lines = divided(plan_on(tmp_path, tiny_data, (small, big)), FakeProcess(gib=5))
+    assert found.machine.gpus == (big,)
+    assert found.resources.per_gpu == 13
+    assert lines[0] == (
+        "note: GPU 1 (GT 710) stays idle: it has 2.0 GiB free, and the largest trial takes 5.0."
+    )
+
+
+def test_the_search_goes_on_in_micro_batches_where_a_batch_doesn_t_fit(
+    tmp_path: Path, tiny_data: Path
+) -> None:
+    torch = FakeProcess(gib=7, free=8, micro=16)
+    found, lines = divided(plan_on(tmp_path, tiny_data, gpus("T4", gib=8)), torch)
+    assert found.fixed["micro_batch_size"] == 16
+    assert {config.micro_batch_size for config in found.preview} == {16}
+    assert found.resources.per_gpu == 1
+    assert lines[0].endswith("trials train in micro-batches of 16 images.")
+
+
+@pytest.mark.parametrize(("option", "visible"), [("auto", "1"), ("0", "")])
+def test_what_measures_sees_the_gpu_with_the_most_room_or_none(
+    tmp_path: Path, tiny_data: Path, option: str, visible: str
+) -> None:
+    small, big = *gpus("L4", gib=24), replace(*gpus("A100", gib=80), id="1")
+    plan = plan_on(tmp_path, tiny_data, (small, big), gpus_per_trial=option)
+    with torch_process(plan) as torch, torch_process(plan_on(tmp_path, tiny_data, ())) as bare:
+        seen = [each.submit(os.getenv, "CUDA_VISIBLE_DEVICES") for each in (torch, bare)]
+    assert [future.result() for future in seen] == [visible, ""]
