@@ -22,7 +22,7 @@ checksum of each line includes those of the lines before it, and the manifest co
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -161,7 +161,8 @@ class RunStore:
 
     `dropped` is called with the file name of each checkpoint that is removed, so that its copies
     can be removed too. `clock` returns seconds since any fixed moment, and is never set back.
-    `files` writes the run's files of lines, whose checksums begin from `start` in a new run.
+    `files` writes the run's files of lines, whose checksums begin from `start` in a new run, and
+    `measures` returns more figures of this session, for its epochs' lines.
     Creating an instance makes the folder and raises `RunError` when another process writes the run.
     """
 
@@ -174,6 +175,7 @@ class RunStore:
     ) -> None:
         self.directory, self._dropped, self._clock = directory, dropped, clock
         self._opened_s, self._session = clock(), 0
+        self.measures: Callable[[], Mapping[str, float]] = dict
         self._known: tuple[dict[int, TrialRecord], Sequence[tuple[int, EpochMetrics]]] | None = None
         directory.mkdir(parents=True, exist_ok=True)
         self._lock = lock_run(directory)
@@ -243,10 +245,9 @@ class RunStore:
         return round(self._clock() - self._opened_s, 3)
 
     def stamp(self) -> str:
-        """Returns the part of an epoch's line that says in which session, counted from 1, and how
-        many seconds after its beginning the epoch was recorded.
-        """
-        return f'"session":{self._session},"session_s":{self.session_s()}'
+        """Returns an epoch's session, from 1, its seconds in it, and `measures`, for a line."""
+        figures = {"session": self._session, "session_s": self.session_s(), **self.measures()}
+        return ",".join(f'"{name}":{value}' for name, value in figures.items())
 
     def add_epoch(self, trial: int, metrics: EpochMetrics) -> None:
         """Appends one epoch of `trial` and flushes it to the disk."""

@@ -58,6 +58,12 @@ def parser() -> Parser:
     add("--weights", help="none, imagenet or a file (default: as the configuration says)")
     add("--seed", type=int, help="of the network, the order and the augmentation")
     add(
+        "--deterministic",
+        action="store_true",
+        help="request algorithms that repeat their numbers on GPUs, as CPUs do (default: as the "
+        "configuration says)",
+    )
+    add(
         "--repeats",
         type=_positive,
         default=1,

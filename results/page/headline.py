@@ -11,6 +11,7 @@ from common.cli import quote_command
 from common.text import format_duration
 from results.analysis.finalist_comparison import BASELINE, Outcome, Standing
 from results.analysis.intervals import Interval, proportion
+from results.analysis.session_times import sum_gpu_time
 from results.page.formatting import (
     OUTCOMES,
     count,
@@ -225,15 +226,13 @@ def _cost(run: Run) -> Card:
 
 
 def _gpu_hours(run: Run) -> str:
-    """Returns the search's GPU-hours as the end of a note; the text is empty where the manifest
-    records no share of a GPU for each trial.
+    """Returns for how long the search held GPUs, as the end of a note; the text is empty where it
+    held none. Of an older run, this is known only where the options name a trial's share of a GPU.
     """
-    share = str(run.manifest.get("options", {}).get("gpus_per_trial", ""))
-    try:
-        hours = float(share) * run.training_s / 3600
-    except ValueError:
-        return ""
-    return f", {hours:.2f} GPU-hours" if hours else ""
+    share = str(run.manifest.get("options", {}).get("gpus_per_trial", "auto"))
+    training_gpu_s = 0.0 if share == "auto" else float(share) * run.training_s
+    held = sum_gpu_time(run.manifest.get("sessions", ()), training_gpu_s).describe()
+    return f", {held}" if held else ""
 
 
 def _settings(run: Run, winner: TrialRecord, best: Mapping[str, Any]) -> Iterator[Setting]:

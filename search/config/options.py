@@ -54,7 +54,7 @@ class SearchOptions:
         "", BUDGET, "DURATION", "stop after this time, e.g. 90s, 45m, 1h30m, 1d (default: none)"
     )
     gpu_hours: float = _option(
-        0.0, BUDGET, "HOURS", "stop after this many GPU-hours of training (0: no limit)"
+        0.0, BUDGET, "HOURS", "stop when GPUs were held for so many hours (0: no limit)"
     )
     finalists: int = _option(
         0,
@@ -86,7 +86,10 @@ class SearchOptions:
         "", SEARCH, "WEIGHTS", "none, imagenet, or a state-dict file (default: the space's)"
     )
     precision: str = _option(
-        "auto", HARDWARE, "PRECISION", "auto (measured once a study), float32 or bfloat16"
+        "auto", HARDWARE, "PRECISION", "auto (measured once a study), float32, bfloat16 or float16"
+    )
+    deterministic: bool = _option(
+        False, HARDWARE, "", "request algorithms that repeat their numbers on GPUs, as CPUs do"
     )
     seed: int = _option(0, SEARCH, "N", "seed of proposals and training")
     grace: int = _option(

@@ -11,7 +11,7 @@ from search.config.options import SearchOptions, flag_of
 from search.config.units import gpu_share, number_of
 from search.security import loopback, token_required
 from trainables.conditional_fields import MAX_EPOCHS
-from trainables.config import MAX_SEED
+from trainables.config import MAX_SEED, PRECISIONS
 
 MAX_TRIALS, MAX_REPEATS, MAX_WORKERS = 1_000_000, 1_000, 10_000
 """A search has at most so many trials, finalists or repeats of each, and trials at once."""
@@ -90,8 +90,7 @@ def find_faults(o: SearchOptions) -> dict[str, list[str]]:
         (o.gpus_per_trial == "auto" or gpu_share(o.gpus_per_trial), "gpus_per_trial",
          "must be auto, 0 for cores, or a share in 0.0001…1 (no training runs on two GPUs)"),
         (0 <= o.seed <= MAX_SEED, "seed", f"must lie in 0…{MAX_SEED}"),
-        (o.precision in ("auto", "float32", "bfloat16"), "precision",
-         "must be auto, float32 or bfloat16"),
+        (o.precision in PRECISIONS, "precision", "must be auto, float32, bfloat16 or float16"),
         (o.grace >= 0, "grace", "must be ≥ 0"),
         (o.reduction_factor >= 2, "reduction_factor", "must be ≥ 2"),
         (sound_objectives(o.objectives), "objectives",

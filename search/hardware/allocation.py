@@ -59,6 +59,11 @@ class Resources:
         """Returns how many trials of all kinds run at the same time."""
         return sum(kind.concurrent for kind in self.kinds)
 
+    @property
+    def gpus_held(self) -> int:
+        """Returns how many GPUs the trials that run at the same time hold."""
+        return math.ceil(round(self.concurrent * self.gpus, 6))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GpuNeed:

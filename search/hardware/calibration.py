@@ -4,15 +4,19 @@ once.
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from common.files import read_json, write_text_atomically
 from search.hardware.machine import Machine, cpu_model
+from search.hardware.packing import Packing
 from search.preflight import versions
-from trainables.config import TrialConfig
+from trainables.config import PRECISIONS, TrialConfig
+
+M = TypeVar("M", "Measurement", Packing)
 
 SCHEMA_VERSION = 2
 """Measurements of another version than this one, whose method or format differs, don't count."""
@@ -27,6 +31,10 @@ is `auto`, both precisions are measured.
 """
 
 
+MEASURABLE = frozenset(PRECISIONS) - {"auto"}
+"""A measurement is of these precisions."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measurement:
     """Holds the precision to train in, and the training images per second of one trial in each
@@ -39,17 +47,18 @@ class Measurement:
     @property
     def rate(self) -> float | None:
         """Returns the training images per second in the precision to train in, or `None` where it
-        wasn't measured, as on a GPU.
+        wasn't measured.
         """
         return self.images_per_s.get(self.precision)
 
     def sound(self) -> bool:
-        """Returns whether the values are plausible: a known precision, and rates that are numbers
-        above 0.
+        """Returns whether the values are plausible: known precisions, that of the training among
+        them, and rates that are numbers above 0. Older versions measured no rate on a GPU.
         """
-        rates = self.images_per_s.values()
-        return self.precision in ("float32", "bfloat16") and all(
-            isinstance(rate, float) and 0 < rate < math.inf for rate in rates
+        rates = self.images_per_s
+        return self.precision in rates and all(
+            name in MEASURABLE and isinstance(rate, float) and 0 < rate < math.inf
+            for name, rate in rates.items()
         )
 
     def describe_rates(self) -> str:
@@ -73,14 +82,21 @@ class CalibrationStore:
         """Returns the measurement stored under `key`, which comes from `calibration_key`, or
         `None`.
         """
+        return self._find(key, Measurement)
+
+    def find_packing(self, key: str) -> Packing | None:
+        """Returns the packing stored under `key`, which comes from `packing_key`, or `None`."""
+        return self._find(key, Packing)
+
+    def _find(self, key: str, kind: type[M]) -> M | None:
         value = self._read().get(key)
         try:
-            found = Measurement(**value) if value else None
+            found = kind(**value) if value else None
             return found if found and found.sound() else None
         except (TypeError, AttributeError):
             return None
 
-    def keep(self, key: str, measurement: Measurement) -> None:
+    def keep(self, key: str, measurement: Measurement | Packing) -> None:
         """Adds a measurement to the file. If two processes write at the same time, the last one
         wins.
         """
@@ -104,6 +120,21 @@ def calibration_key(config: TrialConfig, threads: int, machine: Machine) -> str:
     """Returns a key of what a measurement depends on besides versions: the network's work, the
     threads, and the hardware.
     """
-    parts = [str(getattr(config, name)) for name in DECIDING]
-    parts += [str(threads), cpu_model(), *(gpu.name for gpu in machine.gpus)]
-    return f"{config.network}-{sha256('|'.join(parts).encode()).hexdigest()[:12]}"
+    parts = [str(threads), cpu_model(), *(gpu.name for gpu in machine.gpus)]
+    return f"{config.network}-{_hash_work(config, parts)}"
+
+
+def packing_key(config: TrialConfig, most: int, machine: Machine, *, mps: bool) -> str:
+    """Returns a key of what the `Packing` of up to `most` trials depends on besides versions.
+    `config` has the precision of the trials.
+    """
+    gpus = (gpu.name for gpu in machine.gpus)
+    parts = [str(most), str(config.ema > 0), str(mps), cpu_model(), *gpus]
+    return f"packing-{config.network}-{_hash_work(config, parts)}"
+
+
+def _hash_work(config: TrialConfig, parts: Sequence[str]) -> str:
+    """Returns a hash of a training step's work, and of `parts`."""
+    work = [str(getattr(config, name)) for name in DECIDING]
+    work += ["deterministic"] if config.deterministic else []
+    return sha256("|".join([*work, *parts]).encode()).hexdigest()[:12]

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from multiprocessing import get_context
-from typing import NoReturn, ParamSpec, Self, TypeVar
+from typing import Any, NoReturn, ParamSpec, Self, TypeVar
 
 from common.allowance import allowed_cores
 from common.errors import UserError
@@ -18,6 +18,7 @@ from common.text import last_lines
 from search.hardware.allocation import GpuNeed
 from search.hardware.calibration import Measurement
 from search.hardware.gpus import VISIBLE
+from search.hardware.packing import serves_mps
 from trainables.config import TrialConfig
 
 P = ParamSpec("P")
@@ -123,6 +124,20 @@ def measure(config: TrialConfig, threads: int) -> Measurement:
         precision = half_precision(default_device()) if auto else config.precision
         return Measurement(precision=precision, images_per_s={})
     return Measurement(precision=found.precision, images_per_s=found.images_per_s)
+
+
+def describe_gpu(*, deterministic: bool) -> dict[str, Any]:
+    """Returns the settings and versions that numbers on a GPU depend on, as trials have them, and
+    whether NVIDIA's MPS is there; nothing where torch sees no GPU.
+    """
+    from trainables.models.setup import default_device
+    from trainables.training.gpu_settings import apply_gpu_settings
+    from trainables.training.gpu_settings import describe_gpu as describe
+
+    device = default_device()
+    apply_gpu_settings(deterministic, device)
+    settings = describe(device)
+    return {**settings, "mps": serves_mps()} if settings else {}
 
 
 def measure_gpu(config: TrialConfig, *, freezes: bool) -> GpuNeed:

@@ -71,8 +71,8 @@ class TrainingSpeed:
 
     images: the number of training images in an epoch.
     kinds: the resources of trials, by which the rule of thumb goes.
-    measurement: a configuration, and the training images per second at which one trial of it was
-        measured on cores; or `None`.
+    measurement: a configuration, and the training images per second at which one trial with the
+        first of `kinds`, or on cores, was measured; or `None`.
     """
 
     def __init__(
@@ -86,7 +86,8 @@ class TrainingSpeed:
         for kind in kinds:
             self._add(Source.RULE, kind.gpus, _CATALOG, 1.0, self._images / _gmacs_per_s(kind))
         if measurement:
-            self._add(Source.MEASURED, 0.0, *_work(measurement[0]), self._images / measurement[1])
+            gpus, (config, rate) = kinds[0].gpus if kinds else 0.0, measurement
+            self._add(Source.MEASURED, gpus, *_work(config), self._images / rate)
 
     def learn(self, config: TrialConfig, gpus: float, metrics: EpochMetrics) -> None:
         """Takes the time of an epoch of `config`, trained with a share `gpus` of a GPU. From then

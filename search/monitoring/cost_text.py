@@ -6,6 +6,8 @@ from search.hardware.training_speed import Source, TrainingSpeed
 from search.planning.cost_estimate import expected_epoch_s, expected_epochs
 from search.planning.plan import Plan
 
+_HOW_TO_MEASURE = ": --dry-run --measure measures it"
+
 
 def describe_speed(measurement: Measurement | None) -> str:
     """Returns how fast a trial of the baseline trains, and in which precision. The text is empty
@@ -28,15 +30,8 @@ def describe_cost(plan: Plan, images: int | None, speed: TrainingSpeed | None) -
     found = expected_epoch_s(plan, speed)
     if found is None:
         unknown = "the network's cost is unknown"
-        return f"about {epochs:.0f} epochs of {images:,} images; {unknown}{_how_to_measure(plan)}"
+        return f"about {epochs:.0f} epochs of {images:,} images; {unknown}{_HOW_TO_MEASURE}"
     epoch_s, source = found
     duration = format_duration(epochs * epoch_s / plan.resources.at_once)
-    how = _how_to_measure(plan) if source is Source.RULE else ""
+    how = _HOW_TO_MEASURE if source is Source.RULE else ""
     return f"about {epochs:.0f} epochs of {images:,} images, {duration} ({source}{how})"
-
-
-def _how_to_measure(plan: Plan) -> str:
-    """Returns what to do for an estimate by measurement. The text is empty on GPUs, whose speed
-    isn't measured before a search.
-    """
-    return "" if plan.resources.gpus else ": --dry-run --measure measures it"

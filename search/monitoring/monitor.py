@@ -25,6 +25,7 @@ from search.monitoring.console import plain_printer, redirect_stderr
 from search.monitoring.progress import Limits, Progress
 from search.monitoring.screen import draw_screen
 from search.monitoring.training_progress import TrainingProgress
+from search.study.budget import GpuMeter
 from search.study.observer import Observer
 from search.study.proposal import Proposal
 from trainables.config import TrialConfig
@@ -74,12 +75,13 @@ class Monitor(Observer):
         history: Iterable[tuple[TrainingRecord, Sequence[EpochMetrics]]] = (),
         baselines: Collection[int] = (),
         speed: TrainingSpeed | None = None,
+        meter: GpuMeter | None = None,
     ) -> None:
         """Starts the progress of a study with its limits, and adds what earlier sessions did:
         (record, epochs) of each training. `baselines` are the numbers of the baselines' trials, and
-        `speed` estimates first epochs.
+        `speed` estimates first epochs. `meter` measures the time of GPUs.
         """
-        self.progress = Progress(limits, speed=speed)
+        self.progress = Progress(limits, speed=speed, meter=meter)
         self.progress.recall(history, baselines)
 
     @contextmanager

@@ -11,9 +11,11 @@ from typing import Any
 
 from results.analysis.finalist_comparison import BASELINE
 from results.analysis.ranking import rank_key, rank_trials
+from results.analysis.session_times import GpuTime
 from results.records import EpochMetrics, StopReason, TrainingId, TrainingRecord, TrialState
 from search.hardware.training_speed import TrainingSpeed
 from search.monitoring.training_progress import TrainingProgress
+from search.study.budget import GpuMeter
 from search.study.proposal import Proposal
 from trainables.config import TrialConfig
 
@@ -59,6 +61,7 @@ class Progress:
 
     clock: returns seconds since any fixed moment.
     speed: estimates the epochs of a training that hasn't had one yet, by its size.
+    meter: measures for how long GPUs are held; it gets the events before this progress.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Progress:
         limits: Limits,
         clock: Callable[[], float] = time.monotonic,
         speed: TrainingSpeed | None = None,
+        meter: GpuMeter | None = None,
     ) -> None:
         self.limits, self.trainings = limits, dict[TrainingId, TrainingProgress]()
         self._speed, self._configs = speed, dict[TrainingId, TrialConfig]()
@@ -73,7 +77,7 @@ class Progress:
         self.repeats: list[TrainingProgress] = []
         self.notice = ""
         self._recent: deque[EpochMetrics] = deque(maxlen=RECENT)
-        self._clock = clock
+        self._clock, self._meter = clock, meter or GpuMeter()
         self._began = clock()
 
     # --- events ----------------------------------------------------------------------------
@@ -184,11 +188,9 @@ class Progress:
     def _mean(self, value: Callable[[EpochMetrics], float]) -> float:
         return fmean(map(value, self._recent)) if self._recent else 0.0
 
-    def gpu_hours(self) -> float:
-        """Returns the GPU-hours used so far: each training's share of a GPU times the time of its
-        epochs.
-        """
-        return sum(each.gpus * each.seconds for each in self.trainings.values()) / 3600
+    def gpu_time(self) -> GpuTime:
+        """Returns for how long GPUs were held so far, and busy, earlier sessions included."""
+        return self._meter.total()
 
     def epochs_done(self) -> int:
         """Returns the number of epochs of all trainings, including those of earlier sessions."""
@@ -227,9 +229,9 @@ class Progress:
         bounds = [seconds / self.limits.at_once]
         if self.limits.time_s is not None:
             bounds.append(self.limits.time_s - self.used_s())
-        if self.limits.gpu_hours is not None and self.limits.gpus:
-            hours = self.limits.gpu_hours - self.gpu_hours()
-            bounds.append(hours * 3600 / self.limits.gpus / self.limits.at_once)
+        if self.limits.gpu_hours is not None:
+            gpu_s = self.limits.gpu_hours * 3600 - self.gpu_time().held_s
+            bounds.append(gpu_s / self._meter.gpus())
         return max(min(bounds), 0.0)
 
     def _epochs_to_begin(self) -> float:

@@ -48,7 +48,8 @@ METRICS = {
     "search_images_per_second": Metric(text="Trained images, at the rate of the last epochs."),
     "search_gap_mean_ratio": Metric(text="Mean train-validation gap of what runs."),
     "search_gap_max_ratio": Metric(text="Largest train-validation gap of what runs."),
-    "search_gpu_hours": Metric(text="GPU share times training time, over all trainings."),
+    "search_gpu_hours": Metric(text="Hours for which GPUs were held, earlier sessions included."),
+    "search_gpu_busy_ratio": Metric(text="Part of these hours in which trainings computed."),
 }
 """A running search exports these gauges, by name."""
 
@@ -83,7 +84,10 @@ def readings(progress: Progress) -> Iterator[Reading]:
     yield Reading("search_epochs_trained", progress.epochs_done())
     yield Reading("search_epochs_per_second", progress.epochs_per_s())
     yield Reading("search_images_per_second", progress.images_per_s())
-    yield Reading("search_gpu_hours", progress.gpu_hours())
+    gpu_time = progress.gpu_time()
+    yield Reading("search_gpu_hours", gpu_time.held_s / 3600)
+    if gpu_time.busy is not None:
+        yield Reading("search_gpu_busy_ratio", gpu_time.busy)
 
 
 EXPORT_EVERY_S = 5.0

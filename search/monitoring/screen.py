@@ -87,7 +87,7 @@ def _bars(progress: Progress, width: int) -> list[Text]:
         figures = f"{format_clock(progress.used_s())} of {format_clock(limits.time_s)}"
         rows.append(("time", progress.used_s(), limits.time_s, figures))
     if limits.gpu_hours is not None:
-        hours = progress.gpu_hours()
+        hours = progress.gpu_time().held_s / 3600
         figures = f"{hours:.2f} of {limits.gpu_hours:g}"
         rows.append(("GPU-hours", hours, limits.gpu_hours, figures))
     return [_bar(*row, width) for row in rows]
@@ -177,6 +177,6 @@ def _tail(progress: Progress) -> list[Text]:
             why = ", ".join(f"{name} {-count}" for count, name in named)
             words.append(f"{state} {total}" + (f" ({why})" if why else ""))
     speed = f"{progress.images_per_s():,.0f} images/s"
-    if hours := progress.gpu_hours():
-        speed += f", {hours:.2f} GPU-hours"
+    if held := progress.gpu_time().describe():
+        speed += f", {held}"
     return [Text(), Text("; ".join(words) or "no trial has ended yet"), Text(speed)]

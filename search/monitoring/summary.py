@@ -12,6 +12,7 @@ from results.analysis.finalist_comparison import BASELINE, Outcome, Standing, co
 from results.analysis.pareto import pareto_front
 from results.analysis.ranking import best_trial, rank_trials
 from results.analysis.run_records import read_run_records
+from results.analysis.session_times import GpuTime, sum_gpu_time
 from results.importance import MIN_TRIALS
 from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
 from results.run_hints import resume_command
@@ -31,7 +32,7 @@ class SearchResult:
     `order` are the trials with a value, best first. `leader` is the best trial, or `None` where
     none succeeded. `front` is the Pareto front of several objectives, and empty for one.
     `finalists` are the records of the finalists' trainings, and `outcome` is their comparison, or
-    `None` where there is nothing to compare.
+    `None` where there is nothing to compare. `gpu_time` is that of all sessions.
     """
 
     trials: Mapping[int, TrialRecord]
@@ -40,12 +41,15 @@ class SearchResult:
     front: Sequence[TrialRecord]
     finalists: Sequence[FinalistRecord]
     outcome: Outcome | None
+    gpu_time: GpuTime
 
 
 def read_result(plan: Plan) -> SearchResult:
     """Reads the result of the plan's run from its records. Raises `RunError` and `RecordError`."""
     records = read_run_records(plan.directory)
     trials, finalists = records.standings(), list(records.finalists.values())
+    training_s = sum(each.wall_s for each in trials.values())
+    training_s += sum(each.wall_s for each in finalists)
     return SearchResult(
         trials=trials,
         order=rank_trials(trials.values()),
@@ -53,6 +57,9 @@ def read_result(plan: Plan) -> SearchResult:
         front=pareto_front(trials, plan.objectives) if len(plan.objectives) > 1 else [],
         finalists=finalists,
         outcome=compare_finalists(finalists),
+        gpu_time=sum_gpu_time(
+            records.manifest.get("sessions", ()), plan.resources.gpus * training_s
+        ),
     )
 
 
@@ -87,6 +94,8 @@ def _describe_result(
     if len(result.front) > 1:
         command = quote_command("python -m results.export", plan.directory, "--trial", "N")
         yield f"Another one of the front: {command}"
+    if held := result.gpu_time.describe():
+        yield f"It took {held}."
     yield from count_failures(result.trials.values(), plan.directory / "errors")
     if interrupted:
         yield from _describe_interruption(plan, result)

@@ -40,8 +40,15 @@ def finalist_trainings(plan: Plan) -> int:
 def training_speed(plan: Plan, images: int, measurement: Measurement | None) -> TrainingSpeed:
     """Returns the speed of the plan's trainings, of `images` training images an epoch, before any
     of them has run. `measurement` is what was measured of the baseline, if anything was.
+
+    On a GPU, where one trial alone was measured, trials count with the rate that they had together,
+    or else with their share of it.
     """
     rate = measurement.rate if measurement else None
+    if rate and plan.resources.gpus:
+        rate *= plan.resources.gpus
+    if plan.packing:
+        rate = plan.packing.rate or rate
     return TrainingSpeed(images, plan.resources.kinds, (plan.baseline, rate) if rate else None)
 
 

@@ -23,6 +23,8 @@ def fix_fields(options: SearchOptions, space: Space) -> dict[str, Any]:
     }
     if weights == "none":
         fixed["freeze_depth"] = 0
+    if options.deterministic:
+        fixed["deterministic"] = True
     return fixed | fixed_fields(options) | {"weights": _absolute(weights)}
 
 

@@ -3,7 +3,7 @@ starts.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from search.early_stopping import asha
 from search.hardware.allocation import Resources
 from search.hardware.machine import Cluster, Machine, combine_machines, detect_machine
 from search.hardware.memory import worker_bytes
+from search.hardware.packing import Packing
 from search.planning.bounds import Bounds, find_bounds
 from search.planning.continuation import planned_horizons
 from search.planning.fixed_fields import choose_weights, fix_fields
@@ -54,7 +55,8 @@ class Plan:
     `preview` are the first configurations, the baseline first. `earlier` are the runs that a new
     run is warm-started from. `searched` has all ranges, and `ranges` one for each parameter that
     holds all of the parameter's ranges. `machine` is the hardware of all nodes together where the
-    search runs on a `cluster`.
+    search runs on a `cluster`. `packing` is how fast trials train together on a GPU, if that was
+    measured, and `gpu` has the settings and versions that a GPU's numbers depend on.
     """
 
     options: SearchOptions
@@ -71,6 +73,8 @@ class Plan:
     machine: Machine
     cluster: Cluster | None
     resources: Resources
+    packing: Packing | None = None
+    gpu: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

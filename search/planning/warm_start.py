@@ -29,8 +29,8 @@ A single one may owe its rank to luck. But each one takes the place of a trial t
 which learns from all of them, would choose.
 """
 
-_FREE = ("epochs", "seed", "precision")
-"""An earlier trial may differ in its epochs, seed and precision from what this search could propose
+_FREE = ("epochs", "seed", "precision", "deterministic")
+"""An earlier trial may differ in these fields from what this search could propose
 and still be evidence.
 """
 

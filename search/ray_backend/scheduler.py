@@ -72,6 +72,7 @@ class StudyScheduler(FIFOScheduler):
             self._observer.noted(training, report.text)
             return str(self.CONTINUE)
         self._lost.pop(trial.trial_id, None)
+        self._observer.placed(training, report.gpus)
         self._observer.first_step(report.first_step_at)
         if report.costs:
             self._observer.measured(self._supervisor.measured(training, report.costs))

@@ -180,11 +180,13 @@ class EpochReport:
         worker's clock.
     costs: what the network costs; only a training's first report has them, where the task asks for
         them.
+    gpus: the names of the GPUs that the training has, which differ between nodes too.
     """
 
     metrics: EpochMetrics
     first_step_at: float
     costs: NetworkCosts | None = None
+    gpus: tuple[str, ...] = ()
 
 
 def pack_report(report: EpochReport | Note) -> dict[str, Any]:

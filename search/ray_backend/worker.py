@@ -97,7 +97,8 @@ class TrialWorker(tune.Trainable):
             raise
         self._ended = time.perf_counter()
         at = began + metrics.start_s
-        return pack_report(EpochReport(metrics=metrics, first_step_at=at, costs=costs))
+        gpus = name_gpus(self._task)
+        return pack_report(EpochReport(metrics=metrics, first_step_at=at, costs=costs, gpus=gpus))
 
     def _begin(self) -> None:
         """Ends the trial before and begins the next one, if there is one."""
@@ -133,6 +134,18 @@ def set_process_name(task: Task) -> None:
     import ray
 
     ray._raylet.setproctitle(f"ray::{task.training}")  # type: ignore[attr-defined]
+
+
+def name_gpus(task: Task) -> tuple[str, ...]:
+    """Returns the names of the GPUs that Ray has given this process, each with its node's id; none
+    where the task has no share of one.
+    """
+    import ray
+
+    if not task.placement.gpus:
+        return ()
+    here = ray.get_runtime_context()
+    return tuple(f"{here.get_node_id()}/{gpu}" for gpu in here.get_accelerator_ids()["GPU"])
 
 
 def fetch_data(task: Task) -> Iterator[Note]:
@@ -172,9 +185,9 @@ def measure_network(task: Task) -> NetworkCosts:
 def train_epochs(task: Task) -> Iterator[EpochMetrics]:
     """Trains a trial, from its checkpoint if there is one, and yields the metrics of each epoch.
 
-    A checkpoint may lag behind the records: these epochs are trained again, to the same numbers,
-    and the study ignores them. After a crash of the whole machine it may be ahead of the records:
-    then the missing epochs are read from the checkpoint.
+    A checkpoint may lag behind the records: these epochs are trained again, on a CPU to the same
+    numbers, and the study ignores them. After a crash of the whole machine it may be ahead of the
+    records: then the missing epochs are read from the checkpoint.
     """
     from datasets.access import open_search_data
     from trainables.train import train
@@ -192,7 +205,7 @@ def train_epochs(task: Task) -> Iterator[EpochMetrics]:
                 yield from (e for e in read_history(path) if e.epoch > task.epochs_done)
                 resume = path
             except CheckpointError:
-                path.unlink()  # damaged: the epochs are trained again, to the same numbers
+                path.unlink()  # damaged: the epochs are trained again
         yield from train(
             task.config,
             data,

@@ -47,7 +47,6 @@ def check_start(
     stack: ExitStack,
     *,
     fetch: bool,
-    measure: bool,
 ) -> StartChecks:
     """Checks the run's folder and records, the dashboard's port, the network and its weights, the
     images, and the places for copies. Raises `SearchError` with one sentence for each fault.
@@ -55,14 +54,8 @@ def check_start(
     saved: the manifest of the run, if it exists already.
     stack: closes the reserved port.
     fetch: whether pretrained weights that aren't here are downloaded, as a search does.
-    measure: whether the speed of training is to be measured, which is refused on GPUs.
     """
     errors: list[str] = []
-    if measure and plan.resources.gpus:
-        errors.append(
-            "--measure must be left out where trials train on GPUs, whose speed only the search "
-            "itself shows."
-        )
 
     def attempt(check: Callable[[], T]) -> T | None:
         try:

@@ -27,15 +27,15 @@ def dry_run(plan: Plan, *, resuming: bool, measure: bool) -> int:
     saved = read_manifest(plan.directory) if resuming else None
     with ExitStack() as stack:
         torch = stack.enter_context(torch_process(plan))
-        checks = check_start(plan, saved, torch, stack, fetch=False, measure=measure)
+        checks = check_start(plan, saved, torch, stack, fetch=False)
         if (plan.data / FILE_NAME).exists():
             verify_training_images(plan.data)
-        measured = start_measurement(plan, torch, anew=True)()[0] if measure else None
-        measurement = in_precision(measured or find_measurement(plan), saved)
-        asked = plan.baseline.precision
-        largest = "float32" if asked == "auto" else asked  # what takes the most memory
-        precision = measurement.precision if measurement else largest
-        plan = allocate_gpus(plan, precision, print, torch)
+        measurement = find_measurement(plan)
+        if measure or plan.resources.per_gpu:
+            measurement = start_measurement(plan, torch, anew=measure)()[0]
+            precision = str(saved["precision"]) if saved else measurement.precision
+            plan = allocate_gpus(plan, precision, print, torch, anew=measure)
+    measurement = in_precision(measurement, saved)
     speed = None
     if checks.images is not None:
         speed = training_speed(plan, checks.images, measurement)

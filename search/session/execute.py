@@ -156,7 +156,7 @@ def _watch(
     link_ray(plan.directory)
     supervisor = session.supervisor
     baselines = [horizon.first for horizon in plan.horizons]
-    monitor.opened(session.limits, supervisor.history(), baselines, session.speed)
+    monitor.opened(session.limits, supervisor.history(), baselines, session.speed, session.meter)
     identity = session_log.run_id(plan.name, session.manifest["sessions"])
     others = make_observers(
         plan.options, loggers, monitor.progress, identity, plan.directory, monitor.warn
@@ -165,7 +165,7 @@ def _watch(
     files = RunFiles(
         directory=session.store.directory, data=plan.data, node_files=session.node_files
     )
-    required = (monitor, session.storage_sync)
+    required = (session.meter, monitor, session.storage_sync)
     with Observers(required, others, monitor.warn) as observers, monitor.watching():
         run_trials(supervisor, observers, slots, files, session.watchdog, heartbeat, ending)
     if session.time_is_up():
@@ -197,7 +197,7 @@ def _open(
     with ExitStack() as stack:
         torch = stack.enter_context(torch_process(plan))
         pool = stack.enter_context(ThreadPoolExecutor(1))
-        checks = check_start(plan, saved, torch, stack, fetch=True, measure=measure)
+        checks = check_start(plan, saved, torch, stack, fetch=True)
         port, records = checks.port, checks.records
         monitor.stage("checks")
         data = _data(plan, saved)
@@ -209,17 +209,17 @@ def _open(
             measurement = start_measurement(plan, torch, anew=True)()[0] if measure else None
             measurement = in_precision(measurement or find_measurement(plan), saved)
             precision = str(saved["precision"])
-            plan = allocate_gpus(plan, precision, monitor.inform, torch)
+            plan = allocate_gpus(plan, precision, monitor.inform, torch, anew=measure)
             held.enter_context(hold())
             session = open_session(plan, data, precision, saved, monitor.warn, measurement, records)
             _show_cost(plan, data, session, monitor)
             idle = session.finished() or has_received()
             return session, [] if idle else open_ray(plan, monitor, heartbeat, port)
-        wait_for_measurement = start_measurement(plan, torch, anew=measure)
+        wait = start_measurement(plan, torch, anew=measure)
         if plan.resources.per_gpu:
-            plan = allocate_gpus(plan, wait_for_measurement()[0].precision, monitor.inform, torch)
+            plan = allocate_gpus(plan, wait()[0].precision, monitor.inform, torch, anew=measure)
         loggers = open_ray(plan, monitor, heartbeat, port)
-        measurement, why = wait_for_measurement()
+        measurement, why = wait()
         monitor.stage("precision")
         monitor.inform(f"precision  {measurement.precision} ({why})")
         verification.result()

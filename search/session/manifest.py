@@ -33,7 +33,7 @@ def make_manifest(
     is `saved`.
     """
     nodes = plan.cluster.nodes if plan.cluster else ()
-    circumstances = provenance(plan.machine, command_line(), nodes)
+    circumstances = provenance(plan.machine, command_line(), nodes, plan.gpu)
     preview = [config.to_dict() for config in plan.preview]
     manifest = saved or {
         "name": plan.name,

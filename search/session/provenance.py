@@ -3,7 +3,7 @@
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.cli import quote
@@ -15,9 +15,14 @@ PACKAGES = ("ray", "optuna", "torch", "torchvision", "ffcv", "numba", "numpy", "
 """A run's manifest contains the versions of these packages."""
 
 
-def provenance(machine: Machine, command: list[str], nodes: Sequence[Node] = ()) -> dict[str, Any]:
+def provenance(
+    machine: Machine,
+    command: list[str],
+    nodes: Sequence[Node] = (),
+    gpu: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Returns the provenance as plain values for the run's manifest, with secrets in the command
-    redacted. `nodes` are those of a cluster.
+    redacted. `nodes` are those of a cluster, and `gpu` has the settings and versions of a GPU.
     """
     return {
         "command": redacted(quote(*map(redacted, command))),
@@ -32,6 +37,7 @@ def provenance(machine: Machine, command: list[str], nodes: Sequence[Node] = ())
             **({"gpu_uuids": [gpu.uuid for gpu in machine.gpus]} if machine.gpus else {}),
             "system": f"{platform.system()} {platform.release()}",
             **({"limits": "; ".join(machine.limits)} if machine.limits else {}),
+            **({"gpu": dict(gpu)} if gpu else {}),
         },
         "nodes": [
             {"address": node.address, "cpus": node.machine.cpus, "gpus": _gpu_names(node.machine)}

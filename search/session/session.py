@@ -1,6 +1,6 @@
 """Composes a session of a search from its plan: study, finalists, budget, stores and limits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from common.durations import seconds_of
 from datasets.splits import SearchData
 from results.analysis.run_records import RunRecords
-from results.analysis.session_times import used_seconds
+from results.analysis.session_times import sum_gpu_time, used_seconds
 from results.finalist_store import FinalistStore
 from results.store import RunStore
 from search.config.options import SearchOptions
@@ -31,7 +31,7 @@ from search.ray_backend.watchdog import Watchdog
 from search.session import session_log
 from search.session.backup import StorageSync
 from search.session.range_watch import RangeWatch
-from search.study.budget import Budget, countdown
+from search.study.budget import Budget, GpuMeter, countdown
 from search.study.finalists import Finalists
 from search.study.optuna_journal import journal_seal, open_journal
 from search.study.prior_trials import PriorTrial, read_prior_trials
@@ -40,16 +40,33 @@ from search.study.supervisor import Supervisor
 from trainables.config import TrialConfig
 
 
-def make_budget(options: SearchOptions, resources: Resources, used_s: float) -> Budget:
-    """Returns the budget in the options, of which earlier sessions used `used_s` seconds."""
+def make_budget(
+    options: SearchOptions, resources: Resources, used_s: float, meter: GpuMeter
+) -> Budget:
+    """Returns the budget in the options, of which earlier sessions used `used_s` seconds. `meter`
+    measures the time for which GPUs are held.
+    """
     time_s = seconds_of(options.time_budget)
     return Budget(
         time_s=time_s,
         time_left=countdown(time_s, used_s),
         gpu_s=options.gpu_hours * 3600 if options.gpu_hours else None,
-        gpus=resources.gpus,
+        meter=meter,
         workers=resources.at_once,
     )
+
+
+def make_meter(
+    resources: Resources, sessions: Sequence[Mapping[str, Any]], spent_s: float, store: RunStore
+) -> GpuMeter:
+    """Returns the meter of GPUs, of which `sessions` held some, and has `store` record it.
+
+    spent_s: the seconds of all epochs of the run so far.
+    """
+    meter = GpuMeter(resources.gpus_held, sum_gpu_time(sessions, resources.gpus * spent_s))
+    if resources.gpus:
+        store.measures = lambda: meter.in_session().to_record()
+    return meter
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +84,7 @@ class Session:
     watchdog: Watchdog
     speed: TrainingSpeed
     limits: Limits
+    meter: GpuMeter
     time_is_up: Callable[[], bool]
 
     def finished(self) -> bool:
@@ -80,7 +98,7 @@ class Session:
         an end counts as one that was killed.
         """
         ending = {"ended": session_log.now(), "used_s": self.store.session_s()}
-        self.manifest["sessions"][-1] |= ending
+        self.manifest["sessions"][-1] |= ending | self.meter.in_session().to_record()
         with ExitStack() as stack:
             stack.callback(self.store.close)
             stack.callback(self.finalists.store.close)
@@ -100,12 +118,10 @@ def start_session(
     records: RunRecords | None,
 ) -> Session:
     """Opens the study and its finalists, divides the budget between them, and returns the session.
-    `warn` is called with a note on each range that only a trial meets, `measurement` is what was
-    measured of the baseline's speed, if anything was, and `records` are those of a run that goes
-    on.
+    `warn` is called with a note on each range that only a trial meets, `measurement` holds the
+    baseline's speed, if it was measured, and `records` are those of a run that goes on.
     """
     used_s = used_seconds(manifest["sessions"])
-    budget = make_budget(plan.options, plan.resources, used_s)
     study = Study(
         proposer=make_proposer(plan, manifest["precision"], RangeWatch(store, manifest, warn)),
         rules=make_rules(
@@ -129,8 +145,10 @@ def start_session(
         count=plan.options.finalists,
         repeats=plan.options.repeats,
         seed=plan.options.seed,
-        time_left=lambda: budget.left(finalists),
+        time_left=lambda: budget.left(),
     )
+    meter = make_meter(plan.resources, manifest["sessions"], finalists.spent_s(), store)
+    budget = make_budget(plan.options, plan.resources, used_s, meter)
     speed = training_speed(plan, len(data.train), measurement)
     learn_from_run(speed, plan, records)
     return Session(
@@ -145,6 +163,7 @@ def start_session(
         watchdog=Watchdog(seconds_of(plan.options.stall_timeout) or 0.0, speed),
         speed=speed,
         limits=_limits(plan, used_s, speed),
+        meter=meter,
         time_is_up=budget.time_is_up,
     )
 

@@ -9,14 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from results.analysis.session_times import GpuTime
 from results.jsonl import read_lines
 from results.run_hints import restore_hint
 from results.store import EPOCHS, FINALIST_EPOCHS, find_lines
 
 SessionEntry = dict[str, Any]
-"""An entry holds `started` and `ended` in ISO 8601 and UTC, the seconds `used_s` between them, and
-the session's `provenance`. `ended` is `None` while the session runs; entries of older versions lack
-`used_s`.
+"""An entry holds `started` and `ended` in ISO 8601 and UTC, the seconds `used_s` between them, the
+`GpuTime`, and the session's `provenance`. `ended` is `None` while the session runs; entries of
+older versions lack `used_s` and the GPUs' time.
 """
 
 
@@ -62,7 +63,17 @@ def _last_epoch(entry: SessionEntry, number: int, directory: Path) -> dict[str, 
         for path in paths
         for line in read_lines(path, find_lines(directory, path.name), remedy)
     ]
-    own = [float(line["session_s"]) for line in lines if line.get("session") == number]
+    own = [line for line in lines if line.get("session") == number]
     if not own and any("session" not in line for line in lines):  # an older version's session
         return {"ended": ended}
-    return {"ended": ended, "used_s": max(own, default=0.0)}
+    last = max(
+        own,
+        key=lambda line: (float(line["session_s"]), float(line.get("gpu_s", 0.0))),
+        default={"session_s": 0.0, **GpuTime().to_record()},
+    )
+    gpu_time = GpuTime.from_record(last)
+    return {
+        "ended": ended,
+        "used_s": float(last["session_s"]),
+        **(gpu_time.to_record() if gpu_time else {}),
+    }

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -11,8 +12,15 @@ from datasets.access import TRAIN_FILE
 from datasets.manifest import verify
 from search.hardware import probe
 from search.hardware.allocation import GpuNeed, fits, trials_by_memory
-from search.hardware.calibration import CalibrationStore, Measurement, calibration_key
+from search.hardware.calibration import (
+    CalibrationStore,
+    Measurement,
+    calibration_key,
+    packing_key,
+)
 from search.hardware.memory import worker_bytes
+from search.hardware.packing import Packing, serves_mps
+from search.hardware.packing_probe import measure_packing
 from search.planning.plan import Plan
 from search.planning.resources import allocate_resources
 from search.ray_backend.ray_cluster import submit
@@ -31,19 +39,32 @@ def torch_process(plan: Plan) -> probe.TorchProcess:
 
 
 def allocate_gpus(
-    plan: Plan, precision: str, print_line: Callable[[str], object], torch: probe.TorchProcess
+    plan: Plan,
+    precision: str,
+    print_line: Callable[[str], object],
+    torch: probe.TorchProcess,
+    *,
+    anew: bool = False,
 ) -> Plan:
-    """Returns the plan with as many trials on each GPU as fit there, unless the options name
-    another number. Each decision is printed. Raises `ProbeError` where not even one trial fits.
-    This hasn't been tried on a GPU yet.
+    """Returns the plan with the GPUs' settings and versions and, unless the options name their
+    number, with as many trials on each GPU as train most images together, of those that fit there.
+    Each decision is printed. Raises `ProbeError` where not even one trial fits. This hasn't been
+    tried on a GPU yet.
 
     precision: the precision that trials will train in.
+    anew: whether the number of trials is measured even if it was measured before.
     """
-    if not plan.resources.per_gpu or plan.options.gpus_per_trial != "auto":
+    if not plan.resources.per_gpu:
+        return plan
+    deterministic = plan.baseline.deterministic
+    plan = replace(plan, gpu=ask_gpu(plan, torch, probe.describe_gpu, deterministic=deterministic))
+    if plan.options.gpus_per_trial != "auto":
+        if plan.gpu.get("mps"):
+            print_line("GPUs       NVIDIA's MPS serves them")
         return plan
     largest = plan.bounds.largest.but(precision=precision)
     freezes = any(config.freeze_depth for config in plan.bounds.starting)
-    need = _measure_need(plan, torch, largest, freezes)
+    need = ask_gpu(plan, torch, probe.measure_gpu, largest, freezes=freezes)
     plan = _leave_out_small(plan, need, print_line)
     plan = _in_pieces(plan, need, print_line)
     images = plan.data / TRAIN_FILE
@@ -53,19 +74,24 @@ def allocate_gpus(
         f"GPUs       up to {most} trials each by memory: the largest takes "
         f"{need.needed_bytes / (1 << 30):.1f} GiB{', and the images beside it' * resident}"
     )
-    per_gpu = most
-    resources = allocate_resources(
-        plan.options, plan.machine, plan.cluster, worker_bytes(largest), per_gpu
+    allocate = partial(
+        allocate_resources, plan.options, plan.machine, plan.cluster, worker_bytes(largest)
     )
-    return replace(plan, resources=replace(resources, resident=resident))
+    config = plan.baseline.but(precision=precision)
+    packing = choose_packing(plan, torch, config, allocate(most).per_gpu, anew=anew)
+    print_line(f"GPUs       {packing.describe()}")
+    resources = replace(allocate(packing.trials), resident=resident)
+    return replace(plan, resources=resources, packing=packing)
 
 
-def _measure_need(
-    plan: Plan, torch: probe.TorchProcess, largest: TrialConfig, freezes: bool
-) -> GpuNeed:
-    future = submit_where_trials_run(plan, torch, probe.measure_gpu, largest, freezes=freezes)
+def ask_gpu(
+    plan: Plan, torch: probe.TorchProcess, function: Callable[P, T], *args: P.args, **kw: P.kwargs
+) -> T:
+    """Calls `function` where trials will run, and returns its result. Raises `ProbeError` where its
+    process dies.
+    """
     try:
-        return future.result()
+        return submit_where_trials_run(plan, torch, function, *args, **kw).result()
     except BrokenProcessPool as error:
         raise probe.ProbeError(
             "A process must be able to train on the GPU, but the one that tried has died; see "
@@ -106,6 +132,24 @@ def _in_pieces(plan: Plan, need: GpuNeed, print_line: Callable[[str], object]) -
     return replace(plan, fixed={**plan.fixed, **piece}, preview=preview)
 
 
+def choose_packing(
+    plan: Plan, torch: probe.TorchProcess, config: TrialConfig, most: int, *, anew: bool
+) -> Packing:
+    """Returns how fast up to `most` trials of `config` train together on a GPU, as measured before
+    on this machine, unless `anew` is true, or else now.
+    """
+    key = packing_key(config, most, plan.machine, mps=serves_mps())
+    store = _calibrations(plan)
+    before = None if anew or plan.cluster else store.find_packing(key)
+    if before is not None:
+        return before
+    threads = max(1, plan.machine.cpus // (most * len(plan.machine.gpus)))
+    packing = ask_gpu(plan, torch, measure_packing, config, threads, most)
+    if plan.cluster is None and packing.sound():
+        store.keep(key, packing)
+    return packing
+
+
 def submit_where_trials_run(
     plan: Plan, torch: probe.TorchProcess, function: Callable[P, T], *args: P.args, **kw: P.kwargs
 ) -> "Future[T]":
@@ -133,16 +177,13 @@ def start_measurement(
     where the options name none. Returns a function that waits for the result: (measurement, reason
     for its precision).
 
-    What was measured before counts, unless `anew` is true. With a GPU only `auto` is resolved, and
-    no speed is measured.
+    What was measured before counts, unless `anew` is true.
     """
     asked = plan.baseline.precision
     words = ["as asked"] if asked != "auto" else []
     before = None if anew else find_measurement(plan)
     if before is not None:
         return lambda: (before, _join(*words, before.describe_rates(), "measured before"))
-    if plan.resources.gpus and words:
-        return lambda: (Measurement(precision=asked, images_per_s={}), _join(*words))
     future = submit_where_trials_run(
         plan, torch, probe.measure, plan.baseline, plan.resources.threads
     )
@@ -151,7 +192,8 @@ def start_measurement(
         measurement = future.result()
         if plan.cluster is None:
             _calibrations(plan).keep(_key(plan), measurement)
-        return measurement, _join(*words, measurement.describe_rates()) or "this GPU supports it"
+        why = _join(*words, measurement.describe_rates())
+        return measurement, why or "a batch doesn't fit in float32"
 
     return wait
 
@@ -172,7 +214,8 @@ def _calibrations(plan: Plan) -> CalibrationStore:
 
 
 def _key(plan: Plan) -> str:
-    return calibration_key(plan.baseline, plan.resources.threads, plan.machine)
+    threads = 1 if plan.resources.gpus else plan.resources.threads  # on a GPU they don't count
+    return calibration_key(plan.baseline, threads, plan.machine)
 
 
 def _join(*phrases: str) -> str:

@@ -2,9 +2,17 @@
 
 import heapq
 import math
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
+
+from results.analysis.session_times import GpuTime
+from results.records import EpochMetrics, TrainingId, TrainingRecord
+from search.study.observer import Observer
+from search.study.proposal import Proposal
+from trainables.config import TrialConfig
 
 LARGEST_SHARE = 0.5
 """At most this share of a budget is reserved for finalists, even where they need more."""
@@ -13,9 +21,6 @@ LARGEST_SHARE = 0.5
 class TrainingCosts(Protocol):
     """Estimates what trainings take; `search.study.finalists.Finalists` fulfils this protocol."""
 
-    def spent_s(self) -> float:
-        """Returns the seconds that all trainings took so far, added up over the workers."""
-
     def expected_s(self) -> list[float]:
         """Returns the seconds that each finalist's training will take, in their order."""
 
@@ -23,14 +28,140 @@ class TrainingCosts(Protocol):
         """Returns the seconds of the longest epoch so far."""
 
 
+@dataclass(slots=True, eq=False)
+class _Training:
+    """Holds a running training's share of a GPU, and the names of its GPUs once they are known."""
+
+    share: float
+    gpus: frozenset[str] | None = None
+    running: bool = True
+
+    @property
+    def settled(self) -> bool:
+        """Returns whether the names can't change any more."""
+        return self.gpus is not None or not self.running
+
+
+class GpuMeter(Observer):
+    """Measures for how long the trainings of a search hold GPUs, and for how long they compute.
+
+    A GPU is held while at least one training runs on it. A training names its GPUs with its first
+    epoch, and has then held them from its start. Until then, at least as many GPUs are held as the
+    shares of all running trainings add up to, rounded up.
+
+    planned: the number of GPUs that all trainings at once hold.
+    earlier: the time of earlier sessions.
+    clock: returns seconds since any fixed moment.
+
+    The events come from one thread; any thread may read.
+    """
+
+    def __init__(
+        self,
+        planned: int = 1,
+        earlier: GpuTime | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.planned, self._earlier, self._clock = planned, earlier or GpuTime(), clock
+        self._running: dict[TrainingId, _Training] = {}
+        self._spans: list[tuple[float, list[_Training]]] = []  # whose GPUs aren't all known yet
+        self._settled_s, self._busy_s, self._since = 0.0, 0.0, clock()
+        self._lock = threading.Lock()
+
+    # --- events ----------------------------------------------------------------------------
+
+    def began(self, proposal: Proposal[TrialConfig], gpus: float) -> None:
+        """Starts to count a training with a share `gpus` of a GPU."""
+        with self._lock:
+            self._end_span()
+            self._running[proposal.training] = _Training(gpus)
+
+    def placed(self, training: TrainingId, gpus: Sequence[str]) -> None:
+        """Takes the names of a training's GPUs; a training without any holds none."""
+        with self._lock:
+            if (found := self._running.get(training)) and found.gpus is None:
+                found.gpus = frozenset(gpus)
+                found.share *= bool(gpus)
+
+    def epoch(self, training: TrainingId, metrics: EpochMetrics, *, new: bool) -> None:
+        """Adds the part of an epoch that didn't wait for images to the time of computing."""
+        with self._lock:
+            if found := self._running.get(training):
+                self._busy_s += found.share * (metrics.wall_s - (metrics.loading_s or 0.0))
+
+    def moved(self, training: TrainingId, epochs_done: int) -> None:
+        """Forgets the names of a training's GPUs, because the next worker may have others."""
+        with self._lock:
+            self._end_span()
+            if before := self._running.get(training):
+                before.running = False
+                self._running[training] = _Training(before.share)
+
+    def retried(self, proposal: Proposal[TrialConfig], record: TrainingRecord) -> None:
+        """Does the same as `moved`."""
+        self.moved(proposal.training, proposal.epochs_done)
+
+    def ended(self, record: TrainingRecord) -> None:
+        """Stops counting a training, if it had begun."""
+        self._stop([record.training])
+
+    def closed(self) -> None:
+        """Stops counting all trainings that run."""
+        self._stop(list(self._running))
+
+    def _stop(self, trainings: Iterable[TrainingId]) -> None:
+        with self._lock:
+            self._end_span()
+            for training in trainings:
+                if found := self._running.pop(training, None):
+                    found.running = False
+
+    def _end_span(self) -> None:
+        """Ends the span in which the same trainings ran, and adds up the spans that are settled."""
+        now = self._clock()
+        self._spans.append((now - self._since, list(self._running.values())))
+        self._since = now
+        unsettled = []
+        for seconds, trainings in self._spans:
+            if all(each.settled for each in trainings):
+                self._settled_s += seconds * _count_gpus(trainings)
+            else:
+                unsettled.append((seconds, trainings))
+        self._spans = unsettled
+
+    # --- figures ---------------------------------------------------------------------------
+
+    def in_session(self) -> GpuTime:
+        """Returns the time of this session so far."""
+        with self._lock:
+            now = (self._clock() - self._since, list(self._running.values()))
+            spans = (seconds * _count_gpus(each) for seconds, each in [*self._spans, now])
+            return GpuTime(held_s=self._settled_s + sum(spans), busy_s=self._busy_s)
+
+    def total(self) -> GpuTime:
+        """Returns the time of all sessions so far."""
+        return self._earlier.plus(self.in_session())
+
+    def gpus(self) -> int:
+        """Returns the number of GPUs that are held now, or will be where no training runs yet."""
+        with self._lock:
+            return _count_gpus(self._running.values()) or self.planned
+
+
+def _count_gpus(trainings: Collection[_Training]) -> int:
+    """Returns how many GPUs these trainings hold at the same time."""
+    named = frozenset[str]().union(*(each.gpus or () for each in trainings))
+    return max(len(named), math.ceil(round(sum(each.share for each in trainings), 6)))
+
+
 class Budget:
     """Computes the time that a search has left, in seconds; infinity where nothing is limited.
 
     time_s: the limit of the whole search, or `None` for no limit.
     time_left: returns the rest of `time_s`.
-    gpu_s: the limit in GPU-seconds of all trainings together, or `None` for no limit. Only recorded
-        epochs count, so that each worker can exceed it by up to an epoch.
-    gpus: the share of a GPU that each training has.
+    gpu_s: the limit of the time for which GPUs are held, in seconds of one GPU, or `None` for no
+        limit. A training ends with its epoch, so that each GPU can exceed it by up to an epoch.
+    meter: measures the time for which GPUs are held.
     workers: the number of trainings at the same time.
     """
 
@@ -40,17 +171,17 @@ class Budget:
         time_s: float | None,
         time_left: Callable[[], float],
         gpu_s: float | None,
-        gpus: float,
+        meter: GpuMeter,
         workers: int,
     ) -> None:
         self._time_s = math.inf if time_s is None else time_s
         self._time_left = time_left
-        self._training_s = math.inf if gpu_s is None else gpu_s / gpus
-        self._workers = workers
+        self._gpu_s = math.inf if gpu_s is None else gpu_s
+        self._meter, self._workers = meter, workers
 
-    def left(self, trained: TrainingCosts) -> float:
+    def left(self) -> float:
         """Returns the seconds until everything ends, finalists included."""
-        return self._left(trained, reserved_time_s=0.0, reserved_training_s=0.0)
+        return self._left(reserved_s=0.0, reserved_gpu_s=0.0)
 
     def time_is_up(self) -> bool:
         """Returns whether the time of the whole search has passed, by the clock: running epochs are
@@ -62,27 +193,25 @@ class Budget:
         """Returns the seconds until trials must end, so that the rest suffices for the finalists.
 
         Reserved are the seconds that the finalists' trainings are expected to take, one after the
-        other on every worker, and the longest epoch, with which running trials end.
+        other on every worker, and the longest epoch, with which running trials end. In GPU-hours,
+        each training is expected to hold a GPU, up to as many as are planned.
         """
-        if math.isinf(self._time_s) and math.isinf(self._training_s):
+        if math.isinf(self._time_s) and math.isinf(self._gpu_s):
             return math.inf
         expected = trained.expected_s()
         last_epoch_s = trained.slowest_epoch_s() if expected else 0.0
+        finalists_s, gpus = makespan_s(expected, self._workers), self._meter.planned
         return self._left(
-            trained,
-            reserved_time_s=makespan_s(expected, self._workers) + last_epoch_s,
-            reserved_training_s=sum(expected) + self._workers * last_epoch_s,
+            reserved_s=finalists_s + last_epoch_s,
+            reserved_gpu_s=finalists_s * min(gpus, len(expected)) + last_epoch_s * gpus,
         )
 
-    def _left(
-        self, trained: TrainingCosts, *, reserved_time_s: float, reserved_training_s: float
-    ) -> float:
-        time_left = self._time_left() - min(reserved_time_s, LARGEST_SHARE * self._time_s)
-        if math.isinf(self._training_s):
+    def _left(self, *, reserved_s: float, reserved_gpu_s: float) -> float:
+        time_left = self._time_left() - min(reserved_s, LARGEST_SHARE * self._time_s)
+        if math.isinf(self._gpu_s):
             return time_left
-        reserved = min(reserved_training_s, LARGEST_SHARE * self._training_s)
-        training_left = self._training_s - trained.spent_s() - reserved
-        return min(time_left, training_left / self._workers)
+        gpu_s = self._gpu_s - min(reserved_gpu_s, LARGEST_SHARE * self._gpu_s)
+        return min(time_left, (gpu_s - self._meter.total().held_s) / self._meter.gpus())
 
 
 def makespan_s(durations: Iterable[float], workers: int) -> float:

@@ -1,7 +1,8 @@
 """Defines the events of a search, and passes them on to everything that watches it. Knows no Ray.
 
 A backend that trains has one `Observer`; `Observers` passes each event on to many. Observers see
-and never steer: nothing that they do decides over a training.
+and never steer: nothing that they do decides over a training, except that a budget reads the
+`GpuMeter` as it reads a clock.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,6 +27,9 @@ class Observer:
 
     def began(self, proposal: Proposal[TrialConfig], gpus: float) -> None:
         """A training begins, or continues after a resume, with a share `gpus` of a GPU."""
+
+    def placed(self, training: TrainingId, gpus: Sequence[str]) -> None:
+        """A training's worker names the GPUs that it trains on; this comes before each epoch."""
 
     def noted(self, training: TrainingId, note: str) -> None:
         """A training that hasn't had its first epoch yet has a `note` for people."""

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,7 +26,6 @@ from search.ray_backend import trackers, worker
 from search.ray_backend.scheduler import StudyScheduler
 from search.ray_backend.slots import Slots
 from search.ray_backend.watchdog import Watchdog
-from search.session.checks import check_start
 from search.session.startup import allocate_gpus
 from search.study.observer import Observer
 from tests.remedies.harness import Attempt, Command, CommandError, Steps, case
@@ -228,22 +226,6 @@ def weights_and_a_batch_that_do_not_fit(tmp_path: Path) -> Steps:
     return command.replace("batch_size=9999", f"batch_size={most}")
 
 
-@case(f"{CHECKS}::check_start", "--measure must be left out")
-def a_measurement_on_a_gpu(tmp_path: Path, tiny_data: Path) -> Steps:
-    plan = planned(tmp_path, tiny_data, {}, name="run", trials=3)
-    plan = replace(plan, resources=replace(plan.resources, per_gpu=1))
-
-    def check(*, measure: bool) -> Attempt:
-        def attempt() -> None:
-            with probe.TorchProcess() as process, ExitStack() as stack:
-                check_start(plan, None, process, stack, fetch=False, measure=measure)
-
-        return attempt
-
-    yield check(measure=True)
-    return check(measure=False)
-
-
 LARGE = TrialConfig(network="resnet10", image_size=128, batch_size=64, precision="float32")
 
 
@@ -274,7 +256,7 @@ def a_gpu_that_computes_nothing(monkeypatch: pytest.MonkeyPatch) -> Steps:
     assert (errors, options.gpus_per_trial) == ([], "0")
 
 
-@case("search/session/startup.py::_measure_need", "the one that tried has died")
+@case("search/session/startup.py::ask_gpu", "the one that tried has died")
 def a_process_that_dies_on_a_gpu(tmp_path: Path, tiny_data: Path) -> Steps:
     plan = planned(tmp_path, tiny_data, {}, name="run", trials=3)
 
@@ -283,7 +265,7 @@ def a_process_that_dies_on_a_gpu(tmp_path: Path, tiny_data: Path) -> Steps:
         here = Machine(cpus=8, memory_bytes=64 << 30, gpus=faked_gpus("L4"))
         shared = allocate_resources(options, here, None, 1 << 30)
         there = replace(plan, options=options, machine=here, resources=shared)
-        return lambda: allocate_gpus(there, "float32", print, Dying())  # type: ignore[arg-type]
+        return lambda: allocate_gpus(there, "float32", print, Dying(), anew=False)  # type: ignore[arg-type]
 
     refusal = yield divide("auto")
     return divide(refusal.options("--gpus-per-trial")[1])

@@ -58,7 +58,7 @@ def numbers_above_their_largest(tmp_path: Path) -> Steps:
 
 @case(
     *rules("e.g. 1h30m", "must be 0, or a number above 0", "auto or a whole number in 1"),
-    *rules("must be auto, 0 for cores, or a share", "must be auto, float32 or bfloat16"),
+    *rules("must be auto, 0 for cores, or a share", "must be auto, float32, bfloat16 or float16"),
     *rules("must be a folder's name", "must be auto or a port", "must be val_top1, alone"),
     "search/config/validation.py::cluster_rules", "must be auto or HOST:PORT",
     "search/config/validation.py::tracking_rules", "must be an address",

@@ -147,6 +147,7 @@ def test_prometheus_finds_what_is_known_of_the_search(prometheus):
     assert values["search_gap_max_ratio",] == pytest.approx(0.05)
     assert values["search_images_per_second",] == 100
     assert values["search_gpu_hours",] == 0  # its seat has no GPU
+    assert values["search_gpu_busy_ratio",] == 0
     time.sleep(25)  # a value that nothing changes stays
     again = ask(prometheus, "query", query="ray_search_best_val_top1_ratio")["result"]
     assert [float(each["value"][1]) for each in again] == [pytest.approx(0.6)]

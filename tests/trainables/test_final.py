@@ -14,7 +14,8 @@ from datasets.prepare import prepare
 from results.records import EpochMetrics, FinalRecord
 from trainables import final
 from trainables.config import TrialConfig
-from trainables.final_model import training
+from trainables.final_model import repeats, training
+from trainables.final_model.best_config import read_best
 from trainables.models.network import build
 from trainables.training import checkpoint_writer
 from trainables.training.evaluate import evaluate
@@ -244,3 +245,14 @@ def test_a_foreign_checkpoint_is_refused(
     (out / "model.pt").rename(out / "checkpoint.pt")
     assert run(best, tiny_data) == 2
     assert "is damaged or is something else" in capsys.readouterr().err
+
+
+def test_deterministic_is_as_the_configuration_says_or_on(best: Path) -> None:
+    chosen = read_best(best)
+
+    def apply(*more: str) -> TrialConfig:
+        given = final.parser().parse_args(["--config", str(best), *more])
+        return repeats._apply_options(chosen, repeats.FinalTrainingOptions(**vars(given)))
+
+    assert apply() == chosen.config
+    assert apply("--deterministic") == chosen.config.but(deterministic=True)

@@ -41,6 +41,7 @@ class FinalTrainingOptions:
     epochs: int | None
     weights: str | None
     seed: int | None
+    deterministic: bool
     repeats: int
     threads: int
     time_budget: float | None
@@ -60,7 +61,12 @@ def _apply_options(best: BestConfig, options: FinalTrainingOptions) -> TrialConf
             f"key, but {options.config} alone names it; if you trust it, add "
             f"`{quote(f'--weights={config.weights}')}` to the same command."
         )
-    changes = {"epochs": options.epochs, "weights": options.weights, "seed": options.seed}
+    changes = {
+        "epochs": options.epochs,
+        "weights": options.weights,
+        "seed": options.seed,
+        "deterministic": options.deterministic or None,
+    }
     return config.but(**{name: value for name, value in changes.items() if value is not None})
 
 

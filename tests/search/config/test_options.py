@@ -172,7 +172,7 @@ def test_all_errors_are_reported_at_once():
         ("name", "-dash"),
         ("name", " blank"),
         ("name", "two\nlines"),
-        ("precision", "float16"),
+        ("precision", "fp16"),
         ("grace", -1),
         ("gap_patience", 0),
         ("plateau_patience", -2),

@@ -39,13 +39,20 @@ def test_without_a_measurement_a_rule_counts_threads_and_gpus() -> None:
 
 
 def test_what_was_measured_outranks_the_rule_and_scales_with_the_size() -> None:
-    speed = TrainingSpeed(IMAGES, GPU.kinds, (SMALL, 290.0))
+    speed = TrainingSpeed(IMAGES, [CORES, GPU], (SMALL, 290.0))
     assert speed.estimate(SMALL).epoch_s == pytest.approx(10.0)
     assert speed.estimate(LARGE).epoch_s == pytest.approx(40.0)
     other = speed.estimate(SMALL.but(network="resnet34"))
     assert other.epoch_s == pytest.approx(10.0 * 3.66 / 1.81)
     assert {speed.estimate(c).source for c in (SMALL, LARGE)} == {Source.MEASURED}
     assert speed.estimate(SMALL, 0.5).source is Source.RULE  # it was measured on cores
+
+
+def test_what_was_measured_on_a_gpu_outranks_the_rule_there_alone() -> None:
+    speed = TrainingSpeed(IMAGES, GPU.kinds, (SMALL, 290.0))
+    assert speed.estimate(LARGE, 0.5).epoch_s == pytest.approx(40.0)
+    assert speed.estimate(LARGE, 0.5).source is Source.MEASURED
+    assert speed.estimate(SMALL).source is Source.RULE
 
 
 def test_a_frozen_stage_has_no_backward_pass() -> None:
@@ -84,7 +91,7 @@ def test_an_epoch_that_diverged_and_ended_early_does_not_count() -> None:
 
 
 def test_epochs_on_a_gpu_say_nothing_of_cores() -> None:
-    speed = TrainingSpeed(IMAGES, GPU.kinds, (SMALL, 290.0))
+    speed = TrainingSpeed(IMAGES, [CORES, GPU], (SMALL, 290.0))
     speed.learn(SMALL, 0.5, epoch(1.0))
     assert speed.estimate(LARGE, 0.5).epoch_s == pytest.approx(4.0)
     assert speed.estimate(SMALL).epoch_s == pytest.approx(10.0)

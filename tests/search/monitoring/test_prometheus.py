@@ -35,6 +35,7 @@ def test_a_running_search_in_numbers():
     search.train(3, 0.3, gap=0.1)
     search.train(4, 0.3, gap=0.3)
     search.train(0, 0.3, gap=-0.1, repeat=1)
+    search.now += 9  # of two GPUs, which three halves hold
     found = values(search)
     assert found["search_best_val_top1_ratio",] == 0.5
     assert found["search_trials", "running", ""] == 2
@@ -50,7 +51,8 @@ def test_a_running_search_in_numbers():
     assert found["search_epochs_per_second",] == pytest.approx(3 / 1.5)
     assert found["search_gap_mean_ratio",] == pytest.approx(0.1)
     assert found["search_gap_max_ratio",] == pytest.approx(0.3)
-    assert found["search_gpu_hours",] == pytest.approx(8 * 1.5 * 0.5 / 3600)
+    assert found["search_gpu_hours",] == pytest.approx(2 * 9 / 3600)
+    assert found["search_gpu_busy_ratio",] == pytest.approx(8 * 1.5 * 0.5 / (2 * 9))
     assert {name for name, *_ in found} == set(METRICS)
 
 

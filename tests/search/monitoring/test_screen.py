@@ -12,6 +12,7 @@ from results.records import FinalistRecord, StopReason, TrainingId, TrialRecord,
 from search.hardware.training_speed import TrainingSpeed
 from search.monitoring.progress import Limits, Progress
 from search.monitoring.screen import draw_screen, sparkline
+from search.study.budget import GpuMeter
 from search.study.proposal import Proposal
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
@@ -25,18 +26,23 @@ class Search:
     def __init__(self, speed=None, **limits):
         self.now = 100.0
         given = {"trials": 24, "trial_epochs": 4.0, "full_epochs": 9, "title": "first"} | limits
-        self.progress = Progress(Limits(**given), lambda: self.now, speed)
+        self.meter = GpuMeter(clock=lambda: self.now)
+        self.progress = Progress(Limits(**given), lambda: self.now, speed, self.meter)
 
     def train(self, number, *values, repeat=None, gap=0.0, gpus=None, config=CONFIG):
-        self.progress.started(Proposal(training=TrainingId(number, repeat), config=config), gpus)
+        proposal = Proposal(training=TrainingId(number, repeat), config=config)
+        self.progress.started(proposal, gpus)
+        self.meter.began(proposal, self.progress.trainings[proposal.training].gpus)
         for epoch, value in enumerate(values, 1):
             made = metrics(epoch, value or 0.0, gap=gap)
             if value is None:
                 made = replace(made, val_top1=None, gap=None)
             self.progress.epoch(TrainingId(number, repeat), made)
+            self.meter.epoch(TrainingId(number, repeat), made, new=True)
 
     def end(self, number, state=TrialState.COMPLETE, reason=None, params=None):
         self.progress.ended(ended(number, state, reason, params))
+        self.meter.ended(ended(number))
 
     def lines(self, width=80, height=24, **console):
         sheet = Console(file=io.StringIO(), width=width, height=height, **console)
@@ -94,7 +100,7 @@ def test_a_search_at_its_middle_is_told_in_numbers():
     search.train(3)
     search.end(3, TrialState.FAILED, StopReason.MEMORY)
     search.train(4, 0.1, 0.35, 0.6, gap=0.031)
-    search.now += 30
+    search.now += 30  # in which trial 4 alone holds a GPU, for half of which it has a slot
     lines = search.lines()
     progress = search.progress
     # 4 ended trials had 9, 3, 3 and 0 epochs; three more count as the plan says: 27 / 7 of each.
@@ -107,8 +113,8 @@ def test_a_search_at_its_middle_is_told_in_numbers():
     assert line_of(lines, "trials").count("━") == int(0.4 * 43)
     assert line_of(lines, "epochs").endswith(f"18 of about {18 + 5 * mean + 1:.0f}")
     assert line_of(lines, "time").endswith("0:50 of 1:40")
-    assert line_of(lines, "GPU-hours").endswith("0.00 of 1")
-    assert progress.gpu_hours() == pytest.approx(0.5 * 18 * 1.5 / 3600)
+    assert line_of(lines, "GPU-hours").endswith("0.01 of 1")
+    assert progress.gpu_time().held_s == 30
     running = line_of(lines, "trial 4  ")
     assert re.split(" +", running) == ["trial", "4", "3/9", "0.600", "+0.031", "▁▄█"]
     best = lines[lines.index(next(line for line in lines if line.startswith("best"))) + 1 :][:4]
@@ -119,7 +125,7 @@ def test_a_search_at_its_middle_is_told_in_numbers():
         ["4", "trial 1", "3", "0.200", "rung"],
     ]
     assert "complete 1; stopped 2 (overfitting 1, rung 1); failed 1 (memory 1)" in lines
-    assert lines[-1] == "100 images/s, 0.00 GPU-hours"
+    assert lines[-1] == f"100 images/s, 0.01 GPU-hours, {50 * 18 * 1.5 / 30:.0f} % of them busy"
 
 
 def test_the_baseline_is_marked_where_it_isn_t_among_the_best():
@@ -204,10 +210,13 @@ def test_time_left_is_what_the_budget_leaves():
     assert search.progress.time_left_s() == pytest.approx(30.0)
     search.now += 100
     assert search.progress.time_left_s() == 0.0
-    shared = Search(trials=1000, gpu_hours=3.5 / 3600, gpus=0.5, at_once=2)
+    shared = Search(trials=1000, gpu_hours=3.5 / 3600, gpus=0.5, at_once=3)
     shared.train(0, 0.1)
-    # 0.75 of 3.5 GPU-seconds are used, and two trainings use half a GPU each.
+    shared.now += 0.75
     assert shared.progress.time_left_s() == pytest.approx(2.75)
+    shared.train(1, 0.1)
+    shared.train(2, 0.1)  # on a second GPU
+    assert shared.progress.time_left_s() == pytest.approx(2.75 / 2)
 
 
 def test_before_the_first_epoch_the_time_left_is_the_planned_one_by_size():

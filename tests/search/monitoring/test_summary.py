@@ -8,9 +8,10 @@ import yaml
 from rich.console import Console
 
 from results.analysis.finalist_comparison import compare_finalists
+from results.analysis.session_times import GpuTime
 from results.finalist_store import FinalistStore
 from results.records import FinalistRecord, StopReason, TrainingId, TrialRecord, TrialState
-from results.store import RunStore
+from results.store import RunStore, read_manifest
 from search.config.command_line import resolve
 from search.monitoring.leaderboard import finalists_table, front_table, leaderboard
 from search.monitoring.monitor import Monitor, describe
@@ -310,3 +311,17 @@ def test_an_interrupted_summary_counts_finalists_too(tmp_path):
     code, text = summarised(tmp_path, finalists=1, interrupted=True, tables=tables)
     assert code == 130
     assert "0 of them unfinished, and 2 of 4 finalists' trainings. Go on with:" in text
+
+
+def test_the_time_of_gpus_is_that_of_all_sessions(tmp_path):
+    plan = plan_of_ended_run(tmp_path)
+    held = {"ended": "2026-01-01T00:00:00+00:00", "gpu_s": 3600.0, "gpu_busy_s": 900.0}
+    store = RunStore(plan.directory)
+    store.write_manifest(read_manifest(plan.directory) | {"sessions": [held, held]})
+    store.close()
+    result = read_result(plan)
+    console = Console(file=io.StringIO(), width=200)
+    print_summary(plan, result, None, console, interrupted=False)
+    assert "\nIt took 2.00 GPU-hours, 25 % of them busy.\n" in console.file.getvalue()
+    print_summary(plan, replace(result, gpu_time=GpuTime()), None, console, interrupted=False)
+    assert console.file.getvalue().count("It took") == 1

@@ -161,7 +161,7 @@ def test_the_cost_says_what_it_goes_by(tmp_path):
     assert "once the dataset is prepared" in describe_cost(plan, None, None)
     on_gpu = plan_of(tmp_path, machine(["L4"]), trials=8)
     assert describe_cost(on_gpu, 2700, training_speed(on_gpu, 2700, None)).endswith(
-        "(a rule of thumb, not measured)"
+        "(a rule of thumb, not measured: --dry-run --measure measures it)"
     )
 
 
@@ -290,3 +290,20 @@ def test_the_limit_that_counts_is_named_in_the_plan_and_on_the_page(tmp_path, ca
     show_plan(plan_of(tmp_path, machine()), None, None, None, ())
     assert "\nmachine " not in capsys.readouterr().out
     assert "limits" not in provenance(machine(), [])["machine"]
+
+
+def test_deterministic_is_the_same_for_all_trials_and_left_out_otherwise(tmp_path):
+    plan = plan_of(tmp_path, deterministic=True)
+    assert all(config.deterministic for config in plan.preview)
+    assert plan.bounds.largest.deterministic
+    assert "deterministic" not in plan_of(tmp_path).fixed
+    again = plan_of(tmp_path, deterministic=True, set=["deterministic=false"])
+    assert not again.baseline.deterministic
+
+
+def test_what_numbers_on_a_gpu_depend_on_is_recorded():
+    here = Machine(cpus=2, memory_bytes=1 << 35, gpus=())
+    settings = {"name": "L4", "cudnn": 91900, "tf32_convolutions": True, "mps": False}
+    recorded = provenance(here, [], gpu=settings)
+    assert recorded["machine"]["gpu"] == settings
+    assert "gpu" not in provenance(here, [])["machine"]

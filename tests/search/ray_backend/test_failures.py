@@ -27,7 +27,7 @@ from search.ray_backend.heartbeat import RayDied
 from search.ray_backend.ray_patches import outlive_lost_workers
 from search.ray_backend.scheduler import MOST_NODES_LOST, StudyScheduler
 from search.ray_backend.slots import Slots
-from search.ray_backend.task import Placement, Task
+from search.ray_backend.task import EpochReport, Placement, Task, pack_report
 from search.ray_backend.watchdog import Watchdog
 from search.ray_backend.worker import (
     TrialDiskError,
@@ -36,6 +36,7 @@ from search.ray_backend.worker import (
     resource_request,
 )
 from search.study.finalists import Finalists
+from search.study.observer import Observer
 from search.study.study import Study
 from search.study.supervisor import Supervisor
 from tests.search.finalists_on_curves import final_of
@@ -428,3 +429,21 @@ def test_a_worker_that_ended_with_ray_costs_its_trial_nothing(tmp_path):
     assert study.records[0].retried is None
     assert study.may_retry(0)
     assert not (tmp_path / "run" / "errors").exists()
+
+
+def test_an_epoch_s_gpus_are_known_before_it_is_recorded(tmp_path):
+    """The record of an epoch holds the time of GPUs so far, to which the new name belongs."""
+    study = open_study(tmp_path / "run", trials=3)
+    seen: list[Any] = []
+
+    class Recorder(Observer):
+        def placed(self, training, gpus):
+            seen.append((training, gpus, len(study.epochs[0])))
+
+    scheduler = StudyScheduler(supervise(study), Recorder(), Watchdog(0.0), Slots(ONE))
+    proposal = study.ask()
+    trial = RayTrial(config=task_of(proposal).to_ray(), num_failures=0)
+    report = EpochReport(metrics=metrics(1, 0.3), first_step_at=0.0, gpus=("a/0",))
+    scheduler.on_trial_result(None, trial, pack_report(report))
+    assert seen == [(proposal.training, ("a/0",), 0)]
+    assert len(study.epochs[0]) == 1

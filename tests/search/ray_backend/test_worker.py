@@ -108,3 +108,39 @@ def test_a_training_that_is_asked_to_save_pauses_within_its_epoch(tiny_data, tmp
     SessionEnd(tmp_path / "cut").forget()
     assert [path.name for path in (tmp_path / "cut" / "checkpoints").iterdir()] == ["0000.pt"]
     assert losses(worker.train_epochs(task("cut"))) == whole
+
+
+def test_a_training_names_its_gpus_and_their_node(monkeypatch):
+    """Two nodes may both have a GPU 0; Ray's names of it are the same there."""
+    here = SimpleNamespace(
+        get_node_id=lambda: "a1", get_accelerator_ids=lambda: {"GPU": ["0"], "TPU": []}
+    )
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: here)
+    task = make_task(3)
+    assert worker.name_gpus(task) == ()
+    shared = replace(task, placement=replace(task.placement, gpus=0.3333))
+    assert worker.name_gpus(shared) == ("a1/0",)
+
+
+@pytest.mark.slow
+def test_ray_names_the_gpus_of_slots():
+    """Three slots of 0.3333 fill the first of two made-up GPUs, and the fourth gets the second."""
+    task = make_task(3)
+    shared = replace(task, placement=replace(task.placement, gpus=0.3333))
+    ray.init(address="local", num_cpus=4, num_gpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        actors = [
+            ray.remote(Naming).options(num_cpus=1, num_gpus=0.3333).remote() for _ in range(4)
+        ]
+        named = [ray.get(actor.name.remote(shared)) for actor in actors]
+    finally:
+        ray.shutdown()
+    node = named[0][0].partition("/")[0]
+    assert sorted(named) == [(f"{node}/0",)] * 3 + [(f"{node}/1",)]
+
+
+class Naming:
+    """Stands for a worker that has a slot."""
+
+    def name(self, task):
+        return worker.name_gpus(task)

@@ -266,7 +266,7 @@ def test_pretrained_weights_that_arent_here_are_not_fetched(
     plan = planned(tmp_path / "runs", tiny_data, changes, name="new", trials=4)
     with ExitStack() as stack:
         torch = stack.enter_context(TorchProcess())
-        found = check_start(plan, None, torch, stack, fetch=False, measure=False)
+        found = check_start(plan, None, torch, stack, fetch=False)
     assert "the ImageNet weights, which are downloaded then" in found.later
     assert found.images == 72
     assert not (tmp_path / "torch").exists()
@@ -300,18 +300,3 @@ def test_a_dry_run_measures_if_asked_and_the_next_one_shows_that(
     assert [line for line in lines if line.startswith(("speed", "cost"))] == [
         line for line in measured.splitlines() if line.startswith(("speed", "cost"))
     ]
-
-
-def test_measuring_on_gpus_is_refused(tiny_data: Path, tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    from common.errors import SearchError
-
-    plan = planned(tmp_path, tiny_data, {}, name="new", trials=4)
-    plan = replace(plan, resources=replace(plan.resources, per_gpu=1))
-    with (
-        ExitStack() as stack,
-        TorchProcess() as torch,
-        pytest.raises(SearchError, match="--measure must be left out"),
-    ):
-        check_start(plan, None, torch, stack, fetch=False, measure=True)

@@ -11,6 +11,9 @@ import pytest
 from search.hardware.allocation import GpuNeed
 from search.hardware.gpus import Gpu
 from search.hardware.machine import Machine
+from search.hardware.packing import Packing
+from search.hardware.packing_probe import measure_packing
+from search.hardware.probe import describe_gpu, measure_gpu
 from search.planning.plan import Plan
 from search.planning.resources import allocate_resources
 from search.session.startup import allocate_gpus, torch_process
@@ -19,7 +22,9 @@ from tests.search.session_on_curves import planned
 
 
 class FakeProcess:
-    """Answers with one need, and records the configurations that are measured."""
+    """Answers with one need, and that each further trial on a GPU trains as many images more. It
+    records the configurations whose need is measured.
+    """
 
     def __init__(self, gib: float = 5, free: float = 80, micro: int | None = None) -> None:
         self.need = GpuNeed(
@@ -27,10 +32,17 @@ class FakeProcess:
         )
         self.asked: list[Any] = []
 
-    def submit(self, function: Any, config: Any, *, freezes: bool) -> "Future[GpuNeed]":
-        self.asked.append((config.precision, freezes))
-        future: Future[GpuNeed] = Future()
-        future.set_result(self.need)
+    def submit(self, function: Any, *args: Any, **options: Any) -> "Future[Any]":
+        future: Future[Any] = Future()
+        if function is measure_gpu:
+            self.asked.append((args[0].precision, options["freezes"]))
+            future.set_result(self.need)
+        elif function is measure_packing:
+            rates = [100.0 * count for count in range(1, args[-1] + 1)]
+            future.set_result(Packing(images_per_s=rates, mps=False))
+        else:
+            assert function is describe_gpu
+            future.set_result({})
         return future
 
 
@@ -59,7 +71,7 @@ def test_as_many_trials_share_each_gpu_as_its_free_memory_holds(
     assert torch.asked == [("bfloat16", False)]
     r = found.resources
     assert (r.per_gpu, r.concurrent, r.free, r.resident) == (6, 12, 0.5, True)
-    assert lines == [
+    assert lines[:-1] == [
         "GPUs       up to 6 trials each by memory: the largest takes 5.0 GiB, and the images "
         "beside it"
     ]

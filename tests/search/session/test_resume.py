@@ -49,6 +49,7 @@ def test_what_equals_the_run_s_own_value_may_be_given_again(
     ("layer", "sentence"),
     [
         ({"max_gap": "6e-2"}, "--max-gap can't change when a run goes on (it was 0.05)"),
+        ({"deterministic": True}, "--deterministic can't change when a run goes on (it was False)"),
         ({"set": ["lr=2e-3"]}, "--set can't change when a run goes on (it was ['image_size=32', "),
         ({"set": {"flip": True}}, "--set can't change when a run goes on"),
         ({"name": "second"}, "--name can't change when a run goes on (it was 'first')"),

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from results.analysis.session_times import used_seconds
+from results.analysis.session_times import GpuTime, sum_gpu_time, used_seconds
 from results.finalist_store import FinalistStore
 from results.records import TrainingId
 from results.store import RunStore, read_epochs
@@ -94,6 +94,21 @@ def test_a_killed_session_without_an_epoch_does_not_count_those_of_the_one_befor
     sessions[-1] |= {"ended": sessions[-1]["started"], "used_s": 7.0}
     killed = session_log.add_session(sessions, tmp_path / "run", {})
     assert used_seconds(session_log.add_session(killed, tmp_path / "run", {})) == 7.0
+
+
+def test_a_killed_session_held_gpus_until_its_last_epoch(tmp_path):
+    sessions = session_log.add_session([], tmp_path, {})
+    store = RunStore.create(tmp_path / "run", {"sessions": sessions}, clock=Clock())
+    store.add_epoch(0, metrics(1, 0.1))
+    store.measures = GpuTime(held_s=7.25, busy_s=3.0).to_record
+    store.add_epoch(0, metrics(2, 0.1))
+    store.close()
+    line = (tmp_path / "run" / "epochs.jsonl").read_text(encoding="utf-8").splitlines()[1]
+    assert '"trial":0,"session":1,"session_s":0.0,"gpu_s":7.25,"gpu_busy_s":3.0,' in line
+    sessions = session_log.add_session(sessions, tmp_path / "run", {})
+    assert sessions[0]["gpu_s"] == 7.25
+    assert sum_gpu_time(sessions, 1e9) == GpuTime(held_s=7.25, busy_s=3.0)
+    assert [m.epoch for _, m in read_epochs(tmp_path / "run")] == [1, 2]
 
 
 def shifted(moment, seconds):

@@ -1,5 +1,7 @@
 """What a search measures before its first trial, and which of it counts later."""
 
+import json
+import time
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -8,22 +10,40 @@ from typing import Any
 import pytest
 
 from results.records import TrainingId
+from results.store import read_manifest
+from search.hardware.allocation import GpuNeed
 from search.hardware.calibration import CalibrationStore, Measurement
+from search.hardware.machine import Machine
+from search.hardware.packing import Packing
+from search.hardware.packing_probe import measure_packing
+from search.hardware.probe import describe_gpu, measure_gpu
 from search.hardware.training_speed import Source
+from search.planning.cost_estimate import training_speed
 from search.planning.plan import Plan
-from search.session.startup import find_measurement, start_measurement
+from search.planning.resources import allocate_resources
+from search.session.startup import allocate_gpus, find_measurement, start_measurement
+from tests.search.hardware.faked_gpus import gpus as faked_gpus
 from tests.search.session_on_curves import opened, planned, search
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
 
 
 class FakeProcess:
-    """Measures a rate that grows with each measurement, without torch."""
+    """Measures a rate that grows with each measurement, without torch.
 
-    def __init__(self) -> None:
+    others: what other functions than `measure` return.
+    """
+
+    def __init__(self, others: dict[Any, Any] | None = None) -> None:
         self.asked: list[tuple[Any, ...]] = []
+        self.others, self.others_asked = others or {}, list[tuple[Any, ...]]()
 
-    def submit(self, function: Any, *args: Any, **kwargs: Any) -> "Future[Measurement]":
+    def submit(self, function: Any, *args: Any, **kwargs: Any) -> "Future[Any]":
+        if function in self.others:
+            self.others_asked.append(args)
+            other: Future[Any] = Future()
+            other.set_result(self.others[function])
+            return other
         self.asked.append(args)
         rate = 100.0 * len(self.asked)
         precision = "bfloat16" if args[0].precision == "auto" else args[0].precision
@@ -51,12 +71,82 @@ def test_a_speed_is_measured_once_and_again_if_asked(plan: Plan) -> None:
     assert torch.asked == [(plan.baseline, plan.resources.threads)] * 2
 
 
-def test_a_gpu_that_trains_as_asked_is_not_asked(plan: Plan) -> None:
+def on_gpus(plan: Plan, **options: Any) -> Plan:
+    """Returns the plan on a machine with two GPUs and 16 cores."""
+    machine = Machine(cpus=16, memory_bytes=64 << 30, gpus=faked_gpus("L4", "L4", gib=24))
+    options = {"gpus_per_trial": "auto", "trials": 64, "concurrency": "auto", **options}
+    asked = replace(plan.options, **options)
+    resources = allocate_resources(asked, machine, None, 1 << 30)
+    return replace(plan, options=asked, machine=machine, resources=resources)
+
+
+def need(gib: float) -> GpuNeed:
+    return GpuNeed(needed_bytes=int(gib * (1 << 30)), free_bytes=24 << 30)
+
+
+def test_trials_on_gpus_are_as_many_as_train_most_images(plan: Plan) -> None:
+    """Six fit in memory, and there are eight cores for each GPU: three train within 5 % of most."""
+    packing = Packing(images_per_s=[1000.0, 1600.0, 1750.0, 1790.0], mps=False)
+    settings = {"cudnn": 9, "deterministic": False}
+    answers = {describe_gpu: settings, measure_gpu: need(3.2), measure_packing: packing}
+    torch: Any = FakeProcess(answers)
+    printed: list[str] = []
+    planned = allocate_gpus(on_gpus(plan), "float32", printed.append, torch, anew=False)
+    assert (planned.resources.concurrent, planned.resources.gpus_held) == (6, 2)
+    assert (planned.packing, planned.gpu) == (packing, settings)
+    assert printed[-1] == (
+        "GPUs       3 trials a GPU, by images/s together: 1 → 100 %, 2 → 160 %, 3 → 175 %, "
+        "4 → 179 % of 1,000"
+    )
+    assert torch.others_asked[-1] == (plan.baseline, 1, 6)
+    again = allocate_gpus(on_gpus(plan), "float32", print, torch, anew=False)
+    assert again == planned
+    assert torch.others_asked[-1] == (plan.bounds.largest,)  # the number was measured before
+    allocate_gpus(on_gpus(plan), "float32", print, torch, anew=True)
+    assert torch.others_asked[-1] == (plan.baseline, 1, 6)
+    halves = allocate_gpus(on_gpus(plan), "bfloat16", print, torch, anew=False)
+    assert torch.others_asked[-1] == (plan.baseline.but(precision="bfloat16"), 1, 6)
+    assert halves == planned
+
+
+@pytest.mark.parametrize(
+    ("options", "most"), [({"trials": 3}, 2), ({"concurrency": "6"}, 3), ({"trials": 99}, 8)]
+)
+def test_no_more_are_tried_than_there_will_be_and_cores_allow(
+    plan: Plan, options: dict[str, Any], most: int
+) -> None:
+    packing = Packing(images_per_s=[1000.0], mps=False)
+    answers = {describe_gpu: {}, measure_gpu: need(1), measure_packing: packing}
+    torch: Any = FakeProcess(answers)
+    allocate_gpus(on_gpus(plan, **options), "float32", print, torch, anew=False)
+    assert torch.others_asked[-1][-1] == most
+
+
+def test_a_share_of_a_gpu_that_is_asked_for_is_not_measured(plan: Plan) -> None:
+    torch: Any = FakeProcess({describe_gpu: {"mps": True}})
+    printed: list[str] = []
+    asked = on_gpus(plan, gpus_per_trial="0.5")
+    planned = allocate_gpus(asked, "float32", printed.append, torch, anew=False)
+    assert printed == ["GPUs       NVIDIA's MPS serves them"]
+    assert planned == replace(asked, gpu={"mps": True})
+    assert (torch.asked, len(torch.others_asked)) == ([], 1)
+    cores = on_gpus(plan, gpus_per_trial="0")
+    assert allocate_gpus(cores, "float32", print, torch, anew=False) is cores
+
+
+def test_a_gpu_s_speed_is_measured_too(plan: Plan) -> None:
+    """Alone a trial trains 100 images a second; two of them share a GPU, so each counts half."""
     torch: Any = FakeProcess()
-    on_gpu = replace(plan, resources=replace(plan.resources, per_gpu=1))
-    measured, why = start_measurement(on_gpu, torch, anew=False)()
-    assert (measured.precision, measured.rate, why) == ("float32", None, "as asked")
-    assert torch.asked == []
+    shared = on_gpus(plan, gpus_per_trial="0.5")
+    measured, why = start_measurement(shared, torch, anew=False)()
+    assert (measured.rate, why) == (100.0, "as asked, images/s a trial: float32 100")
+    speed = training_speed(shared, 100, measured)
+    alone = training_speed(on_gpus(plan, gpus_per_trial="1"), 100, measured)
+    found, single = (s.estimate(plan.baseline, 0.5) for s in (speed, alone))
+    assert (found.source, found.epoch_s) == (Source.MEASURED, pytest.approx(2 * single.epoch_s))
+    together = replace(shared, packing=Packing(images_per_s=[100.0, 160.0], mps=False))
+    packed = training_speed(together, 100, measured).estimate(plan.baseline, 0.5)
+    assert packed.epoch_s == pytest.approx(single.epoch_s * 100 / 80)
 
 
 def test_a_session_expects_what_was_measured_until_epochs_are_trained(
@@ -95,3 +185,27 @@ def test_a_measurement_in_the_other_precision_is_no_rate(tmp_path: Path) -> None
     found = CalibrationStore(tmp_path / "c.json").find("a")
     assert found is not None
     assert (found.rate, replace(found, precision="float32").rate) == (12.0, 7.0)
+
+
+def test_sessions_record_for_how_long_they_held_gpus(tiny_data: Path, tmp_path: Path) -> None:
+    """A trial has half a GPU for a while in two sessions, and the second one counts both."""
+    held: list[float] = []
+    for number in (1, 2):
+        plan = planned(tmp_path, tiny_data, {}, name="run", trials=4)
+        session = opened(replace(plan, resources=replace(plan.resources, concurrent=2, per_gpu=2)))
+        before = session.meter.total().held_s
+        assert before == pytest.approx(sum(held))
+        proposal = session.study.ask()
+        assert proposal is not None
+        session.meter.began(proposal, 0.5)
+        session.meter.placed(proposal.training, ("a/0",))
+        time.sleep(0.02)
+        session.study.report(proposal.number, replace(metrics(number, 0.1), wall_s=0.01))
+        session.meter.closed()
+        session.close()
+        entry = read_manifest(plan.directory)["sessions"][-1]
+        held.append(entry["gpu_s"])
+        assert 0.02 <= entry["gpu_s"] < 5
+        assert 0.0 < entry["gpu_s"] <= entry["used_s"]
+    lines = (plan.directory / "epochs.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["session"] for line in lines if "gpu_s" in line] == [1, 2]

@@ -1,0 +1,152 @@
+"""Measures how many images trials train together on one GPU, each in a process of its own.
+
+The functions run in the probe's process, or on a node of a cluster. Nothing here has been measured
+on a GPU yet.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from common.signals import follow_parent, shield_children
+from common.text import last_lines
+from search.hardware.packing import JoinError, Packing, find_packing, serves_mps
+from trainables.config import TrialConfig
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+SECONDS = 2.0
+"""Each number of trials trains for at least so long."""
+
+PATIENCE_S = 180.0
+"""A trial that takes no step for so long is given up."""
+
+_WARM_UP = 3
+"""A trial has joined the others when it has taken this many steps."""
+
+
+def measure_packing(config: TrialConfig, threads: int, most: int) -> Packing:
+    """Returns how fast up to `most` trials of `config` train together on the first GPU, or on the
+    CPU where there is none, with so many threads each. Every trial has a process of its own.
+    """
+    from trainables.models.setup import default_device
+    from trainables.training.memory import release_gpu_memory
+
+    release_gpu_memory(default_device())  # of what this process has measured before
+    with TrainingProcesses(config, threads) as trainings:
+        return find_packing(trainings, most, mps=serves_mps())
+
+
+@dataclass(slots=True)
+class _Training:
+    """Holds a process that trains, the number of its images so far, and when its last step ended,
+    in seconds of the machine's monotonic clock.
+    """
+
+    process: BaseProcess
+    receiving: "Connection[Any, Any]"
+    images: int = 0
+    at: float = 0.0
+
+    def update(self) -> None:
+        """Reads the steps that have ended. Raises `JoinError` where the process has ended."""
+        try:
+            while self.receiving.poll():
+                message = self.receiving.recv()
+                if isinstance(message, str):
+                    raise JoinError(message)
+                self.images, self.at = message
+        except (EOFError, OSError):
+            self.process.join()
+            raise JoinError(f"it ended with exit code {self.process.exitcode}") from None
+
+
+class TrainingProcesses:
+    """Trains one configuration in processes that join one after the other. Leaving the context ends
+    them.
+
+    train: runs in each process with the configuration, the number of threads and a connection; it
+        sends (images so far, the present time) after each step, or the reason why it ends.
+    """
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        threads: int,
+        train: "Callable[[TrialConfig, int, Connection[Any, Any]], None] | None" = None,
+    ) -> None:
+        self._config, self._threads, self._train = config, threads, train or _train
+        self._trainings: list[_Training] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for each in self._trainings:
+            each.process.kill()
+        for each in self._trainings:
+            each.process.join()
+
+    def join(self) -> None:
+        """Adds one more process, and returns when it has taken its first steps."""
+        start = get_context("spawn")
+        receiving, sending = start.Pipe(duplex=False)
+        process = start.Process(target=self._train, args=(self._config, self._threads, sending))
+        with shield_children():
+            process.start()
+        sending.close()
+        new = _Training(process, receiving)
+        self._trainings.append(new)
+        self._wait(lambda: new.images >= _WARM_UP * self._config.batch_size)
+
+    def images_per_s(self) -> float:
+        """Returns the images per second of all processes, each from one ended step to another."""
+        before = [(each.images, each.at) for each in self._trainings]
+        until = time.monotonic() + SECONDS
+        self._wait(
+            lambda: (
+                time.monotonic() >= until
+                and all(each.at > at for each, (_, at) in zip(self._trainings, before, strict=True))
+            )
+        )
+        return sum(
+            (each.images - images) / (each.at - at)
+            for each, (images, at) in zip(self._trainings, before, strict=True)
+        )
+
+    def _wait(self, done: Callable[[], bool]) -> None:
+        """Waits until `done` returns true. Raises `JoinError` where a process has ended."""
+        until = time.monotonic() + PATIENCE_S
+        while not done():
+            if time.monotonic() > until:
+                raise JoinError(f"no step in {PATIENCE_S:.0f} s")
+            time.sleep(0.01)
+            for each in self._trainings:
+                each.update()
+
+
+def _train(config: TrialConfig, threads: int, sending: "Connection[Any, Any]") -> None:
+    """Trains until it is killed, and sends the images and the time of each ended step."""
+    follow_parent()
+    try:
+        from trainables.models.setup import default_device
+        from trainables.profiling.training_steps import train_steps
+        from trainables.training.process import prepare_process
+
+        prepare_process(threads)
+        images = 0
+        for more in train_steps(config, default_device()):
+            images += more
+            sending.send((images, time.monotonic()))
+    except Exception as error:  # whatever torch may raise: the reason is shown
+        sending.send(last_lines(f"{type(error).__name__}: {error}"))

@@ -1,0 +1,136 @@
+"""How many trials a GPU trains at once: the choice by made rates, and real processes on cores."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from search.hardware import packing_probe
+from search.hardware.calibration import CalibrationStore
+from search.hardware.packing import JoinError, find_packing, serves_mps
+from search.hardware.packing_probe import TrainingProcesses, measure_packing
+from trainables.config import TrialConfig
+
+CONFIG = TrialConfig(
+    network="resnet10", image_size=32, batch_size=4, freeze_depth=0, precision="float32"
+)
+
+
+class MadeRates:
+    """Trainings that together train so fast; where the rates end, one more finds no memory."""
+
+    def __init__(self, *rates: float) -> None:
+        self.rates, self.joined = rates, 0
+
+    def join(self) -> None:
+        if self.joined == len(self.rates):
+            raise JoinError("CUDA out of memory")
+        self.joined += 1
+
+    def images_per_s(self) -> float:
+        return self.rates[self.joined - 1]
+
+
+@pytest.mark.parametrize(
+    ("rates", "most", "tried", "chosen"),
+    [
+        ((100, 160, 175, 178, 179, 180), 9, 5, 3),  # 175 is within 5 % of 179
+        ((100, 101, 103, 200), 9, 3, 1),  # two that brought nothing end the measurement
+        ((100, 104, 109, 113, 118, 123, 128), 7, 7, 6),  # each brings a little
+        ((100, 200, 300, 400), 2, 2, 2),
+        ((100, 60, 50, 40), 9, 3, 1),  # they only take turns, and pay for it
+        ((100,), 1, 1, 1),
+    ],
+)
+def test_the_smallest_number_near_the_best_is_chosen(rates, most, tried, chosen):
+    made = MadeRates(*map(float, rates))
+    found = find_packing(made, most, mps=False)
+    assert (len(found.images_per_s), found.trials) == (tried, chosen)
+    assert made.joined == tried
+    assert found.rate == rates[chosen - 1] / chosen
+    assert found.sound()
+
+
+def test_one_that_finds_no_memory_ends_the_measurement_and_is_named():
+    found = find_packing(MadeRates(1000.0, 1900.0), 9, mps=True)
+    assert found.describe() == (
+        "2 trials a GPU, by images/s together: 1 → 100 %, 2 → 190 % of 1,000 under MPS; "
+        "3 didn't train (CUDA out of memory)"
+    )
+    none = find_packing(MadeRates(), 9, mps=False)
+    assert (none.trials, none.rate, none.sound()) == (1, None, False)
+    assert none.describe() == "1 trial a GPU; 1 didn't train (CUDA out of memory)"
+
+
+def test_the_choice_is_kept_beside_the_precision(tmp_path: Path):
+    store, made = CalibrationStore(tmp_path / "c.json"), MadeRates(100.0, 150.0)
+    measured = find_packing(made, 2, mps=False)
+    store.keep("packing-a", measured)
+    assert store.find_packing("packing-a") == measured
+    assert store.find("packing-a") is None
+    assert store.find_packing("packing-b") is None
+    store.keep("packing-a", find_packing(MadeRates(), 2, mps=False))
+    assert store.find_packing("packing-a") is None
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_mps_is_known_by_its_pipe(tmp_path: Path, named: bool):
+    environment = {"CUDA_MPS_PIPE_DIRECTORY": str(tmp_path)}
+    assert not serves_mps(environment)
+    if named:
+        os.mkfifo(tmp_path / "control")
+    assert serves_mps(environment) is named
+
+
+def count_steps(config, threads, sending):
+    """Stands for a training: a step of 4 images in 10 ms, until it is killed."""
+    for step in range(1, 10**6):
+        time.sleep(0.01)
+        sending.send((4 * step, time.monotonic()))
+
+
+def fail_at_once(config, threads, sending):
+    sending.send("RuntimeError: CUDA error: no kernel image")
+
+
+def end_without_a_word(config, threads, sending):
+    os._exit(9)
+
+
+@pytest.mark.slow
+def test_processes_join_are_counted_and_end(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(packing_probe, "SECONDS", 0.5)
+    with TrainingProcesses(CONFIG, 1, count_steps) as trainings:
+        trainings.join()
+        one = trainings.images_per_s()
+        trainings.join()
+        two = trainings.images_per_s()
+        processes = [each.process for each in trainings._trainings]
+        assert len({process.pid for process in processes}) == 2
+        os.kill(processes[1].pid, 9)
+        with pytest.raises(JoinError, match="exit code -9"):
+            trainings.images_per_s()
+    assert 150 < one <= 400
+    assert two > 1.5 * one
+    assert not any(process.is_alive() for process in processes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("train", "why"), [(fail_at_once, "no kernel image"), (end_without_a_word, "exit code 9")]
+)
+def test_a_process_that_ends_is_no_trial(train, why):
+    with TrainingProcesses(CONFIG, 1, train) as trainings, pytest.raises(JoinError, match=why):
+        trainings.join()
+
+
+@pytest.mark.slow
+def test_real_trainings_share_two_cores(monkeypatch: pytest.MonkeyPatch):
+    """On cores in place of a GPU: real steps, real processes, and rates of both."""
+    monkeypatch.setattr(packing_probe, "SECONDS", 1.0)
+    found = measure_packing(CONFIG, 1, 2)
+    assert len(found.images_per_s) == 2
+    assert found.sound()
+    assert not found.ended
+    assert found.images_per_s[1] > 0.5 * found.images_per_s[0]
