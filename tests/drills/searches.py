@@ -19,7 +19,7 @@ PATIENCE_S = 900.0
 
 LEFT = {
     "manifest.json", "journal.log", "epochs.jsonl", "trials.jsonl", "best.yaml", "report.html",
-    ".lock",
+    ".lock", "space",
 }  # fmt: skip
 """What a finished run consists of."""
 
