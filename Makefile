@@ -8,8 +8,10 @@ PYTEST := PYTHONWARNDEFAULTENCODING=1 $(BIN)/python -m pytest
 BENCHMARKS := $(wildcard tests/benchmarks/bench_*.py)
 # One round of each takes under half an hour on two cores; what is published takes three.
 BENCH_ARGS ?= --rounds 1
+# What belongs to one command; typed again, it goes on with what is missing.
+BENCH_GPU_ARGS ?= --budget 480
 
-.PHONY: help setup search test test-slow drills check house format docs bench constraints clean
+.PHONY: help setup search test test-slow drills check house format docs bench bench-gpu constraints clean
 
 help:
 	@echo 'make search       set up, then run a whole search on the embedded demo dataset'
@@ -20,6 +22,7 @@ help:
 	@echo 'make format       set up, then rewrite the files as make check wants them'
 	@echo 'make docs         set up, then write docs/reference.md and docs/completion.bash anew'
 	@echo 'make bench        set up, then run every benchmark (TINY_IMAGENET_ZIP=FILE: on real images)'
+	@echo 'make bench-gpu    set up, then measure on the GPU of this machine: half an hour, in four parts'
 	@echo 'make setup        system packages, and .venv with the versions in constraints.txt'
 	@echo 'make constraints  resolve the newest versions and write constraints.txt anew'
 	@echo 'make clean        remove .venv and caches; never data/ or runs/'
@@ -68,6 +71,12 @@ bench: $(READY)
 		echo "$$benchmark"; $(BIN)/python -m "$$(echo "$$benchmark" | tr / .)" $(BENCH_ARGS); \
 	done
 	$(BIN)/python -m results.published.make_performance
+
+bench-gpu: $(READY)
+	@set -e; for part in speed correct packing searches; do \
+		$(BIN)/python -m tests.benchmarks.gpu.bench_gpu $$part $(BENCH_GPU_ARGS); \
+	done
+	$(BIN)/python -m results.published.make_gpu
 
 constraints:
 	$(PYTHON) -m venv --clear build/newest

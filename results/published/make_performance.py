@@ -5,12 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from common.files import read_json, write_text_atomically
-from results.published.page_parts import paths_parser, table_head
+from results.published.page_parts import (
+    commits,
+    goal_text,
+    measured,
+    paths_parser,
+    table_head,
+)
 
 HERE = Path(__file__).resolve().parent
 BENCHMARKS, PAGE = HERE / "benchmarks", HERE / "performance.md"
-ELSEWHERE = "scale"
-"""The benchmark of scale has a page of its own and is left out of the performance page."""
+ELSEWHERE = ("reading", "scale")
+"""These benchmarks have a page of their own and are left out of the performance page."""
 
 ORDER = ("search", "overhead", "start", "data", "checkpoint")
 """The performance page begins with these benchmarks, in this order."""
@@ -43,7 +49,7 @@ def _goals(reports: list[dict[str, Any]]) -> Iterator[str]:
         for figure in report["figures"]:
             if figure["goal"]:
                 met = "met" if figure["met"] else "**missed**"
-                yield f"| {figure['name']} | {_goal(figure)} | {_measured(figure)} | {met} |"
+                yield f"| {figure['name']} | {goal_text(figure)} | {measured(figure)} | {met} |"
     yield ""
 
 
@@ -61,49 +67,19 @@ def _details(reports: list[dict[str, Any]]) -> Iterator[str]:
             f"{machine['memory_gib']:g} GiB, {machine['system']}"
         )
         yield f"- with Python {report['python']}, {versions}"
-        yield f"- commit {', '.join(_commits(report))}"
+        yield f"- commit {', '.join(commits(report))}"
         yield f"- work: {work}\n"
         yield table_head("| figure | median | lowest…highest | n |")
         for figure in report["figures"]:
-            yield f"| {figure['name']} | {_measured(figure)} |"
+            yield f"| {figure['name']} | {measured(figure)} |"
         yield ""
-
-
-def _commits(report: dict[str, Any]) -> list[str]:
-    """Returns the commits that were measured; there are several where a benchmark was continued
-    later.
-    """
-    commits = [str(measurement["commit"]) for measurement in report["measurements"]]
-    return [_short(commit) for commit in dict.fromkeys(commits)]
-
-
-def _short(commit: str) -> str:
-    name, dash, dirty = commit.partition("-")
-    return name[:12] + dash + dirty
-
-
-def _goal(figure: dict[str, Any]) -> str:
-    sign = "≤" if figure["goal"]["at_most"] else "≥"
-    return f"{sign} {_number(figure['goal']['limit'])} {figure['unit']}"
-
-
-def _measured(figure: dict[str, Any]) -> str:
-    spread = f"{_number(figure['min'])}…{_number(figure['max'])}"
-    return f"{_number(figure['median'])} {figure['unit']} | {spread} | {figure['n']}"
-
-
-def _number(value: float) -> str:
-    """Formats a number with three significant digits, a comma between thousands, and no
-    exponent.
-    """
-    if value == 0 or abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{float(f'{value:.3g}'):.6f}".rstrip("0").rstrip(".")
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
     """Returns the contents of the benchmarks' files in `folder`, in the page's order."""
-    found = {path.stem: path for path in sorted(folder.glob("*.json")) if path.stem != ELSEWHERE}
+    found = {
+        path.stem: path for path in sorted(folder.glob("*.json")) if path.stem not in ELSEWHERE
+    }
     names = [name for name in ORDER if name in found]
     names += [name for name in found if name not in ORDER]
     return [read_json(found[name]) for name in names]

@@ -55,7 +55,7 @@ class Contest:
                 "--max-gap", "0", "--concurrency", str(CONCURRENT), *more,
             ]
         )  # fmt: skip
-        return {"value": seconds, **_checked(out / "run", self.trials)}
+        return {"value": seconds, **checked(out / "run", self.trials)}
 
     def ray_tune(self) -> dict[str, Any]:
         return self._other([self.yardstick, *self._options(), "--storage", self.folder / "ray"])
@@ -82,7 +82,7 @@ class Contest:
         }
 
 
-def _checked(directory: Path, trials: int) -> dict[str, Any]:
+def checked(directory: Path, trials: int) -> dict[str, Any]:
     """What a search did. Raises `BenchmarkError` where it isn't all of the eight's epochs."""
     records, epochs = read_trials(directory), list(read_epochs(directory))
     done = [r for r in records.values() if r.state is TrialState.COMPLETE and r.epochs == EPOCHS]

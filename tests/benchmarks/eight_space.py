@@ -25,8 +25,10 @@ BATCH_SIZE, EPOCHS = 64, 2
 
 
 def suggest(trial: optuna.Trial) -> dict[str, Any]:
-    """The configuration at the trial's own number: nothing is drawn."""
-    return EIGHT[trial.number % len(EIGHT)]
+    """The configuration at the trial's own number: nothing is drawn. What checks the space before a
+    search has no number.
+    """
+    return EIGHT[getattr(trial, "number", 0) % len(EIGHT)]
 
 
 SPACE = Space(

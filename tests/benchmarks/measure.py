@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -158,8 +158,8 @@ def _earlier(path: Path, workload: dict[str, Any]) -> list[dict[str, Any]]:
     changed = [key for key in SAME if content.get(key) != here[key]]
     if changed:
         raise BenchmarkError(
-            f"--resume goes on with equal work on an equal machine, but {path} differs in "
-            f"{', '.join(changed)}; leave --resume out to start over."
+            f"A benchmark goes on with equal work on an equal machine, but {path} differs in "
+            f"{', '.join(changed)}; start over in another --out."
         )
     return list(content["measurements"])
 
@@ -169,16 +169,24 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": "", "PYTHONUNBUFFERED": "1", "RAY_ADDRESS": "local"}
 
 
-def run(command: Sequence[str | Path], *, timeout_s: float = 3600) -> tuple[float, str]:
+def run(
+    command: Sequence[str | Path],
+    *,
+    timeout_s: float = 3600,
+    cwd: Path = ROOT,
+    env: Mapping[str, str] | None = None,
+) -> tuple[float, str]:
     """Runs Python with `command`: (seconds from start to exit, what it printed).
+
+    env: variables beside those of `environment`.
 
     Raises `BenchmarkError`, with the end of its error output, when it fails or takes too long.
     """
     started = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, *map(str, command)],
-        cwd=ROOT,
-        env=environment(),
+        cwd=cwd,
+        env=environment() | dict(env or {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",

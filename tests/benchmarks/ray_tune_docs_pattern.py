@@ -56,7 +56,8 @@ def loaders(config: dict[str, Any]) -> tuple[Any, Any, int]:
     folder = torchvision.datasets.ImageFolder
     train_set = folder(os.path.join(config["root"], "train"), v2.Compose(augment))  # noqa: PTH118
     val_set = folder(os.path.join(config["root"], "val"), v2.Compose(to_tensor))  # noqa: PTH118
-    workers = {"num_workers": config["workers"], "persistent_workers": config["workers"] > 0}
+    workers = {"num_workers": config["workers"], "persistent_workers": config["workers"] > 0,
+               "pin_memory": config["device"] == "cuda"}  # fmt: skip
     return (
         DataLoader(train_set, config["batch_size"], shuffle=True, drop_last=True, **workers),
         DataLoader(val_set, 250, **workers),
@@ -69,7 +70,8 @@ def train(config: dict[str, Any]) -> None:
     torch.set_num_threads(config["threads"])
     torch.manual_seed(0)
     loader, val_loader, num_classes = loaders(config)
-    net = build(config["model"], num_classes, config["dropout"], config["freeze_depth"])
+    device = torch.device(config["device"])
+    net = build(config["model"], num_classes, config["dropout"], config["freeze_depth"]).to(device)
     alpha = config["mixup_alpha"]
     mixup = v2.MixUp(alpha=alpha, num_classes=num_classes) if alpha else None
     loss_fn = nn.CrossEntropyLoss(label_smoothing=config["label_smoothing"])
@@ -80,6 +82,7 @@ def train(config: dict[str, Any]) -> None:
         net.train()
         images = 0
         for x, y in loader:
+            x, y = x.to(device, non_blocking=True), y.to(device, non_blocking=True)
             if mixup:
                 x, y = mixup(x, y)
             loss = loss_fn(net(x), y)
@@ -92,6 +95,7 @@ def train(config: dict[str, Any]) -> None:
         correct = 0
         with torch.inference_mode():
             for x, y in val_loader:
+                x, y = x.to(device, non_blocking=True), y.to(device, non_blocking=True)
                 correct += (net(x).argmax(1) == y).sum().item()
         val_top1 = correct / len(val_loader.dataset)
         tune.report({"epoch": epoch + 1, "val_top1": val_top1, "images": images})
@@ -110,6 +114,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--asha", type=int, default=0)
+    parser.add_argument("--gpus", type=float, default=0.0, help="of a trial; 0: on the CPU")
     parser.add_argument(
         "--storage", default=None, help="where Ray writes; a temporary folder if left out"
     )
@@ -131,8 +136,9 @@ def main() -> None:
     configs = json.loads(Path(options.configs).read_text(encoding="utf-8"))
     common = {key: getattr(options, key) for key in ("model", "epochs", "threads", "workers")}
     common["root"] = str(Path(options.root).absolute())
+    common["device"] = "cuda" if options.gpus else "cpu"
     tuner = tune.Tuner(
-        tune.with_resources(train, {"cpu": 1}),
+        tune.with_resources(train, {"cpu": 1, "gpu": options.gpus}),
         param_space={**common, "config": tune.grid_search(configs)},
         tune_config=tune.TuneConfig(metric="val_top1", mode="max", scheduler=scheduler(options)),
         run_config=tune.RunConfig(
