@@ -28,8 +28,9 @@ class Resources:
     there are `per_gpu` of them, which is 0 for trials on cores.
 
     On a cluster each trial reserves `memory_bytes` of a machine, unless that is 0. `free` is the
-    share of a GPU's memory that no other process holds. `resident` is whether a trial's part of the
-    GPU has room for the dataset's images. `beside` describes further trials, on nodes without a
+    share of a GPU's memory that no other process holds. `resident` is whether the dataset's images
+    may stay in a trial's part of the GPU, which is so in a whole one unless it was measured that
+    they have no room. `beside` describes further trials, on nodes without a
     GPU, where these trials run on GPUs. `why` explains the number of trials in words.
     """
 
@@ -150,12 +151,14 @@ def allocate(
         # Trials beyond what the GPUs hold would only wait for each other.
         fitting, why = (min(asked, per_gpu * len(machine.gpus)) if per_gpu else asked), "as asked"
     concurrent = min(fitting, trials)
+    per_gpu = seatable(math.ceil(concurrent / len(machine.gpus))) if per_gpu else 0
     return Resources(
         concurrent=concurrent,
         threads=max(1, machine.cpus // concurrent),
         why=why,
-        per_gpu=seatable(math.ceil(concurrent / len(machine.gpus))) if per_gpu else 0,
+        per_gpu=per_gpu,
         free=_free_share([machine]) if per_gpu else 1.0,
+        resident=per_gpu == 1,
     )
 
 
@@ -223,7 +226,7 @@ def _on_gpus(machines: Sequence[Machine], per_gpu: int, wanted: int, *, asked: b
     why = f"up to {per_gpu} on {_gpus(total)} in {_count(machines)}{limit}"
     concurrent = max(1, min(wanted, slots))
     per_gpu = seatable(math.ceil(concurrent / total))  # Ray would fill the first GPUs first
-    return replace(kind, concurrent=concurrent, per_gpu=per_gpu, why=why)
+    return replace(kind, concurrent=concurrent, per_gpu=per_gpu, resident=per_gpu == 1, why=why)
 
 
 def _on_cores(

@@ -22,7 +22,7 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 """CUDA reads this variable, when it begins in a process, for the GPUs that the process may use."""
 
 PATIENCE_S = 120.0
-"""torch has this time to list the GPUs: it imports itself first, and starts CUDA on each."""
+"""A process has this time to list the GPUs: torch is imported first, and starts CUDA on each."""
 
 _ON_CORES = "or train on cores with --gpus-per-trial 0"
 

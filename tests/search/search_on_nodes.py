@@ -29,7 +29,7 @@ from results.records import EpochMetrics
 from results.store import RunStore
 from search import run
 from search.early_stopping.decision import Rules
-from search.hardware.allocation import allocate_nodes
+from search.hardware import allocation
 from search.monitoring.monitor import Monitor
 from search.ray_backend import ray_cluster
 from search.ray_backend.heartbeat import Heartbeat, kill_ray
@@ -176,7 +176,8 @@ def main(scratch: Path, fingerprint: str, what: str) -> None:
         proposer=Proposer(space, {}, 0), rules=rules, trials=trials, store=store,
         storage=open_journal(scratch / "run"),
     )  # fmt: skip
-    resources = allocate_nodes(
+    allocation.HOST_BYTES = 1 << 28  # all nodes are on this machine
+    resources = allocation.allocate_nodes(
         found.nodes, concurrency="auto", per_gpu=1, trials=trials, worker_bytes=1 << 28
     )
     monitor = Monitor(Console(width=200), trials, verbose=False)

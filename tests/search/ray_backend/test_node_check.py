@@ -34,10 +34,13 @@ def test_a_node_that_counts_past_its_quota_is_named() -> None:
 
 def test_a_node_that_offers_gpus_that_torch_can_t_use_is_named() -> None:
     there = replace(node(8), machine=replace(node(8).machine, gpus=gpus("L4", "L4")))
-    sees = GpuSurvey(gpus=gpus("L4", gib=24), faults=("torch must compute on GPU 1.",))
+    sees = GpuSurvey(
+        gpus=gpus("L4", gib=24), faults=("torch must compute on GPU 1, but doesn't; mend that.",)
+    )
     assert describe_gpu_excess(sees, there) == [
         "Node 10.0.0.2 must offer only GPUs that torch can use there, but offers 2 of which torch "
-        "uses 1 (torch must compute on GPU 1.); start Ray there anew with `--num-gpus=1`."
+        "uses 1 (torch must compute on GPU 1, but doesn't); start Ray there anew with "
+        "`--num-gpus=1`."
     ]
     assert describe_gpu_excess(GpuSurvey(gpus=gpus("L4", "L4", "L4")), there) == []
 
