@@ -7,6 +7,7 @@ Pipelines are compiled only once that pays off: a short search ends sooner witho
 
 import threading
 from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,14 @@ COMPILE_AFTER = 70_000
 On a Zen 4 core, compiling takes 1.2 s; reading an image takes 22 µs before and 5 µs after. At this
 number of images, compiling has cost as much as it saves. Batches for a GPU are compiled at once:
 the reading thread's Python would take turns with the thread that starts the GPU's operations.
+"""
+
+READ_AT_ONCE = 512
+"""For a GPU, at least so many images are read together and then divided into batches.
+
+FFCV takes about 1 ms of Python for each batch that it reads, whatever its size. On a Zen 4 core,
+compiled pipelines read 52,000 to 70,000 images/s in batches of 64, and 240,000 to 315,000 in
+batches of 512.
 """
 
 Batches = Generator[tuple[torch.Tensor, torch.Tensor], None, None]
@@ -75,7 +84,10 @@ def batches(
     count = loader.reader.num_samples
     order = epoch_order(split, count, batch_size, order_seed=order_seed, drop_last=drop_last)
     _count_images(len(order))
-    return _read_epoch(loader, order, batch_size, deadline_s, pinned=for_gpu)
+    if not for_gpu:
+        return _read_epoch(loader, order, batch_size, deadline_s, pinned=False)
+    at_once = -(-READ_AT_ONCE // batch_size) * batch_size
+    return _divide(_read_epoch(loader, order, at_once, deadline_s, pinned=True), batch_size)
 
 
 def epoch_order(
@@ -114,6 +126,14 @@ def _read_epoch(
             yield batch
     finally:
         epoch.stop(deadline_s)
+
+
+def _divide(source: Batches, batch_size: int) -> Batches:
+    """Yields the batches of `source` in pieces of `batch_size` images, which divides theirs."""
+    with closing(source):
+        for images, labels in source:
+            pieces = torch.split(images, batch_size), torch.split(labels, batch_size)
+            yield from zip(*pieces, strict=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,12 +148,11 @@ def measure_gpu(config: TrialConfig, *, freezes: bool) -> GpuNeed:
     Raises `ProbeError` where not even a part of a batch fits, and where the GPU computes nothing.
     """
     from trainables.models.setup import default_device
-    from trainables.profiling.gpu_memory import needed_bytes
-    from trainables.training.evaluate import FEATURE_CACHE_BYTES
+    from trainables.profiling.gpu_memory import measure_need
     from trainables.training.memory import out_of_memory
 
     try:
-        needed, total = needed_bytes(config, default_device())
+        need = measure_need(config, default_device(), freezes=freezes)
     except RuntimeError as error:  # torch's out-of-memory error is one
         if not out_of_memory(error):
             _refuse(error)
@@ -162,8 +161,11 @@ def measure_gpu(config: TrialConfig, *, freezes: bool) -> GpuNeed:
             f"{config.image_size}, doesn't even in parts of a batch ({error}); lower image_size "
             "with --set, or train on cores with --gpus-per-trial 0."
         ) from error
-    stored = 0 if freezes else FEATURE_CACHE_BYTES  # which the need has in any case
-    return GpuNeed(needed_bytes=needed - stored, free_bytes=total)
+    return GpuNeed(
+        needed_bytes=need.needed_bytes,
+        free_bytes=need.free_bytes,
+        micro_batch_size=need.micro_batch_size,
+    )
 
 
 def _refuse(error: RuntimeError) -> NoReturn:

@@ -14,6 +14,7 @@ from optuna.distributions import (
 )
 
 from trainables.catalog import is_external
+from trainables.conditional_fields import CONDITIONAL
 from trainables.config import ConfigError, TrialConfig
 
 Ends = Mapping[str, Callable[[Sequence[Any]], Any]]
@@ -27,7 +28,8 @@ class Bounds:
     """Holds the baseline with some fields moved to the ends of their ranges.
 
     largest: the configuration that needs the most memory: the largest input, batch and head, the
-        fewest frozen stages, and an average of the weights where any trial has one.
+        fewest frozen stages, the optimizer with the most state, and an average of the weights where
+        any trial has one.
     starting: the configurations that must be buildable before a search starts, with as many stages
         frozen as any trial may have. For a network from a library these are one with the smallest
         and one with the largest input, because not every network accepts both.
@@ -45,6 +47,13 @@ def _most_at_once(sizes: Sequence[int | None]) -> int | None:
     return max(numbers) if len(numbers) == len(sizes) else None
 
 
+def _most_state(optimizers: Sequence[str]) -> str:
+    """Returns the optimizer that holds the most numbers for each weight. SGD holds one at most, and
+    the others two.
+    """
+    return min(optimizers, key=lambda name: name == "sgd")
+
+
 _LARGEST: Ends = {
     "image_size": max,
     "batch_size": max,
@@ -52,6 +61,7 @@ _LARGEST: Ends = {
     "head_width": max,
     "freeze_depth": min,
     "ema": max,
+    "optimizer": _most_state,
 }
 """A configuration with these ends of its fields' ranges needs the most memory of all trials."""
 
@@ -84,6 +94,9 @@ def _values(ranges: Mapping[str, BaseDistribution], ends: Ends) -> dict[str, Any
             values[name] = end(found.choices)
         elif isinstance(found, IntDistribution | FloatDistribution):
             values[name] = end((found.low, found.high))
+    for name, (owner, choice) in CONDITIONAL.items():
+        if values.get(owner, choice) != choice:
+            values[name] = None
     return values
 
 

@@ -231,12 +231,14 @@ LARGE = TrialConfig(network="resnet10", image_size=128, batch_size=64, precision
 
 @case(f"{PROBE}::measure_gpu", "One trial must fit on a GPU")
 def a_trial_that_doesn_t_fit_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Steps:
-    def needed_bytes(config: TrialConfig, device: object) -> tuple[int, int]:
+    def need(config: TrialConfig, device: object, *, freezes: bool) -> gpu_memory.MemoryNeed:
         if config.image_size > 64:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
-        return 1 << 30, 8 << 30
+        return gpu_memory.MemoryNeed(
+            needed_bytes=1 << 30, free_bytes=8 << 30, micro_batch_size=None
+        )
 
-    monkeypatch.setattr(gpu_memory, "needed_bytes", needed_bytes)
+    monkeypatch.setattr(gpu_memory, "measure_need", need)
     refusal = yield lambda: probe.measure_gpu(LARGE, freezes=False)
     field = refusal.find(r"lower (\w+) with --set")
     options, errors = resolve({"set": [f"{field}=64"], "space": "demo"})
@@ -246,10 +248,10 @@ def a_trial_that_doesn_t_fit_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Steps:
 
 @case(f"{PROBE}::_refuse", "but doesn't (", beyond="no driver is at fault here")
 def a_gpu_that_computes_nothing(monkeypatch: pytest.MonkeyPatch) -> Steps:
-    def needed_bytes(config: TrialConfig, device: object) -> tuple[int, int]:
+    def need(config: TrialConfig, device: object, *, freezes: bool) -> gpu_memory.MemoryNeed:
         raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
 
-    monkeypatch.setattr(gpu_memory, "needed_bytes", needed_bytes)
+    monkeypatch.setattr(gpu_memory, "measure_need", need)
     refusal = yield lambda: probe.measure_gpu(LARGE, freezes=False)
     asked = refusal.options("--gpus-per-trial")
     options, errors = resolve({"space": "demo"}, parse(list(asked))[0])

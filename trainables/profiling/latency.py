@@ -23,13 +23,12 @@ _MIN_PASSES = 10
 def network_costs(
     config: TrialConfig, num_classes: int, device: torch.device | None = None
 ) -> NetworkCosts:
-    """Counts the parameters of the network that `config` builds, and measures its latency here.
+    """Counts the parameters of the network that `config` builds, and measures its latency on
+    `device`, by default the first GPU if there is one, else the CPU.
 
     Frozen parameters count, BatchNorm's statistics don't. `config.precision` must be resolved.
     Weights are random, and torch's generators stay as they are. Raises `NetworkError` as
     `trainables.models.network.build` does.
-
-    device: by default the first GPU if there is one, else the CPU.
     """
     device = device or default_device()
     with fork_rng(device):
@@ -49,6 +48,11 @@ def latency_ms(network: Network, config: TrialConfig, device: torch.device) -> f
     `timeit` says the same of its own minimum. The result has two significant digits, and a crowded
     machine spoils the second: with 10 to 60 processes on two Zen 4 cores, eight measurements at 64
     px gave 8.5 to 9.3 ms for a ResNet-18 in float32, and 22 to 30 ms for a ResNet-50 in bfloat16.
+
+    On a GPU, the result is expected to be the time in which Python starts the operations of one
+    image, and not that of computing them, so that it orders networks by their number of layers.
+    There even the fastest pass may include the turns of other trials that share the GPU. This is
+    not yet measured on a GPU.
     """
     network.eval()
     shape = (1, 3, config.image_size, config.image_size)

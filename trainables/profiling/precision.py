@@ -12,6 +12,7 @@ from trainables.config import TrialConfig
 from trainables.models.network import build, count_gmacs
 from trainables.models.setup import default_device, prepare_network
 from trainables.profiling.latency import fork_rng, gpu_clock
+from trainables.training.gpu_settings import apply_gpu_settings
 from trainables.training.loss_scaling import LossScaler
 from trainables.training.optimizer import make_optimizer
 from trainables.training.step import train_step
@@ -57,6 +58,7 @@ def resolve(config: TrialConfig, threads: int) -> PrecisionChoice:
     GPU.
     """
     device = default_device()
+    apply_gpu_settings(config.deterministic, device)
     if config.precision != "auto":
         speeds = _measure(config, [config.precision], threads, device)
         return PrecisionChoice(precision=config.precision, images_per_s=speeds)

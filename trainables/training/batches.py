@@ -14,7 +14,12 @@ import torch
 from datasets.loading.loader import Batches, batches
 from datasets.loading.resident import is_resident, resident_batches
 from datasets.splits import Split
-from trainables.training.memory import out_of_memory, release_frames, release_gpu_memory
+from trainables.training.memory import (
+    free_bytes,
+    out_of_memory,
+    release_frames,
+    release_gpu_memory,
+)
 
 RESIDENT_SHARE = 0.4
 """A dataset stays on a GPU if its size is below this share of the GPU's free memory."""
@@ -29,8 +34,9 @@ class BatchFeeder:
     """A `BatchFeeder` yields a split's batches on `device`.
 
     resident: whether a file's images may stay on a GPU, as uint8, if the file takes less than
-    `RESIDENT_SHARE` of the free memory. If memory runs out while they are read in, as another
-    process may take it, they are streamed as long as this feeder is used; the batches are equal.
+    `RESIDENT_SHARE` of the memory that is free for this process. If memory runs out while they are
+    read in, as another process may take it, they are streamed as long as this feeder is used; the
+    batches are equal.
     """
 
     device: torch.device
@@ -73,8 +79,7 @@ class BatchFeeder:
         """
         if not self.resident or self.device.type != "cuda" or split.beton in self._streamed:
             return False
-        free, _ = torch.cuda.mem_get_info(self.device)
-        fits = split.beton.stat().st_size < RESIDENT_SHARE * free
+        fits = split.beton.stat().st_size < RESIDENT_SHARE * free_bytes(self.device)
         return is_resident(split.beton, self.device) or fits
 
 
@@ -82,12 +87,14 @@ def prefetch_one(
     source: Batches, start: Callable[[Batch], _Transfer], finish: Callable[[_Transfer], Batch]
 ) -> Batches:
     """Yields the batches of `source`, and starts each transfer before the previous batch is
-    yielded.
+    yielded. The first batch is yielded before the second is read, so that training begins early.
 
     start: begins the transfer of a batch.
     finish: waits for a transfer that `start` returned, and returns the batch.
     """
     with closing(source):
+        if first := next(source, None):
+            yield finish(start(first))
         started: _Transfer | None = None
         for batch in source:
             upcoming = start(batch)

@@ -1,4 +1,4 @@
-"""Chooses how a GPU computes in float32, and whether it repeats its numbers.
+"""Chooses how a GPU computes: float32, convolutions, and whether it repeats its numbers.
 
 Nothing here has been measured on a GPU yet.
 """
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from trainables.training.memory import allocator_environment
 
 _CUBLAS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 """With workspaces of this size, cuBLAS repeats its numbers; it reads the variable at its first call
@@ -21,15 +23,22 @@ _DRIVER = Path("/proc/driver/nvidia/version")
 def apply_gpu_settings(deterministic: bool, device: torch.device) -> None:
     """Sets how this process computes on a GPU from now on. For a CPU, this does nothing.
 
-    Convolutions in float32 use TF32, which has 10 bits of mantissa, as they do by torch's default.
-    Products of matrices in float32 use float32, because augmentation computes positions of pixels
-    by them. `deterministic` requests algorithms that repeat their numbers; where torch has none,
-    torch warns, and the numbers may differ in their last bits from call to call.
+    Memory grows in place, see `allocator_environment`. Convolutions in float32 use TF32, which has
+    10 bits of mantissa, as they do by torch's default. Products of matrices in float32 use float32,
+    because augmentation computes positions of pixels by them. cuDNN tries its algorithms at the
+    first convolution of each shape and takes the fastest, because a training has few shapes: its
+    batches, their pieces, and the evaluated batches.
+
+    `deterministic` requests algorithms that repeat their numbers; then cuDNN doesn't try several,
+    because the fastest one varies. Where torch has none that repeats, torch warns, and the numbers
+    may differ in their last bits from call to call.
     """
     if device.type != "cuda":
         return
+    os.environ.update(allocator_environment(os.environ))
     torch.backends.cudnn.allow_tf32 = True
     torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.benchmark = not deterministic
     if deterministic:
         os.environ.update(_CUBLAS)
     if deterministic != torch.are_deterministic_algorithms_enabled():  # it imports a compiler
@@ -45,6 +54,7 @@ def describe_gpu(device: torch.device) -> dict[str, Any]:
     return {
         "tf32_convolutions": torch.backends.cudnn.allow_tf32,
         "tf32_matrix_products": torch.backends.cuda.matmul.allow_tf32,
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         "cuda": torch.version.cuda,

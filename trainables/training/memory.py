@@ -1,10 +1,20 @@
-"""Measures and frees a training's memory, and recognises errors for want of memory."""
+"""Measures, limits and frees a training's memory, and recognises errors for want of memory.
+
+What concerns GPUs has not been measured on one yet.
+"""
 
 import gc
 import resource
 import traceback
+from collections.abc import Mapping
 
 import torch
+
+CONTEXT_BYTES = 600 << 20
+"""CUDA itself holds this much for each process, beside torch's allocations: 300 to 600 MB."""
+
+_LEAST_FENCE = 0.001
+"""A fence leaves at least this share of a GPU, because a share of 0 or less is no limit."""
 
 _SIGNS = (
     "DefaultCPUAllocator: ",  # this allocator raises for want of memory only
@@ -66,6 +76,45 @@ def release_gpu_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
 
 
+def allocator_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Returns the variables that let torch's memory on a GPU grow in place, instead of in blocks of
+    fixed sizes that other sizes can't use. Returns none if `environ` configures torch's memory.
+
+    torch reads them when a process first uses a GPU.
+    """
+    names = "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"  # the second one is the older name
+    own = any(name in environ for name in names)
+    return {} if own else {names[0]: "expandable_segments:True"}
+
+
+def fence_memory(share: float, device: torch.device) -> None:
+    """Limits this process to its `share` (0…1] of a GPU's memory: what it takes beyond fails in
+    this process, and not in one that shares the GPU. On a CPU, this does nothing.
+
+    CUDA's own part of the share (`CONTEXT_BYTES`) lies outside of the limit, which holds for
+    torch's memory. A process with a whole GPU is not limited.
+    """
+    if device.type != "cuda":
+        return
+    total = torch.cuda.get_device_properties(device).total_memory
+    fraction = 1.0 if share >= 1 else max(share - CONTEXT_BYTES / total, _LEAST_FENCE)
+    torch.cuda.set_per_process_memory_fraction(fraction, _index(device))
+
+
+def free_bytes(device: torch.device) -> int:
+    """Returns how much memory this process may still take of a GPU: what is free there, within the
+    limit of `fence_memory`.
+    """
+    free, total = torch.cuda.mem_get_info(device)
+    limit = int(torch.cuda.get_per_process_memory_fraction(_index(device)) * total)
+    return min(free, limit - torch.cuda.memory_reserved(device))
+
+
+def _index(device: torch.device) -> int:
+    """Returns the number of a GPU. Some of torch's functions refuse a device without one."""
+    return torch.cuda.current_device() if device.index is None else device.index
+
+
 def reset_peak(device: torch.device) -> None:
     """Begins a new measurement of the GPU memory's peak, which `peak_bytes` returns."""
     if device.type == "cuda":
@@ -75,9 +124,11 @@ def reset_peak(device: torch.device) -> None:
 def peak_bytes(device: torch.device) -> int:
     """Returns the peak of used memory in bytes.
 
-    On a GPU, this is the peak since `reset_peak`. On a CPU, it is the peak of the process, which
-    includes earlier trials.
+    On a GPU, this is the peak since `reset_peak` of what torch has reserved there, which other
+    processes can't use. The need of a trial (`trainables.profiling.gpu_memory`) is the same number,
+    with CUDA's context. On a CPU, it is the peak of the process, which includes
+    earlier trials.
     """
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
+        return torch.cuda.max_memory_reserved(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

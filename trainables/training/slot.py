@@ -1,7 +1,10 @@
 """Prepares a process for a training's slot: its threads, its device, its part of a GPU."""
 
+import os
+
 import torch
 
+from trainables.training.memory import allocator_environment, fence_memory
 from trainables.training.process import prepare_process
 
 
@@ -14,6 +17,7 @@ def prepare_slot(threads: int, gpus: float, gpu_memory: float) -> torch.device:
     """
     prepare_process(threads)
     device = torch.device("cuda" if gpus else "cpu")
-    if gpus and gpu_memory < 1:
-        torch.cuda.set_per_process_memory_fraction(gpu_memory)
+    if gpus:
+        os.environ.update(allocator_environment(os.environ))
+        fence_memory(gpu_memory, device)
     return device

@@ -38,6 +38,19 @@ def test_every_range_counts_by_its_end():
     assert find_bounds(BASELINE, {}).starting == (BASELINE,)
 
 
+@pytest.mark.parametrize(
+    ("baseline", "choices", "largest"),
+    [
+        (BASELINE.but(optimizer="sgd", momentum=0.9), ["sgd", "adamw"], {"optimizer": "adamw"}),
+        (BASELINE.but(optimizer="adamw"), ["sgd", "adam"], {"optimizer": "adam"}),
+        (BASELINE.but(optimizer="sgd", momentum=0.9), ["sgd"], {"momentum": 0.9}),
+    ],
+)
+def test_the_largest_has_the_optimizer_with_most_state(baseline, choices, largest):
+    found = find_bounds(baseline, {"optimizer": CategoricalDistribution(choices)})
+    assert found.largest == baseline.but(**{"momentum": None} | largest)
+
+
 def test_a_library_s_network_starts_at_both_ends_of_its_sizes():
     network = BASELINE.but(network="torchvision:vit_b_16")
     sizes = {"image_size": CategoricalDistribution([96, 100, 64])}

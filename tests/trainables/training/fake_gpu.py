@@ -14,7 +14,10 @@ from torch.utils._pytree import tree_leaves
 from trainables.augmentation import batch, policies
 
 CUDA = torch.device("cuda")
-_READS = ("_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "equal.", "_unique")
+_READS = (
+    "_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "equal.", "_unique", "unique",
+    "bincount", "repeat_interleave.Tensor",
+)  # fmt: skip
 """Operations whose result the host reads, or whose shape depends on values."""
 
 
@@ -29,7 +32,7 @@ class Waits(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.found: list[str] = []
-        self.operations = 0
+        self.operations = self.optimizer_steps = 0
 
     def __torch_dispatch__(
         self,
@@ -40,11 +43,16 @@ class Waits(TorchDispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = str(func).removeprefix("aten.")
-        # Fake tensors lack these two, whose kernels on a GPU leave nothing for the host to read.
+        # Fake tensors lack these, whose kernels on a GPU leave nothing for the host to read.
         if name.startswith("_sample_dirichlet"):
             return torch.empty_like(args[0])
         if name.startswith("_amp_update_scale_"):
             return args[0]
+        if name.startswith("_fused_") and name.endswith(".tensor_lr"):
+            # A learning rate on the CPU is read (ATen/native/cuda/FusedAdamKernel.cu).
+            self.found += [name] if kwargs["lr"].device.type == "cpu" else []
+            self.optimizer_steps += 1
+            return None
         out = func(*args, **kwargs)
         tensors = [t for t in tree_leaves((args, kwargs, out)) if isinstance(t, torch.Tensor)]
         if any(t.device.type == "cuda" for t in tensors):

@@ -83,6 +83,22 @@ def test_images_that_find_no_room_are_streamed(
     assert began == [True]
 
 
+def test_the_first_batch_is_given_before_the_second_is_read() -> None:
+    read = []
+
+    def source() -> Batches:
+        for number in range(3):
+            read.append(number)
+            yield torch.full((1,), number), torch.zeros(1)
+
+    ahead = prefetch_one(source(), lambda batch: batch, lambda batch: batch)
+    assert [(int(next(ahead)[0]), list(read)) for _ in range(3)] == [
+        (0, [0]), (1, [0, 1, 2]), (2, [0, 1, 2]),
+    ]  # fmt: skip
+    assert next(ahead, None) is None
+    assert list(prefetch_one((b for b in ()), lambda b: b, lambda b: b)) == []
+
+
 def test_each_batch_is_on_its_way_before_the_one_before_is_given(data: SearchData) -> None:
     events: list[tuple[str, int]] = []
 
@@ -99,8 +115,9 @@ def test_each_batch_is_on_its_way_before_the_one_before_is_given(data: SearchDat
 
     for given, expected in zip(prefetch_one(source(), start, finish), source(), strict=True):
         assert all(torch.equal(a, b) for a, b in zip(given, expected, strict=True))
-    assert [name for name, _ in events] == ["start", "start", "finish", "start", "finish", "finish"]
-    assert [number for name, number in events if name == "finish"] == [0, 1, 3]
+    names = ["start", "finish", "start", "start", "finish", "finish"]  # the first waits for none
+    assert [name for name, _ in events] == names
+    assert [number for name, number in events if name == "finish"] == [0, 2, 3]
 
 
 def test_leaving_early_leaves_the_source(data: SearchData) -> None:

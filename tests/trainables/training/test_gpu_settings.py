@@ -14,7 +14,14 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 @pytest.fixture(autouse=True)
 def _restore(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    for name in ("CUBLAS_WORKSPACE_CONFIG", "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
+        monkeypatch.setenv(name, "")  # so that it is restored, whoever sets it
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    # torch's own function does this, and imports its compiler, which takes seconds.
+    monkeypatch.setattr(
+        torch, "use_deterministic_algorithms", torch._C._set_deterministic_algorithms
+    )
     yield
     torch.use_deterministic_algorithms(False)
 
@@ -26,8 +33,10 @@ def test_what_is_set_is_described(monkeypatch: pytest.MonkeyPatch, deterministic
     assert found["tf32_convolutions"] is True
     assert found["tf32_matrix_products"] is False
     assert found["deterministic"] is deterministic
+    assert found["cudnn_benchmark"] is not deterministic
     assert set(found) >= {"cudnn", "cuda", "nvidia_driver"}
     assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == (":4096:8" if deterministic else None)
+    assert os.environ["PYTORCH_ALLOC_CONF"] == "expandable_segments:True"
     apply_gpu_settings(False, GPU)
     assert not torch.are_deterministic_algorithms_enabled()
 
@@ -35,6 +44,7 @@ def test_what_is_set_is_described(monkeypatch: pytest.MonkeyPatch, deterministic
 def test_a_cpu_has_no_such_settings() -> None:
     assert describe_gpu(CPU) == {}
     apply_gpu_settings(True, CPU)
+    assert "PYTORCH_ALLOC_CONF" not in os.environ
     assert not torch.are_deterministic_algorithms_enabled()
 
 

@@ -18,7 +18,7 @@ from trainables.training import checkpoint
 from trainables.training.auxiliary_state import AuxiliaryState
 from trainables.training.batches import BatchFeeder
 from trainables.training.evaluate import Evaluator
-from trainables.training.optimizer import make_optimizer
+from trainables.training.optimizer import make_optimizer, set_lr
 from trainables.training.step import train_step
 
 IMAGES = Images(
@@ -60,7 +60,9 @@ def backward(self: Tensor, gradient: Tensor) -> None:
 def test_a_step_with_all_regularisers(
     monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:
-    """The first step may copy its constants, the second copies nothing."""
+    """The first step may copy its constants. The second one copies nothing, reads nothing, and has
+    no operation whose shape depends on values, as a CUDA graph would need.
+    """
     config = ALL.but(**changes)
     monkeypatch.setattr(Tensor, "backward", backward)
     with fake_gpu(monkeypatch):
@@ -71,6 +73,7 @@ def test_a_step_with_all_regularisers(
         for step in range(2):
             pixels, labels = fake_batch()
             with Waits() as waits:
+                set_lr(optimizer, 0.1 * step)
                 batch, targets = for_training(pixels, labels, config, IMAGES)
                 assert tuple(batch.shape) == (8, 3, config.image_size, config.image_size)
                 for weight in network.parameters():
@@ -82,10 +85,13 @@ def test_a_step_with_all_regularisers(
                 )  # fmt: skip
                 auxiliary.after_step()
             assert waits.operations > 100
+            assert waits.optimizer_steps == 2  # one for each group of weights
             if step == 0:
                 assert all(name.startswith("_to_copy") for name in waits.found)
             else:
                 assert waits.found == []
+        assert {g["lr"].device.type for g in optimizer.param_groups} == {"cuda"}
+        assert all(g["capturable"] for g in optimizer.param_groups)
 
 
 class FakeFeeder(BatchFeeder):
@@ -131,7 +137,8 @@ def test_a_checkpoint_is_copied_without_a_wait_for_each_tensor(
             content = checkpoint.snapshot(network, optimizer, [], "")
         assert waits.found == []
         assert {t.device.type for t in content["network"].values()} == {"cpu"}
-        assert pinned == [True] * len(content["network"])
+        rates = len(optimizer.param_groups)
+        assert pinned == [True] * (len(content["network"]) + rates)
 
 
 def test_the_record_of_waits_knows_them(monkeypatch: pytest.MonkeyPatch) -> None:

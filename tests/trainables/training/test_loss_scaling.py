@@ -3,22 +3,20 @@
 A CPU takes seconds for a step of a ResNet in float16, so a network of two layers trains here.
 """
 
-from collections import OrderedDict
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from datasets.access import open_search_data
 from datasets.splits import SearchData
 from results.records import EpochMetrics
+from tests.trainables.training.small_network import small_network
 from trainables.config import TrialConfig
-from trainables.models.base import LastLayer
 from trainables.models.network import Network
-from trainables.models.setup import prepare_network
 from trainables.train import train
 from trainables.training import auxiliary_state, checkpoint, checkpoint_writer
 from trainables.training.auxiliary_state import AuxiliaryState
@@ -57,16 +55,6 @@ def batch() -> tuple[Tensor, Tensor]:
     return images.contiguous(memory_format=torch.channels_last), torch.arange(8) % 4
 
 
-def small_network(config: TrialConfig = CONFIG) -> Network:
-    torch.manual_seed(0)
-    stem = nn.Sequential(
-        nn.Conv2d(3, 8, 3, stride=4, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(),
-        nn.AdaptiveAvgPool2d(2), nn.Flatten(),
-    )  # fmt: skip
-    head = nn.Sequential(OrderedDict(fc=LastLayer(nn.Linear(32, 4))))
-    return prepare_network(Network(OrderedDict(stem=stem), head), config, CPU).train()
-
-
 def weights_of(network: Network) -> list[Tensor]:
     return [parameter.detach().clone() for parameter in network.parameters()]
 
@@ -80,18 +68,20 @@ def test_it_learns_and_resumes_to_the_same_numbers(
     monkeypatch.setattr(checkpoint_writer, "SAVE_EVERY_S", 0.0)
     monkeypatch.setattr(auxiliary_state, "LossScaler", lambda _: scaler_at(2.0**19))
     config = CONFIG.but(ema=0.5, epochs=3, lr=0.05)
-    whole = list(train(config, data, network=small_network()))
+    whole = list(train(config, data, network=small_network(CONFIG)))
     assert [e.skipped_steps for e in whole] == [2, 0, 0]
     losses = [e.train_loss for e in whole]
     assert losses[0] is not None
     assert losses[2] is not None
     assert losses[2] < losses[0]
     path = tmp_path / "trial.pt"
-    begun = train(config, data, checkpoint=path, network=small_network())
+    begun = train(config, data, checkpoint=path, network=small_network(CONFIG))
     assert numbers([next(begun), next(begun)]) == numbers(whole[:2])
     begun.close()  # type: ignore[attr-defined]
     assert set(torch.load(path)["carried"]) == {"average", "scaler"}
-    assert numbers(list(train(config, data, path, network=small_network()))) == numbers(whole[1:])
+    assert numbers(list(train(config, data, path, network=small_network(CONFIG)))) == numbers(
+        whole[1:]
+    )
 
 
 @pytest.mark.parametrize("pieces", [None, 3])
@@ -141,7 +131,7 @@ def test_the_scale_leaves_the_steps_as_they_are() -> None:
 
 def test_gradients_that_never_fit_are_a_divergence() -> None:
     """The loss stays finite, but the weights would never change again."""
-    network = small_network()
+    network = small_network(CONFIG)
     optimizer = make_optimizer(network, CONFIG)
     scaler = LossScaler(CPU)
     for parameter in network.parameters():
@@ -158,7 +148,7 @@ def test_gradients_that_never_fit_are_a_divergence() -> None:
 
 
 def test_a_loss_that_is_not_finite_is_a_divergence(data: SearchData) -> None:
-    network = small_network()
+    network = small_network(CONFIG)
     with torch.no_grad():
         network.head.fc.weight.mul_(torch.inf)  # type: ignore[union-attr]
     metrics = next(train(CONFIG, data, network=network))

@@ -162,3 +162,31 @@ def test_saved_momenta_have_their_weights_shapes_and_come_back() -> None:
         assert torch.equal(again.state_dict()["state"][0][name], saved["state"][0][name])
     (held,) = again.param_groups[0]["params"]
     assert again.state[held]["exp_avg"].shape == held.shape == (8, 3, 3, 3)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_loaded_state_has_the_settings_of_its_own_device(optimizer: str) -> None:
+    """A GPU saves a learning rate as a tensor, and settings that a CPU doesn't have."""
+    config = CONFIG.but(optimizer=optimizer, weight_decay=0.1)
+    layer = nn.Linear(2, 2)
+    saved = make_optimizer(layer, config).state_dict()
+    for group in saved["param_groups"]:
+        group |= {"lr": torch.tensor(7.0), "capturable": True, "fused": False}
+    loaded = make_optimizer(layer, config)
+    loaded.load_state_dict(saved)
+    own = make_optimizer(layer, config).param_groups
+    names = own[0].keys() - {"params"}
+    for group, wanted in zip(loaded.param_groups, own, strict=True):
+        assert {name: group.get(name) for name in names} == {name: wanted[name] for name in names}
+    set_lr(loaded, 0.5)
+    assert [group["lr"] for group in loaded.param_groups] == [0.5, 0.5]
+
+
+def test_a_rate_on_a_device_is_set_in_place() -> None:
+    loaded = make_optimizer(nn.Linear(2, 2), CONFIG)
+    rates = [torch.zeros(()), torch.zeros(())]
+    for group, rate in zip(loaded.param_groups, rates, strict=True):
+        group["lr"] = rate
+    set_lr(loaded, 0.25)
+    assert [float(rate) for rate in rates] == [0.25, 0.25]
+    assert all(g["lr"] is rate for g, rate in zip(loaded.param_groups, rates, strict=True))
