@@ -21,6 +21,7 @@ from search.hardware.calibration import (
 from search.hardware.memory import worker_bytes
 from search.hardware.packing import Packing, serves_mps
 from search.hardware.packing_probe import measure_packing
+from search.monitoring.plan_text import describe_resources
 from search.planning.plan import Plan
 from search.planning.resources import allocate_resources
 from search.ray_backend.ray_cluster import submit
@@ -81,7 +82,9 @@ def allocate_gpus(
     packing = choose_packing(plan, torch, config, allocate(most).per_gpu, anew=anew)
     print_line(f"GPUs       {packing.describe()}")
     resources = replace(allocate(packing.trials), resident=resident)
-    return replace(plan, resources=resources, packing=packing)
+    plan = replace(plan, resources=resources, packing=packing)
+    print_line(f"GPUs       {describe_resources(plan)}")
+    return plan
 
 
 def ask_gpu(

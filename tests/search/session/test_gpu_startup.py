@@ -71,10 +71,13 @@ def test_as_many_trials_share_each_gpu_as_its_free_memory_holds(
     assert torch.asked == [("bfloat16", False)]
     r = found.resources
     assert (r.per_gpu, r.concurrent, r.free, r.resident) == (6, 12, 0.5, True)
-    assert lines[:-1] == [
+    assert lines[0] == (
         "GPUs       up to 6 trials each by memory: the largest takes 5.0 GiB, and the images "
         "beside it"
-    ]
+    )
+    assert lines[-1] == (
+        "GPUs       12 trials of 2 CPU thread(s) and 1/6 GPU each (up to 6 on each of 2 GPUs)"
+    )
 
 
 def test_a_share_that_was_asked_for_is_not_measured(tmp_path: Path, tiny_data: Path) -> None:

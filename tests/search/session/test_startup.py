@@ -94,7 +94,7 @@ def test_trials_on_gpus_are_as_many_as_train_most_images(plan: Plan) -> None:
     planned = allocate_gpus(on_gpus(plan), "float32", printed.append, torch, anew=False)
     assert (planned.resources.concurrent, planned.resources.gpus_held) == (6, 2)
     assert (planned.packing, planned.gpu) == (packing, settings)
-    assert printed[-1] == (
+    assert printed[-2] == (
         "GPUs       3 trials a GPU, by images/s together: 1 → 100 %, 2 → 160 %, 3 → 175 %, "
         "4 → 179 % of 1,000"
     )
