@@ -25,7 +25,8 @@ class CheckpointError(UserError):
 
 
 def training_key(config: TrialConfig, data_fingerprint: str, network: Network) -> str:
-    """Returns a hash of what must be equal for a resumed training to give the same numbers.
+    """Returns a hash of what must be equal for a resumed training to give the same numbers, on a
+    CPU.
 
     Frozen stages count by content: they are not in the checkpoint, so the network that resumes
     brings its own. Fields at their defaults don't count, so a field that is added later, off by

@@ -70,7 +70,8 @@ class Evaluator:
 
     The frozen stages' outputs for a split don't change either. The first evaluation stores them, if
     those of the whole split fit into what remains of `cache_bytes`. They stay on the device, batch
-    by batch. So later evaluations give the same numbers as without the cache, to the last bit.
+    by batch. So later evaluations give the same numbers as without the cache, on a CPU to the last
+    bit.
     """
 
     def __init__(

@@ -17,8 +17,8 @@ class PauseError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PartialEpoch:
-    """A `PartialEpoch` holds what an epoch needs to go on to the numbers of an undisturbed one,
-    besides the state of network, optimizer and averages.
+    """A `PartialEpoch` holds what an epoch needs to go on, besides the state of network,
+    optimizer and averages: on a CPU, to the numbers of an undisturbed one.
 
     step: how many steps of the epoch are done, at least 1 and fewer than all.
     loss: the sum of their losses.
