@@ -8,8 +8,8 @@ PYTEST := PYTHONWARNDEFAULTENCODING=1 $(BIN)/python -m pytest
 BENCHMARKS := $(wildcard tests/benchmarks/bench_*.py)
 # One round of each takes under half an hour on two cores; what is published takes three.
 BENCH_ARGS ?= --rounds 1
-# What belongs to one command; typed again, it goes on with what is missing.
-BENCH_GPU_ARGS ?= --budget 480
+# For example --rounds 3, or --beside with the folder of another version.
+BENCH_GPU_ARGS ?=
 
 .PHONY: help setup search test test-slow drills check house format docs bench bench-gpu constraints clean
 

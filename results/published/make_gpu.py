@@ -48,6 +48,7 @@ PARTS: dict[str, dict[str, str]] = {
         "against_ray_tune": "eight configurations, against Ray Tune as documented",
         "on_all_images": "the rate of a search",
         "busy_share": "the GPU's busy share in a search",
+        "by_share": "searches by what is known before, and by a trial's share of the GPU",
     },
 }
 """The parts of the benchmark, each with its sections and what these measure."""
@@ -143,7 +144,7 @@ def _rows(report: Report, part: str, section: str) -> Iterator[str]:
             yield f"| {name} | **failed** | | | | {_cell(failure['error'])} |"
 
 
-ALWAYS = ("name", "round", "commit", "part", "section", "unit", "goal", "value")
+ALWAYS = ("name", "round", "commit", "part", "section", "uuid", "unit", "goal", "value")
 """Every measurement has these keys; those beside them are details."""
 
 

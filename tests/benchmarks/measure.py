@@ -87,14 +87,20 @@ class Report:
     """A benchmark's JSON file. A measurement is on disk as soon as it is made."""
 
     def __init__(
-        self, path: Path, name: str, workload: dict[str, Any], *, resume: bool = False
+        self,
+        path: Path,
+        name: str,
+        workload: dict[str, Any],
+        *,
+        resume: bool = False,
+        same: Sequence[str] = SAME,
     ) -> None:
         self._path = path
         self._content: dict[str, Any] = {
             "benchmark": name,
             **provenance(detect_machine(), command(name)),
             "workload": workload,
-            "measurements": _earlier(path, workload) if resume and path.exists() else [],
+            "measurements": _earlier(path, workload, same) if resume and path.exists() else [],
             "figures": [],
         }
 
@@ -151,11 +157,11 @@ def command(name: str) -> list[str]:
     return ["python", "-m", f"tests.benchmarks.bench_{name}", *words]
 
 
-def _earlier(path: Path, workload: dict[str, Any]) -> list[dict[str, Any]]:
+def _earlier(path: Path, workload: dict[str, Any], same: Sequence[str]) -> list[dict[str, Any]]:
     """The measurements of an interrupted benchmark. Raises `BenchmarkError` for another's."""
     content = json.loads(path.read_text(encoding="utf-8"))
     here = provenance(detect_machine(), []) | {"workload": json.loads(json.dumps(workload))}
-    changed = [key for key in SAME if content.get(key) != here[key]]
+    changed = [key for key in same if content.get(key) != here[key]]
     if changed:
         raise BenchmarkError(
             f"A benchmark goes on with equal work on an equal machine, but {path} differs in "

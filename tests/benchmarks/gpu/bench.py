@@ -100,12 +100,13 @@ def pick(found: Callable[[], dict[str, Any]], key: str) -> dict[str, Any]:
 
 
 def describe_card(bench: Bench) -> dict[str, Any]:
-    """The card's name, empty without one, and what its numbers depend on."""
+    """The first GPU's name, empty without one, and what its numbers depend on."""
     import torch
 
     from trainables.training.gpu_settings import describe_gpu
 
     if not torch.cuda.is_available():
-        return {"card": ""}
+        return {"card": "", "uuid": ""}
     device = torch.device("cuda")
-    return {"card": torch.cuda.get_device_name(device), **describe_gpu(device)}
+    found = torch.cuda.get_device_properties(device)
+    return {"card": found.name, "uuid": str(found.uuid), **describe_gpu(device)}

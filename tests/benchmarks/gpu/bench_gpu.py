@@ -3,7 +3,8 @@
 Four parts: `correct`, `speed`, `packing` and `searches`, each a command of its own, so that a
 search finds the card empty. All append to one JSON file a card; what is measured there isn't
 measured again. At the end of --budget the measurement under way is interrupted, and the next
-command makes it. The page is made by `python -m results.published.make_gpu`.
+command makes it. On a machine with several cards, set CUDA_VISIBLE_DEVICES=0. The page is made by
+`python -m results.published.make_gpu`.
 """
 
 import argparse
@@ -59,7 +60,7 @@ def benchmark(arguments: list[str] | None = None) -> None:
     if unknown := set(given.only or ()) - set(sections):
         made.error(f"--only must name sections of {given.part}: {', '.join(sections)}; "
                    f"but got {', '.join(sorted(unknown))}.")  # fmt: skip
-    work = given.work / ("gpu-mini" if given.mini else "gpu")
+    work = given.work.resolve() / ("gpu-mini" if given.mini else "gpu")
     bench = Bench(mini=given.mini, work=work, beside=given.beside and given.beside.resolve())
     began = time.monotonic()
     card = bench.in_child(describe_card)
@@ -67,7 +68,8 @@ def benchmark(arguments: list[str] | None = None) -> None:
         raise BenchmarkError("torch must find a GPU, but finds none; try --mini instead.")
     bench.prepare()
     images = {name: len(getattr(bench.data, name)) for name in ("train", "val")}
-    report = CardReport(given.out or _default_out(card["card"], given.mini), card | images)
+    out, uuid = given.out or _default_out(card["card"], given.mini), card.pop("uuid")
+    report = CardReport(out, card | images, uuid)
     with ended_after(given.budget - (time.monotonic() - began)):
         _measure(report, bench, given)
     report.state()

@@ -21,11 +21,16 @@ BESIDE = "beside"
 
 
 class CardReport(Report):
-    """Appends to the file where it exists, of equal work on an equal machine."""
+    """Appends to the file where it exists, of equal work on cards of one name.
 
-    def __init__(self, path: Path, workload: dict[str, Any]) -> None:
+    uuid: which card this is; only what one card has measured is compared.
+    """
+
+    def __init__(self, path: Path, workload: dict[str, Any], uuid: str) -> None:
         earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        super().__init__(path, "gpu", workload, resume=bool(earlier))
+        same = ("workload", "versions")
+        super().__init__(path, "gpu", workload, resume=bool(earlier), same=same)
+        self._uuid = uuid
         module = "tests.benchmarks.gpu.bench_gpu"
         self._content["command"] = " ".join(["python", "-m", module, *command("gpu")[3:]])
         self._content["failures"] = earlier.get("failures", {})
@@ -35,7 +40,12 @@ class CardReport(Report):
         next command to try again.
         """
         place = {"part": part, "section": section}
-        about = {**place, "unit": wanted.unit, "goal": asdict(wanted.goal) if wanted.goal else None}
+        about = {
+            **place,
+            "uuid": self._uuid,
+            "unit": wanted.unit,
+            "goal": asdict(wanted.goal) if wanted.goal else None,
+        }
         try:
             self.measure(wanted.name, number, lambda: about | wanted.make())
             self._content["failures"].pop(wanted.name, None)
@@ -57,26 +67,35 @@ class CardReport(Report):
         self._write()
 
     def _comparisons(self, names: list[str]) -> dict[str, list[float]]:
-        """Ratios of measurements of the same round, by name; none where a side is missing."""
+        """Ratios of what one card has measured, in one round or, for packing, in any."""
         against_pattern, against_packing, _, _ = GOALS
-        patterns = [self.values(name) for name in names if name.startswith(PATTERN)]
-        packed = [
-            statistics.median(self.values(name))
-            for name in names
-            if name.startswith(PACKING) and "MPS" not in name
-        ]
-        found = {
-            against_pattern: [
-                ours / min(theirs)
-                for ours, *theirs in zip(self.values(EIGHT), *patterns, strict=False)
-                if theirs
-            ],
-            against_packing: [rate / max(packed) for rate in self.values(RATE) if packed],
-        }
+        found: dict[str, list[float]] = {against_pattern: [], against_packing: []}
+        patterns = [self._by_card(name) for name in names if name.startswith(PATTERN)]
+        for key, ours in self._by_card(EIGHT).items():
+            if theirs := [pattern[key] for pattern in patterns if key in pattern]:
+                found[against_pattern].append(ours / min(theirs))
+        for (uuid, _), rate in self._by_card(RATE).items():
+            if packed := self._packed(names, uuid):
+                found[against_packing].append(rate / max(packed))
         for name in names:
-            pairs = zip(self.values(f"{name}, {BESIDE}"), self.values(name), strict=False)
-            found[f"{name}, times as fast as {BESIDE}"] = [other / ours for other, ours in pairs]
+            beside, ours = self._by_card(f"{name}, {BESIDE}"), self._by_card(name)
+            ratios = [beside[key] / ours[key] for key in ours.keys() & beside.keys()]
+            found[f"{name}, times as fast as {BESIDE}"] = ratios
         return found
+
+    def _by_card(self, name: str) -> dict[tuple[str, int], float]:
+        """The measured values of a name by card and round."""
+        keys = zip(self.values(name, "uuid"), self.values(name, "round"), strict=True)
+        return dict(zip(keys, self.values(name), strict=True))
+
+    def _packed(self, names: list[str], uuid: str) -> list[float]:
+        """The median rate of each number of trainings on a card, without MPS."""
+        packings = [name for name in names if name.startswith(PACKING) and "MPS" not in name]
+        rates = [
+            [value for (card, _), value in self._by_card(name).items() if card == uuid]
+            for name in packings
+        ]
+        return [statistics.median(each) for each in rates if each]
 
 
 def goal_of(name: str) -> Goal | None:

@@ -58,7 +58,7 @@ def _host_waits(places: Counter[str]) -> Iterator[None]:
         if CUDA:
             torch.cuda.set_sync_debug_mode("default")
     for each in caught:
-        if "synchroniz" in str(each.message):
+        if "called a synchronizing CUDA operation" in str(each.message):
             places[f"{Path(each.filename).name}:{each.lineno}"] += 1
 
 

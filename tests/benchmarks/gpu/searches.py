@@ -8,7 +8,7 @@ is that of the whole command; a rate counts from the first step to the command's
 import json
 import shutil
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,22 +28,21 @@ TIMEOUT_S = 420.0
 
 
 def against_ray_tune(bench: Bench) -> Iterator[Wanted]:
-    """The few images are made ready once a round."""
+    data, folders = _few_images(bench)
+    yield Wanted(WHOLE, "s", partial(_search, bench, data, "auto"))
+    for count in bench.few((1, 4), (1,)):
+        yield Wanted(f"{PATTERN}, {count} at once", "s", partial(_ray_tune, bench, folders, count))
+
+
+@cache
+def _few_images(bench: Bench) -> tuple[Path, Path]:
+    """The betons of some of the images, and the same ones as JPEG files."""
     size = Size(**bench.few({"classes": 20, "images": 100}, {"classes": 4, "images": 40}))
     small = bench.work / "small"
     shutil.rmtree(small, ignore_errors=True)
     small.mkdir(parents=True)
     workload = Workload(bench.zip, small, size)
-    folders = workload.folders()
-    sides = {WHOLE: partial(_search, bench, workload.data, "auto")}
-    for count in bench.few((1, 4), (1,)):
-        sides[f"{PATTERN}, {count} at once"] = partial(_ray_tune, bench, folders, count)
-    known = partial(_search, bench, workload.data, "auto", fresh=False)
-    sides |= bench.few({f"{WHOLE}, what the first one measured is known": known}, {})
-    for share in bench.few(("1", "0.25", "0.125"), ()):
-        sides[f"{WHOLE}, {share} GPU a trial"] = partial(_search, bench, workload.data, share)
-    for name, make in sides.items():
-        yield Wanted(name, "s", make)
+    return workload.data, workload.folders()
 
 
 def _search(bench: Bench, data: Path, share: str, *more: str, fresh: bool = True) -> dict[str, Any]:
@@ -109,4 +108,16 @@ def _busy_with_resnet50(bench: Bench) -> dict[str, Any]:
     return {**found, "value": found.get("busy_percent", 0.0), "seconds": found["value"]}
 
 
-SECTIONS = (against_ray_tune, on_all_images, busy_share)
+def by_share(bench: Bench) -> Iterator[Wanted]:
+    """Other searches of the eight on few images: one that knows what the first has measured, and
+    some whose trials get a given share of the GPU.
+    """
+    data, _ = _few_images(bench)
+    known = partial(_search, bench, data, "auto", fresh=False)
+    yield Wanted(f"{WHOLE}, what was measured before is known", "s", known)
+    for share in bench.few(("1", "0.25", "0.125"), ()):
+        make = partial(_search, bench, data, share)
+        yield Wanted(f"{WHOLE}, {share} GPU a trial", "s", make)
+
+
+SECTIONS = (against_ray_tune, on_all_images, busy_share, by_share)

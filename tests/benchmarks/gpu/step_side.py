@@ -19,6 +19,7 @@ try:
     from trainables.augmentation.batch import for_training
     from trainables.models.network import build
     from trainables.models.setup import prepare_network
+    from trainables.training.gpu_settings import apply_gpu_settings
     from trainables.training.optimizer import make_optimizer
     from trainables.training.step import train_step
 except ModuleNotFoundError:  # commit 1ba3fe8
@@ -29,6 +30,10 @@ except ModuleNotFoundError:  # commit 1ba3fe8
     from trainables.train import ready as prepare_network
     from trainables.train import train_step
 
+    def apply_gpu_settings(deterministic: bool, device: torch.device) -> None:
+        """Sets nothing, as that commit did."""
+
+
 CLASSES, SIDE, WARM = 200, 64, 10
 NAMES = tuple(str(number) for number in range(CLASSES))
 IMAGES = Images(
@@ -38,6 +43,7 @@ IMAGES = Images(
 
 def milliseconds(config: TrialConfig, device: torch.device, seconds: float) -> float:
     """A step's mean over so many seconds, until the device has done its work."""
+    apply_gpu_settings(False, device)
     synchronize = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     network = prepare_network(build(config, CLASSES), config, device).train()
     optimizer = make_optimizer(network, config)

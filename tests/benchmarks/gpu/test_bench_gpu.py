@@ -4,6 +4,8 @@ import ast
 import json
 import math
 import time
+import warnings
+from collections import Counter
 from functools import partial
 
 import pytest
@@ -20,9 +22,13 @@ AGAINST_PATTERN, AGAINST_PACKING, STEP_RATIO, _ = make_gpu.GOALS
 STEP = "step of resnet18, 64 px, batch 64"
 
 
+def card_report(tmp_path, uuid="one"):
+    return CardReport(tmp_path / "card.json", {"card": "A card"}, uuid)
+
+
 @pytest.fixture
 def report(tmp_path):
-    return CardReport(tmp_path / "card.json", {"card": "A card"})
+    return card_report(tmp_path)
 
 
 def content(tmp_path):
@@ -72,6 +78,16 @@ def test_without_a_side_no_ratio_is_stated(report, tmp_path):
     assert [figure["name"] for figure in content(tmp_path)["figures"]] == [EIGHT, RATE]
 
 
+def test_only_what_one_card_has_measured_is_compared(report, tmp_path):
+    attempt(report, STEP, 2.0)
+    attempt(report, f"{PACKING}, 1 at once", 1000.0)
+    another = card_report(tmp_path, "two")
+    attempt(another, f"{STEP}, beside", 3.0)
+    attempt(another, RATE, 900.0)
+    another.state()
+    assert {AGAINST_PACKING, STEP_RATIO}.isdisjoint(f["name"] for f in content(tmp_path)["figures"])
+
+
 def test_a_failure_is_kept_until_its_measurement_is_made(report, tmp_path):
     def fail():
         raise RuntimeError("no such luck")
@@ -81,7 +97,7 @@ def test_a_failure_is_kept_until_its_measurement_is_made(report, tmp_path):
     failure = content(tmp_path)["failures"]["a"]
     assert failure["section"] == "loaders"
     assert "no such luck" in failure["error"]
-    again = CardReport(tmp_path / "card.json", {"card": "A card"})
+    again = card_report(tmp_path)
     wanted = Wanted("a", "u", partial(dict, value=1.0, places={"x.py:1": 2}), Goal(limit=0))
     again.attempt("correct", "loaders", wanted, 1)
     again.state()
@@ -93,7 +109,7 @@ def test_a_failure_is_kept_until_its_measurement_is_made(report, tmp_path):
 def test_another_machine_s_file_is_not_appended_to(report, tmp_path):
     attempt(report, "a", 1.0)
     with pytest.raises(BenchmarkError, match="differs in workload; start over in another --out"):
-        CardReport(tmp_path / "card.json", {"card": "Another"})
+        CardReport(tmp_path / "card.json", {"card": "Another"}, "one")
 
 
 def test_the_budget_ends_what_runs_and_no_more(capsys):
@@ -155,3 +171,16 @@ def test_all_parts_run_in_miniature_and_go_on(tmp_path):
 def test_without_a_gpu_only_the_miniature_runs(tmp_path):
     with pytest.raises(BenchmarkError, match="torch must find a GPU, but finds none; try --mini"):
         bench_gpu.benchmark(["speed", "--work", str(tmp_path)])
+
+
+@pytest.mark.slow  # torch is imported
+def test_waits_are_counted_by_the_line_that_makes_them():
+    from tests.benchmarks.gpu.correct import _host_waits
+
+    places = Counter()
+    with _host_waits(places):
+        for _ in range(2):
+            warnings.warn("called a synchronizing CUDA operation", UserWarning, stacklevel=1)
+        warnings.warn("Synchronization debug mode is a prototype feature", stacklevel=1)
+    assert list(places.values()) == [2]
+    assert next(iter(places)).startswith("test_bench_gpu.py:")

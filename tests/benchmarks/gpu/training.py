@@ -17,6 +17,7 @@ from trainables.models.setup import default_device, new_network
 from trainables.profiling.precision import half_precision
 from trainables.training.auxiliary_state import AuxiliaryState
 from trainables.training.batches import BatchFeeder
+from trainables.training.gpu_settings import apply_gpu_settings
 from trainables.training.optimizer import make_optimizer, set_lr
 from trainables.training.step import train_step
 
@@ -44,6 +45,7 @@ class Training:
     def __init__(self, config: TrialConfig, images: Images, device: torch.device = DEVICE) -> None:
         classes = len(images.class_ids)
         self.config, self.images = config, images
+        apply_gpu_settings(config.deterministic, device)
         self.network = new_network(config, classes, device).train()
         self.optimizer = make_optimizer(self.network, config)
         self.auxiliary = AuxiliaryState.begin(config, self.network, classes, device)
