@@ -124,15 +124,15 @@ def _in_pieces(plan: Plan, need: GpuNeed, print_line: Callable[[str], object]) -
     """Returns the plan with the micro-batches that the largest configuration needs, for all trials:
     a batch that isn't larger stays whole.
     """
-    if need.micro_batch_size is None or "micro_batch_size" in plan.ranges:
+    asked = plan.bounds.largest.micro_batch_size
+    if need.micro_batch_size in (None, asked) or "micro_batch_size" in plan.ranges:
         return plan
     print_line(
         f"note: the largest trial doesn't fit on a GPU with its whole batch: trials train in "
         f"micro-batches of {need.micro_batch_size} images."
     )
-    piece = {"micro_batch_size": need.micro_batch_size}
-    preview = [config.but(**piece) for config in plan.preview]
-    return replace(plan, fixed={**plan.fixed, **piece}, preview=preview)
+    # The preview, by which a run that goes on knows its space, stays as the space has it.
+    return replace(plan, fixed={**plan.fixed, "micro_batch_size": need.micro_batch_size})
 
 
 def choose_packing(

@@ -14,11 +14,11 @@ from search.hardware.machine import Machine
 from search.hardware.packing import Packing
 from search.hardware.packing_probe import measure_packing
 from search.hardware.probe import describe_gpu, measure_gpu
-from search.planning.plan import Plan
+from search.planning.plan import Plan, make_proposer
 from search.planning.resources import allocate_resources
-from search.session.startup import allocate_gpus, torch_process
+from search.session.startup import _in_pieces, allocate_gpus, torch_process
 from tests.search.hardware.faked_gpus import GIB, gpus
-from tests.search.session_on_curves import planned
+from tests.search.session_on_curves import planned, search
 
 
 class FakeProcess:
@@ -106,9 +106,41 @@ def test_the_search_goes_on_in_micro_batches_where_a_batch_doesn_t_fit(
     torch = FakeProcess(gib=7, free=8, micro=16)
     found, lines = divided(plan_on(tmp_path, tiny_data, gpus("T4", gib=8)), torch)
     assert found.fixed["micro_batch_size"] == 16
-    assert {config.micro_batch_size for config in found.preview} == {16}
+    assert {config.micro_batch_size for config in make_proposer(found).preview(3)[0]} == {16}
     assert found.resources.per_gpu == 1
     assert lines[0].endswith("trials train in micro-batches of 16 images.")
+
+
+def test_a_search_in_micro_batches_goes_on_where_a_batch_fits(
+    tmp_path: Path, tiny_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing of its records has to be made anew, and trials train in the batches that fit now."""
+    first = planned(tmp_path, tiny_data, {}, name="new", trials=3)
+    need = GpuNeed(needed_bytes=1, free_bytes=1, micro_batch_size=8)
+    begun = search(_in_pieces(first, need, print))
+    assert [record.config["micro_batch_size"] for record in begun.records.values()] == [8] * 3
+    capsys.readouterr()
+    again = search(planned(tmp_path, tiny_data, {"trials": 4}, name="new", trials=3))
+    assert capsys.readouterr().out == ""
+    assert [again.records[n].params for n in range(3)] == [
+        begun.records[n].params for n in range(3)
+    ]
+    assert "micro_batch_size" not in again.records[3].config
+    third = planned(tmp_path, tiny_data, {"trials": 5}, name="new", trials=3)
+    found = search(_in_pieces(third, need, lambda line: None))
+    assert capsys.readouterr().out == ""
+    assert found.records[4].config["micro_batch_size"] == 8
+
+
+def test_micro_batches_that_were_asked_for_and_fit_are_no_news(
+    tmp_path: Path, tiny_data: Path
+) -> None:
+    plan = plan_on(tmp_path, tiny_data, gpus("T4", gib=8))
+    largest = plan.bounds.largest.but(micro_batch_size=8)
+    plan = replace(plan, bounds=replace(plan.bounds, largest=largest))
+    found, lines = divided(plan, FakeProcess(gib=7, free=8, micro=8))
+    assert found.fixed == plan.fixed
+    assert not any("micro-batches" in line for line in lines)
 
 
 @pytest.mark.parametrize(("option", "visible"), [("auto", "1"), ("0", "")])
