@@ -139,10 +139,13 @@ def choose_packing(
     plan: Plan, torch: probe.TorchProcess, config: TrialConfig, most: int, *, anew: bool
 ) -> Packing:
     """Returns how fast up to `most` trials of `config` train together on a GPU, as measured before
-    on this machine, unless `anew` is true, or else now.
+    on this machine, unless `anew` is true, or else now. Where one has to be alone, nothing is
+    measured.
     """
-    key = packing_key(config, most, plan.machine, mps=serves_mps())
-    store = _calibrations(plan)
+    mps, store = serves_mps(), _calibrations(plan)
+    if most == 1:
+        return Packing(images_per_s=[], mps=mps)
+    key = packing_key(config, most, plan.machine, mps=mps)
     before = None if anew or plan.cluster else store.find_packing(key)
     if before is not None:
         return before

@@ -122,6 +122,14 @@ def test_no_more_are_tried_than_there_will_be_and_cores_allow(
     assert torch.others_asked[-1][-1] == most
 
 
+def test_where_one_trial_has_to_be_alone_nothing_is_measured(plan: Plan) -> None:
+    torch: Any = FakeProcess({describe_gpu: {}, measure_gpu: need(15)})
+    printed: list[str] = []
+    planned = allocate_gpus(on_gpus(plan), "float32", printed.append, torch, anew=False)
+    assert (planned.resources.per_gpu, printed[-1]) == (1, "GPUs       1 trial a GPU")
+    assert len(torch.others_asked) == 2
+
+
 def test_a_share_of_a_gpu_that_is_asked_for_is_not_measured(plan: Plan) -> None:
     torch: Any = FakeProcess({describe_gpu: {"mps": True}})
     printed: list[str] = []
