@@ -152,7 +152,7 @@ def make_plan(
     directory = Path(options.out) / (options.name or _new_name(options.space))
     weights = choose_weights(options, "none")
     errors += find_path_errors(options, dataset, directory, weights, resuming=resuming)
-    errors += find_gpu_errors(options, here)
+    errors += find_gpu_errors(options, here, resuming=resuming)
     errors += find_set_errors(options)
     fixed = fix_fields(options, space)
     begun = directory if resuming and (directory / MANIFEST).exists() else None

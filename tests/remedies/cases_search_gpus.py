@@ -2,16 +2,22 @@
 
 import importlib
 import subprocess
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from common.errors import SearchError
+from results.store import read_manifest
 from search.config.command_line import resolve
 from search.hardware.gpus import VISIBLE, Ask, Gpu, find_gpus
 from search.hardware.machine import Machine
+from search.hardware.probe import TorchProcess
 from search.planning.plan import make_plan
+from search.session.checks import check_start
 from tests.remedies.harness import Attempt, Refusal, Steps, case
 from tests.search.hardware.faked_gpus import FakeTorch, cards, listed
+from tests.search.session_on_curves import opened, planned
 
 MACHINE = "search/planning/option_errors.py"
 GPUS = "search/hardware/gpus.py"
@@ -26,6 +32,31 @@ def gpus_that_aren_t_there(tmp_path: Path) -> Steps:
     on_machine(tmp_path, gpus=(), gpus_per_trial=refusal.find(r"auto or (\d)"))()
     assert refusal.find("use --(time-budget)")
     return on_machine(tmp_path, gpus=(), gpus_per_trial="auto", time_budget="2h")
+
+
+@case(f"{MACHINE}::find_gpu_errors", "because cores train about 90 times slower")
+def float16_on_cores(tmp_path: Path) -> Steps:
+    refusal = yield on_machine(tmp_path, gpus=(), precision="float16")
+    return on_machine(tmp_path, gpus=(), precision=refusal.find(r"; use (\w+)\."))
+
+
+@case("search/session/checks.py::check_start", "must go on on GPUs")
+def a_run_in_float16_that_goes_on_on_cores(tmp_path: Path, tiny_data: Path) -> Steps:
+    plan = planned(tmp_path, tiny_data, {}, name="run", trials=3)
+    opened(plan).close()
+    saved = read_manifest(plan.directory) | {"precision": "float16"}
+
+    def go_on(per_gpu: int) -> Attempt:
+        there = replace(plan, resources=replace(plan.resources, per_gpu=per_gpu))
+
+        def attempt() -> None:
+            with TorchProcess() as torch, ExitStack() as stack:
+                check_start(there, saved, torch, stack, fetch=False)
+
+        return attempt
+
+    yield go_on(0)
+    return go_on(1)
 
 
 @case(f"{GPUS}::_explain_none", "must be built for CUDA", beyond="no build of torch is installed")

@@ -15,6 +15,7 @@ PROPOSAL = Proposal(training=TRAINING, config=TrialConfig(network="resnet10"))
 RECORD = TrialRecord(number=3, state=TrialState.COMPLETE, params={}, config={})
 EVENTS = {
     "began": lambda to: to.began(PROPOSAL, 0.5),
+    "placed": lambda to: to.placed(TRAINING, ("a/0",)),
     "noted": lambda to: to.noted(TRAINING, "waits"),
     "measured": lambda to: to.measured(RECORD),
     "first_step": lambda to: to.first_step(12.5),
