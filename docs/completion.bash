@@ -13,9 +13,9 @@
 
 _shtab_python_subparsers=(search.run datasets.prepare trainables.final trainables.predict trainables.export results.final results.export results.report results.compare results.importance search.simulate)
 
-_shtab_python_search_run_option_strings=(-h --help --list --dry-run --config --resume --resume-or-start --accept-space --space --dataset --source --data --weights --seed --objectives --set --warm-start --name --out --trials --epochs --time-budget --gpu-hours --finalists --repeats --grace --reduction-factor --max-gap --gap-patience --plateau-patience --stall-timeout --measure --concurrency --gpus-per-trial --precision --address --data-uri --storage --verbose --quiet --dashboard-host --dashboard-port --tensorboard --mlflow --wandb)
+_shtab_python_search_run_option_strings=(-h --help --list --dry-run --config --resume --resume-or-start --accept-space --space --dataset --source --data --weights --seed --objectives --set --warm-start --name --out --trials --epochs --time-budget --gpu-hours --finalists --repeats --grace --reduction-factor --max-gap --gap-patience --plateau-patience --stall-timeout --measure --concurrency --gpus-per-trial --precision --deterministic --address --data-uri --storage --verbose --quiet --dashboard-host --dashboard-port --tensorboard --mlflow --wandb)
 _shtab_python_datasets_prepare_option_strings=(-h --help --source --data --workers --size --skip-broken --skip-empty --zip-encoding --overwrite --verify)
-_shtab_python_trainables_final_option_strings=(-h --help --config --data --source --out --epochs --weights --seed --repeats --threads --time-budget --overwrite)
+_shtab_python_trainables_final_option_strings=(-h --help --config --data --source --out --epochs --weights --seed --deterministic --repeats --threads --time-budget --overwrite)
 _shtab_python_trainables_predict_option_strings=(-h --help)
 _shtab_python_trainables_export_option_strings=(-h --help --formats --to)
 _shtab_python_results_final_option_strings=(-h --help)
@@ -65,6 +65,7 @@ _shtab_python_search_run___accept_space_nargs=0
 _shtab_python_search_run___set_nargs=+
 _shtab_python_search_run___warm_start_nargs=+
 _shtab_python_search_run___measure_nargs=0
+_shtab_python_search_run___deterministic_nargs=0
 _shtab_python_search_run___verbose_nargs=0
 _shtab_python_search_run___quiet_nargs=0
 _shtab_python_search_run___tensorboard_nargs=0
@@ -76,6 +77,7 @@ _shtab_python_datasets_prepare___overwrite_nargs=0
 _shtab_python_datasets_prepare___verify_nargs=0
 _shtab_python_trainables_final__h_nargs=0
 _shtab_python_trainables_final___help_nargs=0
+_shtab_python_trainables_final___deterministic_nargs=0
 _shtab_python_trainables_final___overwrite_nargs=0
 _shtab_python_trainables_predict_pos_1_nargs=+
 _shtab_python_trainables_predict__h_nargs=0
