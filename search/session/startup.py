@@ -62,7 +62,7 @@ def allocate_gpus(
     if plan.options.gpus_per_trial != "auto":
         if plan.gpu.get("mps"):
             print_line("GPUs       NVIDIA's MPS serves them")
-        return plan
+        return _leave_out_cores(plan, precision, print_line)
     largest = plan.bounds.largest.but(precision=precision)
     freezes = any(config.freeze_depth for config in plan.bounds.starting)
     need = ask_gpu(plan, torch, probe.measure_gpu, largest, freezes=freezes)
@@ -83,6 +83,7 @@ def allocate_gpus(
     print_line(f"GPUs       {packing.describe()}")
     resources = replace(allocate(packing.trials), resident=resident)
     plan = replace(plan, resources=resources, packing=packing)
+    plan = _leave_out_cores(plan, precision, print_line)
     print_line(f"GPUs       {describe_resources(plan)}")
     return plan
 
@@ -100,6 +101,14 @@ def ask_gpu(
             "A process must be able to train on the GPU, but the one that tried has died; see "
             "`dmesg` for the driver's reason, or train on cores with --gpus-per-trial 0."
         ) from error
+
+
+def _leave_out_cores(plan: Plan, precision: str, print_line: Callable[[str], object]) -> Plan:
+    """Returns the plan without trials on cores beside those on GPUs where all train in float16."""
+    if precision != "float16" or plan.resources.beside is None:
+        return plan
+    print_line("note: nodes without a GPU stay idle: cores are about 90 times slower in float16.")
+    return replace(plan, resources=replace(plan.resources, beside=None))
 
 
 def _leave_out_small(plan: Plan, need: GpuNeed, print_line: Callable[[str], object]) -> Plan:

@@ -122,11 +122,24 @@ def test_no_more_are_tried_than_there_will_be_and_cores_allow(
     assert torch.others_asked[-1][-1] == most
 
 
+@pytest.mark.parametrize(("precision", "stays"), [("float16", False), ("bfloat16", True)])
+def test_nodes_without_a_gpu_do_not_train_in_float16(
+    plan: Plan, precision: str, stays: bool
+) -> None:
+    printed: list[str] = []
+    asked = on_gpus(plan, gpus_per_trial="0.5")
+    mixed = replace(asked, resources=replace(asked.resources, beside=plan.resources))
+    torch: Any = FakeProcess({describe_gpu: {}})
+    planned = allocate_gpus(mixed, precision, printed.append, torch)
+    assert planned.resources == (mixed if stays else asked).resources
+    assert len(printed) == (not stays)
+
+
 def test_where_one_trial_has_to_be_alone_nothing_is_measured(plan: Plan) -> None:
     torch: Any = FakeProcess({describe_gpu: {}, measure_gpu: need(15)})
     printed: list[str] = []
     planned = allocate_gpus(on_gpus(plan), "float32", printed.append, torch, anew=False)
-    assert (planned.resources.per_gpu, printed[-1]) == (1, "GPUs       1 trial a GPU")
+    assert (planned.resources.per_gpu, printed[-2]) == (1, "GPUs       1 trial a GPU")
     assert len(torch.others_asked) == 2
 
 
