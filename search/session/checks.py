@@ -56,7 +56,7 @@ def check_start(
     fetch: whether pretrained weights that aren't here are downloaded, as a search does.
     """
     errors: list[str] = []
-    if saved and saved["precision"] == "float16" and not plan.resources.gpus:
+    if saved and saved.get("precision") == "float16" and not plan.resources.gpus:
         errors.append(
             "A run that trains in float16 must go on on GPUs, because cores are about 90 times "
             "slower in it than in float32, but its trials take none here; go on where there is a "

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 TWO = ["lr must be > 0, but got -1.", "epochs must be ≥ 1, but got 0."]
 
 NO_USERS = {
+    "JoinError",  # ends a measurement, after which a search goes on with fewer trials on a GPU
     "PreflightError",  # said before anything of the project is imported
     "PauseError",  # pauses a training, whose command prints why
     "TrialMemoryError",  # fails one trial, and ends no command

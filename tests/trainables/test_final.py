@@ -201,7 +201,10 @@ def test_a_diverged_training_says_so_and_leaves_nothing(
     [
         ({"dataset_fingerprint": "0" * 64}, "must be the one that the search saw"),
         ({"config": CONFIG.to_dict() | {"lr": -1, "dropout": 3}}, "lr must be > 0"),
-        ({"config": CONFIG.to_dict() | {"precision": "auto"}}, "precision must be bfloat16 or"),
+        (
+            {"config": CONFIG.to_dict() | {"precision": "auto"}},
+            "precision must be bfloat16, float16 or",
+        ),
         ({"config": CONFIG.to_dict() | {"batch_size": 81}}, "batch_size must be ≤ 80"),
         ({"config": None}, "must have the key config"),
         ({"dataset": 3}, "must have the key dataset"),
