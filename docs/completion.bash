@@ -15,7 +15,7 @@ _shtab_python_subparsers=(search.run datasets.prepare trainables.final trainable
 
 _shtab_python_search_run_option_strings=(-h --help --list --dry-run --config --resume --resume-or-start --accept-space --space --dataset --source --data --weights --seed --objectives --set --warm-start --name --out --trials --epochs --time-budget --gpu-hours --finalists --repeats --grace --reduction-factor --max-gap --gap-patience --plateau-patience --stall-timeout --measure --concurrency --gpus-per-trial --precision --deterministic --address --data-uri --storage --verbose --quiet --dashboard-host --dashboard-port --tensorboard --mlflow --wandb)
 _shtab_python_datasets_prepare_option_strings=(-h --help --source --data --workers --size --skip-broken --skip-empty --zip-encoding --overwrite --verify)
-_shtab_python_trainables_final_option_strings=(-h --help --config --data --source --out --epochs --weights --seed --deterministic --repeats --threads --time-budget --overwrite)
+_shtab_python_trainables_final_option_strings=(-h --help --config --data --source --out --epochs --weights --precision --seed --deterministic --repeats --threads --time-budget --overwrite)
 _shtab_python_trainables_predict_option_strings=(-h --help)
 _shtab_python_trainables_export_option_strings=(-h --help --formats --to)
 _shtab_python_results_final_option_strings=(-h --help)
@@ -53,6 +53,7 @@ _shtab_python_search_simulate_pos_0_COMPGEN=_shtab_compgen_files
 
 _shtab_python_search_run___dataset_choices=(cifar100 demo folder tiny-imagenet tiny-imagenet-20)
 _shtab_python_datasets_prepare_pos_0_choices=(cifar100 demo folder tiny-imagenet tiny-imagenet-20)
+_shtab_python_trainables_final___precision_choices=(bfloat16 float16 float32)
 _shtab_python_trainables_export___formats_choices=(safetensors pt2 onnx)
 _shtab_python_search_simulate___policy_choices=(ours random)
 _shtab_python_pos_0_choices=(search.run datasets.prepare trainables.final trainables.predict trainables.export results.final results.export results.report results.compare results.importance search.simulate)

@@ -19,6 +19,7 @@ from common.durations import seconds_of
 from common.errors import UserError
 from common.private_folder import keep_compiled_private
 from common.signals import code_of, end_process, handle_signals
+from trainables.config import PRECISIONS
 
 
 def _positive(text: str) -> int:
@@ -56,6 +57,11 @@ def parser() -> Parser:
     add("--out", type=Path, help="where to write (default: final/ beside --config)")
     add("--epochs", type=_positive, help="train for so many (default: as the configuration says)")
     add("--weights", help="none, imagenet or a file (default: as the configuration says)")
+    add(
+        "--precision",
+        choices=PRECISIONS[1:],  # auto is measured by a search
+        help="what the network computes in (default: as the configuration says)",
+    )
     add("--seed", type=int, help="of the network, the order and the augmentation")
     add(
         "--deterministic",

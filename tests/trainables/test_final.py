@@ -250,7 +250,7 @@ def test_a_foreign_checkpoint_is_refused(
     assert "is damaged or is something else" in capsys.readouterr().err
 
 
-def test_deterministic_is_as_the_configuration_says_or_on(best: Path) -> None:
+def test_what_computes_is_as_the_configuration_says_or_as_asked(best: Path) -> None:
     chosen = read_best(best)
 
     def apply(*more: str) -> TrialConfig:
@@ -259,3 +259,4 @@ def test_deterministic_is_as_the_configuration_says_or_on(best: Path) -> None:
 
     assert apply() == chosen.config
     assert apply("--deterministic") == chosen.config.but(deterministic=True)
+    assert apply("--precision", "bfloat16") == chosen.config.but(precision="bfloat16")

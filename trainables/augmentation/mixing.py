@@ -121,4 +121,5 @@ def blend(values: Tensor, weights: Any) -> Tensor:
 
     weights: a number, or a float tensor of a shape that fits the last dimensions of `values`.
     """
-    return values.roll(1, 0).lerp_(values, weights)
+    # On GPUs, `roll` would give up the channels_last format.
+    return torch.cat((values[-1:], values[:-1])).lerp_(values, weights)

@@ -23,7 +23,7 @@ def affine(images: Tensor, operations: Tensor, magnitudes: Tensor) -> Tensor:
     One gather does this for all images. An image whose operation is none of `GEOMETRIC` stays as it
     is.
 
-    operations: int64 (N,), on the CPU or beside the images, positions in `GEOMETRIC`.
+    operations: int64 (N,), on the images' device, positions in `GEOMETRIC`.
     magnitudes: float64 (N,), where the operations are: shears as slopes about the upper left
     corner, shifts in pixels (to the right and down; fractions are cut off), angles in degrees,
     anticlockwise.
@@ -38,7 +38,6 @@ def affine(images: Tensor, operations: Tensor, magnitudes: Tensor) -> Tensor:
     across = torch.stack([cos, shear_x - sin, shear_x * height / 2 - shift_x.trunc()], dim=1)
     down = torch.stack([shear_y + sin, cos, shear_y * width / 2 - shift_y.trunc()], dim=1)
     sources = torch.stack([across / (width / 2), down / (height / 2)], dim=2).float()
-    sources = sources.to(images.device, non_blocking=True)
     grid = _from_centre(height, width, images.device) @ sources
     grid = grid.view(-1, height, width, 2)
     result = grid_sample(images.float(), grid, mode="nearest", align_corners=False)

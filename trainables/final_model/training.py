@@ -24,7 +24,7 @@ from trainables.models.network import Network
 from trainables.models.setup import new_network
 from trainables.train import train
 from trainables.training.checkpoint import read_history
-from trainables.training.gpu_settings import describe_gpu
+from trainables.training.gpu_settings import apply_gpu_settings, describe_gpu
 
 HISTORY, CHECKPOINT = "history.jsonl", "checkpoint.pt"
 """The folder of a final training holds epoch metrics in `HISTORY`, and its state in
@@ -61,6 +61,7 @@ def train_final_model(
     if resume:
         history = read_history(resume)
         print(f"going on after epoch {len(history)} of {config.epochs}")
+    apply_gpu_settings(config.deterministic, device)  # before anything takes memory of the GPU
     network = new_network(config, len(data.images.class_ids), device)
     for metrics in train(
         config, data, resume, checkpoint=checkpoint, network=network, device=device, stop=stop

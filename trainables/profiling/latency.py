@@ -11,6 +11,7 @@ from trainables.config import TrialConfig
 from trainables.models.network import Network, build
 from trainables.models.setup import default_device, prepare_network
 from trainables.training.evaluate import autocast
+from trainables.training.gpu_settings import apply_gpu_settings
 
 _WARM_UP = 3
 """This many passes at the beginning warm the network up and aren't counted."""
@@ -31,6 +32,7 @@ def network_costs(
     `trainables.models.network.build` does.
     """
     device = device or default_device()
+    apply_gpu_settings(config.deterministic, device)
     with fork_rng(device):
         network = prepare_network(build(config, num_classes), config, device)
         parameters = sum(parameter.numel() for parameter in network.parameters())

@@ -22,6 +22,7 @@ _SIGNS = (
     "CUDA error: out of memory",  # CUDA's context or a library raises this
     "CUDA driver error: out of memory",  # this is from expandable segments and CUDA graphs
     "Triton Error [CUDA]: out of memory",  # this is from compiled code
+    "NVML_SUCCESS == r INTERNAL ASSERT FAILED",  # older allocators, where NVML can't be asked
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate",  # the usual one on a full card
     "CUDNN_STATUS_ALLOC_FAILED",
@@ -82,9 +83,10 @@ def allocator_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
     torch reads them when a process first uses a GPU.
     """
-    names = "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"  # the second one is the older name
+    names = "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"
     own = any(name in environ for name in names)
-    return {} if own else {names[0]: "expandable_segments:True"}
+    older = torch.__version__ < "2.11"  # torch 2.9 ignored the new name on GPUs
+    return {} if own else {names[older]: "expandable_segments:True"}
 
 
 def fence_memory(share: float, device: torch.device) -> None:

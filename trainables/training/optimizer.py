@@ -40,7 +40,7 @@ def make_optimizer(network: nn.Module, config: TrialConfig) -> Optimizer:
                 optimizer.state[p]["momentum_buffer"] = torch.zeros_like(p)
     if (device := trained[0].device).type == "cuda":
         for group in optimizer.param_groups:
-            group |= {"lr": torch.full((), config.lr, device=device), "capturable": True}
+            group["lr"] = torch.full((), config.lr, device=device)
     views = [(p, view) for p, view in stepped.items() if view is not p]
     optimizer.register_step_pre_hook(partial(_lend_gradients, views))
     optimizer.register_step_post_hook(partial(_drop_gradients, views))

@@ -5,6 +5,7 @@ import time
 from types import TracebackType
 from typing import Self
 
+import torch
 from ray._private.thirdparty import pynvml
 
 EVERY_S = 0.1
@@ -37,12 +38,14 @@ class BusyShare:
     def _ask(self) -> None:
         try:
             pynvml.nvmlInit()
-            card = pynvml.nvmlDeviceGetHandleByIndex(0)
+            # NVML counts cards in another order than CUDA, and knows no CUDA_VISIBLE_DEVICES.
+            uuid = f"GPU-{torch.cuda.get_device_properties(0).uuid}"
+            card = pynvml.nvmlDeviceGetHandleByUUID(uuid)
             while not self._over.wait(EVERY_S):
                 used = pynvml.nvmlDeviceGetUtilizationRates(card).gpu
                 self._values.append((time.perf_counter() - self._began, used))
         except pynvml.NVMLError:
-            return  # no GPU, or a slice that keeps no count
+            return  # no GPU, or a slice, which has another UUID and keeps no count
 
     def percent(self, since_s: float = 0.0) -> dict[str, float]:
         """The mean as `busy_percent`, from so many seconds after the beginning on; nothing where

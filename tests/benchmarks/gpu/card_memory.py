@@ -63,12 +63,20 @@ def predicted_mib(bench: Bench, changes: dict[str, Any]) -> dict[str, float]:
 
 
 def taken_mib(bench: Bench, changes: dict[str, Any]) -> dict[str, float]:
-    """What the card lacks after a training with its evaluations: torch's peak and CUDA itself."""
+    """What the card lacks while it trains and evaluates: torch's peak, CUDA itself, and what
+    libraries take beside torch.
+    """
     free = torch.cuda.mem_get_info()[0]  # this begins CUDA, which takes its own part
     total = torch.cuda.get_device_properties(DEVICE).total_memory
     for _ in train(config(bench, **changes, epochs=1), bench.every(45), resident=False):
         pass
-    return {"value": reserved_mib() + mib(total - free), "reserved_mib": reserved_mib()}
+    lost = free - torch.cuda.mem_get_info()[0] - torch.cuda.memory_reserved()
+    beside = mib(total - free + max(0, lost))
+    return {
+        "value": reserved_mib() + beside,
+        "reserved_mib": reserved_mib(),
+        "beside_torch_mib": beside,
+    }
 
 
 def full_card(bench: Bench) -> Iterator[Wanted]:

@@ -34,7 +34,7 @@ from tests.benchmarks.measure import Goal
 from trainables.models.setup import new_network
 from trainables.train import train
 from trainables.training.batches import BatchFeeder
-from trainables.training.evaluate import Evaluator
+from trainables.training.evaluate import Evaluator, evaluation_batch
 
 NONE = Goal(limit=0)
 STEPS = 4
@@ -92,7 +92,7 @@ def _waits_of_evaluation(bench: Bench) -> dict[str, Any]:
     evaluator.evaluate(val)
     with _host_waits(places):
         evaluator.evaluate(val)
-    count = -(-len(val) // 128)
+    count = -(-len(val) // evaluation_batch(training.config, DEVICE))
     return {"value": sum(places.values()) / count, "places": dict(places)}
 
 
@@ -171,17 +171,19 @@ def against_cpu(bench: Bench) -> Iterator[Wanted]:
 def _difference_from_cpu(bench: Bench, precision: str, tf32: bool) -> dict[str, Any]:
     trial = config(bench, precision=precision, optimizer="sgd", lr=0.01, batch_size=16)
     before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = tf32
     try:
-        cpu, gpu = (_weights_after_three(bench, trial, d) for d in (torch.device("cpu"), DEVICE))
+        cpu, gpu = (
+            _weights_after_three(bench, trial, d, tf32) for d in (torch.device("cpu"), DEVICE)
+        )
     finally:
         torch.backends.cudnn.allow_tf32 = before
     return {"value": float((cpu - gpu).norm() / cpu.norm())}
 
 
-def _weights_after_three(bench: Bench, trial: Any, device: torch.device) -> Tensor:
+def _weights_after_three(bench: Bench, trial: Any, device: torch.device, tf32: bool) -> Tensor:
     """The weights as one vector on the CPU; without augmentation, whose draws differ by device."""
     training = Training(trial, bench.data.images, device)
+    torch.backends.cudnn.allow_tf32 = tf32  # after the settings of a training
     torch.manual_seed(1)
     for _ in range(3):
         pixels, labels = random_batch(trial, bench.data.images, torch.device("cpu"))

@@ -1,14 +1,16 @@
 """How many trainings a card should hold at once: images a second in all, by their number.
 
-Each training is a process of its own, as in a search, with augmentation and streamed images; one
-after the other joins those that train. MPS is NVIDIA's service by which kernels of several
-processes run at once; its daemon is started for the measurement alone, in folders of its own.
+Each training is a process of its own, as in a search, with augmentation and with images on the card
+where they have room; one after the other joins those that train. MPS is NVIDIA's service by which
+kernels of several processes run at once; its daemon is started for the measurement alone, in
+folders of its own.
 """
 
 import os
 import shutil
 import subprocess
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -82,21 +84,27 @@ def _rates(bench: Bench, changes: dict[str, Any], most: int) -> tuple[list[dict[
 def train_on_images(
     bench: Bench, config: TrialConfig, threads: int, sending: "Connection[Any, Any]"
 ) -> None:
-    """One process: trains until it is killed, and sends how far it is after every few steps."""
+    """One process: trains until it is killed, and sends how far it is when a step has ended, for
+    which no later step waits.
+    """
     from tests.benchmarks.gpu import training as steps
+    from trainables.profiling.training_steps import AHEAD
     from trainables.training.batches import BatchFeeder
     from trainables.training.process import prepare_process
 
     follow_parent()
     prepare_process(threads)
     training, images = steps.Training(config, bench.data.images), 0
-    feeder = BatchFeeder(device=steps.DEVICE, resident=False)
-    for number, batch in enumerate(steps.endless(bench, feeder, config.batch_size), start=1):
+    feeder, under_way = BatchFeeder(device=steps.DEVICE), deque[Any]()
+    for batch in steps.endless(bench, feeder, config.batch_size):
         training.step(*batch)
+        if steps.CUDA:
+            under_way.append(steps.record_event())
+            if len(under_way) <= AHEAD:
+                continue
+            under_way.popleft().synchronize()
         images += config.batch_size
-        if number % bench.few(10, 1) == 0:
-            steps.synchronize()
-            sending.send((images, time.monotonic()))
+        sending.send((images, time.monotonic()))
 
 
 @contextmanager

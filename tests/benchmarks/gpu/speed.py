@@ -47,7 +47,9 @@ def steps(bench: Bench) -> Iterator[Wanted]:
     for network, side, batch_size in bench.few(STEPS, STEPS[:1]):
         trial = config(bench, network=network, image_size=side, batch_size=batch_size, **USUAL)
         fields = trial.to_dict()
-        fields.pop("deterministic", None)  # commit 1ba3fe8 has no such field
+        fields.pop("deterministic", None)  # commit 1ba3fe8 has no such field, and no float16
+        if trial.precision == "float16":
+            fields["precision"] = "float32"
         cases[f"step of {network}, {side} px, batch {batch_size}"] = fields
     for which, checkout in {"": measure.ROOT, f", {BESIDE}": bench.beside}.items():
         if checkout:

@@ -82,6 +82,11 @@ def endless(bench: Bench, feeder: BatchFeeder, batch_size: int) -> Batches:
             yield from source
 
 
+def record_event() -> torch.cuda.Event:
+    """An event that has come when the GPU has done what it has been given so far."""
+    return torch.cuda.current_stream(DEVICE).record_event()
+
+
 def synchronize() -> None:
     """Waits until the GPU's work is done."""
     if CUDA:

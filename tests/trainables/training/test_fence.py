@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch.cuda._utils import _get_device_index
+from torch.torch_version import TorchVersion
 
 from trainables.training.memory import (
     CONTEXT_BYTES,
@@ -84,8 +85,12 @@ def test_what_is_free_lies_within_the_fence(monkeypatch: pytest.MonkeyPatch) -> 
     assert free_bytes(GPU) == pytest.approx((20 << 30) - CONTEXT_BYTES - (2 << 30), abs=1)
 
 
-def test_segments_expand_unless_the_user_has_configured_torch_s_memory() -> None:
+def test_segments_expand_unless_the_user_has_configured_torch_s_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert allocator_environment({}) == {"PYTORCH_ALLOC_CONF": "expandable_segments:True"}
+    monkeypatch.setattr(torch, "__version__", TorchVersion("2.9.1+cu128"))
+    assert allocator_environment({}) == {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
     for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
         assert allocator_environment({name: "max_split_size_mb:64"}) == {}
 

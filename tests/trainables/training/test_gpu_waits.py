@@ -91,7 +91,6 @@ def test_a_step_with_all_regularisers(
             else:
                 assert waits.found == []
         assert {g["lr"].device.type for g in optimizer.param_groups} == {"cuda"}
-        assert all(g["capturable"] for g in optimizer.param_groups)
 
 
 class FakeFeeder(BatchFeeder):
