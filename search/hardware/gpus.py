@@ -26,6 +26,11 @@ PATIENCE_S = 120.0
 
 _ON_CORES = "or train on cores with --gpus-per-trial 0"
 
+_BUSY_SIGNS = ("busy or unavailable", "out of memory")
+"""CUDA's errors have one of these texts on a GPU that other processes hold: one in the mode
+«exclusive process», or one whose memory is taken. They are from CUDA's documentation.
+"""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gpu:
@@ -51,11 +56,13 @@ class Gpu:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GpuSurvey:
     """Holds the GPUs that trials can train on, and a sentence for each reason why the machine has
-    others that they can't.
+    others that they can't: one that the user has to mend (`faults`), or one that only leaves a GPU
+    idle while others train (`notes`).
     """
 
     gpus: tuple[Gpu, ...] = ()
     faults: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 Ask = Callable[[Sequence[str]], dict[str, Any]]
@@ -107,14 +114,24 @@ def find_gpus(
         names = visible.split(",") if visible else map(str, count())
         listed = list(zip(names, answers[0]["gpus"], strict=False))  # CUDA stops at a wrong name
     good = tuple(_gpu(name, gpu) for name, gpu in listed if not gpu["error"])
-    faults = [
-        _explain_failure(_gpu(name, gpu), gpu["error"], answer, good)
-        for name, gpu in listed
-        if gpu["error"]
-    ]
+    faults, notes = list[str](), list[str]()
+    for name, gpu in listed:
+        if error := gpu["error"]:
+            if not any(sign in error for sign in _BUSY_SIGNS):
+                faults.append(_explain_failure(_gpu(name, gpu), error, answer, good))
+            elif good:
+                notes.append(f"GPU {name} ({gpu['name']}) stays idle: others hold it ({error}).")
+            else:
+                faults.append(_explain_busy(_gpu(name, gpu), error))
     if not listed and driver.cards:
         faults.append(_explain_none(visible, answer, driver))
-    return GpuSurvey(gpus=good, faults=tuple(faults))
+    if good and visible is None:
+        notes += [
+            f"GPU {card.uuid} ({card.name}) stays idle: MIG is on without an instance."
+            for card in driver.cards
+            if card.slices == ()
+        ]
+    return GpuSurvey(gpus=good, faults=tuple(faults), notes=tuple(notes))
 
 
 @contextmanager
@@ -176,11 +193,23 @@ def _explain_failure(gpu: Gpu, error: str, answer: Mapping[str, Any], good: Sequ
     )
 
 
+def _explain_busy(gpu: Gpu, error: str) -> str:
+    return (
+        f"GPU {gpu.id} ({gpu.name}) must be free to train on it, but other processes hold it "
+        f"({error}); wait for them, end those that `nvidia-smi` lists, {_ON_CORES}."
+    )
+
+
 def _explain_none(visible: str | None, answer: Mapping[str, Any], driver: Driver) -> str:
     if answer["cuda"] is None:
         return (
             f"torch must be built for CUDA to train on {_names(driver)}, but {answer['torch']} "
             f"isn't; install a build for CUDA (https://pytorch.org), {_ON_CORES}."
+        )
+    if all(card.slices == () for card in driver.cards):
+        return (
+            f"A card whose MIG is on must have an instance, but {_names(driver)} has none; create "
+            f"one with `nvidia-smi mig -cgi`, turn MIG off with `nvidia-smi -mig 0`, {_ON_CORES}."
         )
     if visible is not None:
         return (

@@ -16,7 +16,7 @@ class Machine:
     """Describes the hardware that this process may use: the number of cores, the memory in bytes,
     the GPUs that torch computes on, a phrase for each limit, such as a container's, that leaves it
     fewer cores or less memory than the machine has, and a sentence for each reason why it has more
-    GPUs than torch can use.
+    GPUs than torch can use, and for each reason why one of them stays idle.
     """
 
     cpus: int
@@ -24,6 +24,7 @@ class Machine:
     gpus: tuple[Gpu, ...]
     limits: tuple[str, ...] = ()
     gpu_faults: tuple[str, ...] = ()
+    gpu_notes: tuple[str, ...] = ()
 
 
 def detect_machine() -> Machine:
@@ -35,6 +36,7 @@ def detect_machine() -> Machine:
         gpus=found.gpus,
         limits=describe_limits(cores, memory),
         gpu_faults=found.faults,
+        gpu_notes=found.notes,
     )
 
 

@@ -63,7 +63,7 @@ def show_plan(
         ("dataset", f"{plan.dataset}{_dataset_note(plan, manifest)}"),
         ("note", describe_enlarged(plan, manifest) if manifest else ""),
         ("trials", f"{plan.options.trials}, the baseline first; {plan.epochs} epochs at most"),
-        *(("note", note) for note in plan.searched.notes),
+        *(("note", note) for note in (*plan.searched.notes, *_gpu_notes(plan))),
         ("first", describe_beginning(plan)),
         *(("learns", phrase) for phrase in describe_learning(plan, fingerprint)),
         ("rungs", f"{rungs}; the top 1/{plan.options.reduction_factor} of the trials go on"),
@@ -129,7 +129,7 @@ def print_start(plan: Plan, data: SearchData, print_line: Callable[[str], None])
         ("dataset", f"{plan.dataset}: {len(data.images.class_ids)} classes, {images}"),
         *(("data", remark) for remark in remarks(manifest, plan.data)),
         ("note", describe_enlarged(plan, manifest)),
-        *(("note", note) for note in plan.searched.notes),
+        *(("note", note) for note in (*plan.searched.notes, *_gpu_notes(plan))),
         ("nodes", describe_nodes(plan)),
         ("machine", "; ".join(plan.machine.limits)),
         ("trials", f"{trials}; {describe_resources(plan)}"),
@@ -192,6 +192,11 @@ def _describe_kind(r: Resources) -> str:
     gpu = f" and {'1' if r.per_gpu == 1 else f'1/{r.per_gpu}'} GPU" if r.per_gpu else ""
     trials = "trial" if r.concurrent == 1 else "trials"
     return f"{r.concurrent} {trials} of {r.threads} CPU thread(s){gpu} each ({r.why})"
+
+
+def _gpu_notes(plan: Plan) -> tuple[str, ...]:
+    """Returns why GPUs of this machine stay idle, where trials train on GPUs."""
+    return plan.machine.gpu_notes if plan.resources.per_gpu else ()
 
 
 def describe_nodes(plan: Plan) -> str:

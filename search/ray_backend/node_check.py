@@ -149,7 +149,8 @@ def describe_gpu_excess(survey: GpuSurvey, node: Node) -> list[str]:
     offers, usable = len(node.machine.gpus), len(survey.gpus)
     if offers <= usable:
         return []
-    reasons = "; ".join(fault.partition(";")[0] for fault in survey.faults)  # without the remedies
+    known = (*survey.faults, *survey.notes)
+    reasons = "; ".join(each.partition(";")[0].rstrip(".") for each in known)  # without remedies
     why = f" ({reasons})" if reasons else ""
     return [
         f"Node {node.address} must offer only GPUs that torch can use there, but offers {offers} "

@@ -12,6 +12,7 @@ from results.store import read_manifest
 from search.config.command_line import resolve
 from search.hardware.gpus import VISIBLE, Ask, Gpu, find_gpus
 from search.hardware.machine import Machine
+from search.hardware.nvml import Driver
 from search.hardware.probe import TorchProcess
 from search.planning.plan import make_plan
 from search.session.checks import check_start
@@ -90,6 +91,27 @@ def a_card_that_torch_is_not_compiled_for(tmp_path: Path) -> Steps:
     return on_surveyed(tmp_path, {VISIBLE: visible}, chosen)
 
 
+@case(f"{GPUS}::_explain_busy", "must be free to train on it")
+def a_card_that_others_hold(tmp_path: Path) -> Steps:
+    full = FakeTorch({None: [listed("L4", error="CUDA error: out of memory")]})
+    refusal = yield on_surveyed(tmp_path, {}, full)
+    on_cores(tmp_path, refusal)
+    assert refusal.find(r"end those that `(nvidia-smi)` lists")
+    return on_surveyed(tmp_path, {}, FakeTorch({None: [listed("L4")]}))
+
+
+@case(f"{GPUS}::_explain_none", "must have an instance")
+def a_divided_card_without_a_slice(tmp_path: Path) -> Steps:
+    none = FakeTorch({}, "No CUDA GPUs are available")
+    refusal = yield on_surveyed(tmp_path, {}, none, driver=cards("A100", slices=()))
+    on_cores(tmp_path, refusal)
+    assert refusal.find(r"`(nvidia-smi mig -cgi)`")
+    created = FakeTorch({"MIG-a": [listed("A100 MIG 1g.10gb", 10)]})
+    on_surveyed(tmp_path, {}, created, driver=cards("A100", slices=("MIG-a",)))()
+    assert refusal.find(r"`(nvidia-smi -mig 0)`")
+    return on_surveyed(tmp_path, {}, FakeTorch({None: [listed("A100")]}), driver=cards("A100"))
+
+
 @case(f"{GPUS}::_explain_silence", "must list the GPUs")
 def a_torch_that_doesn_t_answer(tmp_path: Path) -> Steps:
     def ask(ids: object) -> dict[str, Any]:
@@ -103,12 +125,16 @@ def a_torch_that_doesn_t_answer(tmp_path: Path) -> Steps:
 
 
 def on_surveyed(
-    tmp_path: Path, environment: dict[str, str], ask: Ask, **options: object
+    tmp_path: Path,
+    environment: dict[str, str],
+    ask: Ask,
+    driver: Driver = DRIVER,
+    **options: object,
 ) -> Attempt:
-    """Returns an attempt that plans a search on a machine with the cards of `DRIVER`, of which
+    """Returns an attempt that plans a search on a machine with the cards of `driver`, of which
     torch answers this.
     """
-    found = find_gpus(environment, DRIVER, ask)
+    found = find_gpus(environment, driver, ask)
     return on_machine(tmp_path, gpus=found.gpus, gpu_faults=found.faults, **options)
 
 

@@ -15,6 +15,9 @@ from tests.search.hardware.faked_gpus import GIB, FakeTorch, cards, gpus, listed
 TWO = [listed("A100", 80, free_bytes=50 * GIB), listed("L4", 24)]
 
 
+BUSY = "CUDA error: CUDA-capable device(s) is/are busy or unavailable"
+
+
 def survey(torch: FakeTorch, driver: Driver, visible: str | None = None) -> tuple[Any, list[str]]:
     found = find_gpus({} if visible is None else {VISIBLE: visible}, driver, torch)
     return [(gpu.id, gpu.name, gpu.mig) for gpu in found.gpus], list(found.faults)
@@ -128,6 +131,18 @@ def test_torch_answers_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) 
             "CUDA_VISIBLE_DEVICES=1, install",
             id="a card that torch isn't compiled for",
         ),
+        pytest.param(
+            FakeTorch({None: [listed("L4", error=BUSY)]}),
+            cards("L4"),
+            f"GPU 0 (L4) must be free to train on it, but other processes hold it ({BUSY}); wait",
+            id="a card that somebody uses alone",
+        ),
+        pytest.param(
+            FakeTorch({}, "No CUDA GPUs are available"),
+            cards("A100", slices=()),
+            "A card whose MIG is on must have an instance, but A100 has none; create",
+            id="a divided card without a slice",
+        ),
     ],
 )
 def test_gpus_that_torch_can_t_use_are_a_fault(
@@ -136,6 +151,21 @@ def test_gpus_that_torch_can_t_use_are_a_fault(
     (fault,) = survey(torch, driver)[1]
     assert fault.startswith(sentence)
     assert fault.endswith("or train on cores with --gpus-per-trial 0.")
+
+
+@pytest.mark.parametrize("error", [BUSY, "CUDA error: out of memory", "CUDA out of memory. Tried"])
+def test_a_card_that_others_hold_leaves_the_rest_to_the_search(error: str) -> None:
+    torch = FakeTorch({None: [listed("L4", error=error), *TWO]})
+    found = find_gpus({}, cards("L4", "A100", "L4"), torch)
+    assert ([gpu.id for gpu in found.gpus], found.faults) == (["1", "2"], ())
+    assert found.notes == (f"GPU 0 (L4) stays idle: others hold it ({error}).",)
+
+
+def test_a_divided_card_without_a_slice_stays_idle_beside_another() -> None:
+    whole, divided = cards("L4").cards[0], cards("A100", slices=()).cards[0]
+    found = find_gpus({}, Driver(cards=(whole, divided)), FakeTorch({"GPU-L4": [TWO[1]]}))
+    assert ([gpu.id for gpu in found.gpus], found.faults) == (["GPU-L4"], ())
+    assert found.notes == ("GPU GPU-A100 (A100) stays idle: MIG is on without an instance.",)
 
 
 def test_a_torch_that_doesn_t_answer_is_a_fault() -> None:

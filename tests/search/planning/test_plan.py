@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import optuna
 import pytest
 
@@ -290,6 +292,13 @@ def test_the_limit_that_counts_is_named_in_the_plan_and_on_the_page(tmp_path, ca
     show_plan(plan_of(tmp_path, machine()), None, None, None, ())
     assert "\nmachine " not in capsys.readouterr().out
     assert "limits" not in provenance(machine(), [])["machine"]
+
+
+def test_the_plan_names_gpus_that_stay_idle_where_trials_train_on_gpus(tmp_path, capsys):
+    here = replace(machine(gpus=["L4"]), gpu_notes=("GPU 0 (A100) stays idle.",))
+    for share, named in (("auto", True), ("0", False)):
+        show_plan(plan_of(tmp_path, here, gpus_per_trial=share), None, None, None, ())
+        assert ("note     GPU 0 (A100) stays idle." in capsys.readouterr().out) == named
 
 
 def test_deterministic_is_the_same_for_all_trials_and_left_out_otherwise(tmp_path):
