@@ -37,18 +37,21 @@ class Driver:
 
 
 def read_driver(library: str = LIBRARY) -> Driver:
-    """Returns what NVML knows: no card where it can't be loaded or doesn't begin."""
+    """Returns what NVML knows: no card where it can't be loaded, doesn't begin, or is too old to
+    have these functions.
+    """
     try:
         nvml = ctypes.CDLL(library)
-    except OSError:
+        if nvml.nvmlInit_v2():
+            return Driver()
+    except (OSError, AttributeError):
         return Driver()
-    if nvml.nvmlInit_v2():
-        return Driver()
-    try:
+    version, cards = "", tuple[Card, ...]()
+    with suppress(AttributeError):
         version = _text(nvml.nvmlSystemGetDriverVersion)
-        return Driver(version=version, cards=tuple(_cards(nvml)))
-    finally:
-        nvml.nvmlShutdown()
+        cards = tuple(_cards(nvml))
+    nvml.nvmlShutdown()
+    return Driver(version=version, cards=cards)
 
 
 def driver_loads() -> bool:
@@ -76,6 +79,8 @@ def _cards(nvml: ctypes.CDLL) -> Iterator[Card]:
 
 def _slices(nvml: ctypes.CDLL, card: ctypes.c_void_p) -> tuple[str, ...] | None:
     now, next_boot, most = ctypes.c_uint(0), ctypes.c_uint(0), ctypes.c_uint(0)
+    if not hasattr(nvml, "nvmlDeviceGetMigMode"):
+        return None  # drivers from before MIG lack it
     if nvml.nvmlDeviceGetMigMode(card, ctypes.byref(now), ctypes.byref(next_boot)) or not now.value:
         return None  # cards before the A100 can't be divided
     nvml.nvmlDeviceGetMaxMigDeviceCount(card, ctypes.byref(most))

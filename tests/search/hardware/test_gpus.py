@@ -216,15 +216,34 @@ int nvmlDeviceGetMigDeviceHandleByIndex(device card, unsigned n, void **slice) {
 """
 
 
-def test_nvml_is_read_through_its_c_interface(tmp_path: Path) -> None:
-    """A library of these functions, compiled here, stands for the driver's."""
-    library, source = tmp_path / "libnvidia-ml.so.1", tmp_path / "nvml.c"
-    source.write_text(NVML, encoding="utf-8")
+def read_compiled(folder: Path, text: str) -> Driver:
+    """Returns what is read of a library of these functions, which stands for the driver's."""
+    library, source = folder / "libnvidia-ml.so.1", folder / "nvml.c"
+    source.write_text(text, encoding="utf-8")
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
-    found = read_driver(str(library))
+    return read_driver(str(library))
+
+
+def test_nvml_is_read_through_its_c_interface(tmp_path: Path) -> None:
+    found = read_compiled(tmp_path, NVML)
     assert found.version == "550.54"
     assert [(c.name, c.uuid, c.slices) for c in found.cards] == [
         ("L4", "GPU-l4", None),
         ("A100", "GPU-a100", ("MIG-a", "MIG-b")),
     ]
     assert read_driver(str(tmp_path / "absent.so")) == Driver()
+
+
+@pytest.mark.parametrize(
+    ("absent", "names"),
+    [
+        ("nvmlDeviceGetMigMode", ["L4", "A100"]),
+        ("nvmlDeviceGetCount_v2", []),
+        ("nvmlInit_v2", []),
+    ],
+)
+def test_a_driver_before_a_function_existed_ends_no_search(
+    tmp_path: Path, absent: str, names: list[str]
+) -> None:
+    found = read_compiled(tmp_path, NVML.replace(absent, "newer"))
+    assert [(card.name, card.slices) for card in found.cards] == [(name, None) for name in names]
