@@ -210,23 +210,31 @@ def allocate_nodes(
 
 
 def _on_gpus(machines: Sequence[Machine], per_gpu: int, wanted: int, *, asked: bool) -> Resources:
-    most = [per_gpu * len(machine.gpus) for machine in machines]
-    threads = min(max(1, m.cpus // count) for m, count in zip(machines, most, strict=True))
-    kind = Resources(
-        concurrent=0,
-        threads=threads,
-        why="",
-        per_gpu=per_gpu,
-        memory_bytes=_reserved(machines, HOST_BYTES, asked=asked),
-        free=_free_share(machines),
-    )
-    slots = _count_slots(machines, kind)
+    """Returns the resources of trials on machines with GPUs, up to `per_gpu` a GPU, and fewer where
+    fewer seat as many trials: Ray would fill the first GPUs first.
+    """
+    memory, free = _reserved(machines, HOST_BYTES, asked=asked), _free_share(machines)
+
+    def sharing(count: int) -> Resources:
+        threads = min(max(1, m.cpus // (count * len(m.gpus))) for m in machines)
+        return Resources(
+            concurrent=0,
+            threads=threads,
+            why="",
+            per_gpu=count,
+            memory_bytes=memory,
+            free=free,
+            resident=count == 1,
+        )
+
+    slots = _count_slots(machines, sharing(per_gpu))
     total = sum(len(machine.gpus) for machine in machines)
-    limit = "" if slots == sum(most) else ", as many as cores and memory allow"
+    limit = "" if slots == per_gpu * total else ", as many as cores and memory allow"
     why = f"up to {per_gpu} on {_gpus(total)} in {_count(machines)}{limit}"
     concurrent = max(1, min(wanted, slots))
-    per_gpu = seatable(math.ceil(concurrent / total))  # Ray would fill the first GPUs first
-    return replace(kind, concurrent=concurrent, per_gpu=per_gpu, resident=per_gpu == 1, why=why)
+    fewer = (sharing(count) for count in range(1, per_gpu) if seatable(count) == count)
+    enough = (kind for kind in fewer if _count_slots(machines, kind) >= concurrent)
+    return replace(next(enough, sharing(per_gpu)), concurrent=concurrent, why=why)
 
 
 def _on_cores(

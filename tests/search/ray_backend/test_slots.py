@@ -53,6 +53,24 @@ def test_each_node_is_used_for_what_it_has(nodes, asked, kinds):
     assert summary(shared(nodes, **asked)) == kinds
 
 
+@pytest.mark.parametrize(
+    ("cores", "per_gpu", "trials", "kind"),
+    [
+        ((16, 1), 4, 100, (5, 1, 1 / 4)),  # four and one: with 3 a GPU, only four would be seated
+        ((4, 16), 6, 100, (10, 1, 1666 / 10_000)),
+        ((4, 16), 8, 100, (12, 1, 1 / 8)),
+        ((4, 16), 8, 6, (6, 1, 3333 / 10_000)),
+        ((4, 16), 8, 4, (4, 2, 1 / 2)),  # fewer share a GPU, and have more threads
+    ],
+)
+def test_unequal_nodes_seat_all_trials_that_are_planned(cores, per_gpu, trials, kind):
+    nodes = [node(str(n), cpus, gpus=1) for n, cpus in enumerate(cores)]
+    found = shared(nodes, per_gpu=per_gpu, trials=trials)
+    assert summary(found) == [kind]
+    slots = Slots(found, lambda: nodes)
+    assert sum(slots.take(str(key)) is not None for key in range(100)) >= found.concurrent
+
+
 def test_memory_is_counted_on_each_node_and_idle_cores_become_threads():
     small, large = node("s", 16, 8), node("l", 16, 64)
     # four trials of 2 GiB on the one, on the other as many as have cores
