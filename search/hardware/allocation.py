@@ -149,7 +149,9 @@ def allocate(
     if concurrency != "auto":
         asked = int(concurrency)
         # Trials beyond what the GPUs hold would only wait for each other.
-        fitting, why = (min(asked, per_gpu * len(machine.gpus)) if per_gpu else asked), "as asked"
+        fitting = min(asked, per_gpu * len(machine.gpus)) if per_gpu else asked
+        held = f"of {asked} asked for, up to {per_gpu} on {_gpus(len(machine.gpus))}"
+        why = "as asked" if fitting == asked else held
     concurrent = min(fitting, trials)
     per_gpu = seatable(math.ceil(concurrent / len(machine.gpus))) if per_gpu else 0
     return Resources(

@@ -114,7 +114,8 @@ def find_gpus(
         names = visible.split(",") if visible else map(str, count())
         listed = list(zip(names, answers[0]["gpus"], strict=False))  # CUDA stops at a wrong name
     good = tuple(_gpu(name, gpu) for name, gpu in listed if not gpu["error"])
-    faults, notes = list[str](), list[str]()
+    faults = list[str]()
+    notes = _note_absent(visible, ids, answers, len(listed), driver) if listed else []
     for name, gpu in listed:
         if error := gpu["error"]:
             if not any(sign in error for sign in _BUSY_SIGNS):
@@ -125,12 +126,6 @@ def find_gpus(
                 faults.append(_explain_busy(_gpu(name, gpu), error))
     if not listed and driver.cards:
         faults.append(_explain_none(visible, answer, driver))
-    if good and visible is None:
-        notes += [
-            f"GPU {card.uuid} ({card.name}) stays idle: MIG is on without an instance."
-            for card in driver.cards
-            if card.slices == ()
-        ]
     return GpuSurvey(gpus=good, faults=tuple(faults), notes=tuple(notes))
 
 
@@ -167,6 +162,35 @@ def _slices(visible: str | None, driver: Driver) -> tuple[str, ...]:
         return ()
     divided = [(card.uuid,) if card.slices is None else card.slices for card in driver.cards]
     return tuple(name for names in divided for name in names)
+
+
+def _note_absent(
+    visible: str | None,
+    ids: Sequence[str],
+    answers: Sequence[Mapping[str, Any]],
+    seen: int,
+    driver: Driver,
+) -> list[str]:
+    """Returns a sentence for each GPU that torch doesn't see beside those that it sees: a slice, a
+    card that is divided into no slice, and the names in CUDA_VISIBLE_DEVICES from one on that CUDA
+    stops at. `seen` is the number of GPUs that torch sees.
+    """
+    notes = [
+        f"GPU {name} stays idle: torch sees none there ({each['error'] or 'without an error'})."
+        for name, each in zip(ids, answers, strict=False)
+        if not each["gpus"]
+    ]
+    if visible is None:
+        notes += [
+            f"GPU {card.uuid} ({card.name}) stays idle: MIG is on without an instance."
+            for card in driver.cards
+            if card.slices == ()
+        ]
+    elif not ids and not _hides_all(rest := ",".join(visible.split(",")[seen:])):
+        notes.append(
+            f"GPUs {rest} stay idle: torch sees none of {VISIBLE}={visible} from there on."
+        )
+    return notes
 
 
 def _gpu(name: str, listed: Mapping[str, Any]) -> Gpu:

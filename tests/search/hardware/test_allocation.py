@@ -149,6 +149,16 @@ def test_what_is_asked_for_is_what_happens():
     assert resources(here, concurrency="5").threads == 1
 
 
+@pytest.mark.parametrize(
+    ("asked", "concurrent", "why"),
+    [("8", 4, "of 8 asked for, up to 2 on each of 2 GPUs"), ("3", 3, "as asked")],
+)
+def test_trials_that_were_asked_for_and_find_no_gpu_are_named(asked, concurrent, why):
+    here = Machine(cpus=16, memory_bytes=64 * GIB, gpus=faked_gpus("L4", "L4"))
+    found = resources(here, concurrency=asked, per_gpu=2)
+    assert (found.concurrent, found.why) == (concurrent, why)
+
+
 def test_this_machine_has_cores_and_memory():
     assert detect_machine().cpus >= 1
     assert detect_machine().memory_bytes > 1 << 28

@@ -42,7 +42,7 @@ def test_without_nvml_torch_s_word_counts() -> None:
     ("visible", "seen", "ids"),
     [
         pytest.param("1", 1, ["1"], id="index"),
-        pytest.param("0,9,1", 1, ["0"], id="CUDA stops at a card that isn't there"),
+        pytest.param("0,-1,1", 1, ["0"], id="somebody ends the list"),
         pytest.param("GPU-1b, GPU-0", 2, ["GPU-1b", "GPU-0"], id="beginnings of UUIDs"),
     ],
 )
@@ -50,8 +50,18 @@ def test_cuda_visible_devices_names_what_torch_counts(
     visible: str, seen: int, ids: list[str]
 ) -> None:
     torch = FakeTorch({None: TWO[:seen]})
-    found, faults = survey(torch, cards("A100", "L4"), visible)
-    assert ([name for name, *_ in found], faults, torch.asked) == (ids, [], [()])
+    found = find_gpus({VISIBLE: visible}, cards("A100", "L4"), torch)
+    assert [gpu.id for gpu in found.gpus] == ids
+    assert (found.faults, found.notes, torch.asked) == ((), (), [()])
+
+
+def test_names_at_which_cuda_stops_are_named() -> None:
+    torch = FakeTorch({None: TWO[:1]})
+    found = find_gpus({VISIBLE: "0,9,1"}, cards("A100", "L4"), torch)
+    assert ([gpu.id for gpu in found.gpus], found.faults) == (["0"], ())
+    assert found.notes == (
+        "GPUs 9,1 stay idle: torch sees none of CUDA_VISIBLE_DEVICES=0,9,1 from there on.",
+    )
 
 
 @pytest.mark.parametrize("visible", ["", "-1", "-1,0", "none", "NoDevFiles"])
@@ -75,8 +85,10 @@ def test_each_mig_slice_is_a_gpu_of_its_own() -> None:
     torch = FakeTorch({None: by_id["MIG-a"], **by_id})
     driver = cards("A100", slices=("MIG-a", "MIG-b", "MIG-c"))
     assert [name for name, _, mig in survey(torch, driver)[0] if mig] == ["MIG-a", "MIG-b", "MIG-c"]
-    named = survey(torch, driver, "MIG-c,MIG-gone,MIG-a")[0]
-    assert [name for name, *_ in named] == ["MIG-c", "MIG-a"]
+    torch.error = "no such device"
+    named = find_gpus({VISIBLE: "MIG-c,MIG-gone,MIG-a"}, driver, torch)
+    assert [gpu.id for gpu in named.gpus] == ["MIG-c", "MIG-a"]
+    assert named.notes == ("GPU MIG-gone stays idle: torch sees none there (no such device).",)
     assert survey(torch, driver, "0")[0] == [("0", "A100 MIG 1g.10gb", False)]
 
 
