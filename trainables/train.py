@@ -54,7 +54,7 @@ def train(
     on_saved: Callable[[Path], object] | None = None,
     network: Network | None = None,
     device: torch.device | None = None,
-    resident: bool = True,
+    resident: bool | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[EpochMetrics]:
     """Trains `config` and yields each epoch's metrics as soon as the epoch is trained and
@@ -87,7 +87,7 @@ def train(
     average of the weights (`config.ema`), the average is evaluated, and the network holds it after
     the last epoch; between epochs, the network holds the weights that train.
     device: by default the first GPU if there is one, else the CPU.
-    resident: whether the images may stay on a GPU, see `BatchFeeder`.
+    resident: whether the images stay on a GPU, see `BatchFeeder`.
     stop: this function is called after each step and each epoch. Once it returns true, the present
     state is written to `checkpoint`, and the training ends with `PauseError`.
     """

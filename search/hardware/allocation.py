@@ -28,10 +28,10 @@ class Resources:
     there are `per_gpu` of them, which is 0 for trials on cores.
 
     On a cluster each trial reserves `memory_bytes` of a machine, unless that is 0. `free` is the
-    share of a GPU's memory that no other process holds. `resident` is whether the dataset's images
-    may stay in a trial's part of the GPU, which is so in a whole one unless it was measured that
-    they have no room. `beside` describes further trials, on nodes without a
-    GPU, where these trials run on GPUs. `why` explains the number of trials in words.
+    share of a GPU's memory that no other process holds. `resident` is whether a trial's part of the
+    GPU was measured to have room for the dataset's images, which then stay there. `beside`
+    describes further trials, on nodes without a GPU, where these trials run on GPUs. `why` explains
+    the number of trials in words.
     """
 
     concurrent: int
@@ -160,7 +160,6 @@ def allocate(
         why=why,
         per_gpu=per_gpu,
         free=_free_share([machine]) if per_gpu else 1.0,
-        resident=per_gpu == 1,
     )
 
 
@@ -226,7 +225,6 @@ def _on_gpus(machines: Sequence[Machine], per_gpu: int, wanted: int, *, asked: b
             per_gpu=count,
             memory_bytes=memory,
             free=free,
-            resident=count == 1,
         )
 
     slots = _count_slots(machines, sharing(per_gpu))

@@ -67,7 +67,7 @@ class Placement:
     threads: the number of CPU threads, at least 1.
     gpus: a share of a GPU, 0 for a training on cores.
     gpu_memory: the share of the GPU's memory that it may take; 1 where it has the GPU alone.
-    resident: whether the dataset's images have room in that.
+    resident: whether room is reserved in that for the dataset's images.
     memory_bytes: the memory that Ray reserves for the training; 0 where it reserves none.
     apart_from: the ids of nodes on which the training must not run.
     """

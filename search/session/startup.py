@@ -47,10 +47,10 @@ def allocate_gpus(
     *,
     anew: bool = False,
 ) -> Plan:
-    """Returns the plan with the GPUs' settings and versions and, unless the options name their
-    number, with as many trials on each GPU as train most images together, of those that fit there.
-    Each decision is printed. Raises `ProbeError` where not even one trial fits. This hasn't been
-    tried on a GPU yet.
+    """Returns the plan with the GPUs' settings and versions, with the images on each GPU where they
+    have room, and, unless the options name their number, with as many trials on each GPU as train
+    most images together, of those that fit there. Each decision is printed. Raises `ProbeError`
+    where not even one trial fits. This hasn't been tried on a GPU yet.
 
     precision: the precision that trials will train in.
     anew: whether the number of trials is measured even if it was measured before.
@@ -59,17 +59,16 @@ def allocate_gpus(
         return plan
     deterministic = plan.baseline.deterministic
     plan = replace(plan, gpu=ask_gpu(plan, torch, probe.describe_gpu, deterministic=deterministic))
-    if plan.options.gpus_per_trial != "auto":
-        if plan.gpu.get("mps"):
-            print_line("GPUs       NVIDIA's MPS serves them")
-        return _leave_out_cores(plan, precision, print_line)
     largest = plan.bounds.largest.but(precision=precision)
     freezes = any(config.freeze_depth for config in plan.bounds.starting)
     need = ask_gpu(plan, torch, probe.measure_gpu, largest, freezes=freezes)
-    plan = _leave_out_small(plan, need, print_line)
-    plan = _in_pieces(plan, need, print_line)
     images = plan.data / TRAIN_FILE
     image_bytes = images.stat().st_size if images.exists() else 0
+    if plan.options.gpus_per_trial != "auto":
+        plan = _as_asked(plan, need, image_bytes, print_line)
+        return _leave_out_cores(plan, precision, print_line)
+    plan = _leave_out_small(plan, need, print_line)
+    plan = _in_pieces(plan, need, print_line)
     most, resident = trials_by_memory(need, plan.machine.gpus, image_bytes)
     print_line(
         f"GPUs       up to {most} trials each by memory: the largest takes "
@@ -86,6 +85,23 @@ def allocate_gpus(
     plan = _leave_out_cores(plan, precision, print_line)
     print_line(f"GPUs       {describe_resources(plan)}")
     return plan
+
+
+def _as_asked(
+    plan: Plan, need: GpuNeed, image_bytes: int, print_line: Callable[[str], object]
+) -> Plan:
+    """Returns the plan with as many trials on each GPU as the options ask, and with the images
+    there where all of them have room beside the largest trial.
+    """
+    most, resident = trials_by_memory(need, plan.machine.gpus, image_bytes)
+    resident = resident and most >= plan.resources.per_gpu
+    print_line(
+        f"GPUs       as many trials each as asked: the largest takes "
+        f"{need.needed_bytes / (1 << 30):.1f} GiB{', and the images beside it' * resident}"
+    )
+    if plan.gpu.get("mps"):
+        print_line("GPUs       NVIDIA's MPS serves them")
+    return replace(plan, resources=replace(plan.resources, resident=resident))
 
 
 def ask_gpu(

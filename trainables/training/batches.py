@@ -22,7 +22,9 @@ from trainables.training.memory import (
 )
 
 RESIDENT_SHARE = 0.4
-"""A dataset stays on a GPU if its size is below this share of the GPU's free memory."""
+"""A dataset for which no room is reserved stays on a GPU if its size is below this share of the
+GPU's free memory.
+"""
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 """A batch consists of images, uint8 (B, H, W, 3), and labels, int64 (B,)."""
@@ -33,14 +35,14 @@ _Transfer = TypeVar("_Transfer")
 class BatchFeeder:
     """A `BatchFeeder` yields a split's batches on `device`.
 
-    resident: whether a file's images may stay on a GPU, as uint8, if the file takes less than
-    `RESIDENT_SHARE` of the memory that is free for this process. If memory runs out while they are
-    read in, as another process may take it, they are streamed as long as this feeder is used; the
-    batches are equal.
+    resident: whether a file's images stay on a GPU, as uint8, because room is reserved for them.
+    `None` lets them stay if the file takes less than `RESIDENT_SHARE` of the memory that is free
+    for this process. If memory runs out while they are read in, as another process may take it,
+    they are streamed as long as this feeder is used; the batches are equal.
     """
 
     device: torch.device
-    resident: bool = True
+    resident: bool | None = None
     _streamed: set[Path] = field(default_factory=set, compare=False)
 
     def batches(
@@ -74,11 +76,13 @@ class BatchFeeder:
         return prefetch_one(source, copies.start, copies.finish)
 
     def _may_stay(self, split: Split) -> bool:
-        """Returns whether the split's file stays on the GPU: it is there already, or it is small
-        enough.
+        """Returns whether the split's file stays on the GPU: its room is reserved, or it is there
+        already, or it is small enough.
         """
-        if not self.resident or self.device.type != "cuda" or split.beton in self._streamed:
+        if self.device.type != "cuda" or split.beton in self._streamed:
             return False
+        if self.resident is not None:
+            return self.resident
         fits = split.beton.stat().st_size < RESIDENT_SHARE * free_bytes(self.device)
         return is_resident(split.beton, self.device) or fits
 

@@ -80,12 +80,26 @@ def test_as_many_trials_share_each_gpu_as_its_free_memory_holds(
     )
 
 
-def test_a_share_that_was_asked_for_is_not_measured(tmp_path: Path, tiny_data: Path) -> None:
-    for option, per_gpu in (("0.5", 2), ("0", 0)):
-        torch = FakeProcess()
-        plan = plan_on(tmp_path, tiny_data, gpus("A100"), gpus_per_trial=option)
-        found, lines = divided(plan, torch)
-        assert (found.resources.per_gpu, torch.asked, lines) == (per_gpu, [], [])
+@pytest.mark.parametrize(
+    ("option", "gib", "per_gpu", "resident"),
+    [("0.5", 5, 2, True), ("0.5", 39, 2, False), ("1", 39, 1, True), ("1", 79, 1, False)],
+)
+def test_a_share_that_was_asked_for_stays_and_holds_the_images_where_they_have_room(
+    tmp_path: Path, tiny_data: Path, option: str, gib: float, per_gpu: int, resident: bool
+) -> None:
+    plan = plan_on(tmp_path, tiny_data, gpus("A100"), gpus_per_trial=option)
+    found, lines = divided(plan, FakeProcess(gib=gib))
+    assert (found.resources.per_gpu, found.resources.resident) == (per_gpu, resident)
+    room = ", and the images beside it" if resident else ""
+    assert lines == [
+        f"GPUs       as many trials each as asked: the largest takes {gib}.0 GiB{room}"
+    ]
+
+
+def test_nothing_is_measured_of_gpus_for_trials_on_cores(tmp_path: Path, tiny_data: Path) -> None:
+    torch = FakeProcess()
+    found, lines = divided(plan_on(tmp_path, tiny_data, gpus("A100"), gpus_per_trial="0"), torch)
+    assert (found.resources.per_gpu, torch.asked, lines) == (0, [], [])
 
 
 def test_a_gpu_too_small_for_a_trial_stays_idle_and_is_named(

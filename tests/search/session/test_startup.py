@@ -129,10 +129,10 @@ def test_nodes_without_a_gpu_do_not_train_in_float16(
     printed: list[str] = []
     asked = on_gpus(plan, gpus_per_trial="0.5")
     mixed = replace(asked, resources=replace(asked.resources, beside=plan.resources))
-    torch: Any = FakeProcess({describe_gpu: {}})
+    torch: Any = FakeProcess({describe_gpu: {}, measure_gpu: need(15)})
     planned = allocate_gpus(mixed, precision, printed.append, torch)
     assert planned.resources == (mixed if stays else asked).resources
-    assert len(printed) == (not stays)
+    assert len(printed) == 1 + (not stays)
 
 
 def test_where_one_trial_has_to_be_alone_nothing_is_measured(plan: Plan) -> None:
@@ -143,14 +143,14 @@ def test_where_one_trial_has_to_be_alone_nothing_is_measured(plan: Plan) -> None
     assert len(torch.others_asked) == 2
 
 
-def test_a_share_of_a_gpu_that_is_asked_for_is_not_measured(plan: Plan) -> None:
-    torch: Any = FakeProcess({describe_gpu: {"mps": True}})
+def test_how_many_train_together_is_not_measured_where_a_share_is_asked_for(plan: Plan) -> None:
+    torch: Any = FakeProcess({describe_gpu: {"mps": True}, measure_gpu: need(15)})
     printed: list[str] = []
     asked = on_gpus(plan, gpus_per_trial="0.5")
     planned = allocate_gpus(asked, "float32", printed.append, torch, anew=False)
-    assert printed == ["GPUs       NVIDIA's MPS serves them"]
+    assert printed[1:] == ["GPUs       NVIDIA's MPS serves them"]
     assert planned == replace(asked, gpu={"mps": True})
-    assert (torch.asked, len(torch.others_asked)) == ([], 1)
+    assert (torch.asked, len(torch.others_asked)) == ([], 2)
     cores = on_gpus(plan, gpus_per_trial="0")
     assert allocate_gpus(cores, "float32", print, torch, anew=False) is cores
 

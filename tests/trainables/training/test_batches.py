@@ -51,6 +51,25 @@ class FakeGpuFeeder(BatchFeeder):
 
 
 @pytest.mark.parametrize(
+    ("resident", "free", "stays"),
+    [(True, 1.5, True), (None, 1.5, False), (None, 3.0, True), (False, 3.0, False)],
+)
+def test_images_with_reserved_room_stay_on_the_gpu_whatever_part_of_it_they_take(
+    data: SearchData,
+    monkeypatch: pytest.MonkeyPatch,
+    resident: bool | None,
+    free: float,
+    stays: bool,
+) -> None:
+    """The free memory is so many times the file."""
+    size = data.train.beton.stat().st_size
+    monkeypatch.setattr(feeder, "free_bytes", lambda device: int(free * size))
+    monkeypatch.setattr(feeder, "is_resident", lambda beton, device: False)
+    on_gpu = BatchFeeder(device=torch.device("cuda"), resident=resident)
+    assert on_gpu._may_stay(data.train) == stays
+
+
+@pytest.mark.parametrize(
     ("error", "handled"),
     [
         (torch.OutOfMemoryError("CUDA out of memory."), True),
