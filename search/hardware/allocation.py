@@ -1,8 +1,8 @@
 """Decides how many trials run at once, and with which share of the hardware."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from search.hardware.gpus import Gpu
 from search.hardware.machine import Machine, Node
@@ -28,10 +28,10 @@ class Resources:
     there are `per_gpu` of them, which is 0 for trials on cores.
 
     On a cluster each trial reserves `memory_bytes` of a machine, unless that is 0. `free` is the
-    share of a GPU's memory that no other process holds. `resident` is whether a trial's part of the
-    GPU was measured to have room for the dataset's images, which then stay there. `beside`
-    describes further trials, on nodes without a GPU, where these trials run on GPUs. `why` explains
-    the number of trials in words.
+    share of its memory that no other process holds on each GPU, by its UUID. `resident` is whether
+    a trial's part of the GPU was measured to have room for the dataset's images, which then stay
+    there. `beside` describes further trials, on nodes without a GPU, where these trials run on
+    GPUs. `why` explains the number of trials in words.
     """
 
     concurrent: int
@@ -39,7 +39,7 @@ class Resources:
     why: str
     per_gpu: int = 0
     memory_bytes: int = 0
-    free: float = 1.0
+    free: Mapping[str, float] = field(default_factory=dict)
     resident: bool = False
     beside: "Resources | None" = None
 
@@ -159,7 +159,7 @@ def allocate(
         threads=max(1, machine.cpus // concurrent),
         why=why,
         per_gpu=per_gpu,
-        free=_free_share([machine]) if per_gpu else 1.0,
+        free=_free_shares([machine]) if per_gpu else {},
     )
 
 
@@ -171,10 +171,15 @@ def _gib(size: int) -> str:
     return f"{size / (1 << 30):.1f} GiB"
 
 
-def _free_share(machines: Iterable[Machine]) -> float:
-    """Returns the share of its memory that is free on the GPU where others hold the most of it."""
-    known = [gpu for machine in machines for gpu in machine.gpus if gpu.memory_bytes]
-    return min((gpu.free_bytes / gpu.memory_bytes for gpu in known), default=1.0)
+def _free_shares(machines: Iterable[Machine]) -> dict[str, float]:
+    """Returns the share of its memory that is free on each GPU whose memory is known, by its UUID.
+    Of several with one UUID, which MIG slices may have, the smallest share counts.
+    """
+    shares: dict[str, float] = {}
+    for gpu in (gpu for machine in machines for gpu in machine.gpus if gpu.memory_bytes):
+        share = gpu.free_bytes / gpu.memory_bytes
+        shares[gpu.uuid] = min(share, shares.get(gpu.uuid, share))
+    return shares
 
 
 def allocate_nodes(
@@ -214,7 +219,7 @@ def _on_gpus(machines: Sequence[Machine], per_gpu: int, wanted: int, *, asked: b
     """Returns the resources of trials on machines with GPUs, up to `per_gpu` a GPU, and fewer where
     fewer seat as many trials: Ray would fill the first GPUs first.
     """
-    memory, free = _reserved(machines, HOST_BYTES, asked=asked), _free_share(machines)
+    memory, free = _reserved(machines, HOST_BYTES, asked=asked), _free_shares(machines)
 
     def sharing(count: int) -> Resources:
         threads = min(max(1, m.cpus // (count * len(m.gpus))) for m in machines)

@@ -117,13 +117,13 @@ def find_gpus(
     faults = list[str]()
     notes = _note_absent(visible, ids, answers, len(listed), driver) if listed else []
     for name, gpu in listed:
-        if error := gpu["error"]:
-            if not any(sign in error for sign in _BUSY_SIGNS):
-                faults.append(_explain_failure(_gpu(name, gpu), error, answer, good))
+        if failure := gpu["error"]:
+            if not any(sign in failure for sign in _BUSY_SIGNS):
+                faults.append(_explain_failure(_gpu(name, gpu), failure, answer, good))
             elif good:
-                notes.append(f"GPU {name} ({gpu['name']}) stays idle: others hold it ({error}).")
+                notes.append(f"GPU {name} ({gpu['name']}) stays idle: others hold it ({failure}).")
             else:
-                faults.append(_explain_busy(_gpu(name, gpu), error))
+                faults.append(_explain_busy(_gpu(name, gpu), failure))
     if not listed and driver.cards:
         faults.append(_explain_none(visible, answer, driver))
     return GpuSurvey(gpus=good, faults=tuple(faults), notes=tuple(notes))

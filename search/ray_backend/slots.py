@@ -68,7 +68,8 @@ class Slots:
         return Placement(
             threads=slot.threads,
             gpus=slot.gpus,
-            gpu_memory=slot.free / slot.per_gpu if slot.per_gpu > 1 else 1.0,
+            per_gpu=slot.per_gpu,
+            free=slot.free,
             resident=slot.resident,
             memory_bytes=slot.memory_bytes,
             apart_from=tuple(apart),

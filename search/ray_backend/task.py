@@ -8,7 +8,7 @@ makes the tasks, on the driver. Workers import this module too, so its imports s
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -66,7 +66,8 @@ class Placement:
 
     threads: the number of CPU threads, at least 1.
     gpus: a share of a GPU, 0 for a training on cores.
-    gpu_memory: the share of the GPU's memory that it may take; 1 where it has the GPU alone.
+    per_gpu: how many trainings share a GPU.
+    free: the share of its memory that these may take together of each GPU, by its UUID.
     resident: whether room is reserved in that for the dataset's images.
     memory_bytes: the memory that Ray reserves for the training; 0 where it reserves none.
     apart_from: the ids of nodes on which the training must not run.
@@ -74,7 +75,8 @@ class Placement:
 
     threads: int
     gpus: float = 0.0
-    gpu_memory: float = 1.0
+    per_gpu: int = 0
+    free: Mapping[str, float] = field(default_factory=dict)
     resident: bool = False
     memory_bytes: int = 0
     apart_from: tuple[str, ...] = ()

@@ -177,7 +177,7 @@ def measure_network(task: Task) -> NetworkCosts:
     from trainables.training.slot import prepare_slot
 
     slot = task.placement
-    device = prepare_slot(slot.threads, slot.gpus, slot.gpu_memory)
+    device = prepare_slot(slot.threads, slot.per_gpu, slot.free)
     num_classes = len(read_manifest(task.node_files.data(task.data)).class_ids)
     return network_costs(task.config, num_classes, device)
 
@@ -196,7 +196,7 @@ def train_epochs(task: Task) -> Iterator[EpochMetrics]:
     from trainables.training.slot import prepare_slot
 
     slot = task.placement
-    device = prepare_slot(slot.threads, slot.gpus, slot.gpu_memory)
+    device = prepare_slot(slot.threads, slot.per_gpu, slot.free)
     data = open_search_data(task.node_files.data(task.data))
     with task.node_files.checkpoint(task.checkpoint) as (path, sent):
         resume = None

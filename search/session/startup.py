@@ -71,7 +71,8 @@ def allocate_gpus(
     plan = _in_pieces(plan, need, print_line)
     most, resident = trials_by_memory(need, plan.machine.gpus, image_bytes)
     print_line(
-        f"GPUs       up to {most} trials each by memory: the largest takes "
+        f"GPUs       up to {most} trials each by memory"
+        f"{_describe_smallest(plan, need, image_bytes)}: the largest takes "
         f"{need.needed_bytes / (1 << 30):.1f} GiB{', and the images beside it' * resident}"
     )
     allocate = partial(
@@ -117,6 +118,17 @@ def ask_gpu(
             "A process must be able to train on the GPU, but the one that tried has died; see "
             "`dmesg` for the driver's reason, or train on cores with --gpus-per-trial 0."
         ) from error
+
+
+def _describe_smallest(plan: Plan, need: GpuNeed, image_bytes: int) -> str:
+    """Returns the GPU whose free memory decides how many trials share each, where others would hold
+    another number. The text is empty where all hold the same.
+    """
+    gpus = plan.machine.gpus
+    if len({trials_by_memory(need, [gpu], image_bytes) for gpu in gpus}) == 1:
+        return ""
+    smallest = min(gpus, key=lambda gpu: gpu.free_bytes if gpu.memory_bytes else need.free_bytes)
+    return f" of GPU {smallest.id} ({smallest.name})"
 
 
 def _leave_out_cores(plan: Plan, precision: str, print_line: Callable[[str], object]) -> Plan:

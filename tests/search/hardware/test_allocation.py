@@ -132,7 +132,7 @@ def test_a_gpu_is_shared_by_as_many_trials_as_its_free_memory_holds(
     need = GpuNeed(needed_bytes=needed * GIB, free_bytes=max(free) * GIB)
     assert trials_by_memory(need, there, images * GIB) == (trials, resident)
     here = Machine(cpus=64, memory_bytes=256 * GIB, gpus=tuple(there))
-    assert resources(here, per_gpu=trials).free == 0.5
+    assert resources(here, per_gpu=trials).free == {"": 0.5}
 
 
 def test_a_gpu_that_is_too_small_for_a_trial_doesn_t_fit_and_an_unknown_one_may():

@@ -102,7 +102,9 @@ def test_seats_are_taken_on_gpus_first_and_given_back():
 def test_trials_on_cores_leave_the_cores_beside_gpus_alone():
     slots = Slots(shared((CPU, ONE_GPU)), lambda: (CPU, ONE_GPU))
     on_gpu, on_cores = slots.take("a"), slots.take("b")
-    assert slots.place(on_gpu) == Placement(threads=4, gpus=1.0, memory_bytes=3 * GIB)
+    assert slots.place(on_gpu) == Placement(
+        threads=4, gpus=1.0, per_gpu=1, free={"": 1.0}, memory_bytes=3 * GIB
+    )
     assert slots.place(on_cores) == Placement(
         threads=1, memory_bytes=2 * GIB, apart_from=("g",)
     )  # fmt: skip

@@ -16,6 +16,7 @@ from search.hardware.packing_probe import measure_packing
 from search.hardware.probe import describe_gpu, measure_gpu
 from search.planning.plan import Plan, make_proposer
 from search.planning.resources import allocate_resources
+from search.ray_backend.slots import Slots
 from search.session.startup import _in_pieces, allocate_gpus, torch_process
 from tests.search.hardware.faked_gpus import GIB, gpus
 from tests.search.session_on_curves import planned, search
@@ -70,7 +71,7 @@ def test_as_many_trials_share_each_gpu_as_its_free_memory_holds(
     found, lines = divided(plan, torch)
     assert torch.asked == [("bfloat16", False)]
     r = found.resources
-    assert (r.per_gpu, r.concurrent, r.free, r.resident) == (6, 12, 0.5, True)
+    assert (r.per_gpu, r.concurrent, r.free, r.resident) == (6, 12, {"": 0.5}, True)
     assert lines[0] == (
         "GPUs       up to 6 trials each by memory: the largest takes 5.0 GiB, and the images "
         "beside it"
@@ -100,6 +101,21 @@ def test_nothing_is_measured_of_gpus_for_trials_on_cores(tmp_path: Path, tiny_da
     torch = FakeProcess()
     found, lines = divided(plan_on(tmp_path, tiny_data, gpus("A100"), gpus_per_trial="0"), torch)
     assert (found.resources.per_gpu, torch.asked, lines) == (0, [], [])
+
+
+def test_each_gpu_is_fenced_by_its_own_free_memory_and_the_one_that_decides_is_named(
+    tmp_path: Path, tiny_data: Path
+) -> None:
+    """One process of another holds most of the larger one."""
+    big, small = *gpus("A100", gib=80, free=24), *gpus("T4", gib=15)
+    there = (replace(big, uuid="u-0"), replace(small, id="1", uuid="u-1"))
+    found, lines = divided(plan_on(tmp_path, tiny_data, there), FakeProcess(gib=5, free=24))
+    assert (found.resources.per_gpu, found.resources.free) == (2, {"u-0": 0.3, "u-1": 1.0})
+    assert lines[0].startswith(
+        "GPUs       up to 2 trials each by memory of GPU 1 (T4): the largest"
+    )
+    placement = Slots(found.resources).place(found.resources)
+    assert (placement.per_gpu, placement.free) == (2, {"u-0": 0.3, "u-1": 1.0})
 
 
 def test_a_gpu_too_small_for_a_trial_stays_idle_and_is_named(
