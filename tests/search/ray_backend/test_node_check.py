@@ -65,3 +65,10 @@ def test_a_node_s_gpus_are_those_that_torch_has_found_there() -> None:
 def test_other_nodes_are_taken(cores: Allowance, counted: int, offered: int) -> None:
     assert describe_excess(cores, MEMORY, counted, node(offered)) == []
     assert describe_excess(cores, LIMIT, counted, node(offered, 4)) == []
+
+
+def test_a_node_s_gpu_that_others_hold_is_named() -> None:
+    there = replace(node(8), machine=replace(node(8).machine, gpus=gpus("L4", "L4")))
+    sees = GpuSurvey(gpus=gpus("L4"), notes=("GPU 1 (L4) stays idle: others hold it (busy).",))
+    (sentence,) = describe_gpu_excess(sees, there)
+    assert "uses 1 (GPU 1 (L4) stays idle: others hold it (busy)); start" in sentence
