@@ -91,9 +91,7 @@ def allocate_gpus(
 def _as_asked(
     plan: Plan, need: GpuNeed, image_bytes: int, print_line: Callable[[str], object]
 ) -> Plan:
-    """Returns the plan with as many trials on each GPU as the options ask, and with the images
-    there where all of them have room beside the largest trial.
-    """
+    """Returns the plan with the images on each GPU where all trials that share it have the room."""
     most, resident = trials_by_memory(need, plan.machine.gpus, image_bytes)
     resident = resident and most >= plan.resources.per_gpu
     print_line(
@@ -121,9 +119,7 @@ def ask_gpu(
 
 
 def _describe_smallest(plan: Plan, need: GpuNeed, image_bytes: int) -> str:
-    """Returns the GPU whose free memory decides how many trials share each, where others would hold
-    another number. The text is empty where all hold the same.
-    """
+    """Returns the GPU whose free memory decides for all GPUs, and nothing where all are alike."""
     gpus = plan.machine.gpus
     if len({trials_by_memory(need, [gpu], image_bytes) for gpu in gpus}) == 1:
         return ""
