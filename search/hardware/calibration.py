@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from common.files import read_json, write_text_atomically
+from search.hardware.gpus import Gpu
 from search.hardware.machine import Machine, cpu_model
 from search.hardware.packing import Packing
 from search.preflight import versions
@@ -116,11 +117,14 @@ class CalibrationStore:
         return found if isinstance(found, dict) else {}
 
 
-def calibration_key(config: TrialConfig, threads: int, machine: Machine) -> str:
+def calibration_key(config: TrialConfig, threads: int, gpus: Sequence[Gpu]) -> str:
     """Returns a key of what a measurement depends on besides versions: the network's work, the
-    threads, and the hardware.
+    hardware, and the threads of a trial on cores.
+
+    gpus: the GPUs that trials train on; none where they train on cores.
     """
-    parts = [str(threads), cpu_model(), *(gpu.name for gpu in machine.gpus)]
+    where = "gpu" if gpus else str(threads)  # threads don't count on a GPU
+    parts = [where, cpu_model(), *(gpu.name for gpu in gpus)]
     return f"{config.network}-{_hash_work(config, parts)}"
 
 

@@ -18,6 +18,7 @@ from search.hardware.calibration import (
     calibration_key,
     packing_key,
 )
+from search.hardware.gpus import Gpu
 from search.hardware.memory import worker_bytes
 from search.hardware.packing import Packing, serves_mps
 from search.hardware.packing_probe import measure_packing
@@ -35,8 +36,12 @@ def torch_process(plan: Plan) -> probe.TorchProcess:
     """Returns the process that measures on this machine. It sees the GPU with the most free memory,
     and none where trials train on cores.
     """
-    gpus = plan.machine.gpus if plan.resources.per_gpu else ()
+    gpus = _gpus_of_trials(plan)
     return probe.TorchProcess(max(gpus, key=lambda gpu: gpu.free_bytes).id if gpus else "")
+
+
+def _gpus_of_trials(plan: Plan) -> tuple[Gpu, ...]:
+    return plan.machine.gpus if plan.resources.per_gpu else ()
 
 
 def allocate_gpus(
@@ -253,8 +258,7 @@ def _calibrations(plan: Plan) -> CalibrationStore:
 
 
 def _key(plan: Plan) -> str:
-    threads = 1 if plan.resources.gpus else plan.resources.threads  # on a GPU they don't count
-    return calibration_key(plan.baseline, threads, plan.machine)
+    return calibration_key(plan.baseline, plan.resources.threads, _gpus_of_trials(plan))
 
 
 def _join(*phrases: str) -> str:

@@ -15,7 +15,6 @@ from search.hardware.machine import Machine, cpu_model
 from tests.search.hardware.faked_gpus import gpus as faked_gpus
 from trainables.config import TrialConfig
 
-HERE = Machine(cpus=2, memory_bytes=8 << 30, gpus=())
 CONFIG = TrialConfig(network="resnet18")
 MEASURED = Measurement(precision="float32", images_per_s={"float32": 70.0})
 
@@ -66,21 +65,23 @@ def test_a_damaged_file_counts_as_empty(tmp_path):
 
 
 def test_what_changes_the_work_changes_the_key_and_regularisation_does_not():
-    first = calibration_key(CONFIG, 1, HERE)
-    assert calibration_key(CONFIG.but(dropout=0.5, lr=0.1, seed=3), 1, HERE) == first
+    first = calibration_key(CONFIG, 1, ())
+    assert calibration_key(CONFIG.but(dropout=0.5, lr=0.1, seed=3), 1, ()) == first
     others = [
-        calibration_key(CONFIG.but(network="resnet50"), 1, HERE),
-        calibration_key(CONFIG.but(image_size=128), 1, HERE),
-        calibration_key(CONFIG.but(freeze_depth=2), 1, HERE),
-        calibration_key(CONFIG.but(batch_size=32), 1, HERE),
-        calibration_key(CONFIG.but(head_width=2048), 1, HERE),
-        calibration_key(CONFIG.but(micro_batch_size=32), 1, HERE),
-        calibration_key(CONFIG.but(compile=True), 1, HERE),
-        calibration_key(CONFIG.but(precision="float32"), 1, HERE),
-        calibration_key(CONFIG, 2, HERE),
-        calibration_key(CONFIG, 1, Machine(cpus=2, memory_bytes=8 << 30, gpus=faked_gpus("A100"))),
+        calibration_key(CONFIG.but(network="resnet50"), 1, ()),
+        calibration_key(CONFIG.but(image_size=128), 1, ()),
+        calibration_key(CONFIG.but(freeze_depth=2), 1, ()),
+        calibration_key(CONFIG.but(batch_size=32), 1, ()),
+        calibration_key(CONFIG.but(head_width=2048), 1, ()),
+        calibration_key(CONFIG.but(micro_batch_size=32), 1, ()),
+        calibration_key(CONFIG.but(compile=True), 1, ()),
+        calibration_key(CONFIG.but(precision="float32"), 1, ()),
+        calibration_key(CONFIG, 2, ()),
+        calibration_key(CONFIG, 1, faked_gpus("A100")),
     ]
     assert len({first, *others}) == 11
+    on_gpu = calibration_key(CONFIG, 1, faked_gpus("A100"))
+    assert calibration_key(CONFIG, 2, faked_gpus("A100")) == on_gpu
     work = [str(getattr(CONFIG, name)) for name in calibration.DECIDING]
     before = sha256("|".join([*work, "1", cpu_model()]).encode()).hexdigest()[:12]
     assert first == f"resnet18-{before}"  # what older versions have measured on cores counts

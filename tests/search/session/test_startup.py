@@ -170,6 +170,18 @@ def test_a_gpu_s_speed_is_measured_too(plan: Plan) -> None:
     assert packed.epoch_s == pytest.approx(single.epoch_s * 100 / 80)
 
 
+def test_cores_and_gpus_of_one_machine_are_measured_apart(plan: Plan) -> None:
+    """The trials have one thread each, on the GPU and beside it."""
+    torch: Any = FakeProcess()
+    gpu, cores = (on_gpus(plan, gpus_per_trial=share, concurrency="16") for share in ("1", "0"))
+    cores = replace(cores, resources=replace(cores.resources, threads=1))
+    for each in (gpu, cores):
+        assert find_measurement(each) is None
+        start_measurement(each, torch, anew=False)()
+    found = [find_measurement(each) for each in (gpu, cores)]
+    assert [each.rate for each in found if each] == [100.0, 200.0]
+
+
 def test_a_session_expects_what_was_measured_until_epochs_are_trained(
     plan: Plan, tiny_data: Path
 ) -> None:
