@@ -26,6 +26,11 @@ class Machine:
     gpu_faults: tuple[str, ...] = ()
     gpu_notes: tuple[str, ...] = ()
 
+    @property
+    def older_gpus(self) -> tuple[Gpu, ...]:
+        """Returns the GPUs that only emulate bfloat16: those before compute capability 8."""
+        return tuple(gpu for gpu in self.gpus if gpu.capability and float(gpu.capability) < 8)
+
 
 def detect_machine() -> Machine:
     """Returns the hardware of this machine, without importing torch into this process."""

@@ -103,25 +103,27 @@ def check_start(config: TrialConfig, *, fetch: bool = True) -> bool:
     return here
 
 
-def measure(config: TrialConfig, threads: int) -> Measurement:
+def measure(config: TrialConfig, threads: int, half: str | None = None) -> Measurement:
     """Returns which precision trains this network faster with this many threads, and how fast,
     measured by a few steps. Where `config` names a precision, only that one is measured. On a GPU
     that can't hold a batch in float32, `auto` is the precision of 16 bits, and no rate is known.
     Raises `ProbeError` where the GPU computes nothing.
+
+    half: the precision of 16 bits that is tried (default: the one for the device of this process).
     """
     from trainables.models.setup import default_device
     from trainables.profiling.precision import half_precision, resolve
     from trainables.training.memory import out_of_memory
 
     try:
-        found = resolve(config, threads)
+        found = resolve(config, threads, half)
     except RuntimeError as error:
         if default_device().type != "cuda":
             raise
         if not out_of_memory(error):
             _refuse(error)
-        auto = config.precision == "auto"
-        precision = half_precision(default_device()) if auto else config.precision
+        tried = half or half_precision(default_device())
+        precision = tried if config.precision == "auto" else config.precision
         return Measurement(precision=precision, images_per_s={})
     return Measurement(precision=found.precision, images_per_s=found.images_per_s)
 

@@ -64,6 +64,12 @@ def find_gpu_errors(options: SearchOptions, here: Machine, *, resuming: bool) ->
             "--precision must be auto, float32 or bfloat16 where trials take no GPU, because cores "
             "train about 90 times slower in float16 than in float32, but got 'float16'; use auto."
         )
+    if options.precision == "bfloat16" and here.older_gpus and per_gpu and not resuming:
+        errors.append(
+            f"--precision must be auto, float32 or float16 where trials train on GPUs that only "
+            f"emulate bfloat16 ({', '.join(gpu.name for gpu in here.older_gpus)}), but got "
+            "'bfloat16'; use auto."
+        )
     return errors
 
 

@@ -17,6 +17,7 @@ from results.analysis.run_records import RunRecords, read_run_records
 from results.jsonl import check_regular
 from results.store import BEST, MANIFEST, RunError, lock_run
 from search.hardware import probe
+from search.hardware.gpus import VISIBLE
 from search.planning.plan import Plan, size_to_store
 from search.ray_backend.local_ray import Dashboard, check_ray, reserve_port
 from search.session.backup import make_node_files
@@ -63,6 +64,9 @@ def check_start(
             "GPU, and without --gpus-per-trial 0."
         )
 
+    if saved and saved.get("precision") == "bfloat16" and plan.resources.gpus:
+        errors += _find_emulation(plan)
+
     def attempt(check: Callable[[], T]) -> T | None:
         try:
             return check()
@@ -92,6 +96,20 @@ def check_start(
         raise SearchError(list(dict.fromkeys(errors)))
     later = list_later_checks(plan, prepared=prepared, weights_here=bool(weights_here))
     return StartChecks(records=records, port=port, images=images, later=later)
+
+
+def _find_emulation(plan: Plan) -> list[str]:
+    """Returns a sentence where a run in bfloat16 would train on GPUs that only emulate it."""
+    older = plan.machine.older_gpus
+    if not older:
+        return []
+    others = ",".join(gpu.id for gpu in plan.machine.gpus if gpu not in older)
+    leave_out = f"leave them out with {VISIBLE}={others}, or " * (not plan.cluster and bool(others))
+    return [
+        "A run that trains in bfloat16 must go on on GPUs that compute it, but "
+        f"{', '.join(gpu.name for gpu in older)} only emulate it; {leave_out}go on on cores with "
+        "--gpus-per-trial 0."
+    ]
 
 
 def why_refused(error: OSError, directory: Path) -> str:

@@ -228,8 +228,10 @@ def start_measurement(
     before = None if anew else find_measurement(plan)
     if before is not None:
         return lambda: (before, _join(*words, before.describe_rates(), "measured before"))
+    older = plan.resources.per_gpu and plan.machine.older_gpus
+    half = "float16" if older else None  # one precision for all GPUs, of which one is measured
     future = submit_where_trials_run(
-        plan, torch, probe.measure, plan.baseline, plan.resources.threads
+        plan, torch, probe.measure, plan.baseline, plan.resources.threads, half
     )
 
     def wait() -> tuple[Measurement, str]:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from common.errors import SearchError
 from results.store import read_manifest
 from search.config.command_line import resolve
@@ -15,9 +17,11 @@ from search.hardware.machine import Machine
 from search.hardware.nvml import Driver
 from search.hardware.probe import TorchProcess
 from search.planning.plan import make_plan
+from search.planning.resources import allocate_resources
 from search.session.checks import check_start
 from tests.remedies.harness import Attempt, Refusal, Steps, case
 from tests.search.hardware.faked_gpus import FakeTorch, cards, listed
+from tests.search.hardware.faked_gpus import gpus as faked_gpus
 from tests.search.session_on_curves import opened, planned
 
 MACHINE = "search/planning/option_errors.py"
@@ -43,21 +47,56 @@ def float16_on_cores(tmp_path: Path) -> Steps:
 
 @case("search/session/checks.py::check_start", "must go on on GPUs")
 def a_run_in_float16_that_goes_on_on_cores(tmp_path: Path, tiny_data: Path) -> Steps:
-    plan = planned(tmp_path, tiny_data, {}, name="run", trials=3)
-    opened(plan).close()
-    saved = read_manifest(plan.directory) | {"precision": "float16"}
+    opened(planned(tmp_path, tiny_data, {}, name="run", trials=3)).close()
+    yield going_on(tmp_path, tiny_data, "float16", "auto", ())
+    return going_on(tmp_path, tiny_data, "float16", "auto", (T4,))
 
-    def go_on(per_gpu: int) -> Attempt:
-        there = replace(plan, resources=replace(plan.resources, per_gpu=per_gpu))
 
-        def attempt() -> None:
-            with TorchProcess() as torch, ExitStack() as stack:
-                check_start(there, saved, torch, stack, fetch=False)
+def going_on(
+    tmp_path: Path, data: Path, precision: str, share: str, gpus: tuple[Gpu, ...]
+) -> Attempt:
+    """Returns an attempt to go on with a run that trains in this precision, on these GPUs."""
+    plan = planned(tmp_path, data, {}, name="run", trials=3)
+    saved = read_manifest(plan.directory) | {"precision": precision}
+    options = replace(plan.options, gpus_per_trial=share)
+    machine = Machine(cpus=8, memory_bytes=64 << 30, gpus=gpus)
+    resources = allocate_resources(options, machine, None, 1 << 30)
+    there = replace(plan, options=options, machine=machine, resources=resources)
 
-        return attempt
+    def attempt() -> None:
+        with TorchProcess() as torch, ExitStack() as stack:
+            check_start(there, saved, torch, stack, fetch=False)
 
-    yield go_on(0)
-    return go_on(1)
+    return attempt
+
+
+A100, T4 = (
+    replace(gpu, capability=capability)
+    for gpu, capability in zip(faked_gpus("A100", "T4"), ("8.0", "7.5"), strict=True)
+)
+
+
+@case(f"{MACHINE}::find_gpu_errors", "only emulate bfloat16")
+def bfloat16_on_a_gpu_that_only_emulates_it(tmp_path: Path) -> Steps:
+    refusal = yield on_machine(tmp_path, gpus=(A100, T4), precision="bfloat16")
+    assert "(T4)" in refusal.text
+    on_machine(tmp_path, gpus=(T4,), precision="bfloat16", gpus_per_trial="0")()
+    return on_machine(tmp_path, gpus=(A100, T4), precision=refusal.find(r"; use (\w+)\."))
+
+
+@case("search/session/checks.py::_find_emulation", "must go on on GPUs that compute it")
+def a_run_in_bfloat16_that_goes_on_beside_an_older_gpu(tmp_path: Path, tiny_data: Path) -> Steps:
+    opened(planned(tmp_path, tiny_data, {}, name="run", trials=3)).close()
+
+    def go_on(share: str, *gpus: Gpu) -> Attempt:
+        return going_on(tmp_path, tiny_data, "bfloat16", share, gpus)
+
+    with pytest.raises(SearchError, match=r"emulate it; go on on cores"):
+        go_on("1", T4)()
+    refusal = yield go_on("1", T4, A100)
+    assert refusal.find(rf"{VISIBLE}=(\S+),") == A100.id
+    go_on("1", A100)()
+    return go_on(refusal.options("--gpus-per-trial")[1], T4, A100)
 
 
 @case(f"{GPUS}::_explain_none", "must be built for CUDA", beyond="no build of torch is installed")

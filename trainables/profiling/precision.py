@@ -49,20 +49,20 @@ class PrecisionChoice:
     images_per_s: dict[str, float]
 
 
-def resolve(config: TrialConfig, threads: int) -> PrecisionChoice:
+def resolve(config: TrialConfig, threads: int, half: str | None = None) -> PrecisionChoice:
     """Chooses the precision if `config.precision` is `auto`, and measures training speed.
 
-    For `auto`, float32 and the `half_precision` train the same steps in turn, with `threads`
-    threads on a CPU, for a few seconds; float32 wins ties. If the precision isn't `auto`, only that
-    one is measured. The function needs no weights and no dataset. This is not yet measured on a
-    GPU.
+    For `auto`, float32 and `half` (default: the `half_precision` of this device) train the same
+    steps in turn, with `threads` threads on a CPU, for a few seconds; float32 wins ties. If the
+    precision isn't `auto`, only that one is measured. The function needs no weights and no dataset.
+    This is not yet measured on a GPU.
     """
     device = default_device()
     apply_gpu_settings(config.deterministic, device)
     if config.precision != "auto":
         speeds = _measure(config, [config.precision], threads, device)
         return PrecisionChoice(precision=config.precision, images_per_s=speeds)
-    half = half_precision(device)
+    half = half or half_precision(device)
     speeds = _measure(config, ["float32", half], threads, device)
     faster = speeds[half] > MARGIN * speeds["float32"]
     return PrecisionChoice(precision=half if faster else "float32", images_per_s=speeds)

@@ -68,7 +68,7 @@ def test_a_speed_is_measured_once_and_again_if_asked(plan: Plan) -> None:
     anew, why = start_measurement(plan, torch, anew=True)()
     assert (anew.rate, why) == (200.0, "as asked, images/s a trial: float32 200")
     assert find_measurement(plan) == anew
-    assert torch.asked == [(plan.baseline, plan.resources.threads)] * 2
+    assert torch.asked == [(plan.baseline, plan.resources.threads, None)] * 2
 
 
 def on_gpus(plan: Plan, **options: Any) -> Plan:
@@ -180,6 +180,26 @@ def test_cores_and_gpus_of_one_machine_are_measured_apart(plan: Plan) -> None:
         start_measurement(each, torch, anew=False)()
     found = [find_measurement(each) for each in (gpu, cores)]
     assert [each.rate for each in found if each] == [100.0, 200.0]
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "share", "half"),
+    [
+        (("8.0", "7.5"), "1", "float16"),  # the one that measures would take bfloat16
+        (("8.0", "7.5"), "0", None),
+        (("8.0", "12.0"), "1", None),
+        (("", ""), "1", None),
+    ],
+)
+def test_one_older_gpu_keeps_all_trials_from_bfloat16(
+    plan: Plan, capabilities: tuple[str, ...], share: str, half: str | None
+) -> None:
+    torch: Any = FakeProcess()
+    asked = on_gpus(plan, gpus_per_trial=share)
+    cards = zip(asked.machine.gpus, capabilities, strict=True)
+    gpus = tuple(replace(gpu, capability=capability) for gpu, capability in cards)
+    start_measurement(replace(asked, machine=replace(asked.machine, gpus=gpus)), torch, anew=False)
+    assert torch.asked[0][-1] == half
 
 
 def test_a_session_expects_what_was_measured_until_epochs_are_trained(

@@ -52,6 +52,9 @@ def test_a_gpu_is_measured_in_what_it_computes(
     assert found.images_per_s == {"float32": 100, half: 100 * ratio}
     precision.resolve(CONFIG.but(precision="float16"), threads=1)
     assert asked[1] == (["float16"], "cuda")
+    found = precision.resolve(CONFIG, 1, "float16")
+    assert found.precision == ("float32" if ratio == 1 else "float16")
+    assert asked[2] == (["float32", "float16"], "cuda")
 
 
 def test_a_gpu_has_finished_whenever_the_clock_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
