@@ -59,13 +59,13 @@ def make_budget(
 def make_meter(
     resources: Resources, sessions: Sequence[Mapping[str, Any]], spent_s: float, store: RunStore
 ) -> GpuMeter:
-    """Returns the meter of GPUs, of which `sessions` held some, and has `store` record it.
+    """Returns the meter of GPUs, of which `sessions` held some, and has `store` record it, also
+    where trials take no GPU: a session without these figures counts as one of an older version.
 
     spent_s: the seconds of all epochs of the run so far.
     """
     meter = GpuMeter(resources.gpus_held, sum_gpu_time(sessions, resources.gpus * spent_s))
-    if resources.gpus:
-        store.measures = lambda: meter.in_session().to_record()
+    store.measures = lambda: meter.in_session().to_record()
     return meter
 
 
