@@ -114,12 +114,22 @@ def ask_gpu(
     """Calls `function` where trials will run, and returns its result. Raises `ProbeError` where its
     process dies.
     """
+    return _result_of(submit_where_trials_run(plan, torch, function, *args, **kw), plan)
+
+
+def _result_of(future: "Future[T]", plan: Plan) -> T:
     try:
-        return submit_where_trials_run(plan, torch, function, *args, **kw).result()
+        return future.result()
     except BrokenProcessPool as error:
+        where, remedy = "here", "the reason, and free memory if that is it"
+        if plan.resources.per_gpu:
+            where, remedy = (
+                "on the GPU",
+                "the driver's reason, or train on cores with --gpus-per-trial 0",
+            )
         raise probe.ProbeError(
-            "A process must be able to train on the GPU, but the one that tried has died; see "
-            "`dmesg` for the driver's reason, or train on cores with --gpus-per-trial 0."
+            f"A process must be able to train {where}, but the one that tried has died; see "
+            f"`dmesg` for {remedy}."
         ) from error
 
 
@@ -219,7 +229,7 @@ def start_measurement(
 ) -> Callable[[], tuple[Measurement, str]]:
     """Starts to measure how fast one trial of the baseline trains, and in which precision faster
     where the options name none. Returns a function that waits for the result: (measurement, reason
-    for its precision).
+    for its precision). It raises `ProbeError` where the process that measures dies.
 
     What was measured before counts, unless `anew` is true.
     """
@@ -235,7 +245,7 @@ def start_measurement(
     )
 
     def wait() -> tuple[Measurement, str]:
-        measurement = future.result()
+        measurement = _result_of(future, plan)
         if plan.cluster is None:
             _calibrations(plan).keep(_key(plan), measurement)
         why = _join(*words, measurement.describe_rates())

@@ -3,12 +3,15 @@
 import json
 import time
 from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from results.analysis.session_times import GpuTime
 from results.records import TrainingId
 from results.store import read_manifest
 from search.hardware.allocation import GpuNeed
@@ -16,7 +19,7 @@ from search.hardware.calibration import CalibrationStore, Measurement
 from search.hardware.machine import Machine
 from search.hardware.packing import Packing
 from search.hardware.packing_probe import measure_packing
-from search.hardware.probe import describe_gpu, measure_gpu
+from search.hardware.probe import ProbeError, describe_gpu, measure_gpu
 from search.hardware.training_speed import Source
 from search.planning.cost_estimate import training_speed
 from search.planning.plan import Plan
@@ -262,3 +265,31 @@ def test_sessions_record_for_how_long_they_held_gpus(tiny_data: Path, tmp_path: 
         assert 0.0 < entry["gpu_s"] <= entry["used_s"]
     lines = (plan.directory / "epochs.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["session"] for line in lines if "gpu_s" in line] == [1, 2]
+
+
+def test_a_killed_session_on_cores_held_no_gpu(tiny_data: Path, tmp_path: Path) -> None:
+    """A later one, whose trials have half a GPU, counts none of its epochs."""
+    plan = planned(tmp_path, tiny_data, {}, name="run", trials=4)
+    session = opened(plan)
+    session.study.ask()
+    session.study.report(0, metrics(1, 0.1))
+    session.store.close()  # and no end is recorded
+    session.finalists.store.close()
+    again = opened(replace(plan, resources=replace(plan.resources, concurrent=2, per_gpu=2)))
+    assert again.finalists.spent_s() > 0
+    assert again.meter.total() == GpuTime(held_s=0.0, busy_s=0.0)
+    again.close()
+
+
+def test_a_process_that_dies_while_it_measures_is_named(plan: Plan) -> None:
+    dead: Any = SimpleNamespace(submit=lambda *_: ended_abruptly())
+    with pytest.raises(ProbeError, match=r"train here, .* has died; see `dmesg` for the reason"):
+        start_measurement(plan, dead, anew=True)()
+    with pytest.raises(ProbeError, match=r"on the GPU, .* --gpus-per-trial 0\.$"):
+        start_measurement(on_gpus(plan), dead, anew=True)()
+
+
+def ended_abruptly() -> "Future[Any]":
+    future: Future[Any] = Future()
+    future.set_exception(BrokenProcessPool("terminated abruptly"))
+    return future
