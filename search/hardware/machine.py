@@ -75,6 +75,7 @@ def combine_machines(nodes: Sequence[Node]) -> Machine:
         cpus=sum(machine.cpus for machine in machines),
         memory_bytes=sum(machine.memory_bytes for machine in machines),
         gpus=tuple(gpu for machine in machines for gpu in machine.gpus),
+        gpu_faults=tuple(fault for machine in machines for fault in machine.gpu_faults),
     )
 
 

@@ -4,7 +4,8 @@ and that none offers more than its container allows, or GPUs that torch can't us
 Ray itself refuses nodes that have another Python or Ray. Nodes that join later aren't checked.
 """
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import ray
@@ -13,12 +14,14 @@ from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from common.allowance import Allowance, allowed_cores, allowed_memory
-from search.hardware.gpus import Gpu, GpuSurvey, find_gpus
+from search.hardware.gpus import PATIENCE_S, VISIBLE, GpuSurvey, find_gpus
 from search.hardware.machine import Cluster, Node
 from search.preflight import ROOT, required, versions
 
-_PATIENCE_S = 60.0
-"""All nodes together have this time to answer; those that are slower, or gone, count as correct."""
+_PATIENCE_S = PATIENCE_S + 30.0
+"""All nodes together have this time to answer, each of which waits for its torch; those that are
+slower, or gone, count as correct.
+"""
 
 Versions = Mapping[str, str | None]
 
@@ -26,7 +29,7 @@ Versions = Mapping[str, str | None]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
     """Holds what a node answers: its packages, the cores and the memory that it may use, the cores
-    that Ray counts, and the GPUs that torch can use.
+    that Ray counts, the GPUs that torch can use, and what CUDA_VISIBLE_DEVICES is there.
     """
 
     packages: Versions
@@ -34,12 +37,13 @@ class Answer:
     memory: Allowance
     counted: int
     gpus: GpuSurvey
+    visible: str | None
 
 
 def examine_nodes(cluster: Cluster) -> tuple[Cluster, list[str]]:
-    """Returns the cluster with the GPUs as torch sees them on each node that answers, and a
-    sentence for each node whose packages differ from this machine's, and for each that offers more
-    cores, memory or GPUs than it may use.
+    """Returns the cluster with the GPUs as torch sees them on each node that answers, their faults
+    among them, and a sentence for each node whose packages differ from this machine's, and for each
+    that offers more cores or memory than it may use.
     """
     names = required(ROOT)
     here = versions(names)
@@ -53,26 +57,29 @@ def examine_nodes(cluster: Cluster) -> tuple[Cluster, list[str]]:
         faults += errors
         if answer:
             faults += find_faults(here, answer, node)
-            nodes[node.id] = with_gpus(node, answer.gpus.gpus)
+            nodes[node.id] = with_gpus(node, answer.gpus, answer.visible)
     return replace(cluster, nodes=tuple(nodes.values())), faults
 
 
 def find_faults(here: Versions, answer: Answer, node: Node) -> list[str]:
-    """Returns a sentence for each fault of a node that has answered; `here` are the packages of
-    this machine.
+    """Returns a sentence for each fault of a node that has answered, but for those of its GPUs;
+    `here` are the packages of this machine.
     """
     return [
         *describe_mismatch(here, answer.packages, node.address),
         *describe_excess(answer.cores, answer.memory, answer.counted, node),
-        *describe_gpu_excess(answer.gpus, node),
     ]
 
 
-def with_gpus(node: Node, found: Sequence[Gpu]) -> Node:
-    """Returns the node with what torch has found of the GPUs that it offers."""
-    offered = node.machine.gpus
-    known = tuple(found[: len(offered)]) if len(found) >= len(offered) else offered
-    return replace(node, machine=replace(node.machine, gpus=known))
+def with_gpus(node: Node, survey: GpuSurvey, visible: str | None) -> Node:
+    """Returns the node with what torch has found of the GPUs that it offers, and with their faults,
+    which count only where trials take GPUs.
+
+    visible: what CUDA_VISIBLE_DEVICES is on the node.
+    """
+    offered, faults = node.machine.gpus, describe_gpu_excess(survey, node, visible)
+    known = offered if faults else survey.gpus[: len(offered)]
+    return replace(node, machine=replace(node.machine, gpus=known, gpu_faults=tuple(faults)))
 
 
 def _ask(node: Node, names: list[str]) -> "ray.ObjectRef[Answer]":
@@ -88,6 +95,7 @@ def _answer(names: list[str]) -> Answer:
         memory=allowed_memory(),
         counted=int(get_num_cpus(True)),
         gpus=find_gpus(),
+        visible=os.environ.get(VISIBLE),  # Ray 2.60.0 leaves it as the node has it, without GPUs
     )
 
 
@@ -142,19 +150,28 @@ def describe_excess(cores: Allowance, memory: Allowance, counted: int, node: Nod
     ]
 
 
-def describe_gpu_excess(survey: GpuSurvey, node: Node) -> list[str]:
-    """Returns a sentence where a node offers more GPUs than torch can use there. One that offers
+def describe_gpu_excess(survey: GpuSurvey, node: Node, visible: str | None) -> list[str]:
+    """Returns a sentence where a node offers a GPU that torch can't use there. One that offers
     fewer trains on these.
+
+    Ray gives trials the first ids of CUDA_VISIBLE_DEVICES (`visible`), or those from 0 where the
+    node has none, as many as the node offers.
     """
-    offers, usable = len(node.machine.gpus), len(survey.gpus)
-    if offers <= usable:
+    offers, usable = len(node.machine.gpus), [gpu.id for gpu in survey.gpus]
+    given = [str(n) for n in range(offers)] if visible is None else visible.split(",")
+    good = sum(each.strip() in usable for each in given[:offers])
+    if good == offers:
         return []
+    command = f"--num-gpus={len(usable)}"
+    if usable != [each.strip() for each in given[: len(usable)]]:
+        command = f"{VISIBLE}={','.join(usable)} ray start … {command}"
     known = (*survey.faults, *survey.notes)
     reasons = "; ".join(each.partition(";")[0].rstrip(".") for each in known)  # without remedies
     why = f" ({reasons})" if reasons else ""
     return [
         f"Node {node.address} must offer only GPUs that torch can use there, but offers {offers} "
-        f"of which torch uses {usable}{why}; start Ray there anew with `--num-gpus={usable}`."
+        f"of which torch uses {good}{why}; start Ray there anew with `{command}`, or train on "
+        "cores with --gpus-per-trial 0."
     ]
 
 

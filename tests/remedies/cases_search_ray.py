@@ -4,6 +4,7 @@ import os
 import resource
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,9 +15,11 @@ import ray
 from common.allowance import Allowance
 from common.errors import SearchError
 from common.private_folder import PrivateFolder
+from search.config.command_line import parse, resolve
 from search.hardware import process_limits
 from search.hardware.gpus import GpuSurvey
 from search.hardware.machine import Machine, Node
+from search.planning.option_errors import find_gpu_errors
 from search.preflight import ROOT
 from search.ray_backend import local_ray, node_check, ray_cluster
 from search.ray_backend.local_ray import Dashboard, reserve_port
@@ -229,20 +232,27 @@ def a_node_that_offers_more_than_its_container_allows() -> Steps:
 
 @case(f"{CHECK}::describe_gpu_excess", "must offer only GPUs")
 def a_node_that_offers_gpus_that_torch_can_t_use() -> Steps:
-    survey = GpuSurvey(gpus=faked_gpus("L4"), faults=("torch must compute on GPU 1, but doesn't.",))
+    usable = replace(faked_gpus("L4")[0], id="1")
+    survey = GpuSurvey(gpus=(usable,), faults=("torch must compute on GPU 0, but doesn't.",))
 
-    def offer(count: int) -> Attempt:
+    def offer(count: int, visible: str | None) -> Attempt:
         machine = Machine(cpus=8, memory_bytes=1 << 36, gpus=faked_gpus(*["L4"] * count))
 
         def attempt() -> None:
             node = Node(id="a", address="10.0.0.2", machine=machine)
-            if errors := node_check.describe_gpu_excess(survey, node):
+            if errors := node_check.describe_gpu_excess(survey, node, visible):
                 raise SearchError(errors)
 
         return attempt
 
-    refusal = yield offer(2)
-    return offer(int(refusal.find(r"`--num-gpus=(\d+)`")))
+    refusal = yield offer(2, None)
+    count = int(refusal.find(r"--num-gpus=(\d+)`"))
+    with pytest.raises(SearchError):
+        offer(count, None)()  # Ray would give trials GPU 0
+    options, _ = resolve({"space": "demo"}, parse(list(refusal.options("--gpus-per-trial")))[0])
+    there = Machine(cpus=8, memory_bytes=1 << 36, gpus=(usable,), gpu_faults=(refusal.text,))
+    assert find_gpu_errors(options, there, resuming=False) == []
+    return offer(count, refusal.find(r"`CUDA_VISIBLE_DEVICES=(\S+) ray start"))
 
 
 @case(f"{CHECK}::_read", "must be able to run this project's code", beyond=NODES)

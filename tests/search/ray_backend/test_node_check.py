@@ -1,12 +1,16 @@
 """Nodes that offer more than they may use are named, with the option that mends it."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from common.allowance import Allowance
-from search.hardware.gpus import GpuSurvey
-from search.hardware.machine import Machine, Node
+from search.config.command_line import resolve
+from search.hardware.gpus import PATIENCE_S, GpuSurvey
+from search.hardware.machine import Machine, Node, combine_machines
+from search.planning.option_errors import find_gpu_errors
+from search.ray_backend import node_check
 from search.ray_backend.node_check import describe_excess, describe_gpu_excess, with_gpus
 from tests.search.hardware.faked_gpus import gpus
 
@@ -37,20 +41,60 @@ def test_a_node_that_offers_gpus_that_torch_can_t_use_is_named() -> None:
     sees = GpuSurvey(
         gpus=gpus("L4", gib=24), faults=("torch must compute on GPU 1, but doesn't; mend that.",)
     )
-    assert describe_gpu_excess(sees, there) == [
+    assert describe_gpu_excess(sees, there, None) == [
         "Node 10.0.0.2 must offer only GPUs that torch can use there, but offers 2 of which torch "
         "uses 1 (torch must compute on GPU 1, but doesn't); start Ray there anew with "
-        "`--num-gpus=1`."
+        "`--num-gpus=1`, or train on cores with --gpus-per-trial 0."
     ]
-    assert describe_gpu_excess(GpuSurvey(gpus=gpus("L4", "L4", "L4")), there) == []
+    assert describe_gpu_excess(GpuSurvey(gpus=gpus("L4", "L4", "L4")), there, None) == []
+
+
+@pytest.mark.parametrize(
+    ("offers", "visible", "usable", "advice"),
+    [
+        (2, None, "0,1", None),
+        (1, None, "0,1", None),
+        (2, None, "1", "CUDA_VISIBLE_DEVICES=1 ray start … --num-gpus=1"),  # 0 is too old
+        (1, None, "1", "CUDA_VISIBLE_DEVICES=1 ray start … --num-gpus=1"),  # as many, but that one
+        (1, "1", "1", None),
+        (2, "5,3", "5", "--num-gpus=1"),
+        (2, "5, 3", "3", "CUDA_VISIBLE_DEVICES=3 ray start … --num-gpus=1"),
+        (1, None, "MIG-a,MIG-b", "CUDA_VISIBLE_DEVICES=MIG-a,MIG-b ray start … --num-gpus=2"),
+        (2, "MIG-a,MIG-b", "MIG-a,MIG-b", None),
+        (1, None, "", "--num-gpus=0"),
+        (0, "", "", None),
+    ],
+)
+def test_ray_must_give_trials_the_gpus_that_torch_can_use(
+    offers: int, visible: str | None, usable: str, advice: str | None
+) -> None:
+    there = replace(node(8), machine=replace(node(8).machine, gpus=gpus(*["L4"] * offers)))
+    ids = usable.split(",") if usable else []
+    sees = GpuSurvey(gpus=tuple(replace(gpus("L4")[0], id=each) for each in ids))
+    found = describe_gpu_excess(sees, there, visible)
+    assert [each.partition("`")[2].partition("`")[0] for each in found] == ([advice] * bool(advice))
 
 
 def test_a_node_s_gpus_are_those_that_torch_has_found_there() -> None:
     """Ray knows the name of one, and no memory."""
     offered = replace(node(8), machine=replace(node(8).machine, gpus=gpus("L4", gib=0)))
     found = gpus("L4", "A100", gib=24)
-    assert with_gpus(offered, found).machine.gpus == found[:1]
-    assert with_gpus(offered, ()) == offered
+    assert with_gpus(offered, GpuSurvey(gpus=found), None).machine.gpus == found[:1]
+
+
+def test_a_fault_of_a_node_s_gpus_counts_only_where_trials_take_them(tmp_path: Path) -> None:
+    there = replace(node(8, 64), machine=replace(node(8, 64).machine, gpus=gpus("K80")))
+    blind = with_gpus(there, GpuSurvey(faults=("torch must compute on it, but doesn't.",)), None)
+    assert blind.machine.gpus == there.machine.gpus
+    here = combine_machines([blind, replace(node(4), id="b")])
+    for share, refused in (("auto", True), ("0.5", True), ("0", False)):
+        options, _ = resolve({"space": "demo", "gpus_per_trial": share, "out": str(tmp_path)})
+        errors = find_gpu_errors(options, here, resuming=False)
+        assert [each.startswith("Node 10.0.0.2 must offer") for each in errors] == [True] * refused
+
+
+def test_nodes_may_answer_as_late_as_their_torch_may() -> None:
+    assert node_check._PATIENCE_S > PATIENCE_S
 
 
 @pytest.mark.parametrize(
