@@ -133,7 +133,7 @@ def packing_key(config: TrialConfig, most: int, machine: Machine, *, mps: bool) 
     `config` has the precision of the trials.
     """
     gpus = (gpu.name for gpu in machine.gpus)
-    parts = [str(most), str(config.ema > 0), str(mps), cpu_model(), *gpus]
+    parts = [str(most), str(config.ema > 0), str(mps), str(machine.cpus), cpu_model(), *gpus]
     return f"packing-{config.network}-{_hash_work(config, parts)}"
 
 

@@ -40,9 +40,12 @@ class Packing:
         return self.images_per_s[self.trials - 1] / self.trials if self.images_per_s else None
 
     def sound(self) -> bool:
-        """Returns whether there are rates, all of them numbers above 0."""
-        return bool(self.images_per_s) and all(
-            isinstance(rate, float) and 0 < rate < float("inf") for rate in self.images_per_s
+        """Returns whether there are rates, all of them numbers above 0, and no trial failed to
+        join: as many fit by memory as are tried, so that what failed may not fail again.
+        """
+        rates = self.images_per_s
+        return (bool(rates) and not self.ended) and all(
+            isinstance(rate, float) and 0 < rate < float("inf") for rate in rates
         )
 
     def describe(self) -> str:

@@ -99,6 +99,7 @@ def test_the_number_of_trials_on_a_gpu_depends_on_more():
         packing_key(config.but(deterministic=True), 4, machine, mps=False),
         packing_key(config.but(ema=0.999), 4, machine, mps=False),
         packing_key(config, 4, replace(machine, gpus=faked_gpus("T4")), mps=False),
+        packing_key(config, 4, replace(machine, cpus=64), mps=False),
     ]
     assert len(set(keys)) == len(keys)
     assert all(key.startswith("packing-resnet18-") for key in keys)

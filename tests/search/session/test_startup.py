@@ -112,6 +112,14 @@ def test_trials_on_gpus_are_as_many_as_train_most_images(plan: Plan) -> None:
     assert halves == planned
 
 
+def test_a_number_of_trials_that_a_failure_has_cut_is_measured_anew(plan: Plan) -> None:
+    cut = Packing(images_per_s=[1000.0], mps=False, ended="2 didn't train (no step in 180 s)")
+    torch: Any = FakeProcess({describe_gpu: {}, measure_gpu: need(3.2), measure_packing: cut})
+    for _ in range(2):
+        allocate_gpus(on_gpus(plan), "float32", print, torch, anew=False)
+        assert torch.others_asked.pop() == (plan.baseline, 1, 6)
+
+
 @pytest.mark.parametrize(
     ("options", "most"), [({"trials": 3}, 2), ({"concurrency": "6"}, 3), ({"trials": 99}, 8)]
 )
