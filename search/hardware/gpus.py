@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from common.nvml import Driver, driver_loads, read_driver
 from common.text import last_lines
-from search.hardware.nvml import Driver, driver_loads, read_driver
 from search.preflight import ROOT
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"

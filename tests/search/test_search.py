@@ -14,9 +14,9 @@ import psutil
 import pytest
 import yaml
 
+from common.nvml import driver_loads
 from results.records import StopReason, TrialState
 from results.store import read_epochs, read_trials
-from search.hardware.nvml import driver_loads
 from tests.search.search_with_epoch_log import trained
 
 ROOT = Path(__file__).parents[2]

@@ -4,20 +4,17 @@ Nothing here has been measured on a GPU yet.
 """
 
 import os
-import re
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from common.nvml import read_driver
 from trainables.training.memory import allocator_environment
 
 _CUBLAS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 """With workspaces of this size, cuBLAS repeats its numbers; it reads the variable at its first call
 in a process.
 """
-_DRIVER = Path("/proc/driver/nvidia/version")
-"""NVIDIA's driver for Linux writes its version here."""
 
 
 def apply_gpu_settings(deterministic: bool, device: torch.device) -> None:
@@ -58,14 +55,5 @@ def describe_gpu(device: torch.device) -> dict[str, Any]:
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         "cuda": torch.version.cuda,
-        "nvidia_driver": driver_version(_DRIVER),
+        "nvidia_driver": read_driver().version or None,
     }
-
-
-def driver_version(file: Path) -> str | None:
-    """Returns the version in the NVIDIA driver's `file`, or `None` if there is none."""
-    try:
-        found = re.search(r"NVRM version:.*?\s(\d+(?:\.\d+)+)\s", file.read_text(encoding="utf-8"))
-    except OSError:
-        return None
-    return found[1] if found else None

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from common.nvml import Card, Driver
 from search.hardware.gpus import Gpu
-from search.hardware.nvml import Card, Driver
 
 GIB = 1 << 30
 

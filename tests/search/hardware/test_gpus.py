@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from common.nvml import Driver, read_driver
 from search.hardware.gpus import VISIBLE, ask_torch, find_gpus, show_gpus
 from search.hardware.machine import detect_machine
-from search.hardware.nvml import Driver, read_driver
 from tests.search.hardware.faked_gpus import GIB, FakeTorch, cards, gpus, listed
 
 TWO = [listed("A100", 80, free_bytes=50 * GIB), listed("L4", 24)]

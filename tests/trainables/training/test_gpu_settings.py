@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
 
-from trainables.training.gpu_settings import apply_gpu_settings, describe_gpu, driver_version
+from common.nvml import Driver
+from trainables.training import gpu_settings
+from trainables.training.gpu_settings import apply_gpu_settings, describe_gpu
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -48,18 +49,8 @@ def test_a_cpu_has_no_such_settings() -> None:
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-@pytest.mark.parametrize(
-    ("text", "version"),
-    [
-        ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19 01:15:15 UTC\n"
-         "GCC version:  gcc version 11.4.0\n", "535.104.05"),
-        ("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build\n",
-         "580.65.06"),
-        ("something else 1.2.3\n", None),
-    ],
-)  # fmt: skip
-def test_the_driver_s_version(tmp_path: Path, text: str, version: str | None) -> None:
-    file = tmp_path / "version"
-    file.write_text(text, encoding="utf-8")
-    assert driver_version(file) == version
-    assert driver_version(tmp_path / "none") is None
+def test_the_driver_s_version_is_nvml_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """WSL2 has no /proc/driver/nvidia."""
+    for version, recorded in (("550.54", "550.54"), ("", None)):
+        monkeypatch.setattr(gpu_settings, "read_driver", lambda v=version: Driver(version=v))
+        assert describe_gpu(GPU)["nvidia_driver"] == recorded
