@@ -4,8 +4,10 @@ The functions run in the probe's process, or on a node of a cluster. Nothing her
 on a GPU yet.
 """
 
+import os
 import time
 from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
@@ -25,6 +27,11 @@ SECONDS = 2.0
 
 PATIENCE_S = 180.0
 """A trial that takes no step for so long is given up."""
+
+ENDING_S = 5.0
+"""All processes together have this time to end by themselves, with the GPU at rest: MPS serves one
+that is killed in the middle of a kernel together with its neighbours.
+"""
 
 _WARM_UP = 3
 """A trial has joined the others when it has taken this many steps."""
@@ -49,15 +56,15 @@ class _Training:
     """
 
     process: BaseProcess
-    receiving: "Connection[Any, Any]"
+    connection: "Connection[Any, Any]"
     images: int = 0
     at: float = 0.0
 
     def update(self) -> None:
         """Reads the steps that have ended. Raises `JoinError` where the process has ended."""
         try:
-            while self.receiving.poll():
-                message = self.receiving.recv()
+            while self.connection.poll():
+                message = self.connection.recv()
                 if isinstance(message, str):
                     raise JoinError(message)
                 self.images, self.at = message
@@ -71,7 +78,8 @@ class TrainingProcesses:
     them.
 
     train: runs in each process with the configuration, the number of threads and a connection; it
-        sends (images so far, the present time) after each step, or the reason why it ends.
+        sends (images so far, the present time) after each step, or the reason why it ends, and ends
+        when it gets a message.
     """
 
     def __init__(
@@ -93,19 +101,23 @@ class TrainingProcesses:
         traceback: TracebackType | None,
     ) -> None:
         for each in self._trainings:
-            each.process.kill()
+            with suppress(OSError):  # it has ended
+                each.connection.send("end")
+        until = time.monotonic() + ENDING_S
         for each in self._trainings:
+            each.process.join(max(0.0, until - time.monotonic()))
+            each.process.kill()  # nothing where it has ended
             each.process.join()
 
     def join(self) -> None:
         """Adds one more process, and returns when it has taken its first steps."""
         start = get_context("spawn")
-        receiving, sending = start.Pipe(duplex=False)
-        process = start.Process(target=self._train, args=(self._config, self._threads, sending))
+        here, there = start.Pipe()
+        process = start.Process(target=self._train, args=(self._config, self._threads, there))
         with shield_children():
             process.start()
-        sending.close()
-        new = _Training(process, receiving)
+        there.close()
+        new = _Training(process, here)
         self._trainings.append(new)
         self._wait(lambda: new.images >= _WARM_UP * self._config.batch_size)
 
@@ -135,8 +147,8 @@ class TrainingProcesses:
                 each.update()
 
 
-def _train(config: TrialConfig, threads: int, sending: "Connection[Any, Any]") -> None:
-    """Trains until it is killed, and sends the images and the time of each ended step."""
+def _train(config: TrialConfig, threads: int, connection: "Connection[Any, Any]") -> None:
+    """Trains until a message comes, and sends the images and the time of each ended step."""
     follow_parent()
     try:
         from trainables.models.setup import default_device
@@ -145,8 +157,12 @@ def _train(config: TrialConfig, threads: int, sending: "Connection[Any, Any]") -
 
         prepare_process(threads)
         images = 0
-        for more in train_steps(config, default_device()):
-            images += more
-            sending.send((images, time.monotonic()))
+        with closing(train_steps(config, default_device())) as steps:
+            for more in steps:
+                images += more
+                connection.send((images, time.monotonic()))
+                if connection.poll():
+                    break
     except Exception as error:  # whatever torch may raise: the reason is shown
-        sending.send(last_lines(f"{type(error).__name__}: {error}"))
+        connection.send(last_lines(f"{type(error).__name__}: {error}"))
+    os._exit(0)  # an orderly exit would take torch a second or two

@@ -1,7 +1,7 @@
 """Takes training steps without a dataset, to measure how many images a GPU trains a second."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 
 import torch
 
@@ -21,14 +21,13 @@ _CLASSES = 200
 """The network has this many classes."""
 
 
-def train_steps(config: TrialConfig, device: torch.device) -> Iterator[int]:
+def train_steps(config: TrialConfig, device: torch.device) -> Generator[int]:
     """Yields, without end, the number of images of each training step of `config` when the step has
-    ended.
+    ended. Closing the generator waits until the GPU is at rest.
 
     The steps train one random batch, which lies on the device; loading and augmentation are left
     out. `config.precision` must be resolved. Not yet measured on a GPU.
     """
-    on_gpu = device.type == "cuda"
     apply_gpu_settings(config.deterministic, device)
     network = prepare_network(build(config, _CLASSES), config, device)
     optimizer = make_optimizer(network, config)
@@ -37,13 +36,36 @@ def train_steps(config: TrialConfig, device: torch.device) -> Iterator[int]:
     shape = (config.batch_size, 3, config.image_size, config.image_size)
     images = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(_CLASSES, (config.batch_size,), device=device)
-    under_way: deque[torch.cuda.Event] = deque()
-    while True:
+
+    def take_step() -> int:
         train_step(network, optimizer, images, labels, config, weights, scaler)
         auxiliary.after_step()
-        if on_gpu:
-            under_way.append(torch.cuda.current_stream(device).record_event())
+        return config.batch_size
+
+    record = torch.cuda.current_stream(device).record_event if device.type == "cuda" else None
+    yield from run_ahead(take_step, record)
+
+
+def run_ahead(
+    take_step: Callable[[], int], record: "Callable[[], torch.cuda.Event] | None"
+) -> Generator[int]:
+    """Takes steps without end, and yields what each returns when it has ended. Closing the
+    generator waits for those that are under way.
+
+    record: returns an event that a GPU reaches after the steps so far; `None` on a CPU, where a
+        step has ended when it returns.
+    """
+    under_way: deque[torch.cuda.Event] = deque()
+    while True:
+        images = take_step()
+        if record:
+            under_way.append(record())
             if len(under_way) <= AHEAD:
                 continue
             under_way.popleft().synchronize()
-        yield config.batch_size
+        try:
+            yield images
+        except GeneratorExit:
+            for event in under_way:
+                event.synchronize()
+            raise

@@ -82,9 +82,9 @@ def _rates(bench: Bench, changes: dict[str, Any], most: int) -> tuple[list[dict[
 
 
 def train_on_images(
-    bench: Bench, config: TrialConfig, threads: int, sending: "Connection[Any, Any]"
+    bench: Bench, config: TrialConfig, threads: int, connection: "Connection[Any, Any]"
 ) -> None:
-    """One process: trains until it is killed, and sends how far it is when a step has ended, for
+    """One process: trains until a message comes, and sends how far it is when a step has ended, for
     which no later step waits.
     """
     from tests.benchmarks.gpu import training as steps
@@ -104,7 +104,10 @@ def train_on_images(
                 continue
             under_way.popleft().synchronize()
         images += config.batch_size
-        sending.send((images, time.monotonic()))
+        connection.send((images, time.monotonic()))
+        if connection.poll():
+            steps.synchronize()
+            os._exit(0)
 
 
 @contextmanager

@@ -2,7 +2,10 @@
 
 import os
 import time
+from functools import partial
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +14,7 @@ from search.hardware.calibration import CalibrationStore
 from search.hardware.packing import JoinError, find_packing, serves_mps
 from search.hardware.packing_probe import TrainingProcesses, measure_packing
 from trainables.config import TrialConfig
+from trainables.profiling.training_steps import AHEAD, run_ahead
 
 CONFIG = TrialConfig(
     network="resnet10", image_size=32, batch_size=4, freeze_depth=0, precision="float32"
@@ -84,18 +88,27 @@ def test_mps_is_known_by_its_pipe(tmp_path: Path, named: bool):
     assert serves_mps(environment) is named
 
 
-def count_steps(config, threads, sending):
-    """Stands for a training: a step of 4 images in 10 ms, until it is killed."""
-    for step in range(1, 10**6):
+def count_steps(config, threads, connection):
+    """Stands for a training: a step of 4 images in 10 ms, until a message comes."""
+    for step in count(1):
         time.sleep(0.01)
-        sending.send((4 * step, time.monotonic()))
+        connection.send((4 * step, time.monotonic()))
+        if connection.poll():
+            os._exit(0)
 
 
-def fail_at_once(config, threads, sending):
-    sending.send("RuntimeError: CUDA error: no kernel image")
+def count_on(config, threads, connection):
+    """Stands for a training that doesn't answer: in a kernel that doesn't end, say."""
+    for step in count(1):
+        time.sleep(0.01)
+        connection.send((4 * step, time.monotonic()))
 
 
-def end_without_a_word(config, threads, sending):
+def fail_at_once(config, threads, connection):
+    connection.send("RuntimeError: CUDA error: no kernel image")
+
+
+def end_without_a_word(config, threads, connection):
     os._exit(9)
 
 
@@ -114,7 +127,37 @@ def test_processes_join_are_counted_and_end(monkeypatch: pytest.MonkeyPatch):
             trainings.images_per_s()
     assert 150 < one <= 400
     assert two > 1.5 * one
-    assert not any(process.is_alive() for process in processes)
+    assert [process.exitcode for process in processes] == [0, -9]
+
+
+@pytest.mark.slow
+def test_only_a_process_that_does_not_answer_is_killed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(packing_probe, "ENDING_S", 0.3)
+    with TrainingProcesses(CONFIG, 1, count_on) as trainings:
+        trainings.join()
+        process = trainings._trainings[0].process
+    assert process.exitcode == -9
+
+
+@pytest.mark.slow
+def test_real_trainings_end_by_themselves():
+    with TrainingProcesses(CONFIG, 1) as trainings:
+        trainings.join()
+        process = trainings._trainings[0].process
+    assert process.exitcode == 0
+
+
+def test_steps_that_are_under_way_end_before_the_training_does():
+    """A fake event stands for each step on a GPU."""
+    ended: list[int] = []
+    numbers = count(1)
+    steps = run_ahead(
+        lambda: 8, lambda: SimpleNamespace(synchronize=partial(ended.append, next(numbers)))
+    )
+    assert [next(steps), next(steps)] == [8, 8]
+    assert ended == [1, 2]
+    steps.close()
+    assert ended == [1, 2, *range(3, 3 + AHEAD)]
 
 
 @pytest.mark.slow
