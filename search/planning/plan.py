@@ -18,6 +18,7 @@ from results.store import MANIFEST
 from search.config.options import SearchOptions
 from search.early_stopping import asha
 from search.hardware.allocation import Resources
+from search.hardware.gpus import Gpu
 from search.hardware.machine import Cluster, Machine, combine_machines, detect_machine
 from search.hardware.memory import worker_bytes
 from search.hardware.packing import Packing
@@ -106,6 +107,11 @@ class Plan:
         """Returns the epochs after which new trials are compared."""
         factor = self.options.reduction_factor
         return asha.rung_epochs(grace=self.grace, factor=factor, epochs=self.epochs)
+
+    @property
+    def gpus(self) -> tuple[Gpu, ...]:
+        """Returns the GPUs that trials train on; none where they train on cores."""
+        return self.machine.gpus if self.resources.per_gpu else ()
 
     @property
     def objectives(self) -> tuple[str, ...]:

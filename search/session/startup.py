@@ -18,7 +18,6 @@ from search.hardware.calibration import (
     calibration_key,
     packing_key,
 )
-from search.hardware.gpus import Gpu
 from search.hardware.memory import worker_bytes
 from search.hardware.packing import Packing, serves_mps
 from search.hardware.packing_probe import measure_packing
@@ -36,12 +35,8 @@ def torch_process(plan: Plan) -> probe.TorchProcess:
     """Returns the process that measures on this machine. It sees the GPU with the most free memory,
     and none where trials train on cores.
     """
-    gpus = _gpus_of_trials(plan)
+    gpus = plan.gpus
     return probe.TorchProcess(max(gpus, key=lambda gpu: gpu.free_bytes).id if gpus else "")
-
-
-def _gpus_of_trials(plan: Plan) -> tuple[Gpu, ...]:
-    return plan.machine.gpus if plan.resources.per_gpu else ()
 
 
 def allocate_gpus(
@@ -270,7 +265,7 @@ def _calibrations(plan: Plan) -> CalibrationStore:
 
 
 def _key(plan: Plan) -> str:
-    return calibration_key(plan.baseline, plan.resources.threads, _gpus_of_trials(plan))
+    return calibration_key(plan.baseline, plan.resources.threads, plan.gpus)
 
 
 def _join(*phrases: str) -> str:
