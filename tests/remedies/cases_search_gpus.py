@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from search.hardware.nvml import Driver
 
 from common.errors import SearchError
 from results.store import read_manifest
 from search.config.command_line import resolve
 from search.hardware.gpus import VISIBLE, Ask, Gpu, find_gpus
 from search.hardware.machine import Machine
-from search.hardware.nvml import Driver
 from search.hardware.probe import TorchProcess
 from search.planning.plan import make_plan
 from search.planning.resources import allocate_resources

@@ -114,5 +114,5 @@ def test_other_nodes_are_taken(cores: Allowance, counted: int, offered: int) -> 
 def test_a_node_s_gpu_that_others_hold_is_named() -> None:
     there = replace(node(8), machine=replace(node(8).machine, gpus=gpus("L4", "L4")))
     sees = GpuSurvey(gpus=gpus("L4"), notes=("GPU 1 (L4) stays idle: others hold it (busy).",))
-    (sentence,) = describe_gpu_excess(sees, there)
+    (sentence,) = describe_gpu_excess(sees, there, None)
     assert "uses 1 (GPU 1 (L4) stays idle: others hold it (busy)); start" in sentence
