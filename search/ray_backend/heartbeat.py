@@ -7,11 +7,13 @@ without a summary. The limits here are shorter.
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,33 @@ _WAKE = signal.SIGURG
 
 _KILLED_S = 10.0
 """A process that was killed may take this many seconds to end."""
+
+START_S = 300.0
+"""Ray may take this many seconds to start. Its own limits are 30 and 60 seconds a step."""
+
+
+_TOO_SLOW = (
+    "error: Ray must start within {:.0f} s, but hasn't, as where the system has killed one of its "
+    "first workers; see that memory suffices, then run the same command again."
+)
+_WAIT = """
+import os, select, sys
+if not select.select([0], [], [], float(sys.argv[1]))[0]:
+    print(sys.argv[2], file=sys.stderr, flush=True)
+    os.kill(os.getppid(), 9)
+"""
+
+
+@contextmanager
+def limit_start(longest_s: float = START_S) -> Iterator[None]:
+    """Kills this process, after a sentence, where the block takes longer. Another process waits for
+    that, because Ray holds Python's lock while it waits, for ever, for a first worker that has died
+    before it was ready (ray 2.60.0).
+    """
+    words = [str(longest_s), _TOO_SLOW.format(longest_s)]
+    command = [sys.executable, "-c", _WAIT, *words]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):
+        yield
 
 
 class RayDied(KeyboardInterrupt):

@@ -27,6 +27,7 @@ from common.text import last_lines
 from search.hardware.allocation import Resources
 from search.hardware.gpus import Gpu, show_gpus
 from search.hardware.process_limits import find_limit_errors
+from search.ray_backend.heartbeat import limit_start
 from search.ray_backend.ray_cluster import ClusterError, find_ours_first, keep_signals, silence_ray
 from search.security import bypass_proxies, check_token, prepare_token, stay_on_this_machine
 
@@ -167,7 +168,7 @@ def start_ray(
 
     host, port = reserved.getsockname()
     try:
-        with hold(), keep_signals(), show_gpus(gpus):  # a signal would leave half of Ray behind
+        with limit_start(), hold(), keep_signals(), show_gpus(gpus):  # a signal would halve Ray
             context = ray.init(
                 address="local",  # never by accident a cluster that somebody else has started
                 num_cpus=resources.concurrent * resources.threads,

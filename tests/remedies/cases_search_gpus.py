@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from search.hardware.nvml import Driver
 
 from common.errors import SearchError
+from common.nvml import Driver
 from results.store import read_manifest
 from search.config.command_line import resolve
 from search.hardware.gpus import VISIBLE, Ask, Gpu, find_gpus

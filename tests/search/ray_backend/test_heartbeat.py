@@ -12,7 +12,13 @@ import psutil
 import pytest
 
 from search.ray_backend import heartbeat as module
-from search.ray_backend.heartbeat import SILENT_BEATS, STOPPED_BEATS, Heartbeat, Liveness, RayDied
+from search.ray_backend.heartbeat import (
+    SILENT_BEATS,
+    STOPPED_BEATS,
+    Heartbeat,
+    Liveness,
+    RayDied,
+)
 
 
 @pytest.fixture
@@ -182,3 +188,16 @@ def test_what_else_shows_that_ray_is_dead_counts_too_and_nothing_after_the_end(c
     time.sleep(0.5)
     ended.report("too late")
     assert ended.reason is None
+
+
+def test_a_ray_that_never_starts_ends_the_process_with_a_sentence() -> None:
+    """The process holds Python's lock, as Ray does, so that none of its threads runs."""
+    code = (
+        "import ctypes; from search.ray_backend.heartbeat import limit_start\n"
+        "with limit_start(60.0):\n    print('started', flush=True)\n"
+        "with limit_start(0.2):\n    ctypes.PyDLL(None).sleep(60)\n"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=30)
+    assert (done.returncode, done.stdout) == (-signal.SIGKILL, "started\n")
+    assert done.stderr.startswith("error: Ray must start within 0 s, but hasn't")
