@@ -49,8 +49,8 @@ START_S = 300.0
 
 
 _TOO_SLOW = (
-    "error: Ray must start within {:.0f} s, but hasn't, as where the system has killed one of its "
-    "first workers; see that memory suffices, then run the same command again."
+    "error: Ray hasn't started within {:.0f} s, as where the system has killed one of its first "
+    "workers; see that memory suffices, then run the same command again."
 )
 _WAIT = """
 import os, select, sys
