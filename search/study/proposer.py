@@ -134,7 +134,7 @@ class Proposer:
         search fixes: no trial varies them, and records may come from elsewhere. Raises
         `ConfigError`.
         """
-        own = {name: self.fixed[name] for name in ("weights",) if name in self.fixed}
+        own = {"weights": self.fixed["weights"]} if "weights" in self.fixed else {}
         return TrialConfig.from_record({**config, **own})
 
     def move_weights(self, config: Mapping[str, Any]) -> dict[str, Any]:

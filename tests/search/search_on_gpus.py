@@ -14,12 +14,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import optuna
-
 from results.finalist_store import FinalistStore
 from results.records import EpochMetrics, TrainingId, TrainingRecord
 from results.store import RunStore
-from search.early_stopping.decision import Rules
 from search.hardware.allocation import Resources
 from search.ray_backend.heartbeat import Heartbeat, kill_ray
 from search.ray_backend.local_ray import Dashboard, reserve_port, start_ray, stop_ray
@@ -30,15 +27,13 @@ from search.ray_backend.tuner import run_trials
 from search.ray_backend.watchdog import Watchdog
 from search.ray_backend.worker import TrialWorker
 from search.session.session import make_meter
-from search.space import Space
 from search.study.finalists import Finalists
 from search.study.observer import Observer, Observers
 from search.study.optuna_journal import journal_storage
 from search.study.proposal import Proposal
-from search.study.proposer import Proposer
-from search.study.study import Study
 from search.study.supervisor import Supervisor
 from tests.search.hardware.faked_gpus import gpus as faked_gpus
+from tests.search.made_up_study import made_up_study
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
 
@@ -81,22 +76,11 @@ class Recorder(Observer):
         self.seen[record.training.number]["ended"] = time.monotonic()
 
 
-def suggest(trial: optuna.Trial) -> dict[str, Any]:
-    return {"dropout": trial.suggest_float("dropout", 0.0, 0.9)}
-
-
 def main(directory: Path) -> None:
-    baseline = TrialConfig(network="resnet18", dropout=0.0, epochs=EPOCHS, precision="float32")
-    space = Space(summary="made up", dataset="demo", baseline=baseline, suggest=suggest)
     store = RunStore.create(directory, {"sessions": []})
-    rules = Rules(
-        epochs=EPOCHS, grace=EPOCHS, factor=2, max_gap=0.0, gap_patience=3, plateau_patience=0,
-        num_classes=20,
-    )  # fmt: skip
-    study = Study(
-        proposer=Proposer(space, {}, 0), rules=rules, trials=TRIALS, store=store,
-        storage=journal_storage(directory),
-    )  # fmt: skip
+    study = made_up_study(
+        store, journal_storage(directory), trials=TRIALS, epochs=EPOCHS, grace=EPOCHS
+    )
     resources = Resources(concurrent=3, threads=1, why="", per_gpu=2)
     with reserve_port(Dashboard(host="127.0.0.1", port="auto")) as port:
         start_ray(resources, port, ROOT, gpus=faked_gpus("L4", "L4"))

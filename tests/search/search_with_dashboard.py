@@ -13,13 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import optuna
 from rich.console import Console
 
 from results.finalist_store import FinalistStore
 from results.records import EpochMetrics
 from results.store import RunStore
-from search.early_stopping.decision import Rules
 from search.hardware.allocation import Resources
 from search.monitoring.monitor import Monitor
 from search.monitoring.progress import Limits
@@ -33,15 +31,12 @@ from search.ray_backend.task import RunFiles, Task
 from search.ray_backend.tuner import run_trials
 from search.ray_backend.watchdog import Watchdog
 from search.ray_backend.worker import TrialWorker
-from search.space import Space
 from search.study.finalists import Finalists
 from search.study.observer import Observers
 from search.study.optuna_journal import journal_storage
-from search.study.proposer import Proposer
-from search.study.study import Study
 from search.study.supervisor import Supervisor
+from tests.search.made_up_study import made_up_study
 from tests.search.study_on_curves import metrics
-from trainables.config import TrialConfig
 
 ROOT = Path(__file__).parents[2]
 TRIALS, EPOCHS, GRACE = 4, 3, 2
@@ -75,22 +70,11 @@ def made_up(directory: Path) -> Iterator[EpochMetrics]:
         yield metrics(epoch, 0.3 + 0.1 * epoch + 0.01 * better, gap=0.05)
 
 
-def suggest(trial: optuna.Trial) -> dict[str, Any]:
-    return {"dropout": trial.suggest_float("dropout", 0.0, 0.9)}
-
-
 def main(directory: Path) -> None:
-    baseline = TrialConfig(network="resnet18", dropout=0.0, epochs=EPOCHS, precision="float32")
-    space = Space(summary="made up", dataset="demo", baseline=baseline, suggest=suggest)
     store = RunStore.create(directory, {"sessions": []})
-    rules = Rules(
-        epochs=EPOCHS, grace=GRACE, factor=2, max_gap=0.0, gap_patience=3, plateau_patience=0,
-        num_classes=20,
-    )  # fmt: skip
-    study = Study(
-        proposer=Proposer(space, {}, 0), rules=rules, trials=TRIALS, store=store,
-        storage=journal_storage(directory),
-    )  # fmt: skip
+    study = made_up_study(
+        store, journal_storage(directory), trials=TRIALS, epochs=EPOCHS, grace=GRACE
+    )
     resources = Resources(concurrent=1, threads=1, why="")
     with reserve_port(Dashboard(host="127.0.0.1", port="auto")) as port:
         address = start_ray(resources, port, ROOT)
