@@ -4,6 +4,7 @@ page.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -230,7 +231,9 @@ def _gpu_hours(run: Run) -> str:
     held none. Of an older run, this is known only where the options name a trial's share of a GPU.
     """
     share = str(run.manifest.get("options", {}).get("gpus_per_trial", "auto"))
-    training_gpu_s = 0.0 if share == "auto" else float(share) * run.training_s
+    training_gpu_s = 0.0
+    with suppress(ValueError):  # auto, or a word that no search has written
+        training_gpu_s = float(share) * run.training_s
     held = sum_gpu_time(run.manifest.get("sessions", ()), training_gpu_s).describe()
     return f", {held}" if held else ""
 
