@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from search.hardware.gpus import Gpu
 from search.hardware.machine import Machine, Node
+from trainables.profiling.gpu_need import GpuNeed
 
 MARGIN = 1.2
 """A trial is allocated this many times the GPU memory that a few of its steps took."""
@@ -64,18 +65,6 @@ class Resources:
     def gpus_held(self) -> int:
         """Returns how many GPUs the trials that run at the same time hold."""
         return math.ceil(round(self.concurrent * self.gpus, 6))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GpuNeed:
-    """Holds what the largest training takes of a GPU's memory, and what is free on the GPU where
-    that was measured, in bytes. `micro_batch_size` is the most images that fit at once, where a
-    whole batch doesn't.
-    """
-
-    needed_bytes: int
-    free_bytes: int
-    micro_batch_size: int | None = None
 
 
 def fits(gpu: Gpu, need: GpuNeed) -> bool:

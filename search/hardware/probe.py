@@ -15,11 +15,11 @@ from common.errors import UserError
 from common.private_folder import keep_compiled_private
 from common.signals import follow_parent, shield_children
 from common.text import last_lines
-from search.hardware.allocation import GpuNeed
 from search.hardware.calibration import Measurement
 from search.hardware.gpus import VISIBLE
 from search.hardware.packing import serves_mps
 from trainables.config import TrialConfig
+from trainables.profiling.gpu_need import GpuNeed
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -154,7 +154,7 @@ def measure_gpu(config: TrialConfig, *, freezes: bool) -> GpuNeed:
     from trainables.training.memory import out_of_memory
 
     try:
-        need = measure_need(config, default_device(), freezes=freezes)
+        return measure_need(config, default_device(), freezes=freezes)
     except RuntimeError as error:  # torch's out-of-memory error is one
         if not out_of_memory(error):
             _refuse(error)
@@ -163,11 +163,6 @@ def measure_gpu(config: TrialConfig, *, freezes: bool) -> GpuNeed:
             f"{config.image_size}, doesn't even in parts of a batch ({error}); lower image_size "
             "with --set, or train on cores with --gpus-per-trial 0."
         ) from error
-    return GpuNeed(
-        needed_bytes=need.needed_bytes,
-        free_bytes=need.free_bytes,
-        micro_batch_size=need.micro_batch_size,
-    )
 
 
 def _refuse(error: RuntimeError) -> NoReturn:

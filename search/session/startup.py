@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 from datasets.access import TRAIN_FILE
 from datasets.manifest import verify
 from search.hardware import probe
-from search.hardware.allocation import GpuNeed, fits, trials_by_memory
+from search.hardware.allocation import fits, trials_by_memory
 from search.hardware.calibration import (
     CalibrationStore,
     Measurement,
@@ -26,6 +26,7 @@ from search.planning.plan import Plan
 from search.planning.resources import allocate_resources
 from search.ray_backend.ray_cluster import submit
 from trainables.config import TrialConfig
+from trainables.profiling.gpu_need import GpuNeed
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -38,6 +38,7 @@ from tests.search.tasks import make_task, task_of
 from trainables.config import TrialConfig
 from trainables.models.network import build
 from trainables.profiling import gpu_memory
+from trainables.profiling.gpu_need import GpuNeed
 
 PREFLIGHT = "search/preflight.py"
 INSTALLS = "a test installs nothing; it checks that the commands exist"
@@ -231,12 +232,10 @@ LARGE = TrialConfig(network="resnet10", image_size=128, batch_size=64, precision
 
 @case(f"{PROBE}::measure_gpu", "One trial must fit on a GPU")
 def a_trial_that_doesn_t_fit_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Steps:
-    def need(config: TrialConfig, device: object, *, freezes: bool) -> gpu_memory.MemoryNeed:
+    def need(config: TrialConfig, device: object, *, freezes: bool) -> GpuNeed:
         if config.image_size > 64:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
-        return gpu_memory.MemoryNeed(
-            needed_bytes=1 << 30, free_bytes=8 << 30, micro_batch_size=None
-        )
+        return GpuNeed(needed_bytes=1 << 30, free_bytes=8 << 30, micro_batch_size=None)
 
     monkeypatch.setattr(gpu_memory, "measure_need", need)
     refusal = yield lambda: probe.measure_gpu(LARGE, freezes=False)
@@ -248,7 +247,7 @@ def a_trial_that_doesn_t_fit_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Steps:
 
 @case(f"{PROBE}::_refuse", "but doesn't (", beyond="no driver is at fault here")
 def a_gpu_that_computes_nothing(monkeypatch: pytest.MonkeyPatch) -> Steps:
-    def need(config: TrialConfig, device: object, *, freezes: bool) -> gpu_memory.MemoryNeed:
+    def need(config: TrialConfig, device: object, *, freezes: bool) -> GpuNeed:
         raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
 
     monkeypatch.setattr(gpu_memory, "measure_need", need)

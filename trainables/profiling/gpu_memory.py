@@ -1,12 +1,11 @@
 """Measures how much GPU memory a trial needs. This is for CUDA, and not yet tested on a GPU."""
 
-from dataclasses import dataclass
-
 import torch
 
 from trainables.config import TrialConfig
 from trainables.models.network import build
 from trainables.models.setup import prepare_network
+from trainables.profiling.gpu_need import GpuNeed
 from trainables.training.auxiliary_state import AuxiliaryState
 from trainables.training.evaluate import FEATURE_CACHE_BYTES, autocast, evaluation_batch
 from trainables.training.gpu_settings import apply_gpu_settings
@@ -28,22 +27,7 @@ _CLASSES = 1000
 """The measured network has this many classes."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MemoryNeed:
-    """A `MemoryNeed` holds what a trial needs of a GPU, and what is free there, in bytes.
-
-    needed_bytes: what the process of a trial takes at most.
-    free_bytes: what other processes leave, of which the measuring process is none.
-    micro_batch_size: the largest number of images at once that was found to fit, or `None` if the
-    whole batch fits.
-    """
-
-    needed_bytes: int
-    free_bytes: int
-    micro_batch_size: int | None
-
-
-def measure_need(config: TrialConfig, device: torch.device, *, freezes: bool) -> MemoryNeed:
+def measure_need(config: TrialConfig, device: torch.device, *, freezes: bool) -> GpuNeed:
     """Returns what a trial of `config` needs of a GPU, without the dataset's images.
 
     If `config` doesn't fit into the free memory, it is measured with half as many images at once,
@@ -70,7 +54,7 @@ def measure_need(config: TrialConfig, device: torch.device, *, freezes: bool) ->
                 raise
             release_frames(error)
         else:
-            return MemoryNeed(
+            return GpuNeed(
                 needed_bytes=needed,
                 free_bytes=free,
                 micro_batch_size=config.micro_batch_size,

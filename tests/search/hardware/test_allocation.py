@@ -1,7 +1,6 @@
 import pytest
 
 from search.hardware.allocation import (
-    GpuNeed,
     Resources,
     allocate,
     fits,
@@ -13,6 +12,7 @@ from search.hardware.machine import Machine, detect_machine
 from search.hardware.memory import EXTERNAL_BYTES, worker_bytes
 from tests.search.hardware.faked_gpus import gpus as faked_gpus
 from trainables.config import TrialConfig
+from trainables.profiling.gpu_need import GpuNeed
 
 GIB = 1 << 30
 

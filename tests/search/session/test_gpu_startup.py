@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from search.hardware.allocation import GpuNeed
 from search.hardware.gpus import Gpu
 from search.hardware.machine import Machine
 from search.hardware.packing import Packing
@@ -20,6 +19,7 @@ from search.ray_backend.slots import Slots
 from search.session.startup import _in_pieces, allocate_gpus, torch_process
 from tests.search.hardware.faked_gpus import GIB, gpus
 from tests.search.session_on_curves import planned, search
+from trainables.profiling.gpu_need import GpuNeed
 
 
 class FakeProcess:

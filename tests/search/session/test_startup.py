@@ -14,7 +14,6 @@ import pytest
 from results.analysis.session_times import GpuTime
 from results.records import TrainingId
 from results.store import read_manifest
-from search.hardware.allocation import GpuNeed
 from search.hardware.calibration import CalibrationStore, Measurement
 from search.hardware.machine import Machine
 from search.hardware.packing import Packing
@@ -29,6 +28,7 @@ from tests.search.hardware.faked_gpus import gpus as faked_gpus
 from tests.search.session_on_curves import opened, planned, search
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
+from trainables.profiling.gpu_need import GpuNeed
 
 
 class FakeProcess:

@@ -8,7 +8,8 @@ import torch
 from tests.trainables.training.small_network import build_small
 from trainables.config import TrialConfig
 from trainables.profiling import gpu_memory
-from trainables.profiling.gpu_memory import MemoryNeed, measure_need
+from trainables.profiling.gpu_memory import measure_need
+from trainables.profiling.gpu_need import GpuNeed
 from trainables.training.evaluate import FEATURE_CACHE_BYTES
 from trainables.training.memory import CONTEXT_BYTES, out_of_memory
 
@@ -48,7 +49,7 @@ def test_the_need_is_the_peak_with_what_lies_beside_it(
     cuda = FakeCuda(monkeypatch, own=3 * GIB)
     found = measure_need(CONFIG, CPU, freezes=freezes)
     stored = FEATURE_CACHE_BYTES if freezes else 0
-    assert found == MemoryNeed(
+    assert found == GpuNeed(
         needed_bytes=GIB + CONTEXT_BYTES + stored, free_bytes=40 * GIB, micro_batch_size=None
     )
     assert cuda.passes == [32, 32, 128]  # two steps, and an evaluated batch
