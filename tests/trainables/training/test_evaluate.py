@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from datasets.access import open_search_data
-from datasets.loading.loader import batches
+from datasets.loading.loader import Batches, batches
 from datasets.splits import SearchData, Split
+from tests.trainables.training.fake_gpu import CUDA, fake_gpu
 from trainables.augmentation.batch import for_evaluation
 from trainables.config import TrialConfig
-from trainables.models.network import Network
+from trainables.models.network import Network, build
 from trainables.models.setup import new_network
 from trainables.training.batches import BatchFeeder
 from trainables.training.evaluate import EVALUATION_BATCH, Evaluation, Evaluator, evaluate
@@ -160,3 +162,44 @@ def test_what_does_not_fit_is_computed_again(
 def test_a_loss_that_is_not_finite_is_none_on_record() -> None:
     assert Evaluation(loss=float("inf"), top1=0, top5=0).finite_loss is None
     assert Evaluation(loss=1.5, top1=0, top5=0).finite_loss == 1.5
+
+
+class AskedForError(Exception):
+    """Holds the number of images at once that an evaluation has asked its feeder for."""
+
+
+class AskedFeeder(BatchFeeder):
+    """Has no images."""
+
+    def batches(self, split: Split, batch_size: int, **_: Any) -> Batches:  # type: ignore[override]
+        raise AskedForError(batch_size)
+
+
+@pytest.mark.parametrize(
+    ("device", "size", "micro", "at_once"),
+    [
+        (CUDA, 64, None, 1024),
+        (CUDA, 32, None, 1024),
+        (CUDA, 128, None, 256),
+        (CUDA, 224, None, 128),
+        (CUDA, 64, 16, 16),
+        (CPU, 64, None, 128),
+        (CPU, 32, None, 128),
+        (CPU, 64, 16, 16),
+    ],
+)
+def test_a_gpu_evaluates_more_images_at_once_than_a_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+    data: SearchData,
+    device: torch.device,
+    size: int,
+    micro: int | None,
+    at_once: int,
+) -> None:
+    config = CONFIG.but(image_size=size, micro_batch_size=micro, batch_size=512)
+    with fake_gpu(monkeypatch), device:
+        feeder = AskedFeeder(device=device)
+        evaluator = Evaluator(build(config, 4), data.images, config, feeder, cache_bytes=0)
+        with pytest.raises(AskedForError) as asked:
+            evaluator.evaluate(data.val)
+    assert asked.value.args == (at_once,)
