@@ -69,13 +69,24 @@ class Cluster:
 
 
 def combine_machines(nodes: Sequence[Node]) -> Machine:
-    """Returns the hardware of all nodes together as one machine, for display and for checks."""
+    """Returns the hardware of all nodes together as one machine, for display and for checks. Where
+    there are several, each note about GPUs names its nodes.
+    """
     machines = [node.machine for node in nodes]
+    places: dict[str, list[str]] = {}
+    for node in nodes:
+        for note in node.machine.gpu_notes:
+            places.setdefault(note, []).append(node.address)
+    if len(nodes) > 1:
+        notes = tuple(f"on {', '.join(places[note])}: {note}" for note in places)
+    else:
+        notes = tuple(places)
     return Machine(
         cpus=sum(machine.cpus for machine in machines),
         memory_bytes=sum(machine.memory_bytes for machine in machines),
         gpus=tuple(gpu for machine in machines for gpu in machine.gpus),
         gpu_faults=tuple(fault for machine in machines for fault in machine.gpu_faults),
+        gpu_notes=notes,
     )
 
 

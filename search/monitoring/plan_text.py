@@ -195,7 +195,7 @@ def _describe_kind(r: Resources) -> str:
 
 
 def _gpu_notes(plan: Plan) -> tuple[str, ...]:
-    """Returns why GPUs of this machine stay idle, where trials train on GPUs."""
+    """Returns why GPUs stay idle, where trials train on GPUs."""
     return plan.machine.gpu_notes if plan.resources.per_gpu else ()
 
 

@@ -72,14 +72,20 @@ def find_faults(here: Versions, answer: Answer, node: Node) -> list[str]:
 
 
 def with_gpus(node: Node, survey: GpuSurvey, visible: str | None) -> Node:
-    """Returns the node with what torch has found of the GPUs that it offers, and with their faults,
-    which count only where trials take GPUs.
+    """Returns the node with what torch has found of the GPUs that it offers, with their faults and
+    with the notes on those that stay idle, which both count only where trials take GPUs.
 
     visible: what CUDA_VISIBLE_DEVICES is on the node.
     """
     offered, faults = node.machine.gpus, describe_gpu_excess(survey, node, visible)
     known = offered if faults else survey.gpus[: len(offered)]
-    return replace(node, machine=replace(node.machine, gpus=known, gpu_faults=tuple(faults)))
+    found = replace(
+        node.machine,
+        gpus=known,
+        gpu_faults=tuple(faults),
+        gpu_notes=survey.notes if known else (),
+    )
+    return replace(node, machine=found)
 
 
 def _ask(node: Node, names: list[str]) -> "ray.ObjectRef[Answer]":

@@ -116,3 +116,17 @@ def test_a_node_s_gpu_that_others_hold_is_named() -> None:
     sees = GpuSurvey(gpus=gpus("L4"), notes=("GPU 1 (L4) stays idle: others hold it (busy).",))
     (sentence,) = describe_gpu_excess(sees, there, None)
     assert "uses 1 (GPU 1 (L4) stays idle: others hold it (busy)); start" in sentence
+
+
+def test_notes_on_the_gpus_of_nodes_are_collected_each_once() -> None:
+    """Two equal nodes have the same card that others hold; a third offers no GPU at all."""
+    held, broken = (f"GPU {n} (L4) stays idle: others hold it (busy)." for n in (1, 2))
+    offers = replace(node(8), machine=replace(node(8).machine, gpus=gpus("L4")))
+
+    def noted(address: str, *notes: str, there: Node = offers) -> Node:
+        survey = GpuSurvey(gpus=gpus("L4", gib=24), notes=notes)
+        return with_gpus(replace(there, address=address), survey, None)
+
+    cluster = [noted("a", held), noted("b", held, broken), noted("c", held, there=node(4))]
+    assert combine_machines(cluster).gpu_notes == (f"on a, b: {held}", f"on b: {broken}")
+    assert combine_machines(cluster[:1]).gpu_notes == (held,)
