@@ -8,8 +8,8 @@ from search.monitoring.plan_text import show_plan
 from search.planning.cost_estimate import learn_from_run, training_speed
 from search.planning.plan import Plan
 from search.session.checks import check_start
+from search.session.gpu_allocation import allocate_gpus
 from search.session.startup import (
-    allocate_gpus,
     find_measurement,
     in_precision,
     start_measurement,

@@ -36,13 +36,13 @@ from search.session import session_log
 from search.session.backup import StorageSync, make_node_files
 from search.session.checks import check_images, check_start, source_to_prepare, why_refused
 from search.session.finish import finish
+from search.session.gpu_allocation import allocate_gpus
 from search.session.loggers import make_observers
 from search.session.manifest import copy_earlier, copy_space, make_manifest, prepare_journal
 from search.session.ray_life import close_ray, make_heartbeat, open_ray
 from search.session.recovery import Recovery
 from search.session.session import Session, start_session
 from search.session.startup import (
-    allocate_gpus,
     find_measurement,
     in_precision,
     start_measurement,

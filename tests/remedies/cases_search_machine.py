@@ -26,7 +26,7 @@ from search.ray_backend import trackers, worker
 from search.ray_backend.scheduler import StudyScheduler
 from search.ray_backend.slots import Slots
 from search.ray_backend.watchdog import Watchdog
-from search.session.startup import allocate_gpus
+from search.session.gpu_allocation import allocate_gpus
 from search.study.observer import Observer
 from tests.remedies.harness import Attempt, Command, CommandError, Steps, case
 from tests.remedies.searches import check_setup, copy_run, plan_search

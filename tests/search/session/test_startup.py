@@ -23,7 +23,8 @@ from search.hardware.training_speed import Source
 from search.planning.cost_estimate import training_speed
 from search.planning.plan import Plan
 from search.planning.resources import allocate_resources
-from search.session.startup import allocate_gpus, find_measurement, start_measurement
+from search.session.gpu_allocation import allocate_gpus
+from search.session.startup import find_measurement, start_measurement
 from tests.search.hardware.faked_gpus import gpus as faked_gpus
 from tests.search.session_on_curves import opened, planned, search
 from tests.search.study_on_curves import metrics

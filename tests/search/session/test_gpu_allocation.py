@@ -16,7 +16,8 @@ from search.hardware.probe import describe_gpu, measure_gpu
 from search.planning.plan import Plan, make_proposer
 from search.planning.resources import allocate_resources
 from search.ray_backend.slots import Slots
-from search.session.startup import _in_pieces, allocate_gpus, torch_process
+from search.session.gpu_allocation import _in_pieces, allocate_gpus
+from search.session.startup import torch_process
 from tests.search.hardware.faked_gpus import GIB, gpus
 from tests.search.session_on_curves import planned, search
 from trainables.profiling.gpu_need import GpuNeed

@@ -1,0 +1,154 @@
+"""Decides, before the first trial, how many trials share each GPU, and what stays there."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from datasets.access import TRAIN_FILE
+from search.hardware import probe
+from search.hardware.allocation import fits, trials_by_memory
+from search.hardware.calibration import packing_key
+from search.hardware.memory import worker_bytes
+from search.hardware.packing import Packing, serves_mps
+from search.hardware.packing_probe import measure_packing
+from search.monitoring.plan_text import describe_resources
+from search.planning.plan import Plan
+from search.planning.resources import allocate_resources
+from search.session.startup import ask_gpu, open_calibrations
+from trainables.config import TrialConfig
+from trainables.profiling.gpu_need import GpuNeed
+
+
+def allocate_gpus(
+    plan: Plan,
+    precision: str,
+    print_line: Callable[[str], object],
+    torch: probe.TorchProcess,
+    *,
+    anew: bool = False,
+) -> Plan:
+    """Returns the plan with the GPUs' settings and versions, with the images on each GPU where they
+    have room, and, unless the options name their number, with as many trials on each GPU as train
+    most images together, of those that fit there. Each decision is printed. Raises `ProbeError`
+    where not even one trial fits. This hasn't been tried on a GPU yet.
+
+    precision: the precision that trials will train in.
+    anew: whether the number of trials is measured even if it was measured before.
+    """
+    if not plan.resources.per_gpu:
+        return plan
+    deterministic = plan.baseline.deterministic
+    plan = replace(plan, gpu=ask_gpu(plan, torch, probe.describe_gpu, deterministic=deterministic))
+    largest = plan.bounds.largest.but(precision=precision)
+    freezes = any(config.freeze_depth for config in plan.bounds.starting)
+    need = ask_gpu(plan, torch, probe.measure_gpu, largest, freezes=freezes)
+    images = plan.data / TRAIN_FILE
+    image_bytes = images.stat().st_size if images.exists() else 0
+    if plan.options.gpus_per_trial != "auto":
+        plan = _as_asked(plan, need, image_bytes, print_line)
+        return _leave_out_cores(plan, precision, print_line)
+    plan = _leave_out_small(plan, need, print_line)
+    plan = _in_pieces(plan, need, print_line)
+    most, resident = trials_by_memory(need, plan.machine.gpus, image_bytes)
+    print_line(
+        f"GPUs       up to {most} trials each by memory"
+        f"{_describe_smallest(plan, need, image_bytes)}: the largest takes "
+        f"{need.needed_bytes / (1 << 30):.1f} GiB{', and the images beside it' * resident}"
+    )
+    allocate = partial(
+        allocate_resources, plan.options, plan.machine, plan.cluster, worker_bytes(largest)
+    )
+    config = plan.baseline.but(precision=precision)
+    packing = choose_packing(plan, torch, config, allocate(most).per_gpu, anew=anew)
+    print_line(f"GPUs       {packing.describe()}")
+    resources = replace(allocate(packing.trials), resident=resident)
+    plan = replace(plan, resources=resources, packing=packing)
+    plan = _leave_out_cores(plan, precision, print_line)
+    print_line(f"GPUs       {describe_resources(plan)}")
+    return plan
+
+
+def _as_asked(
+    plan: Plan, need: GpuNeed, image_bytes: int, print_line: Callable[[str], object]
+) -> Plan:
+    """Returns the plan with the images on each GPU where all trials that share it have the room."""
+    most, resident = trials_by_memory(need, plan.machine.gpus, image_bytes)
+    resident = resident and most >= plan.resources.per_gpu
+    print_line(
+        f"GPUs       as many trials each as asked: the largest takes "
+        f"{need.needed_bytes / (1 << 30):.1f} GiB{', and the images beside it' * resident}"
+    )
+    if plan.gpu.get("mps"):
+        print_line("GPUs       NVIDIA's MPS serves them")
+    return replace(plan, resources=replace(plan.resources, resident=resident))
+
+
+def _describe_smallest(plan: Plan, need: GpuNeed, image_bytes: int) -> str:
+    """Returns the GPU whose free memory decides for all GPUs, and nothing where all are alike."""
+    gpus = plan.machine.gpus
+    if len({trials_by_memory(need, [gpu], image_bytes) for gpu in gpus}) == 1:
+        return ""
+    smallest = min(gpus, key=lambda gpu: gpu.free_bytes if gpu.memory_bytes else need.free_bytes)
+    return f" of GPU {smallest.id} ({smallest.name})"
+
+
+def _leave_out_cores(plan: Plan, precision: str, print_line: Callable[[str], object]) -> Plan:
+    """Returns the plan without trials on cores beside those on GPUs where all train in float16."""
+    if precision != "float16" or plan.resources.beside is None:
+        return plan
+    print_line("note: nodes without a GPU stay idle: cores are about 90 times slower in float16.")
+    return replace(plan, resources=replace(plan.resources, beside=None))
+
+
+def _leave_out_small(plan: Plan, need: GpuNeed, print_line: Callable[[str], object]) -> Plan:
+    """Returns the plan without the GPUs of this machine that can't hold one trial. On a cluster Ray
+    has counted them already: there, a trial that meets one goes on in micro-batches.
+    """
+    if plan.cluster:
+        return plan
+    small = [gpu for gpu in plan.machine.gpus if not fits(gpu, need)]
+    rest = tuple(gpu for gpu in plan.machine.gpus if gpu not in small)
+    if not rest:  # free memory changes: on one of them the measurement has just run
+        return plan
+    for gpu in small:
+        print_line(
+            f"note: GPU {gpu.id} ({gpu.name}) stays idle: it has {gpu.free_bytes / (1 << 30):.1f} "
+            f"GiB free, and the largest trial takes {need.needed_bytes / (1 << 30):.1f}."
+        )
+    return replace(plan, machine=replace(plan.machine, gpus=rest))
+
+
+def _in_pieces(plan: Plan, need: GpuNeed, print_line: Callable[[str], object]) -> Plan:
+    """Returns the plan with the micro-batches that the largest configuration needs, for all trials:
+    a batch that isn't larger stays whole.
+    """
+    asked = plan.bounds.largest.micro_batch_size
+    if need.micro_batch_size in (None, asked) or "micro_batch_size" in plan.ranges:
+        return plan
+    print_line(
+        f"note: the largest trial doesn't fit on a GPU with its whole batch: trials train in "
+        f"micro-batches of {need.micro_batch_size} images."
+    )
+    # The preview, by which a run that goes on knows its space, stays as the space has it.
+    return replace(plan, fixed={**plan.fixed, "micro_batch_size": need.micro_batch_size})
+
+
+def choose_packing(
+    plan: Plan, torch: probe.TorchProcess, config: TrialConfig, most: int, *, anew: bool
+) -> Packing:
+    """Returns how fast up to `most` trials of `config` train together on a GPU, as measured before
+    on this machine, unless `anew` is true, or else now. Where one has to be alone, nothing is
+    measured.
+    """
+    mps, store = serves_mps(), open_calibrations(plan)
+    if most == 1:
+        return Packing(images_per_s=[], mps=mps)
+    key = packing_key(config, most, plan.machine, mps=mps)
+    before = None if anew or plan.cluster else store.find_packing(key)
+    if before is not None:
+        return before
+    threads = max(1, plan.machine.cpus // (most * len(plan.machine.gpus)))
+    packing = ask_gpu(plan, torch, measure_packing, config, threads, most)
+    if plan.cluster is None and packing.sound():
+        store.keep(key, packing)
+    return packing
