@@ -10,7 +10,13 @@ from dataclasses import dataclass, replace
 
 import ray
 from ray._private.utils import get_num_cpus
-from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError
+from ray.exceptions import (
+    OutOfMemoryError,
+    RayError,
+    RayTaskError,
+    RuntimeEnvSetupError,
+    WorkerCrashedError,
+)
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from common.allowance import Allowance, allowed_cores, allowed_memory
@@ -114,6 +120,13 @@ def _read(answer: "ray.ObjectRef[Answer]", node: Node) -> tuple[Answer | None, l
         return None, [
             f"Node {node.address} must be able to run this project's code, but isn't ({why}); type "
             "`make setup` there, and see its logs in /tmp/ray/session_latest/logs."
+        ]
+    except (WorkerCrashedError, OutOfMemoryError) as error:
+        why = str(error).strip().partition("\n")[0].rstrip(".")
+        return None, [
+            f"Node {node.address} must be able to run this project's code, but the process that "
+            f"tried has died ({why}); see `dmesg` of that node for the reason, and free memory if "
+            "that is it."
         ]
     except RayError:
         return None, []  # it is gone

@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -215,14 +215,35 @@ class LivingNodes:
 def submit(
     kind: Resources, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> "Future[T]":
-    """Calls `function` on a node, with a trial's share of it; the future has its result or
-    error. A share without a GPU sees none there.
+    """Calls `function` on a node, with a trial's share of it; the future has its result or error,
+    which is a `BrokenExecutor` where the process or its node has died. A share without a GPU sees
+    none there.
     """
     import ray
 
     # A process ends after its call, because CUDA, once it began, keeps the GPUs that it has seen.
     task = ray.remote(num_cpus=kind.threads, num_gpus=kind.gpus, max_calls=1)(_call)
-    future: Future[T] = task.remote(function, kind.per_gpu > 0, *args, **kwargs).future()
+    return report_death(task.remote(function, kind.per_gpu > 0, *args, **kwargs).future())
+
+
+def report_death(answer: "Future[T]") -> "Future[T]":
+    """Returns a future of the same answer, of which an error that comes from Ray, and not from the
+    function, is a `BrokenExecutor` with the first line of Ray's reason, as of a local process.
+    """
+    from ray.exceptions import RayError, RayTaskError
+
+    future: Future[T] = Future()
+
+    def hand_on(done: "Future[T]") -> None:
+        error = done.exception()
+        if error is None:
+            future.set_result(done.result())
+        elif isinstance(error, RayError) and not isinstance(error, RayTaskError):
+            future.set_exception(BrokenExecutor(str(error).strip().partition("\n")[0].rstrip(".")))
+        else:
+            future.set_exception(error)
+
+    answer.add_done_callback(hand_on)
     return future
 
 

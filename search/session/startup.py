@@ -1,7 +1,7 @@
 """Measures and checks what a search needs to know before its first trial."""
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import BrokenExecutor, Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
@@ -42,16 +42,17 @@ def ask_gpu(
 def _result_of(future: "Future[T]", plan: Plan) -> T:
     try:
         return future.result()
-    except BrokenProcessPool as error:
-        where, remedy = "here", "the reason, and free memory if that is it"
+    except BrokenExecutor as error:
+        there, place, why = "", "here", ""
+        if not isinstance(error, BrokenProcessPool):
+            there, place, why = " of its node", "on a node of the cluster", f" ({error})"
+        remedy = "the reason, and free memory if that is it"
         if plan.resources.per_gpu:
-            where, remedy = (
-                "on the GPU",
-                "the driver's reason, or train on cores with --gpus-per-trial 0",
-            )
+            place = "on a GPU of the cluster" if there else "on the GPU"
+            remedy = "the driver's reason, or train on cores with --gpus-per-trial 0"
         raise probe.ProbeError(
-            f"A process must be able to train {where}, but the one that tried has died; see "
-            f"`dmesg` for {remedy}."
+            f"A process must be able to train {place}, but the one that tried has died"
+            f"{why}; see `dmesg`{there} for {remedy}."
         ) from error
 
 

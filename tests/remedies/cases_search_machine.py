@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from ray.exceptions import WorkerCrashedError
 from ray.tune.experiment import Trial
 
 from search import preflight
@@ -23,10 +24,12 @@ from search.hardware.machine import Machine
 from search.planning.resources import allocate_resources
 from search.preflight import ROOT
 from search.ray_backend import trackers, worker
+from search.ray_backend.ray_cluster import report_death
 from search.ray_backend.scheduler import StudyScheduler
 from search.ray_backend.slots import Slots
 from search.ray_backend.watchdog import Watchdog
 from search.session.gpu_allocation import allocate_gpus
+from search.session.startup import ask_gpu
 from search.study.observer import Observer
 from tests.remedies.harness import Attempt, Command, CommandError, Steps, case
 from tests.remedies.searches import check_setup, copy_run, plan_search
@@ -272,10 +275,28 @@ def a_process_that_dies_on_a_gpu(tmp_path: Path, tiny_data: Path) -> Steps:
     return divide(refusal.options("--gpus-per-trial")[1])
 
 
+@case("search/session/startup.py::_result_of", "the one that tried has died")
+def a_process_that_dies_on_a_gpu_of_a_node(tmp_path: Path, tiny_data: Path) -> Steps:
+    """Nothing is measured for trials on cores, where the search goes on."""
+    plan = planned(tmp_path, tiny_data, {}, name="run", trials=3)
+    gpu = replace(plan, resources=replace(plan.resources, per_gpu=1))
+    refusal = yield lambda: ask_gpu(gpu, Dying(WorkerCrashedError()), abs, 1)  # type: ignore[arg-type]
+    assert "must be able to train on a GPU of the cluster" in refusal.text
+    options, errors = resolve(
+        {"space": "demo"}, parse(list(refusal.options("--gpus-per-trial")))[0]
+    )
+    cores = allocate_resources(options, plan.machine, None, 1 << 30)
+    assert (errors, cores.per_gpu) == ([], 0)
+    return lambda: allocate_gpus(replace(plan, resources=cores), "float32", print, Dying())  # type: ignore[arg-type]
+
+
 class Dying:
-    """Stands for a process that a driver's error has killed."""
+    """Stands for a process that a driver's error has killed, here or on a node."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self._error = error or BrokenProcessPool("terminated abruptly")
 
     def submit(self, *_: object, **__: object) -> "Future[object]":
         future: Future[object] = Future()
-        future.set_exception(BrokenProcessPool("terminated abruptly"))
-        return future
+        future.set_exception(self._error)
+        return report_death(future)

@@ -255,7 +255,21 @@ def a_node_that_offers_gpus_that_torch_can_t_use() -> Steps:
     return offer(count, refusal.find(r"`CUDA_VISIBLE_DEVICES=(\S+) ray start"))
 
 
-@case(f"{CHECK}::_read", "must be able to run this project's code", beyond=NODES)
+@case(f"{CHECK}::_read", "the process that tried has died", beyond=NODES)
+def a_node_whose_process_dies(monkeypatch: pytest.MonkeyPatch) -> Steps:
+    there: Any = SimpleNamespace(address="10.0.0.2")
+    monkeypatch.setattr(ray, "get", fail_with(ray.exceptions.WorkerCrashedError()))
+
+    def attempt() -> None:
+        if errors := node_check._read(there, there)[1]:
+            raise SearchError(errors)
+
+    refusal = yield attempt
+    assert refusal.find(r"see `(dmesg)` of that node")
+    monkeypatch.setattr(ray, "get", lambda answer: answer)
+
+
+@case(f"{CHECK}::_read", "`make setup` there", beyond=NODES)
 def a_node_that_can_t_run_the_code(monkeypatch: pytest.MonkeyPatch) -> Steps:
     failure = ray.exceptions.RuntimeEnvSetupError("No module named 'pip'")
     monkeypatch.setattr(ray, "get", fail_with(failure))

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 
 SEATED = """
-import json, os, sys, time
+import json, os, signal, sys, time
 from pathlib import Path
 import ray
 from search.hardware.allocation import Resources
@@ -48,10 +48,12 @@ one_more = make(kind.gpus)
 ready, waiting = ray.wait([one_more.seen.remote()], timeout=3)
 cores = Resources(concurrent=1, threads=1, why="")
 there = [submit(cores, os.getenv, "CUDA_VISIBLE_DEVICES").result(), make(0.0)]
+died = submit(cores, signal.raise_signal, signal.SIGKILL).exception()
 found = {
     "gpus": ray.cluster_resources()["GPU"], "seen": [visible for visible, _ in seen],
     "path": seen[0][1], "waits": len(waiting), "task": there[0],
     "cores": ray.get(there[1].seen.remote())[0], "driver": os.environ["CUDA_VISIBLE_DEVICES"],
+    "died": repr(died),
 }
 stop_ray()
 print(json.dumps(found))
@@ -78,6 +80,7 @@ def test_so_many_trials_as_planned_sit_on_each_gpu_and_those_on_cores_see_none(
     assert found["gpus"] == 2
     assert Counter(found["seen"]) == {"MIG-a": 3, "MIG-b": 3}
     assert found["waits"] == 1
+    assert found["died"].startswith("BrokenExecutor('The worker died unexpectedly")
     assert found["task"] == found["cores"] == ""
     assert found["driver"] == environment["CUDA_VISIBLE_DEVICES"]
     assert found["path"] == f"{ROOT}{os.pathsep}{tmp_path}"

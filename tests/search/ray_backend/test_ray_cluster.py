@@ -5,16 +5,24 @@ import socket
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from concurrent.futures import BrokenExecutor, Future
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.exceptions import NodeDiedError, RayTaskError, WorkerCrashedError
 
 from datasets.access import TRAIN_FILE
 from results.records import TrialState
 from results.store import read_epochs, read_trials
 from search.ray_backend.node_check import describe_mismatch
-from search.ray_backend.ray_cluster import ONLY_CODE, ClusterError, connect, living_nodes
+from search.ray_backend.ray_cluster import (
+    ONLY_CODE,
+    ClusterError,
+    connect,
+    living_nodes,
+    report_death,
+)
 from tests.datasets.test_node_copy import PRINT, shared  # noqa: F401  (a fixture)
 from tests.search.search_on_nodes import EPOCHS, TRIALS
 from tests.search.test_search import ENVIRONMENT, ROOT
@@ -50,6 +58,28 @@ def test_an_address_at_which_nobody_listens_is_refused_at_once() -> None:
         address = f"127.0.0.1:{nobody.getsockname()[1]}"
         with pytest.raises(ClusterError, match=rf"but {address} isn't \(.*refused\); log in"):
             connect(address, ROOT)
+
+
+@pytest.mark.parametrize(
+    ("error", "becomes"),
+    [
+        (WorkerCrashedError(), BrokenExecutor("The worker died unexpectedly while executing")),
+        (NodeDiedError("The node was dead.\nMore."), BrokenExecutor("The node was dead")),
+        (RayTaskError("measure", "", ValueError("no")), RayTaskError("measure", "", None)),
+        (ValueError("no"), ValueError("no")),
+    ],
+)
+def test_only_the_death_of_a_process_on_a_node_is_that_of_a_local_one(
+    error: Exception, becomes: Exception
+) -> None:
+    answers: list[Future[int]] = [Future(), Future()]
+    died, answered = map(report_death, answers)
+    answers[0].set_exception(error)
+    answers[1].set_result(7)
+    assert answered.result() == 7
+    found = died.exception()
+    assert type(found) is type(becomes)
+    assert str(found).startswith(str(becomes)[:20])
 
 
 def test_a_node_that_is_to_be_taken_away_gets_no_new_trial(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.exceptions import WorkerCrashedError
 
 from results.analysis.session_times import GpuTime
 from results.records import TrainingId
@@ -23,6 +24,7 @@ from search.hardware.training_speed import Source
 from search.planning.cost_estimate import training_speed
 from search.planning.plan import Plan
 from search.planning.resources import allocate_resources
+from search.ray_backend.ray_cluster import report_death
 from search.session.gpu_allocation import allocate_gpus
 from search.session.startup import find_measurement, start_measurement
 from tests.search.hardware.faked_gpus import gpus as faked_gpus
@@ -296,6 +298,16 @@ def test_a_process_that_dies_while_it_measures_is_named(plan: Plan) -> None:
         start_measurement(plan, dead, anew=True)()
     with pytest.raises(ProbeError, match=r"on the GPU, .* --gpus-per-trial 0\.$"):
         start_measurement(on_gpus(plan), dead, anew=True)()
+
+
+def test_a_process_that_dies_on_a_node_is_named_too(plan: Plan) -> None:
+    future: Future[Any] = Future()
+    future.set_exception(WorkerCrashedError())
+    dead: Any = SimpleNamespace(submit=lambda *_: report_death(future))
+    with pytest.raises(ProbeError, match=r"on a GPU of the cluster, .* has died \(The worker died"):
+        start_measurement(on_gpus(plan), dead, anew=True)()
+    with pytest.raises(ProbeError, match=r"on a node of the cluster, .* `dmesg` of its node for"):
+        start_measurement(plan, dead, anew=True)()
 
 
 def ended_abruptly() -> "Future[Any]":
