@@ -19,12 +19,14 @@ class Packing:
     """Holds the training images per second of 1, 2, 3 … trials on one GPU, together.
 
     mps: whether NVIDIA's Multi-Process Service lets their kernels run at the same time.
-    ended: why no more trials were tried, in words.
+    ended: why no more trials were tried, in words; empty where none has failed to join.
+    lacked_memory: whether that was for want of memory, which may be free the next time.
     """
 
     images_per_s: list[float]
     mps: bool
     ended: str = ""
+    lacked_memory: bool = False
 
     @property
     def trials(self) -> int:
@@ -40,11 +42,13 @@ class Packing:
         return self.images_per_s[self.trials - 1] / self.trials if self.images_per_s else None
 
     def sound(self) -> bool:
-        """Returns whether there are rates, all of them numbers above 0, and no trial failed to
-        join: as many fit by memory as are tried, so that what failed may not fail again.
+        """Returns whether the rates are numbers above 0, there are some unless the first trial
+        failed to join, and none lacked memory: as many fit by memory as are tried, so that the same
+        number may fit the next time. Any other failure, such as a hang, would only cost its time
+        again.
         """
         rates = self.images_per_s
-        return (bool(rates) and not self.ended) and all(
+        return (bool(rates or self.ended) and not self.lacked_memory) and all(
             isinstance(rate, float) and 0 < rate < float("inf") for rate in rates
         )
 
@@ -54,9 +58,12 @@ class Packing:
         rates = (f"{k} → {100 * r / first:.0f} %" for k, r in enumerate(self.images_per_s, 1))
         shown = f", by images/s together: {', '.join(rates)} of {first:,.0f}"
         trials = "trial" if self.trials == 1 else "trials"
+        ended = f"; {self.ended}" if self.ended else ""
+        if ended and not self.lacked_memory:
+            ended += ", which --measure tries anew"
         return (
             f"{self.trials} {trials} a GPU{shown if self.images_per_s else ''}"
-            f"{' under MPS' if self.mps else ''}{f'; {self.ended}' if self.ended else ''}"
+            f"{' under MPS' if self.mps else ''}{ended}"
         )
 
 
@@ -64,6 +71,10 @@ class JoinError(Exception):
     """Reports that one more trial couldn't join, or that one has ended; the text is the reason."""
 
     # No `UserError`: fewer trials are tried then, and the search goes on.
+
+
+class NoMemoryError(JoinError):
+    """Reports that one more trial couldn't join for want of memory."""
 
 
 class Trainings(Protocol):
@@ -82,15 +93,16 @@ def find_packing(trainings: Trainings, most: int, *, mps: bool) -> Packing:
     No more than `most` are tried, and none after two that together gained less than `TOLERANCE`.
     """
     rates: list[float] = []
-    ended = ""
+    ended, lacked_memory = "", False
     while len(rates) < most and not _is_flat(rates):
         try:
             trainings.join()
             rates.append(trainings.images_per_s())
         except JoinError as error:
             ended = f"{len(rates) + 1} didn't train ({error})"
+            lacked_memory = isinstance(error, NoMemoryError)
             break
-    return Packing(images_per_s=rates, mps=mps, ended=ended)
+    return Packing(images_per_s=rates, mps=mps, ended=ended, lacked_memory=lacked_memory)
 
 
 def _is_flat(rates: list[float]) -> bool:

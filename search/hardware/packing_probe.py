@@ -5,6 +5,7 @@ on a GPU yet.
 """
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -16,7 +17,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from common.signals import follow_parent, shield_children
 from common.text import last_lines
-from search.hardware.packing import JoinError, Packing, find_packing, serves_mps
+from search.hardware.packing import (
+    JoinError,
+    NoMemoryError,
+    Packing,
+    find_packing,
+    serves_mps,
+)
 from trainables.config import TrialConfig
 
 if TYPE_CHECKING:
@@ -65,12 +72,15 @@ class _Training:
         try:
             while self.connection.poll():
                 message = self.connection.recv()
-                if isinstance(message, str):
-                    raise JoinError(message)
+                if isinstance(message, JoinError):
+                    raise message
                 self.images, self.at = message
         except (EOFError, OSError):
             self.process.join()
-            raise JoinError(f"it ended with exit code {self.process.exitcode}") from None
+            why = f"it ended with exit code {self.process.exitcode}"
+            # This is how the system ends a process for want of the host's memory.
+            killed = self.process.exitcode == -signal.SIGKILL
+            raise (NoMemoryError if killed else JoinError)(why) from None
 
 
 class TrainingProcesses:
@@ -78,8 +88,8 @@ class TrainingProcesses:
     them.
 
     train: runs in each process with the configuration, the number of threads and a connection; it
-        sends (images so far, the present time) after each step, or the reason why it ends, and ends
-        when it gets a message.
+        sends (images so far, the present time) after each step, or the `JoinError` by which it
+        ends, and ends when it gets a message.
     """
 
     def __init__(
@@ -150,6 +160,8 @@ class TrainingProcesses:
 def _train(config: TrialConfig, threads: int, connection: "Connection[Any, Any]") -> None:
     """Trains until a message comes, and sends the images and the time of each ended step."""
     follow_parent()
+    from trainables.training.memory import out_of_memory
+
     try:
         from trainables.models.setup import default_device
         from trainables.profiling.training_steps import train_steps
@@ -164,5 +176,6 @@ def _train(config: TrialConfig, threads: int, connection: "Connection[Any, Any]"
                 if connection.poll():
                     break
     except Exception as error:  # whatever torch may raise: the reason is shown
-        connection.send(last_lines(f"{type(error).__name__}: {error}"))
+        kind = NoMemoryError if out_of_memory(error) else JoinError
+        connection.send(kind(last_lines(f"{type(error).__name__}: {error}")))
     os._exit(0)  # an orderly exit would take torch a second or two

@@ -11,7 +11,7 @@ import pytest
 
 from search.hardware import packing_probe
 from search.hardware.calibration import CalibrationStore
-from search.hardware.packing import JoinError, find_packing, serves_mps
+from search.hardware.packing import JoinError, NoMemoryError, find_packing, serves_mps
 from search.hardware.packing_probe import TrainingProcesses, measure_packing
 from trainables.config import TrialConfig
 from trainables.profiling.training_steps import AHEAD, run_ahead
@@ -22,14 +22,17 @@ CONFIG = TrialConfig(
 
 
 class MadeRates:
-    """Trainings that together train so fast; where the rates end, one more finds no memory."""
+    """Trainings that together train so fast; where the rates end, one more fails, by default for
+    want of memory.
+    """
 
-    def __init__(self, *rates: float) -> None:
+    def __init__(self, *rates: float, error: JoinError | None = None) -> None:
         self.rates, self.joined = rates, 0
+        self.error = error or NoMemoryError("CUDA out of memory")
 
     def join(self) -> None:
         if self.joined == len(self.rates):
-            raise JoinError("CUDA out of memory")
+            raise self.error
         self.joined += 1
 
     def images_per_s(self) -> float:
@@ -65,6 +68,18 @@ def test_one_that_finds_no_memory_ends_the_measurement_and_is_named():
     none = find_packing(MadeRates(), 9, mps=False)
     assert (none.trials, none.rate, none.sound()) == (1, None, False)
     assert none.describe() == "1 trial a GPU; 1 didn't train (CUDA out of memory)"
+
+
+@pytest.mark.parametrize("rates", [(1000.0,), ()])
+def test_a_failure_that_is_no_want_of_memory_is_kept_with_its_reason(tmp_path: Path, rates):
+    store, hangs = CalibrationStore(tmp_path / "c.json"), JoinError("no step in 180 s")
+    cut = find_packing(MadeRates(*rates, error=hangs), 9, mps=False)
+    store.keep("packing-a", cut)
+    found = store.find_packing("packing-a")
+    assert found == cut
+    assert (found.trials, found.lacked_memory) == (1, False)
+    reason = f"; {len(rates) + 1} didn't train (no step in 180 s), which --measure tries anew"
+    assert found.describe().endswith(reason)
 
 
 def test_the_choice_is_kept_beside_the_precision(tmp_path: Path):
@@ -105,7 +120,7 @@ def count_on(config, threads, connection):
 
 
 def fail_at_once(config, threads, connection):
-    connection.send("RuntimeError: CUDA error: no kernel image")
+    connection.send(NoMemoryError("RuntimeError: CUDA error: no kernel image"))
 
 
 def end_without_a_word(config, threads, connection):
@@ -123,7 +138,7 @@ def test_processes_join_are_counted_and_end(monkeypatch: pytest.MonkeyPatch):
         processes = [each.process for each in trainings._trainings]
         assert len({process.pid for process in processes}) == 2
         os.kill(processes[1].pid, 9)
-        with pytest.raises(JoinError, match="exit code -9"):
+        with pytest.raises(NoMemoryError, match="exit code -9"):
             trainings.images_per_s()
     assert 150 < one <= 400
     assert two > 1.5 * one

@@ -115,12 +115,24 @@ def test_trials_on_gpus_are_as_many_as_train_most_images(plan: Plan) -> None:
     assert halves == planned
 
 
-def test_a_number_of_trials_that_a_failure_has_cut_is_measured_anew(plan: Plan) -> None:
-    cut = Packing(images_per_s=[1000.0], mps=False, ended="2 didn't train (no step in 180 s)")
+@pytest.mark.parametrize("lacked_memory", [True, False])
+def test_a_number_of_trials_that_a_failure_has_cut_is_measured_anew_where_memory_may_be_back(
+    plan: Plan, lacked_memory: bool
+) -> None:
+    cut = Packing(
+        images_per_s=[1000.0],
+        mps=False,
+        ended="2 didn't train (no step in 180 s)",
+        lacked_memory=lacked_memory,
+    )
     torch: Any = FakeProcess({describe_gpu: {}, measure_gpu: need(3.2), measure_packing: cut})
-    for _ in range(2):
-        allocate_gpus(on_gpus(plan), "float32", print, torch, anew=False)
-        assert torch.others_asked.pop() == (plan.baseline, 1, 6)
+    for anew in (False, False, True):
+        lines: list[str] = []
+        divided = allocate_gpus(on_gpus(plan), "float32", lines.append, torch, anew=anew)
+        assert (divided.packing, divided.resources.per_gpu) == (cut, 1)
+        assert any("2 didn't train (no step in 180 s)" in line for line in lines)
+    packings = [asked for asked in torch.others_asked if asked == (plan.baseline, 1, 6)]
+    assert len(packings) == (3 if lacked_memory else 2)
 
 
 @pytest.mark.parametrize(
