@@ -24,6 +24,7 @@ from search.hardware.packing import (
     find_packing,
     serves_mps,
 )
+from search.hardware.training_speed import COMPILE_S
 from trainables.config import TrialConfig
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ SECONDS = 2.0
 """Each number of trials trains for at least so long."""
 
 PATIENCE_S = 180.0
-"""A trial that takes no step for so long is given up."""
+"""A trial that takes no step for so long is given up, and one that compiles `COMPILE_S` later."""
 
 ENDING_S = 5.0
 """All processes together have this time to end by themselves, with the GPU at rest: MPS serves one
@@ -129,7 +130,8 @@ class TrainingProcesses:
         there.close()
         new = _Training(process, here)
         self._trainings.append(new)
-        self._wait(lambda: new.images >= _WARM_UP * self._config.batch_size)
+        compile_s = COMPILE_S if self._config.compile else 0.0
+        self._wait(lambda: new.images >= _WARM_UP * self._config.batch_size, PATIENCE_S + compile_s)
 
     def images_per_s(self) -> float:
         """Returns the images per second of all processes, each from one ended step to another."""
@@ -146,12 +148,14 @@ class TrainingProcesses:
             for each, (images, at) in zip(self._trainings, before, strict=True)
         )
 
-    def _wait(self, done: Callable[[], bool]) -> None:
-        """Waits until `done` returns true. Raises `JoinError` where a process has ended."""
-        until = time.monotonic() + PATIENCE_S
+    def _wait(self, done: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
+        """Waits until `done` returns true. Raises `JoinError` where a process has ended, and after
+        `patience_s` seconds.
+        """
+        until = time.monotonic() + patience_s
         while not done():
             if time.monotonic() > until:
-                raise JoinError(f"no step in {PATIENCE_S:.0f} s")
+                raise JoinError(f"no step in {patience_s:.0f} s")
             time.sleep(0.01)
             for each in self._trainings:
                 each.update()

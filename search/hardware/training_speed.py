@@ -23,6 +23,12 @@ GMACS_PER_GPU = 10_000.0
 second. This is a rule of thumb and wasn't measured.
 """
 
+COMPILE_S = 2400.0
+"""`torch.compile` may add this many seconds to a process's first step. At 64 px a ResNet-50 took
+118 s and a ResNet-18 63 s, with one thread of two cores that three processes shared (Intel Xeon,
+n = 1 each). The limit is twenty times the longer one, as for the rest of a first epoch.
+"""
+
 _EVALUATED = 2 / 3 * VAL_FRACTION / (1 - VAL_FRACTION)
 """After each epoch, val and as many training images are evaluated. An evaluation takes a third of a
 training step, so both together take this share of the training's time.

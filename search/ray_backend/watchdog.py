@@ -7,7 +7,7 @@ from statistics import median
 
 from common.text import format_duration
 from results.records import EpochMetrics, TrainingId
-from search.hardware.training_speed import EpochEstimate, TrainingSpeed
+from search.hardware.training_speed import COMPILE_S, EpochEstimate, TrainingSpeed
 from trainables.config import TrialConfig
 
 TIMES = 10
@@ -51,6 +51,7 @@ class Watchdog:
         self._last_report_s: dict[TrainingId, float] = {}
         self._epochs_s: dict[TrainingId, list[float]] = {}
         self._configs: dict[TrainingId, tuple[TrialConfig, float]] = {}
+        self._compiling = set[TrainingId]()
         self._reasons: dict[TrainingId, str] = {}
         self._waiting_since_s: dict[TrainingId, float] = {}
 
@@ -60,8 +61,9 @@ class Watchdog:
         """Starts to watch a training of `config` with a share `gpus` of a GPU, whose recorded
         epochs took `epochs_s`.
         """
-        self._epochs_s[training], self._configs[training] = list(epochs_s), (config, gpus)
-        self._last_report_s[training] = self._awake_s
+        self._watch(training, config, gpus, epochs_s)
+        if config.compile:
+            self._compiling.add(training)
 
     def reports(
         self, training: TrainingId, config: TrialConfig, gpus: float, metrics: EpochMetrics
@@ -69,12 +71,20 @@ class Watchdog:
         """Records that a training has reported an epoch with these metrics."""
         if self._speed:
             self._speed.learn(config, gpus, metrics)
-        self.begins(training, config, gpus, [*self._epochs_s.get(training, ()), metrics.wall_s])
+        self._compiling.discard(training)
+        self._watch(training, config, gpus, [*self._epochs_s.get(training, ()), metrics.wall_s])
+
+    def _watch(
+        self, training: TrainingId, config: TrialConfig, gpus: float, epochs_s: Sequence[float]
+    ) -> None:
+        self._epochs_s[training], self._configs[training] = list(epochs_s), (config, gpus)
+        self._last_report_s[training] = self._awake_s
 
     def ends(self, training: TrainingId) -> None:
         """Stops watching a training, which has no worker any more."""
         for known in (self._last_report_s, self._epochs_s, self._configs):
             known.pop(training, None)
+        self._compiling.discard(training)
 
     def stalled(self) -> list[TrainingId]:
         """Returns the trainings that have become silent for too long, each once. Call it often."""
@@ -109,8 +119,11 @@ class Watchdog:
         return self._reasons.pop(training, None)
 
     def _silent_s(self, training: TrainingId) -> float:
-        """Returns the seconds by which a training's silence exceeds its limit."""
+        """Returns the seconds by which a training's silence exceeds its limit. One that compiles
+        does so in its first epoch in a process, also where it goes on from a checkpoint.
+        """
         may_s = max(self._timeout_s, self._epochs_limit_s(training))
+        may_s += COMPILE_S if training in self._compiling else 0.0
         return self._awake_s - self._last_report_s[training] - may_s
 
     def _epochs_limit_s(self, training: TrainingId) -> float:

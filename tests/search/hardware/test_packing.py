@@ -145,6 +145,23 @@ def test_processes_join_are_counted_and_end(monkeypatch: pytest.MonkeyPatch):
     assert [process.exitcode for process in processes] == [0, -9]
 
 
+@pytest.mark.parametrize(("compiles", "patience_s"), [(False, 180.0), (True, 2580.0)])
+def test_a_training_that_compiles_may_take_longer_to_join(
+    monkeypatch: pytest.MonkeyPatch, compiles: bool, patience_s: float
+):
+    """No process starts."""
+    context = SimpleNamespace(
+        Pipe=lambda: (SimpleNamespace(), SimpleNamespace(close=lambda: None)),
+        Process=lambda **_: SimpleNamespace(start=lambda: None),
+    )
+    monkeypatch.setattr(packing_probe, "get_context", lambda kind: context)
+    waits: list[float] = []
+    trainings = TrainingProcesses(CONFIG.but(compile=compiles), 1)
+    monkeypatch.setattr(trainings, "_wait", lambda done, seconds: waits.append(seconds))
+    trainings.join()
+    assert waits == [patience_s]
+
+
 @pytest.mark.slow
 def test_only_a_process_that_does_not_answer_is_killed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(packing_probe, "ENDING_S", 0.3)

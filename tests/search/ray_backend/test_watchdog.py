@@ -6,7 +6,7 @@ import pytest
 
 from results.records import TrainingId
 from search.hardware.allocation import Resources
-from search.hardware.training_speed import TrainingSpeed
+from search.hardware.training_speed import COMPILE_S, TrainingSpeed
 from search.planning.bounds import find_bounds
 from search.ray_backend.watchdog import (
     CHECK_EVERY_S,
@@ -197,3 +197,23 @@ def test_no_timeout_no_watchdog():
     clock = Clock(timeout_s=0)
     clock.begins(FIRST, [0.001])
     assert clock.wait(100_000) == []
+
+
+@pytest.mark.parametrize("epochs_s", [(), (4.0, 4.0)])
+def test_a_training_that_compiles_has_time_for_it_in_its_first_epoch_in_a_process(epochs_s):
+    """Also where it goes on from a checkpoint. Epochs take 4 s, so that the timeout is the least
+    limit otherwise.
+    """
+    clock, compiled = Clock(600, speed_of(4.0)), CONFIG.but(compile=True)
+    clock.begins(FIRST, epochs_s, compiled)
+    clock.begins(SECOND, epochs_s)
+    assert clock.wait(601) == [SECOND]
+    assert clock.wait(COMPILE_S - 1) == []
+    clock.reports(FIRST, 4.0, compiled)
+    assert clock.wait(600) == []
+    assert clock.wait(1) == [FIRST]
+    clock.begins(FIRST, epochs_s, compiled)
+    assert clock.wait(600 + COMPILE_S) == []
+    assert clock.wait(1) == [FIRST]
+    clock.begins(FIRST, epochs_s, CONFIG)  # what it was before counts no more
+    assert clock.wait(601) == [FIRST]
