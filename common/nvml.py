@@ -1,6 +1,6 @@
 """Asks NVML, the library of NVIDIA's driver, which cards this machine has.
 
-It is called through its C interface: six functions need no package, and NVML answers where torch
+It is called through its C interface: a few functions need no package, and NVML answers where torch
 can't, which tells a machine without a GPU from one whose torch doesn't fit its driver.
 """
 
@@ -15,15 +15,21 @@ _BYTES = 96
 """NVML writes names of at most this many bytes."""
 
 
+PROHIBITED, EXCLUSIVE = 2, 3
+"""These compute modes of a card let in no process, and one process at a time."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Card:
-    """Describes an NVIDIA card: its name, and the UUIDs of its MIG slices, which are `None` where
-    it isn't divided.
+    """Describes an NVIDIA card: its name, the UUIDs of its MIG slices, which are `None` where it
+    isn't divided, and its compute mode, which is 0 where it lets in every process or NVML doesn't
+    know.
     """
 
     name: str
     uuid: str
     slices: tuple[str, ...] | None = None
+    mode: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +80,7 @@ def _cards(nvml: ctypes.CDLL) -> Iterator[Card]:
                 name=_text(nvml.nvmlDeviceGetName, handle),
                 uuid=_text(nvml.nvmlDeviceGetUUID, handle),
                 slices=_slices(nvml, handle),
+                mode=_mode(nvml, handle),
             )
 
 
@@ -90,6 +97,13 @@ def _slices(nvml: ctypes.CDLL, card: ctypes.c_void_p) -> tuple[str, ...] | None:
         if nvml.nvmlDeviceGetMigDeviceHandleByIndex(card, index, ctypes.byref(handle)) == 0:
             found.append(_text(nvml.nvmlDeviceGetUUID, handle))
     return tuple(found)
+
+
+def _mode(nvml: ctypes.CDLL, card: ctypes.c_void_p) -> int:
+    mode = ctypes.c_uint(0)
+    known = hasattr(nvml, "nvmlDeviceGetComputeMode")
+    failed = not known or nvml.nvmlDeviceGetComputeMode(card, ctypes.byref(mode))
+    return 0 if failed else mode.value
 
 
 def _text(ask: "ctypes._NamedFuncPointer", *arguments: object) -> str:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from common.nvml import Driver, driver_loads, read_driver
+from common.nvml import EXCLUSIVE, PROHIBITED, Driver, driver_loads, read_driver
 from common.text import last_lines
+from search.hardware.packing import serves_mps
 from search.preflight import ROOT
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -42,6 +43,8 @@ class Gpu:
     free_bytes: what other processes have left of it.
     capability: the CUDA compute capability, such as 9.0.
     mig: whether it is a slice.
+    exclusive: whether it lets in one process at a time, as its compute mode can demand; under MPS
+        the daemon is that process.
     """
 
     id: str
@@ -51,6 +54,7 @@ class Gpu:
     free_bytes: int = 0
     capability: str = ""
     mig: bool = False
+    exclusive: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,17 +117,27 @@ def find_gpus(
     else:
         names = visible.split(",") if visible else map(str, count())
         listed = list(zip(names, answers[0]["gpus"], strict=False))  # CUDA stops at a wrong name
-    good = tuple(_gpu(name, gpu) for name, gpu in listed if not gpu["error"])
+    modes = [_find_mode(name, gpu, driver) for name, gpu in listed]
+    shared = serves_mps(environment)
+    good = tuple(
+        _gpu(name, gpu, exclusive=mode == EXCLUSIVE and not shared)
+        for (name, gpu), mode in zip(listed, modes, strict=True)
+        if not gpu["error"]
+    )
     faults = list[str]()
     notes = _note_absent(visible, ids, answers, len(listed), driver) if listed else []
-    for name, gpu in listed:
+    for (name, gpu), mode in zip(listed, modes, strict=True):
         if failure := gpu["error"]:
-            if not any(sign in failure for sign in _BUSY_SIGNS):
-                faults.append(_explain_failure(_gpu(name, gpu), failure, answer, good))
+            closed, one = mode == PROHIBITED, _gpu(name, gpu)
+            if not closed and not any(sign in failure for sign in _BUSY_SIGNS):
+                faults.append(_explain_failure(one, failure, answer, good))
             elif good:
-                notes.append(f"GPU {name} ({gpu['name']}) stays idle: others hold it ({failure}).")
+                why = (
+                    "its compute mode is «prohibited»" if closed else f"others hold it ({failure})"
+                )
+                notes.append(f"GPU {name} ({gpu['name']}) stays idle: {why}.")
             else:
-                faults.append(_explain_busy(_gpu(name, gpu), failure))
+                faults.append(_explain_closed(one.name) if closed else _explain_busy(one, failure))
     if not listed and driver.cards:
         faults.append(_explain_none(visible, answer, driver))
     return GpuSurvey(gpus=good, faults=tuple(faults), notes=tuple(notes))
@@ -193,10 +207,21 @@ def _note_absent(
     return notes
 
 
-def _gpu(name: str, listed: Mapping[str, Any]) -> Gpu:
+def _find_mode(name: str, listed: Mapping[str, Any], driver: Driver) -> int:
+    """Returns the compute mode of the card that a GPU is, or is a slice of; 0 where NVML doesn't
+    know it.
+    """
+    for card in driver.cards:
+        same = card.uuid.removeprefix("GPU-") == listed["uuid"].removeprefix("GPU-")
+        if same or name.strip() in (card.slices or ()):
+            return card.mode
+    return 0
+
+
+def _gpu(name: str, listed: Mapping[str, Any], *, exclusive: bool = False) -> Gpu:
     """Returns the GPU that CUDA_VISIBLE_DEVICES names so, from what torch has listed."""
     known = {key: value for key, value in listed.items() if key != "error"}
-    return Gpu(id=name.strip(), mig=name.strip().startswith("MIG-"), **known)
+    return Gpu(id=name.strip(), mig=name.strip().startswith("MIG-"), exclusive=exclusive, **known)
 
 
 def _explain_silence(error: Exception, driver: Driver) -> str:
@@ -224,6 +249,13 @@ def _explain_busy(gpu: Gpu, error: str) -> str:
     )
 
 
+def _explain_closed(names: str) -> str:
+    return (
+        f"A GPU must let processes in, but the compute mode of {names} is «prohibited»; change it "
+        f"with `sudo nvidia-smi -c 0`, {_ON_CORES}."
+    )
+
+
 def _explain_none(visible: str | None, answer: Mapping[str, Any], driver: Driver) -> str:
     if answer["cuda"] is None:
         return (
@@ -235,6 +267,8 @@ def _explain_none(visible: str | None, answer: Mapping[str, Any], driver: Driver
             f"A card whose MIG is on must have an instance, but {_names(driver)} has none; create "
             f"one with `nvidia-smi mig -cgi`, turn MIG off with `nvidia-smi -mig 0`, {_ON_CORES}."
         )
+    if all(card.mode == PROHIBITED for card in driver.cards):
+        return _explain_closed(_names(driver))
     if visible is not None:
         return (
             f"{VISIBLE} must name GPUs of this machine ({_names(driver)}), each one once, but got "

@@ -31,6 +31,11 @@ class Machine:
         """Returns the GPUs that only emulate bfloat16: those before compute capability 8."""
         return tuple(gpu for gpu in self.gpus if gpu.capability and float(gpu.capability) < 8)
 
+    @property
+    def exclusive_gpus(self) -> tuple[Gpu, ...]:
+        """Returns the GPUs that let in one process at a time, and so train one trial."""
+        return tuple(gpu for gpu in self.gpus if gpu.exclusive)
+
 
 def detect_machine() -> Machine:
     """Returns the hardware of this machine, without importing torch into this process."""

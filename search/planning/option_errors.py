@@ -54,6 +54,12 @@ def find_gpu_errors(options: SearchOptions, here: Machine, *, resuming: bool) ->
             f"--gpus-per-trial must be auto or 0 on a machine without a GPU, but got "
             f"{options.gpus_per_trial!r}."
         )
+    if per_gpu > 1 and (alone := here.exclusive_gpus):
+        errors.append(
+            "--gpus-per-trial must be auto, 0 or 1 where GPUs let in one process at a time, as the "
+            f"compute mode of {', '.join(gpu.name for gpu in alone)} demands, but got "
+            f"{options.gpus_per_trial!r}; use auto, or change that with `sudo nvidia-smi -c 0`."
+        )
     if options.gpu_hours and (not here.gpus or not per_gpu):
         errors.append(
             f"--gpu-hours must be 0 where trials take no GPU, but got {options.gpu_hours:g}; "

@@ -50,10 +50,13 @@ def allocate_gpus(
     plan = _leave_out_small(plan, need, print_line)
     plan = _in_pieces(plan, need, print_line)
     most, resident = trials_by_memory(need, plan.machine.gpus, image_bytes)
+    limit = f"up to {most} trials each by memory{_describe_smallest(plan, need, image_bytes)}"
+    if alone := plan.machine.exclusive_gpus:
+        most, one = 1, alone[0]
+        limit = f"1 trial each, as GPU {one.id} ({one.name}) lets in one process at a time"
     print_line(
-        f"GPUs       up to {most} trials each by memory"
-        f"{_describe_smallest(plan, need, image_bytes)}: the largest takes "
-        f"{need.needed_bytes / (1 << 30):.1f} GiB{', and the images beside it' * resident}"
+        f"GPUs       {limit}: the largest takes {need.needed_bytes / (1 << 30):.1f} GiB"
+        f"{', and the images beside it' * resident}"
     )
     allocate = partial(
         allocate_resources, plan.options, plan.machine, plan.cluster, worker_bytes(largest)

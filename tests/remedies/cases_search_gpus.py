@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from common.errors import SearchError
-from common.nvml import Driver
+from common.nvml import EXCLUSIVE, PROHIBITED, Driver
 from results.store import read_manifest
 from search.config.command_line import resolve
 from search.hardware.gpus import VISIBLE, Ask, Gpu, find_gpus
@@ -27,6 +27,7 @@ from tests.search.session_on_curves import opened, planned
 MACHINE = "search/planning/option_errors.py"
 GPUS = "search/hardware/gpus.py"
 DRIVER = cards("L4", "A100")
+NO_MPS = {"CUDA_MPS_PIPE_DIRECTORY": "/nowhere"}
 
 
 @case(f"{MACHINE}::find_gpu_errors", "--gpu-hours must be 0",
@@ -137,6 +138,31 @@ def a_card_that_others_hold(tmp_path: Path) -> Steps:
     on_cores(tmp_path, refusal)
     assert refusal.find(r"end those that `(nvidia-smi)` lists")
     return on_surveyed(tmp_path, {}, FakeTorch({None: [listed("L4")]}))
+
+
+@case(f"{GPUS}::_explain_closed", "must let processes in")
+def a_card_whose_compute_mode_is_prohibited(tmp_path: Path) -> Steps:
+    none = FakeTorch({}, "No CUDA GPUs are available")
+    refusal = yield on_surveyed(tmp_path, {}, none, driver=cards("A100", mode=PROHIBITED))
+    on_cores(tmp_path, refusal)
+    mode = int(refusal.find(r"`sudo nvidia-smi -c (\d)`"))
+    there = FakeTorch({None: [listed("A100")]})
+    return on_surveyed(tmp_path, {}, there, driver=cards("A100", mode=mode))
+
+
+@case(f"{MACHINE}::find_gpu_errors", "let in one process at a time")
+def half_a_card_that_lets_in_one_process_at_a_time(tmp_path: Path) -> Steps:
+    torch = FakeTorch({None: [listed("A100", uuid="A100")]})
+
+    def share(part: str, mode: int = EXCLUSIVE) -> Attempt:
+        driver = cards("A100", mode=mode)
+        return on_surveyed(tmp_path, NO_MPS, torch, driver=driver, gpus_per_trial=part)
+
+    refusal = yield share("0.5")
+    for part in ("0", "1"):
+        share(part)()
+    share("0.5", mode=int(refusal.find(r"`sudo nvidia-smi -c (\d)`")))()
+    return share(refusal.find(r"; use (\w+),"))
 
 
 @case(f"{GPUS}::_explain_none", "must have an instance")

@@ -18,10 +18,12 @@ def gpus(*names: str, gib: float = 80, free: float | None = None) -> tuple[Gpu, 
     )
 
 
-def cards(*names: str, slices: Sequence[str] | None = None) -> Driver:
-    """Returns what NVML answers for cards with these names, all of which have these slices."""
+def cards(*names: str, slices: Sequence[str] | None = None, mode: int = 0) -> Driver:
+    """Returns what NVML answers for cards with these names, all of which have these slices and this
+    compute mode.
+    """
     divided = None if slices is None else tuple(slices)
-    found = (Card(name=name, uuid=f"GPU-{name}", slices=divided) for name in names)
+    found = (Card(name=name, uuid=f"GPU-{name}", slices=divided, mode=mode) for name in names)
     return Driver(version="550.54", cards=tuple(found))
 
 

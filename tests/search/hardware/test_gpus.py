@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from common.nvml import Driver, read_driver
+from common.nvml import EXCLUSIVE, PROHIBITED, Driver, read_driver
 from search.hardware.gpus import VISIBLE, ask_torch, find_gpus, show_gpus
 from search.hardware.machine import detect_machine
 from tests.search.hardware.faked_gpus import GIB, FakeTorch, cards, gpus, listed
@@ -199,6 +199,38 @@ def test_ray_sees_the_gpus_of_the_search_alone(monkeypatch: pytest.MonkeyPatch) 
     assert VISIBLE not in os.environ
 
 
+@pytest.mark.parametrize("mps", [False, True])
+def test_a_card_that_lets_in_one_process_at_a_time_is_exclusive_but_for_mps(
+    tmp_path: Path, mps: bool
+) -> None:
+    """NVML knows the mode. torch may leave out the beginning of a card's UUID."""
+    environment = {"CUDA_MPS_PIPE_DIRECTORY": str(tmp_path)}
+    if mps:
+        os.mkfifo(tmp_path / "control")
+    alone, free = cards("A100", mode=EXCLUSIVE).cards[0], cards("L4").cards[0]
+    torch = FakeTorch({None: [listed("L4", uuid="L4"), listed("A100", uuid="A100")]})
+    found = find_gpus(environment, Driver(cards=(alone, free)), torch)
+    assert [gpu.exclusive for gpu in found.gpus] == [False, not mps]
+    sliced = cards("A100", slices=("MIG-a",), mode=EXCLUSIVE)
+    torch = FakeTorch({"MIG-a": [listed("A100 MIG", 10)]})
+    assert find_gpus(environment, sliced, torch).gpus[0].exclusive is not mps
+
+
+def test_a_card_whose_mode_is_prohibited_stays_idle_or_is_a_fault() -> None:
+    closed, free = cards("L4", mode=PROHIBITED).cards[0], cards("A100").cards[0]
+    torch = FakeTorch({None: [listed("L4", uuid="GPU-L4", error=BUSY), listed("A100")]})
+    found = find_gpus({}, Driver(cards=(closed, free)), torch)
+    assert ([gpu.name for gpu in found.gpus], found.faults) == (["A100"], ())
+    assert found.notes == ("GPU 0 (L4) stays idle: its compute mode is «prohibited».",)
+    sentence = (
+        "A GPU must let processes in, but the compute mode of L4 is «prohibited»; change it with "
+        "`sudo nvidia-smi -c 0`, or train on cores with --gpus-per-trial 0."
+    )
+    for known in (torch.by_id[None][:1], []):
+        alone = find_gpus({}, Driver(cards=(closed,)), FakeTorch({None: known}, "No CUDA GPUs"))
+        assert (alone.gpus, alone.faults) == ((), (sentence,))
+
+
 NVML = r"""
 #include <string.h>
 #define WRITE(text, to, size) (strncpy(to, text, size), 0)
@@ -220,6 +252,7 @@ int nvmlDeviceGetMigMode(device card, unsigned *now, unsigned *next) {
     *now = *next = 1;
     return card->n ? 0 : 3;
 }
+int nvmlDeviceGetComputeMode(device card, unsigned *mode) { *mode = 3 - card->n; return 0; }
 int nvmlDeviceGetMaxMigDeviceCount(device card, unsigned *most) { *most = 7; return 0; }
 int nvmlDeviceGetMigDeviceHandleByIndex(device card, unsigned n, void **slice) {
     *slice = &made[n + 2];
@@ -230,6 +263,7 @@ int nvmlDeviceGetMigDeviceHandleByIndex(device card, unsigned n, void **slice) {
 
 def read_compiled(folder: Path, text: str) -> Driver:
     """Returns what is read of a library of these functions, which stands for the driver's."""
+    folder.mkdir(exist_ok=True)
     library, source = folder / "libnvidia-ml.so.1", folder / "nvml.c"
     source.write_text(text, encoding="utf-8")
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
@@ -239,10 +273,12 @@ def read_compiled(folder: Path, text: str) -> Driver:
 def test_nvml_is_read_through_its_c_interface(tmp_path: Path) -> None:
     found = read_compiled(tmp_path, NVML)
     assert found.version == "550.54"
-    assert [(c.name, c.uuid, c.slices) for c in found.cards] == [
-        ("L4", "GPU-l4", None),
-        ("A100", "GPU-a100", ("MIG-a", "MIG-b")),
+    assert [(c.name, c.uuid, c.slices, c.mode) for c in found.cards] == [
+        ("L4", "GPU-l4", None, EXCLUSIVE),
+        ("A100", "GPU-a100", ("MIG-a", "MIG-b"), PROHIBITED),
     ]
+    older = read_compiled(tmp_path / "older", NVML.replace("nvmlDeviceGetComputeMode", "newer"))
+    assert [card.mode for card in older.cards] == [0, 0]
     assert read_driver(str(tmp_path / "absent.so")) == Driver()
 
 

@@ -98,6 +98,22 @@ def test_a_share_that_was_asked_for_stays_and_holds_the_images_where_they_have_r
     ]
 
 
+def test_a_gpu_that_lets_in_one_process_at_a_time_trains_one_trial_as_do_all_others(
+    tmp_path: Path, tiny_data: Path
+) -> None:
+    """No second process tries to join for a measurement."""
+    free, alone = gpus("A100", "L4", gib=80)
+    there = (free, replace(alone, exclusive=True))
+    found, lines = divided(plan_on(tmp_path, tiny_data, there), FakeProcess(gib=5))
+    r = found.resources
+    assert (r.per_gpu, r.concurrent, r.resident) == (1, 2, True)
+    assert found.packing == Packing(images_per_s=[], mps=False)
+    assert lines[0] == (
+        "GPUs       1 trial each, as GPU 1 (L4) lets in one process at a time: the largest takes "
+        "5.0 GiB, and the images beside it"
+    )
+
+
 def test_nothing_is_measured_of_gpus_for_trials_on_cores(tmp_path: Path, tiny_data: Path) -> None:
     torch = FakeProcess()
     found, lines = divided(plan_on(tmp_path, tiny_data, gpus("A100"), gpus_per_trial="0"), torch)
