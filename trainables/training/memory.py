@@ -11,7 +11,15 @@ from collections.abc import Mapping
 import torch
 
 CONTEXT_BYTES = 600 << 20
-"""CUDA itself holds this much for each process, beside torch's allocations: 300 to 600 MB."""
+"""CUDA itself is assumed to hold this much for each process, beside torch's allocations: 300 to 600
+MB.
+
+A process can't measure its own part well. What a GPU has free before and after, less what torch has
+reserved, also counts what other processes take or leave in the meantime; the first question that
+torch can ask already makes the context; and the context grows with each library that is loaded
+later. NVML knows the memory of one process, but not in a container, where the process has another
+number there.
+"""
 
 _LEAST_FENCE = 0.001
 """A fence leaves at least this share of a GPU, because a share of 0 or less is no limit."""
