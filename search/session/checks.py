@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,9 +22,11 @@ from search.hardware.gpus import VISIBLE
 from search.planning.plan import Plan, size_to_store
 from search.ray_backend.local_ray import Dashboard, check_ray, reserve_port
 from search.session.backup import make_node_files
+from search.session.startup import result_of
 from search.study.optuna_journal import journal
 from search.study.prior_trials import read_prior_trials
 from trainables.catalog import needs_package
+from trainables.config import TrialConfig
 
 T = TypeVar("T")
 
@@ -144,14 +147,19 @@ def check_writable(directory: Path) -> None:
 
 def check_network(plan: Plan, torch: probe.TorchProcess, *, fetch: bool) -> bool:
     """Checks that the network can be built and has its weights, and returns whether these are here.
-    Raises `ProbeError` with a sentence for each configuration that can't be built.
+    Raises `ProbeError` with a sentence for each configuration that can't be built, and one where
+    the process that tries has died.
     """
     if plan.baseline.weights == "none" and not needs_package(plan.baseline.network):
         return True
+
+    def ask(config: TrialConfig) -> bool:
+        return torch.submit(probe.check_start, config, fetch=fetch).result()
+
     here, errors = True, list[str]()
     for config in plan.bounds.starting:
         try:
-            here &= torch.submit(probe.check_start, config, fetch=fetch).result()
+            here &= result_of(partial(ask, config), plan)
         except probe.ProbeError as error:
             errors += error.errors
     if errors:

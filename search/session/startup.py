@@ -36,12 +36,17 @@ def ask_gpu(
     """Calls `function` where trials will run, and returns its result. Raises `ProbeError` where its
     process dies.
     """
-    return _result_of(submit_where_trials_run(plan, torch, function, *args, **kw), plan)
+    return result_of(
+        lambda: submit_where_trials_run(plan, torch, function, *args, **kw).result(), plan
+    )
 
 
-def _result_of(future: "Future[T]", plan: Plan) -> T:
+def result_of(ask: Callable[[], T], plan: Plan) -> T:
+    """Returns what `ask` returns, which asks another process. Raises `ProbeError` where that one
+    dies, or has died before.
+    """
     try:
-        return future.result()
+        return ask()
     except BrokenExecutor as error:
         there, place, why = "", "here", ""
         if not isinstance(error, BrokenProcessPool):
@@ -97,7 +102,7 @@ def start_measurement(
     )
 
     def wait() -> tuple[Measurement, str]:
-        measurement = _result_of(future, plan)
+        measurement = result_of(future.result, plan)
         if plan.cluster is None:
             open_calibrations(plan).keep(_key(plan), measurement)
         why = _join(*words, measurement.describe_rates())

@@ -260,7 +260,7 @@ def a_gpu_that_computes_nothing(monkeypatch: pytest.MonkeyPatch) -> Steps:
     assert (errors, options.gpus_per_trial) == ([], "0")
 
 
-@case("search/session/startup.py::_result_of", "the one that tried has died")
+@case("search/session/startup.py::result_of", "the one that tried has died")
 def a_process_that_dies_on_a_gpu(tmp_path: Path, tiny_data: Path) -> Steps:
     plan = planned(tmp_path, tiny_data, {}, name="run", trials=3)
 
@@ -275,7 +275,7 @@ def a_process_that_dies_on_a_gpu(tmp_path: Path, tiny_data: Path) -> Steps:
     return divide(refusal.options("--gpus-per-trial")[1])
 
 
-@case("search/session/startup.py::_result_of", "the one that tried has died")
+@case("search/session/startup.py::result_of", "the one that tried has died")
 def a_process_that_dies_on_a_gpu_of_a_node(tmp_path: Path, tiny_data: Path) -> Steps:
     """Nothing is measured for trials on cores, where the search goes on."""
     plan = planned(tmp_path, tiny_data, {}, name="run", trials=3)

@@ -25,6 +25,7 @@ from search.planning.cost_estimate import training_speed
 from search.planning.plan import Plan
 from search.planning.resources import allocate_resources
 from search.ray_backend.ray_cluster import report_death
+from search.session.checks import check_network
 from search.session.gpu_allocation import allocate_gpus
 from search.session.startup import find_measurement, start_measurement
 from tests.search.hardware.faked_gpus import gpus as faked_gpus
@@ -310,6 +311,24 @@ def test_a_process_that_dies_while_it_measures_is_named(plan: Plan) -> None:
         start_measurement(plan, dead, anew=True)()
     with pytest.raises(ProbeError, match=r"on the GPU, .* --gpus-per-trial 0\.$"):
         start_measurement(on_gpus(plan), dead, anew=True)()
+
+
+def test_a_process_that_dies_while_it_checks_a_network_is_named_once(plan: Plan) -> None:
+    """It is asked for two configurations, and takes no further question once it is dead."""
+    dead = iter([ended_abruptly()])
+
+    def submit(*_: Any, **__: Any) -> "Future[Any]":
+        if future := next(dead, None):
+            return future
+        raise BrokenProcessPool("terminated abruptly")
+
+    config = plan.baseline.but(weights="weights.pt")
+    starting = replace(plan.bounds, starting=(config, config))
+    there = replace(plan, preview=[config], bounds=starting)
+    torch: Any = SimpleNamespace(submit=submit)
+    with pytest.raises(ProbeError, match=r"train here, .* has died; see `dmesg`") as refused:
+        check_network(there, torch, fetch=False)
+    assert len(refused.value.errors) == 1
 
 
 def test_a_process_that_dies_on_a_node_is_named_too(plan: Plan) -> None:
