@@ -36,9 +36,10 @@ $(READY): pyproject.toml constraints.txt .ci/setup
 search: $(READY)
 	$(BIN)/python -m search.run --space demo --trials 24
 
-# A file's tests share what is costly to make, so that a file stays in one process.
+# A file's tests share what is costly to make, so that a file stays in one process. The order of
+# files is that of tests/conftest.py, the longest first, and not by their number of tests.
 test: $(READY)
-	$(PYTEST) -n logical --maxprocesses 4 --dist loadfile
+	$(PYTEST) -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(READY)
 	$(PYTEST) -m slow

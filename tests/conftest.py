@@ -2,9 +2,12 @@
 
 import io
 import os
+import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +21,29 @@ from datasets.prepare import prepare
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Tests start some hundred processes. Without compiled files in __pycache__, each of them, and each
+# process of tests, would compile all modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # Runs that tests write, also by commands that they start, are signed with a key of the tests, which
 # goes with the process.
 _USER = tempfile.TemporaryDirectory(prefix="user-of-tests-")
 os.environ["XDG_DATA_HOME"] = _USER.name
+
+LONGEST = (
+    "search/test_search.py",
+    "remedies/test_remedies.py",
+    "trainables/test_train.py",
+    "common/test_dead_outputs.py",
+    "trainables/test_paused_final.py",
+    "search/simulation/test_beats_random_search.py",
+    "search/planning/test_same_space.py",
+    "search/session/test_checks.py",
+    "trainables/test_final.py",
+    "search/planning/test_continuation.py",
+)
+"""The files whose tests take longest, in the order in which they begin."""
 
 TINY_CLASSES = ("n00000001", "n00000002", "n00000003", "n00000004")
 TINY_TRAIN_PER_CLASS = 20
@@ -57,6 +79,14 @@ def tiny_files() -> dict[str, bytes]:
     return files
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the longest files first: a process that begins one of them last would end long after
+    the others.
+    """
+    rank = {Path(__file__).parent / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def silence_children() -> Iterator[None]:
     """Commands that tests start don't warn of encodings: other packages' warnings would fill their
@@ -76,6 +106,32 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def plan_quickly() -> Iterator[None]:
+    """Plans draw a tenth of the configurations, and what is installed is read once."""
+    from search import preflight
+    from search.planning import same_space
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(same_space, "PROBES", 40)
+        patch.setattr(preflight, "_dependency_errors", cache(preflight._dependency_errors))
+        yield
+
+
+@pytest.fixture(scope="module")
+def one_torch_process() -> Iterator[None]:
+    """All commands of a file's tests ask one process that has torch, because each takes seconds to
+    start. It doesn't see what a test puts into the environment.
+    """
+    from search.hardware.probe import TorchProcess
+    from search.session import dry_run, execute
+
+    with TorchProcess("") as process, pytest.MonkeyPatch.context() as patch:
+        for module in (dry_run, execute):
+            patch.setattr(module, "torch_process", lambda plan: nullcontext(process))
+        yield
 
 
 @pytest.fixture(scope="session")

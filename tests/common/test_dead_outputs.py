@@ -57,15 +57,15 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def prepare(data: Path) -> list[str]:
+def prepare(data: Path, dataset: str, *more: str) -> list[str]:
     return [
-        sys.executable, "-u", "-m", "datasets.prepare", "demo", "--data", str(data),
-        "--workers", "2",
+        sys.executable, "-u", "-m", "datasets.prepare", dataset, "--data", str(data),
+        "--workers", "2", *more,
     ]  # fmt: skip
 
 
-def final(tmp_path: Path, tiny_data: Path) -> list[str]:
-    config = CONFIG.but(epochs=12).to_dict()
+def final(tmp_path: Path, tiny_data: Path, epochs: int) -> list[str]:
+    config = CONFIG.but(epochs=epochs).to_dict()
     best = write_best(tmp_path / "best.yaml", tiny_data, config=config)
     return [
         sys.executable, "-u", "-m", "trainables.final", "--config", str(best), "--threads", "1",
@@ -85,24 +85,25 @@ def test_a_report_and_an_export_without_a_reader(reader: str, tmp_path: Path) ->
     assert "comparison.html" in names(tmp_path)
 
 
-def test_a_conversion_without_a_reader(tmp_path: Path) -> None:
-    assert piped(prepare(tmp_path), PYTHONIOENCODING="ascii") == 0
-    assert "manifest.json" in names(tmp_path / "demo")
+def test_a_conversion_without_a_reader(tmp_path: Path, tiny_zip: Path) -> None:
+    words = prepare(tmp_path, "tiny-imagenet", "--source", str(tiny_zip))
+    assert piped(words, PYTHONIOENCODING="ascii") == 0
+    assert "manifest.json" in names(tmp_path / "tiny-imagenet")
 
 
 def test_a_conversion_at_a_terminal_that_closes(tmp_path: Path) -> None:
-    assert at_dead_terminal(prepare(tmp_path), b"train.beton") == 0
+    assert at_dead_terminal(prepare(tmp_path, "demo"), b"train.beton") == 0
     assert "manifest.json" in names(tmp_path / "demo")
 
 
 def test_a_final_training_without_a_reader(tmp_path: Path, tiny_data: Path) -> None:
-    assert piped(final(tmp_path, tiny_data), PYTHONIOENCODING="ascii") == 0
+    assert piped(final(tmp_path, tiny_data, epochs=3), PYTHONIOENCODING="ascii") == 0
     assert names(tmp_path / "final") >= FINAL
 
 
 @pytest.mark.slow
 def test_a_final_training_at_a_terminal_that_closes(tmp_path: Path, tiny_data: Path) -> None:
-    assert at_dead_terminal(final(tmp_path, tiny_data), b"epoch  2/12") == 0
+    assert at_dead_terminal(final(tmp_path, tiny_data, epochs=12), b"epoch  2/12") == 0
     assert names(tmp_path / "final") >= FINAL
 
 

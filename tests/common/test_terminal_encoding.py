@@ -38,13 +38,13 @@ def test_help_is_shown_in_ascii(command: str) -> None:
 @pytest.mark.parametrize(
     ("encoding", "shown"),
     [
-        ("ascii", r"| 0 \u2026 5, step 1 "),
-        ("latin-1", r"| 0 \u2026 5, step 1 "),
-        ("utf-8", "0 … 5"),
+        ("ascii", r"| 0 \u2026 0.5, step 0.1 "),
+        ("latin-1", r"| 0 \u2026 0.5, step 0.1 "),
+        ("utf-8", "0 … 0.5, step 0.1"),
     ],
 )
 def test_a_dry_run_shows_the_whole_plan(encoding: str, shown: str, tmp_path: Path) -> None:
-    plan = run(["search.run", "--space", "resnet50", "--dry-run", "--out", str(tmp_path)], encoding)
+    plan = run(["search.run", "--space", "demo", "--dry-run", "--out", str(tmp_path)], encoding)
     assert shown in plan
     assert "trial 4" in plan
 

@@ -5,7 +5,7 @@ have undisturbed. Only a lost end that no other file knows of is an earlier mome
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from results.page.run_data import read_run
 from results.report import write_report
 from results.store import EPOCHS, FINALIST_EPOCHS, FINALISTS, MANIFEST, TRIALS, read_manifest
 from search.monitoring.summary import read_result
-from search.planning import same_space
 from search.planning.plan import Plan
 from search.planning.warm_start import read_earlier_run
 from search.session.session import Session
@@ -96,15 +95,9 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "warm start": read_earlier_run,
     "simulate": read_curves,
 }
+pytestmark = pytest.mark.usefixtures("plan_quickly")
+
 READ_THE_JOURNAL = ("report and compare", "importance", "simulate")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def plan_quickly() -> Iterator[None]:
-    """Plans draw a tenth of the configurations."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(same_space, "PROBES", 40)
-        yield
 
 
 def make_run(out: Path, data: Path, name: str, seed: int) -> Path:

@@ -7,6 +7,7 @@ import ast
 import pytest
 
 from search.preflight import ROOMS
+from tests.conftest import LONGEST
 from tests.house.pages import ROOT, spans
 
 FOREIGN = {
@@ -66,3 +67,8 @@ def test_every_name_on_the_page_is_in_the_source(page, least):
 def is_module_call(name, known):
     module, _, function = name.rpartition(".")
     return module.islower() and function in known
+
+
+def test_the_files_of_tests_that_begin_first_are_there():
+    assert [name for name in LONGEST if not (ROOT / "tests" / name).is_file()] == []
+    assert len(set(LONGEST)) == len(LONGEST)

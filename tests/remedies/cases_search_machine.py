@@ -218,7 +218,7 @@ CHECKS = "search/session/checks.py"
 
 
 @case(f"{CHECKS}::check_start", "SearchError(list", f"{CHECKS}::check_network", "ProbeError")
-def weights_and_a_batch_that_do_not_fit(tmp_path: Path) -> Steps:
+def weights_and_a_batch_that_do_not_fit(tmp_path: Path, one_torch_process: None) -> Steps:
     weights, fields = tmp_path / "weights.pt", ("--set", "stem=imagenet", "image_size=32")
     weights.write_bytes(b"none")
     command = plan_search(tmp_path, "--weights", weights, *fields, "batch_size=9999")

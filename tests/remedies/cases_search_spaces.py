@@ -194,7 +194,7 @@ def a_run_whose_space_has_changed_twice(tmp_path: Path, tiny_data: Path) -> Step
 
 
 @case(f"{SAME}::_check_weights", "restore the file, or begin a new run")
-def weights_that_have_changed(tmp_path: Path, tiny_data: Path) -> Steps:
+def weights_that_have_changed(tmp_path: Path, tiny_data: Path, one_torch_process: None) -> Steps:
     weights = tmp_path / "weights.pt"
     first, second = (build(NETWORK, 20).state_dict() for _ in range(2))
     torch.save(first, weights)

@@ -9,11 +9,16 @@ import pytest
 from results.analysis.final_run import read_record
 from results.final import CARD, PAGE
 from tests.datasets.sources.test_download import server
-from tests.remedies.searches import plan_quickly, searched
+from tests.remedies.searches import searched
 from tests.trainables.conftest import one_thread, trained
 from trainables.final_model import repeats
 
-__all__ = ["one_thread", "plan_quickly", "searched", "server", "trained"]
+__all__ = ["one_thread", "searched", "server", "trained"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plan_quickly(plan_quickly: None) -> None:
+    """Every case gets the fixture of this name."""
 
 
 @pytest.fixture

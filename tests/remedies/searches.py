@@ -3,14 +3,10 @@
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-from search import preflight
-from search.planning import same_space
 from search.preflight import ROOT
 from tests.remedies.harness import Attempt, Command, Refusal
 from tests.search.session_on_curves import opened, planned, search
@@ -25,15 +21,6 @@ def plan_search(tmp_path: Path, *more: object, space: object = "demo") -> Comman
 def resume(run: Path, *more: object) -> Command:
     """Returns the command that shows how a run would go on."""
     return Command("search.run", "--resume", run, "--dry-run", *more)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def plan_quickly() -> Iterator[None]:
-    """Plans draw a tenth of the configurations, and what is installed is read once."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(same_space, "PROBES", 40)
-        patch.setattr(preflight, "_dependency_errors", cache(preflight._dependency_errors))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -24,12 +24,14 @@ def made_up_study(
     trials: int,
     epochs: int,
     grace: int,
+    factor: int = 2,
+    dropout: float = 0.0,
 ) -> Study[TrialConfig]:
-    """The study of so many trials."""
-    baseline = TrialConfig(network="resnet18", dropout=0.0, epochs=epochs, precision="float32")
+    """The study of so many trials, whose baseline has this dropout."""
+    baseline = TrialConfig(network="resnet18", dropout=dropout, epochs=epochs, precision="float32")
     space = Space(summary="made up", dataset="demo", baseline=baseline, suggest=suggest)
     rules = Rules(
-        epochs=epochs, grace=grace, factor=2, max_gap=0.0, gap_patience=3, plateau_patience=0,
+        epochs=epochs, grace=grace, factor=factor, max_gap=0.0, gap_patience=3, plateau_patience=0,
         num_classes=20,
     )  # fmt: skip
     return Study(

@@ -19,7 +19,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import optuna
 import ray
 from ray.cluster_utils import Cluster
 from rich.console import Console
@@ -28,7 +27,6 @@ from results.finalist_store import FinalistStore
 from results.records import EpochMetrics
 from results.store import RunStore
 from search import run
-from search.early_stopping.decision import Rules
 from search.hardware import allocation
 from search.monitoring.monitor import Monitor
 from search.ray_backend import ray_cluster
@@ -40,13 +38,10 @@ from search.ray_backend.task import RunFiles, Task
 from search.ray_backend.tuner import run_trials
 from search.ray_backend.watchdog import Watchdog
 from search.ray_backend.worker import TrialWorker, fetch_data
-from search.space import Space
 from search.study.finalists import Finalists
 from search.study.optuna_journal import open_journal
-from search.study.proposer import Proposer
-from search.study.study import Study
 from search.study.supervisor import Supervisor
-from trainables.config import TrialConfig
+from tests.search.made_up_study import made_up_study
 
 ROOT = Path(__file__).parents[2]
 TRIALS, EPOCHS = {"lost": 4, "drained": 4, "mixed": 24}, 12
@@ -113,10 +108,6 @@ def metrics(epoch: int) -> EpochMetrics:
     )  # fmt: skip
 
 
-def suggest(trial: optuna.Trial) -> dict[str, Any]:
-    return {"dropout": trial.suggest_float("dropout", 0.0, 0.9)}
-
-
 def lose(nodes: Cluster, other: Any, scratch: Path, notice: bool) -> None:
     """Kills a node's raylet once two epochs of a trial were trained there."""
     trained = scratch / "trained"
@@ -165,17 +156,16 @@ def main(scratch: Path, fingerprint: str, what: str) -> None:
     trials = TRIALS[what]
     found = ray_cluster.connect(nodes.address, ROOT)
     print("nodes", *(f"{n.id}:{n.machine.cpus}:{len(n.machine.gpus)}" for n in found.nodes))
-    baseline = TrialConfig(network="resnet18", dropout=0.5, epochs=EPOCHS, precision="float32")
-    space = Space(summary="made up", dataset="demo", baseline=baseline, suggest=suggest)
     store = RunStore.create(scratch / "run", {"sessions": []})
-    rules = Rules(
-        epochs=EPOCHS, grace=EPOCHS, factor=3, max_gap=0.0, gap_patience=3, plateau_patience=0,
-        num_classes=20,
-    )  # fmt: skip
-    study = Study(
-        proposer=Proposer(space, {}, 0), rules=rules, trials=trials, store=store,
-        storage=open_journal(scratch / "run"),
-    )  # fmt: skip
+    study = made_up_study(
+        store,
+        open_journal(scratch / "run"),
+        trials=trials,
+        epochs=EPOCHS,
+        grace=EPOCHS,
+        factor=3,
+        dropout=0.5,
+    )
     allocation.HOST_BYTES = 1 << 28  # all nodes are on this machine
     resources = allocation.allocate_nodes(
         found.nodes, concurrency="auto", per_gpu=1, trials=trials, worker_bytes=1 << 28

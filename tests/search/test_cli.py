@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from datasets.manifest import read_manifest
 from results.store import RunStore
 from search.run import main
@@ -70,6 +72,7 @@ def test_resume_keeps_what_decides_results(tmp_path, capsys):
     assert "is not a run" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("one_torch_process")
 def test_resume_keeps_the_objectives_of_runs_old_and_new(tmp_path, capsys):
     out = ["--out", str(tmp_path), "--data", str(tmp_path / "data")]
     saved = {"space": "resnet50", "trials": 4}
@@ -108,6 +111,7 @@ def test_a_port_in_use_is_refused_before_ray_starts(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("one_torch_process")
 def test_an_unreachable_pretrained_file_is_refused_before_ray_starts(tmp_path, capsys, tiny_data):
     weights = tmp_path / "weights.pt"
     weights.write_bytes(b"not a state dict")

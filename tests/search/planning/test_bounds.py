@@ -10,6 +10,7 @@ from search.config.command_line import resolve
 from search.hardware.probe import ProbeError, check_start
 from search.planning.bounds import find_bounds
 from search.planning.plan import make_plan
+from tests.remedies.searches import write_space
 from trainables.config import ConfigError, TrialConfig
 
 BASELINE = TrialConfig(network="resnet50", freeze_depth=2)
@@ -72,15 +73,7 @@ def test_what_a_rule_forbids_at_an_end_is_one_sentence_for_each():
 
 def test_a_plan_refuses_it(tmp_path, monkeypatch):
     """Even where none of the first configurations happens to lie there."""
-    path = tmp_path / "mine.py"
-    path.write_text(
-        "from search.space import Space\n"
-        "from trainables.config import TrialConfig\n"
-        "SPACE = Space(summary='mine', dataset='demo',\n"
-        "              baseline=TrialConfig(network='resnet18'),\n"
-        "              suggest=lambda trial: {'ema': trial.suggest_float('ema', 0.0, 1.0)})\n",
-        encoding="utf-8",
-    )
+    path = write_space(tmp_path / "mine.py", ema='float("ema", 0.0, 1.0)')
     options, errors = resolve({"space": str(path), "out": str(tmp_path)})
     plan, more = make_plan(options, resuming=False)
     assert (plan, errors) == (None, [])

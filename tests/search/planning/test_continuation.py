@@ -29,6 +29,8 @@ from tests.search import session_on_curves
 from tests.search.session_on_curves import opened, search
 from tests.search.study_on_curves import metrics
 
+pytestmark = pytest.mark.usefixtures("plan_quickly")
+
 SHORT, LONG = 9, 27
 
 

@@ -19,6 +19,7 @@ from search.planning.cost_estimate import (
 )
 from search.planning.plan import make_plan, make_proposer
 from search.session.provenance import provenance
+from tests.remedies.searches import write_space
 from tests.search.hardware.faked_gpus import gpus as faked_gpus
 
 
@@ -213,15 +214,7 @@ def test_the_largest_trial_has_the_space_s_largest_input(tmp_path):
 
 
 def test_the_largest_trial_averages_its_weights_where_any_does(tmp_path):
-    path = tmp_path / "mine.py"
-    path.write_text(
-        "from search.space import Space\n"
-        "from trainables.config import TrialConfig\n"
-        "SPACE = Space(summary='mine', dataset='demo',\n"
-        "              baseline=TrialConfig(network='resnet18'),\n"
-        "              suggest=lambda trial: {'ema': trial.suggest_float('ema', 0.0, 0.99)})\n",
-        encoding="utf-8",
-    )
+    path = write_space(tmp_path / "mine.py", ema='float("ema", 0.0, 0.99)')
     assert plan_of(tmp_path, space=str(path)).bounds.largest.ema == 0.99
 
 

@@ -311,6 +311,7 @@ def opened_data(plan: Plan) -> Any:
     return open_search_data(plan.data)
 
 
+@pytest.mark.usefixtures("one_torch_process")
 def test_moved_weights_are_given_anew_and_their_content_is_compared(
     make: Make, space: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

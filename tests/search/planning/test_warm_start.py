@@ -21,6 +21,8 @@ from tests.search import session_on_curves
 from tests.search.session_on_curves import search
 from trainables.config import TrialConfig
 
+pytestmark = pytest.mark.usefixtures("plan_quickly")
+
 BASELINE = find_space("demo").baseline
 HERE = Proposer(find_space("demo"), {"epochs": 9}, seed=0)
 

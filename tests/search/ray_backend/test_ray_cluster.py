@@ -164,6 +164,27 @@ def test_packages_are_compared_by_version_and_not_by_build() -> None:
     assert "but has torch 2.13.0 instead of 2.14.1+cpu, ffcv missing instead of 1.0.2;" in error
 
 
+def most_at_once(lines: list[list[str]]) -> dict[tuple[str, str], int]:
+    """(node, GPUs) -> the most trials that trained there at once, whatever number of workers they
+    had: Ray keeps one idle worker, and ends others whose trials end in the same moment.
+    """
+    spans: dict[tuple[str, str], dict[str, tuple[int, int]]] = defaultdict(dict)
+    for at, (node, number, _, _, gpus) in enumerate(lines):
+        first, _ = spans[node, gpus].get(number, (at, at))
+        spans[node, gpus][number] = (first, at)
+    return {
+        place: max(sum(a <= first <= b for a, b in of.values()) for first, _ in of.values())
+        for place, of in spans.items()
+    }
+
+
+def test_trials_at_once_are_counted_by_their_epochs() -> None:
+    """Trials 1 and 2 share node a's cores; 3 and 4 have its GPU one after the other."""
+    order = [("1", "-"), ("3", "0"), ("2", "-"), ("1", "-"), ("3", "0"), ("2", "-"), ("4", "0")]
+    lines = [["a", number, "1", "77", gpus] for number, gpus in order]
+    assert most_at_once(lines) == {("a", "-"): 2, ("a", "0"): 1}
+
+
 @pytest.mark.slow
 def test_unlike_nodes_are_all_used(shared: Path) -> None:  # noqa: F811
     """A trial a GPU where there are some, and beside them trials on the cores of the node without;
@@ -173,11 +194,11 @@ def test_unlike_nodes_are_all_used(shared: Path) -> None:  # noqa: F811
     _, *told = next(line for line in printed.splitlines() if line.startswith("nodes ")).split()
     names = {text.split(":")[0]: text.split(":", 1)[1] for text in told}
     assert sorted(names.values()) == ["2:0", "2:1", "8:8"]
-    workers, trials = defaultdict(set), defaultdict(set)
-    for node, number, _, process, gpus in lines:
-        workers[names[node]].add((process, gpus))
+    trials = defaultdict(set)
+    for node, number, *_ in lines:
         trials[names[node]].add(number)
-    used = {kind: sorted(gpus for _, gpus in of) for kind, of in workers.items()}
-    assert used == {"2:0": ["-", "-"], "2:1": ["0"], "8:8": list("01234567")}
+    at_once = {(names[node], gpus): most for (node, gpus), most in most_at_once(lines).items()}
+    on_eight = {("8:8", gpu): 1 for gpu in "01234567"}
+    assert at_once == {("2:0", "-"): 2, ("2:1", "0"): 1} | on_eight
     assert sum(map(len, trials.values())) == TRIALS["mixed"]
     print(f"trials on each kind of node: { {kind: len(of) for kind, of in trials.items()} }")

@@ -19,6 +19,8 @@ from tests.search.session_on_curves import planned, search
 
 Fault = Callable[[Path], tuple[list[str], str]]
 
+pytestmark = pytest.mark.usefixtures("one_torch_process", "plan_quickly")
+
 
 @pytest.fixture
 def data(tiny_data: Path, tmp_path: Path) -> Path:

@@ -14,6 +14,8 @@ from results.store import RunError, read_manifest
 from search.session.checks import read_writable
 from tests.search.session_on_curves import opened, planned, search
 
+pytestmark = pytest.mark.usefixtures("plan_quickly")
+
 NOTE = "note: the Optuna journal didn't follow the run's records"
 
 

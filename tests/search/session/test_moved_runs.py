@@ -14,6 +14,8 @@ from tests.search.study.test_study import frozen
 from tests.search.study_on_curves import curve, open_study
 from trainables.config import TrialConfig
 
+pytestmark = pytest.mark.usefixtures("plan_quickly")
+
 TRIALS = 12
 
 

@@ -85,9 +85,15 @@ def test_the_list_and_the_dry_runs_show_every_space_without_torch(tmp_path, caps
     assert main(["--list"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == space_names()
     code = (
-        "import sys; from search.run import main\n"
-        f"for name in {space_names()}:\n"
-        f"    assert main(['--space', name, '--dry-run', '--out', {str(tmp_path)!r}]) == 0\n"
+        "import sys\n"
+        "from contextlib import nullcontext\n"
+        "from search.hardware.probe import TorchProcess\n"
+        "from search.run import main\n"
+        "from search.session import dry_run\n"
+        "with TorchProcess('') as one:\n"  # for all spaces, because each takes seconds to start
+        "    dry_run.torch_process = lambda plan: nullcontext(one)\n"
+        f"    for name in {space_names()}:\n"
+        f"        assert main(['--space', name, '--dry-run', '--out', {str(tmp_path)!r}]) == 0\n"
         "assert not {'torch', 'ray', 'ffcv'} & set(sys.modules)\n"
     )
     done = subprocess.run(
@@ -118,16 +124,22 @@ def test_a_misspelt_name_gets_the_nearest():
         find_space("resnet5O")
 
 
-def test_a_file_of_the_users_is_a_space_too(tmp_path):
-    path = tmp_path / "mine.py"
+def write_folder_space(folder: Path, suggest: str) -> Path:
+    """A space for a folder of images, with this text as its function."""
+    path = folder / "mine.py"
     path.write_text(
         "from search.space import Space\n"
         "from trainables.config import TrialConfig\n"
         "SPACE = Space(summary='mine', dataset='folder',\n"
         "              baseline=TrialConfig(network='resnet18'),\n"
-        "              suggest=lambda trial: {'lr': trial.suggest_float('lr', 1e-4, 1e-2)})\n",
+        f"              suggest={suggest})\n",
         encoding="utf-8",
     )
+    return path
+
+
+def test_a_file_of_the_users_is_a_space_too(tmp_path):
+    path = write_folder_space(tmp_path, "lambda t: {'lr': t.suggest_float('lr', 1e-4, 1e-2)}")
     assert find_space(str(path)).dataset == "folder"
 
 
@@ -157,14 +169,6 @@ def test_a_broken_file_is_named(tmp_path, text, message):
     ],
 )
 def test_a_space_that_fails_when_it_is_asked_is_named(tmp_path, suggest, message):
-    path = tmp_path / "mine.py"
-    path.write_text(
-        "from search.space import Space\n"
-        "from trainables.config import TrialConfig\n"
-        "SPACE = Space(summary='mine', dataset='folder',\n"
-        "              baseline=TrialConfig(network='resnet18'),\n"
-        f"              suggest={suggest})\n",
-        encoding="utf-8",
-    )
+    path = write_folder_space(tmp_path, suggest)
     with pytest.raises(SpaceError, match=message):
         Proposer(find_space(str(path)), {}, 0).preview(3)
