@@ -22,6 +22,8 @@ from search.session.provenance import provenance
 from tests.remedies.searches import write_space
 from tests.search.hardware.faked_gpus import gpus as faked_gpus
 
+pytestmark = pytest.mark.usefixtures("plan_quickly")
+
 
 def machine(gpus=(), memory_gib=64):
     return Machine(cpus=8, memory_bytes=memory_gib << 30, gpus=faked_gpus(*gpus))

@@ -12,6 +12,8 @@ from search.session.backup import ARCHIVE, Backup, backup_place
 from search.session.resume import find_run, has_begun, saved_options
 from tests.search.session_on_curves import planned, search
 
+pytestmark = pytest.mark.usefixtures("plan_quickly")
+
 SAVED = {
     "space": "demo", "trials": 4, "seed": 5, "max_gap": 0.05, "name": "first",
     "set": ["image_size=32", "lr=0.001"],
