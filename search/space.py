@@ -55,10 +55,18 @@ def suggested(space: Space, trial: optuna.Trial) -> dict[str, Any]:
     """Returns the parameters that a trial tries, named like fields of `TrialConfig`.
 
     Floats are rounded to 12 digits, because Optuna's steps give values such as 0.30000000000000004.
-    Raises `SpaceError` for anything that goes wrong in the space's own code.
+    Raises `SpaceError`.
+    """
+    values = ask_space(space, trial)
+    return {k: float(f"{v:.12g}") if isinstance(v, float) else v for k, v in values.items()}
+
+
+def ask_space(space: Space, trial: optuna.Trial) -> dict[str, Any]:
+    """Returns what a space's `suggest` returns for a trial. Raises `SpaceError` for anything that
+    goes wrong in the space's own code.
     """
     try:
-        values = dict(space.suggest(trial))
+        return dict(space.suggest(trial))
     except Exception as error:
         if describe_full_disk(error, Path()):
             raise  # Optuna writes parameters to its journal; a full disk isn't the space's fault
@@ -67,4 +75,3 @@ def suggested(space: Space, trial: optuna.Trial) -> dict[str, Any]:
             f"The space's `suggest` must give values for fields of TrialConfig, and its ranges "
             f"must hold the baseline's, but it failed ({what}); mend the space."
         ) from error
-    return {k: float(f"{v:.12g}") if isinstance(v, float) else v for k, v in values.items()}

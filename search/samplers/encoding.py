@@ -20,6 +20,9 @@ Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 """A matrix is an array of floats of shape (n, m)."""
 
+_AT_ONCE = 500
+"""Distances to so many points are computed at once, because the processor's cache holds them."""
+
 
 class Encoding:
     """Maps the parameters of `space` to vectors. A number maps to 0…1 along its range, or along the
@@ -50,10 +53,56 @@ class Encoding:
         return points
 
 
+class PointCache:
+    """Remembers the points of configurations, because to encode thousands of them would take longer
+    than to choose the next one.
+    """
+
+    def __init__(self) -> None:
+        self._space: list[tuple[str, BaseDistribution]] = []
+        self._rows: dict[int, int] = {}
+        self._encoded: list[Mapping[str, Any]] = []  # a living object's identity stays its own
+        self._points: Matrix = np.empty((0, 0))
+
+    def points(self, encoding: Encoding, params: Sequence[Mapping[str, Any]]) -> Matrix:
+        """Returns configurations as points of the unit cube, of shape (n, width); a parameter that
+        a configuration lacks lies in the middle. The mappings must not change afterwards.
+        """
+        if self._space != list(encoding.space.items()):
+            self._space, self._rows, self._encoded = list(encoding.space.items()), {}, []
+            self._points = np.empty((0, encoding.width))
+        if new := [each for each in params if id(each) not in self._rows]:
+            self._points = np.concatenate([self._points, encode_points(encoding, new)])
+            self._rows.update({id(each): len(self._encoded) + n for n, each in enumerate(new)})
+            self._encoded += new
+        return self._points[[self._rows[id(each)] for each in params]]
+
+
+def encode_points(encoding: Encoding, params: Sequence[Mapping[str, Any]]) -> Matrix:
+    """Returns configurations as points of the unit cube, of shape (n, width); a parameter that a
+    configuration lacks lies in the middle.
+    """
+    return np.nan_to_num(encoding.encode_all(params), nan=0.5)
+
+
 def squared_distances(left: Matrix, right: Matrix) -> Matrix:
     """Returns the squared Euclidean distances between the rows of two matrices, of shape (n, m)."""
     sums = np.einsum("ij,ij->i", left, left)[:, None] + np.einsum("ij,ij->i", right, right)
     return np.asarray(np.maximum(sums - 2.0 * left @ right.T, 0.0))
+
+
+def nearest_squared(points: Matrix, others: Matrix) -> Vector:
+    """Returns the squared Euclidean distance from each row of `points` to the nearest row of
+    `others`, of shape (n,).
+    """
+    nearest = np.full(len(points), np.inf)
+    lengths, doubled = np.einsum("ij,ij->i", others, others), 2.0 * points
+    for at in range(0, len(others), _AT_ONCE):
+        part = slice(at, at + _AT_ONCE)
+        products = doubled @ others[part].T
+        np.subtract(lengths[part], products, out=products)
+        np.minimum(nearest, products.min(1), out=nearest)
+    return np.asarray(np.maximum(nearest + np.einsum("ij,ij->i", points, points), 0.0))
 
 
 def _width(distribution: BaseDistribution) -> int:

@@ -19,9 +19,9 @@ of their number.
 """
 
 CONDITIONED = 500
-"""Predictions use at most this many observations: the time of conditioning grows with the cube of
-their number, and the memory with the square. All of 10,000 trials would take minutes and gigabytes
-for each proposal.
+"""Predictions use at most this many points, of which at most half are believed in where there are
+more: the time of conditioning grows with the cube of their number, and the memory with the square.
+All of 10,000 trials would take minutes and gigabytes for each proposal.
 """
 
 STEPS = 15
@@ -56,58 +56,82 @@ class Observations:
         )
 
 
-class GaussianProcess:
-    """Predicts values from the observations in `seen`, or from `CONDITIONED` of them: those in
-    `points`.
-
-    `owners`, of shape (width,), holds the index of the parameter that each axis belongs to.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Believed:
+    """Holds m points that are believed in, `scaled` by the length scales, and the rows by which the
+    factor of n observations grows: `beside`, of shape (n, m), and `factor`, of shape (m, m).
     """
 
-    def __init__(self, seen: Observations, owners: NDArray[np.intp], rng: np.random.Generator):
+    scaled: Matrix
+    beside: Matrix
+    factor: Matrix
+
+
+class GaussianProcess:
+    """Predicts values from the observations in `seen`, at whose points the highest mean is `best`.
+
+    `begun`, of shape (m, width), holds points that are being tried. The process believes that they
+    will have their expected values, so that workers which ask meanwhile get points elsewhere
+    («kriging believer», Ginsbourger et al. 2010). `owners`, of shape (width,), holds the index of
+    the parameter that each axis belongs to.
+    """
+
+    def __init__(
+        self,
+        seen: Observations,
+        begun: Matrix,
+        owners: NDArray[np.intp],
+        rng: np.random.Generator,
+    ) -> None:
         self._mean = float(seen.values.mean())
         self._scale = float(seen.values.std()) or 1.0
         theta = _fit(_sample(seen, FITTED, rng), owners, self._mean, self._scale)
         self._lengths, self._noise = np.exp(theta[:-1])[owners], float(np.exp(theta[-1]))
-        sample = _sample(seen, CONDITIONED, rng)
-        self.points = sample.points
-        self._condition(sample)
+        room = max(CONDITIONED - len(seen.values), CONDITIONED // 2)
+        believed = min(len(begun), room)
+        self._condition(_sample(seen, CONDITIONED - believed, rng))
+        if believed < len(begun):
+            begun = begun[rng.choice(len(begun), believed, replace=False)]
+        self._believed = self._believe(begun) if believed else None
 
     def predict(self, points: Matrix) -> tuple[Vector, Vector]:
         """Returns the mean and the standard deviation of the noise-free value at each point, both
         of shape (n,).
         """
-        from scipy.linalg import solve_triangular
+        scaled = points / self._lengths
+        kernel = _kernel(self._scaled, scaled)
+        rest = _solve_lower(self._factor, kernel)
+        known = np.einsum("ij,ij->j", rest, rest)
+        if self._believed is not None:
+            believed = self._believed
+            beside = _kernel(believed.scaled, scaled) - believed.beside.T @ rest
+            more = _solve_lower(believed.factor, beside)
+            known += np.einsum("ij,ij->j", more, more)
+        deviation = np.sqrt(np.maximum(1.0 - known, 1e-9))
+        return self._weights @ kernel * self._scale + self._mean, deviation * self._scale
 
-        kernel = _matern(squared_distances(points / self._lengths, self._points / self._lengths))
-        rest = solve_triangular(self._factor, kernel.T, lower=True, check_finite=False)
-        deviation = np.sqrt(np.maximum(1.0 - np.einsum("ij,ij->j", rest, rest), 1e-9))
-        return kernel @ self._weights * self._scale + self._mean, deviation * self._scale
-
-    def believe(self, points: Matrix) -> None:
-        """Adds `points` that are being tried, with their expected values.
-
-        Workers that ask meanwhile therefore get points elsewhere («kriging believer», Ginsbourger
-        et al. 2010).
+    def _believe(self, points: Matrix) -> _Believed:
+        """Returns what `points` with their expected values add to the kernel's factor. They leave
+        every mean as it is, and only make deviations smaller.
         """
-        values = self.predict(points)[0]
-        self._condition(
-            Observations(
-                points=np.concatenate([self._points, points]),
-                values=np.concatenate([self._values, values]),
-                variances=np.concatenate([self._variances, np.zeros(len(points))]),
-            )
-        )
+        scaled = points / self._lengths
+        beside = _solve_lower(self._factor, _kernel(self._scaled, scaled))
+        rest = _kernel(scaled, scaled) - beside.T @ beside
+        rest[np.diag_indices_from(rest)] += self._noise
+        return _Believed(scaled=scaled, beside=beside, factor=_cholesky(rest))
 
     def _condition(self, seen: Observations) -> None:
-        from scipy.linalg import cho_solve, cholesky
+        from scipy.linalg import cho_solve
 
-        self._points, self._values, self._variances = seen.points, seen.values, seen.variances
-        scaled = seen.points / self._lengths
-        kernel = _matern(squared_distances(scaled, scaled))
+        self._scaled = seen.points / self._lengths
+        kernel = _kernel(self._scaled, self._scaled)
         kernel[np.diag_indices_from(kernel)] += self._noise + seen.variances / self._scale**2
-        self._factor = cholesky(kernel, lower=True, check_finite=False)
+        self._factor = _cholesky(kernel)
         standard = (seen.values - self._mean) / self._scale
         self._weights: Vector = cho_solve((self._factor, True), standard, check_finite=False)
+        # K w = y - D w, where D is the noise on the kernel's diagonal.
+        means = standard - (self._noise + seen.variances / self._scale**2) * self._weights
+        self.best = float(means.max()) * self._scale + self._mean
 
 
 def _sample(seen: Observations, count: int, rng: np.random.Generator) -> Observations:
@@ -153,7 +177,7 @@ def _likelihood(
     The gradient needs every entry of the kernel's inverse, which is computed from the Cholesky
     factor as the solution for the identity.
     """
-    from scipy.linalg import cho_solve, cholesky
+    from scipy.linalg import cho_solve
 
     inverse = np.exp(-2.0 * theta[:-1])
     squared = np.tensordot(inverse, distances, axes=1)
@@ -162,7 +186,7 @@ def _likelihood(
     kernel = (1.0 + root + 5.0 / 3.0 * squared) * decay
     noise = float(np.exp(theta[-1]))
     kernel[np.diag_indices_from(kernel)] += noise + variances
-    factor = cholesky(kernel, lower=True, check_finite=False)
+    factor = _cholesky(kernel)
     weights = cho_solve((factor, True), target, check_finite=False)
     inverted = cho_solve((factor, True), np.eye(len(target)), check_finite=False)
     value = 0.5 * float(target @ weights) + float(np.log(np.diagonal(factor)).sum())
@@ -173,6 +197,25 @@ def _likelihood(
     return value, np.append(slope, 0.5 * noise * float(np.trace(outer)))
 
 
-def _matern(squared: Matrix) -> Matrix:
+def _kernel(left: Matrix, right: Matrix) -> Matrix:
+    """Returns Matérn's kernel of points that are scaled by the length scales, of shape (n, m)."""
+    squared = squared_distances(left, right)
     root = np.sqrt(5.0 * squared)
-    return np.asarray((1.0 + root + 5.0 / 3.0 * squared) * np.exp(-root))
+    decay = np.exp(-root)
+    # The rest happens in place, because fresh memory costs more than the sums.
+    root += 1.0
+    root += 5.0 / 3.0 * squared
+    root *= decay
+    return np.asarray(root)
+
+
+def _cholesky(matrix: Matrix) -> Matrix:
+    from scipy.linalg import cholesky
+
+    return np.asarray(cholesky(matrix, lower=True, overwrite_a=True, check_finite=False))
+
+
+def _solve_lower(factor: Matrix, right: Matrix) -> Matrix:
+    from scipy.linalg import solve_triangular
+
+    return np.asarray(solve_triangular(factor, right, lower=True, check_finite=False))

@@ -8,19 +8,25 @@ random search (results/published/scheduler.md). The best of `CANDIDATES` random 
 in the promising region and yet apart from the others.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import compress
 from random import Random
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from search.samplers.encoding import Encoding, Matrix, Vector, squared_distances
+from search.samplers.encoding import (
+    Encoding,
+    Matrix,
+    Vector,
+    encode_points,
+    nearest_squared,
+    squared_distances,
+)
 from search.samplers.gaussian_process import GaussianProcess, Observations
 from search.samplers.learning_curves import ObservedTrial, expected_ends
 from search.samplers.random_configs import RandomConfiguration, draw_value
@@ -38,6 +44,9 @@ APART = 0.8
 """A candidate lies at least this far from every tried configuration, in units of the mean distance
 between a candidate and its nearest neighbour.
 """
+
+_COMPARED = 40
+"""So many candidates are compared with all tried configurations at once, the best ones first."""
 
 FEWEST = 5
 """The Gaussian process is fitted to at least this many results."""
@@ -113,41 +122,37 @@ def choose_candidate(
         return None
     draws = Random(int(rng.integers(2**32)))
     candidates = [source.draw(draws) for _ in range(CANDIDATES)]
-    encoding = Encoding({name: d for each in candidates for name, d in each.distributions.items()})
-    points = _points(encoding, [each.params for each in candidates])
-    tried = _points(encoding, [each.params for each in evidence])
-    left = find_untried(points, tried)
+    met = {name: d for each in candidates for name, d in each.distributions.items()}
+    encoding = Encoding(dict(sorted(met.items())))  # an order that doesn't depend on the first one
+    points = encode_points(encoding, [each.params for each in candidates])
+    tried = source.encoded.points(encoding, [each.params for each in evidence])
     observations = Observations(points=tried[seen], values=values, variances=variances)
-    model = GaussianProcess(observations, encoding.owners, rng)
     begun = ~seen & np.array([each.running for each in evidence])
-    if begun.any():
-        model.believe(tried[begun])
-    best = float(model.predict(model.points)[0].max())
-    gains = expected_improvement(*model.predict(points[left]), best)
-    return candidates[int(left[int(np.argmax(gains))])]
+    model = GaussianProcess(observations, tried[begun], encoding.owners, rng)
+    gains = expected_improvement(*model.predict(points), model.best)
+    order = np.argsort(-gains, kind="stable")
+    return candidates[int(order[first_untried(points[order], tried)])]
 
 
-def _points(encoding: Encoding, params: Sequence[Mapping[str, Any]]) -> Matrix:
-    """Returns configurations as points of the unit cube, of shape (n, width); a parameter that a
-    configuration lacks lies in the middle.
-    """
-    return np.nan_to_num(encoding.encode_all(params), nan=0.5)
-
-
-def find_untried(points: Matrix, tried: Matrix) -> NDArray[np.intp]:
-    """Returns the indices of the rows of `points` that lie apart from all of `tried`, or those of
-    the farthest tenth where no row does.
+def first_untried(points: Matrix, tried: Matrix) -> int:
+    """Returns the index of the first row of `points` that lies apart from all of `tried`, or, where
+    none does, of the first row among the farthest tenth.
 
     A row lies apart if its distance to every tried point is at least `APART` times the mean
     distance between a row and its nearest neighbour.
     """
     if not len(tried):
-        return np.arange(len(points))
+        return 0
     among = np.sqrt(squared_distances(points, points))
     np.fill_diagonal(among, np.inf)
-    nearest = np.sqrt(squared_distances(points, tried).min(1))
-    apart = np.flatnonzero(nearest >= APART * among.min(1).mean())
-    return apart if len(apart) else np.argsort(-nearest, kind="stable")[: len(points) // 10]
+    least = APART * among.min(1).mean()
+    nearest: Vector = np.empty(0)
+    for at in range(0, len(points), _COMPARED):
+        compared = nearest_squared(points[at : at + _COMPARED], tried)
+        nearest = np.append(nearest, np.sqrt(compared))
+        if len(apart := np.flatnonzero(nearest >= least)):
+            return int(apart[0])
+    return int(np.argsort(-nearest, kind="stable")[: len(points) // 10].min())
 
 
 def expected_improvement(mean: Vector, deviation: Vector, best: float) -> Vector:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ class ObservedTrial:
     """
 
     params: Mapping[str, Any]
-    values: Mapping[int, float]
+    values: dict[int, float]
     running: bool = False
     unfit: bool = False
 
@@ -103,7 +104,9 @@ def expected_ends(evidence: Sequence[ObservedTrial], marks: Sequence[int]) -> tu
     trial's. The line's slope is shrunk towards 1, so that a few trials can't turn it round. Unfit
     trials get the lowest value of all, with a large variance.
     """
-    table = np.array([[each.values.get(mark, np.nan) for mark in marks] for each in evidence])
+    known = [each.values for each in evidence]
+    rows = (map(dict.get, known, repeat(mark), repeat(np.nan)) for mark in marks)
+    table = np.stack([np.fromiter(row, np.float64, len(known)) for row in rows], axis=1)
     variances = np.zeros(len(table))
     spread = float(np.nanvar(table[:, 0]))
     for column in range(1, len(marks)):

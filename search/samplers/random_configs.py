@@ -36,8 +36,7 @@ class RandomConfiguration:
         self, name: str, choices: Sequence[CategoricalChoiceType]
     ) -> CategoricalChoiceType:
         """Returns one of the choices, each with the same probability."""
-        # Distributions of choices aren't cached: a cache would confuse False with 0.
-        chosen: CategoricalChoiceType = self.answer(name, CategoricalDistribution(choices))
+        chosen: CategoricalChoiceType = self.answer(name, _categorical(*choices))
         return chosen
 
     def suggest_int(
@@ -61,6 +60,11 @@ class RandomConfiguration:
             )
             self.distributions[name] = distribution
         return self.params[name]
+
+
+@lru_cache(maxsize=1024, typed=True)  # False isn't 0
+def _categorical(*choices: CategoricalChoiceType) -> CategoricalDistribution:
+    return CategoricalDistribution(choices)
 
 
 @lru_cache(maxsize=1024)

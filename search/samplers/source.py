@@ -1,12 +1,13 @@
 """Defines what every sampler is made from, and the source of the configurations that it draws."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 from optuna.samplers import BaseSampler
 
+from search.samplers.encoding import PointCache
 from search.samplers.learning_curves import ObservedTrial
 from search.samplers.random_configs import RandomConfiguration
 
@@ -30,11 +31,12 @@ a space's `suggest` does.
 @dataclass(frozen=True, slots=True)
 class ConfigurationSource:
     """Draws random configurations: `ask` requests their parameters, and `baseline` has the
-    parameters of the baseline, if there is one.
+    parameters of the baseline, if there is one. `encoded` remembers the points of tried ones.
     """
 
     ask: Ask
     baseline: Mapping[str, Any] | None = None
+    encoded: PointCache = field(default_factory=PointCache, compare=False)
 
     def draw(self, rng: Random) -> RandomConfiguration:
         """Returns one random configuration; `rng` decides how many of the baseline's values it

@@ -72,6 +72,7 @@ class PointProposer:
         self, curves: Curves, seed: int, make: MakeSampler = GaussianProcessSampler
     ) -> None:
         self._curves, self._seed, self._make = curves, seed, make
+        self._source = ConfigurationSource(self._ask, self.baseline_params())
 
     def sampler(
         self, number: int, evidence: Sequence[ObservedTrial], marks: Sequence[int]
@@ -79,8 +80,7 @@ class PointProposer:
         """Returns the sampler of trial `number`, which learns from `evidence` and compares trials
         at the epochs `marks`.
         """
-        source = ConfigurationSource(self._ask, self.baseline_params())
-        return self._make(source, derived_seed(self._seed, number), number, evidence, marks)
+        return self._make(self._source, derived_seed(self._seed, number), number, evidence, marks)
 
     def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], Point]:
         """Asks the trial's sampler for all parameters, and returns them and the configuration that

@@ -4,6 +4,7 @@ import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 import optuna
@@ -15,7 +16,7 @@ from search.samplers.gp_sampler import GaussianProcessSampler
 from search.samplers.learning_curves import ObservedTrial
 from search.samplers.random_configs import RandomConfiguration
 from search.samplers.source import ConfigurationSource, MakeSampler
-from search.space import Space, suggested
+from search.space import Space, ask_space, suggested
 from search.study.duplicates import EXHAUSTED_AFTER, Configuration, configuration_key
 from search.study.horizons import BASELINE_ORIGIN, Horizon, horizon_of
 from search.study.optuna_patches import PreferringTrial, contains
@@ -98,8 +99,11 @@ class Proposer:
         Optuna doesn't store a sampler's random state: with one sampler for all trials, a resumed
         study would propose other trials than an uninterrupted one.
         """
-        source = ConfigurationSource(self._ask, self.baseline_params())
-        return self._make(source, derived_seed(self.seed, number), number, evidence, marks)
+        return self._make(self._source, derived_seed(self.seed, number), number, evidence, marks)
+
+    @cached_property
+    def _source(self) -> ConfigurationSource:
+        return ConfigurationSource(self._ask, self.baseline_params())
 
     def probe(self, count: int = PROBES) -> list[Probe]:
         """Returns `count` random configurations of the space, always the same ones. Raises
@@ -120,7 +124,7 @@ class Proposer:
         return probe
 
     def _ask(self, drawing: RandomConfiguration) -> None:
-        suggested(self.space, _FixingTrial(drawing, self.fixed))  # type: ignore[arg-type]
+        ask_space(self.space, _FixingTrial(drawing, self.fixed))  # type: ignore[arg-type]
 
     def propose(self, trial: optuna.trial.BaseTrial) -> tuple[dict[str, Any], TrialConfig]:
         """Returns (searched parameters, whole configuration) of a trial. Raises `ConfigError`."""
@@ -235,12 +239,31 @@ class Proposer:
 
 
 class _FixingTrial:
-    """Wraps an Optuna trial, and suggests the fixed parameters itself."""
+    """Wraps an Optuna trial, and suggests the fixed parameters itself.
+
+    The three methods that spaces call are written out, because a decision of the sampler asks for
+    thousands of parameters.
+    """
 
     def __init__(
         self, trial: optuna.trial.BaseTrial | RandomConfiguration, fixed: Mapping[str, Any]
     ) -> None:
         self._trial, self._fixed = trial, fixed
+
+    def suggest_categorical(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        if name in self._fixed:
+            return self._fixed[name]
+        return self._trial.suggest_categorical(name, *args, **kwargs)
+
+    def suggest_int(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        if name in self._fixed:
+            return self._fixed[name]
+        return self._trial.suggest_int(name, *args, **kwargs)
+
+    def suggest_float(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        if name in self._fixed:
+            return self._fixed[name]
+        return self._trial.suggest_float(name, *args, **kwargs)
 
     def __getattr__(self, attribute: str) -> Any:
         method = getattr(self._trial, attribute)

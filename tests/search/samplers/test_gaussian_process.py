@@ -14,10 +14,13 @@ def observed(points, values, variances=None):
     )
 
 
-def fitted(seen, owners=None):
+def fitted(seen, owners=None, begun=None):
     width = seen.points.shape[1]
     return GaussianProcess(
-        seen, np.arange(width) if owners is None else owners, np.random.default_rng(0)
+        seen,
+        np.zeros((0, width)) if begun is None else begun,
+        np.arange(width) if owners is None else owners,
+        np.random.default_rng(0),
     )
 
 
@@ -47,13 +50,37 @@ def test_it_is_sure_where_it_has_seen_much_and_unsure_far_away():
 
 
 def test_what_is_being_tried_is_taken_for_what_was_expected():
-    points = np.array([[0.1], [0.4], [0.9]])
-    made = fitted(observed(points, [0.2, 0.6, 0.3]))
-    before = made.predict(np.array([[0.6]]))
-    made.believe(np.array([[0.6]]))
-    after = made.predict(np.array([[0.6]]))
+    seen = observed(np.array([[0.1], [0.4], [0.9]]), [0.2, 0.6, 0.3])
+    asked = np.array([[0.6]])
+    before = fitted(seen).predict(asked)
+    after = fitted(seen, begun=asked).predict(asked)
     assert after[0] == pytest.approx(before[0])
     assert after[1] < before[1] / 2
+
+
+@pytest.mark.parametrize(("count", "tried"), [(12, 30), (60, 8), (300, 200)])
+def test_believed_points_count_as_observations_with_their_expected_values(count, tried):
+    rng = np.random.default_rng(count)
+    points, begun, asked = (rng.random((size, 4)) for size in (count, tried, 100))
+    seen = observed(points, bowl(points) + rng.normal(0, 0.02, count), np.full(count, 1e-4))
+    made = fitted(seen, begun=begun)
+    mean, deviation = made.predict(asked)
+    every = np.concatenate([points, begun]) / made._lengths
+    noise = made._noise + np.append(seen.variances / made._scale**2, np.zeros(tried))
+    inverse = np.linalg.inv(gaussian_process._kernel(every, every) + np.diag(noise))
+    expected = fitted(seen).predict(begun)[0]
+    values = (np.append(seen.values, expected) - made._mean) / made._scale
+    kernel = gaussian_process._kernel(asked / made._lengths, every)
+    explained = np.einsum("ij,jk,ik->i", kernel, inverse, kernel)
+    assert mean == pytest.approx(kernel @ inverse @ values * made._scale + made._mean, rel=1e-6)
+    assert deviation == pytest.approx(np.sqrt(1.0 - explained) * made._scale, rel=1e-6)
+
+
+def test_the_best_is_the_highest_mean_at_what_was_seen():
+    rng = np.random.default_rng(4)
+    points = rng.random((50, 3))
+    made = fitted(observed(points, bowl(points) + rng.normal(0, 0.1, 50), rng.random(50) / 100))
+    assert made.best == pytest.approx(made.predict(points)[0].max(), rel=1e-9)
 
 
 def test_an_uncertain_value_weighs_less():
@@ -111,9 +138,8 @@ def test_predictions_by_the_cholesky_factor_are_those_of_the_inverse(monkeypatch
 
     monkeypatch.setattr(gaussian_process, "_likelihood", likelihood_by_inverse)
     other = fitted(seen)
-    between = gaussian_process.squared_distances
     kernels = [
-        gaussian_process._matern(between(rows / other._lengths, points / other._lengths))
+        gaussian_process._kernel(rows / other._lengths, points / other._lengths)
         for rows in (points, asked)
     ]
     inverse = np.linalg.inv(kernels[0] + np.diag(other._noise + seen.variances / other._scale**2))
@@ -137,8 +163,21 @@ def test_predictions_rest_on_a_bounded_number_of_observations():
     points = np.random.default_rng(1).random((gaussian_process.CONDITIONED + 700, 3))
     asked = np.random.default_rng(2).random((200, 3))
     made = fitted(observed(points, bowl(points)))
-    assert len(made.points) == gaussian_process.CONDITIONED
+    assert len(made._weights) == gaussian_process.CONDITIONED
     assert np.abs(made.predict(asked)[0] - bowl(asked)).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("seen", "begun", "kept", "believed"),
+    [(20, 480, 20, 480), (492, 8, 492, 8), (900, 8, 492, 8), (900, 600, 250, 250),
+     (20, 600, 20, 480)],
+)  # fmt: skip
+def test_observations_and_believed_points_share_the_bound(seen, begun, kept, believed):
+    rng = np.random.default_rng(5)
+    points = rng.random((seen, 2))
+    made = fitted(observed(points, bowl(points)), begun=rng.random((begun, 2)))
+    assert gaussian_process.CONDITIONED == 500
+    assert (len(made._weights), len(made._believed.scaled)) == (kept, believed)
 
 
 def test_as_many_as_are_kept_are_all_kept_and_nothing_is_drawn():

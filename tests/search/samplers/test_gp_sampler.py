@@ -9,7 +9,7 @@ from search.samplers.gp_sampler import (
     GaussianProcessSampler,
     choose_candidate,
     expected_improvement,
-    find_untried,
+    first_untried,
 )
 from search.samplers.learning_curves import ObservedTrial
 from search.samplers.random_configs import RandomConfiguration
@@ -100,16 +100,26 @@ def test_nothing_is_learnt_from_too_little():
 def test_candidates_too_near_are_left_out():
     points = np.array([[0.0, 0.0], [0.1, 0.0], [0.5, 0.5], [1.0, 1.0]])
     # Nearest others: 0.1, 0.1, 0.64, 0.71: mean 0.386, and 0.8 of it is 0.31.
-    assert find_untried(points, np.array([[0.3, 0.3]])).tolist() == [0, 1, 3]
-    assert find_untried(points, np.zeros((0, 2))).tolist() == [0, 1, 2, 3]
+    tried = np.array([[0.3, 0.3]])
+    assert first_untried(points, tried) == 0
+    assert first_untried(points[[2, 3, 0, 1]], tried) == 1  # 0.5, 0.5 is 0.28 away
+    assert first_untried(points[[2, 3, 0, 1]], np.zeros((0, 2))) == 0
 
 
-def test_where_all_is_near_the_farthest_are_left():
+def test_where_all_is_near_the_first_of_the_farthest_tenth_is_left():
     points = np.linspace(0, 1, 20)[:, None]
     tried = np.linspace(0, 1, 20)[:, None] + 0.001
-    tried[7] = 0.0
-    assert 7 in find_untried(points, tried)
-    assert len(find_untried(points, points)) == 2
+    tried[7] += 0.01
+    tried[11] += 0.02
+    assert first_untried(points, tried) == 7
+    assert first_untried(points[::-1], tried[::-1]) == 19 - 11
+
+
+def test_a_hundred_candidates_too_near_do_not_hide_the_next_one():
+    rng = np.random.default_rng(0)
+    tried = rng.random((100, 2))
+    points = np.concatenate([tried, rng.random((200, 2)) + 2.0])
+    assert first_untried(points, tried) == 100
 
 
 def test_expected_improvement_is_what_many_draws_give():

@@ -52,3 +52,13 @@ def test_a_drawing_that_keeps_the_baseline_answers_with_it():
     drawing = RandomConfiguration(Random(0), {"lr": 0.15}, keep_probability=1.0)
     assert drawing.suggest_float("lr", 0.1, 0.2) == 0.15
     assert drawing.suggest_int("width", 1, 1000) != drawing.suggest_int("depth", 1, 1000)
+
+
+def test_choices_that_python_takes_for_equal_stay_what_they_are():
+    drawing = RandomConfiguration(Random(1))
+    drawing.suggest_categorical("flag", [False, True])
+    drawing.suggest_categorical("count", [0, 1])
+    drawing.suggest_categorical("share", [0.0, 1.0])
+    assert {name: type(value) for name, value in drawing.params.items()} == {
+        "flag": bool, "count": int, "share": float,
+    }  # fmt: skip
