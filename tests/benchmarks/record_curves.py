@@ -187,7 +187,7 @@ def _opened(
         "num_classes": len(data.images.class_ids),
     }
     header = json.loads(json.dumps(header))
-    changed = [name for name in header if first and first.get(name) != header[name]]
+    changed = [name for name in header if first and _as_now(first).get(name) != header[name]]
     if changed:
         raise BenchmarkError(
             "A recording must go on with the trainings it began with, but this one differs in "
@@ -197,6 +197,11 @@ def _opened(
     with _open_for_append(out) as file:
         file.write(json.dumps(header | provenance(detect_machine(), _command())) + "\n")
     return header
+
+
+def _as_now(header: dict[str, Any]) -> dict[str, Any]:
+    """The note with the fields that configurations have got since, at their defaults."""
+    return header | {"baseline": TrialConfig.from_record(header["baseline"]).to_dict()}
 
 
 def _ranges(space: Space, fixed: Mapping[str, Any], at_most: Mapping[str, float]) -> dict[str, str]:

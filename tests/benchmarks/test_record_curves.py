@@ -284,3 +284,17 @@ def test_other_options_than_before_are_refused(tiny_space, tiny_zip, tmp_path, m
         record_curves.benchmark(command(tiny_space, tiny_zip, out, "--fix", 'optimizer="adamw"'))
     with pytest.raises(BenchmarkError, match="needs images"):
         record_curves.benchmark([str(tiny_space), "--out", str(out)])
+
+
+def test_a_recording_of_before_a_field_existed_goes_on(tiny_space, tiny_zip, tmp_path, monkeypatch):
+    out = tmp_path / "tiny.jsonl"
+    monkeypatch.setattr(record_curves, "_record", lambda *_: None)
+    record_curves.benchmark(command(tiny_space, tiny_zip, out, "--rows", "2"))
+    header = json.loads(out.read_text(encoding="utf-8"))
+    del header["baseline"]["deterministic"]
+    out.write_text(json.dumps(header) + "\n", encoding="utf-8")
+    record_curves.benchmark(command(tiny_space, tiny_zip, out, "--rows", "2"))
+    header["baseline"]["lr"] *= 2
+    out.write_text(json.dumps(header) + "\n", encoding="utf-8")
+    with pytest.raises(BenchmarkError, match="differs in baseline;"):
+        record_curves.benchmark(command(tiny_space, tiny_zip, out, "--rows", "2"))
