@@ -72,6 +72,8 @@ class PointProposer:
         self, curves: Curves, seed: int, make: MakeSampler = GaussianProcessSampler
     ) -> None:
         self._curves, self._seed, self._make = curves, seed, make
+        # Conditional parameters last: by then it is known whether they count.
+        self._names = sorted(curves.space, key=lambda name: name in curves.conditions)
         self._source = ConfigurationSource(self._ask, self.baseline_params())
 
     def sampler(
@@ -102,8 +104,7 @@ class PointProposer:
 
     def _ask(self, trial: optuna.Trial | RandomConfiguration) -> dict[str, Any]:
         conditions, params = self._curves.conditions, dict[str, Any]()
-        # Conditional parameters last: by then it is known whether they count.
-        for name in sorted(self._curves.space, key=lambda name: name in conditions):
+        for name in self._names:
             owner, value = conditions.get(name, (None, None))
             if owner is None or params[owner] == value:
                 params[name] = suggest(trial, name, self._curves.space[name])
