@@ -1,6 +1,6 @@
 """Turns the learning curves of a study into numbers that a model can be fitted to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
@@ -67,12 +67,29 @@ class ObservationCache:
         self._marks = marks
         self._ended: dict[int, tuple[TrialRecord, ObservedTrial]] = {}
 
-    def of(self, record: TrialRecord, seen: Sequence[EpochMetrics], epochs: int) -> ObservedTrial:
-        """Returns the observation of a trial as it stands, with the parameters of `observe`."""
-        known = self._ended.get(record.number)
+    def of(
+        self,
+        records: Iterable[TrialRecord],
+        epochs: Mapping[int, Sequence[EpochMetrics]],
+        length_of: Callable[[int], int],
+    ) -> list[ObservedTrial]:
+        """Returns the observation of each trial as it stands, in the order of the records.
+
+        epochs: what each trial has shown, by its number.
+        length_of: returns the number of epochs of a trial's full training, by its number.
+        """
+        known = self._ended
         # Records are immutable: a trial whose state has changed has another record.
-        if known is not None and known[0] is record:
-            return known[1]
+        return [
+            hit[1]
+            if (hit := known.get(record.number)) and hit[0] is record
+            else self._observe(record, epochs[record.number], length_of(record.number))
+            for record in records
+        ]
+
+    def _observe(
+        self, record: TrialRecord, seen: Sequence[EpochMetrics], epochs: int
+    ) -> ObservedTrial:
         found = observe(record, seen, epochs, self._marks)
         if record.state is not TrialState.RUNNING:
             self._ended[record.number] = record, found

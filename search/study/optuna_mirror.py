@@ -18,7 +18,7 @@ from results.analysis.pareto import OBJECTIVES, values
 from results.analysis.rung_values import quiet_optuna
 from results.records import StopReason, TrialRecord
 from results.records import TrialState as Ended
-from search.study.optuna_patches import ask_again, reopen_trial
+from search.study.optuna_patches import ask_again, new_trial, reopen_trial
 
 MISSING = "epochs_missing"
 """This constraint on Optuna's trials holds the number of epochs that a full training has more."""
@@ -82,7 +82,7 @@ class OptunaMirror:
             # A search killed just here has put them into the journal already.
             if queued is not None and len(self.study.get_trials(deepcopy=False)) <= number:
                 self.study.enqueue_trial(dict(queued))
-            trial = self.study.ask()
+            trial = new_trial(self.study) if queued is None else self.study.ask()
         self._next = max(self._next, number + 1)
         self._asked[number] = trial
         return trial

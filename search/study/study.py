@@ -153,12 +153,9 @@ class Study(Generic[C]):
 
     def _evidence(self) -> list[ObservedTrial]:
         """Returns what every configuration has shown so far, earlier runs included."""
-        own = [
-            self._known.of(record, self.epochs[n], horizon_of(self.horizons, n).epochs)
-            for n, record in self.records.items()
-            if record.config and n not in self._outside
-        ]
-        return [*self._earlier, *own]
+        own = [r for n, r in self.records.items() if r.config and n not in self._outside]
+        known = self._known.of(own, self.epochs, lambda n: horizon_of(self.horizons, n).epochs)
+        return [*self._earlier, *known]
 
     def _begin(self, number: int, params: dict[str, Any], config: dict[str, Any]) -> None:
         record = TrialRecord(number=number, state=TrialState.RUNNING, params=params, config=config)

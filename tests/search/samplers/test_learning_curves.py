@@ -59,13 +59,18 @@ def test_what_an_ended_trial_tells_is_found_once_and_anew_when_its_record_change
         "observe",
         lambda record, *rest: calls.append(record) or real(record, *rest),
     )
-    known, epochs = learning_curves.ObservationCache((1, 3)), [metrics(1, 0.25)]
+    cache, epochs = learning_curves.ObservationCache((1, 3)), [metrics(1, 0.25)]
+
+    def known(record):
+        (found,) = cache.of([record], {4: epochs}, lambda number: {4: 3}[number])
+        return found
+
     running = TrialRecord(number=4, state=TrialState.RUNNING, params={"x": 1}, config={})
-    assert known.of(running, epochs, 3).values == {1: 0.25}
+    assert known(running).values == {1: 0.25}
     epochs += [metrics(2, 0.5), metrics(3, 0.75)]
-    assert known.of(running, epochs, 3).values == {1: 0.25, 3: 0.75}
+    assert known(running).values == {1: 0.25, 3: 0.75}
     ended = replace(running, state=TrialState.COMPLETE)
-    assert known.of(ended, epochs, 3) is known.of(ended, epochs, 3)
+    assert known(ended) is known(ended)
     diverged = replace(ended, state=TrialState.STOPPED, reason=StopReason.DIVERGED)
-    assert known.of(diverged, epochs, 3).unfit
+    assert known(diverged).unfit
     assert len(calls) == 4
