@@ -1,9 +1,9 @@
 """Defines what a space is: what a search may vary, for one network on one dataset."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import optuna
 
@@ -51,22 +51,37 @@ class Space:
     published: Published | None = None
 
 
-def suggested(space: Space, trial: optuna.Trial) -> dict[str, Any]:
-    """Returns the parameters that a trial tries, named like fields of `TrialConfig`.
+class Suggesting(Protocol):
+    """Suggests values for the parameters that a space asks for, as Optuna's trials do."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
+
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> int: ...
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float: ...
+
+
+def suggested(space: Space, trial: Suggesting, fixed: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the parameters that a trial tries, named like fields of `TrialConfig`, with the
+    values in `fixed` where it has some.
 
     Floats are rounded to 12 digits, because Optuna's steps give values such as 0.30000000000000004.
     Raises `SpaceError`.
     """
-    values = ask_space(space, trial)
+    values = ask_space(space, trial, fixed)
     return {k: float(f"{v:.12g}") if isinstance(v, float) else v for k, v in values.items()}
 
 
-def ask_space(space: Space, trial: optuna.Trial) -> dict[str, Any]:
-    """Returns what a space's `suggest` returns for a trial. Raises `SpaceError` for anything that
-    goes wrong in the space's own code.
+def ask_space(space: Space, trial: Suggesting, fixed: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a space's `suggest` returns for a trial, in which `fixed` parameters have their
+    values. Raises `SpaceError` for anything that goes wrong in the space's own code.
     """
     try:
-        return dict(space.suggest(trial))
+        return dict(space.suggest(_FixingTrial(trial, fixed)))  # type: ignore[arg-type]
     except Exception as error:
         if describe_full_disk(error, Path()):
             raise  # Optuna writes parameters to its journal; a full disk isn't the space's fault
@@ -75,3 +90,39 @@ def ask_space(space: Space, trial: optuna.Trial) -> dict[str, Any]:
             f"The space's `suggest` must give values for fields of TrialConfig, and its ranges "
             f"must hold the baseline's, but it failed ({what}); mend the space."
         ) from error
+
+
+class _FixingTrial:
+    """Wraps a trial, and suggests the fixed parameters itself.
+
+    The three methods that spaces call are written out, because a decision of the sampler asks for
+    thousands of parameters.
+    """
+
+    def __init__(self, trial: Suggesting, fixed: Mapping[str, Any]) -> None:
+        self._trial, self._fixed = trial, fixed
+
+    def suggest_categorical(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        if name in self._fixed:
+            return self._fixed[name]
+        return self._trial.suggest_categorical(name, *args, **kwargs)
+
+    def suggest_int(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        if name in self._fixed:
+            return self._fixed[name]
+        return self._trial.suggest_int(name, *args, **kwargs)
+
+    def suggest_float(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        if name in self._fixed:
+            return self._fixed[name]
+        return self._trial.suggest_float(name, *args, **kwargs)
+
+    def __getattr__(self, attribute: str) -> Any:
+        method = getattr(self._trial, attribute)
+        if not attribute.startswith("suggest_"):
+            return method
+
+        def suggest(name: str, *args: Any, **kwargs: Any) -> Any:
+            return self._fixed[name] if name in self._fixed else method(name, *args, **kwargs)
+
+        return suggest

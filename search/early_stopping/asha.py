@@ -3,7 +3,7 @@ stopping variant).
 """
 
 from bisect import bisect_right, insort
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from results.analysis.pareto import Point, crowding, fronts
 
@@ -13,18 +13,35 @@ strongly regularised trials.
 """
 
 
+REFERENCE = 15
+"""A first rung also compares trials with the random ones alone, once this many have reached it."""
+
+
 class Rungs:
     """Compares trials at `grace · factor^k` epochs, and lets the top `1 / factor` continue at each
     of these rungs.
+
+    A sampler that learns proposes more and more trials that start quickly. They raise the first
+    rung until trials no longer pass that start slowly and end best. Therefore a trial also passes
+    the first rung if it is among the top `1 / factor` of the random trials and itself. `is_random`
+    returns whether a trial's configuration was drawn at random, by the trial's number.
 
     The state consists of the recorded values in their order. Replaying the same records gives the
     same decisions, which restores the rungs of a killed search.
     """
 
-    def __init__(self, *, grace: int, factor: int, epochs: int) -> None:
+    def __init__(
+        self,
+        *,
+        grace: int,
+        factor: int,
+        epochs: int,
+        is_random: Callable[[int], bool] = lambda _: False,
+    ) -> None:
         self.factor = factor
         self.levels = rung_epochs(grace=grace, factor=factor, epochs=epochs)
         self._values: dict[int, list[float]] = {level: [] for level in self.levels}
+        self._is_random, self._random_values = is_random, list[float]()
         self._seen: set[tuple[int, int]] = set()
 
     def record(self, trial: int, epoch: int, value: float) -> bool:
@@ -32,16 +49,30 @@ class Rungs:
         continues.
 
         A trial always continues between rungs. At a rung, it continues when fewer than `1 / factor`
-        of the trials recorded there so far are better. The same (trial, epoch) counts only once.
+        of the trials recorded there so far are better; at the first one, also when fewer than `1 /
+        factor` of the random trials there are, itself included. The same (trial, epoch) counts only
+        once.
         """
         if epoch not in self._values:
             return True
-        values = self._values[epoch]
+        values, first = self._values[epoch], epoch == self.levels[0]
+        random = first and self._is_random(trial)
         if (trial, epoch) not in self._seen:
             self._seen.add((trial, epoch))
             insort(values, value)
-        better = len(values) - bisect_right(values, value)
-        return better * self.factor < len(values)
+            if random:
+                insort(self._random_values, value)
+        if self._better(values, value) * self.factor < len(values):
+            return True
+        if not first or len(self._random_values) < REFERENCE:
+            return False
+        better = self._better(self._random_values, value)
+        return better * self.factor < len(self._random_values) + (not random)
+
+    @staticmethod
+    def _better(values: Sequence[float], value: float) -> int:
+        """Returns how many of the rising `values` are higher."""
+        return len(values) - bisect_right(values, value)
 
     def recorded(self) -> dict[int, int]:
         """Returns the number of trials recorded at each rung, by epoch."""
@@ -107,12 +138,18 @@ class ParetoRungs:
         return {level: len(points) for level, points in self._points.items()}
 
 
-def make_rungs(grace: int, factor: int, epochs: int, costs: Costs | None) -> Rungs | ParetoRungs:
+def make_rungs(
+    grace: int,
+    factor: int,
+    epochs: int,
+    costs: Costs | None,
+    is_random: Callable[[int], bool] = lambda _: False,
+) -> Rungs | ParetoRungs:
     """Returns rungs that compare trials by value, or by non-dominated rank where trials have
     `costs`.
     """
     if costs is None:
-        return Rungs(grace=grace, factor=factor, epochs=epochs)
+        return Rungs(grace=grace, factor=factor, epochs=epochs, is_random=is_random)
     return ParetoRungs(grace=grace, factor=factor, epochs=epochs, costs=costs)
 
 

@@ -81,7 +81,7 @@ class GaussianProcessSampler(BaseSampler):
         name. Optuna calls this method before `sample_relative`.
         """
         chosen = None
-        if self._number >= STARTUP_TRIALS and self._rng.random() >= RANDOM_SHARE:
+        if not is_random(self._number, self._rng):
             chosen = choose_candidate(self._source, self._evidence, self._marks, self._rng)
         self._chosen = chosen or self._source.draw(Random(self._seed))
         return self._chosen.distributions
@@ -103,6 +103,13 @@ class GaussianProcessSampler(BaseSampler):
         random configuration for.
         """
         return draw_value(param_distribution, Random(f"{self._seed} {param_name}"))
+
+
+def is_random(number: int, rng: np.random.Generator) -> bool:
+    """Returns whether trial `number` is drawn at random, whatever the evidence; `rng` is the
+    trial's own generator, which hasn't been used yet.
+    """
+    return number < STARTUP_TRIALS or rng.random() < RANDOM_SHARE
 
 
 def choose_candidate(

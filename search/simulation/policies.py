@@ -25,7 +25,7 @@ from search.samplers.random_sampler import make_random_sampler
 from search.samplers.source import ConfigurationSource, MakeSampler
 from search.simulation.recorded_curves import Curves
 from search.study.proposal import Proposal
-from search.study.proposer import derived_seed
+from search.study.proposer import derived_seed, is_random_trial
 from search.study.store import MemoryStore
 from search.study.study import Study
 
@@ -83,6 +83,10 @@ class PointProposer:
         at the epochs `marks`.
         """
         return self._make(self._source, derived_seed(self._seed, number), number, evidence, marks)
+
+    def is_random(self, number: int) -> bool:
+        """Returns whether trial `number` is drawn at random."""
+        return is_random_trial(self._make, self._seed, number)
 
     def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], Point]:
         """Asks the trial's sampler for all parameters, and returns them and the configuration that

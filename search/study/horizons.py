@@ -5,7 +5,7 @@ as they are, complete under their own learning-rate schedule, and later ones are
 at rungs and completed by the new horizon.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -80,18 +80,24 @@ class HorizonRungs:
     """Holds the rungs of each horizon, so that trials of different lengths are never compared.
 
     `levels` are the epochs of the last horizon's rungs. With `costs`, trials are compared by
-    non-dominated rank instead of by value.
+    non-dominated rank instead of by value. `is_random` returns whether a trial's configuration was
+    drawn at random.
     """
 
     def __init__(
-        self, horizons: Sequence[Horizon], factor: int, costs: Costs | None = None
+        self,
+        horizons: Sequence[Horizon],
+        factor: int,
+        costs: Costs | None = None,
+        is_random: Callable[[int], bool] = lambda _: False,
     ) -> None:
         self._horizons = horizons
         self.levels = rung_epochs(
             grace=horizons[-1].grace, factor=factor, epochs=horizons[-1].epochs
         )
         self._rungs = {
-            each.first: make_rungs(each.grace, factor, each.epochs, costs) for each in horizons
+            each.first: make_rungs(each.grace, factor, each.epochs, costs, is_random)
+            for each in horizons
         }
 
     def record(self, trial: int, epoch: int, value: float) -> bool:

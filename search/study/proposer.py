@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 
 from results.analysis.rung_values import quiet_optuna
 from results.records import move_weights
-from search.samplers.gp_sampler import GaussianProcessSampler
+from search.samplers.gp_sampler import GaussianProcessSampler, is_random
 from search.samplers.learning_curves import ObservedTrial
 from search.samplers.random_configs import RandomConfiguration
 from search.samplers.source import ConfigurationSource, MakeSampler
@@ -41,6 +42,11 @@ class ConfigurationProposer(Protocol[C_co]):
         marks: the epochs at which trials are compared, the last one included.
         """
 
+    def is_random(self, number: int) -> bool:
+        """Returns whether the trial that `number` others precede is drawn at random, whatever these
+        have shown.
+        """
+
     def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], C_co]:
         """Returns (searched parameters, whole configuration) of a trial."""
 
@@ -54,6 +60,15 @@ class ConfigurationProposer(Protocol[C_co]):
 def derived_seed(seed: int, part: object) -> int:
     """Returns a seed of 32 bits for one part of a study, such as a trial, by its number."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{part}".encode()).digest()[:4])
+
+
+def is_random_trial(make: MakeSampler, seed: int, number: int) -> bool:
+    """Returns whether trial `number` of a study with this seed is drawn at random. Trials of
+    samplers other than the Gaussian process count as random, and are compared with all trials.
+    """
+    if make is not GaussianProcessSampler:
+        return True
+    return is_random(number, np.random.default_rng(derived_seed(seed, number)))
 
 
 @contextmanager
@@ -101,6 +116,10 @@ class Proposer:
         """
         return self._make(self._source, derived_seed(self.seed, number), number, evidence, marks)
 
+    def is_random(self, number: int) -> bool:
+        """Returns whether the trial that `number` others precede is drawn at random."""
+        return is_random_trial(self._make, self.seed, number)
+
     @cached_property
     def _source(self) -> ConfigurationSource:
         return ConfigurationSource(self._ask, self.baseline_params())
@@ -124,12 +143,12 @@ class Proposer:
         return probe
 
     def _ask(self, drawing: RandomConfiguration) -> None:
-        ask_space(self.space, _FixingTrial(drawing, self.fixed))  # type: ignore[arg-type]
+        ask_space(self.space, drawing, self.fixed)
 
     def propose(self, trial: optuna.trial.BaseTrial) -> tuple[dict[str, Any], TrialConfig]:
         """Returns (searched parameters, whole configuration) of a trial. Raises `ConfigError`."""
         with _quiet_ranges():
-            values = suggested(self.space, _FixingTrial(trial, self.fixed))  # type: ignore[arg-type]
+            values = suggested(self.space, trial, self.fixed)
         self._watch(trial)
         return {name: values.get(name) for name in trial.params}, self._config(values, trial.number)
 
@@ -173,7 +192,7 @@ class Proposer:
         given = self.space.baseline.to_dict()
         trial = optuna.trial.FixedTrial(CONDITIONAL_DEFAULTS | given)
         with _quiet_ranges():
-            suggested(self.space, _FixingTrial(trial, self.fixed))  # type: ignore[arg-type]
+            suggested(self.space, trial, self.fixed)
         return trial
 
     def nearest(self, values: Mapping[str, Any]) -> tuple[optuna.trial.FixedTrial, TrialConfig]:
@@ -236,41 +255,3 @@ class Proposer:
             if chosen.get(owner) != value and not given:
                 chosen.pop(name, None)
         return TrialConfig.from_dict(chosen)
-
-
-class _FixingTrial:
-    """Wraps an Optuna trial, and suggests the fixed parameters itself.
-
-    The three methods that spaces call are written out, because a decision of the sampler asks for
-    thousands of parameters.
-    """
-
-    def __init__(
-        self, trial: optuna.trial.BaseTrial | RandomConfiguration, fixed: Mapping[str, Any]
-    ) -> None:
-        self._trial, self._fixed = trial, fixed
-
-    def suggest_categorical(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        if name in self._fixed:
-            return self._fixed[name]
-        return self._trial.suggest_categorical(name, *args, **kwargs)
-
-    def suggest_int(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        if name in self._fixed:
-            return self._fixed[name]
-        return self._trial.suggest_int(name, *args, **kwargs)
-
-    def suggest_float(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        if name in self._fixed:
-            return self._fixed[name]
-        return self._trial.suggest_float(name, *args, **kwargs)
-
-    def __getattr__(self, attribute: str) -> Any:
-        method = getattr(self._trial, attribute)
-        if not attribute.startswith("suggest_"):
-            return method
-
-        def suggest(name: str, *args: Any, **kwargs: Any) -> Any:
-            return self._fixed[name] if name in self._fixed else method(name, *args, **kwargs)
-
-        return suggest

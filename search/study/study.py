@@ -69,7 +69,9 @@ class Study(Generic[C]):
         self.horizons = horizons or (first_horizon(rules.epochs, rules.grace, baseline),)
         self._several = len(rules.objectives) > 1
         costs = self._costs if self._several else None
-        self.rungs = HorizonRungs(self.horizons, rules.factor, costs)
+        self.rungs = HorizonRungs(
+            self.horizons, rules.factor, costs, lambda n: proposer.is_random(len(earlier) + n)
+        )
         self.records = store.trials()
         self.epochs: dict[int, list[EpochMetrics]] = {number: [] for number in self.records}
         self._proposer = proposer

@@ -1,6 +1,6 @@
 import random
 
-from search.early_stopping.asha import Rungs, rung_epochs
+from search.early_stopping.asha import REFERENCE, Rungs, rung_epochs
 
 
 def test_levels_are_grace_times_powers_of_the_factor_below_the_last_epoch():
@@ -47,3 +47,34 @@ def test_a_value_counts_once():
 def test_equal_values_pass_together():
     rungs = Rungs(grace=1, factor=3, epochs=9)
     assert all(rungs.record(trial, 1, 0.5) for trial in range(9))
+
+
+def rungs_beside_quick_starters(random_trials):
+    """Random trials whose values are spread evenly over 0…1, then 40 that all start better."""
+    rungs = Rungs(grace=1, factor=3, epochs=9, is_random=lambda trial: trial < random_trials)
+    for trial in range(random_trials):
+        rungs.record(trial, 1, trial / random_trials)
+    for trial in range(100, 140):
+        rungs.record(trial, 1, 0.95)
+    return rungs
+
+
+def test_a_slow_starter_passes_the_first_rung_if_random_trials_are_no_better():
+    rungs = rungs_beside_quick_starters(REFERENCE)
+    assert rungs.record(200, 1, 0.8)  # 42 of 56 are better, but 2 of 15 random ones
+    assert rungs.record(201, 1, 0.65)  # 5 of 16, itself included
+    assert not rungs.record(202, 1, 0.55)  # 6 of 16
+    assert rungs.record(12, 1, 12 / REFERENCE)  # a random one is among those already
+
+
+def test_few_random_trials_are_no_measure():
+    assert not rungs_beside_quick_starters(REFERENCE - 1).record(200, 1, 0.8)
+
+
+def test_only_the_first_rung_compares_with_random_trials():
+    rungs = Rungs(grace=1, factor=3, epochs=9, is_random=lambda trial: trial < 20)
+    for trial in range(20):
+        rungs.record(trial, 3, trial / 20)
+    for trial in range(100, 140):
+        rungs.record(trial, 3, 0.95)
+    assert not rungs.record(200, 3, 0.8)

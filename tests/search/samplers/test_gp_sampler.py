@@ -13,7 +13,9 @@ from search.samplers.gp_sampler import (
 )
 from search.samplers.learning_curves import ObservedTrial
 from search.samplers.random_configs import RandomConfiguration
+from search.samplers.random_sampler import make_random_sampler
 from search.samplers.source import MAX_KEEP_PROBABILITY, STARTUP_TRIALS, ConfigurationSource
+from search.study.proposer import derived_seed, is_random_trial
 
 
 def ask(trial):
@@ -158,6 +160,22 @@ def test_the_first_trials_are_random_whatever_is_known():
         )
         made.append(ask(study.ask()))
     assert made[0] == made[1]
+
+
+def test_a_trial_counts_as_random_if_its_sampler_asks_no_model():
+    source, known = ConfigurationSource(ask), evidence(30)
+    random = []
+    for number in range(STARTUP_TRIALS - 2, 120):
+        seed = derived_seed(7, number)
+        sampler = GaussianProcessSampler(source, seed, number, known, (3,))
+        with quiet_optuna():
+            study = optuna.create_study(sampler=sampler)
+        drawn = ask(study.ask()) == source.draw(Random(seed)).params
+        assert is_random_trial(GaussianProcessSampler, 7, number) == drawn
+        random += [number] if drawn else []
+    assert random[:2] == [STARTUP_TRIALS - 2, STARTUP_TRIALS - 1]
+    assert 5 <= len(random) <= 20  # one in ten
+    assert is_random_trial(make_random_sampler, 7, 60)
 
 
 def test_configurations_keep_some_of_the_baseline_s_values():

@@ -45,7 +45,7 @@ def test_the_baseline_lies_inside_every_range(space):
     study = optuna.create_study()
     study.enqueue_trial(Proposer(space, {}, 0).baseline_params())
     trial = study.ask()
-    values = suggested(space, trial)
+    values = suggested(space, trial, {})
     assert TrialConfig.from_dict(space.baseline.to_dict() | values) == space.baseline
     for parameter, distribution in trial.distributions.items():
         inside = distribution._contains(distribution.to_internal_repr(trial.params[parameter]))
