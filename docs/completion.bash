@@ -11,7 +11,7 @@
 #    source ~/.local/share/bash_completion/python
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_python_subparsers=(search.run datasets.prepare trainables.final trainables.predict trainables.export results.final results.export results.report results.compare results.importance search.simulate)
+_shtab_python_subparsers=(search.run datasets.prepare trainables.final trainables.predict trainables.export results.final results.export results.report results.compare results.importance search.simulate results.curves)
 
 _shtab_python_search_run_option_strings=(-h --help --list --dry-run --config --resume --resume-or-start --accept-space --space --dataset --source --data --weights --seed --objectives --set --warm-start --name --out --trials --epochs --time-budget --gpu-hours --finalists --repeats --grace --reduction-factor --max-gap --gap-patience --plateau-patience --stall-timeout --measure --concurrency --gpus-per-trial --precision --deterministic --address --data-uri --storage --verbose --quiet --dashboard-host --dashboard-port --tensorboard --mlflow --wandb)
 _shtab_python_datasets_prepare_option_strings=(-h --help --source --data --workers --size --skip-broken --skip-empty --zip-encoding --overwrite --verify)
@@ -24,6 +24,7 @@ _shtab_python_results_report_option_strings=(-h --help --to)
 _shtab_python_results_compare_option_strings=(-h --help --to)
 _shtab_python_results_importance_option_strings=(-h --help)
 _shtab_python_search_simulate_option_strings=(-h --help --policy --workers --budget --seeds --grace --reduction-factor --max-gap --gap-patience --plateau-patience)
+_shtab_python_results_curves_option_strings=(-h --help --csv)
 _shtab_python_option_strings=(-m)
 
 _shtab_python_search_run___config_COMPGEN=_shtab_compgen_files
@@ -56,7 +57,7 @@ _shtab_python_datasets_prepare_pos_0_choices=(cifar100 demo folder tiny-imagenet
 _shtab_python_trainables_final___precision_choices=(bfloat16 float16 float32)
 _shtab_python_trainables_export___formats_choices=(safetensors pt2 onnx)
 _shtab_python_search_simulate___policy_choices=(ours random)
-_shtab_python_pos_0_choices=(search.run datasets.prepare trainables.final trainables.predict trainables.export results.final results.export results.report results.compare results.importance search.simulate)
+_shtab_python_pos_0_choices=(search.run datasets.prepare trainables.final trainables.predict trainables.export results.final results.export results.report results.compare results.importance search.simulate results.curves)
 
 _shtab_python_search_run__h_nargs=0
 _shtab_python_search_run___help_nargs=0
@@ -100,6 +101,8 @@ _shtab_python_results_importance___help_nargs=0
 _shtab_python_search_simulate_pos_0_nargs=+
 _shtab_python_search_simulate__h_nargs=0
 _shtab_python_search_simulate___help_nargs=0
+_shtab_python_results_curves__h_nargs=0
+_shtab_python_results_curves___help_nargs=0
 _shtab_python_pos_0_nargs=A...
 _shtab_python__m_nargs=0
 

@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable, Mapping
 
 from datasets import prepare
-from results import compare, export, importance, report
+from results import compare, curves, export, importance, report
 from results import final as final_pages
 from search import simulate
 from search.config import command_line
@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, Callable[[], ArgumentParser]] = {
     "results.compare": compare.parser,
     "results.importance": importance.parser,
     "search.simulate": simulate.parser,
+    "results.curves": curves.parser,
 }
 """Maps modules, as in `python -m MODULE`, to functions that make their parsers, in the order in
 which a user needs them.

@@ -32,6 +32,7 @@ PUBLIC: Mapping[str, Sequence[str]] = {
     "results.importance": ("importances",),
     "results.report": ("write_report",),
     "results.compare": ("write_comparison",),
+    "results.curves": ("epochs", "configurations"),
     "search.space": ("Space", "Published"),
     "datasets.prepare": ("prepare",),
     "datasets.access": ("open_search_data", "open_final_data"),

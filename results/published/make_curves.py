@@ -14,6 +14,7 @@ from typing import Any
 from common.files import write_text_atomically
 from results.analysis.curve_table import Recording, read_recording, read_table, write_table
 from results.published.page_parts import paths_parser
+from results.published.regret_figure import Line, draw
 
 HERE = Path(__file__).resolve().parent
 TABLES = HERE / "curves"
@@ -32,8 +33,12 @@ CARD = """# Recorded trainings: `{name}`
 
 {rows} configurations of the space `{name}`, each trained for {epochs} epochs and recorded after
 every epoch: {trainings} trainings in all, {hours:.1f} hours of one core. The table is `{name}.npz`;
-`results/analysis/curve_table.py` describes its arrays and reads it, and `python -m search.simulate
-results/published/curves/{name}.npz` searches it.
+`python -m results.curves results/published/curves/{name}.npz` summarises it or writes it as CSV
+(`results.curves` has it as pandas tables), `python -m search.simulate
+results/published/curves/{name}.npz` searches it, and `results/analysis/curve_table.py` describes
+its arrays. What its early epochs tell stands in [rungs.md](../rungs.md).
+
+![Accuracy while training]({name}.svg)
 
 | what | |
 |---|---|
@@ -132,6 +137,40 @@ def card(name: str, recording: Recording) -> str:
     )
 
 
+def picture(name: str, recording: Recording) -> str:
+    """Returns a figure of the accuracy on val over the epochs of full trainings, as SVG: of the
+    best tenth in the end, the median, the worst tenth, and the baseline.
+    """
+    full = {
+        training["row"]: training["curves"]["val_top1"]
+        for training in recording.trainings
+        if (training["fidelity"], training["seed"]) == ("full", 0)
+    }
+    length = max(map(len, full.values()))
+    curves = {
+        row: [100 * (value or 0.0) for value in [*curve, *[curve[-1]] * (length - len(curve))]]
+        for row, curve in full.items()
+    }
+    ranked = sorted(curves.values(), key=lambda curve: -curve[-1])
+    tenth = max(1, round(len(ranked) / 10))
+    middle = (len(ranked) - tenth) // 2
+    groups = {
+        f"best {tenth} of {len(ranked)}": ranked[:tenth],
+        f"middle {tenth}": ranked[middle : middle + tenth],
+        f"worst {tenth}": ranked[-tenth:],
+        "baseline": [curves[0]] if 0 in curves else [],
+    }
+    lines = [_band(name, group) for name, group in groups.items() if group]
+    return draw(lines, f"{name}: val top-1 in %, over {length} epochs (mean, lowest, highest)")
+
+
+def _band(name: str, curves: Sequence[Sequence[float]]) -> Line:
+    """Returns the mean of several curves with the lowest and highest values as its band."""
+    epochs = list(zip(*curves, strict=True))
+    middle = [sum(values) / len(values) for values in epochs]
+    return Line(name=name, middle=middle, low=[*map(min, epochs)], high=[*map(max, epochs)])
+
+
 def _images(about: dict[str, Any]) -> str:
     return (
         f"`{about['dataset']}`: {about['train_images']:,} training images, "
@@ -214,6 +253,7 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         write_table(table, recording)
         write_text_atomically(options.out / f"{name}.md", card(name, recording))
+        write_text_atomically(options.out / f"{name}.svg", picture(name, recording))
         size = table.stat().st_size
         print(f"{table}: {len(recording.trainings)} trainings, {size / 1e6:.2f} MB")
         if size > LARGEST_BYTES:

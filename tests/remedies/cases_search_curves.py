@@ -73,3 +73,10 @@ def a_simulation_of_nothing(tmp_path: Path) -> Steps:
     least = [refusal.find(rf"--{name} must be ≥ (\d)") for name in ("seeds", "workers")]
     assert "--budget must be > 0" in refusal.text
     return Command(*only, "--budget", 1, "--seeds", least[0], "--workers", least[1])
+
+
+@case("results/curves.py::_read", "name a file such as")
+def a_file_that_is_no_table(tmp_path: Path) -> Steps:
+    (tmp_path / "notes.npz").write_text("no table", encoding="utf-8")
+    refusal = yield Command("results.curves", tmp_path / "notes.npz")
+    return Command("results.curves", ROOT / refusal.find(r"such as (\S+)\."))

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from results.analysis.curve_table import Recording, write_table
 from results.published import make_rungs
 from results.published.make_rungs import (
     Table,
@@ -12,29 +11,14 @@ from results.published.make_rungs import (
     statistics,
     worth_of,
 )
+from tests.results.recorded_table import recorded, trained, write
 
-EPOCHS, ROWS = 15, 30
-
-
-def trained(row, fidelity="full", seed=0, end=None, early=None):
-    """A training whose accuracy is `early` until epoch 8, then `end`; an epoch takes 2 seconds."""
-    length = {"full": EPOCHS, "third": 5}[fidelity]
-    end = row / ROWS if end is None else end
-    early = end if early is None else early
-    curve = [early if epoch <= 8 else end for epoch in range(1, length + 1)]
-    branch = {"rung": 3, "epochs": 1, "cpu_s": 4.0, "val_top1": end}
-    return {
-        "row": row, "seed": seed, "fidelity": fidelity, "origin": "uniform", "params": {},
-        "images": 100, "total_cpu_s": 99.0,
-        "cool_down": [branch] if fidelity == "full" else [],
-        "curves": {"val_top1": curve, "average_val_top1": [1 - v for v in curve],
-                   "cpu_s": [2.0] * length},
-    }  # fmt: skip
+ROWS = 30
 
 
 def recording(**early):
-    trainings = [trained(row, **early) for row in range(ROWS)]
-    return Recording(headers=[], trainings=[*trainings, *(trained(r, "third") for r in range(5))])
+    trainings = [trained(row, end=row / ROWS, **early) for row in range(ROWS)]
+    return recorded([*trainings, *(trained(r, "third", end=r / ROWS) for r in range(5))])
 
 
 def test_each_witness_has_its_cost_and_its_values():
@@ -81,12 +65,9 @@ def test_repeats_give_the_correlation_of_two_seeds():
 
 
 def test_the_page_shows_tables_that_are_large_enough(tmp_path):
-    parameters = Recording(
-        headers=[{"ranges": {}, "recording": "made"}], trainings=recording().trainings
-    )
-    few = Recording(headers=parameters.headers, trainings=parameters.trainings[:5])
-    write_table(tmp_path / "made.npz", parameters)
-    write_table(tmp_path / "few.npz", few)
+    trainings = recording().trainings
+    write(tmp_path / "made.npz", trainings)
+    write(tmp_path / "few.npz", trainings[:5])
     page = tmp_path / "rungs.md"
     make_rungs.main(["--tables", str(tmp_path), "--out", str(page), "--resamples", "20"])
     text = page.read_text(encoding="utf-8")
