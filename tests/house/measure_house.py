@@ -51,7 +51,7 @@ BOUNDS = {
     "rooms in search/": 20, "arrows in search/": 45, "floors in search/": 8,
     "rooms in trainables/": 14, "arrows in trainables/": 32, "floors in trainables/": 7,
     "rooms in datasets/": 14, "arrows in datasets/": 32, "floors in datasets/": 7,
-    "rooms in results/": 15, "arrows in results/": 34, "floors in results/": 8,
+    "rooms in results/": 16, "arrows in results/": 35, "floors in results/": 8,
     "most files in one folder": 18, "longest file, lines": 290, "longest function, lines": 60,
     "import cycles between modules": 0, "import cycles between rooms": 0,
     "string keys between driver and worker, reads": 0, "README, words": 1100,

@@ -3,14 +3,13 @@ import pytest
 
 from results.published import make_rungs
 from results.published.make_rungs import (
-    Table,
     bootstrapped,
     other_seed,
-    own_table,
     spearman,
     statistics,
     worth_of,
 )
+from results.published.rung_witnesses import Table, curves_table, own_table
 from tests.results.recorded_table import recorded, trained, write
 
 ROWS = 30
@@ -89,7 +88,7 @@ def test_imagenet_trainings_that_failed_do_not_count(tmp_path):
         last_step=np.array([186_666, 186_666, 20_000, 186_666]),
         val_accuracy=np.repeat(np.array([[70.0], [71.0], [99.0], [60.0]]), 50, axis=1),
     )
-    table = make_rungs.curves_table(tmp_path / "imagenet.npz")
+    table = curves_table(tmp_path / "imagenet.npz")
     assert table.ends.shape == (2, 2)
     assert table.ends[:, 0].tolist() == pytest.approx([0.7, 0.6])
     assert [round(each.cost, 2) for each in table.witnesses] == [0.06, 0.18, 0.54]
