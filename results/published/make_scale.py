@@ -11,6 +11,8 @@ from results.published.page_parts import paths_parser, table_head
 HERE = Path(__file__).resolve().parent
 FIGURES, PAGE = HERE / "benchmarks" / "scale.json", HERE / "scale.md"
 READING = HERE / "benchmarks" / "reading.json"
+EARLIER = HERE / "benchmarks" / "scale-earlier.json"
+"""The same benchmark wrote this file, in the checkout of an earlier commit and in the same hour."""
 
 INTRODUCTION = """# Scale: many trials in one study
 
@@ -37,9 +39,9 @@ decision of the model is {share:.0%} of it. So the first limit is one process th
 a store that several processes write comes second: the journal has {journal_mb:.0f} MB then, and is
 read again in {reopen_s:.0f} s.
 
-The model is conditioned on at most 500 trials, the better half the best ones. Conditioned on all of
-them, as the third column shows, a decision's time and memory would grow with the square and the
-cube of their number; below 500 there is no difference.
+The model is conditioned on at most 500 trials, those under way included, the better half the best.
+Conditioned on all of them, as the third column shows, a decision's time and memory would grow with
+the square and the cube of their number; below 500 there is no difference.
 """
 
 Measurement = dict[str, Any]
@@ -138,6 +140,33 @@ def _decisions(found: list[Measurement]) -> Iterator[str]:
     yield ""
 
 
+def beside(here: dict[str, Any], earlier: dict[str, Any]) -> str:
+    """Returns the page's part on decisions beside those of an earlier commit, at the milestones
+    that both have. The arguments are the contents of the benchmark's files.
+    """
+    before = _measurements_of(earlier["measurements"], "study")
+    after = _measurements_of(here["measurements"], "study")
+    commit = str(before[0]["commit"])[:7]
+    head = f"| trials | median at {commit} | here | ratio | p99 at {commit} | here | ratio |"
+    rows = []
+    for old, new in zip(before, after, strict=False):
+        figures = (
+            f"{old[key]:.0f} ms | {new[key]:.0f} ms | {new[key] / old[key]:.2f}"
+            for key in ("value", "p99_ms")
+        )
+        rows.append(f"| {new['trials']:,} | {' | '.join(figures)} |")
+    return "\n".join(
+        [
+            f"## Decisions beside commit {commit}\n",
+            "The same benchmark in the checkouts of both commits, on the same machine. A row is of "
+            "the thousand trials before.\n",
+            table_head(head),
+            *rows,
+            "",
+        ]
+    )
+
+
 def reading(content: dict[str, Any]) -> str:
     """Returns the page's part about reading a run; `content` is that of `bench_reading`'s file."""
     lines = [
@@ -182,9 +211,13 @@ def _median(measurements: list[Measurement], key: str) -> float:
 
 def main(arguments: list[str] | None = None) -> None:
     """Writes the page, with `arguments` as the command line (default: that of the process)."""
-    parser = paths_parser("make_scale", __doc__, figures=FIGURES, reading=READING, out=HERE)
+    parser = paths_parser(
+        "make_scale", __doc__, figures=FIGURES, earlier=EARLIER, reading=READING, out=HERE
+    )
     options = parser.parse_args(arguments)
-    parts = [page(read_json(options.figures))]
+    figures = read_json(options.figures)
+    parts = [page(figures)]
+    parts += [beside(figures, read_json(options.earlier))] if options.earlier.exists() else []
     parts += [reading(read_json(options.reading))] if options.reading.exists() else []
     write_text_atomically(options.out / PAGE.name, "\n".join(parts))
 

@@ -53,3 +53,11 @@ def test_the_page_is_made_of_the_figures(tmp_path) -> None:
     assert "takes 4.0 s before the first proposal, of which 2.5 s read the journal" in text
     assert "After 2,000 trials that is 5.0 s, and a\ndecision of the model is 90% of it" in text
     assert "Ray takes no part" in text
+
+
+def test_decisions_stand_beside_those_of_an_earlier_commit() -> None:
+    earlier = {"measurements": [milestone(1000, 40.0), milestone(2000, 300.0)]}
+    text = make_scale.beside(CONTENT, earlier)
+    assert "## Decisions beside commit 0123456" in text
+    assert "| 2,000 | 300 ms | 45 ms | 0.15 | 600 ms | 90 ms | 0.15 |" in text
+    assert "| 1,000 | 40 ms | 20 ms | 0.50 | 80 ms | 40 ms | 0.50 |" in text
