@@ -173,7 +173,7 @@ def _interval(figure: tuple[float, float, float], scale: float = 1, digits: int 
 
 
 def page(tables: Sequence[tuple[Table, Sequence[Worth]]], resamples: int) -> str:
-    """Returns the page's text."""
+    """Returns the text of the page on what early results tell."""
     parts = [INTRODUCTION.format(resamples=resamples)]
     head = "| witness | cost | n | all | best third | survive, % | lost |"
     for table, found in tables:

@@ -12,7 +12,7 @@ HERE = Path(__file__).resolve().parent
 FIGURES, PAGE = HERE / "benchmarks" / "scale.json", HERE / "scale.md"
 READING = HERE / "benchmarks" / "reading.json"
 EARLIER = HERE / "benchmarks" / "scale-earlier.json"
-"""The same benchmark wrote this file, in the checkout of an earlier commit and in the same hour."""
+"""This file was written by the same benchmark in the checkout of an earlier commit."""
 
 INTRODUCTION = """# Scale: many trials in one study
 
