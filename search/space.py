@@ -1,7 +1,7 @@
 """Defines what a space is: what a search may vary, for one network on one dataset."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,6 +9,7 @@ import optuna
 
 from common.errors import UserError
 from common.files import describe_full_disk
+from results.analysis.searched_ranges import Prior as Prior
 from trainables.config import TrialConfig
 
 
@@ -41,7 +42,8 @@ class Space:
     baseline. Every parameter's range must contain the baseline's value. A field that counts only
     beside one value of another (`trainables.conditional_fields`: momentum with SGD) should be
     requested only in trials with that value; in other trials the baseline's value is dropped.
-    `published` holds the accuracies that the baseline's authors reported.
+    `published` holds the accuracies that the baseline's authors reported. `prior` has the author's
+    beliefs on where good values lie, for any of the parameters by name.
     """
 
     summary: str
@@ -49,6 +51,7 @@ class Space:
     baseline: TrialConfig
     suggest: Callable[[optuna.Trial], Mapping[str, Any]]
     published: Published | None = None
+    prior: Mapping[str, Prior] = field(default_factory=dict)
 
 
 class Suggesting(Protocol):

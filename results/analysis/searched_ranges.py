@@ -56,6 +56,19 @@ class SearchedRange:
         return describe_range(self.distribution) + (f" {condition}" if condition else "")
 
 
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """Holds what a space's author believes of a parameter: that the best `value` lies near this
+    one, with the probability `confidence`, 0…1.
+    """
+
+    value: Any
+    confidence: float
+
+    def __str__(self) -> str:
+        return f"{self.value} with confidence {self.confidence:g}"
+
+
 def describe_range(distribution: BaseDistribution) -> str:
     """Returns a parameter's distribution in a few words."""
     if isinstance(distribution, CategoricalDistribution):
@@ -87,3 +100,11 @@ def read_ranges(manifest: Mapping[str, Any]) -> tuple[SearchedRange, ...]:
     """Returns the ranges in a run's manifest; there are none in the manifests of older versions."""
     entries = manifest.get("searched", {}).get("ranges", ())
     return tuple(map(SearchedRange.from_json, entries))
+
+
+def read_priors(manifest: Mapping[str, Any]) -> dict[str, Prior]:
+    """Returns the priors in a run's manifest by parameter; there are none in the manifests of older
+    versions.
+    """
+    entries = manifest.get("searched", {}).get("priors", {})
+    return {name: Prior(**each) for name, each in entries.items()}

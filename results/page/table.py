@@ -6,10 +6,12 @@ from typing import Any
 
 from common.text import format_duration
 from results.analysis.ranking import rank_trials
+from results.analysis.rung_worth import advise, worths_of_run
 from results.analysis.searched_ranges import (
     SearchedRange,
     describe_condition,
     describe_range,
+    read_priors,
     read_ranges,
 )
 from results.page.formatting import OUTCOMES, outcome, percent, value
@@ -133,11 +135,43 @@ def searched(run: Run) -> Searched:
         notes.append("This run recorded no conditions: a range may depend on a choice.")
     if since := run.manifest.get("searched", {}).get("since"):
         notes.append(f"These are the ranges from trial {since} on; before, they were others.")
+    if priors := read_priors(run.manifest):
+        words = ", ".join(f"{name} {each}" for name, each in priors.items())
+        notes.append(f"Its author's priors: {words}.")
     rows = [
         (each.name, describe_range(each.distribution), describe_condition(each.condition))
         for each in known
     ]
     return Searched(rows=rows, notes=notes)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RungTable:
+    """Holds what the rungs predict: rows of (rung, later epoch, trials, rank correlation, share of
+    the later best third that was in the upper third), and the remedy for a worthless one.
+    """
+
+    rows: list[tuple[str, str, str, str, str]]
+    advice: str
+
+
+def rung_table(run: Run) -> RungTable:
+    """Returns what the rungs of a run predict. There are no rows where no rung has stopped a trial,
+    or where the rungs compare trials by several objectives.
+    """
+    worths = worths_of_run(run.trials, run.epochs) if len(run.objectives) == 1 else []
+    configs = (record.config for record in run.trials.values())
+    rows = [
+        (
+            str(each.rung),
+            str(each.later),
+            str(each.trials),
+            each.describe(),
+            "–" if each.found is None else f"{each.found:.0%}",
+        )
+        for each in worths
+    ]
+    return RungTable(rows=rows, advice=advise(worths, configs, str(run.directory)) or "")
 
 
 def provenance(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from common.text import format_clock
+from results.analysis.rung_worth import advise
 from results.records import (
     EpochMetrics,
     FinalistRecord,
@@ -57,6 +58,7 @@ class Monitor(Observer):
         self._command_at = psutil.Process().create_time()
         self._stage_at = self._command_at
         self._verbose, self._stages = verbose, verbose and not quiet
+        self._advised = False
         self._started = time.monotonic()
 
     # --- before the first trial ------------------------------------------------------------
@@ -190,10 +192,18 @@ class Monitor(Observer):
         self._event(proposal.training, words, wrong=True)
 
     def ended(self, record: TrainingRecord) -> None:
-        """Prints how a training ended: with the reason, or with a finalist's val_top1."""
+        """Prints how a training ended: with the reason, or with a finalist's val_top1. When the
+        first rung turns out to be worthless, a sentence with the remedy follows, once.
+        """
         with self._lock:
             self.progress.ended(record)
         self._event(record.training, describe(record), wrong=record.state is TrialState.FAILED)
+        if not self._advised:
+            configs = (each.config for each in self.progress.trials)
+            advice = advise(self.progress.rungs, configs, self.progress.limits.directory)
+            self._advised = advice is not None
+            if advice:
+                self.inform(advice)
 
     def _detail(self, progress: TrainingProgress, text: str) -> None:
         """Prints an event that the screen shows too, unless only the screen is wanted."""

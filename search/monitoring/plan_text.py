@@ -1,7 +1,7 @@
 """Prints what is known before a search: the list of spaces, a plan, and the start of a search."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -63,7 +63,7 @@ def show_plan(
         ("dataset", f"{plan.dataset}{_dataset_note(plan, manifest)}"),
         ("note", describe_enlarged(plan, manifest) if manifest else ""),
         ("trials", f"{plan.options.trials}, the baseline first; {plan.epochs} epochs at most"),
-        *(("note", note) for note in (*plan.searched.notes, *_gpu_notes(plan))),
+        *(("note", note) for note in _notes(plan)),
         ("first", describe_beginning(plan)),
         *(("learns", phrase) for phrase in describe_learning(plan, fingerprint)),
         ("rungs", f"{rungs}; the top 1/{plan.options.reduction_factor} of the trials go on"),
@@ -129,7 +129,7 @@ def print_start(plan: Plan, data: SearchData, print_line: Callable[[str], None])
         ("dataset", f"{plan.dataset}: {len(data.images.class_ids)} classes, {images}"),
         *(("data", remark) for remark in remarks(manifest, plan.data)),
         ("note", describe_enlarged(plan, manifest)),
-        *(("note", note) for note in (*plan.searched.notes, *_gpu_notes(plan))),
+        *(("note", note) for note in _notes(plan)),
         ("nodes", describe_nodes(plan)),
         ("machine", "; ".join(plan.machine.limits)),
         ("trials", f"{trials}; {describe_resources(plan)}"),
@@ -194,9 +194,14 @@ def _describe_kind(r: Resources) -> str:
     return f"{r.concurrent} {trials} of {r.threads} CPU thread(s){gpu} each ({r.why})"
 
 
-def _gpu_notes(plan: Plan) -> tuple[str, ...]:
-    """Returns why GPUs stay idle, where trials train on GPUs."""
-    return plan.machine.gpu_notes if plan.resources.per_gpu else ()
+def _notes(plan: Plan) -> Iterator[str]:
+    """Yields what the user should know of a changed space, of priors that don't count, and of GPUs
+    that stay idle where trials train on GPUs.
+    """
+    yield from plan.searched.notes
+    if plan.searched.priors and len(plan.objectives) > 1:
+        yield "the space's priors don't count with several objectives, whose sampler has none"
+    yield from plan.machine.gpu_notes if plan.resources.per_gpu else ()
 
 
 def describe_nodes(plan: Plan) -> str:
@@ -260,7 +265,9 @@ def _ranges(plan: Plan) -> Table:
     table = Table("parameter", "range", "baseline", title="Searched", title_justify="left")
     for each in plan.searched.ranges:
         baseline = format_parameter(getattr(plan.baseline, each.name))
-        table.add_row(each.name, each.describe(), baseline)
+        prior = plan.searched.priors.get(each.name)
+        belief = f" (prior: {prior})" if prior else ""
+        table.add_row(each.name, each.describe() + belief, baseline)
     return table
 
 

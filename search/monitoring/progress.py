@@ -11,6 +11,7 @@ from typing import Any
 
 from results.analysis.finalist_comparison import BASELINE
 from results.analysis.ranking import rank_key, rank_trials
+from results.analysis.rung_worth import RungWorth, rung_worths
 from results.analysis.session_times import GpuTime
 from results.records import EpochMetrics, StopReason, TrainingId, TrainingRecord, TrialState
 from search.hardware.training_speed import TrainingSpeed
@@ -34,7 +35,8 @@ class Limits:
     of a whole training. `epoch_s` are the expected seconds of an epoch, on average, if known, and
     `epoch_source` names where they are from. `finalists` is the number of the finalists' trainings.
     `used_s` is what earlier sessions have used of `time_s`, in seconds. `gpus` is a training's
-    share of a GPU where its start doesn't report another. `None` stands for no limit.
+    share of a GPU where its start doesn't report another. `rungs` are the epochs after which new
+    trials are compared by val_top1, and `directory` is the run's path. `None` stands for no limit.
     """
 
     trials: int
@@ -50,6 +52,8 @@ class Limits:
     used_s: float = 0.0
     gpu_hours: float | None = None
     gpus: float = 0.0
+    rungs: tuple[int, ...] = ()
+    directory: str = ""
 
 
 class Progress:
@@ -57,7 +61,7 @@ class Progress:
     one thread may call it.
 
     Each training is one of the `trials` or one of the finalists' `repeats`. `notice` is a sentence
-    for the user that stays in view.
+    for the user that stays in view, and `rungs` is what the rungs have turned out to be worth.
 
     clock: returns seconds since any fixed moment.
     speed: estimates the epochs of a training that hasn't had one yet, by its size.
@@ -76,6 +80,7 @@ class Progress:
         self.trials: list[TrainingProgress] = []
         self.repeats: list[TrainingProgress] = []
         self.notice = ""
+        self.rungs: list[RungWorth] = []
         self._recent: deque[EpochMetrics] = deque(maxlen=RECENT)
         self._clock, self._meter = clock, meter or GpuMeter()
         self._began = clock()
@@ -132,6 +137,12 @@ class Progress:
         training = self.trainings.get(key) or self._add(key, record.config)
         training.under_way = False
         training.close(record)
+        rungs = self.limits.rungs
+        if rungs and not key.is_finalist and len(training.metrics) > rungs[0]:
+            length = self.limits.full_epochs
+            alike = [each for each in self.trials if each.length == length]
+            curves = [[metrics.val_top1 for metrics in each.metrics] for each in alike]
+            self.rungs = rung_worths(curves, rungs, length)
 
     def _add(
         self, key: TrainingId, config: dict[str, Any], *, baseline: bool = False

@@ -167,7 +167,9 @@ def _describe_state(training: TrainingProgress) -> str:
 
 
 def _tail(progress: Progress) -> list[Text]:
-    """Returns the lines on how trials ended and on the speed of training."""
+    """Returns the lines on how trials ended, on what the rungs are worth, and on the speed of
+    training.
+    """
     endings = progress.endings()
     words = []
     for state in (TrialState.COMPLETE, TrialState.STOPPED, TrialState.FAILED):
@@ -179,4 +181,10 @@ def _tail(progress: Progress) -> list[Text]:
     speed = f"{progress.images_per_s():,.0f} images/s"
     if held := progress.gpu_time().describe():
         speed += f", {held}"
-    return [Text(), Text("; ".join(words) or "no trial has ended yet"), Text(speed)]
+    rungs = ", ".join(f"{each.rung}→{each.later} {each.describe()}" for each in progress.rungs)
+    return [
+        Text(),
+        Text("; ".join(words) or "no trial has ended yet"),
+        *([Text(f"rungs' rank correlation: {rungs}")] if rungs else []),
+        Text(speed),
+    ]

@@ -3,12 +3,12 @@ run has recorded.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from common.files import file_sha256
-from results.analysis.searched_ranges import SearchedRange, read_ranges
+from results.analysis.searched_ranges import Prior, SearchedRange, read_ranges
 from results.records import TrialRecord
 from results.store import read_manifest, read_trials
 from search.config.options import SearchOptions
@@ -20,7 +20,13 @@ from search.spaces import find_space, find_space_files
 from search.study.optuna_journal import ExpressedTrial
 from search.study.optuna_patches import contains
 from search.study.proposer import Proposer
-from search.study.searched_ranges import PROBES, digest_of, find_incompatible, find_ranges
+from search.study.searched_ranges import (
+    PROBES,
+    digest_of,
+    find_incompatible,
+    find_ranges,
+    find_wrong_priors,
+)
 
 COPY = "space"
 """In a run directory, the folder of this name holds the copy of the space's files."""
@@ -41,6 +47,7 @@ class SearchedSpace:
     changed: whether the files differ from the run's copy, or there is no copy yet.
     renewed: whether the present session is the first one with changed ranges.
     notes: what the user should know of changes, a sentence each.
+    priors: the beliefs of the space's author by parameter.
     """
 
     digest: str
@@ -54,6 +61,7 @@ class SearchedSpace:
     changed: bool = True
     renewed: bool = False
     notes: tuple[str, ...] = ()
+    priors: Mapping[str, Prior] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the entry for the run's manifest."""
@@ -65,6 +73,7 @@ class SearchedSpace:
             "weights": self.weights,
             "weights_sha256": self.weights_sha256,
             "since": self.since,
+            "priors": {name: asdict(each) for name, each in self.priors.items()},
         }
 
 
@@ -105,10 +114,12 @@ def examine_space(
         files={path: file_sha256(path) for path in find_space_files(space)},
         weights=weights if checksum else None,
         weights_sha256=checksum,
+        priors=proposer.space.prior,
     )
+    wrong = find_wrong_priors(now.priors, now.ranges, proposer.fixed)
     if begun is None:
         faults = dict.fromkeys(fault for each in drawn for fault in each.faults)
-        errors = [*proposer.baseline_errors(), *faults, *find_incompatible(now.ranges)]
+        errors = [*proposer.baseline_errors(), *faults, *find_incompatible(now.ranges), *wrong]
         if errors:
             raise SpaceError(errors)
         return now
@@ -123,7 +134,7 @@ def examine_space(
             "evidence any more."
         )
     if changes:
-        if errors := find_incompatible(now.ranges):
+        if errors := [*find_incompatible(now.ranges), *wrong]:
             raise SpaceError(errors)
         since = max(records, default=-1) + 1
     outside = frozenset(

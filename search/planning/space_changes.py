@@ -7,7 +7,12 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from results.analysis.rung_values import read_fitting_proposals
-from results.analysis.searched_ranges import SearchedRange, describe_range, read_ranges
+from results.analysis.searched_ranges import (
+    SearchedRange,
+    describe_range,
+    read_priors,
+    read_ranges,
+)
 from results.records import TrialRecord
 from results.store import RunError
 from search.planning.continuation import same_beginning
@@ -24,8 +29,8 @@ def find_changes(
     begun: Path,
 ) -> Iterator[str]:
     """Yields a phrase for each way in which the space differs from that of the run: its baseline,
-    its ranges, or the ranges that the run's trials met. Where the digests are equal, so are the
-    ranges.
+    its priors, its ranges, or the ranges that the run's trials met. Where the digests are equal, so
+    are the ranges.
 
     digest, ranges: what random configurations of the space meet now.
     manifest, records: what the run in `begun` holds.
@@ -34,6 +39,7 @@ def find_changes(
     baseline = proposer.nearest(proposer.space.baseline.to_dict())[1]
     if first and not same_beginning(first, [baseline]):
         yield "its baseline is another one"
+    yield from _compare_priors(manifest, proposer)
     before = manifest.get("searched")
     if before and before["digest"] != digest:
         known = [each for each in read_ranges(manifest) if not each.later]
@@ -45,6 +51,14 @@ def find_changes(
         proposer,
         _read_journal(begun, manifest, records),
     )
+
+
+def _compare_priors(manifest: Mapping[str, Any], proposer: Proposer) -> Iterator[str]:
+    old, new = read_priors(manifest), proposer.space.prior
+    for name in dict.fromkeys((*old, *new)):
+        if old.get(name) != new.get(name):
+            was, is_now = (each.get(name, "none") for each in (old, new))
+            yield f"the prior of {name} is {is_now} (it was {was})"
 
 
 def _read_journal(

@@ -1,12 +1,13 @@
 """Defines what every sampler is made from, and the source of the configurations that it draws."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
 from optuna.samplers import BaseSampler
 
+from results.analysis.searched_ranges import Prior
 from search.samplers.encoding import PointCache
 from search.samplers.learning_curves import ObservedTrial
 from search.samplers.random_configs import RandomConfiguration
@@ -28,23 +29,52 @@ a space's `suggest` does.
 """
 
 
+FOLLOWING = 0.5
+"""A random configuration follows the priors with this probability while nothing is known, and with
+half of it after the first `STARTUP_TRIALS` trials, a third after twice as many, and so on.
+
+Half of the configurations are drawn from the priors at first, as in PriorBand (Mallik et al. 2023,
+arXiv:2306.12370). They grow fewer, as the prior's weight does in πBO (Hvarfner et al. 2022,
+arXiv:2204.11051), so that a wrong prior can't outweigh the results.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class ConfigurationSource:
     """Draws random configurations: `ask` requests their parameters, and `baseline` has the
     parameters of the baseline, if there is one. `encoded` remembers the points of tried ones.
+
+    `priors` are the beliefs of the space's author, by parameter. `number` is how many trials
+    precede the one that a configuration is drawn for.
     """
 
     ask: Ask
     baseline: Mapping[str, Any] | None = None
     encoded: PointCache = field(default_factory=PointCache, compare=False)
+    priors: Mapping[str, Prior] = field(default_factory=dict)
+    number: int = 0
 
     def draw(self, rng: Random) -> RandomConfiguration:
         """Returns one random configuration; `rng` decides how many of the baseline's values it
-        keeps.
+        keeps, and whether it follows the priors.
+
+        The second trial of a study, which is the first one after the baseline, tries what its
+        priors believe: their values, and the baseline's in all other parameters.
         """
-        drawing = RandomConfiguration(rng, self.baseline, rng.uniform(0.0, MAX_KEEP_PROBABILITY))
+        keep = rng.uniform(0.0, MAX_KEEP_PROBABILITY)
+        if self.priors and self.number == 1:
+            drawing = RandomConfiguration(rng, self.baseline, 1.0, sure(self.priors), near=0.0)
+        elif self.priors and rng.random() < FOLLOWING / (1 + self.number / STARTUP_TRIALS):
+            drawing = RandomConfiguration(rng, self.baseline, keep, self.priors)
+        else:
+            drawing = RandomConfiguration(rng, self.baseline, keep)
         self.ask(drawing)
         return drawing
+
+
+def sure(priors: Mapping[str, Prior]) -> dict[str, Prior]:
+    """Returns the same beliefs with full confidence."""
+    return {name: replace(each, confidence=1.0) for name, each in priors.items()}
 
 
 MakeSampler = Callable[

@@ -199,4 +199,6 @@ def _limits(plan: Plan, used_s: float, speed: TrainingSpeed) -> Limits:
         used_s=used_s,
         gpu_hours=plan.options.gpu_hours or None,
         gpus=plan.resources.gpus,
+        rungs=plan.rungs if len(plan.objectives) == 1 else (),
+        directory=str(plan.directory),
     )

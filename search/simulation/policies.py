@@ -16,6 +16,7 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 
+from results.analysis.searched_ranges import Prior
 from results.records import EpochMetrics
 from search.early_stopping.decision import Rules
 from search.samplers.gp_sampler import GaussianProcessSampler
@@ -65,16 +66,20 @@ class Policy(Protocol):
 
 class PointProposer:
     """Proposes configurations on recorded curves: conditional parameters where they count, all
-    others in every trial.
+    others in every trial. `priors` are beliefs on where good values lie, by parameter.
     """
 
     def __init__(
-        self, curves: Curves, seed: int, make: MakeSampler = GaussianProcessSampler
+        self,
+        curves: Curves,
+        seed: int,
+        make: MakeSampler = GaussianProcessSampler,
+        priors: Mapping[str, Prior] | None = None,
     ) -> None:
         self._curves, self._seed, self._make = curves, seed, make
         # Conditional parameters last: by then it is known whether they count.
         self._names = sorted(curves.space, key=lambda name: name in curves.conditions)
-        self._source = ConfigurationSource(self._ask, self.baseline_params())
+        self._source = ConfigurationSource(self._ask, self.baseline_params(), priors=priors or {})
 
     def sampler(
         self, number: int, evidence: Sequence[ObservedTrial], marks: Sequence[int]
@@ -82,7 +87,8 @@ class PointProposer:
         """Returns the sampler of trial `number`, which learns from `evidence` and compares trials
         at the epochs `marks`.
         """
-        return self._make(self._source, derived_seed(self._seed, number), number, evidence, marks)
+        source = replace(self._source, number=number)
+        return self._make(source, derived_seed(self._seed, number), number, evidence, marks)
 
     def is_random(self, number: int) -> bool:
         """Returns whether trial `number` is drawn at random."""
@@ -151,12 +157,18 @@ def random_search(curves: Curves, rules: Rules, seed: int) -> Study[Point]:
     return random_asha(curves, replace(rules, grace=rules.epochs), seed)
 
 
-def study_of(curves: Curves, rules: Rules, seed: int, make: MakeSampler) -> Study[Point]:
-    """Returns a study in memory whose configurations come from `make`'s samplers and whose trials
-    end by `rules`.
+def study_of(
+    curves: Curves,
+    rules: Rules,
+    seed: int,
+    make: MakeSampler,
+    priors: Mapping[str, Prior] | None = None,
+) -> Study[Point]:
+    """Returns a study in memory whose configurations come from `make`'s samplers, which know the
+    `priors`, and whose trials end by `rules`.
     """
     return Study(
-        proposer=PointProposer(curves, seed, make),
+        proposer=PointProposer(curves, seed, make, priors),
         rules=rules,
         trials=ENDLESS,
         store=MemoryStore(),

@@ -4,6 +4,7 @@ import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
@@ -114,7 +115,8 @@ class Proposer:
         Optuna doesn't store a sampler's random state: with one sampler for all trials, a resumed
         study would propose other trials than an uninterrupted one.
         """
-        return self._make(self._source, derived_seed(self.seed, number), number, evidence, marks)
+        source = replace(self._source, number=number)
+        return self._make(source, derived_seed(self.seed, number), number, evidence, marks)
 
     def is_random(self, number: int) -> bool:
         """Returns whether the trial that `number` others precede is drawn at random."""
@@ -122,7 +124,7 @@ class Proposer:
 
     @cached_property
     def _source(self) -> ConfigurationSource:
-        return ConfigurationSource(self._ask, self.baseline_params())
+        return ConfigurationSource(self._ask, self.baseline_params(), priors=self.space.prior)
 
     def probe(self, count: int = PROBES) -> list[Probe]:
         """Returns `count` random configurations of the space, always the same ones. Raises

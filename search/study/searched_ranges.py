@@ -3,7 +3,7 @@ each range goes with.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import combinations
 from random import Random
 from typing import Any, Protocol
@@ -18,8 +18,16 @@ from optuna.distributions import (
 )
 
 from common.files import checksum
-from results.analysis.searched_ranges import ABSENT, Condition, SearchedRange, describe_range
+from common.text import did_you_mean
+from results.analysis.searched_ranges import (
+    ABSENT,
+    Condition,
+    Prior,
+    SearchedRange,
+    describe_range,
+)
 from search.samplers.random_configs import RandomConfiguration
+from search.study.optuna_patches import contains
 
 PROBES = 400
 """A space's ranges are looked for in this many random configurations. A branch that one of 100
@@ -211,6 +219,41 @@ def find_incompatible(ranges: Sequence[SearchedRange]) -> list[str]:
                     "differently."
                 )
                 break
+    return errors
+
+
+def find_wrong_priors(
+    priors: Mapping[str, Prior], ranges: Sequence[SearchedRange], fixed: Container[str]
+) -> list[str]:
+    """Returns one sentence for each prior of a parameter that the space doesn't search, unless the
+    parameter is `fixed`, and for each value or confidence that violates its rule.
+    """
+    errors, by_name = [], _by_name(ranges)
+    for name, prior in priors.items():
+        known = by_name.get(name, [])
+        if not isinstance(prior, Prior):
+            errors.append(
+                f"The prior of {name} must be Prior(value, confidence), but is {prior!r}; write it "
+                "as one."
+            )
+            continue
+        if not known and name not in fixed:
+            hint = did_you_mean(name, by_name, f"searched are {', '.join(by_name)};")
+            errors.append(
+                f"A prior must belong to a parameter of the space, but {name} is none; {hint} "
+                "correct the name, or leave this prior out."
+            )
+        if known and not any(contains(each, prior.value) for each in known):
+            words = ", or ".join(describe_range(each) for each in known)
+            errors.append(
+                f"The prior of {name} must have a value of its range, {words}, but has "
+                f"{prior.value}; choose one, or widen the range."
+            )
+        if not 0 <= prior.confidence <= 1:
+            errors.append(
+                f"The prior of {name} must have a confidence between 0 and 1, but has "
+                f"{prior.confidence}; write 0.5 where you are half sure."
+            )
     return errors
 
 

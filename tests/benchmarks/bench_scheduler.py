@@ -30,7 +30,7 @@ from search.session.provenance import provenance, versions
 from search.simulation.policies import POLICIES, MakePolicy
 from search.simulation.recorded_curves import Curves, read_curves
 from search.simulation.simulator import highest_value, make_simulated_rules, simulate
-from tests.benchmarks import measure, rivals, rivals_ray, rivals_syne
+from tests.benchmarks import measure, rivals, rivals_prior, rivals_ray, rivals_syne
 from tests.benchmarks.drawn import add_curves, parse_curves
 from tests.benchmarks.measure import CORES
 
@@ -60,6 +60,7 @@ EVERY: dict[str, MakePolicy] = {
     "Optuna: TPE + successive halving": rivals.successive_halving,
     "one epoch for all, then the best": rivals.one_epoch(BUDGET),
     **rivals_syne.POLICIES,
+    **rivals_prior.POLICIES,
 }
 """The policies by their names in the table."""
 

@@ -120,6 +120,46 @@ def a_range_of_two_kinds(tmp_path: Path) -> Steps:
     write_space(path, lr=LR, flip='categorical("flip", [True, False])')
 
 
+WRONG = f"{RANGES}::find_wrong_priors"
+
+
+@case(f"{SAME}::examine_space", "SpaceError(errors)", WRONG, "must belong to a parameter")
+def a_prior_of_a_misspelt_parameter(tmp_path: Path) -> Steps:
+    path = write_space(tmp_path / "mine.py", prior='{"lrr": Prior(2e-3, 0.5)}', lr=LR)
+    refusal = yield plan_search(tmp_path, space=path)
+    name = refusal.find(r"did you mean (\w+)\?")
+    write_space(path, prior=f'{{"{name}": Prior(2e-3, 0.5)}}', lr=LR)
+
+
+@case(f"{SAME}::examine_space", "SpaceError(errors)", WRONG, "must have a value of its range")
+def a_prior_outside_of_its_range(tmp_path: Path) -> Steps:
+    prior = '{"lr": Prior(2e-2, 0.5), "flip": Prior(1, 0.5)}'
+    path = write_space(tmp_path / "mine.py", prior=prior, lr=LR)
+    refusal = yield plan_search(tmp_path, space=path)
+    assert "searched are lr; correct the name, or leave this prior out." in refusal.text
+    wider = 'float("lr", 1e-3, 3e-2)'
+    write_space(path, prior='{"lr": Prior(2e-2, 0.5)}', lr=wider)
+    plan_search(tmp_path, space=path)()
+    least = refusal.find(r"value of its range, (\S+) …")
+    write_space(path, prior=f'{{"lr": Prior({least}, 0.5)}}', lr=LR)
+
+
+@case(f"{SAME}::examine_space", "SpaceError(errors)", WRONG, "must have a confidence between")
+def a_prior_of_too_much_confidence(tmp_path: Path) -> Steps:
+    path = write_space(tmp_path / "mine.py", prior='{"lr": Prior(2e-3, 50)}', lr=LR)
+    refusal = yield plan_search(tmp_path, space=path)
+    sure = refusal.find(r"write (\S+) where you are half sure")
+    write_space(path, prior=f'{{"lr": Prior(2e-3, {sure})}}', lr=LR)
+
+
+@case(f"{SAME}::examine_space", "SpaceError(errors)", WRONG, "must be Prior(value, confidence)")
+def a_prior_that_is_a_bare_number(tmp_path: Path) -> Steps:
+    path = write_space(tmp_path / "mine.py", prior='{"lr": 2e-3}', lr=LR)
+    refusal = yield plan_search(tmp_path, space=path)
+    assert "write it as one" in refusal.text
+    write_space(path, prior='{"lr": Prior(2e-3, 0.5)}', lr=LR)
+
+
 @case("search/planning/bounds.py::find_bounds", "ConfigError")
 def an_end_of_a_range_that_a_rule_forbids(tmp_path: Path) -> Steps:
     path = write_space(tmp_path / "mine.py", ema='float("ema", 0.0, 1.0)')

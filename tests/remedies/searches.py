@@ -46,15 +46,15 @@ def open_again(run: Path, data: Path) -> Attempt:
     return attempt
 
 
-def write_space(path: Path, **ranges: str) -> Path:
+def write_space(path: Path, prior: str = "{}", **ranges: str) -> Path:
     """Writes a space that suggests each field by the method and the arguments in `ranges`, such
-    as `lr='float("lr", 1e-3, 1e-2)'`, and returns its path.
+    as `lr='float("lr", 1e-3, 1e-2)'`, and has the `prior`; returns its path.
     """
     values = "".join(f"        {name!r}: trial.suggest_{how},\n" for name, how in ranges.items())
     path.write_text(
-        "from search.space import Space\nfrom trainables.config import TrialConfig\n\n"
+        "from search.space import Prior, Space\nfrom trainables.config import TrialConfig\n\n"
         f"def suggest(trial):\n    return {{\n{values}    }}\n\n"
-        "SPACE = Space(summary='mine', dataset='demo', suggest=suggest,\n"
+        f"SPACE = Space(summary='mine', dataset='demo', suggest=suggest, prior={prior},\n"
         "              baseline=TrialConfig(network='resnet10', lr=2e-3, epochs=9))\n",
         encoding="utf-8",
     )

@@ -65,3 +65,10 @@ def test_a_run_of_before_shows_the_ranges_of_its_journal(tmp_path: Path) -> None
     assert ("momentum", "0.5 … 0.99", "") in found.rows
     assert len(found.rows) == 5
     assert found.notes == ["This run recorded no conditions: a range may depend on a choice."]
+
+
+def test_the_page_shows_the_priors(tmp_path: Path) -> None:
+    manifest = entry()
+    manifest["searched"]["priors"] = {"ema": {"value": 0.5, "confidence": 0.25}}
+    run = six(tmp_path / "six", **manifest)
+    assert searched(read_run(run)).notes == ["Its author's priors: ema 0.5 with confidence 0.25."]

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from results.analysis.rung_worth import ENOUGH
 from results.records import StopReason, TrainingId, TrialRecord, TrialState
 from search.monitoring.monitor import Monitor, has_screen
+from search.monitoring.progress import Limits
 from search.study.proposal import Proposal
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
@@ -157,3 +159,21 @@ def test_ctrl_c_twice_leaves_a_cursor():
     assert b"Ctrl-C: once more leaves" in seen
     assert b"\x1b[2Kcore_worker.cc: an error from C++" in seen  # on a line that was cleared for it
     assert seen.rindex(b"\x1b[?25h") > seen.rindex(b"\x1b[?25l")
+
+
+def test_worthless_rungs_are_named_once_with_the_remedy():
+    monitor = Monitor(console(terminal=False), 40)
+    limits = Limits(trials=40, full_epochs=9, rungs=(3,), directory="runs/first")
+    monitor.opened(limits)
+    config = TrialConfig(network="resnet10", epochs=9)
+    for number in range(24):
+        training = TrainingId(number)
+        monitor.began(Proposal(training=training, config=config))
+        for epoch in range(1, 10):
+            late = 0.1 + number / 100
+            monitor.epoch(training, metrics(epoch, 0.5 - late if epoch < 5 else late))
+        state = TrialState.COMPLETE
+        monitor.ended(TrialRecord(number=number, state=state, params={}, config={"epochs": 9}))
+        text = " ".join(monitor._console.file.getvalue().split())
+        assert ("--grace 9 --warm-start runs/first" in text) is (number >= ENOUGH - 1)
+    assert text.count("doesn't predict") == 1

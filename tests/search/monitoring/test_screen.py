@@ -264,3 +264,20 @@ def test_rates_are_those_of_what_runs():
     assert search.progress.gaps() == [pytest.approx(0.1), pytest.approx(0.3)]
     search.end(1)
     assert search.progress.images_per_s() == 200
+
+
+def test_the_rungs_rank_correlation_stands_on_the_screen_once_trials_have_passed_them():
+    search = Search(rungs=(3,), trials=30)
+    for number in range(8):
+        assert not any(each.trials == 8 for each in search.progress.rungs)
+        search.train(number, *[0.1 + number / 100] * 9)
+        search.end(number)
+        if number == 6:
+            line = line_of(search.lines(), "rungs' rank correlation")
+            assert line == "rungs' rank correlation: 3→9 not known yet"
+    line = line_of(search.lines(), "rungs' rank correlation")
+    assert re.fullmatch(r".*: 3→9 \+1\.00 \(\+\d\.\d\d … \+1\.00\)", line)
+    plain = Search(trials=30)  # of several objectives, whose rungs compare more than val_top1
+    plain.train(0, *[0.1] * 9)
+    plain.end(0)
+    assert "rank" not in "".join(plain.lines())

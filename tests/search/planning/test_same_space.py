@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from results.analysis.rung_values import read_proposals
-from results.analysis.searched_ranges import read_ranges
+from results.analysis.searched_ranges import Prior, read_priors, read_ranges
 from results.export import best_config
 from results.records import TrialState
 from results.store import MANIFEST, read_manifest, read_trials
 from search.config.command_line import resolve
+from search.monitoring.plan_text import show_plan
 from search.planning.plan import Plan, make_plan, make_proposer
 from search.planning.same_space import lies_inside
 from search.run import main
@@ -102,6 +103,37 @@ def test_a_run_holds_a_copy_of_its_space_and_its_ranges(make: Make, space: Path)
     assert (again.searched.digest, again.searched.notes) == (manifest["searched"]["digest"], ())
     assert len(search(again).records) == 10
     assert [path.name for path in (plan.directory / "space").iterdir()] == ["mine.py"]
+
+
+PRIOR = SPACE.replace("import Space", "import Prior, Space").replace(
+    "suggest=suggest)", "suggest=suggest, prior={'lr': Prior(2e-3, 0.5)})"
+)
+
+
+def test_a_run_goes_on_with_another_prior_only_where_that_is_accepted(
+    make: Make,
+    space: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    space.write_text(PRIOR, encoding="utf-8")
+    plan = sound(make())
+    monkeypatch.setenv("COLUMNS", "160")
+    show_plan(plan, None, None, None, ())
+    assert "0.0001 … 0.01, log where optimizer is adamw (prior: 0.002" in capsys.readouterr().out
+    search(plan)
+    manifest = read_manifest(plan.directory)
+    assert manifest["searched"]["priors"] == {"lr": {"value": 2e-3, "confidence": 0.5}}
+    assert read_priors(manifest) == {"lr": Prior(2e-3, 0.5)}
+    second = read_trials(plan.directory)[1]
+    assert second.params["lr"] == 2e-3
+    assert sound(make()).searched.notes == ()
+    space.write_text(SPACE, encoding="utf-8")
+    errors = make()[1]
+    assert "the prior of lr is none (it was 0.002 with confidence 0.5)" in errors[0]
+    again = sound(make(accept=True))
+    assert "the prior of lr is none" in again.searched.notes[0]
+    assert again.searched.outside == frozenset()
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,16 @@
+import hashlib
 import math
+import statistics
 from random import Random
 
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from search.samplers.random_configs import RandomConfiguration, draw_value
+from results.analysis.searched_ranges import Prior
+from search.samplers.random_configs import NEAR, RandomConfiguration, draw_near, draw_value
+from search.samplers.source import FOLLOWING, STARTUP_TRIALS, ConfigurationSource
+from search.spaces import find_space
+from search.study.proposer import Proposer
 
 
 def drawn(distribution, count=4000):
@@ -62,3 +68,61 @@ def test_choices_that_python_takes_for_equal_stay_what_they_are():
     assert {name: type(value) for name, value in drawing.params.items()} == {
         "flag": bool, "count": int, "share": float,
     }  # fmt: skip
+
+
+def test_numbers_near_a_value_lie_around_it_within_the_range():
+    rng = Random(0)
+
+    def near(value, distribution):
+        return [draw_near(value, distribution, NEAR, rng) for _ in range(2000)]
+
+    found = near(2.0, FloatDistribution(0.0, 4.0))
+    assert statistics.mean(found) == pytest.approx(2.0, abs=0.03)
+    assert statistics.stdev(found) == pytest.approx(4.0 * NEAR, rel=0.06)
+    logs = [math.log10(each) for each in near(1e-3, FloatDistribution(1e-5, 1e-1, log=True))]
+    assert statistics.mean(logs) == pytest.approx(-3.0, abs=0.03)
+    assert statistics.stdev(logs) == pytest.approx(4.0 * NEAR, rel=0.06)
+    assert set(near(8, IntDistribution(2, 10, step=2))) == {6, 8, 10}
+    assert {type(each) for each in near(3, IntDistribution(1, 9, log=True))} == {int}
+    assert set(near(0.2, FloatDistribution(0.0, 0.4, step=0.2))) == {0.0, 0.2, 0.4}
+    edge = near(99.0, FloatDistribution(0.0, 1.0))  # beyond this trial's range
+    assert 0.5 < min(edge) < max(edge) <= 1.0
+    assert near(True, CategoricalDistribution([False, True])) == [True] * 2000
+
+
+def ask(drawing):
+    drawing.suggest_float("lr", 0.0, 1.0)
+    drawing.suggest_categorical("kind", ["a", "b", "c", "d"])
+    drawing.suggest_float("dropout", 0.0, 1.0)
+
+
+PRIORS = {"lr": Prior(0.3, 0.5), "kind": Prior("c", 0.8)}
+BASELINE = {"lr": 0.9, "kind": "a", "dropout": 0.25}
+
+
+def test_the_second_trial_is_what_the_priors_believe_and_else_the_baseline():
+    source = ConfigurationSource(ask, BASELINE, priors=PRIORS, number=1)
+    assert source.draw(Random(5)).params == {"lr": 0.3, "kind": "c", "dropout": 0.25}
+
+
+@pytest.mark.parametrize("number", [2, STARTUP_TRIALS, 9 * STARTUP_TRIALS])
+def test_fewer_configurations_follow_the_priors_with_every_trial(number):
+    source = ConfigurationSource(ask, None, priors=PRIORS, number=number)
+    drawn = [source.draw(Random(seed)).params for seed in range(4000)]
+    share = FOLLOWING / (1 + number / STARTUP_TRIALS) * 0.8
+    found = sum(params["kind"] == "c" for params in drawn) / len(drawn)
+    assert found == pytest.approx(share + (1 - share) / 4, abs=0.025)
+
+
+def test_without_a_prior_the_configurations_are_those_of_before():
+    """The checksum is that of the configurations which the search drew before it knew priors."""
+    configs, ranges = Proposer(find_space("mini_alexnet"), {}, 7).preview(10)
+    drawn = repr([[getattr(config, name) for name in sorted(ranges)] for config in configs])
+    assert hashlib.sha256(drawn.encode()).hexdigest()[:16] == "240ff0a850fe1c01"
+    plain = ConfigurationSource(ask, BASELINE)
+    unsure = {"lr": Prior(0.3, 0.0)}
+    for number in (0, 2, 20):
+        known = ConfigurationSource(ask, BASELINE, number=number)
+        assert known.draw(Random(number)).params == plain.draw(Random(number)).params
+        lost = ConfigurationSource(ask, BASELINE, priors=unsure, number=number).draw(Random(number))
+        assert lost.params["lr"] != 0.3

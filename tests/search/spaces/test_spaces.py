@@ -15,6 +15,7 @@ from search.run import main
 from search.space import SpaceError, suggested
 from search.spaces import find_space, space_names
 from search.study.proposer import Proposer
+from search.study.searched_ranges import find_ranges, find_wrong_priors
 from trainables.conditional_fields import CONDITIONAL
 from trainables.config import TrialConfig
 
@@ -50,6 +51,11 @@ def test_the_baseline_lies_inside_every_range(space):
     for parameter, distribution in trial.distributions.items():
         inside = distribution._contains(distribution.to_internal_repr(trial.params[parameter]))
         assert inside, parameter
+
+
+def test_a_prior_is_a_belief_about_a_parameter_of_the_space(space):
+    proposer = Proposer(space, {}, 0)
+    assert find_wrong_priors(space.prior, find_ranges(proposer.probe()), ()) == []
 
 
 def test_a_hundred_samples_are_valid_and_differ(space):

@@ -1,0 +1,81 @@
+"""Our search with beliefs on where the good configurations of a table lie, right and wrong ones."""
+
+from collections.abc import Callable
+from functools import partial
+from itertools import product
+from random import Random
+from typing import Any
+
+import numpy as np
+from optuna.distributions import CategoricalDistribution
+
+from results.analysis.searched_ranges import Prior
+from search.early_stopping.decision import Rules
+from search.samplers.encoding import Encoding, Vector
+from search.samplers.gp_sampler import GaussianProcessSampler
+from search.simulation.policies import MakePolicy, Point, study_of
+from search.simulation.recorded_curves import Curves
+from search.study.study import Study
+
+CONFIDENCES = (0.25, 0.5, 0.75)
+
+
+def right(order: list[int], seed: int) -> int:
+    """The table's best row."""
+    return order[0]
+
+
+def good(order: list[int], seed: int) -> int:
+    """A row of the best tenth, another one for each seed."""
+    return Random(seed).choice(order[: max(1, len(order) // 10)])
+
+
+def wrong(order: list[int], seed: int) -> int:
+    """A row of the worst tenth, another one for each seed."""
+    return Random(seed).choice(order[-max(1, len(order) // 10) :])
+
+
+BELIEFS: dict[str, Callable[[list[int], int], int]] = {"right": right, "good": good, "wrong": wrong}
+
+
+def policy_name(belief: str, confidence: float) -> str:
+    return f"ours, {belief} prior {confidence:g}"
+
+
+def with_prior(
+    belief: Callable[[list[int], int], int],
+    confidence: float,
+    curves: Curves,
+    rules: Rules,
+    seed: int,
+) -> Study[Point]:
+    """Our study, whose sampler is sure to `confidence` of each value of one row of the table."""
+    ends = np.nan_to_num(curves.val[:, -1], nan=-np.inf)
+    row = belief(np.argsort(-ends, kind="stable").tolist(), seed)
+    values = decode(curves.encoding, curves.points[row])
+    priors = {name: Prior(value, confidence) for name, value in values.items()}
+    return study_of(curves, rules, seed, GaussianProcessSampler, priors)
+
+
+def decode(encoding: Encoding, point: Vector) -> dict[str, Any]:
+    """The parameters at a point, without those that it lacks."""
+    found = {}
+    for index, (name, each) in enumerate(encoding.space.items()):
+        axes = point[encoding.owners == index]
+        if np.isnan(axes[0]):
+            continue
+        if isinstance(each, CategoricalDistribution):
+            found[name] = each.choices[int(np.argmax(axes))]
+            continue
+        low, high = (np.log(end) if each.log else end for end in (each.low, each.high))
+        value = low + axes[0] * (high - low)
+        value = float(np.exp(value) if each.log else value)
+        value = each.low + each.step * round((value - each.low) / each.step) if each.step else value
+        found[name] = min(max(value, each.low), each.high)
+    return found
+
+
+POLICIES: dict[str, MakePolicy] = {
+    policy_name(name, confidence): partial(with_prior, belief, confidence)
+    for (name, belief), confidence in product(BELIEFS.items(), CONFIDENCES)
+}
