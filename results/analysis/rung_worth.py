@@ -55,8 +55,9 @@ class RungWorth:
     @property
     def worthless(self) -> bool:
         """Returns whether the rung predicts next to nothing of the later order, or its opposite."""
-        known = self.correlation is not None and self.trials >= ENOUGH
-        return known and self.correlation.high <= NOTHING
+        if self.correlation is None or self.trials < ENOUGH:
+            return False
+        return self.correlation.high <= NOTHING
 
     def describe(self) -> str:
         """Returns the correlation with its interval, or that it isn't known yet."""
@@ -123,7 +124,7 @@ def worths_of_run(
     """Returns what the rungs of a run are worth: those after which trials were stopped, of trials
     as long as the latest one. There are none where no rung has stopped a trial.
     """
-    length = trials[max(trials)].config.get("epochs")
+    length = int(trials[max(trials)].config.get("epochs", 0))
     alike = {number: r for number, r in trials.items() if r.config.get("epochs") == length}
     rungs = sorted({r.epochs for r in alike.values() if r.reason is StopReason.RUNG})
     curves = [[metrics.val_top1 for metrics in epochs[number]] for number in alike]

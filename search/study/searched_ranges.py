@@ -223,7 +223,7 @@ def find_incompatible(ranges: Sequence[SearchedRange]) -> list[str]:
 
 
 def find_wrong_priors(
-    priors: Mapping[str, Prior], ranges: Sequence[SearchedRange], fixed: Container[str]
+    priors: Mapping[str, Any], ranges: Sequence[SearchedRange], fixed: Container[str]
 ) -> list[str]:
     """Returns one sentence for each prior of a parameter that the space doesn't search, unless the
     parameter is `fixed`, and for each value or confidence that violates its rule.

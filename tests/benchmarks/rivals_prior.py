@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from results.analysis.searched_ranges import Prior
 from search.early_stopping.decision import Rules
@@ -67,6 +67,7 @@ def decode(encoding: Encoding, point: Vector) -> dict[str, Any]:
         if isinstance(each, CategoricalDistribution):
             found[name] = each.choices[int(np.argmax(axes))]
             continue
+        assert isinstance(each, FloatDistribution | IntDistribution)
         low, high = (np.log(end) if each.log else end for end in (each.low, each.high))
         value = low + axes[0] * (high - low)
         value = float(np.exp(value) if each.log else value)

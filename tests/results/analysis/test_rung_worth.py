@@ -14,12 +14,12 @@ from tests.search.study_on_curves import metrics
 RUNGS, EPOCHS = (3, 9), 15
 
 
-def curve(early: float, middle: float, late: float, epochs: int = EPOCHS):
+def curve(early: float, middle: float, late: float, epochs: int = EPOCHS) -> list[float]:
     values = [early] * 3 + [middle] * 6 + [late] * 6
     return values[:epochs]
 
 
-def test_an_order_that_stays_is_worth_all():
+def test_an_order_that_stays_is_worth_all() -> None:
     curves = [curve(0.1 + n / 100, 0.2 + n / 90, 0.3 + n / 80) for n in range(30)]
     worths = rung_worths(curves, RUNGS, EPOCHS)
     assert [(w.rung, w.later, w.trials, w.found) for w in worths] == [(3, 9, 30, 1), (9, 15, 30, 1)]
@@ -31,7 +31,7 @@ def test_an_order_that_stays_is_worth_all():
     assert advise(worths, [], "runs/a") is None
 
 
-def test_an_order_turned_round_is_worthless():
+def test_an_order_turned_round_is_worthless() -> None:
     curves = [curve(n / 100, -n / 100, -n / 90) for n in range(30)]
     first, second = rung_worths(curves, RUNGS, EPOCHS)
     assert first.correlation is not None
@@ -48,7 +48,7 @@ def test_an_order_turned_round_is_worthless():
     )
 
 
-def test_an_order_by_chance_is_worthless_once_enough_trials_show_it():
+def test_an_order_by_chance_is_worthless_once_enough_trials_show_it() -> None:
     draw = Random(1)
     curves = [curve(draw.random(), draw.random(), draw.random()) for _ in range(600)]
     few = rung_worths(curves[:20], RUNGS, EPOCHS)[0]
@@ -69,7 +69,7 @@ def test_an_order_by_chance_is_worthless_once_enough_trials_show_it():
     assert rung_epochs(grace=EPOCHS, factor=3, epochs=EPOCHS) == ()
 
 
-def test_little_is_not_known_yet():
+def test_little_is_not_known_yet() -> None:
     few = [curve(n, -n, n) for n in range(FEWEST - 1)]
     stopped = [curve(n, -n, n, epochs=3) for n in range(50)]
     first = rung_worths([*few, *stopped], RUNGS, EPOCHS)[0]
@@ -81,7 +81,7 @@ def test_little_is_not_known_yet():
     assert not equal.worthless
 
 
-def test_equal_values_share_their_ranks():
+def test_equal_values_share_their_ranks() -> None:
     early, late = [1, 1, 2, 2, 3, 3, 4, 5], [2, 1, 1, 3, 3, 4, 4, 4]
     pairs = zip(early, late, strict=True)
     found = rung_worths([curve(a, b, b) for a, b in pairs], (3,), 9)[0].correlation
@@ -89,8 +89,10 @@ def test_equal_values_share_their_ranks():
     assert found.mean == pytest.approx(spearmanr(early, late)[0])
 
 
-def test_a_run_s_rungs_are_those_that_stopped_trials_of_the_latest_length():
-    def record(number, epochs, length, reason=None):
+def test_a_run_s_rungs_are_those_that_stopped_trials_of_the_latest_length() -> None:
+    def record(
+        number: int, epochs: int, length: int, reason: StopReason | None = None
+    ) -> TrialRecord:
         state = TrialState.STOPPED if reason else TrialState.COMPLETE
         config = {"epochs": length}
         return TrialRecord(
