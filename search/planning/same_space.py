@@ -116,10 +116,9 @@ def examine_space(
         weights_sha256=checksum,
         priors=proposer.space.prior,
     )
-    wrong = find_wrong_priors(now.priors, now.ranges, proposer.fixed)
     if begun is None:
         faults = dict.fromkeys(fault for each in drawn for fault in each.faults)
-        errors = [*proposer.baseline_errors(), *faults, *find_incompatible(now.ranges), *wrong]
+        errors = [*proposer.baseline_errors(), *faults, *_find_errors(now, proposer)]
         if errors:
             raise SpaceError(errors)
         return now
@@ -134,7 +133,7 @@ def examine_space(
             "evidence any more."
         )
     if changes:
-        if errors := [*find_incompatible(now.ranges), *wrong]:
+        if errors := _find_errors(now, proposer):
             raise SpaceError(errors)
         since = max(records, default=-1) + 1
     outside = frozenset(
@@ -153,6 +152,12 @@ def examine_space(
         renewed=bool(changes),
         notes=tuple(_notes(changes, files, outside, records)),
     )
+
+
+def _find_errors(now: SearchedSpace, proposer: Proposer) -> list[str]:
+    """Returns one sentence for each range and each prior that no search can use."""
+    wrong = find_wrong_priors(now.priors, now.ranges, proposer.fixed)
+    return [*find_incompatible(now.ranges), *wrong]
 
 
 def _weights_sha256(weights: str) -> str | None:

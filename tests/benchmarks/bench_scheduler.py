@@ -64,6 +64,9 @@ EVERY: dict[str, MakePolicy] = {
 }
 """The policies by their names in the table."""
 
+USUAL = [name for name in EVERY if name not in rivals_prior.POLICIES]
+"""Without `--policy`, these are searched with: all that know nothing of a table beforehand."""
+
 
 @lru_cache(maxsize=32)
 def _curves(path: Path) -> Curves:
@@ -111,7 +114,7 @@ def forget(path: Path, redo: Iterable[str]) -> None:
 def benchmark(arguments: list[str] | None = None) -> None:
     made = measure.parser("scheduler", __doc__, images=False)
     add_curves(made)
-    made.add_argument("--policy", nargs="+", choices=EVERY, default=list(EVERY), metavar="NAME")
+    made.add_argument("--policy", nargs="+", choices=EVERY, default=USUAL, metavar="NAME")
     made.add_argument("--redo", nargs="+", choices=EVERY, default=[], metavar="NAME")
     made.add_argument("--workers", type=int, nargs="+", default=WORKERS, metavar="N")
     made.add_argument("--first-seed", type=int, default=0, metavar="N", help="default: 0")
