@@ -99,8 +99,8 @@ def examine_space(
     accept: whether a run may go on with changed ranges.
 
     Raises `ContinuationError` where the run can't go on with this space or these weights,
-    `SpaceError` where the ranges of a new run don't hold the baseline or have steps that don't
-    divide them, and `RunError` and `RecordError` where the run can't be read.
+    `SpaceError` for ranges of a new run that don't hold the baseline, for steps that don't divide
+    them and for wrong priors, and `RunError` and `RecordError` where the run can't be read.
     """
     manifest = read_manifest(begun) if begun else {}
     before = manifest.get("searched", {})
@@ -118,8 +118,7 @@ def examine_space(
     )
     if begun is None:
         faults = dict.fromkeys(fault for each in drawn for fault in each.faults)
-        errors = [*proposer.baseline_errors(), *faults, *_find_errors(now, proposer)]
-        if errors:
+        if errors := [*proposer.baseline_errors(), *faults, *_find_errors(now, proposer)]:
             raise SpaceError(errors)
         return now
     _check_weights(now, manifest, proposer)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,12 @@ def test_a_run_goes_on_with_another_prior_only_where_that_is_accepted(
     plan = sound(make())
     monkeypatch.setenv("COLUMNS", "160")
     show_plan(plan, None, None, None, ())
-    assert "0.0001 … 0.01, log where optimizer is adamw (prior: 0.002" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "0.0001 … 0.01, log where optimizer is adamw (prior: 0.002" in shown
+    assert "priors don't count" not in shown
+    several = replace(plan.options, objectives="val_top1,latency_ms")
+    show_plan(replace(plan, options=several), None, None, None, ())
+    assert "priors don't count with several objectives" in capsys.readouterr().out
     search(plan)
     manifest = read_manifest(plan.directory)
     assert manifest["searched"]["priors"] == {"lr": {"value": 2e-3, "confidence": 0.5}}
