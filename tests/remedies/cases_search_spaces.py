@@ -67,7 +67,7 @@ def a_file_without_a_space(tmp_path: Path) -> Steps:
     shutil.copy(examples / "demo.py", path)
 
 
-@case("search/space.py::suggested", "mend the space")
+@case("search/space.py::ask_space", "mend the space")
 def a_space_that_fails(tmp_path: Path) -> Steps:
     path = write_space(tmp_path / "mine.py", lr='float("lr", 1e-2, 1e-3)')
     refusal = yield plan_search(tmp_path, space=path)
