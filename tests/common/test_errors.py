@@ -18,6 +18,7 @@ TWO = ["lr must be > 0, but got -1.", "epochs must be ≥ 1, but got 0."]
 
 NO_USERS = {
     "JoinError",  # ends a measurement, after which a search goes on with fewer trials on a GPU
+    "NoMemoryError",  # is a JoinError
     "PreflightError",  # said before anything of the project is imported
     "PauseError",  # pauses a training, whose command prints why
     "TrialMemoryError",  # fails one trial, and ends no command
