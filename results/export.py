@@ -18,6 +18,7 @@ from common.cli import Parser, quote_command, refuse
 from common.errors import UserError
 from common.files import checksum, write_text_atomically
 from common.ownership import sign
+from results.analysis.expected_gain import gain_of_run
 from results.analysis.finalist_comparison import BASELINE, Outcome, Standing, compare_finalists
 from results.analysis.intervals import CONFIDENCE, Interval
 from results.analysis.pareto import objectives_of, pareto_front, values
@@ -127,6 +128,7 @@ def _chosen(
         **several,
         "selected_by": rule,
         "trials_considered": len(rank_trials(trials.values())),
+        **({"ended_by": why} if (why := gain_of_run(manifest, trials.values())[1]) else {}),
         "baseline": _baseline(trials.get(baseline_of(manifest, winner.number)), manifest),
         "provenance": manifest.get("provenance", {}) | {"run": manifest["name"]},
     }

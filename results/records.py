@@ -144,7 +144,8 @@ class TrialRecord(JsonRecord):
     them, by which trials are ranked; records of older versions lack it. `best_epoch` is the first
     epoch with the highest `val_top1`. `retried` is the reason for which training broke off once and
     continued from its last checkpoint. `latency_ms` and `parameters_m` are those of `NetworkCosts`;
-    only searches with several objectives record them.
+    only searches with several objectives record them. `gain` is what the search expected to gain
+    by going on when the trial ended (`results.analysis.expected_gain`), if that was known.
     """
 
     number: int
@@ -161,6 +162,7 @@ class TrialRecord(JsonRecord):
     latency_ms: float | None = None
     parameters_m: float | None = None
     retried: str | None = None
+    gain: dict[str, Any] | None = None
 
     @property
     def training(self) -> TrainingId:

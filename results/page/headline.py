@@ -10,6 +10,7 @@ from typing import Any
 
 from common.cli import quote_command
 from common.text import format_duration
+from results.analysis.expected_gain import gain_of_run
 from results.analysis.finalist_comparison import BASELINE, Outcome, Standing
 from results.analysis.intervals import Interval, proportion
 from results.analysis.session_times import sum_gpu_time
@@ -87,7 +88,7 @@ def make_headline(run: Run) -> Headline:
     return Headline(
         headline=headline,
         caution=caution,
-        cards=[*_accuracies(run, run.winner, run.best), _cost(run)],
+        cards=[*_accuracies(run, run.winner, run.best), *_expected_gain(run), _cost(run)],
         settings=list(_settings(run, run.winner, run.best)),
         commands=_commands(run),
     )
@@ -211,6 +212,21 @@ def _published(published: dict[str, Any]) -> Card:
         label=f"published {name} top-1",
         number=percent(top1),
         note=published.get("note") or "its authors' own figure",
+    )
+
+
+def _expected_gain(run: Run) -> Iterator[Card]:
+    """Yields the card of what going on would gain, where the run holds an estimate."""
+    gain, why = gain_of_run(run.manifest, run.trials.values())
+    if gain is None:
+        return
+    hour = gain.hour is not None and gain.hour_upper is not None
+    expected, upper = (gain.hour, gain.hour_upper) if hour else (gain.ten, gain.ten_upper)
+    yield Card(
+        label=f"expected of {f'another {gain.unit}' if hour else 'ten more trials'}",
+        number=f"{100 * (expected or 0.0):.2f} points",
+        note=f"of val_top1; with 90 % probability at most {100 * (upper or 0.0):.2f}, after "
+        f"{count(gain.ended, 'trial')}{f'; the search ended because {why}' if why else ''}",
     )
 
 

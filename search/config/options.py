@@ -56,6 +56,12 @@ class SearchOptions:
     gpu_hours: float = _option(
         0.0, BUDGET, "HOURS", "stop when GPUs were held for so many hours (0: no limit)"
     )
+    min_gain: float = _option(
+        0.0,
+        BUDGET,
+        "FRACTION",
+        "stop when another GPU- or core-hour would gain less val_top1, e.g. 0.002 (0: never)",
+    )
     finalists: int = _option(
         0,
         BUDGET,
@@ -201,7 +207,7 @@ aren't saved with a run.
 """
 
 RESUMABLE = ("space", "weights", "source", "trials", "epochs", "time_budget", "gpu_hours",
-             "finalists", "repeats", "address", "data_uri", "storage", "concurrency",
+             "min_gain", "finalists", "repeats", "address", "data_uri", "storage", "concurrency",
              "gpus_per_trial", "stall_timeout", "dashboard_host", "dashboard_port", "tensorboard",
              "mlflow", "wandb", "data", "out")  # fmt: skip
 """These options may change when a run is resumed. All others decide its results and stay as they

@@ -17,7 +17,8 @@ class Rules:
     """Holds the rules by which trials end early, in epochs and, for gaps, in fractions; 0 turns a
     rule off.
 
-    Where there are more `objectives` than val_top1, the rungs compare trials by all of them.
+    Where there are more `objectives` than val_top1, the rungs compare trials by all of them. The
+    search proposes nothing more once another hour would gain less than `min_gain`.
     """
 
     epochs: int
@@ -28,10 +29,11 @@ class Rules:
     plateau_patience: int
     num_classes: int
     objectives: tuple[str, ...] = ALONE
+    min_gain: float = 0.0
 
     def only_rungs(self) -> Self:
-        """Returns the rules without those that look at a trial alone."""
-        return replace(self, max_gap=0.0, plateau_patience=0)
+        """Returns the rules without those that look at a trial alone or end the search."""
+        return replace(self, max_gap=0.0, plateau_patience=0, min_gain=0.0)
 
 
 def make_rules(
@@ -57,6 +59,7 @@ def make_rules(
         plateau_patience=options.plateau_patience,
         num_classes=num_classes,
         objectives=objectives,
+        min_gain=options.min_gain,
     )
 
 

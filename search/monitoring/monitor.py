@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from common.text import format_clock
+from results.analysis.expected_gain import describe_end, describe_gain, is_enough
 from results.analysis.rung_worth import advise
 from results.records import (
     EpochMetrics,
@@ -32,6 +33,9 @@ from search.study.proposal import Proposal
 from trainables.config import TrialConfig
 
 REFRESHES_PER_S = 2
+
+EVERY = 10
+"""The expected gain is printed when so many more trials have ended."""
 
 
 class Monitor(Observer):
@@ -204,6 +208,13 @@ class Monitor(Observer):
             self._advised = advice is not None
             if advice:
                 self.inform(advice)
+        gain = self.progress.trainings[record.training].gain
+        if gain and is_enough(gain, min_gain := self.progress.limits.min_gain):
+            self._event(record.training, f"the last one: {describe_end(gain, min_gain)}")
+        elif gain and gain.ended % EVERY == 0:
+            self._detail(
+                self.progress.trainings[record.training], f"expected gain: {describe_gain(gain)}"
+            )
 
     def _detail(self, progress: TrainingProgress, text: str) -> None:
         """Prints an event that the screen shows too, unless only the screen is wanted."""

@@ -239,6 +239,7 @@ def describe_budget(plan: Plan) -> str:
     o = plan.options
     limits = [o.time_budget] if o.time_budget else []
     limits += [f"{o.gpu_hours:g} GPU-hours"] if o.gpu_hours else []
+    limits += [f"hours that gain less than {o.min_gain:g}"] if o.min_gain else []
     if not limits:
         return "none"
     reserve = ", part of it reserved for the finalists" if o.finalists else ""

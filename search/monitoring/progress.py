@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from results.analysis.expected_gain import ExpectedGain, is_enough
 from results.analysis.finalist_comparison import BASELINE
 from results.analysis.ranking import rank_key, rank_trials
 from results.analysis.rung_worth import RungWorth, rung_worths
@@ -37,6 +38,8 @@ class Limits:
     `used_s` is what earlier sessions have used of `time_s`, in seconds. `gpus` is a training's
     share of a GPU where its start doesn't report another. `rungs` are the epochs after which new
     trials are compared by val_top1, and `directory` is the run's path. `None` stands for no limit.
+    The search ends once another hour would gain less than `min_gain`; estimates count from trial
+    `first` on.
     """
 
     trials: int
@@ -51,6 +54,8 @@ class Limits:
     time_s: float | None = None
     used_s: float = 0.0
     gpu_hours: float | None = None
+    min_gain: float = 0.0
+    first: int = 0
     gpus: float = 0.0
     rungs: tuple[int, ...] = ()
     directory: str = ""
@@ -178,6 +183,11 @@ class Progress:
         found = (t for t in self.trials if t.trusted and t.last_val_top1 is not None)
         return min(found, key=rank_key, default=None)
 
+    def gain(self) -> ExpectedGain | None:
+        """Returns the latest estimate of what going on would gain, or `None` before the first."""
+        found = (t.gain for t in self.trials if t.gain and t.number >= self.limits.first)
+        return max(found, key=lambda gain: gain.ended, default=None)
+
     def gaps(self) -> list[float]:
         """Returns the gap after the last epoch of each running training."""
         last = [each.metrics[-1].gap for each in self.under_way() if each.metrics]
@@ -248,7 +258,8 @@ class Progress:
     def _epochs_to_begin(self) -> float:
         """Returns the expected number of epochs of the trainings that haven't begun."""
         limits = self.limits
-        trials = max(limits.trials - len(self.trials), 0) * self._trial_epochs()
+        enough = is_enough(self.gain(), limits.min_gain)
+        trials = 0 if enough else max(limits.trials - len(self.trials), 0) * self._trial_epochs()
         return trials + max(limits.finalists - len(self.repeats), 0) * limits.full_epochs
 
     def _epochs_begun(self) -> list[tuple[TrainingProgress, float]]:

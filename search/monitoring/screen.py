@@ -7,6 +7,7 @@ from rich.console import Group
 from rich.text import Text
 
 from common.text import format_clock
+from results.analysis.expected_gain import describe_gain
 from results.records import TrialState
 from search.monitoring.progress import Progress
 from search.monitoring.training_progress import TrainingProgress
@@ -185,6 +186,7 @@ def _tail(progress: Progress) -> list[Text]:
     return [
         Text(),
         Text("; ".join(words) or "no trial has ended yet"),
+        Text(f"expected gain: {describe_gain(progress.gain())}"),
         *([Text(f"rungs' rank correlation: {rungs}")] if rungs else []),
         Text(speed),
     ]

@@ -8,6 +8,12 @@ from rich.console import Console
 
 from common.cli import quote_command
 from common.files import describe_full_disk
+from results.analysis.expected_gain import (
+    ExpectedGain,
+    describe_gain,
+    is_enough,
+    latest_gain,
+)
 from results.analysis.finalist_comparison import BASELINE, Outcome, Standing, compare_finalists
 from results.analysis.pareto import pareto_front
 from results.analysis.ranking import best_trial, rank_trials
@@ -96,6 +102,8 @@ def _describe_result(
         yield f"Another one of the front: {command}"
     if held := result.gpu_time.describe():
         yield f"It took {held}."
+    if gain := _gain(plan, result):
+        yield f"Expected gain: {describe_gain(gain)}."
     yield from count_failures(result.trials.values(), plan.directory / "errors")
     if interrupted:
         yield from _describe_interruption(plan, result)
@@ -104,6 +112,10 @@ def _describe_result(
             yield f"No trial went well: {failure}"
     else:
         yield from _suggest_commands(plan, result)
+
+
+def _gain(plan: Plan, result: SearchResult) -> ExpectedGain | None:
+    return latest_gain(result.trials.values(), plan.horizons[-1].first)
 
 
 def _print_tables(plan: Plan, result: SearchResult, console: Console) -> None:
@@ -174,10 +186,11 @@ def _suggest_commands(plan: Plan, result: SearchResult) -> Iterator[str]:
         for record in trials.values()
     )
     limited = options.time_budget or options.gpu_hours
+    enough = is_enough(_gain(plan, result), options.min_gain)
     if options.finalists and _unfinished(plan, result):
         yield "The budget ended before the finalists did. Go on with a larger one:"
         yield resume + larger
-    elif limited and (cut or len(trials) < options.trials):
+    elif limited and (cut or (len(trials) < options.trials and not enough)):
         yield (
             f"The budget ended the trials: {len(trials)} of {options.trials} began, of which "
             f"{cut} didn't finish. They go on with a larger one:"
@@ -199,6 +212,8 @@ def explain_early_end(study: Study[TrialConfig]) -> str | None:
         return "The last trials all failed: see what is wrong with this machine first."
     if study.exhausted():
         return "No configuration is left that hasn't been tried: the search ends early."
+    if why := study.gains.why_enough():
+        return f"The search ends early: {why}. To go on, resume it with a smaller one, or 0."
     return None
 
 

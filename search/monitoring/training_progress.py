@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from results.analysis.expected_gain import ExpectedGain
 from results.records import (
     EpochMetrics,
     StopReason,
@@ -18,7 +19,8 @@ class TrainingProgress:
     """Holds the progress of one training, which is a trial or a finalist's repeat.
 
     `length` is the number of epochs of the whole training. `params` are known once it has ended.
-    `seconds` is the time of all its epochs.
+    `seconds` is the time of all its epochs. `gain` is what the search expected to gain by going on
+    when a trial ended.
     """
 
     training: TrainingId
@@ -32,6 +34,7 @@ class TrainingProgress:
     reason: StopReason | None = None
     under_way: bool = False
     seconds: float = 0.0
+    gain: ExpectedGain | None = None
 
     @property
     def name(self) -> str:
@@ -74,4 +77,6 @@ class TrainingProgress:
         training.
         """
         self.state, self.reason = record.state, record.reason
-        self.params = record.params if isinstance(record, TrialRecord) else {}
+        if isinstance(record, TrialRecord):
+            self.params = record.params
+            self.gain = ExpectedGain.from_json(record.gain) if record.gain else None

@@ -28,6 +28,7 @@ from search.planning.plan import Plan, make_proposer
 from search.planning.same_space import lies_inside
 from search.ray_backend.node_files import NodeFiles
 from search.ray_backend.watchdog import Watchdog
+from search.samplers.gain_watch import GainWatch
 from search.session import session_log
 from search.session.backup import StorageSync
 from search.session.range_watch import RangeWatch
@@ -54,6 +55,17 @@ def make_budget(
         meter=meter,
         workers=resources.at_once,
     )
+
+
+def make_gain_watch(options: SearchOptions, resources: Resources) -> GainWatch:
+    """Returns what watches the gain of another hour of a GPU, or of a core where trials train on
+    cores.
+    """
+    devices, unit = (
+        resources.gpus or resources.threads,
+        "GPU-hour" if resources.gpus else "core-hour",
+    )
+    return GainWatch(options.min_gain, devices=devices, unit=unit)
 
 
 def make_meter(
@@ -99,6 +111,8 @@ class Session:
         """
         ending = {"ended": session_log.now(), "used_s": self.store.session_s()}
         self.manifest["sessions"][-1] |= ending | self.meter.in_session().to_record()
+        if why := self.study.gains.why_enough():
+            self.manifest["sessions"][-1]["ended_by"] = why
         with ExitStack() as stack:
             stack.callback(self.store.close)
             stack.callback(self.finalists.store.close)
@@ -137,6 +151,7 @@ def start_session(
         horizons=plan.horizons,
         earlier=_read_earlier(plan, store),
         outside=plan.searched.outside,
+        gains=make_gain_watch(plan.options, plan.resources),
         time_left=lambda: budget.left_for_trials(finalists),
     )
     finalists = Finalists(
@@ -198,6 +213,8 @@ def _limits(plan: Plan, used_s: float, speed: TrainingSpeed) -> Limits:
         time_s=seconds_of(plan.options.time_budget),
         used_s=used_s,
         gpu_hours=plan.options.gpu_hours or None,
+        min_gain=plan.options.min_gain,
+        first=begun,
         gpus=plan.resources.gpus,
         rungs=plan.rungs if len(plan.objectives) == 1 else (),
         directory=str(plan.directory),

@@ -17,7 +17,8 @@ from results.store import EPOCHS, FINALIST_EPOCHS, find_lines
 SessionEntry = dict[str, Any]
 """An entry holds `started` and `ended` in ISO 8601 and UTC, the seconds `used_s` between them, the
 `GpuTime`, and the session's `provenance`. `ended` is `None` while the session runs; entries of
-older versions lack `used_s` and the GPUs' time.
+older versions lack `used_s` and the GPUs' time. `ended_by` holds the reason where `--min-gain` has
+ended the search.
 """
 
 

@@ -13,7 +13,6 @@ from typing import Any, Generic
 from optuna.storages import BaseStorage
 
 from common.text import last_lines
-from results.analysis.pareto import Point
 from results.records import (
     EpochMetrics,
     NetworkCosts,
@@ -23,6 +22,7 @@ from results.records import (
     TrialState,
 )
 from search.early_stopping.decision import Ending, Rules, decide_ending, ending_of, failed_ending
+from search.samplers.gain_watch import GainWatch
 from search.samplers.learning_curves import ObservationCache, ObservedTrial, value_of
 from search.space import SpaceError
 from search.study.duplicates import TriedConfigurations, configuration_key
@@ -48,7 +48,7 @@ class Study(Generic[C]):
     there is one horizon, of `rules.epochs`, that begins with the proposer's baseline. A baseline is
     exempt from every rule but divergence and time, so that it is compared at the winner's length.
     The sampler learns nothing from the trials whose numbers are in `outside`, because the space has
-    changed since.
+    changed since. Nothing more is proposed once `gains` is enough; running trials go on.
     """
 
     def __init__(
@@ -63,12 +63,13 @@ class Study(Generic[C]):
         horizons: Sequence[Horizon] = (),
         earlier: Sequence[PriorTrial] = (),
         outside: Container[int] = (),
+        gains: GainWatch | None = None,
     ) -> None:
         self.rules, self.trials, self.store = rules, trials, store
         baseline = proposer.baseline_params()
         self.horizons = horizons or (first_horizon(rules.epochs, rules.grace, baseline),)
         self._several = len(rules.objectives) > 1
-        costs = self._costs if self._several else None
+        costs = (lambda n: costs_of(self.records[n], rules.objectives)) if self._several else None
         self.rungs = HorizonRungs(
             self.horizons, rules.factor, costs, lambda n: proposer.is_random(len(earlier) + n)
         )
@@ -79,11 +80,11 @@ class Study(Generic[C]):
         self._earlier = [each.evidence(self._marks) for each in earlier]
         self._known = ObservationCache(self._marks)
         self._outside = outside
+        self.gains = gains or GainWatch(rules.min_gain)
         self._cut: set[int] = set()
         self._time_left: Callable[[], float] = lambda: math.inf  # until the records are replayed
-        self._failed_in_a_row = 0
+        self._failed_in_a_row, self._tried = 0, TriedConfigurations()
         self._mirror = OptunaMirror(storage, store.name, baseline, rules.objectives)
-        self._tried = TriedConfigurations()
         self._waiting: list[Proposal[C]] = []
         self._replay()
         self._time_left = time_left
@@ -99,7 +100,7 @@ class Study(Generic[C]):
             if proposal.number in self._cut:
                 self._put(self.records[proposal.number])
             return proposal
-        while len(self.records) < self.trials and not self.exhausted():
+        while not self._all_begun():
             number = self._mirror.next_number()
             begun = len(self._earlier) + number
             usual = self._proposer.sampler(begun, self._evidence(), self._marks)
@@ -134,8 +135,10 @@ class Study(Generic[C]):
     def finished(self) -> bool:
         """Returns whether every trial has ended and no more is proposed, or the time is up."""
         ended = all(r.state is not TrialState.RUNNING for r in self.records.values())
-        all_begun = len(self.records) >= self.trials or self.exhausted()
-        return self._time_left() <= 0 or (ended and all_begun)
+        return self._time_left() <= 0 or (ended and self._all_begun())
+
+    def _all_begun(self) -> bool:
+        return len(self.records) >= self.trials or self.exhausted() or self.gains.enough()
 
     def exhausted(self) -> bool:
         """Returns whether nothing more is proposed because every configuration has been tried."""
@@ -144,10 +147,8 @@ class Study(Generic[C]):
     def running(self) -> bool:
         """Returns whether a trial that was proposed in this session hasn't ended."""
         waiting = {proposal.number for proposal in self._waiting}
-        return any(
-            record.state is TrialState.RUNNING and number not in waiting
-            for number, record in self.records.items()
-        )
+        running = {n for n, r in self.records.items() if r.state is TrialState.RUNNING}
+        return bool(running - waiting)
 
     def gave_up(self) -> bool:
         """Returns whether `GIVE_UP` trials in a row have failed, without an epoch between."""
@@ -155,20 +156,20 @@ class Study(Generic[C]):
 
     def _evidence(self) -> list[ObservedTrial]:
         """Returns what every configuration has shown so far, earlier runs included."""
-        own = [r for n, r in self.records.items() if r.config and n not in self._outside]
+        own = [record for record, _ in self._shown()]
         known = self._known.of(own, self.epochs, lambda n: horizon_of(self.horizons, n).epochs)
         return [*self._earlier, *known]
+
+    def _shown(self) -> list[tuple[TrialRecord, list[EpochMetrics]]]:
+        inside = (r for n, r in self.records.items() if r.config and n not in self._outside)
+        return [(record, self.epochs[record.number]) for record in inside]
 
     def _begin(self, number: int, params: dict[str, Any], config: dict[str, Any]) -> None:
         record = TrialRecord(number=number, state=TrialState.RUNNING, params=params, config=config)
         self.epochs[number] = []
-        record = add_costs(record, self.records.values()) if self._several else record
-        self.records[number] = record
+        self.records[number] = add_costs(record, self.records.values()) if self._several else record
         if config:  # without one it fails at once, and is recorded as failed
-            self.store.add_trial(record)
-
-    def _costs(self, number: int) -> Point:
-        return costs_of(self.records[number], self.rules.objectives)
+            self.store.add_trial(self.records[number])
 
     # --- deciding --------------------------------------------------------------------------
 
@@ -235,14 +236,15 @@ class Study(Generic[C]):
 
     def _end(self, number: int, ending: Ending) -> None:
         record = self.records[number].reached(self.epochs[number])
-        self._put(replace(record, state=ending.state, reason=ending.reason, detail=ending.detail))
-        if ending.reason is not StopReason.BUDGET:  # those go on when the budget is raised
-            self._tell(number)
+        record = replace(record, state=ending.state, reason=ending.reason, detail=ending.detail)
+        cut = ending.reason is StopReason.BUDGET  # those go on when the budget is raised
+        self.records[number] = record
+        look = not cut and not self._several
+        gain = self.gains.estimate(self._shown(), self._evidence(), self._marks) if look else None
+        self._put(record := replace(record, gain=gain))
+        if not cut:
+            self._mirror.tell(record, horizon_of(self.horizons, number).epochs)
             self.store.drop_checkpoint(number)
-
-    def _tell(self, number: int) -> None:
-        """Reports a trial's ending to Optuna."""
-        self._mirror.tell(self.records[number], horizon_of(self.horizons, number).epochs)
 
     def _put(self, record: TrialRecord) -> None:
         self.records[record.number] = record
@@ -252,10 +254,10 @@ class Study(Generic[C]):
         """Restores the rungs, the epochs and Optuna from the records on disk.
 
         Trials that an earlier budget stopped are as unfinished as those of a killed search, because
-        the end of the budget forestalled the other rules' decision after their last epoch. On disk
-        they stay as they are until they continue.
+        its end forestalled the other rules. On disk they stay as they are until they continue.
         """
         known = self._mirror.follow(self.records)
+        self.gains.recall(self.records.values(), self.horizons[-1].first)
         self._tried.recall(self.records, known, self._proposer.restore)
         for number, record in self.records.items():
             if record.reason is StopReason.BUDGET and self._mirror.is_open(number):
@@ -269,7 +271,7 @@ class Study(Generic[C]):
             if record.state is not TrialState.RUNNING and record.reason is not StopReason.BUDGET:
                 self.store.drop_checkpoint(number)
                 if self._mirror.is_open(number):
-                    self._tell(number)
+                    self._mirror.tell(record, horizon_of(self.horizons, number).epochs)
         self._waiting = [
             self._proposal(number, self._proposer.restore(record.config))
             for number, record in self.records.items()

@@ -1,0 +1,79 @@
+"""Watches what going on is expected to gain, by which a search can end."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from results.analysis.expected_gain import (
+    ExpectedGain,
+    describe_end,
+    is_enough,
+    latest_gain,
+)
+from results.records import EpochMetrics, TrialRecord, TrialState
+from search.samplers.expected_gain import estimate_gains
+from search.samplers.learning_curves import ObservedTrial, value_of
+
+
+class GainWatch:
+    """Estimates what going on would gain whenever a trial ends, and ends a search by it.
+
+    min_gain: the search ends once the upper end of the gain of another hour lies below it; 0 never
+        ends one.
+    devices: the GPUs, or where there are none the cores, that a trial takes.
+    unit: the name of an hour of one of these.
+    """
+
+    def __init__(
+        self, min_gain: float = 0.0, *, devices: float = 1.0, unit: str = "core-hour"
+    ) -> None:
+        self.min_gain, self._devices, self._unit = min_gain, devices, unit
+        self.latest: ExpectedGain | None = None
+
+    def recall(self, records: Iterable[TrialRecord], first: int) -> None:
+        """Takes the latest estimate from the records of the trials from number `first` on."""
+        self.latest = latest_gain(records, first)
+
+    def enough(self) -> bool:
+        """Returns whether the search ends by the latest estimate. No other one is made after it, so
+        that a resumed search decides alike.
+        """
+        return is_enough(self.latest, self.min_gain)
+
+    def why_enough(self) -> str:
+        """Returns why the search ends by the latest estimate, or an empty text where it doesn't."""
+        return describe_end(self.latest, self.min_gain) if self.latest and self.enough() else ""
+
+    def estimate(
+        self,
+        shown: Sequence[tuple[TrialRecord, Sequence[EpochMetrics]]],
+        evidence: Sequence[ObservedTrial],
+        marks: Sequence[int],
+    ) -> dict[str, Any] | None:
+        """Returns an estimate for the record of a trial that has just ended, or `None` where there
+        is none.
+
+        shown: the trials of this search with their epochs, as the last ones of `evidence`.
+        """
+        values = {
+            len(evidence) - len(shown) + place: value_of(epochs[-1])
+            for place, (record, epochs) in enumerate(shown)
+            if record.trusted and epochs
+        }
+        seconds = sum(metrics.wall_s for _, epochs in shown for metrics in epochs)
+        if self.enough() or not values or not seconds:
+            return None
+        leader = max(values, key=lambda place: (values[place], -place))
+        hours = seconds * self._devices / 3600
+        hour, ten = estimate_gains(evidence, leader, marks, (len(shown) / hours, 10))
+        if hour is None and ten is None:
+            return None
+        self.latest = ExpectedGain(
+            ended=sum(record.state is not TrialState.RUNNING for record, _ in shown),
+            unit=self._unit,
+            ten=ten and round(ten.expected, 6),
+            ten_upper=ten and round(ten.upper, 6),
+            hour=hour and round(hour.expected, 6),
+            hour_upper=hour and round(hour.upper, 6),
+        )
+        return asdict(self.latest)
