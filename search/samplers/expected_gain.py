@@ -25,7 +25,7 @@ CONFIDENCE = 0.9
 """The gain lies below the interval's upper end with this probability, and never below 0."""
 
 ALIKE = 0.5
-"""This share of the trials counts as proposed like the next ones."""
+"""This share of the trials counts as proposed like the next ones, by default."""
 
 TOP, LEAST_EXCESS = 10, 0.01
 """The mean excess of so many trials is taken, and is at least so large: where the best trials are
@@ -51,6 +51,8 @@ def estimate_gains(
     leader: int,
     marks: Sequence[int],
     counts: Sequence[float],
+    *,
+    alike: float = ALIKE,
 ) -> list[Gain | None]:
     """Returns, for each number in `counts`, the gain by the running trials and so many further
     ones, or `None` before `FEWEST` trials have ended, and for more trials than have begun.
@@ -58,6 +60,7 @@ def estimate_gains(
     evidence: what each trial has shown.
     leader: the place in `evidence` of the trial whose configuration is handed over now.
     marks: the epochs at which trials are compared, the last one included.
+    alike: the share of the trials that counts as proposed like the next ones.
     """
     seen = [n for n, each in enumerate(evidence) if each.unfit or marks[0] in each.values]
     ended = sum(not evidence[n].running for n in seen)
@@ -70,7 +73,7 @@ def estimate_gains(
     below = _below(ends[first] - ends[runs], deviations)
     excess = _mean_excess(ends)
     return [
-        _gain(below * _no_record(len(seen), count, excess)) if count <= len(seen) else None
+        _gain(below * _no_record(alike * len(seen), count, excess)) if count <= len(seen) else None
         for count in counts
     ]
 
@@ -84,11 +87,10 @@ def _below(leads: Vector, deviations: Vector) -> Vector:
     return np.prod(ndtr((_GAINS[:, None] + leads) / deviations), axis=1)
 
 
-def _no_record(trials: int, more: float, excess: float) -> Vector:
-    """Returns the probability that none of `more` trials exceeds the best of `trials` by more than
-    each of `_GAINS`.
+def _no_record(alike: float, more: float, excess: float) -> Vector:
+    """Returns the probability that none of `more` trials exceeds the best of `alike` ones by more
+    than each of `_GAINS`.
     """
-    alike = ALIKE * trials
     return np.asarray(alike / (alike + more * np.exp(-_GAINS / excess)))
 
 
