@@ -41,8 +41,11 @@ def main(arguments: list[str] | None = None) -> int:
     for curves in tasks:
         print(f"{curves.name} ({len(curves.val):,} configurations of {curves.epochs} epochs)")
         for name in namespace.policy or POLICIES:
-            means = mean_regrets(name, curves, options, namespace)
-            print(f"  {name:22}" + "".join(f"{100 * mean:8.1f}" for mean in means), flush=True)
+            *means, used = mean_regrets(name, curves, options, namespace)
+            end = f"  ended after {used:.0%} of the budget" if options.min_gain else ""
+            print(
+                f"  {name:22}" + "".join(f"{100 * mean:8.1f}" for mean in means) + end, flush=True
+            )
     return 0
 
 
@@ -50,10 +53,10 @@ _RULES = tuple(
     f.name
     for f in fields(SearchOptions)
     # No simulated training hangs.
-    if f.metadata["group"] == EARLY_STOPPING and f.name != "stall_timeout"
+    if (f.metadata["group"] == EARLY_STOPPING and f.name != "stall_timeout") or f.name == "min_gain"
 )
-"""The command passes these options of `search.run`, which decide when trials end early, on to the
-simulated searches.
+"""The command passes these options of `search.run`, which decide when trials and searches end, on
+to the simulated searches. An hour is one of a worker.
 """
 
 

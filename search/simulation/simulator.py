@@ -159,7 +159,7 @@ def mean_regrets(
     name: str, curves: Curves, options: SearchOptions, arguments: argparse.Namespace
 ) -> list[float]:
     """Returns the mean regret of a policy at each share of the budget, over searches with different
-    seeds.
+    seeds, and the mean share that they used of it, because `--min-gain` may end them earlier.
 
     arguments: the command line, with `budget` in full trainings, `workers`, and the number of
         `seeds`.
@@ -170,5 +170,6 @@ def mean_regrets(
         with quiet_optuna():
             policy = POLICIES[name](curves, make_simulated_rules(options, curves), seed)
             trace = simulate(policy, curves, workers=arguments.workers, epochs=budget)
-        found.append(trace.regrets([max(1, round(share * budget)) for share in SHARES]))
+        regrets = trace.regrets([max(1, round(share * budget)) for share in SHARES])
+        found.append([*regrets, len(trace.events) / budget])
     return [statistics.mean(values) for values in zip(*found, strict=True)]

@@ -50,7 +50,7 @@ HOURS = (1, 3, 10)
 
 THRESHOLDS = (0.001, 0.002, 0.005, 0.01)
 ALIKE = (1.0, 0.7, 0.5)
-SLOW_SEEDS, SLOW_LOOKS = 10, 10
+SLOW_SEEDS, SLOW_LOOKS = 6, 10
 """The Gaussian process estimates for so many seeds, and after each tenth end."""
 
 Estimate = Callable[
@@ -108,23 +108,25 @@ def looks(trace: Trace) -> Iterator[Look]:
     last = {trial: n for n, (_, trial, *_) in enumerate(trace.events)}
     values: dict[int, dict[int, float]] = {}
     latest: dict[int, float] = {}
-    ended: set[int] = set()
+    ended: dict[int, ObservedTrial] = {}
     for n, (_, trial, _, epoch, val) in enumerate(trace.events):
         values.setdefault(trial, {})[epoch] = latest[trial] = val
         if last[trial] != n or str(trial) not in trace.endings:
             continue
-        ended.add(trial)
-        unfit = {each for each in ended if trace.endings[str(each)] == StopReason.DIVERGED}
-        evidence = [
-            ObservedTrial(
+
+        def observe(each: int, *, running: bool) -> ObservedTrial:
+            return ObservedTrial(
                 params=trace.params[each],
-                values=after_shares(seen, trace.marks[-1], trace.marks),
-                running=each not in ended,
-                unfit=each in unfit,
+                values=after_shares(values[each], trace.marks[-1], trace.marks),
+                running=running,
+                unfit=trace.endings.get(str(each)) == StopReason.DIVERGED and not running,
             )
-            for each, seen in values.items()
-        ]
-        best = max(values, key=lambda each: (each not in unfit, latest[each], -each))
+
+        ended[trial] = observe(trial, running=False)
+        if ended[trial].unfit:
+            latest[trial] = -1.0
+        evidence = [ended.get(each) or observe(each, running=True) for each in values]
+        best = max(latest, key=lambda each: (latest[each], -each))
         yield Look(event=n, evidence=evidence, leader=list(values).index(best), begun=len(values))
 
 

@@ -28,6 +28,7 @@ def words_of(options: Mapping[str, object]) -> list[object]:
 
 @case(
     *rules("must be ≥ 1", "must be ≥ 0", "must be ≥ 0 #2", "must be ≥ 0 and finite"),
+    *rules("must be ≥ 0 and below 1"),
     *rules("must lie in 1…{}", "must lie in 0…{}", "must lie in 0…{} #2", "must lie in 0…{} #3"),
     *rules("must lie in 2…{} (an interval needs two values)", "must be ≥ 2", "must lie in 0…1"),
 )  # fmt: skip
@@ -35,7 +36,7 @@ def numbers_below_their_least(tmp_path: Path) -> Steps:
     wrong: dict[str, object] = {
         "--trials": 0, "--gap-patience": 0, "--epochs": -1, "--finalists": -1, "--seed": -1,
         "--grace": -1, "--plateau-patience": -1, "--gpu-hours": "inf", "--reduction-factor": 1,
-        "--repeats": 1, "--max-gap": 2,
+        "--repeats": 1, "--max-gap": 2, "--min-gain": -1,
     }  # fmt: skip
     refusal = yield plan_search(tmp_path, *words_of(wrong))
     right = {name: refusal.find(rf"{name} must (?:be ≥ |lie in )(\d+)") for name in wrong}
@@ -101,16 +102,22 @@ def no_space(tmp_path: Path) -> Steps:
     return command
 
 
-@case(*rules("beside several --objectives, whose front", "must be left out beside several"))
+@case(
+    *rules("must be 0 beside several --objectives, whose front has no single winner"),
+    *rules("must be 0 beside several --objectives, whose front gains in more than val_top1"),
+    *rules("must be left out beside several"),
+)
 def several_objectives_and_what_needs_one(tmp_path: Path, searched: Path) -> Steps:
     space = write_space(tmp_path / "mine.py", image_size='categorical("image_size", [32, 64])')
     learns = ("--warm-start", copy_run(searched, tmp_path))
     command = plan_search(
-        tmp_path, "--objectives", "val_top1,latency_ms", "--finalists", 2, *learns, space=space
-    )
+        tmp_path, "--objectives", "val_top1,latency_ms", "--finalists", 2, "--min-gain", 0.5,
+        *learns, space=space,
+    )  # fmt: skip
     refusal = yield command
-    least = refusal.find(r"--finalists must be (\d+) beside")
-    return command.replace(2, least).without("--warm-start")
+    finalists = refusal.find(r"--finalists must be (\d+) beside")
+    gain = refusal.find(r"--min-gain must be (\d+) beside")
+    return command.replace(2, finalists).replace(0.5, gain).without("--warm-start")
 
 
 @case(*rules("must name each run once"))
