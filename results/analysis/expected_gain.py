@@ -16,10 +16,10 @@ class ExpectedGain(JsonRecord):
     """Holds an estimate of how much further trials would gain in val_top1 of the configuration
     handed over, as fractions.
 
-    It was made when `ended` trials had ended. `hour` is the expected gain of one more `unit`, a
-    GPU-hour or a core-hour, and `hour_upper` the upper end of its 90 % interval, which begins at 0;
-    both are `None` before the search has taken such an hour. `ten` and `ten_upper` are those of ten
-    more trials.
+    It was made when `ended` trials of the present length had ended. `hour` is the expected gain of
+    one more `unit`, a GPU-hour or a core-hour, and `hour_upper` the upper end of its 90 % interval,
+    which begins at 0; both are `None` before the search has taken such an hour. `ten` and
+    `ten_upper` are those of ten more trials.
     """
 
     ended: int

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from results.analysis.expected_gain import (
+    FEWEST,
     ExpectedGain,
     describe_end,
     is_enough,
@@ -29,10 +30,13 @@ class GainWatch:
     ) -> None:
         self.min_gain, self._devices, self._unit = min_gain, devices, unit
         self.latest: ExpectedGain | None = None
+        self._first = 0
 
     def recall(self, records: Iterable[TrialRecord], first: int) -> None:
-        """Takes the latest estimate from the records of the trials from number `first` on."""
-        self.latest = latest_gain(records, first)
+        """Takes the latest estimate from the records of the trials from number `first` on. Only
+        these count for whether there are enough for an estimate: those before were shorter.
+        """
+        self.latest, self._first = latest_gain(records, first), first
 
     def enough(self) -> bool:
         """Returns whether the search ends by the latest estimate. No other one is made after it, so
@@ -61,7 +65,11 @@ class GainWatch:
             if record.trusted and epochs
         }
         seconds = sum(metrics.wall_s for _, epochs in shown for metrics in epochs)
-        if self.enough() or not values or not seconds:
+        ended = sum(
+            record.state is not TrialState.RUNNING and record.number >= self._first
+            for record, _ in shown
+        )
+        if self.enough() or ended < FEWEST or not values or not seconds:
             return None
         leader = max(values, key=lambda place: (values[place], -place))
         hours = seconds * self._devices / 3600
@@ -69,7 +77,7 @@ class GainWatch:
         if hour is None and ten is None:
             return None
         self.latest = ExpectedGain(
-            ended=sum(record.state is not TrialState.RUNNING for record, _ in shown),
+            ended=ended,
             unit=self._unit,
             ten=ten and round(ten.expected, 6),
             ten_upper=ten and round(ten.upper, 6),

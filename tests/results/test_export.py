@@ -216,3 +216,16 @@ def test_of_a_front_the_most_accurate_is_exported_and_any_other_on_demand(front)
 
 def test_with_one_objective_a_best_config_names_no_others(run):
     assert "objectives" not in export.best_config(run)
+
+
+def test_the_best_configuration_says_that_the_search_ended_by_its_gain(tmp_path):
+    gain = {"ended": 12, "unit": "core-hour", "hour": 0.0006, "hour_upper": 0.0019}
+    for min_gain, why in ((0.002, "less than --min-gain 0.002"), (0.001, None)):
+        store = RunStore.create(
+            tmp_path / str(min_gain), MANIFEST | {"options": {"min_gain": min_gain}}
+        )
+        add_trial(store, replace(trial(0, TrialState.COMPLETE, 0.5), gain=gain))
+        store.close()
+        best = export.best_config(tmp_path / str(min_gain))
+        assert ("ended_by" in best) is (why is not None)
+        assert why is None or why in best["ended_by"]

@@ -451,3 +451,24 @@ def test_what_was_left_out_of_the_images_stands_on_the_page(tmp_path: Path):
     manifest.pop("sha256", None)
     (directory / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     assert "left out: 3 hidden files (&lt;b&gt;.git); equal images: 1 group" in page(directory)
+
+
+def test_a_card_tells_what_going_on_would_gain(run: Run) -> None:
+    gain = {"ended": 12, "unit": "GPU-hour", "ten": 0.004, "ten_upper": 0.012}
+    assert not [label for label in cards(run) if label.startswith("expected")]
+    first = {**run.trials, 0: replace(run.trials[0], gain=gain)}
+    assert cards(replace(run, trials=first))["expected of ten more trials"] == (
+        "0.40 points",
+        "of val_top1; with 90 % probability at most 1.20, after 12 trials",
+    )
+    later = {
+        **first,
+        1: replace(run.trials[1], gain=gain | {"ended": 13, "hour": 0.0006, "hour_upper": 0.0019}),
+    }
+    options = {"options": run.manifest.get("options", {}) | {"min_gain": 0.002}}
+    number, note = cards(replace(run, trials=later, manifest={**run.manifest, **options}))[
+        "expected of another GPU-hour"
+    ]
+    assert number == "0.06 points"
+    assert note.endswith("the search ended because another GPU-hour would gain at most 0.19 points "
+                         "of val_top1 (90 %), less than --min-gain 0.002")  # fmt: skip

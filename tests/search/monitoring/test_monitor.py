@@ -177,3 +177,19 @@ def test_worthless_rungs_are_named_once_with_the_remedy():
         text = " ".join(monitor._console.file.getvalue().split())
         assert ("--grace 9 --warm-start runs/first" in text) is (number >= ENOUGH - 1)
     assert text.count("doesn't predict") == 1
+
+
+def test_the_log_has_the_expected_gain_after_each_tenth_trial_and_the_end_by_it():
+    monitor = Monitor(console(terminal=False), 40)
+    monitor.opened(Limits(trials=40, min_gain=0.002))
+    for ended, upper in ((9, 0.03), (10, 0.03), (11, 0.0019)):
+        monitor.began(Proposal(training=TrainingId(ended), config=TrialConfig(network="resnet10")))
+        gain = {"ended": ended, "unit": "core-hour", "hour": 0.001, "hour_upper": upper}
+        state = TrialState.COMPLETE
+        monitor.ended(TrialRecord(number=ended, state=state, params={}, config={}, gain=gain))
+    lines = [line[8:].strip() for line in monitor._console.file.getvalue().splitlines()]
+    assert [line for line in lines if "gain" in line] == [
+        "trial 10  expected gain: another core-hour 0.10 points (90 %: ≤ 3.00)",
+        "trial 11  the last one: another core-hour would gain at most 0.19 points of val_top1 "
+        "(90 %), less than --min-gain 0.002",
+    ]

@@ -281,3 +281,15 @@ def test_the_rungs_rank_correlation_stands_on_the_screen_once_trials_have_passed
     plain.train(0, *[0.1] * 9)
     plain.end(0)
     assert "rank" not in "".join(plain.lines())
+
+
+def test_the_expected_gain_has_a_line_and_its_end_leaves_no_trials_to_begin():
+    search = Search(trials=24, min_gain=0.002)
+    assert line_of(search.lines(), "expected gain: not known before 10 trials have ended")
+    for number, upper in ((0, 0.03), (1, 0.0019)):
+        search.train(number, 0.5)
+        gain = {"ended": 10 + number, "unit": "core-hour", "hour": 0.001, "hour_upper": upper}
+        search.progress.ended(replace(ended(number), gain=gain))
+        assert (search.progress.epochs_left() > 0) is (number == 0)
+    line = line_of(search.lines(), "expected gain")
+    assert line == "expected gain: another core-hour 0.10 points (90 %: ≤ 0.19)"

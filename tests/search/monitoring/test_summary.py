@@ -325,3 +325,16 @@ def test_the_time_of_gpus_is_that_of_all_sessions(tmp_path):
     assert "\nIt took 2.00 GPU-hours, 25 % of them busy.\n" in console.file.getvalue()
     print_summary(plan, replace(result, gpu_time=GpuTime()), None, console, interrupted=False)
     assert console.file.getvalue().count("It took") == 1
+
+
+def test_a_search_that_ended_by_its_gain_blames_no_budget(tmp_path):
+    gain = {"ended": 12, "unit": "core-hour", "hour": 0.0006, "hour_upper": 0.0019}
+    _, text = summarised(tmp_path, ended={"gain": gain}, time_budget="1h", trials=8, min_gain=0.002)
+    assert "Expected gain: another core-hour 0.06 points (90 %: ≤ 0.19).\n" in text
+    assert "The budget ended" not in text
+
+
+def test_a_budget_is_blamed_while_the_gain_is_large(tmp_path):
+    gain = {"ended": 12, "unit": "core-hour", "hour": 0.01, "hour_upper": 0.03}
+    _, text = summarised(tmp_path, ended={"gain": gain}, time_budget="1h", trials=8, min_gain=0.002)
+    assert "The budget ended the trials: 2 of 8 began" in text

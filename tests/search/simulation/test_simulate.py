@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -209,3 +211,26 @@ def test_every_wrong_option_is_told_at_once(tmp_path, capsys):
     assert "--workers must be ≥ 1, but got 0." in told
     assert "--grace must be ≥ 0, but got -1." in told
     assert "torn.npz must be an .npz file of curves" in told
+
+
+def test_a_simulated_search_ends_by_its_gain():
+    curves = rising(50)
+    slow = replace(curves, epoch_s=np.full(50, 400.0))
+    used = []
+    for min_gain in (0.0, 0.05):
+        with quiet_optuna():
+            study = POLICIES["ours"](slow, replace(rules(9, grace=1), min_gain=min_gain), 0)
+        used.append(len(simulator.simulate(study, slow, workers=2, epochs=150).events))
+    assert used[0] == 150
+    assert used[1] < 120
+    assert study.finished()
+
+
+def test_the_command_says_how_much_of_the_budget_a_search_used(tmp_path, capsys):
+    np.savez(tmp_path / "rising.npz", configs=np.linspace(0, 1, 30)[:, None], names=np.array(["x"]),
+             val_accuracy=np.outer(np.linspace(50, 60, 30), [0.5, 0.8, 1.0]),
+             wall_s=np.full(30, 3600.0))  # fmt: skip
+    arguments = [str(tmp_path / "rising.npz"), "--seeds", "1", "--policy", "ours"]
+    assert main([*arguments, "--budget", "20", "--workers", "2", "--min-gain", "0.9"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "ours" in line]
+    assert 0 < int(line.partition("ended after ")[2].partition("%")[0]) < 100

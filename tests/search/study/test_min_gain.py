@@ -6,7 +6,8 @@ from optuna.storages import InMemoryStorage
 
 from results.analysis.expected_gain import latest_gain
 from results.records import StopReason, TrialState
-from results.store import RunStore, read_trials
+from results.store import RunStore, read_manifest, read_trials
+from search.monitoring.summary import explain_early_end
 from search.samplers.gain_watch import GainWatch
 from search.samplers.random_sampler import make_random_sampler
 from search.spaces import find_space
@@ -16,7 +17,7 @@ from search.study.proposer import Proposer
 from search.study.store import MemoryStore
 from search.study.study import Study
 from search.study.supervisor import Supervisor
-from tests.search.session_on_curves import play
+from tests.search.session_on_curves import opened, planned, play
 from tests.search.study_on_curves import RULES, curve
 
 LONG = 400.0
@@ -140,6 +141,28 @@ def test_longer_trainings_are_not_ended_by_the_gain_of_shorter_ones():
     assert watch.enough()
     watch.recall(records, max(r.number for r in records) + 1)
     assert not watch.enough()
+    study = _ended()
+    assert watch.estimate(study._shown(), study._evidence(), study._marks) is None
+
+
+def test_earlier_runs_trials_do_not_make_up_for_own_ones():
+    study = in_memory(0.0, trials=12)
+    play(study, curve=slow)
+    shown, evidence, marks = study._shown(), study._evidence(), study._marks
+    assert GainWatch().estimate(shown[:9], [*evidence, *evidence[:9]], marks) is None
+    assert GainWatch().estimate(shown[:10], [*evidence, *evidence[:10]], marks) is not None
+
+
+def test_the_manifest_has_the_reason_for_the_end(tmp_path, tiny_data):
+    plan = planned(tmp_path, tiny_data, {"min_gain": "0.5"}, name="run", trials=20)
+    session = opened(plan)
+    play(session.study, curve=slow)
+    assert session.finished()
+    assert len(session.study.records) < 20
+    session.close()
+    (entry,) = read_manifest(plan.directory)["sessions"]
+    assert entry["ended_by"].endswith("points of val_top1 (90 %), less than --min-gain 0.5")
+    assert "another core-hour" in explain_early_end(session.study)
 
 
 def _ended():
