@@ -81,7 +81,7 @@ def test_columns_and_dtypes_are_the_documented_ones(name, run, runs):
 
 
 def test_every_field_of_the_records_is_a_column_or_meant_to_be_none():
-    kept = {"number": "trial", "config": None, "params": None}
+    kept = {"number": "trial", "config": None, "params": None, "gain": None}
     for record, columns in ((TrialRecord, frame.TRIALS), (EpochMetrics, frame.EPOCHS),
                             (FinalistRecord, frame.FINALISTS)):  # fmt: skip
         fields = {kept.get(name, name) for name in record.__dataclass_fields__} - {None}
