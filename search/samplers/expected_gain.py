@@ -84,7 +84,7 @@ def _below(leads: Vector, deviations: Vector) -> Vector:
     """
     from scipy.special import ndtr
 
-    return np.prod(ndtr((_GAINS[:, None] + leads) / deviations), axis=1)
+    return np.asarray(np.prod(ndtr((_GAINS[:, None] + leads) / deviations), axis=1))
 
 
 def _no_record(alike: float, more: float, excess: float) -> Vector:

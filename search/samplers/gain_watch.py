@@ -79,9 +79,9 @@ class GainWatch:
         self.latest = ExpectedGain(
             ended=ended,
             unit=self._unit,
-            ten=ten and round(ten.expected, 6),
-            ten_upper=ten and round(ten.upper, 6),
-            hour=hour and round(hour.expected, 6),
-            hour_upper=hour and round(hour.upper, 6),
+            ten=round(ten.expected, 6) if ten else None,
+            ten_upper=round(ten.upper, 6) if ten else None,
+            hour=round(hour.expected, 6) if hour else None,
+            hour_upper=round(hour.upper, 6) if hour else None,
         )
         return asdict(self.latest)

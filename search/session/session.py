@@ -12,7 +12,7 @@ from results.analysis.session_times import sum_gpu_time, used_seconds
 from results.finalist_store import FinalistStore
 from results.store import RunStore
 from search.config.options import SearchOptions
-from search.early_stopping.decision import make_rules
+from search.early_stopping.decision import Rules, make_rules
 from search.hardware.allocation import Resources
 from search.hardware.calibration import Measurement
 from search.hardware.training_speed import TrainingSpeed
@@ -138,13 +138,7 @@ def start_session(
     used_s = used_seconds(manifest["sessions"])
     study = Study(
         proposer=make_proposer(plan, manifest["precision"], RangeWatch(store, manifest, warn)),
-        rules=make_rules(
-            plan.options,
-            epochs=plan.epochs,
-            grace=plan.grace,
-            num_classes=len(data.images.class_ids),
-            objectives=plan.objectives,
-        ),
+        rules=_rules(plan, len(data.images.class_ids)),
         trials=plan.options.trials,
         store=store,
         storage=open_journal(store.directory),
@@ -180,6 +174,16 @@ def start_session(
         limits=_limits(plan, used_s, speed),
         meter=meter,
         time_is_up=budget.time_is_up,
+    )
+
+
+def _rules(plan: Plan, num_classes: int) -> Rules:
+    return make_rules(
+        plan.options,
+        epochs=plan.epochs,
+        grace=plan.grace,
+        num_classes=num_classes,
+        objectives=plan.objectives,
     )
 
 

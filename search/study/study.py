@@ -73,7 +73,7 @@ class Study(Generic[C]):
         self.rungs = HorizonRungs(
             self.horizons, rules.factor, costs, lambda n: proposer.is_random(len(earlier) + n)
         )
-        self.records = store.trials()
+        self.records: dict[int, TrialRecord] = store.trials()
         self.epochs: dict[int, list[EpochMetrics]] = {number: [] for number in self.records}
         self._proposer = proposer
         self._marks = (*self.rungs.levels, self.horizons[-1].epochs)

@@ -13,7 +13,7 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -301,7 +301,7 @@ def run(out: Path, given: argparse.Namespace, budget: float) -> None:
                 continue
             curves = read_curves(path)
             trace = read_trace(given.traces / f"{path.stem}-{seed}.json", curves, seed, budget)
-            about: Mapping[str, Any] = {"task": path.stem, "rows": len(curves.val), "seed": seed}
+            about: dict[str, Any] = {"task": path.stem, "rows": len(curves.val), "seed": seed}
             lines = [about | line for line in evaluate(curves, trace, seed, budget)]
             file.write("".join(json.dumps(line) + "\n" for line in lines))
             file.flush()
