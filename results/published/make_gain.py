@@ -121,10 +121,11 @@ def read(path: Path) -> Evaluations:
 def page(found: Evaluations) -> str:
     """Returns the text of the page."""
     ours = ALIKE.format(SHARES[-1])
-    seeds = len(found.lines[ours, found.hours[0], found.judges[0]])
+    counts = [len(found.lines[ours, found.hours[0], table]) for table in found.tables]
+    seeds = " or ".join(map(str, sorted(set(counts))))
     few = [t for t in found.tables if found.rows[t] < FEWEST_ROWS]
     text = INTRODUCTION.format(
-        searches=seeds * len(found.tables),
+        searches=sum(counts),
         tables=len(found.tables),
         seeds=seeds,
         few=" and ".join(few) or "No tables",
