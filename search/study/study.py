@@ -70,9 +70,8 @@ class Study(Generic[C]):
         self.horizons = horizons or (first_horizon(rules.epochs, rules.grace, baseline),)
         self._several = len(rules.objectives) > 1
         costs = (lambda n: costs_of(self.records[n], rules.objectives)) if self._several else None
-        self.rungs = HorizonRungs(
-            self.horizons, rules.factor, costs, lambda n: proposer.is_random(len(earlier) + n)
-        )
+        is_random = lambda n: proposer.is_random(len(earlier) + n)  # noqa: E731
+        self.rungs = HorizonRungs(self.horizons, rules.factor, costs, is_random)
         self.records: dict[int, TrialRecord] = store.trials()
         self.epochs: dict[int, list[EpochMetrics]] = {number: [] for number in self.records}
         self._proposer = proposer
@@ -147,8 +146,7 @@ class Study(Generic[C]):
     def running(self) -> bool:
         """Returns whether a trial that was proposed in this session hasn't ended."""
         waiting = {proposal.number for proposal in self._waiting}
-        running = {n for n, r in self.records.items() if r.state is TrialState.RUNNING}
-        return bool(running - waiting)
+        return bool({n for n, r in self.records.items() if r.state is TrialState.RUNNING} - waiting)
 
     def gave_up(self) -> bool:
         """Returns whether `GIVE_UP` trials in a row have failed, without an epoch between."""
