@@ -24,7 +24,8 @@ from results.records import (
 )
 from search.hardware.training_speed import TrainingSpeed
 from search.monitoring.console import plain_printer, redirect_stderr
-from search.monitoring.progress import Limits, Progress
+from search.monitoring.limits import Limits
+from search.monitoring.progress import Progress
 from search.monitoring.screen import draw_screen
 from search.monitoring.training_progress import TrainingProgress
 from search.study.budget import GpuMeter

@@ -5,7 +5,6 @@ here.
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
@@ -16,6 +15,7 @@ from results.analysis.rung_worth import RungWorth, rung_worths
 from results.analysis.session_times import GpuTime
 from results.records import EpochMetrics, StopReason, TrainingId, TrainingRecord, TrialState
 from search.hardware.training_speed import TrainingSpeed
+from search.monitoring.limits import Limits
 from search.monitoring.training_progress import TrainingProgress
 from search.study.budget import GpuMeter
 from search.study.proposal import Proposal
@@ -26,39 +26,6 @@ RECENT = 16
 
 PRIOR_TRIALS = 3
 """The plan's expectation of a trial's epochs counts as much as this many ended trials."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
-    """Holds a search's name, its limits, and what its plan expects.
-
-    `trial_epochs` is the expected number of epochs of a trial, on average, and `full_epochs` that
-    of a whole training. `epoch_s` are the expected seconds of an epoch, on average, if known, and
-    `epoch_source` names where they are from. `finalists` is the number of the finalists' trainings.
-    `used_s` is what earlier sessions have used of `time_s`, in seconds. `gpus` is a training's
-    share of a GPU where its start doesn't report another. `rungs` are the epochs after which new
-    trials are compared by val_top1, and `directory` is the run's path. `None` stands for no limit.
-    The search ends once another hour would gain less than `min_gain`; estimates count from trial
-    `first` on.
-    """
-
-    trials: int
-    title: str = ""
-    space: str = ""
-    trial_epochs: float = 0.0
-    full_epochs: int = 0
-    epoch_s: float | None = None
-    epoch_source: str = ""
-    finalists: int = 0
-    at_once: int = 1
-    time_s: float | None = None
-    used_s: float = 0.0
-    gpu_hours: float | None = None
-    min_gain: float = 0.0
-    first: int = 0
-    gpus: float = 0.0
-    rungs: tuple[int, ...] = ()
-    directory: str = ""
 
 
 class Progress:

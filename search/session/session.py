@@ -16,7 +16,7 @@ from search.early_stopping.decision import Rules, make_rules
 from search.hardware.allocation import Resources
 from search.hardware.calibration import Measurement
 from search.hardware.training_speed import TrainingSpeed
-from search.monitoring.progress import Limits
+from search.monitoring.limits import Limits
 from search.planning.cost_estimate import (
     expected_epoch_s,
     expected_epochs,

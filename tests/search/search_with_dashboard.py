@@ -19,8 +19,8 @@ from results.finalist_store import FinalistStore
 from results.records import EpochMetrics
 from results.store import RunStore
 from search.hardware.allocation import Resources
+from search.monitoring.limits import Limits
 from search.monitoring.monitor import Monitor
-from search.monitoring.progress import Limits
 from search.monitoring.prometheus import PrometheusExporter
 from search.ray_backend.callbacks import make_gauge
 from search.ray_backend.heartbeat import Heartbeat, kill_ray

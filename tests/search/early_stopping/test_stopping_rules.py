@@ -99,7 +99,10 @@ def test_a_plateau_ignores_rises_within_the_noise():
 
 
 def test_every_rule_that_is_an_option_has_the_option_s_value():
-    given = {"reduction_factor": 7, "max_gap": 0.11, "gap_patience": 13, "plateau_patience": 17}
+    given = {
+        "reduction_factor": 7, "max_gap": 0.11, "gap_patience": 13, "plateau_patience": 17,
+        "min_gain": 0.02,
+    }  # fmt: skip
     options = SearchOptions(space="demo", **given)
     rules = make_rules(options, epochs=30, grace=2, num_classes=5)
     assert (rules.epochs, rules.grace, rules.num_classes, rules.factor) == (30, 2, 5, 7)

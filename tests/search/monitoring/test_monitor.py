@@ -12,8 +12,8 @@ from rich.console import Console
 
 from results.analysis.rung_worth import ENOUGH
 from results.records import StopReason, TrainingId, TrialRecord, TrialState
+from search.monitoring.limits import Limits
 from search.monitoring.monitor import Monitor, has_screen
-from search.monitoring.progress import Limits
 from search.study.proposal import Proposal
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig

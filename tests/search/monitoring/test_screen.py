@@ -10,7 +10,8 @@ from rich.console import Console
 from common.text import format_clock
 from results.records import FinalistRecord, StopReason, TrainingId, TrialRecord, TrialState
 from search.hardware.training_speed import TrainingSpeed
-from search.monitoring.progress import Limits, Progress
+from search.monitoring.limits import Limits
+from search.monitoring.progress import Progress
 from search.monitoring.screen import draw_screen, sparkline
 from search.study.budget import GpuMeter
 from search.study.proposal import Proposal

@@ -9,7 +9,8 @@ from common.background import BackgroundWorker
 from results.records import StopReason, TrainingId, TrialRecord, TrialState
 from search.config import validation
 from search.config.command_line import resolve
-from search.monitoring.progress import Limits, Progress
+from search.monitoring.limits import Limits
+from search.monitoring.progress import Progress
 from search.monitoring.tensorboard import BEST, TensorBoard
 from search.study.proposal import Proposal
 from tests.search.study_on_curves import metrics
