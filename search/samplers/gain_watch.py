@@ -48,6 +48,13 @@ class GainWatch:
         """Returns why the search ends by the latest estimate, or an empty text where it doesn't."""
         return describe_end(self.latest, self.min_gain) if self.latest and self.enough() else ""
 
+    def is_due(self, begun: int) -> bool:
+        """Returns whether an estimate is made when a trial ends while so many have begun: always
+        with fewer than 200, and then at every second, third and so on, because an estimate's time
+        grows with their number.
+        """
+        return begun % max(1, begun // 100) == 0
+
     def estimate(
         self,
         shown: Sequence[tuple[TrialRecord, Sequence[EpochMetrics]]],

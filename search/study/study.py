@@ -70,8 +70,9 @@ class Study(Generic[C]):
         self.horizons = horizons or (first_horizon(rules.epochs, rules.grace, baseline),)
         self._several = len(rules.objectives) > 1
         costs = (lambda n: costs_of(self.records[n], rules.objectives)) if self._several else None
-        is_random = lambda n: proposer.is_random(len(earlier) + n)  # noqa: E731
-        self.rungs = HorizonRungs(self.horizons, rules.factor, costs, is_random)
+        self.rungs = HorizonRungs(
+            self.horizons, rules.factor, costs, lambda n: proposer.is_random(len(earlier) + n)
+        )
         self.records: dict[int, TrialRecord] = store.trials()
         self.epochs: dict[int, list[EpochMetrics]] = {number: [] for number in self.records}
         self._proposer = proposer
@@ -237,7 +238,7 @@ class Study(Generic[C]):
         record = replace(record, state=ending.state, reason=ending.reason, detail=ending.detail)
         cut = ending.reason is StopReason.BUDGET  # those go on when the budget is raised
         self.records[number] = record
-        look = not cut and not self._several
+        look = not cut and not self._several and self.gains.is_due(len(self.records))
         gain = self.gains.estimate(self._shown(), self._evidence(), self._marks) if look else None
         self._put(record := replace(record, gain=gain))
         if not cut:

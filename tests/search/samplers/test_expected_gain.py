@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from search.samplers.expected_gain import ALIKE, LEAST_EXCESS, estimate_gains
+from search.samplers.gain_watch import GainWatch
 from search.samplers.learning_curves import ObservedTrial
 
 MARKS = (3, 9)
@@ -88,3 +89,10 @@ def test_an_estimate_at_1_000_trials_takes_less_than_50_ms():
         estimate_gains(trials, 1, MARKS, (10, 100))
         taken.append(time.perf_counter() - began)
     assert min(taken) < 0.05
+
+
+def test_an_estimate_is_due_at_a_hundredth_of_the_trials_at_the_most():
+    watch = GainWatch(0.002)
+    assert all(watch.is_due(begun) for begun in range(10, 200))
+    assert [begun for begun in range(300, 312) if watch.is_due(begun)] == [300, 303, 306, 309]
+    assert sum(watch.is_due(begun) for begun in range(9_000, 10_000)) == 20

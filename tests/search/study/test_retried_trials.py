@@ -81,7 +81,7 @@ def test_a_kill_before_optuna_hears_of_it_loses_no_constraint(tmp_path, recwarn)
     study = open_study(tmp_path / "run", trials=3)
     study.ask()
     trial = study._mirror._asked[0]
-    study._tell = lambda number: None
+    study._mirror.tell = lambda *_: None
     study.fail(0, WANT, StopReason.MEMORY)
     trial.set_constraint("memory", 1.0)  # half told
     study.store._lock.release()
