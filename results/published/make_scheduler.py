@@ -1,5 +1,6 @@
 """Writes the page of `bench_scheduler`'s searches: `python -m results.published.make_scheduler`."""
 
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +26,10 @@ from results.published.regret_statistics import (
 
 HERE = Path(__file__).resolve().parent
 SEARCHES = HERE / "benchmarks" / "scheduler.jsonl"
-FEWER = HERE / "benchmarks" / "scheduler-fewer.jsonl"
-"""Some policies are too slow for as many seeds as the others. This file holds their searches, and
-the project's own searches with the same seeds.
+RIVALS = HERE / "benchmarks" / "scheduler-rivals.jsonl"
+"""This file holds the searches of rivals that were measured later, most of them in environments of
+their own. They are compared with the searches of `OURS` and `PLAIN` in the first file, on the same
+seeds.
 """
 
 PAGE, FIGURE = HERE / "scheduler.md", HERE / "scheduler.svg"
@@ -35,7 +37,9 @@ OURS, PLAIN = "ours", "random + ASHA"
 """In the benchmark's results, the project's policy and the plain policy that it is compared with at
 the start have these names.
 """
-DECIDING = ("ray", "optuna", "syne-tune", "numpy", "scipy")
+DECIDING = (
+    "ray", "optuna", "syne-tune", "numpy", "scipy", "neural-pipeline-search", "dehb", "smac",
+)  # fmt: skip
 """The page names the versions of these packages, on which a policy's decisions depend."""
 
 INTRODUCTION = """# Searching, against other ways to search
@@ -52,6 +56,7 @@ own objects: ours by the `Study` that `search.run` uses.
 - Brackets: 95 % of {resamples:,} bootstrap means, seeds drawn anew within each task.
 - Rank: among all policies on the same task with the same seed, 1 is best, ties shared.
 - p: Wilcoxon's signed-rank test against ours at 100 %, pairs of the same task and seed.
+- CPU s: processor time of a search in seconds, the median.
 - Tasks: {tasks}.
 - With {versions}; commit {commits}.
 - Not measured: Syne Tune's ASHACQR, which takes 70 s of processor time a search, the others 15 s at
@@ -62,13 +67,14 @@ own objects: ours by the `Study` that `search.run` uses.
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Searches:
     """Holds the benchmark's results; `regret` has an array of shape (tasks, seeds, parts of the
-    budget) for each (policy, workers).
+    budget) for each (policy, workers), and `cpu_s` the median processor time of a search.
     """
 
     headers: list[dict[str, Any]]
     commits: list[str]
     tasks: list[str]
     regret: dict[tuple[str, int], Matrix]
+    cpu_s: dict[tuple[str, int], float]
 
     @property
     def workers(self) -> list[int]:
@@ -83,13 +89,19 @@ class Searches:
         return sorted(found, key=lambda policy: float(self.regret[policy, workers][..., -1].mean()))
 
 
-def read(path: Path) -> Searches:
-    """Reads the searches in `path`. Only seeds that every policy has on every task are included."""
+def read(path: Path, first: Path | None = None) -> Searches:
+    """Reads the searches in `path`, and beside them those of `OURS` and `PLAIN` in `first`, with
+    the same numbers of workers. Only seeds that every policy has on every task are included.
+    """
     lines = list(read_lines(path))
-    found = {(s["policy"], s["workers"], s["task"], s["seed"]): s for s in lines if "policy" in s}
+    counts = {line["workers"] for line in lines if "policy" in line}
+    beside = [s for s in read_lines(first) if s.get("policy") in (OURS, PLAIN)] if first else []
+    every = [*(s for s in beside if s["workers"] in counts), *lines]
+    found = {(s["policy"], s["workers"], s["task"], s["seed"]): s for s in every if "policy" in s}
     tasks = sorted({task for _, _, task, _ in found})
     regret: dict[tuple[str, int], Matrix] = {}
-    for workers in {count for _, count, _, _ in found}:
+    cpu_s: dict[tuple[str, int], float] = {}
+    for workers in counts:
         policies = list(dict.fromkeys(p for p, count, _, _ in found if count == workers))
         seeds = [
             seed
@@ -100,14 +112,17 @@ def read(path: Path) -> Searches:
             regret[policy, workers] = np.array(
                 [[found[policy, workers, t, s]["regret"] for s in seeds] for t in tasks]
             )
+            cpu_s[policy, workers] = statistics.median(
+                found[policy, workers, task, seed]["cpu_s"] for task in tasks for seed in seeds
+            )
     headers = [line for line in lines if "policy" not in line]
     commits = list(dict.fromkeys(str(header["commit"]) for header in headers))
-    return Searches(headers=headers, commits=commits, tasks=tasks, regret=regret)
+    return Searches(headers=headers, commits=commits, tasks=tasks, regret=regret, cpu_s=cpu_s)
 
 
 def page(measured: Sequence[Searches]) -> str:
     """Returns the text of the page on search policies, with a table for each number of workers in
-    each of `measured`.
+    each of `measured`, whose first is the one in the figure.
     """
     searches = measured[0]
     headers = [header for each in measured for header in each.headers]
@@ -122,9 +137,11 @@ def page(measured: Sequence[Searches]) -> str:
         f"![Regret over the budget]({FIGURE.name})\n",
     ]
     for each in measured:
+        whose = "" if each is searches else "Further rivals, "
         for workers in each.workers:
-            parts += [*_table(each, workers), *_against_others(each, workers)]
-    return "\n".join([*parts, *_by_task(searches)])
+            parts += [*_table(each, workers, whose), *_against_others(each, workers)]
+        parts += _by_task(each, whose)
+    return "\n".join(parts)
 
 
 def _versions(headers: Sequence[Mapping[str, Any]]) -> str:
@@ -138,19 +155,20 @@ def _versions(headers: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(f"{name} {version}" for name, version in known.items())
 
 
-def _table(searches: Searches, workers: int) -> Iterator[str]:
+def _table(searches: Searches, workers: int, whose: str) -> Iterator[str]:
     policies = searches.policies(workers)
     ends = {policy: at_shares(searches.regret[policy, workers]) for policy in policies}
     ranks = mean_ranks([ends[policy][..., -1] for policy in policies])
     seeds = searches.regret[policies[0], workers].shape[1]
-    yield f"## {workers} workers, {seeds} seeds a task\n"
-    yield table_head("| policy | 25 % | 50 % | 100 % | rank | p |")
+    yield f"## {whose}{workers} workers, {seeds} seeds a task\n"
+    yield table_head("| policy | 25 % | 50 % | 100 % | rank | p | CPU s |")
     for policy, rank in zip(policies, ranks, strict=True):
         cells = [describe_mean(ends[policy][..., index], ".1f") for index in range(len(SHARES))]
         p = "–"
         if policy != OURS and OURS in ends:
             p = f"{wilcoxon(ends[OURS][..., -1], ends[policy][..., -1]):.2g}"
-        yield f"| {policy} | {' | '.join(cells)} | {rank:.1f} | {p} |"
+        cpu_s = searches.cpu_s[policy, workers]
+        yield f"| {policy} | {' | '.join(cells)} | {rank:.1f} | {p} | {cpu_s:.2g} |"
     yield ""
 
 
@@ -173,10 +191,10 @@ def _against_others(searches: Searches, workers: int) -> Iterator[str]:
     yield ""
 
 
-def _by_task(searches: Searches) -> Iterator[str]:
+def _by_task(searches: Searches, whose: str) -> Iterator[str]:
     """Yields the table of regret at the end on each task, for the figure's number of workers."""
     workers = middle(searches)
-    yield f"## Each task: regret × 100 at the end, {workers} workers\n"
+    yield f"## {whose or 'Each task: '}regret × 100 at the end, {workers} workers\n"
     yield table_head(f"| policy | {' | '.join(searches.tasks)} |")
     for policy in searches.policies(workers):
         means = 100 * searches.regret[policy, workers][..., -1].mean(axis=1)
@@ -219,12 +237,14 @@ def main(arguments: list[str] | None = None) -> None:
         "--searches",
         type=Path,
         nargs="+",
-        default=[path for path in (SEARCHES, FEWER) if path.exists()],
+        default=[path for path in (SEARCHES, RIVALS) if path.exists()],
         metavar="FILE",
-        help="the figure is the first one's",
+        help="the figure is the first one's; the others are compared with its ours and "
+        "random + ASHA",
     )
     options = parser.parse_args(arguments)
-    measured = [read(path) for path in options.searches]
+    first, *others = options.searches
+    measured = [read(first), *(read(path, first) for path in others)]
     workers = middle(measured[0])
     title = f"Regret × 100 over the budget, {workers} workers"
     write_text_atomically(options.out / PAGE.name, page(measured))

@@ -11,10 +11,11 @@ format) made-up ones are drawn, whose figures are void.
 
 import argparse
 import json
+import os
 import sys
-import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import product
@@ -30,7 +31,15 @@ from search.session.provenance import provenance, versions
 from search.simulation.policies import POLICIES, MakePolicy
 from search.simulation.recorded_curves import Curves, read_curves
 from search.simulation.simulator import highest_value, make_simulated_rules, simulate
-from tests.benchmarks import measure, rivals, rivals_prior, rivals_ray, rivals_syne
+from tests.benchmarks import (
+    measure,
+    rival_environments,
+    rivals,
+    rivals_apart,
+    rivals_prior,
+    rivals_ray,
+    rivals_syne,
+)
 from tests.benchmarks.drawn import add_curves, parse_curves
 from tests.benchmarks.measure import CORES
 
@@ -58,11 +67,13 @@ EVERY: dict[str, MakePolicy] = {
     "Ray: OptunaSearch + ASHA, our rungs": rivals_ray.same_rungs,
     "Optuna: TPE + Hyperband": rivals.hyperband,
     "Optuna: TPE + successive halving": rivals.successive_halving,
+    "Optuna: GPSampler, our rungs": rivals.gaussian_process,
     "one epoch for all, then the best": rivals.one_epoch(BUDGET),
     **rivals_syne.POLICIES,
     **rivals_prior.POLICIES,
+    **rivals_apart.POLICIES,
 }
-"""The policies by their names in the table."""
+"""The policies by their names in the table: all whose packages or environments are there."""
 
 USUAL = [name for name in EVERY if name not in rivals_prior.POLICIES]
 """Without `--policy`, these are searched with: all that know nothing of a table beforehand."""
@@ -77,11 +88,13 @@ def search(cell: Cell, path: Path, budget: float) -> dict[str, Any]:
     """Runs one search; regret at equal parts of the budget, of the configuration that had the
     highest value of any epoch, and of the one that has the highest latest value.
     """
-    curves, started = _curves(path), time.process_time()
+    curves, started = _curves(path), sum(os.times()[:4])
     epochs = round(budget * curves.epochs)
-    with quiet_optuna():
+    with quiet_optuna(), ExitStack() as stack:
         rules = make_simulated_rules(SearchOptions(), curves)
         policy = EVERY[cell.policy](curves, rules, cell.seed)
+        if isinstance(policy, rivals_apart.Apart):
+            stack.callback(policy.close)
         trace = simulate(policy, curves, workers=cell.workers, epochs=epochs)
     at = [max(1, round(epochs * part / POINTS)) for part in range(1, POINTS + 1)]
     return {
@@ -89,7 +102,7 @@ def search(cell: Cell, path: Path, budget: float) -> dict[str, Any]:
         "regret": [round(regret, 5) for regret in trace.regrets(at, highest_value)],
         "regret_latest": [round(regret, 5) for regret in trace.regrets(at)],
         "trials": len({event.trial for event in trace.events}),
-        "cpu_s": round(time.process_time() - started, 2),
+        "cpu_s": round(sum(os.times()[:4]) - started, 2),
     }
 
 
@@ -119,6 +132,8 @@ def benchmark(arguments: list[str] | None = None) -> None:
     made.add_argument("--workers", type=int, nargs="+", default=WORKERS, metavar="N")
     made.add_argument("--first-seed", type=int, default=0, metavar="N", help="default: 0")
     options = parse_curves(made, arguments)
+    for sentence in rivals_apart.missing():
+        print(sentence, flush=True)
     run(options.out.with_suffix(".jsonl"), options, 3.0 if options.quick else BUDGET)
 
 
@@ -140,7 +155,7 @@ def run(out: Path, given: argparse.Namespace, budget: float) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("a", encoding="utf-8") as file, ProcessPoolExecutor(CORES) as pool:
         header = provenance(detect_machine(), sys.argv[1:]) | {"budget": budget}
-        header["versions"] |= versions(["syne-tune"])
+        header["versions"] |= versions(["syne-tune"]) | rival_environments.every_version()
         file.write(json.dumps(header) + "\n")
         places = [paths[cell.task] for cell in todo]
         for done, line in enumerate(pool.map(search, todo, places, [budget] * len(todo)), 1):

@@ -1,16 +1,18 @@
-"""Other policies for the simulated clock: Optuna's pruners, and one epoch for all."""
+"""Other policies for the simulated clock: Optuna's pruners and its Gaussian process, and one epoch
+for all.
+"""
 
 import math
 from typing import Any
 
 import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, SuccessiveHalvingPruner
-from optuna.samplers import TPESampler
+from optuna.samplers import GPSampler, TPESampler
 from optuna.storages import InMemoryStorage
 
 from results.records import EpochMetrics, TrainingId
 from search.early_stopping.decision import Rules
-from search.simulation.policies import Point, PointProposer, Policy
+from search.simulation.policies import Point, PointProposer, Policy, study_of
 from search.simulation.recorded_curves import Curves
 from search.study.proposal import Proposal
 
@@ -89,6 +91,12 @@ def hyperband(curves: Curves, rules: Rules, seed: int) -> Policy:
 
 def successive_halving(curves: Curves, rules: Rules, seed: int) -> Policy:
     return OptunaPruning(curves, seed, SuccessiveHalvingPruner())
+
+
+def gaussian_process(curves: Curves, rules: Rules, seed: int) -> Policy:
+    """Optuna's `GPSampler` instead of ours, and our rungs; it learns from full trainings alone."""
+    sampler = GPSampler(seed=seed)
+    return study_of(curves, rules.only_rungs(), seed, lambda *_: sampler)
 
 
 def one_epoch(budget: float) -> Any:

@@ -18,14 +18,14 @@ HEADER = {"commit": "abc", "python": "3.11", "budget": 60.0,
           "versions": {"ray": "2", "optuna": "5", "numpy": "2"}}  # fmt: skip
 
 
-def searches(path, regret, *, seeds=6, workers=8):
+def searches(path, regret, *, seeds=6, workers=8, policies=("ours", "random")):
     """One line a search; `regret(policy, seed)` is constant over the budget's four parts."""
     lines = [HEADER]
-    for policy in ("ours", "random"):
+    for policy in policies:
         for task in ("a", "b"):
             lines += [
                 {"policy": policy, "task": task, "workers": workers, "seed": seed,
-                 "regret": [regret(policy, seed)] * 4}
+                 "regret": [regret(policy, seed)] * 4, "cpu_s": 1.0 + seed}
                 for seed in range(seeds)
             ]  # fmt: skip
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
@@ -80,13 +80,32 @@ def test_the_page_tells_the_better_policy_first(tmp_path):
     page = (tmp_path / "scheduler.md").read_text(encoding="utf-8")
     rows = [line for line in page.splitlines() if line.startswith(("| ours", "| random"))]
     assert rows[0].startswith("| ours | 20.5 [")
-    assert rows[0].endswith("| 1.0 | – |")
+    assert rows[0].endswith("| 1.0 | – | 3.5 |")  # the median of 1 … 6 s
     assert rows[1].startswith("| random | 40.5 [")
     assert "| 2.0 | 0.00049 |" in rows[1]  # 2 / 2^12
     assert "## 8 workers, 6 seeds a task" in page
     assert "At 100 % ours has 49 % [" in page  # 1 - 20.5 / 40.5
     assert "| ours | 20.5 | 20.5 |" in page
     assert (tmp_path / "scheduler.svg").read_text(encoding="utf-8").startswith("<svg ")
+
+
+def test_further_rivals_are_compared_with_the_first_files_policies_on_their_own_seeds(tmp_path):
+    first = searches(
+        tmp_path / "first.jsonl",
+        lambda policy, seed: 0.1 + seed / 100,
+        policies=("ours", "random", "random + ASHA"),
+    )
+    other = searches(
+        tmp_path / "other.jsonl", lambda policy, seed: 0.3, seeds=2, policies=("DEHB",)
+    )
+    make_scheduler.main(["--searches", str(first), str(other), "--out", str(tmp_path)])
+    page = (tmp_path / "scheduler.md").read_text(encoding="utf-8")
+    whole, _, further = page.partition("## Further rivals, 8 workers, 2 seeds a task")
+    rows = [line.split(" | ")[0] for line in further.splitlines() if line.startswith("| ")]
+    assert rows == 2 * ["| policy", "| ours", "| random + ASHA", "| DEHB"]
+    assert "| ours | 10.5 | 10.5 |" in further  # of the seeds 0 and 1 alone
+    assert "| ours | 12.5 | 12.5 |" in whole
+    assert "DEHB" not in whole
 
 
 def test_the_figure_scales_values_into_the_frame():
