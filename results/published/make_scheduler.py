@@ -63,6 +63,13 @@ own objects: ours by the `Study` that `search.run` uses.
   most.
 """
 
+FURTHER = """Further rivals search by their own ask and tell, with their defaults and their own
+brackets, which begin after one epoch and keep a third; a promoted trial goes on where it paused.
+DEHB, NePS and SMAC run in processes of environments of their own. The prior of PriorBand is a
+configuration among the table's best tenth, drawn by seed, with medium confidence. Beside them stand
+ours and random + ASHA on the same tasks and seeds.
+"""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Searches:
@@ -138,6 +145,7 @@ def page(measured: Sequence[Searches]) -> str:
     ]
     for each in measured:
         whose = "" if each is searches else "Further rivals, "
+        parts += [FURTHER] if whose else []
         for workers in each.workers:
             parts += [*_table(each, workers, whose), *_against_others(each, workers)]
         parts += _by_task(each, whose)
