@@ -59,8 +59,8 @@ own objects: ours by the `Study` that `search.run` uses.
 - CPU s: processor time of a search in seconds, the median.
 - Tasks: {tasks}.
 - With {versions}; commit {commits}.
-- Not measured: Syne Tune's ASHACQR, which takes 70 s of processor time a search, the others 15 s at
-  most.
+- Not measured, for the processor time of a search: Syne Tune's ASHACQR (70 s), and Optuna's
+  GPSampler on our rungs (beyond 60 s, with PyTorch and without greenlet).
 """
 
 FURTHER = """Further rivals search by their own ask and tell, with their defaults and their own
