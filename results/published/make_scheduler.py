@@ -74,7 +74,8 @@ ours and random + ASHA on the same tasks and seeds.
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Searches:
     """Holds the benchmark's results; `regret` has an array of shape (tasks, seeds, parts of the
-    budget) for each (policy, workers), and `cpu_s` the median processor time of a search.
+    budget) for each (policy, workers), and `cpu_s` the median processor time of a search. `latest`
+    is the regret of the configuration with the highest latest value, where that was measured.
     """
 
     headers: list[dict[str, Any]]
@@ -82,6 +83,7 @@ class Searches:
     tasks: list[str]
     regret: dict[tuple[str, int], Matrix]
     cpu_s: dict[tuple[str, int], float]
+    latest: dict[tuple[str, int], Matrix]
 
     @property
     def workers(self) -> list[int]:
@@ -108,6 +110,7 @@ def read(path: Path, first: Path | None = None) -> Searches:
     tasks = sorted({task for _, _, task, _ in found})
     regret: dict[tuple[str, int], Matrix] = {}
     cpu_s: dict[tuple[str, int], float] = {}
+    latest: dict[tuple[str, int], Matrix] = {}
     for workers in counts:
         policies = list(dict.fromkeys(p for p, count, _, _ in found if count == workers))
         seeds = [
@@ -116,15 +119,19 @@ def read(path: Path, first: Path | None = None) -> Searches:
             if all((p, workers, task, seed) in found for p in policies for task in tasks)
         ]
         for policy in policies if seeds else ():
-            regret[policy, workers] = np.array(
-                [[found[policy, workers, t, s]["regret"] for s in seeds] for t in tasks]
-            )
+            own = [[found[policy, workers, t, s] for s in seeds] for t in tasks]
+            regret[policy, workers] = np.array([[s["regret"] for s in row] for row in own])
+            if all("regret_latest" in s for row in own for s in row):
+                rows = [[s["regret_latest"] for s in row] for row in own]
+                latest[policy, workers] = np.array(rows)
             cpu_s[policy, workers] = statistics.median(
                 found[policy, workers, task, seed]["cpu_s"] for task in tasks for seed in seeds
             )
     headers = [line for line in lines if "policy" not in line]
     commits = list(dict.fromkeys(str(header["commit"]) for header in headers))
-    return Searches(headers=headers, commits=commits, tasks=tasks, regret=regret, cpu_s=cpu_s)
+    return Searches(
+        headers=headers, commits=commits, tasks=tasks, regret=regret, cpu_s=cpu_s, latest=latest
+    )
 
 
 def page(measured: Sequence[Searches]) -> str:
@@ -149,6 +156,7 @@ def page(measured: Sequence[Searches]) -> str:
         for workers in each.workers:
             parts += [*_table(each, workers, whose), *_against_others(each, workers)]
         parts += _by_task(each, whose)
+        parts += _handed_over(each) if each is searches and each.latest else []
     return "\n".join(parts)
 
 
@@ -207,6 +215,23 @@ def _by_task(searches: Searches, whose: str) -> Iterator[str]:
     for policy in searches.policies(workers):
         means = 100 * searches.regret[policy, workers][..., -1].mean(axis=1)
         yield f"| {policy} | {' | '.join(f'{mean:.1f}' for mean in means)} |"
+    yield ""
+
+
+def _handed_over(searches: Searches) -> Iterator[str]:
+    """Yields the table of regret by what `search.run` hands over."""
+    yield "## By what a search hands over\n"
+    yield (
+        "`search.run` hands over the trial with the highest latest value, not the one with the "
+        "highest of\nany epoch ([handed-over.md](handed-over.md)). Policies that were measured "
+        "before that rule are left\nout.\n"
+    )
+    yield table_head("| workers | policy | 25 % | 50 % | 75 % | 100 % | highest of any, 100 % |")
+    for (policy, workers), values in sorted(searches.latest.items(), key=lambda each: each[0][1]):
+        quarters = [values.shape[-1] * quarter // 4 - 1 for quarter in range(1, 5)]
+        cells = [describe_mean(values[..., index], ".1f") for index in quarters]
+        other = describe_mean(searches.regret[policy, workers][..., -1], ".1f")
+        yield f"| {workers} | {policy} | {' | '.join(cells)} | {other} |"
     yield ""
 
 

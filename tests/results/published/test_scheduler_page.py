@@ -105,7 +105,22 @@ def test_further_rivals_are_compared_with_the_first_files_policies_on_their_own_
     assert rows == 2 * ["| policy", "| ours", "| random + ASHA", "| DEHB"]
     assert "| ours | 10.5 | 10.5 |" in further  # of the seeds 0 and 1 alone
     assert "| ours | 12.5 | 12.5 |" in whole
-    assert "DEHB" not in whole
+    assert "| DEHB" not in whole
+
+
+def test_the_page_shows_what_a_search_hands_over_where_that_was_measured(tmp_path):
+    path = searches(tmp_path / "s.jsonl", lambda policy, seed: 0.3 if policy == "ours" else 0.4)
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    for line in lines:
+        if line.get("policy") == "ours":
+            line["regret_latest"] = [0.25, 0.2, 0.15, 0.1]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    make_scheduler.main(["--searches", str(path), "--out", str(tmp_path)])
+    text = (tmp_path / "scheduler.md").read_text(encoding="utf-8")
+    part = text.split("## By what a search hands over")[1]
+    means = ["25.0 [25.0…25.0]", "20.0 [20.0…20.0]", "15.0 [15.0…15.0]", "10.0 [10.0…10.0]"]
+    assert f"| 8 | ours | {' | '.join(means)} | 30.0 [30.0…30.0] |" in part
+    assert "random" not in part
 
 
 def test_the_figure_scales_values_into_the_frame():
