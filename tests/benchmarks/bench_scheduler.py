@@ -61,22 +61,29 @@ class Cell:
     seed: int
 
 
+BY_NAME: dict[str, MakePolicy] = {
+    "Optuna: GPSampler, our rungs": rivals.gaussian_process,
+    **rivals_prior.POLICIES,
+    **rivals_apart.POLICIES,
+}
+"""Policies that only `--policy` searches with: they take minutes, know a table beforehand, or need
+an environment of their own.
+"""
+
 EVERY: dict[str, MakePolicy] = {
     **POLICIES,
     "Ray: OptunaSearch + ASHA, defaults": rivals_ray.stock,
     "Ray: OptunaSearch + ASHA, our rungs": rivals_ray.same_rungs,
     "Optuna: TPE + Hyperband": rivals.hyperband,
     "Optuna: TPE + successive halving": rivals.successive_halving,
-    "Optuna: GPSampler, our rungs": rivals.gaussian_process,
     "one epoch for all, then the best": rivals.one_epoch(BUDGET),
     **rivals_syne.POLICIES,
-    **rivals_prior.POLICIES,
-    **rivals_apart.POLICIES,
+    **BY_NAME,
 }
 """The policies by their names in the table: all whose packages or environments are there."""
 
-USUAL = [name for name in EVERY if name not in rivals_prior.POLICIES]
-"""Without `--policy`, these are searched with: all that know nothing of a table beforehand."""
+USUAL = [name for name in EVERY if name not in BY_NAME]
+"""These are searched with where `--policy` names none."""
 
 
 @lru_cache(maxsize=32)

@@ -155,7 +155,7 @@ POLICIES: dict[str, MakePolicy] = {
 def missing() -> list[str]:
     """A sentence for each rival whose environment hasn't been made, with the command for it."""
     return [
-        f"{name} isn't searched with; `{rival_environments.command(where)}` makes its environment."
+        f"{name} needs an environment, which `{rival_environments.command(where)}` makes."
         for name, (where, _) in EVERY.items()
         if not rival_environments.is_made(where)
     ]

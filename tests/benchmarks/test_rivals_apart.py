@@ -99,8 +99,8 @@ def test_rivals_without_their_environment_are_named_with_the_command_that_makes_
     found = rivals_apart.missing()
     assert len(found) == len(rivals_apart.EVERY)
     assert found[0] == (
-        "NePS: PriorBand isn't searched with; "
-        "`python -m tests.benchmarks.rival_environments neps` makes its environment."
+        "NePS: PriorBand needs an environment, which "
+        "`python -m tests.benchmarks.rival_environments neps` makes."
     )
     assert rival_environments.every_version() == {}
 

@@ -100,7 +100,8 @@ def test_further_rivals_are_compared_with_the_first_files_policies_on_their_own_
     )
     make_scheduler.main(["--searches", str(first), str(other), "--out", str(tmp_path)])
     page = (tmp_path / "scheduler.md").read_text(encoding="utf-8")
-    whole, _, further = page.partition("## Further rivals, 8 workers, 2 seeds a task")
+    whole, _, further = page.partition("Further rivals search by")
+    assert "## Further rivals, 8 workers, 2 seeds a task" in further
     rows = [line.split(" | ")[0] for line in further.splitlines() if line.startswith("| ")]
     assert rows == 2 * ["| policy", "| ours", "| random + ASHA", "| DEHB"]
     assert "| ours | 10.5 | 10.5 |" in further  # of the seeds 0 and 1 alone
