@@ -155,7 +155,7 @@ class Study(Generic[C]):
 
     def _evidence(self) -> list[ObservedTrial]:
         """Returns what every configuration has shown so far, earlier runs included."""
-        own = [record for record, _ in self._shown()]
+        own = [r for n, r in self.records.items() if r.config and n not in self._outside]
         known = self._known.of(own, self.epochs, lambda n: horizon_of(self.horizons, n).epochs)
         return [*self._earlier, *known]
 
