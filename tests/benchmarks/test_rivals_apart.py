@@ -70,16 +70,24 @@ class Listed:
         self.losses.append((*job, loss))
 
 
-def test_a_configuration_goes_on_where_it_paused_and_is_trained_anew_where_it_has_been():
-    rival = Listed(("a", 1.93), ("b", 1), ("a", 5.8), ("a", 5), ("b", 0.4))
+def test_a_configuration_goes_on_where_it_paused_and_else_is_trained_anew():
+    rival = Listed(("a", 1.93), ("b", 0.4), ("a", 5.8), ("a", 17), ("a", 5))
     trials = Trials(rival)
-    found = [trials.ask() for _ in range(6)]
-    assert [(f["trial"], f["epochs_done"], f["until"]) for f in found[:5]] == [
-        (0, 0, 1), (1, 0, 1), (0, 1, 5), (2, 0, 5), (3, 0, 1),
-    ]  # fmt: skip
-    assert found[5] is None
-    trials.tell(2, 0.75)
-    assert rival.losses == [("a", 5, -0.75)]
+
+    def ask():
+        asked = trials.ask()
+        return asked["trial"], asked["epochs_done"], asked["until"]
+
+    assert ask() == (0, 0, 1)
+    assert ask() == (1, 0, 1)
+    trials.tell(0, 0.75)
+    assert ask() == (0, 1, 5)
+    assert ask() == (2, 0, 17)  # trial 0 still trains
+    trials.tell(2, 0.5)
+    trials.tell(0, 0.25)
+    assert ask() == (3, 0, 5)  # the configuration has 17 epochs behind it
+    assert trials.ask() is None
+    assert rival.losses == [("a", 1.93, -0.75), ("a", 17, -0.5), ("a", 5.8, -0.25)]
 
 
 def test_a_right_prior_is_a_row_of_the_best_tenth_and_follows_its_seed(tmp_path):

@@ -33,7 +33,8 @@ class Rival(Protocol):
 class Trials:
     """Numbers a rival's trainings, so that a promoted configuration goes on where it paused.
 
-    A configuration that is asked for again at an epoch it has passed is trained anew.
+    A configuration that is asked for again while it trains, or at an epoch that it has passed, is
+    trained anew.
     """
 
     def __init__(self, rival: Rival) -> None:
@@ -48,7 +49,7 @@ class Trials:
         job, key, params, until = asked
         last = max(1, int(until))
         trial, done = self._paused.get(key, (self._count, last))
-        if done >= last:
+        if done >= last or trial in self._jobs:
             trial, done, self._count = self._count, 0, self._count + 1
         self._paused[key], self._jobs[trial] = (trial, last), job
         return {"trial": trial, "params": params, "epochs_done": done, "until": last}
