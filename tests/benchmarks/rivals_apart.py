@@ -11,7 +11,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -26,6 +25,7 @@ from search.simulation.recorded_curves import Curves
 from search.study.proposal import Proposal
 from tests.benchmarks import rival_environments
 from tests.benchmarks.measure import BenchmarkError
+from tests.benchmarks.rivals_prior import believed, good
 
 SIDES = Path(__file__).resolve().parent / "apart"
 
@@ -107,33 +107,10 @@ def _domain(distribution: BaseDistribution) -> dict[str, Any]:
     raise TypeError(f"{distribution} is neither a number's range nor a choice.")
 
 
-def good_row(curves: Curves, seed: int) -> dict[str, Any]:
-    """The configuration of a row among the table's best tenth, drawn by seed: a right prior."""
-    best = np.argsort(-curves.val[:, -1], kind="stable")[: max(1, len(curves.val) // 10)]
-    point = curves.points[np.random.default_rng(seed).choice(best)]
-    owners = curves.encoding.owners
-    return {
-        name: _value(each, point[owners == parameter])
-        for parameter, (name, each) in enumerate(curves.space.items())
-    }
-
-
-def _value(distribution: BaseDistribution, axes: Any) -> Any:
-    """The value that `Encoding` has at these axes of one parameter."""
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[int(np.argmax(axes))]
-    low, high = float(distribution.low), float(distribution.high)
-    share = float(axes[0])
-    value = low * (high / low) ** share if distribution.log else low + share * (high - low)
-    if isinstance(distribution, IntDistribution):
-        return round(value)
-    return min(max(value, low), high)
-
-
 def _maker(environment: str, prior: bool = False) -> MakePolicy:
     def make(curves: Curves, rules: Rules, seed: int) -> Policy:
         python = rival_environments.interpreter(environment)
-        belief = good_row(curves, seed) if prior else None
+        belief = believed(good, curves, seed) if prior else None
         return Apart(python, f"{environment}_side", curves, seed, belief)
 
     return make

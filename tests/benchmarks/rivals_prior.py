@@ -50,11 +50,16 @@ def with_prior(
     seed: int,
 ) -> Study[Point]:
     """Our study, whose sampler is sure to `confidence` of each value of one row of the table."""
-    ends = np.nan_to_num(curves.val[:, -1], nan=-np.inf)
-    row = belief(np.argsort(-ends, kind="stable").tolist(), seed)
-    values = decode(curves.encoding, curves.points[row])
+    values = believed(belief, curves, seed)
     priors = {name: Prior(value, confidence) for name, value in values.items()}
     return study_of(curves, rules, seed, GaussianProcessSampler, priors)
+
+
+def believed(belief: Callable[[list[int], int], int], curves: Curves, seed: int) -> dict[str, Any]:
+    """The parameters of the row that a belief names."""
+    ends = np.nan_to_num(curves.val[:, -1], nan=-np.inf)
+    row = belief(np.argsort(-ends, kind="stable").tolist(), seed)
+    return decode(curves.encoding, curves.points[row])
 
 
 def decode(encoding: Encoding, point: Vector) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from tests.benchmarks import rival_environments, rivals_apart
 from tests.benchmarks.apart.lines import Trials
 from tests.benchmarks.drawn import EPOCHS, draw
 from tests.benchmarks.measure import BenchmarkError
-from tests.benchmarks.rivals_apart import Apart, good_row
+from tests.benchmarks.rivals_apart import Apart
+from tests.benchmarks.rivals_prior import believed, good
 from tests.search.curves_for_simulation import made, rules
 
 TEN = made([[0.1 * row + 0.01 * epoch for epoch in range(5)] for row in range(10)])
@@ -90,14 +91,13 @@ def test_a_configuration_goes_on_where_it_paused_and_else_is_trained_anew():
     assert rival.losses == [("a", 1.93, -0.75), ("a", 17, -0.5), ("a", 5.8, -0.25)]
 
 
-def test_a_right_prior_is_a_row_of_the_best_tenth_and_follows_its_seed(tmp_path):
+def test_the_prior_is_a_row_of_the_best_tenth_and_follows_its_seed(tmp_path):
     curves = read_curves(draw(tmp_path, 0))
     tenth = np.sort(curves.val[:, -1])[-150]
-    rows = [curves.nearest(good_row(curves, seed)) for seed in range(10)]
+    rows = [curves.nearest(believed(good, curves, seed)) for seed in range(10)]
     assert all(curves.val[row, -1] >= tenth for row in rows)
     assert len(set(rows)) > 5
-    assert good_row(curves, 3) == good_row(curves, 3)
-    assert curves.encoding.encode(good_row(curves, 3)) == pytest.approx(curves.points[rows[3]])
+    assert rows[3] == curves.nearest(believed(good, curves, 3))
 
 
 def test_rivals_without_their_environment_are_named_with_the_command_that_makes_it(
