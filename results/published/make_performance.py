@@ -15,7 +15,7 @@ from results.published.page_parts import (
 
 HERE = Path(__file__).resolve().parent
 BENCHMARKS, PAGE = HERE / "benchmarks", HERE / "performance.md"
-ELSEWHERE = ("reading", "scale")
+ELSEWHERE = ("reading", "scale", "scale-earlier")
 """These benchmarks have a page of their own and are left out of the performance page."""
 
 ORDER = ("search", "overhead", "start", "data", "checkpoint")
