@@ -124,7 +124,11 @@ def worths_of_run(
     """Returns what the rungs of a run are worth: those after which trials were stopped, of trials
     as long as the latest one. There are none where no rung has stopped a trial.
     """
-    length = int(trials[max(trials)].config.get("epochs", 0))
+    # A trial whose proposal failed has no configuration.
+    lengths = {number: r.config["epochs"] for number, r in trials.items() if "epochs" in r.config}
+    if not lengths:
+        return []
+    length = int(lengths[max(lengths)])
     alike = {number: r for number, r in trials.items() if r.config.get("epochs") == length}
     rungs = sorted({r.epochs for r in alike.values() if r.reason is StopReason.RUNG})
     curves = [[metrics.val_top1 for metrics in epochs[number]] for number in alike]

@@ -31,12 +31,14 @@ class GainWatch:
         self.min_gain, self._devices, self._unit = min_gain, devices, unit
         self.latest: ExpectedGain | None = None
         self._first = 0
+        self._recalled = False
 
     def recall(self, records: Iterable[TrialRecord], first: int) -> None:
         """Takes the latest estimate from the records of the trials from number `first` on. Only
         these count for whether there are enough for an estimate: those before were shorter.
         """
         self.latest, self._first = latest_gain(records, first), first
+        self._recalled = True
 
     def enough(self) -> bool:
         """Returns whether the search ends by the latest estimate. No other one is made after it, so
@@ -51,9 +53,10 @@ class GainWatch:
     def is_due(self, begun: int) -> bool:
         """Returns whether an estimate is made when a trial ends while so many have begun: always
         with fewer than 200, and then at every second, third and so on, because an estimate's time
-        grows with their number.
+        grows with their number. None is made before `recall`: while records are replayed, other
+        trials lack epochs that are still to be read.
         """
-        return begun % max(1, begun // 100) == 0
+        return self._recalled and begun % max(1, begun // 100) == 0
 
     def estimate(
         self,

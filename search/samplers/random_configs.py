@@ -142,12 +142,15 @@ def draw_near(value: Any, distribution: BaseDistribution, near: float, rng: Rand
     low, high, step = distribution.low, distribution.high, distribution.step
     scale, back = (math.log, math.exp) if distribution.log else (float, float)
     middle, spread = min(max(value, low), high), near * (scale(high) - scale(low))
-    found = math.inf
-    while not low <= found <= high:
+    while True:
         found = back(rng.gauss(scale(middle), spread)) if spread else middle
         if step is not None:
-            found = low + step * round((found - low) / step)
-    return found
+            steps = round((found - low) / step)
+            # The last step may lie above the range's end by a rounding error.
+            inside = 0 <= steps <= round((high - low) / step)
+            found = min(low + step * steps, high) if inside else math.inf
+        if low <= found <= high:
+            return found
 
 
 _DRAWS: dict[type, Callable[[Any, Random], Any]] = {

@@ -29,6 +29,9 @@ a space's `suggest` does.
 """
 
 
+PRIOR_TRIAL = 1
+"""The trial with this number tries the priors' values, where a space has priors."""
+
 FOLLOWING = 0.5
 """A random configuration follows the priors with this probability while nothing is known, and with
 half of it after the first `STARTUP_TRIALS` trials, a third after twice as many, and so on.
@@ -62,7 +65,7 @@ class ConfigurationSource:
         priors believe: their values, and the baseline's in all other parameters.
         """
         keep = rng.uniform(0.0, MAX_KEEP_PROBABILITY)
-        if self.priors and self.number == 1:
+        if self.priors and self.number == PRIOR_TRIAL:
             drawing = RandomConfiguration(rng, self.baseline, 1.0, sure(self.priors), near=0.0)
         elif self.priors and rng.random() < FOLLOWING / (1 + self.number / STARTUP_TRIALS):
             drawing = RandomConfiguration(rng, self.baseline, keep, self.priors)

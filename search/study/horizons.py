@@ -80,8 +80,8 @@ class HorizonRungs:
     """Holds the rungs of each horizon, so that trials of different lengths are never compared.
 
     `levels` are the epochs of the last horizon's rungs. With `costs`, trials are compared by
-    non-dominated rank instead of by value. `is_random` returns whether a trial's configuration was
-    drawn at random.
+    non-dominated rank instead of by value. `is_random` returns whether a trial's configuration is
+    drawn at random where none is queued for it.
     """
 
     def __init__(
@@ -91,12 +91,12 @@ class HorizonRungs:
         costs: Costs | None = None,
         is_random: Callable[[int], bool] = lambda _: False,
     ) -> None:
-        self._horizons = horizons
+        self._horizons, self._drawn = horizons, is_random
         self.levels = rung_epochs(
             grace=horizons[-1].grace, factor=factor, epochs=horizons[-1].epochs
         )
         self._rungs = {
-            each.first: make_rungs(each.grace, factor, each.epochs, costs, is_random)
+            each.first: make_rungs(each.grace, factor, each.epochs, costs, self._is_random)
             for each in horizons
         }
 
@@ -107,6 +107,9 @@ class HorizonRungs:
         horizon = horizon_of(self._horizons, trial)
         goes_on = self._rungs[horizon.first].record(trial, epoch, value)
         return goes_on or horizon.is_proven(trial)
+
+    def _is_random(self, number: int) -> bool:
+        return horizon_of(self._horizons, number).queued(number) is None and self._drawn(number)
 
     def recorded(self) -> dict[int, int]:
         """Returns the number of trials recorded at each rung of the latest horizon, by epoch."""

@@ -17,7 +17,7 @@ from results.records import move_weights
 from search.samplers.gp_sampler import GaussianProcessSampler, is_random
 from search.samplers.learning_curves import ObservedTrial
 from search.samplers.random_configs import RandomConfiguration
-from search.samplers.source import ConfigurationSource, MakeSampler
+from search.samplers.source import PRIOR_TRIAL, ConfigurationSource, MakeSampler
 from search.space import Space, ask_space, suggested
 from search.study.duplicates import EXHAUSTED_AFTER, Configuration, configuration_key
 from search.study.horizons import BASELINE_ORIGIN, Horizon, horizon_of
@@ -119,7 +119,11 @@ class Proposer:
         return self._make(source, derived_seed(self.seed, number), number, evidence, marks)
 
     def is_random(self, number: int) -> bool:
-        """Returns whether the trial that `number` others precede is drawn at random."""
+        """Returns whether the trial that `number` others precede is drawn at random; the trial of
+        the priors' values isn't.
+        """
+        if self.space.prior and number == PRIOR_TRIAL:
+            return False
         return is_random_trial(self._make, self.seed, number)
 
     @cached_property

@@ -238,7 +238,7 @@ class Study(Generic[C]):
         record = replace(record, state=ending.state, reason=ending.reason, detail=ending.detail)
         cut = ending.reason is StopReason.BUDGET  # those go on when the budget is raised
         self.records[number] = record
-        look = not cut and not self._several and self.gains.is_due(len(self.records))
+        look = not (cut or self._several) and self.gains.is_due(len(self.records))
         gain = self.gains.estimate(self._shown(), self._evidence(), self._marks) if look else None
         self._put(record := replace(record, gain=gain))
         if not cut:
@@ -256,7 +256,6 @@ class Study(Generic[C]):
         its end forestalled the other rules. On disk they stay as they are until they continue.
         """
         known = self._mirror.follow(self.records)
-        self.gains.recall(self.records.values(), self.horizons[-1].first)
         self._tried.recall(self.records, known, self._proposer.restore)
         for number, record in self.records.items():
             if record.reason is StopReason.BUDGET and self._mirror.is_open(number):
@@ -271,6 +270,7 @@ class Study(Generic[C]):
                 self.store.drop_checkpoint(number)
                 if self._mirror.is_open(number):
                     self._mirror.tell(record, horizon_of(self.horizons, number).epochs)
+        self.gains.recall(self.records.values(), self.horizons[-1].first)
         self._waiting = [
             self._proposal(number, self._proposer.restore(record.config))
             for number, record in self.records.items()

@@ -110,3 +110,6 @@ def test_a_run_s_rungs_are_those_that_stopped_trials_of_the_latest_length() -> N
     assert [(w.rung, w.later, w.trials) for w in found] == [(3, 15, 9)]
     complete = {n: each for n, each in trials.items() if each.reason is None}
     assert worths_of_run(complete, epochs) == []
+    unproposed = TrialRecord(number=21, state=TrialState.FAILED, params={}, config={})
+    assert worths_of_run(trials | {21: unproposed}, epochs | {21: []}) == found
+    assert worths_of_run({21: unproposed}, {21: []}) == worths_of_run({}, {}) == []

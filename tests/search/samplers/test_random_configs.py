@@ -126,3 +126,15 @@ def test_without_a_prior_the_configurations_are_those_of_before():
         assert known.draw(Random(number)).params == plain.draw(Random(number)).params
         lost = ConfigurationSource(ask, BASELINE, priors=unsure, number=number).draw(Random(number))
         assert lost.params["lr"] != 0.3
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "step"), [(0.0, 0.3, 0.1), (0.1, 0.7, 0.2), (0.0, 0.6, 0.2)]
+)
+def test_the_top_of_a_stepped_range_can_be_believed_and_drawn(low, high, step):
+    assert low + step * round((high - low) / step) > high  # by a rounding error
+    distribution, rng = FloatDistribution(low, high, step=step), Random(0)
+    assert draw_near(high, distribution, 0.0, rng) == high
+    drawn = {draw_near(high, distribution, NEAR, rng) for _ in range(200)}
+    assert high in drawn
+    assert max(drawn) == high

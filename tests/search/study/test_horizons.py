@@ -1,5 +1,6 @@
 """Rungs of trainings of different lengths, by hand."""
 
+from search.early_stopping.asha import REFERENCE
 from search.study.horizons import Horizon, HorizonRungs, QueuedConfiguration
 
 
@@ -31,3 +32,19 @@ def test_rungs_of_two_lengths_compare_by_rank_where_trials_have_costs() -> None:
     assert rungs.record(2, 1, 0.5)
     assert not rungs.record(3, 1, 0.4)  # dominated by trial 2
     assert rungs.record(4, 1, 0.1)  # the cheapest of its length
+
+
+def test_configurations_that_were_queued_are_no_random_ones() -> None:
+    """As many trials count as random as are needed, but the first of them is queued."""
+    queue = (QueuedConfiguration(origin="baseline", params={}),)
+
+    def passes(horizon: Horizon) -> bool:
+        rungs = HorizonRungs((horizon,), 3, is_random=lambda number: number < REFERENCE)
+        for trial in range(REFERENCE):
+            rungs.record(trial, 1, trial / REFERENCE)
+        for trial in range(100, 140):
+            rungs.record(trial, 1, 0.95)
+        return rungs.record(200, 1, 0.8)
+
+    assert passes(Horizon(first=0, epochs=9, grace=1))
+    assert not passes(Horizon(first=0, epochs=9, grace=1, queue=queue))

@@ -18,7 +18,7 @@ from search.study.store import MemoryStore
 from search.study.study import Study
 from search.study.supervisor import Supervisor
 from tests.search.session_on_curves import opened, planned, play
-from tests.search.study_on_curves import RULES, curve
+from tests.search.study_on_curves import RULES, curve, metrics
 
 LONG = 400.0
 """Seconds of an epoch: nine of them take an hour of one device."""
@@ -191,3 +191,42 @@ def test_finalists_follow_a_search_that_ends_by_its_gain():
             supervisor.epoch(proposal.training, epoch)
     assert trained == 4
     assert supervisor.finished()
+
+
+def test_a_trial_that_ends_while_records_are_replayed_hides_no_epoch_of_others(tmp_path):
+    """A budget forestalls the rung's decision on trial 1; trial 2 then goes on to its end."""
+    rules = replace(RULES, grace=1)
+    fixed = {"epochs": 9, "precision": "float32"}
+
+    def opened_with(left):
+        return Study(
+            proposer=Proposer(find_space("demo"), fixed, 0, make=make_random_sampler),
+            rules=rules,
+            trials=4,
+            store=RunStore(tmp_path / "run"),
+            storage=open_journal(tmp_path / "run"),
+            time_left=lambda: left[0],
+        )
+
+    left = [9.0]
+    study = opened_with(left)
+    for _ in range(3):
+        study.ask()
+    for number, value in ((0, 0.8), (2, 0.9)):
+        study.report(number, metrics(1, value))
+    left[0] = 0.0
+    assert study.report(1, metrics(1, 0.1)).reason is StopReason.BUDGET
+    left[0] = 9.0
+    for epoch in range(2, 10):
+        study.report(2, metrics(epoch, 0.9 + epoch / 100))
+    assert study.records[2].state is TrialState.COMPLETE
+    study.store.close()
+
+    values = {}
+    for session in (1, 2):
+        again = opened_with([9.0])
+        assert again.records[1].reason is StopReason.RUNG
+        values[session] = [each.values for each in again._evidence()]
+        again.store.close()
+    assert values[1] == values[2]
+    assert values[1][2] == {1: 0.9, 3: 0.93, 9: 0.99}
