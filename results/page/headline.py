@@ -221,11 +221,12 @@ def _expected_gain(run: Run) -> Iterator[Card]:
     if gain is None:
         return
     hour = gain.hour is not None and gain.hour_upper is not None
-    expected, upper = (gain.hour, gain.hour_upper) if hour else (gain.ten, gain.ten_upper)
+    pair = (gain.hour, gain.hour_upper) if hour else (gain.ten, gain.ten_upper)
+    expected, upper = (each or 0.0 for each in pair)
     yield Card(
         label=f"expected of {f'another {gain.unit}' if hour else 'ten more trials'}",
-        number=f"{100 * (expected or 0.0):.2f} points",
-        note=f"of val_top1; with 90 % probability at most {100 * (upper or 0.0):.2f}, after "
+        number=f"{100 * expected:.2f} points",
+        note=f"of val_top1; with 90 % probability at most {100 * max(upper, expected):.2f}, after "
         f"{count(gain.ended, 'trial')}{f'; the search ended because {why}' if why else ''}",
     )
 

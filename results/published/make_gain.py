@@ -34,10 +34,10 @@ what the interval allows, because tables differ.
 INTRODUCTION = """# When it is enough
 
 Whenever a trial ends, a search estimates what another hour would gain in val_top1 of the
-configuration that it hands over, and `--min-gain` ends it once the upper end of the 90 % interval
-of that gain lies below a threshold. How it estimates is in `search/samplers/expected_gain.py`.
-How often an ended search would have gained more is measured by simulated searches, made by
-`python -m tests.benchmarks.bench_gain --curves …`, and this page by
+configuration that it hands over, and `--min-gain` ends it once that expected gain and the upper end
+of its 90 % interval lie below a threshold. How it estimates is in
+`search/samplers/expected_gain.py`. How often an ended search would have gained more is measured by
+simulated searches, made by `python -m tests.benchmarks.bench_gain --curves …`, and this page by
 `python -m results.published.make_gain`.
 
 - {searches} searches with 8 workers on {tables} tables of recorded trainings, {seeds} seeds each,
@@ -63,6 +63,8 @@ How often an ended search would have gained more is measured by simulated search
   before 7: a short search doesn't know that it is enough.
 - In these searches a trial passed the first rung by the top third of all trials alone; the random
   ones count there since (decision 3).
+- They ended by the upper end alone, which may lie below the expected gain: the expected gain must
+  lie below the threshold too since.
 - Commit {commits}.
 """
 

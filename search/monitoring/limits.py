@@ -14,7 +14,7 @@ class Limits:
     share of a GPU where its start doesn't report another. `rungs` are the epochs after which new
     trials are compared by val_top1, and `directory` is the run's path. `None` stands for no limit.
     The search ends once another hour would gain less than `min_gain`; estimates count from trial
-    `first` on.
+    `first` on, and there are none with several `objectives`, of which this is the number.
     """
 
     trials: int
@@ -31,6 +31,7 @@ class Limits:
     gpu_hours: float | None = None
     min_gain: float = 0.0
     first: int = 0
+    objectives: int = 1
     gpus: float = 0.0
     rungs: tuple[int, ...] = ()
     directory: str = ""

@@ -210,7 +210,8 @@ class Monitor(Observer):
             if advice:
                 self.inform(advice)
         gain = self.progress.trainings[record.training].gain
-        if gain and is_enough(gain, min_gain := self.progress.limits.min_gain):
+        limits, begun = self.progress.limits, len(self.progress.trials)
+        if gain and begun < limits.trials and is_enough(gain, min_gain := limits.min_gain):
             self._event(record.training, f"the last one: {describe_end(gain, min_gain)}")
         elif gain and gain.ended % EVERY == 0:
             self._detail(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from statistics import fmean
 from typing import Any
 
-from results.analysis.expected_gain import ExpectedGain, is_enough
+from results.analysis.expected_gain import ExpectedGain, is_enough, last_made
 from results.analysis.finalist_comparison import BASELINE
 from results.analysis.ranking import rank_key, rank_trials
 from results.analysis.rung_worth import RungWorth, rung_worths
@@ -152,8 +152,7 @@ class Progress:
 
     def gain(self) -> ExpectedGain | None:
         """Returns the latest estimate of what going on would gain, or `None` before the first."""
-        found = (t.gain for t in self.trials if t.gain and t.number >= self.limits.first)
-        return max(found, key=lambda gain: gain.ended, default=None)
+        return last_made(t.gain for t in self.trials if t.gain and t.number >= self.limits.first)
 
     def gaps(self) -> list[float]:
         """Returns the gap after the last epoch of each running training."""

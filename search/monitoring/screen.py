@@ -182,11 +182,13 @@ def _tail(progress: Progress) -> list[Text]:
     speed = f"{progress.images_per_s():,.0f} images/s"
     if held := progress.gpu_time().describe():
         speed += f", {held}"
+    ended = sum(each.ended and each.number >= progress.limits.first for each in progress.trials)
+    gain = describe_gain(progress.gain(), ended)
     rungs = ", ".join(f"{each.rung}→{each.later} {each.describe()}" for each in progress.rungs)
     return [
         Text(),
         Text("; ".join(words) or "no trial has ended yet"),
-        Text(f"expected gain: {describe_gain(progress.gain())}"),
+        *([Text(f"expected gain: {gain}")] if progress.limits.objectives == 1 else []),
         *([Text(f"rungs' rank correlation: {rungs}")] if rungs else []),
         Text(speed),
     ]

@@ -10,6 +10,7 @@ from common.cli import quote_command
 from common.files import describe_full_disk
 from results.analysis.expected_gain import (
     ExpectedGain,
+    advise_less,
     describe_gain,
     is_enough,
     latest_gain,
@@ -115,7 +116,7 @@ def _describe_result(
 
 
 def _gain(plan: Plan, result: SearchResult) -> ExpectedGain | None:
-    return latest_gain(result.trials.values(), plan.horizons[-1].first)
+    return latest_gain(result.trials.values(), plan.first)
 
 
 def _print_tables(plan: Plan, result: SearchResult, console: Console) -> None:
@@ -212,8 +213,10 @@ def explain_early_end(study: Study[TrialConfig]) -> str | None:
         return "The last trials all failed: see what is wrong with this machine first."
     if study.exhausted():
         return "No configuration is left that hasn't been tried: the search ends early."
-    if why := study.gains.why_enough():
-        return f"The search ends early: {why}. To go on, resume it with a smaller one, or 0."
+    why = study.gains.why_enough(study.trials - len(study.records))
+    if why and study.gains.latest:
+        less = advise_less(study.gains.latest)
+        return f"The search ends early: {why}. To go on, resume it with {less}."
     return None
 
 

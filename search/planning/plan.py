@@ -98,6 +98,11 @@ class Plan:
         return self.horizons[-1].epochs
 
     @property
+    def first(self) -> int:
+        """Returns the number of the first trial of the present length and space."""
+        return max(self.horizons[-1].first, self.searched.since)
+
+    @property
     def grace(self) -> int:
         """Returns the first rung of new trials, in epochs."""
         return self.horizons[-1].grace

@@ -19,25 +19,36 @@ from search.samplers.learning_curves import ObservedTrial, value_of
 class GainWatch:
     """Estimates what going on would gain whenever a trial ends, and ends a search by it.
 
-    min_gain: the search ends once the upper end of the gain of another hour lies below it; 0 never
-        ends one.
-    devices: the GPUs, or where there are none the cores, that a trial takes.
+    min_gain: the search ends once the expected gain of another hour and its upper end lie below it;
+        0 never ends one.
+    devices: the GPUs, or where there are none the cores, that a trial takes in this session. The
+        epochs of earlier sessions count as if they had taken as many.
     unit: the name of an hour of one of these.
+    since: the number of the first trial of the present space.
     """
 
     def __init__(
-        self, min_gain: float = 0.0, *, devices: float = 1.0, unit: str = "core-hour"
+        self,
+        min_gain: float = 0.0,
+        *,
+        devices: float = 1.0,
+        unit: str = "core-hour",
+        since: int = 0,
     ) -> None:
         self.min_gain, self._devices, self._unit = min_gain, devices, unit
         self.latest: ExpectedGain | None = None
-        self._first = 0
+        self._first = self._since = since
         self._recalled = False
 
     def recall(self, records: Iterable[TrialRecord], first: int) -> None:
-        """Takes the latest estimate from the records of the trials from number `first` on. Only
-        these count for whether there are enough for an estimate: those before were shorter.
+        """Takes the latest estimate from the records of the present space's trials from number
+        `first` on, unless its hours are of other devices. Only these trials count for whether there
+        are enough for an estimate, and for how many an hour has: those before were shorter, or of
+        another space.
         """
-        self.latest, self._first = latest_gain(records, first), first
+        self._first = max(first, self._since)
+        found = latest_gain(records, self._first)
+        self.latest = found if found and found.unit == self._unit else None
         self._recalled = True
 
     def enough(self) -> bool:
@@ -46,9 +57,14 @@ class GainWatch:
         """
         return is_enough(self.latest, self.min_gain)
 
-    def why_enough(self) -> str:
-        """Returns why the search ends by the latest estimate, or an empty text where it doesn't."""
-        return describe_end(self.latest, self.min_gain) if self.latest and self.enough() else ""
+    def why_enough(self, left: int) -> str:
+        """Returns why the search ends by the latest estimate, or an empty text where it doesn't.
+
+        left: how many of the trials asked for haven't begun. With none, the estimate ends nothing.
+        """
+        if left <= 0 or self.latest is None or not self.enough():
+            return ""
+        return describe_end(self.latest, self.min_gain)
 
     def is_due(self, begun: int) -> bool:
         """Returns whether an estimate is made when a trial ends while so many have begun: always
@@ -74,16 +90,14 @@ class GainWatch:
             for place, (record, epochs) in enumerate(shown)
             if record.trusted and epochs
         }
-        seconds = sum(metrics.wall_s for _, epochs in shown for metrics in epochs)
-        ended = sum(
-            record.state is not TrialState.RUNNING and record.number >= self._first
-            for record, _ in shown
-        )
+        alike = [each for each in shown if each[0].number >= self._first]
+        seconds = sum(metrics.wall_s for _, epochs in alike for metrics in epochs)
+        ended = sum(record.state is not TrialState.RUNNING for record, _ in alike)
         if self.enough() or ended < FEWEST or not values or not seconds:
             return None
         leader = max(values, key=lambda place: (values[place], -place))
         hours = seconds * self._devices / 3600
-        hour, ten = estimate_gains(evidence, leader, marks, (len(shown) / hours, 10))
+        hour, ten = estimate_gains(evidence, leader, marks, (len(alike) / hours, 10))
         if hour is None and ten is None:
             return None
         self.latest = ExpectedGain(
@@ -93,5 +107,6 @@ class GainWatch:
             ten_upper=round(ten.upper, 6) if ten else None,
             hour=round(hour.expected, 6) if hour else None,
             hour_upper=round(hour.upper, 6) if hour else None,
+            epochs=sum(len(epochs) for _, epochs in shown),
         )
         return asdict(self.latest)

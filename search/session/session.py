@@ -57,15 +57,15 @@ def make_budget(
     )
 
 
-def make_gain_watch(options: SearchOptions, resources: Resources) -> GainWatch:
+def make_gain_watch(options: SearchOptions, resources: Resources, since: int = 0) -> GainWatch:
     """Returns what watches the gain of another hour of a GPU, or of a core where trials train on
-    cores.
+    cores. `since` is the number of the first trial of the present space.
     """
     devices, unit = (
         resources.gpus or resources.threads,
         "GPU-hour" if resources.gpus else "core-hour",
     )
-    return GainWatch(options.min_gain, devices=devices, unit=unit)
+    return GainWatch(options.min_gain, devices=devices, unit=unit, since=since)
 
 
 def make_meter(
@@ -111,7 +111,8 @@ class Session:
         """
         ending = {"ended": session_log.now(), "used_s": self.store.session_s()}
         self.manifest["sessions"][-1] |= ending | self.meter.in_session().to_record()
-        if why := self.study.gains.why_enough():
+        left = self.study.trials - len(self.study.records)
+        if why := self.study.gains.why_enough(left):
             self.manifest["sessions"][-1]["ended_by"] = why
         with ExitStack() as stack:
             stack.callback(self.store.close)
@@ -145,7 +146,7 @@ def start_session(
         horizons=plan.horizons,
         earlier=_read_earlier(plan, store),
         outside=plan.searched.outside,
-        gains=make_gain_watch(plan.options, plan.resources),
+        gains=make_gain_watch(plan.options, plan.resources, plan.searched.since),
         time_left=lambda: budget.left_for_trials(finalists),
     )
     finalists = Finalists(
@@ -218,7 +219,8 @@ def _limits(plan: Plan, used_s: float, speed: TrainingSpeed) -> Limits:
         used_s=used_s,
         gpu_hours=plan.options.gpu_hours or None,
         min_gain=plan.options.min_gain,
-        first=begun,
+        first=plan.first,
+        objectives=len(plan.objectives),
         gpus=plan.resources.gpus,
         rungs=plan.rungs if len(plan.objectives) == 1 else (),
         directory=str(plan.directory),

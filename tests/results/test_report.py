@@ -465,7 +465,7 @@ def test_a_card_tells_what_going_on_would_gain(run: Run) -> None:
         **first,
         1: replace(run.trials[1], gain=gain | {"ended": 13, "hour": 0.0006, "hour_upper": 0.0019}),
     }
-    options = {"options": run.manifest.get("options", {}) | {"min_gain": 0.002}}
+    options = {"options": run.manifest.get("options", {}) | {"min_gain": 0.002, "trials": 99}}
     number, note = cards(replace(run, trials=later, manifest={**run.manifest, **options}))[
         "expected of another GPU-hour"
     ]

@@ -193,3 +193,13 @@ def test_the_log_has_the_expected_gain_after_each_tenth_trial_and_the_end_by_it(
         "trial 11  the last one: another core-hour would gain at most 0.19 points of val_top1 "
         "(90 %), less than --min-gain 0.002",
     ]
+
+
+def test_no_trial_is_the_last_one_by_its_gain_where_all_had_begun():
+    monitor = Monitor(console(terminal=False), 40)
+    monitor.opened(Limits(trials=1, min_gain=0.002))
+    monitor.began(Proposal(training=TrainingId(0), config=TrialConfig(network="resnet10")))
+    gain = {"ended": 11, "unit": "core-hour", "hour": 0.001, "hour_upper": 0.0019}
+    state = TrialState.COMPLETE
+    monitor.ended(TrialRecord(number=0, state=state, params={}, config={}, gain=gain))
+    assert "the last one" not in monitor._console.file.getvalue()

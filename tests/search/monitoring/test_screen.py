@@ -294,3 +294,13 @@ def test_the_expected_gain_has_a_line_and_its_end_leaves_no_trials_to_begin():
         assert (search.progress.epochs_left() > 0) is (number == 0)
     line = line_of(search.lines(), "expected gain")
     assert line == "expected gain: another core-hour 0.10 points (90 %: ≤ 0.19)"
+
+
+def test_an_expected_gain_that_ten_ends_did_not_give_is_not_known_yet():
+    one, several = Search(trials=24), Search(trials=24, objectives=2)
+    for search in (one, several):
+        for number in range(10):
+            search.train(number, 0.5)
+            search.end(number)
+    assert line_of(one.lines(), "expected gain") == "expected gain: not known yet"
+    assert "gain" not in "".join(several.lines())

@@ -197,6 +197,9 @@ def test_an_accepted_change_goes_on_without_the_trials_outside(
     assert len(new) > 2
     allowed = {0.0, 0.3, 0.9} if text == CHOICES else None
     assert all(each in allowed if allowed else 0.8 <= each <= 0.99 for each in new.values())
+    gains = [record.gain for record in study.records.values() if record.number not in old]
+    assert [gain and gain["ended"] for gain in gains] == [None] * 9 + list(range(10, 21))
+    assert plan.first == plan.searched.since
     assert len(study._evidence()) == 40 - len(plan.searched.outside)
     trials = read_proposals(tmp_path / "run")
     assert len(trials) >= 40

@@ -1,5 +1,6 @@
 """A search that ends by `--min-gain`."""
 
+import re
 from dataclasses import replace
 
 from optuna.storages import InMemoryStorage
@@ -132,6 +133,62 @@ def test_a_search_that_has_ended_goes_on_with_a_smaller_gain_or_none(tmp_path):
         assert (again.ask() is not None) is more
         again.store._lock.release()
     assert latest_gain(study.records.values()).ended == ended
+
+
+def test_a_search_that_has_ended_goes_on_with_the_threshold_that_it_names(tmp_path):
+    study = open_study(tmp_path / "run", EARLY)
+    play(study, curve=slow)
+    study.store.close()
+    found = re.search(r"resume it with --min-gain (\S+) or less, or 0\.$", explain_early_end(study))
+    again = open_study(tmp_path / "run", float(found[1]))
+    assert 0 < float(found[1]) < EARLY
+    assert again.ask() is not None
+    again.store._lock.release()
+
+
+def test_no_end_is_named_where_all_trials_had_begun():
+    study = in_memory(EARLY)
+    play(study, curve=slow)
+    assert explain_early_end(study)
+    study.trials = len(study.records)
+    assert study.gains.enough()
+    assert explain_early_end(study) is None
+
+
+def test_an_estimate_of_other_devices_or_of_another_space_ends_nothing():
+    records = list(_ended().records.values())
+    for watch, ends in (
+        (GainWatch(0.02), True),
+        (GainWatch(0.02, unit="GPU-hour"), False),
+        (GainWatch(0.02, since=len(records)), False),
+    ):
+        watch.recall(records, 0)
+        assert watch.enough() is ends
+
+
+def test_only_trials_of_the_present_length_count_for_how_many_an_hour_has():
+    study = in_memory(0.0, trials=30)
+    play(study, curve=slow)
+    shown, evidence, marks = study._shown(), study._evidence(), study._marks
+    quick = [
+        (record, [replace(each, wall_s=1.0) for each in epochs] if record.number < 15 else epochs)
+        for record, epochs in shown
+    ]
+    hours = []
+    for trials in (shown, quick):
+        watch = GainWatch()
+        watch.recall([], 15)
+        hours.append(watch.estimate(trials, evidence, marks)["hour"])
+    assert hours[0] == hours[1]
+    assert GainWatch().estimate(quick, evidence, marks)["hour"] != hours[0]
+
+
+def test_estimates_are_in_the_order_of_their_epochs():
+    study = in_memory(0.0, trials=20)
+    play(study, curve=slow)
+    gains = [record.gain for record in study.records.values() if record.gain]
+    assert [gain["epochs"] for gain in gains] == sorted({gain["epochs"] for gain in gains})
+    assert gains[-1]["epochs"] == sum(len(epochs) for epochs in study.epochs.values())
 
 
 def test_longer_trainings_are_not_ended_by_the_gain_of_shorter_ones():
