@@ -12,7 +12,7 @@ correlation of 0.74 with the end, trials that have reached the end show none in 
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import NormalDist
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.cli import quote_command
 from results.analysis.intervals import CONFIDENCE, Interval
 from results.records import EpochMetrics, StopReason, TrialRecord
 
@@ -135,31 +136,30 @@ def worths_of_run(
     return rung_worths(curves, rungs, length) if rungs else []
 
 
-def advise(
-    worths: Sequence[RungWorth], configs: Iterable[Mapping[str, Any]], run: str
-) -> str | None:
+def advise(worths: Sequence[RungWorth], run: str, options: Mapping[str, Any]) -> str | None:
     """Returns a sentence on the first worthless rung with the remedy, or `None` where there is
     none.
 
     The remedy is a first rung at the next one that isn't worthless, or at the last epoch, where no
-    trial is stopped any more. Where a configuration has averaged weights (`ema`), the sentence
-    names them too.
+    trial is stopped any more.
 
-    configs: the configurations of the run's trials.
     run: the path of the run, from which a new search can learn.
+    options: the options of the run, of which the new search has the space and the dataset.
     """
     first = next((each for each in worths if each.worthless), None)
     if first is None:
         return None
-    grace = next(
-        (each.rung for each in worths if each.rung > first.rung and not each.worthless),
-        worths[-1].later,
+    epochs = worths[-1].later
+    better = (each.rung for each in worths if each.rung > first.rung and not each.worthless)
+    alike = [(f"--{name}", options[name]) for name in ("space", "dataset") if options.get(name)]
+    command = quote_command(
+        "python -m search.run",
+        *(word for pair in alike for word in pair),
+        *("--epochs", epochs, "--grace", next(better, epochs), "--warm-start", run),
+        data=options.get("data", "data"),
     )
-    ema = max((config.get("ema", 0.0) for config in configs), default=0.0)
-    averaged = f", or with --set ema={ema:g}, whose averaged weights show earlier who leads"
     return (
         f"Among the {first.trials} trials that passed the rung at epoch {first.rung}, their order "
         f"there doesn't predict that at epoch {first.later} (rank correlation "
-        f"{first.describe()}): begin a new search with --grace {grace} --warm-start {run}"
-        f"{averaged if ema else ''}."
+        f"{first.describe()}): begin a new search with `{command}`."
     )

@@ -160,7 +160,6 @@ def rung_table(run: Run) -> RungTable:
     or where the rungs compare trials by several objectives.
     """
     worths = worths_of_run(run.trials, run.epochs) if len(run.objectives) == 1 else []
-    configs = (record.config for record in run.trials.values())
     rows = [
         (
             str(each.rung),
@@ -171,7 +170,8 @@ def rung_table(run: Run) -> RungTable:
         )
         for each in worths
     ]
-    return RungTable(rows=rows, advice=advise(worths, configs, str(run.directory)) or "")
+    options = run.manifest.get("options", {})
+    return RungTable(rows=rows, advice=advise(worths, str(run.directory), options) or "")
 
 
 def provenance(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -12,7 +12,8 @@ class Limits:
     `epoch_source` names where they are from. `finalists` is the number of the finalists' trainings.
     `used_s` is what earlier sessions have used of `time_s`, in seconds. `gpus` is a training's
     share of a GPU where its start doesn't report another. `rungs` are the epochs after which new
-    trials are compared by val_top1, and `directory` is the run's path. `None` stands for no limit.
+    trials are compared by val_top1, and `directory` is the run's path. `dataset` is the name of the
+    dataset, where it isn't the space's, in the folder `data`. `None` stands for no limit.
     The search ends once another hour would gain less than `min_gain`; estimates count from trial
     `first` on, and there are none with several `objectives`, of which this is the number.
     """
@@ -35,3 +36,5 @@ class Limits:
     gpus: float = 0.0
     rungs: tuple[int, ...] = ()
     directory: str = ""
+    dataset: str = ""
+    data: str = "data"

@@ -204,8 +204,9 @@ class Monitor(Observer):
             self.progress.ended(record)
         self._event(record.training, describe(record), wrong=record.state is TrialState.FAILED)
         if not self._advised:
-            configs = (each.config for each in self.progress.trials)
-            advice = advise(self.progress.rungs, configs, self.progress.limits.directory)
+            limits = self.progress.limits
+            places = {"space": limits.space, "dataset": limits.dataset, "data": limits.data}
+            advice = advise(self.progress.rungs, limits.directory, places)
             self._advised = advice is not None
             if advice:
                 self.inform(advice)

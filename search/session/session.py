@@ -224,4 +224,6 @@ def _limits(plan: Plan, used_s: float, speed: TrainingSpeed) -> Limits:
         gpus=plan.resources.gpus,
         rungs=plan.rungs if len(plan.objectives) == 1 else (),
         directory=str(plan.directory),
+        dataset=plan.options.dataset,
+        data=plan.options.data,
     )

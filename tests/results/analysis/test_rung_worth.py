@@ -1,6 +1,7 @@
 """What rungs are worth that predict all, nothing, and the opposite, on curves made so."""
 
 import math
+import shlex
 from random import Random
 
 import pytest
@@ -8,6 +9,7 @@ from scipy.stats import spearmanr
 
 from results.analysis.rung_worth import FEWEST, advise, rung_worths, worths_of_run
 from results.records import StopReason, TrialRecord, TrialState
+from search.config.command_line import parse, resolve
 from search.early_stopping.asha import rung_epochs
 from tests.search.study_on_curves import metrics
 
@@ -28,7 +30,7 @@ def test_an_order_that_stays_is_worth_all() -> None:
         assert each.correlation.mean == pytest.approx(1.0)
         assert each.correlation.low > 0.99
         assert not each.worthless
-    assert advise(worths, [], "runs/a") is None
+    assert advise(worths, "runs/a", {}) is None
 
 
 def test_an_order_turned_round_is_worthless() -> None:
@@ -39,13 +41,18 @@ def test_an_order_turned_round_is_worthless() -> None:
     assert first.found == 0.0
     assert first.worthless
     assert not second.worthless
-    advice = advise([first, second], [{"ema": 0.0}, {"ema": 0.99}, {}], "runs/a")
+    advice = advise([first, second], "runs/a", {"space": "demo", "data": "my data"})
     assert advice == (
         "Among the 30 trials that passed the rung at epoch 3, their order there doesn't predict "
-        f"that at epoch 9 (rank correlation {first.describe()}): begin a new search with --grace 9 "
-        "--warm-start runs/a, or with --set ema=0.99, whose averaged weights show earlier who "
-        "leads."
+        f"that at epoch 9 (rank correlation {first.describe()}): begin a new search with "
+        "`python -m search.run --space demo --epochs 15 --grace 9 --warm-start runs/a --data "
+        "'my data'`."
     )
+    given, errors = parse(shlex.split(advice.split("`")[1])[3:])
+    options, more = resolve(given)
+    assert errors + more == []
+    assert (options.space, options.epochs, options.grace) == ("demo", EPOCHS, 9)
+    assert (options.warm_start, options.data) == (("runs/a",), "my data")
 
 
 def test_an_order_by_chance_is_worthless_once_enough_trials_show_it() -> None:
@@ -65,7 +72,7 @@ def test_an_order_by_chance_is_worthless_once_enough_trials_show_it() -> None:
         assert each.worthless
         assert each.found == pytest.approx(1 / 3, abs=0.1)
     # No rung is left to begin at, so that the remedy is one at the last epoch, which stops nothing.
-    assert f"--grace {EPOCHS} " in str(advise(many, [{}], "runs/a"))
+    assert f"--grace {EPOCHS} " in str(advise(many, "runs/a", {}))
     assert rung_epochs(grace=EPOCHS, factor=3, epochs=EPOCHS) == ()
 
 

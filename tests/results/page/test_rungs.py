@@ -27,12 +27,13 @@ def run(directory: Path, passed: int, **manifest: object) -> Path:
 
 
 def test_worthless_rungs_are_shown_with_the_remedy(tmp_path: Path) -> None:
-    made = run(tmp_path / "a", passed=24)
+    made = run(tmp_path / "a", passed=24, options={"space": "demo"})
     found = rung_table(read_run(made))
     [(rung, later, trials, correlation, best)] = found.rows
     assert (rung, later, trials, best) == ("1", "3", "24", "0%")
     assert correlation.startswith("-1.00 (")
-    assert f"--grace 3 --warm-start {made}" in found.advice
+    command = f"python -m search.run --space demo --epochs 3 --grace 3 --warm-start {made}"
+    assert found.advice.endswith(f": begin a new search with `{command}`.")
     text = page(made)
     assert "<h2>What the rungs tell</h2>" in text
     assert found.advice.replace("'", "&#39;") in text

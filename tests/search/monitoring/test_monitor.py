@@ -163,7 +163,7 @@ def test_ctrl_c_twice_leaves_a_cursor():
 
 def test_worthless_rungs_are_named_once_with_the_remedy():
     monitor = Monitor(console(terminal=False), 40)
-    limits = Limits(trials=40, full_epochs=9, rungs=(3,), directory="runs/first")
+    limits = Limits(trials=40, full_epochs=9, rungs=(3,), directory="runs/first", space="demo")
     monitor.opened(limits)
     config = TrialConfig(network="resnet10", epochs=9)
     for number in range(24):
@@ -175,7 +175,9 @@ def test_worthless_rungs_are_named_once_with_the_remedy():
         state = TrialState.COMPLETE
         monitor.ended(TrialRecord(number=number, state=state, params={}, config={"epochs": 9}))
         text = " ".join(monitor._console.file.getvalue().split())
-        assert ("--grace 9 --warm-start runs/first" in text) is (number >= ENOUGH - 1)
+        assert ("--space demo --epochs 9 --grace 9 --warm-start runs/first`." in text) is (
+            number >= ENOUGH - 1
+        )
     assert text.count("doesn't predict") == 1
 
 
