@@ -85,10 +85,8 @@ def gain_of_run(
     an empty text where it hasn't, or where all of its trials had begun. Older runs have neither.
     """
     options, found = manifest.get("options", {}), list(trials)
-    min_gain, all_begun = (
-        options.get("min_gain", 0.0),
-        len(found) >= options.get("trials", math.inf),
-    )
+    min_gain = options.get("min_gain", 0.0)
+    all_begun = len(found) >= options.get("trials", math.inf)
     first = max((each["first"] for each in manifest.get("horizons", ())), default=0)
     gain = latest_gain(found, max(first, manifest.get("searched", {}).get("since", 0)))
     if gain is None or all_begun or not is_enough(gain, min_gain):

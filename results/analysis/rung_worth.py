@@ -100,11 +100,18 @@ def _worth(rung: int, later: int, pairs: Sequence[tuple[float | None, float | No
     )
 
 
+def spearman(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:
+    """Returns Spearman's rank correlation, and 0 where one side is constant."""
+    if not np.ptp(left) or not np.ptp(right):
+        return 0.0
+    return float(np.corrcoef(_ranks(left), _ranks(right))[0, 1])
+
+
 def _rank_correlation(left: NDArray[np.float64], right: NDArray[np.float64]) -> Interval:
     """Returns Spearman's correlation with the interval of Fisher's transformation, whose variance
     is (1 + r² / 2) / (n − 3) for ranks (Bonett & Wright 2000, doi:10.1007/BF02294183).
     """
-    r = float(np.corrcoef(_ranks(left), _ranks(right))[0, 1])
+    r = spearman(left, right)
     # The transformation of 1 is infinite.
     middle = math.atanh(min(max(r, -0.9999), 0.9999))
     z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)

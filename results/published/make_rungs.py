@@ -15,6 +15,7 @@ from scipy.stats import rankdata
 
 from common.files import write_text_atomically
 from results.analysis.curve_table import read_table
+from results.analysis.rung_worth import spearman
 from results.published.page_parts import paths_parser, table_head
 from results.published.regret_figure import Line, draw
 from results.published.rung_witnesses import Table, Values, Witness, curves_table, own_table
@@ -64,14 +65,6 @@ def statistics(early: Values, ends: Values) -> Values:
     lost = ends.max() - (ends[passed].max() if passed.any() else ends.min())
     survive = float(passed[best_tenth].mean())
     return np.array([spearman(early, ends), spearman(early[third], ends[third]), survive, lost])
-
-
-def spearman(left: Values, right: Values) -> float:
-    """Returns the rank correlation, and 0 where one side is constant."""
-    ranks = rankdata(left), rankdata(right)
-    if min(np.ptp(each) for each in ranks) == 0:
-        return 0.0
-    return float(np.corrcoef(*ranks)[0, 1])
 
 
 def bootstrapped(early: Values, ends: Values, resamples: int) -> tuple[Values, Values, Values]:

@@ -92,7 +92,7 @@ class PointProposer:
 
     def is_random(self, number: int) -> bool:
         """Returns whether trial `number` is drawn at random."""
-        return is_random_trial(self._make, self._seed, number)
+        return is_random_trial(self._make, self._source, self._seed, number)
 
     def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], Point]:
         """Asks the trial's sampler for all parameters, and returns them and the configuration that

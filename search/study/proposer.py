@@ -63,10 +63,13 @@ def derived_seed(seed: int, part: object) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:{part}".encode()).digest()[:4])
 
 
-def is_random_trial(make: MakeSampler, seed: int, number: int) -> bool:
-    """Returns whether trial `number` of a study with this seed is drawn at random. Trials of
-    samplers other than the Gaussian process count as random, and are compared with all trials.
+def is_random_trial(make: MakeSampler, source: ConfigurationSource, seed: int, number: int) -> bool:
+    """Returns whether trial `number` of a study with this seed is drawn at random; the trial of the
+    priors' values isn't. Trials of samplers other than the Gaussian process count as random, and
+    are compared with all trials.
     """
+    if source.priors and number == PRIOR_TRIAL:
+        return False
     if make is not GaussianProcessSampler:
         return True
     return is_random(number, np.random.default_rng(derived_seed(seed, number)))
@@ -119,12 +122,8 @@ class Proposer:
         return self._make(source, derived_seed(self.seed, number), number, evidence, marks)
 
     def is_random(self, number: int) -> bool:
-        """Returns whether the trial that `number` others precede is drawn at random; the trial of
-        the priors' values isn't.
-        """
-        if self.space.prior and number == PRIOR_TRIAL:
-            return False
-        return is_random_trial(self._make, self.seed, number)
+        """Returns whether the trial that `number` others precede is drawn at random."""
+        return is_random_trial(self._make, self._source, self.seed, number)
 
     @cached_property
     def _source(self) -> ConfigurationSource:

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
+from results.analysis.rung_worth import spearman
 from results.published import make_rungs
 from results.published.make_rungs import (
     bootstrapped,
     other_seed,
-    spearman,
     statistics,
     worth_of,
 )

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -5,6 +6,7 @@ import optuna
 import pytest
 
 from results.analysis.rung_values import quiet_optuna
+from results.analysis.searched_ranges import Prior
 from search.samplers.gp_sampler import (
     GaussianProcessSampler,
     choose_candidate,
@@ -14,7 +16,12 @@ from search.samplers.gp_sampler import (
 from search.samplers.learning_curves import ObservedTrial
 from search.samplers.random_configs import RandomConfiguration
 from search.samplers.random_sampler import make_random_sampler
-from search.samplers.source import MAX_KEEP_PROBABILITY, STARTUP_TRIALS, ConfigurationSource
+from search.samplers.source import (
+    MAX_KEEP_PROBABILITY,
+    PRIOR_TRIAL,
+    STARTUP_TRIALS,
+    ConfigurationSource,
+)
 from search.study.proposer import derived_seed, is_random_trial
 
 
@@ -171,11 +178,14 @@ def test_a_trial_counts_as_random_if_its_sampler_asks_no_model():
         with quiet_optuna():
             study = optuna.create_study(sampler=sampler)
         drawn = ask(study.ask()) == source.draw(Random(seed)).params
-        assert is_random_trial(GaussianProcessSampler, 7, number) == drawn
+        assert is_random_trial(GaussianProcessSampler, source, 7, number) == drawn
         random += [number] if drawn else []
     assert random[:2] == [STARTUP_TRIALS - 2, STARTUP_TRIALS - 1]
     assert 5 <= len(random) <= 20  # one in ten
-    assert is_random_trial(make_random_sampler, 7, 60)
+    assert is_random_trial(make_random_sampler, source, 7, 60)
+    believed = replace(source, priors={"x": Prior(0.5, 0.5)})
+    assert is_random_trial(GaussianProcessSampler, source, 7, PRIOR_TRIAL)
+    assert not is_random_trial(GaussianProcessSampler, believed, 7, PRIOR_TRIAL)
 
 
 def test_configurations_keep_some_of_the_baseline_s_values():
