@@ -98,7 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
     keep_compiled_private()
     # After the arguments are read: torch takes seconds that `--help` needn't wait for.
     from trainables.final_model.repeats import FinalTrainingOptions, run
-    from trainables.training.partial_epoch import PauseError
+    from trainables.training.epoch import PauseError
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:

@@ -10,11 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
 from datasets.splits import SPLIT_SEED, VAL_FRACTION, FinalData, SearchData, Split
 from results.records import EpochMetrics
-from trainables.augmentation.batch import for_training
 from trainables.config import ConfigError, TrialConfig
 from trainables.models.network import Network
 from trainables.models.setup import default_device, new_network
@@ -22,7 +20,7 @@ from trainables.training import checkpoint as checkpoints
 from trainables.training.auxiliary_state import AuxiliaryState
 from trainables.training.batches import BatchFeeder
 from trainables.training.checkpoint_writer import CheckpointWriter, save_part
-from trainables.training.epoch import TrainedEpoch, make_metrics
+from trainables.training.epoch import PartialEpoch, PauseError, TrainedEpoch, make_metrics
 from trainables.training.evaluate import Evaluation, Evaluator
 from trainables.training.gpu_settings import apply_gpu_settings
 from trainables.training.memory import (
@@ -33,8 +31,7 @@ from trainables.training.memory import (
     reset_peak,
 )
 from trainables.training.optimizer import lr_at, make_optimizer, set_lr
-from trainables.training.partial_epoch import PartialEpoch, PauseError
-from trainables.training.step import train_step
+from trainables.training.step import TrainingSteps
 
 CHECK_EVERY = 50
 """Training checks every so many steps that the loss is finite; each check makes a GPU wait."""
@@ -55,6 +52,7 @@ def train(
     network: Network | None = None,
     device: torch.device | None = None,
     resident: bool | None = None,
+    captured: bool = False,
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[EpochMetrics]:
     """Trains `config` and yields each epoch's metrics as soon as the epoch is trained and
@@ -88,13 +86,16 @@ def train(
     the last epoch; between epochs, the network holds the weights that train.
     device: by default the first GPU if there is one, else the CPU.
     resident: whether the images stay on a GPU, see `BatchFeeder`.
+    captured: whether a GPU takes a step as one CUDA graph, see `TrainingSteps`.
     stop: this function is called after each step and each epoch. Once it returns true, the present
     state is written to `checkpoint`, and the training ends with `PauseError`.
     """
     feeder = BatchFeeder(device=device or default_device(), resident=resident)
     apply_gpu_settings(config.deterministic, feeder.device)
     try:
-        yield from _train(config, data, resume, checkpoint, on_saved, network, feeder, stop)
+        yield from _train(
+            config, data, resume, checkpoint, on_saved, network, feeder, captured, stop
+        )
     except Exception as error:
         if out_of_memory(error):
             release_frames(error)
@@ -111,6 +112,7 @@ def _train(
     on_saved: Callable[[Path], object] | None,
     network: Network | None,
     feeder: BatchFeeder,
+    captured: bool,
     stop: Callable[[], bool],
 ) -> Iterator[EpochMetrics]:
     began = time.perf_counter()
@@ -123,9 +125,10 @@ def _train(
     history, begun = (
         checkpoints.load(resume, network, optimizer, identity, auxiliary) if resume else ([], None)
     )
-    parts = network, optimizer, auxiliary, config, data
+    steps = TrainingSteps(network, optimizer, auxiliary, config, data.images, captured=captured)
     splits = _evaluated_splits(data)
     evaluator = Evaluator(network, data.images, config, feeder)
+    schedule = partial(lr_at, config)
     reset_peak(feeder.device)
 
     writing: AbstractContextManager[CheckpointWriter | None] = (
@@ -135,14 +138,12 @@ def _train(
         after_step = partial(save_part, writer, network, optimizer, history, feeder.device, stop)
         for epoch in range(len(history) + 1, config.epochs + 1):
             started = time.perf_counter()
-            trained = train_epoch(*parts, epoch, feeder, partial(lr_at, config), begun, after_step)
+            trained = train_epoch(steps, data.train, epoch, feeder, schedule, begun, after_step)
             train_s, begun = time.perf_counter() - started, None
-            seen, val = _evaluate(evaluator, auxiliary, *splits)
             metrics = make_metrics(
                 epoch,
                 trained,
-                seen,
-                val,
+                *_evaluate(evaluator, auxiliary, *splits),
                 start_s=trained.first_step_at - began,
                 train_s=train_s,
                 wall_s=time.perf_counter() - started,
@@ -177,33 +178,32 @@ def _evaluate(
 
 
 def train_epoch(
-    network: Network,
-    optimizer: Optimizer,
-    auxiliary: AuxiliaryState,
-    config: TrialConfig,
-    data: SearchData | FinalData,
+    steps: TrainingSteps,
+    train: Split,
     epoch: int,
     feeder: BatchFeeder,
     schedule: Schedule,
     begun: PartialEpoch | None = None,
     after_step: Callable[[int, Tensor], object] = lambda _step, _total: None,
 ) -> TrainedEpoch:
-    """Trains the `epoch`-th epoch (from 1) in place, on every batch of `data.train` once.
+    """Trains the `epoch`-th epoch (from 1) in place, on every batch of `train` once.
 
-    All that is random follows from `config.seed` and `epoch`. The learning rate of each step is
-    `schedule`'s, whatever `config` says. A loss that isn't finite cuts the epoch short.
+    All that is random follows from the configuration's seed and `epoch`. The learning rate of each
+    step is `schedule`'s, whatever the configuration says. A loss that isn't finite cuts the epoch
+    short.
 
     begun: the part of the epoch that was trained before; its batches are passed over.
     after_step: is called after each step but the last, with the number of steps done and the sum of
     their losses, float64 ().
     """
+    config, auxiliary = steps.config, steps.auxiliary
     order_seed = _seed_everything(config.seed, epoch)
-    steps = len(data.train) // config.batch_size
+    count = len(train) // config.batch_size
     first = begun.step if begun else 0
     total = torch.zeros((), dtype=torch.float64, device=feeder.device)
     done, lr, first_step_at, waited_s = first, 0.0, 0.0, 0.0
-    network.train()
-    source = feeder.batches(data.train, config.batch_size, order_seed=order_seed, drop_last=True)
+    steps.network.train()
+    source = feeder.batches(train, config.batch_size, order_seed=order_seed, drop_last=True)
     with closing(source):
         if begun:
             total += begun.loss
@@ -212,17 +212,14 @@ def train_epoch(
             begun.restore_generators(feeder.device)
         asked_at = time.perf_counter()
         for done, (pixels, labels) in enumerate(source, start=first + 1):
-            waited_s += time.perf_counter() - asked_at
-            lr = schedule((epoch - 1) * steps + done - 1, steps)
-            set_lr(optimizer, lr)
-            batch, targets = for_training(pixels, labels, config, data.images)
             first_step_at = first_step_at or time.perf_counter()
-            weights, scaler = auxiliary.loss_weights(), auxiliary.scaler
-            total += train_step(network, optimizer, batch, targets, config, weights, scaler)
-            auxiliary.after_step()
+            waited_s += time.perf_counter() - asked_at
+            lr = schedule((epoch - 1) * count + done - 1, count)
+            set_lr(steps.optimizer, lr)
+            total += steps.take(pixels, labels)
             if done % CHECK_EVERY == 0 and not math.isfinite(total.item()):
                 break
-            if done < steps:
+            if done < count:
                 after_step(done, total)
             asked_at = time.perf_counter()
     return TrainedEpoch(

@@ -32,6 +32,7 @@ PARTS: dict[str, dict[str, str]] = {
     },
     "correct": {
         "host_waits": "operations that make the host wait for the GPU",
+        "captured": "steps as one CUDA graph against steps operation by operation",
         "loaders": "batches that differ from the plain loader's",
         "repeats": "equal, streamed and resumed trainings",
         "against_cpu": "the CPU's numbers against the GPU's",

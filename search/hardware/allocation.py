@@ -31,8 +31,9 @@ class Resources:
     On a cluster each trial reserves `memory_bytes` of a machine, unless that is 0. `free` is the
     share of its memory that no other process holds on each GPU, by its UUID. `resident` is whether
     a trial's part of the GPU was measured to have room for the dataset's images, which then stay
-    there. `beside` describes further trials, on nodes without a GPU, where these trials run on
-    GPUs. `why` explains the number of trials in words.
+    there. `captured` is whether a trial takes a step on a GPU as one CUDA graph. `beside` describes
+    further trials, on nodes without a GPU, where these trials run on GPUs. `why` explains the
+    number of trials in words.
     """
 
     concurrent: int
@@ -42,6 +43,7 @@ class Resources:
     memory_bytes: int = 0
     free: Mapping[str, float] = field(default_factory=dict)
     resident: bool = False
+    captured: bool = False
     beside: "Resources | None" = None
 
     @property

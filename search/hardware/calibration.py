@@ -128,12 +128,22 @@ def calibration_key(config: TrialConfig, threads: int, gpus: Sequence[Gpu]) -> s
     return f"{config.network}-{_hash_work(config, parts)}"
 
 
-def packing_key(config: TrialConfig, most: int, machine: Machine, *, mps: bool) -> str:
+def packing_key(
+    config: TrialConfig, most: int, machine: Machine, *, mps: bool, captured: bool
+) -> str:
     """Returns a key of what the `Packing` of up to `most` trials depends on besides versions.
     `config` has the precision of the trials.
     """
     gpus = (gpu.name for gpu in machine.gpus)
-    parts = [str(most), str(config.ema > 0), str(mps), str(machine.cpus), cpu_model(), *gpus]
+    parts = [
+        str(most),
+        str(config.ema > 0),
+        str(mps),
+        str(captured),
+        str(machine.cpus),
+        cpu_model(),
+        *gpus,
+    ]
     return f"packing-{config.network}-{_hash_work(config, parts)}"
 
 

@@ -1,7 +1,6 @@
 """Measures how many images trials train together on one GPU, each in a process of its own.
 
-The functions run in the probe's process, or on a node of a cluster. Nothing here has been measured
-on a GPU yet.
+The functions run in the probe's process, or on a node of a cluster.
 """
 
 import os
@@ -10,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from types import TracebackType
@@ -41,19 +41,24 @@ ENDING_S = 5.0
 that is killed in the middle of a kernel together with its neighbours.
 """
 
-_WARM_UP = 3
-"""A trial has joined the others when it has taken this many steps."""
+_WARM_UP = 8
+"""A trial has joined the others when it has taken this many steps; it has captured one by then."""
 
 
-def measure_packing(config: TrialConfig, threads: int, most: int) -> Packing:
+def measure_packing(
+    config: TrialConfig, threads: int, most: int, *, captured: bool = False
+) -> Packing:
     """Returns how fast up to `most` trials of `config` train together on the first GPU, or on the
     CPU where there is none, with so many threads each. Every trial has a process of its own.
+
+    captured: whether they take a step as one CUDA graph.
     """
     from trainables.models.setup import default_device
     from trainables.training.memory import release_gpu_memory
 
     release_gpu_memory(default_device())  # of what this process has measured before
-    with TrainingProcesses(config, threads) as trainings:
+    train = partial(_train, captured=captured)
+    with TrainingProcesses(config, threads, most, train) as trainings:
         return find_packing(trainings, most, mps=serves_mps())
 
 
@@ -85,24 +90,37 @@ class _Training:
 
 
 class TrainingProcesses:
-    """Trains one configuration in processes that join one after the other. Leaving the context ends
-    them.
+    """Trains one configuration in up to `most` processes that join one after the other. They start
+    together, because a process takes several seconds to import torch, and wait until they join.
+    Leaving the context ends them.
 
-    train: runs in each process with the configuration, the number of threads and a connection; it
-        sends (images so far, the present time) after each step, or the `JoinError` by which it
-        ends, and ends when it gets a message.
+    train: runs in each process with the configuration, the number of threads and a connection. It
+        waits for a first message before it trains, sends (images so far, the present time) after
+        each step, or the `JoinError` by which it ends, and ends when it gets another message.
     """
 
     def __init__(
         self,
         config: TrialConfig,
         threads: int,
-        train: "Callable[[TrialConfig, int, Connection[Any, Any]], None] | None" = None,
+        most: int,
+        train: "Callable[[TrialConfig, int, Connection[Any, Any]], None]",
     ) -> None:
-        self._config, self._threads, self._train = config, threads, train or _train
+        self._config, self._threads, self._most, self._train = config, threads, most, train
+        self._waiting: list[_Training] = []
         self._trainings: list[_Training] = []
 
     def __enter__(self) -> Self:
+        start = get_context("spawn")
+        with shield_children():
+            for _ in range(self._most):
+                here, there = start.Pipe()
+                process = start.Process(
+                    target=self._train, args=(self._config, self._threads, there)
+                )
+                process.start()
+                there.close()
+                self._waiting.append(_Training(process, here))
         return self
 
     def __exit__(
@@ -114,22 +132,20 @@ class TrainingProcesses:
         for each in self._trainings:
             with suppress(OSError):  # it has ended
                 each.connection.send("end")
+        for each in self._waiting:
+            each.process.kill()  # it runs no kernel
         until = time.monotonic() + ENDING_S
-        for each in self._trainings:
+        for each in (*self._waiting, *self._trainings):
             each.process.join(max(0.0, until - time.monotonic()))
             each.process.kill()  # nothing where it has ended
             each.process.join()
 
     def join(self) -> None:
-        """Adds one more process, and returns when it has taken its first steps."""
-        start = get_context("spawn")
-        here, there = start.Pipe()
-        process = start.Process(target=self._train, args=(self._config, self._threads, there))
-        with shield_children():
-            process.start()
-        there.close()
-        new = _Training(process, here)
+        """Lets one more process train, and returns when it has taken its first steps."""
+        new = self._waiting.pop(0)
         self._trainings.append(new)
+        with suppress(OSError):  # it has ended, and has said why
+            new.connection.send("train")
         compile_s = COMPILE_S if self._config.compile else 0.0
         self._wait(lambda: new.images >= _WARM_UP * self._config.batch_size, PATIENCE_S + compile_s)
 
@@ -161,8 +177,12 @@ class TrainingProcesses:
                 each.update()
 
 
-def _train(config: TrialConfig, threads: int, connection: "Connection[Any, Any]") -> None:
-    """Trains until a message comes, and sends the images and the time of each ended step."""
+def _train(
+    config: TrialConfig, threads: int, connection: "Connection[Any, Any]", *, captured: bool
+) -> None:
+    """Trains from one message until the next, and sends the images and the time of each ended
+    step.
+    """
     follow_parent()
     from trainables.training.memory import out_of_memory
 
@@ -172,8 +192,9 @@ def _train(config: TrialConfig, threads: int, connection: "Connection[Any, Any]"
         from trainables.training.process import prepare_process
 
         prepare_process(threads)
-        images = 0
-        with closing(train_steps(config, default_device())) as steps:
+        images, device = 0, default_device()
+        connection.recv()
+        with closing(train_steps(config, device, captured=captured)) as steps:
             for more in steps:
                 images += more
                 connection.send((images, time.monotonic()))

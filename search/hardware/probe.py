@@ -19,6 +19,7 @@ from search.hardware.calibration import Measurement
 from search.hardware.gpus import VISIBLE
 from search.hardware.packing import serves_mps
 from trainables.config import TrialConfig
+from trainables.profiling.capture_gain import CaptureGain
 from trainables.profiling.gpu_need import GpuNeed
 
 P = ParamSpec("P")
@@ -142,10 +143,27 @@ def describe_gpu(*, deterministic: bool) -> dict[str, Any]:
     return {**settings, "mps": serves_mps()} if settings else {}
 
 
-def measure_gpu(config: TrialConfig, *, freezes: bool) -> GpuNeed:
+def measure_capture(config: TrialConfig) -> CaptureGain:
+    """Returns what it gains to take each step of `config`, whose precision must be resolved, as one
+    CUDA graph. Raises `ProbeError` where the GPU computes nothing.
+    """
+    from trainables.models.setup import default_device
+    from trainables.profiling import captured_steps
+    from trainables.training.memory import out_of_memory
+
+    try:
+        return captured_steps.measure_capture(config, default_device())
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            _refuse(error)
+        return CaptureGain()
+
+
+def measure_gpu(config: TrialConfig, *, freezes: bool, captured: bool) -> GpuNeed:
     """Returns what a training of `config`, whose precision must be resolved, needs of a GPU.
 
     freezes: whether any trial freezes stages, whose output is stored on the GPU then.
+    captured: whether steps are captured as a CUDA graph, which keeps its memory.
 
     Raises `ProbeError` where not even a part of a batch fits, and where the GPU computes nothing.
     """
@@ -154,7 +172,7 @@ def measure_gpu(config: TrialConfig, *, freezes: bool) -> GpuNeed:
     from trainables.training.memory import out_of_memory
 
     try:
-        return measure_need(config, default_device(), freezes=freezes)
+        return measure_need(config, default_device(), freezes=freezes, captured=captured)
     except RuntimeError as error:  # torch's out-of-memory error is one
         if not out_of_memory(error):
             _refuse(error)

@@ -71,6 +71,7 @@ class Slots:
             per_gpu=slot.per_gpu,
             free=slot.free,
             resident=slot.resident,
+            captured=slot.captured,
             memory_bytes=slot.memory_bytes,
             apart_from=tuple(apart),
         )

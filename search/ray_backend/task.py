@@ -69,6 +69,7 @@ class Placement:
     per_gpu: how many trainings share a GPU.
     free: the share of its memory that these may take together of each GPU, by its UUID.
     resident: whether room is reserved in that for the dataset's images.
+    captured: whether a step on the GPU is one CUDA graph.
     memory_bytes: the memory that Ray reserves for the training; 0 where it reserves none.
     apart_from: the ids of nodes on which the training must not run.
     """
@@ -78,6 +79,7 @@ class Placement:
     per_gpu: int = 0
     free: Mapping[str, float] = field(default_factory=dict)
     resident: bool = False
+    captured: bool = False
     memory_bytes: int = 0
     apart_from: tuple[str, ...] = ()
 

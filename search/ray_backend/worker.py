@@ -74,8 +74,8 @@ class TrialWorker(tune.Trainable):
         Before it come the notes of `fetch_data`, where the training waits for its images. The
         scheduler decides when a trial ends. Raises `TrialMemoryError` and `TrialDiskError`.
         """
+        from trainables.training.epoch import PauseError
         from trainables.training.memory import out_of_memory
-        from trainables.training.partial_epoch import PauseError
 
         idle_s = time.perf_counter() - self._ended
         try:
@@ -192,7 +192,7 @@ def train_epochs(task: Task) -> Iterator[EpochMetrics]:
     from datasets.access import open_search_data
     from trainables.train import train
     from trainables.training.checkpoint import CheckpointError, read_history
-    from trainables.training.partial_epoch import every
+    from trainables.training.epoch import every
     from trainables.training.slot import prepare_slot
 
     slot = task.placement
@@ -214,6 +214,7 @@ def train_epochs(task: Task) -> Iterator[EpochMetrics]:
             on_saved=sent,
             device=device,
             resident=slot.resident,
+            captured=slot.captured,
             stop=every(ASK_EVERY_S, task.asked_to_save),
         )
 

@@ -34,7 +34,8 @@ def dry_run(plan: Plan, *, resuming: bool, measure: bool) -> int:
         if measure or plan.resources.per_gpu:
             measurement = start_measurement(plan, torch, anew=measure)()[0]
             precision = str(saved["precision"]) if saved else measurement.precision
-            plan = allocate_gpus(plan, precision, print, torch, anew=measure)
+            images = checks.images
+            plan = allocate_gpus(plan, precision, print, torch, images=images, anew=measure)
     measurement = in_precision(measurement, saved)
     speed = None
     if checks.images is not None:

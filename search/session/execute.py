@@ -19,7 +19,6 @@ from datasets.prepare import prepare
 from datasets.splits import SearchData
 from results.analysis.run_records import RunRecords, read_run_records
 from results.store import RunError, RunStore, read_manifest
-from search.hardware.allocation import Resources
 from search.hardware.calibration import Measurement
 from search.monitoring.cost_text import describe_cost
 from search.monitoring.monitor import Monitor
@@ -28,8 +27,6 @@ from search.monitoring.summary import explain_early_end
 from search.planning.plan import Plan, size_to_store
 from search.ray_backend.heartbeat import Heartbeat
 from search.ray_backend.local_ray import keep_logs, link_ray
-from search.ray_backend.ray_cluster import LivingNodes
-from search.ray_backend.slots import Slots
 from search.ray_backend.task import RunFiles, SessionEnd
 from search.ray_backend.tuner import run_trials
 from search.session import session_log
@@ -39,7 +36,7 @@ from search.session.finish import finish
 from search.session.gpu_allocation import allocate_gpus
 from search.session.loggers import make_observers
 from search.session.manifest import copy_earlier, copy_space, make_manifest, prepare_journal
-from search.session.ray_life import close_ray, make_heartbeat, open_ray
+from search.session.ray_life import close_ray, make_heartbeat, make_slots, open_ray
 from search.session.recovery import Recovery
 from search.session.session import Session, start_session
 from search.session.startup import (
@@ -161,7 +158,7 @@ def _watch(
     others = make_observers(
         plan.options, loggers, monitor.progress, identity, plan.directory, monitor.warn
     )
-    slots = _slots(plan, session.resources)
+    slots = make_slots(plan, session.resources)
     files = RunFiles(
         directory=session.store.directory, data=plan.data, node_files=session.node_files
     )
@@ -170,14 +167,6 @@ def _watch(
         run_trials(supervisor, observers, slots, files, session.watchdog, heartbeat, ending)
     if session.time_is_up():
         monitor.inform("The time budget is used up.")
-
-
-def _slots(plan: Plan, resources: Resources) -> Slots:
-    """Returns the slots of the trials; on a cluster they follow the nodes that come and go."""
-    if plan.cluster is None:
-        return Slots(resources)
-    asked = plan.options.concurrency != "auto"
-    return Slots(resources, LivingNodes(plan.cluster.nodes), asked=asked)
 
 
 def _open(
@@ -195,8 +184,9 @@ def _open(
     """
     saved = read_manifest(plan.directory) if resuming else None
     with ExitStack() as stack:
+        # What threads wait for ends before them, also when the search is interrupted.
+        pool = stack.enter_context(ThreadPoolExecutor(2))
         torch = stack.enter_context(torch_process(plan))
-        pool = stack.enter_context(ThreadPoolExecutor(1))
         checks = check_start(plan, saved, torch, stack, fetch=True)
         port, records = checks.port, checks.records
         monitor.stage("checks")
@@ -204,22 +194,29 @@ def _open(
         monitor.stage("dataset")
         verification = pool.submit(verify_training_images, plan.data)
         print_start(plan, data, monitor.inform)
+        images, inform = len(data.train), monitor.inform
         if saved is not None:
             verification.result()
             measurement = start_measurement(plan, torch, anew=True)()[0] if measure else None
             measurement = in_precision(measurement or find_measurement(plan), saved)
             precision = str(saved["precision"])
-            plan = allocate_gpus(plan, precision, monitor.inform, torch, anew=measure)
+            plan = allocate_gpus(plan, precision, inform, torch, images=images, anew=measure)
             held.enter_context(hold())
             session = open_session(plan, data, precision, saved, monitor.warn, measurement, records)
             _show_cost(plan, data, session, monitor)
             idle = session.finished() or has_received()
             return session, [] if idle else open_ray(plan, monitor, heartbeat, port)
         wait = start_measurement(plan, torch, anew=measure)
-        if plan.resources.per_gpu:
-            plan = allocate_gpus(plan, wait()[0].precision, monitor.inform, torch, anew=measure)
+
+        def allocate() -> Plan:
+            if not plan.resources.per_gpu:
+                return plan
+            precision = wait()[0].precision
+            return allocate_gpus(plan, precision, inform, torch, images=images, anew=measure)
+
+        allocated = pool.submit(allocate)  # while Ray starts
         loggers = open_ray(plan, monitor, heartbeat, port)
-        measurement, why = wait()
+        plan, (measurement, why) = allocated.result(), wait()
         monitor.stage("precision")
         monitor.inform(f"precision  {measurement.precision} ({why})")
         verification.result()

@@ -1,5 +1,6 @@
 """Decides, before the first trial, how many trials share each GPU, and what stays there."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -12,11 +13,20 @@ from search.hardware.memory import worker_bytes
 from search.hardware.packing import Packing, serves_mps
 from search.hardware.packing_probe import measure_packing
 from search.monitoring.plan_text import describe_resources
+from search.planning.cost_estimate import expected_epochs
 from search.planning.plan import Plan
 from search.planning.resources import allocate_resources
 from search.session.startup import ask_gpu, open_calibrations
 from trainables.config import TrialConfig
+from trainables.profiling.capture_gain import CaptureGain
 from trainables.profiling.gpu_need import GpuNeed
+
+PACKING_WORTH_S = 120.0
+"""The number of trials on a GPU is measured, which takes about 30 seconds, if a search trains for
+longer than this.
+"""
+UNMEASURED_TRIALS = 4
+"""At most so many trials share a GPU where their number wasn't measured."""
 
 
 def allocate_gpus(
@@ -25,14 +35,16 @@ def allocate_gpus(
     print_line: Callable[[str], object],
     torch: probe.TorchProcess,
     *,
+    images: int | None,
     anew: bool = False,
 ) -> Plan:
-    """Returns the plan with the GPUs' settings and versions, with the images on each GPU where they
-    have room, and, unless the options name their number, with as many trials on each GPU as train
-    most images together, of those that fit there. Each decision is printed. Raises `ProbeError`
-    where not even one trial fits. This hasn't been tried on a GPU yet.
+    """Returns the plan with the GPUs' settings and versions, with captured steps where these are
+    faster, with the images on each GPU where they have room, and, unless the options name their
+    number, with as many trials on each GPU as train most images together, of those that fit there.
+    Each decision is printed. Raises `ProbeError` where not even one trial fits.
 
     precision: the precision that trials will train in.
+    images: the number of training images, or `None` where the dataset isn't prepared yet.
     anew: whether the number of trials is measured even if it was measured before.
     """
     if not plan.resources.per_gpu:
@@ -41,9 +53,15 @@ def allocate_gpus(
     plan = replace(plan, gpu=ask_gpu(plan, torch, probe.describe_gpu, deterministic=deterministic))
     largest = plan.bounds.largest.but(precision=precision)
     freezes = any(config.freeze_depth for config in plan.bounds.starting)
-    need = ask_gpu(plan, torch, probe.measure_gpu, largest, freezes=freezes)
-    images = plan.data / TRAIN_FILE
-    image_bytes = images.stat().st_size if images.exists() else 0
+    config = plan.baseline.but(precision=precision)
+    gain = ask_gpu(plan, torch, probe.measure_capture, config)
+    print_line(f"GPUs       {gain.describe()}")
+    plan = replace(plan, resources=replace(plan.resources, captured=gain.worthwhile))
+    need = ask_gpu(
+        plan, torch, probe.measure_gpu, largest, freezes=freezes, captured=gain.worthwhile
+    )
+    stored = plan.data / TRAIN_FILE
+    image_bytes = stored.stat().st_size if stored.exists() else 0
     if plan.options.gpus_per_trial != "auto":
         plan = _as_asked(plan, need, image_bytes, print_line)
         return _leave_out_cores(plan, precision, print_line)
@@ -61,14 +79,25 @@ def allocate_gpus(
     allocate = partial(
         allocate_resources, plan.options, plan.machine, plan.cluster, worker_bytes(largest)
     )
-    config = plan.baseline.but(precision=precision)
-    packing = choose_packing(plan, torch, config, allocate(most).per_gpu, anew=anew)
-    print_line(f"GPUs       {packing.describe()}")
-    resources = replace(allocate(packing.trials), resident=resident)
+    packing, trials = None, min(most, UNMEASURED_TRIALS)
+    if _training_s(plan, gain, images) > PACKING_WORTH_S:
+        packing = choose_packing(plan, torch, config, allocate(most).per_gpu, anew=anew)
+        trials = packing.trials
+        print_line(f"GPUs       {packing.describe()}")
+    resources = replace(allocate(trials), resident=resident, captured=plan.resources.captured)
     plan = replace(plan, resources=resources, packing=packing)
     plan = _leave_out_cores(plan, precision, print_line)
     print_line(f"GPUs       {describe_resources(plan)}")
     return plan
+
+
+def _training_s(plan: Plan, gain: CaptureGain, images: int | None) -> float:
+    """Returns how many seconds one trial after the other would train on one GPU for the whole
+    search, or infinity where that isn't known.
+    """
+    if images is None or not gain.images_per_s:
+        return math.inf
+    return expected_epochs(plan) * images / gain.images_per_s / len(plan.machine.gpus)
 
 
 def _as_asked(
@@ -146,12 +175,13 @@ def choose_packing(
     mps, store = serves_mps(), open_calibrations(plan)
     if most == 1:
         return Packing(images_per_s=[], mps=mps)
-    key = packing_key(config, most, plan.machine, mps=mps)
+    captured = plan.resources.captured
+    key = packing_key(config, most, plan.machine, mps=mps, captured=captured)
     before = None if anew or plan.cluster else store.find_packing(key)
     if before is not None:
         return before
     threads = max(1, plan.machine.cpus // (most * len(plan.machine.gpus)))
-    packing = ask_gpu(plan, torch, measure_packing, config, threads, most)
+    packing = ask_gpu(plan, torch, measure_packing, config, threads, most, captured=captured)
     if plan.cluster is None and packing.sound():
         store.keep(key, packing)
     return packing

@@ -4,12 +4,14 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from search.hardware.allocation import Resources
 from search.monitoring.monitor import Monitor
 from search.planning.plan import Plan
 from search.preflight import ROOT
 from search.ray_backend.heartbeat import Heartbeat, Liveness, kill_ray, ray_processes
 from search.ray_backend.local_ray import remove_files, start_ray, stop_ray
-from search.ray_backend.ray_cluster import raylet_lives
+from search.ray_backend.ray_cluster import LivingNodes, raylet_lives
+from search.ray_backend.slots import Slots
 from search.security import how_to_enter, how_to_enter_cluster
 from search.session.loggers import connect_trackers
 
@@ -43,6 +45,14 @@ def open_ray(
     monitor.stage("Ray")
     monitor.inform(f"dashboard  {address}  ({enter})")
     return connect_trackers(plan.options, plan.name, plan.directory)
+
+
+def make_slots(plan: Plan, resources: Resources) -> Slots:
+    """Returns the slots of the trials; on a cluster they follow the nodes that come and go."""
+    if plan.cluster is None:
+        return Slots(resources)
+    asked = plan.options.concurrency != "auto"
+    return Slots(resources, LivingNodes(plan.cluster.nodes), asked=asked)
 
 
 def close_ray(plan: Plan, heartbeat: Heartbeat) -> None:

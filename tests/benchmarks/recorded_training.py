@@ -20,6 +20,7 @@ from trainables.training.batches import BatchFeeder
 from trainables.training.ema import WeightAverage
 from trainables.training.evaluate import Evaluation, Evaluator
 from trainables.training.optimizer import lr_at, make_optimizer
+from trainables.training.step import TrainingSteps
 
 AVERAGE_EPOCHS = 1.0
 """The running average of the weights forgets with a time constant of so many epochs."""
@@ -68,6 +69,7 @@ def record(task: Task, data: SearchData) -> dict[str, Any]:
     optimizer = make_optimizer(network, config)
     steps = len(data.train) // config.batch_size
     auxiliary = _watched(network, config, data, feeder, steps)
+    taking = TrainingSteps(network, optimizer, auxiliary, config, data.images)
     splits = _Splits(val=data.val, train=data.train_sample)
     evaluator = Evaluator(network, data.images, config, feeder)
     branch_at = rungs(config.epochs) if task.fidelity.name == "full" else ()
@@ -79,7 +81,7 @@ def record(task: Task, data: SearchData) -> dict[str, Any]:
     branches: list[dict[str, Any]] = []
     for epoch in range(1, config.epochs + 1):
         wall, cpu = time.perf_counter(), time.process_time()
-        trained = train_epoch(network, optimizer, auxiliary, config, data, epoch, feeder, schedule)
+        trained = train_epoch(taking, data.train, epoch, feeder, schedule)
         train_s = time.perf_counter() - wall
         with auxiliary.evaluated_weights():
             seen = splits.evaluate(evaluator)
@@ -167,9 +169,10 @@ def cool_down(
     branched.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     cpu = time.process_time()
     plain, loss = AuxiliaryState(class_weights=auxiliary.class_weights), math.nan
+    taking = TrainingSteps(branch, branched, plain, config, data.images)
     for epoch in range(rung + 1, rung + epochs + 1):
         schedule = cooling(config, rung, epochs)
-        trained = train_epoch(branch, branched, plain, config, data, epoch, feeder, schedule)
+        trained = train_epoch(taking, data.train, epoch, feeder, schedule)
         loss = trained.loss
         if not math.isfinite(loss):
             break

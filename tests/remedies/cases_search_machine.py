@@ -235,26 +235,26 @@ LARGE = TrialConfig(network="resnet10", image_size=128, batch_size=64, precision
 
 @case(f"{PROBE}::measure_gpu", "One trial must fit on a GPU")
 def a_trial_that_doesn_t_fit_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Steps:
-    def need(config: TrialConfig, device: object, *, freezes: bool) -> GpuNeed:
+    def need(config: TrialConfig, device: object, **_: bool) -> GpuNeed:
         if config.image_size > 64:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
         return GpuNeed(needed_bytes=1 << 30, free_bytes=8 << 30, micro_batch_size=None)
 
     monkeypatch.setattr(gpu_memory, "measure_need", need)
-    refusal = yield lambda: probe.measure_gpu(LARGE, freezes=False)
+    refusal = yield lambda: probe.measure_gpu(LARGE, freezes=False, captured=False)
     field = refusal.find(r"lower (\w+) with --set")
     options, errors = resolve({"set": [f"{field}=64"], "space": "demo"})
     assert (errors, len(options.set)) == ([], 1)
-    return lambda: probe.measure_gpu(LARGE.but(**{field: 64}), freezes=False)
+    return lambda: probe.measure_gpu(LARGE.but(**{field: 64}), freezes=False, captured=False)
 
 
 @case(f"{PROBE}::_refuse", "but doesn't (", beyond="no driver is at fault here")
 def a_gpu_that_computes_nothing(monkeypatch: pytest.MonkeyPatch) -> Steps:
-    def need(config: TrialConfig, device: object, *, freezes: bool) -> GpuNeed:
+    def need(config: TrialConfig, device: object, **_: bool) -> GpuNeed:
         raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
 
     monkeypatch.setattr(gpu_memory, "measure_need", need)
-    refusal = yield lambda: probe.measure_gpu(LARGE, freezes=False)
+    refusal = yield lambda: probe.measure_gpu(LARGE, freezes=False, captured=False)
     asked = refusal.options("--gpus-per-trial")
     options, errors = resolve({"space": "demo"}, parse(list(asked))[0])
     assert (errors, options.gpus_per_trial) == ([], "0")
@@ -269,7 +269,7 @@ def a_process_that_dies_on_a_gpu(tmp_path: Path, tiny_data: Path) -> Steps:
         here = Machine(cpus=8, memory_bytes=64 << 30, gpus=faked_gpus("L4"))
         shared = allocate_resources(options, here, None, 1 << 30)
         there = replace(plan, options=options, machine=here, resources=shared)
-        return lambda: allocate_gpus(there, "float32", print, Dying(), anew=False)  # type: ignore[arg-type]
+        return lambda: allocate_gpus(there, "float32", print, Dying(), images=9, anew=False)  # type: ignore[arg-type]
 
     refusal = yield divide("auto")
     return divide(refusal.options("--gpus-per-trial")[1])
@@ -287,7 +287,13 @@ def a_process_that_dies_on_a_gpu_of_a_node(tmp_path: Path, tiny_data: Path) -> S
     )
     cores = allocate_resources(options, plan.machine, None, 1 << 30)
     assert (errors, cores.per_gpu) == ([], 0)
-    return lambda: allocate_gpus(replace(plan, resources=cores), "float32", print, Dying())  # type: ignore[arg-type]
+    return lambda: allocate_gpus(
+        replace(plan, resources=cores),
+        "float32",
+        print,
+        Dying(),
+        images=9,  # type: ignore[arg-type]
+    )  # type: ignore[arg-type]
 
 
 class Dying:

@@ -18,9 +18,9 @@ from trainables import train as training
 from trainables.config import ConfigError, TrialConfig
 from trainables.models.setup import new_network
 from trainables.train import train
-from trainables.training import checkpoint_writer
+from trainables.training import checkpoint_writer, step
 from trainables.training.checkpoint import CheckpointError, read_history
-from trainables.training.partial_epoch import PauseError
+from trainables.training.epoch import PauseError
 
 CPU = torch.device("cpu")
 CONFIG = TrialConfig(
@@ -261,7 +261,7 @@ def test_an_interrupted_epoch_leaves_no_thread(
         raise KeyboardInterrupt
 
     before = threading.active_count()
-    monkeypatch.setattr(training, "train_step", interrupt)
+    monkeypatch.setattr(step, "train_step", interrupt)
     with pytest.raises(KeyboardInterrupt):
         next(train(PLAIN, data))
     assert threading.active_count() <= before

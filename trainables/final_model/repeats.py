@@ -21,7 +21,7 @@ from trainables.final_model.training import CHECKPOINT, FinalError, train_final_
 from trainables.models import pretrained
 from trainables.models.network import check as check_network
 from trainables.models.setup import default_device
-from trainables.training.partial_epoch import PauseError
+from trainables.training.epoch import PauseError
 from trainables.training.process import prepare_process
 
 

@@ -17,11 +17,13 @@ from datasets.splits import FinalData
 from results.analysis.final_run import RECORD
 from results.records import EpochMetrics, FinalRecord
 from trainables.augmentation.batch import pixel_statistics
+from trainables.config import TrialConfig
 from trainables.final_model.best_config import BestConfig
 from trainables.final_model.saved_model import MODEL
 from trainables.final_model.test_evaluation import open_test, score
 from trainables.models.network import Network
 from trainables.models.setup import new_network
+from trainables.profiling.captured_steps import measure_capture
 from trainables.train import train
 from trainables.training.checkpoint import read_history
 from trainables.training.gpu_settings import apply_gpu_settings, describe_gpu
@@ -62,9 +64,17 @@ def train_final_model(
         history = read_history(resume)
         print(f"going on after epoch {len(history)} of {config.epochs}")
     apply_gpu_settings(config.deterministic, device)  # before anything takes memory of the GPU
+    captured = _captured(config, device)
     network = new_network(config, len(data.images.class_ids), device)
     for metrics in train(
-        config, data, resume, checkpoint=checkpoint, network=network, device=device, stop=stop
+        config,
+        data,
+        resume,
+        checkpoint=checkpoint,
+        network=network,
+        device=device,
+        captured=captured,
+        stop=stop,
     ):
         history.append(metrics)
         print(_epoch_line(metrics, config.epochs), flush=True)
@@ -78,6 +88,15 @@ def train_final_model(
     record = _evaluate_on_test(best, data, out, network, history, device)
     _write(out, network, history, record)
     return record
+
+
+def _captured(config: TrialConfig, device: torch.device) -> bool:
+    """Measures whether a GPU trains faster if a step is one CUDA graph, says so, and returns it."""
+    if device.type != "cuda":
+        return False
+    gain = measure_capture(config, device)
+    print(gain.describe(), flush=True)
+    return gain.worthwhile
 
 
 def _evaluate_on_test(

@@ -1,12 +1,10 @@
-"""Measures how much GPU memory a trial needs. This is for CUDA, and not yet tested on a GPU."""
+"""Measures how much GPU memory a trial needs. This is for CUDA."""
 
 import torch
 
 from trainables.config import TrialConfig
-from trainables.models.network import build
-from trainables.models.setup import prepare_network
 from trainables.profiling.gpu_need import GpuNeed
-from trainables.training.auxiliary_state import AuxiliaryState
+from trainables.profiling.training_steps import random_training
 from trainables.training.evaluate import FEATURE_CACHE_BYTES, autocast, evaluation_batch
 from trainables.training.gpu_settings import apply_gpu_settings
 from trainables.training.memory import (
@@ -18,16 +16,19 @@ from trainables.training.memory import (
     reset_peak,
 )
 from trainables.training.micro_batches import halve_micro_batch
-from trainables.training.optimizer import make_optimizer
-from trainables.training.step import train_step
+from trainables.training.step_graph import WARM_UP
 
 _STEPS = 2
-"""The measurement takes this many training steps."""
+"""The measurement takes this many training steps, the second one with the optimizer's state. If
+steps are captured, the one after the warm-up is, and one more is taken.
+"""
 _CLASSES = 1000
 """The measured network has this many classes."""
 
 
-def measure_need(config: TrialConfig, device: torch.device, *, freezes: bool) -> GpuNeed:
+def measure_need(
+    config: TrialConfig, device: torch.device, *, freezes: bool, captured: bool = False
+) -> GpuNeed:
     """Returns what a trial of `config` needs of a GPU, without the dataset's images.
 
     If `config` doesn't fit into the free memory, it is measured with half as many images at once,
@@ -37,6 +38,7 @@ def measure_need(config: TrialConfig, device: torch.device, *, freezes: bool) ->
 
     config: the configuration that needs the most memory, with a resolved precision.
     freezes: whether any trial freezes stages, whose outputs are stored.
+    captured: whether steps are captured as a CUDA graph, which keeps its memory.
     """
     release_gpu_memory(device)
     free, total = torch.cuda.mem_get_info(device)
@@ -46,7 +48,7 @@ def measure_need(config: TrialConfig, device: torch.device, *, freezes: bool) ->
     while True:
         smaller = halve_micro_batch(config)
         try:
-            needed = _peak_of_steps(config, device) + beside
+            needed = _peak_of_steps(config, device, captured=captured) + beside
             if needed > free:
                 raise torch.OutOfMemoryError(f"{needed} bytes are needed, but {free} are free")
         except Exception as error:
@@ -63,28 +65,22 @@ def measure_need(config: TrialConfig, device: torch.device, *, freezes: bool) ->
         release_gpu_memory(device)
 
 
-def _peak_of_steps(config: TrialConfig, device: torch.device) -> int:
+def _peak_of_steps(config: TrialConfig, device: torch.device, *, captured: bool) -> int:
     """Returns torch's peak of memory, in bytes, while it trains and evaluates under `config`.
 
-    Two training steps are taken on a synthetic batch, the second one with the optimizer's state,
-    and one batch is evaluated.
+    Training steps are taken on a random batch until all that they keep is there, and one batch is
+    evaluated.
     """
     reset_peak(device)
-    network = prepare_network(build(config, _CLASSES), config, device)
-    optimizer = make_optimizer(network, config)
-    auxiliary = AuxiliaryState.begin(config, network, _CLASSES, device)
-    images = _synthetic_images(config.batch_size, config, device)
-    labels = torch.randint(_CLASSES, (config.batch_size,), device=device)
-    weights, scaler = auxiliary.loss_weights(), auxiliary.scaler
-    for _ in range(_STEPS):
-        train_step(network, optimizer, images, labels, config, weights, scaler)
-        auxiliary.after_step()
-    with auxiliary.evaluated_weights(), torch.inference_mode(), autocast(config, device):
-        network.eval()(_synthetic_images(evaluation_batch(config, device), config, device))
+    steps, batch = random_training(config, device, classes=_CLASSES, captured=captured)
+    for _ in range(WARM_UP + 2 if captured else _STEPS):
+        steps.take(*batch)
+    with steps.auxiliary.evaluated_weights(), torch.inference_mode(), autocast(config, device):
+        steps.network.eval()(_evaluated_images(config, device))
     return peak_bytes(device)
 
 
-def _synthetic_images(count: int, config: TrialConfig, device: torch.device) -> torch.Tensor:
-    """Returns random images as a training sees them: float32 (count, 3, S, S)."""
-    shape = (count, 3, config.image_size, config.image_size)
+def _evaluated_images(config: TrialConfig, device: torch.device) -> torch.Tensor:
+    """Returns as many random images as are evaluated at once: float32 (B, 3, S, S)."""
+    shape = (evaluation_batch(config, device), 3, config.image_size, config.image_size)
     return torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)

@@ -4,14 +4,16 @@ from collections import deque
 from collections.abc import Callable, Generator
 
 import torch
+from torch import Tensor
 
+from datasets.splits import Images
 from trainables.config import TrialConfig
 from trainables.models.network import build
 from trainables.models.setup import prepare_network
 from trainables.training.auxiliary_state import AuxiliaryState
 from trainables.training.gpu_settings import apply_gpu_settings
 from trainables.training.optimizer import make_optimizer
-from trainables.training.step import train_step
+from trainables.training.step import TrainingSteps
 
 AHEAD = 4
 """On a GPU, so many steps may be started before the first of them has ended, as in a training,
@@ -21,25 +23,48 @@ _CLASSES = 200
 """The network has this many classes."""
 
 
-def train_steps(config: TrialConfig, device: torch.device) -> Generator[int]:
+def random_training(
+    config: TrialConfig, device: torch.device, *, classes: int = _CLASSES, captured: bool = False
+) -> tuple[TrainingSteps, tuple[Tensor, Tensor]]:
+    """Returns a training of `config` with random weights, and one random batch of as many images as
+    a step takes, as they are stored: uint8 pixels (B, S, S, 3) and int64 labels (B,), on `device`.
+
+    captured: whether a GPU takes a step as one CUDA graph.
+    """
+    names = tuple(map(str, range(classes)))
+    images = Images(
+        fingerprint="",
+        class_ids=names,
+        class_names=names,
+        size=config.image_size,
+        mean=(0.5,) * 3,
+        std=(0.25,) * 3,
+    )
+    network = prepare_network(build(config, classes), config, device).train()
+    optimizer = make_optimizer(network, config)
+    auxiliary = AuxiliaryState.begin(config, network, classes, device)
+    steps = TrainingSteps(network, optimizer, auxiliary, config, images, captured=captured)
+    shape = (config.batch_size, config.image_size, config.image_size, 3)
+    pixels = torch.randint(0, 256, shape, dtype=torch.uint8, device=device)
+    return steps, (pixels, torch.randint(classes, shape[:1], device=device))
+
+
+def train_steps(
+    config: TrialConfig, device: torch.device, *, captured: bool = False
+) -> Generator[int]:
     """Yields, without end, the number of images of each training step of `config` when the step has
     ended. Closing the generator waits until the GPU is at rest.
 
-    The steps train one random batch, which lies on the device; loading and augmentation are left
-    out. `config.precision` must be resolved. Not yet measured on a GPU.
+    The steps augment and train one random batch, which lies on the device; loading is left out.
+    `config.precision` must be resolved.
+
+    captured: whether a GPU takes a step as one CUDA graph.
     """
     apply_gpu_settings(config.deterministic, device)
-    network = prepare_network(build(config, _CLASSES), config, device)
-    optimizer = make_optimizer(network, config)
-    auxiliary = AuxiliaryState.begin(config, network, _CLASSES, device)
-    weights, scaler = auxiliary.loss_weights(), auxiliary.scaler
-    shape = (config.batch_size, 3, config.image_size, config.image_size)
-    images = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
-    labels = torch.randint(_CLASSES, (config.batch_size,), device=device)
+    steps, batch = random_training(config, device, captured=captured)
 
     def take_step() -> int:
-        train_step(network, optimizer, images, labels, config, weights, scaler)
-        auxiliary.after_step()
+        steps.take(*batch)
         return config.batch_size
 
     record = torch.cuda.current_stream(device).record_event if device.type == "cuda" else None

@@ -17,7 +17,7 @@ from trainables.conditional_fields import CONDITIONAL_DEFAULTS, ONCE_UNCONDITION
 from trainables.config import TrialConfig
 from trainables.models.network import Network, load_tensors
 from trainables.training.auxiliary_state import NO_AUXILIARY_STATE, AuxiliaryState
-from trainables.training.partial_epoch import PartialEpoch
+from trainables.training.epoch import PartialEpoch
 
 
 class CheckpointError(UserError):

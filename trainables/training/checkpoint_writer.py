@@ -14,7 +14,7 @@ from results.records import EpochMetrics
 from trainables.models.network import Network
 from trainables.training import checkpoint
 from trainables.training.auxiliary_state import NO_AUXILIARY_STATE, AuxiliaryState
-from trainables.training.partial_epoch import PartialEpoch, PauseError
+from trainables.training.epoch import PartialEpoch, PauseError
 
 SAVE_EVERY_S = 30.0
 """A killed training loses at most this many seconds, besides the epoch that it was in."""

@@ -1,16 +1,71 @@
-"""One step of gradient descent."""
+"""Takes the steps of a training: each augments a batch and descends along the gradient."""
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
+from datasets.splits import Images
+from trainables.augmentation.batch import for_training
 from trainables.config import TrialConfig
 from trainables.models.network import Network
+from trainables.training.auxiliary_state import AuxiliaryState
 from trainables.training.class_weights import weighted_loss
 from trainables.training.evaluate import autocast
 from trainables.training.loss_scaling import LossScaler
 from trainables.training.micro_batches import piece_sizes
+from trainables.training.step_graph import StepGraph
+
+
+class TrainingSteps:
+    """A `TrainingSteps` takes the steps of one training in place.
+
+    images: describes the dataset's images, for their augmentation.
+    captured: whether a GPU takes a step as one CUDA graph, see `StepGraph`. On a CPU, and for a
+    configuration that is compiled, this changes nothing.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        optimizer: Optimizer,
+        auxiliary: AuxiliaryState,
+        config: TrialConfig,
+        images: Images,
+        *,
+        captured: bool = False,
+    ) -> None:
+        self.network, self.optimizer, self.auxiliary = network, optimizer, auxiliary
+        self.config, self._images = config, images
+        device = next(network.parameters()).device
+        graphed = captured and device.type == "cuda" and not config.compile
+        self._graph = StepGraph(optimizer, device) if graphed else None
+
+    @property
+    def captured(self) -> bool:
+        """Returns whether steps are taken as one CUDA graph by now."""
+        return self._graph is not None and self._graph.captured
+
+    def take(self, pixels: Tensor, labels: Tensor) -> Tensor:
+        """Takes a step, and returns the batch's loss, float32 (), without waiting for a GPU. The
+        next step may overwrite the loss.
+
+        pixels: uint8 (B, H, W, 3), with the same shape at every call.
+        labels: int64 (B,).
+        """
+        if self._graph:
+            loss = self._graph.take(self._augment_and_train, pixels, labels)
+        else:
+            loss = self._augment_and_train(pixels, labels)
+        self.auxiliary.after_step()
+        return loss
+
+    def _augment_and_train(self, pixels: Tensor, labels: Tensor) -> Tensor:
+        batch, targets = for_training(pixels, labels, self.config, self._images)
+        weights, scaler = self.auxiliary.loss_weights(), self.auxiliary.scaler
+        return train_step(
+            self.network, self.optimizer, batch, targets, self.config, weights, scaler
+        )
 
 
 def train_step(

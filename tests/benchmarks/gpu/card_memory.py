@@ -58,7 +58,9 @@ def predicted_mib(bench: Bench, changes: dict[str, Any]) -> dict[str, float]:
     """What the search would count for a trial whose images are streamed."""
     from trainables.profiling.gpu_memory import measure_need
 
-    need = measure_need(config(bench, **changes), DEVICE, freezes="freeze_depth" in changes)
+    need = measure_need(
+        config(bench, **changes), DEVICE, freezes="freeze_depth" in changes, captured=True
+    )
     return {"value": mib(need.needed_bytes)}
 
 
@@ -68,7 +70,9 @@ def taken_mib(bench: Bench, changes: dict[str, Any]) -> dict[str, float]:
     """
     free = torch.cuda.mem_get_info()[0]  # this begins CUDA, which takes its own part
     total = torch.cuda.get_device_properties(DEVICE).total_memory
-    for _ in train(config(bench, **changes, epochs=1), bench.every(45), resident=False):
+    for _ in train(
+        config(bench, **changes, epochs=1), bench.every(45), resident=False, captured=True
+    ):
         pass
     lost = free - torch.cuda.mem_get_info()[0] - torch.cuda.memory_reserved()
     beside = mib(total - free + max(0, lost))

@@ -69,7 +69,7 @@ def _rates(bench: Bench, changes: dict[str, Any], most: int) -> tuple[list[dict[
     rates: list[dict[str, float]] = []
     threads = max(1, len(os.sched_getaffinity(0)) // most)
     trial = config(bench, **USUAL, **changes)
-    with TrainingProcesses(trial, threads, partial(train_on_images, bench)) as trainings:
+    with TrainingProcesses(trial, threads, most, partial(train_on_images, bench)) as trainings:
         try:
             while len(rates) < most:
                 trainings.join()
@@ -84,8 +84,8 @@ def _rates(bench: Bench, changes: dict[str, Any], most: int) -> tuple[list[dict[
 def train_on_images(
     bench: Bench, config: TrialConfig, threads: int, connection: "Connection[Any, Any]"
 ) -> None:
-    """One process: trains until a message comes, and sends how far it is when a step has ended, for
-    which no later step waits.
+    """One process: trains from one message until the next, and sends how far it is when a step has
+    ended, for which no later step waits.
     """
     from tests.benchmarks.gpu import training as steps
     from trainables.profiling.training_steps import AHEAD
@@ -94,9 +94,12 @@ def train_on_images(
 
     follow_parent()
     prepare_process(threads)
-    training, images = steps.Training(config, bench.data.images), 0
+    training, images = steps.Training(config, bench.data.images, captured=True), 0
     feeder, under_way = BatchFeeder(device=steps.DEVICE), deque[Any]()
-    for batch in steps.endless(bench, feeder, config.batch_size):
+    batches = steps.endless(bench, feeder, config.batch_size)
+    next(batches)  # reads the images onto the card, as far as they have room
+    connection.recv()
+    for batch in batches:
         training.step(*batch)
         if steps.CUDA:
             under_way.append(steps.record_event())

@@ -73,16 +73,15 @@ def variants(bench: Bench) -> Iterator[Wanted]:
     for network, side, batch_size in cases:
         trial = config(bench, network=network, image_size=side, batch_size=batch_size, **USUAL)
         made: dict[str, Callable[[], Callable[[], object]]] = {
-            "as it is": partial(_plain, bench, trial)
+            "one operation at a time": partial(_steps, bench, trial)
         }
         if CUDA:
             made |= {
-                "without cuDNN's autotuner": partial(_plain, bench, trial, autotune=False),
-                "one CUDA graph": partial(_graph, bench, trial),
+                "without cuDNN's autotuner": partial(_steps, bench, trial, autotune=False),
+                "one CUDA graph": partial(_steps, bench, trial, captured=True),
             }
         if CUDA and (network, side, batch_size) == STEPS[0]:
-            made["compile=true"] = partial(_plain, bench, trial.but(compile=True))
-            made["torch.compile, reduce-overhead"] = partial(_compiled, bench, trial)
+            made["compile=true"] = partial(_steps, bench, trial.but(compile=True))
         for label, make in made.items():
             name = f"step of {network}, {side} px, batch {batch_size}, {label}"
             yield Wanted(name, "ms", partial(_time_variant, bench, make))
@@ -99,43 +98,21 @@ def _time_variant(bench: Bench, make: Callable[[], Callable[[], object]]) -> dic
     return {"value": found.pop("ms"), **found, "reserved_mib": reserved_mib()}
 
 
-def _plain(bench: Bench, trial: Any, *, autotune: bool = True) -> Callable[[], object]:
-    training, batch = Training(trial, bench.data.images), random_batch(trial, bench.data.images)
+def _steps(
+    bench: Bench, trial: Any, *, autotune: bool = True, captured: bool = False
+) -> Callable[[], object]:
+    training = Training(trial, bench.data.images, captured=captured)
+    batch = random_batch(trial, bench.data.images)
     torch.backends.cudnn.benchmark &= autotune
     return lambda: training.step(*batch)
 
 
-def _compiled(bench: Bench, trial: Any) -> Callable[[], object]:
-    training, batch = Training(trial, bench.data.images), random_batch(trial, bench.data.images)
-    training.network = torch.compile(training.network, mode="reduce-overhead")
-    return lambda: training.step(*batch)
-
-
-def _graph(bench: Bench, trial: Any) -> Callable[[], object]:
-    """Captures a whole step once, augmentation included, and replays it."""
-    training, batch = Training(trial, bench.data.images), random_batch(trial, bench.data.images)
-    for group in training.optimizer.param_groups:
-        group["capturable"] = True
-    warming = torch.cuda.Stream()
-    warming.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(warming):
-        for _ in range(5):
-            training.step(*batch)
-    torch.cuda.current_stream().wait_stream(warming)
-    graph = torch.cuda.CUDAGraph()
-    training.optimizer.zero_grad(set_to_none=True)
-    with torch.cuda.graph(graph):
-        training.step(*batch)
-
-    def replay(training: Training = training) -> None:  # the graph uses the training's memory
-        graph.replay()
-
-    return replay
+ONE_BY_ONE = "ResNet-18 at 64 px, one operation at a time"
 
 
 def epochs(bench: Bench) -> Iterator[Wanted]:
     cases: dict[str, dict[str, Any]] = {
-        "ResNet-18 at 64 px": {}, "ResNet-50 at 64 px": {"network": "resnet50"},
+        "ResNet-18 at 64 px": {}, ONE_BY_ONE: {}, "ResNet-50 at 64 px": {"network": "resnet50"},
         "ResNet-18, MixUp and averaged weights": {"mixup_alpha": 0.2, "ema": 0.999},
         "ResNet-18, TrivialAugment": {"policy": "trivial"},
         "ResNet-18, batch 512": {"batch_size": 512},
@@ -144,14 +121,14 @@ def epochs(bench: Bench) -> Iterator[Wanted]:
         trial = config(bench, **USUAL, **changes)
         for where, resident in (("on the GPU", True), ("streamed", False)):
             name = f"training in epochs, {label}, images {where}"
-            make = partial(_train_two, bench, trial, resident)
+            make = partial(_train_two, bench, trial, resident, label != ONE_BY_ONE)
             yield Wanted(name, "images/s", make)
 
 
-def _train_two(bench: Bench, trial: Any, resident: bool) -> dict[str, Any]:
+def _train_two(bench: Bench, trial: Any, resident: bool, captured: bool) -> dict[str, Any]:
     """The second epoch's rate: the first one also reads the images onto the GPU."""
     with BusyShare() as busy:
-        first, last = train(trial, bench.data, resident=resident)
+        first, last = train(trial, bench.data, resident=resident, captured=captured)
     return {
         "value": last.images_per_s,
         "train_s": last.train_s,

@@ -9,6 +9,7 @@ of 64 px, forward and backward pass, optimizer. Runs in commit 1ba3fe8 and in th
 import json
 import sys
 import time
+from collections.abc import Callable
 
 import torch
 
@@ -16,12 +17,14 @@ from datasets.splits import Images
 from trainables.config import TrialConfig
 
 try:
-    from trainables.augmentation.batch import for_training
     from trainables.models.network import build
     from trainables.models.setup import prepare_network
+    from trainables.training.auxiliary_state import AuxiliaryState
     from trainables.training.gpu_settings import apply_gpu_settings
     from trainables.training.optimizer import make_optimizer
-    from trainables.training.step import train_step
+    from trainables.training.step import TrainingSteps
+
+    NEW = True
 except ModuleNotFoundError:  # commit 1ba3fe8
     from trainables.augment import for_training
     from trainables.networks import build
@@ -30,8 +33,7 @@ except ModuleNotFoundError:  # commit 1ba3fe8
     from trainables.train import ready as prepare_network
     from trainables.train import train_step
 
-    def apply_gpu_settings(deterministic: bool, device: torch.device) -> None:
-        """Sets nothing, as that commit did."""
+    NEW = False
 
 
 CLASSES, SIDE, WARM = 200, 64, 10
@@ -41,20 +43,31 @@ IMAGES = Images(
 )
 
 
-def milliseconds(config: TrialConfig, device: torch.device, seconds: float) -> float:
-    """A step's mean over so many seconds, until the device has done its work."""
-    apply_gpu_settings(False, device)
-    synchronize = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    network = prepare_network(build(config, CLASSES), config, device).train()
-    optimizer = make_optimizer(network, config)
+def stepper(config: TrialConfig, device: torch.device) -> Callable[[], object]:
+    """What takes a step: one CUDA graph where there is a GPU, one by one at commit 1ba3fe8."""
     shape = (config.batch_size, SIDE, SIDE, 3)
     pixels = torch.randint(0, 256, shape, dtype=torch.uint8, device=device)
     labels = torch.randint(CLASSES, shape[:1], device=device)
+    if NEW:
+        apply_gpu_settings(False, device)
+    network = prepare_network(build(config, CLASSES), config, device).train()
+    optimizer = make_optimizer(network, config)
+    if NEW:
+        auxiliary = AuxiliaryState.begin(config, network, CLASSES, device)
+        steps = TrainingSteps(network, optimizer, auxiliary, config, IMAGES, captured=True)
+        return lambda: steps.take(pixels, labels)
 
     def step() -> None:
         batch, targets = for_training(pixels, labels, config, IMAGES)
         train_step(network, optimizer, batch, targets, config)
 
+    return step
+
+
+def milliseconds(config: TrialConfig, device: torch.device, seconds: float) -> float:
+    """A step's mean over so many seconds, until the device has done its work."""
+    step = stepper(config, device)
+    synchronize = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     for _ in range(WARM if device.type == "cuda" else 1):
         step()
     synchronize()

@@ -11,7 +11,6 @@ from torch import Tensor
 from datasets.loading.loader import Batches
 from datasets.splits import Images
 from tests.benchmarks.gpu.bench import Bench
-from trainables.augmentation.batch import for_training
 from trainables.config import TrialConfig
 from trainables.models.setup import default_device, new_network
 from trainables.profiling.precision import half_precision
@@ -19,7 +18,7 @@ from trainables.training.auxiliary_state import AuxiliaryState
 from trainables.training.batches import BatchFeeder
 from trainables.training.gpu_settings import apply_gpu_settings
 from trainables.training.optimizer import make_optimizer, set_lr
-from trainables.training.step import train_step
+from trainables.training.step import TrainingSteps
 
 DEVICE = default_device()
 CUDA = DEVICE.type == "cuda"
@@ -40,26 +39,32 @@ def config(bench: Bench, **changes: Any) -> TrialConfig:
 
 
 class Training:
-    """A network whose steps are those of `trainables.train.train_epoch`."""
+    """A network whose steps are those of `trainables.train.train`; `captured` ones are one CUDA
+    graph each, as a search takes them where that is faster.
+    """
 
-    def __init__(self, config: TrialConfig, images: Images, device: torch.device = DEVICE) -> None:
+    def __init__(
+        self,
+        config: TrialConfig,
+        images: Images,
+        device: torch.device = DEVICE,
+        *,
+        captured: bool = False,
+    ) -> None:
         classes = len(images.class_ids)
-        self.config, self.images = config, images
+        self.config = config
         apply_gpu_settings(config.deterministic, device)
         self.network = new_network(config, classes, device).train()
-        self.optimizer = make_optimizer(self.network, config)
-        self.auxiliary = AuxiliaryState.begin(config, self.network, classes, device)
+        self._optimizer = make_optimizer(self.network, config)
+        auxiliary = AuxiliaryState.begin(config, self.network, classes, device)
+        self._steps = TrainingSteps(
+            self.network, self._optimizer, auxiliary, config, images, captured=captured
+        )
 
     def step(self, pixels: Tensor, labels: Tensor) -> Tensor:
         """Augments a batch and trains on it; returns the loss."""
-        set_lr(self.optimizer, self.config.lr)
-        batch, targets = for_training(pixels, labels, self.config, self.images)
-        weights, scaler = self.auxiliary.loss_weights(), self.auxiliary.scaler
-        loss = train_step(
-            self.network, self.optimizer, batch, targets, self.config, weights, scaler
-        )
-        self.auxiliary.after_step()
-        return loss
+        set_lr(self._optimizer, self.config.lr)
+        return self._steps.take(pixels, labels)
 
 
 def random_batch(

@@ -91,15 +91,16 @@ def test_the_number_of_trials_on_a_gpu_depends_on_more():
     machine = Machine(cpus=2, memory_bytes=8 << 30, gpus=faked_gpus("A100"))
     config = CONFIG.but(precision="bfloat16")
     keys = [
-        packing_key(config, 4, machine, mps=False),
-        packing_key(config, 4, machine, mps=True),
-        packing_key(config, 5, machine, mps=False),
-        packing_key(config.but(image_size=128), 4, machine, mps=False),
-        packing_key(config.but(precision="float16"), 4, machine, mps=False),
-        packing_key(config.but(deterministic=True), 4, machine, mps=False),
-        packing_key(config.but(ema=0.999), 4, machine, mps=False),
-        packing_key(config, 4, replace(machine, gpus=faked_gpus("T4")), mps=False),
-        packing_key(config, 4, replace(machine, cpus=64), mps=False),
+        packing_key(config, 4, machine, mps=False, captured=False),
+        packing_key(config, 4, machine, mps=True, captured=False),
+        packing_key(config, 4, machine, mps=False, captured=True),
+        packing_key(config, 5, machine, mps=False, captured=False),
+        packing_key(config.but(image_size=128), 4, machine, mps=False, captured=False),
+        packing_key(config.but(precision="float16"), 4, machine, mps=False, captured=False),
+        packing_key(config.but(deterministic=True), 4, machine, mps=False, captured=False),
+        packing_key(config.but(ema=0.999), 4, machine, mps=False, captured=False),
+        packing_key(config, 4, replace(machine, gpus=faked_gpus("T4")), mps=False, captured=False),
+        packing_key(config, 4, replace(machine, cpus=64), mps=False, captured=False),
     ]
     assert len(set(keys)) == len(keys)
     assert all(key.startswith("packing-resnet18-") for key in keys)

@@ -104,7 +104,8 @@ def test_mps_is_known_by_its_pipe(tmp_path: Path, named: bool):
 
 
 def count_steps(config, threads, connection):
-    """Stands for a training: a step of 4 images in 10 ms, until a message comes."""
+    """Stands for a training: a step of 4 images in 10 ms, from one message until the next."""
+    connection.recv()
     for step in count(1):
         time.sleep(0.01)
         connection.send((4 * step, time.monotonic()))
@@ -114,6 +115,7 @@ def count_steps(config, threads, connection):
 
 def count_on(config, threads, connection):
     """Stands for a training that doesn't answer: in a kernel that doesn't end, say."""
+    connection.recv()
     for step in count(1):
         time.sleep(0.01)
         connection.send((4 * step, time.monotonic()))
@@ -130,19 +132,21 @@ def end_without_a_word(config, threads, connection):
 @pytest.mark.slow
 def test_processes_join_are_counted_and_end(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(packing_probe, "SECONDS", 0.5)
-    with TrainingProcesses(CONFIG, 1, count_steps) as trainings:
+    with TrainingProcesses(CONFIG, 1, 3, count_steps) as trainings:
         trainings.join()
         one = trainings.images_per_s()
         trainings.join()
         two = trainings.images_per_s()
         processes = [each.process for each in trainings._trainings]
         assert len({process.pid for process in processes}) == 2
+        waiting = trainings._waiting[0].process
         os.kill(processes[1].pid, 9)
         with pytest.raises(NoMemoryError, match="exit code -9"):
             trainings.images_per_s()
     assert 150 < one <= 400
     assert two > 1.5 * one
     assert [process.exitcode for process in processes] == [0, -9]
+    assert waiting.exitcode == -9
 
 
 @pytest.mark.parametrize(("compiles", "patience_s"), [(False, 180.0), (True, 2580.0)])
@@ -150,22 +154,26 @@ def test_a_training_that_compiles_may_take_longer_to_join(
     monkeypatch: pytest.MonkeyPatch, compiles: bool, patience_s: float
 ):
     """No process starts."""
+    started: list[SimpleNamespace] = []
+    process = SimpleNamespace(
+        start=lambda: started.append(process), join=lambda *_: None, kill=lambda: None
+    )
+    here = SimpleNamespace(send=lambda _: None)
     context = SimpleNamespace(
-        Pipe=lambda: (SimpleNamespace(), SimpleNamespace(close=lambda: None)),
-        Process=lambda **_: SimpleNamespace(start=lambda: None),
+        Pipe=lambda: (here, SimpleNamespace(close=lambda: None)), Process=lambda **_: process
     )
     monkeypatch.setattr(packing_probe, "get_context", lambda kind: context)
     waits: list[float] = []
-    trainings = TrainingProcesses(CONFIG.but(compile=compiles), 1)
-    monkeypatch.setattr(trainings, "_wait", lambda done, seconds: waits.append(seconds))
-    trainings.join()
-    assert waits == [patience_s]
+    with TrainingProcesses(CONFIG.but(compile=compiles), 1, 2, count_steps) as trainings:
+        monkeypatch.setattr(trainings, "_wait", lambda done, seconds: waits.append(seconds))
+        trainings.join()
+    assert (waits, len(started)) == ([patience_s], 2)
 
 
 @pytest.mark.slow
 def test_only_a_process_that_does_not_answer_is_killed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(packing_probe, "ENDING_S", 0.3)
-    with TrainingProcesses(CONFIG, 1, count_on) as trainings:
+    with TrainingProcesses(CONFIG, 1, 1, count_on) as trainings:
         trainings.join()
         process = trainings._trainings[0].process
     assert process.exitcode == -9
@@ -173,7 +181,8 @@ def test_only_a_process_that_does_not_answer_is_killed(monkeypatch: pytest.Monke
 
 @pytest.mark.slow
 def test_real_trainings_end_by_themselves():
-    with TrainingProcesses(CONFIG, 1) as trainings:
+    train = partial(packing_probe._train, captured=False)
+    with TrainingProcesses(CONFIG, 1, 1, train) as trainings:
         trainings.join()
         process = trainings._trainings[0].process
     assert process.exitcode == 0
@@ -197,7 +206,7 @@ def test_steps_that_are_under_way_end_before_the_training_does():
     ("train", "why"), [(fail_at_once, "no kernel image"), (end_without_a_word, "exit code 9")]
 )
 def test_a_process_that_ends_is_no_trial(train, why):
-    with TrainingProcesses(CONFIG, 1, train) as trainings, pytest.raises(JoinError, match=why):
+    with TrainingProcesses(CONFIG, 1, 1, train) as trainings, pytest.raises(JoinError, match=why):
         trainings.join()
 
 

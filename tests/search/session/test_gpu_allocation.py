@@ -12,23 +12,35 @@ from search.hardware.gpus import Gpu
 from search.hardware.machine import Machine
 from search.hardware.packing import Packing
 from search.hardware.packing_probe import measure_packing
-from search.hardware.probe import describe_gpu, measure_gpu
+from search.hardware.probe import describe_gpu, measure_capture, measure_gpu
+from search.planning.cost_estimate import expected_epochs
 from search.planning.plan import Plan, make_proposer
 from search.planning.resources import allocate_resources
 from search.ray_backend.slots import Slots
-from search.session.gpu_allocation import _in_pieces, allocate_gpus
+from search.session.gpu_allocation import (
+    PACKING_WORTH_S,
+    UNMEASURED_TRIALS,
+    _in_pieces,
+    allocate_gpus,
+)
 from search.session.startup import torch_process
 from tests.search.hardware.faked_gpus import GIB, gpus
 from tests.search.session_on_curves import planned, search
+from trainables.profiling.capture_gain import CaptureGain
 from trainables.profiling.gpu_need import GpuNeed
 
 
 class FakeProcess:
     """Answers with one need, and that each further trial on a GPU trains as many images more. It
     records the configurations whose need is measured.
+
+    captured: the images per second of one trial whose steps are CUDA graphs; 1,000 with others.
     """
 
-    def __init__(self, gib: float = 5, free: float = 80, micro: int | None = None) -> None:
+    def __init__(
+        self, gib: float = 5, free: float = 80, micro: int | None = None, captured: float = 900.0
+    ) -> None:
+        self.gain = CaptureGain(plain_images_per_s=1000.0, captured_images_per_s=captured)
         self.need = GpuNeed(
             needed_bytes=int(gib * GIB), free_bytes=int(free * GIB), micro_batch_size=micro
         )
@@ -37,11 +49,14 @@ class FakeProcess:
     def submit(self, function: Any, *args: Any, **options: Any) -> "Future[Any]":
         future: Future[Any] = Future()
         if function is measure_gpu:
-            self.asked.append((args[0].precision, options["freezes"]))
+            self.asked.append((args[0].precision, options["freezes"], options["captured"]))
             future.set_result(self.need)
         elif function is measure_packing:
+            assert options["captured"] == self.gain.worthwhile
             rates = [100.0 * count for count in range(1, args[-1] + 1)]
             future.set_result(Packing(images_per_s=rates, mps=False))
+        elif function is measure_capture:
+            future.set_result(self.gain)
         else:
             assert function is describe_gpu
             future.set_result({})
@@ -58,10 +73,13 @@ def plan_on(tmp_path: Path, data: Path, there: tuple[Gpu, ...], **options: Any) 
     return replace(plan, options=asked, machine=here, resources=resources)
 
 
-def divided(plan: Plan, torch: FakeProcess) -> tuple[Plan, list[str]]:
+def divided(plan: Plan, torch: FakeProcess, images: int | None = None) -> tuple[Plan, list[str]]:
+    """Returns the plan, and what was printed after how steps are taken."""
     lines: list[str] = []
     process: Any = torch
-    return allocate_gpus(plan, "bfloat16", lines.append, process), lines
+    found = allocate_gpus(plan, "bfloat16", lines.append, process, images=images)
+    assert [line for line in lines if "CUDA graph" in line] == lines[:1]
+    return found, lines[1:]
 
 
 def test_as_many_trials_share_each_gpu_as_its_free_memory_holds(
@@ -70,7 +88,7 @@ def test_as_many_trials_share_each_gpu_as_its_free_memory_holds(
     torch = FakeProcess(gib=5)
     plan = plan_on(tmp_path, tiny_data, gpus("A100", "A100", gib=80, free=40))
     found, lines = divided(plan, torch)
-    assert torch.asked == [("bfloat16", False)]
+    assert torch.asked == [("bfloat16", False, False)]
     r = found.resources
     assert (r.per_gpu, r.concurrent, r.free, r.resident) == (6, 12, {"": 0.5}, True)
     assert lines[0] == (
@@ -199,3 +217,34 @@ def test_what_measures_sees_the_gpu_with_the_most_room_or_none(
     with torch_process(plan) as torch, torch_process(plan_on(tmp_path, tiny_data, ())) as bare:
         seen = [each.submit(os.getenv, "CUDA_VISIBLE_DEVICES") for each in (torch, bare)]
     assert [future.result() for future in seen] == [visible, ""]
+
+
+@pytest.mark.parametrize(("captured", "worthwhile"), [(5000.0, True), (1040.0, False), (0, False)])
+def test_steps_are_captured_where_that_is_faster(
+    tmp_path: Path, tiny_data: Path, captured: float, worthwhile: bool
+) -> None:
+    """Whether they are counts for the memory, for each trial, and for the number of trials."""
+    torch = FakeProcess(captured=captured)
+    plan = plan_on(tmp_path, tiny_data, gpus("A100"))
+    for options in ({}, {"gpus_per_trial": "0.5"}):
+        asked = replace(plan, options=replace(plan.options, **options))
+        found, _ = divided(asked, torch)
+        assert found.resources.captured is worthwhile
+        assert Slots(found.resources).place(found.resources).captured is worthwhile
+    assert torch.asked == [("bfloat16", False, worthwhile)] * 2
+
+
+@pytest.mark.parametrize(("images", "measured"), [(200, False), (2000, True)])
+def test_how_many_share_a_gpu_is_measured_where_the_search_is_long_enough(
+    tmp_path: Path, tiny_data: Path, images: int, measured: bool
+) -> None:
+    """At 1,000 images a second, 40 trials of the plan's epochs train for less than two minutes, or
+    for longer.
+    """
+    plan = plan_on(tmp_path, tiny_data, gpus("A100"))
+    torch, seconds = FakeProcess(), expected_epochs(plan) * images / 1000
+    assert (seconds > PACKING_WORTH_S) is measured
+    found, lines = divided(plan, torch, images)
+    assert (found.packing is not None) is measured
+    assert found.resources.per_gpu == (13 if measured else UNMEASURED_TRIALS)
+    assert len(lines) == (3 if measured else 2)

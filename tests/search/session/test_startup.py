@@ -19,7 +19,7 @@ from search.hardware.calibration import CalibrationStore, Measurement
 from search.hardware.machine import Machine
 from search.hardware.packing import Packing
 from search.hardware.packing_probe import measure_packing
-from search.hardware.probe import ProbeError, describe_gpu, measure_gpu
+from search.hardware.probe import ProbeError, describe_gpu, measure_capture, measure_gpu
 from search.hardware.training_speed import Source
 from search.planning.cost_estimate import training_speed
 from search.planning.plan import Plan
@@ -32,6 +32,7 @@ from tests.search.hardware.faked_gpus import gpus as faked_gpus
 from tests.search.session_on_curves import opened, planned, search
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
+from trainables.profiling.capture_gain import CaptureGain
 from trainables.profiling.gpu_need import GpuNeed
 
 
@@ -87,6 +88,9 @@ def on_gpus(plan: Plan, **options: Any) -> Plan:
     return replace(plan, options=asked, machine=machine, resources=resources)
 
 
+SLOWER = CaptureGain(plain_images_per_s=1000.0, captured_images_per_s=900.0)
+
+
 def need(gib: float) -> GpuNeed:
     return GpuNeed(needed_bytes=int(gib * (1 << 30)), free_bytes=24 << 30)
 
@@ -95,10 +99,17 @@ def test_trials_on_gpus_are_as_many_as_train_most_images(plan: Plan) -> None:
     """Six fit in memory, and there are eight cores for each GPU: three train within 5 % of most."""
     packing = Packing(images_per_s=[1000.0, 1600.0, 1750.0, 1790.0], mps=False)
     settings = {"cudnn": 9, "deterministic": False}
-    answers = {describe_gpu: settings, measure_gpu: need(3.2), measure_packing: packing}
+    answers = {
+        describe_gpu: settings,
+        measure_capture: SLOWER,
+        measure_gpu: need(3.2),
+        measure_packing: packing,
+    }
     torch: Any = FakeProcess(answers)
     printed: list[str] = []
-    planned = allocate_gpus(on_gpus(plan), "float32", printed.append, torch, anew=False)
+    planned = allocate_gpus(
+        on_gpus(plan), "float32", printed.append, torch, images=None, anew=False
+    )
     assert (planned.resources.concurrent, planned.resources.gpus_held) == (6, 2)
     assert (planned.packing, planned.gpu) == (packing, settings)
     assert printed[-2] == (
@@ -106,12 +117,12 @@ def test_trials_on_gpus_are_as_many_as_train_most_images(plan: Plan) -> None:
         "4 → 179 % of 1,000"
     )
     assert torch.others_asked[-1] == (plan.baseline, 1, 6)
-    again = allocate_gpus(on_gpus(plan), "float32", print, torch, anew=False)
+    again = allocate_gpus(on_gpus(plan), "float32", print, torch, images=None, anew=False)
     assert again == planned
     assert torch.others_asked[-1] == (plan.bounds.largest,)  # the number was measured before
-    allocate_gpus(on_gpus(plan), "float32", print, torch, anew=True)
+    allocate_gpus(on_gpus(plan), "float32", print, torch, images=None, anew=True)
     assert torch.others_asked[-1] == (plan.baseline, 1, 6)
-    halves = allocate_gpus(on_gpus(plan), "bfloat16", print, torch, anew=False)
+    halves = allocate_gpus(on_gpus(plan), "bfloat16", print, torch, images=None, anew=False)
     assert torch.others_asked[-1] == (plan.baseline.but(precision="bfloat16"), 1, 6)
     assert halves == planned
 
@@ -126,10 +137,14 @@ def test_a_number_of_trials_that_a_failure_has_cut_is_measured_anew_where_memory
         ended="2 didn't train (no step in 180 s)",
         lacked_memory=lacked_memory,
     )
-    torch: Any = FakeProcess({describe_gpu: {}, measure_gpu: need(3.2), measure_packing: cut})
+    torch: Any = FakeProcess(
+        {describe_gpu: {}, measure_capture: SLOWER, measure_gpu: need(3.2), measure_packing: cut}
+    )
     for anew in (False, False, True):
         lines: list[str] = []
-        divided = allocate_gpus(on_gpus(plan), "float32", lines.append, torch, anew=anew)
+        divided = allocate_gpus(
+            on_gpus(plan), "float32", lines.append, torch, images=None, anew=anew
+        )
         assert (divided.packing, divided.resources.per_gpu) == (cut, 1)
         assert any("2 didn't train (no step in 180 s)" in line for line in lines)
     packings = [asked for asked in torch.others_asked if asked == (plan.baseline, 1, 6)]
@@ -143,9 +158,14 @@ def test_no_more_are_tried_than_there_will_be_and_cores_allow(
     plan: Plan, options: dict[str, Any], most: int
 ) -> None:
     packing = Packing(images_per_s=[1000.0], mps=False)
-    answers = {describe_gpu: {}, measure_gpu: need(1), measure_packing: packing}
+    answers = {
+        describe_gpu: {},
+        measure_capture: SLOWER,
+        measure_gpu: need(1),
+        measure_packing: packing,
+    }
     torch: Any = FakeProcess(answers)
-    allocate_gpus(on_gpus(plan, **options), "float32", print, torch, anew=False)
+    allocate_gpus(on_gpus(plan, **options), "float32", print, torch, images=None, anew=False)
     assert torch.others_asked[-1][-1] == most
 
 
@@ -156,30 +176,34 @@ def test_nodes_without_a_gpu_do_not_train_in_float16(
     printed: list[str] = []
     asked = on_gpus(plan, gpus_per_trial="0.5")
     mixed = replace(asked, resources=replace(asked.resources, beside=plan.resources))
-    torch: Any = FakeProcess({describe_gpu: {}, measure_gpu: need(15)})
-    planned = allocate_gpus(mixed, precision, printed.append, torch)
+    torch: Any = FakeProcess({describe_gpu: {}, measure_capture: SLOWER, measure_gpu: need(15)})
+    planned = allocate_gpus(mixed, precision, printed.append, torch, images=None)
     assert planned.resources == (mixed if stays else asked).resources
-    assert len(printed) == 1 + (not stays)
+    assert len(printed) == 2 + (not stays)
 
 
 def test_where_one_trial_has_to_be_alone_nothing_is_measured(plan: Plan) -> None:
-    torch: Any = FakeProcess({describe_gpu: {}, measure_gpu: need(15)})
+    torch: Any = FakeProcess({describe_gpu: {}, measure_capture: SLOWER, measure_gpu: need(15)})
     printed: list[str] = []
-    planned = allocate_gpus(on_gpus(plan), "float32", printed.append, torch, anew=False)
+    planned = allocate_gpus(
+        on_gpus(plan), "float32", printed.append, torch, images=None, anew=False
+    )
     assert (planned.resources.per_gpu, printed[-2]) == (1, "GPUs       1 trial a GPU")
-    assert len(torch.others_asked) == 2
+    assert len(torch.others_asked) == 3
 
 
 def test_how_many_train_together_is_not_measured_where_a_share_is_asked_for(plan: Plan) -> None:
-    torch: Any = FakeProcess({describe_gpu: {"mps": True}, measure_gpu: need(15)})
+    torch: Any = FakeProcess(
+        {describe_gpu: {"mps": True}, measure_capture: SLOWER, measure_gpu: need(15)}
+    )
     printed: list[str] = []
     asked = on_gpus(plan, gpus_per_trial="0.5")
-    planned = allocate_gpus(asked, "float32", printed.append, torch, anew=False)
-    assert printed[1:] == ["GPUs       NVIDIA's MPS serves them"]
+    planned = allocate_gpus(asked, "float32", printed.append, torch, images=None, anew=False)
+    assert printed[2:] == ["GPUs       NVIDIA's MPS serves them"]
     assert planned == replace(asked, gpu={"mps": True})
-    assert (torch.asked, len(torch.others_asked)) == ([], 2)
+    assert (torch.asked, len(torch.others_asked)) == ([], 3)
     cores = on_gpus(plan, gpus_per_trial="0")
-    assert allocate_gpus(cores, "float32", print, torch, anew=False) is cores
+    assert allocate_gpus(cores, "float32", print, torch, images=None, anew=False) is cores
 
 
 def test_a_gpu_s_speed_is_measured_too(plan: Plan) -> None:

@@ -7,9 +7,11 @@ import torch
 
 from tests.trainables.training.small_network import build_small
 from trainables.config import TrialConfig
-from trainables.profiling import gpu_memory
+from trainables.profiling import gpu_memory, training_steps
 from trainables.profiling.gpu_memory import measure_need
 from trainables.profiling.gpu_need import GpuNeed
+from trainables.training import step as training
+from trainables.training.auxiliary_state import AuxiliaryState
 from trainables.training.evaluate import FEATURE_CACHE_BYTES
 from trainables.training.memory import CONTEXT_BYTES, out_of_memory
 
@@ -35,7 +37,7 @@ class FakeCuda:
             network.register_forward_pre_hook(lambda _, inputs: self.passes.append(len(inputs[0])))
             return network
 
-        patch.setattr(gpu_memory, "build", watched)
+        patch.setattr(training_steps, "build", watched)
         patch.setattr(gpu_memory, "reset_peak", lambda _: self.passes.clear())
         patch.setattr(gpu_memory, "peak_bytes", lambda _: GIB + per_image * self.passes[0])
         patch.setattr(torch.cuda, "mem_get_info", lambda _: (free - own - CONTEXT_BYTES, 80 * GIB))
@@ -68,17 +70,17 @@ def test_it_trains_as_the_configuration_says(
     cuda = FakeCuda(monkeypatch)
     config = CONFIG.but(**changes)
     optimizers, averages, scalers = [], [], []
-    step = gpu_memory.train_step
+    step = training.train_step
 
     def watched(network, optimizer, images, labels, config, weights, scaler):
         optimizers.append(type(optimizer).__name__)
         scalers.append(scaler is not None)
         return step(network, optimizer, images, labels, config, weights, scaler)
 
-    monkeypatch.setattr(gpu_memory, "train_step", watched)
-    update = gpu_memory.AuxiliaryState.after_step
+    monkeypatch.setattr(training, "train_step", watched)
+    update = AuxiliaryState.after_step
     monkeypatch.setattr(
-        gpu_memory.AuxiliaryState,
+        AuxiliaryState,
         "after_step",
         lambda self: (averages.append(self.average is not None), update(self)),
     )
@@ -118,14 +120,14 @@ def test_only_want_of_memory_in_a_step_is_answered_by_smaller_pieces(
     monkeypatch: pytest.MonkeyPatch, error: RuntimeError, handled: bool
 ) -> None:
     FakeCuda(monkeypatch)
-    step = gpu_memory.train_step
+    step = training.train_step
 
     def failing(network, optimizer, images, labels, config, *rest):
         if config.micro_batch_size is None:
             raise error
         return step(network, optimizer, images, labels, config, *rest)
 
-    monkeypatch.setattr(gpu_memory, "train_step", failing)
+    monkeypatch.setattr(training, "train_step", failing)
     if handled:
         assert measure_need(CONFIG, CPU, freezes=False).micro_batch_size == 16
         return

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from datasets.access import open_final_data, open_search_data
-from trainables import train as training
 from trainables.config import TrialConfig
 from trainables.train import train
+from trainables.training import step as training
 from trainables.training.class_weights import ClassWeights, weighted_loss, weights_for
 from trainables.training.evaluate import Evaluator
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from datasets.access import open_search_data
 from datasets.splits import SearchData
-from trainables import train as training
 from trainables.config import TrialConfig
 from trainables.models.network import Network
 from trainables.models.setup import new_network
 from trainables.train import train
+from trainables.training import step as training
 from trainables.training.ema import WeightAverage
 from trainables.training.evaluate import evaluate
 
