@@ -41,8 +41,11 @@ ENDING_S = 5.0
 that is killed in the middle of a kernel together with its neighbours.
 """
 
-_WARM_UP = 8
-"""A trial has joined the others when it has taken this many steps; it has captured one by then."""
+_FIRST_STEPS = 8
+"""A trial takes this many steps before it joins the others; it has captured one by then."""
+
+_WARM_UP = 3
+"""A trial has joined the others when it has taken this many steps beside them."""
 
 
 def measure_packing(
@@ -91,12 +94,13 @@ class _Training:
 
 class TrainingProcesses:
     """Trains one configuration in up to `most` processes that join one after the other. They start
-    together, because a process takes several seconds to import torch, and wait until they join.
+    together, because a process takes ten seconds to its first steps, and wait until they join.
     Leaving the context ends them.
 
     train: runs in each process with the configuration, the number of threads and a connection. It
-        waits for a first message before it trains, sends (images so far, the present time) after
-        each step, or the `JoinError` by which it ends, and ends when it gets another message.
+        waits for a first message when it is ready to train, sends (images so far, the present time)
+        after each further step, or the `JoinError` by which it ends, and ends when it gets another
+        message.
     """
 
     def __init__(
@@ -180,8 +184,8 @@ class TrainingProcesses:
 def _train(
     config: TrialConfig, threads: int, connection: "Connection[Any, Any]", *, captured: bool
 ) -> None:
-    """Trains from one message until the next, and sends the images and the time of each ended
-    step.
+    """Takes its first steps, trains from one message until the next, and sends the images and the
+    time of each ended step.
     """
     follow_parent()
     from trainables.training.memory import out_of_memory
@@ -192,9 +196,11 @@ def _train(
         from trainables.training.process import prepare_process
 
         prepare_process(threads)
-        images, device = 0, default_device()
-        connection.recv()
-        with closing(train_steps(config, device, captured=captured)) as steps:
+        images = 0
+        with closing(train_steps(config, default_device(), captured=captured)) as steps:
+            for _ in range(_FIRST_STEPS):
+                next(steps)
+            connection.recv()
             for more in steps:
                 images += more
                 connection.send((images, time.monotonic()))

@@ -25,8 +25,10 @@ PACKING_WORTH_S = 120.0
 """The number of trials on a GPU is measured, which takes about 30 seconds, if a search trains for
 longer than this.
 """
-UNMEASURED_TRIALS = 4
-"""At most so many trials share a GPU where their number wasn't measured."""
+UNMEASURED_TRIALS = 2
+"""At most so many trials share a GPU where their number wasn't measured. While one of them is
+evaluated or begins, the other one trains, and decisions wait for few.
+"""
 
 
 def allocate_gpus(

@@ -2,9 +2,10 @@
 
 Simulated searches on recorded curves, with 8 workers, go on for 63 full trainings. Their traces are
 written once, into `--traces`. At each end of a trial, every estimator says what another hour would
-gain; a search ends at the first estimate whose upper end lies below a threshold, and the trace has
-what the next hour gained. How long an hour is, in full trainings, is for the reader of the page to
-know: it is 1, 3 or 10 here. The page is made by `python -m results.published.make_gain`.
+gain; a search ends at the first estimate that lies below a threshold together with its upper end,
+and the trace has what the next hour gained. How long an hour is, in full trainings, is for the
+reader of the page to know: it is 1, 3 or 10 here. The page is made by
+`python -m results.published.make_gain`.
 
 What was evaluated is on disk at once, and a benchmark that was interrupted goes on.
 """
@@ -260,7 +261,7 @@ def _end(
 ) -> dict[str, float] | None:
     """Returns how a search with `--min-gain threshold` ends, or `None` where it doesn't."""
     for look, gain in estimates:
-        if gain.upper < threshold:
+        if max(gain.expected, gain.upper) < threshold:
             begun = {trial for _, trial, *_ in trace.events[: look.event + 1]}
             # Running trials end by their rules; those that came later don't count.
             rest = [n for n in range(whole + 1) if trace.events[n][1] in begun]

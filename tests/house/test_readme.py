@@ -23,7 +23,7 @@ def test_every_figure_in_the_results_was_published():
     figures = tables(README, "figure", "value", "n")
     assert len(figures) >= 5
     for _, value, _ in figures:
-        assert_published(value, "performance.md", "scheduler.md")
+        assert_published(value, "performance.md", "scheduler.md", "gpu.md")
 
 
 def assert_published(text, *pages):

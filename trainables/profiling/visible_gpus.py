@@ -2,8 +2,8 @@
 
 Another process runs this and reads one line of JSON, because CUDA reads CUDA_VISIBLE_DEVICES only
 once in a process, and because this memory of a GPU should be free again afterwards. With IDs, each
-one is asked in a process that sees no other, since CUDA shows a process one MIG slice at most.
-Nothing here has been measured on a GPU yet.
+one is asked in a process that sees no other, since CUDA shows a process one MIG slice at most. Of
+this, only one whole GPU has been tried.
 """
 
 import json

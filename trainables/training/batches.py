@@ -1,7 +1,4 @@
-"""Brings batches to the device: copied one batch ahead, or gathered from images that stay there.
-
-Nothing about GPUs in this module has been measured on a GPU yet.
-"""
+"""Brings batches to the device: copied one batch ahead, or gathered from images that stay there."""
 
 from collections.abc import Callable
 from contextlib import closing

@@ -91,13 +91,15 @@ def train_on_images(
     from trainables.profiling.training_steps import AHEAD
     from trainables.training.batches import BatchFeeder
     from trainables.training.process import prepare_process
+    from trainables.training.step_graph import WARM_UP
 
     follow_parent()
     prepare_process(threads)
     training, images = steps.Training(config, bench.data.images, captured=True), 0
     feeder, under_way = BatchFeeder(device=steps.DEVICE), deque[Any]()
     batches = steps.endless(bench, feeder, config.batch_size)
-    next(batches)  # reads the images onto the card, as far as they have room
+    for _ in range(WARM_UP + 1):  # also reads the images onto the card, as far as they have room
+        training.step(*next(batches))
     connection.recv()
     for batch in batches:
         training.step(*batch)

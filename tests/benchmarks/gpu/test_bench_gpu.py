@@ -151,7 +151,8 @@ def test_all_parts_run_in_miniature_and_go_on(tmp_path):
     assert found["failures"] == {}
     assert found["command"].startswith("python -m tests.benchmarks.gpu.bench_gpu searches --mini")
     expected = {(part, name) for part, names in make_gpu.PARTS.items() for name in names}
-    on_gpus_only = {("correct", "needed"), ("correct", "full_card"), ("packing", "under_mps")}
+    on_gpus_only = {("correct", name) for name in ("captured", "needed", "full_card")}
+    on_gpus_only.add(("packing", "under_mps"))
     made = {(m["part"], m["section"]) for m in found["measurements"]}
     assert made == expected - on_gpus_only
     names = {figure["name"] for figure in found["figures"]}
