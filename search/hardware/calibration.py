@@ -16,8 +16,9 @@ from search.hardware.machine import Machine, cpu_model
 from search.hardware.packing import Packing
 from search.preflight import versions
 from trainables.config import PRECISIONS, TrialConfig
+from trainables.profiling.capture_gain import CaptureGain
 
-M = TypeVar("M", "Measurement", Packing)
+M = TypeVar("M", "Measurement", Packing, CaptureGain)
 
 SCHEMA_VERSION = 2
 """Measurements of another version than this one, whose method or format differs, don't count."""
@@ -89,6 +90,10 @@ class CalibrationStore:
         """Returns the packing stored under `key`, which comes from `packing_key`, or `None`."""
         return self._find(key, Packing)
 
+    def find_gain(self, key: str) -> CaptureGain | None:
+        """Returns the gain stored under `key`, which comes from `capture_key`, or `None`."""
+        return self._find(key, CaptureGain)
+
     def _find(self, key: str, kind: type[M]) -> M | None:
         value = self._read().get(key)
         try:
@@ -97,7 +102,7 @@ class CalibrationStore:
         except (TypeError, AttributeError):
             return None
 
-    def keep(self, key: str, measurement: Measurement | Packing) -> None:
+    def keep(self, key: str, measurement: Measurement | Packing | CaptureGain) -> None:
         """Adds a measurement to the file. If two processes write at the same time, the last one
         wins.
         """
@@ -126,6 +131,17 @@ def calibration_key(config: TrialConfig, threads: int, gpus: Sequence[Gpu]) -> s
     where = "gpu" if gpus else str(threads)  # threads don't count on a GPU
     parts = [where, cpu_model(), *(gpu.name for gpu in gpus)]
     return f"{config.network}-{_hash_work(config, parts)}"
+
+
+def capture_key(config: TrialConfig, gpus: Sequence[Gpu]) -> str:
+    """Returns a key of what a `CaptureGain` depends on besides versions. `config` has the precision
+    of the trials.
+    """
+    augmentation = [
+        str(getattr(config, name)) for name in ("policy", "mixup_alpha", "cutmix_alpha")
+    ]
+    parts = [*augmentation, str(config.ema > 0), cpu_model(), *(gpu.name for gpu in gpus)]
+    return f"capture-{config.network}-{_hash_work(config, parts)}"
 
 
 def packing_key(

@@ -41,6 +41,9 @@ ENDING_S = 5.0
 that is killed in the middle of a kernel together with its neighbours.
 """
 
+JOIN, END = "join", "end"
+"""These messages tell a training process to train from now on, and to end."""
+
 _FIRST_STEPS = 8
 """A trial takes this many steps before it joins the others; it has captured one by then."""
 
@@ -97,10 +100,9 @@ class TrainingProcesses:
     together, because a process takes ten seconds to its first steps, and wait until they join.
     Leaving the context ends them.
 
-    train: runs in each process with the configuration, the number of threads and a connection. It
-        waits for a first message when it is ready to train, sends (images so far, the present time)
-        after each further step, or the `JoinError` by which it ends, and ends when it gets another
-        message.
+    train: runs in each process with the configuration, the number of threads and a connection.
+        When it is ready it waits for the message `JOIN`, then sends (images so far, the present
+        time) after each step, or the `JoinError` by which it ends. It ends when it gets `END`.
     """
 
     def __init__(
@@ -133,13 +135,12 @@ class TrainingProcesses:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for each in self._trainings:
+        every = [*self._trainings, *self._waiting]
+        for each in every:
             with suppress(OSError):  # it has ended
-                each.connection.send("end")
-        for each in self._waiting:
-            each.process.kill()  # it runs no kernel
+                each.connection.send(END)
         until = time.monotonic() + ENDING_S
-        for each in (*self._waiting, *self._trainings):
+        for each in every:
             each.process.join(max(0.0, until - time.monotonic()))
             each.process.kill()  # nothing where it has ended
             each.process.join()
@@ -149,7 +150,7 @@ class TrainingProcesses:
         new = self._waiting.pop(0)
         self._trainings.append(new)
         with suppress(OSError):  # it has ended, and has said why
-            new.connection.send("train")
+            new.connection.send(JOIN)
         compile_s = COMPILE_S if self._config.compile else 0.0
         self._wait(lambda: new.images >= _WARM_UP * self._config.batch_size, PATIENCE_S + compile_s)
 
@@ -184,8 +185,8 @@ class TrainingProcesses:
 def _train(
     config: TrialConfig, threads: int, connection: "Connection[Any, Any]", *, captured: bool
 ) -> None:
-    """Takes its first steps, trains from one message until the next, and sends the images and the
-    time of each ended step.
+    """Takes its first steps, trains from `JOIN` until `END`, and sends the images and the time of
+    each ended step.
     """
     follow_parent()
     from trainables.training.memory import out_of_memory
@@ -200,12 +201,11 @@ def _train(
         with closing(train_steps(config, default_device(), captured=captured)) as steps:
             for _ in range(_FIRST_STEPS):
                 next(steps)
-            connection.recv()
-            for more in steps:
-                images += more
+            going_on = connection.recv() == JOIN
+            while going_on:
+                images += next(steps)
                 connection.send((images, time.monotonic()))
-                if connection.poll():
-                    break
+                going_on = not connection.poll()
     except Exception as error:  # whatever torch may raise: the reason is shown
         kind = NoMemoryError if out_of_memory(error) else JoinError
         connection.send(kind(last_lines(f"{type(error).__name__}: {error}")))

@@ -8,7 +8,7 @@ from functools import partial
 from datasets.access import TRAIN_FILE
 from search.hardware import probe
 from search.hardware.allocation import fits, trials_by_memory
-from search.hardware.calibration import packing_key
+from search.hardware.calibration import capture_key, packing_key
 from search.hardware.memory import worker_bytes
 from search.hardware.packing import Packing, serves_mps
 from search.hardware.packing_probe import measure_packing
@@ -56,9 +56,13 @@ def allocate_gpus(
     largest = plan.bounds.largest.but(precision=precision)
     freezes = any(config.freeze_depth for config in plan.bounds.starting)
     config = plan.baseline.but(precision=precision)
-    gain = ask_gpu(plan, torch, probe.measure_capture, config)
+    gain = find_gain(plan, torch, config, anew=anew)
     print_line(f"GPUs       {gain.describe()}")
-    plan = replace(plan, resources=replace(plan.resources, captured=gain.worthwhile))
+    plan = replace(
+        plan,
+        resources=replace(plan.resources, captured=gain.worthwhile),
+        gpu={**plan.gpu, "captured_steps": gain.worthwhile},
+    )
     need = ask_gpu(
         plan, torch, probe.measure_gpu, largest, freezes=freezes, captured=gain.worthwhile
     )
@@ -165,6 +169,22 @@ def _in_pieces(plan: Plan, need: GpuNeed, print_line: Callable[[str], object]) -
     )
     # The preview, by which a run that goes on knows its space, stays as the space has it.
     return replace(plan, fixed={**plan.fixed, "micro_batch_size": need.micro_batch_size})
+
+
+def find_gain(
+    plan: Plan, torch: probe.TorchProcess, config: TrialConfig, *, anew: bool
+) -> CaptureGain:
+    """Returns what captured steps gain for `config`, as measured before on this machine, unless
+    `anew` is true, or else now.
+    """
+    key, store = capture_key(config, plan.gpus), open_calibrations(plan)
+    before = None if anew or plan.cluster else store.find_gain(key)
+    if before is not None:
+        return before
+    gain = ask_gpu(plan, torch, probe.measure_capture, config)
+    if plan.cluster is None and gain.sound():
+        store.keep(key, gain)
+    return gain
 
 
 def choose_packing(

@@ -66,7 +66,7 @@ class Trace:
     """
 
     events: list[tuple[float, int, int, int, float]]
-    params: list[dict[str, Any]]
+    params: dict[str, dict[str, Any]]
     endings: dict[str, str]
     marks: list[int]
 
@@ -91,7 +91,7 @@ def read_trace(path: Path, curves: Curves, seed: int, budget: float) -> Trace:
             events = simulate(study, curves, workers=WORKERS, epochs=epochs).events
         found = {
             "events": [(e.time_s, e.trial, e.row, e.epoch, e.val) for e in events],
-            "params": [record.params for record in study.records.values()],
+            "params": {str(n): record.params for n, record in study.records.items()},
             "endings": {
                 str(n): str(r.reason or r.state)
                 for n, r in study.records.items()
@@ -117,7 +117,7 @@ def looks(trace: Trace) -> Iterator[Look]:
 
         def observe(each: int, *, running: bool) -> ObservedTrial:
             return ObservedTrial(
-                params=trace.params[each],
+                params=trace.params[str(each)],
                 values=after_shares(values[each], trace.marks[-1], trace.marks),
                 running=running,
                 unfit=trace.endings.get(str(each)) == StopReason.DIVERGED and not running,

@@ -21,7 +21,10 @@ def trace(rows: int, epochs: int) -> Trace:
     ]
     endings = {str(row): "complete" for row in range(rows - 1)}
     return Trace(
-        events=events[:-1], params=[{}] * rows, endings=endings | {"1": "diverged"}, marks=[1, 3]
+        events=events[:-1],
+        params={str(n): {} for n in range(rows)},
+        endings=endings | {"1": "diverged"},
+        marks=[1, 3],
     )
 
 

@@ -85,7 +85,7 @@ def train_final_model(
                 f"lr ({config.lr:g}) in the configuration, without its lines sha256 and "
                 "schema_version, or try another --seed."
             )
-    record = _evaluate_on_test(best, data, out, network, history, device)
+    record = _evaluate_on_test(best, data, out, network, history, device, captured)
     _write(out, network, history, record)
     return record
 
@@ -106,6 +106,7 @@ def _evaluate_on_test(
     network: Network,
     history: list[EpochMetrics],
     device: torch.device,
+    captured: bool,
 ) -> FinalRecord:
     """Evaluates the trained network on test and returns the record of the final training."""
     started = time.perf_counter()
@@ -121,12 +122,14 @@ def _evaluate_on_test(
         test_images=len(data.test),
         train_images=len(data.train),
         wall_s=wall_s,
-        provenance={"selection": best.selection} | _environment(best, data, device),
+        provenance={"selection": best.selection} | _environment(best, data, device, captured),
         test_top1_flip=predictions.flip_averaged_top1(),
     )
 
 
-def _environment(best: BestConfig, data: FinalData, device: torch.device) -> dict[str, Any]:
+def _environment(
+    best: BestConfig, data: FinalData, device: torch.device, captured: bool
+) -> dict[str, Any]:
     """Returns what the record states about dataset, normalisation, device and versions."""
     mean, std = pixel_statistics(data.images, best.config.normalise)
     spec = find_dataset(best.dataset)
@@ -147,6 +150,7 @@ def _environment(best: BestConfig, data: FinalData, device: torch.device) -> dic
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
+        **({"captured_steps": captured} if gpu else {}),
         **describe_gpu(device),
     }
 

@@ -1,5 +1,6 @@
 """States what a GPU gains by taking a step as one CUDA graph, free of torch."""
 
+import math
 from dataclasses import dataclass
 
 WORTH = 1.05
@@ -35,6 +36,12 @@ class CaptureGain:
     def images_per_s(self) -> float:
         """Returns the rate of the steps that are worthwhile."""
         return self.captured_images_per_s if self.worthwhile else self.plain_images_per_s
+
+    def sound(self) -> bool:
+        """Returns whether steps were measured, and the numbers are such as measurements give."""
+        numbers = (self.plain_images_per_s, self.captured_images_per_s, self.difference)
+        finite = all(isinstance(number, float) and 0 <= number < math.inf for number in numbers)
+        return finite and self.plain_images_per_s > 0
 
     def describe(self) -> str:
         """Returns in words how steps are taken, and why."""

@@ -21,7 +21,7 @@ from unittest import mock
 
 from common.signals import follow_parent
 from search.hardware.packing import JoinError
-from search.hardware.packing_probe import TrainingProcesses
+from search.hardware.packing_probe import JOIN, TrainingProcesses
 from tests.benchmarks.gpu.bench import Bench, Wanted
 from tests.benchmarks.gpu.busy import BusyShare
 from tests.benchmarks.gpu.card_report import PACKING
@@ -84,8 +84,8 @@ def _rates(bench: Bench, changes: dict[str, Any], most: int) -> tuple[list[dict[
 def train_on_images(
     bench: Bench, config: TrialConfig, threads: int, connection: "Connection[Any, Any]"
 ) -> None:
-    """One process: trains from one message until the next, and sends how far it is when a step has
-    ended, for which no later step waits.
+    """One process: trains from `JOIN` until `END`, and sends how far it is when a step has ended,
+    for which no later step waits.
     """
     from tests.benchmarks.gpu import training as steps
     from trainables.profiling.training_steps import AHEAD
@@ -100,7 +100,8 @@ def train_on_images(
     batches = steps.endless(bench, feeder, config.batch_size)
     for _ in range(WARM_UP + 1):  # also reads the images onto the card, as far as they have room
         training.step(*next(batches))
-    connection.recv()
+    if connection.recv() != JOIN:
+        os._exit(0)
     for batch in batches:
         training.step(*batch)
         if steps.CUDA:

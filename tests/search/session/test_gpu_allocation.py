@@ -4,7 +4,7 @@ import os
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -22,6 +22,7 @@ from search.session.gpu_allocation import (
     UNMEASURED_TRIALS,
     _in_pieces,
     allocate_gpus,
+    find_gain,
 )
 from search.session.startup import torch_process
 from tests.search.hardware.faked_gpus import GIB, gpus
@@ -45,6 +46,7 @@ class FakeProcess:
             needed_bytes=int(gib * GIB), free_bytes=int(free * GIB), micro_batch_size=micro
         )
         self.asked: list[Any] = []
+        self.gains = 0
 
     def submit(self, function: Any, *args: Any, **options: Any) -> "Future[Any]":
         future: Future[Any] = Future()
@@ -56,6 +58,7 @@ class FakeProcess:
             rates = [100.0 * count for count in range(1, args[-1] + 1)]
             future.set_result(Packing(images_per_s=rates, mps=False))
         elif function is measure_capture:
+            self.gains += 1
             future.set_result(self.gain)
         else:
             assert function is describe_gpu
@@ -248,3 +251,29 @@ def test_how_many_share_a_gpu_is_measured_where_the_search_is_long_enough(
     assert (found.packing is not None) is measured
     assert found.resources.per_gpu == (13 if measured else UNMEASURED_TRIALS)
     assert len(lines) == (3 if measured else 2)
+
+
+def test_what_captured_steps_gain_is_measured_once_and_again_if_asked(
+    tmp_path: Path, tiny_data: Path
+) -> None:
+    torch = FakeProcess(captured=5000.0)
+    plan, process = plan_on(tmp_path, tiny_data, gpus("A100")), cast(Any, torch)
+    config = plan.baseline.but(precision="bfloat16")
+    found = [find_gain(plan, process, config, anew=anew) for anew in (False, False, True)]
+    assert found == [torch.gain] * 3
+    assert torch.gains == 2
+    find_gain(plan, process, config.but(policy="rand"), anew=False)
+    assert torch.gains == 3
+    assert divided(plan, torch)[0].gpu == {"captured_steps": True}
+    assert torch.gains == 3
+
+
+def test_a_gain_that_was_not_measured_is_measured_the_next_time(
+    tmp_path: Path, tiny_data: Path
+) -> None:
+    torch = FakeProcess()
+    torch.gain = CaptureGain()
+    plan = plan_on(tmp_path, tiny_data, gpus("A100"))
+    for _ in range(2):
+        assert not divided(plan, torch)[0].resources.captured
+    assert torch.gains == 2

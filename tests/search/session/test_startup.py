@@ -111,7 +111,7 @@ def test_trials_on_gpus_are_as_many_as_train_most_images(plan: Plan) -> None:
         on_gpus(plan), "float32", printed.append, torch, images=None, anew=False
     )
     assert (planned.resources.concurrent, planned.resources.gpus_held) == (6, 2)
-    assert (planned.packing, planned.gpu) == (packing, settings)
+    assert (planned.packing, planned.gpu) == (packing, {**settings, "captured_steps": False})
     assert printed[-2] == (
         "GPUs       3 trials a GPU, by images/s together: 1 → 100 %, 2 → 160 %, 3 → 175 %, "
         "4 → 179 % of 1,000"
@@ -200,7 +200,7 @@ def test_how_many_train_together_is_not_measured_where_a_share_is_asked_for(plan
     asked = on_gpus(plan, gpus_per_trial="0.5")
     planned = allocate_gpus(asked, "float32", printed.append, torch, images=None, anew=False)
     assert printed[2:] == ["GPUs       NVIDIA's MPS serves them"]
-    assert planned == replace(asked, gpu={"mps": True})
+    assert planned == replace(asked, gpu={"mps": True, "captured_steps": False})
     assert (torch.asked, len(torch.others_asked)) == ([], 3)
     cores = on_gpus(plan, gpus_per_trial="0")
     assert allocate_gpus(cores, "float32", print, torch, images=None, anew=False) is cores
