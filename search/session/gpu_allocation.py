@@ -51,18 +51,12 @@ def allocate_gpus(
     """
     if not plan.resources.per_gpu:
         return plan
-    deterministic = plan.baseline.deterministic
-    plan = replace(plan, gpu=ask_gpu(plan, torch, probe.describe_gpu, deterministic=deterministic))
-    largest = plan.bounds.largest.but(precision=precision)
-    freezes = any(config.freeze_depth for config in plan.bounds.starting)
     config = plan.baseline.but(precision=precision)
     gain = find_gain(plan, torch, config, anew=anew)
     print_line(f"GPUs       {gain.describe()}")
-    plan = replace(
-        plan,
-        resources=replace(plan.resources, captured=gain.worthwhile),
-        gpu={**plan.gpu, "captured_steps": gain.worthwhile},
-    )
+    plan = _describe_gpus(plan, torch, captured=gain.worthwhile)
+    largest = plan.bounds.largest.but(precision=precision)
+    freezes = any(each.freeze_depth for each in plan.bounds.starting)
     need = ask_gpu(
         plan, torch, probe.measure_gpu, largest, freezes=freezes, captured=gain.worthwhile
     )
@@ -95,6 +89,17 @@ def allocate_gpus(
     plan = _leave_out_cores(plan, precision, print_line)
     print_line(f"GPUs       {describe_resources(plan)}")
     return plan
+
+
+def _describe_gpus(plan: Plan, torch: probe.TorchProcess, *, captured: bool) -> Plan:
+    """Returns the plan with the GPUs' settings and versions, and whether steps are captured."""
+    deterministic = plan.baseline.deterministic
+    described = ask_gpu(plan, torch, probe.describe_gpu, deterministic=deterministic)
+    return replace(
+        plan,
+        resources=replace(plan.resources, captured=captured),
+        gpu={**described, "captured_steps": captured},
+    )
 
 
 def _training_s(plan: Plan, gain: CaptureGain, images: int | None) -> float:

@@ -161,7 +161,8 @@ def by_model(
     observations = Observations(
         points=np.nan_to_num(tried, nan=0.5), values=ends, variances=variances
     )
-    model = GaussianProcess(observations, curves.encoding.owners, rng)
+    begun = np.empty((0, tried.shape[1]))
+    model = GaussianProcess(observations, begun, curves.encoding.owners, rng)
     candidates = curves.points[rng.choice(len(curves.points), min(400, len(curves.points)), False)]
     means, deviations = model.predict(np.nan_to_num(candidates, nan=0.5))
     order = np.argsort(-expected_improvement(means, deviations, float(ends.max())))
