@@ -56,16 +56,20 @@ def observe(
     )
 
 
+_ENDED = -1
+"""An ended trial has this number of epochs in `ObservationCache`: no more will come."""
+
+
 class ObservationCache:
-    """Stores the observations of ended trials, because computing those of thousands of trials would
-    take longer than a proposal.
+    """Stores the observations of trials, because computing those of thousands would take longer
+    than a proposal. That of a running trial holds until it has shown another epoch.
 
     `marks` are the epochs at which trials are compared.
     """
 
     def __init__(self, marks: Sequence[int]) -> None:
         self._marks = marks
-        self._ended: dict[int, tuple[TrialRecord, ObservedTrial]] = {}
+        self._known: dict[int, tuple[TrialRecord, int, ObservedTrial]] = {}
 
     def of(
         self,
@@ -78,11 +82,13 @@ class ObservationCache:
         epochs: what each trial has shown, by its number.
         length_of: returns the number of epochs of a trial's full training, by its number.
         """
-        known = self._ended
+        known = self._known
         # Records are immutable: a trial whose state has changed has another record.
         return [
-            hit[1]
-            if (hit := known.get(record.number)) and hit[0] is record
+            hit[2]
+            if (hit := known.get(record.number))
+            and hit[0] is record
+            and (hit[1] == _ENDED or hit[1] == len(epochs[record.number]))
             else self._observe(record, epochs[record.number], length_of(record.number))
             for record in records
         ]
@@ -91,8 +97,8 @@ class ObservationCache:
         self, record: TrialRecord, seen: Sequence[EpochMetrics], epochs: int
     ) -> ObservedTrial:
         found = observe(record, seen, epochs, self._marks)
-        if record.state is not TrialState.RUNNING:
-            self._ended[record.number] = record, found
+        shown = len(seen) if record.state is TrialState.RUNNING else _ENDED
+        self._known[record.number] = record, shown, found
         return found
 
 

@@ -6,7 +6,7 @@ same decisions.
 """
 
 import math
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Generic
 
@@ -75,13 +75,12 @@ class Study(Generic[C]):
         )
         self.records: dict[int, TrialRecord] = store.trials()
         self.epochs: dict[int, list[EpochMetrics]] = {number: [] for number in self.records}
-        self._proposer = proposer
+        self._proposer, self._outside = proposer, outside
         self._marks = (*self.rungs.levels, self.horizons[-1].epochs)
         self._earlier = [each.evidence(self._marks) for each in earlier]
         self._known = ObservationCache(self._marks)
-        self._outside = outside
-        self.gains = gains or GainWatch(rules.min_gain)
-        self._cut: set[int] = set()
+        self._length_of: Callable[[int], int] = lambda n: horizon_of(self.horizons, n).epochs
+        self.gains, self._cut = gains or GainWatch(rules.min_gain), set[int]()
         self._time_left: Callable[[], float] = lambda: math.inf  # until the records are replayed
         self._failed_in_a_row, self._tried = 0, TriedConfigurations()
         self._mirror = OptunaMirror(storage, store.name, baseline, rules.objectives)
@@ -155,13 +154,15 @@ class Study(Generic[C]):
 
     def _evidence(self) -> list[ObservedTrial]:
         """Returns what every configuration has shown so far, earlier runs included."""
-        own = [r for n, r in self.records.items() if r.config and n not in self._outside]
-        known = self._known.of(own, self.epochs, lambda n: horizon_of(self.horizons, n).epochs)
+        known = self._known.of(self._own(), self.epochs, self._length_of)
         return [*self._earlier, *known]
 
     def _shown(self) -> list[tuple[TrialRecord, list[EpochMetrics]]]:
-        inside = (r for n, r in self.records.items() if r.config and n not in self._outside)
-        return [(record, self.epochs[record.number]) for record in inside]
+        return [(record, self.epochs[record.number]) for record in self._own()]
+
+    def _own(self) -> Iterator[TrialRecord]:
+        """Yields the records of this search's trials whose configurations its space may have."""
+        return (r for n, r in self.records.items() if r.config and n not in self._outside)
 
     def _begin(self, number: int, params: dict[str, Any], config: dict[str, Any]) -> None:
         record = TrialRecord(number=number, state=TrialState.RUNNING, params=params, config=config)
@@ -242,7 +243,7 @@ class Study(Generic[C]):
         gain = self.gains.estimate(self._shown(), self._evidence(), self._marks) if look else None
         self._put(record := replace(record, gain=gain))
         if not cut:
-            self._mirror.tell(record, horizon_of(self.horizons, number).epochs)
+            self._mirror.tell(record, self._length_of(number))
             self.store.drop_checkpoint(number)
 
     def _put(self, record: TrialRecord) -> None:
@@ -269,7 +270,7 @@ class Study(Generic[C]):
             if record.state is not TrialState.RUNNING and record.reason is not StopReason.BUDGET:
                 self.store.drop_checkpoint(number)
                 if self._mirror.is_open(number):
-                    self._mirror.tell(record, horizon_of(self.horizons, number).epochs)
+                    self._mirror.tell(record, self._length_of(number))
         self.gains.recall(self.records.values(), self.horizons[-1].first)
         self._waiting = [
             self._proposal(number, self._proposer.restore(record.config))

@@ -51,7 +51,9 @@ def test_the_worst_are_drawn_up_to_a_floor_on_which_the_unfit_lie():
     assert variances.tolist() == pytest.approx([0, 0, 0, 0, ((0.6 - floor) / 2) ** 2])
 
 
-def test_what_an_ended_trial_tells_is_found_once_and_anew_when_its_record_changes(monkeypatch):
+def test_what_a_trial_tells_is_found_once_and_anew_after_an_epoch_or_when_its_record_changes(
+    monkeypatch,
+):
     calls = []
     real = learning_curves.observe
     monkeypatch.setattr(
@@ -67,6 +69,7 @@ def test_what_an_ended_trial_tells_is_found_once_and_anew_when_its_record_change
 
     running = TrialRecord(number=4, state=TrialState.RUNNING, params={"x": 1}, config={})
     assert known(running).values == {1: 0.25}
+    assert known(running) is known(running)
     epochs += [metrics(2, 0.5), metrics(3, 0.75)]
     assert known(running).values == {1: 0.25, 3: 0.75}
     ended = replace(running, state=TrialState.COMPLETE)
