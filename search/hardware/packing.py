@@ -1,8 +1,7 @@
 """Chooses how many trials a GPU trains at the same time, by how fast they train together.
 
 Memory tells how many fit. Beyond some number they only take turns, and each further one takes
-memory, a core, and time from all decisions. On an H200, four trials of a ResNet-18 at 64 px, whose
-steps were CUDA graphs, trained 36,000 images a second together, and one alone 35,500 (n = 1).
+memory, a core, and time from all decisions. The measurement itself hasn't run on a GPU yet.
 """
 
 import os

@@ -6,7 +6,7 @@ The functions run in the probe's process, or on a node of a cluster.
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -79,6 +79,10 @@ class _Training:
     images: int = 0
     at: float = 0.0
 
+    def is_ready(self) -> bool:
+        """Returns whether the process has sent anything."""
+        return self.at > 0
+
     def update(self) -> None:
         """Reads the steps that have ended. Raises `JoinError` where the process has ended."""
         try:
@@ -101,8 +105,9 @@ class TrainingProcesses:
     Leaving the context ends them.
 
     train: runs in each process with the configuration, the number of threads and a connection.
-        When it is ready it waits for the message `JOIN`, then sends (images so far, the present
-        time) after each step, or the `JoinError` by which it ends. It ends when it gets `END`.
+        When it is ready it sends (0, the present time) and waits for the message `JOIN`; then it
+        sends (images so far, the present time) after each step. It ends when it gets `END`, and
+        may end before by sending a `JoinError`.
     """
 
     def __init__(
@@ -115,6 +120,8 @@ class TrainingProcesses:
         self._config, self._threads, self._most, self._train = config, threads, most, train
         self._waiting: list[_Training] = []
         self._trainings: list[_Training] = []
+        self._failed: list[_Training] = []
+        self._why = JoinError("no more were asked for")
 
     def __enter__(self) -> Self:
         start = get_context("spawn")
@@ -135,7 +142,7 @@ class TrainingProcesses:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        every = [*self._trainings, *self._waiting]
+        every = [*self._trainings, *self._waiting, *self._failed]
         for each in every:
             with suppress(OSError):  # it has ended
                 each.connection.send(END)
@@ -146,13 +153,31 @@ class TrainingProcesses:
             each.process.join()
 
     def join(self) -> None:
-        """Lets one more process train, and returns when it has taken its first steps."""
+        """Lets one more process train, and returns when it has taken its first steps. The first one
+        waits for all processes, because those that start take time from those that train.
+        """
+        if not self._trainings:
+            self._wait_for_ready()
+        if not self._waiting:
+            raise self._why
         new = self._waiting.pop(0)
         self._trainings.append(new)
         with suppress(OSError):  # it has ended, and has said why
             new.connection.send(JOIN)
+        self._wait(lambda: new.images >= _WARM_UP * self._config.batch_size)
+
+    def _wait_for_ready(self) -> None:
+        """Waits until all processes are ready, and gives up the first one that fails and those
+        behind it.
+        """
         compile_s = COMPILE_S if self._config.compile else 0.0
-        self._wait(lambda: new.images >= _WARM_UP * self._config.batch_size, PATIENCE_S + compile_s)
+        for place, each in enumerate(self._waiting):
+            try:
+                self._wait(each.is_ready, PATIENCE_S + compile_s, [each])
+            except JoinError as error:
+                self._why = error
+                self._failed, self._waiting = self._waiting[place:], self._waiting[:place]
+                return
 
     def images_per_s(self) -> float:
         """Returns the images per second of all processes, each from one ended step to another."""
@@ -169,16 +194,21 @@ class TrainingProcesses:
             for each, (images, at) in zip(self._trainings, before, strict=True)
         )
 
-    def _wait(self, done: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
-        """Waits until `done` returns true. Raises `JoinError` where a process has ended, and after
-        `patience_s` seconds.
+    def _wait(
+        self,
+        done: Callable[[], bool],
+        patience_s: float = PATIENCE_S,
+        watched: "Sequence[_Training] | None" = None,
+    ) -> None:
+        """Waits until `done` returns true. Raises `JoinError` where a process of `watched`, by
+        default of those that train, has ended, and after `patience_s` seconds.
         """
         until = time.monotonic() + patience_s
         while not done():
             if time.monotonic() > until:
                 raise JoinError(f"no step in {patience_s:.0f} s")
             time.sleep(0.01)
-            for each in self._trainings:
+            for each in self._trainings if watched is None else watched:
                 each.update()
 
 
@@ -201,6 +231,7 @@ def _train(
         with closing(train_steps(config, default_device(), captured=captured)) as steps:
             for _ in range(_FIRST_STEPS):
                 next(steps)
+            connection.send((0, time.monotonic()))
             going_on = connection.recv() == JOIN
             while going_on:
                 images += next(steps)

@@ -58,6 +58,12 @@ class TorchProcess:
         with shield_children():
             return self._pool.submit(function, *args, **kwargs)
 
+    def restart(self) -> None:
+        """Ends the process once it has answered all calls; the next call starts another one."""
+        if self._pool is not None:
+            self._end(self._pool)
+            self._pool = None
+
     def __enter__(self) -> Self:
         return self
 
@@ -67,10 +73,13 @@ class TorchProcess:
         if kind is not None and issubclass(kind, KeyboardInterrupt):
             for process in self._pool._processes.values():
                 process.kill()
+        self._end(self._pool)
+
+    def _end(self, pool: ProcessPoolExecutor) -> None:
         # os._exit ends the process at once. An orderly exit would take torch a second or two.
         with suppress(BrokenProcessPool):
-            self._pool.submit(os._exit, 0)
-        self._pool.shutdown()
+            pool.submit(os._exit, 0)
+        pool.shutdown()
 
 
 def _begin(threads: int, visible: str | None) -> None:

@@ -184,9 +184,8 @@ def _open(
     """
     saved = read_manifest(plan.directory) if resuming else None
     with ExitStack() as stack:
-        # What threads wait for ends before them, also when the search is interrupted.
-        pool = stack.enter_context(ThreadPoolExecutor(2))
         torch = stack.enter_context(torch_process(plan))
+        pool = stack.enter_context(ThreadPoolExecutor(1))
         checks = check_start(plan, saved, torch, stack, fetch=True)
         port, records = checks.port, checks.records
         monitor.stage("checks")
@@ -207,16 +206,11 @@ def _open(
             idle = session.finished() or has_received()
             return session, [] if idle else open_ray(plan, monitor, heartbeat, port)
         wait = start_measurement(plan, torch, anew=measure)
-
-        def allocate() -> Plan:
-            if not plan.resources.per_gpu:
-                return plan
+        if plan.resources.per_gpu:
             precision = wait()[0].precision
-            return allocate_gpus(plan, precision, inform, torch, images=images, anew=measure)
-
-        allocated = pool.submit(allocate)  # while Ray starts
+            plan = allocate_gpus(plan, precision, inform, torch, images=images, anew=measure)
         loggers = open_ray(plan, monitor, heartbeat, port)
-        plan, (measurement, why) = allocated.result(), wait()
+        measurement, why = wait()
         monitor.stage("precision")
         monitor.inform(f"precision  {measurement.precision} ({why})")
         verification.result()

@@ -189,6 +189,8 @@ def find_gain(
     gain = ask_gpu(plan, torch, probe.measure_capture, config)
     if plan.cluster is None and gain.sound():
         store.keep(key, gain)
+        if not gain.captured_images_per_s:
+            torch.restart()  # what a failed capture leaves in a process is not torch's alone
     return gain
 
 

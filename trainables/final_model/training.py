@@ -3,6 +3,7 @@
 import platform
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +95,13 @@ def _captured(config: TrialConfig, device: torch.device) -> bool:
     """Measures whether a GPU trains faster if a step is one CUDA graph, says so, and returns it."""
     if device.type != "cuda":
         return False
-    gain = measure_capture(config, device)
+    gain = _gain(config.but(seed=0), device)
     print(gain.describe(), flush=True)
     return gain.worthwhile
+
+
+_gain = cache(measure_capture)
+"""Repeats, which differ in their seeds, have one measurement."""
 
 
 def _evaluate_on_test(

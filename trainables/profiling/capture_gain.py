@@ -7,8 +7,9 @@ WORTH = 1.05
 """Steps are captured if that makes them at least this many times as fast."""
 
 TOLERANCE = 0.02
-"""Weights may differ by this share of what training has changed, if steps are captured. Rounding
-alone makes a difference, where a GPU adds in another order from call to call.
+"""Weights may differ by this share of what training has changed, if steps are captured, or by twice
+as much as those of two trainings without. Rounding alone makes a difference, where a GPU adds in
+another order from call to call.
 """
 
 
@@ -20,17 +21,19 @@ class CaptureGain:
 
     difference: how far the weights of both lie apart after equal steps, as a share of how far these
         have moved them.
+    noise: how far those of two trainings with steps one by one lie apart, where that was measured.
     """
 
     plain_images_per_s: float = 0.0
     captured_images_per_s: float = 0.0
     difference: float = 0.0
+    noise: float = 0.0
 
     @property
     def worthwhile(self) -> bool:
         """Returns whether captured steps are faster, and train the same."""
         faster = self.captured_images_per_s > WORTH * self.plain_images_per_s
-        return faster and self.difference <= TOLERANCE
+        return faster and self.difference <= max(TOLERANCE, 2 * self.noise)
 
     @property
     def images_per_s(self) -> float:
@@ -39,7 +42,12 @@ class CaptureGain:
 
     def sound(self) -> bool:
         """Returns whether steps were measured, and the numbers are such as measurements give."""
-        numbers = (self.plain_images_per_s, self.captured_images_per_s, self.difference)
+        numbers = (
+            self.plain_images_per_s,
+            self.captured_images_per_s,
+            self.difference,
+            self.noise,
+        )
         finite = all(isinstance(number, float) and 0 <= number < math.inf for number in numbers)
         return finite and self.plain_images_per_s > 0
 

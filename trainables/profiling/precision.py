@@ -15,6 +15,7 @@ from trainables.models.setup import default_device, prepare_network
 from trainables.profiling.latency import fork_rng, gpu_clock
 from trainables.training.gpu_settings import apply_gpu_settings
 from trainables.training.loss_scaling import LossScaler
+from trainables.training.memory import out_of_memory, release_frames, release_gpu_memory
 from trainables.training.optimizer import make_optimizer
 from trainables.training.step import train_step
 from trainables.training.step_graph import StepGraph
@@ -83,8 +84,36 @@ def half_precision(device: torch.device) -> str:
 def _measure(
     config: TrialConfig, precisions: list[str], threads: int, device: torch.device
 ) -> dict[str, float]:
-    """Returns images per second in each precision: the best of a few rounds, measured in turn."""
-    size = batch_size(config) if device.type == "cpu" else config.batch_size
+    """Returns images per second in each precision."""
+    if device.type == "cpu":
+        return _measure_in_turn(config, precisions, threads)
+    with fork_rng(device):
+        try:
+            rates = {p: _gpu_rate(config.but(precision=p), device) for p in precisions}
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            release_frames(error)
+            rates = {}
+        if rates and all(rates.values()):
+            return rates
+        # Captured steps of one precision and plain steps of another can't be compared.
+        return {p: _gpu_rate(config.but(precision=p), device, captured=False) for p in precisions}
+
+
+def _gpu_rate(config: TrialConfig, device: torch.device, *, captured: bool = True) -> float:
+    """Returns images per second, the best of a few rounds, or 0 where steps can't be captured."""
+    release_gpu_memory(device)  # of the precision before
+    steps = _Steps(config, config.batch_size, device, captured=captured)
+    steps.seconds()
+    if captured and not steps.captured:
+        return 0.0
+    return config.batch_size / min(steps.seconds() for _ in range(_ROUNDS))
+
+
+def _measure_in_turn(config: TrialConfig, precisions: list[str], threads: int) -> dict[str, float]:
+    """Returns images per second on a CPU: the best of a few rounds, measured in turn."""
+    size, device = batch_size(config), torch.device("cpu")
     best = dict.fromkeys(precisions, float("inf"))
     leaders = []
     with _use_threads(threads), fork_rng(device):
@@ -120,23 +149,33 @@ def batch_size(config: TrialConfig) -> int:
 
 
 class _Steps:
-    """A `_Steps` takes training steps of one configuration on one synthetic batch."""
+    """A `_Steps` takes training steps of one configuration on one synthetic batch.
 
-    def __init__(self, config: TrialConfig, size: int, device: torch.device) -> None:
+    captured: whether a step is one CUDA graph. Started one by one, the operations of a small
+    network take a large GPU longer to start than to compute, and 16 bits take more of them.
+    """
+
+    def __init__(
+        self, config: TrialConfig, size: int, device: torch.device, *, captured: bool = False
+    ) -> None:
         self.config = config
         self.network = prepare_network(build(config, _CLASSES), config, device)
         self.optimizer = make_optimizer(self.network, config)
         self.scaler = LossScaler(device) if config.precision == "float16" else None
         on_gpu = device.type == "cuda"
-        # Started one by one, the operations of a small network take a large GPU longer to start
-        # than to compute, and 16 bits take more of them.
-        self.graph = StepGraph(self.optimizer, device) if on_gpu and not config.compile else None
+        graphed = captured and not config.compile
+        self.graph = StepGraph(self.optimizer, device) if graphed else None
         shape = (size, 3, config.image_size, config.image_size)
         images = torch.randn(shape, device=device)
         self.images = images.contiguous(memory_format=torch.channels_last)
         self.labels = torch.randint(_CLASSES, (size,), device=device)
         self.steps = _GPU_STEPS if on_gpu else 1
         self.clock = gpu_clock(device) if on_gpu else time.perf_counter
+
+    @property
+    def captured(self) -> bool:
+        """Returns whether steps are one CUDA graph by now."""
+        return self.graph is not None and self.graph.captured
 
     def seconds(self) -> float:
         """Returns the time of a training step in seconds, as the mean of this round's steps."""

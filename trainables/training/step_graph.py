@@ -7,11 +7,15 @@ px, the same step took 1.8 ms as a graph (`results/published/gpu.md`).
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+
+from trainables.training.memory import out_of_memory
 
 Step = Callable[[Tensor, Tensor], Tensor]
 """A step takes a batch of a training, images and labels, and returns the loss, float32 ()."""
@@ -40,7 +44,7 @@ class StepGraph:
 
     def __init__(self, optimizer: Optimizer, device: torch.device) -> None:
         self._optimizer, self._device = optimizer, device
-        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._stream = _capture_stream(device)
         self._warm_ups, self._plain = WARM_UP, False
         self._graph: torch.cuda.CUDAGraph | None = None
         self._batch: tuple[Tensor, ...] = ()
@@ -82,21 +86,25 @@ class StepGraph:
         present.wait_stream(self._stream)
 
     def _capture(self, step: Step, images: Tensor, labels: Tensor) -> bool:
-        """Records `step`, and returns whether that succeeded."""
+        """Records `step`, and returns whether that succeeded. Raises an error that `out_of_memory`
+        recognises where memory ran out.
+        """
         self._batch = tuple(torch.empty_like(tensor) for tensor in (images, labels))
-        drawn = torch.cuda.get_rng_state(self._device)
-        graph = torch.cuda.CUDAGraph()
+        graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
         try:
-            # Another thread, such as one that writes a checkpoint, may use the GPU meanwhile.
             with (
+                _undone_by_failure(self._device, pool),
                 self._capturable(),
-                torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"),
+                # Another thread, such as one that writes a checkpoint, may use the GPU meanwhile.
+                torch.cuda.graph(graph, pool, self._stream, capture_error_mode="thread_local"),
             ):
                 self._loss = step(*self._batch)
         except RuntimeError as error:
-            _log.warning("Steps run one operation at a time: %s", error)
+            cause = error.__context__ or error  # what ended the capture hides what spoilt it
+            if out_of_memory(error) or out_of_memory(cause):
+                raise
+            _log.warning("Steps run one operation at a time: %s", cause)
             self._plain, self._batch = True, ()
-            torch.cuda.set_rng_state(drawn, self._device)
             return False
         self._graph = graph
         return True
@@ -114,3 +122,32 @@ class StepGraph:
         finally:
             for group in groups:
                 group["capturable"] = False
+
+
+@cache
+def _capture_stream(device: torch.device) -> torch.cuda.Stream:
+    """Returns the stream on which this process captures: one for all trainings, because cuBLAS
+    keeps a workspace of 32 MiB and more for each stream that it has met.
+    """
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _undone_by_failure(device: torch.device, pool: Any) -> Iterator[None]:
+    """Gives this process, if a capture in the block fails, the present stream and generator again,
+    and lets later tensors lie outside of `pool`.
+
+    torch ends a failed capture by an error, and leaves all three as they were within it: draws then
+    fail, at least up to torch 2.11. This has not been seen on a GPU.
+    """
+    present = torch.cuda.current_stream(device)
+    generator = torch.cuda.default_generators[present.device_index]
+    state = generator.clone_state()
+    try:
+        yield
+    except BaseException:
+        torch.cuda.set_stream(present)
+        generator.graphsafe_set_state(state)
+        with suppress(RuntimeError, AttributeError):  # it has ended, or has another name
+            torch._C._cuda_endAllocateToPool(present.device_index, pool)
+        raise

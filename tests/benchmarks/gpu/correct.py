@@ -131,10 +131,14 @@ def _wrong_batches(bench: Bench, resident: bool, batch_size: int) -> dict[str, A
     return {"value": int(wrong), "batches": count}
 
 
+OTHERS = ("an equal training", "images streamed", "a resumed training", "one operation at a time")
+"""What is compared with a training whose steps are captured."""
+
+
 def repeats(bench: Bench) -> Iterator[Wanted]:
     for how, deterministic in (("as trained by default", False), ("deterministic", True)):
         found = cache(partial(bench.in_child, differences, deterministic))
-        for what in ("an equal training", "images streamed", "a resumed training"):
+        for what in OTHERS:
             name = f"difference of the last loss, {what}, {how}"
             yield Wanted(name, "", partial(pick, found, what), NONE if deterministic else None)
 
@@ -143,16 +147,18 @@ def differences(bench: Bench, deterministic: bool) -> dict[str, float]:
     """How far a training's last loss lies from those of others that should be equal."""
     changes = {**USUAL, "mixup_alpha": 0.2, "dropout": 0.2, "ema": 0.99}
     trial, data = config(bench, **changes, deterministic=deterministic), bench.every(45)
-    loss = _loss(train(trial, data))
+    captures = partial(train, trial, data, captured=True)
+    loss = _loss(captures())
     path = bench.work / "resumed.pt"
-    running = train(trial, data, checkpoint=path, on_saved=lambda _: None)
+    running = captures(checkpoint=path, on_saved=lambda _: None)
     next(running)
     next(running)  # only now is the first epoch's checkpoint written
     running.close()
     others = {
-        "an equal training": train(trial, data),
-        "images streamed": train(trial, data, resident=False),
-        "a resumed training": train(trial, data, path),
+        "an equal training": captures(),
+        "images streamed": captures(resident=False),
+        "a resumed training": captures(resume=path),
+        "one operation at a time": train(trial, data),
     }
     return {what: abs(_loss(other) - loss) for what, other in others.items()}
 
@@ -259,7 +265,7 @@ def left_memory(bench: Bench) -> dict[str, dict[str, Any]]:
     for how in ("ended", "stopped", "failed"):
         network = new_network(trial, len(data.images.class_ids), DEVICE)
         alive = weakref.ref(network)
-        running = train(trial, data, network=network, resident=False)
+        running = train(trial, data, network=network, resident=False, captured=True)
         del network
         next(running)
         if how == "ended":

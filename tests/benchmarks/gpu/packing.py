@@ -100,6 +100,7 @@ def train_on_images(
     batches = steps.endless(bench, feeder, config.batch_size)
     for _ in range(WARM_UP + 1):  # also reads the images onto the card, as far as they have room
         training.step(*next(batches))
+    connection.send((0, time.monotonic()))
     if connection.recv() != JOIN:
         os._exit(0)
     for batch in batches:

@@ -105,6 +105,7 @@ def test_mps_is_known_by_its_pipe(tmp_path: Path, named: bool):
 
 def count_steps(config, threads, connection):
     """Stands for a training: a step of 4 images in 10 ms, from `JOIN` until `END`."""
+    connection.send((0, time.monotonic()))
     if connection.recv() != packing_probe.JOIN:
         os._exit(0)
     for step in count(1):
@@ -116,6 +117,7 @@ def count_steps(config, threads, connection):
 
 def count_on(config, threads, connection):
     """Stands for a training that doesn't answer: in a kernel that doesn't end, say."""
+    connection.send((0, time.monotonic()))
     connection.recv()
     for step in count(1):
         time.sleep(0.01)
@@ -165,10 +167,16 @@ def test_a_training_that_compiles_may_take_longer_to_join(
     )
     monkeypatch.setattr(packing_probe, "get_context", lambda kind: context)
     waits: list[float] = []
+
+    def wait(done, seconds=packing_probe.PATIENCE_S, watched=None):
+        waits.append(seconds)
+
     with TrainingProcesses(CONFIG.but(compile=compiles), 1, 2, count_steps) as trainings:
-        monkeypatch.setattr(trainings, "_wait", lambda done, seconds: waits.append(seconds))
+        monkeypatch.setattr(trainings, "_wait", wait)
         trainings.join()
-    assert (waits, len(started)) == ([patience_s], 2)
+        trainings.join()
+    assert waits == [patience_s, patience_s, 180.0, 180.0]
+    assert len(started) == 2
 
 
 @pytest.mark.slow

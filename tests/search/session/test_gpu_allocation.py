@@ -46,7 +46,10 @@ class FakeProcess:
             needed_bytes=int(gib * GIB), free_bytes=int(free * GIB), micro_batch_size=micro
         )
         self.asked: list[Any] = []
-        self.gains = 0
+        self.gains, self.restarts = 0, 0
+
+    def restart(self) -> None:
+        self.restarts += 1
 
     def submit(self, function: Any, *args: Any, **options: Any) -> "Future[Any]":
         future: Future[Any] = Future()
@@ -222,7 +225,9 @@ def test_what_measures_sees_the_gpu_with_the_most_room_or_none(
     assert [future.result() for future in seen] == [visible, ""]
 
 
-@pytest.mark.parametrize(("captured", "worthwhile"), [(5000.0, True), (1040.0, False), (0, False)])
+@pytest.mark.parametrize(
+    ("captured", "worthwhile"), [(5000.0, True), (1040.0, False), (0.0, False)]
+)
 def test_steps_are_captured_where_that_is_faster(
     tmp_path: Path, tiny_data: Path, captured: float, worthwhile: bool
 ) -> None:
@@ -235,6 +240,7 @@ def test_steps_are_captured_where_that_is_faster(
         assert found.resources.captured is worthwhile
         assert Slots(found.resources).place(found.resources).captured is worthwhile
     assert torch.asked == [("bfloat16", False, worthwhile)] * 2
+    assert torch.restarts == (captured == 0)
 
 
 @pytest.mark.parametrize(("images", "measured"), [(200, False), (2000, True)])

@@ -15,6 +15,7 @@ from trainables.config import TrialConfig
 from trainables.profiling import captured_steps, latency
 from trainables.profiling.capture_gain import TOLERANCE, WORTH, CaptureGain
 from trainables.profiling.training_steps import random_training
+from trainables.training import step_graph
 from trainables.training.step_graph import WARM_UP, StepGraph
 
 CPU = torch.device("cpu")
@@ -27,14 +28,19 @@ class FakeCuda:
     """
 
     def __init__(self, patch: pytest.MonkeyPatch, error: Exception | None = None) -> None:
-        self.recording, self.replays, self.restored = False, 0, 0
+        self.recording, self.replays = False, 0
+        self.restored: list[Any] = []
         self.repeat: Any = None
         cuda, error_ = torch.cuda, error
-        stream = SimpleNamespace(wait_stream=lambda _: None)
+        stream = SimpleNamespace(wait_stream=lambda _: None, device_index=0)
+        generator = SimpleNamespace(
+            clone_state=lambda: "state", graphsafe_set_state=self.restored.append
+        )
+        step_graph._capture_stream.cache_clear()
 
         @contextmanager
-        def graph(made: Any, **options: Any) -> Iterator[None]:
-            assert options["capture_error_mode"] == "thread_local"
+        def graph(_: Any, pool: str, on: Any, capture_error_mode: str) -> Iterator[None]:
+            assert (pool, on, capture_error_mode) == ("pool", stream, "thread_local")
             self.recording = True
             yield
             self.recording = False
@@ -50,12 +56,14 @@ class FakeCuda:
         patch.setattr(cuda, "stream", lambda _: nullcontext())
         patch.setattr(cuda, "CUDAGraph", lambda: SimpleNamespace(replay=replay))
         patch.setattr(cuda, "graph", graph)
-        patch.setattr(cuda, "get_rng_state", lambda _: "state")
-        patch.setattr(cuda, "set_rng_state", self.restore)
+        patch.setattr(cuda, "default_generators", [generator])
+        patch.setattr(cuda, "set_stream", self.restored.append)
+        patch.setattr(cuda, "graph_pool_handle", lambda: "pool")
+        patch.setattr(torch._C, "_cuda_endAllocateToPool", self.end_pool, raising=False)
+        self.undone = [stream, "state", (0, "pool")]
 
-    def restore(self, state: str, _device: torch.device) -> None:
-        assert state == "state"
-        self.restored += 1
+    def end_pool(self, device: int, pool: str) -> None:
+        self.restored.append((device, pool))
 
 
 def optimizer() -> torch.optim.Optimizer:
@@ -90,7 +98,7 @@ def test_steps_run_as_they_are_then_one_is_captured_and_all_others_repeat_it(
     losses, calls, graph = losses_of(cuda, WARM_UP + 4)
     assert losses == [2.0 * (number + 1) for number in range(WARM_UP + 4)]
     assert calls == [False] * WARM_UP + [True]
-    assert (cuda.replays, cuda.restored, graph.captured) == (4, 0, True)
+    assert (cuda.replays, cuda.restored, graph.captured) == (4, [], True)
 
 
 def test_a_step_that_cannot_be_captured_goes_on_as_it_is(
@@ -100,10 +108,18 @@ def test_a_step_that_cannot_be_captured_goes_on_as_it_is(
     losses, calls, graph = losses_of(cuda, WARM_UP + 3)
     assert losses == [2.0 * (number + 1) for number in range(WARM_UP + 3)]
     assert calls == [False] * WARM_UP + [True] + [False] * 3
-    assert (cuda.replays, cuda.restored, graph.captured) == (0, 1, False)
+    assert (cuda.replays, cuda.restored, graph.captured) == (0, cuda.undone, False)
     assert [record.getMessage() for record in caplog.records] == [
         "Steps run one operation at a time: operation not permitted when stream is capturing"
     ]
+
+
+def test_want_of_memory_in_a_capture_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trial goes on in smaller pieces, as anywhere else."""
+    cuda = FakeCuda(monkeypatch, torch.OutOfMemoryError("CUDA out of memory"))
+    with pytest.raises(torch.OutOfMemoryError):
+        losses_of(cuda, WARM_UP + 1)
+    assert cuda.restored == cuda.undone
 
 
 def test_on_a_cpu_steps_are_not_captured() -> None:
@@ -138,6 +154,7 @@ def test_a_gain_is_measured_by_steps_of_both_kinds(monkeypatch: pytest.MonkeyPat
             "steps start one operation at a time, because one CUDA graph is",
         ),
         (1000.0 * WORTH, 0.0, False, "weights 0.0% apart"),
+        (5000.0, 0.3, True, "weights 30.0% apart"),  # as two trainings without captured steps
         (0.0, 0.0, False, "can't be captured"),
     ],
 )
@@ -145,7 +162,10 @@ def test_captured_steps_are_worthwhile_if_they_are_faster_and_train_the_same(
     captured: float, difference: float, worthwhile: bool, said: str
 ) -> None:
     gain = CaptureGain(
-        plain_images_per_s=1000.0, captured_images_per_s=captured, difference=difference
+        plain_images_per_s=1000.0,
+        captured_images_per_s=captured,
+        difference=difference,
+        noise=difference / 2 if difference == 0.3 else 0.0,
     )
     assert gain.worthwhile is worthwhile
     assert gain.images_per_s == (captured if worthwhile else 1000.0)
