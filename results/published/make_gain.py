@@ -61,10 +61,6 @@ simulated searches, made by `python -m tests.benchmarks.bench_gain --curves …`
   guess ended, and up to 3 in 10 of those that ended by hours of 10 trainings gained more than said.
 - With a least excess of 0.01 no search ends by 0.002 before it has taken 15 such hours, and by 0.01
   before 7: a short search doesn't know that it is enough.
-- In these searches a trial passed the first rung by the top third of all trials alone; the random
-  ones count there since (decision 3).
-- They ended by the upper end alone, which may lie below the expected gain: the expected gain must
-  lie below the threshold too since.
 - Commit {commits}.
 """
 
