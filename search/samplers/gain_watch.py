@@ -1,8 +1,8 @@
 """Watches what going on is expected to gain, by which a search can end."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, replace
+from typing import Any, TypeAlias
 
 from results.analysis.expected_gain import (
     FEWEST,
@@ -11,9 +11,14 @@ from results.analysis.expected_gain import (
     is_enough,
     latest_gain,
 )
-from results.records import EpochMetrics, TrialRecord, TrialState
+from results.records import EpochMetrics, StopReason, TrialRecord, TrialState
 from search.samplers.expected_gain import estimate_gains
 from search.samplers.learning_curves import ObservedTrial, value_of
+
+Look: TypeAlias = tuple[
+    Sequence[tuple[TrialRecord, Sequence[EpochMetrics]]], Sequence[ObservedTrial], Sequence[int]
+]
+"""A look at a search consists of the arguments of `GainWatch.estimate`."""
 
 
 class GainWatch:
@@ -25,6 +30,7 @@ class GainWatch:
         epochs of earlier sessions count as if they had taken as many.
     unit: the name of an hour of one of these.
     since: the number of the first trial of the present space.
+    several: whether there are several objectives, of which nothing is estimated.
     """
 
     def __init__(
@@ -38,7 +44,7 @@ class GainWatch:
         self.min_gain, self._devices, self._unit = min_gain, devices, unit
         self.latest: ExpectedGain | None = None
         self._first = self._since = since
-        self._recalled = False
+        self._recalled, self.several = False, False
 
     def recall(self, records: Iterable[TrialRecord], first: int) -> None:
         """Takes the latest estimate from the records of the present space's trials from number
@@ -65,6 +71,15 @@ class GainWatch:
         if left <= 0 or self.latest is None or not self.enough():
             return ""
         return describe_end(self.latest, self.min_gain)
+
+    def judge(self, record: TrialRecord, begun: int, look: Callable[[], Look]) -> TrialRecord:
+        """Returns the record of a trial that has just ended, with an estimate where one is due, as
+        so many trials have begun. `look` returns the arguments of `estimate`. A trial that goes on
+        when the budget is raised has not ended, and of several objectives nothing is estimated.
+        """
+        if record.reason is StopReason.BUDGET or self.several or not self.is_due(begun):
+            return record
+        return replace(record, gain=self.estimate(*look()))
 
     def is_due(self, begun: int) -> bool:
         """Returns whether an estimate is made when a trial ends while so many have begun: always

@@ -22,7 +22,7 @@ from results.records import (
     TrialState,
 )
 from search.early_stopping.decision import Ending, Rules, decide_ending, ending_of, failed_ending
-from search.samplers.gain_watch import GainWatch
+from search.samplers.gain_watch import GainWatch, Look
 from search.samplers.learning_curves import ObservationCache, ObservedTrial, value_of
 from search.space import SpaceError
 from search.study.duplicates import TriedConfigurations, configuration_key
@@ -81,6 +81,7 @@ class Study(Generic[C]):
         self._known = ObservationCache(self._marks)
         self._length_of: Callable[[int], int] = lambda n: horizon_of(self.horizons, n).epochs
         self.gains, self._cut = gains or GainWatch(rules.min_gain), set[int]()
+        self.gains.several = self._several
         self._time_left: Callable[[], float] = lambda: math.inf  # until the records are replayed
         self._failed_in_a_row, self._tried = 0, TriedConfigurations()
         self._mirror = OptunaMirror(storage, store.name, baseline, rules.objectives)
@@ -157,8 +158,9 @@ class Study(Generic[C]):
         known = self._known.of(self._own(), self.epochs, self._length_of)
         return [*self._earlier, *known]
 
-    def _shown(self) -> list[tuple[TrialRecord, list[EpochMetrics]]]:
-        return [(record, self.epochs[record.number]) for record in self._own()]
+    def _look(self) -> Look:
+        shown = [(record, self.epochs[record.number]) for record in self._own()]
+        return shown, self._evidence(), self._marks
 
     def _own(self) -> Iterator[TrialRecord]:
         """Yields the records of this search's trials whose configurations its space may have."""
@@ -237,12 +239,9 @@ class Study(Generic[C]):
     def _end(self, number: int, ending: Ending) -> None:
         record = self.records[number].reached(self.epochs[number])
         record = replace(record, state=ending.state, reason=ending.reason, detail=ending.detail)
-        cut = ending.reason is StopReason.BUDGET  # those go on when the budget is raised
         self.records[number] = record
-        look = not (cut or self._several) and self.gains.is_due(len(self.records))
-        gain = self.gains.estimate(self._shown(), self._evidence(), self._marks) if look else None
-        self._put(record := replace(record, gain=gain))
-        if not cut:
+        self._put(record := self.gains.judge(record, len(self.records), self._look))
+        if ending.reason is not StopReason.BUDGET:  # those go on when the budget is raised
             self._mirror.tell(record, self._length_of(number))
             self.store.drop_checkpoint(number)
 
@@ -263,6 +262,7 @@ class Study(Generic[C]):
                 self._cut.add(number)
                 again = replace(record, state=TrialState.RUNNING, reason=None, detail=None)
                 self.records[number] = again
+        running = [n for n, r in self.records.items() if r.state is TrialState.RUNNING]
         for number, metrics in self.store.epochs():
             if number in self.epochs and metrics.epoch == len(self.epochs[number]) + 1:
                 self._replay_epoch(number, metrics)
@@ -272,11 +272,11 @@ class Study(Generic[C]):
                 if self._mirror.is_open(number):
                     self._mirror.tell(record, self._length_of(number))
         self.gains.recall(self.records.values(), self.horizons[-1].first)
-        self._waiting = [
-            self._proposal(number, self._proposer.restore(record.config))
-            for number, record in self.records.items()
-            if record.state is TrialState.RUNNING
-        ]
+        for record in (self.records[number] for number in running):
+            if record.state is TrialState.RUNNING:
+                self._waiting.append(self._proposal(record.number, self.restore(record.config)))
+            else:  # the search was killed before it recorded that this epoch had ended the trial
+                self._put(self.gains.judge(record, len(self.records), self._look))
 
     def _replay_epoch(self, number: int, metrics: EpochMetrics) -> None:
         record = self.records[number]

@@ -169,7 +169,7 @@ def test_an_estimate_of_other_devices_or_of_another_space_ends_nothing():
 def test_only_trials_of_the_present_length_count_for_how_many_an_hour_has():
     study = in_memory(0.0, trials=30)
     play(study, curve=slow)
-    shown, evidence, marks = study._shown(), study._evidence(), study._marks
+    shown, evidence, marks = study._look()
     quick = [
         (record, [replace(each, wall_s=1.0) for each in epochs] if record.number < 15 else epochs)
         for record, epochs in shown
@@ -199,13 +199,13 @@ def test_longer_trainings_are_not_ended_by_the_gain_of_shorter_ones():
     watch.recall(records, max(r.number for r in records) + 1)
     assert not watch.enough()
     study = _ended()
-    assert watch.estimate(study._shown(), study._evidence(), study._marks) is None
+    assert watch.estimate(*study._look()) is None
 
 
 def test_earlier_runs_trials_do_not_make_up_for_own_ones():
     study = in_memory(0.0, trials=12)
     play(study, curve=slow)
-    shown, evidence, marks = study._shown(), study._evidence(), study._marks
+    shown, evidence, marks = study._look()
     assert GainWatch().estimate(shown[:9], [*evidence, *evidence[:9]], marks) is None
     assert GainWatch().estimate(shown[:10], [*evidence, *evidence[:10]], marks) is not None
 

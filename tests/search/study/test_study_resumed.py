@@ -113,6 +113,7 @@ AMID_PARAMETERS = ("append_logs", "append_logs")
         (AMID_EPOCH, 25),
         (BEFORE_TELLING, 5),
         (BEFORE_TELLING, 25),
+        (BEFORE_TELLING, 67),  # of an epoch that ends a trial, after which gains are estimated
         (BEFORE_RECORDING, 5),  # of a trial's end
         (BEFORE_RECORDING, 24),  # of one that was asked for
         (AMID_PARAMETERS, 5),  # of the baseline
