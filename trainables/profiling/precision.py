@@ -87,18 +87,32 @@ def _measure(
     """Returns images per second in each precision."""
     if device.type == "cpu":
         return _measure_in_turn(config, precisions, threads)
+    configs = {precision: config.but(precision=precision) for precision in precisions}
     with fork_rng(device):
+        # Captured steps of one precision and plain steps of another can't be compared.
+        return _captured_rates(configs, device) or {
+            precision: _gpu_rate(each, device, captured=False)
+            for precision, each in configs.items()
+        }
+
+
+def _captured_rates(configs: dict[str, TrialConfig], device: torch.device) -> dict[str, float]:
+    """Returns images per second in each precision, or nothing where steps of one of them can't be
+    captured, for want of memory too.
+    """
+    rates: dict[str, float] = {}
+    for precision, config in configs.items():
         try:
-            rates = {p: _gpu_rate(config.but(precision=p), device) for p in precisions}
+            rate = 0.0 if config.compile else _gpu_rate(config, device)
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
             release_frames(error)
-            rates = {}
-        if rates and all(rates.values()):
-            return rates
-        # Captured steps of one precision and plain steps of another can't be compared.
-        return {p: _gpu_rate(config.but(precision=p), device, captured=False) for p in precisions}
+            rate = 0.0
+        if not rate:
+            return {}
+        rates[precision] = rate
+    return rates
 
 
 def _gpu_rate(config: TrialConfig, device: torch.device, *, captured: bool = True) -> float:
@@ -163,8 +177,7 @@ class _Steps:
         self.optimizer = make_optimizer(self.network, config)
         self.scaler = LossScaler(device) if config.precision == "float16" else None
         on_gpu = device.type == "cuda"
-        graphed = captured and not config.compile
-        self.graph = StepGraph(self.optimizer, device) if graphed else None
+        self.graph = StepGraph(self.optimizer, device) if captured else None
         shape = (size, 3, config.image_size, config.image_size)
         images = torch.randn(shape, device=device)
         self.images = images.contiguous(memory_format=torch.channels_last)

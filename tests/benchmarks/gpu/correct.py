@@ -229,16 +229,14 @@ def _vector(network: torch.nn.Module) -> Tensor:
 
 
 def captured(bench: Bench) -> Iterator[Wanted]:
-    cases = {**VARIETIES, "SGD": {"optimizer": "sgd", "momentum": 0.9}, "float32": FLOAT32,
+    cases = {**VARIETIES, "SGD": {"optimizer": "sgd", "momentum": 0.9},
+             "float32": {"precision": "float32"},
              "float16": {"precision": "float16"}, "pieces": {"micro_batch_size": 16},
              "frozen stages": {"freeze_depth": 3}, "dropout": {"dropout": 0.3}}  # fmt: skip
     for label, changes in cases.items() if CUDA else ():
         name = f"difference of weights after captured steps, {label}"
         make = partial(_difference_captured, bench, changes)
         yield Wanted(name, "", make, Goal(limit=TOLERANCE))
-
-
-FLOAT32 = {"precision": "float32"}
 
 
 def _difference_captured(bench: Bench, changes: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The choice of precision: by measured speed, float32 on ties."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 
@@ -65,6 +67,34 @@ def test_a_gpu_has_finished_whenever_the_clock_is_read(monkeypatch: pytest.Monke
     steps.clock, steps.steps = precision.gpu_clock(torch.device("cuda")), 3
     assert steps.seconds() < 1
     assert order == ["waited", "step", "step", "step", "waited"]
+
+
+@pytest.mark.parametrize(
+    ("rates", "compiles", "asked"),
+    [
+        ({"float32": 500.0, "bfloat16": 900.0}, False, [True, True]),
+        ({"float32": 0.0, "bfloat16": 900.0}, False, [True, False, False]),
+        ({"float32": 500.0}, False, [True, True, False, False]),  # the other lacks memory
+        ({"float32": 500.0, "bfloat16": 900.0}, True, [False, False]),
+    ],
+)
+def test_a_gpu_s_precisions_are_compared_by_steps_of_one_kind(
+    monkeypatch: pytest.MonkeyPatch, rates: dict[str, float], compiles: bool, asked: list[bool]
+) -> None:
+    kinds: list[bool] = []
+
+    def rate(config: TrialConfig, device: torch.device, *, captured: bool = True) -> float:
+        kinds.append(captured)
+        if captured and config.precision not in rates:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return rates[config.precision] if captured else 100.0
+
+    monkeypatch.setattr(precision, "_gpu_rate", rate)
+    monkeypatch.setattr(precision, "fork_rng", lambda _: nullcontext())
+    config = CONFIG.but(compile=compiles)
+    found = precision._measure(config, ["float32", "bfloat16"], 1, torch.device("cuda"))
+    assert kinds == asked
+    assert found == (rates if all(asked) else {"float32": 100.0, "bfloat16": 100.0})
 
 
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])
