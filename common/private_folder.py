@@ -25,20 +25,19 @@ class PrivateFolder:
 
     def __init__(self, path: Path, lock: int) -> None:
         self.path, self._lock = path, lock
-        self._usual: str | None = None
+        self._usual: tuple[str | None, str | None] = None, None
 
     def take_temporary_files(self) -> None:
         """Makes this process, and what it starts, write temporary files to this folder."""
-        self._usual = os.environ.get("TMPDIR")
-        os.environ["TMPDIR"] = str(self.path)
-        tempfile.tempdir = None  # Python looks for it anew
+        self._usual = os.environ.get("TMPDIR"), tempfile.tempdir
+        os.environ["TMPDIR"] = tempfile.tempdir = str(self.path)
 
     def return_temporary_files(self) -> None:
         """Makes this process write temporary files where it did before, if they come here."""
         if os.environ.get("TMPDIR") == str(self.path):
             del os.environ["TMPDIR"]
-            os.environ |= {"TMPDIR": self._usual} if self._usual else {}
-            tempfile.tempdir = None
+            named, tempfile.tempdir = self._usual
+            os.environ |= {"TMPDIR": named} if named else {}
 
     def remove(self) -> None:
         """Removes the folder with all that is in it, as far as the system allows that."""

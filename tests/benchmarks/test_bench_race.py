@@ -177,11 +177,9 @@ def test_a_late_side_is_ended(tmp_path, monkeypatch):
     (tmp_path / "clone").mkdir()
     monkeypatch.setattr(race_sides, "LATE_S", 0.5)
     monkeypatch.setattr(race_sides, "GRACE_S", 0.5)
-    race_sides.run_side(
-        ["-c", "import signal, time; signal.signal(2, signal.SIG_IGN); time.sleep(60)"],
-        tmp_path, 0.5,
-    )  # fmt: skip
-    left = subprocess.run(["pgrep", "-f", "time.sleep.60"], capture_output=True, encoding="utf-8")
+    deaf = "import signal, time; signal.signal(2, signal.SIG_IGN); time.sleep(60)"
+    race_sides.run_side(["-c", deaf, f"of {tmp_path}"], tmp_path, 0.5)
+    left = subprocess.run(["pgrep", "-f", f"of {tmp_path}"], capture_output=True, encoding="utf-8")
     assert left.stdout.split() == []
 
 

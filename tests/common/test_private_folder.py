@@ -143,3 +143,13 @@ def test_temporary_files_come_here_until_the_folder_is_removed(
         folder.remove()
         assert tempfile.gettempdir() == before
         assert os.environ.get("TMPDIR") == usual
+
+
+def test_the_usual_place_returns_also_where_it_takes_no_file_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/proc/nowhere")
+    folder = make_private_folder(tmp_path, "ray-")
+    folder.take_temporary_files()
+    folder.remove()
+    assert tempfile.gettempdir() == "/proc/nowhere"
