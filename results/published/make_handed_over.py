@@ -1,14 +1,17 @@
 """Writes the page of what a search hands over: `python -m results.published.make_handed_over`."""
 
 from collections.abc import Iterator
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 
 from common.files import write_text_atomically
+from results.analysis.curve_table import read_table
 from results.jsonl import read_lines
 from results.published.page_parts import paths_parser, table_head
 from results.published.regret_statistics import (
+    RESAMPLES,
     SHARES,
     Matrix,
     at_shares,
@@ -18,6 +21,10 @@ from results.published.regret_statistics import (
 
 HERE = Path(__file__).resolve().parent
 SEARCHES = HERE / "benchmarks" / "handed-over.jsonl"
+OWN_SEARCHES = HERE / "benchmarks" / "handed-over-own.jsonl"
+"""This file holds searches of the project's own recorded tables."""
+
+TABLES = HERE / "curves"
 PAGE = HERE / "handed-over.md"
 
 RULES = {"regret_latest": "highest latest value", "regret": "highest value of any epoch"}
@@ -43,11 +50,36 @@ highest value of any epoch instead. Both rules choose from the same simulated se
   1, 5, 10 or 15 of them are complete (more regret than by the highest value: at 50 % of the budget
   5.4, 4.5, 3.2 and 1.3, at 100 % 1.3, 1.1, 0.8 and 0.8, because a running trial may already be
   better), and the mean of the last three epochs (no better than the last one).
+
+## On LCBench and TaskSet
+"""
+
+OWN = """## On our own recorded tables
+
+The same benchmark on the tables of recorded image training in [curves](curves), with the seeds
+{seeds}: {tasks}.
+"""
+
+RETRAINED = """## When to stop a configuration that is trained again
+
+The handed-over configuration may be trained again to the epoch that was its best in the search
+instead of to its last one. Of the configurations that a recorded table has with several seeds, one
+seed chooses the epoch (*epoch-exact*), and val_top1 of another seed at that epoch is compared with
+its own at the end. *Early stopping* compares a seed's highest val_top1 with its last one: as both
+the choice and the figure come from val, this is what early stopping seems to gain there. In
+points, the mean of all pairs of seeds, with 95 % of {resamples:,} bootstrap means over
+configurations.
 """
 
 
-def page(path: Path) -> str:
-    """Returns the text of the page, from the benchmark's lines in `path`."""
+def page(path: Path, own: Path, tables: Path) -> str:
+    """Returns the text of the page, from the benchmark's lines in `path` and, of searches of the
+    project's own tables, in `own`, and from the recorded tables in the folder `tables`.
+    """
+    return "\n".join([*_rules(path, INTRODUCTION), *_rules(own, OWN), *_retrained(tables)])
+
+
+def _rules(path: Path, introduction: str) -> list[str]:
     found = {(s["policy"], s["task"], s["seed"]): s for s in read_lines(path) if "policy" in s}
     policies = list(dict.fromkeys(policy for policy, _, _ in found))
     tasks = sorted({task for _, task, _ in found})
@@ -56,14 +88,37 @@ def page(path: Path) -> str:
     def regret(policy: str, rule: str) -> Matrix:
         return np.array([[found[policy, task, seed][rule] for seed in seeds] for task in tasks])
 
-    parts = [INTRODUCTION.format(seeds=f"{seeds[0]} to {seeds[-1]}", tasks=", ".join(tasks))]
+    parts = [introduction.format(seeds=f"{seeds[0]} to {seeds[-1]}", tasks=", ".join(tasks))]
     for policy in policies:
         parts += _table(policy, *(at_shares(regret(policy, rule)) for rule in RULES))
-    return "\n".join(parts)
+    return parts
+
+
+def _retrained(tables: Path) -> Iterator[str]:
+    """Yields the table of what other ends of a repeated training gain, in points of val_top1."""
+    yield RETRAINED.format(resamples=RESAMPLES)
+    yield table_head("| table | configurations | epoch-exact | early stopping |")
+    for path in sorted(tables.glob("*.npz")):
+        seeds: dict[int, list[Matrix]] = {}
+        for training in read_table(path).trainings:
+            if training["fidelity"] == "full":
+                curve = np.array(training["curves"]["val_top1"], dtype=np.float64)
+                seeds.setdefault(training["row"], []).append(curve)
+        pairs = [list(permutations(curves, 2)) for curves in seeds.values() if len(curves) > 1]
+        if len(pairs) > 1:
+            exact = [[again[np.argmax(seen)] - again[-1] for seen, again in row] for row in pairs]
+            highest = [[again.max() - again[-1] for _, again in row] for row in pairs]
+            cells = [_points([float(np.mean(row)) for row in each]) for each in (exact, highest)]
+            yield f"| `{path.stem}` | {len(pairs)} | {' | '.join(cells)} |"
+    yield ""
+
+
+def _points(gains: list[float]) -> str:
+    return describe_mean(np.array([gains]), "+.2f")
 
 
 def _table(policy: str, latest: Matrix, highest: Matrix) -> Iterator[str]:
-    yield f"## {policy}\n"
+    yield f"### {policy}\n"
     yield table_head("| rule | " + " | ".join(f"{share:.0%}" for share in SHARES) + " |")
     for name, values in zip(RULES.values(), (latest, highest), strict=True):
         yield _row(name, [describe_mean(values[..., index], ".2f") for index in range(len(SHARES))])
@@ -87,10 +142,12 @@ def _count(latest: Matrix, highest: Matrix, index: int) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Writes the page, with `arguments` as the command line (default: that of the process)."""
-    parser = paths_parser("make_handed_over", __doc__, out=HERE)
-    parser.add_argument("--searches", type=Path, default=SEARCHES, metavar="FILE")
+    parser = paths_parser(
+        "make_handed_over", __doc__, searches=SEARCHES, own=OWN_SEARCHES, tables=TABLES, out=HERE
+    )
     options = parser.parse_args(arguments)
-    write_text_atomically(options.out / PAGE.name, page(options.searches))
+    text = page(options.searches, options.own, options.tables)
+    write_text_atomically(options.out / PAGE.name, text)
 
 
 if __name__ == "__main__":

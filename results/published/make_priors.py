@@ -29,7 +29,7 @@ the belief is one row of a recorded table, in all parameters and with one confid
 Simulated searches, 8 workers, a budget of 60 full trainings, made by
 
     python -m tests.benchmarks.bench_scheduler --curves … --workers 8 --first-seed 20 \\
-        --policy ours "ours, wrong prior 0.75" … --out priors.json
+        --rounds 20 --policy ours "ours, wrong prior 0.75" … --out priors.json
 
 - Regret × 100 of the configuration handed over, as in [scheduler.md](scheduler.md): 0 is the
   table's best after full training, 100 its median.
@@ -38,9 +38,6 @@ Simulated searches, 8 workers, a budget of 60 full trainings, made by
   {all} searches without a prior, whose mean is steadier than that of a few seeds.
 - Brackets: 95 % of {resamples:,} bootstrap means, seeds drawn anew within each task. A prior stands
   here if it was searched with on every task, with two seeds at least.
-- The searches without a prior on the seven tasks of LCBench and TaskSet are those of
-  [handed-over.md](handed-over.md); three of them were repeated, to the same numbers. All searches
-  here had first rungs that compared all trials alike, which let no slow starters pass.
 """
 
 Searches = Mapping[str, Mapping[str, Mapping[int, Matrix]]]

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from results.published import make_handed_over
+from tests.results.recorded_table import trained, write
 
 
 def searches(path: Path, latest: float) -> Path:
@@ -22,17 +23,43 @@ def searches(path: Path, latest: float) -> Path:
 
 def test_both_rules_stand_below_each_other_with_their_difference(tmp_path: Path) -> None:
     path = searches(tmp_path / "s.jsonl", latest=0.05)
-    make_handed_over.main(["--searches", str(path), "--out", str(tmp_path)])
-    rows = (tmp_path / "handed-over.md").read_text(encoding="utf-8").splitlines()
-    latest, highest, difference, counts = rows[-5:-1] if rows[-1] == "" else rows[-4:]
+    own = searches(tmp_path / "own.jsonl", latest=0.0)
+    make_handed_over.main(
+        ["--searches", str(path), "--own", str(own), "--tables", str(tmp_path),
+         "--out", str(tmp_path)]
+    )  # fmt: skip
+    text = (tmp_path / "handed-over.md").read_text(encoding="utf-8")
+    theirs, ours = text.split("## On our own recorded tables")
+    latest, highest, difference, counts = theirs.strip().splitlines()[-4:]
     # (0.4 · 5 + 0.2 + 0.5 · 5 + 0.3) / 12 = 0.41667
     assert highest.startswith("| highest value of any epoch | 41.67 [")
     assert latest.startswith("| highest latest value | 36.67 [")
     assert difference == "| difference |" + " -5.00 [-5.00…-5.00] |" * 3
     assert counts == "| better, worse, p |" + " 12, 0, 0.00049 |" * 3  # 2 / 2^12
+    assert "| better, worse, p |" + " 0, 0, 1 |" * 3 in ours  # rules of equal regret
 
 
-def test_equal_rules_differ_by_nothing(tmp_path: Path) -> None:
-    path = searches(tmp_path / "s.jsonl", latest=0.0)
-    page = make_handed_over.page(path)
-    assert "| better, worse, p |" + " 0, 0, 1 |" * 3 in page
+def test_another_seed_is_stopped_where_the_first_was_best(tmp_path: Path) -> None:
+    """Seed 0 is best in epoch 1, where seed 1 lacks 20 points; seed 1 is best in epoch 9, where
+    seed 0 has what it has at the end. Seed 0 once had 10 points more than at its end.
+    """
+    rows = [
+        training
+        for row in (0, 1)
+        for training in (trained(row, early=0.6), trained(row, seed=1, early=0.3))
+    ]
+    write(tmp_path / "made.npz", [*rows, trained(2, early=0.9)])
+    write(tmp_path / "one-seed.npz", [trained(0), trained(1)])
+    own = searches(tmp_path / "own.jsonl", latest=0.0)
+    lines = make_handed_over.page(own, own, tmp_path).splitlines()
+    assert [line for line in lines if line.startswith("| `")] == [
+        "| `made` | 2 | -10.00 [-10.00…-10.00] | +5.00 [+5.00…+5.00] |"
+    ]
+
+
+def test_the_published_page_is_that_of_its_searches_and_tables() -> None:
+    published = make_handed_over.PAGE.read_text(encoding="utf-8")
+    page = make_handed_over.page(
+        make_handed_over.SEARCHES, make_handed_over.OWN_SEARCHES, make_handed_over.TABLES
+    )
+    assert page == published
