@@ -48,7 +48,8 @@ def test_another_seed_is_stopped_where_the_first_was_best(tmp_path: Path) -> Non
         for row in (0, 1)
         for training in (trained(row, early=0.6), trained(row, seed=1, early=0.3))
     ]
-    write(tmp_path / "made.npz", [*rows, trained(2, early=0.9)])
+    diverged = [trained(3), trained(3, seed=1, end=float("nan"))]
+    write(tmp_path / "made.npz", [*rows, trained(2, early=0.9), *diverged])
     write(tmp_path / "one-seed.npz", [trained(0), trained(1)])
     own = searches(tmp_path / "own.jsonl", latest=0.0)
     lines = make_handed_over.page(own, own, tmp_path).splitlines()
