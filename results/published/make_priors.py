@@ -23,7 +23,7 @@ INTRODUCTION = """# What priors gain and cost
 A space may hold what its author believes ([your own](../../docs/guides/your-own.md)). Here
 the belief is one row of a recorded table, in all parameters and with one confidence:
 
-- *right*: the table's best row; *good*: a row of the best tenth, another one for each seed;
+- *right*: the table's best row;
 - *wrong*: a row of the worst tenth, another one for each seed.
 
 Simulated searches, 8 workers, a budget of 60 full trainings, made by
