@@ -18,6 +18,7 @@ from results.published.regret_statistics import (
     describe_mean,
     wilcoxon,
 )
+from results.published.rung_witnesses import by_run
 
 HERE = Path(__file__).resolve().parent
 SEARCHES = HERE / "benchmarks" / "handed-over.jsonl"
@@ -56,9 +57,10 @@ highest value of any epoch instead. Both rules choose from the same simulated se
 
 OWN = """## On our own recorded tables
 
-The same benchmark on the tables of recorded image training in [curves](curves), with the seeds
-{seeds}: {tasks}, which had 107 and 32 configurations. Why random + ASHA leaves less regret than
-ours there stands in [LOG.md](LOG.md), «Our own tables as judges».
+The same benchmark on the tables of recorded image training in [curves](curves), which had 107 and
+32 configurations, with the seeds {seeds}: {tasks}. That random +
+ASHA leaves less regret than ours there is looked into in [LOG.md](LOG.md), «Our own tables as
+judges».
 """
 
 RETRAINED = """## When to stop a configuration that is trained again
@@ -81,6 +83,7 @@ def page(path: Path, own: Path, tables: Path) -> str:
 
 
 def _rules(path: Path, introduction: str) -> list[str]:
+    """Returns the introduction and a table of both rules for each policy."""
     found = {(s["policy"], s["task"], s["seed"]): s for s in read_lines(path) if "policy" in s}
     policies = list(dict.fromkeys(policy for policy, _, _ in found))
     tasks = sorted({task for _, task, _ in found})
@@ -101,22 +104,22 @@ def _retrained(tables: Path) -> Iterator[str]:
     yield table_head("| table | configurations | epoch-exact | early stopping |")
     for path in sorted(tables.glob("*.npz")):
         seeds: dict[int, list[Matrix]] = {}
-        for training in read_table(path).trainings:
-            if training["fidelity"] == "full":
-                curve = np.array(training["curves"].get("val_top1", [np.nan]), dtype=np.float64)
-                if np.isfinite(curve).all():  # it didn't diverge
-                    seeds.setdefault(training["row"], []).append(curve)
+        for (row, _), training in by_run(read_table(path), "full").items():
+            curve = np.array(training["curves"].get("val_top1", [np.nan]), dtype=np.float64)
+            if np.isfinite(curve).all():  # it didn't diverge
+                seeds.setdefault(row, []).append(curve)
         pairs = [list(permutations(curves, 2)) for curves in seeds.values() if len(curves) > 1]
         if len(pairs) > 1:
-            exact = [[again[np.argmax(seen)] - again[-1] for seen, again in row] for row in pairs]
-            highest = [[again.max() - again[-1] for _, again in row] for row in pairs]
-            cells = [_points([float(np.mean(row)) for row in each]) for each in (exact, highest)]
+            exact = [[b[np.argmax(a)] - b[-1] for a, b in of_row] for of_row in pairs]
+            highest = [[b.max() - b[-1] for _, b in of_row] for of_row in pairs]
+            cells = [_points(exact), _points(highest)]
             yield f"| `{path.stem}` | {len(pairs)} | {' | '.join(cells)} |"
     yield ""
 
 
-def _points(gains: list[float]) -> str:
-    return describe_mean(np.array([gains]), "+.2f")
+def _points(gains: list[list[float]]) -> str:
+    """Returns the mean of the configurations' mean gains, with its interval."""
+    return describe_mean(np.array([[np.mean(of_row) for of_row in gains]]), "+.2f")
 
 
 def _table(policy: str, latest: Matrix, highest: Matrix) -> Iterator[str]:

@@ -37,7 +37,7 @@ class Table:
 
 def own_table(name: str, recording: Recording) -> Table:
     """Returns the witnesses in a table of the project's recorder."""
-    full = _by_run(recording, "full")
+    full = by_run(recording, "full")
     rows = sorted({row for row, _ in full})
     seeds = sorted({seed for _, seed in full})
     shape, at = (len(rows), len(seeds)), {row: i for i, row in enumerate(rows)}
@@ -67,7 +67,7 @@ def own_table(name: str, recording: Recording) -> Table:
         if branches:
             witnesses.append(gather(branches, "cool-down", f"after epoch {rung}"))
     for fidelity, words in FIDELITIES.items():
-        trained = {run: t for run, t in _by_run(recording, fidelity).items() if run in full}
+        trained = {run: t for run, t in by_run(recording, fidelity).items() if run in full}
         if trained:
             last = max(len(training["curves"]["val_top1"]) for training in trained.values())
             for rung in sorted({3, 9, last} if last == epochs else {last}):
@@ -92,7 +92,8 @@ Found = dict[tuple[int, int], tuple[float, float]]
 """Holds (value, seconds until then) by (row, seed)."""
 
 
-def _by_run(recording: Recording, fidelity: str) -> dict[tuple[int, int], Training]:
+def by_run(recording: Recording, fidelity: str) -> dict[tuple[int, int], Training]:
+    """Returns the trainings of one fidelity by (row, seed)."""
     return {
         (training["row"], training["seed"]): training
         for training in recording.trainings
