@@ -23,7 +23,7 @@ _shtab_python_results_export_option_strings=(-h --help --trial --to)
 _shtab_python_results_report_option_strings=(-h --help --to)
 _shtab_python_results_compare_option_strings=(-h --help --to)
 _shtab_python_results_importance_option_strings=(-h --help)
-_shtab_python_search_simulate_option_strings=(-h --help --policy --workers --budget --seeds --min-gain --grace --reduction-factor --max-gap --gap-patience --plateau-patience)
+_shtab_python_search_simulate_option_strings=(-h --help --policy --workers --budget --seeds --only-rows --min-gain --grace --reduction-factor --max-gap --gap-patience --plateau-patience)
 _shtab_python_results_curves_option_strings=(-h --help --csv)
 _shtab_python_option_strings=(-m)
 
@@ -101,6 +101,7 @@ _shtab_python_results_importance___help_nargs=0
 _shtab_python_search_simulate_pos_0_nargs=+
 _shtab_python_search_simulate__h_nargs=0
 _shtab_python_search_simulate___help_nargs=0
+_shtab_python_search_simulate___only_rows_nargs=0
 _shtab_python_results_curves__h_nargs=0
 _shtab_python_results_curves___help_nargs=0
 _shtab_python_pos_0_nargs=A...

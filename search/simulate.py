@@ -7,7 +7,7 @@ of training.
 
 import argparse
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from common.cli import Parser, refuse
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     tasks: list[Curves] = []
     for path in namespace.curves:
         try:
-            tasks.append(read_curves(path))
+            tasks.append(replace(read_curves(path), only_rows=namespace.only_rows))
         except (UserError, OSError) as error:
             faults.append(error)
     if faults:
@@ -84,6 +84,12 @@ def parser() -> Parser:
     )
     made.add_argument(
         "--seeds", type=int, default=3, metavar="N", help="searches of each policy (default: 3)"
+    )
+    made.add_argument(
+        "--only-rows",
+        action="store_true",
+        help="propose none but the table's configurations, each once, instead of any ones, which "
+        "the table's nearest answer",
     )
     for f in fields(SearchOptions):
         if f.name in _RULES:

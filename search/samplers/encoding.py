@@ -52,6 +52,17 @@ class Encoding:
             points[:, self.owners == parameter] = _axes(each, values)
         return points
 
+    def decode(self, point: Vector) -> dict[str, Any]:
+        """Returns the parameters at a point, of shape (width,), each within its range and on its
+        step. A parameter whose axes are NaN is lacking.
+        """
+        found = dict[str, Any]()
+        for parameter, (name, each) in enumerate(self.space.items()):
+            axes = point[self.owners == parameter]
+            if not np.isnan(axes[0]):
+                found[name] = _value(each, axes)
+        return found
+
 
 class PointCache:
     """Remembers the points of configurations, because to encode thousands of them would take longer
@@ -128,3 +139,19 @@ def _axes(distribution: BaseDistribution, values: Sequence[Any]) -> Matrix:
     if distribution.log:
         low, high, at = math.log(low), math.log(high), np.log(at)
     return np.asarray((at - low) / (high - low))[:, None]
+
+
+def _value(distribution: BaseDistribution, axes: Vector) -> Any:
+    """Returns the value of one parameter at a point's axes. Raises `TypeError` for an unknown kind
+    of distribution.
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[int(np.argmax(axes))]
+    if not isinstance(distribution, FloatDistribution | IntDistribution):
+        raise TypeError(f"{distribution} is neither a number's range nor a choice.")
+    least, most, step = distribution.low, distribution.high, distribution.step
+    low, high = (math.log(end) if distribution.log else end for end in (least, most))
+    value = low + float(axes[0]) * (high - low)
+    value = math.exp(value) if distribution.log else value
+    value = least + step * round((value - least) / step) if step else value
+    return min(max(value, least), most)

@@ -25,13 +25,16 @@ from search.samplers.random_configs import RandomConfiguration
 from search.samplers.random_sampler import make_random_sampler
 from search.samplers.source import ConfigurationSource, MakeSampler
 from search.simulation.recorded_curves import Curves
+from search.simulation.row_source import RowSource, key_of, make_row_sampler
 from search.study.proposal import Proposal
 from search.study.proposer import derived_seed, is_random_trial
 from search.study.store import MemoryStore
 from search.study.study import Study
 
 ENDLESS = 2**31
-"""A simulated study has this many trials, because its budget, in epochs, ends it earlier."""
+"""A simulated study has this many trials, because its budget, in epochs, ends it earlier; where it
+proposes only the rows of a table, each once, it has as many as these.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,8 @@ class Policy(Protocol):
 class PointProposer:
     """Proposes configurations on recorded curves: conditional parameters where they count, all
     others in every trial. `priors` are beliefs on where good values lie, by parameter.
+
+    Where the curves allow only their own rows, each row is proposed once.
     """
 
     def __init__(
@@ -79,7 +84,12 @@ class PointProposer:
         self._curves, self._seed, self._make = curves, seed, make
         # Conditional parameters last: by then it is known whether they count.
         self._names = sorted(curves.space, key=lambda name: name in curves.conditions)
-        self._source = ConfigurationSource(self._ask, self.baseline_params(), priors=priors or {})
+        baseline = self.baseline_params()
+        self._source = (
+            RowSource(self._ask, baseline, rows=curves.configurations)
+            if curves.only_rows
+            else ConfigurationSource(self._ask, baseline, priors=priors or {})
+        )
 
     def sampler(
         self, number: int, evidence: Sequence[ObservedTrial], marks: Sequence[int]
@@ -88,6 +98,8 @@ class PointProposer:
         at the epochs `marks`.
         """
         source = replace(self._source, number=number)
+        if isinstance(source, RowSource):
+            source = source.untried(evidence)
         return self._make(source, derived_seed(self._seed, number), number, evidence, marks)
 
     def is_random(self, number: int) -> bool:
@@ -105,7 +117,9 @@ class PointProposer:
         """Returns the curves' baseline, or `None` where they have none: then trial 0 is a trial
         like the others.
         """
-        baseline = self._curves.baseline
+        curves, baseline = self._curves, self._curves.baseline
+        if baseline is not None and curves.only_rows:
+            baseline = curves.configurations[curves.nearest(baseline)]
         return None if baseline is None else dict(baseline)
 
     def restore(self, config: dict[str, Any]) -> Point:
@@ -149,7 +163,8 @@ def gaussian_process_asha(curves: Curves, rules: Rules, seed: int) -> Study[Poin
 
 def random_asha(curves: Curves, rules: Rules, seed: int) -> Study[Point]:
     """Returns a study of random configurations, which only the rungs stop."""
-    return study_of(curves, rules.only_rungs(), seed, make_random_sampler)
+    make = make_row_sampler if curves.only_rows else make_random_sampler
+    return study_of(curves, rules.only_rungs(), seed, make)
 
 
 def random_search(curves: Curves, rules: Rules, seed: int) -> Study[Point]:
@@ -170,7 +185,7 @@ def study_of(
     return Study(
         proposer=PointProposer(curves, seed, make, priors),
         rules=rules,
-        trials=ENDLESS,
+        trials=len({*map(key_of, curves.configurations)}) if curves.only_rows else ENDLESS,
         store=MemoryStore(),
         storage=InMemoryStorage(),
     )

@@ -5,13 +5,15 @@ There are three sources. A file `NAME.npz` holds `configs` (n, d) with their `na
 (n, epochs) and `wall_s` (n,) for all epochs of a configuration. A table of recorded trainings of
 one of our spaces (`results/published/curves/`, see `results.analysis.curve_table`) has its own
 ranges, conditional parameters and baseline. A finished run, `runs/NAME`, is a table of its own
-trials. A proposed configuration is answered by the nearest one in the table.
+trials. A proposed configuration is answered by the nearest one in the table, unless a search may
+propose none but the table's.
 """
 
 import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ class CurvesError(UserError):
     """Reports curves that can't be read. The message names the file and the remedy."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Curves:
     """Holds the recorded curves of one task; row i belongs to configuration i.
 
@@ -53,6 +55,7 @@ class Curves:
     train_loss: Matrix | None = None
     baseline: Mapping[str, Any] | None = None
     conditions: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
+    only_rows: bool = False
 
     @property
     def epochs(self) -> int:
@@ -63,6 +66,11 @@ class Curves:
     def space(self) -> dict[str, BaseDistribution]:
         """Returns the range of each parameter, by the parameter's name."""
         return self.encoding.space
+
+    @cached_property
+    def configurations(self) -> list[dict[str, Any]]:
+        """Returns the parameters of each row."""
+        return [self.encoding.decode(point) for point in self.points]
 
     def nearest(self, params: Mapping[str, Any]) -> int:
         """Returns the row of the nearest configuration. Parameters that either of the two lacks

@@ -5,6 +5,10 @@ Each search's line is on disk as soon as it is done, and a benchmark that was in
 with what is missing; a policy that has changed is searched with again by `--redo NAME`. The page is
 made by `python -m results.published.make_scheduler`.
 
+With `--only-rows` a policy proposes none but a table's own configurations, each once. Otherwise the
+nearest row answers whatever is proposed, so that what a policy knows of a place is worth less than
+it is where every place has an answer of its own; but rivals that choose freely need it.
+
 Without curves of real trainings (`--curves`, see search/simulation/recorded_curves.py for the
 format) made-up ones are drawn, whose figures are void.
 """
@@ -16,9 +20,9 @@ import sys
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from itertools import product
+from itertools import product, repeat
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +95,12 @@ def _curves(path: Path) -> Curves:
     return read_curves(path)
 
 
-def search(cell: Cell, path: Path, budget: float) -> dict[str, Any]:
+def search(cell: Cell, path: Path, budget: float, only_rows: bool = False) -> dict[str, Any]:
     """Runs one search; regret at equal parts of the budget, of the configuration that had the
     highest value of any epoch, and of the one that has the highest latest value.
     """
-    curves, started = _curves(path), sum(os.times()[:4])
+    curves = replace(_curves(path), only_rows=only_rows)
+    started = sum(os.times()[:4])
     epochs = round(budget * curves.epochs)
     with quiet_optuna(), ExitStack() as stack:
         rules = make_simulated_rules(SearchOptions(), curves)
@@ -138,7 +143,10 @@ def benchmark(arguments: list[str] | None = None) -> None:
     made.add_argument("--redo", nargs="+", choices=EVERY, default=[], metavar="NAME")
     made.add_argument("--workers", type=int, nargs="+", default=WORKERS, metavar="N")
     made.add_argument("--first-seed", type=int, default=0, metavar="N", help="default: 0")
+    made.add_argument("--only-rows", action="store_true")
     options = parse_curves(made, arguments)
+    if options.only_rows and (free := [p for p in options.policy if p not in POLICIES]):
+        made.error(f"--only-rows needs --policy of {', '.join(POLICIES)}, not {', '.join(free)}.")
     for sentence in rivals_apart.missing():
         print(sentence, flush=True)
     run(options.out.with_suffix(".jsonl"), options, 3.0 if options.quick else BUDGET)
@@ -165,7 +173,8 @@ def run(out: Path, given: argparse.Namespace, budget: float) -> None:
         header["versions"] |= versions(["syne-tune"]) | rival_environments.every_version()
         file.write(json.dumps(header) + "\n")
         places = [paths[cell.task] for cell in todo]
-        for done, line in enumerate(pool.map(search, todo, places, [budget] * len(todo)), 1):
+        given_all = repeat(budget), repeat(given.only_rows)
+        for done, line in enumerate(pool.map(search, todo, places, *given_all), 1):
             file.write(json.dumps(line) + "\n")
             file.flush()
             if done % 50 == 0 or done == len(todo):

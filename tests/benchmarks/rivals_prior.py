@@ -7,11 +7,9 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from results.analysis.searched_ranges import Prior
 from search.early_stopping.decision import Rules
-from search.samplers.encoding import Encoding, Vector
 from search.samplers.gp_sampler import GaussianProcessSampler
 from search.simulation.policies import MakePolicy, Point, study_of
 from search.simulation.recorded_curves import Curves
@@ -59,26 +57,7 @@ def believed(belief: Callable[[list[int], int], int], curves: Curves, seed: int)
     """The parameters of the row that a belief names."""
     ends = np.nan_to_num(curves.val[:, -1], nan=-np.inf)
     row = belief(np.argsort(-ends, kind="stable").tolist(), seed)
-    return decode(curves.encoding, curves.points[row])
-
-
-def decode(encoding: Encoding, point: Vector) -> dict[str, Any]:
-    """The parameters at a point, without those that it lacks."""
-    found = {}
-    for index, (name, each) in enumerate(encoding.space.items()):
-        axes = point[encoding.owners == index]
-        if np.isnan(axes[0]):
-            continue
-        if isinstance(each, CategoricalDistribution):
-            found[name] = each.choices[int(np.argmax(axes))]
-            continue
-        assert isinstance(each, FloatDistribution | IntDistribution)
-        low, high = (np.log(end) if each.log else end for end in (each.low, each.high))
-        value = low + axes[0] * (high - low)
-        value = float(np.exp(value) if each.log else value)
-        value = each.low + each.step * round((value - each.low) / each.step) if each.step else value
-        found[name] = min(max(value, each.low), each.high)
-    return found
+    return curves.configurations[row]
 
 
 POLICIES: dict[str, MakePolicy] = {

@@ -4,12 +4,10 @@ import json
 from collections import Counter
 
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from results.analysis.rung_values import quiet_optuna
 from results.jsonl import read_lines
 from results.published import make_scheduler
-from search.samplers.encoding import Encoding
 from search.simulation.recorded_curves import read_curves
 from search.simulation.simulator import simulate
 from tests.benchmarks import bench_scheduler, measure, rivals, rivals_prior
@@ -54,18 +52,6 @@ def test_a_prior_s_second_trial_is_the_row_that_it_believes_in(belief, rows):
         study = rivals_prior.POLICIES[f"ours, {belief} prior 0.5"](curves, rules(5, grace=3), 1)
         second = [study.ask() for _ in range(2)][1]
     assert curves.nearest(second.config.params) in rows
-
-
-def test_a_point_of_a_table_is_decoded_to_its_parameters():
-    space = {
-        "lr": FloatDistribution(1e-4, 1e-1, log=True),
-        "layers": IntDistribution(1, 9, step=2),
-        "flip": CategoricalDistribution([False, True]),
-        "momentum": FloatDistribution(0.0, 0.9),
-    }
-    encoding = Encoding(space)
-    params = {"lr": 1e-1, "layers": 5, "flip": True}
-    assert rivals_prior.decode(encoding, encoding.encode(params)) == pytest.approx(params)
 
 
 def test_what_is_on_disk_is_not_searched_again_unless_asked_for(tmp_path):

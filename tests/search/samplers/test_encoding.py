@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from search.samplers.encoding import (
     Encoding,
@@ -53,3 +53,18 @@ def test_the_nearest_of_many_is_found_part_by_part(count):
     points, others = rng.random((30, 7)), rng.random((count, 7))
     expected = squared_distances(points, others).min(1)
     assert nearest_squared(points, others) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_point_is_decoded_to_its_parameters():
+    space = SPACE | {
+        "layers": IntDistribution(1, 9, step=2),
+        "dropout": FloatDistribution(0, 0.5, step=0.1),
+    }
+    encoding = Encoding(space)
+    for params in PARAMS:
+        params = params | {"layers": 5, "dropout": 0.3}
+        found = encoding.decode(encoding.encode(params))
+        assert found == pytest.approx(params)
+        assert isinstance(found["layers"], int)
+        for name, value in found.items():
+            assert space[name]._contains(space[name].to_internal_repr(value))

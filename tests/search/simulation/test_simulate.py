@@ -172,6 +172,27 @@ def test_random_search_trains_every_trial_to_its_end():
     assert ended == [(TrialState.COMPLETE, 9)] * 4
 
 
+@pytest.mark.parametrize("name", POLICIES)
+def test_where_only_rows_are_proposed_each_comes_once(name):
+    curves = replace(rising(20), only_rows=True)
+    with quiet_optuna():
+        study = POLICIES[name](curves, rules(9, grace=1), 1)
+        trace = simulator.simulate(study, curves, workers=3, epochs=9 * 40)
+    proposed = [record.params["x"] for record in study.records.values()]
+    assert sorted(proposed) == pytest.approx([row / 19 for row in range(20)])
+    assert len(trace.events) <= 9 * 20
+    assert trace.regrets([9 * 40]) == [0.0]
+    assert study.finished()
+
+
+def test_where_only_rows_are_proposed_a_baseline_is_a_row():
+    curves = replace(rising(20), only_rows=True, baseline={"x": 0.49})
+    with quiet_optuna():
+        study = POLICIES["ours"](curves, rules(9, grace=1), 1)
+        first = study.ask()
+    assert first.config.params["x"] == pytest.approx(9 / 19)
+
+
 def test_the_simulated_study_is_the_one_that_searches():
     with quiet_optuna():
         study = POLICIES["ours"](rising(5), rules(9, grace=1), 7)
@@ -234,3 +255,16 @@ def test_the_command_says_how_much_of_the_budget_a_search_used(tmp_path, capsys)
     assert main([*arguments, "--budget", "20", "--workers", "2", "--min-gain", "0.9"]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "ours" in line]
     assert 0 < int(line.partition("ended after ")[2].partition("%")[0]) < 100
+
+
+def test_with_only_rows_the_command_misses_none(tmp_path, capsys):
+    """Twelve trainings of twelve rows find the best one if none comes twice."""
+    np.savez(tmp_path / "dozen.npz", configs=np.linspace(0, 1, 12)[:, None], names=np.array(["x"]),
+             val_accuracy=np.outer(np.linspace(50, 60, 12), [0.5, 0.8, 1.0]))  # fmt: skip
+    arguments = [str(tmp_path / "dozen.npz"), "--policy", "random", "--budget", "12"]
+    regrets = []
+    for words in ([], ["--only-rows"]):
+        assert main([*arguments, *words]) == 0
+        (line,) = [line for line in capsys.readouterr().out.splitlines() if "random" in line]
+        regrets.append(float(line.split()[-1]))
+    assert regrets[0] > regrets[1] == 0.0
