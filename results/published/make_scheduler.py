@@ -1,21 +1,15 @@
 """Writes the page of `bench_scheduler`'s searches: `python -m results.published.make_scheduler`."""
 
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from common.files import write_text_atomically
-from results.jsonl import read_lines
 from results.published.page_parts import paths_parser, table_head
 from results.published.regret_figure import Line, draw
 from results.published.regret_statistics import (
     RESAMPLES,
     SHARES,
-    Matrix,
     at_shares,
     bootstrap,
     bootstrap_less,
@@ -23,6 +17,8 @@ from results.published.regret_statistics import (
     mean_ranks,
     wilcoxon,
 )
+from results.published.row_searches import row_sections
+from results.published.scheduler_searches import OURS, PLAIN, Searches, read
 
 HERE = Path(__file__).resolve().parent
 SEARCHES = HERE / "benchmarks" / "scheduler.jsonl"
@@ -32,11 +28,15 @@ their own. They are compared with the searches of `OURS` and `PLAIN` in the firs
 seeds.
 """
 
-PAGE, FIGURE = HERE / "scheduler.md", HERE / "scheduler.svg"
-OURS, PLAIN = "ours", "random + ASHA"
-"""In the benchmark's results, the project's policy and the plain policy that it is compared with at
-the start have these names.
+ROWS, OWN_ROWS = (
+    HERE / "benchmarks" / "scheduler-rows.jsonl",
+    HERE / "benchmarks" / "own-rows.jsonl",
+)
+"""These files hold searches that propose only the rows of a table: of the same tasks, and of image
+trainings.
 """
+
+PAGE, FIGURE = HERE / "scheduler.md", HERE / "scheduler.svg"
 DECIDING = (
     "ray", "optuna", "syne-tune", "numpy", "scipy", "neural-pipeline-search", "dehb",
 )  # fmt: skip
@@ -72,82 +72,25 @@ ours and random + ASHA on the same tasks and seeds.
 """
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Searches:
-    """Holds the benchmark's results; `regret` has an array of shape (tasks, seeds, parts of the
-    budget) for each (policy, workers), and `cpu_s` the median processor time of a search. `latest`
-    is the regret of the configuration with the highest latest value, where that was measured.
-    """
-
-    headers: list[dict[str, Any]]
-    commits: list[str]
-    tasks: list[str]
-    regret: dict[tuple[str, int], Matrix]
-    cpu_s: dict[tuple[str, int], float]
-    latest: dict[tuple[str, int], Matrix]
-
-    @property
-    def workers(self) -> list[int]:
-        """Returns the numbers of workers that were simulated, rising."""
-        return sorted({workers for _, workers in self.regret})
-
-    def policies(self, workers: int) -> list[str]:
-        """Returns the policies that were simulated with this many workers, by rising mean regret at
-        the end.
-        """
-        found = [policy for policy, count in self.regret if count == workers]
-        return sorted(found, key=lambda policy: float(self.regret[policy, workers][..., -1].mean()))
-
-
-def read(path: Path, first: Path | None = None) -> Searches:
-    """Reads the searches in `path`, and beside them those of `OURS` and `PLAIN` in `first`, with
-    the same numbers of workers. Only seeds that every policy has on every task are included.
-    """
-    lines = list(read_lines(path))
-    counts = {line["workers"] for line in lines if "policy" in line}
-    beside = [s for s in read_lines(first) if s.get("policy") in (OURS, PLAIN)] if first else []
-    every = [*(s for s in beside if s["workers"] in counts), *lines]
-    found = {(s["policy"], s["workers"], s["task"], s["seed"]): s for s in every if "policy" in s}
-    tasks = sorted({task for _, _, task, _ in found})
-    regret: dict[tuple[str, int], Matrix] = {}
-    cpu_s: dict[tuple[str, int], float] = {}
-    latest: dict[tuple[str, int], Matrix] = {}
-    for workers in counts:
-        policies = list(dict.fromkeys(p for p, count, _, _ in found if count == workers))
-        seeds = [
-            seed
-            for seed in sorted({seed for _, _, _, seed in found})
-            if all((p, workers, task, seed) in found for p in policies for task in tasks)
-        ]
-        for policy in policies if seeds else ():
-            own = [[found[policy, workers, t, s] for s in seeds] for t in tasks]
-            regret[policy, workers] = np.array([[s["regret"] for s in row] for row in own])
-            if all("regret_latest" in s for row in own for s in row):
-                rows = [[s["regret_latest"] for s in row] for row in own]
-                latest[policy, workers] = np.array(rows)
-            cpu_s[policy, workers] = statistics.median(
-                found[policy, workers, task, seed]["cpu_s"] for task in tasks for seed in seeds
-            )
-    headers = [line for line in lines if "policy" not in line]
-    commits = list(dict.fromkeys(str(header["commit"]) for header in headers))
-    return Searches(
-        headers=headers, commits=commits, tasks=tasks, regret=regret, cpu_s=cpu_s, latest=latest
-    )
-
-
-def page(measured: Sequence[Searches]) -> str:
+def page(
+    measured: Sequence[Searches], rows: Searches | None = None, own_rows: Searches | None = None
+) -> str:
     """Returns the text of the page on search policies, with a table for each number of workers in
     each of `measured`, whose first is the one in the figure.
+
+    rows, own_rows: searches that propose only the rows of a table, of tasks as those of `measured`
+        and of image trainings.
     """
     searches = measured[0]
-    headers = [header for each in measured for header in each.headers]
+    every = [*measured, *(each for each in (rows, own_rows) if each)]
+    headers = [header for each in every for header in each.headers]
     parts = [
         INTRODUCTION.format(
             budget=headers[0]["budget"],
             resamples=RESAMPLES,
             tasks=", ".join(searches.tasks),
             versions=_versions(headers),
-            commits=", ".join(dict.fromkeys(c[:12] for each in measured for c in each.commits)),
+            commits=", ".join(dict.fromkeys(c[:12] for each in every for c in each.commits)),
         ),
         f"![Regret over the budget]({FIGURE.name})\n",
     ]
@@ -158,6 +101,8 @@ def page(measured: Sequence[Searches]) -> str:
             parts += [*_table(each, workers, whose), *_against_others(each, workers)]
         parts += _by_task(each, whose)
         parts += _handed_over(each) if each is searches and each.latest else []
+    parts += row_sections(rows) if rows else []
+    parts += row_sections(own_rows, "On tables of image trainings") if own_rows else []
     return "\n".join(parts)
 
 
@@ -271,18 +216,28 @@ def main(arguments: list[str] | None = None) -> None:
         "--searches",
         type=Path,
         nargs="+",
-        default=[path for path in (SEARCHES, RIVALS) if path.exists()],
         metavar="FILE",
         help="the figure is the first one's; the others are compared with its ours and "
-        "random + ASHA",
+        "random + ASHA (default: all that is published, --rows and --own-rows included)",
     )
+    parser.add_argument("--rows", type=Path, metavar="FILE", help="searches with --only-rows")
+    parser.add_argument("--own-rows", type=Path, metavar="FILE", help="the same, on own tables")
     options = parser.parse_args(arguments)
+    if options.searches is None:
+        options.searches = [path for path in (SEARCHES, RIVALS) if path.exists()]
+        options.rows = options.rows or _existing(ROWS)
+        options.own_rows = options.own_rows or _existing(OWN_ROWS)
     first, *others = options.searches
     measured = [read(first), *(read(path, first) for path in others)]
+    rows, own_rows = (read(path) if path else None for path in (options.rows, options.own_rows))
     workers = middle(measured[0])
     title = f"Regret × 100 over the budget, {workers} workers"
-    write_text_atomically(options.out / PAGE.name, page(measured))
+    write_text_atomically(options.out / PAGE.name, page(measured, rows, own_rows))
     write_text_atomically(options.out / FIGURE.name, draw(lines(measured[0], workers), title))
+
+
+def _existing(path: Path) -> Path | None:
+    return path if path.exists() else None
 
 
 if __name__ == "__main__":

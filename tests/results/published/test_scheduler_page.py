@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from results.published import make_scheduler
-from results.published.make_scheduler import read
 from results.published.regret_figure import Line, draw
 from results.published.regret_statistics import (
     at_shares,
@@ -13,6 +12,7 @@ from results.published.regret_statistics import (
     mean_ranks,
     wilcoxon,
 )
+from results.published.scheduler_searches import read
 
 HEADER = {"commit": "abc", "python": "3.11", "budget": 60.0,
           "versions": {"ray": "2", "optuna": "5", "numpy": "2"}}  # fmt: skip
@@ -122,6 +122,28 @@ def test_the_page_shows_what_a_search_hands_over_where_that_was_measured(tmp_pat
     means = ["25.0 [25.0…25.0]", "20.0 [20.0…20.0]", "15.0 [15.0…15.0]", "10.0 [10.0…10.0]"]
     assert f"| 8 | ours | {' | '.join(means)} | 30.0 [30.0…30.0] |" in part
     assert "random" not in part
+
+
+def test_searches_of_rows_alone_are_compared_with_random_configurations(tmp_path):
+    path = searches(tmp_path / "s.jsonl", lambda policy, seed: 0.3)
+    rows = tmp_path / "rows.jsonl"
+    made = searches(
+        rows, lambda policy, seed: 0.5, policies=("ours", "random + ASHA"), workers=2
+    ).read_text(encoding="utf-8")
+    lines = [json.loads(line) for line in made.splitlines()]
+    for line in lines[1:]:
+        better = line["policy"] == "ours"
+        line["regret_latest"] = [0.4, 0.2, 0.1, 0.05] if better else [0.5, 0.4, 0.3, 0.2]
+    rows.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    given = ["--searches", str(path), "--rows", str(rows), "--own-rows", str(rows)]
+    make_scheduler.main([*given, "--out", str(tmp_path)])
+    text = (tmp_path / "scheduler.md").read_text(encoding="utf-8")
+    _, part, own = text.replace("### On tables of", "## Only the rows").split("## Only the rows")
+    means = ["40.0 [40.0…40.0]", "20.0 [20.0…20.0]", "10.0 [10.0…10.0]", "5.0 [5.0…5.0]"]
+    for each in (part, own):
+        assert f"| 2 | ours | {' | '.join(means)} | 0.00049 |" in each  # 2 / 2^12
+        assert "differs from random + ASHA by -10.0 [-10.0…-10.0] at 25%" in each
+        assert "| ours | 40.0, 5.0 | 40.0, 5.0 |" in each
 
 
 def test_the_figure_scales_values_into_the_frame():
