@@ -23,6 +23,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from itertools import product, repeat
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,10 @@ def run(out: Path, given: argparse.Namespace, budget: float) -> None:
     ]
     todo = missing(out, every)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("a", encoding="utf-8") as file, ProcessPoolExecutor(CORES) as pool:
+    # One thread each, which numpy learns when it is imported: more would wait for one another.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    context = get_context("spawn")
+    with out.open("a", encoding="utf-8") as file, ProcessPoolExecutor(CORES, context) as pool:
         header = provenance(detect_machine(), sys.argv[1:]) | {"budget": budget}
         header["versions"] |= versions(["syne-tune"]) | rival_environments.every_version()
         file.write(json.dumps(header) + "\n")

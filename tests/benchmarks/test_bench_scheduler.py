@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from results.analysis.rung_values import quiet_optuna
@@ -11,7 +12,7 @@ from results.published import make_scheduler
 from search.simulation.recorded_curves import read_curves
 from search.simulation.simulator import simulate
 from tests.benchmarks import bench_scheduler, measure, rivals, rivals_prior
-from tests.benchmarks.bench_scheduler import Cell, forget, missing
+from tests.benchmarks.bench_scheduler import Cell, forget, missing, search
 from tests.benchmarks.drawn import EPOCHS, draw
 from tests.search.curves_for_simulation import made, rules
 
@@ -74,6 +75,22 @@ def test_what_is_on_disk_is_not_searched_again_unless_asked_for(tmp_path):
     )
     assert missing(path, cells) == [cells[0], cells[2], cells[3]]
     assert next(read_lines(path)) == {"budget": 60}
+
+
+def test_only_policies_that_can_choose_rows_search_among_them(capsys):
+    words = ["--only-rows", "--policy", "ours", "Optuna: TPE + Hyperband"]
+    with pytest.raises(SystemExit):
+        bench_scheduler.benchmark(words)
+    assert "ours, random + ASHA, random, not Optuna: TPE + Hyperband." in capsys.readouterr().err
+
+
+def test_a_search_of_rows_alone_misses_none(tmp_path):
+    path = tmp_path / "dozen.npz"
+    np.savez(path, configs=np.linspace(0, 1, 12)[:, None], names=np.array(["x"]),
+             val_accuracy=np.outer(np.linspace(50, 60, 12), [0.5, 0.8, 1.0]))  # fmt: skip
+    cells = [Cell("random", "dozen", 1, seed) for seed in range(3)]
+    assert [search(cell, path, 12.0, True)["regret"][-1] for cell in cells] == [0.0] * 3
+    assert max(search(cell, path, 12.0)["regret"][-1] for cell in cells) > 0
 
 
 @pytest.mark.slow
