@@ -28,10 +28,8 @@ their own. They are compared with the searches of `OURS` and `PLAIN` in the firs
 seeds.
 """
 
-ROWS, OWN_ROWS = (
-    HERE / "benchmarks" / "scheduler-rows.jsonl",
-    HERE / "benchmarks" / "own-rows.jsonl",
-)
+ROWS = HERE / "benchmarks" / "scheduler-rows.jsonl"
+OWN_ROWS = HERE / "benchmarks" / "scheduler-rows-own.jsonl"
 """These files hold searches that propose only the rows of a table: of the same tasks, and of image
 trainings.
 """
@@ -224,9 +222,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--own-rows", type=Path, metavar="FILE", help="the same, on own tables")
     options = parser.parse_args(arguments)
     if options.searches is None:
-        options.searches = [path for path in (SEARCHES, RIVALS) if path.exists()]
-        options.rows = options.rows or _existing(ROWS)
-        options.own_rows = options.own_rows or _existing(OWN_ROWS)
+        options.searches = [SEARCHES, RIVALS]
+        options.rows = options.rows or ROWS
+        options.own_rows = options.own_rows or OWN_ROWS
     first, *others = options.searches
     measured = [read(first), *(read(path, first) for path in others)]
     rows, own_rows = (read(path) if path else None for path in (options.rows, options.own_rows))
@@ -234,10 +232,6 @@ def main(arguments: list[str] | None = None) -> None:
     title = f"Regret × 100 over the budget, {workers} workers"
     write_text_atomically(options.out / PAGE.name, page(measured, rows, own_rows))
     write_text_atomically(options.out / FIGURE.name, draw(lines(measured[0], workers), title))
-
-
-def _existing(path: Path) -> Path | None:
-    return path if path.exists() else None
 
 
 if __name__ == "__main__":
