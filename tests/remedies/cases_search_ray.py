@@ -3,6 +3,7 @@
 import os
 import resource
 import socket
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -78,7 +79,8 @@ def a_ray_that_doesn_t_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     folder = PrivateFolder(tmp_path, os.open(tmp_path, os.O_RDONLY))
     logs = tmp_path / "s" / "session_latest" / "logs"
     logs.mkdir(parents=True)
-    for name in ("PYTHONPATH", *(name for name in os.environ if name.startswith("RAY_"))):
+    monkeypatch.setattr(tempfile, "tempdir", tempfile.tempdir)
+    for name in ("PYTHONPATH", "TMPDIR", *(name for name in os.environ if name.startswith("RAY_"))):
         monkeypatch.setenv(name, os.environ.get(name, ""))  # it gets its value back
     monkeypatch.setattr(ray, "init", fail_with(ConnectionError("no space in /dev/shm")))
     monkeypatch.setattr(local_ray, "make_private_folder", lambda *_: folder)
