@@ -8,12 +8,14 @@ from common.files import write_text_atomically
 from results.published.page_parts import paths_parser, table_head
 from results.published.regret_figure import Line, draw
 from results.published.regret_statistics import (
+    QUARTERS,
     RESAMPLES,
     SHARES,
     at_shares,
     bootstrap,
     bootstrap_less,
     describe_mean,
+    describe_shares,
     mean_ranks,
     wilcoxon,
 )
@@ -123,7 +125,7 @@ def _table(searches: Searches, workers: int, whose: str) -> Iterator[str]:
     yield f"## {whose}{workers} workers, {seeds} seeds a task\n"
     yield table_head("| policy | 25 % | 50 % | 100 % | rank | p | CPU s |")
     for policy, rank in zip(policies, ranks, strict=True):
-        cells = [describe_mean(ends[policy][..., index], ".1f") for index in range(len(SHARES))]
+        cells = describe_shares(searches.regret[policy, workers], SHARES)
         p = "–"
         if policy != OURS and OURS in ends:
             p = f"{wilcoxon(ends[OURS][..., -1], ends[policy][..., -1]):.2g}"
@@ -153,7 +155,7 @@ def _against_others(searches: Searches, workers: int) -> Iterator[str]:
 
 def _by_task(searches: Searches, whose: str) -> Iterator[str]:
     """Yields the table of regret at the end on each task, for the figure's number of workers."""
-    workers = middle(searches)
+    workers = searches.middle
     yield f"## {whose or 'Each task: '}regret × 100 at the end, {workers} workers\n"
     yield table_head(f"| policy | {' | '.join(searches.tasks)} |")
     for policy in searches.policies(workers):
@@ -172,18 +174,10 @@ def _handed_over(searches: Searches) -> Iterator[str]:
     )
     yield table_head("| workers | policy | 25 % | 50 % | 75 % | 100 % | highest of any, 100 % |")
     for (policy, workers), values in sorted(searches.latest.items(), key=lambda each: each[0][1]):
-        quarters = [values.shape[-1] * quarter // 4 - 1 for quarter in range(1, 5)]
-        cells = [describe_mean(values[..., index], ".1f") for index in quarters]
+        cells = describe_shares(values, QUARTERS)
         other = describe_mean(searches.regret[policy, workers][..., -1], ".1f")
         yield f"| {workers} | {policy} | {' | '.join(cells)} | {other} |"
     yield ""
-
-
-def middle(searches: Searches) -> int:
-    """Returns the number of workers that the figure shows: 8 where they were simulated, else the
-    lowest.
-    """
-    return 8 if 8 in searches.workers else searches.workers[0]
 
 
 def lines(searches: Searches, workers: int) -> list[Line]:
@@ -228,7 +222,7 @@ def main(arguments: list[str] | None = None) -> None:
     first, *others = options.searches
     measured = [read(first), *(read(path, first) for path in others)]
     rows, own_rows = (read(path) if path else None for path in (options.rows, options.own_rows))
-    workers = middle(measured[0])
+    workers = measured[0].middle
     title = f"Regret × 100 over the budget, {workers} workers"
     write_text_atomically(options.out / PAGE.name, page(measured, rows, own_rows))
     write_text_atomically(options.out / FIGURE.name, draw(lines(measured[0], workers), title))

@@ -8,18 +8,28 @@ from scipy import stats
 
 SHARES = (0.25, 0.5, 1.0)
 """The tables show regret at these shares of the budget."""
+QUARTERS = (0.25, 0.5, 0.75, 1.0)
+"""Tables of what a search hands over show regret at these shares."""
 RESAMPLES = 2000
 """Intervals are computed from this many bootstrap resamples."""
 
 Matrix = NDArray[np.float64]
 
 
-def at_shares(regret: Matrix) -> Matrix:
-    """Returns regret at `SHARES` of the budget, of shape (…, shares), from regret over the whole
+def at_shares(regret: Matrix, shares: Sequence[float] = SHARES) -> Matrix:
+    """Returns regret at `shares` of the budget, of shape (…, shares), from regret over the whole
     budget, of shape (…, parts).
     """
     parts = regret.shape[-1]
-    return regret[..., [round(share * parts) - 1 for share in SHARES]]
+    return regret[..., [round(share * parts) - 1 for share in shares]]
+
+
+def describe_shares(regret: Matrix, shares: Sequence[float]) -> list[str]:
+    """Returns the mean of regret × 100 with its interval at each of `shares` of the budget, from
+    regret over the whole budget, of shape (tasks, seeds, parts).
+    """
+    found = at_shares(regret, shares)
+    return [describe_mean(found[..., index], ".1f") for index in range(len(shares))]
 
 
 def bootstrap(values: Matrix) -> tuple[float, float]:

@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 
 from results.published.page_parts import table_head
-from results.published.regret_statistics import Matrix, bootstrap, describe_mean, wilcoxon
+from results.published.regret_statistics import (
+    QUARTERS,
+    at_shares,
+    bootstrap,
+    describe_shares,
+    wilcoxon,
+)
 from results.published.scheduler_searches import OURS, PLAIN, Searches
-
-QUARTERS = (0.25, 0.5, 0.75, 1.0)
-"""The tables show regret at these shares of the budget."""
 
 INTRODUCTION = """## Only the rows of a table
 
@@ -27,37 +30,29 @@ def row_sections(measured: Searches, title: str = "") -> Iterator[str]:
     yield f"### {title}\n" if title else INTRODUCTION
     yield table_head("| workers | policy | 25 % | 50 % | 75 % | 100 % | p |")
     for workers in measured.workers:
-        plain = at_quarters(measured.latest[PLAIN, workers])
+        plain = measured.latest[PLAIN, workers]
         for policy in measured.policies(workers):
-            regret = at_quarters(measured.latest[policy, workers])
-            cells = [describe_mean(regret[..., index], ".1f") for index in range(len(QUARTERS))]
+            regret = measured.latest[policy, workers]
+            cells = describe_shares(regret, QUARTERS)
             p = "–" if policy == PLAIN else f"{wilcoxon(plain[..., -1], regret[..., -1]):.2g}"
             yield f"| {workers} | {policy} | {' | '.join(cells)} | {p} |"
     yield ""
     yield from (_differences(measured, workers) for workers in measured.workers)
     yield ""
-    workers = 8 if 8 in measured.workers else measured.workers[0]
+    workers = measured.middle
     yield table_head(f"| {workers} workers, at 25 and 100 % | {' | '.join(measured.tasks)} |")
     for policy in measured.policies(workers):
-        ends = 100 * at_quarters(measured.latest[policy, workers]).mean(axis=1)
+        ends = 100 * at_shares(measured.latest[policy, workers], QUARTERS).mean(axis=1)
         cells = [f"{end[0]:.1f}, {end[-1]:.1f}" for end in ends]
         yield f"| {policy} | {' | '.join(cells)} |"
     yield ""
-
-
-def at_quarters(regret: Matrix) -> Matrix:
-    """Returns regret at `QUARTERS` of the budget, of shape (…, quarters), from regret over the
-    whole budget, of shape (…, parts).
-    """
-    parts = regret.shape[-1]
-    return regret[..., [round(share * parts) - 1 for share in QUARTERS]]
 
 
 def _differences(measured: Searches, workers: int) -> str:
     """Returns a sentence on how much the regret of the project's policy differs from that of random
     configurations with ASHA.
     """
-    ours, plain = (at_quarters(measured.latest[name, workers]) for name in (OURS, PLAIN))
+    ours, plain = (at_shares(measured.latest[name, workers], QUARTERS) for name in (OURS, PLAIN))
     cells = []
     for index, share in enumerate(QUARTERS):
         difference = 100 * (ours - plain)[..., index]

@@ -35,6 +35,13 @@ class Searches:
         """Returns the numbers of workers that were simulated, rising."""
         return sorted({workers for _, workers in self.regret})
 
+    @property
+    def middle(self) -> int:
+        """Returns the number of workers that figures and tables of tasks show: 8 where they were
+        simulated, else the lowest.
+        """
+        return 8 if 8 in self.workers else self.workers[0]
+
     def policies(self, workers: int) -> list[str]:
         """Returns the policies that were simulated with this many workers, by rising mean regret at
         the end.

@@ -25,16 +25,14 @@ from search.samplers.random_configs import RandomConfiguration
 from search.samplers.random_sampler import make_random_sampler
 from search.samplers.source import ConfigurationSource, MakeSampler
 from search.simulation.recorded_curves import Curves
-from search.simulation.row_source import RowSource, key_of, make_row_sampler
+from search.simulation.row_source import RowSource, make_row_sampler, make_rows
 from search.study.proposal import Proposal
 from search.study.proposer import derived_seed, is_random_trial
 from search.study.store import MemoryStore
 from search.study.study import Study
 
 ENDLESS = 2**31
-"""A simulated study has this many trials, because its budget, in epochs, ends it earlier; where it
-proposes only the rows of a table, each once, it has as many as these.
-"""
+"""A simulated study has this many trials, because its budget, in epochs, ends it earlier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,8 @@ class PointProposer:
     """Proposes configurations on recorded curves: conditional parameters where they count, all
     others in every trial. `priors` are beliefs on where good values lie, by parameter.
 
-    Where the curves allow only their own rows, each row is proposed once.
+    Where the curves allow only their own rows, each is proposed once, and `trials`, the number of
+    trials that there can be, is that of unlike rows.
     """
 
     def __init__(
@@ -84,12 +83,12 @@ class PointProposer:
         self._curves, self._seed, self._make = curves, seed, make
         # Conditional parameters last: by then it is known whether they count.
         self._names = sorted(curves.space, key=lambda name: name in curves.conditions)
-        baseline = self.baseline_params()
-        self._source = (
-            RowSource(self._ask, baseline, rows=curves.configurations)
-            if curves.only_rows
-            else ConfigurationSource(self._ask, baseline, priors=priors or {})
-        )
+        self.trials, baseline = ENDLESS, self.baseline_params()
+        self._source = ConfigurationSource(self._ask, baseline, priors=priors or {})
+        if curves.only_rows:
+            rows = make_rows(curves.configurations)
+            self.trials = len({key for key, _ in rows})
+            self._source = RowSource(self._ask, baseline, rows=rows)
 
     def sampler(
         self, number: int, evidence: Sequence[ObservedTrial], marks: Sequence[int]
@@ -182,10 +181,11 @@ def study_of(
     """Returns a study in memory whose configurations come from `make`'s samplers, which know the
     `priors`, and whose trials end by `rules`.
     """
+    proposer = PointProposer(curves, seed, make, priors)
     return Study(
-        proposer=PointProposer(curves, seed, make, priors),
+        proposer=proposer,
         rules=rules,
-        trials=len({*map(key_of, curves.configurations)}) if curves.only_rows else ENDLESS,
+        trials=proposer.trials,
         store=MemoryStore(),
         storage=InMemoryStorage(),
     )

@@ -1,6 +1,6 @@
 """Draws the rows of recorded curves, where a simulated search may propose nothing else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Self
@@ -12,6 +12,14 @@ from search.samplers.learning_curves import ObservedTrial
 from search.samplers.random_configs import RandomConfiguration
 from search.samplers.source import ConfigurationSource
 
+Row = tuple[frozenset[tuple[str, Any]], Mapping[str, Any]]
+"""A configuration of recorded curves, behind a key that is equal for equal configurations."""
+
+
+def make_rows(configurations: Iterable[Mapping[str, Any]]) -> list[Row]:
+    """Returns the configurations with their keys."""
+    return [(_key(params), params) for params in configurations]
+
 
 @dataclass(frozen=True, slots=True)
 class RowSource(ConfigurationSource):
@@ -19,18 +27,19 @@ class RowSource(ConfigurationSource):
     baseline's values and priors don't count.
     """
 
-    rows: Sequence[Mapping[str, Any]] = ()
+    rows: Sequence[Row] = ()
 
     def draw(self, rng: Random) -> RandomConfiguration:
         """Returns one of the rows; `rng` chooses it."""
-        drawing = RandomConfiguration(rng, rng.choice(self.rows), 1.0)
+        _, params = rng.choice(self.rows)
+        drawing = RandomConfiguration(rng, params, 1.0)
         self.ask(drawing)
         return drawing
 
     def untried(self, evidence: Sequence[ObservedTrial]) -> Self:
         """Returns a source of the rows that no trial in `evidence` has."""
-        tried = {key_of(each.params) for each in evidence}
-        return replace(self, rows=[row for row in self.rows if key_of(row) not in tried])
+        tried = {_key(each.params) for each in evidence}
+        return replace(self, rows=[row for row in self.rows if row[0] not in tried])
 
 
 def make_row_sampler(
@@ -44,6 +53,5 @@ def make_row_sampler(
     return GaussianProcessSampler(source, seed, number, (), marks)
 
 
-def key_of(params: Mapping[str, Any]) -> frozenset[tuple[str, Any]]:
-    """Returns a key that is equal for equal parameters."""
+def _key(params: Mapping[str, Any]) -> frozenset[tuple[str, Any]]:
     return frozenset(params.items())

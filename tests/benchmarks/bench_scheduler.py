@@ -92,16 +92,15 @@ USUAL = [name for name in EVERY if name not in BY_NAME]
 
 
 @lru_cache(maxsize=32)
-def _curves(path: Path) -> Curves:
-    return read_curves(path)
+def _curves(path: Path, only_rows: bool) -> Curves:
+    return replace(read_curves(path), only_rows=only_rows)
 
 
 def search(cell: Cell, path: Path, budget: float, only_rows: bool = False) -> dict[str, Any]:
     """Runs one search; regret at equal parts of the budget, of the configuration that had the
     highest value of any epoch, and of the one that has the highest latest value.
     """
-    curves = replace(_curves(path), only_rows=only_rows)
-    started = sum(os.times()[:4])
+    curves, started = _curves(path, only_rows), sum(os.times()[:4])
     epochs = round(budget * curves.epochs)
     with quiet_optuna(), ExitStack() as stack:
         rules = make_simulated_rules(SearchOptions(), curves)
@@ -177,8 +176,8 @@ def run(out: Path, given: argparse.Namespace, budget: float) -> None:
         header["versions"] |= versions(["syne-tune"]) | rival_environments.every_version()
         file.write(json.dumps(header) + "\n")
         places = [paths[cell.task] for cell in todo]
-        given_all = repeat(budget), repeat(given.only_rows)
-        for done, line in enumerate(pool.map(search, todo, places, *given_all), 1):
+        lines = pool.map(search, todo, places, repeat(budget), repeat(given.only_rows))
+        for done, line in enumerate(lines, 1):
             file.write(json.dumps(line) + "\n")
             file.flush()
             if done % 50 == 0 or done == len(todo):

@@ -57,7 +57,7 @@ def believed(belief: Callable[[list[int], int], int], curves: Curves, seed: int)
     """The parameters of the row that a belief names."""
     ends = np.nan_to_num(curves.val[:, -1], nan=-np.inf)
     row = belief(np.argsort(-ends, kind="stable").tolist(), seed)
-    return curves.configurations[row]
+    return curves.encoding.decode(curves.points[row])
 
 
 POLICIES: dict[str, MakePolicy] = {

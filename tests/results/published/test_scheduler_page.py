@@ -146,6 +146,13 @@ def test_searches_of_rows_alone_are_compared_with_random_configurations(tmp_path
         assert "| ours | 40.0, 5.0 | 40.0, 5.0 |" in each
 
 
+def test_the_published_page_and_figure_are_those_of_their_searches(tmp_path):
+    make_scheduler.main(["--out", str(tmp_path)])
+    for path in (make_scheduler.PAGE, make_scheduler.FIGURE):
+        made = (tmp_path / path.name).read_text(encoding="utf-8")
+        assert made == path.read_text(encoding="utf-8")
+
+
 def test_the_figure_scales_values_into_the_frame():
     svg = draw([Line(name="a & b", middle=[10, 5], low=[8, 4], high=[20, 6])], "t")
     # 0…25 over 344 pixels: 10 is 137.6 above the frame's bottom at 380; two steps of 269 pixels.
