@@ -12,9 +12,10 @@ LEAST_GRACE = 3
 strongly regularised trials.
 """
 
-
-REFERENCE = 15
-"""A first rung also compares trials with the random ones alone, once this many have reached it."""
+REFERENCE = 8
+"""A first rung also compares trials with the random ones alone, once this many have reached it:
+about when the sampler's first own proposals do.
+"""
 
 
 class Rungs:

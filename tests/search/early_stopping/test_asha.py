@@ -61,10 +61,10 @@ def rungs_beside_quick_starters(random_trials):
 
 def test_a_slow_starter_passes_the_first_rung_if_random_trials_are_no_better():
     rungs = rungs_beside_quick_starters(REFERENCE)
-    assert rungs.record(200, 1, 0.8)  # 42 of 56 are better, but 2 of 15 random ones
-    assert rungs.record(201, 1, 0.65)  # 5 of 16, itself included
-    assert not rungs.record(202, 1, 0.55)  # 6 of 16
-    assert rungs.record(12, 1, 12 / REFERENCE)  # a random one is among those already
+    assert rungs.record(200, 1, 0.8)  # 41 of 49 are better, but 1 of 8 random ones
+    assert rungs.record(201, 1, 0.65)  # 2 of 9, itself included
+    assert not rungs.record(202, 1, 0.55)  # 3 of 9
+    assert rungs.record(6, 1, 6 / REFERENCE)  # a random one is among those already
 
 
 def test_few_random_trials_are_no_measure():
