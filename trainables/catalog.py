@@ -1,6 +1,7 @@
 """Lists the networks that a configuration can name, with facts that need no torch."""
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,3 +148,20 @@ def forward_gmacs(network: str, image_size: int, stem: str) -> float | None:
         return facts.gmacs * growth + facts.dense_gmacs
     stages = (facts.gmacs - _STEM_GMACS["imagenet"]) * _SMALL_STEM_PIXELS
     return (stages + _STEM_GMACS[stem]) * growth
+
+
+def network_rules(c: Any) -> list[tuple[bool, str, str]]:
+    """Returns rules for the `TrialConfig` `c` that only some of `NETWORKS` have, each with
+    whether the configuration follows it, the field's name, and what the field must be.
+    """
+    facts = NETWORKS.get(c.network)
+    if facts is None:
+        return []
+    return [
+        (c.freeze_depth <= len(facts.stages), "freeze_depth",
+         f"must lie in 0…{len(facts.stages)} for {c.network} ({', '.join(facts.stages)})"),
+        (c.stem in facts.stems or c.stem not in STEMS, "stem",
+         f"must be imagenet for {c.network}, whose first layer is its own"),
+        (c.weights != "imagenet" or facts.pretrained, "weights",
+         f"must be none or a file for {c.network}, which has no ImageNet weights"),
+    ]  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any, Self, get_args
 
 from common.errors import UserError
 from common.text import did_you_mean
-from trainables.catalog import NETWORKS, STEMS, is_external
+from trainables.catalog import NETWORKS, STEMS, is_external, network_rules
 from trainables.conditional_fields import (
     CONDITIONAL,
     CONDITIONAL_DEFAULTS,
@@ -22,8 +22,8 @@ SCHEDULES = ("constant", "cosine", "cyclical", "one-cycle", "step")
 POLICIES = ("none", "rand", "trivial")
 PRECISIONS = ("auto", "bfloat16", "float16", "float32")
 """The fields `normalise`, `optimizer`, `schedule`, `policy` and `precision` have these values."""
-MAX_BATCH, MAX_SEED = 65_536, 2**63 - 1
-"""A step has at most so many images, and torch takes no larger seed."""
+MAX_BATCH, MAX_SEED, MAX_VIEWS = 65_536, 2**63 - 1, 1000
+"""A step has at most so many images, torch takes no larger seed, and no more versions are kept."""
 
 
 class ConfigError(UserError, ValueError):
@@ -46,6 +46,11 @@ class TrialConfig:
     weights: `none`, `imagenet`, or the path of a state-dict file.
     freeze_depth: how many stages, from the stem on, don't train (0: all stages train). The number
     of stages of a library's network is known once the network is built, before a search starts.
+    views: how many fixed augmented versions of each image the frozen stages see, a version an epoch
+    in turn; 0 augments anew in every epoch. The stages run once for each version, and their outputs
+    are kept on disk. MixUp and CutMix then mix these outputs instead of images, which is another
+    training. Where no stage is frozen, where an image's output has more than 32,768 numbers, and
+    for a library's network, this changes nothing (`trainables.training.frozen_views`).
     head_width: number of outputs of a dense layer with ReLU before the last layer (0: no such
     layer).
     dropout: probability of dropout before the last dense layer; mini_alexnet also uses this
@@ -103,6 +108,7 @@ class TrialConfig:
     stem: str = "imagenet"
     weights: str = "none"
     freeze_depth: int = 0
+    views: int = 0
     head_width: int = 0
     dropout: float = 0.0
     label_smoothing: float = 0.0
@@ -236,6 +242,7 @@ def _value_errors(c: TrialConfig) -> list[str]:
          "must be imagenet, as by --set stem=imagenet, when pretrained weights are used "
          "(their stem is 7×7)"),
         (c.weights != "", "weights", "must be none, imagenet or a file"),
+        (0 <= c.views <= MAX_VIEWS, "views", f"must lie in 0…{MAX_VIEWS}"),
         (0 <= c.head_width <= 8192, "head_width", "must lie in 0…8192 (0: none)"),
         (0 <= c.dropout < 1, "dropout", "must lie in [0, 1)"),
         (0 <= c.label_smoothing < 1, "label_smoothing", "must lie in [0, 1)"),
@@ -266,23 +273,6 @@ def _value_errors(c: TrialConfig) -> list[str]:
         (c.cutmix_alpha >= 0, "cutmix_alpha", "must be ≥ 0"),
         (c.policy in POLICIES, "policy", f"must be one of {_names(POLICIES)}"),
         *conditional_rules(c),
-        *_network_rules(c),
+        *network_rules(c),
     ]  # fmt: skip
     return [f"{n} {rule}, but got {n}={getattr(c, n)!r}." for good, n, rule in rules if not good]
-
-
-def _network_rules(c: TrialConfig) -> list[tuple[bool, str, str]]:
-    """Returns rules that only some of `catalog.NETWORKS` have, each with whether the configuration
-    follows the rule, the field's name, and what the field must be.
-    """
-    facts = NETWORKS.get(c.network)
-    if facts is None:
-        return []
-    return [
-        (c.freeze_depth <= len(facts.stages), "freeze_depth",
-         f"must lie in 0…{len(facts.stages)} for {c.network} ({', '.join(facts.stages)})"),
-        (c.stem in facts.stems or c.stem not in STEMS, "stem",
-         f"must be imagenet for {c.network}, whose first layer is its own"),
-        (c.weights != "imagenet" or facts.pretrained, "weights",
-         f"must be none or a file for {c.network}, which has no ImageNet weights"),
-    ]  # fmt: skip

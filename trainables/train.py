@@ -22,6 +22,7 @@ from trainables.training.batches import BatchFeeder
 from trainables.training.checkpoint_writer import CheckpointWriter, save_part
 from trainables.training.epoch import PartialEpoch, PauseError, TrainedEpoch, make_metrics
 from trainables.training.evaluate import Evaluation, Evaluator
+from trainables.training.frozen_views import FrozenViews, OutputBatches
 from trainables.training.gpu_settings import apply_gpu_settings
 from trainables.training.memory import (
     out_of_memory,
@@ -125,20 +126,19 @@ def _train(
     history, begun = (
         checkpoints.load(resume, network, optimizer, identity, auxiliary) if resume else ([], None)
     )
+    views = FrozenViews.of(network, data.images, config, feeder, data.train)
     steps = TrainingSteps(network, optimizer, auxiliary, config, data.images, captured=captured)
     splits = _evaluated_splits(data)
     evaluator = Evaluator(network, data.images, config, feeder)
     schedule = partial(lr_at, config)
     reset_peak(feeder.device)
 
-    writing: AbstractContextManager[CheckpointWriter | None] = (
-        CheckpointWriter(checkpoint, identity, auxiliary, on_saved) if checkpoint else nullcontext()
-    )
-    with writing as writer:
+    with _writing(checkpoint, identity, auxiliary, on_saved) as writer:
         after_step = partial(save_part, writer, network, optimizer, history, feeder.device, stop)
         for epoch in range(len(history) + 1, config.epochs + 1):
             started = time.perf_counter()
-            trained = train_epoch(steps, data.train, epoch, feeder, schedule, begun, after_step)
+            source = views.of_epoch(epoch) if views else feeder
+            trained = train_epoch(steps, data.train, epoch, source, schedule, begun, after_step)
             train_s, begun = time.perf_counter() - started, None
             metrics = make_metrics(
                 epoch,
@@ -166,6 +166,18 @@ def _train(
     auxiliary.finish()
 
 
+def _writing(
+    checkpoint: Path | None,
+    identity: str,
+    auxiliary: AuxiliaryState,
+    on_saved: Callable[[Path], object] | None,
+) -> AbstractContextManager[CheckpointWriter | None]:
+    """Returns what writes checkpoints during a block, or nothing where none are wanted."""
+    if checkpoint is None:
+        return nullcontext()
+    return CheckpointWriter(checkpoint, identity, auxiliary, on_saved)
+
+
 def _evaluate(
     evaluator: Evaluator, auxiliary: AuxiliaryState, sample: Split, held_out: Split | None
 ) -> tuple[Evaluation, Evaluation | None]:
@@ -181,7 +193,7 @@ def train_epoch(
     steps: TrainingSteps,
     train: Split,
     epoch: int,
-    feeder: BatchFeeder,
+    feeder: BatchFeeder | OutputBatches,
     schedule: Schedule,
     begun: PartialEpoch | None = None,
     after_step: Callable[[int, Tensor], object] = lambda _step, _total: None,

@@ -174,7 +174,7 @@ def measure_network(task: Task) -> NetworkCosts:
     """
     from datasets.manifest import read_manifest
     from trainables.profiling.latency import network_costs
-    from trainables.training.slot import prepare_slot
+    from trainables.training.process import prepare_slot
 
     slot = task.placement
     device = prepare_slot(slot.threads, slot.per_gpu, slot.free)
@@ -193,7 +193,7 @@ def train_epochs(task: Task) -> Iterator[EpochMetrics]:
     from trainables.train import train
     from trainables.training.checkpoint import CheckpointError, read_history
     from trainables.training.epoch import every
-    from trainables.training.slot import prepare_slot
+    from trainables.training.process import prepare_slot
 
     slot = task.placement
     device = prepare_slot(slot.threads, slot.per_gpu, slot.free)

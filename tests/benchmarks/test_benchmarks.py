@@ -11,6 +11,7 @@ from search.study.proposer import Proposer
 from tests.benchmarks import (
     bench_checkpoint,
     bench_data,
+    bench_frozen,
     bench_overhead,
     bench_search,
     bench_start,
@@ -23,7 +24,7 @@ from tests.benchmarks.workload import DATASET, Size, Workload
 
 MODULES = {
     "search": bench_search, "overhead": bench_overhead, "start": bench_start, "data": bench_data,
-    "checkpoint": bench_checkpoint,
+    "checkpoint": bench_checkpoint, "frozen": bench_frozen,
 }  # fmt: skip
 
 

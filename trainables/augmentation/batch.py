@@ -37,6 +37,14 @@ def for_training(
     pixels: uint8 (B, H, W, 3).
     labels: int64 (B,).
     """
+    return mix(augment(pixels, config, images), labels, config, len(images.class_ids))
+
+
+def augment(pixels: Tensor, config: TrialConfig, images: Images) -> Tensor:
+    """Augments each image of a batch by itself, and returns float32 (B, 3, S, S) in channels_last.
+
+    pixels: uint8 (B, H, W, 3).
+    """
     if config.flip or config.crop > 0:
         pixels = flip_and_shift(pixels, flip=config.flip, crop=config.crop)
     if config.policy != "none":
@@ -44,8 +52,7 @@ def for_training(
     batch = normalise(pixels, images, config.normalise)
     if config.cutout > 0:
         cut_out(batch, config.cutout)
-    batch = resize(batch, config.image_size)
-    return mix(batch, labels, config, len(images.class_ids))
+    return resize(batch, config.image_size)
 
 
 def for_evaluation(pixels: Tensor, config: TrialConfig, images: Images) -> Tensor:

@@ -3,19 +3,19 @@
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from functools import cache
+from itertools import islice, takewhile
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from common.private_folder import keep_compiled_private
 from trainables.catalog import is_external
 from trainables.config import TrialConfig
 from trainables.models import efficientnet_lite, library, mini_alexnet, resnet, wide_concat
 from trainables.models.base import LastLayer, NetworkError, NetworkParts
 from trainables.models.batch_counters import BatchCounters
+from trainables.models.stage_runs import compiled_run, run
 
 _ARCHITECTURES: dict[str, Callable[[TrialConfig, int], NetworkParts]] = {
     **dict.fromkeys(resnet.BLOCKS, resnet.make_parts),
@@ -28,25 +28,24 @@ _ARCHITECTURES: dict[str, Callable[[TrialConfig, int], NetworkParts]] = {
 _CLASSES = 10
 """Networks that are built for checking or counting have this many classes."""
 
-_KINDS = 64
-"""At most this many kinds of stages are compiled in one process; others run without compilation."""
-
 
 class Network(nn.Module):
     """A `Network` runs stages one after the other, then a head: float (B, 3, S, S) to logits (B,
     classes).
 
     frozen: how many stages, from the first on, don't train; see `freeze`.
+    fixed_layers: how many layers of the head, from the first on, run with the frozen stages.
     compiled: whether training runs the stages through `torch.compile`.
     counters: the counters of BatchNorm layers that train, see `freeze`.
     half_stages: the frozen stages as autocast runs them, see `setup`; may be empty.
     """
 
-    def __init__(self, stages: "OrderedDict[str, nn.Module]", head: nn.Module) -> None:
+    def __init__(self, stages: "OrderedDict[str, nn.Module]", head: nn.Sequential) -> None:
         super().__init__()
         self.stages = nn.ModuleDict(stages)
         self.head = head
         self.frozen = 0
+        self.fixed_layers = 0
         self.compiled = False
         self.counters = BatchCounters()
         self.half_stages: list[nn.Module] = []  # a list isn't part of the network's state
@@ -61,21 +60,27 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns logits (B, classes) for float (B, 3, S, S)."""
+        return self.forward_features(self.frozen_features(images))
+
+    def forward_features(self, features: Tensor) -> Tensor:
+        """Returns what `forward` does, for the result of `frozen_features`."""
         with self.counters.together() if self.training else nullcontext():
-            return self.classify(self.frozen_features(images))
+            return self.classify(features)
 
     def frozen_features(self, images: Tensor) -> Tensor:
-        """Returns the frozen stages' outputs for float (B, 3, S, S), without autograd."""
+        """Returns the frozen stages' outputs for float (B, 3, S, S), without autograd: maps (B, C,
+        H, W), or with `fixed_layers` what these make of them.
+        """
         stages = self.frozen_stages()
         if self.half_stages and torch.is_autocast_enabled(images.device.type):
             stages = self.half_stages
         with torch.no_grad():
-            return self._run(stages, images)
+            return run(islice(self.head, self.fixed_layers), self._run(stages, images))
 
     def classify(self, features: Tensor) -> Tensor:
-        """Returns logits (B, classes) for the frozen stages' outputs."""
-        logits: Tensor = self.head(self._run(self.trained_stages(), features))
-        return logits
+        """Returns logits (B, classes) for the result of `frozen_features`."""
+        maps = self._run(self.trained_stages(), features)
+        return run(islice(self.head, self.fixed_layers, None), maps)
 
     def _run(self, stages: list[nn.Module], features: Tensor) -> Tensor:
         """Runs `features` through the stages: compiled code in training if the network is
@@ -83,8 +88,8 @@ class Network(nn.Module):
         """
         # Evaluation isn't compiled, because its smaller last batch would be compiled again. Nor is
         # the head, because dropout's probability would become part of the compiled code.
-        run = _compiled_run() if self.compiled and self.training and stages else _run
-        return run(stages, features)
+        execute = compiled_run() if self.compiled and self.training and stages else run
+        return execute(stages, features)
 
     def has_frozen_features(self) -> bool:
         """Returns whether `frozen_features` does work that `classify` needn't repeat."""
@@ -129,7 +134,7 @@ class LibraryNetwork(Network):
     runs alone, so outputs of frozen stages can't be stored.
     """
 
-    def __init__(self, parts: library.LibraryParts, head: nn.Module) -> None:
+    def __init__(self, parts: library.LibraryParts, head: nn.Sequential) -> None:
         super().__init__(OrderedDict(), head)
         self.body = parts.body
         self.last_layer = parts.last
@@ -161,28 +166,6 @@ class LibraryNetwork(Network):
         """Returns logits (B, classes) for images, float (B, 3, S, S)."""
         logits: Tensor = self.head(self.body(features))
         return logits
-
-
-def _run(stages: list[nn.Module], features: Tensor) -> Tensor:
-    """Runs `features` through the stages, one after the other, and returns the last one's
-    output.
-    """
-    for stage in stages:
-        features = stage(features)
-    return features
-
-
-@cache
-def _compiled_run() -> Callable[[list[nn.Module], Tensor], Tensor]:
-    """Returns `_run` compiled by `torch.compile`, which compiles each new kind of stages once.
-
-    A kind is given by the stages, the number of frozen ones, and the precision. Another network of
-    the same kind runs the same code with its own weights. Compilation takes a minute on a CPU; this
-    is not yet measured on a GPU.
-    """
-    keep_compiled_private()
-    torch._dynamo.config.recompile_limit = _KINDS
-    return torch.compile(_run)
 
 
 def build(config: TrialConfig, num_classes: int) -> Network:
@@ -277,9 +260,17 @@ def freeze(network: Network, depth: int) -> None:
             f"but got freeze_depth={depth}: lower it."
         )
     network.frozen, network.half_stages = depth, []
+    whole = network.has_frozen_features() and depth == network.depth()
+    network.fixed_layers = sum(1 for _ in takewhile(_is_fixed, network.head)) if whole else 0
     fixed = set(network.frozen_modules())
     network.counters = BatchCounters(m for m in network.modules() if m not in fixed)
     frozen = network.frozen_names()
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name not in frozen)
     network.train(network.training)
+
+
+def _is_fixed(layer: nn.Module) -> bool:
+    """Returns whether a layer has nothing to learn, and gives equal outputs for equal inputs."""
+    draws = any(isinstance(module, nn.Dropout) for module in layer.modules())
+    return not draws and not layer.state_dict()

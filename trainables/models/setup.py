@@ -34,6 +34,8 @@ def prepare_network(network: Network, config: TrialConfig, device: torch.device)
     frozen.
     """
     freeze(network, config.freeze_depth)
+    if config.views and config.cutmix_alpha > 0:
+        network.fixed_layers = 0  # boxes are cut out of maps
     if device.type == "cpu":
         use_matrix_products(network)
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -63,11 +63,14 @@ class BatchFeeder:
                 release_frames(error)
             self._streamed.add(split.beton)
             release_gpu_memory(self.device)
-        on_gpu = self.device.type == "cuda"
-        source = batches(
-            split, batch_size, order_seed=order_seed, drop_last=drop_last, for_gpu=on_gpu
+        for_gpu = self.device.type == "cuda"
+        return self.to_device(
+            batches(split, batch_size, order_seed=order_seed, drop_last=drop_last, for_gpu=for_gpu)
         )
-        if not on_gpu:
+
+    def to_device(self, source: Batches) -> Batches:
+        """Yields batches on the device that `source` yields on the CPU."""
+        if self.device.type != "cuda":
             return source
         copies = _Copies(self.device)
         return prefetch_one(source, copies.start, copies.finish)

@@ -1,8 +1,14 @@
-"""Sets up a process that trains on the CPU: its number of threads and its use of memory."""
+"""Prepares a process for trainings: its threads and its use of memory, and in a slot also its
+device and its part of a GPU.
+"""
 
 import ctypes
+import os
+from collections.abc import Mapping
 
 import torch
+
+from trainables.training.memory import allocator_environment, fence_memory
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """These are codes for parameters of `mallopt`, from glibc's malloc.h."""
@@ -25,3 +31,26 @@ def prepare_process(threads: int) -> None:
     # threshold must not be set either, because then this one would no longer grow by itself.
     if any(mallopt(_M_MMAP_THRESHOLD, size) for size in (1 << 30, 32 << 20)):
         mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def prepare_slot(threads: int, per_gpu: int, free: Mapping[str, float]) -> torch.device:
+    """Sets up this process for trainings in a slot, and returns the slot's device.
+
+    threads: the number of CPU threads.
+    per_gpu: the number of slots on the GPU, of which each may take an equal part; at 0 the device
+        is the CPU, even where torch sees a GPU, and one slot has the whole GPU.
+    free: the share of its memory that all slots of a GPU may take, by the UUID of each GPU. On one
+        that isn't named, such as that of a node that joined later, it is the smallest.
+    """
+    prepare_process(threads)
+    device = torch.device("cuda" if per_gpu else "cpu")
+    if per_gpu:
+        os.environ.update(allocator_environment(os.environ))
+        share = _find_free(free, device) / per_gpu if per_gpu > 1 else 1.0
+        fence_memory(share, device)
+    return device
+
+
+def _find_free(free: Mapping[str, float], device: torch.device) -> float:
+    uuid = str(getattr(torch.cuda.get_device_properties(device), "uuid", ""))
+    return free.get(uuid, min(free.values(), default=1.0))

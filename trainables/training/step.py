@@ -1,5 +1,7 @@
 """Takes the steps of a training: each augments a batch and descends along the gradient."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -7,6 +9,7 @@ from torch.optim import Optimizer
 
 from datasets.splits import Images
 from trainables.augmentation.batch import for_training
+from trainables.augmentation.mixing import mix
 from trainables.config import TrialConfig
 from trainables.models.network import Network
 from trainables.training.auxiliary_state import AuxiliaryState
@@ -15,6 +18,11 @@ from trainables.training.evaluate import autocast
 from trainables.training.loss_scaling import LossScaler
 from trainables.training.micro_batches import piece_sizes
 from trainables.training.step_graph import StepGraph
+
+Forward = Callable[[Tensor], Tensor]
+"""A function of this type returns the logits of a batch: a `Network`, or one without its frozen
+stages.
+"""
 
 
 class TrainingSteps:
@@ -50,7 +58,8 @@ class TrainingSteps:
         """Takes a step, and returns the batch's loss, float32 (), without waiting for a GPU. The
         next step may overwrite the loss.
 
-        pixels: uint8 (B, H, W, 3), with the same shape at every call.
+        pixels: images, uint8 (B, H, W, 3), or outputs of frozen stages that are kept, floats
+        (`trainables.training.frozen_views`), with the same shape at every call.
         labels: int64 (B,).
         """
         if self._graph:
@@ -61,15 +70,21 @@ class TrainingSteps:
         return loss
 
     def _augment_and_train(self, pixels: Tensor, labels: Tensor) -> Tensor:
-        batch, targets = for_training(pixels, labels, self.config, self._images)
+        config = self.config
+        forward: Forward = self.network
+        if pixels.dtype == torch.uint8:
+            batch, targets = for_training(pixels, labels, config, self._images)
+        else:
+            forward = self.network.forward_features
+            mixes = config.mixup_alpha > 0 or config.cutmix_alpha > 0
+            outputs = pixels.float() if mixes else pixels
+            batch, targets = mix(outputs, labels, config, len(self._images.class_ids))
         weights, scaler = self.auxiliary.loss_weights(), self.auxiliary.scaler
-        return train_step(
-            self.network, self.optimizer, batch, targets, self.config, weights, scaler
-        )
+        return train_step(forward, self.optimizer, batch, targets, config, weights, scaler)
 
 
 def train_step(
-    network: Network,
+    network: Forward,
     optimizer: Optimizer,
     batch: Tensor,
     targets: Tensor,
@@ -102,7 +117,7 @@ def train_step(
 
 
 def _backward(
-    network: Network,
+    network: Forward,
     images: Tensor,
     targets: Tensor,
     config: TrialConfig,

@@ -50,7 +50,7 @@ def test_frozen_stages_build_no_graph() -> None:
     network = build(CONFIG, num_classes=5)
     freeze(network, 5)
     kept: list[Tensor] = []
-    network.head.register_forward_pre_hook(lambda module, inputs: kept.append(inputs[0]))
+    network.head.dropout.register_forward_pre_hook(lambda module, inputs: kept.append(inputs[0]))
     logits = network.train()(torch.randn(2, 3, 32, 32))
     assert logits.requires_grad
     assert not kept[0].requires_grad

@@ -65,7 +65,7 @@ class Ranked(nn.Module):
 @pytest.mark.parametrize("classes", [4, 5, 8])
 def test_top5_counts_every_label_among_the_first_five(data: SearchData, classes: int) -> None:
     network = new_network(CONFIG, 4, CPU)
-    network.head = Ranked(classes)
+    network.head = nn.Sequential(Ranked(classes))
     found = evaluate(network, data.val, data.images, CONFIG, CPU)
     assert (found.top1, found.top5) == (0.25, 1.0)
 
@@ -74,7 +74,7 @@ def test_top5_leaves_out_the_sixth(data: SearchData) -> None:
     network = new_network(CONFIG, 4, CPU)
     head = Ranked(8)
     head.logits = torch.tensor([1.0, 2, 3, 4, 5, 6, 7, 8])  # labels 0…3 rank eighth to fifth
-    network.head = head
+    network.head = nn.Sequential(head)
     found = evaluate(network, data.val, data.images, CONFIG, CPU)
     assert (found.top1, found.top5) == (0.0, 0.25)
 
@@ -82,7 +82,7 @@ def test_top5_leaves_out_the_sixth(data: SearchData) -> None:
 def test_recall_is_each_classs_own(data: SearchData) -> None:
     """Every image is taken for class 0, which is there 18 times, as is class 2."""
     network = new_network(CONFIG, 4, CPU)
-    network.head = Ranked(4)
+    network.head = nn.Sequential(Ranked(4))
     _, labels = everything(data.train)
     assert evaluate(network, data.train, data.images, CONFIG, CPU).recall == (1.0, 0.0, 0.0, 0.0)
     some = replace(data.train, indices=data.train.indices[(labels % 2 == 0).numpy()])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from trainables.training.memory import CONTEXT_BYTES
-from trainables.training.slot import prepare_slot
+from trainables.training.process import prepare_slot
 
 CONTEXT = 0.01
 """The GPU has a hundred times the memory of a context."""

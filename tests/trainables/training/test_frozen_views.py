@@ -1,0 +1,254 @@
+"""Outputs of frozen stages that are kept: exact without augmentation, shared, bounded."""
+
+import os
+import shutil
+from collections import namedtuple
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from datasets.access import open_final_data, open_search_data
+from datasets.splits import SearchData
+from results.records import EpochMetrics
+from tests.trainables.test_train import CLOCK
+from trainables.config import ConfigError, TrialConfig
+from trainables.models.network import Network
+from trainables.models.setup import new_network
+from trainables.train import train
+from trainables.training import frozen_views, step
+from trainables.training.batches import BatchFeeder
+from trainables.training.epoch import PauseError
+from trainables.training.frozen_views import FOLDER, FrozenViews
+
+CPU = torch.device("cpu")
+PLAIN = TrialConfig(
+    network="resnet10", image_size=32, batch_size=16, epochs=4, lr=2e-3, freeze_depth=3,
+    dropout=0.2, precision="float32",
+)  # fmt: skip
+AUGMENTED = PLAIN.but(flip=True, crop=0.1, cutout=0.25, policy="trivial", views=2)
+
+
+@pytest.fixture
+def data(tiny_data: Path, tmp_path: Path) -> SearchData:
+    return open_search_data(shutil.copytree(tiny_data, tmp_path / "data"))
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> str:
+    """Without a file, the frozen stages' weights are another seed's."""
+    torch.save(new_network(PLAIN, 4, CPU).state_dict(), tmp_path / "weights.pt")
+    return str(tmp_path / "weights.pt")
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of images of each run of the frozen stages."""
+    found, compute = list[int](), Network.frozen_features
+
+    def counted(network: Network, images: Tensor) -> Tensor:
+        found.append(len(images))
+        return compute(network, images)
+
+    monkeypatch.setattr(Network, "frozen_features", counted)
+    return found
+
+
+def numbers(epochs: list[EpochMetrics]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in asdict(e).items() if k not in CLOCK} for e in epochs]
+
+
+def files(data: SearchData) -> list[Path]:
+    return sorted((data.train.beton.parent / FOLDER).glob("*/view-*.npy"))
+
+
+def views_of(data: SearchData, config: TrialConfig) -> FrozenViews | None:
+    network = new_network(config, 4, CPU)
+    return FrozenViews.of(network, data.images, config, BatchFeeder(device=CPU), data.train)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"precision": "bfloat16", "micro_batch_size": 6},
+        {
+            "freeze_depth": 5,
+            "head_width": 8,
+            "precision": "bfloat16",
+            "ema": 0.9,
+            "label_smoothing": 0.1,
+        },
+        {"network": "mini_alexnet", "freeze_depth": 5},
+    ],
+)
+def test_without_augmentation_the_numbers_are_those_of_running_the_stages(
+    data: SearchData, changes: dict[str, Any]
+) -> None:
+    config = PLAIN.but(epochs=2, **changes)
+    run, kept = list(train(config, data)), list(train(config.but(views=1), data))
+    assert len(files(data)) == 1
+    assert numbers(run) == numbers(kept)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_mixup_mixes_outputs(
+    data: SearchData, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    """Each output is a blend of its image's and the previous one's, and so is its target."""
+    config = AUGMENTED.but(mixup_alpha=0.4, precision=precision, epochs=1)
+    seen = list[tuple[Tensor, Tensor]]()
+    take = step.train_step
+
+    def caught(network: Any, optimizer: Any, batch: Tensor, targets: Tensor, *rest: Any) -> Tensor:
+        seen.append((batch, targets))
+        return take(network, optimizer, batch, targets, *rest)
+
+    monkeypatch.setattr(step, "train_step", caught)
+    list(train(config, data))
+    views = views_of(data, config)
+    assert views is not None
+    kept = views.of_epoch(1).outputs.float().permute(0, 3, 1, 2)
+    batch, targets = seen[0]
+    assert targets.sum(1) == pytest.approx(1)
+    share = targets.max(
+        1
+    ).values.min()  # λ or 1 - λ, where an image's neighbour is of another class
+    blends = share * kept[:, None] + (1 - share) * kept[None]
+    for mixed in batch:
+        assert (blends - mixed).abs().amax((2, 3, 4)).min() < 1e-2 * kept.abs().max()
+
+
+def test_a_version_is_computed_once_for_all_epochs_and_trainings(
+    data: SearchData, runs: list[int], weights: str
+) -> None:
+    config = AUGMENTED.but(weights=weights)
+    list(train(config, data))
+    images, evaluated = len(data.train), len(data.val) + len(data.train_sample)
+    assert sum(runs) == 1 + 2 * images + evaluated
+    assert [path.name for path in files(data)] == ["view-0.npy", "view-1.npy"]
+    runs.clear()
+    list(train(config.but(seed=1, lr=1e-3, views=3, epochs=3), data))
+    assert sum(runs) == 1 + images + evaluated  # the third version alone
+    runs.clear()
+    list(train(config.but(cutout=0.5, epochs=1), data))
+    assert sum(runs) == 1 + images + evaluated  # another augmentation
+
+
+def test_versions_differ_and_take_turns(data: SearchData, weights: str) -> None:
+    config = AUGMENTED.but(weights=weights)
+    views = views_of(data, config)
+    assert views is not None
+    first, second, third = (views.of_epoch(epoch).outputs for epoch in (1, 2, 3))
+    assert not torch.equal(first, second)
+    assert torch.equal(first, third)
+    again = views_of(data, config.but(seed=7))
+    assert again is not None
+    assert torch.equal(again.of_epoch(2).outputs, second)
+
+
+@pytest.mark.parametrize("changes", [{}, {"mixup_alpha": 0.5, "cutmix_alpha": 1.0}])
+def test_resuming_in_the_middle_of_an_epoch_gives_the_numbers_of_not_stopping(
+    data: SearchData, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    config, asked = AUGMENTED.but(**changes), 0
+    whole = list(train(config, data))
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked == 7  # four steps an epoch, and the epoch itself
+
+    seen, checkpoint = list[EpochMetrics](), tmp_path / "checkpoint.pt"
+    with pytest.raises(PauseError):
+        seen += train(config, data, checkpoint=checkpoint, stop=stop)
+    seen = [*whole[:1], *train(config, data, resume=checkpoint)]
+    assert numbers(seen) == numbers(whole)
+
+
+def test_cutmix_mixes_maps_even_where_every_stage_is_frozen(data: SearchData) -> None:
+    config = AUGMENTED.but(freeze_depth=5, cutmix_alpha=1.0)
+    views = views_of(data, config)
+    assert views is not None
+    assert views.of_epoch(1).outputs.dim() == 4
+    assert all(each.train_loss is not None for each in train(config, data))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"views": 0},
+        {"freeze_depth": 0},
+        {"network": "resnet10", "image_size": 128, "freeze_depth": 1},
+    ],
+)
+def test_nothing_is_kept_where_views_change_nothing(
+    data: SearchData, changes: dict[str, Any]
+) -> None:
+    """The stem's output for an image of 128 px has 64·32·32 numbers."""
+    assert views_of(data, AUGMENTED.but(**changes)) is None
+
+
+def test_final_training_learns_from_train_and_val(data: SearchData, runs: list[int]) -> None:
+    final = open_final_data(data.train.beton.parent)
+    list(train(AUGMENTED.but(epochs=2), final))
+    assert sum(runs) >= 2 * len(final.train) > 2 * len(data.train)
+    list(train(AUGMENTED.but(epochs=2), data))
+    assert len(files(data)) == 4  # other images, other files
+
+
+def test_a_damaged_file_is_made_anew(data: SearchData) -> None:
+    views = views_of(data, AUGMENTED)
+    assert views is not None
+    before = views.of_epoch(1).outputs.clone()
+    (path,) = files(data)
+    for damage in (lambda: os.truncate(path, 300), lambda: path.write_bytes(b"no array")):
+        damage()
+        assert torch.equal(views.of_epoch(1).outputs, before)
+
+
+def test_what_a_killed_process_left_is_removed(data: SearchData) -> None:
+    views = views_of(data, AUGMENTED)
+    assert views is not None
+    views.of_epoch(1)
+    left = files(data)[0].parent / ".view-1.npy.999999999.tmp"
+    left.write_bytes(b"half")
+    views.of_epoch(2)
+    assert not left.exists()
+    assert len(files(data)) == 2
+
+
+def test_those_used_longest_ago_make_room(
+    data: SearchData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configs = [AUGMENTED.but(views=1, cutout=share) for share in (0.1, 0.2, 0.3)]
+    kept = []
+    for config in configs[:2]:
+        views = views_of(data, config)
+        assert views is not None
+        views.of_epoch(1)
+        kept.append(next(path for path in files(data) if path not in kept))
+    size = kept[0].stat().st_size
+    monkeypatch.setattr(frozen_views, "BUDGET_BYTES", 2.5 * size)
+    os.utime(kept[1], (1, 1))
+    third = views_of(data, configs[2])
+    assert third is not None
+    third.of_epoch(1)
+    assert kept[0].exists()
+    assert not kept[1].exists()
+
+
+def test_too_large_ones_are_refused_before_any_work(
+    data: SearchData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    size = 128 * 4 * 4 * 4 * len(data.train)  # the maps that the third stage gives
+    free = 2 * 3 * size
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, free))
+    assert views_of(data, AUGMENTED.but(views=3)) is not None
+    with pytest.raises(ConfigError, match=r"views must be ≤ 3, .* but got views=4, .* lower views"):
+        next(train(AUGMENTED.but(views=4), data))
+    assert not files(data)
