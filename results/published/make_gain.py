@@ -53,7 +53,7 @@ simulated searches, made by `python -m tests.benchmarks.bench_gain --curves …`
   that of the same search after 60 full trainings; 95 % of 2,000 bootstrap means.
 - A running trial's end is taken from the search that went on: later trials, which an ended search
   doesn't have, took part in comparing it.
-- {few} have fewer than {fewest} rows and judge nothing; neither does
+- Tables of fewer than {fewest} rows ({few}) judge nothing; neither does
   {extra}, whose 46 configurations are too few for a sampler.
 - Only the share of trials that counts as alike was chosen by these tables in a way that can be left
   out. That the best ten and a least mean excess of 0.01 count was decided after first looks at all
