@@ -33,6 +33,7 @@ from trainables.models.network import build
         ({"network": "mini_alexnet", "weights": "imagenet"}, "no ImageNet weights"),
         ({"network": "efficientnet_lite0", "freeze_depth": 10}, "must lie in 0…9"),
         ({"head_width": -1}, "head_width must lie in 0…8192 (0: none), but got head_width=-1."),
+        ({"views": 1001}, "views must lie in 0…1000, but got views=1001."),
         ({"freeze_depth": True}, "freeze_depth must be a whole number"),
         ({"dropout": 1.0}, "dropout must lie in [0, 1)"),
         ({"label_smoothing": -0.1}, "label_smoothing must lie"),

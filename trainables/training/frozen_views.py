@@ -45,7 +45,9 @@ without them. Where more are needed, those that were used longest ago are remove
 """
 
 AT_ONCE = 128
-"""The frozen stages see so many images at once."""
+"""So many images are augmented at once. The frozen stages see as many, or fewer where
+`micro_batch_size` is smaller.
+"""
 
 FOLDER = "frozen-outputs"
 """The folder beside a file of images that holds their outputs."""
@@ -122,7 +124,7 @@ class FrozenViews:
         `config.views` changes nothing. Raises `ConfigError` if the outputs of all its versions are
         more than the disk may hold.
         """
-        if not config.views or not network.has_frozen_features() or not config.freeze_depth:
+        if not config.views or not network.has_frozen_features():
             return None
         image = torch.zeros(1, 3, config.image_size, config.image_size, device=feeder.device)
         with autocast(config, feeder.device):
@@ -183,10 +185,10 @@ class FrozenViews:
             for number, (pixels, labels) in enumerate(source):
                 words = hashlib.sha256(f"{self._key} {view} {number}".encode()).digest()
                 torch.manual_seed(int.from_bytes(words[:7]))
+                batch = augment(pixels, self._config, self._images)
+                pieces = torch.split(batch, self._config.micro_batch_size or len(batch))
                 with autocast(self._config, self._feeder.device):
-                    outputs = self._network.frozen_features(
-                        augment(pixels, self._config, self._images)
-                    )
+                    outputs = torch.cat([self._network.frozen_features(each) for each in pieces])
                 yield _stored(outputs), labels
 
 
