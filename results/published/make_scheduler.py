@@ -38,7 +38,7 @@ trainings.
 
 PAGE, FIGURE = HERE / "scheduler.md", HERE / "scheduler.svg"
 DECIDING = (
-    "ray", "optuna", "syne-tune", "numpy", "scipy", "neural-pipeline-search", "dehb",
+    "ray", "optuna", "syne-tune", "numpy", "scipy", "neural-pipeline-search", "dehb", "smac",
 )  # fmt: skip
 """The page names the versions of these packages, on which a policy's decisions depend."""
 
@@ -59,14 +59,13 @@ own objects: ours by the `Study` that `search.run` uses.
 - CPU s: processor time of a search in seconds, the median.
 - Tasks: {tasks}.
 - With {versions}; commit {commits}.
-- Not measured, for the processor time of a search: Syne Tune's ASHACQR (70 s), SMAC's
-  multi-fidelity search (28 s), and Optuna's GPSampler on our rungs (beyond 60 s, with PyTorch and
-  without greenlet).
+- Not measured, for the processor time of a search: Syne Tune's ASHACQR (70 s), and Optuna's
+  GPSampler on our rungs (beyond 60 s, with PyTorch and without greenlet).
 """
 
 FURTHER = """Further rivals search by their own ask and tell, with their defaults and their own
 brackets, which begin after one epoch and keep a third; a promoted trial goes on where it paused.
-DEHB and NePS run in processes of environments of their own. The prior of PriorBand is a
+DEHB, NePS and SMAC run in processes of environments of their own. The prior of PriorBand is a
 configuration among the table's best tenth, drawn by seed, with medium confidence. Beside them stand
 ours and random + ASHA on the same tasks and seeds.
 """
