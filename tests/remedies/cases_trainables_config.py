@@ -4,16 +4,23 @@ The sentences name the rule and the value; `obey` reads from a rule what the fie
 """
 
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from datasets.access import open_final_data
+import pytest
+import torch
+
+from datasets.access import open_final_data, open_search_data
 from tests.remedies.harness import Refusal, Steps, case
 from tests.remedies.places import Place, places_of
 from tests.trainables.conftest import SMALL
 from trainables.config import TrialConfig
+from trainables.models.setup import new_network
 from trainables.train import check
+from trainables.training.batches import BatchFeeder
+from trainables.training.frozen_views import FrozenViews
 
 CONFIG = "trainables/config.py"
 RAISED = (f"{CONFIG}::__post_init__", "ConfigError(errors)")
@@ -76,6 +83,7 @@ register(
         "an_unknown_stem": {"stem": "large"},
         "a_small_stem_beside_weights": {"stem": "small", "weights": "w.pth"},
         "empty_weights": {"weights": ""},
+        "many_views": {"views": 1001},
         "a_wide_head": {"head_width": 9000},
         "a_dropout_of_one": {"dropout": 1},
         "a_smoothing_of_one": {"label_smoothing": 1},
@@ -103,7 +111,7 @@ register(
     },
 )
 register(
-    f"{CONFIG}::_network_rules",
+    "trainables/catalog.py::network_rules",
     {
         "a_depth_beyond_the_stages": {"freeze_depth": 9},
         "a_small_stem_where_there_is_none": {"network": "mini_alexnet", "stem": "small"},
@@ -164,3 +172,25 @@ def batches_larger_than_the_data(tiny_data: Path) -> Steps:
     refusal = yield lambda: check(SMALL.but(batch_size=100), data)
     assert refusal.text.endswith("lower it, or use more images.")
     return lambda: check(SMALL.but(**obey(refusal)), data)
+
+
+VIEWS = "trainables/training/frozen_views.py::of"
+
+
+@case(VIEWS, "views must be ≤")
+def outputs_of_frozen_stages_that_the_disk_has_no_room_for(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Steps:
+    data = open_search_data(shutil.copytree(tiny_data, tmp_path / "data"))
+    config = SMALL.but(freeze_depth=3, precision="float32")
+    device = torch.device("cpu")
+    network = new_network(config, len(data.images.class_ids), device)
+
+    def keep(views: int) -> object:
+        feeder = BatchFeeder(device=device)
+        return FrozenViews.of(network, data.images, config.but(views=views), feeder, data.train)
+
+    usage = shutil.disk_usage(tmp_path)._replace(free=4_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    refusal = yield lambda: keep(1000)
+    return lambda: keep(int(refusal.find(r"must be ≤ (\d+)")))
