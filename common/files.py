@@ -60,11 +60,16 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
         temporary.unlink(missing_ok=True)
 
 
+def find_existing(path: Path) -> Path:
+    """Returns `path`, or where it doesn't exist the nearest folder above it that does."""
+    return next(each for each in (path, *path.absolute().parents) if each.exists())
+
+
 def find_unwritable(directory: Path) -> Path | None:
     """Returns what keeps a folder, which need not exist yet, from being written: itself, or the
     nearest part of its path that exists; `None` where it can be written. Creates nothing.
     """
-    place = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    place = find_existing(directory)
     return None if place.is_dir() and os.access(place, os.W_OK | os.X_OK) else place
 
 
@@ -130,8 +135,7 @@ def describe_lacking_space(directory: Path, needed_bytes: int) -> str | None:
     """Returns a sentence if the disk of `directory`, which needn't exist yet, has too little free
     space, or `None`.
     """
-    places = (directory, *directory.absolute().parents)
-    free = shutil.disk_usage(next(path for path in places if path.exists())).free
+    free = shutil.disk_usage(find_existing(directory)).free
     if free >= needed_bytes:
         return None
     return (

@@ -1,5 +1,6 @@
 """Builds networks in named stages, so that the first stages can be frozen."""
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -120,6 +121,11 @@ class Network(nn.Module):
         """Returns every parameter and buffer in the frozen stages by name, not copied."""
         frozen = self.frozen_names()
         return {name: tensor for name, tensor in self.state_dict().items() if name in frozen}
+
+    def hash_frozen_state(self, digest: "hashlib._Hash") -> None:
+        """Adds the content of the frozen stages to a hash."""
+        for tensor in self.frozen_state().values():
+            digest.update(tensor.cpu().numpy().tobytes())
 
     def trained_state(self) -> dict[str, Tensor]:
         """Returns every parameter and buffer outside the frozen stages by name, not copied."""

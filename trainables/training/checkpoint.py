@@ -42,8 +42,7 @@ def training_key(config: TrialConfig, data_fingerprint: str, network: Network) -
     settings = {k: v for k, v in comparable.to_dict().items() if v != defaults[k]}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     digest.update(data_fingerprint.encode())
-    for tensor in network.frozen_state().values():
-        digest.update(tensor.cpu().numpy().tobytes())
+    network.hash_frozen_state(digest)
     return digest.hexdigest()
 
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,13 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from torch import Tensor
 
-from common.files import find_unwritable, lock_folder, open_atomically, remove_leftovers
+from common.files import (
+    find_existing,
+    find_unwritable,
+    lock_folder,
+    open_atomically,
+    remove_leftovers,
+)
 from common.private_folder import private_cache
 from datasets.loading.loader import Batches, epoch_order
 from datasets.splits import Images, Split
@@ -95,21 +101,21 @@ class OutputBatches:
         return outputs, self.labels.index_select(0, rows)
 
 
+@dataclass(frozen=True, slots=True)
 class FrozenViews:
-    """A `FrozenViews` gives one training the outputs that it learns from, version by version."""
+    """A `FrozenViews` gives one training the outputs that it learns from, version by version.
 
-    def __init__(
-        self,
-        network: Network,
-        images: Images,
-        config: TrialConfig,
-        feeder: BatchFeeder,
-        train: Split,
-        folder: Path,
-    ) -> None:
-        self._network, self._images, self._config = network, images, config
-        self._feeder, self._train, self._root = feeder, train, folder
-        self._key = _key_of(network, images, config, feeder.device, train)
+    key: a hash of all that a version's outputs depend on, its number apart.
+    root: the folder of all kept outputs, in which those of each key have a folder of their own.
+    """
+
+    network: Network
+    images: Images
+    config: TrialConfig
+    feeder: BatchFeeder
+    train: Split
+    key: str
+    root: Path
 
     @classmethod
     def of(
@@ -134,7 +140,7 @@ class FrozenViews:
         folder = train.beton.parent / FOLDER
         if find_unwritable(folder):
             folder = private_cache(FOLDER)
-        needed, room = config.views * output.nbytes * len(train), _room(folder)
+        needed, room = config.views * output.nbytes * len(train), _room(folder, _kept(folder))
         if needed > room:
             raise ConfigError(
                 [
@@ -144,51 +150,50 @@ class FrozenViews:
                     "space on that disk, or set views=0."
                 ]
             )
-        return cls(network, images, config, feeder, train, folder)
+        key = _key_of(network, images, config, feeder.device, train)
+        return cls(network, images, config, feeder, train, key, folder)
 
     def of_epoch(self, epoch: int) -> OutputBatches:
         """Returns the version that an epoch, counted from 1, learns from. Its outputs are computed
         and written first if they aren't there. Raises `OSError` if they can't be written.
         """
-        view = (epoch - 1) % self._config.views
-        path = self._root / self._key / f"view-{view}.npy"
-        dtype = HALF_TYPES.get(self._config.precision, torch.float32)
+        view = (epoch - 1) % self.config.views
+        path = self.root / self.key / f"view-{view}.npy"
+        dtype = HALF_TYPES.get(self.config.precision, torch.float32)
         while (found := _read(path, dtype)) is None:
             with lock_folder(path.parent):
                 remove_leftovers(path.parent)
                 if _read(path, dtype) is None:
                     self._write(view, path)
         outputs, labels = found
-        return OutputBatches(split=self._train, outputs=outputs, labels=labels, feeder=self._feeder)
+        return OutputBatches(split=self.train, outputs=outputs, labels=labels, feeder=self.feeder)
 
     def _write(self, view: int, path: Path) -> None:
         """Writes a version's outputs, then the labels, into one file."""
-        labels, written = list[Tensor](), 0
+        labels = list[Tensor]()
         with open_atomically(path) as file, closing(self._chunks(view)) as chunks:
             for outputs, found in chunks:
-                if not written:
-                    whole = (len(self._train), *outputs.shape[1:])
-                    _make_room(
-                        self._root, outputs[0].nbytes * len(self._train), besides=path.parent
-                    )
+                if not labels:
+                    whole = (len(self.train), *outputs.shape[1:])
+                    _make_room(self.root, outputs[0].nbytes * len(self.train), besides=path.parent)
                     header = {"descr": outputs.dtype.str, "fortran_order": False, "shape": whole}
                     npy.write_array_header_1_0(file, header)
-                written += file.write(outputs.tobytes())
+                file.write(outputs.tobytes())
                 labels.append(found)
             npy.write_array(file, torch.cat(labels).cpu().numpy(), allow_pickle=False)
 
     def _chunks(self, view: int) -> Generator[tuple[NDArray[Any], Tensor], None, None]:
         """Yields a version's outputs, as they are stored, and labels, in the order of the split."""
-        self._network.eval()
-        source = self._feeder.batches(self._train, AT_ONCE, order_seed=None, drop_last=False)
+        self.network.eval()
+        source = self.feeder.batches(self.train, AT_ONCE, order_seed=None, drop_last=False)
         with closing(source):
             for number, (pixels, labels) in enumerate(source):
-                words = hashlib.sha256(f"{self._key} {view} {number}".encode()).digest()
+                words = hashlib.sha256(f"{self.key} {view} {number}".encode()).digest()
                 torch.manual_seed(int.from_bytes(words[:7]))
-                batch = augment(pixels, self._config, self._images)
-                pieces = torch.split(batch, self._config.micro_batch_size or len(batch))
-                with autocast(self._config, self._feeder.device):
-                    outputs = torch.cat([self._network.frozen_features(each) for each in pieces])
+                batch = augment(pixels, self.config, self.images)
+                pieces = torch.split(batch, self.config.micro_batch_size or len(batch))
+                with autocast(self.config, self.feeder.device):
+                    outputs = torch.cat([self.network.frozen_features(each) for each in pieces])
                 yield _stored(outputs), labels
 
 
@@ -201,8 +206,7 @@ def _key_of(
     same |= {"torch": torch.__version__, "at_once": AT_ONCE}
     digest = hashlib.sha256(json.dumps(same, sort_keys=True).encode())
     digest.update(train.indices.tobytes())
-    for tensor in network.frozen_state().values():
-        digest.update(tensor.cpu().numpy().tobytes())
+    network.hash_frozen_state(digest)
     return digest.hexdigest()[:32]
 
 
@@ -246,18 +250,20 @@ def _kept(root: Path) -> dict[Path, os.stat_result]:
     return dict(sorted(found.items(), key=lambda each: each[1].st_mtime))
 
 
-def _room(root: Path) -> int:
-    """Returns how many bytes outputs may take in `root`, which need not exist yet."""
-    place = next(path for path in (root, *root.absolute().parents) if path.exists())
-    kept = sum(each.st_size for each in _kept(root).values())
-    return min(BUDGET_BYTES, (shutil.disk_usage(place).free + kept) // 2)
+def _room(root: Path, kept: Mapping[Path, os.stat_result]) -> int:
+    """Returns how many bytes outputs may take in `root`, which need not exist yet and has the files
+    `kept`.
+    """
+    taken = sum(each.st_size for each in kept.values())
+    return min(BUDGET_BYTES, (shutil.disk_usage(find_existing(root)).free + taken) // 2)
 
 
 def _make_room(root: Path, needed: int, besides: Path) -> None:
     """Removes files of outputs until there is room for as many bytes more; those in the folder
     `besides` stay. A training that reads a removed file goes on reading it.
     """
-    room, kept = _room(root), _kept(root)
+    kept = _kept(root)
+    room = _room(root, kept)
     total = needed + sum(each.st_size for each in kept.values())
     for path, each in kept.items():
         if total <= room:
