@@ -13,7 +13,7 @@
 
 _shtab_python_subparsers=(search.run datasets.prepare trainables.final trainables.predict trainables.export results.final results.export results.report results.compare results.importance search.simulate results.curves)
 
-_shtab_python_search_run_option_strings=(-h --help --list --dry-run --config --resume --resume-or-start --accept-space --space --dataset --source --data --weights --seed --objectives --set --warm-start --name --out --trials --epochs --time-budget --gpu-hours --min-gain --finalists --repeats --grace --reduction-factor --max-gap --gap-patience --plateau-patience --stall-timeout --measure --concurrency --gpus-per-trial --precision --deterministic --address --data-uri --storage --verbose --quiet --dashboard-host --dashboard-port --tensorboard --mlflow --wandb)
+_shtab_python_search_run_option_strings=(-h --help --list --dry-run --config --resume --resume-or-start --accept-space --space --dataset --source --data --weights --seed --fidelity --objectives --set --warm-start --name --out --trials --epochs --time-budget --gpu-hours --min-gain --finalists --repeats --grace --reduction-factor --max-gap --gap-patience --plateau-patience --stall-timeout --measure --concurrency --gpus-per-trial --precision --deterministic --address --data-uri --storage --verbose --quiet --dashboard-host --dashboard-port --tensorboard --mlflow --wandb)
 _shtab_python_datasets_prepare_option_strings=(-h --help --source --data --workers --size --skip-broken --skip-empty --zip-encoding --overwrite --verify)
 _shtab_python_trainables_final_option_strings=(-h --help --config --data --source --out --epochs --weights --precision --seed --deterministic --repeats --threads --time-budget --overwrite)
 _shtab_python_trainables_predict_option_strings=(-h --help)
@@ -23,7 +23,7 @@ _shtab_python_results_export_option_strings=(-h --help --trial --to)
 _shtab_python_results_report_option_strings=(-h --help --to)
 _shtab_python_results_compare_option_strings=(-h --help --to)
 _shtab_python_results_importance_option_strings=(-h --help)
-_shtab_python_search_simulate_option_strings=(-h --help --policy --workers --budget --seeds --only-rows --min-gain --grace --reduction-factor --max-gap --gap-patience --plateau-patience)
+_shtab_python_search_simulate_option_strings=(-h --help --policy --workers --budget --seeds --only-rows --min-gain --fidelity --grace --reduction-factor --max-gap --gap-patience --plateau-patience)
 _shtab_python_results_curves_option_strings=(-h --help --csv)
 _shtab_python_option_strings=(-m)
 

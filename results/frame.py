@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from results.analysis.run_records import RunRecords, read_run_records
-from results.records import StopReason, TrialState
+from results.records import ScreeningRecord, StopReason, TrialRecord, TrialState
 
 
 class Column(NamedTuple):
@@ -92,6 +92,19 @@ FINALISTS: Mapping[str, Column] = {
 }
 """The table `finalists` has these columns in this order."""
 
+SCREENING: Mapping[str, Column] = {
+    "number": Column("int64", "", "which of the short trainings, from 0, the baseline"),
+    "state": _STATE,
+    "reason": _REASON,
+    "detail": _DETAIL,
+    "epochs": Column("int64", "epochs", "how many are trained"),
+    "images": Column("float64", "fraction", "share of the training images of each class"),
+    "image_size": Column("Int64", "px", "side of the images, smaller than a trial's"),
+    "val_top1": Column("float64", "fraction", "the last epoch's; missing: not complete"),
+    "wall_s": Column("float64", "s", "all its epochs, with their evaluation"),
+}
+"""The table `screening` begins with these columns; those of the parameters follow."""
+
 _CATEGORIES: Mapping[str, type[StrEnum]] = {"state": TrialState, "reason": StopReason}
 """The categories of these two columns are all values of the enumeration."""
 
@@ -108,10 +121,7 @@ def trials(run: str | Path) -> pd.DataFrame:
         "trial": [record.number for record in records],
         "epochs_planned": [_whole(record.config, "epochs") for record in records],
     }
-    params = [record.params for record in records]
-    names = dict.fromkeys(name for each in params for name in each)
-    chosen = {f"params.{name}": _chosen([each.get(name) for each in params]) for name in names}
-    return pd.concat([_table(records, TRIALS, added), pd.DataFrame(chosen)], axis=1)
+    return pd.concat([_table(records, TRIALS, added), _params(records)], axis=1)
 
 
 def epochs(run: str | Path) -> pd.DataFrame:
@@ -134,6 +144,25 @@ def finalists(run: str | Path) -> pd.DataFrame:
     records = list(_read(run).finalists.values())
     seeds = [_whole(record.config, "seed") for record in records]
     return _table(records, FINALISTS, {"seed": seeds})
+
+
+def screening(run: str | Path) -> pd.DataFrame:
+    """Returns a table with one row for each short training before the trials, by number.
+
+    The columns are those of `SCREENING`, followed by a `params.NAME` for each parameter (`PARAMS`).
+    Raises `RunError` where `run` isn't a run, and `RecordError` naming a damaged line.
+    """
+    records = sorted(_read(run).screening.values(), key=lambda record: record.number)
+    sizes = [_whole(record.config, "image_size") for record in records]
+    found = _table(records, SCREENING, {"image_size": sizes})
+    return pd.concat([found, _params(records)], axis=1)
+
+
+def _params(records: Sequence[TrialRecord | ScreeningRecord]) -> pd.DataFrame:
+    params = [record.params for record in records]
+    names = dict.fromkeys(name for each in params for name in each)
+    chosen = {f"params.{name}": _chosen([each.get(name) for each in params]) for name in names}
+    return pd.DataFrame(chosen)
 
 
 def _read(run: str | Path) -> RunRecords:
@@ -209,4 +238,8 @@ The table `epochs` has one row for each epoch of each trial:
 The table `finalists` has one row for each training of a finalist:
 
 {_described(FINALISTS.items())}
+
+The table `screening` has one row for each short training before the trials:
+
+{_described([*SCREENING.items(), ("params.NAME", PARAMS)])}
 """

@@ -100,14 +100,17 @@ class NetworkCosts(JsonRecord):
 
 @dataclass(frozen=True, slots=True)
 class TrainingId:
-    """Names one training of a run: a trial's own, or a finalist's with a fresh seed.
+    """Names one training of a run: a trial's own, a finalist's with a fresh seed, or a short one of
+    the screening before the trials.
 
     `number` is the trial's, from 0; `repeat` counts a finalist's trainings from 1 and is `None`
-    for the trial's own. Raises `ValueError` for any other numbers.
+    for any other. Where `screening` is true, `number` counts the screening's trainings instead.
+    Raises `ValueError` for any other numbers.
     """
 
     number: int
     repeat: int | None = None
+    screening: bool = False
 
     def __post_init__(self) -> None:
         if type(self.number) is not int or self.number < 0:
@@ -121,13 +124,20 @@ class TrainingId:
         return self.repeat is not None
 
     @property
+    def is_trial(self) -> bool:
+        """Returns whether this is a trial's own training."""
+        return not self.is_finalist and not self.screening
+
+    @property
     def stem(self) -> str:
         """Returns the name of the training's checkpoint and tracebacks, without a suffix."""
+        if self.screening:
+            return f"screening-{self.number:04d}"
         return f"{self.number:04d}" + (f"-repeat-{self.repeat}" if self.is_finalist else "")
 
     def __str__(self) -> str:
         """Returns the training's name in process titles, Ray and trackers, which sorts by trial."""
-        return f"trial-{self.stem}"
+        return self.stem if self.screening else f"trial-{self.stem}"
 
     def name(self, *, baseline: bool) -> str:
         """Returns the training's name, with a mark if it is a baseline's."""
@@ -197,19 +207,13 @@ class TrialRecord(JsonRecord):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FinalistRecord(JsonRecord):
-    """Holds the state of one training of a finalist with a fresh seed. The last line with a
-    training's trial and repeat in `finalists.jsonl` is the valid one.
+class SideRecord(JsonRecord):
+    """Holds the state of one training beside the trials: a finalist's, or one of the screening.
 
-    `repeat` counts from 1, and all finalists have the same seed in the same repeat. `config` is the
-    trial's configuration with that seed. The state `running` covers both a training that is under
-    way and one that has yet to start. `val_top1` is the accuracy after the last epoch, and is
-    present when the training is complete: final training has no val to choose an epoch by, and
-    therefore also ends with its last epoch.
+    The state `running` covers both a training that is under way and one that has yet to start.
+    `val_top1` is the accuracy after the last epoch, and is present when the training is complete.
     """
 
-    trial: int
-    repeat: int
     state: TrialState
     config: dict[str, Any]
     reason: StopReason | None = None
@@ -218,13 +222,47 @@ class FinalistRecord(JsonRecord):
     val_top1: float | None = None
     wall_s: float = 0.0
 
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FinalistRecord(SideRecord):
+    """Holds the state of one training of a finalist with a fresh seed. The last line with a
+    training's trial and repeat in `finalists.jsonl` is the valid one.
+
+    `repeat` counts from 1, and all finalists have the same seed in the same repeat. `config` is the
+    trial's configuration with that seed. No epoch is chosen by val: final training has no val, and
+    therefore also ends with its last epoch.
+    """
+
+    trial: int
+    repeat: int
+
     @property
     def training(self) -> TrainingId:
         """Returns the name of the training that this record describes."""
         return TrainingId(self.trial, self.repeat)
 
 
-TrainingRecord = TrialRecord | FinalistRecord
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScreeningRecord(SideRecord):
+    """Holds the state of one short training of the screening. The last line with a training's
+    number in `screening.jsonl` is the valid one.
+
+    `number` counts from 0, which is the baseline. `params` are the values of the searched
+    parameters, and `config` is what is trained: the configuration with fewer epochs and smaller
+    images. `images` is the share of the training images that it sees.
+    """
+
+    number: int
+    params: dict[str, Any]
+    images: float
+
+    @property
+    def training(self) -> TrainingId:
+        """Returns the name of the training that this record describes."""
+        return TrainingId(self.number, screening=True)
+
+
+TrainingRecord = TrialRecord | FinalistRecord | ScreeningRecord
 """A record of this type describes any training of a run."""
 
 

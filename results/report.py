@@ -40,7 +40,7 @@ def page(directory: Path) -> str:
     from results.page.parameters import parameters
     from results.page.render import render
     from results.page.run_data import Run, read_run
-    from results.page.table import provenance, rung_table, searched, table
+    from results.page.table import provenance, rung_table, screening_table, searched, table
     from results.page.time_use import time_section
     from results.page.tradeoff import tradeoff
 
@@ -59,6 +59,7 @@ def page(directory: Path) -> str:
         run=run,
         answer=make_headline(run),
         rungs=rung_table(run),
+        screening=screening_table(run),
         searched=searched(run),
         table=table(run),
         provenance=provenance(run.manifest),

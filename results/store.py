@@ -47,6 +47,8 @@ from results.run_hints import RUN_FILE, nearest_run, restore_hint, resume_comman
 
 EPOCHS, TRIALS, MANIFEST, BEST = "epochs.jsonl", "trials.jsonl", RUN_FILE, "best.yaml"
 FINALISTS, FINALIST_EPOCHS = "finalists.jsonl", "finalist-epochs.jsonl"
+SCREENING, SCREENING_EPOCHS = "screening.jsonl", "screening-epochs.jsonl"
+BESIDE = (FINALISTS, FINALIST_EPOCHS, SCREENING, SCREENING_EPOCHS)
 """In a run directory, records, manifest and best configuration have these file names."""
 
 CHAIN, SEAL, MAC = "chain", "sha256", "mac"
@@ -183,7 +185,7 @@ class RunStore:
             remove_leftovers(directory)
             start = find_chain_start(directory) if start is None else start
             start = secrets.token_hex(8) if start is None else start
-            self.files = LineFiles(directory, start, (FINALISTS, FINALIST_EPOCHS))
+            self.files = LineFiles(directory, start, BESIDE)
             self._epochs, self._trials = self.files.open(EPOCHS), self.files.open(TRIALS)
         except BaseException:
             self._lock.release()
@@ -271,9 +273,7 @@ class RunStore:
             self._dropped(path.name)
 
     def add_error(self, trial: int, text: str) -> Path:
-        """Appends the complete traceback of a trial that broke off to its file in `errors/`, for
-        debugging, and returns the path of the file. Secrets are redacted.
-        """
+        """Appends the whole traceback of a trial that broke off, redacted, and returns its file."""
         path = traceback_path(self.directory, TrainingId(trial))
         path.parent.mkdir(exist_ok=True)
         before = path.read_text(encoding="utf-8") + "\n" if path.exists() else ""

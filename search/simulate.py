@@ -13,7 +13,7 @@ from pathlib import Path
 from common.cli import Parser, refuse
 from common.errors import UserError
 from search.config.command_line import resolve
-from search.config.options import EARLY_STOPPING, SearchOptions, flag_of
+from search.config.options import EARLY_STOPPING, SCREENING, SearchOptions, flag_of
 from search.simulation.policies import POLICIES
 from search.simulation.recorded_curves import Curves, read_curves
 from search.simulation.simulator import SHARES, mean_regrets
@@ -29,10 +29,16 @@ def main(arguments: list[str] | None = None) -> int:
     }
     options, errors = resolve({"space": "recorded", **rules})
     faults: list[UserError | OSError | str] = [*errors, *_faults(namespace)]
-    tasks: list[Curves] = []
+    tasks, screened = list[Curves](), options is not None and options.fidelity == SCREENING
     for path in namespace.curves:
         try:
-            tasks.append(replace(read_curves(path), only_rows=namespace.only_rows))
+            curves = replace(read_curves(path), only_rows=namespace.only_rows)
+            tasks.append(curves if screened else replace(curves, short=None))
+            if screened and curves.short is None:
+                faults.append(
+                    f"--fidelity screening needs recorded short trainings, but {path} has none; "
+                    "leave it out, or name a table of results/published/curves/."
+                )
         except (UserError, OSError) as error:
             faults.append(error)
     if faults:
@@ -53,7 +59,8 @@ _RULES = tuple(
     f.name
     for f in fields(SearchOptions)
     # No simulated training hangs.
-    if (f.metadata["group"] == EARLY_STOPPING and f.name != "stall_timeout") or f.name == "min_gain"
+    if (f.metadata["group"] == EARLY_STOPPING and f.name != "stall_timeout")
+    or f.name in ("min_gain", "fidelity")
 )
 """The command passes these options of `search.run`, which decide when trials and searches end, on
 to the simulated searches. An hour is one of a worker.

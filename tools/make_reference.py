@@ -23,10 +23,16 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "reference.md"
 
 PUBLIC: Mapping[str, Sequence[str]] = {
-    "results.frame": ("trials", "epochs", "finalists"),
+    "results.frame": ("trials", "epochs", "finalists", "screening"),
     "results.analysis.run_records": ("read_run_records", "RunRecords"),
     "results.store": ("read_manifest",),
-    "results.records": ("EpochMetrics", "TrialRecord", "FinalistRecord", "FinalRecord"),
+    "results.records": (
+        "EpochMetrics",
+        "TrialRecord",
+        "FinalistRecord",
+        "ScreeningRecord",
+        "FinalRecord",
+    ),
     "results.analysis.ranking": ("rank_trials", "best_trial"),
     "results.export": ("best_config", "export"),
     "results.importance": ("importances",),
@@ -146,9 +152,13 @@ _NAMED = r"\w+(?:, \w+)*: "
 
 
 def _frames() -> Iterable[str]:
-    tables = {"trials": frame.TRIALS, "epochs": frame.EPOCHS, "finalists": frame.FINALISTS}
-    for name, columns in tables.items():
-        shown = [*columns.items(), *([("params.NAME", frame.PARAMS)] if name == "trials" else [])]
+    tables = {
+        "trials": [*frame.TRIALS.items(), ("params.NAME", frame.PARAMS)],
+        "epochs": frame.EPOCHS.items(),
+        "finalists": frame.FINALISTS.items(),
+        "screening": [*frame.SCREENING.items(), ("params.NAME", frame.PARAMS)],
+    }
+    for name, shown in tables.items():
         rows = [(f"`{column}`", about.dtype, about.unit, about.text) for column, about in shown]
         yield f"### `frame.{name}(run)`\n\n{_table(('column', 'dtype', 'unit', 'meaning'), rows)}"
 

@@ -13,17 +13,18 @@ from typing import Any, TypeVar
 from common.errors import RecordError
 from common.files import read_json
 from common.ownership import is_signed
-from results.finalist_store import read_finalist_epochs, read_finalists
 from results.jsonl import Lines, chain_of, read_content
 from results.records import (
     EpochMetrics,
     FinalistRecord,
+    ScreeningRecord,
     TrainingId,
     TrainingRecord,
     TrialRecord,
     TrialState,
 )
 from results.run_hints import restore_hint
+from results.side_store import FINALIST_FILES, SCREENING_FILES
 from results.store import (
     CHAIN,
     EPOCHS,
@@ -31,6 +32,8 @@ from results.store import (
     FINALISTS,
     MAC,
     MANIFEST,
+    SCREENING,
+    SCREENING_EPOCHS,
     TRIALS,
     read_epochs,
     read_manifest,
@@ -39,7 +42,8 @@ from results.store import (
 
 K = TypeVar("K", bound=Hashable)
 
-_STATES, _EPOCHS = (TRIALS, FINALISTS), (EPOCHS, FINALIST_EPOCHS)
+_STATES = (TRIALS, FINALISTS, SCREENING)
+_EPOCHS = (EPOCHS, FINALIST_EPOCHS, SCREENING_EPOCHS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +52,8 @@ class RunRecords:
 
     `trials` has the latest record of every trial, and `finalists` that of every training of a
     finalist. `recorded` and `finalist_epochs` have the epochs in the order of recording, and
-    `epochs` those of each trial, by number. `lines` has the number of lines of each file that has
-    some.
+    `epochs` those of each trial, by number. `screening` and `screening_epochs` have the same of the
+    screening's trainings. `lines` has the number of lines of each file that has some.
     """
 
     directory: Path
@@ -59,6 +63,8 @@ class RunRecords:
     epochs: dict[int, list[EpochMetrics]]
     finalists: dict[TrainingId, FinalistRecord]
     finalist_epochs: list[tuple[TrainingId, EpochMetrics]]
+    screening: dict[TrainingId, ScreeningRecord]
+    screening_epochs: list[tuple[TrainingId, EpochMetrics]]
     lines: Mapping[str, int]
 
     def standings(self) -> dict[int, TrialRecord]:
@@ -81,10 +87,13 @@ def read_run_records(directory: Path) -> RunRecords:
     }
     trials = read_trials(directory, lines[TRIALS])
     recorded = list(read_epochs(directory, lines[EPOCHS]))
-    finalists = read_finalists(directory, lines[FINALISTS])
-    finalist_epochs = list(read_finalist_epochs(directory, lines[FINALIST_EPOCHS]))
+    finalists = FINALIST_FILES.read(directory, lines[FINALISTS])
+    finalist_epochs = list(FINALIST_FILES.read_epochs(directory, lines[FINALIST_EPOCHS]))
+    screening = SCREENING_FILES.read(directory, lines[SCREENING])
+    screening_epochs = list(SCREENING_FILES.read_epochs(directory, lines[SCREENING_EPOCHS]))
     epochs = _group_epochs(directory, EPOCHS, TRIALS, trials, recorded)
     _group_epochs(directory, FINALIST_EPOCHS, FINALISTS, finalists, finalist_epochs)
+    _group_epochs(directory, SCREENING_EPOCHS, SCREENING, screening, screening_epochs)
     for training in finalists:
         if training.number not in trials:
             raise _missing(directory, TRIALS, f"trial {training.number}", FINALISTS)
@@ -96,6 +105,8 @@ def read_run_records(directory: Path) -> RunRecords:
         epochs=epochs,
         finalists=finalists,
         finalist_epochs=finalist_epochs,
+        screening=screening,
+        screening_epochs=screening_epochs,
         lines={name: len(each) for name, each in content.items() if each},
     )
 
@@ -159,11 +170,11 @@ def _agrees(record: TrainingRecord, epochs: Sequence[EpochMetrics]) -> bool:
 
 
 def _name(key: object) -> str:
-    return (
-        f"repeat {key.repeat} of trial {key.number}"
-        if isinstance(key, TrainingId)
-        else (f"trial {key}")
-    )
+    if not isinstance(key, TrainingId):
+        return f"trial {key}"
+    if key.screening:
+        return f"training {key.number} of the screening"
+    return f"repeat {key.repeat} of trial {key.number}"
 
 
 def _missing(directory: Path, file: str, what: str, whose: str) -> RecordError:

@@ -234,6 +234,8 @@ def _expected_gain(run: Run) -> Iterator[Card]:
 def _cost(run: Run) -> Card:
     epochs = count(len(run.recorded) + len(run.finalist_epochs), "epoch")
     repeats = f" and {count(len(run.finalists), 'repeat')} of finalists" if run.finalists else ""
+    short = count(sum(each.epochs > 0 for each in run.screening.values()), "short training")
+    repeats += f", {short} before them" if run.screening else ""
     clock = f", {format_duration(run.clock_s)} on the clock" if run.clock_s else ""
     return Card(
         label="cost: training time",

@@ -17,7 +17,14 @@ from results.analysis.run_records import RunRecords, read_run_records
 from results.analysis.rung_values import JOURNAL, read_fitting_proposals
 from results.analysis.session_times import used_seconds
 from results.export import baseline_of, describe_best
-from results.records import EpochMetrics, FinalistRecord, TrainingId, TrialRecord, TrialState
+from results.records import (
+    EpochMetrics,
+    FinalistRecord,
+    ScreeningRecord,
+    TrainingId,
+    TrialRecord,
+    TrialState,
+)
 from results.run_hints import resume_command
 from results.store import RunError
 
@@ -56,6 +63,8 @@ class Run:
     epochs: Mapping[int, list[EpochMetrics]]
     finalists: Mapping[TrainingId, FinalistRecord]
     finalist_epochs: list[EpochMetrics]
+    screening: Mapping[TrainingId, ScreeningRecord]
+    screening_epochs: list[EpochMetrics]
     outcome: Outcome | None
     best: Mapping[str, Any] | None
     ranges: Mapping[str, BaseDistribution]
@@ -107,7 +116,8 @@ class Run:
     @property
     def training_s(self) -> float:
         """Returns the seconds of all epochs with their evaluation, added up over all workers."""
-        epochs = (*(metrics for _, metrics in self.recorded), *self.finalist_epochs)
+        trials = (metrics for _, metrics in self.recorded)
+        epochs = (*trials, *self.finalist_epochs, *self.screening_epochs)
         return sum(metrics.wall_s for metrics in epochs)
 
     @property
@@ -137,6 +147,8 @@ def read_run(directory: Path) -> Run:
         epochs=records.epochs,
         finalists=finalists,
         finalist_epochs=[metrics for _, metrics in records.finalist_epochs],
+        screening=records.screening,
+        screening_epochs=[metrics for _, metrics in records.screening_epochs],
         outcome=compare_finalists(finalists.values()),
         best=describe_best(directory, manifest, trials, finalists.values()) if succeeded else None,
         ranges=_ranges(records),

@@ -7,6 +7,7 @@ from typing import Any
 from common.text import format_duration
 from results.analysis.ranking import rank_trials
 from results.analysis.rung_worth import advise, worths_of_run
+from results.analysis.screening_worth import judge_screening
 from results.analysis.searched_ranges import (
     SearchedRange,
     describe_condition,
@@ -16,7 +17,7 @@ from results.analysis.searched_ranges import (
 )
 from results.page.formatting import OUTCOMES, outcome, percent, value
 from results.page.run_data import Run
-from results.records import TrialRecord
+from results.records import TrialRecord, TrialState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -172,6 +173,40 @@ def rung_table(run: Run) -> RungTable:
     ]
     options = run.manifest.get("options", {})
     return RungTable(rows=rows, advice=advise(worths, str(run.directory), options) or "")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScreeningTable:
+    """Holds the short trainings before the trials, best first: rows of (number, val_top1, how it
+    ended, the trial of the same configuration, parameters), and a sentence on what they tell.
+    """
+
+    rows: list[tuple[str, str, str, str, str]]
+    worth: str
+
+
+def screening_table(run: Run) -> ScreeningTable:
+    """Returns the screening of a run; there are no rows where it has none."""
+    trials = {_key(record.params): number for number, record in run.trials.items()}
+    order = sorted(run.screening.values(), key=lambda each: (-(each.val_top1 or 0), each.number))
+    rows = [
+        (
+            "baseline" if each.number == 0 else str(each.number),
+            percent(each.val_top1),
+            each.detail or str(each.state),
+            str(trials.get(_key(each.params), "–")),
+            ", ".join(f"{name} {value(item)}" for name, item in each.params.items()),
+        )
+        for each in order
+    ]
+    ended = {r.number: r.val_top1 for r in order if r.state is not TrialState.RUNNING}
+    images = int(run.manifest.get("dataset", {}).get("val_images", 0))
+    worth = judge_screening(ended, len(rows), images) if rows else None
+    return ScreeningTable(rows=rows, worth=f"{worth.describe()}." if worth else "")
+
+
+def _key(params: Mapping[str, Any]) -> str:
+    return repr(sorted(params.items()))
 
 
 def provenance(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -20,7 +20,7 @@ USES = {
 }
 """A worker's time is divided into these uses, each drawn in its colour."""
 
-FINALISTS = "finalists"
+FINALISTS, SCREENING = "finalists", "screening"
 """In the figure of time, the bar of the finalists' trainings has this label."""
 
 
@@ -101,14 +101,16 @@ def seconds_by_use(epochs: Iterable[EpochMetrics]) -> dict[str, float]:
 
 
 def times_by_outcome(run: Run) -> dict[str, dict[str, float]]:
-    """Returns seconds by the label of the trials' outcome and by use; the finalists' trainings have
-    an entry of their own.
+    """Returns seconds by the label of the trials' outcome and by use; the trainings of the
+    screening and of the finalists have entries of their own.
     """
     found = {}
     for key, (label, _) in OUTCOMES.items():
         own = [m for number, m in run.recorded if outcome(run.trials[number]) == key]
         if own:
             found[label] = seconds_by_use(own)
+    if run.screening_epochs:
+        found[SCREENING] = seconds_by_use(run.screening_epochs)
     if run.finalist_epochs:
         found[FINALISTS] = seconds_by_use(run.finalist_epochs)
     return found

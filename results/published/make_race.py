@@ -22,6 +22,7 @@ SIDES = {
     DOCUMENTED: "Ray Tune as documented",
     "before": "ours at 1ba3fe8",
     OURS: "ours",
+    "screening": "ours, `--fidelity screening`",
 }
 
 INTRODUCTION = """# The race: the better configuration after the same time
@@ -37,8 +38,8 @@ fresh clone with empty caches to what would be handed over. Made by
   ours converts them within its time.
 - Quality: the configuration that would be handed over at that moment, trained to its end with
   {judges} fresh seeds by one and the same loop; the mean val accuracy of the last epoch, in per
-  cent. The documented pattern hands over the trial whose last report is best, as Tune does; ours
-  the trial with the best epoch.
+  cent. The documented pattern hands over the trial whose last report is best, as Tune does, and so
+  does ours; 1ba3fe8 the trial with the best epoch.
 - «–»: nothing to hand over yet in at least one search. Brackets: 95 % intervals over the searches
   (Student's t); the searches' seeds are the same on all sides.
 - Time to equal quality: the first of the shares from which on ours holds at least what the

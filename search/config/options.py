@@ -19,6 +19,10 @@ GROUPS = (SEARCH, BUDGET, EARLY_STOPPING, HARDWARE, CLUSTER, MONITORING)
 """The help of `search.run` lists the options under these six headings, in this order."""
 
 
+FIDELITIES = EPOCHS, SCREENING = ("epochs", "screening")
+"""Trials are compared by epochs alone, or short trainings of many configurations precede them."""
+
+
 def _option(default: Any, group: str, metavar: str, text: str) -> Any:
     """Declares an option: its default, its group, what stands for its value in the help, and its
     help text. A switch, which takes no value, has an empty `metavar`.
@@ -98,6 +102,12 @@ class SearchOptions:
         False, HARDWARE, "", "request algorithms that repeat their numbers on GPUs, as CPUs do"
     )
     seed: int = _option(0, SEARCH, "N", "seed of proposals and training")
+    fidelity: str = _option(
+        EPOCHS,
+        SEARCH,
+        "KIND",
+        "epochs, or screening: short trainings of many configurations come before the trials",
+    )
     grace: int = _option(
         0,
         EARLY_STOPPING,

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from common.durations import seconds_of
 from common.remote import is_place
 from results.analysis.pareto import sound_objectives
-from search.config.options import SearchOptions, flag_of
+from search.config.options import FIDELITIES, SCREENING, SearchOptions, flag_of
 from search.config.units import gpu_share, number_of
 from search.security import loopback, token_required
 from trainables.conditional_fields import MAX_EPOCHS
@@ -94,6 +94,9 @@ def find_faults(o: SearchOptions) -> dict[str, list[str]]:
          "must be auto, 0 for cores, or a share in 0.0001…1 (no training runs on two GPUs)"),
         (0 <= o.seed <= MAX_SEED, "seed", f"must lie in 0…{MAX_SEED}"),
         (o.precision in PRECISIONS, "precision", "must be auto, float32, bfloat16 or float16"),
+        (o.fidelity in FIDELITIES, "fidelity", "must be epochs or screening"),
+        (o.fidelity != SCREENING or "," not in o.objectives, "fidelity",
+         "must be epochs beside several --objectives, of which short trainings show only one"),
         (o.grace >= 0, "grace", "must be ≥ 0"),
         (o.reduction_factor >= 2, "reduction_factor", "must be ≥ 2"),
         (sound_objectives(o.objectives), "objectives",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from results.analysis.pareto import ALONE
-from results.records import EpochMetrics, FinalistRecord, StopReason, TrialRecord, TrialState
+from results.records import EpochMetrics, StopReason, TrainingRecord, TrialState
 from search.config.options import SearchOptions
 from search.early_stopping import detection
 
@@ -78,8 +78,8 @@ COMPLETE = Ending(state=TrialState.COMPLETE)
 """A trial that has trained all its epochs has this ending, which needs no reason."""
 
 
-def ending_of(record: TrialRecord | FinalistRecord) -> Ending:
-    """Returns the ending that the record of a trial or of a finalist's training contains."""
+def ending_of(record: TrainingRecord) -> Ending:
+    """Returns the ending that the record of a training contains."""
     return Ending(state=record.state, reason=record.reason, detail=record.detail)
 
 

@@ -5,6 +5,7 @@ from search.hardware.calibration import Measurement
 from search.hardware.training_speed import Source, TrainingSpeed
 from search.planning.cost_estimate import expected_epoch_s, expected_epochs
 from search.planning.plan import Plan
+from search.study.screening import ScreeningPlan
 
 _HOW_TO_MEASURE = ": --dry-run --measure measures it"
 
@@ -18,13 +19,19 @@ def describe_speed(measurement: Measurement | None) -> str:
     return f"{measurement.describe_rates()}; trains in {measurement.precision}"
 
 
-def describe_cost(plan: Plan, images: int | None, speed: TrainingSpeed | None) -> str:
+def describe_cost(
+    plan: Plan,
+    images: int | None,
+    speed: TrainingSpeed | None,
+    screening: ScreeningPlan | None = None,
+) -> str:
     """Returns the estimated epochs and hours of the search, with the basis of the estimate.
 
     images: the number of training images in an epoch, if it is known.
     speed: estimates the epochs of so many images.
+    screening: what precedes the trials, if anything does.
     """
-    epochs = expected_epochs(plan)
+    epochs = expected_epochs(plan) + (screening.epochs_worth(plan.epochs) if screening else 0)
     if images is None or speed is None:
         return f"about {epochs:.0f} epochs; the time is known once the dataset is prepared"
     found = expected_epoch_s(plan, speed)

@@ -14,6 +14,8 @@ class Limits:
     share of a GPU where its start doesn't report another. `rungs` are the epochs after which new
     trials are compared by val_top1, and `directory` is the run's path. `dataset` is the name of the
     dataset, where it isn't the space's, in the folder `data`. `None` stands for no limit.
+    `screening` is the number of the short trainings before the trials, which together take as long
+    as `screening_epochs`, and `val_images` the number of images that accuracies come from.
     The search ends once another hour would gain less than `min_gain`; estimates count from trial
     `first` on, and there are none with several `objectives`, of which this is the number.
     """
@@ -38,3 +40,6 @@ class Limits:
     directory: str = ""
     dataset: str = ""
     data: str = "data"
+    screening: int = 0
+    screening_epochs: float = 0.0
+    val_images: int = 0

@@ -16,7 +16,7 @@ from results.analysis.expected_gain import describe_end, describe_gain, is_enoug
 from results.analysis.rung_worth import advise
 from results.records import (
     EpochMetrics,
-    FinalistRecord,
+    SideRecord,
     TrainingId,
     TrainingRecord,
     TrialRecord,
@@ -30,7 +30,7 @@ from search.monitoring.screen import draw_screen
 from search.monitoring.training_progress import TrainingProgress
 from search.study.budget import GpuMeter
 from search.study.observer import Observer
-from search.study.proposal import Proposal
+from search.study.proposer import Proposal
 from trainables.config import TrialConfig
 
 REFRESHES_PER_S = 2
@@ -63,7 +63,7 @@ class Monitor(Observer):
         self._command_at = psutil.Process().create_time()
         self._stage_at = self._command_at
         self._verbose, self._stages = verbose, verbose and not quiet
-        self._advised = False
+        self._advised = self._judged = False
         self._started = time.monotonic()
 
     # --- before the first trial ------------------------------------------------------------
@@ -144,8 +144,11 @@ class Monitor(Observer):
         with self._lock:
             training = self.progress.started(proposal, gpus)
         done, trials = proposal.epochs_done, self.progress.limits.trials
-        fresh = proposal.training.is_finalist
-        begins = "starts, with a fresh seed" if fresh else f"starts ({trials} in all)"
+        begins = f"starts ({trials} in all)"
+        if proposal.training.is_finalist:
+            begins = "starts, with a fresh seed"
+        elif proposal.training.screening:
+            begins = f"starts ({self.progress.limits.screening} short ones in all)"
         self._detail(training, f"goes on after epoch {done}" if done else begins)
 
     def measured(self, record: TrialRecord) -> None:
@@ -185,10 +188,10 @@ class Monitor(Observer):
         self._event(training, words, wrong=True)
 
     def retried(self, proposal: Proposal[TrialConfig], record: TrainingRecord) -> None:
-        """Prints that a trial broke off and is tried again. Nothing is printed for a finalist's
-        training, whose record doesn't contain the reason.
+        """Prints that a trial broke off and is tried again. Nothing is printed for a training
+        beside the trials, whose record doesn't contain the reason.
         """
-        if isinstance(record, FinalistRecord):
+        if not isinstance(record, TrialRecord):
             return
         at_once = proposal.config.micro_batch_size
         how = f" with at most {at_once} images at once" if at_once else ""
@@ -203,6 +206,8 @@ class Monitor(Observer):
         with self._lock:
             self.progress.ended(record)
         self._event(record.training, describe(record), wrong=record.state is TrialState.FAILED)
+        if record.training.screening:
+            self._judge()
         if not self._advised:
             limits = self.progress.limits
             places = {"space": limits.space, "dataset": limits.dataset, "data": limits.data}
@@ -219,6 +224,14 @@ class Monitor(Observer):
                 self.progress.trainings[record.training], f"expected gain: {describe_gain(gain)}"
             )
 
+    def _judge(self) -> None:
+        """Prints, once, what the screening has turned out to be worth."""
+        if self._judged or (worth := self.progress.screening_worth()) is None:
+            return
+        self._judged = True
+        follows = "the best are tried next" if worth.useful else "nothing follows from them"
+        self.inform(f"screening: {worth.describe()}; {follows}.")
+
     def _detail(self, progress: TrainingProgress, text: str) -> None:
         """Prints an event that the screen shows too, unless only the screen is wanted."""
         if self._live is None or self._verbose:
@@ -226,7 +239,7 @@ class Monitor(Observer):
 
     def _event(self, training: TrainingId, text: str, *, wrong: bool = False) -> None:
         at = format_clock(time.monotonic() - self._started)
-        name = self.progress.trainings[training].name + (":" if training.is_finalist else "")
+        name = self.progress.trainings[training].name + ("" if training.is_trial else ":")
         write = self.warn if wrong else self.inform
         write(f"{at:>6}  {name:<9} {text}")
 
@@ -237,12 +250,14 @@ def has_screen(console: Console) -> bool:
 
 
 def describe(record: TrainingRecord) -> str:
-    """Returns a training's state in words: the reason for its end, or a finalist's val_top1."""
+    """Returns a training's state in words: the reason for its end, or, of one beside the trials,
+    its val_top1.
+    """
     if record.state is TrialState.STOPPED:
         return f"stopped, {record.reason}: {record.detail}"
     if record.state is TrialState.FAILED:
         why = f", {record.reason}" if record.reason else ""
         return f"failed{why}: {record.detail}"
-    if isinstance(record, FinalistRecord) and record.val_top1 is not None:
+    if isinstance(record, SideRecord) and record.val_top1 is not None:
         return f"{record.state}, val_top1 {record.val_top1:.3f}"
     return "complete" if record.state is TrialState.COMPLETE else "unfinished"

@@ -22,6 +22,7 @@ from search.monitoring.cost_text import describe_cost, describe_speed
 from search.planning.continuation import describe_queue
 from search.planning.cost_estimate import finalist_trainings
 from search.planning.plan import Plan, make_proposer, size_to_store
+from search.planning.screening import describe_screening, find_screening
 from search.planning.warm_start import describe_earlier_runs
 from search.spaces import find_space, space_names
 
@@ -56,6 +57,7 @@ def show_plan(
     console = Console(highlight=False)
     manifest = _find_manifest(plan)
     fingerprint = manifest.fingerprint if manifest else None
+    classes = len(manifest.class_ids) if manifest else 0
     rungs = ", ".join(map(str, plan.rungs)) or "none"
     rows = [
         ("run", str(plan.directory)),
@@ -64,6 +66,7 @@ def show_plan(
         ("note", describe_enlarged(plan, manifest) if manifest else ""),
         ("trials", f"{plan.options.trials}, the baseline first; {plan.epochs} epochs at most"),
         *(("note", note) for note in _notes(plan)),
+        ("before", describe_screening(plan, images, classes)),
         ("first", describe_beginning(plan)),
         *(("learns", phrase) for phrase in describe_learning(plan, fingerprint)),
         ("rungs", f"{rungs}; the top 1/{plan.options.reduction_factor} of the trials go on"),
@@ -75,7 +78,7 @@ def show_plan(
         ("at once", describe_resources(plan)),
         ("budget", describe_budget(plan)),
         ("speed", describe_speed(measurement)),
-        ("cost", describe_cost(plan, images, speed)),
+        ("cost", describe_cost(plan, images, speed, find_screening(plan, images, classes))),
         ("later", f"checked when the search begins: {'; '.join(later)}" if later else ""),
     ]
     _print_rows(rows, 9, plain_printer(console))
@@ -134,6 +137,7 @@ def print_start(plan: Plan, data: SearchData, print_line: Callable[[str], None])
         ("machine", "; ".join(plan.machine.limits)),
         ("trials", f"{trials}; {describe_resources(plan)}"),
         ("compared", describe_objectives(plan)),
+        ("before", describe_screening(plan, len(data.train), len(data.images.class_ids))),
         ("first", describe_beginning(plan)),
         *(("learns", phrase) for phrase in describe_learning(plan, data.images.fingerprint)),
         ("then", describe_finalists(plan)),

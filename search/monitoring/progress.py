@@ -12,13 +12,14 @@ from results.analysis.expected_gain import ExpectedGain, is_enough, last_made
 from results.analysis.finalist_comparison import BASELINE
 from results.analysis.ranking import rank_key, rank_trials
 from results.analysis.rung_worth import RungWorth, rung_worths
+from results.analysis.screening_worth import ScreeningWorth, judge_screening
 from results.analysis.session_times import GpuTime
 from results.records import EpochMetrics, StopReason, TrainingId, TrainingRecord, TrialState
 from search.hardware.training_speed import TrainingSpeed
 from search.monitoring.limits import Limits
 from search.monitoring.training_progress import TrainingProgress
 from search.study.budget import GpuMeter
-from search.study.proposal import Proposal
+from search.study.proposer import Proposal
 from trainables.config import TrialConfig
 
 RECENT = 16
@@ -32,8 +33,9 @@ class Progress:
     """Holds all trainings of a search, as events report them, and computes figures from them. Only
     one thread may call it.
 
-    Each training is one of the `trials` or one of the finalists' `repeats`. `notice` is a sentence
-    for the user that stays in view, and `rungs` is what the rungs have turned out to be worth.
+    Each training is one of the `trials`, one of the finalists' `repeats` or one of the `screening`.
+    `notice` is a sentence for the user that stays in view, and `rungs` is what the rungs have
+    turned out to be worth.
 
     clock: returns seconds since any fixed moment.
     speed: estimates the epochs of a training that hasn't had one yet, by its size.
@@ -51,6 +53,7 @@ class Progress:
         self._speed, self._configs = speed, dict[TrainingId, TrialConfig]()
         self.trials: list[TrainingProgress] = []
         self.repeats: list[TrainingProgress] = []
+        self.screening: list[TrainingProgress] = []
         self.notice = ""
         self.rungs: list[RungWorth] = []
         self._recent: deque[EpochMetrics] = deque(maxlen=RECENT)
@@ -110,7 +113,7 @@ class Progress:
         training.under_way = False
         training.close(record)
         rungs = self.limits.rungs
-        if rungs and not key.is_finalist and len(training.metrics) > rungs[0]:
+        if rungs and key.is_trial and len(training.metrics) > rungs[0]:
             length = self.limits.full_epochs
             alike = [each for each in self.trials if each.length == length]
             curves = [[metrics.val_top1 for metrics in each.metrics] for each in alike]
@@ -126,7 +129,8 @@ class Progress:
             config=config,
             gpus=self.limits.gpus,
         )
-        (self.repeats if key.is_finalist else self.trials).append(training)
+        kind = self.repeats if key.is_finalist else self.trials
+        (self.screening if key.screening else kind).append(training)
         return training
 
     # --- figures ---------------------------------------------------------------------------
@@ -154,6 +158,15 @@ class Progress:
         """Returns the latest estimate of what going on would gain, or `None` before the first."""
         return last_made(t.gain for t in self.trials if t.gain and t.number >= self.limits.first)
 
+    def screening_worth(self) -> ScreeningWorth | None:
+        """Returns what the screening is worth, or `None` as long as that isn't known."""
+        ended = {
+            each.number: each.last_val_top1 if each.state is TrialState.COMPLETE else None
+            for each in self.screening
+            if each.ended
+        }
+        return judge_screening(ended, self.limits.screening, self.limits.val_images)
+
     def gaps(self) -> list[float]:
         """Returns the gap after the last epoch of each running training."""
         last = [each.metrics[-1].gap for each in self.under_way() if each.metrics]
@@ -180,8 +193,10 @@ class Progress:
         return self._meter.total()
 
     def epochs_done(self) -> int:
-        """Returns the number of epochs of all trainings, including those of earlier sessions."""
-        return sum(len(each.metrics) for each in self.trainings.values())
+        """Returns the number of epochs of all trials and finalists, including those of earlier
+        sessions.
+        """
+        return sum(len(each.metrics) for each in (*self.trials, *self.repeats))
 
     def elapsed_s(self) -> float:
         """Returns the seconds since this session's trials could begin."""
@@ -207,7 +222,8 @@ class Progress:
         The epochs of a training that has begun count with the mean of its own ones, or else as its
         size lets expect; those of others with the mean of all epochs so far, or else as planned.
         """
-        spent, done = sum(each.seconds for each in self.trainings.values()), self.epochs_done()
+        whole = (*self.trials, *self.repeats)
+        spent, done = sum(each.seconds for each in whole), self.epochs_done()
         typical = spent / done if done else self.limits.epoch_s
         if typical is None:
             return None
@@ -226,7 +242,15 @@ class Progress:
         limits = self.limits
         enough = is_enough(self.gain(), limits.min_gain)
         trials = 0 if enough else max(limits.trials - len(self.trials), 0) * self._trial_epochs()
-        return trials + max(limits.finalists - len(self.repeats), 0) * limits.full_epochs
+        finalists = max(limits.finalists - len(self.repeats), 0) * limits.full_epochs
+        return self._screening_left() + trials + finalists
+
+    def _screening_left(self) -> float:
+        """Returns the epochs of full trainings that the rest of the screening takes as long as."""
+        limits, ended = self.limits, sum(each.ended for each in self.screening)
+        if not limits.screening or self.trials[1:]:  # the baseline alone doesn't wait for it
+            return 0.0
+        return (limits.screening - ended) / limits.screening * limits.screening_epochs
 
     def _epochs_begun(self) -> list[tuple[TrainingProgress, float]]:
         """Returns the trainings that have begun and not ended, each with the expected number of its

@@ -76,7 +76,11 @@ def _bars(progress: Progress, width: int) -> list[Text]:
     """Returns one progress bar for each limit, and one for the expected epochs."""
     limits, done = progress.limits, progress.epochs_done()
     ended, expected = sum(progress.endings().values()), done + progress.epochs_left()
-    rows: list[tuple[str, float, float, str]] = [
+    rows: list[tuple[str, float, float, str]] = []
+    if limits.screening and not progress.trials[1:]:
+        short = sum(each.ended for each in progress.screening)
+        rows.append(("screening", short, limits.screening, f"{short} of {limits.screening}"))
+    rows += [
         ("trials", ended, float(limits.trials), f"{ended} of {limits.trials}"),
         ("epochs", done, expected, f"{done} of about {expected:.0f}"),
     ]

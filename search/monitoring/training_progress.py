@@ -16,7 +16,7 @@ from results.records import (
 
 @dataclass(kw_only=True, slots=True)
 class TrainingProgress:
-    """Holds the progress of one training, which is a trial or a finalist's repeat.
+    """Holds the progress of one training: a trial's, a finalist's or one of the screening.
 
     `length` is the number of epochs of the whole training. `params` are known once it has ended.
     `seconds` is the time of all its epochs. `gain` is what the search expected to gain by going on
@@ -39,6 +39,8 @@ class TrainingProgress:
     @property
     def name(self) -> str:
         """Returns the training's name for people, such as `trial 3, repeat 2`."""
+        if self.training.screening:
+            return f"screening {self.training.number}"
         trial = "baseline" if self.baseline else f"trial {self.training.number}"
         return f"{trial}, repeat {self.training.repeat}" if self.training.is_finalist else trial
 

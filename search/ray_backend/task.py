@@ -15,7 +15,7 @@ from typing import Any, Self
 from results.records import EpochMetrics, NetworkCosts, TrainingId
 from results.store import checkpoint_path
 from search.ray_backend.node_files import NodeFiles
-from search.study.proposal import Proposal
+from search.study.proposer import Proposal
 from trainables.config import TrialConfig
 
 _TASK, _REPORT = "task", "report"
@@ -103,6 +103,7 @@ class Task:
     checkpoint: the training's file, as an absolute path on the search's own node.
     node_files: brings both to other nodes.
     measure: whether the worker measures what the network costs before the first epoch.
+    images: the share of the training images of each class that the training sees.
     """
 
     training: TrainingId
@@ -113,6 +114,7 @@ class Task:
     node_files: NodeFiles
     placement: Placement
     measure: bool = False
+    images: float = 1.0
 
     def __post_init__(self) -> None:
         if self.epochs_done < 0:
@@ -162,6 +164,7 @@ class RunFiles:
             node_files=self.node_files,
             placement=placement,
             measure=measure,
+            images=proposal.images,
         )
 
 

@@ -15,7 +15,7 @@ from common.errors import SearchError
 from common.text import last_lines, redacted_values
 from results.records import EpochMetrics, TrainingId, TrainingRecord, TrialState
 from search.study.observer import Observer
-from search.study.proposal import Proposal
+from search.study.proposer import Proposal
 from trainables.config import TrialConfig
 
 Logger = LoggerCallback

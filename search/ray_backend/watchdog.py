@@ -69,7 +69,7 @@ class Watchdog:
         self, training: TrainingId, config: TrialConfig, gpus: float, metrics: EpochMetrics
     ) -> None:
         """Records that a training has reported an epoch with these metrics."""
-        if self._speed:
+        if self._speed and not training.screening:  # whose epochs have fewer images
             self._speed.learn(config, gpus, metrics)
         self._compiling.discard(training)
         self._watch(training, config, gpus, [*self._epochs_s.get(training, ()), metrics.wall_s])

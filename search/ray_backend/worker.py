@@ -190,6 +190,7 @@ def train_epochs(task: Task) -> Iterator[EpochMetrics]:
     records: then the missing epochs are read from the checkpoint.
     """
     from datasets.access import open_search_data
+    from datasets.loading.share import take_share
     from trainables.train import train
     from trainables.training.checkpoint import CheckpointError, read_history
     from trainables.training.epoch import every
@@ -197,7 +198,7 @@ def train_epochs(task: Task) -> Iterator[EpochMetrics]:
 
     slot = task.placement
     device = prepare_slot(slot.threads, slot.per_gpu, slot.free)
-    data = open_search_data(task.node_files.data(task.data))
+    data = take_share(open_search_data(task.node_files.data(task.data)), task.images)
     with task.node_files.checkpoint(task.checkpoint) as (path, sent):
         resume = None
         if path.exists():

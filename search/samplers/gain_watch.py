@@ -40,11 +40,12 @@ class GainWatch:
         devices: float = 1.0,
         unit: str = "core-hour",
         since: int = 0,
+        several: bool = False,
     ) -> None:
         self.min_gain, self._devices, self._unit = min_gain, devices, unit
         self.latest: ExpectedGain | None = None
         self._first = self._since = since
-        self._recalled, self.several = False, False
+        self._recalled, self._several = False, several
 
     def recall(self, records: Iterable[TrialRecord], first: int) -> None:
         """Takes the latest estimate from the records of the present space's trials from number
@@ -77,7 +78,7 @@ class GainWatch:
         so many trials have begun. `look` returns the arguments of `estimate`. A trial that goes on
         when the budget is raised has not ended, and of several objectives nothing is estimated.
         """
-        if record.reason is StopReason.BUDGET or self.several or not self.is_due(begun):
+        if record.reason is StopReason.BUDGET or self._several or not self.is_due(begun):
             return record
         return replace(record, gain=self.estimate(*look()))
 

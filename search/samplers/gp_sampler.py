@@ -30,7 +30,12 @@ from search.samplers.encoding import (
 from search.samplers.gaussian_process import GaussianProcess, Observations
 from search.samplers.learning_curves import ObservedTrial, expected_ends
 from search.samplers.random_configs import RandomConfiguration, draw_value
-from search.samplers.source import STARTUP_TRIALS, ConfigurationSource
+from search.samplers.source import (
+    PRIOR_TRIAL,
+    STARTUP_TRIALS,
+    ConfigurationSource,
+    MakeSampler,
+)
 
 RANDOM_SHARE = 0.1
 """After the first `STARTUP_TRIALS` proposals, this share of the proposals is random, so that
@@ -112,6 +117,16 @@ def is_random(number: int, rng: np.random.Generator) -> bool:
     return number < STARTUP_TRIALS or rng.random() < RANDOM_SHARE
 
 
+def is_random_trial(make: MakeSampler, source: ConfigurationSource, number: int, seed: int) -> bool:
+    """Returns whether trial `number`, whose sampler `make` makes with this seed, is drawn at
+    random; the trial of the priors' values isn't. Trials of samplers other than the Gaussian
+    process count as random, and are compared with all trials.
+    """
+    if source.priors and number == PRIOR_TRIAL:
+        return False
+    return make is not GaussianProcessSampler or is_random(number, np.random.default_rng(seed))
+
+
 def choose_candidate(
     source: ConfigurationSource,
     evidence: Sequence[ObservedTrial],
@@ -121,7 +136,8 @@ def choose_candidate(
     """Returns the candidate with the highest expected improvement, or `None` where there are too
     few results, or only equal ones, to fit a model.
     """
-    seen = np.array([each.unfit or marks[0] in each.values for each in evidence], dtype=bool)
+    shown = (each.unfit or not each.values.keys().isdisjoint(marks) for each in evidence)
+    seen = np.fromiter(shown, bool, len(evidence))
     if seen.sum() < FEWEST:
         return None
     values, variances = expected_ends(list(compress(evidence, seen)), marks)
@@ -138,6 +154,7 @@ def choose_candidate(
     model = GaussianProcess(observations, tried[begun], encoding.owners, rng)
     gains = expected_improvement(*model.predict(points), model.best)
     order = np.argsort(-gains, kind="stable")
+    tried = tried[[each.tried for each in evidence]]
     return candidates[int(order[first_untried(points[order], tried)])]
 
 

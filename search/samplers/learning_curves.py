@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from results.records import EpochMetrics, StopReason, TrialRecord, TrialState
 from search.samplers.encoding import Vector
 
+SCREENED = 0
+"""A short training before the trials has its value at this mark, before all epochs."""
+
 FEWEST = 4
 """A line from one rung to the next is fitted if at least this many trials have reached both."""
 
@@ -21,13 +24,15 @@ class ObservedTrial:
     after each epoch.
 
     `running` is true while more values will come. `unfit` is true for a configuration that diverged
-    or doesn't fit into memory; it counts as the worst, whatever values it had.
+    or doesn't fit into memory; it counts as the worst, whatever values it had. `tried` is false for
+    one that has only had a short training, and so may still be proposed.
     """
 
     params: Mapping[str, Any]
     values: dict[int, float]
     running: bool = False
     unfit: bool = False
+    tried: bool = True
 
 
 def value_of(metrics: EpochMetrics) -> float:
@@ -64,11 +69,12 @@ class ObservationCache:
     """Stores the observations of trials, because computing those of thousands would take longer
     than a proposal. That of a running trial holds until it has shown another epoch.
 
-    `marks` are the epochs at which trials are compared.
+    `marks` are the epochs at which trials are compared. `earlier` are observations from before the
+    study, which come first.
     """
 
-    def __init__(self, marks: Sequence[int]) -> None:
-        self._marks = marks
+    def __init__(self, marks: Sequence[int], earlier: Sequence[ObservedTrial] = ()) -> None:
+        self._marks, self._earlier = marks, earlier
         self._known: dict[int, tuple[TrialRecord, int, ObservedTrial]] = {}
 
     def of(
@@ -77,21 +83,23 @@ class ObservationCache:
         epochs: Mapping[int, Sequence[EpochMetrics]],
         length_of: Callable[[int], int],
     ) -> list[ObservedTrial]:
-        """Returns the observation of each trial as it stands, in the order of the records.
+        """Returns the earlier observations, and that of each trial as it stands, in the order of
+        the records.
 
         epochs: what each trial has shown, by its number.
         length_of: returns the number of epochs of a trial's full training, by its number.
         """
         known = self._known
         # Records are immutable: a trial whose state has changed has another record.
-        return [
+        own = (
             hit[2]
             if (hit := known.get(record.number))
             and hit[0] is record
             and (hit[1] == _ENDED or hit[1] == len(epochs[record.number]))
             else self._observe(record, epochs[record.number], length_of(record.number))
             for record in records
-        ]
+        )
+        return [*self._earlier, *own]
 
     def _observe(
         self, record: TrialRecord, seen: Sequence[EpochMetrics], epochs: int
@@ -120,10 +128,11 @@ def expected_ends(evidence: Sequence[ObservedTrial], marks: Sequence[int]) -> tu
     """Returns the expected values after the last of `marks` and the variances of these, both of
     shape (n,).
 
-    evidence: at least one trial; each has reached the first mark or is unfit.
+    evidence: at least one trial; each has reached a mark or is unfit.
 
     Where a trial hasn't reached a mark, its value is extrapolated from the mark before by the line
-    that fits the trials that reached both; the variance of these about the line is added to the
+    that fits the trials that have a value at both (one that wasn't screened has none at `SCREENED`,
+    though it has later ones); the variance of these about the line is added to the
     trial's. The line's slope is shrunk towards 1, so that a few trials can't turn it round. Unfit
     trials get the lowest value of all, with a large variance.
     """
@@ -135,7 +144,8 @@ def expected_ends(evidence: Sequence[ObservedTrial], marks: Sequence[int]) -> tu
     for column in range(1, len(marks)):
         before, after = table[:, column - 1].copy(), table[:, column]
         lacking = np.isnan(after)
-        slope, shift, scatter = _line(before[~lacking], after[~lacking], spread)
+        both = ~lacking & ~np.isnan(before)
+        slope, shift, scatter = _line(before[both], after[both], spread)
         table[lacking, column] = shift + slope * before[lacking]
         variances[lacking] = variances[lacking] * slope**2 + scatter
     unfit = np.array([each.unfit for each in evidence])

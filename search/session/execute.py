@@ -221,7 +221,9 @@ def _open(
 
 
 def _show_cost(plan: Plan, data: SearchData, session: Session, monitor: Monitor) -> None:
-    monitor.inform(f"cost       {describe_cost(plan, len(data.train), session.speed)}")
+    planned = session.screening.plan if session.screening else None
+    cost = describe_cost(plan, len(data.train), session.speed, planned)
+    monitor.inform(f"cost       {cost}")
 
 
 def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:

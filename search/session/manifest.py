@@ -13,6 +13,7 @@ from results.analysis.run_records import RunRecords
 from results.records import TrialRecord
 from search.planning.plan import Plan, make_proposer
 from search.planning.same_space import COPY, SearchedSpace, find_present
+from search.planning.screening import find_screening
 from search.planning.warm_start import manifest_entry, useful_trials
 from search.session import session_log
 from search.session.provenance import command_line, provenance
@@ -43,6 +44,7 @@ def make_manifest(
         "preview": preview,
         "provenance": circumstances,
         "warm_start": [manifest_entry(run) for run in plan.earlier],
+        "screening": _screening(plan, data),
         "sessions": [],
     }
     renewed = {"preview": preview} if plan.searched.renewed else {}
@@ -65,6 +67,12 @@ def make_manifest(
             ),
         }
     )
+
+
+def _screening(plan: Plan, data: SearchData) -> dict[str, Any] | None:
+    """Returns the plan of a new run's screening, or `None` where it has none."""
+    found = find_screening(plan, len(data.train), len(data.images.class_ids))
+    return asdict(found) if found else None
 
 
 def copy_space(searched: SearchedSpace, directory: Path, session: int) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 
 from common.durations import seconds_of
 from datasets.splits import SearchData
+from results.analysis.pareto import parse_objectives
 from results.analysis.run_records import RunRecords
 from results.analysis.session_times import sum_gpu_time, used_seconds
-from results.finalist_store import FinalistStore
+from results.records import ScreeningRecord
+from results.side_store import FINALIST_FILES, SCREENING_FILES, SideStore
 from results.store import RunStore
 from search.config.options import SearchOptions
 from search.early_stopping.decision import Rules, make_rules
@@ -36,6 +38,8 @@ from search.study.budget import Budget, GpuMeter, countdown
 from search.study.finalists import Finalists
 from search.study.optuna_journal import journal_seal, open_journal
 from search.study.prior_trials import PriorTrial, read_prior_trials
+from search.study.proposer import Proposer
+from search.study.screening import Screening, ScreeningPlan
 from search.study.study import Study
 from search.study.supervisor import Supervisor
 from trainables.config import TrialConfig
@@ -65,7 +69,8 @@ def make_gain_watch(options: SearchOptions, resources: Resources, since: int = 0
         resources.gpus or resources.threads,
         "GPU-hour" if resources.gpus else "core-hour",
     )
-    return GainWatch(options.min_gain, devices=devices, unit=unit, since=since)
+    several = len(parse_objectives(options.objectives)) > 1
+    return GainWatch(options.min_gain, devices=devices, unit=unit, since=since, several=several)
 
 
 def make_meter(
@@ -87,6 +92,7 @@ class Session:
 
     study: Study[TrialConfig]
     finalists: Finalists
+    screening: Screening[TrialConfig] | None
     supervisor: Supervisor
     store: RunStore
     manifest: dict[str, Any]
@@ -137,21 +143,18 @@ def start_session(
     baseline's speed, if it was measured, and `records` are those of a run that goes on.
     """
     used_s = used_seconds(manifest["sessions"])
-    study = Study(
-        proposer=make_proposer(plan, manifest["precision"], RangeWatch(store, manifest, warn)),
-        rules=_rules(plan, len(data.images.class_ids)),
-        trials=plan.options.trials,
-        store=store,
-        storage=open_journal(store.directory),
-        horizons=plan.horizons,
-        earlier=_read_earlier(plan, store),
-        outside=plan.searched.outside,
-        gains=make_gain_watch(plan.options, plan.resources, plan.searched.since),
-        time_left=lambda: budget.left_for_trials(finalists),
-    )
+    proposer = make_proposer(plan, manifest["precision"], RangeWatch(store, manifest, warn))
+    files = (store.directory, storage_sync.dropped, store.stamp, store.files)
+    short = SideStore(SCREENING_FILES, *files)
+
+    def left_for_trials() -> float:
+        return budget.left_for_trials(finalists)
+
+    screening = _open_screening(manifest, data, proposer, short, left_for_trials)
+    study = _open_study(plan, data, store, proposer, screening, left_for_trials)
     finalists = Finalists(
         study=study,
-        store=FinalistStore(store.directory, storage_sync.dropped, store.stamp, store.files),
+        store=SideStore(FINALIST_FILES, *files),
         count=plan.options.finalists,
         repeats=plan.options.repeats,
         seed=plan.options.seed,
@@ -164,7 +167,8 @@ def start_session(
     return Session(
         study=study,
         finalists=finalists,
-        supervisor=Supervisor(study, finalists),
+        screening=screening,
+        supervisor=Supervisor(study, finalists, screening),
         store=store,
         manifest=manifest,
         resources=plan.resources,
@@ -172,9 +176,54 @@ def start_session(
         storage_sync=storage_sync,
         watchdog=Watchdog(seconds_of(plan.options.stall_timeout) or 0.0, speed),
         speed=speed,
-        limits=_limits(plan, used_s, speed),
+        limits=_limits(plan, used_s, speed, screening.plan if screening else None, len(data.val)),
         meter=meter,
         time_is_up=budget.time_is_up,
+    )
+
+
+def _open_screening(
+    manifest: Mapping[str, Any],
+    data: SearchData,
+    proposer: Proposer,
+    store: SideStore[ScreeningRecord],
+    time_left: Callable[[], float],
+) -> Screening[TrialConfig] | None:
+    """Returns the screening that the run's manifest plans, or `None` where it plans none."""
+    if not (planned := manifest.get("screening")):
+        return None
+    plan = ScreeningPlan.from_json(planned)
+    return Screening(
+        plan=plan,
+        proposer=proposer,
+        shorten=plan.shorten,
+        store=store,
+        num_classes=len(data.images.class_ids),
+        val_images=len(data.val),
+        time_left=time_left,
+    )
+
+
+def _open_study(
+    plan: Plan,
+    data: SearchData,
+    store: RunStore,
+    proposer: Proposer,
+    screening: Screening[TrialConfig] | None,
+    time_left: Callable[[], float],
+) -> Study[TrialConfig]:
+    return Study(
+        proposer=proposer,
+        rules=_rules(plan, len(data.images.class_ids)),
+        trials=plan.options.trials,
+        store=store,
+        storage=open_journal(store.directory),
+        horizons=plan.horizons,
+        earlier=_read_earlier(plan, store),
+        outside=plan.searched.outside,
+        gains=make_gain_watch(plan.options, plan.resources, plan.searched.since),
+        screening=screening,
+        time_left=time_left,
     )
 
 
@@ -199,7 +248,13 @@ def _read_earlier(plan: Plan, store: RunStore) -> list[PriorTrial]:
     return [each for each in found if not changed or lies_inside(each.params, proposer)]
 
 
-def _limits(plan: Plan, used_s: float, speed: TrainingSpeed) -> Limits:
+def _limits(
+    plan: Plan,
+    used_s: float,
+    speed: TrainingSpeed,
+    short: ScreeningPlan | None,
+    val_images: int,
+) -> Limits:
     """Returns the limits that the monitor shows while the search runs."""
     expected = expected_epoch_s(plan, speed)
     repeats = finalist_trainings(plan)
@@ -226,4 +281,7 @@ def _limits(plan: Plan, used_s: float, speed: TrainingSpeed) -> Limits:
         directory=str(plan.directory),
         dataset=plan.options.dataset,
         data=plan.options.data,
+        screening=short.count if short else 0,
+        screening_epochs=short.epochs_worth(plan.epochs) if short else 0.0,
+        val_images=val_images,
     )

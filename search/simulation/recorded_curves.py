@@ -23,11 +23,12 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 
 from common.array_files import read_arrays
 from common.errors import UserError
-from results.analysis.curve_table import Recording, of_arrays
+from results.analysis.curve_table import of_arrays
 from results.analysis.run_records import read_run_records
 from results.analysis.rung_values import read_fitting_proposals
 from results.records import EpochMetrics, StopReason, TrialRecord
 from search.samplers.encoding import Encoding, Matrix, Vector
+from search.simulation.short_trainings import ShortTrainings, curves_at, find_short_trainings
 
 
 class CurvesError(UserError):
@@ -42,7 +43,8 @@ class Curves:
     exp(-loss), the geometric mean of the probability of the right class. `train` is the same on
     training data, and `train_loss` is the loss itself, NaN where a trial diverged; both are `None`
     where they weren't recorded. `points` (n, width) holds the configurations as `encoding` encodes
-    them, and `epoch_s` (n,) the seconds of an epoch.
+    them, and `epoch_s` (n,) the seconds of an epoch. `short` has the configurations' short
+    trainings, where these were recorded.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Curves:
     baseline: Mapping[str, Any] | None = None
     conditions: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
     only_rows: bool = False
+    short: ShortTrainings | None = None
 
     @property
     def epochs(self) -> int:
@@ -164,7 +167,7 @@ def _recorded(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Curves:
     time, because one thread trained while the machine may have done other work.
     """
     recording = of_arrays(arrays)
-    if not (rows := _full(recording)):
+    if not (rows := curves_at(recording, "full")):
         raise CurvesError(
             f"{path} must hold full trainings, but has none; record some with "
             "`python -m tests.benchmarks.record_curves`."
@@ -184,17 +187,8 @@ def _recorded(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Curves:
         train_loss=_filled(rows, "train_loss", length),
         baseline=params.get(0),
         conditions={name: (owner, value) for name, (owner, value) in about["conditions"].items()},
+        short=find_short_trainings(recording, list(rows), length),
     )
-
-
-def _full(recording: Recording) -> dict[int, dict[str, list[float | None]]]:
-    """Returns the curves by row, in the order of the rows."""
-    found = {
-        t["row"]: t["curves"]
-        for t in recording.trainings
-        if (t["seed"], t["fidelity"]) == (0, "full")
-    }
-    return dict(sorted(found.items()))
 
 
 def _filled(rows: Mapping[int, Mapping[str, Any]], name: str, length: int) -> Matrix:

@@ -38,7 +38,7 @@ class RowSource(ConfigurationSource):
 
     def untried(self, evidence: Sequence[ObservedTrial]) -> Self:
         """Returns a source of the rows that no trial in `evidence` has."""
-        tried = {_key(each.params) for each in evidence}
+        tried = {_key(each.params) for each in evidence if each.tried}
         return replace(self, rows=[row for row in self.rows if row[0] not in tried])
 
 

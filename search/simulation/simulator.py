@@ -14,9 +14,11 @@ from results.records import StopReason
 from search.config.options import SearchOptions
 from search.early_stopping.asha import default_grace
 from search.early_stopping.decision import Ending, Rules, make_rules
-from search.simulation.policies import POLICIES, Point, Policy
+from search.simulation.points import Point
+from search.simulation.policies import POLICIES, Policy
 from search.simulation.recorded_curves import Curves
-from search.study.proposal import Proposal
+from search.simulation.screened_study import ScreenedStudy, short_metrics
+from search.study.proposer import Proposal
 
 SHARES = (0.25, 0.5, 1.0)
 """A search is judged at these shares of its budget."""
@@ -65,20 +67,24 @@ def highest_value(events: Sequence[Event]) -> Event:
 
 @dataclass(slots=True)
 class Trace:
-    """Records a simulated search: its epochs in the order in which they ended."""
+    """Records a simulated search: its epochs in the order in which they ended, and how many epochs
+    of full trainings the short trainings before them took as long as.
+    """
 
     curves: Curves
     events: list[Event] = field(default_factory=list)
+    short_epochs: float = 0.0
 
     def regrets(
         self, epochs: Sequence[int], choose: Callable[[Sequence[Event]], Event] = latest_value
     ) -> list[float]:
         """Returns the regret of the configuration that would be handed over after each of these
-        numbers of trained epochs, counted over all trials together. `choose` returns an epoch of
-        its trial.
+        numbers of trained epochs, counted over all trials together. Before any, and while short
+        trainings come first, it is 1. `choose` returns an epoch of its trial.
         """
         scale = RegretScale.of(self.curves)
-        return [scale.regret(choose(self.events[:e]).row) if e else 1.0 for e in epochs]
+        counts = [max(0, e - round(self.short_epochs)) for e in epochs]
+        return [scale.regret(choose(self.events[:n]).row) if n else 1.0 for n in counts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +123,25 @@ def simulate(policy: Policy, curves: Curves, *, workers: int, epochs: int) -> Tr
     ends, and asks again when the policy ends the trial. Decisions take no time. Epochs that end at
     the same moment are reported in the order in which they began.
     """
-    trace, now, order = Trace(curves), 0.0, 0
+    trace, now, order, short = Trace(curves), 0.0, 0, curves.short
+    mean_s = float(curves.epoch_s.mean())
     running: list[tuple[float, int, Proposal[Point], int, int]] = []
     free = workers
-    while len(trace.events) < epochs:
+    while len(trace.events) + trace.short_epochs < epochs:
         while free and (proposal := policy.ask()) is not None:
             row = curves.nearest(proposal.config.params)
-            ends = now + float(curves.epoch_s[row])
+            seconds = short.seconds if short and proposal.training.screening else curves.epoch_s
+            ends = now + float(seconds[row])
             heapq.heappush(running, (ends, order, proposal, row, proposal.epochs_done + 1))
             order, free = order + 1, free - 1
         if not running:
             break
         now, _, proposal, row, epoch = heapq.heappop(running)
+        if isinstance(policy, ScreenedStudy) and short and proposal.training.screening:
+            policy.report_short(proposal.number, short_metrics(curves, short, row))
+            trace.short_epochs += float(short.seconds[row]) / mean_s
+            free += 1
+            continue
         metrics = curves.metrics(row, epoch)
         val, ending = float(curves.val[row, epoch - 1]), policy.report(proposal.number, metrics)
         event = Event(

@@ -11,7 +11,7 @@ from typing import Protocol
 from results.analysis.session_times import GpuTime
 from results.records import EpochMetrics, TrainingId, TrainingRecord
 from search.study.observer import Observer
-from search.study.proposal import Proposal
+from search.study.proposer import Proposal
 from trainables.config import TrialConfig
 
 LARGEST_SHARE = 0.5

@@ -8,39 +8,21 @@ also uses its last epoch.
 """
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
 from statistics import fmean
+from typing import Any
 
-from common.text import last_lines
 from results.analysis.finalist_comparison import BASELINE
-from results.records import (
-    EpochMetrics,
-    FinalistRecord,
-    StopReason,
-    TrainingId,
-    TrialRecord,
-    TrialState,
-)
-from search.early_stopping import detection
-from search.early_stopping.decision import (
-    COMPLETE,
-    Ending,
-    ending_of,
-    failed_ending,
-    stopped_ending,
-)
-from search.study.finalist_choice import choose_finalists, repeat_seed
-from search.study.proposal import Proposal
-from search.study.store import RepeatStore
+from results.analysis.ranking import rank_trials
+from results.records import FinalistRecord, TrainingId, TrialRecord, TrialState
+from search.study.proposer import Proposal, derived_seed
+from search.study.side_trainings import SideTrainings
+from search.study.store import SideTrainingStore
 from search.study.study import Study
 from trainables.config import TrialConfig
 
-TIME_IS_UP = Ending(state=TrialState.STOPPED, reason=StopReason.BUDGET)
-"""A training that time ran out for has this ending in the session, and none in the records."""
 
-
-class Finalists:
+class Finalists(SideTrainings[FinalistRecord, TrialConfig]):
     """Proposes the finalists' trainings, and records their epochs. Call it from one thread.
 
     It is driven like the study, by `ask` when the study proposes no more. A training that a killed
@@ -56,20 +38,15 @@ class Finalists:
         self,
         *,
         study: Study[TrialConfig],
-        store: RepeatStore,
+        store: SideTrainingStore[FinalistRecord],
         count: int,
         repeats: int,
         seed: int,
         time_left: Callable[[], float] = lambda: math.inf,
     ) -> None:
-        self.study, self.store = study, store
+        self.study = study
         self.count, self.repeats, self.seed = count, repeats, seed
-        self.records = store.records()
-        self.epochs: dict[TrainingId, list[EpochMetrics]] = {key: [] for key in self.records}
-        self._time_left = time_left
-        self._proposed: set[TrainingId] = set()
-        self._retried: set[TrainingId] = set()
-        self._replay()
+        super().__init__(store, study.rules.num_classes, time_left)
 
     # --- proposing -------------------------------------------------------------------------
 
@@ -154,79 +131,6 @@ class Finalists:
             )
         )
 
-    # --- deciding --------------------------------------------------------------------------
-
-    def report(self, training: TrainingId, metrics: EpochMetrics) -> Ending | None:
-        """Records one epoch, and returns `None` when the training continues, or else its ending.
-
-        An epoch that is recorded already doesn't count again, as in the study. When the time is
-        up, the training ends in this session and stays unfinished in the records.
-        """
-        record = self.records[training]
-        if record.state is not TrialState.RUNNING:
-            return ending_of(record)
-        if metrics.epoch > len(self.epochs[training]):
-            self.store.add_epoch(training, metrics)
-            self.epochs[training].append(metrics)
-            if ending := self._decide(training):
-                self._end(training, ending)
-                return ending
-        return TIME_IS_UP if self._time_left() <= 0 else None
-
-    def may_retry(self, training: TrainingId) -> bool:
-        """Returns whether a training that breaks off now is tried again: once in each session."""
-        running = self.records[training].state is TrialState.RUNNING
-        return running and training not in self._retried
-
-    def retry(
-        self, training: TrainingId, _error: str, config: TrialConfig
-    ) -> Proposal[TrialConfig]:
-        """Returns a training that broke off, to continue with `config`; this isn't recorded."""
-        self._retried.add(training)
-        return self._proposal(training, config)
-
-    def fail(self, training: TrainingId, error: str, reason: StopReason | None = None) -> None:
-        """Ends a training that failed; the last lines of `error` become the record's `detail`."""
-        if self.records[training].state is TrialState.RUNNING:
-            self.store.add_error(training, error)
-            self._end(training, failed_ending(last_lines(error), reason))
-
-    def _decide(self, training: TrainingId) -> Ending | None:
-        """Returns the ending of a training that diverged or is complete; no other rule ends one."""
-        epochs = self.epochs[training]
-        if detail := detection.find_divergence(epochs, self.study.rules.num_classes):
-            return stopped_ending(StopReason.DIVERGED, detail)
-        return COMPLETE if epochs[-1].epoch >= self.records[training].config["epochs"] else None
-
-    def _end(self, training: TrainingId, ending: Ending) -> None:
-        epochs, complete = self.epochs[training], ending.state is TrialState.COMPLETE
-        record = replace(
-            self.records[training],
-            state=ending.state,
-            reason=ending.reason,
-            detail=ending.detail,
-            epochs=len(epochs),
-            val_top1=epochs[-1].val_top1 if complete else None,
-            wall_s=round(sum(epoch.wall_s for epoch in epochs), 3),
-        )
-        self._put(record)
-        self.store.drop_checkpoint(training)
-
-    def _put(self, record: FinalistRecord) -> None:
-        self.records[record.training] = record
-        self.store.add(record)
-
-    def _replay(self) -> None:
-        """Restores the trainings from the records on disk."""
-        for key, metrics in self.store.epochs():
-            if key in self.epochs and metrics.epoch == len(self.epochs[key]) + 1:
-                self.epochs[key].append(metrics)
-        for key, record in list(self.records.items()):
-            if record.state is not TrialState.RUNNING:
-                self.store.drop_checkpoint(key)
-            elif self.epochs[key] and (ending := self._decide(key)):
-                self._end(key, ending)
-
     # --- what it takes ---------------------------------------------------------------------
 
     def spent_s(self) -> float:
@@ -259,3 +163,35 @@ class Finalists:
     def _epochs_s(self) -> Iterator[float]:
         for epochs in (*self.study.epochs.values(), *self.epochs.values()):
             yield from (metrics.wall_s for metrics in epochs)
+
+
+def choose_finalists(trials: Mapping[int, TrialRecord], count: int) -> list[int]:
+    """Returns the numbers of the `count` best trials besides the baseline, best first, and then
+    that of the baseline.
+
+    Trials are ordered as the best trial is chosen (`results.analysis.ranking`). Trials that failed
+    or diverged are left out, even the baseline, and so is any trial that has the same
+    configuration as a better one but for its length, because all finalists are trained to the same
+    length.
+    """
+    order = [record for record in rank_trials(trials.values()) if record.trusted]
+    baseline = [record for record in order if record.number == BASELINE]
+    chosen: list[TrialRecord] = []
+    for record in order:
+        if len(chosen) == count:
+            break
+        known = [_any_length(each) for each in (*baseline, *chosen)]
+        if _any_length(record) not in known:
+            chosen.append(record)
+    return [record.number for record in (*chosen, *baseline)]
+
+
+def _any_length(record: TrialRecord) -> dict[str, Any]:
+    return record.config | {"epochs": None}
+
+
+def repeat_seed(seed: int, repeat: int) -> int:
+    """Returns the seed, of 32 bits, that all finalists' trainings number `repeat` have in a study
+    with this `seed`.
+    """
+    return derived_seed(seed, f"repeat {repeat}")

@@ -76,12 +76,37 @@ def horizon_of(horizons: Sequence[Horizon], number: int) -> Horizon:
     return [each for each in horizons if each.first <= number][-1]
 
 
+class TrialQueue:
+    """Holds what is tried before the sampler is asked: the queue of each horizon, and behind that
+    of the first one what `more` returns for each place, from 0, until it returns `None`. `drawn`
+    returns whether the sampler draws a trial at random, by the trial's number.
+    """
+
+    def __init__(
+        self,
+        horizons: Sequence[Horizon],
+        more: Callable[[int], QueuedConfiguration | None],
+        drawn: Callable[[int], bool],
+    ) -> None:
+        self._horizons, self._more, self._drawn = horizons, more, drawn
+
+    def find(self, number: int) -> QueuedConfiguration | None:
+        """Returns the configuration for trial `number`, or `None` where the sampler is used."""
+        horizon, first = horizon_of(self._horizons, number), self._horizons[0]
+        place = number - len(first.queue)
+        return self._more(place) if horizon is first and place >= 0 else horizon.queued(number)
+
+    def is_random(self, number: int) -> bool:
+        """Returns whether trial `number` is drawn at random rather than queued or chosen."""
+        return self.find(number) is None and self._drawn(number)
+
+
 class HorizonRungs:
     """Holds the rungs of each horizon, so that trials of different lengths are never compared.
 
     `levels` are the epochs of the last horizon's rungs. With `costs`, trials are compared by
     non-dominated rank instead of by value. `is_random` returns whether a trial's configuration is
-    drawn at random where none is queued for it.
+    drawn at random, by the trial's number.
     """
 
     def __init__(
@@ -91,12 +116,12 @@ class HorizonRungs:
         costs: Costs | None = None,
         is_random: Callable[[int], bool] = lambda _: False,
     ) -> None:
-        self._horizons, self._drawn = horizons, is_random
+        self._horizons = horizons
         self.levels = rung_epochs(
             grace=horizons[-1].grace, factor=factor, epochs=horizons[-1].epochs
         )
         self._rungs = {
-            each.first: make_rungs(each.grace, factor, each.epochs, costs, self._is_random)
+            each.first: make_rungs(each.grace, factor, each.epochs, costs, is_random)
             for each in horizons
         }
 
@@ -107,9 +132,6 @@ class HorizonRungs:
         horizon = horizon_of(self._horizons, trial)
         goes_on = self._rungs[horizon.first].record(trial, epoch, value)
         return goes_on or horizon.is_proven(trial)
-
-    def _is_random(self, number: int) -> bool:
-        return horizon_of(self._horizons, number).queued(number) is None and self._drawn(number)
 
     def recorded(self) -> dict[int, int]:
         """Returns the number of trials recorded at each rung of the latest horizon, by epoch."""

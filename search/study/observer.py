@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from common.text import last_lines
 from results.records import EpochMetrics, TrainingId, TrainingRecord, TrialRecord
-from search.study.proposal import Proposal
+from search.study.proposer import Proposal
 from trainables.config import TrialConfig
 
 

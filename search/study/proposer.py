@@ -1,23 +1,25 @@
-"""Makes configurations from a space, its sampler, its baseline and the user's fixed values."""
+"""Makes configurations from a space, its sampler, its baseline and the user's fixed values, and
+defines what a study proposes.
+"""
 
 import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol, TypeVar
+from random import Random
+from typing import Any, Generic, Protocol, TypeVar
 
-import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 
 from results.analysis.rung_values import quiet_optuna
-from results.records import move_weights
-from search.samplers.gp_sampler import GaussianProcessSampler, is_random
+from results.records import TrainingId, move_weights
+from search.samplers.gp_sampler import GaussianProcessSampler, is_random_trial
 from search.samplers.learning_curves import ObservedTrial
 from search.samplers.random_configs import RandomConfiguration
-from search.samplers.source import PRIOR_TRIAL, ConfigurationSource, MakeSampler
+from search.samplers.source import ConfigurationSource, MakeSampler
 from search.space import Space, ask_space, suggested
 from search.study.duplicates import EXHAUSTED_AFTER, Configuration, configuration_key
 from search.study.horizons import BASELINE_ORIGIN, Horizon, horizon_of
@@ -28,6 +30,26 @@ from trainables.config import TrialConfig
 
 C = TypeVar("C", bound=Configuration)
 C_co = TypeVar("C_co", bound=Configuration, covariant=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Proposal(Generic[C]):
+    """Proposes a training, of which `epochs_done` epochs are already recorded, after a resume.
+
+    `baseline` is true for each training of the baseline, of any length. `images` is the share of
+    the training images that it sees.
+    """
+
+    training: TrainingId
+    config: C
+    epochs_done: int = 0
+    baseline: bool = False
+    images: float = 1.0
+
+    @property
+    def number(self) -> int:
+        """Returns the number of the trial."""
+        return self.training.number
 
 
 class ConfigurationProposer(Protocol[C_co]):
@@ -61,18 +83,6 @@ class ConfigurationProposer(Protocol[C_co]):
 def derived_seed(seed: int, part: object) -> int:
     """Returns a seed of 32 bits for one part of a study, such as a trial, by its number."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{part}".encode()).digest()[:4])
-
-
-def is_random_trial(make: MakeSampler, source: ConfigurationSource, seed: int, number: int) -> bool:
-    """Returns whether trial `number` of a study with this seed is drawn at random; the trial of the
-    priors' values isn't. Trials of samplers other than the Gaussian process count as random, and
-    are compared with all trials.
-    """
-    if source.priors and number == PRIOR_TRIAL:
-        return False
-    if make is not GaussianProcessSampler:
-        return True
-    return is_random(number, np.random.default_rng(derived_seed(seed, number)))
 
 
 @contextmanager
@@ -123,7 +133,7 @@ class Proposer:
 
     def is_random(self, number: int) -> bool:
         """Returns whether the trial that `number` others precede is drawn at random."""
-        return is_random_trial(self._make, self._source, self.seed, number)
+        return is_random_trial(self._make, self._source, number, derived_seed(self.seed, number))
 
     @cached_property
     def _source(self) -> ConfigurationSource:
@@ -156,6 +166,17 @@ class Proposer:
             values = suggested(self.space, trial, self.fixed)
         self._watch(trial)
         return {name: values.get(name) for name in trial.params}, self._config(values, trial.number)
+
+    def draw(self, number: int, attempt: int = 0) -> tuple[dict[str, Any], TrialConfig]:
+        """Returns (searched parameters, whole configuration) of number `number` of a screening, the
+        baseline for 0. Each `attempt` draws another one. Raises `ConfigError` and `SpaceError`.
+        """
+        params = self.baseline_params()
+        if number or attempt:
+            source = replace(self._source, number=number)
+            seed = derived_seed(self.seed, f"screening {number}, {attempt}")
+            params = source.draw(Random(seed)).params
+        return self.propose(optuna.trial.FixedTrial(CONDITIONAL_DEFAULTS | params))
 
     def restore(self, config: dict[str, Any]) -> TrialConfig:
         """Returns the configuration that the records hold as `config`, with the weights that the

@@ -1,9 +1,11 @@
-"""Defines the stores of a study's records and of its finalists': on disk, or in memory."""
+"""Defines the stores of a study's records and of the trainings beside it: on disk, or in memory."""
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
-from results.records import EpochMetrics, FinalistRecord, TrainingId, TrialRecord
+from results.records import EpochMetrics, FinalistRecord, ScreeningRecord, TrainingId, TrialRecord
+
+R = TypeVar("R", FinalistRecord, ScreeningRecord)
 
 
 class TrialStore(Protocol):
@@ -32,16 +34,16 @@ class TrialStore(Protocol):
         """Removes the checkpoint of a trial that has ended, if there is one."""
 
 
-class RepeatStore(Protocol):
-    """Stores finalists' records, as `results.finalist_store.FinalistStore` does."""
+class SideTrainingStore(Protocol[R]):
+    """Stores the records of finalists or of a screening, as `results.side_store.SideStore` does."""
 
-    def records(self) -> dict[TrainingId, FinalistRecord]:
+    def records(self) -> dict[TrainingId, R]:
         """Returns every training's latest record, in the order of planning."""
 
     def epochs(self) -> Iterable[tuple[TrainingId, EpochMetrics]]:
         """Returns (training, metrics) of every recorded epoch, in order."""
 
-    def add(self, record: FinalistRecord) -> None:
+    def add(self, record: R) -> None:
         """Adds a training's new record, which replaces its earlier ones."""
 
     def add_epoch(self, training: TrainingId, metrics: EpochMetrics) -> None:
@@ -55,6 +57,33 @@ class RepeatStore(Protocol):
 
     def close(self) -> None:
         """Closes the store; nothing more is added."""
+
+
+class MemorySideStore(Generic[R]):
+    """Stores nothing, because the trainings beside a study hold all that they need in memory."""
+
+    def records(self) -> dict[TrainingId, R]:
+        """Returns no trainings, because the store begins empty."""
+        return {}
+
+    def epochs(self) -> Iterable[tuple[TrainingId, EpochMetrics]]:
+        """Returns no epochs, because the store begins empty."""
+        return ()
+
+    def add(self, record: R) -> None:
+        """Does nothing with the record."""
+
+    def add_epoch(self, training: TrainingId, metrics: EpochMetrics) -> None:
+        """Does nothing with the epoch."""
+
+    def add_error(self, training: TrainingId, text: str) -> None:
+        """Does nothing with the traceback."""
+
+    def drop_checkpoint(self, training: TrainingId) -> None:
+        """Does nothing, because there are no checkpoints."""
+
+    def close(self) -> None:
+        """Does nothing, because there are no files."""
 
 
 class MemoryStore:

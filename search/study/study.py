@@ -1,8 +1,7 @@
 """Holds one search: its proposals, its results and its decisions. Knows no Ray.
 
-`epochs.jsonl` and `trials.jsonl` are the truth, and the Optuna study on its journal file follows
-them (`search.study.optuna_mirror`). A killed search continues by replaying its records through the
-same decisions.
+`epochs.jsonl` and `trials.jsonl` are the truth, which Optuna's journal follows
+(`search.study.optuna_mirror`). A killed search continues by replaying them.
 """
 
 import math
@@ -26,17 +25,15 @@ from search.samplers.gain_watch import GainWatch, Look
 from search.samplers.learning_curves import ObservationCache, ObservedTrial, value_of
 from search.space import SpaceError
 from search.study.duplicates import TriedConfigurations, configuration_key
-from search.study.horizons import Horizon, HorizonRungs, first_horizon, horizon_of
+from search.study.horizons import Horizon, HorizonRungs, TrialQueue, first_horizon, horizon_of
 from search.study.objectives import add_costs, costs_of
 from search.study.optuna_mirror import OptunaMirror
 from search.study.prior_trials import PriorTrial
-from search.study.proposal import Proposal
-from search.study.proposer import C, ConfigurationProposer
+from search.study.proposer import C, ConfigurationProposer, Proposal
+from search.study.screening import NoScreening
+from search.study.side_trainings import GIVE_UP
 from search.study.store import TrialStore
 from trainables.config import ConfigError
-
-GIVE_UP = 5
-"""After this many failures in a row, the machine is likely at fault, and the search gives up."""
 
 
 class Study(Generic[C]):
@@ -47,8 +44,9 @@ class Study(Generic[C]):
     seconds until nothing more is proposed and running trials end with their epoch. By default,
     there is one horizon, of `rules.epochs`, that begins with the proposer's baseline. A baseline is
     exempt from every rule but divergence and time, so that it is compared at the winner's length.
-    The sampler learns nothing from the trials whose numbers are in `outside`, because the space has
-    changed since. Nothing more is proposed once `gains` is enough; running trials go on.
+    The sampler learns nothing from trials whose numbers are in `outside`, because the space has
+    changed. Nothing more is proposed once `gains` is enough; running trials go on. Trials that
+    aren't queued wait for the `screening`, whose best configurations come first.
     """
 
     def __init__(
@@ -64,28 +62,32 @@ class Study(Generic[C]):
         earlier: Sequence[PriorTrial] = (),
         outside: Container[int] = (),
         gains: GainWatch | None = None,
+        screening: NoScreening | None = None,
     ) -> None:
         self.rules, self.trials, self.store = rules, trials, store
         baseline = proposer.baseline_params()
         self.horizons = horizons or (first_horizon(rules.epochs, rules.grace, baseline),)
-        self._several = len(rules.objectives) > 1
+        self._screening, self._several = screening or NoScreening(), len(rules.objectives) > 1
         costs = (lambda n: costs_of(self.records[n], rules.objectives)) if self._several else None
-        self.rungs = HorizonRungs(
-            self.horizons, rules.factor, costs, lambda n: proposer.is_random(len(earlier) + n)
+        self._before: Callable[[], int] = lambda: len(earlier) + self._screening.shown()
+        self._queue = TrialQueue(
+            self.horizons, self._screening.queued, lambda n: proposer.is_random(self._before() + n)
         )
+        self.rungs = HorizonRungs(self.horizons, rules.factor, costs, self._queue.is_random)
         self.records: dict[int, TrialRecord] = store.trials()
         self.epochs: dict[int, list[EpochMetrics]] = {number: [] for number in self.records}
+        self.restore: Callable[[dict[str, Any]], C] = proposer.restore
         self._proposer, self._outside = proposer, outside
         self._marks = (*self.rungs.levels, self.horizons[-1].epochs)
-        self._earlier = [each.evidence(self._marks) for each in earlier]
-        self._known = ObservationCache(self._marks)
+        shown = [each.evidence(self._marks) for each in earlier]
+        self._known = ObservationCache(self._marks, shown)
         self._length_of: Callable[[int], int] = lambda n: horizon_of(self.horizons, n).epochs
-        self.gains, self._cut = gains or GainWatch(rules.min_gain), set[int]()
-        self.gains.several = self._several
+        self.gains = gains or GainWatch(rules.min_gain, several=self._several)
+        self._cut = set[int]()
         self._time_left: Callable[[], float] = lambda: math.inf  # until the records are replayed
         self._failed_in_a_row, self._tried = 0, TriedConfigurations()
         self._mirror = OptunaMirror(storage, store.name, baseline, rules.objectives)
-        self._waiting: list[Proposal[C]] = []
+        self._waiting = list[Proposal[C]]()
         self._replay()
         self._time_left = time_left
 
@@ -102,10 +104,12 @@ class Study(Generic[C]):
             return proposal
         while not self._all_begun():
             number = self._mirror.next_number()
-            begun = len(self._earlier) + number
-            usual = self._proposer.sampler(begun, self._evidence(), self._marks)
+            queued = self._queue.find(number)
+            if queued is None and self._screening.waiting():
+                return None
+            seen = self._screening.extend(self._evidence(), self._marks)
+            usual = self._proposer.sampler(self._before() + number, *seen)
             sampler = self._tried.sampler(usual, number)
-            queued = horizon_of(self.horizons, number).queued(number)
             trial = self._mirror.ask(sampler, queued.params if queued else None)
             try:
                 params, config = self._proposer.propose(trial)
@@ -127,10 +131,6 @@ class Study(Generic[C]):
         baseline, done = horizon_of(self.horizons, number).is_baseline(number), self.epochs[number]
         training = TrainingId(number)
         return Proposal(training=training, config=config, epochs_done=len(done), baseline=baseline)
-
-    def restore(self, config: dict[str, Any]) -> C:
-        """Returns the configuration that the records hold as `config`."""
-        return self._proposer.restore(config)
 
     def finished(self) -> bool:
         """Returns whether every trial has ended and no more is proposed, or the time is up."""
@@ -155,8 +155,7 @@ class Study(Generic[C]):
 
     def _evidence(self) -> list[ObservedTrial]:
         """Returns what every configuration has shown so far, earlier runs included."""
-        known = self._known.of(self._own(), self.epochs, self._length_of)
-        return [*self._earlier, *known]
+        return self._known.of(self._own(), self.epochs, self._length_of)
 
     def _look(self) -> Look:
         shown = [(record, self.epochs[record.number]) for record in self._own()]
@@ -206,8 +205,8 @@ class Study(Generic[C]):
     def retry(self, number: int, error: str, config: C) -> Proposal[C]:
         """Returns a trial that `error` broke off, to continue from its checkpoint as `config`."""
         self.store.add_error(number, error)
-        record = replace(self.records[number], retried=last_lines(error), config=config.to_dict())
-        self._put(record)
+        why, whole = last_lines(error), config.to_dict()
+        self._put(replace(self.records[number], retried=why, config=whole))
         return self._proposal(number, config)
 
     def fail(self, number: int, error: str, reason: StopReason | None = None) -> None:

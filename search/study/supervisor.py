@@ -1,8 +1,9 @@
-"""Stands before a search's trials and its finalists, for the backend that trains them. Knows no
-Ray.
+"""Stands before a search's screening, trials and finalists, for the backend that trains them. Knows
+no Ray.
 
-Trials belong to the `Study`, finalists' trainings to the `Finalists`. A backend asks for proposals,
-trains them, reports each one's epochs and failures, and needn't know of which kind a training is.
+Trials belong to the `Study`, finalists' trainings to the `Finalists`, and short ones before the
+trials to the `Screening`. A backend asks for proposals, trains them, reports each one's epochs and
+failures, and needn't know of which kind a training is.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,8 @@ from results.records import (
 )
 from search.early_stopping.decision import Ending
 from search.study.finalists import Finalists
-from search.study.proposal import Proposal
+from search.study.proposer import Proposal
+from search.study.screening import Screening
 from search.study.study import Study
 from trainables.config import TrialConfig
 
@@ -28,12 +30,17 @@ from trainables.config import TrialConfig
 class Supervisor:
     """Proposes trainings, and records their epochs and failures. Call it from one thread.
 
-    Trials come first, then the finalists. All methods with an argument `training` raise `KeyError`
-    for a training that was never proposed.
+    The screening comes first, if there is one, then the trials, then the finalists. All methods
+    with an argument `training` raise `KeyError` for a training that was never proposed.
     """
 
-    def __init__(self, study: Study[TrialConfig], finalists: Finalists) -> None:
-        self._study, self._finalists = study, finalists
+    def __init__(
+        self,
+        study: Study[TrialConfig],
+        finalists: Finalists,
+        screening: Screening[TrialConfig] | None = None,
+    ) -> None:
+        self._study, self._finalists, self._screening = study, finalists, screening
         self._trials = _Trials(study)
         self._refused: list[TrialRecord] = []
 
@@ -41,8 +48,12 @@ class Supervisor:
 
     def propose(self) -> Proposal[TrialConfig] | None:
         """Returns the next training, or `None` while none is known or left."""
+        if self._screening and (screened := self._screening.ask()):
+            return screened
         known = len(self._study.records)
-        proposal = self._study.ask() or self._finalists.ask()
+        proposal = self._study.ask()
+        if proposal is None and not self._screening_runs():
+            proposal = self._finalists.ask()
         begun = islice(self._study.records.values(), known, None)
         self._refused += [record for record in begun if record.state is TrialState.FAILED]
         return proposal
@@ -56,7 +67,10 @@ class Supervisor:
 
     def waiting(self) -> bool:
         """Returns whether there will be trainings to propose that aren't known yet."""
-        return self._finalists.waiting()
+        return self._screening_runs() or self._finalists.waiting()
+
+    def _screening_runs(self) -> bool:
+        return self._screening is not None and self._screening.waiting()
 
     def finished(self) -> bool:
         """Returns whether nothing is left to train."""
@@ -66,19 +80,22 @@ class Supervisor:
 
     def record(self, training: TrainingId) -> TrainingRecord:
         """Returns the current record of a training."""
-        if training.is_finalist:
-            return self._finalists.records[training]
-        return self._study.records[training.number]
+        if training.is_trial:
+            return self._study.records[training.number]
+        return self._beside(training).records[training]
 
     def epochs(self, training: TrainingId) -> Sequence[EpochMetrics]:
         """Returns the recorded epochs of a training, in order."""
-        if training.is_finalist:
-            return self._finalists.epochs[training]
-        return self._study.epochs[training.number]
+        if training.is_trial:
+            return self._study.epochs[training.number]
+        return self._beside(training).epochs[training]
 
     def history(self) -> Iterator[tuple[TrainingRecord, Sequence[EpochMetrics]]]:
-        """Yields (record, recorded epochs) of every training, beginning with the trials."""
+        """Yields (record, recorded epochs) of every training, the screening's first, then the
+        trials'.
+        """
         records: tuple[TrainingRecord, ...] = (
+            *(self._screening.records.values() if self._screening else ()),
             *self._study.records.values(),
             *self._finalists.records.values(),
         )
@@ -88,7 +105,7 @@ class Supervisor:
 
     def unmeasured(self, training: TrainingId) -> bool:
         """Returns whether `measured` must be called before the training's first epoch."""
-        return self._study.unmeasured(training.number)
+        return training.is_trial and self._study.unmeasured(training.number)
 
     def measured(self, training: TrainingId, costs: NetworkCosts) -> TrialRecord:
         """Records what a training's network costs, and returns the trial's record with the costs
@@ -121,11 +138,18 @@ class Supervisor:
         self._group(training).fail(training, error, reason)
 
     def _group(self, training: TrainingId) -> "_Group":
-        return self._finalists if training.is_finalist else self._trials
+        return self._trials if training.is_trial else self._beside(training)
+
+    def _beside(self, training: TrainingId) -> "Finalists | Screening[TrialConfig]":
+        if not training.screening:
+            return self._finalists
+        if self._screening is None:
+            raise KeyError(training)
+        return self._screening
 
 
 class _Group(Protocol):
-    """Decides over trainings of one kind; `Finalists` fulfils this protocol as it is."""
+    """Decides over trainings of one kind; `SideTrainings` fulfils this protocol as it is."""
 
     def report(self, training: TrainingId, metrics: EpochMetrics) -> Ending | None: ...
 

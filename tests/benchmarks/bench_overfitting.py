@@ -29,7 +29,8 @@ from search.early_stopping.decision import Rules
 from search.hardware.machine import detect_machine
 from search.samplers.random_sampler import make_random_sampler
 from search.session.provenance import provenance
-from search.simulation.policies import POLICIES, Point, study_of
+from search.simulation.points import Point
+from search.simulation.policies import POLICIES, study_of
 from search.simulation.recorded_curves import Curves, read_curves
 from search.simulation.simulator import highest_value, make_simulated_rules, simulate
 from search.study.study import Study

@@ -4,10 +4,11 @@ Searches of one space with the same wall-clock limit and both cores, from comman
 in fresh clones with empty caches:
   - `documented`: what Ray Tune's documentation leads to (race_documented.py), of this commit;
   - `before`: `search.run` at commit 1ba3fe8;
-  - `ours`: `search.run` at this commit.
+  - `ours`: `search.run` at this commit;
+  - `screening`: the same with `--fidelity screening`.
 At 5, 10, 15, 25, 50 and 100 % of the time the configuration that would be handed over is noted.
 Afterwards each distinct one is trained to its end with three fresh seeds, by one and the same loop:
-the mean of its last epoch's val accuracy is the quality that was held. One seed of the three sides,
+the mean of its last epoch's val accuracy is the quality that was held. One seed of all sides,
 one after the other, is a unit; each search's line is on disk as soon as it is over, and the
 benchmark goes on with what is missing. `documented` and `before` are reused while machine and
 versions are equal. The page is made by `python -m results.published.make_race`.
@@ -34,10 +35,10 @@ from search.space import SpaceError
 from search.spaces import find_space
 from tests.benchmarks import measure, race_judge, race_loop, race_sides
 from tests.benchmarks.measure import BenchmarkError
-from tests.benchmarks.race_sides import BEFORE, BEFORE_COMMIT, DOCUMENTED, OURS, SHARES, Race
+from tests.benchmarks.race_sides import BEFORE, DOCUMENTED, OURS, SCREENED, SHARES, Race
 from tests.benchmarks.workload import Size, Workload
 
-SIDES = (DOCUMENTED, BEFORE, OURS)
+SIDES = (DOCUMENTED, BEFORE, OURS, SCREENED)
 SAME = ("machine", "versions")
 """What must be equal for a search of an unchanged side to be used again."""
 
@@ -96,8 +97,7 @@ def _search(
         if side == DOCUMENTED:
             found = race_sides.documented(race, seed, folder, loop)
         else:
-            commit = BEFORE_COMMIT if side == BEFORE else "HEAD"
-            found = race_sides.ours(race, seed, folder, commit)
+            found = race_sides.ours(race, seed, folder, side)
         shutil.rmtree(folder, ignore_errors=True)
     _append(out, key | found | circumstances)
     print(f"  {found['trials']} trials, {found['epochs_trained']} epochs", flush=True)
@@ -105,7 +105,7 @@ def _search(
 
 def reusable(line: dict[str, Any], key: dict[str, Any], circumstances: dict[str, Any]) -> bool:
     """Whether a line is of the search that `key` names; for ours the commit must be the same."""
-    same = SAME if key["side"] != OURS else (*SAME, "commit")
+    same = (*SAME, "commit") if key["side"] in (OURS, SCREENED) else SAME
     return all(line.get(name) == value for name, value in key.items()) and all(
         line.get(name) == circumstances[name] for name in same
     )

@@ -30,13 +30,12 @@ from search.early_stopping.decision import Rules
 from search.samplers.gp_sampler import GaussianProcessSampler
 from search.samplers.learning_curves import ObservedTrial
 from search.samplers.source import ConfigurationSource
-from search.simulation.policies import Point
+from search.simulation.points import Point
 from search.simulation.recorded_curves import Curves
 from search.simulation.simulator import simulate
 from search.spaces import find_space
 from search.study.optuna_journal import journal, journal_storage
-from search.study.proposal import Proposal
-from search.study.proposer import Proposer
+from search.study.proposer import Proposal, Proposer
 from search.study.study import Study
 from tests.benchmarks import measure, model_cost
 from tests.benchmarks.made_space import made_curves

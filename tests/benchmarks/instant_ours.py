@@ -11,8 +11,8 @@ import optuna
 import psutil
 from rich.console import Console
 
-from results.finalist_store import FinalistStore
 from results.records import TrainingRecord
+from results.side_store import FINALIST_FILES, SideStore
 from results.store import RunStore
 from search.early_stopping.decision import Rules
 from search.hardware.allocation import Resources
@@ -83,7 +83,9 @@ def main() -> None:
     options = parser.parse_args()
     store = RunStore.create(options.out, {"sessions": []})
     study = make_study(store, options.trials)
-    finalists = Finalists(study=study, store=FinalistStore(options.out), count=0, repeats=2, seed=0)
+    finalists = Finalists(
+        study=study, store=SideStore(FINALIST_FILES, options.out), count=0, repeats=2, seed=0
+    )
     resources = Resources(concurrent=CONCURRENT, threads=1, why="")
     dashboard = Dashboard(host="127.0.0.1", port="auto")
     with reserve_port(dashboard) as port:

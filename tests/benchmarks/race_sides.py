@@ -33,7 +33,7 @@ ENDLESS = 10_000
 
 POLL_S = 0.25
 
-DOCUMENTED, BEFORE, OURS = "documented", "before", "ours"
+DOCUMENTED, BEFORE, OURS, SCREENED = "documented", "before", "ours", "screening"
 BEFORE_COMMIT = "1ba3fe8"
 
 
@@ -87,9 +87,10 @@ def documented(race: Race, seed: int, folder: Path, loop: dict[str, int]) -> dic
     return summary(race, reported, trials, last_value)
 
 
-def ours(race: Race, seed: int, folder: Path, commit: str) -> dict[str, Any]:
+def ours(race: Race, seed: int, folder: Path, side: str) -> dict[str, Any]:
     """`search.run` as a user types it, in a fresh clone of a commit; it converts the images."""
-    clone(folder / "clone", commit)
+    clone(folder / "clone", BEFORE_COMMIT if side == BEFORE else "HEAD")
+    more = ["--fidelity", "screening"] if side == SCREENED else []
     run = folder / "runs" / "race"
     images = [] if race.source is None else ["--dataset", DATASET, "--source", race.workload.zip]
     command = [
@@ -97,6 +98,7 @@ def ours(race: Race, seed: int, folder: Path, commit: str) -> dict[str, Any]:
         "--data", str(folder / "data"), "--out", str(run.parent), "--name", run.name,
         "--trials", str(ENDLESS), "--seed", str(seed), "--epochs", str(race.epochs),
         "--concurrency", str(race.concurrent), "--time-budget", f"{race.seconds:g}s",
+        *more,
     ]  # fmt: skip
     times = run_side(command, folder, race.seconds, watch=run / "epochs.jsonl")
     records = read_trials(run)
@@ -106,7 +108,7 @@ def ours(race: Race, seed: int, folder: Path, commit: str) -> dict[str, Any]:
         for at_s, (number, metrics) in zip(times, read_epochs(run), strict=False)
         if records[number].trusted
     ]
-    return summary(race, reported, trials, best_value)
+    return summary(race, reported, trials, best_value if side == BEFORE else last_value)
 
 
 Choose = Callable[[Sequence[Reported]], str]
@@ -114,13 +116,15 @@ Choose = Callable[[Sequence[Reported]], str]
 
 
 def last_value(reported: Sequence[Reported]) -> str:
-    """`ResultGrid.get_best_result`'s choice: the trial whose last report is best."""
+    """The choice of `ResultGrid.get_best_result`, and of `results.analysis.ranking`: the trial
+    whose last report is best, of equal ones the earlier trial.
+    """
     last = {each.trial: each.val_top1 for each in reported}
     return max(last, key=last.__getitem__)
 
 
 def best_value(reported: Sequence[Reported]) -> str:
-    """`results.export`'s choice: the trial with the best epoch; of equal ones the earlier trial."""
+    """The choice of 1ba3fe8: the trial with the best epoch; of equal ones the earlier trial."""
     best: dict[str, float] = {}
     for each in reported:
         best[each.trial] = max(each.val_top1, best.get(each.trial, 0.0))

@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from torch.optim import Optimizer
 
-from datasets.splits import SearchData, Split, stratified_split
+from datasets.loading.share import share_of
+from datasets.splits import SearchData, Split
 from tests.benchmarks.recorded_rows import Task, cool_down_epochs, rungs
 from trainables.config import TrialConfig
 from trainables.models.network import Network
@@ -25,7 +25,6 @@ from trainables.training.step import TrainingSteps
 AVERAGE_EPOCHS = 1.0
 """The running average of the weights forgets with a time constant of so many epochs."""
 
-IMAGES_SEED = 20_262
 
 Curves = dict[str, list[float | None]]
 
@@ -62,7 +61,7 @@ def record(task: Task, data: SearchData) -> dict[str, Any]:
     training; its curves stop there. Raises what `trainables.train.train` raises.
     """
     config, began = task.config, time.process_time()
-    data = replace(data, train=share_of(data.train, task.fidelity.images, data.images.class_ids))
+    data = replace(data, train=share_of(data.train, task.fidelity.images))
     check(config, data)
     feeder = BatchFeeder(device=default_device())
     network = new_network(config, len(data.images.class_ids), feeder.device)
@@ -112,28 +111,6 @@ def record(task: Task, data: SearchData) -> dict[str, Any]:
         "cool_down": branches,
         "total_cpu_s": time.process_time() - began,
     }
-
-
-def share_of(train: Split, share: float, class_ids: tuple[str, ...]) -> Split:
-    """`share` of the images of each class, the same ones in each training."""
-    if share == 1:
-        return train
-    labels = _labels(train, len(class_ids))
-    _, part = stratified_split(labels, share, IMAGES_SEED)
-    return replace(train, name=f"{train.name}-{share:g}", indices=train.indices[part])
-
-
-def _labels(train: Split, num_classes: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-    """The images' classes, read by the loader that trains: no other place tells them by index."""
-    from datasets.loading.loader import batches
-
-    found = [
-        labels.numpy().copy() for _, labels in batches(train, 500, order_seed=None, drop_last=False)
-    ]
-    labels = np.concatenate(found).astype(np.int64)
-    assert len(labels) == len(train)
-    assert set(labels.tolist()) <= set(range(num_classes))
-    return labels
 
 
 def _watched(

@@ -12,9 +12,10 @@ from optuna.storages import InMemoryStorage
 
 from results.records import EpochMetrics, TrainingId
 from search.early_stopping.decision import Rules
-from search.simulation.policies import Point, PointProposer, Policy, study_of
+from search.simulation.points import Point, PointProposer
+from search.simulation.policies import Policy, study_of
 from search.simulation.recorded_curves import Curves
-from search.study.proposal import Proposal
+from search.study.proposer import Proposal
 
 ENDED = "ended"
 

@@ -20,9 +20,10 @@ from optuna.distributions import (
 
 from results.records import EpochMetrics, TrainingId
 from search.early_stopping.decision import Rules
-from search.simulation.policies import MakePolicy, Point, Policy
+from search.simulation.points import Point
+from search.simulation.policies import MakePolicy, Policy
 from search.simulation.recorded_curves import Curves
-from search.study.proposal import Proposal
+from search.study.proposer import Proposal
 from tests.benchmarks import rival_environments
 from tests.benchmarks.measure import BenchmarkError
 from tests.benchmarks.rivals_prior import believed, good

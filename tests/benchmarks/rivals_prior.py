@@ -11,7 +11,8 @@ import numpy as np
 from results.analysis.searched_ranges import Prior
 from search.early_stopping.decision import Rules
 from search.samplers.gp_sampler import GaussianProcessSampler
-from search.simulation.policies import MakePolicy, Point, study_of
+from search.simulation.points import Point
+from search.simulation.policies import MakePolicy, study_of
 from search.simulation.recorded_curves import Curves
 from search.study.study import Study
 

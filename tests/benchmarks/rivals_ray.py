@@ -8,9 +8,10 @@ from types import SimpleNamespace
 
 from results.records import EpochMetrics, TrainingId
 from search.early_stopping.decision import Rules
-from search.simulation.policies import Point, Policy
+from search.simulation.points import Point
+from search.simulation.policies import Policy
 from search.simulation.recorded_curves import Curves
-from search.study.proposal import Proposal
+from search.study.proposer import Proposal
 
 
 class RayTune:

@@ -17,9 +17,10 @@ from optuna.distributions import (
 
 from results.records import EpochMetrics, TrainingId
 from search.early_stopping.decision import Rules
-from search.simulation.policies import MakePolicy, Point, Policy
+from search.simulation.points import Point
+from search.simulation.policies import MakePolicy, Policy
 from search.simulation.recorded_curves import Curves
-from search.study.proposal import Proposal
+from search.study.proposer import Proposal
 
 INSTALLED = find_spec("syne_tune") is not None
 

@@ -10,6 +10,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 
 from datasets.access import open_search_data
+from datasets.loading.share import share_of
 from results.analysis.curve_table import Recording, read_recording, read_table, write_table
 from results.analysis.rung_values import quiet_optuna
 from results.published import make_curves
@@ -27,7 +28,7 @@ from tests.benchmarks.recorded_rows import (
     rows,
     rungs,
 )
-from tests.benchmarks.recorded_training import cooling, record, share_of
+from tests.benchmarks.recorded_training import cooling, record
 from tests.search.curves_for_simulation import rules
 from trainables.config import TrialConfig
 from trainables.train import train
@@ -174,8 +175,8 @@ def test_a_branch_begins_with_the_trainings_own_weights_and_optimizer(
 
 def test_a_share_of_the_images_is_the_same_share_of_every_class(tiny_data):
     data = open_search_data(tiny_data)
-    part = share_of(data.train, 1 / 4, data.images.class_ids)
-    assert share_of(data.train, 1, data.images.class_ids) is data.train
+    part = share_of(data.train, 1 / 4)
+    assert share_of(data.train, 1) is data.train
     assert len(part) == 4 * round(18 / 4)
     assert set(part.indices) < set(data.train.indices)
     per_class = [sum(20 * c <= index < 20 * (c + 1) for index in part.indices) for c in range(4)]

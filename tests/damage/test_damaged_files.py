@@ -22,9 +22,9 @@ from datasets.spec import DatasetError
 from results.analysis.run_records import read_run_records
 from results.analysis.rung_values import read_fitting_proposals
 from results.export import export
-from results.finalist_store import FinalistStore, read_finalist_epochs, read_finalists
 from results.predictions import read_predictions
 from results.records import FinalistRecord, TrainingId, TrialState
+from results.side_store import FINALIST_FILES, SideStore
 from results.store import RunError, RunStore, read_epochs, read_manifest, read_trials
 from search.config.command_line import read_yaml, resolve
 from search.config.options import OptionsError
@@ -71,7 +71,7 @@ def run(folder: Path) -> Path:
         {"name": "run", "options": {"lr": 0.1}, "dataset": {"name": "demo", "fingerprint": "f"}}
     )
     study.store.close()  # type: ignore[attr-defined]
-    finalists = FinalistStore(directory)
+    finalists = SideStore(FINALIST_FILES, directory)
     record = FinalistRecord(
         trial=0, repeat=1, state=TrialState.RUNNING, config={"seed": 7, "epochs": 2}
     )
@@ -207,11 +207,12 @@ FORMATS = {
         errors=READ_RUN, prefixes=True,
     ),
     "finalists.jsonl": Format(
-        make=of_run("finalists.jsonl"), read=lambda p: read_finalists(p.parent),
+        make=of_run("finalists.jsonl"), read=lambda p: FINALIST_FILES.read(p.parent),
         errors=READ_RUN, prefixes=True,
     ),
     "finalist-epochs.jsonl": Format(
-        make=of_run("finalist-epochs.jsonl"), read=lambda p: list(read_finalist_epochs(p.parent)),
+        make=of_run("finalist-epochs.jsonl"),
+        read=lambda p: list(FINALIST_FILES.read_epochs(p.parent)),
         errors=READ_RUN, prefixes=True,
     ),
     "manifest.json": Format(

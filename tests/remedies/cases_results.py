@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from results.finalist_store import FinalistStore, read_finalist_epochs
 from results.records import FinalistRecord, TrialState
+from results.side_store import FINALIST_FILES, SideStore
 from results.store import (
     BEST,
     EPOCHS,
@@ -115,11 +115,11 @@ def a_line_without_the_number_of_its_trial(tmp_path: Path) -> Steps:
 
 
 @case(f"{LINES}::read_records", "is damaged",
-      "results/finalist_store.py::_read_training", "RecordError(str(error))")  # fmt: skip
+      "results/side_store.py::_name", "RecordError(str(error))")  # fmt: skip
 def an_epoch_of_no_repeat(tmp_path: Path) -> Steps:
     run = shutil.copytree(OLDER, tmp_path / "older")
     (run / FINALIST_EPOCHS).write_text('{"trial":7,"repeat":-1}\n', encoding="utf-8")
-    refusal = yield lambda: list(read_finalist_epochs(run))
+    refusal = yield lambda: list(FINALIST_FILES.read_epochs(run))
     restore(refusal, OLDER)
 
 
@@ -168,7 +168,7 @@ def epochs_without_their_trial(tmp_path: Path, searched: Path) -> Steps:
 def a_finalist_without_its_trial(tmp_path: Path) -> Steps:
     run = shutil.copytree(OLDER, tmp_path / "older")
     config = read_trials(run)[0].config
-    store = FinalistStore(run)
+    store = SideStore(FINALIST_FILES, run)
     store.add(FinalistRecord(trial=9, repeat=1, state=TrialState.RUNNING, config=config))
     store.close()
     refusal = yield export(run)

@@ -75,6 +75,15 @@ def a_simulation_of_nothing(tmp_path: Path) -> Steps:
     return Command(*only, "--budget", 1, "--seeds", least[0], "--workers", least[1])
 
 
+@case("search/simulate.py::main", "needs recorded short trainings")
+def curves_without_short_trainings(tmp_path: Path) -> Steps:
+    command = simulate(write_curves(tmp_path / "task.npz")).add("--fidelity", "screening")
+    refusal = yield command
+    table = ROOT / refusal.find(r"name a table of (\S+)/\.") / "efficientnet_lite0.npz"
+    command.replace(tmp_path / "task.npz", table)()
+    return command.without("--fidelity")
+
+
 @case("results/curves.py::_read", "name a file such as")
 def a_file_that_is_no_table(tmp_path: Path) -> Steps:
     (tmp_path / "notes.npz").write_text("no table", encoding="utf-8")

@@ -60,6 +60,7 @@ def numbers_above_their_largest(tmp_path: Path) -> Steps:
 @case(
     *rules("e.g. 1h30m", "must be 0, or a number above 0", "auto or a whole number in 1"),
     *rules("must be auto, 0 for cores, or a share", "must be auto, float32, bfloat16 or float16"),
+    *rules("must be epochs or screening"),
     *rules("must be a folder's name", "must be auto or a port", "must be val_top1, alone"),
     "search/config/validation.py::cluster_rules", "must be auto or HOST:PORT",
     "search/config/validation.py::tracking_rules", "must be an address",
@@ -69,7 +70,7 @@ def words_that_an_option_doesn_t_know() -> Steps:
     wrong = {
         "time_budget": "1:04", "stall_timeout": "soon", "concurrency": "two", "precision": "half",
         "gpus_per_trial": "1.5", "name": "a/b", "dashboard_port": "99999", "address": "head",
-        "objectives": "latency_ms", "mlflow": "here", "wandb": "my project",
+        "fidelity": "images", "objectives": "latency_ms", "mlflow": "here", "wandb": "my project",
     }  # fmt: skip
     refusal = yield checked(wrong)
     right = {
@@ -106,18 +107,21 @@ def no_space(tmp_path: Path) -> Steps:
     *rules("must be 0 beside several --objectives, whose front has no single winner"),
     *rules("must be 0 beside several --objectives, whose front gains in more than val_top1"),
     *rules("must be left out beside several"),
+    *rules("must be epochs beside several"),
 )
 def several_objectives_and_what_needs_one(tmp_path: Path, searched: Path) -> Steps:
     space = write_space(tmp_path / "mine.py", image_size='categorical("image_size", [32, 64])')
     learns = ("--warm-start", copy_run(searched, tmp_path))
     command = plan_search(
         tmp_path, "--objectives", "val_top1,latency_ms", "--finalists", 2, "--min-gain", 0.5,
-        *learns, space=space,
+        "--fidelity", "screening", *learns, space=space,
     )  # fmt: skip
     refusal = yield command
     finalists = refusal.find(r"--finalists must be (\d+) beside")
     gain = refusal.find(r"--min-gain must be (\d+) beside")
-    return command.replace(2, finalists).replace(0.5, gain).without("--warm-start")
+    compared = refusal.find(r"--fidelity must be (\w+) beside")
+    mended = command.replace(2, finalists).replace(0.5, gain).replace("screening", compared)
+    return mended.without("--warm-start")
 
 
 @case(*rules("must name each run once"))

@@ -11,8 +11,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import create_trial
 
-from results.finalist_store import FinalistStore
 from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
+from results.side_store import SideStore
 from results.store import RunStore
 from tests.search.study_on_curves import metrics
 
@@ -41,7 +41,7 @@ def add_trial(store: RunStore, record: TrialRecord) -> None:
     store.add_trial(record)
 
 
-def add_finalist(store: FinalistStore, record: FinalistRecord) -> None:
+def add_finalist(store: SideStore[FinalistRecord], record: FinalistRecord) -> None:
     """Adds a finalist's record, behind its last epoch where it is complete."""
     if record.val_top1 is not None:
         record = replace(record, epochs=1)

@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 from results import export
-from results.finalist_store import FinalistStore
 from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
+from results.side_store import FINALIST_FILES, SideStore
 from results.store import RunError, RunStore
 from tests.results.example_run import add_finalist, add_trial
 from tests.search.study_on_curves import metrics
@@ -64,7 +64,7 @@ def test_the_best_is_the_sound_trial_with_the_highest_latest_value_and_ties_go_t
 
 def add_finalists(run, tables, epochs=3):
     """A line for each (trial, repeat); a value of `None` has failed, "running" hasn't ended."""
-    store = FinalistStore(run)
+    store = SideStore(FINALIST_FILES, run)
     for number, values in tables.items():
         for repeat, value in enumerate(values, 1):
             config = {"network": "resnet10", "epochs": epochs, "seed": 70 + repeat}

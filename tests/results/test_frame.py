@@ -8,8 +8,8 @@ import pytest
 
 from common.errors import RecordError
 from results import frame
-from results.finalist_store import FinalistStore
 from results.records import EpochMetrics, FinalistRecord, TrialRecord, TrialState
+from results.side_store import FINALIST_FILES, SideStore
 from results.store import RunError, RunStore
 from tests.results.example_run import add_finalist
 from tests.results.example_search import SIX, six
@@ -47,7 +47,7 @@ def torn(directory):
 
 def with_finalists(directory):
     """Two trainings of trial 2, one of which hasn't ended."""
-    store = FinalistStore(directory)
+    store = SideStore(FINALIST_FILES, directory)
     states = {1: TrialState.COMPLETE, 2: TrialState.RUNNING}
     for repeat, state in states.items():
         top1 = 0.5 if state is TrialState.COMPLETE else None

@@ -12,18 +12,18 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from results.analysis.intervals import proportion
-from results.finalist_store import FinalistStore
 from results.page.curves import best_so_far, learning, learning_curves, part, progress
 from results.page.formatting import OUTCOMES, WINNER
 from results.page.headline import make_headline
 from results.page.importance import importance, importance_section, shuffles
 from results.page.parameters import parallel, parameters, slice_of, varied
 from results.page.run_data import Run, read_run
-from results.page.table import Cell, table
+from results.page.table import Cell, screening_table, table
 from results.page.time_use import seconds_by_use, survival, times_by_outcome
 from results.page.tradeoff import tradeoff
-from results.records import FinalistRecord, StopReason, TrainingId, TrialState
+from results.records import FinalistRecord, ScreeningRecord, StopReason, TrainingId, TrialState
 from results.report import main, page, write_report
+from results.side_store import FINALIST_FILES, SCREENING_FILES, SideStore
 from tests.results.example_run import Made, make_run
 from tests.results.example_search import ADAMW, MANIFEST, RANGES, SIX, add_final, many, six
 from tests.search.study_on_curves import metrics
@@ -110,7 +110,7 @@ def test_a_proportion_has_wilson_s_interval() -> None:
 
 def test_finalists_give_their_means_with_intervals(tmp_path: Path) -> None:
     directory = six(tmp_path / "six")
-    store = FinalistStore(directory)
+    store = SideStore(FINALIST_FILES, directory)
     for trial, values in {0: (0.30, 0.32), 2: (0.50, 0.52)}.items():
         for repeat, value in enumerate(values, 1):
             config = ADAMW | {"epochs": 4, "seed": 100 + repeat}
@@ -134,6 +134,38 @@ def test_finalists_give_their_means_with_intervals(tmp_path: Path) -> None:
     )
     assert "6 trials and 4 repeats of finalists, 17 epochs" in cards(run)["cost: training time"][1]
     assert times_by_outcome(run)["finalists"]["training"] == pytest.approx(4.0)
+
+
+def test_short_trainings_stand_before_the_trials(tmp_path: Path) -> None:
+    directory = six(tmp_path / "six")
+    store = SideStore(SCREENING_FILES, directory)
+    params = read_run(directory).trials[2].params
+    for number, accuracy in enumerate((0.2, 0.6, 0.4, 0.3, 0.5, None)):
+        training = TrainingId(number, screening=True)
+        if accuracy is not None:
+            store.add_epoch(training, metrics(1, accuracy))
+        store.add(
+            ScreeningRecord(
+                number=number, params=params if number == 1 else {"lr": 0.1 * number}, images=0.25,
+                state=TrialState.FAILED if accuracy is None else TrialState.COMPLETE,
+                config=ADAMW | {"epochs": 1}, epochs=int(accuracy is not None), val_top1=accuracy,
+                detail="it broke" if accuracy is None else None, wall_s=1.5,
+            )
+        )  # fmt: skip
+    store.close()
+    run = read_run(directory)
+    found = screening_table(run)
+    assert [row[0] for row in found.rows] == ["1", "4", "2", "3", "baseline", "5"]
+    assert found.rows[0][:4] == ("1", "60.0 %", "complete", "2")
+    assert found.rows[-1][:4] == ("5", "–", "it broke", "–")
+    assert "lr 0.4" in found.rows[1][4]
+    assert times_by_outcome(run)["screening"]["training"] == pytest.approx(5.0)
+    assert "5 short trainings before them" in cards(run)["cost: training time"][1]
+    page = write_report(directory).read_text(encoding="utf-8")
+    assert "What came before the trials" in page
+    assert "What came before the trials" not in write_report(six(tmp_path / "no")).read_text(
+        encoding="utf-8"
+    )
 
 
 def test_a_baseline_that_is_best_is_said_to_be(tmp_path: Path) -> None:

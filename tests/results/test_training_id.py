@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from results.finalist_store import FinalistStore
 from results.records import FinalistRecord, TrainingId, TrialRecord, TrialState
+from results.side_store import FINALIST_FILES, SideStore
 from results.store import checkpoint_path, traceback_path
 
 
@@ -22,7 +22,7 @@ def test_a_trial_s_own_training_and_a_finalist_s_have_names_of_their_own() -> No
 def test_files_are_named_as_in_older_runs(tmp_path: Path) -> None:
     assert checkpoint_path(tmp_path, TrainingId(12)) == tmp_path / "checkpoints" / "0012.pt"
     second = TrainingId(12, 2)
-    assert FinalistStore(tmp_path).checkpoint(second).name == "0012-repeat-2.pt"
+    assert SideStore(FINALIST_FILES, tmp_path).checkpoint(second).name == "0012-repeat-2.pt"
     assert traceback_path(tmp_path, second) == tmp_path / "errors" / "0012-repeat-2.txt"
 
 

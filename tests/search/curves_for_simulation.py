@@ -8,9 +8,9 @@ from optuna.distributions import FloatDistribution
 from results.records import EpochMetrics, TrainingId
 from search.early_stopping.decision import Rules
 from search.samplers.encoding import Encoding
-from search.simulation.policies import Point
+from search.simulation.points import Point
 from search.simulation.recorded_curves import Curves
-from search.study.proposal import Proposal
+from search.study.proposer import Proposal
 
 
 def made(val: Sequence[Sequence[float]], epoch_s: Sequence[float] | None = None) -> Curves:

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from results.finalist_store import FinalistStore
 from results.records import EpochMetrics, TrainingId
+from results.side_store import FINALIST_FILES, SideStore
 from search.study.finalists import Finalists
 from search.study.study import Study
 from tests.search.study_on_curves import curve, metrics, open_study
@@ -52,7 +52,12 @@ def final_of(
     search(study)
     more = {"time_left": time_left} if time_left else {}
     return Finalists(
-        study=study, store=FinalistStore(directory), count=count, repeats=repeats, seed=0, **more
+        study=study,
+        store=SideStore(FINALIST_FILES, directory),
+        count=count,
+        repeats=repeats,
+        seed=0,
+        **more,
     )
 
 

@@ -14,8 +14,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from results.finalist_store import FinalistStore
 from results.records import EpochMetrics, TrainingId, TrainingRecord
+from results.side_store import FINALIST_FILES, SideStore
 from results.store import RunStore
 from search.hardware.allocation import Resources
 from search.ray_backend.heartbeat import Heartbeat, kill_ray
@@ -30,7 +30,7 @@ from search.session.session import make_meter
 from search.study.finalists import Finalists
 from search.study.observer import Observer, Observers
 from search.study.optuna_journal import journal_storage
-from search.study.proposal import Proposal
+from search.study.proposer import Proposal
 from search.study.supervisor import Supervisor
 from tests.search.hardware.faked_gpus import gpus as faked_gpus
 from tests.search.made_up_study import made_up_study
@@ -84,7 +84,9 @@ def main(directory: Path) -> None:
     resources = Resources(concurrent=3, threads=1, why="", per_gpu=2)
     with reserve_port(Dashboard(host="127.0.0.1", port="auto")) as port:
         start_ray(resources, port, ROOT, gpus=faked_gpus("L4", "L4"))
-    finalists = Finalists(study=study, store=FinalistStore(directory), count=0, repeats=2, seed=0)
+    finalists = Finalists(
+        study=study, store=SideStore(FINALIST_FILES, directory), count=0, repeats=2, seed=0
+    )
     files = RunFiles(directory=directory, data=directory, node_files=NodeFiles())
     meter, recorder = make_meter(resources, [], 0.0, store), Recorder()
     with Observers((meter, recorder), (), print) as observers:

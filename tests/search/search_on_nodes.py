@@ -23,8 +23,8 @@ import ray
 from ray.cluster_utils import Cluster
 from rich.console import Console
 
-from results.finalist_store import FinalistStore
 from results.records import EpochMetrics
+from results.side_store import FINALIST_FILES, SideStore
 from results.store import RunStore
 from search import run
 from search.hardware import allocation
@@ -172,7 +172,7 @@ def main(scratch: Path, fingerprint: str, what: str) -> None:
     )
     monitor = Monitor(Console(width=200), trials, verbose=False)
     finalists = Finalists(
-        study=study, store=FinalistStore(scratch / "run"), count=0, repeats=2, seed=0
+        study=study, store=SideStore(FINALIST_FILES, scratch / "run"), count=0, repeats=2, seed=0
     )
     node_files = NodeFiles(
         driver_node=found.driver_node, run="run", dataset="tiny", fingerprint=fingerprint

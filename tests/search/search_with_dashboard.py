@@ -15,8 +15,8 @@ from typing import Any
 
 from rich.console import Console
 
-from results.finalist_store import FinalistStore
 from results.records import EpochMetrics
+from results.side_store import FINALIST_FILES, SideStore
 from results.store import RunStore
 from search.hardware.allocation import Resources
 from search.monitoring.limits import Limits
@@ -87,7 +87,9 @@ def main(directory: Path) -> None:
     monitor = Monitor(Console(width=200), TRIALS)
     limits = Limits(trials=TRIALS, title="watched", space="made up", full_epochs=EPOCHS, gpus=0.5)
     monitor.opened(limits)
-    finalists = Finalists(study=study, store=FinalistStore(directory), count=0, repeats=2, seed=0)
+    finalists = Finalists(
+        study=study, store=SideStore(FINALIST_FILES, directory), count=0, repeats=2, seed=0
+    )
     files = RunFiles(directory=directory, data=directory, node_files=NodeFiles())
     exporter = PrometheusExporter(monitor.progress, make_gauge)
     with Observers((monitor,), (exporter,), monitor.warn) as observers, monitor.watching():

@@ -13,8 +13,8 @@ from typing import Any
 import optuna
 from rich.console import Console
 
-from results.finalist_store import FinalistStore
 from results.records import EpochMetrics
+from results.side_store import FINALIST_FILES, SideStore
 from results.store import RunStore
 from search.early_stopping.decision import Rules
 from search.hardware.allocation import Resources
@@ -94,7 +94,9 @@ def main(directory: Path) -> None:
     with reserve_port(Dashboard(host="127.0.0.1", port="auto")) as port:
         start_ray(resources, port, ROOT)
     monitor = Monitor(Console(width=200), len(KINDS), verbose=False)
-    finalists = Finalists(study=study, store=FinalistStore(directory), count=0, repeats=2, seed=0)
+    finalists = Finalists(
+        study=study, store=SideStore(FINALIST_FILES, directory), count=0, repeats=2, seed=0
+    )
     files = RunFiles(directory=directory, data=directory, node_files=NodeFiles())
     run_trials(
         Supervisor(study, finalists), monitor, Slots(resources), files, Watchdog(STALL_S),

@@ -6,7 +6,7 @@ from typing import Any
 from results.records import EpochMetrics, TrainingId
 from search.ray_backend.node_files import NodeFiles
 from search.ray_backend.task import EpochReport, Placement, Task, pack_report
-from search.study.proposal import Proposal
+from search.study.proposer import Proposal
 from trainables.config import TrialConfig
 
 

@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from results.analysis.finalist_comparison import compare_finalists
-from results.finalist_store import FinalistStore, read_finalist_epochs, read_finalists
 from results.records import TrainingId, TrialState
+from results.side_store import FINALIST_FILES, SideStore
 from results.store import read_trials
-from search.study.finalist_choice import choose_finalists, repeat_seed
+from search.study.finalists import choose_finalists, repeat_seed
 from tests.search.test_search import command, numbers, run, start, wait_for
 
 pytestmark = pytest.mark.slow
@@ -20,9 +20,9 @@ def finalist_numbers(directory):
     """Everything of the finalists that doesn't depend on the clock."""
     epochs = {
         (key, m.epoch): (m.train_loss, m.train_top1, m.val_loss, m.val_top1)
-        for key, m in read_finalist_epochs(directory)
+        for key, m in FINALIST_FILES.read_epochs(directory)
     }
-    ends = {k: (r.config, r.state, r.val_top1) for k, r in read_finalists(directory).items()}
+    ends = {k: (r.config, r.state, r.val_top1) for k, r in FINALIST_FILES.read(directory).items()}
     return epochs, ends
 
 
@@ -34,7 +34,7 @@ def test_a_search_ends_with_its_finalists(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     directory = tmp_path / "run"
-    records = read_finalists(directory)
+    records = FINALIST_FILES.read(directory)
     order = choose_finalists(read_trials(directory), 2)
     assert set(records) == {TrainingId(number, repeat) for number in order for repeat in (1, 2)}
     assert {r.state for r in records.values()} == {TrialState.COMPLETE}
@@ -62,7 +62,9 @@ def test_finalists_that_were_killed_go_on_to_the_same_numbers(tmp_path, tiny_dat
     )
     killed.send_signal(signal.SIGKILL)
     killed.wait()
-    assert any(r.state is TrialState.RUNNING for r in FinalistStore(cut).records().values())
+    assert any(
+        r.state is TrialState.RUNNING for r in SideStore(FINALIST_FILES, cut).records().values()
+    )
     resumed = run([sys.executable, "-m", "search.run", "--resume", "run", "--out", str(cut.parent)])
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert finalist_numbers(cut) == finalist_numbers(tmp_path / "whole" / "run")
@@ -77,7 +79,7 @@ def test_a_finished_search_is_given_finalists_afterwards(tmp_path, tiny_data):
     words = [*hint.split()[1:-1], "1", "--repeats", "2"]
     second = run([sys.executable, *words])
     assert second.returncode == 0, second.stdout + second.stderr
-    assert set(read_finalists(tmp_path / "run")) == {
+    assert set(FINALIST_FILES.read(tmp_path / "run")) == {
         TrainingId(n, r) for n in (0, 1) for r in (1, 2)
     }
     assert len(read_trials(tmp_path / "run")) == 2

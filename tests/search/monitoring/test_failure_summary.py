@@ -14,8 +14,8 @@ from ray.tune.experiment import Trial
 from rich.console import Console
 
 from results.analysis.ranking import rank_trials
-from results.finalist_store import FinalistStore
 from results.records import EpochMetrics, StopReason, TrialRecord, TrialState
+from results.side_store import FINALIST_FILES, SideStore
 from search.hardware.allocation import Resources
 from search.monitoring.failure_summary import count_failures
 from search.monitoring.monitor import Monitor
@@ -25,8 +25,7 @@ from search.ray_backend.task import Task
 from search.ray_backend.watchdog import Watchdog
 from search.spaces import find_space
 from search.study.finalists import Finalists
-from search.study.proposal import Proposal
-from search.study.proposer import Proposer
+from search.study.proposer import Proposal, Proposer
 from search.study.store import MemoryStore
 from search.study.study import Study
 from search.study.supervisor import Supervisor
@@ -85,7 +84,9 @@ class FakeRay:
         self._watchdog = Watchdog(20.0, clock=lambda: self._now)
         self._monitor = Monitor(Console(file=StringIO()), TRIALS, verbose=False)
         slots = Slots(Resources(concurrent=1, threads=1, why=""))
-        finalists = Finalists(study=study, store=FinalistStore(scratch), count=0, repeats=2, seed=0)
+        finalists = Finalists(
+            study=study, store=SideStore(FINALIST_FILES, scratch), count=0, repeats=2, seed=0
+        )
         supervisor = Supervisor(study, finalists)
         self._scheduler = StudyScheduler(supervisor, self._monitor, self._watchdog, slots)
         self._errors = scratch / "error.txt"

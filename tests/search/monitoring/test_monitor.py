@@ -11,10 +11,11 @@ import pytest
 from rich.console import Console
 
 from results.analysis.rung_worth import ENOUGH
-from results.records import StopReason, TrainingId, TrialRecord, TrialState
+from results.records import ScreeningRecord, StopReason, TrainingId, TrialRecord, TrialState
 from search.monitoring.limits import Limits
 from search.monitoring.monitor import Monitor, has_screen
-from search.study.proposal import Proposal
+from search.monitoring.screen import draw_screen
+from search.study.proposer import Proposal
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
 
@@ -123,7 +124,7 @@ from rich.console import Console
 from results.records import TrainingId
 from common.signals import handle_signals, hold
 from search.monitoring.monitor import Monitor
-from search.study.proposal import Proposal
+from search.study.proposer import Proposal
 from trainables.config import TrialConfig
 
 monitor = Monitor(Console(), 4)
@@ -159,6 +160,50 @@ def test_ctrl_c_twice_leaves_a_cursor():
     assert b"Ctrl-C: once more leaves" in seen
     assert b"\x1b[2Kcore_worker.cc: an error from C++" in seen  # on a line that was cleared for it
     assert seen.rindex(b"\x1b[?25h") > seen.rindex(b"\x1b[?25l")
+
+
+def screened(*values):
+    """What is printed of short trainings that end with these accuracies, of 100 images each."""
+    monitor = Monitor(console(terminal=False), 4)
+    monitor.opened(Limits(trials=4, screening=len(values), screening_epochs=6.0, val_images=100))
+    config = TrialConfig(network="resnet10", epochs=1)
+    for number, value in enumerate(values):
+        training = TrainingId(number, screening=True)
+        monitor.began(Proposal(training=training, config=config, images=0.25))
+        monitor.epoch(training, metrics(1, value))
+        monitor.ended(
+            ScreeningRecord(
+                number=number, params={}, images=0.25, state=TrialState.COMPLETE,
+                config=config.to_dict(), epochs=1, val_top1=value,
+            )
+        )  # fmt: skip
+    return monitor, [line[7:].strip() for line in monitor._console.file.getvalue().splitlines()]
+
+
+def test_short_trainings_are_named_apart_and_judged_once_all_have_ended():
+    monitor, lines = screened(0.2, 0.4, 0.6, 0.2, 0.5, 0.4)
+    assert lines[0] == "screening 0: starts (6 short ones in all)"
+    assert lines[1].startswith("screening 0: epoch  1/1  val_top1 0.200")
+    assert "best so far" not in lines[1]
+    assert lines[2] == "screening 0: complete, val_top1 0.200"
+    assert [n for n, line in enumerate(lines) if "tell configurations" in line] == [18]
+    assert lines[18].endswith("by chance alone 4.6; the best are tried next.")
+    assert monitor.progress.leader() is None
+    assert monitor.progress.epochs_done() == 0
+    _, nothing = screened(0.4, 0.42, 0.4, 0.42, 0.41)
+    assert nothing[-1].endswith("nothing follows from them.")
+
+
+def test_the_rest_of_a_screening_counts_until_trials_begin():
+    monitor, _ = screened(0.2, 0.4, 0.6)
+    progress = monitor.progress
+    progress.limits = Limits(trials=1, trial_epochs=5.0, full_epochs=10, screening=6,
+                             screening_epochs=8.0, val_images=100, epoch_s=2.0)  # fmt: skip
+    assert progress.epochs_left() == pytest.approx(8.0 / 2 + 5.0)
+    assert progress.time_left_s() == pytest.approx(2.0 * 9.0)
+    screen = "\n".join(str(line) for line in draw_screen(progress, 100, 30).renderables)
+    assert "screening" in screen
+    assert "3 of 6" in screen
 
 
 def test_worthless_rungs_are_named_once_with_the_remedy():

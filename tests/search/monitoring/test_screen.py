@@ -14,7 +14,7 @@ from search.monitoring.limits import Limits
 from search.monitoring.progress import Progress
 from search.monitoring.screen import draw_screen, sparkline
 from search.study.budget import GpuMeter
-from search.study.proposal import Proposal
+from search.study.proposer import Proposal
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
 

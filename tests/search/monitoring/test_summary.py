@@ -9,8 +9,8 @@ from rich.console import Console
 
 from results.analysis.finalist_comparison import compare_finalists
 from results.analysis.session_times import GpuTime
-from results.finalist_store import FinalistStore
 from results.records import FinalistRecord, StopReason, TrainingId, TrialRecord, TrialState
+from results.side_store import FINALIST_FILES, SideStore
 from results.store import RunStore, read_manifest
 from search.config.command_line import resolve
 from search.monitoring.leaderboard import finalists_table, front_table, leaderboard
@@ -19,7 +19,7 @@ from search.monitoring.summary import describe_winner, print_summary, read_resul
 from search.planning.plan import make_plan
 from search.session import finish as finish_module
 from search.session.finish import finish
-from search.study.proposal import Proposal
+from search.study.proposer import Proposal
 from tests.results.example_run import add_finalist, add_trial
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
@@ -203,7 +203,7 @@ def plan_of_ended_run(tmp_path, *, tables=None, ended=None, **options):
         made = record(number, 0.4 + 0.1 * number)
         made = replace(made, config=plan.baseline.to_dict(), params={"lr": 0.1})
         add_trial(store, replace(made, **(ended or {})))
-    finalists = FinalistStore(plan.directory)
+    finalists = SideStore(FINALIST_FILES, plan.directory)
     for made in finalist_records(tables or {}):
         add_finalist(finalists, made)
     finalists.close()

@@ -12,7 +12,7 @@ from search.config.command_line import resolve
 from search.monitoring.limits import Limits
 from search.monitoring.progress import Progress
 from search.monitoring.tensorboard import BEST, TensorBoard
-from search.study.proposal import Proposal
+from search.study.proposer import Proposal
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
 

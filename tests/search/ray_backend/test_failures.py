@@ -15,8 +15,8 @@ from ray.tune.experiment import Trial
 from rich.console import Console
 
 from common.text import last_lines
-from results.finalist_store import FinalistStore
 from results.records import StopReason, TrainingId, TrialState
+from results.side_store import FINALIST_FILES, SideStore
 from results.store import RunError
 from search.hardware.allocation import Resources, allocate_nodes
 from search.hardware.machine import Machine, Node
@@ -167,7 +167,7 @@ def test_a_worker_that_is_gone_when_its_next_trial_comes_breaks_that_off_once() 
 
 def supervise(study: Study[TrialConfig]) -> Supervisor:
     """The supervisor of a study without finalists."""
-    store = FinalistStore(study.store.directory)  # type: ignore[attr-defined]
+    store = SideStore(FINALIST_FILES, study.store.directory)  # type: ignore[attr-defined]
     return Supervisor(study, Finalists(study=study, store=store, count=0, repeats=2, seed=0))
 
 

@@ -20,7 +20,7 @@ from search.ray_backend.task import (
     pack_report,
     read_report,
 )
-from search.study.proposal import Proposal
+from search.study.proposer import Proposal
 from tests.search.study_on_curves import metrics
 from tests.search.tasks import make_task
 from trainables.config import TrialConfig

@@ -12,6 +12,7 @@ from search.samplers.gp_sampler import (
     choose_candidate,
     expected_improvement,
     first_untried,
+    is_random_trial,
 )
 from search.samplers.learning_curves import ObservedTrial
 from search.samplers.random_configs import RandomConfiguration
@@ -22,7 +23,7 @@ from search.samplers.source import (
     STARTUP_TRIALS,
     ConfigurationSource,
 )
-from search.study.proposer import derived_seed, is_random_trial
+from search.study.proposer import derived_seed
 
 
 def ask(trial):
@@ -178,14 +179,17 @@ def test_a_trial_counts_as_random_if_its_sampler_asks_no_model():
         with quiet_optuna():
             study = optuna.create_study(sampler=sampler)
         drawn = ask(study.ask()) == source.draw(Random(seed)).params
-        assert is_random_trial(GaussianProcessSampler, source, 7, number) == drawn
+        assert (
+            is_random_trial(GaussianProcessSampler, source, number, derived_seed(7, number))
+            == drawn
+        )
         random += [number] if drawn else []
     assert random[:2] == [STARTUP_TRIALS - 2, STARTUP_TRIALS - 1]
     assert 5 <= len(random) <= 20  # one in ten
-    assert is_random_trial(make_random_sampler, source, 7, 60)
+    assert is_random_trial(make_random_sampler, source, 60, derived_seed(7, 60))
     believed = replace(source, priors={"x": Prior(0.5, 0.5)})
-    assert is_random_trial(GaussianProcessSampler, source, 7, PRIOR_TRIAL)
-    assert not is_random_trial(GaussianProcessSampler, believed, 7, PRIOR_TRIAL)
+    assert is_random_trial(GaussianProcessSampler, source, PRIOR_TRIAL, 7)
+    assert not is_random_trial(GaussianProcessSampler, believed, PRIOR_TRIAL, 7)
 
 
 def test_configurations_keep_some_of_the_baseline_s_values():

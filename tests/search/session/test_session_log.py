@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from results.analysis.session_times import GpuTime, sum_gpu_time, used_seconds
-from results.finalist_store import FinalistStore
 from results.records import TrainingId
+from results.side_store import FINALIST_FILES, SideStore
 from results.store import RunStore, read_epochs
 from search.session import session_log
 from search.study import budget
@@ -70,7 +70,7 @@ def test_a_clock_that_is_set_changes_no_session_s_time(tmp_path, set_by_s):
     sessions = session_log.add_session(sessions, tmp_path / "run", {})
     store = RunStore(tmp_path / "run", clock=clock)
     store.write_manifest({"sessions": sessions})
-    finalists = FinalistStore(tmp_path / "run", stamp=store.stamp)
+    finalists = SideStore(FINALIST_FILES, tmp_path / "run", stamp=store.stamp)
     clock.now += 20
     store.add_epoch(0, metrics(2, 0.1))
     clock.now += 5

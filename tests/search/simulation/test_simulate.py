@@ -8,12 +8,12 @@ from results.records import StopReason, TrainingId, TrialState
 from search.early_stopping.decision import Ending
 from search.session import session
 from search.simulate import main
-from search.simulation import policies, simulator
-from search.simulation.policies import POLICIES, Point, PointProposer
+from search.simulation import points, simulator
+from search.simulation.points import Point, PointProposer
+from search.simulation.policies import POLICIES
 from search.simulation.recorded_curves import read_run_curves
 from search.simulation.simulator import RegretScale, highest_value
-from search.study.proposal import Proposal
-from search.study.proposer import Proposer
+from search.study.proposer import Proposal, Proposer
 from search.study.store import MemoryStore
 from search.study.study import Study
 from tests.search.curves_for_simulation import Listed, made, rules
@@ -82,7 +82,7 @@ def test_asha_stops_the_trials_that_a_hand_would_stop(monkeypatch):
     finals = [0.5, 0.9, 0.2, 0.6, 0.95, 0.1]
     curves = made([[final] * 9 for final in finals])
     order = iter(np.linspace(0, 1, 6))
-    monkeypatch.setattr(policies, "suggest", lambda trial, name, each: next(order))
+    monkeypatch.setattr(points, "suggest", lambda trial, name, each: next(order))
     study = POLICIES["ours"](curves, rules(9, grace=1), 0)
     simulator.simulate(study, curves, workers=1, epochs=9 + 9 + 1 + 3 + 9)
     # 0.2: 2 of 3 are better. 0.6: 1 of 4 is better, so it passes the first rung; at 3 epochs

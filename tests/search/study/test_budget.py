@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from results.analysis.session_times import GpuTime
-from results.finalist_store import FinalistStore
 from results.records import EpochMetrics, TrialState
+from results.side_store import FINALIST_FILES, SideStore
 from search.config.options import SearchOptions
 from search.hardware.allocation import Resources
 from search.session.session import make_budget
 from search.study.budget import Budget, GpuMeter, makespan_s
 from search.study.finalists import Finalists
-from search.study.proposal import Proposal
+from search.study.proposer import Proposal
 from search.study.supervisor import Supervisor
 from tests.search.study_on_curves import curve, open_study
 from trainables.config import TrialConfig
@@ -132,7 +132,7 @@ class Search:
         )
         self.finalists = Finalists(
             study=self.study,
-            store=FinalistStore(directory),
+            store=SideStore(FINALIST_FILES, directory),
             count=count,
             repeats=2,
             seed=0,

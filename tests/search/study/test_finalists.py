@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 
 from results.analysis.finalist_comparison import compare_finalists
-from results.finalist_store import FinalistStore, read_finalists
 from results.records import StopReason, TrainingId, TrialRecord, TrialState
-from search.study.finalist_choice import choose_finalists, repeat_seed
-from search.study.finalists import Finalists
+from results.side_store import FINALIST_FILES, SideStore
+from search.study.finalists import Finalists, choose_finalists, repeat_seed
 from tests.search.finalists_on_curves import final_of, repeat
 from tests.search.study_on_curves import curve, metrics, open_study
 
@@ -57,7 +56,7 @@ def test_every_finalist_has_the_same_fresh_seeds_at_full_length(tmp_path: Path) 
     assert len(order) == 3
     assert order[-1] == 0
     assert repeat(finalists) == [TrainingId(n, r) for r in (1, 2, 3) for n in order]
-    records = read_finalists(tmp_path / "run")
+    records = FINALIST_FILES.read(tmp_path / "run")
     assert {r.epochs for r in records.values()} == {9}
     for r in (1, 2, 3):
         seed = repeat_seed(0, r)
@@ -79,13 +78,13 @@ def test_val_top1_is_the_last_epoch_s_and_no_rule_ends_a_training_early(tmp_path
     ending = finalists.report(first.training, metrics(9, 0.4))
     assert ending is not None
     assert ending.state is TrialState.COMPLETE
-    record = read_finalists(tmp_path / "run")[first.training]
+    record = FINALIST_FILES.read(tmp_path / "run")[first.training]
     assert (record.val_top1, record.wall_s) == (0.4, 13.5)
 
 
 def test_while_trials_run_the_baseline_alone_is_repeated(tmp_path: Path) -> None:
     study = open_study(tmp_path / "run", trials=3)
-    store = FinalistStore(tmp_path / "run")
+    store = SideStore(FINALIST_FILES, tmp_path / "run")
     finalists = Finalists(study=study, store=store, count=1, repeats=2, seed=0)
     proposals = [study.ask() for _ in range(3)]
     assert study.ask() is None
@@ -142,7 +141,7 @@ def test_one_repeat_that_diverges_or_fails_ends_alone(tmp_path: Path) -> None:
     assert ending.reason is StopReason.DIVERGED
     finalists.fail(second.training, "Traceback …\n  frames\nRuntimeError: no disk")
     repeat(finalists)
-    records = read_finalists(tmp_path / "run")
+    records = FINALIST_FILES.read(tmp_path / "run")
     assert records[first.training].val_top1 is None
     assert records[second.training].detail == "RuntimeError: no disk"
     assert finalists.finished()
@@ -165,7 +164,7 @@ def test_expected_times_by_hand(tmp_path: Path) -> None:
 
 def test_those_to_come_are_expected_to_take_as_long_as_those_seen(tmp_path: Path) -> None:
     study = open_study(tmp_path / "run", trials=9)
-    store = FinalistStore(tmp_path / "run")
+    store = SideStore(FINALIST_FILES, tmp_path / "run")
     finalists = Finalists(study=study, store=store, count=3, repeats=2, seed=0)
     assert finalists.expected_s() == []
     study.ask()

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from results.analysis.finalist_comparison import compare_finalists
-from results.finalist_store import FinalistStore, read_finalist_epochs, read_finalists
 from results.records import TrainingId, TrialState
-from search.study.finalist_choice import choose_finalists
-from search.study.finalists import TIME_IS_UP, Finalists
+from results.side_store import FINALIST_FILES, SideStore
+from search.study.finalists import Finalists, choose_finalists
+from search.study.side_trainings import TIME_IS_UP
 from tests.search.finalists_on_curves import final_of, kill, repeat
 from tests.search.study_on_curves import RULES, metrics, open_study
 
@@ -24,10 +24,10 @@ def test_killed_finalists_go_on_to_the_same_results(tmp_path: Path, killed_after
     again = final_of(cut)
     assert not again.finished()
     repeat(again)
-    assert read_finalists(cut) == read_finalists(whole)
-    assert list(read_finalist_epochs(cut)) == list(read_finalist_epochs(whole))
-    assert compare_finalists(read_finalists(cut).values()) == compare_finalists(
-        read_finalists(whole).values()
+    assert FINALIST_FILES.read(cut) == FINALIST_FILES.read(whole)
+    assert list(FINALIST_FILES.read_epochs(cut)) == list(FINALIST_FILES.read_epochs(whole))
+    assert compare_finalists(FINALIST_FILES.read(cut).values()) == compare_finalists(
+        FINALIST_FILES.read(whole).values()
     )
 
 
@@ -35,7 +35,7 @@ def test_an_epoch_that_was_recorded_before_a_kill_is_not_counted_twice(tmp_path:
     finalists = final_of(tmp_path / "run", count=1)
     proposal = finalists.ask()
     assert proposal is not None
-    path = FinalistStore(tmp_path / "run").checkpoint(proposal.training)
+    path = SideStore(FINALIST_FILES, tmp_path / "run").checkpoint(proposal.training)
     path.parent.mkdir()
     path.write_bytes(b"state")
     for epoch in range(1, 10):
@@ -75,7 +75,7 @@ def test_more_finalists_and_repeats_keep_what_was_trained(tmp_path: Path) -> Non
     assert len(trained) == 4
     assert len(more) == 5
     assert not set(trained) & set(more)
-    assert len(read_finalists(tmp_path / "run")) == 9
+    assert len(FINALIST_FILES.read(tmp_path / "run")) == 9
 
 
 def test_a_study_with_more_trials_has_its_old_finalists_and_its_new_ones(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_study_with_more_trials_has_its_old_finalists_and_its_new_ones(tmp_pat
     best = choose_finalists(more.study.records, 1)[0]
     assert best not in (0, 1)
     assert repeat(more) == [TrainingId(best, 1), TrainingId(best, 2)]
-    outcome = compare_finalists(read_finalists(tmp_path / "run").values())
+    outcome = compare_finalists(FINALIST_FILES.read(tmp_path / "run").values())
     assert outcome is not None
     assert {standing.trial for standing in outcome.standings} == {0, 1, best}
 
@@ -100,7 +100,7 @@ def test_after_an_extension_to_more_epochs_all_are_trained_anew_at_that_length(
     kill(first)
     longer = Finalists(
         study=open_study(tmp_path / "run", trials=6, rules=replace(RULES, epochs=12)),
-        store=FinalistStore(tmp_path / "run"),
+        store=SideStore(FINALIST_FILES, tmp_path / "run"),
         count=1,
         repeats=2,
         seed=0,

@@ -7,7 +7,7 @@ import pytest
 from results.analysis.session_times import GpuTime, sum_gpu_time
 from results.records import TrainingId, TrialRecord, TrialState
 from search.study.budget import GpuMeter
-from search.study.proposal import Proposal
+from search.study.proposer import Proposal
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
 

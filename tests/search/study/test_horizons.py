@@ -1,7 +1,7 @@
 """Rungs of trainings of different lengths, by hand."""
 
 from search.early_stopping.asha import REFERENCE
-from search.study.horizons import Horizon, HorizonRungs, QueuedConfiguration
+from search.study.horizons import Horizon, HorizonRungs, QueuedConfiguration, TrialQueue
 
 
 def test_rungs_of_two_lengths_by_hand() -> None:
@@ -35,11 +35,16 @@ def test_rungs_of_two_lengths_compare_by_rank_where_trials_have_costs() -> None:
 
 
 def test_configurations_that_were_queued_are_no_random_ones() -> None:
-    """As many trials count as random as are needed, but the first of them is queued."""
-    queue = (QueuedConfiguration(origin="baseline", params={}),)
+    """As many trials count as random as are needed, but the first of them is queued, by the horizon
+    or by what follows its queue.
+    """
+    baseline = QueuedConfiguration(origin="baseline", params={})
 
-    def passes(horizon: Horizon) -> bool:
-        rungs = HorizonRungs((horizon,), 3, is_random=lambda number: number < REFERENCE)
+    def passes(horizon: Horizon, *more: QueuedConfiguration) -> bool:
+        queue = TrialQueue(
+            (horizon,), lambda place: next(iter(more[place:]), None), lambda n: n < REFERENCE
+        )
+        rungs = HorizonRungs((horizon,), 3, is_random=queue.is_random)
         for trial in range(REFERENCE):
             rungs.record(trial, 1, trial / REFERENCE)
         for trial in range(100, 140):
@@ -47,4 +52,18 @@ def test_configurations_that_were_queued_are_no_random_ones() -> None:
         return rungs.record(200, 1, 0.8)
 
     assert passes(Horizon(first=0, epochs=9, grace=1))
-    assert not passes(Horizon(first=0, epochs=9, grace=1, queue=queue))
+    assert not passes(Horizon(first=0, epochs=9, grace=1, queue=(baseline,)))
+    assert not passes(Horizon(first=0, epochs=9, grace=1), baseline)
+
+
+def test_what_follows_the_first_horizon_s_queue_never_follows_a_later_one_s() -> None:
+    first, second, third = (
+        QueuedConfiguration(origin=name, params={})
+        for name in ("baseline", "screening 3", "trial 2")
+    )
+    short = Horizon(first=0, epochs=3, grace=1, queue=(first,))
+    long = Horizon(first=2, epochs=9, grace=1, queue=(first, third))
+    more = lambda place: second if place < 3 else None  # noqa: E731
+    queue = TrialQueue((short, long), more, lambda _: True)
+    assert [queue.find(n) for n in range(5)] == [first, second, first, third, None]
+    assert [queue.is_random(n) for n in range(5)] == [False] * 4 + [True]

@@ -6,7 +6,7 @@ import pytest
 
 from results.records import TrainingId, TrialRecord, TrialState
 from search.study.observer import Observer, Observers
-from search.study.proposal import Proposal
+from search.study.proposer import Proposal
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from results.store import read_epochs, read_trials
-from search.study.proposal import Proposal
+from search.study.proposer import Proposal
 from search.study.study import Study
 from tests.search.study.test_study import frozen
 from tests.search.study_on_curves import curve, open_study

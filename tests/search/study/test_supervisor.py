@@ -5,8 +5,8 @@ from pathlib import Path
 import optuna
 import pytest
 
-from results.finalist_store import FinalistStore, read_finalists
 from results.records import NetworkCosts, StopReason, TrainingId, TrialState
+from results.side_store import FINALIST_FILES, SideStore
 from search.spaces import find_space
 from search.study.finalists import Finalists
 from search.study.optuna_journal import open_journal
@@ -19,7 +19,7 @@ from trainables.config import ConfigError
 
 
 def supervisor_of(study: Study, *, count: int = 0) -> Supervisor:
-    store = FinalistStore(study.store.directory)
+    store = SideStore(FINALIST_FILES, study.store.directory)
     return Supervisor(study, Finalists(study=study, store=store, count=count, repeats=2, seed=0))
 
 
@@ -43,7 +43,7 @@ def test_the_same_search_as_by_study_and_finalists_themselves(tmp_path: Path) ->
     assert begun == [*map(TrainingId, apart.study.records), *repeats]
     assert supervisor.finished()
     assert not supervisor.waiting()
-    assert read_finalists(tmp_path / "one" / "run") == apart.records
+    assert FINALIST_FILES.read(tmp_path / "one" / "run") == apart.records
     history = list(supervisor.history())
     assert [record.training for record, _ in history] == begun
     assert [record for record, _ in history] == [

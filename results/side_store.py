@@ -1,0 +1,163 @@
+"""Reads and writes the files of the trainings beside the trials in a run directory: the finalists'
+with fresh seeds, and the short ones of the screening. For each there is a file of their states and
+one of their epochs.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from common.errors import RecordError
+from common.files import write_text_atomically
+from common.json_records import to_json
+from common.text import redacted
+from results.jsonl import LineFiles, Lines, read_records, read_whole_number
+from results.records import EpochMetrics, FinalistRecord, ScreeningRecord, TrainingId
+from results.run_hints import restore_hint
+from results.store import (
+    FINALIST_EPOCHS,
+    FINALISTS,
+    SCREENING,
+    SCREENING_EPOCHS,
+    checkpoint_path,
+    find_chain_start,
+    find_lines,
+    traceback_path,
+)
+
+R = TypeVar("R", FinalistRecord, ScreeningRecord)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SideFiles(Generic[R]):
+    """Describes the two files of one kind of trainings: their names, the type of their records, and
+    the keys by which a line names its training. `training` makes the name from these keys' values.
+    """
+
+    states: str
+    epochs: str
+    record: type[R]
+    keys: tuple[str, ...]
+    training: Callable[..., TrainingId]
+
+    def read(self, directory: Path, lines: Lines | None = None) -> dict[TrainingId, R]:
+        """Returns the latest record of every training in the order of planning, from the file's
+        `lines` where they have been read; there are none if no such training ran.
+        """
+        lines, remedy = (
+            lines or find_lines(directory, self.states),
+            partial(restore_hint, directory),
+        )
+        return dict(read_records(directory / self.states, self._read, lines, remedy))
+
+    def read_epochs(
+        self, directory: Path, lines: Lines | None = None
+    ) -> Iterator[tuple[TrainingId, EpochMetrics]]:
+        """Yields (training, metrics) of every recorded epoch, in the order of recording, from the
+        file's `lines` where they have been read.
+        """
+        yield from read_records(
+            directory / self.epochs,
+            lambda value: (self._name(value), EpochMetrics.from_json(value)),
+            lines or find_lines(directory, self.epochs),
+            partial(restore_hint, directory),
+        )
+
+    def _read(self, value: dict[str, Any]) -> tuple[TrainingId, R]:
+        record = self.record.from_json(value)
+        return self._name(value), record
+
+    def _name(self, value: dict[str, Any]) -> TrainingId:
+        """Returns the training that a line belongs to. Raises `RecordError`."""
+        numbers = [read_whole_number(value, key) for key in self.keys]
+        try:
+            return self.training(*numbers)
+        except ValueError as error:
+            raise RecordError(str(error)) from error
+
+    def start_line(self, training: TrainingId) -> str:
+        """Returns the beginning of a line on an epoch, which names its training."""
+        values = (training.number, training.repeat)
+        return "{" + ",".join(f'"{key}":{v}' for key, v in zip(self.keys, values, strict=False))
+
+
+FINALIST_FILES = SideFiles(
+    states=FINALISTS,
+    epochs=FINALIST_EPOCHS,
+    record=FinalistRecord,
+    keys=("trial", "repeat"),
+    training=TrainingId,
+)
+SCREENING_FILES = SideFiles(
+    states=SCREENING,
+    epochs=SCREENING_EPOCHS,
+    record=ScreeningRecord,
+    keys=("number",),
+    training=partial(TrainingId, screening=True),
+)
+"""The files of finalists and of the screening are described by these two."""
+
+
+class SideStore(Generic[R]):
+    """Writes one run's trainings of one kind while the run's `RunStore` is open.
+
+    Each file is created when its first line is written. `dropped` is called with the file name of
+    each checkpoint that is removed, so that its copies can be removed too. `stamp` returns what an
+    epoch's line says of the session, and `lines` writes the lines, as those of `RunStore` do.
+    """
+
+    def __init__(
+        self,
+        kind: SideFiles[R],
+        directory: Path,
+        dropped: Callable[[str], object] | None = None,
+        stamp: Callable[[], str] = lambda: '"session":0',
+        lines: LineFiles | None = None,
+    ) -> None:
+        self.kind: SideFiles[R] = kind
+        self.directory, self._dropped, self._stamp = directory, dropped, stamp
+        self._lines = lines or LineFiles(directory, find_chain_start(directory) or "", ())
+
+    def records(self) -> dict[TrainingId, R]:
+        """Returns the latest record of every training of this run, as `SideFiles.read` does."""
+        return self.kind.read(self.directory)
+
+    def epochs(self) -> Iterable[tuple[TrainingId, EpochMetrics]]:
+        """Yields the recorded epochs of these trainings, as `SideFiles.read_epochs` does."""
+        return self.kind.read_epochs(self.directory)
+
+    def add(self, record: R) -> None:
+        """Appends a training's new state and flushes it to the disk."""
+        self._lines.open(self.kind.states).append(to_json(record))
+
+    def add_epoch(self, training: TrainingId, metrics: EpochMetrics) -> None:
+        """Appends one epoch of a training and flushes it to the disk."""
+        line = f"{self.kind.start_line(training)},{self._stamp()},{to_json(metrics)[1:]}"
+        self._lines.open(self.kind.epochs).append(line)
+
+    def checkpoint(self, training: TrainingId) -> Path:
+        """Returns the path at which the unfinished `training` saves its checkpoint."""
+        return checkpoint_path(self.directory, training)
+
+    def drop_checkpoint(self, training: TrainingId) -> None:
+        """Removes the checkpoint of the ended `training`, if there is one."""
+        path = self.checkpoint(training)
+        path.unlink(missing_ok=True)
+        if self._dropped:
+            self._dropped(path.name)
+
+    def add_error(self, training: TrainingId, text: str) -> None:
+        """Writes the complete traceback of a failed training to `errors/`, with its secrets
+        redacted.
+        """
+        path = traceback_path(self.directory, training)
+        path.parent.mkdir(exist_ok=True)
+        write_text_atomically(path, redacted(text))
+
+    def close(self) -> None:
+        """Closes the files. Every record was flushed when it was added, so that closing saves
+        nothing more.
+        """
+        self._lines.close()
