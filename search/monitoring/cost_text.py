@@ -23,7 +23,7 @@ def describe_cost(
     plan: Plan,
     images: int | None,
     speed: TrainingSpeed | None,
-    screening: ScreeningPlan | None = None,
+    screening: ScreeningPlan | str | None = None,
 ) -> str:
     """Returns the estimated epochs and hours of the search, with the basis of the estimate.
 
@@ -31,7 +31,9 @@ def describe_cost(
     speed: estimates the epochs of so many images.
     screening: what precedes the trials, if anything does.
     """
-    epochs = expected_epochs(plan) + (screening.epochs_worth(plan.epochs) if screening else 0)
+    epochs = expected_epochs(plan)
+    if isinstance(screening, ScreeningPlan):
+        epochs += screening.epochs_worth(plan.epochs)
     if images is None or speed is None:
         return f"about {epochs:.0f} epochs; the time is known once the dataset is prepared"
     found = expected_epoch_s(plan, speed)
@@ -42,3 +44,10 @@ def describe_cost(
     duration = format_duration(epochs * epoch_s / plan.resources.at_once)
     how = _HOW_TO_MEASURE if source is Source.RULE else ""
     return f"about {epochs:.0f} epochs of {images:,} images, {duration} ({source}{how})"
+
+
+def describe_screening(screening: ScreeningPlan | str | None) -> str:
+    """Returns what precedes the trials, or why nothing does. The text is empty where nothing was
+    asked for.
+    """
+    return screening.describe() if isinstance(screening, ScreeningPlan) else screening or ""

@@ -18,13 +18,13 @@ from search.hardware.allocation import Resources
 from search.hardware.calibration import Measurement
 from search.hardware.training_speed import TrainingSpeed
 from search.monitoring.console import format_parameter, plain_printer
-from search.monitoring.cost_text import describe_cost, describe_speed
+from search.monitoring.cost_text import describe_cost, describe_screening, describe_speed
 from search.planning.continuation import describe_queue
 from search.planning.cost_estimate import finalist_trainings
 from search.planning.plan import Plan, make_proposer, size_to_store
-from search.planning.screening import describe_screening, find_screening
 from search.planning.warm_start import describe_earlier_runs
 from search.spaces import find_space, space_names
+from search.study.screening import ScreeningPlan
 
 
 def show_spaces() -> int:
@@ -45,6 +45,7 @@ def show_plan(
     measurement: Measurement | None,
     speed: TrainingSpeed | None,
     later: Sequence[str],
+    screening: ScreeningPlan | str | None = None,
 ) -> int:
     """Prints the dry run and returns exit code 0: what the search would try, when it would compare
     trials, and what it may cost.
@@ -53,11 +54,11 @@ def show_plan(
     measurement: what was measured of the baseline's speed, if anything was.
     speed: estimates epochs of so many images, if their number is known.
     later: a phrase for each thing that only the start of the search can check.
+    screening: what precedes the trials, or a phrase on why nothing does.
     """
     console = Console(highlight=False)
     manifest = _find_manifest(plan)
     fingerprint = manifest.fingerprint if manifest else None
-    classes = len(manifest.class_ids) if manifest else 0
     rungs = ", ".join(map(str, plan.rungs)) or "none"
     rows = [
         ("run", str(plan.directory)),
@@ -66,7 +67,7 @@ def show_plan(
         ("note", describe_enlarged(plan, manifest) if manifest else ""),
         ("trials", f"{plan.options.trials}, the baseline first; {plan.epochs} epochs at most"),
         *(("note", note) for note in _notes(plan)),
-        ("before", describe_screening(plan, images, classes)),
+        ("before", describe_screening(screening)),
         ("first", describe_beginning(plan)),
         *(("learns", phrase) for phrase in describe_learning(plan, fingerprint)),
         ("rungs", f"{rungs}; the top 1/{plan.options.reduction_factor} of the trials go on"),
@@ -78,7 +79,7 @@ def show_plan(
         ("at once", describe_resources(plan)),
         ("budget", describe_budget(plan)),
         ("speed", describe_speed(measurement)),
-        ("cost", describe_cost(plan, images, speed, find_screening(plan, images, classes))),
+        ("cost", describe_cost(plan, images, speed, screening)),
         ("later", f"checked when the search begins: {'; '.join(later)}" if later else ""),
     ]
     _print_rows(rows, 9, plain_printer(console))
@@ -137,7 +138,6 @@ def print_start(plan: Plan, data: SearchData, print_line: Callable[[str], None])
         ("machine", "; ".join(plan.machine.limits)),
         ("trials", f"{trials}; {describe_resources(plan)}"),
         ("compared", describe_objectives(plan)),
-        ("before", describe_screening(plan, len(data.train), len(data.images.class_ids))),
         ("first", describe_beginning(plan)),
         *(("learns", phrase) for phrase in describe_learning(plan, data.images.fingerprint)),
         ("then", describe_finalists(plan)),

@@ -1,7 +1,12 @@
 """Plans the screening before a search's trials: how short its trainings are, and how many."""
 
+import math
+
+from common.durations import seconds_of
 from search.config.options import SCREENING
 from search.early_stopping.asha import default_grace
+from search.hardware.training_speed import TrainingSpeed
+from search.planning.cost_estimate import expected_epoch_s
 from search.planning.plan import Plan
 from search.study.screening import SMALLEST_PX, ScreeningPlan
 from trainables.catalog import is_external
@@ -22,55 +27,63 @@ SMALLER = 1 / 2
 """
 
 FEWEST, MOST = 12, 48
-"""A screening trains so many configurations. Together they cost at most one full training, which
-isn't worth while for fewer.
+"""A screening trains so many configurations. Together they cost at most one full training; fewer
+aren't worth while.
 """
 
 
-def plan_screening(plan: Plan, images: int, classes: int) -> ScreeningPlan | str:
-    """Returns the screening of a new run on so many training images and classes, or a phrase on
-    why there is none.
+TIME_SHARE = 1 / 5
+"""A screening takes at most this share of the time or the GPU-hours that limit a search, as far as
+the speed of training is known before it.
+"""
+
+
+def plan_screening(
+    plan: Plan, images: int | None, classes: int, speed: TrainingSpeed | None = None
+) -> ScreeningPlan | str | None:
+    """Returns the screening of a new run, or a phrase on why there is none yet, or none at all.
+    Returns `None` where the options don't ask for one.
+
+    images: the number of training images, or `None` while it isn't known.
+    speed: estimates the epochs of so many images, if that is possible.
     """
+    if plan.options.fidelity != SCREENING:
+        return None
+    if images is None:
+        return "short trainings of many configurations, planned once the dataset is prepared"
     baseline, epochs = plan.baseline, default_grace(plan.epochs)
     size = SMALLER if _may_shrink(baseline) else 1.0
     least = max(LEAST_PER_CLASS * classes, LEAST_STEPS * baseline.batch_size)
     share = next((each for each in SHARES if each * images >= least), 1.0)
     cost = epochs / plan.epochs * share * size**2
-    return size_screening(epochs=epochs, images=share, size=size, cost=cost) or (
-        f"none: a short training, of {epochs} epochs on {share:g} of the images, would cost "
-        f"{cost:.2g} of a full one, and {FEWEST} of them more than one"
+    most = min(1.0, _trainings_in_time(plan, speed))
+    return size_screening(epochs=epochs, images=share, size=size, cost=cost, most=most) or (
+        f"none: {FEWEST} short trainings, of {epochs} epochs on {share:g} of the images, would "
+        f"cost {FEWEST * cost:.2g} full ones, and may cost {most:.2g}"
     )
 
 
-def size_screening(*, epochs: int, images: float, size: float, cost: float) -> ScreeningPlan | None:
-    """Returns a screening of as many short trainings as cost one full one together, `MOST` at the
-    most, or `None` where these are fewer than `FEWEST`. `cost` is that of one of them, as a share
-    of a full training.
+def size_screening(
+    *, epochs: int, images: float, size: float, cost: float, most: float = 1.0
+) -> ScreeningPlan | None:
+    """Returns a screening of as many short trainings as cost `most` full ones together, `MOST` of
+    them at the most, or `None` where these are fewer than `FEWEST`. `cost` is that of one of them,
+    as a share of a full training.
     """
-    if (count := min(int(1 / cost), MOST)) < FEWEST:
+    if (count := min(int(most / cost), MOST)) < FEWEST:
         return None
     return ScreeningPlan(count=count, epochs=epochs, images=images, size=size, cost=cost)
 
 
-def find_screening(plan: Plan, images: int | None, classes: int) -> ScreeningPlan | None:
-    """Returns the screening that the options of a new run ask for, or `None` where there is none.
-
-    images: the number of training images, or `None` while it isn't known.
-    """
-    if plan.options.fidelity != SCREENING or images is None:
-        return None
-    found = plan_screening(plan, images, classes)
-    return found if isinstance(found, ScreeningPlan) else None
-
-
-def describe_screening(plan: Plan, images: int | None, classes: int) -> str:
-    """Returns what precedes the trials of a new run. The text is empty where nothing does."""
-    if plan.options.fidelity != SCREENING:
-        return ""
-    if images is None:
-        return "short trainings of many configurations, planned once the dataset is prepared"
-    found = plan_screening(plan, images, classes)
-    return found if isinstance(found, str) else found.describe()
+def _trainings_in_time(plan: Plan, speed: TrainingSpeed | None) -> float:
+    """Returns how many full trainings fit into a screening's share of what limits the search."""
+    options, found = plan.options, expected_epoch_s(plan, speed) if speed else None
+    limits = [seconds_of(options.time_budget) or math.inf]
+    if options.gpu_hours and plan.resources.gpus_held:
+        limits.append(options.gpu_hours * 3600 / plan.resources.gpus_held)
+    if found is None:
+        return math.inf
+    return TIME_SHARE * min(limits) * plan.resources.at_once / (found[0] * plan.epochs)
 
 
 def _may_shrink(baseline: TrialConfig) -> bool:

@@ -3,12 +3,15 @@
 from contextlib import ExitStack
 
 from datasets.manifest import FILE_NAME
+from datasets.manifest import read_manifest as read_dataset
 from results.store import read_manifest
 from search.monitoring.plan_text import show_plan
 from search.planning.cost_estimate import learn_from_run, training_speed
 from search.planning.plan import Plan
+from search.planning.screening import plan_screening
 from search.session.checks import check_start
 from search.session.gpu_allocation import allocate_gpus
+from search.session.manifest import read_screening
 from search.session.startup import (
     find_measurement,
     in_precision,
@@ -41,4 +44,8 @@ def dry_run(plan: Plan, *, resuming: bool, measure: bool) -> int:
     if checks.images is not None:
         speed = training_speed(plan, checks.images, measurement)
         learn_from_run(speed, plan, checks.records)
-    return show_plan(plan, checks.images, measurement, speed, checks.later)
+    prepared = (plan.data / FILE_NAME).exists()
+    classes = len(read_dataset(plan.data).class_ids) if prepared else 0
+    new = plan_screening(plan, checks.images, classes, speed)
+    screening = read_screening(saved) if saved else new
+    return show_plan(plan, checks.images, measurement, speed, checks.later, screening)

@@ -20,7 +20,7 @@ from datasets.splits import SearchData
 from results.analysis.run_records import RunRecords, read_run_records
 from results.store import RunError, RunStore, read_manifest
 from search.hardware.calibration import Measurement
-from search.monitoring.cost_text import describe_cost
+from search.monitoring.cost_text import describe_cost, describe_screening
 from search.monitoring.monitor import Monitor
 from search.monitoring.plan_text import print_start
 from search.monitoring.summary import explain_early_end
@@ -35,7 +35,13 @@ from search.session.checks import check_images, check_start, source_to_prepare, 
 from search.session.finish import finish
 from search.session.gpu_allocation import allocate_gpus
 from search.session.loggers import make_observers
-from search.session.manifest import copy_earlier, copy_space, make_manifest, prepare_journal
+from search.session.manifest import (
+    copy_earlier,
+    copy_space,
+    make_manifest,
+    prepare_journal,
+    read_screening,
+)
 from search.session.ray_life import close_ray, make_heartbeat, make_slots, open_ray
 from search.session.recovery import Recovery
 from search.session.session import Session, start_session
@@ -221,9 +227,10 @@ def _open(
 
 
 def _show_cost(plan: Plan, data: SearchData, session: Session, monitor: Monitor) -> None:
-    planned = session.screening.plan if session.screening else None
-    cost = describe_cost(plan, len(data.train), session.speed, planned)
-    monitor.inform(f"cost       {cost}")
+    planned = read_screening(session.manifest)
+    if before := describe_screening(planned):
+        monitor.inform(f"before     {before}")
+    monitor.inform("cost       " + describe_cost(plan, len(data.train), session.speed, planned))
 
 
 def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:
@@ -255,7 +262,7 @@ def open_session(
     records: those of a run that goes on, where they have been read; they are read again if another
         process has added to them since.
     """
-    manifest = make_manifest(plan, data, precision, saved)
+    manifest = make_manifest(plan, data, precision, saved, measurement)
     node_files = make_node_files(plan, data.images.fingerprint)
     storage_sync = StorageSync(node_files, plan.directory, warn)
     storage_sync.start()

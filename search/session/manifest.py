@@ -1,7 +1,7 @@
 """Makes the manifest of a run, and the files beside it that a run begins with."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,11 @@ from datasets.prepare import remarks
 from datasets.splits import SearchData
 from results.analysis.run_records import RunRecords
 from results.records import TrialRecord
+from search.hardware.calibration import Measurement
+from search.planning.cost_estimate import training_speed
 from search.planning.plan import Plan, make_proposer
 from search.planning.same_space import COPY, SearchedSpace, find_present
-from search.planning.screening import find_screening
+from search.planning.screening import plan_screening
 from search.planning.warm_start import manifest_entry, useful_trials
 from search.session import session_log
 from search.session.provenance import command_line, provenance
@@ -25,13 +27,18 @@ from search.study.optuna_journal import (
     renew_study,
 )
 from search.study.prior_trials import write_prior_trials
+from search.study.screening import ScreeningPlan
 
 
 def make_manifest(
-    plan: Plan, data: SearchData, precision: str, saved: dict[str, Any] | None
+    plan: Plan,
+    data: SearchData,
+    precision: str,
+    saved: dict[str, Any] | None,
+    measurement: Measurement | None,
 ) -> dict[str, Any]:
     """Returns the manifest of a session that begins now, of a new run or of the one whose manifest
-    is `saved`.
+    is `saved`. `measurement` is the speed that this machine has shown, if it has.
     """
     nodes = plan.cluster.nodes if plan.cluster else ()
     circumstances = provenance(plan.machine, command_line(), nodes, plan.gpu)
@@ -44,7 +51,7 @@ def make_manifest(
         "preview": preview,
         "provenance": circumstances,
         "warm_start": [manifest_entry(run) for run in plan.earlier],
-        "screening": _screening(plan, data),
+        "screening": _plan_screening(plan, data, measurement),
         "sessions": [],
     }
     renewed = {"preview": preview} if plan.searched.renewed else {}
@@ -69,10 +76,20 @@ def make_manifest(
     )
 
 
-def _screening(plan: Plan, data: SearchData) -> dict[str, Any] | None:
-    """Returns the plan of a new run's screening, or `None` where it has none."""
-    found = find_screening(plan, len(data.train), len(data.images.class_ids))
-    return asdict(found) if found else None
+def _plan_screening(
+    plan: Plan, data: SearchData, measurement: Measurement | None
+) -> dict[str, Any] | str | None:
+    speed = training_speed(plan, len(data.train), measurement)
+    found = plan_screening(plan, len(data.train), len(data.images.class_ids), speed)
+    return asdict(found) if isinstance(found, ScreeningPlan) else found
+
+
+def read_screening(manifest: Mapping[str, Any]) -> ScreeningPlan | str | None:
+    """Returns what precedes the trials by a run's manifest, or why nothing does, or `None` where
+    nothing was asked for.
+    """
+    planned = manifest.get("screening")
+    return ScreeningPlan.from_json(planned) if isinstance(planned, Mapping) else planned
 
 
 def copy_space(searched: SearchedSpace, directory: Path, session: int) -> None:

@@ -33,6 +33,7 @@ from search.ray_backend.watchdog import Watchdog
 from search.samplers.gain_watch import GainWatch
 from search.session import session_log
 from search.session.backup import StorageSync
+from search.session.manifest import read_screening
 from search.session.range_watch import RangeWatch
 from search.study.budget import Budget, GpuMeter, countdown
 from search.study.finalists import Finalists
@@ -190,9 +191,9 @@ def _open_screening(
     time_left: Callable[[], float],
 ) -> Screening[TrialConfig] | None:
     """Returns the screening that the run's manifest plans, or `None` where it plans none."""
-    if not (planned := manifest.get("screening")):
+    plan = read_screening(manifest)
+    if not isinstance(plan, ScreeningPlan):
         return None
-    plan = ScreeningPlan.from_json(planned)
     return Screening(
         plan=plan,
         proposer=proposer,

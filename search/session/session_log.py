@@ -12,7 +12,7 @@ from typing import Any
 from results.analysis.session_times import GpuTime
 from results.jsonl import read_lines
 from results.run_hints import restore_hint
-from results.store import EPOCHS, FINALIST_EPOCHS, find_lines
+from results.store import EPOCHS, FINALIST_EPOCHS, SCREENING_EPOCHS, find_lines
 
 SessionEntry = dict[str, Any]
 """An entry holds `started` and `ended` in ISO 8601 and UTC, the seconds `used_s` between them, the
@@ -55,7 +55,8 @@ def _last_epoch(entry: SessionEntry, number: int, directory: Path) -> dict[str, 
     """Returns when the killed session with this number recorded its last epoch: the date, and the
     seconds since its beginning where its epochs hold them.
     """
-    paths = [path for name in (EPOCHS, FINALIST_EPOCHS) if (path := directory / name).exists()]
+    names = (EPOCHS, FINALIST_EPOCHS, SCREENING_EPOCHS)
+    paths = [path for name in names if (path := directory / name).exists()]
     dates = [datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in paths]
     ended = max([*dates, _moment(entry["started"])]).isoformat(timespec="seconds")
     remedy = partial(restore_hint, directory)
