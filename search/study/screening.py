@@ -12,7 +12,8 @@ as from any rung (`search.samplers.learning_curves.expected_ends`).
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
@@ -57,9 +58,12 @@ class ScreeningPlan:
         return cls(**value)
 
     def shorten(self, config: TrialConfig) -> TrialConfig:
-        """Returns what is trained of a configuration: what counts in epochs shrinks with them."""
+        """Returns what is trained of a configuration: what counts in epochs shrinks with them, and
+        nothing is compiled, which would take longer than the training.
+        """
         share = self.epochs / config.epochs
         changes: dict[str, Any] = {
+            "compile": False,
             "epochs": self.epochs,
             "warmup_epochs": config.warmup_epochs * share,
             "image_size": max(SMALLEST_PX, round(self.size * config.image_size)),
@@ -145,8 +149,9 @@ class Screening(SideTrainings[ScreeningRecord, C], NoScreening):
         super().__init__(store, num_classes, time_left)
         self.plan = plan
         self._proposer, self._shorten, self._val_images = proposer, shorten, val_images
-        self._exhausted = False
         self._worth: ScreeningWorth | None = None
+        begun = len(self.records)
+        self._exhausted = 0 < begun < plan.count and self._draw(begun) is None
 
     # --- proposing -------------------------------------------------------------------------
 
@@ -165,30 +170,34 @@ class Screening(SideTrainings[ScreeningRecord, C], NoScreening):
 
     def _begin(self, key: TrainingId) -> bool:
         """Records the training `key`, and returns whether there is a configuration for it."""
-        known = {_key(record.params) for record in self.records.values()}
-        for params, config in self._drawn(key.number):
-            if _key(params) not in known:
-                self.epochs[key] = []
-                self._put(
-                    ScreeningRecord(
-                        number=key.number,
-                        params=params,
-                        images=self.plan.images,
-                        state=TrialState.RUNNING,
-                        config=self._shorten(config).to_dict(),
-                    )
-                )
-                return True
-        self._exhausted = True
-        return False
+        drawn = self._draw(key.number)
+        if drawn is None:
+            self._exhausted = True
+            return False
+        params, config = drawn
+        self.epochs[key] = []
+        self._put(
+            ScreeningRecord(
+                number=key.number,
+                params=params,
+                images=self.plan.images,
+                state=TrialState.RUNNING,
+                config=self._shorten(config).to_dict(),
+            )
+        )
+        return True
 
-    def _drawn(self, number: int) -> Iterator[tuple[dict[str, Any], C]]:
-        """Yields up to `ATTEMPTS` configurations: the baseline as the first one of number 0."""
+    def _draw(self, number: int) -> tuple[dict[str, Any], C] | None:
+        """Returns a configuration that hasn't been screened, the baseline for 0, or `None` where
+        none is found.
+        """
+        known = {_key(record.params) for record in self.records.values()}
         for attempt in range(ATTEMPTS):
-            try:
-                yield self._proposer.draw(number, attempt)
-            except (ConfigError, SpaceError):  # the study names such a fault of the space
-                continue
+            with suppress(ConfigError, SpaceError):  # the study names such a fault of the space
+                drawn = self._proposer.draw(number, attempt)
+                if _key(drawn[0]) not in known:
+                    return drawn
+        return None
 
     def _proposal(self, training: TrainingId, config: C) -> Proposal[C]:
         return Proposal(

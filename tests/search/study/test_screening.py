@@ -72,10 +72,10 @@ def test_a_configuration_is_shortened_with_all_that_counts_in_epochs() -> None:
     plan = ScreeningPlan(count=20, epochs=3, images=0.25, size=0.5, cost=0.01)
     config = TrialConfig(
         network="resnet18", image_size=96, epochs=30, warmup_epochs=5.0, schedule="step",
-        step_epochs=10, lr=0.02,
+        step_epochs=10, lr=0.02, compile=True,
     )  # fmt: skip
     assert plan.shorten(config) == config.but(
-        image_size=48, epochs=3, warmup_epochs=0.5, step_epochs=1
+        image_size=48, epochs=3, warmup_epochs=0.5, step_epochs=1, compile=False
     )
     assert plan.shorten(config.but(image_size=40)).image_size == 32
     assert plan.epochs_worth(30) == pytest.approx(6.0)
@@ -167,6 +167,7 @@ def test_a_space_with_fewer_configurations_is_screened_whole(tmp_path: Path) -> 
     assert len(train(screening)) == 3
     assert screening.finished()
     assert screening.worth() is None  # of three nothing is known
+    assert screening_of(tmp_path, space=few).finished()
 
 
 def test_what_diverged_or_lacked_memory_teaches_and_is_not_tried(tmp_path: Path) -> None:
