@@ -134,11 +134,11 @@ def choose_candidate(
     rng: np.random.Generator,
 ) -> RandomConfiguration | None:
     """Returns the candidate with the highest expected improvement, or `None` where there are too
-    few results, or only equal ones, to fit a model.
+    few results, only equal ones, or only unfit configurations, to fit a model.
     """
     shown = (each.unfit or not each.values.keys().isdisjoint(marks) for each in evidence)
     seen = np.fromiter(shown, bool, len(evidence))
-    if seen.sum() < FEWEST:
+    if seen.sum() < FEWEST or all(each.unfit for each in compress(evidence, seen)):
         return None
     values, variances = expected_ends(list(compress(evidence, seen)), marks)
     if np.ptp(values) == 0:

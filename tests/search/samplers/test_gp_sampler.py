@@ -105,6 +105,8 @@ def test_nothing_is_learnt_from_too_little():
     assert (
         choose_candidate(ConfigurationSource(ask), evidence(20, running=True), (9,), rng) is None
     )  # none has come so far
+    unfit = [ObservedTrial(params=e.params, values={}, unfit=True) for e in evidence(20)]
+    assert choose_candidate(ConfigurationSource(ask), unfit, (3,), rng) is None
 
 
 def test_candidates_too_near_are_left_out():
