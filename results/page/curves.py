@@ -167,7 +167,7 @@ def progress(run: Run) -> list[Step]:
     changed, which may also have fallen. Trials that failed or diverged in the end are left out.
     """
     steps: list[Step] = []
-    seconds, best, latest = 0.0, -1, dict[int, TrialRecord]()
+    best, latest, seconds = -1, dict[int, TrialRecord](), _screening_s(run)
     for number, metrics in run.recorded:
         seconds += metrics.wall_s
         if not run.trials[number].trusted or metrics.val_top1 is None:
@@ -184,8 +184,12 @@ def progress(run: Run) -> list[Step]:
 
 
 def hours_of_trials(run: Run) -> float:
-    """Returns the hours of training of all trials added up, without the finalists' repeats."""
-    return sum(metrics.wall_s for _, metrics in run.recorded) / 3600
+    """Returns the hours of all trials and of the short trainings before them, added up."""
+    return (_screening_s(run) + sum(metrics.wall_s for _, metrics in run.recorded)) / 3600
+
+
+def _screening_s(run: Run) -> float:
+    return sum(metrics.wall_s for metrics in run.screening_epochs)
 
 
 def best_so_far(run: Run) -> go.Figure:

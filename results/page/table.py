@@ -177,11 +177,13 @@ def rung_table(run: Run) -> RungTable:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScreeningTable:
-    """Holds the short trainings before the trials, best first: rows of (number, val_top1, how it
-    ended, the trial of the same configuration, parameters), and a sentence on what they tell.
+    """Holds the short trainings before the trials, best first: the table's columns and rows, which
+    begin with (number, val_top1, how it ended, the trial of the same configuration), and a sentence
+    on what they tell.
     """
 
-    rows: list[tuple[str, str, str, str, str]]
+    columns: list[str]
+    rows: list[list[str]]
     worth: str
 
 
@@ -189,20 +191,22 @@ def screening_table(run: Run) -> ScreeningTable:
     """Returns the screening of a run; there are no rows where it has none."""
     trials = {_key(record.params): number for number, record in run.trials.items()}
     order = sorted(run.screening.values(), key=lambda each: (-(each.val_top1 or 0), each.number))
+    names = list(dict.fromkeys(name for each in order for name in each.params))
     rows = [
-        (
+        [
             "baseline" if each.number == 0 else str(each.number),
             percent(each.val_top1),
             each.detail or str(each.state),
             str(trials.get(_key(each.params), "–")),
-            ", ".join(f"{name} {value(item)}" for name, item in each.params.items()),
-        )
+            *(value(each.params.get(name)) for name in names),
+        ]
         for each in order
     ]
     ended = {r.number: r.val_top1 for r in order if r.state is not TrialState.RUNNING}
     images = int(run.manifest.get("dataset", {}).get("val_images", 0))
     worth = judge_screening(ended, len(rows), images) if rows else None
-    return ScreeningTable(rows=rows, worth=f"{worth.describe()}." if worth else "")
+    columns = ["short training", "val_top1", "ended", "trial", *names]
+    return ScreeningTable(columns=columns, rows=rows, worth=f"{worth.describe()}." if worth else "")
 
 
 def _key(params: Mapping[str, Any]) -> str:

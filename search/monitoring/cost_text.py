@@ -5,7 +5,7 @@ from search.hardware.calibration import Measurement
 from search.hardware.training_speed import Source, TrainingSpeed
 from search.planning.cost_estimate import expected_epoch_s, expected_epochs
 from search.planning.plan import Plan
-from search.study.screening import ScreeningPlan
+from search.planning.screening import ScreeningPlan
 
 _HOW_TO_MEASURE = ": --dry-run --measure measures it"
 

@@ -22,9 +22,9 @@ from search.monitoring.cost_text import describe_cost, describe_screening, descr
 from search.planning.continuation import describe_queue
 from search.planning.cost_estimate import finalist_trainings
 from search.planning.plan import Plan, make_proposer, size_to_store
+from search.planning.screening import ScreeningPlan
 from search.planning.warm_start import describe_earlier_runs
 from search.spaces import find_space, space_names
-from search.study.screening import ScreeningPlan
 
 
 def show_spaces() -> int:

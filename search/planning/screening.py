@@ -1,6 +1,9 @@
 """Plans the screening before a search's trials: how short its trainings are, and how many."""
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
 from common.durations import seconds_of
 from search.config.options import SCREENING
@@ -8,9 +11,12 @@ from search.early_stopping.asha import default_grace
 from search.hardware.training_speed import TrainingSpeed
 from search.planning.cost_estimate import expected_epoch_s
 from search.planning.plan import Plan
-from search.study.screening import SMALLEST_PX, ScreeningPlan
+from search.study.screening import KEPT
 from trainables.catalog import is_external
 from trainables.config import TrialConfig
+
+SMALLEST_PX = 32
+"""`TrialConfig` allows no smaller images."""
 
 SHARES = (1 / 4, 1 / 2, 1.0)
 """A short training sees the least of these shares of the images that leaves enough of them."""
@@ -36,6 +42,55 @@ TIME_SHARE = 1 / 5
 """A screening takes at most this share of the time or the GPU-hours that limit a search, as far as
 the speed of training is known before it.
 """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScreeningPlan:
+    """Says what a screening trains: `count` configurations, the baseline first, for `epochs`
+    epochs, on a share `images` of the training images of each class, at a share `size` of each
+    configuration's own image size. `cost` is that of one such training, as a share of a full one.
+    """
+
+    count: int
+    epochs: int
+    images: float
+    size: float
+    cost: float
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Builds a plan from what `dataclasses.asdict` wrote to a manifest."""
+        return cls(**value)
+
+    def shorten(self, config: TrialConfig) -> TrialConfig:
+        """Returns what is trained of a configuration: what counts in epochs shrinks with them, and
+        nothing is compiled, which would take longer than the training.
+        """
+        share = self.epochs / config.epochs
+        changes: dict[str, Any] = {
+            "compile": False,
+            "epochs": self.epochs,
+            "warmup_epochs": config.warmup_epochs * share,
+            "image_size": max(SMALLEST_PX, round(self.size * config.image_size)),
+        }
+        if config.schedule == "step":
+            steps = config.effective_value("step_epochs")
+            changes["step_epochs"] = max(1, round(steps * share))
+        return config.but(**changes)
+
+    def epochs_worth(self, epochs: int) -> float:
+        """Returns how many epochs of a full training, of `epochs` in all, the screening takes."""
+        return self.count * self.cost * epochs
+
+    def describe(self) -> str:
+        """Returns the plan in words."""
+        size = f" at {self.size:g} of their size" if self.size < 1 else ""
+        images = f"{self.images:g} of the images" if self.images < 1 else "all images"
+        return (
+            f"{self.count} configurations for {self.epochs} epochs on {images}{size}, "
+            f"{self.count * self.cost:.2g} full trainings in all, and the best {KEPT} are tried "
+            "first"
+        )
 
 
 def plan_screening(

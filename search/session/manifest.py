@@ -15,7 +15,7 @@ from search.hardware.calibration import Measurement
 from search.planning.cost_estimate import training_speed
 from search.planning.plan import Plan, make_proposer
 from search.planning.same_space import COPY, SearchedSpace, find_present
-from search.planning.screening import plan_screening
+from search.planning.screening import ScreeningPlan, plan_screening
 from search.planning.warm_start import manifest_entry, useful_trials
 from search.session import session_log
 from search.session.provenance import command_line, provenance
@@ -27,7 +27,6 @@ from search.study.optuna_journal import (
     renew_study,
 )
 from search.study.prior_trials import write_prior_trials
-from search.study.screening import ScreeningPlan
 
 
 def make_manifest(

@@ -28,6 +28,7 @@ from search.planning.cost_estimate import (
 )
 from search.planning.plan import Plan, make_proposer
 from search.planning.same_space import lies_inside
+from search.planning.screening import ScreeningPlan
 from search.ray_backend.node_files import NodeFiles
 from search.ray_backend.watchdog import Watchdog
 from search.samplers.gain_watch import GainWatch
@@ -40,7 +41,7 @@ from search.study.finalists import Finalists
 from search.study.optuna_journal import journal_seal, open_journal
 from search.study.prior_trials import PriorTrial, read_prior_trials
 from search.study.proposer import Proposer
-from search.study.screening import Screening, ScreeningPlan
+from search.study.screening import Screening
 from search.study.study import Study
 from search.study.supervisor import Supervisor
 from trainables.config import TrialConfig
@@ -66,10 +67,9 @@ def make_gain_watch(options: SearchOptions, resources: Resources, since: int = 0
     """Returns what watches the gain of another hour of a GPU, or of a core where trials train on
     cores. `since` is the number of the first trial of the present space.
     """
-    devices, unit = (
-        resources.gpus or resources.threads,
-        "GPU-hour" if resources.gpus else "core-hour",
-    )
+    devices, unit = resources.gpus or resources.threads, "core-hour"
+    if resources.gpus:
+        unit = "GPU-hour"
     several = len(parse_objectives(options.objectives)) > 1
     return GainWatch(options.min_gain, devices=devices, unit=unit, since=since, several=several)
 
@@ -177,7 +177,7 @@ def start_session(
         storage_sync=storage_sync,
         watchdog=Watchdog(seconds_of(plan.options.stall_timeout) or 0.0, speed),
         speed=speed,
-        limits=_limits(plan, used_s, speed, screening.plan if screening else None, len(data.val)),
+        limits=_limits(plan, used_s, speed, read_screening(manifest), len(data.val)),
         meter=meter,
         time_is_up=budget.time_is_up,
     )
@@ -195,7 +195,8 @@ def _open_screening(
     if not isinstance(plan, ScreeningPlan):
         return None
     return Screening(
-        plan=plan,
+        count=plan.count,
+        images=plan.images,
         proposer=proposer,
         shorten=plan.shorten,
         store=store,
@@ -253,10 +254,11 @@ def _limits(
     plan: Plan,
     used_s: float,
     speed: TrainingSpeed,
-    short: ScreeningPlan | None,
+    short: ScreeningPlan | str | None,
     val_images: int,
 ) -> Limits:
     """Returns the limits that the monitor shows while the search runs."""
+    planned = short if isinstance(short, ScreeningPlan) else None
     expected = expected_epoch_s(plan, speed)
     repeats = finalist_trainings(plan)
     begun = plan.horizons[-1].first
@@ -282,7 +284,7 @@ def _limits(
         directory=str(plan.directory),
         dataset=plan.options.dataset,
         data=plan.options.data,
-        screening=short.count if short else 0,
-        screening_epochs=short.epochs_worth(plan.epochs) if short else 0.0,
+        screening=planned.count if planned else 0,
+        screening_epochs=planned.epochs_worth(plan.epochs) if planned else 0.0,
         val_images=val_images,
     )

@@ -55,7 +55,8 @@ def _screening_of(curves: Curves, proposer: PointProposer) -> Screening[Point] |
         return None
     store: MemorySideStore[ScreeningRecord] = MemorySideStore()
     return Screening(
-        plan=plan,
+        count=plan.count,
+        images=plan.images,
         proposer=proposer,
         shorten=lambda point: Point({**point.params, "epochs": short.epochs}),
         store=store,

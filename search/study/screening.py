@@ -14,8 +14,8 @@ as from any rung (`search.samplers.learning_curves.expected_ends`).
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self
+from dataclasses import replace
+from typing import Any, Protocol
 
 from results.analysis.screening_worth import ScreeningWorth, judge_screening
 from results.records import ScreeningRecord, StopReason, TrainingId, TrialState
@@ -25,67 +25,15 @@ from search.study.horizons import QueuedConfiguration
 from search.study.proposer import C, C_co, Proposal
 from search.study.side_trainings import GIVE_UP, SideTrainings
 from search.study.store import SideTrainingStore
-from trainables.config import ConfigError, TrialConfig
+from trainables.config import ConfigError
 
 KEPT = 4
 """So many of the best configurations are tried first, after the baseline. On recorded tables two
 and six do as well.
 """
 
-SMALLEST_PX = 32
-"""`TrialConfig` allows no smaller images."""
-
 ATTEMPTS = 20
 """A configuration is drawn at most this many times until it is a new one."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ScreeningPlan:
-    """Says what a screening trains: `count` configurations, the baseline first, for `epochs`
-    epochs, on a share `images` of the training images of each class, at a share `size` of each
-    configuration's own image size. `cost` is that of one such training, as a share of a full one.
-    """
-
-    count: int
-    epochs: int
-    images: float
-    size: float
-    cost: float
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Builds a plan from what `dataclasses.asdict` wrote to a manifest."""
-        return cls(**value)
-
-    def shorten(self, config: TrialConfig) -> TrialConfig:
-        """Returns what is trained of a configuration: what counts in epochs shrinks with them, and
-        nothing is compiled, which would take longer than the training.
-        """
-        share = self.epochs / config.epochs
-        changes: dict[str, Any] = {
-            "compile": False,
-            "epochs": self.epochs,
-            "warmup_epochs": config.warmup_epochs * share,
-            "image_size": max(SMALLEST_PX, round(self.size * config.image_size)),
-        }
-        if config.schedule == "step":
-            steps = config.effective_value("step_epochs")
-            changes["step_epochs"] = max(1, round(steps * share))
-        return config.but(**changes)
-
-    def epochs_worth(self, epochs: int) -> float:
-        """Returns how many epochs of a full training, of `epochs` in all, the screening takes."""
-        return self.count * self.cost * epochs
-
-    def describe(self) -> str:
-        """Returns the plan in words."""
-        size = f" at {self.size:g} of their size" if self.size < 1 else ""
-        images = f"{self.images:g} of the images" if self.images < 1 else "all images"
-        return (
-            f"{self.count} configurations for {self.epochs} epochs on {images}{size}, "
-            f"{self.count * self.cost:.2g} full trainings in all, and the best {KEPT} are tried "
-            "first"
-        )
 
 
 class Drawing(Protocol[C_co]):
@@ -131,14 +79,17 @@ class Screening(SideTrainings[ScreeningRecord, C], NoScreening):
     continue. If the short trainings tell configurations hardly apart
     (`results.analysis.screening_worth`), nothing follows from them.
 
-    shorten: returns what is trained of a configuration, as `plan` says.
+    count: the number of configurations, the baseline included.
+    images: the share of the training images that each training sees.
+    shorten: returns what is trained of a configuration.
     val_images: the number of images that an accuracy comes from.
     """
 
     def __init__(
         self,
         *,
-        plan: ScreeningPlan,
+        count: int,
+        images: float,
         proposer: Drawing[C],
         shorten: Callable[[C], C],
         store: SideTrainingStore[ScreeningRecord],
@@ -147,11 +98,11 @@ class Screening(SideTrainings[ScreeningRecord, C], NoScreening):
         time_left: Callable[[], float] = lambda: math.inf,
     ) -> None:
         super().__init__(store, num_classes, time_left)
-        self.plan = plan
+        self.count, self.images = count, images
         self._proposer, self._shorten, self._val_images = proposer, shorten, val_images
         self._worth: ScreeningWorth | None = None
         begun = len(self.records)
-        self._exhausted = 0 < begun < plan.count and self._draw(begun) is None
+        self._exhausted = 0 < begun < count and self._draw(begun) is None
 
     # --- proposing -------------------------------------------------------------------------
 
@@ -159,7 +110,7 @@ class Screening(SideTrainings[ScreeningRecord, C], NoScreening):
         """Returns the next training, or `None` where none is left."""
         if not self.waiting():
             return None
-        for key in (TrainingId(number, screening=True) for number in range(self.plan.count)):
+        for key in (TrainingId(number, screening=True) for number in range(self.count)):
             if key not in self.records and not self._begin(key):
                 return None
             record = self.records[key]
@@ -180,7 +131,7 @@ class Screening(SideTrainings[ScreeningRecord, C], NoScreening):
             ScreeningRecord(
                 number=key.number,
                 params=params,
-                images=self.plan.images,
+                images=self.images,
                 state=TrialState.RUNNING,
                 config=self._shorten(config).to_dict(),
             )
@@ -205,7 +156,7 @@ class Screening(SideTrainings[ScreeningRecord, C], NoScreening):
             config=config,
             epochs_done=len(self.epochs[training]),
             baseline=training.number == 0,
-            images=self.plan.images,
+            images=self.images,
         )
 
     # --- what follows ----------------------------------------------------------------------
@@ -225,7 +176,7 @@ class Screening(SideTrainings[ScreeningRecord, C], NoScreening):
         if len(failed) >= GIVE_UP and not any(record.epochs for record in records):
             return True
         ended = all(record.state is not TrialState.RUNNING for record in records)
-        return ended and (self._exhausted or len(records) >= self.plan.count)
+        return ended and (self._exhausted or len(records) >= self.count)
 
     def shown(self) -> int:
         """Returns how many configurations the sampler has learnt from before the trials."""
@@ -239,7 +190,7 @@ class Screening(SideTrainings[ScreeningRecord, C], NoScreening):
                 for record in self.records.values()
                 if record.state is not TrialState.RUNNING
             }
-            planned = len(self.records) if self._exhausted else self.plan.count
+            planned = len(self.records) if self._exhausted else self.count
             self._worth = judge_screening(ended, planned, self._val_images)
         return self._worth
 

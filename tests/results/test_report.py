@@ -156,9 +156,11 @@ def test_short_trainings_stand_before_the_trials(tmp_path: Path) -> None:
     run = read_run(directory)
     found = screening_table(run)
     assert [row[0] for row in found.rows] == ["1", "4", "2", "3", "baseline", "5"]
-    assert found.rows[0][:4] == ("1", "60.0 %", "complete", "2")
-    assert found.rows[-1][:4] == ("5", "–", "it broke", "–")
-    assert "lr 0.4" in found.rows[1][4]
+    assert found.rows[0][:4] == ["1", "60.0 %", "complete", "2"]
+    assert found.rows[-1][:4] == ["5", "–", "it broke", "–"]
+    assert found.rows[1][found.columns.index("lr")] == "0.4"
+    before, after = read_run(six(tmp_path / "alone")), [step.hours for step in progress(run)]
+    assert after == pytest.approx([step.hours + 7.5 / 3600 for step in progress(before)])
     assert times_by_outcome(run)["screening"]["training"] == pytest.approx(5.0)
     assert "5 short trainings before them" in cards(run)["cost: training time"][1]
     page = write_report(directory).read_text(encoding="utf-8")

@@ -6,8 +6,7 @@ from search.hardware.calibration import Measurement
 from search.monitoring.cost_text import describe_cost, describe_screening
 from search.monitoring.plan_text import show_plan
 from search.planning.cost_estimate import training_speed
-from search.planning.screening import plan_screening
-from search.study.screening import ScreeningPlan
+from search.planning.screening import ScreeningPlan, plan_screening
 from tests.search.planning.test_plan import plan_of
 
 pytestmark = pytest.mark.usefixtures("plan_quickly")

@@ -10,13 +10,14 @@ import pytest
 from results.records import ScreeningRecord, StopReason, TrainingId, TrialState
 from results.side_store import FINALIST_FILES, SCREENING_FILES, SideStore
 from results.store import RunStore
+from search.planning.screening import ScreeningPlan
 from search.samplers.learning_curves import SCREENED, ObservedTrial
 from search.space import Space
 from search.spaces import find_space
 from search.study.finalists import Finalists
 from search.study.optuna_journal import open_journal
 from search.study.proposer import Proposal, Proposer
-from search.study.screening import KEPT, Screening, ScreeningPlan
+from search.study.screening import KEPT, Screening
 from search.study.study import Study
 from search.study.supervisor import Supervisor
 from tests.search.study_on_curves import RULES, curve, metrics
@@ -40,7 +41,8 @@ def screening_of(
 ) -> Screening[TrialConfig]:
     directory.mkdir(exist_ok=True)
     return Screening(
-        plan=plan,
+        count=plan.count,
+        images=plan.images,
         proposer=proposer_of(space),
         shorten=plan.shorten,
         store=SideStore(SCREENING_FILES, directory),
