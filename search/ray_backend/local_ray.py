@@ -28,7 +28,7 @@ from search.hardware.allocation import Resources
 from search.hardware.gpus import Gpu, show_gpus
 from search.hardware.process_limits import find_limit_errors
 from search.ray_backend.heartbeat import limit_start
-from search.ray_backend.ray_cluster import ClusterError, find_ours_first, keep_signals, silence_ray
+from search.ray_backend.ray_cluster import ClusterError, free_agent_port, keep_signals, prepare_ray
 from search.security import bypass_proxies, check_token, prepare_token, stay_on_this_machine
 
 FIRST_PORT = 8265
@@ -148,8 +148,7 @@ def start_ray(
     limits of a container, but not those of a group inside. It sees `gpus` and no others. Raises
     `ClusterError` when Ray doesn't start, and `Interruption` where a signal arrived meanwhile.
     """
-    silence_ray()
-    find_ours_first(root)
+    prepare_ray(root)
     _configure_ray(resources)
     stay_on_this_machine()
     bypass_proxies()
@@ -166,6 +165,7 @@ def start_ray(
     with hold():  # an import can't be broken off in order
         import ray
 
+    free_agent_port()
     host, port = reserved.getsockname()
     try:
         with limit_start(), hold(), keep_signals(), show_gpus(gpus):  # a signal would halve Ray

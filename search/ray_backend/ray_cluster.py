@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager
+from functools import partialmethod
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -40,8 +41,9 @@ class ClusterError(UserError):
     """Reports that Ray can't be used as asked. The message names the value and the remedy."""
 
 
-def silence_ray() -> None:
-    """Turns off Ray's usage statistics and its own output. Call it before Ray is imported.
+def prepare_ray(root: Path | None = None) -> None:
+    """Turns off Ray's usage statistics and its own output, and makes workers find our packages in
+    `root` first, and then those that PYTHONPATH names. Call it before Ray is imported.
 
     A search is resumed from its run directory, so Ray's own snapshots are never read. Ray prints
     the last messages of a raylet, with a stack trace, in spite of all settings (ray 2.60.0).
@@ -51,12 +53,20 @@ def silence_ray() -> None:
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "100000")
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
+    if root:
+        paths = [str(root), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+        os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, paths)))
 
 
-def find_ours_first(root: Path) -> None:
-    """Makes workers find our packages in `root` first, and then those that PYTHONPATH names."""
-    paths = [str(root), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, paths)))
+def free_agent_port() -> None:
+    """Has Ray's dashboard agent listen at any free port. Ray 2.60.0 means 52365, at which that of a
+    second Ray on the machine tries in vain for three seconds, while its Ray waits, and gives up.
+    """
+    from ray._private.parameter import RayParams
+
+    if not isinstance(vars(RayParams)["__init__"], partialmethod):
+        anywhere = partialmethod(RayParams.__init__, dashboard_agent_listen_port=0)
+        RayParams.__init__ = anywhere  # type: ignore[assignment]
 
 
 @contextmanager
@@ -96,7 +106,7 @@ def connect(address: str, root: Path) -> Cluster:
     Workers get the code in `root`. Raises `ClusterError` where this machine is no node of a
     cluster there, or where none has a core.
     """
-    silence_ray()
+    prepare_ray()
     _check_reachable(address)
     # So that a session whose head has died ends in order, before Ray's C++ code ends this process.
     os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "300")
