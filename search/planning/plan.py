@@ -15,7 +15,7 @@ from common.errors import UserError
 from datasets.registry import find_dataset
 from results.analysis.pareto import parse_objectives
 from results.store import MANIFEST
-from search.config.options import SearchOptions
+from search.config.options import SCREENING, SearchOptions
 from search.early_stopping import asha
 from search.hardware.allocation import Resources
 from search.hardware.gpus import Gpu
@@ -255,11 +255,11 @@ def _sampler_for(objectives: Sequence[str]) -> MakeSampler:
 
 
 def _count_previewed(options: SearchOptions, horizons: Sequence[Horizon]) -> int:
-    """Returns how many of the search's first configurations can be predicted. After a warm start
-    these are only the queued ones, because the sampler's proposals depend on results from the
-    beginning.
+    """Returns how many of the search's first configurations can be predicted. After a warm start or
+    a screening these are only the queued ones, because all others depend on results.
     """
-    predicted = len(horizons[0].queue) if options.warm_start else PREVIEWED
+    depend = options.warm_start or options.fidelity == SCREENING
+    predicted = len(horizons[0].queue) if depend else PREVIEWED
     return max(min(predicted, options.trials), 1)
 
 
