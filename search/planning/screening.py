@@ -32,6 +32,12 @@ SMALLER = 1 / 2
 `TrialConfig`'s least size. Networks of other libraries may be made for one size only, and keep it.
 """
 
+OVERHEAD = 1.5
+"""A short training costs so many times what its epochs, its images and their size let expect: it
+evaluates all of val, builds a network too, and processors are slower on small images. It was 1.5 on
+the recorded table of EfficientNet-Lite0, and 2 in a search beside other work.
+"""
+
 FEWEST, MOST = 12, 48
 """A screening trains so many configurations. Together they cost at most one full training; fewer
 aren't worth while.
@@ -110,7 +116,7 @@ def plan_screening(
     size = SMALLER if _may_shrink(baseline) else 1.0
     least = max(LEAST_PER_CLASS * classes, LEAST_STEPS * baseline.batch_size)
     share = next((each for each in SHARES if each * images >= least), 1.0)
-    cost = epochs / plan.epochs * share * size**2
+    cost = OVERHEAD * epochs / plan.epochs * share * size**2
     most = min(1.0, _trainings_in_time(plan, speed))
     return size_screening(epochs=epochs, images=share, size=size, cost=cost, most=most) or (
         f"none: {FEWEST} short trainings, of {epochs} epochs on {share:g} of the images, would "

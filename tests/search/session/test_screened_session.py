@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from results.store import read_manifest
 from search.planning import screening
 from search.planning.screening import ScreeningPlan
@@ -16,20 +18,24 @@ def session_of(out: Path, data: Path, **changes: object) -> Session:
 
 def test_the_run_keeps_its_plan(tmp_path: Path, tiny_data: Path, monkeypatch) -> None:
     first = session_of(tmp_path, tiny_data, epochs=60, fidelity="screening")
-    plan = ScreeningPlan(count=20, epochs=3, images=1.0, size=1.0, cost=0.05)
+    plan = ScreeningPlan(count=13, epochs=3, images=1.0, size=1.0, cost=pytest.approx(0.075))
     assert read_screening(read_manifest(tmp_path / "run")) == plan
     assert first.screening is not None
-    assert (first.screening.count, first.screening.images) == (20, 1.0)
+    assert (first.screening.count, first.screening.images) == (13, 1.0)
     limits = first.limits
-    assert (limits.screening, limits.screening_epochs, limits.val_images) == (20, 60.0, 8)
+    assert (limits.screening, limits.screening_epochs, limits.val_images) == (
+        13,
+        pytest.approx(58.5),
+        8,
+    )
     proposal = first.supervisor.propose()
     assert proposal is not None
     assert proposal.training.screening
     first.close()
-    monkeypatch.setattr(screening, "MOST", 13)
+    monkeypatch.setattr(screening, "MOST", 12)
     again = session_of(tmp_path, tiny_data)
     assert again.screening is not None
-    assert again.screening.count == 20
+    assert again.screening.count == 13
     assert list(again.screening.records) == [proposal.training]
     again.close()
 
