@@ -4,12 +4,15 @@ If they didn't, their accuracies would differ by chance alone: that of guessing 
 varies by p (1 − p) / n. The share of the accuracies' variance that goes beyond this is their
 reliability, as in the theory of tests (Lord & Novick 1968). On recorded tables, short trainings of
 pretrained networks with a reliability of 0.7 have a rank correlation of 0.59 with the end, and
-those from scratch with one of 0 a correlation of 0.2 (results/published/rungs.md).
+those from scratch with one of 0 a correlation of 0.2 (results/published/LOG.md).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
+from typing import Any
+
+from results.records import ScreeningRecord, TrialState
 
 LEAST_RELIABILITY = 0.5
 """Below this, a screening says less of a configuration than chance does, and nothing follows."""
@@ -67,6 +70,19 @@ def judge_screening(
         if early and early.upper < LEAST_RELIABILITY:
             return early
     return _judge(list(ended.values()), val_images) if len(ended) >= planned else None
+
+
+def judge_records(
+    records: Iterable[ScreeningRecord], planned: int, val_images: int
+) -> ScreeningWorth | None:
+    """Returns what `judge_screening` does, from the records of the trainings that have begun."""
+    ended = {r.number: r.val_top1 for r in records if r.state is not TrialState.RUNNING}
+    return judge_screening(ended, planned, val_images)
+
+
+def params_key(params: Mapping[str, Any]) -> str:
+    """Returns a text that is equal for equal parameters of a short training and a trial."""
+    return repr(sorted(params.items()))
 
 
 def _judge(accuracies: Sequence[float | None], val_images: int) -> ScreeningWorth | None:

@@ -7,7 +7,7 @@ from typing import Any
 from common.text import format_duration
 from results.analysis.ranking import rank_trials
 from results.analysis.rung_worth import advise, worths_of_run
-from results.analysis.screening_worth import judge_screening
+from results.analysis.screening_worth import judge_records, params_key
 from results.analysis.searched_ranges import (
     SearchedRange,
     describe_condition,
@@ -17,7 +17,7 @@ from results.analysis.searched_ranges import (
 )
 from results.page.formatting import OUTCOMES, outcome, percent, value
 from results.page.run_data import Run
-from results.records import TrialRecord, TrialState
+from results.records import TrialRecord
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,7 +189,7 @@ class ScreeningTable:
 
 def screening_table(run: Run) -> ScreeningTable:
     """Returns the screening of a run; there are no rows where it has none."""
-    trials = {_key(record.params): number for number, record in run.trials.items()}
+    trials = {params_key(record.params): number for number, record in run.trials.items()}
     order = sorted(run.screening.values(), key=lambda each: (-(each.val_top1 or 0), each.number))
     names = list(dict.fromkeys(name for each in order for name in each.params))
     rows = [
@@ -197,20 +197,15 @@ def screening_table(run: Run) -> ScreeningTable:
             "baseline" if each.number == 0 else str(each.number),
             percent(each.val_top1),
             each.detail or str(each.state),
-            str(trials.get(_key(each.params), "–")),
+            str(trials.get(params_key(each.params), "–")),
             *(value(each.params.get(name)) for name in names),
         ]
         for each in order
     ]
-    ended = {r.number: r.val_top1 for r in order if r.state is not TrialState.RUNNING}
     images = int(run.manifest.get("dataset", {}).get("val_images", 0))
-    worth = judge_screening(ended, len(rows), images) if rows else None
+    worth = judge_records(order, len(rows), images) if rows else None
     columns = ["short training", "val_top1", "ended", "trial", *names]
     return ScreeningTable(columns=columns, rows=rows, worth=f"{worth.describe()}." if worth else "")
-
-
-def _key(params: Mapping[str, Any]) -> str:
-    return repr(sorted(params.items()))
 
 
 def provenance(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -21,7 +21,7 @@ USES = {
 """A worker's time is divided into these uses, each drawn in its colour."""
 
 FINALISTS, SCREENING = "finalists", "screening"
-"""In the figure of time, the bar of the finalists' trainings has this label."""
+"""In the figure of time, the bars of the trainings beside the trials have these labels."""
 
 
 def time_section(run: Run) -> Section:

@@ -72,17 +72,7 @@ class ScreeningPlan:
         """Returns what is trained of a configuration: what counts in epochs shrinks with them, and
         nothing is compiled, which would take longer than the training.
         """
-        share = self.epochs / config.epochs
-        changes: dict[str, Any] = {
-            "compile": False,
-            "epochs": self.epochs,
-            "warmup_epochs": config.warmup_epochs * share,
-            "image_size": max(SMALLEST_PX, round(self.size * config.image_size)),
-        }
-        if config.schedule == "step":
-            steps = config.effective_value("step_epochs")
-            changes["step_epochs"] = max(1, round(steps * share))
-        return config.but(**changes)
+        return shorten(config, self.epochs, self.size).but(compile=False)
 
     def epochs_worth(self, epochs: int) -> float:
         """Returns how many epochs of a full training, of `epochs` in all, the screening takes."""
@@ -97,6 +87,21 @@ class ScreeningPlan:
             f"{self.count * self.cost:.2g} full trainings in all, and the best {KEPT} are tried "
             "first"
         )
+
+
+def shorten(config: TrialConfig, epochs: int, size: float) -> TrialConfig:
+    """Returns a configuration with fewer epochs, at a share `size` of its image size; what counts
+    in epochs shrinks with them.
+    """
+    changes: dict[str, Any] = {
+        "epochs": epochs,
+        "warmup_epochs": config.warmup_epochs * epochs / config.epochs,
+        "image_size": max(SMALLEST_PX, round(size * config.image_size)),
+    }
+    if config.schedule == "step":
+        steps = config.effective_value("step_epochs")
+        changes["step_epochs"] = max(1, round(steps * epochs / config.epochs))
+    return config.but(**changes)
 
 
 def plan_screening(

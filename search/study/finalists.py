@@ -69,14 +69,6 @@ class Finalists(SideTrainings[FinalistRecord, TrialConfig]):
                 return self._proposal(key, self.study.restore(record.config))
         return None
 
-    def _proposal(self, training: TrainingId, config: TrialConfig) -> Proposal[TrialConfig]:
-        return Proposal(
-            training=training,
-            config=config,
-            epochs_done=len(self.epochs[training]),
-            baseline=training.number == BASELINE,
-        )
-
     def waiting(self) -> bool:
         """Returns whether there will be trainings to propose that aren't known yet."""
         return not self._over() and self.study.running()

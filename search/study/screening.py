@@ -12,12 +12,12 @@ as from any rung (`search.samplers.learning_curves.expected_ends`).
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
-from results.analysis.screening_worth import ScreeningWorth, judge_screening
+from results.analysis.screening_worth import ScreeningWorth, judge_records, params_key
 from results.records import ScreeningRecord, StopReason, TrainingId, TrialState
 from search.samplers.learning_curves import SCREENED, ObservedTrial
 from search.space import SpaceError
@@ -97,8 +97,8 @@ class Screening(SideTrainings[ScreeningRecord, C], NoScreening):
         val_images: int,
         time_left: Callable[[], float] = lambda: math.inf,
     ) -> None:
-        super().__init__(store, num_classes, time_left)
-        self.count, self.images = count, images
+        super().__init__(store, num_classes, time_left, images)
+        self.count = count
         self._proposer, self._shorten, self._val_images = proposer, shorten, val_images
         self._worth: ScreeningWorth | None = None
         begun = len(self.records)
@@ -142,22 +142,13 @@ class Screening(SideTrainings[ScreeningRecord, C], NoScreening):
         """Returns a configuration that hasn't been screened, the baseline for 0, or `None` where
         none is found.
         """
-        known = {_key(record.params) for record in self.records.values()}
+        known = {params_key(record.params) for record in self.records.values()}
         for attempt in range(ATTEMPTS):
             with suppress(ConfigError, SpaceError):  # the study names such a fault of the space
                 drawn = self._proposer.draw(number, attempt)
-                if _key(drawn[0]) not in known:
+                if params_key(drawn[0]) not in known:
                     return drawn
         return None
-
-    def _proposal(self, training: TrainingId, config: C) -> Proposal[C]:
-        return Proposal(
-            training=training,
-            config=config,
-            epochs_done=len(self.epochs[training]),
-            baseline=training.number == 0,
-            images=self.images,
-        )
 
     # --- what follows ----------------------------------------------------------------------
 
@@ -185,13 +176,8 @@ class Screening(SideTrainings[ScreeningRecord, C], NoScreening):
     def worth(self) -> ScreeningWorth | None:
         """Returns what the screening is worth, or `None` as long as that isn't known."""
         if self._worth is None:  # once known it stays, for later trainings don't count
-            ended = {
-                record.number: record.val_top1
-                for record in self.records.values()
-                if record.state is not TrialState.RUNNING
-            }
             planned = len(self.records) if self._exhausted else self.count
-            self._worth = judge_screening(ended, planned, self._val_images)
+            self._worth = judge_records(self.records.values(), planned, self._val_images)
         return self._worth
 
     def queued(self, place: int) -> QueuedConfiguration | None:
@@ -216,8 +202,9 @@ class Screening(SideTrainings[ScreeningRecord, C], NoScreening):
         """
         if not (records := self._useful()):
             return evidence, marks
-        shown = {_key(each.params): each.val_top1 for each in records if each.val_top1 is not None}
-        tried = {_key(each.params) for each in evidence}
+        short = {params_key(each.params): each for each in records}
+        keys = [params_key(each.params) for each in evidence]
+        tried = set(keys)
         screened = [
             ObservedTrial(
                 params=each.params,
@@ -225,13 +212,14 @@ class Screening(SideTrainings[ScreeningRecord, C], NoScreening):
                 unfit=each.reason in (StopReason.DIVERGED, StopReason.MEMORY),
                 tried=False,
             )
-            for each in records
-            if _key(each.params) not in tried
+            for key, each in short.items()
+            if key not in tried
         ]
         own = [
-            replace(each, values={SCREENED: shown[key], **each.values}) if key in shown else each
-            for each in evidence
-            for key in [_key(each.params)]
+            replace(each, values={SCREENED: value, **each.values})
+            if key in short and (value := short[key].val_top1) is not None
+            else each
+            for key, each in zip(keys, evidence, strict=True)
         ]
         return [*screened, *own], (SCREENED, *marks)
 
@@ -242,7 +230,3 @@ class Screening(SideTrainings[ScreeningRecord, C], NoScreening):
             return []
         records = (each for each in self.records.values() if each.state is not TrialState.RUNNING)
         return sorted(records, key=lambda each: each.number)
-
-
-def _key(params: Mapping[str, Any]) -> str:
-    return repr(sorted(params.items()))

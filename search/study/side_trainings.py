@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Generic
 
 from common.text import last_lines
+from results.analysis.finalist_comparison import BASELINE
 from results.records import EpochMetrics, StopReason, TrainingId, TrialState
 from search.early_stopping import detection
 from search.early_stopping.decision import (
@@ -30,6 +31,7 @@ class SideTrainings(Generic[R, C]):
     fails. Call it from one thread; a subclass proposes them.
 
     num_classes: the number of classes, from which the loss of a guess follows.
+    images: the share of the training images that each training sees.
     time_left: returns the seconds until nothing more is proposed and trainings end with their
         epoch, unfinished.
     """
@@ -39,7 +41,9 @@ class SideTrainings(Generic[R, C]):
         store: SideTrainingStore[R],
         num_classes: int,
         time_left: Callable[[], float] = lambda: math.inf,
+        images: float = 1.0,
     ) -> None:
+        self.images = images
         self.store: SideTrainingStore[R] = store
         self.records: dict[TrainingId, R] = store.records()
         self.epochs: dict[TrainingId, list[EpochMetrics]] = {key: [] for key in self.records}
@@ -49,7 +53,13 @@ class SideTrainings(Generic[R, C]):
         self._replay()
 
     def _proposal(self, training: TrainingId, config: C) -> Proposal[C]:
-        raise NotImplementedError
+        return Proposal(
+            training=training,
+            config=config,
+            epochs_done=len(self.epochs[training]),
+            baseline=training.number == BASELINE,
+            images=self.images,
+        )
 
     def report(self, training: TrainingId, metrics: EpochMetrics) -> Ending | None:
         """Records one epoch, and returns `None` when the training continues, or else its ending.

@@ -13,6 +13,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 
 from search.early_stopping.asha import default_grace, rung_epochs
+from search.planning.screening import shorten
 from search.samplers.random_configs import RandomConfiguration
 from search.samplers.source import ConfigurationSource
 from search.space import Space
@@ -29,9 +30,6 @@ REPEATED_EACH = 10
 
 FACTOR = 3
 """Between two rungs of ASHA, and between two lengths of shortened schedules."""
-
-SMALLEST_PX = 32
-"""The smallest input that `TrialConfig` allows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,16 +71,7 @@ class Fidelity:
 
     def of(self, config: TrialConfig) -> TrialConfig:
         """The configuration at this fidelity; what counts in epochs shrinks with them."""
-        epochs = max(1, round(self.epochs * config.epochs))
-        changes: dict[str, Any] = {
-            "epochs": epochs,
-            "warmup_epochs": config.warmup_epochs * epochs / config.epochs,
-            "image_size": max(SMALLEST_PX, round(self.size * config.image_size)),
-        }
-        if config.schedule == "step":
-            steps = config.effective_value("step_epochs")
-            changes["step_epochs"] = max(1, round(steps * epochs / config.epochs))
-        return config.but(**changes)
+        return shorten(config, max(1, round(self.epochs * config.epochs)), self.size)
 
 
 FIDELITIES = (

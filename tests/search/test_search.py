@@ -50,6 +50,16 @@ def numbers(directory):
     return epochs, ends
 
 
+def side_numbers(kind, directory):
+    """The same of the trainings beside the trials, whose files are of this kind."""
+    epochs = {
+        (key, m.epoch): (m.train_loss, m.train_top1, m.val_loss, m.val_top1)
+        for key, m in kind.read_epochs(directory)
+    }
+    ends = {k: (r.config, r.state, r.val_top1) for k, r in kind.read(directory).items()}
+    return epochs, ends
+
+
 def test_a_search_runs_to_its_best_config(tmp_path, tiny_data):
     done = run(command(tmp_path, tiny_data, "--trials", "5"))
     assert done.returncode == 0, done.stdout + done.stderr

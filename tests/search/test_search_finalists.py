@@ -11,19 +11,9 @@ from results.records import TrainingId, TrialState
 from results.side_store import FINALIST_FILES, SideStore
 from results.store import read_trials
 from search.study.finalists import choose_finalists, repeat_seed
-from tests.search.test_search import command, numbers, run, start, wait_for
+from tests.search.test_search import command, numbers, run, side_numbers, start, wait_for
 
 pytestmark = pytest.mark.slow
-
-
-def finalist_numbers(directory):
-    """Everything of the finalists that doesn't depend on the clock."""
-    epochs = {
-        (key, m.epoch): (m.train_loss, m.train_top1, m.val_loss, m.val_top1)
-        for key, m in FINALIST_FILES.read_epochs(directory)
-    }
-    ends = {k: (r.config, r.state, r.val_top1) for k, r in FINALIST_FILES.read(directory).items()}
-    return epochs, ends
 
 
 def test_a_search_ends_with_its_finalists(tmp_path):
@@ -67,8 +57,9 @@ def test_finalists_that_were_killed_go_on_to_the_same_numbers(tmp_path, tiny_dat
     )
     resumed = run([sys.executable, "-m", "search.run", "--resume", "run", "--out", str(cut.parent)])
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
-    assert finalist_numbers(cut) == finalist_numbers(tmp_path / "whole" / "run")
-    assert numbers(cut) == numbers(tmp_path / "whole" / "run")
+    uncut = tmp_path / "whole" / "run"
+    assert side_numbers(FINALIST_FILES, cut) == side_numbers(FINALIST_FILES, uncut)
+    assert numbers(cut) == numbers(uncut)
 
 
 def test_a_finished_search_is_given_finalists_afterwards(tmp_path, tiny_data):

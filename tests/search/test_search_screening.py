@@ -9,23 +9,13 @@ import pytest
 from results.records import TrainingId, TrialState
 from results.side_store import SCREENING_FILES
 from results.store import read_trials
-from tests.search.test_search import command, numbers, run, start, wait_for
+from tests.search.test_search import command, numbers, run, side_numbers, start, wait_for
 
 pytestmark = pytest.mark.slow
 
 MORE = ("--fidelity", "screening", "--trials", "3", "--epochs", "60", "--concurrency", "1")
 COUNT = 13
 """Three of 60 epochs on all of the images, of which half would be too few, cost 1.5 · 0.05."""
-
-
-def short_numbers(directory):
-    """Everything of the short trainings that doesn't depend on the clock."""
-    epochs = {
-        (key, m.epoch): (m.train_loss, m.train_top1, m.val_loss, m.val_top1)
-        for key, m in SCREENING_FILES.read_epochs(directory)
-    }
-    ends = {k: (r.config, r.state, r.val_top1) for k, r in SCREENING_FILES.read(directory).items()}
-    return epochs, ends
 
 
 def test_a_killed_search_goes_on_to_the_same_short_trainings_and_trials(tmp_path, tiny_data):
@@ -52,7 +42,7 @@ def test_a_killed_search_goes_on_to_the_same_short_trainings_and_trials(tmp_path
     assert any(r.state is TrialState.RUNNING for r in SCREENING_FILES.read(cut).values())
     resumed = run([sys.executable, "-m", "search.run", "--resume", "run", "--out", str(cut.parent)])
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
-    assert short_numbers(cut) == short_numbers(directory)
+    assert side_numbers(SCREENING_FILES, cut) == side_numbers(SCREENING_FILES, directory)
     assert numbers(cut) == numbers(directory)
 
 
