@@ -203,7 +203,10 @@ def screening_table(run: Run) -> ScreeningTable:
         for each in order
     ]
     images = int(run.manifest.get("dataset", {}).get("val_images", 0))
-    worth = judge_records(order, len(rows), images) if rows else None
+    plan = run.manifest.get("screening")
+    begun = len(run.trials) > 1  # trials but the baseline wait for the screening's end
+    planned = plan["count"] if isinstance(plan, Mapping) and not begun else len(rows)
+    worth = judge_records(order, planned, images) if rows else None
     columns = ["short training", "val_top1", "ended", "trial", *names]
     return ScreeningTable(columns=columns, rows=rows, worth=f"{worth.describe()}." if worth else "")
 

@@ -159,6 +159,10 @@ def test_short_trainings_stand_before_the_trials(tmp_path: Path) -> None:
     assert found.rows[0][:4] == ["1", "60.0 %", "complete", "2"]
     assert found.rows[-1][:4] == ["5", "–", "it broke", "–"]
     assert found.rows[1][found.columns.index("lr")] == "0.4"
+    sized = run.manifest | {"dataset": {"val_images": 100}, "screening": {"count": 9}}
+    assert screening_table(replace(run, manifest=sized)).worth.startswith("5 short trainings tell")
+    running = replace(run, manifest=sized, trials={0: run.trials[0]})
+    assert screening_table(running).worth == ""  # three of nine haven't begun
     before, after = read_run(six(tmp_path / "alone")), [step.hours for step in progress(run)]
     assert after == pytest.approx([step.hours + 7.5 / 3600 for step in progress(before)])
     assert times_by_outcome(run)["screening"]["training"] == pytest.approx(5.0)
