@@ -32,8 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     tasks, screened = list[Curves](), options is not None and options.fidelity == SCREENING
     for path in namespace.curves:
         try:
-            curves = replace(read_curves(path), only_rows=namespace.only_rows)
-            tasks.append(curves if screened else replace(curves, short=None))
+            curves = read_curves(path)
+            tasks.append(replace(curves, only_rows=namespace.only_rows, screening=screened))
             if screened and curves.short is None:
                 faults.append(
                     f"--fidelity screening needs recorded short trainings, but {path} has none; "

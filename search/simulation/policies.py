@@ -44,9 +44,9 @@ class Policy(Protocol):
 
 def gaussian_process_asha(curves: Curves, rules: Rules, seed: int) -> Policy:
     """Returns a study as `search.run` makes one, with the Gaussian-process sampler and all rules,
-    but in memory and on recorded curves, whose short trainings come first where they have some.
+    but in memory and on recorded curves, whose short trainings come first where that is asked for.
     """
-    if curves.short is None:
+    if not curves.screening:
         return study_of(curves, rules, seed, GaussianProcessSampler)
     return ScreenedStudy(curves, rules, PointProposer(curves, seed))
 

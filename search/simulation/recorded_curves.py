@@ -44,7 +44,7 @@ class Curves:
     training data, and `train_loss` is the loss itself, NaN where a trial diverged; both are `None`
     where they weren't recorded. `points` (n, width) holds the configurations as `encoding` encodes
     them, and `epoch_s` (n,) the seconds of an epoch. `short` has the configurations' short
-    trainings, where these were recorded.
+    trainings, where these were recorded; our own policy begins with them where `screening` is true.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Curves:
     conditions: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
     only_rows: bool = False
     short: ShortTrainings | None = None
+    screening: bool = False
 
     @property
     def epochs(self) -> int:

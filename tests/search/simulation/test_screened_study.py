@@ -29,7 +29,7 @@ def curves_with_short(shown: np.ndarray, val_images: int = 100_000) -> Curves:
         epochs=3, images=0.25, size=0.5, val=shown, seconds=np.full(ROWS, 0.5),
         val_images=val_images,
     )  # fmt: skip
-    return replace(curves, short=short, only_rows=True, baseline={"x": 0.0})
+    return replace(curves, short=short, screening=True, only_rows=True, baseline={"x": 0.0})
 
 
 def test_short_trainings_come_first_and_cost_what_they_took():
@@ -48,7 +48,7 @@ def test_short_trainings_come_first_and_cost_what_they_took():
 def test_nothing_follows_from_short_trainings_that_tell_nothing():
     """Equal accuracies: the search is the one without them, after what they cost."""
     curves = curves_with_short(np.full(ROWS, 0.3))
-    alone = replace(curves, short=None)
+    alone = replace(curves, screening=False)
     with quiet_optuna():
         after, without = (
             simulator.simulate(
@@ -69,6 +69,7 @@ def test_nothing_follows_from_short_trainings_that_tell_nothing():
 def test_own_tables_have_short_trainings(name: str, epochs: int, least: int):
     curves = read_curves_file(TABLES / f"{name}.npz")
     assert curves.short is not None
+    assert not curves.screening  # benchmarks of the search itself don't begin with them
     assert curves.short.epochs == epochs
     assert len(curves.short.val) == len(curves.val)
     full_s = curves.epoch_s.mean() * curves.epochs
@@ -85,7 +86,7 @@ def test_screening_holds_early_what_the_search_without_it_finds_late():
     found: dict[bool, list[float]] = {True: [], False: []}
     for seed in range(600, 608):
         for screened in found:
-            own = curves if screened else replace(curves, short=None)
+            own = replace(curves, screening=screened)
             policy = POLICIES["ours"](
                 own, simulator.make_simulated_rules(SearchOptions(), own), seed
             )
