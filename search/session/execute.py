@@ -33,7 +33,7 @@ from search.session import session_log
 from search.session.backup import StorageSync, make_node_files
 from search.session.checks import check_images, check_start, source_to_prepare, why_refused
 from search.session.finish import finish
-from search.session.gpu_allocation import allocate_gpus
+from search.session.gpu_allocation import allocate_gpus, divide_gpus, ray_may_start_first
 from search.session.loggers import make_observers
 from search.session.manifest import (
     copy_earlier,
@@ -190,8 +190,9 @@ def _open(
     """
     saved = read_manifest(plan.directory) if resuming else None
     with ExitStack() as stack:
+        # What threads wait for ends before them, also when the search is interrupted.
+        pool = stack.enter_context(ThreadPoolExecutor(2))
         torch = stack.enter_context(torch_process(plan))
-        pool = stack.enter_context(ThreadPoolExecutor(1))
         checks = check_start(plan, saved, torch, stack, fetch=True)
         port, records = checks.port, checks.records
         monitor.stage("checks")
@@ -212,11 +213,10 @@ def _open(
             idle = session.finished() or has_received()
             return session, [] if idle else open_ray(plan, monitor, heartbeat, port)
         wait = start_measurement(plan, torch, anew=measure)
-        if plan.resources.per_gpu:
-            precision = wait()[0].precision
-            plan = allocate_gpus(plan, precision, inform, torch, images=images, anew=measure)
-        loggers = open_ray(plan, monitor, heartbeat, port)
-        measurement, why = wait()
+        divided = pool.submit(divide_gpus, plan, wait, inform, torch, images=images, anew=measure)
+        early = ray_may_start_first(plan)
+        loggers = open_ray(plan if early else divided.result(), monitor, heartbeat, port)
+        plan, (measurement, why) = divided.result(), wait()
         monitor.stage("precision")
         monitor.inform(f"precision  {measurement.precision} ({why})")
         verification.result()

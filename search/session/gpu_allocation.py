@@ -8,7 +8,7 @@ from functools import partial
 from datasets.access import TRAIN_FILE
 from search.hardware import probe
 from search.hardware.allocation import fits, trials_by_memory
-from search.hardware.calibration import capture_key, packing_key
+from search.hardware.calibration import Measurement, capture_key, packing_key
 from search.hardware.memory import worker_bytes
 from search.hardware.packing import Packing, serves_mps
 from search.hardware.packing_probe import measure_packing
@@ -29,6 +29,35 @@ UNMEASURED_TRIALS = 2
 """At most so many trials share a GPU where their number wasn't measured. While one of them is
 evaluated or begins, the other one trains, and decisions wait for few.
 """
+
+
+def ray_may_start_first(plan: Plan) -> bool:
+    """Returns whether Ray gets the same cores and GPUs before the GPUs are divided as afterwards.
+
+    That is so where trials train on cores, and where all cores serve one GPU, which can't be left
+    out. A division may leave out one of several GPUs, and more trials may be asked for than there
+    are cores.
+    """
+    one = len(plan.machine.gpus) == 1 and plan.options.concurrency == "auto"
+    return not plan.resources.per_gpu or (one and plan.cluster is None)
+
+
+def divide_gpus(
+    plan: Plan,
+    measured: Callable[[], tuple[Measurement, str]],
+    print_line: Callable[[str], object],
+    torch: probe.TorchProcess,
+    *,
+    images: int | None,
+    anew: bool,
+) -> Plan:
+    """Returns the plan of a new run with its GPUs divided, see `allocate_gpus`, in the precision
+    that `measured` waits for.
+    """
+    if not plan.resources.per_gpu:
+        return plan
+    precision = measured()[0].precision
+    return allocate_gpus(plan, precision, print_line, torch, images=images, anew=anew)
 
 
 def allocate_gpus(

@@ -49,13 +49,13 @@ BOUNDED = PACKAGES[:-1]
 
 BOUNDS = {
     "rooms in search/": 20, "arrows in search/": 45, "floors in search/": 8,
-    "rooms in trainables/": 14, "arrows in trainables/": 32, "floors in trainables/": 7,
+    "rooms in trainables/": 14, "arrows in trainables/": 33, "floors in trainables/": 7,
     "rooms in datasets/": 14, "arrows in datasets/": 32, "floors in datasets/": 7,
     "rooms in results/": 16, "arrows in results/": 35, "floors in results/": 8,
     "most files in one folder": 18, "longest file, lines": 290, "longest function, lines": 60,
     "import cycles between modules": 0, "import cycles between rooms": 0,
     "string keys between driver and worker, reads": 0, "README, words": 1100,
-    "lines of code": 26_750,
+    "lines of code": 26_800,
 }  # fmt: skip
 """Figure -> the most that the working tree may have.
 
@@ -63,9 +63,9 @@ BOUNDS = {
 lines; smaller files and functions cost some in imports and signatures. Another 2,000 end a search
 in order, watch Ray, chain and sign records, and bound what comes from elsewhere. Knowing each GPU,
 and saying what a search may still gain and what its rungs tell, took another 1,500, and simulating
-searches of a table's rows alone 100. Keeping the outputs of frozen stages took 220, and short
-trainings before the trials 800. Lower this bound when lines go; raise it for a feature, never for
-want of care.
+searches of a table's rows alone 100. Keeping the outputs of frozen stages took 220, short trainings
+before the trials 800, and doing without torch's compiler 50. Lower this bound when lines go; raise
+it for a feature, never for want of care.
 """
 
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
-from torchvision.transforms.v2 import functional
+
+from trainables.torchvision_import import functional
 
 GEOMETRIC = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
 """The function `affine` knows these operations by their position in this tuple."""

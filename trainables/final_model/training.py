@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 
 from common.errors import UserError
 from common.files import remove_leftovers, write_atomically
@@ -25,6 +24,7 @@ from trainables.final_model.test_evaluation import open_test, score
 from trainables.models.network import Network
 from trainables.models.setup import new_network
 from trainables.profiling.captured_steps import measure_capture
+from trainables.torchvision_import import torchvision
 from trainables.train import train
 from trainables.training.checkpoint import read_history
 from trainables.training.gpu_settings import apply_gpu_settings, describe_gpu

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from common.text import did_you_mean
 from trainables.config import TrialConfig
 from trainables.models.base import NetworkError
 from trainables.models.efficientnet_lite import timm
+from trainables.torchvision_import import torchvision
 
 _FEWEST_STAGES = 4
 """A network of torchvision is divided until it has this many stages, if that is possible."""

@@ -3,11 +3,11 @@
 from collections import OrderedDict
 
 from torch import nn
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from trainables.catalog import NETWORKS
 from trainables.config import TrialConfig
 from trainables.models.base import NetworkParts
+from trainables.torchvision_import import BasicBlock, Bottleneck, ResNet
 
 BLOCKS: dict[str, tuple[type[BasicBlock] | type[Bottleneck], list[int]]] = {
     "resnet10": (BasicBlock, [1, 1, 1, 1]),

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from torchvision.models import get_model_weights
 
 from common.files import file_sha256
 from trainables.models.base import WeightsError
+from trainables.torchvision_import import get_model_weights
 
 DOWNLOAD_TIMEOUT_S = 20.0
 """A download fails if the server is silent for this many seconds."""

@@ -23,6 +23,7 @@ from search.session.gpu_allocation import (
     _in_pieces,
     allocate_gpus,
     find_gain,
+    ray_may_start_first,
 )
 from search.session.startup import torch_process
 from tests.search.hardware.faked_gpus import GIB, gpus
@@ -283,3 +284,20 @@ def test_a_gain_that_was_not_measured_is_measured_the_next_time(
     for _ in range(2):
         assert not divided(plan, torch)[0].resources.captured
     assert torch.gains == 2
+
+
+def test_ray_starts_first_where_a_division_changes_nothing_for_it(
+    tmp_path: Path, tiny_data: Path
+) -> None:
+    """Else a trial would wait for cores that Ray doesn't have, or Ray count a GPU left out."""
+    one, two = gpus("L4"), gpus("L4", "L4")
+    assert ray_may_start_first(plan_on(tmp_path, tiny_data, one))
+    assert ray_may_start_first(plan_on(tmp_path, tiny_data, one, gpus_per_trial="0.25"))
+    assert ray_may_start_first(plan_on(tmp_path, tiny_data, two, gpus_per_trial="0"))
+    assert not ray_may_start_first(plan_on(tmp_path, tiny_data, two))
+    assert not ray_may_start_first(plan_on(tmp_path, tiny_data, one, concurrency="20"))
+    plan = plan_on(tmp_path, tiny_data, one, trials=40)
+    after, _ = divided(plan, FakeProcess(gib=1, captured=2000.0))
+    before = plan.resources.concurrent * plan.resources.threads
+    assert after.resources.concurrent > 1
+    assert after.resources.concurrent * after.resources.threads <= before

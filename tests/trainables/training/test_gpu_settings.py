@@ -18,7 +18,7 @@ def _restore(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("CUBLAS_WORKSPACE_CONFIG", "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
         monkeypatch.setenv(name, "")  # so that it is restored, whoever sets it
         monkeypatch.delenv(name)
-    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
     # torch's own function does this, and imports its compiler, which takes seconds.
     monkeypatch.setattr(
         torch, "use_deterministic_algorithms", torch._C._set_deterministic_algorithms
@@ -34,7 +34,7 @@ def test_what_is_set_is_described(monkeypatch: pytest.MonkeyPatch, deterministic
     assert found["tf32_convolutions"] is True
     assert found["tf32_matrix_products"] is False
     assert found["deterministic"] is deterministic
-    assert found["cudnn_benchmark"] is not deterministic
+    assert found["cudnn_benchmark"] is False
     assert set(found) >= {"cudnn", "cuda", "nvidia_driver"}
     assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == (":4096:8" if deterministic else None)
     assert os.environ["PYTORCH_ALLOC_CONF"] == "expandable_segments:True"
