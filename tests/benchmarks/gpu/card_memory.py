@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from ray._private.thirdparty import pynvml
 
 from tests.benchmarks import measure
 from tests.benchmarks.gpu.bench import Bench, Wanted
@@ -66,21 +67,35 @@ def predicted_mib(bench: Bench, changes: dict[str, Any]) -> dict[str, float]:
 
 def taken_mib(bench: Bench, changes: dict[str, Any]) -> dict[str, float]:
     """What the card lacks while it trains and evaluates: torch's peak, CUDA itself, and what
-    libraries take beside torch.
+    libraries take beside torch. What other processes hold meanwhile doesn't count.
     """
-    free = torch.cuda.mem_get_info()[0]  # this begins CUDA, which takes its own part
-    total = torch.cuda.get_device_properties(DEVICE).total_memory
+    before = used_bytes()
     for _ in train(
         config(bench, **changes, epochs=1), bench.every(45), resident=False, captured=True
     ):
         pass
-    lost = free - torch.cuda.mem_get_info()[0] - torch.cuda.memory_reserved()
-    beside = mib(total - free + max(0, lost))
+    card = f"GPU-{torch.cuda.get_device_properties(DEVICE).uuid}"
+    beside = mib(used_bytes()[card] - before[card] - torch.cuda.memory_reserved())
     return {
         "value": reserved_mib() + beside,
         "reserved_mib": reserved_mib(),
         "beside_torch_mib": beside,
     }
+
+
+def used_bytes() -> dict[str, int]:
+    """How much of each card's memory all processes together hold, by UUID, as NVML counts it, which
+    can be asked before CUDA begins.
+    """
+    pynvml.nvmlInit()
+    try:
+        cards = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
+        return {
+            pynvml.nvmlDeviceGetUUID(card): pynvml.nvmlDeviceGetMemoryInfo(card).used
+            for card in cards
+        }
+    finally:
+        pynvml.nvmlShutdown()
 
 
 def full_card(bench: Bench) -> Iterator[Wanted]:
