@@ -15,6 +15,7 @@ from tests.benchmarks import (
     bench_overhead,
     bench_search,
     bench_start,
+    bench_views,
     measure,
 )
 from tests.benchmarks.eight_space import EIGHT, SPACE, plain
@@ -24,7 +25,7 @@ from tests.benchmarks.workload import DATASET, Size, Workload
 
 MODULES = {
     "search": bench_search, "overhead": bench_overhead, "start": bench_start, "data": bench_data,
-    "checkpoint": bench_checkpoint, "frozen": bench_frozen,
+    "checkpoint": bench_checkpoint, "frozen": bench_frozen, "views": bench_views,
 }  # fmt: skip
 
 
