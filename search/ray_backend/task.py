@@ -10,13 +10,15 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from results.records import EpochMetrics, NetworkCosts, TrainingId
 from results.store import checkpoint_path
 from search.ray_backend.node_files import NodeFiles
-from search.study.proposer import Proposal
 from trainables.config import TrialConfig
+
+if TYPE_CHECKING:  # workers, which import this module, do without Optuna
+    from search.study.proposer import Proposal
 
 _TASK, _REPORT = "task", "report"
 """A config of Ray's has the first key alone; a result of Ray's has the second one among others."""
@@ -153,7 +155,9 @@ class RunFiles:
     data: Path
     node_files: NodeFiles
 
-    def task(self, proposal: Proposal[TrialConfig], placement: Placement, *, measure: bool) -> Task:
+    def task(
+        self, proposal: "Proposal[TrialConfig]", placement: Placement, *, measure: bool
+    ) -> Task:
         """Returns the task of a proposal that has got a place on a machine."""
         return Task(
             training=proposal.training,

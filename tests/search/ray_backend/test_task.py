@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import subprocess
+import sys
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from ray.tune.utils import flatten_dict
 
 from results.records import NetworkCosts, TrainingId
+from search.preflight import ROOT
 from search.ray_backend.node_files import NodeFiles
 from search.ray_backend.scheduler import StudySearcher
 from search.ray_backend.task import (
@@ -111,3 +114,14 @@ def test_the_searcher_asks_for_no_metric_that_a_result_must_have() -> None:
 def test_a_result_without_a_report_is_refused(result) -> None:
     with pytest.raises(TypeError, match="must hold a report, but holds"):
         read_report(result)
+
+
+def test_workers_import_early_what_trains_and_nothing_that_only_decides() -> None:
+    code = (
+        "import sys, search.ray_backend.preload\n"
+        "print(sorted({'optuna', 'torch', 'trainables.train'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8", check=True
+    )
+    assert done.stdout.strip() == "['torch', 'trainables.train']"
