@@ -82,11 +82,13 @@ class PointCache:
         if self._space != list(encoding.space.items()):
             self._space, self._rows, self._encoded = list(encoding.space.items()), {}, []
             self._points = np.empty((0, encoding.width))
-        if new := [each for each in params if id(each) not in self._rows]:
+        rows = [self._rows.get(id(each), -1) for each in params]
+        if new := [each for each, row in zip(params, rows, strict=True) if row < 0]:
             self._points = np.concatenate([self._points, encode_points(encoding, new)])
             self._rows.update({id(each): len(self._encoded) + n for n, each in enumerate(new)})
             self._encoded += new
-        return self._points[[self._rows[id(each)] for each in params]]
+            rows = [self._rows[id(each)] for each in params]
+        return self._points[rows]
 
 
 def encode_points(encoding: Encoding, params: Sequence[Mapping[str, Any]]) -> Matrix:

@@ -9,7 +9,6 @@ in the promising region and yet apart from the others.
 """
 
 from collections.abc import Sequence
-from itertools import compress
 from random import Random
 from typing import Any
 
@@ -28,7 +27,7 @@ from search.samplers.encoding import (
     squared_distances,
 )
 from search.samplers.gaussian_process import GaussianProcess, Observations
-from search.samplers.learning_curves import ObservedTrial, expected_ends
+from search.samplers.learning_curves import ObservedTrial, as_evidence, extrapolate
 from search.samplers.random_configs import RandomConfiguration, draw_value
 from search.samplers.source import (
     PRIOR_TRIAL,
@@ -136,11 +135,11 @@ def choose_candidate(
     """Returns the candidate with the highest expected improvement, or `None` where there are too
     few results, only equal ones, or only unfit configurations, to fit a model.
     """
-    shown = (each.unfit or not each.values.keys().isdisjoint(marks) for each in evidence)
-    seen = np.fromiter(shown, bool, len(evidence))
-    if seen.sum() < FEWEST or all(each.unfit for each in compress(evidence, seen)):
+    held = as_evidence(evidence, marks)
+    seen = held.unfit | ~np.isnan(held.table).all(axis=1)
+    if seen.sum() < FEWEST or held.unfit[seen].all():
         return None
-    values, variances = expected_ends(list(compress(evidence, seen)), marks)
+    values, variances = extrapolate(held.table[seen], held.unfit[seen])
     if np.ptp(values) == 0:
         return None
     draws = Random(int(rng.integers(2**32)))
@@ -150,11 +149,11 @@ def choose_candidate(
     points = encode_points(encoding, [each.params for each in candidates])
     tried = source.encoded.points(encoding, [each.params for each in evidence])
     observations = Observations(points=tried[seen], values=values, variances=variances)
-    begun = ~seen & np.array([each.running for each in evidence])
+    begun = ~seen & held.running
     model = GaussianProcess(observations, tried[begun], encoding.owners, rng)
     gains = expected_improvement(*model.predict(points), model.best)
     order = np.argsort(-gains, kind="stable")
-    tried = tried[[each.tried for each in evidence]]
+    tried = tried[held.tried]
     return candidates[int(order[first_untried(points[order], tried)])]
 
 

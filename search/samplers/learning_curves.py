@@ -1,15 +1,18 @@
 """Turns the learning curves of a study into numbers that a model can be fitted to."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
-from typing import Any
+from itertools import islice
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from results.records import EpochMetrics, StopReason, TrialRecord, TrialState
-from search.samplers.encoding import Vector
+from search.samplers.encoding import Matrix, Vector
+
+Flags = NDArray[np.bool_]
+"""A vector of truth values."""
 
 SCREENED = 0
 """A short training before the trials has its value at this mark, before all epochs."""
@@ -61,53 +64,132 @@ def observe(
     )
 
 
-_ENDED = -1
-"""An ended trial has this number of epochs in `ObservationCache`: no more will come."""
+class Evidence(Sequence[ObservedTrial]):
+    """Holds what configurations have shown, and the same in columns, because to walk through
+    thousands for each number would take longer than the model that is fitted to them.
+
+    marks: the epochs at which trials are compared.
+    """
+
+    def __init__(self, marks: Sequence[int], trials: Iterable[ObservedTrial] = ()) -> None:
+        self.marks = tuple(marks)
+        self._trials: list[ObservedTrial] = []
+        self._table: Matrix = np.empty((0, len(self.marks)))
+        self._flags = np.empty((0, 3), dtype=np.bool_)
+        for trial in trials:
+            self.append(trial)
+
+    @overload
+    def __getitem__(self, at: int) -> ObservedTrial: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[ObservedTrial]: ...
+    def __getitem__(self, at: int | slice) -> ObservedTrial | list[ObservedTrial]:
+        return self._trials[at]
+
+    def __len__(self) -> int:
+        return len(self._trials)
+
+    def __iter__(self) -> Iterator[ObservedTrial]:
+        return iter(self._trials)
+
+    @property
+    def table(self) -> Matrix:
+        """Returns the value of each trial after each mark, of shape (n, marks), NaN for none."""
+        return self._table[: len(self)]
+
+    @property
+    def unfit(self) -> Flags:
+        """Returns which trials are unfit, of shape (n,)."""
+        return self._flags[: len(self), 0]
+
+    @property
+    def running(self) -> Flags:
+        """Returns which trials are running, of shape (n,)."""
+        return self._flags[: len(self), 1]
+
+    @property
+    def tried(self) -> Flags:
+        """Returns which trials were tried, of shape (n,)."""
+        return self._flags[: len(self), 2]
+
+    def append(self, trial: ObservedTrial) -> None:
+        """Adds a trial at the end."""
+        if len(self) == len(self._table):  # room for as many again, so that growing costs little
+            more = max(64, len(self))
+            self._table = np.concatenate([self._table, np.empty((more, len(self.marks)))])
+            self._flags = np.concatenate([self._flags, np.empty((more, 3), dtype=np.bool_)])
+        self._trials.append(trial)
+        self.replace(len(self) - 1, trial)
+
+    def replace(self, at: int, trial: ObservedTrial) -> None:
+        """Puts a trial in the place of the one at `at`."""
+        self._trials[at] = trial
+        self._table[at] = [trial.values.get(mark, np.nan) for mark in self.marks]
+        self._flags[at] = trial.unfit, trial.running, trial.tried
+
+    def copy(self) -> "Evidence":
+        """Returns a copy, which later changes leave as it is."""
+        made = Evidence(self.marks)
+        made._trials = self._trials.copy()
+        made._table, made._flags = self.table.copy(), self._flags[: len(self)].copy()
+        return made
 
 
 class ObservationCache:
-    """Stores the observations of trials, because computing those of thousands would take longer
-    than a proposal. That of a running trial holds until it has shown another epoch.
+    """Keeps the observations of a study's trials up to date, because computing those of thousands
+    would take longer than a proposal. That of an ended trial stays, until the trial is forgotten.
 
-    `marks` are the epochs at which trials are compared. `earlier` are observations from before the
-    study, which come first.
+    marks: the epochs at which trials are compared.
+    earlier: observations from before the study, which come first.
     """
 
-    def __init__(self, marks: Sequence[int], earlier: Sequence[ObservedTrial] = ()) -> None:
-        self._marks, self._earlier = marks, earlier
-        self._known: dict[int, tuple[TrialRecord, int, ObservedTrial]] = {}
+    def __init__(self, marks: Sequence[int], earlier: Iterable[ObservedTrial] = ()) -> None:
+        self._evidence = Evidence(marks, earlier)
+        self._met = 0
+        self._places: dict[int, int] = {}
+        self._open: dict[int, tuple[TrialRecord | None, int]] = {}
 
     def of(
         self,
-        records: Iterable[TrialRecord],
+        records: Mapping[int, TrialRecord],
         epochs: Mapping[int, Sequence[EpochMetrics]],
         length_of: Callable[[int], int],
-    ) -> list[ObservedTrial]:
+        counts: Callable[[TrialRecord], bool],
+    ) -> Evidence:
         """Returns the earlier observations, and that of each trial as it stands, in the order of
-        the records.
+        the records, of which none leaves or changes its place.
 
         epochs: what each trial has shown, by its number.
         length_of: returns the number of epochs of a trial's full training, by its number.
+        counts: returns whether a trial is observed, which never changes.
         """
-        known = self._known
-        # Records are immutable: a trial whose state has changed has another record.
-        own = (
-            hit[2]
-            if (hit := known.get(record.number))
-            and hit[0] is record
-            and (hit[1] == _ENDED or hit[1] == len(epochs[record.number]))
-            else self._observe(record, epochs[record.number], length_of(record.number))
-            for record in records
-        )
-        return [*self._earlier, *own]
+        for number, record in islice(records.items(), self._met, None):
+            if counts(record):
+                self._open[number] = None, 0
+        self._met = len(records)
+        for number, before in list(self._open.items()):
+            record, seen = records[number], epochs[number]
+            # Records are immutable: a trial whose state has changed has another record.
+            if before[0] is not record or before[1] != len(seen):
+                self._observe(record, seen, length_of(number))
+        return self._evidence.copy()
 
-    def _observe(
-        self, record: TrialRecord, seen: Sequence[EpochMetrics], epochs: int
-    ) -> ObservedTrial:
-        found = observe(record, seen, epochs, self._marks)
-        shown = len(seen) if record.state is TrialState.RUNNING else _ENDED
-        self._known[record.number] = record, shown, found
-        return found
+    def forget(self, number: int) -> None:
+        """Observes an ended trial once more at the next call."""
+        if number in self._places:
+            self._open[number] = None, 0
+
+    def _observe(self, record: TrialRecord, seen: Sequence[EpochMetrics], epochs: int) -> None:
+        found, number = observe(record, seen, epochs, self._evidence.marks), record.number
+        if number in self._places:
+            self._evidence.replace(self._places[number], found)
+        else:
+            self._places[number] = len(self._evidence)
+            self._evidence.append(found)
+        if record.state is TrialState.RUNNING:
+            self._open[number] = record, len(seen)
+        else:
+            del self._open[number]
 
 
 def after_shares(
@@ -136,19 +218,30 @@ def expected_ends(evidence: Sequence[ObservedTrial], marks: Sequence[int]) -> tu
     trial's. The line's slope is shrunk towards 1, so that a few trials can't turn it round. Unfit
     trials get the lowest value of all, with a large variance.
     """
-    known = [each.values for each in evidence]
-    rows = (map(dict.get, known, repeat(mark), repeat(np.nan)) for mark in marks)
-    table = np.stack([np.fromiter(row, np.float64, len(known)) for row in rows], axis=1)
-    variances = np.zeros(len(table))
+    held = as_evidence(evidence, marks)
+    return extrapolate(held.table, held.unfit)
+
+
+def as_evidence(evidence: Sequence[ObservedTrial], marks: Sequence[int]) -> Evidence:
+    """Returns the evidence in columns of these marks: itself, where it has them already."""
+    if isinstance(evidence, Evidence) and evidence.marks == tuple(marks):
+        return evidence
+    return Evidence(marks, evidence)
+
+
+def extrapolate(table: Matrix, unfit: Flags) -> tuple[Vector, Vector]:
+    """Returns what `expected_ends` does, from the trials' values after each mark, of shape (n,
+    marks), and from which of them are unfit.
+    """
+    table, variances = table.copy(), np.zeros(len(table))
     spread = float(np.nanvar(table[:, 0]))
-    for column in range(1, len(marks)):
+    for column in range(1, table.shape[1]):
         before, after = table[:, column - 1].copy(), table[:, column]
         lacking = np.isnan(after)
         both = ~lacking & ~np.isnan(before)
         slope, shift, scatter = _line(before[both], after[both], spread)
         table[lacking, column] = shift + slope * before[lacking]
         variances[lacking] = variances[lacking] * slope**2 + scatter
-    unfit = np.array([each.unfit for each in evidence])
     values = _raise_to_floor(table[:, -1], unfit)
     # The results drop abruptly where configurations begin to be unfit. A model that had to fit this
     # cliff exactly would look for its cause in every parameter.

@@ -5,7 +5,7 @@
 """
 
 import math
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from typing import Any, Generic
 
@@ -22,7 +22,7 @@ from results.records import (
 )
 from search.early_stopping.decision import Ending, Rules, decide_ending, ending_of, failed_ending
 from search.samplers.gain_watch import GainWatch, Look
-from search.samplers.learning_curves import ObservationCache, ObservedTrial, value_of
+from search.samplers.learning_curves import Evidence, ObservationCache, value_of
 from search.space import SpaceError
 from search.study.duplicates import TriedConfigurations, configuration_key
 from search.study.horizons import Horizon, HorizonRungs, TrialQueue, first_horizon, horizon_of
@@ -153,17 +153,17 @@ class Study(Generic[C]):
         """Returns whether `GIVE_UP` trials in a row have failed, without an epoch between."""
         return self._failed_in_a_row >= GIVE_UP
 
-    def _evidence(self) -> list[ObservedTrial]:
+    def _evidence(self) -> Evidence:
         """Returns what every configuration has shown so far, earlier runs included."""
-        return self._known.of(self._own(), self.epochs, self._length_of)
+        return self._known.of(self.records, self.epochs, self._length_of, self._counts)
 
     def _look(self) -> Look:
-        shown = [(record, self.epochs[record.number]) for record in self._own()]
+        shown = [(r, self.epochs[r.number]) for r in filter(self._counts, self.records.values())]
         return shown, self._evidence(), self._marks
 
-    def _own(self) -> Iterator[TrialRecord]:
-        """Yields the records of this search's trials whose configurations its space may have."""
-        return (r for n, r in self.records.items() if r.config and n not in self._outside)
+    def _counts(self, record: TrialRecord) -> bool:
+        """Returns whether a trial's configuration is one that this search's space may have."""
+        return bool(record.config) and record.number not in self._outside
 
     def _begin(self, number: int, params: dict[str, Any], config: dict[str, Any]) -> None:
         record = TrialRecord(number=number, state=TrialState.RUNNING, params=params, config=config)
@@ -284,6 +284,7 @@ class Study(Generic[C]):
             return
         self.epochs[number].append(metrics)
         self.records[number] = record.standing(self.epochs[number])
+        self._known.forget(number)
         if record.reason is StopReason.DIVERGED and metrics.epoch == record.epochs:
             return  # the epoch that diverged was never compared
         self.rungs.record(number, metrics.epoch, value_of(metrics))

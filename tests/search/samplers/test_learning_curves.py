@@ -5,7 +5,7 @@ import pytest
 
 from results.records import StopReason, TrialRecord, TrialState
 from search.samplers import learning_curves
-from search.samplers.learning_curves import ObservedTrial, expected_ends
+from search.samplers.learning_curves import Evidence, ObservedTrial, expected_ends
 from tests.search.study_on_curves import metrics
 
 
@@ -51,29 +51,74 @@ def test_the_worst_are_drawn_up_to_a_floor_on_which_the_unfit_lie():
     assert variances.tolist() == pytest.approx([0, 0, 0, 0, ((0.6 - floor) / 2) ** 2])
 
 
-def test_what_a_trial_tells_is_found_once_and_anew_after_an_epoch_or_when_its_record_changes(
-    monkeypatch,
-):
+def test_what_a_trial_tells_is_found_once_and_anew_after_an_epoch_until_it_has_ended(monkeypatch):
     calls = []
     real = learning_curves.observe
     monkeypatch.setattr(
         learning_curves,
         "observe",
-        lambda record, *rest: calls.append(record) or real(record, *rest),
+        lambda record, *rest: calls.append(record.number) or real(record, *rest),
     )
-    cache, epochs = learning_curves.ObservationCache((1, 3)), [metrics(1, 0.25)]
+    cache, epochs = learning_curves.ObservationCache((1, 3), [seen(0.1)]), [metrics(1, 0.25)]
+    records = {
+        n: TrialRecord(number=n, state=TrialState.RUNNING, params={"x": n}, config={})
+        for n in (3, 4, 7)
+    }
 
-    def known(record):
-        (found,) = cache.of([record], {4: epochs}, lambda number: {4: 3}[number])
-        return found
+    def known():
+        each = {3: [], 4: epochs, 7: []}
+        found = cache.of(records, each, lambda _: 3, lambda record: record.number != 3)
+        return {each.params.get("x"): each for each in found}
 
-    running = TrialRecord(number=4, state=TrialState.RUNNING, params={"x": 1}, config={})
-    assert known(running).values == {1: 0.25}
-    assert known(running) is known(running)
+    before = known()
+    assert [*before] == [None, 4, 7]  # the earlier one first, and none that doesn't count
+    assert before[4].values == {1: 0.25}
+    assert known() == before
+    assert calls == [4, 7]
     epochs += [metrics(2, 0.5), metrics(3, 0.75)]
-    assert known(running).values == {1: 0.25, 3: 0.75}
-    ended = replace(running, state=TrialState.COMPLETE)
-    assert known(ended) is known(ended)
-    diverged = replace(ended, state=TrialState.STOPPED, reason=StopReason.DIVERGED)
-    assert known(diverged).unfit
-    assert len(calls) == 4
+    assert known()[4].values == {1: 0.25, 3: 0.75}
+    records[4] = replace(records[4], state=TrialState.COMPLETE)
+    assert not known()[4].running
+    records[4] = replace(records[4], state=TrialState.STOPPED, reason=StopReason.DIVERGED)
+    assert not known()[4].unfit  # an ended trial doesn't change, but while records are replayed
+    cache.forget(4)
+    assert known()[4].unfit
+    cache.forget(3)
+    assert 3 not in known()
+    assert calls == [4, 7, 4, 4, 4]
+
+
+def test_evidence_holds_the_same_in_columns_and_a_copy_stays_as_it_is():
+    rng = np.random.default_rng(0)
+    trials = [
+        ObservedTrial(
+            params={"x": n},
+            values={m: float(rng.random()) for m in (1, 3, 9, 27) if rng.random() < 0.5},
+            running=bool(rng.random() < 0.3),
+            unfit=bool(rng.random() < 0.2),
+            tried=bool(rng.random() < 0.8),
+        )
+        for n in range(200)
+    ]
+    marks = (1, 3, 9)
+    grown = Evidence(marks, trials[:150])
+    for trial in trials[150:]:
+        grown.append(trial)
+    grown.replace(7, trials[8])
+    trials[7] = trials[8]
+    assert list(grown) == trials
+    assert grown[-1] is trials[-1]
+    assert grown[3:5] == trials[3:5]
+    table = [[trial.values.get(mark, np.nan) for mark in marks] for trial in trials]
+    np.testing.assert_array_equal(grown.table, table)
+    for name in ("unfit", "running", "tried"):
+        assert getattr(grown, name).tolist() == [getattr(trial, name) for trial in trials]
+    copy = grown.copy()
+    grown.replace(0, seen(0.9, unfit=True))
+    grown.append(seen(0.8))
+    assert list(copy) == trials
+    np.testing.assert_array_equal(copy.table, table)
+    copy.append(trials[0])
+    assert len(copy) == 201
+    assert learning_curves.as_evidence(copy, marks) is copy
+    assert learning_curves.as_evidence(copy, (1, 3)).table.shape == (201, 2)
