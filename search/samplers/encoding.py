@@ -4,6 +4,7 @@ meaningful.
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -82,13 +83,18 @@ class PointCache:
         if self._space != list(encoding.space.items()):
             self._space, self._rows, self._encoded = list(encoding.space.items()), {}, []
             self._points = np.empty((0, encoding.width))
-        rows = [self._rows.get(id(each), -1) for each in params]
-        if new := [each for each, row in zip(params, rows, strict=True) if row < 0]:
+        rows = self._rows_of(params)
+        if new := [params[n] for n in np.flatnonzero(rows < 0).tolist()]:
             self._points = np.concatenate([self._points, encode_points(encoding, new)])
             self._rows.update({id(each): len(self._encoded) + n for n, each in enumerate(new)})
             self._encoded += new
-            rows = [self._rows[id(each)] for each in params]
+            rows = self._rows_of(params)
         return self._points[rows]
+
+    def _rows_of(self, params: Sequence[Mapping[str, Any]]) -> NDArray[np.intp]:
+        """Returns the rows of configurations among the points, -1 for those that aren't there."""
+        rows = map(self._rows.get, map(id, params), repeat(-1))
+        return np.fromiter(rows, np.intp, len(params))
 
 
 def encode_points(encoding: Encoding, params: Sequence[Mapping[str, Any]]) -> Matrix:

@@ -147,7 +147,7 @@ def choose_candidate(
     met = {name: d for each in candidates for name, d in each.distributions.items()}
     encoding = Encoding(dict(sorted(met.items())))  # an order that doesn't depend on the first one
     points = encode_points(encoding, [each.params for each in candidates])
-    tried = source.encoded.points(encoding, [each.params for each in evidence])
+    tried = source.encoded.points(encoding, held.params)
     observations = Observations(points=tried[seen], values=values, variances=variances)
     begun = ~seen & held.running
     model = GaussianProcess(observations, tried[begun], encoding.owners, rng)

@@ -69,11 +69,13 @@ class Evidence(Sequence[ObservedTrial]):
     thousands for each number would take longer than the model that is fitted to them.
 
     marks: the epochs at which trials are compared.
+    `params` holds the parameters of each trial.
     """
 
     def __init__(self, marks: Sequence[int], trials: Iterable[ObservedTrial] = ()) -> None:
         self.marks = tuple(marks)
         self._trials: list[ObservedTrial] = []
+        self.params: list[Mapping[str, Any]] = []
         self._table: Matrix = np.empty((0, len(self.marks)))
         self._flags = np.empty((0, 3), dtype=np.bool_)
         for trial in trials:
@@ -119,18 +121,19 @@ class Evidence(Sequence[ObservedTrial]):
             self._table = np.concatenate([self._table, np.empty((more, len(self.marks)))])
             self._flags = np.concatenate([self._flags, np.empty((more, 3), dtype=np.bool_)])
         self._trials.append(trial)
+        self.params.append(trial.params)
         self.replace(len(self) - 1, trial)
 
     def replace(self, at: int, trial: ObservedTrial) -> None:
         """Puts a trial in the place of the one at `at`."""
-        self._trials[at] = trial
+        self._trials[at], self.params[at] = trial, trial.params
         self._table[at] = [trial.values.get(mark, np.nan) for mark in self.marks]
         self._flags[at] = trial.unfit, trial.running, trial.tried
 
     def copy(self) -> "Evidence":
         """Returns a copy, which later changes leave as it is."""
         made = Evidence(self.marks)
-        made._trials = self._trials.copy()
+        made._trials, made.params = self._trials.copy(), self.params.copy()
         made._table, made._flags = self.table.copy(), self._flags[: len(self)].copy()
         return made
 
