@@ -1,5 +1,6 @@
 """Makes short-lived folders that nobody else can read, and removes those of dead processes."""
 
+import atexit
 import fcntl
 import os
 import shutil
@@ -148,7 +149,8 @@ def keep_compiled_private() -> None:
 
 def private_cache(name: str) -> Path:
     """Returns a folder of this user for what can be made anew: one in the home's cache, or a new
-    temporary one where the home takes none.
+    temporary one where the home takes none, which goes when this process ends in order. A search
+    removes those of its workers, whose temporary files lie in its own folder.
     """
     home = os.environ.get("HOME")
     root = os.environ.get("XDG_CACHE_HOME") or (home and f"{home}/.cache")
@@ -158,4 +160,6 @@ def private_cache(name: str) -> Path:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             if path.stat().st_uid == os.geteuid() and os.access(path, os.W_OK | os.X_OK):
                 return path
-    return Path(tempfile.mkdtemp())
+    path = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path

@@ -17,6 +17,7 @@ from common.private_folder import (
     private_cache,
     remove_leftovers,
 )
+from search.preflight import ROOT
 
 OTHER = """
 import sys
@@ -153,3 +154,23 @@ def test_the_usual_place_returns_also_where_it_takes_no_file_any_more(
     folder.take_temporary_files()
     folder.remove()
     assert tempfile.gettempdir() == "/proc/nowhere"
+
+
+def test_a_cache_that_no_home_takes_goes_with_its_process(tmp_path: Path) -> None:
+    code = (
+        "from common.private_folder import private_cache\n"
+        "path = private_cache('outputs')\n"
+        "(path / 'file').write_text('made anew', encoding='utf-8')\n"
+        "print(path)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={"TMPDIR": str(tmp_path), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    made = Path(done.stdout.strip())
+    assert made.parent == tmp_path
+    assert not made.exists()
