@@ -99,11 +99,16 @@ def synchronize() -> None:
 
 
 def time_calls(call: Callable[[], object], seconds: float, *, warm: int = 5) -> dict[str, float]:
-    """Milliseconds of a call, until its work is done, and until Python has it back.
+    """Milliseconds of a call, until its work is done, and until Python has it back, and seconds of
+    the very first one, which loads and chooses what a process needs once.
 
     Where the second is as long as the first and the kernels take less, the GPU waits for Python.
     """
-    for _ in range(warm):
+    began = time.perf_counter()
+    call()
+    synchronize()
+    first_s = time.perf_counter() - began
+    for _ in range(warm - 1):
         call()
     synchronize()
     began, calls = time.perf_counter(), 0
@@ -113,7 +118,8 @@ def time_calls(call: Callable[[], object], seconds: float, *, warm: int = 5) -> 
     launched = time.perf_counter() - began
     synchronize()
     took = time.perf_counter() - began
-    return {"ms": 1000 * took / calls, "launch_ms": 1000 * launched / calls} | kernel_times(call)
+    times = {"ms": 1000 * took / calls, "launch_ms": 1000 * launched / calls, "first_s": first_s}
+    return times | kernel_times(call)
 
 
 def kernel_times(call: Callable[[], object], calls: int = 3) -> dict[str, float]:
