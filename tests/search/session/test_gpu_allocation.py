@@ -2,12 +2,16 @@
 
 import os
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from search.hardware.calibration import Measurement
 from search.hardware.gpus import Gpu
 from search.hardware.machine import Machine
 from search.hardware.packing import Packing
@@ -17,6 +21,7 @@ from search.planning.cost_estimate import expected_epochs
 from search.planning.plan import Plan, make_proposer
 from search.planning.resources import allocate_resources
 from search.ray_backend.slots import Slots
+from search.session import execute
 from search.session.gpu_allocation import (
     PACKING_WORTH_S,
     UNMEASURED_TRIALS,
@@ -301,3 +306,49 @@ def test_ray_starts_first_where_a_division_changes_nothing_for_it(
     before = plan.resources.concurrent * plan.resources.threads
     assert after.resources.concurrent > 1
     assert after.resources.concurrent * after.resources.threads <= before
+
+
+@pytest.mark.parametrize(("cards", "early"), [(("L4",), True), (("L4", "L4"), False)])
+def test_ray_starts_while_the_only_gpu_is_measured_and_after_several_are_divided(
+    tmp_path: Path,
+    tiny_data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cards: tuple[str, ...],
+    early: bool,
+) -> None:
+    plan = plan_on(tmp_path, tiny_data, gpus(*cards))
+    ray, order = Event(), list[str]()
+
+    def divide(before: Plan, *_: Any, **__: Any) -> Plan:
+        if early:
+            assert ray.wait(10)  # what is divided meanwhile keeps Ray waiting for nothing
+        order.append("division")
+        return replace(before, gpu={"divided": True})
+
+    def start(with_plan: Plan, *_: Any) -> list[Any]:
+        assert bool(with_plan.gpu) is not early
+        order.append("Ray")
+        ray.set()
+        return []
+
+    opened: list[Plan] = []
+    data = SimpleNamespace(train=range(10))
+    checks = SimpleNamespace(port=None, records=None)
+    measured = Measurement(precision="bfloat16", images_per_s={"bfloat16": 100.0})
+    for name, answer in {
+        "check_start": lambda *_, **__: checks,
+        "_data": lambda *_: data,
+        "verify_training_images": lambda _: None,
+        "print_start": lambda *_: None,
+        "start_measurement": lambda *_, **__: lambda: (measured, "made up"),
+        "divide_gpus": divide,
+        "open_ray": start,
+        "open_session": lambda with_plan, *_: opened.append(with_plan),
+        "_show_cost": lambda *_: None,
+    }.items():
+        monkeypatch.setattr(execute, name, answer)
+    monitor: Any = SimpleNamespace(stage=lambda _: None, inform=lambda _: None, warn=print)
+    with ExitStack() as held:
+        execute._open(plan, monitor, cast(Any, None), False, False, held)
+    assert order == (["Ray", "division"] if early else ["division", "Ray"])
+    assert [each.gpu for each in opened] == [{"divided": True}]
