@@ -28,9 +28,11 @@ class _IdleCompiler:
     __spec__ = None  # the import system asks for it
 
     @staticmethod
-    def disable(function: Any, *_: Any, **__: Any) -> Any:
-        """Returns the function as it is, because none is compiled."""
-        return function
+    def disable(fn: Any = None, *_: Any, **__: Any) -> Any:
+        """Returns the function as it is, because none is compiled, or a decorator that does so
+        where it gets none.
+        """
+        return fn if fn is not None else lambda function: function
 
     @staticmethod
     def graph_break(*_: Any, **__: Any) -> None:
