@@ -67,7 +67,7 @@ def predicted_mib(bench: Bench, changes: dict[str, Any]) -> dict[str, float]:
 
 def taken_mib(bench: Bench, changes: dict[str, Any]) -> dict[str, float]:
     """What the card lacks while it trains and evaluates: torch's peak, CUDA itself, and what
-    libraries take beside torch. What other processes hold meanwhile doesn't count.
+    libraries take beside torch. What other processes hold all the time doesn't count.
     """
     before = used_bytes()
     for _ in train(
