@@ -54,8 +54,6 @@ def divide_gpus(
     """Returns the plan of a new run with its GPUs divided, see `allocate_gpus`, in the precision
     that `measured` waits for.
     """
-    if not plan.resources.per_gpu:
-        return plan
     precision = measured()[0].precision
     return allocate_gpus(plan, precision, print_line, torch, images=images, anew=anew)
 

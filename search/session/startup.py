@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -101,6 +102,7 @@ def start_measurement(
         plan, torch, probe.measure, plan.baseline, plan.resources.threads, half
     )
 
+    @cache
     def wait() -> tuple[Measurement, str]:
         measurement = result_of(future.result, plan)
         if plan.cluster is None:
