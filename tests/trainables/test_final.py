@@ -138,6 +138,16 @@ def test_images_are_prepared_at_the_size_that_the_search_stored(
     assert "have 48 px, not 56" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("epochs", [2, 3, 4])
+def test_more_epochs_than_the_search_compared_are_told(
+    epochs: int, best: Path, tiny_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(best, tiny_data, "--epochs", str(epochs)) == 0
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert len(notes) == (epochs > CONFIG.epochs)
+    assert all("in trainings of 3 epochs; in 4" in note for note in notes)
+
+
 @pytest.mark.parametrize("strength", [0.0, 0.5])
 def test_class_weights_without_val_are_told(
     strength: float, best: Path, tiny_data: Path, capsys: pytest.CaptureFixture[str]

@@ -117,6 +117,13 @@ def run(options: FinalTrainingOptions) -> None:
         )
     planned = _plan_repeats(best, out, options)
     if planned:
+        if best.config.epochs > chosen.config.epochs:
+            print(
+                f"note: the configuration was chosen in trainings of {chosen.config.epochs} "
+                f"epochs; in {best.config.epochs}, a network overfits more, and more "
+                f"regularisation may be better: a search with --epochs {best.config.epochs} "
+                "finds out."
+            )
         _train_all(planned, best, out, options, began)
     else:
         remove_leftovers(out)
