@@ -281,6 +281,6 @@ def test_a_race_of_real_searches(tmp_path: Path):
                  "--out", out], timeout_s=580)  # fmt: skip
     lines = list(read_lines(out))
     sides = [line for line in lines if "side" in line]
-    assert [line["side"] for line in sides] == ["documented", "before", "ours"]
+    assert [line["side"] for line in sides] == ["documented", "before", "ours", "screening"]
     assert all(line["handed_over"][-1] for line in sides)
     assert sum(bool(line.get("judged")) for line in lines) >= 3
