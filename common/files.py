@@ -182,6 +182,22 @@ def sync_folder(directory: Path) -> None:
         os.close(descriptor)
 
 
+def is_locked(path: Path) -> bool:
+    """Returns whether another process holds the lock whose file is `path`, as a `FileLock` does.
+    Nothing is written; for the moment of the question the lock can't be taken.
+    """
+    import fcntl
+
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # there is no lock, or its file system has none
+        return False
+    return False
+
+
 @contextmanager
 def lock_folder(directory: Path) -> Iterator[None]:
     """Locks the folder during a block, and creates it if it is missing. Prints a line if another

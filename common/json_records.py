@@ -38,8 +38,8 @@ def _kinds(cls: type) -> dict[str, tuple[frozenset[type], type[StrEnum] | None]]
     found = {}
     for f in fields(cast(Any, cls)):
         kinds = {get_origin(kind) or kind for kind in get_args(f.type) or (f.type,)}
-        if get_origin(f.type) is dict:
-            kinds = {dict}
+        if (whole := get_origin(f.type)) in (dict, list):
+            kinds = {whole}
         kinds |= {int} if float in kinds else set()
         members = next((kind for kind in kinds if issubclass(kind, StrEnum)), None)
         found[f.name] = (frozenset(kinds), members)

@@ -11,16 +11,19 @@
 #    source ~/.local/share/bash_completion/python
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_python_subparsers=(search.run datasets.prepare trainables.final trainables.predict trainables.export results.final results.export results.report results.compare results.importance search.simulate results.curves)
+_shtab_python_subparsers=(search.run datasets.prepare trainables.final trainables.predict trainables.export results.final results.export results.runs results.show results.annotate results.report results.compare results.importance search.simulate results.curves)
 
-_shtab_python_search_run_option_strings=(-h --help --list --dry-run --config --resume --resume-or-start --accept-space --space --dataset --source --data --weights --seed --fidelity --objectives --set --warm-start --name --out --trials --epochs --time-budget --gpu-hours --min-gain --finalists --repeats --grace --reduction-factor --max-gap --gap-patience --plateau-patience --stall-timeout --measure --concurrency --gpus-per-trial --precision --deterministic --address --data-uri --storage --verbose --quiet --dashboard-host --dashboard-port --tensorboard --mlflow --wandb)
+_shtab_python_search_run_option_strings=(-h --help --list --dry-run --config --resume --resume-or-start --accept-space --space --dataset --source --data --weights --seed --fidelity --objectives --set --warm-start --name --out --trials --epochs --time-budget --gpu-hours --min-gain --finalists --repeats --grace --reduction-factor --max-gap --gap-patience --plateau-patience --stall-timeout --measure --concurrency --gpus-per-trial --precision --deterministic --address --data-uri --storage --verbose --quiet --dashboard-host --dashboard-port --page-port --tensorboard --mlflow --wandb)
 _shtab_python_datasets_prepare_option_strings=(-h --help --source --data --workers --size --skip-broken --skip-empty --zip-encoding --overwrite --verify)
 _shtab_python_trainables_final_option_strings=(-h --help --config --data --source --out --epochs --weights --precision --seed --deterministic --repeats --threads --time-budget --overwrite)
 _shtab_python_trainables_predict_option_strings=(-h --help)
 _shtab_python_trainables_export_option_strings=(-h --help --formats --to)
 _shtab_python_results_final_option_strings=(-h --help)
 _shtab_python_results_export_option_strings=(-h --help --trial --to)
-_shtab_python_results_report_option_strings=(-h --help --to)
+_shtab_python_results_runs_option_strings=(-h --help --tag --state --json)
+_shtab_python_results_show_option_strings=(-h --help --all --top --trial --columns --csv --json)
+_shtab_python_results_annotate_option_strings=(-h --help --note --tag --untag)
+_shtab_python_results_report_option_strings=(-h --help --to --serve --port --host)
 _shtab_python_results_compare_option_strings=(-h --help --to)
 _shtab_python_results_importance_option_strings=(-h --help)
 _shtab_python_search_simulate_option_strings=(-h --help --policy --workers --budget --seeds --only-rows --min-gain --fidelity --grace --reduction-factor --max-gap --gap-patience --plateau-patience)
@@ -45,6 +48,8 @@ _shtab_python_trainables_final___weights_COMPGEN=_shtab_compgen_files
 _shtab_python_trainables_export___to_COMPGEN=_shtab_compgen_files
 _shtab_python_results_export_pos_0_COMPGEN=_shtab_compgen_dirs
 _shtab_python_results_export___to_COMPGEN=_shtab_compgen_files
+_shtab_python_results_show_pos_0_COMPGEN=_shtab_compgen_dirs
+_shtab_python_results_annotate_pos_0_COMPGEN=_shtab_compgen_dirs
 _shtab_python_results_report_pos_0_COMPGEN=_shtab_compgen_dirs
 _shtab_python_results_report___to_COMPGEN=_shtab_compgen_files
 _shtab_python_results_compare_pos_0_COMPGEN=_shtab_compgen_dirs
@@ -56,8 +61,9 @@ _shtab_python_search_run___dataset_choices=(cifar100 demo folder tiny-imagenet t
 _shtab_python_datasets_prepare_pos_0_choices=(cifar100 demo folder tiny-imagenet tiny-imagenet-20)
 _shtab_python_trainables_final___precision_choices=(bfloat16 float16 float32)
 _shtab_python_trainables_export___formats_choices=(safetensors pt2 onnx)
+_shtab_python_results_runs___state_choices=(running ended interrupted failed damaged)
 _shtab_python_search_simulate___policy_choices=(ours random)
-_shtab_python_pos_0_choices=(search.run datasets.prepare trainables.final trainables.predict trainables.export results.final results.export results.report results.compare results.importance search.simulate results.curves)
+_shtab_python_pos_0_choices=(search.run datasets.prepare trainables.final trainables.predict trainables.export results.final results.export results.runs results.show results.annotate results.report results.compare results.importance search.simulate results.curves)
 
 _shtab_python_search_run__h_nargs=0
 _shtab_python_search_run___help_nargs=0
@@ -91,8 +97,21 @@ _shtab_python_results_final__h_nargs=0
 _shtab_python_results_final___help_nargs=0
 _shtab_python_results_export__h_nargs=0
 _shtab_python_results_export___help_nargs=0
+_shtab_python_results_runs__h_nargs=0
+_shtab_python_results_runs___help_nargs=0
+_shtab_python_results_runs___json_nargs=0
+_shtab_python_results_show__h_nargs=0
+_shtab_python_results_show___help_nargs=0
+_shtab_python_results_show___all_nargs=0
+_shtab_python_results_show___csv_nargs=0
+_shtab_python_results_show___json_nargs=0
+_shtab_python_results_annotate__h_nargs=0
+_shtab_python_results_annotate___help_nargs=0
+_shtab_python_results_annotate___tag_nargs=+
+_shtab_python_results_annotate___untag_nargs=+
 _shtab_python_results_report__h_nargs=0
 _shtab_python_results_report___help_nargs=0
+_shtab_python_results_report___serve_nargs=0
 _shtab_python_results_compare_pos_0_nargs=+
 _shtab_python_results_compare__h_nargs=0
 _shtab_python_results_compare___help_nargs=0

@@ -22,7 +22,7 @@ from results.analysis.expected_gain import gain_of_run
 from results.analysis.finalist_comparison import BASELINE, Outcome, Standing, compare_finalists
 from results.analysis.intervals import CONFIDENCE, Interval
 from results.analysis.pareto import objectives_of, pareto_front, values
-from results.analysis.ranking import REASON, RULE, best_trial, rank_trials
+from results.analysis.ranking import REASON, RULE, baseline_of, best_trial, rank_trials
 from results.analysis.run_records import is_own_run, read_run_records
 from results.records import (
     BEST_VERSION,
@@ -132,16 +132,6 @@ def _chosen(
         "baseline": _baseline(trials.get(baseline_of(manifest, winner.number)), manifest),
         "provenance": manifest.get("provenance", {}) | {"run": manifest["name"]},
     }
-
-
-def baseline_of(manifest: Mapping[str, Any], trial: int) -> int:
-    """Returns the number of the baseline that was planned with as many epochs as `trial`.
-
-    Each horizon of a run, which is a number of epochs per trial, begins with a baseline of its own.
-    Manifests of older versions don't list horizons, because their runs have one.
-    """
-    horizons = manifest.get("horizons", [{"first": 0}])
-    return max(int(each["first"]) for each in horizons if each["first"] <= trial)
 
 
 def _finalists_rule(outcome: Outcome) -> str:

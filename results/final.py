@@ -25,8 +25,8 @@ def write_pages(folder: Path) -> tuple[Path, Path]:
     """
     # Plotly takes a second to load, and `--help` should not wait for it.
     from results.analysis.final_run import read_final_run
-    from results.page.final_page import page
-    from results.page.model_card import card
+    from results.page.final.final_page import page
+    from results.page.final.model_card import card
 
     trained = read_final_run(folder)
     write_text_atomically(folder / PAGE, page(trained))

@@ -143,7 +143,7 @@ def lock_run(directory: Path) -> BaseFileLock:
     """Locks a run for writing. Raises `RunError` where another process writes it."""
     lock = FileLock(directory / ".lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=0.1)  # `is_locked` holds it for a moment
     except Timeout:
         raise RunError(
             f"{directory} is being written by another process; wait for it, or begin a new run "

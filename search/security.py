@@ -114,6 +114,17 @@ def check_token(environment: Mapping[str, str] = os.environ) -> None:
         _keep_private(path)
 
 
+def read_token(environment: Mapping[str, str] = os.environ) -> str | None:
+    """Returns Ray's token, or `None` where there is none yet or Ray requires none."""
+    if token_required(environment) and (given := environment.get(TOKEN)):
+        return given
+    path = _token_file(environment)
+    try:
+        return path.read_text(encoding="utf-8").strip() if path else None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
 def prepare_token(spare: Path, environment: MutableMapping[str, str] = os.environ) -> None:
     """Makes sure, before Ray starts, that there is a token, in a file that this user alone can
     read. Ray itself would write one that others can read at first.

@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable, Mapping
 
 from datasets import prepare
-from results import compare, curves, export, importance, report
+from results import annotate, compare, curves, export, importance, report, runs, show
 from results import final as final_pages
 from search import simulate
 from search.config import command_line
@@ -19,6 +19,9 @@ COMMANDS: Mapping[str, Callable[[], ArgumentParser]] = {
     "trainables.export": export_model.parser,
     "results.final": final_pages.parser,
     "results.export": export.parser,
+    "results.runs": runs.parser,
+    "results.show": show.parser,
+    "results.annotate": annotate.parser,
     "results.report": report.parser,
     "results.compare": compare.parser,
     "results.importance": importance.parser,

@@ -8,7 +8,7 @@ the highest value of any epoch (results/published/handed-over.md).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from results.analysis.pareto import pareto_front
 from results.records import TrialRecord
@@ -60,3 +60,13 @@ def best_trial(trials: Mapping[int, TrialRecord], objectives: Sequence[str]) -> 
         return front[0]
     order = rank_trials(trials.values())
     return order[0] if order and order[0].trusted else None
+
+
+def baseline_of(manifest: Mapping[str, Any], trial: int) -> int:
+    """Returns the number of the baseline that was planned with as many epochs as `trial`.
+
+    Each horizon of a run, which is a number of epochs per trial, begins with a baseline of its own.
+    Manifests of older versions don't list horizons, because their runs have one.
+    """
+    horizons = manifest.get("horizons", [{"first": 0}])
+    return max(int(each["first"]) for each in horizons if each["first"] <= trial)

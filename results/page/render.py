@@ -28,9 +28,19 @@ the size of all digits.
 """
 
 
-def render(template: str, *, sections: Iterable[Section], **values: Any) -> str:
+def render(
+    template: str,
+    *,
+    sections: Iterable[Section],
+    live: bool = False,
+    root: str = "",
+    **values: Any,
+) -> str:
     """Renders a page from one of the templates in this folder. `values` are the template's
     variables beside the sections, their figures and the assets.
+
+    live: whether a server sends the page (`results.live`), which then updates itself and loads
+        Plotly from there. `root` leads from the page to the server's first one.
     """
     sections = list(sections)
     return (
@@ -39,7 +49,10 @@ def render(template: str, *, sections: Iterable[Section], **values: Any) -> str:
         .render(
             sections=sections,
             figures=_script_json(figures(sections)),
-            plotly=_packed_plotly(),
+            plotly="" if live else _packed_plotly(),
+            live=live,
+            root=root,
+            update=_asset("live.js") if live else "",
             style=_asset("page.css"),
             script=_asset("page.js"),
             **values,

@@ -12,11 +12,11 @@ from results.analysis.final_run import RECORD, read_record, read_sibling_records
 from results.analysis.finalist_comparison import Outcome, compare_finalists
 from results.analysis.intervals import Interval, interval_of_repeats
 from results.analysis.pareto import objectives_of
-from results.analysis.ranking import best_trial
+from results.analysis.ranking import baseline_of, best_trial
 from results.analysis.run_records import RunRecords, read_run_records
 from results.analysis.rung_values import JOURNAL, read_fitting_proposals
 from results.analysis.session_times import used_seconds
-from results.export import baseline_of, describe_best
+from results.export import describe_best
 from results.records import (
     EpochMetrics,
     FinalistRecord,

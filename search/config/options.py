@@ -148,10 +148,13 @@ class SearchOptions:
     name: str = _option("", SEARCH, "NAME", "name of the run (default: the space and the time)")
     out: str = _option("runs", SEARCH, "DIR", "folder of the runs")
     dashboard_host: str = _option(
-        "127.0.0.1", MONITORING, "HOST", "address that the Ray dashboard listens on"
+        "127.0.0.1", MONITORING, "HOST", "address that Ray's dashboard and the live page listen on"
     )
     dashboard_port: str = _option(
         "auto", MONITORING, "PORT", "port of Ray's dashboard: auto (from 8265 up) or a number"
+    )
+    page_port: str = _option(
+        "auto", MONITORING, "PORT", "port of the search's live page: auto, a number, or 0 for none"
     )
     tensorboard: bool = _option(
         False, MONITORING, "", "write TensorBoard's event files too, one folder a trial"
@@ -218,8 +221,8 @@ aren't saved with a run.
 
 RESUMABLE = ("space", "weights", "source", "trials", "epochs", "time_budget", "gpu_hours",
              "min_gain", "finalists", "repeats", "address", "data_uri", "storage", "concurrency",
-             "gpus_per_trial", "stall_timeout", "dashboard_host", "dashboard_port", "tensorboard",
-             "mlflow", "wandb", "data", "out")  # fmt: skip
+             "gpus_per_trial", "stall_timeout", "dashboard_host", "dashboard_port", "page_port",
+             "tensorboard", "mlflow", "wandb", "data", "out")  # fmt: skip
 """These options may change when a run is resumed. All others decide its results and stay as they
 were. A space and a file of weights may be elsewhere, but their content must be the same.
 """

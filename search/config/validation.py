@@ -113,6 +113,8 @@ def find_faults(o: SearchOptions) -> dict[str, list[str]]:
          "must be a folder's name, without slashes, and must not begin with a dot, dash or blank"),
         (o.dashboard_port == "auto" or 1 <= number_of(o.dashboard_port, whole=True) <= 65535,
          "dashboard_port", "must be auto or a port in 1…65535"),
+        (o.page_port == "auto" or 0 <= number_of(o.page_port, whole=True) <= 65535,
+         "page_port", "must be auto, a port in 1…65535, or 0"),
         (loopback(o.dashboard_host) or token_required(), "dashboard_host",
          "must be 127.0.0.1 while RAY_AUTH_MODE turns Ray's token off (unset it to be reached)"),
     ]  # fmt: skip

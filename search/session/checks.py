@@ -19,6 +19,7 @@ from results.jsonl import check_regular
 from results.store import BEST, MANIFEST, RunError, lock_run
 from search.hardware import probe
 from search.hardware.gpus import VISIBLE
+from search.monitoring.live_page import reserve_page
 from search.planning.plan import Plan, size_to_store
 from search.ray_backend.local_ray import Dashboard, check_ray, reserve_port
 from search.session.backup import make_node_files
@@ -34,12 +35,14 @@ T = TypeVar("T")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StartChecks:
     """Holds what the checks found: the records of a run that goes on, the socket that reserves the
-    dashboard's port (`None` on a cluster), the number of training images (`None` while it isn't
-    known), and a phrase for each thing that only a search's start can check.
+    dashboard's port (`None` on a cluster), the one that the live page will be served on (`None`
+    where none is wanted), the number of training images (`None` while it isn't known), and a phrase
+    for each thing that only a search's start can check.
     """
 
     records: RunRecords | None
     port: socket.socket | None
+    page: socket.socket | None
     images: int | None
     later: tuple[str, ...]
 
@@ -52,11 +55,12 @@ def check_start(
     *,
     fetch: bool,
 ) -> StartChecks:
-    """Checks the run's folder and records, the dashboard's port, the network and its weights, the
-    images, and the places for copies. Raises `SearchError` with one sentence for each fault.
+    """Checks the run's folder and records, the ports of dashboard and page, the network and its
+    weights, the images, and the places for copies. Raises `SearchError` with one sentence for each
+    fault.
 
     saved: the manifest of the run, if it exists already.
-    stack: closes the reserved port.
+    stack: closes the reserved ports.
     fetch: whether pretrained weights that aren't here are downloaded, as a search does.
     """
     errors: list[str] = []
@@ -87,6 +91,9 @@ def check_start(
             attempt(lambda: read_prior_trials(plan.directory))
     dashboard = Dashboard(host=plan.options.dashboard_host, port=plan.options.dashboard_port)
     port = None if plan.cluster else attempt(lambda: stack.enter_context(reserve_port(dashboard)))
+    page = attempt(lambda: reserve_page(dashboard.host, plan.options.page_port))
+    if page is not None:
+        stack.enter_context(page)
     if plan.cluster is None:
         attempt(lambda: check_ray(plan.resources))
     images = attempt(lambda: inspect_images(plan, saved))
@@ -98,7 +105,7 @@ def check_start(
     if errors:
         raise SearchError(list(dict.fromkeys(errors)))
     later = list_later_checks(plan, prepared=prepared, weights_here=bool(weights_here))
-    return StartChecks(records=records, port=port, images=images, later=later)
+    return StartChecks(records=records, port=port, page=page, images=images, later=later)
 
 
 def _find_emulation(plan: Plan) -> list[str]:

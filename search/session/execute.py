@@ -194,7 +194,7 @@ def _open(
         pool = stack.enter_context(ThreadPoolExecutor(2))
         torch = stack.enter_context(torch_process(plan))
         checks = check_start(plan, saved, torch, stack, fetch=True)
-        port, records = checks.port, checks.records
+        records = checks.records
         monitor.stage("checks")
         data = _data(plan, saved)
         monitor.stage("dataset")
@@ -211,11 +211,11 @@ def _open(
             session = open_session(plan, data, precision, saved, monitor.warn, measurement, records)
             _show_cost(plan, data, session, monitor)
             idle = session.finished() or has_received()
-            return session, [] if idle else open_ray(plan, monitor, heartbeat, port)
+            return session, [] if idle else open_ray(plan, monitor, heartbeat, checks, held)
         wait = start_measurement(plan, torch, anew=measure)
         divided = pool.submit(divide_gpus, plan, wait, inform, torch, images=images, anew=measure)
         early = ray_may_start_first(plan)
-        loggers = open_ray(plan if early else divided.result(), monitor, heartbeat, port)
+        loggers = open_ray(plan if early else divided.result(), monitor, heartbeat, checks, held)
         plan, (measurement, why) = divided.result(), wait()
         monitor.stage("precision")
         monitor.inform(f"precision  {measurement.precision} ({why})")

@@ -1,10 +1,12 @@
 """Starts, watches and ends the Ray of a session."""
 
-import socket
+import secrets
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from search.hardware.allocation import Resources
+from search.monitoring.live_page import LivePage
 from search.monitoring.monitor import Monitor
 from search.planning.plan import Plan
 from search.preflight import ROOT
@@ -12,7 +14,8 @@ from search.ray_backend.heartbeat import Heartbeat, Liveness, kill_ray, ray_proc
 from search.ray_backend.local_ray import remove_files, start_ray, stop_ray
 from search.ray_backend.ray_cluster import LivingNodes, raylet_lives
 from search.ray_backend.slots import Slots
-from search.security import how_to_enter, how_to_enter_cluster
+from search.security import how_to_enter, how_to_enter_cluster, read_token
+from search.session.checks import StartChecks
 from search.session.loggers import connect_trackers
 
 if TYPE_CHECKING:
@@ -27,23 +30,28 @@ def make_heartbeat(plan: Plan, take_over: Callable[[str], object]) -> Heartbeat:
 
 
 def open_ray(
-    plan: Plan, monitor: Monitor, heartbeat: Heartbeat, port: socket.socket | None
+    plan: Plan, monitor: Monitor, heartbeat: Heartbeat, checks: StartChecks, held: ExitStack
 ) -> "list[Logger]":
-    """Starts Ray unless a cluster is joined, watches it, prints the dashboard's address, and
-    returns the trackers' loggers.
+    """Starts Ray unless a cluster is joined, watches it, serves the run's page until `held` closes,
+    prints the addresses of dashboard and page, and returns the trackers' loggers.
     """
-    if port is None:
+    if checks.port is None:
         assert plan.cluster is not None
         address, enter = "none", how_to_enter_cluster(plan.cluster.dashboard)
         if plan.cluster.dashboard:
             address = f"http://{plan.cluster.dashboard}"
     else:
         gpus = plan.machine.gpus if plan.resources.per_gpu else ()
-        address = start_ray(plan.resources, port, ROOT, plan.machine.memory_bytes, gpus)
+        address = start_ray(plan.resources, checks.port, ROOT, plan.machine.memory_bytes, gpus)
         enter = how_to_enter()
     heartbeat.start(Liveness(ray_processes(), raylet_lives()))
     monitor.stage("Ray")
     monitor.inform(f"dashboard  {address}  ({enter})")
+    if checks.page is not None:
+        token = read_token() or secrets.token_urlsafe()
+        server = LivePage(plan.directory, checks.page, root=ROOT, token=token)
+        page = held.enter_context(server)
+        monitor.inform(f"page       {page.address}{page.enter}")
     return connect_trackers(plan.options, plan.name, plan.directory)
 
 

@@ -116,11 +116,11 @@ class Session:
         Raises `OSError` where the disk is full, but releases the run even then; a session without
         an end counts as one that was killed.
         """
-        ending = {"ended": session_log.now(), "used_s": self.store.session_s()}
-        self.manifest["sessions"][-1] |= ending | self.meter.in_session().to_record()
-        left = self.study.trials - len(self.study.records)
-        if why := self.study.gains.why_enough(left):
-            self.manifest["sessions"][-1]["ended_by"] = why
+        ending = {"ended": session_log.now(), "finished": self.finished()}
+        ending |= {"used_s": self.store.session_s()} | self.meter.in_session().to_record()
+        if why := self.study.gains.why_enough(self.study.trials - len(self.study.records)):
+            ending["ended_by"] = why
+        self.manifest["sessions"][-1] |= ending
         with ExitStack() as stack:
             stack.callback(self.store.close)
             stack.callback(self.finalists.store.close)

@@ -16,9 +16,10 @@ from results.store import EPOCHS, FINALIST_EPOCHS, SCREENING_EPOCHS, find_lines
 
 SessionEntry = dict[str, Any]
 """An entry holds `started` and `ended` in ISO 8601 and UTC, the seconds `used_s` between them, the
-`GpuTime`, and the session's `provenance`. `ended` is `None` while the session runs; entries of
-older versions lack `used_s` and the GPUs' time. `ended_by` holds the reason where `--min-gain` has
-ended the search.
+`GpuTime`, the session's `provenance`, and whether the search was `finished` at its end, so that
+nothing was left to train. `ended` is `None` while the session runs; a killed session lacks
+`finished`, and entries of older versions lack it, `used_s` and the GPUs' time. `ended_by` holds the
+reason where `--min-gain` has ended the search.
 """
 
 

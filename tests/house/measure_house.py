@@ -51,11 +51,11 @@ BOUNDS = {
     "rooms in search/": 20, "arrows in search/": 45, "floors in search/": 8,
     "rooms in trainables/": 14, "arrows in trainables/": 33, "floors in trainables/": 7,
     "rooms in datasets/": 14, "arrows in datasets/": 32, "floors in datasets/": 7,
-    "rooms in results/": 16, "arrows in results/": 35, "floors in results/": 8,
+    "rooms in results/": 21, "arrows in results/": 54, "floors in results/": 8,
     "most files in one folder": 18, "longest file, lines": 290, "longest function, lines": 60,
     "import cycles between modules": 0, "import cycles between rooms": 0,
     "string keys between driver and worker, reads": 0, "README, words": 1100,
-    "lines of code": 26_860,
+    "lines of code": 28_000,
 }  # fmt: skip
 """Figure -> the most that the working tree may have.
 
@@ -64,8 +64,10 @@ lines; smaller files and functions cost some in imports and signatures. Another 
 in order, watch Ray, chain and sign records, and bound what comes from elsewhere. Knowing each GPU,
 and saying what a search may still gain and what its rungs tell, took another 1,500, and simulating
 searches of a table's rows alone 100. Keeping the outputs of frozen stages took 220, short trainings
-before the trials 800, doing without torch's compiler 50, evidence in columns 40, and a note on long
-final trainings 10. Lower this bound when lines go; raise it for a feature, never for want of care.
+before the trials 800, doing without torch's compiler 50, evidence in columns 40, a note on long
+final trainings 10, and listing and showing runs in a terminal
+700, and serving a live page 430. Lower this bound when lines go;
+raise it for a feature, never for want of care.
 """
 
 

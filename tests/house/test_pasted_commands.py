@@ -15,7 +15,7 @@ from datasets.manifest import read_manifest
 from datasets.registry import find_dataset
 from results import export, importance
 from results.analysis.final_run import read_final_run
-from results.page.final_page import commands
+from results.page.final.final_page import commands
 from results.page.headline import make_headline
 from results.page.run_data import read_run
 from results.run_hints import resume_command

@@ -62,6 +62,7 @@ def numbers_above_their_largest(tmp_path: Path) -> Steps:
     *rules("must be auto, 0 for cores, or a share", "must be auto, float32, bfloat16 or float16"),
     *rules("must be epochs or screening"),
     *rules("must be a folder's name", "must be auto or a port", "must be val_top1, alone"),
+    *rules("must be auto, a port in 1…65535, or 0"),
     "search/config/validation.py::cluster_rules", "must be auto or HOST:PORT",
     "search/config/validation.py::tracking_rules", "must be an address",
     "search/config/validation.py::tracking_rules", "must be PROJECT",
@@ -69,8 +70,9 @@ def numbers_above_their_largest(tmp_path: Path) -> Steps:
 def words_that_an_option_doesn_t_know() -> Steps:
     wrong = {
         "time_budget": "1:04", "stall_timeout": "soon", "concurrency": "two", "precision": "half",
-        "gpus_per_trial": "1.5", "name": "a/b", "dashboard_port": "99999", "address": "head",
-        "fidelity": "images", "objectives": "latency_ms", "mlflow": "here", "wandb": "my project",
+        "gpus_per_trial": "1.5", "name": "a/b", "dashboard_port": "99999", "page_port": "-1",
+        "address": "head", "fidelity": "images", "objectives": "latency_ms", "mlflow": "here",
+        "wandb": "my project",
     }  # fmt: skip
     refusal = yield checked(wrong)
     right = {

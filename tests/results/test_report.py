@@ -17,12 +17,13 @@ from results.page.formatting import OUTCOMES, WINNER
 from results.page.headline import make_headline
 from results.page.importance import importance, importance_section, shuffles
 from results.page.parameters import parallel, parameters, slice_of, varied
+from results.page.report_page import page
 from results.page.run_data import Run, read_run
 from results.page.table import Cell, screening_table, table
 from results.page.time_use import seconds_by_use, survival, times_by_outcome
 from results.page.tradeoff import tradeoff
 from results.records import FinalistRecord, ScreeningRecord, StopReason, TrainingId, TrialState
-from results.report import main, page, write_report
+from results.report import main, write_report
 from results.side_store import FINALIST_FILES, SCREENING_FILES, SideStore
 from tests.results.example_run import Made, make_run
 from tests.results.example_search import ADAMW, MANIFEST, RANGES, SIX, add_final, many, six

@@ -23,10 +23,13 @@ function themed(figure) {
   } };
   // On a phone a finger that moves over a figure scrolls the page.
   const dragmode = phone.matches ? false : figure.layout.dragmode;
-  return { data: figure.data, layout: { ...figure.layout, template, dragmode, autosize: true } };
+  // With the same revision, a figure that is drawn with new data keeps its zoom and its legend.
+  const layout = { ...figure.layout, template, dragmode, autosize: true, uirevision: "kept" };
+  return { data: figure.data, layout };
 }
 
 async function unpackPlotly() {
+  if (window.Plotly) return; // a server's page has loaded it
   const bytes = Uint8Array.from(atob(document.getElementById("data-plotly").textContent), (c) => c.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   const script = document.createElement("script");
@@ -79,8 +82,9 @@ function filter(table) {
   document.getElementById("shown").textContent = `${shown} of ${rows.length}`;
 }
 
-const table = document.getElementById("table");
-if (table) {
+function prepareTable() {
+  const table = document.getElementById("table");
+  if (!table) return;
   [...table.tHead.rows[0].cells].forEach((head, column) => {
     head.firstElementChild.addEventListener("click", () => sortBy(table, column));
   });
@@ -88,6 +92,7 @@ if (table) {
   document.getElementById("outcome")?.addEventListener("change", () => filter(table));
   filter(table);
 }
+prepareTable();
 
 // Drawn anew for another theme: some of Plotly's texts keep the shadow of the ground they had.
 unpackPlotly().then(drawAll).then(() => dark.addEventListener("change", drawAll)).catch((error) => {

@@ -74,9 +74,9 @@ class Page:
 
 @asynccontextmanager
 async def opened(
-    path: Path, folder: Path, width: int = 1280, height: int = 900
+    place: Path | str, folder: Path, width: int = 1280, height: int = 900
 ) -> AsyncIterator[Page]:
-    """The page of a file, while it loads; `folder` takes the browser's profile."""
+    """The page of a file, or at a URL, while it loads; `folder` takes the browser's profile."""
     process = subprocess.Popen(
         [_program(), "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
          "--enable-unsafe-swiftshader", "--no-first-run", "--disable-background-networking",
@@ -92,7 +92,8 @@ async def opened(
             _attached(socket) as page,
         ):
             await page.resize(width, height)
-            await page.command("Page.navigate", url=path.resolve().as_uri())
+            url = place if isinstance(place, str) else place.resolve().as_uri()
+            await page.command("Page.navigate", url=url)
             yield page
     finally:
         process.terminate()

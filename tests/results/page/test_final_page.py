@@ -10,8 +10,8 @@ from common.errors import RecordError
 from results import final
 from results.analysis.error_analysis import calibration
 from results.analysis.final_run import FinalRun, read_final_run
-from results.page.final_page import cards, headline, page, seed_rows
-from results.page.model_card import card, contamination
+from results.page.final.final_page import cards, headline, page, seed_rows
+from results.page.final.model_card import card, contamination
 from tests.results.analysis.test_error_analysis import SEVEN
 from tests.results.example_final import drawn, make_final
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from optuna.distributions import FloatDistribution
 
+from results.page.report_page import page
 from results.page.run_data import read_run
 from results.page.table import rung_table
 from results.records import StopReason, TrialState
-from results.report import page
 from tests.results.example_run import Made, make_run
 
 RANGES = {"lr": FloatDistribution(0.0, 1.0)}

@@ -6,9 +6,9 @@ from typing import Any
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from results.analysis.searched_ranges import SearchedRange, read_ranges
+from results.page.report_page import page
 from results.page.run_data import read_run
 from results.page.table import searched
-from results.report import page
 from tests.results.example_search import six
 
 KNOWN = [

@@ -160,6 +160,8 @@ def test_all_errors_are_reported_at_once():
         ("gpus_per_trial", "-1"),
         ("time_budget", "0s"),
         ("dashboard_port", "70000"),
+        ("page_port", "70000"),
+        ("page_port", "any"),
         ("gpu_hours", -0.5),
         ("gpu_hours", float("inf")),
         ("finalists", -1),

@@ -87,7 +87,7 @@ def test_every_option_is_either_a_place_or_stays_in_the_run() -> None:
         "dataset", "trials", "epochs", "time_budget", "gpu_hours", "finalists", "repeats",
         "concurrency", "gpus_per_trial", "precision", "seed", "grace", "reduction_factor",
         "objectives", "max_gap", "gap_patience", "plateau_patience", "min_gain", "stall_timeout",
-        "dashboard_port", "tensorboard", "deterministic", "fidelity",
+        "dashboard_port", "page_port", "tensorboard", "deterministic", "fidelity",
     }  # fmt: skip
     elsewhere = {"set", "warm_start", "name", "out"}  # weights in it; only of a new run; --resume
     known = {field.name for field in fields(SearchOptions)}

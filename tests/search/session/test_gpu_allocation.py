@@ -333,7 +333,7 @@ def test_ray_starts_while_the_only_gpu_is_measured_and_after_several_are_divided
 
     opened: list[Plan] = []
     data = SimpleNamespace(train=range(10))
-    checks = SimpleNamespace(port=None, records=None)
+    checks = SimpleNamespace(port=None, page=None, records=None)
     measured = Measurement(precision="bfloat16", images_per_s={"bfloat16": 100.0})
     for name, answer in {
         "check_start": lambda *_, **__: checks,

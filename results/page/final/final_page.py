@@ -10,11 +10,11 @@ from common.text import format_duration, printable
 from results.analysis.error_analysis import BINS, Calibration, calibration
 from results.analysis.final_run import FinalRun
 from results.analysis.intervals import proportion
-from results.page.calibration import calibration_section
-from results.page.examples import Gallery, pairs, surest_mistakes
+from results.page.final.calibration import calibration_section
+from results.page.final.examples import Gallery, pairs, surest_mistakes
+from results.page.final.per_class import COLUMNS, class_rows, classes
 from results.page.formatting import count, percent, points, span, value
 from results.page.headline import Card
-from results.page.per_class import COLUMNS, class_rows, classes
 from results.page.render import render
 from results.records import FinalRecord
 

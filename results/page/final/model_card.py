@@ -5,7 +5,7 @@ provenance.
 from results.analysis.error_analysis import BINS, ClassResult, by_class, calibration, confused_pairs
 from results.analysis.final_run import FinalRun
 from results.analysis.intervals import proportion
-from results.page.final_page import commands, provenance
+from results.page.final.final_page import commands, provenance
 from results.page.formatting import percent, span
 from results.page.render import render_markdown
 

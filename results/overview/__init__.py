@@ -1,0 +1,1 @@
+"""Sums up runs for the terminal and for programs: `results.runs` and `results.show`."""

@@ -1,0 +1,1 @@
+"""Builds the pages and the card of a final model."""
