@@ -42,6 +42,40 @@ class Driver:
     cards: tuple[Card, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Load:
+    """Holds what a card does now: the share of the last moments in which it computed, 0…1, and its
+    memory in use and in all, in bytes.
+    """
+
+    busy: float
+    used_bytes: int
+    total_bytes: int
+
+
+class _Rates(ctypes.Structure):
+    _fields_ = (("gpu", ctypes.c_uint), ("memory", ctypes.c_uint))
+
+
+class _Memory(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_ulonglong) for name in ("total", "free", "used"))
+
+
+def read_loads(library: str = LIBRARY) -> list[Load]:
+    """Returns the load of each card that NVML can tell it of; a divided card has none."""
+    try:
+        nvml = ctypes.CDLL(library)
+        if nvml.nvmlInit_v2():
+            return []
+    except (OSError, AttributeError):
+        return []
+    found = list[Load]()
+    with suppress(AttributeError):
+        found = list(_loads(nvml))
+    nvml.nvmlShutdown()
+    return found
+
+
 def read_driver(library: str = LIBRARY) -> Driver:
     """Returns what NVML knows: no card where it can't be loaded, doesn't begin, or is too old to
     have these functions.
@@ -70,18 +104,31 @@ def driver_loads() -> bool:
     return False
 
 
-def _cards(nvml: ctypes.CDLL) -> Iterator[Card]:
+def _handles(nvml: ctypes.CDLL) -> Iterator[ctypes.c_void_p]:
     count = ctypes.c_uint(0)
     nvml.nvmlDeviceGetCount_v2(ctypes.byref(count))
     for index in range(count.value):
         handle = ctypes.c_void_p()
         if nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(handle)) == 0:
-            yield Card(
-                name=_text(nvml.nvmlDeviceGetName, handle),
-                uuid=_text(nvml.nvmlDeviceGetUUID, handle),
-                slices=_slices(nvml, handle),
-                mode=_mode(nvml, handle),
-            )
+            yield handle
+
+
+def _cards(nvml: ctypes.CDLL) -> Iterator[Card]:
+    for handle in _handles(nvml):
+        yield Card(
+            name=_text(nvml.nvmlDeviceGetName, handle),
+            uuid=_text(nvml.nvmlDeviceGetUUID, handle),
+            slices=_slices(nvml, handle),
+            mode=_mode(nvml, handle),
+        )
+
+
+def _loads(nvml: ctypes.CDLL) -> Iterator[Load]:
+    for handle in _handles(nvml):
+        rates, memory = _Rates(), _Memory()
+        failed = nvml.nvmlDeviceGetUtilizationRates(handle, ctypes.byref(rates))
+        if not failed and nvml.nvmlDeviceGetMemoryInfo(handle, ctypes.byref(memory)) == 0:
+            yield Load(busy=rates.gpu / 100, used_bytes=memory.used, total_bytes=memory.total)
 
 
 def _slices(nvml: ctypes.CDLL, card: ctypes.c_void_p) -> tuple[str, ...] | None:

@@ -11,6 +11,7 @@ from common.cli import quote_command
 from results.analysis.final_run import RECORD, read_record, read_sibling_records
 from results.analysis.finalist_comparison import Outcome, compare_finalists
 from results.analysis.intervals import Interval, interval_of_repeats
+from results.analysis.machine_use import MachineUse, read_machine_use
 from results.analysis.pareto import objectives_of
 from results.analysis.ranking import baseline_of, best_trial
 from results.analysis.run_records import RunRecords, read_run_records
@@ -65,6 +66,7 @@ class Run:
     finalist_epochs: list[EpochMetrics]
     screening: Mapping[TrainingId, ScreeningRecord]
     screening_epochs: list[EpochMetrics]
+    machine_use: list[tuple[float, MachineUse]]
     outcome: Outcome | None
     best: Mapping[str, Any] | None
     ranges: Mapping[str, BaseDistribution]
@@ -149,6 +151,7 @@ def read_run(directory: Path) -> Run:
         finalist_epochs=[metrics for _, metrics in records.finalist_epochs],
         screening=records.screening,
         screening_epochs=[metrics for _, metrics in records.screening_epochs],
+        machine_use=read_machine_use(directory),
         outcome=compare_finalists(finalists.values()),
         best=describe_best(directory, manifest, trials, finalists.values()) if succeeded else None,
         ranges=_ranges(records),

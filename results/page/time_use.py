@@ -1,12 +1,13 @@
 """Draws how many trials each rung let through, and what the workers' time was spent on."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import plotly.graph_objects as go
 
 from common.text import format_duration
+from results.analysis.machine_use import MachineUse
 from results.page.curves import longest
-from results.page.figure import Panel, Section, plot, step_of_epochs
+from results.page.figure import PERCENT, Panel, Section, plot, step_of_epochs
 from results.page.formatting import OUTCOMES, count, outcome, percent
 from results.page.run_data import Run
 from results.records import EpochMetrics, StopReason
@@ -19,6 +20,14 @@ USES = {
     "idle": "#8d96a3",
 }
 """A worker's time is divided into these uses, each drawn in its colour."""
+
+MACHINE = {
+    "processor": ("processor", "#3a8fd0"),
+    "memory": ("memory", "#8d96a3"),
+    "gpu": ("GPU", "#d55e00"),
+    "gpu_memory": ("GPU memory", "#cc4f8f"),
+}
+"""The figure of the machine has these lines: the label and the colour of each share."""
 
 FINALISTS, SCREENING = "finalists", "screening"
 """In the figure of time, the bars of the trainings beside the trials have these labels."""
@@ -46,7 +55,37 @@ def time_section(run: Run) -> Section:
             beside=2,
         ),
     ]
+    if run.machine_use:
+        panels.append(
+            Panel(
+                key="machine",
+                title="The machine",
+                caption="What was in use of the machine that ran the search, other programs "
+                "included, at the end of each epoch; the processor's share is the mean since the "
+                "end before.",
+                figure=machine(run.machine_use),
+                height=280,
+            )
+        )
     return Section(key="spending", title="Epochs and time", panels=panels, notes=[])
+
+
+def machine(use: Sequence[tuple[float, MachineUse]]) -> go.Figure:
+    """Returns a figure of a machine's shares in use over the search's time."""
+    figure = plot("minutes of the search", "in use", yaxis_tickformat=PERCENT)
+    for name, (label, color) in MACHINE.items():
+        shares = [getattr(each, name) for _, each in use]
+        if any(share is not None for share in shares):
+            figure.add_scatter(
+                x=[at_s / 60 for at_s, _ in use],
+                y=shares,
+                mode="lines+markers",
+                marker={"size": 3},
+                line={"color": color, "width": 1.5},
+                name=label,
+            )
+    figure.update_yaxes(range=[0, 1.02])
+    return figure
 
 
 def rungs(run: Run) -> list[int]:

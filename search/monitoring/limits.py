@@ -2,6 +2,16 @@
 
 from dataclasses import dataclass
 
+from common.durations import seconds_of
+from search.hardware.training_speed import TrainingSpeed
+from search.planning.cost_estimate import (
+    expected_epoch_s,
+    expected_epochs,
+    finalist_trainings,
+)
+from search.planning.plan import Plan
+from search.planning.screening import ScreeningPlan
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
@@ -43,3 +53,47 @@ class Limits:
     screening: int = 0
     screening_epochs: float = 0.0
     val_images: int = 0
+
+
+def limits_of(
+    plan: Plan,
+    used_s: float,
+    speed: TrainingSpeed,
+    short: ScreeningPlan | str | None,
+    val_images: int,
+) -> Limits:
+    """Returns the limits that the monitor shows while the search runs.
+
+    used_s: the seconds that earlier sessions took. `speed` estimates first epochs, `short` is the
+    plan of the screening, if there is one, and `val_images` the number of val's images.
+    """
+    planned = short if isinstance(short, ScreeningPlan) else None
+    expected = expected_epoch_s(plan, speed)
+    repeats = finalist_trainings(plan)
+    begun = plan.horizons[-1].first
+    epochs = expected_epochs(plan) - repeats * plan.epochs
+    return Limits(
+        title=plan.name,
+        space=plan.options.space,
+        trials=plan.options.trials,
+        trial_epochs=epochs / max(plan.options.trials - begun, 1),
+        full_epochs=plan.epochs,
+        epoch_s=expected[0] if expected else None,
+        epoch_source=expected[1] if expected else "",
+        finalists=repeats,
+        at_once=plan.resources.at_once,
+        time_s=seconds_of(plan.options.time_budget),
+        used_s=used_s,
+        gpu_hours=plan.options.gpu_hours or None,
+        min_gain=plan.options.min_gain,
+        first=plan.first,
+        objectives=len(plan.objectives),
+        gpus=plan.resources.gpus,
+        rungs=plan.rungs if len(plan.objectives) == 1 else (),
+        directory=str(plan.directory),
+        dataset=plan.options.dataset,
+        data=plan.options.data,
+        screening=planned.count if planned else 0,
+        screening_epochs=planned.epochs_worth(plan.epochs) if planned else 0.0,
+        val_images=val_images,
+    )

@@ -25,6 +25,7 @@ from results.records import (
 from search.hardware.training_speed import TrainingSpeed
 from search.monitoring.console import plain_printer, redirect_stderr
 from search.monitoring.limits import Limits
+from search.monitoring.machine_meter import MachineMeter
 from search.monitoring.progress import Progress
 from search.monitoring.screen import draw_screen
 from search.monitoring.training_progress import TrainingProgress
@@ -59,6 +60,7 @@ class Monitor(Observer):
         self.progress = Progress(Limits(trials=trials))
         self._console, self._screen = console, not quiet and has_screen(console)
         self._live: Live | None = None
+        self._machine = MachineMeter()
         self._lock = threading.Lock()  # of the progress, which the screen's thread reads
         self._command_at = psutil.Process().create_time()
         self._stage_at = self._command_at
@@ -116,7 +118,8 @@ class Monitor(Observer):
 
     def _draw(self) -> RenderableType:
         with self._lock:
-            return draw_screen(self.progress, self._console.width, self._console.height - 1)
+            width, height = self._console.width, self._console.height - 1
+            return draw_screen(self.progress, width, height, self._machine.measure())
 
     def interrupted(self, words: str) -> None:
         """Shows at once what a signal does. May be called while a line is being printed."""

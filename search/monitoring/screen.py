@@ -8,6 +8,7 @@ from rich.text import Text
 
 from common.text import format_clock
 from results.analysis.expected_gain import describe_gain
+from results.analysis.machine_use import MachineUse
 from results.records import TrialState
 from search.monitoring.progress import Progress
 from search.monitoring.training_progress import TrainingProgress
@@ -26,11 +27,13 @@ bars' figures.
 """
 
 
-def draw_screen(progress: Progress, width: int, height: int) -> Group:
-    """Returns lines that fit into `width` × `height` characters. The list of running trainings is
-    cut to the rows that are left.
+def draw_screen(
+    progress: Progress, width: int, height: int, use: MachineUse | None = None
+) -> Group:
+    """Returns lines that fit into `width` × `height` characters, among them how busy this machine
+    is, if that is known. The list of running trainings is cut to the rows that are left.
     """
-    head, tail = [*_head(progress, width), *_bars(progress, width)], _tail(progress)
+    head, tail = [*_head(progress, width), *_bars(progress, width)], _tail(progress, use)
     best = _best(progress)
     free = height - len(head) - len(tail) - len(best) - 1
     if free < 2:  # a low terminal shows the running trainings rather than the leaderboard
@@ -171,9 +174,9 @@ def _describe_state(training: TrainingProgress) -> str:
     return str(training.reason or training.state)
 
 
-def _tail(progress: Progress) -> list[Text]:
-    """Returns the lines on how trials ended, on what the rungs are worth, and on the speed of
-    training.
+def _tail(progress: Progress, use: MachineUse | None) -> list[Text]:
+    """Returns the lines on how trials ended, on what the rungs are worth, on the speed of training
+    and on the machine.
     """
     endings = progress.endings()
     words = []
@@ -195,4 +198,5 @@ def _tail(progress: Progress) -> list[Text]:
         *([Text(f"expected gain: {gain}")] if progress.limits.objectives == 1 else []),
         *([Text(f"rungs' rank correlation: {rungs}")] if rungs else []),
         Text(speed),
+        *([Text(f"this machine: {use.describe()}")] if use else []),
     ]

@@ -18,11 +18,9 @@ from search.early_stopping.decision import Rules, make_rules
 from search.hardware.allocation import Resources
 from search.hardware.calibration import Measurement
 from search.hardware.training_speed import TrainingSpeed
-from search.monitoring.limits import Limits
+from search.monitoring.limits import Limits, limits_of
+from search.monitoring.machine_meter import MachineMeter
 from search.planning.cost_estimate import (
-    expected_epoch_s,
-    expected_epochs,
-    finalist_trainings,
     learn_from_run,
     training_speed,
 )
@@ -67,9 +65,9 @@ def make_gain_watch(options: SearchOptions, resources: Resources, since: int = 0
     """Returns what watches the gain of another hour of a GPU, or of a core where trials train on
     cores. `since` is the number of the first trial of the present space.
     """
-    devices, unit = resources.gpus or resources.threads, "core-hour"
-    if resources.gpus:
-        unit = "GPU-hour"
+    devices, unit = resources.gpus, "GPU-hour"
+    if not devices:
+        devices, unit = resources.threads, "core-hour"
     several = len(parse_objectives(options.objectives)) > 1
     return GainWatch(options.min_gain, devices=devices, unit=unit, since=since, several=several)
 
@@ -77,13 +75,14 @@ def make_gain_watch(options: SearchOptions, resources: Resources, since: int = 0
 def make_meter(
     resources: Resources, sessions: Sequence[Mapping[str, Any]], spent_s: float, store: RunStore
 ) -> GpuMeter:
-    """Returns the meter of GPUs, of which `sessions` held some, and has `store` record it, also
-    where trials take no GPU: a session without these figures counts as one of an older version.
+    """Returns the meter of GPUs, of which `sessions` held some, and has `store` record it, as also
+    without GPUs it tells newer sessions from older ones, and how busy the machine is.
 
     spent_s: the seconds of all epochs of the run so far.
     """
     meter = GpuMeter(resources.gpus_held, sum_gpu_time(sessions, resources.gpus * spent_s))
-    store.measures = lambda: meter.in_session().to_record()
+    machine = MachineMeter()
+    store.measures = lambda: meter.in_session().to_record() | machine.to_record()
     return meter
 
 
@@ -177,7 +176,7 @@ def start_session(
         storage_sync=storage_sync,
         watchdog=Watchdog(seconds_of(plan.options.stall_timeout) or 0.0, speed),
         speed=speed,
-        limits=_limits(plan, used_s, speed, read_screening(manifest), len(data.val)),
+        limits=limits_of(plan, used_s, speed, read_screening(manifest), len(data.val)),
         meter=meter,
         time_is_up=budget.time_is_up,
     )
@@ -248,43 +247,3 @@ def _read_earlier(plan: Plan, store: RunStore) -> list[PriorTrial]:
     found, proposer = read_prior_trials(store.directory), make_proposer(plan)
     changed = plan.searched.since > 0
     return [each for each in found if not changed or lies_inside(each.params, proposer)]
-
-
-def _limits(
-    plan: Plan,
-    used_s: float,
-    speed: TrainingSpeed,
-    short: ScreeningPlan | str | None,
-    val_images: int,
-) -> Limits:
-    """Returns the limits that the monitor shows while the search runs."""
-    planned = short if isinstance(short, ScreeningPlan) else None
-    expected = expected_epoch_s(plan, speed)
-    repeats = finalist_trainings(plan)
-    begun = plan.horizons[-1].first
-    epochs = expected_epochs(plan) - repeats * plan.epochs
-    return Limits(
-        title=plan.name,
-        space=plan.options.space,
-        trials=plan.options.trials,
-        trial_epochs=epochs / max(plan.options.trials - begun, 1),
-        full_epochs=plan.epochs,
-        epoch_s=expected[0] if expected else None,
-        epoch_source=expected[1] if expected else "",
-        finalists=repeats,
-        at_once=plan.resources.at_once,
-        time_s=seconds_of(plan.options.time_budget),
-        used_s=used_s,
-        gpu_hours=plan.options.gpu_hours or None,
-        min_gain=plan.options.min_gain,
-        first=plan.first,
-        objectives=len(plan.objectives),
-        gpus=plan.resources.gpus,
-        rungs=plan.rungs if len(plan.objectives) == 1 else (),
-        directory=str(plan.directory),
-        dataset=plan.options.dataset,
-        data=plan.options.data,
-        screening=planned.count if planned else 0,
-        screening_epochs=planned.epochs_worth(plan.epochs) if planned else 0.0,
-        val_images=val_images,
-    )

@@ -55,7 +55,7 @@ BOUNDS = {
     "most files in one folder": 18, "longest file, lines": 290, "longest function, lines": 60,
     "import cycles between modules": 0, "import cycles between rooms": 0,
     "string keys between driver and worker, reads": 0, "README, words": 1100,
-    "lines of code": 28_000,
+    "lines of code": 28_200,
 }  # fmt: skip
 """Figure -> the most that the working tree may have.
 
@@ -65,9 +65,9 @@ in order, watch Ray, chain and sign records, and bound what comes from elsewhere
 and saying what a search may still gain and what its rungs tell, took another 1,500, and simulating
 searches of a table's rows alone 100. Keeping the outputs of frozen stages took 220, short trainings
 before the trials 800, doing without torch's compiler 50, evidence in columns 40, a note on long
-final trainings 10, and listing and showing runs in a terminal
-700, and serving a live page 430. Lower this bound when lines go;
-raise it for a feature, never for want of care.
+final trainings 10, listing and showing runs in a terminal 700, serving a live page 430, and showing
+how busy the machine is 180. Lower this bound when lines go; raise it for a feature, never for want
+of care.
 """
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from common.nvml import EXCLUSIVE, PROHIBITED, Driver, read_driver
+from common.nvml import EXCLUSIVE, PROHIBITED, Driver, Load, read_driver, read_loads
 from search.hardware.gpus import VISIBLE, ask_torch, find_gpus, show_gpus
 from search.hardware.machine import detect_machine
 from tests.search.hardware.faked_gpus import GIB, FakeTorch, cards, gpus, listed
@@ -253,6 +253,14 @@ int nvmlDeviceGetMigMode(device card, unsigned *now, unsigned *next) {
     return card->n ? 0 : 3;
 }
 int nvmlDeviceGetComputeMode(device card, unsigned *mode) { *mode = 3 - card->n; return 0; }
+int nvmlDeviceGetUtilizationRates(device card, unsigned *rates) {
+    rates[0] = 75;
+    return card->n ? 3 : 0;
+}
+int nvmlDeviceGetMemoryInfo(device card, unsigned long long *memory) {
+    memory[0] = 24; memory[1] = 18; memory[2] = 6;
+    return 0;
+}
 int nvmlDeviceGetMaxMigDeviceCount(device card, unsigned *most) { *most = 7; return 0; }
 int nvmlDeviceGetMigDeviceHandleByIndex(device card, unsigned n, void **slice) {
     *slice = &made[n + 2];
@@ -261,13 +269,17 @@ int nvmlDeviceGetMigDeviceHandleByIndex(device card, unsigned n, void **slice) {
 """
 
 
-def read_compiled(folder: Path, text: str) -> Driver:
-    """Returns what is read of a library of these functions, which stands for the driver's."""
+def compiled(folder: Path, text: str) -> str:
+    """Returns the path of a library of these functions, which stands for the driver's."""
     folder.mkdir(exist_ok=True)
     library, source = folder / "libnvidia-ml.so.1", folder / "nvml.c"
     source.write_text(text, encoding="utf-8")
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
-    return read_driver(str(library))
+    return str(library)
+
+
+def read_compiled(folder: Path, text: str) -> Driver:
+    return read_driver(compiled(folder, text))
 
 
 def test_nvml_is_read_through_its_c_interface(tmp_path: Path) -> None:
@@ -280,6 +292,14 @@ def test_nvml_is_read_through_its_c_interface(tmp_path: Path) -> None:
     older = read_compiled(tmp_path / "older", NVML.replace("nvmlDeviceGetComputeMode", "newer"))
     assert [card.mode for card in older.cards] == [0, 0]
     assert read_driver(str(tmp_path / "absent.so")) == Driver()
+
+
+def test_a_card_tells_its_load_unless_it_is_divided(tmp_path: Path) -> None:
+    load = Load(busy=0.75, used_bytes=6, total_bytes=24)
+    assert read_loads(compiled(tmp_path, NVML)) == [load]
+    older = NVML.replace("nvmlDeviceGetUtilizationRates", "newer")
+    assert read_loads(compiled(tmp_path / "older", older)) == []
+    assert read_loads(str(tmp_path / "absent.so")) == []
 
 
 @pytest.mark.parametrize(
