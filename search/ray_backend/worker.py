@@ -58,6 +58,15 @@ class TrialWorker(tune.Trainable):
         self._ended, self._measure = time.perf_counter(), False
         self.reset_config(config)
 
+    def __repr__(self) -> str:
+        """Returns what Ray's dashboard and `ray list actors` call this worker, once it is set up:
+        the run, and the part of a machine that its trials have.
+        """
+        task = Task.from_ray(self.config)
+        threads, gpus = task.placement.threads, task.placement.gpus
+        place = f"{gpus:g} GPU" if gpus else f"{threads} thread{'s' if threads > 1 else ''}"
+        return f"{task.checkpoint.parents[1].name}: a trial at a time on {place}"
+
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Accepts the next trial, and returns true.
 

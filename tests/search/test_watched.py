@@ -179,6 +179,8 @@ def test_ray_s_dashboard_names_trials(watched, tmp_path):
         async with browser.opened(tmp_path / "nothing.html", tmp_path / "profile") as page:
             await enter(page, watched["dashboard"], token, "#/actors")
             await page.wait_for("document.body?.innerText.includes('MadeUpWorker')")
+            worker = "run: a trial at a time on 1 thread"
+            await page.wait_for(f"document.body?.innerText.includes({worker!r})")
             # What the page of a node would show of its workers, which doesn't open (ray 2.60.0).
             name = f"ray::trial-{watched['running']:04d}"
             await page.wait_for(f"{NODE}.then(told => told.includes({name!r}))")
