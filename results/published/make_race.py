@@ -148,6 +148,7 @@ def _section(lines: Sequence[dict[str, Any]], sides: Sequence[Side], space: str)
         *rows,
         "",
         *_equal(sides, shares),
+        *_time_use(sides),
         *_loops(lines, space),
         *_repetitions(lines, space),
         f"Machine: {_machine(first)}. Commits: {_commits(sides)}.\n",
@@ -182,6 +183,31 @@ def _time(times: Sequence[float]) -> str:
         return f"**{times[0]:.2f}** (one search)"
     found: Interval = interval(times)
     return f"**{found.mean:.2f}** [{found.low:.2f}…{found.high:.2f}] (searches: {each})"
+
+
+USES = ("training", "evaluation", "loading", "starting", "idle", "other")
+
+
+def _time_use(sides: Sequence[Side]) -> list[str]:
+    """Returns a table of what the workers' time went to, in the searches that recorded it."""
+    rows = []
+    for side in sides:
+        known = [line["seconds"] for line in side.searches.values() if "seconds" in line]
+        if known:
+            shares = [[each[use] / sum(each.values()) for use in USES] for each in known]
+            cells = (
+                f"{100 * statistics.fmean(column):.0f}" for column in zip(*shares, strict=True)
+            )
+            rows.append(f"| {SIDES[side.name]} | {len(known)} | {' | '.join(cells)} |")
+    if not rows:
+        return []
+    return [
+        "What the workers' time went to, in per cent; «starting» is a training's beginning, "
+        "«other» the start of the search and of its workers, and epochs that the end cut off:\n",
+        table_head(f"| | searches | {' | '.join(USES)} |"),
+        *rows,
+        "",
+    ]
 
 
 def _loops(lines: Sequence[dict[str, Any]], space: str) -> list[str]:

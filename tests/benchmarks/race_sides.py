@@ -13,6 +13,8 @@ from threading import Thread
 from typing import Any
 
 from results.jsonl import read_lines
+from results.page.time_use import seconds_by_use
+from results.side_store import SCREENING_FILES
 from results.store import read_epochs, read_trials
 from search.space import Space
 from tests.benchmarks.measure import ROOT, BenchmarkError, end_tree
@@ -108,7 +110,22 @@ def ours(race: Race, seed: int, folder: Path, side: str) -> dict[str, Any]:
         for at_s, (number, metrics) in zip(times, read_epochs(run), strict=False)
         if records[number].trusted
     ]
-    return summary(race, reported, trials, best_value if side == BEFORE else last_value)
+    found = summary(race, reported, trials, best_value if side == BEFORE else last_value)
+    return found | {"seconds": time_use(run, race)}
+
+
+def time_use(run: Path, race: Race) -> dict[str, float]:
+    """What the workers' seconds went to in a search of ours, short trainings and finalists too.
+
+    `other` is what no epoch accounts for: the start of the search and of its workers, and the
+    epochs that the end of the time cut off.
+    """
+    short = [metrics for _, metrics in SCREENING_FILES.read_epochs(run)]
+    found = seconds_by_use([*short, *(metrics for _, metrics in read_epochs(run))])
+    whole = race.seconds * race.concurrent
+    return {name: round(s, 1) for name, s in found.items()} | {
+        "other": round(whole - sum(found.values()), 1)
+    }
 
 
 Choose = Callable[[Sequence[Reported]], str]

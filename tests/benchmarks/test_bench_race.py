@@ -12,6 +12,8 @@ from datasets.access import open_search_data
 from results.jsonl import read_lines
 from results.published import make_race
 from results.published.make_race import sides_of, time_to_equal
+from results.records import TrialRecord, TrialState
+from results.store import RunStore
 from search.spaces import find_space
 from tests.benchmarks import bench_race, measure, race_judge, race_sides
 from tests.benchmarks.plain_training import Settings, build, mixing, optimizing, train, transforms
@@ -28,6 +30,7 @@ from tests.benchmarks.race_sides import (
     trained_in_full,
 )
 from tests.benchmarks.workload import Size, Workload
+from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
 from trainables.models.network import build as our_network
 from trainables.training.optimizer import lr_at
@@ -237,6 +240,28 @@ def test_a_loop_that_is_no_fair_rival_ends_the_race(workload, tmp_path, monkeypa
     monkeypatch.setattr(bench_race, "Workload", lambda *_: workload)
     with pytest.raises(measure.BenchmarkError, match=r"must reach 0\.8 .* reaches 0\.50"):
         bench_race.benchmark(["demo", "--out", str(tmp_path / "race.jsonl")])
+
+
+def test_the_workers_time_is_told_by_its_use(workload, tmp_path):
+    store = RunStore.create(tmp_path / "run", {})
+    running = TrialRecord(number=0, state=TrialState.RUNNING, params={}, config=full())
+    store.add_trial(running)
+    spent = {"train_s": 8.0, "wall_s": 10.0, "loading_s": 1.0, "start_s": 3.0, "idle_s": 0.5}
+    for epoch in (1, 2):
+        store.add_epoch(0, replace(metrics(epoch, 0.5), **spent))
+    store.close()
+    the_race = race(workload)
+    found = race_sides.time_use(tmp_path / "run", the_race)
+    known = {"training": 14.0, "evaluation": 4.0, "loading": 2.0, "starting": 4.0, "idle": 1.0}
+    assert found == known | {"other": 2 * the_race.seconds - 25.0}
+    sides = [
+        make_race.Side(name=OURS, searches={0: {"seconds": found}, 1: {"seconds": known | {
+            "other": 25.0}}, 2: {}}, quality={}),
+    ]  # fmt: skip
+    table = make_race._time_use(sides)
+    share = 50 * (14 / (2 * the_race.seconds) + 14 / 50)
+    assert table[2].startswith(f"| ours | 2 | {share:.0f} | ")
+    assert make_race._time_use([make_race.Side(name=OURS, searches={0: {}}, quality={})]) == []
 
 
 def test_the_judge_gives_the_last_epochs_value(workload, one_thread):
