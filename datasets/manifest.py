@@ -17,7 +17,7 @@ from datasets.census.copies import Copies
 from datasets.census.image_sizes import ImageSizes
 from datasets.census.left_out import LeftOut, Reason
 from datasets.census.value_range import WHITES, ValueRange
-from datasets.spec import DatasetError
+from datasets.spec import DatasetError, dataset_name
 
 SCHEMA_VERSION = 1
 """Manifests of another version than this one are refused."""
@@ -93,6 +93,13 @@ class Manifest:
         """Returns the number of images in test."""
         return sum(self.test_per_class)
 
+    def describe_images(self) -> str:
+        """Returns the number of classes, the number of images in each split, and their size."""
+        return (
+            f"{len(self.class_ids)} classes, {self.train_images:,} train + {self.val_images:,} val "
+            f"+ {self.test_images:,} test images of {self.image_size} px"
+        )
+
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
         """Builds a manifest from parsed JSON. Raises `TypeError` for missing or unknown keys."""
@@ -137,7 +144,7 @@ def remake_command(
         # A download may have been removed since.
         source = Path(manifest.source) if os.access(manifest.source, os.F_OK) else None
     command = prepare_command(
-        directory.name, source, directory.parent, encoding, size, overwrite=overwrite
+        dataset_name(directory.name), source, directory.parent, encoding, size, overwrite=overwrite
     )
     return f"`{command}`" + ("" if manifest else ", with --source for images of your own")
 

@@ -17,13 +17,19 @@ from common.signals import code_of, end_process, handle_signals
 from common.text import printable
 from datasets.census.code_pages import describe_code_page
 from datasets.census.copies import describe_copies
-from datasets.census.image_sizes import LARGE_PX, advise_size, describe_sizes
+from datasets.census.image_sizes import LARGE_PX, describe_sizes
 from datasets.census.left_out import describe_left_out
 from datasets.census.value_range import describe_range
 from datasets.manifest import FILE_NAME, Manifest, prepare_command, read_manifest, verify
 from datasets.registry import DATASETS, find_dataset
-from datasets.spec import DatasetError, DatasetSpec, Listing
-from datasets.splits import stratified_split
+from datasets.spec import (
+    OWN,
+    DatasetError,
+    DatasetSpec,
+    dataset_name,
+    find_free_dataset,
+    prepared_folder,
+)
 
 MAX_WORKERS = 1_024
 """At most this many processes decode."""
@@ -43,7 +49,8 @@ def prepare(
     overwrite: bool = False,
     zip_encoding: str | None = None,
 ) -> Manifest:
-    """Converts the dataset `name` into `data`/`name`, unless it is there, and returns its manifest.
+    """Converts the dataset `name` into its folder in `data`, unless it is there, and returns its
+    manifest.
 
     Raises `DatasetError` for everything that a user can put right, above all if the folder holds
     other data and `overwrite` is false.
@@ -62,7 +69,7 @@ def prepare(
     spec = find_dataset(name)
     _check_options(workers, size, zip_encoding)
     encoding = codecs.lookup(zip_encoding).name if zip_encoding else None
-    directory = data / name
+    directory = prepared_folder(data, name)
     flags = {"skip_broken": skip_broken, "skip_empty": skip_empty}
     again = prepare_command(name, source, data, encoding, size, **flags)
     if not overwrite and (directory / FILE_NAME).exists():
@@ -74,11 +81,12 @@ def prepare(
         if not overwrite and (directory / FILE_NAME).exists():
             return _check_existing(spec, directory, source, size, encoding, again)
         from datasets.beton.convert import convert
+        from datasets.sources.image_sizes import check_sizes
         from datasets.sources.opening import list_source
 
         tree, listing = list_source(spec, source, data, encoding, again, skip_empty=skip_empty)
         if size is None:
-            _check_size(listing, again + " --overwrite" * overwrite)
+            check_sizes(listing, again + " --overwrite" * overwrite)
         return convert(
             name,
             tree,
@@ -102,18 +110,18 @@ def inspect(
     """
     spec = find_dataset(name)
     _check_options(None, size, None)
-    directory = data / name
+    directory = prepared_folder(data, name)
     again = prepare_command(name, source, data, None, size)
     if (directory / FILE_NAME).exists():
         return _check_existing(spec, directory, source, size, None, again).train_images
     if source is None:
         return spec.nominal_train_images
-    from datasets.beton.convert import check_listing, labels_of
+    from datasets.beton.convert import check_listing, count_train
     from datasets.sources.opening import list_source
 
     _, listing = list_source(spec, source, data, None, again, skip_empty=False)
     check_listing(listing, directory, size or spec.image_size)
-    return len(stratified_split(labels_of(listing.train))[0])
+    return count_train(listing)
 
 
 def _check_options(workers: int | None, size: int | None, zip_encoding: str | None) -> None:
@@ -152,7 +160,11 @@ def _check_existing(
     page = manifest.code_page
     if source is None and os.access(manifest.source, os.F_OK):  # a download may be gone
         again += " " + quote("--source", manifest.source)
-    remedy = f"use another folder with --data, or replace them with `{again} --overwrite`."
+    other = "use another folder with --data"
+    if spec.name.split(":")[0] == OWN:
+        free = find_free_dataset(source or Path(manifest.source), directory.parent)
+        other = f"call the others `{free}`"
+    remedy = f"{other}, or replace them with `{again} --overwrite`."
     if size is not None and size != manifest.image_size:
         raise DatasetError(
             f"The images in {directory} have {manifest.image_size} px, not {size}; {remedy}"
@@ -165,29 +177,14 @@ def _check_existing(
     if page and not page["guessed"]:
         zip_encoding = page["encoding"]
     if source is not None:
-        from datasets.archives.tree import fingerprint
-        from datasets.sources.opening import open_source
+        from datasets.sources.opening import fingerprint_source
 
-        if fingerprint(open_source(spec, source, zip_encoding)) != manifest.source_fingerprint:
+        if fingerprint_source(spec, source, zip_encoding) != manifest.source_fingerprint:
             made = f"from another source ({manifest.source}), not from {source}"
             if str(source.resolve()) == manifest.source:
                 made = f"from {source} before its files changed"
             raise DatasetError(f"The images in {directory} were made {made}; {remedy}")
     return manifest
-
-
-def _check_size(listing: Listing, repeat: str) -> None:
-    """Raises `DatasetError` if images are too large to be stored at the dataset's own size.
-
-    repeat: the command that was given, which the remedy ends with a size.
-    """
-    if listing.sizes and (advised := advise_size(listing.sizes)):
-        raise DatasetError(
-            f"--size must be given where the median of the images' shorter sides exceeds "
-            f"{LARGE_PX} px, but these have {describe_sizes(listing.sizes)}; choose how large to "
-            f"store them, as with `{repeat} --size {advised}`, or give --source to search.run, "
-            "which stores them as large as its space needs."
-        )
 
 
 def parser() -> Parser:
@@ -204,7 +201,7 @@ def parser() -> Parser:
         type=Path,
         default=Path("data"),
         metavar="DIR",
-        help="where to put it, as DIR/NAME (default: data)",
+        help="where to put it, as DIR/NAME, or DIR/folder-NAME for folder:NAME (default: data)",
     )
     result.add_argument(
         "--workers", type=int, metavar="N", help="decoding processes (default: one a core)"
@@ -238,9 +235,7 @@ def summary(manifest: Manifest, directory: Path) -> str:
     total = sum(facts["bytes"] for facts in manifest.files.values())
     skipped = f", {len(manifest.skipped)} broken left out" if manifest.skipped else ""
     return (
-        f"{manifest.dataset}: {len(manifest.class_ids)} classes, {manifest.train_images:,} train "
-        f"+ {manifest.val_images:,} val + {manifest.test_images:,} test images of "
-        f"{manifest.image_size} px{skipped}\n"
+        f"{dataset_name(directory.name)}: {manifest.describe_images()}{skipped}\n"
         f"in {directory} ({total / 1e6:,.0f} MB), from {printable(manifest.source)}\n"
         f"fingerprint {manifest.fingerprint[:16]}"
     )
@@ -251,10 +246,11 @@ def remarks(manifest: Manifest, directory: Path) -> list[str]:
     float images, for names in a guessed encoding, for each reason why something in the source
     wasn't taken, for each kind of copies, and for constant channels.
 
-    directory: the folder of the prepared data.
+    directory: the folder of the prepared data. It names the dataset, as it may have been renamed.
     """
     source, size = Path(manifest.source), manifest.image_size
-    again = prepare_command(manifest.dataset, source, directory.parent, None, size, overwrite=True)
+    name = dataset_name(directory.name)
+    again = prepare_command(name, source, directory.parent, None, size, overwrite=True)
     sizes = manifest.original_sizes
     measured = [f"original images: {describe_sizes(sizes)}"] if sizes else []
     measured += describe_range(manifest.value_range)
@@ -269,7 +265,7 @@ def remarks(manifest: Manifest, directory: Path) -> list[str]:
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code: 0, 2 after an error, 128 + n after signal n."""
     options: dict[str, Any] = vars(parser().parse_args(arguments))
-    directory = options["data"] / options["name"]
+    directory = prepared_folder(options["data"], options["name"])
     check = options.pop("verify")
     try:
         with handle_signals():

@@ -1,5 +1,9 @@
-"""Defines what a dataset is, where its images come from, and how a source is read."""
+"""Defines what a dataset is, what it is called, where its images come from, and how a source is
+read.
+"""
 
+import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +13,17 @@ from common.errors import UserError
 from datasets.census.code_pages import CodePage
 from datasets.census.image_sizes import ImageSizes
 from datasets.census.left_out import Census, LeftOut
+
+OWN = "folder"
+"""The dataset of a user's own images has this name; further ones are called `folder:NAME`."""
+
+LONGEST = 40
+"""The NAME in `folder:NAME` has at most this many characters, so that a node's copy, whose folder
+also names the fingerprint, and the temporary files in it fit on every disk.
+"""
+
+_NAME = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{LONGEST - 1}}}")
+"""Capital letters are left out, as some disks don't tell `Flowers` from `flowers`."""
 
 
 class DatasetError(UserError):
@@ -153,3 +168,47 @@ class DatasetSpec:
     open_source: Callable[[Path], Source] | None = None
     archive: Archive | None = None
     generate: Callable[[Path], None] | None = None
+
+
+def prepared_folder(data: Path, dataset: str) -> Path:
+    """Returns the folder of a prepared dataset: `data`/`folder-NAME` for `folder:NAME`, because a
+    colon is no part of a file name on every system, and else `data`/`dataset`.
+    """
+    return data / folder_name(dataset)
+
+
+def folder_name(dataset: str) -> str:
+    """Returns the name of the folder that a dataset of this name is prepared in."""
+    own = dataset.removeprefix(f"{OWN}:")
+    return dataset if own == dataset else f"{OWN}-{own}"
+
+
+def dataset_name(folder: str) -> str:
+    """Returns the name of the dataset that is prepared in a folder of this name."""
+    own = folder.removeprefix(f"{OWN}-")
+    return f"{OWN}:{own}" if own != folder and _NAME.fullmatch(own) else folder
+
+
+def is_usable_name(own: str) -> bool:
+    """Returns whether `own` can be the NAME in `folder:NAME`."""
+    return _NAME.fullmatch(own) is not None
+
+
+def make_usable_name(text: str) -> str:
+    """Returns a NAME for `folder:NAME` that is as close as possible to a text, such as the name of
+    a folder: small letters without accents, and `-` for everything else.
+    """
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub("[^a-z0-9_]+", "-", plain).strip("-_")[:LONGEST].rstrip("-_") or "images"
+
+
+def find_free_dataset(source: Path, data: Path) -> str:
+    """Returns a name `folder:NAME` for images from `source` that no prepared dataset in `data` has
+    yet.
+    """
+    stem = make_usable_name(source.stem)
+    number, found = 1, f"{OWN}:{stem}"
+    while prepared_folder(data, found).exists():
+        number += 1
+        found = f"{OWN}:{stem[: LONGEST - 4]}-{number}"
+    return found

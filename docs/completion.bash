@@ -33,11 +33,13 @@ _shtab_python_option_strings=(-m)
 _shtab_python_search_run___config_COMPGEN=_shtab_compgen_files
 _shtab_python_search_run___resume_COMPGEN=_names_of_runs
 _shtab_python_search_run___space_COMPGEN=_spaces_and_files
+_shtab_python_search_run___dataset_COMPGEN=_names_of_datasets
 _shtab_python_search_run___source_COMPGEN=_shtab_compgen_files
 _shtab_python_search_run___data_COMPGEN=_shtab_compgen_files
 _shtab_python_search_run___weights_COMPGEN=_shtab_compgen_files
 _shtab_python_search_run___warm_start_COMPGEN=_shtab_compgen_dirs
 _shtab_python_search_run___out_COMPGEN=_shtab_compgen_files
+_shtab_python_datasets_prepare_pos_0_COMPGEN=_names_of_datasets
 _shtab_python_datasets_prepare___source_COMPGEN=_shtab_compgen_files
 _shtab_python_datasets_prepare___data_COMPGEN=_shtab_compgen_files
 _shtab_python_trainables_final___config_COMPGEN=_shtab_compgen_files
@@ -57,8 +59,6 @@ _shtab_python_results_compare___to_COMPGEN=_shtab_compgen_files
 _shtab_python_results_importance_pos_0_COMPGEN=_shtab_compgen_dirs
 _shtab_python_search_simulate_pos_0_COMPGEN=_shtab_compgen_files
 
-_shtab_python_search_run___dataset_choices=(cifar100 demo folder tiny-imagenet tiny-imagenet-20)
-_shtab_python_datasets_prepare_pos_0_choices=(cifar100 demo folder tiny-imagenet tiny-imagenet-20)
 _shtab_python_trainables_final___precision_choices=(bfloat16 float16 float32)
 _shtab_python_trainables_export___formats_choices=(safetensors pt2 onnx)
 _shtab_python_results_runs___state_choices=(running ended interrupted failed damaged)
@@ -131,6 +131,11 @@ _shtab_python__m_nargs=0
 # These functions list what exists when the key is pressed.
 _names_of_runs() {
   compgen -W "$(cd runs 2>/dev/null && ls -d -- */ | tr -d /)" -- "$1"
+}
+_names_of_datasets() {
+  local own
+  own=$(cd data 2>/dev/null && ls -d -- folder-*/ 2>/dev/null | sed 's,^folder-\(.*\)/$,folder:\1,')
+  compgen -W "cifar100 demo folder tiny-imagenet tiny-imagenet-20 $own" -- "$1"
 }
 _spaces_and_files() {
   compgen -W "$(cd search/spaces && ls -- [a-z]*.py | sed 's/\.py$//')" -- "$1"
@@ -289,10 +294,24 @@ _shtab_python() {
 
 complete -o bashdefault -F _shtab_python python
 # This replaces shtab's own last line: only `python -m …` in this project's folder completes
-# commands, and anything else completes file names.
+# commands, and anything else completes file names. Where readline breaks words at colons, as in
+# folder:NAME, they are put together first, and what is on the line already isn't offered again.
 _project_python() {
   COMPREPLY=()
-  [[ ${COMP_WORDS[1]} == -m && $COMP_CWORD -ge 2 && -f search/run.py ]] && _shtab_python
+  [[ ${COMP_WORDS[1]} == -m && $COMP_CWORD -ge 2 && -f search/run.py ]] || return 0
+  local word words=() after=
+  for word in "${COMP_WORDS[@]:0:COMP_CWORD+1}"; do
+    if [[ ( $word == : || -n $after ) && ${#words[@]} -gt 0 ]]; then
+      words[-1]+=$word
+    else
+      words+=("$word")
+    fi
+    [[ $word == : ]] && after=1 || after=
+  done
+  local COMP_WORDS=("${words[@]}") COMP_CWORD=$((${#words[@]} - 1))
+  _shtab_python
+  word=${words[-1]}
+  [[ $COMP_WORDBREAKS == *:* ]] && COMPREPLY=("${COMPREPLY[@]#"${word%"${word##*:}"}"}")
   return 0
 }
 complete -o bashdefault -o default -F _project_python python python3

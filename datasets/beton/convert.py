@@ -21,6 +21,7 @@ from datasets.census.names import shorten_list
 from datasets.census.value_range import WHITES, find_white
 from datasets.manifest import FILE_NAME, Manifest, stage_manifest
 from datasets.spec import DatasetError, Listing, Sample, Tree
+from datasets.splits import stratified_split
 
 BROKEN_SHOWN = 10
 """An error about broken images lists at most this many of them."""
@@ -144,6 +145,13 @@ def _publish(directory: Path, partials: dict[str, Path], manifest: Manifest) -> 
 def labels_of(samples: Sequence[Sample]) -> NDArray[np.int64]:
     """Returns the samples' classes as int64 (n,)."""
     return np.asarray([sample.label for sample in samples], dtype=np.int64)
+
+
+def count_train(listing: Listing) -> int:
+    """Returns the number of images in train, without val. Copies, which are found when images are
+    decoded, may change it by a few.
+    """
+    return len(stratified_split(labels_of(listing.train))[0])
 
 
 def check_listing(listing: Listing, directory: Path, size: int) -> None:

@@ -109,7 +109,8 @@ def _find_test(source: Source, train_folder: str, train: Classes) -> tuple[str, 
 
 FOLDER = DatasetSpec(
     name="folder",
-    summary="your own images: --source ROOT with train/CLASS/ and test/CLASS/ or val/CLASS/",
+    summary="your own images: --source ROOT with train/CLASS/ and test/CLASS/ or val/CLASS/; "
+    "folder:NAME for further ones, each under a NAME of its own",
     terms="The images are the user's own, and on what terms they may be used isn't known here.",
     image_size=64,
     any_size=True,

@@ -1,10 +1,18 @@
-"""Measures how large a source's images are, from the headers of some of them."""
+"""Measures how large a source's images are, from the headers of some of them, and refuses to store
+large ones small unasked.
+"""
 
 from collections.abc import Sequence
 
 from datasets.census.image_opening import open_image
-from datasets.census.image_sizes import ImageSizes, summarise_sides
-from datasets.spec import Sample, Source
+from datasets.census.image_sizes import (
+    LARGE_PX,
+    ImageSizes,
+    advise_size,
+    describe_sizes,
+    summarise_sides,
+)
+from datasets.spec import DatasetError, Listing, Sample, Source
 
 LOOKED_AT = 1_000
 """At most this many images, at equal distances in a listing, stand for all of them."""
@@ -32,3 +40,17 @@ def _shorter_side(source: Source, path: str) -> int | None:
         except Exception:  # noqa: S112 # decoding will name the image and the reason
             continue
     return None
+
+
+def check_sizes(listing: Listing, repeat: str) -> None:
+    """Raises `DatasetError` if images are too large to be stored at the dataset's own size.
+
+    repeat: the command that was given, which the remedy ends with a size.
+    """
+    if listing.sizes and (advised := advise_size(listing.sizes)):
+        raise DatasetError(
+            f"--size must be given where the median of the images' shorter sides exceeds "
+            f"{LARGE_PX} px, but these have {describe_sizes(listing.sizes)}; choose how large to "
+            f"store them, as with `{repeat} --size {advised}`, or give --source to search.run, "
+            "which stores them as large as its space needs."
+        )

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from datasets.archives.tree import open_tree
+from common.cli import quote_command
+from datasets.archives.tree import fingerprint, open_tree
 from datasets.census.names import shorten_list
 from datasets.sources.download import fetch
 from datasets.sources.image_sizes import measure_sizes
@@ -60,6 +61,11 @@ def open_source(spec: DatasetSpec, source: Path, zip_encoding: str | None) -> So
     return open_tree(source, zip_encoding)
 
 
+def fingerprint_source(spec: DatasetSpec, source: Path, zip_encoding: str | None) -> str:
+    """Returns the fingerprint of the files of a source, as manifests state it."""
+    return fingerprint(open_source(spec, source, zip_encoding))
+
+
 def _find_source(spec: DatasetSpec, source: Path | None, data: Path) -> Path:
     """Returns the source's path; downloads or generates the source if the user named none."""
     if source is None and spec.archive is not None:
@@ -71,7 +77,8 @@ def _find_source(spec: DatasetSpec, source: Path | None, data: Path) -> Path:
     elif source is None:
         raise DatasetError(
             f"{spec.name} needs images of yours; name them with --source ZIP or --source FOLDER, "
-            "or with --data where they are prepared already."
+            "or with --data where they are prepared already "
+            f"(`{quote_command('python -m datasets.list', data=data)}` shows what is)."
         )
     return source
 

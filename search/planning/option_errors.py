@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from common.cli import quote_command
 from datasets.registry import find_dataset
-from datasets.spec import DatasetError
+from datasets.spec import DatasetError, prepared_folder
 from results.run_hints import resume_command
 from search.config.options import SearchOptions
 from search.hardware.allocation import trials_asked
@@ -18,7 +19,8 @@ def find_path_errors(
     weights: the weights that training starts from: `none`, `imagenet` or the path of a file.
     """
     errors = []
-    prepared = (Path(options.data) / dataset / "manifest.json").exists()
+    data = Path(options.data)
+    prepared = (prepared_folder(data, dataset) / "manifest.json").exists()
     try:
         spec = find_dataset(dataset)
     except DatasetError as error:
@@ -27,7 +29,8 @@ def find_path_errors(
         if not (options.source or prepared or spec.archive or spec.generate):
             errors.append(
                 f"--source must name the images of dataset {dataset}, an archive or a folder, "
-                "but it is missing."
+                f"but it is missing; `{quote_command('python -m datasets.list', data=data)}` shows "
+                "what is prepared."
             )
     if options.source and not Path(options.source).exists() and not (resuming and prepared):
         errors.append(f"--source must exist, but {options.source} doesn't; check the path.")

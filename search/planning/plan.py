@@ -13,6 +13,7 @@ from optuna.distributions import BaseDistribution
 
 from common.errors import UserError
 from datasets.registry import find_dataset
+from datasets.spec import prepared_folder
 from results.analysis.pareto import parse_objectives
 from results.store import MANIFEST
 from search.config.options import SCREENING, SearchOptions
@@ -85,7 +86,7 @@ class Plan:
     @property
     def data(self) -> Path:
         """Returns the folder of the prepared dataset."""
-        return Path(self.options.data) / self.dataset
+        return prepared_folder(Path(self.options.data), self.dataset)
 
     @property
     def baseline(self) -> TrialConfig:

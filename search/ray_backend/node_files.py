@@ -16,6 +16,7 @@ from pathlib import Path
 from common.files import describe_full_disk, find_unwritable
 from common.remote import Place, UriPlace
 from datasets.node_copy import check, copy_data, has_copy
+from datasets.spec import folder_name
 
 _CACHE = "tiny-imagenet-search"
 """A node's folder for copies has this name."""
@@ -26,7 +27,7 @@ class NodeFiles:
     """Finds the files of one search; `NodeFiles()` belongs to a search on a single machine.
 
     driver_node: the id of the search's node, or empty without a cluster.
-    data_uri: the place of copies of prepared datasets, in folders named after them, or empty where
+    data_uri: the place of copies of prepared datasets, in folders of their names, or empty where
         the search's node has the dataset.
     storage: the place of checkpoints, in folders named after their runs, or empty where the
         search's node has them.
@@ -49,8 +50,7 @@ class NodeFiles:
         `DatasetError` where it doesn't, and `OSError` where it can't be reached.
         """
         if self.data_uri:
-            place = UriPlace(self.data_uri).below(self.dataset)
-            check(place, self.fingerprint, cache() / "checking")
+            check(self._shared_data(), self.fingerprint, cache() / "checking")
 
     def lacking(self, data: Path) -> str | None:
         """Returns a sentence about images that a training on this node waits for, or `None`."""
@@ -92,7 +92,7 @@ class NodeFiles:
         return bool(self.driver_node) and node_id() != self.driver_node
 
     def _copy(self) -> Path:
-        return cache() / "data" / f"{self.dataset}-{self.fingerprint[:16]}"
+        return cache() / "data" / f"{folder_name(self.dataset)}-{self.fingerprint[:16]}"
 
     def _has_copy(self) -> bool:
         return has_copy(self._copy(), self.fingerprint)
@@ -100,9 +100,10 @@ class NodeFiles:
     def _data_place(self) -> Place:
         from search.ray_backend.file_server import DATA, FileServerPlace
 
-        return (
-            UriPlace(self.data_uri).below(self.dataset) if self.data_uri else FileServerPlace(DATA)
-        )
+        return self._shared_data() if self.data_uri else FileServerPlace(DATA)
+
+    def _shared_data(self) -> UriPlace:
+        return UriPlace(self.data_uri).below(folder_name(self.dataset))
 
     def _checkpoint_place(self) -> Place | None:
         from search.ray_backend.file_server import CHECKPOINTS, FileServerPlace

@@ -78,17 +78,15 @@ def test_bash_offers_options_spaces_datasets_and_commands(tmp_path):
     assert options < set(completed(*run, "--"))
     assert completed("python3", "-m", "results.rep") == ["results.report"]
     assert completed("python", "-m", "datasets.prepare", "fol") == ["folder"]
+    assert completed(*run, "--dataset", "folder", ":", "no-such-") == []
     assert completed("python", "sea") == []  # no command of ours: left to file names
 
 
-def test_the_tab_key_completes_in_a_shell(tmp_path):
-    """What readline makes of the keys, in a terminal."""
+def typed_into_bash(keys, folder):
+    """What an interactive bash, in a terminal, shows in answer to these keys."""
     import pty
 
-    typed = (
-        f"cd {ROOT}; source docs/completion.bash; PS1=\n"
-        "python -m search.run --spa\tresnet50_\t\x01printf '<%s>' \x05\nexit\n"
-    )
+    typed = f"cd {folder}; source {SCRIPT}; PS1=\n{keys}\nexit\n"
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ.update(TERM="dumb", INPUTRC="/dev/null")
@@ -101,7 +99,24 @@ def test_the_tab_key_completes_in_a_shell(tmp_path):
     except OSError:  # Linux's way to say that the other end is closed
         pass
     assert os.waitpid(pid, 0)[1] == 0
+    return shown
+
+
+def test_the_tab_key_completes_in_a_shell():
+    shown = typed_into_bash("python -m search.run --spa\tresnet50_\t\x01printf '<%s>' \x05", ROOT)
     assert b"<python><-m><search.run><--space><resnet50_cifar100>" in shown
+
+
+def test_the_tab_key_completes_names_of_own_images_across_the_colon(tmp_path):
+    (tmp_path / "search").mkdir()
+    (tmp_path / "search" / "run.py").touch()
+    for name in ("folder", "folder-birds", "folder-flowers"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    keys = "python -m datasets.prepare folder:fl\t--sk\t\x01printf '<%s>' \x05\n"
+    keys += "python -m search.run --dataset folder:\x1b*\x01printf '<%s>' \x05"
+    shown = typed_into_bash(keys, tmp_path)
+    assert b"<datasets.prepare><folder:flowers><--skip-" in shown
+    assert b"<--dataset><folder:birds><flowers>" in shown  # M-* inserts all completions
 
 
 def test_the_table_of_spaces_has_each_with_its_data_and_published_figures():

@@ -36,6 +36,23 @@ def a_path_as_the_dataset(tmp_path: Path) -> Steps:
     return command.replace(source, name).add(*refusal.options("--source"))
 
 
+@case("datasets/registry.py::_find_named", "The NAME in {}:NAME must have")
+def a_name_that_some_disks_lack(tmp_path: Path) -> Steps:
+    command = prepare_folder(write_images(tmp_path / "src"), tmp_path)
+    named = command.replace("folder", "folder:My Flowers/2024")
+    refusal = yield named
+    assert "and begin with a letter or digit" in refusal.text
+    return command.replace("folder", refusal.find(r"use `(\S+)`"))
+
+
+@case("datasets/registry.py::_find_named", "have further names after a colon")
+def a_name_behind_another_dataset(tmp_path: Path) -> Steps:
+    command = prepare_folder(write_images(tmp_path / "src"), tmp_path).replace("folder", "demo:x")
+    refusal = yield command
+    Command("datasets.prepare", refusal.find(r"use `(\w+)`"), "--data", tmp_path / "drawn")()
+    return command.replace("demo:x", refusal.find(r"or `(\S+)` for images of yours"))
+
+
 OPTIONS = (f"{PREPARE}::_check_options", "DatasetError(faults)")
 
 
@@ -53,7 +70,7 @@ def too_small_images(tmp_path: Path) -> Steps:
     return command.replace(8, refusal.find(r"must lie in (\d+)…"))
 
 
-@case(f"{PREPARE}::_check_size", "--size must be given where")
+@case("datasets/sources/image_sizes.py::check_sizes", "--size must be given where")
 def photographs_without_a_size(tmp_path: Path) -> Steps:
     refusal = yield prepare_folder(write_images(tmp_path / "src", side=96), tmp_path)
     return refusal.command().add("--workers", 1)
@@ -139,7 +156,8 @@ def a_source_that_has_changed(tmp_path: Path) -> Steps:
     refusal = yield command
     assert f"were made from {tmp_path / 'src'} before its files changed;" in refusal.text
     assert "another source" not in refusal.text
-    return command.replace(tmp_path / "data", tmp_path / "another")
+    assert "replace them with" in refusal.text  # as `another_source` does
+    return command.replace("folder", refusal.find(r"call the others `(\S+)`"))
 
 
 @case(f"{OPENING}::_find_source", "needs images of yours")

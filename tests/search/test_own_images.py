@@ -110,12 +110,52 @@ def test_a_batch_that_own_images_can_t_fill_is_refused_before_they_are_prepared(
     assert "folder (to be prepared first, at 72 px)" in capsys.readouterr().out
 
 
-@pytest.mark.slow
-def test_one_command_searches_own_images_and_trains_the_best(
+SPACE_OF_OWN = """
+from dataclasses import replace
+from search.spaces import find_space
+SPACE = replace(find_space("demo"), dataset="folder:pets")
+"""
+
+
+def test_a_space_may_name_one_of_several_datasets_of_one_s_own(
     tmp_path: Path, pictures: Path
 ) -> None:
+    (tmp_path / "pets.py").write_text(SPACE_OF_OWN, encoding="utf-8")
+    plan = plan_of(tmp_path, pictures, space=str(tmp_path / "pets.py"), dataset="")
+    assert (plan.dataset, plan.data) == ("folder:pets", tmp_path / "data" / "folder-pets")
+    assert size_to_store(plan) == 64
+    prepare("folder:pets", source=pictures, data=tmp_path / "data", size=48, workers=1)
+    assert size_to_store(plan) is None
+    words = shlex.split(describe_enlarged(plan, read_manifest(plan.data)).split("`")[1])
+    assert words[3] == "folder:pets"
+
+
+def test_a_dataset_that_isn_t_prepared_or_can_t_be_called_so_is_refused(
+    tmp_path: Path, pictures: Path
+) -> None:
+    prepare("folder:pets", source=pictures, data=tmp_path / "data", size=48, workers=1)
+
+    def errors_of(dataset: str) -> list[str]:
+        values = {"space": "demo", "dataset": dataset, "data": str(tmp_path / "data")}
+        options, errors = resolve(values | {"out": str(tmp_path / "runs")})
+        return errors + make_plan(options, resuming=False)[1]
+
+    assert errors_of("folder:pets") == []
+    (unprepared,) = errors_of("folder:pet")
+    assert "images of dataset folder:pet, an archive or a folder, but it is missing" in unprepared
+    assert f"`python -m datasets.list --data {tmp_path / 'data'}` shows" in unprepared
+    (misnamed,) = errors_of("folder:Pets")
+    assert misnamed.startswith("--dataset: The NAME in folder:NAME must have")
+    assert misnamed.endswith("use `folder:pets`.")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", ["folder", "folder:pets"])
+def test_one_command_searches_own_images_and_trains_the_best(
+    dataset: str, tmp_path: Path, pictures: Path
+) -> None:
     where = ["--data", str(tmp_path / "data")]
-    search = ["search.run", "--space", "resnet18", "--dataset", "folder"]
+    search = ["search.run", "--space", "resnet18", "--dataset", dataset]
     search += ["--source", str(pictures), "--weights", "none"]
     search += ["--out", str(tmp_path), "--name", "own", "--trials", "2", "--epochs", "1"]
     search += ["--precision", "float32", "--set", "batch_size=8", "image_size=64"]
@@ -126,5 +166,5 @@ def test_one_command_searches_own_images_and_trains_the_best(
             arguments, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=300
         )
         assert done.returncode == 0, done.stdout + done.stderr
-    assert yaml.safe_load(best.read_text(encoding="utf-8"))["dataset"] == "folder"
+    assert yaml.safe_load(best.read_text(encoding="utf-8"))["dataset"] == dataset
     assert (tmp_path / "own" / "final" / "final.json").exists()

@@ -11,6 +11,7 @@ from common.signals import has_received, hold
 from datasets.access import open_final_data
 from datasets.manifest import verify
 from datasets.prepare import prepare
+from datasets.spec import prepared_folder
 from datasets.splits import FinalData
 from results.analysis.final_run import RECORD, read_record
 from results.final import CARD, PAGE, write_pages
@@ -85,15 +86,16 @@ def _open_data(best: BestConfig, options: FinalTrainingOptions) -> FinalData:
     Raises `FinalError` if it isn't the dataset that the search saw.
     """
     prepare(best.dataset, source=options.source, data=options.data, size=best.image_size)
-    data = open_final_data(options.data / best.dataset)
+    directory = prepared_folder(options.data, best.dataset)
+    data = open_final_data(directory)
     if best.fingerprint not in (None, data.images.fingerprint):
         raise FinalError(
             f"The dataset must be the one that the search saw, {best.dataset} with fingerprint "
-            f"{best.fingerprint}, but {options.data / best.dataset} has "
+            f"{best.fingerprint}, but {directory} has "
             f"{data.images.fingerprint}: pass the search's --data or --source; own images must be "
             "stored at the same size too."
         )
-    verify(options.data / best.dataset)
+    verify(directory)
     return data
 
 

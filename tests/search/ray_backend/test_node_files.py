@@ -82,6 +82,17 @@ def test_a_node_that_lacks_the_images_says_so_and_copies_them_once(node, shared,
     assert node_files.data(missing) == copy
 
 
+def test_the_colon_in_a_dataset_s_name_is_in_no_path(node, shared, tmp_path):  # noqa: F811
+    cache = node("n2")
+    shared.rename(shared.with_name("folder-birds"))
+    named = WHOLE | {"dataset": "folder:birds"}
+    node_files = NodeFiles(**named, data_uri=str(shared.parent))
+    node_files.check()
+    missing = tmp_path / "missing"
+    assert node_files.lacking(missing).startswith("waits for folder:birds, which this node lacks")
+    assert node_files.data(missing) == cache / "data" / f"folder-birds-{PRINT[:16]}"
+
+
 def test_other_images_at_the_same_path_are_not_used(node, shared):  # noqa: F811
     node("n2")
     other = NodeFiles(**WHOLE | {"fingerprint": "e" * 64}, data_uri=str(shared.parent))
