@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,12 +18,14 @@ from datasets.census.copies import Copies
 from datasets.census.image_sizes import ImageSizes
 from datasets.census.left_out import LeftOut, Reason
 from datasets.census.value_range import WHITES, ValueRange
-from datasets.spec import DatasetError, dataset_name
+from datasets.spec import DatasetError, dataset_name, folder_name
 
 SCHEMA_VERSION = 1
 """Manifests of another version than this one are refused."""
 FILE_NAME = "manifest.json"
 """The manifest of prepared data has this file name."""
+OUTPUTS = "frozen-outputs"
+"""Trainings keep outputs of frozen stages in this folder beside the prepared data."""
 CHECKSUM_KEY = "sha256"
 """This key holds the checksum of all other keys; manifests of older versions have none."""
 
@@ -51,6 +54,7 @@ class Manifest:
     value_range: the values of 16-bit and float images, if the training split has any; older
     manifests don't say.
     versions: versions of the packages that decoded and wrote the images.
+    prepared_at: when the images were written, in UTC by ISO 8601; older manifests don't say.
     """
 
     dataset: str
@@ -76,7 +80,13 @@ class Manifest:
     original_sizes: ImageSizes | None = None
     code_page: CodePage | None = None
     value_range: ValueRange | None = None
+    prepared_at: str | None = field(default=None, compare=False)
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def folder(self) -> str:
+        """Returns the name of the folder that commands look for the dataset in."""
+        return folder_name(self.dataset)
 
     @property
     def train_images(self) -> int:
@@ -194,6 +204,14 @@ def parse_manifest(path: Path) -> Manifest:
     return manifest
 
 
+def has_other_version(directory: Path) -> bool:
+    """Returns whether the manifest in `directory` is readable, and of another version."""
+    try:
+        return bool(read_json(directory / FILE_NAME)["schema_version"] != SCHEMA_VERSION)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return False
+
+
 def _check_values(manifest: Manifest) -> None:
     """Raises `ValueError` or `TypeError` for values that no dataset can have."""
     classes = len(manifest.class_ids)
@@ -213,6 +231,7 @@ def _check_values(manifest: Manifest) -> None:
     sizes = manifest.original_sizes
     if sizes and not sizes.keys() == ImageSizes.__annotations__.keys():
         raise ValueError("its original_sizes are none")
+    datetime.fromisoformat(manifest.prepared_at or "1970-01-01T00:00:00+00:00")
     if manifest.value_range and manifest.value_range["white"] not in WHITES:
         raise ValueError("its value_range ends at no customary value")
     statistics = (*manifest.mean, *manifest.std)

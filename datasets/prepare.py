@@ -49,8 +49,7 @@ def prepare(
     overwrite: bool = False,
     zip_encoding: str | None = None,
 ) -> Manifest:
-    """Converts the dataset `name` into its folder in `data`, unless it is there, and returns its
-    manifest.
+    """Converts the dataset `name` into a folder in `data`, unless done, and returns its manifest.
 
     Raises `DatasetError` for everything that a user can put right, above all if the folder holds
     other data and `overwrite` is false.
@@ -75,14 +74,15 @@ def prepare(
     if not overwrite and (directory / FILE_NAME).exists():
         return _check_existing(spec, directory, source, size, encoding, again)
     from common.files import lock_folder
+    from datasets.sources.opening import check_source, list_source
 
+    check_source(spec, source, data)
     with lock_folder(directory):
         # Another process may have finished the work while this one waited.
         if not overwrite and (directory / FILE_NAME).exists():
             return _check_existing(spec, directory, source, size, encoding, again)
         from datasets.beton.convert import convert
         from datasets.sources.image_sizes import check_sizes
-        from datasets.sources.opening import list_source
 
         tree, listing = list_source(spec, source, data, encoding, again, skip_empty=skip_empty)
         if size is None:

@@ -9,7 +9,15 @@ from datasets.sources.cifar100 import CIFAR100
 from datasets.sources.demo import DEMO
 from datasets.sources.folder import FOLDER
 from datasets.sources.tiny_imagenet import TINY_IMAGENET, TINY_IMAGENET_20
-from datasets.spec import LONGEST, OWN, DatasetError, DatasetSpec, is_usable_name, make_usable_name
+from datasets.spec import (
+    LONGEST,
+    OWN,
+    DatasetError,
+    DatasetSpec,
+    dataset_name,
+    is_usable_name,
+    make_usable_name,
+)
 
 DATASETS: dict[str, DatasetSpec] = {
     spec.name: spec for spec in (CIFAR100, DEMO, FOLDER, TINY_IMAGENET, TINY_IMAGENET_20)
@@ -32,6 +40,14 @@ def find_dataset(name: str) -> DatasetSpec:
     if Path(name).exists():
         hint = f"images of your own are the dataset `folder`, with {quote('--source', name)}."
     raise DatasetError(f"{name!r} is no dataset; {hint}")
+
+
+def find_prepared(folder: str) -> str | None:
+    """Returns the name of the dataset that is prepared in a folder of this name, or `None` where
+    there is no such dataset.
+    """
+    name = dataset_name(folder)
+    return name if name in DATASETS or name.startswith(f"{OWN}:") else None
 
 
 def _find_named(kind: str, own: str) -> DatasetSpec:

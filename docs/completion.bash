@@ -11,10 +11,11 @@
 #    source ~/.local/share/bash_completion/python
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_python_subparsers=(search.run datasets.prepare trainables.final trainables.predict trainables.export results.final results.export results.runs results.show results.annotate results.report results.compare results.importance search.simulate results.curves)
+_shtab_python_subparsers=(search.run datasets.prepare datasets.list trainables.final trainables.predict trainables.export results.final results.export results.runs results.show results.annotate results.report results.compare results.importance search.simulate results.curves)
 
 _shtab_python_search_run_option_strings=(-h --help --list --dry-run --config --resume --resume-or-start --accept-space --space --dataset --source --data --weights --seed --fidelity --objectives --set --warm-start --name --out --trials --epochs --time-budget --gpu-hours --min-gain --finalists --repeats --grace --reduction-factor --max-gap --gap-patience --plateau-patience --stall-timeout --measure --concurrency --gpus-per-trial --precision --deterministic --address --data-uri --storage --verbose --quiet --dashboard-host --dashboard-port --page-port --tensorboard --mlflow --wandb)
 _shtab_python_datasets_prepare_option_strings=(-h --help --source --data --workers --size --skip-broken --skip-empty --zip-encoding --overwrite --verify)
+_shtab_python_datasets_list_option_strings=(-h --help --data --json)
 _shtab_python_trainables_final_option_strings=(-h --help --config --data --source --out --epochs --weights --precision --seed --deterministic --repeats --threads --time-budget --overwrite)
 _shtab_python_trainables_predict_option_strings=(-h --help)
 _shtab_python_trainables_export_option_strings=(-h --help --formats --to)
@@ -42,6 +43,7 @@ _shtab_python_search_run___out_COMPGEN=_shtab_compgen_files
 _shtab_python_datasets_prepare_pos_0_COMPGEN=_names_of_datasets
 _shtab_python_datasets_prepare___source_COMPGEN=_shtab_compgen_files
 _shtab_python_datasets_prepare___data_COMPGEN=_shtab_compgen_files
+_shtab_python_datasets_list___data_COMPGEN=_shtab_compgen_files
 _shtab_python_trainables_final___config_COMPGEN=_shtab_compgen_files
 _shtab_python_trainables_final___data_COMPGEN=_shtab_compgen_files
 _shtab_python_trainables_final___source_COMPGEN=_shtab_compgen_files
@@ -63,7 +65,7 @@ _shtab_python_trainables_final___precision_choices=(bfloat16 float16 float32)
 _shtab_python_trainables_export___formats_choices=(safetensors pt2 onnx)
 _shtab_python_results_runs___state_choices=(running ended interrupted failed damaged)
 _shtab_python_search_simulate___policy_choices=(ours random)
-_shtab_python_pos_0_choices=(search.run datasets.prepare trainables.final trainables.predict trainables.export results.final results.export results.runs results.show results.annotate results.report results.compare results.importance search.simulate results.curves)
+_shtab_python_pos_0_choices=(search.run datasets.prepare datasets.list trainables.final trainables.predict trainables.export results.final results.export results.runs results.show results.annotate results.report results.compare results.importance search.simulate results.curves)
 
 _shtab_python_search_run__h_nargs=0
 _shtab_python_search_run___help_nargs=0
@@ -83,6 +85,9 @@ _shtab_python_datasets_prepare___skip_broken_nargs=0
 _shtab_python_datasets_prepare___skip_empty_nargs=0
 _shtab_python_datasets_prepare___overwrite_nargs=0
 _shtab_python_datasets_prepare___verify_nargs=0
+_shtab_python_datasets_list__h_nargs=0
+_shtab_python_datasets_list___help_nargs=0
+_shtab_python_datasets_list___json_nargs=0
 _shtab_python_trainables_final__h_nargs=0
 _shtab_python_trainables_final___help_nargs=0
 _shtab_python_trainables_final___deterministic_nargs=0

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser
 from collections.abc import Callable, Mapping
 
+from datasets import list as list_datasets
 from datasets import prepare
 from results import annotate, compare, curves, export, importance, report, runs, show
 from results import final as final_pages
@@ -14,6 +15,7 @@ from trainables import final, predict
 COMMANDS: Mapping[str, Callable[[], ArgumentParser]] = {
     "search.run": command_line.parser,
     "datasets.prepare": prepare.parser,
+    "datasets.list": list_datasets.parser,
     "trainables.final": final.parser,
     "trainables.predict": predict.parser,
     "trainables.export": export_model.parser,

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import compress
 
@@ -66,6 +67,7 @@ def describe(
         code_page=listing.code_page,
         value_range=_value_range(white, train, test),
         versions={package: version(package) for package in ("ffcv", "numpy", "pillow")},
+        prepared_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 

@@ -61,6 +61,16 @@ def open_source(spec: DatasetSpec, source: Path, zip_encoding: str | None) -> So
     return open_tree(source, zip_encoding)
 
 
+def check_source(spec: DatasetSpec, source: Path | None, data: Path) -> None:
+    """Raises `DatasetError` if the user must name a source and has named none."""
+    if source is None and spec.archive is None and spec.generate is None:
+        raise DatasetError(
+            f"{spec.name} needs images of yours; name them with --source ZIP or --source FOLDER, "
+            "or with --data where they are prepared already "
+            f"(`{quote_command('python -m datasets.list', data=data)}` shows what is)."
+        )
+
+
 def fingerprint_source(spec: DatasetSpec, source: Path, zip_encoding: str | None) -> str:
     """Returns the fingerprint of the files of a source, as manifests state it."""
     return fingerprint(open_source(spec, source, zip_encoding))
@@ -74,12 +84,7 @@ def _find_source(spec: DatasetSpec, source: Path | None, data: Path) -> Path:
         source = data / spec.name / "source"
         if not source.exists():
             _generate(spec.generate, source)
-    elif source is None:
-        raise DatasetError(
-            f"{spec.name} needs images of yours; name them with --source ZIP or --source FOLDER, "
-            "or with --data where they are prepared already "
-            f"(`{quote_command('python -m datasets.list', data=data)}` shows what is)."
-        )
+    assert source is not None  # as `check_source` has seen
     return source
 
 

@@ -19,11 +19,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from datasets.manifest import OUTPUTS
 from tests.benchmarks import measure
 from tests.benchmarks.measure import Goal, Report, last_json
 from tests.benchmarks.workload import DATASET, Size, Workload
 from trainables.catalog import NETWORKS
-from trainables.training.frozen_views import FOLDER
 
 VIEWS = 2
 LENGTHS = (5, 15, 50)
@@ -66,7 +66,7 @@ def _measure(report: Report, here: Side, beside: Side, number: int, lengths: lis
     for name, (depth, _) in DEPTHS.items():
         config = CONFIG | {"freeze_depth": depth}
         kept = config | {"views": VIEWS}
-        shutil.rmtree(here.root / FOLDER, ignore_errors=True)
+        shutil.rmtree(here.root / OUTPUTS, ignore_errors=True)
         for side, which, epochs, chosen in (
             (beside, "images", lengths[0], config),
             (here, "first", lengths[-1], kept),

@@ -19,6 +19,7 @@ LIGHT = [
     "trainables/final.py",
     "trainables/predict.py",
     "datasets/prepare.py",
+    "datasets/list.py",
     "results/*.py",
     "results/page/*.py",
     "results/analysis/*.py",

@@ -1,5 +1,6 @@
 """Errors about names, options, and data that are prepared already."""
 
+import errno
 import json
 import os
 import shutil
@@ -8,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from common.files import lock_folder
 from common.remote import UriPlace
+from datasets import list as list_datasets
 from datasets.access import TRAIN_FILE
 from datasets.manifest import read_manifest, verify
 from datasets.node_copy import check, copy_data
 from datasets.sources import opening
+from datasets.spec import DatasetError
 from tests.datasets.archives.test_zip_names import make_zip
 from tests.remedies.harness import Command, Steps, case
 from tests.remedies.images import image, prepare_folder, write_images
@@ -160,11 +164,12 @@ def a_source_that_has_changed(tmp_path: Path) -> Steps:
     return command.replace("folder", refusal.find(r"call the others `(\S+)`"))
 
 
-@case(f"{OPENING}::_find_source", "needs images of yours")
+@case(f"{OPENING}::check_source", "needs images of yours")
 def no_source(tmp_path: Path) -> Steps:
     command = Command("datasets.prepare", "folder", "--data", tmp_path / "data")
     refusal = yield command
     assert refusal.options("--source") == ("--source", "ZIP")
+    assert not (tmp_path / "data").exists()  # nothing is left of a name that is mistyped
     return command.add("--source", write_images(tmp_path / "src"))
 
 
@@ -297,3 +302,55 @@ def damaged_shared_images(tmp_path: Path, tiny_data: Path) -> Steps:
         file.write(b"\0\1\2\3")
     refusal = yield lambda: copy_data(UriPlace(str(shared)), fingerprint, tmp_path / "here")
     shutil.copy(tiny_data / refusal.find(r"^(\S+) from"), shared)
+
+
+LIST = "datasets/list.py"
+
+
+@case(f"{LIST}::main", "must name a folder of prepared datasets")
+def a_list_of_nothing(tmp_path: Path) -> Steps:
+    refusal = yield Command("datasets.list", "--data", tmp_path / "data")
+    refusal.command()()
+
+
+@case(f"{LIST}::main", "is a dataset itself")
+def a_list_of_a_dataset_s_files(tmp_path: Path) -> Steps:
+    prepare_folder(write_images(tmp_path / "src"), tmp_path)()
+    refusal = yield Command("datasets.list", "--data", tmp_path / "data" / "folder")
+    return refusal.command()
+
+
+@case(f"{LIST}::main", "can't be listed")
+def a_list_of_a_folder_without_rights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    prepare_folder(write_images(tmp_path / "src"), tmp_path)()
+    with monkeypatch.context() as patch:
+        patch.setattr(list_datasets, "_examine", refuse)
+        refusal = yield Command("datasets.list", "--data", tmp_path / "data")
+    assert f"{tmp_path / 'data'} can't be listed (Permission denied); check" in refusal.text
+
+
+def all_ready(data: Path) -> None:
+    """Raises the first problem in the list of a folder's datasets."""
+    for entry in list_datasets.list_data(data).entries:
+        if entry.problem:
+            raise DatasetError(entry.problem)
+
+
+@case(f"{LIST}::_misnamed", "must lie in a folder")
+def a_dataset_that_was_renamed(tmp_path: Path) -> Steps:
+    prepare_folder(write_images(tmp_path / "src"), tmp_path).replace("folder", "folder:x")()
+    (tmp_path / "data" / "folder-x").rename(tmp_path / "data" / "X")
+    refusal = yield lambda: all_ready(tmp_path / "data")
+    found = Path(refusal.find(r"these lie in (\S+);"))
+    found.rename(found.with_name(refusal.find(r"must lie in a folder (\S+) to be")))
+
+
+@case(f"{LIST}::_examine", "Another process is at work")
+def a_dataset_in_the_making(tmp_path: Path) -> Steps:
+    command = prepare_folder(write_images(tmp_path / "src"), tmp_path)
+    with lock_folder(tmp_path / "data" / "folder"):
+        yield lambda: all_ready(tmp_path / "data")
+    command()  # «wait for it»

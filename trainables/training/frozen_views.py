@@ -32,6 +32,7 @@ from common.files import (
 )
 from common.private_folder import private_cache
 from datasets.loading.loader import Batches, epoch_order
+from datasets.manifest import OUTPUTS
 from datasets.splits import Images, Split
 from trainables.augmentation.batch import augment
 from trainables.config import ConfigError, TrialConfig
@@ -54,9 +55,6 @@ AT_ONCE = 128
 """So many images are augmented at once. The frozen stages see as many, or fewer where
 `micro_batch_size` is smaller.
 """
-
-FOLDER = "frozen-outputs"
-"""The folder beside a file of images that holds their outputs."""
 
 _SAME = (
     "network", "stem", "freeze_depth", "image_size", "normalise", "flip", "crop", "policy",
@@ -137,9 +135,9 @@ class FrozenViews:
             output = network.eval().frozen_features(image)
         if output.numel() > LARGEST:
             return None
-        folder = train.beton.parent / FOLDER
+        folder = train.beton.parent / OUTPUTS
         if find_unwritable(folder):
-            folder = private_cache(FOLDER)
+            folder = private_cache(OUTPUTS)
         needed, room = config.views * output.nbytes * len(train), _room(folder, _kept(folder))
         if needed > room:
             raise ConfigError(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from datasets.access import open_final_data, open_search_data
+from datasets.manifest import OUTPUTS
 from datasets.splits import SearchData
 from results.records import EpochMetrics
 from tests.trainables.test_train import CLOCK
@@ -22,7 +23,7 @@ from trainables.train import train
 from trainables.training import frozen_views, step
 from trainables.training.batches import BatchFeeder
 from trainables.training.epoch import PauseError
-from trainables.training.frozen_views import FOLDER, FrozenViews
+from trainables.training.frozen_views import FrozenViews
 
 CPU = torch.device("cpu")
 PLAIN = TrialConfig(
@@ -62,7 +63,7 @@ def numbers(epochs: list[EpochMetrics]) -> list[dict[str, Any]]:
 
 
 def files(data: SearchData) -> list[Path]:
-    return sorted((data.train.beton.parent / FOLDER).glob("*/view-*.npy"))
+    return sorted((data.train.beton.parent / OUTPUTS).glob("*/view-*.npy"))
 
 
 def views_of(data: SearchData, config: TrialConfig) -> FrozenViews | None:
