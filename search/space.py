@@ -1,14 +1,16 @@
 """Defines what a space is: what a search may vary, for one network on one dataset."""
 
+import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import optuna
 
 from common.errors import UserError
 from common.files import describe_full_disk
+from common.text import did_you_mean
 from results.analysis.searched_ranges import Prior as Prior
 from trainables.config import TrialConfig
 
@@ -38,8 +40,9 @@ class Space:
     """Describes what may vary around a published configuration, for one network on one dataset.
 
     `baseline` is always the study's first trial. `suggest` asks an Optuna trial for parameters that
-    are named like fields of `TrialConfig`, and returns them; all other fields stay as in the
-    baseline. Every parameter's range must contain the baseline's value. A field that counts only
+    are named like fields of `TrialConfig`, and returns them, with further fields if they follow
+    from these; all other fields stay as in the baseline. Every parameter's range must contain the
+    baseline's value. A field that counts only
     beside one value of another (`trainables.conditional_fields`: momentum with SGD) should be
     requested only in trials with that value; in other trials the baseline's value is dropped.
     `published` holds the accuracies that the baseline's authors reported. `prior` has the author's
@@ -84,48 +87,121 @@ def ask_space(space: Space, trial: Suggesting, fixed: Mapping[str, Any]) -> dict
     values. Raises `SpaceError` for anything that goes wrong in the space's own code.
     """
     try:
-        return dict(space.suggest(_FixingTrial(trial, fixed)))  # type: ignore[arg-type]
+        found = space.suggest(SpaceTrial(trial, fixed))  # type: ignore[arg-type]
+    except SpaceError:
+        raise
+    except optuna.TrialPruned as error:
+        raise SpaceError(
+            f"A space's `suggest` must return values for every trial, but raises TrialPruned"
+            f"{_place(error, space)}; ask for a range only beside the choices that it goes with."
+        ) from error
     except Exception as error:
         if describe_full_disk(error, Path()):
             raise  # Optuna writes parameters to its journal; a full disk isn't the space's fault
-        what = f"{type(error).__name__}: {error}"
+        what = f"{type(error).__name__}: {error}{_place(error, space)}"
         raise SpaceError(
             f"The space's `suggest` must give values for fields of TrialConfig, and its ranges "
             f"must hold the baseline's, but it failed ({what}); mend the space."
         ) from error
+    if not isinstance(found, Mapping):
+        raise SpaceError(
+            "A space's `suggest` must return a dict of fields and their values, but returns "
+            f"{found!r}; end it with `return values`."
+        )
+    return dict(found)
 
 
-class _FixingTrial:
-    """Wraps a trial, and suggests the fixed parameters itself.
+def _place(error: Exception, space: Space) -> str:
+    """Returns the line of the space's own file in which an error arose, as far as it is known."""
+    file = getattr(getattr(space.suggest, "__code__", None), "co_filename", None)
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
+    return f", line {lines[-1]} of {Path(file).name}" if file and lines else ""
 
-    The three methods that spaces call are written out, because a decision of the sampler asks for
-    thousands of parameters.
+
+_FIELDS = {each.name for each in fields(TrialConfig)}
+
+_SAME = "leave it out, because equal values are to give equal configurations in all trials"
+_REMEDIES = {
+    **dict.fromkeys(("number", "_trial_id", "study", "storage", "datetime_start"), _SAME),
+    **dict.fromkeys(("user_attrs", "system_attrs", "relative_params"), _SAME),
+    **dict.fromkeys(
+        ("set_user_attr", "set_system_attr"),
+        "leave it out, because the records of a trial hold its parameters and its configuration",
+    ),
+    **dict.fromkeys(
+        ("report", "should_prune"),
+        "leave it out, because the search reports each epoch and stops trials at rungs by itself, "
+        "as by --grace and --reduction-factor",
+    ),
+    "suggest_uniform": "write trial.suggest_float(name, low, high)",
+    "suggest_loguniform": "write trial.suggest_float(name, low, high, log=True)",
+    "suggest_discrete_uniform": "write trial.suggest_float(name, low, high, step=q)",
+}
+"""What an Optuna trial has and a space's doesn't, with what to do instead."""
+
+_OFFERED = ("suggest_categorical", "suggest_float", "suggest_int", "params", "distributions")
+
+
+class SpaceTrial:
+    """Stands for a trial in a space's `suggest`: it has the methods `suggest_categorical`,
+    `suggest_float` and `suggest_int`, with the arguments of Optuna's, and nothing that could make a
+    configuration depend on anything but its parameters. Whatever else an Optuna trial has raises
+    `SpaceError` with what to do instead.
+
+    The `fixed` parameters have their values already. The three methods are written out, because a
+    decision of the sampler asks for thousands of parameters.
     """
 
     def __init__(self, trial: Suggesting, fixed: Mapping[str, Any]) -> None:
         self._trial, self._fixed = trial, fixed
 
     def suggest_categorical(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Returns one of the choices for the parameter."""
         if name in self._fixed:
             return self._fixed[name]
+        if name not in _FIELDS:
+            _refuse_name(name)
         return self._trial.suggest_categorical(name, *args, **kwargs)
 
     def suggest_int(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Returns a whole number for the parameter."""
         if name in self._fixed:
             return self._fixed[name]
+        if name not in _FIELDS:
+            _refuse_name(name)
         return self._trial.suggest_int(name, *args, **kwargs)
 
     def suggest_float(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Returns a number for the parameter."""
         if name in self._fixed:
             return self._fixed[name]
+        if name not in _FIELDS:
+            _refuse_name(name)
         return self._trial.suggest_float(name, *args, **kwargs)
 
+    @property
+    def params(self) -> dict[str, Any]:
+        """Returns the values of the parameters so far, fixed ones included."""
+        return {**self._fixed, **getattr(self._trial, "params", {})}
+
+    @property
+    def distributions(self) -> dict[str, Any]:
+        """Returns the ranges of the parameters that were asked for so far."""
+        return dict(getattr(self._trial, "distributions", {}))
+
     def __getattr__(self, attribute: str) -> Any:
-        method = getattr(self._trial, attribute)
-        if not attribute.startswith("suggest_"):
-            return method
+        if attribute.startswith("__"):  # Python asks for such names by itself
+            raise AttributeError(attribute)
+        hint = did_you_mean(attribute, _OFFERED, f"there are {', '.join(_OFFERED)}.")
+        raise SpaceError(
+            "A space's `suggest` must only ask for parameters, but uses "
+            f"trial.{attribute}; {_REMEDIES[attribute] + '.' if attribute in _REMEDIES else hint}"
+        )
 
-        def suggest(name: str, *args: Any, **kwargs: Any) -> Any:
-            return self._fixed[name] if name in self._fixed else method(name, *args, **kwargs)
 
-        return suggest
+def _refuse_name(name: str) -> NoReturn:
+    known = "the fields are those of TrialConfig in trainables/config.py."
+    raise SpaceError(
+        f"A parameter must be named like a field of TrialConfig, but the space asks for {name!r}; "
+        f"{did_you_mean(name, _FIELDS, known)}"
+    )

@@ -2,9 +2,9 @@
 run has recorded.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from common.files import file_sha256
@@ -69,12 +69,23 @@ class SearchedSpace:
             "digest": self.digest,
             "probes": self.probes,
             "ranges": [each.to_json() for each in self.ranges],
-            "files": [{"name": path.name, "sha256": sha} for path, sha in self.files.items()],
+            "files": [
+                {"name": str(name), "sha256": self.files[path]}
+                for path, name in place_files(self.files).items()
+            ],
             "weights": self.weights,
             "weights_sha256": self.weights_sha256,
             "since": self.since,
             "priors": {name: asdict(each) for name, each in self.priors.items()},
         }
+
+
+def place_files(files: Iterable[Path]) -> dict[Path, PurePosixPath]:
+    """Returns where each of a space's files stands beside the first one, which is the space's own.
+    A copy of the space keeps these places, so that its imports find them.
+    """
+    folder = next(iter(files)).parent
+    return {path: PurePosixPath(path.relative_to(folder).as_posix()) for path in files}
 
 
 def find_space_of_run(options: SearchOptions, *, resuming: bool) -> Space:

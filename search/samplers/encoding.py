@@ -65,6 +65,29 @@ class Encoding:
         return found
 
 
+def merge_distributions(
+    met: Sequence[Mapping[str, BaseDistribution]],
+) -> dict[str, BaseDistribution]:
+    """Returns one distribution for each parameter that configurations met, sorted by name. Where
+    its range depends on a choice, the distribution goes from the lowest end to the highest one, so
+    that equal values are equal coordinates beside any choice.
+    """
+    found: dict[str, BaseDistribution] = {}
+    ranges = {(name, id(each)): each for one in met for name, each in one.items()}
+    for (name, _), each in ranges.items():  # most of them are the same objects
+        before = found.setdefault(name, each)
+        if before != each and isinstance(before, FloatDistribution | IntDistribution):
+            found[name] = _span(before, each)
+    return dict(sorted(found.items()))
+
+
+def _span(one: FloatDistribution | IntDistribution, other: Any) -> BaseDistribution:
+    low, high = min(one.low, other.low), max(one.high, other.high)
+    if isinstance(one, IntDistribution):
+        return IntDistribution(int(low), int(high), log=one.log)
+    return FloatDistribution(low, high, log=one.log)
+
+
 class PointCache:
     """Remembers the points of configurations, because to encode thousands of them would take longer
     than to choose the next one.

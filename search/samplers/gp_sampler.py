@@ -23,6 +23,7 @@ from search.samplers.encoding import (
     Matrix,
     Vector,
     encode_points,
+    merge_distributions,
     nearest_squared,
     squared_distances,
 )
@@ -144,8 +145,7 @@ def choose_candidate(
         return None
     draws = Random(int(rng.integers(2**32)))
     candidates = [source.draw(draws) for _ in range(CANDIDATES)]
-    met = {name: d for each in candidates for name, d in each.distributions.items()}
-    encoding = Encoding(dict(sorted(met.items())))  # an order that doesn't depend on the first one
+    encoding = Encoding(merge_distributions([each.distributions for each in candidates]))
     points = encode_points(encoding, [each.params for each in candidates])
     tried = source.encoded.points(encoding, held.params)
     observations = Observations(points=tried[seen], values=values, variances=variances)

@@ -75,9 +75,21 @@ class RandomConfiguration:
         prior = self._priors.get(name)
         if prior and self._rng.random() < prior.confidence:
             return draw_near(prior.value, distribution, self._near, self._rng)
-        if self._rng.random() < self._keep_probability and name in self._baseline:
+        keep = self._rng.random() < self._keep_probability and name in self._baseline
+        if keep and _holds(distribution, self._baseline[name]):
             return self._baseline[name]
         return draw_value(distribution, self._rng)
+
+
+def _holds(distribution: BaseDistribution, value: Any) -> bool:
+    """Returns whether a value lies in a range, which may be another one than the baseline's where
+    ranges depend on a choice.
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return value in distribution.choices
+    low, high, step = (getattr(distribution, name) for name in ("low", "high", "step"))
+    inside = isinstance(value, int | float) and low <= value <= high
+    return inside and (not step or abs((value - low) / step - round((value - low) / step)) < 1e-6)
 
 
 @lru_cache(maxsize=1024, typed=True)  # False isn't 0

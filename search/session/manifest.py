@@ -14,7 +14,7 @@ from results.records import TrialRecord
 from search.hardware.calibration import Measurement
 from search.planning.cost_estimate import training_speed
 from search.planning.plan import Plan, make_proposer
-from search.planning.same_space import COPY, SearchedSpace, find_present
+from search.planning.same_space import COPY, SearchedSpace, find_present, place_files
 from search.planning.screening import ScreeningPlan, plan_screening
 from search.planning.warm_start import manifest_entry, useful_trials
 from search.session import session_log
@@ -101,9 +101,9 @@ def copy_space(searched: SearchedSpace, directory: Path, session: int) -> None:
         return
     if place.exists():
         place = place / f"session-{session}"
-    place.mkdir(parents=True, exist_ok=True)
-    for path in searched.files:
-        shutil.copyfile(path, place / path.name)
+    for path, name in place_files(searched.files).items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place / name)
 
 
 def prepare_journal(

@@ -3,15 +3,13 @@ folder.
 """
 
 import importlib
-import importlib.util
 import pkgutil
-from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
 from common.text import did_you_mean
 from search.space import Space, SpaceError
+from search.spaces._siblings import load_file, modules_beside
 from search.spaces._source import source_files
 
 
@@ -40,33 +38,23 @@ def find_space(name: str) -> Space:
 
 def find_space_files(name: str) -> list[Path]:
     """Returns the Python files that the space of this name or path is written in, its own file
-    first. The space must have been found before.
+    first. The space must have been found before, and asked for parameters, because it may import a
+    file only then.
     """
-    return source_files(
-        Path(name) if name.endswith(".py") else Path(__file__).with_name(f"{name}.py")
-    )
-
-
-class _SourceLoader(SourceFileLoader):
-    """Loads a module from its source. Python's cache of compiled files would take the file of
-    before for one that was changed within a second to another text of equal length.
-    """
-
-    def get_code(self, fullname: str) -> CodeType:
-        """Returns the compiled source of the module."""
-        path = self.get_filename(fullname)
-        return self.source_to_code(self.get_data(path), path)
+    if not name.endswith(".py"):
+        return source_files(Path(__file__).with_name(f"{name}.py"))
+    own = source_files(Path(name))
+    beside = sorted(Path(str(module.__file__)) for module in modules_beside(Path(name)))
+    return list(dict.fromkeys([*own, *beside]))
 
 
 def _from_file(path: Path) -> Space:
     if not path.is_file():
         raise SpaceError(f"--space {path} doesn't exist; give the path of a file, or a name.")
-    name = f"space_{path.stem}"
-    loader = _SourceLoader(name, str(path))
-    module = importlib.util.module_from_spec(ModuleSpec(name, loader, origin=str(path)))
-    module.__file__ = str(path)
     try:
-        loader.exec_module(module)
+        module = load_file(path)
+    except SpaceError:
+        raise
     except Exception as error:
         raise SpaceError(
             f"--space {path} can't be read ({type(error).__name__}: {error}); mend the file."

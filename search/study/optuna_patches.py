@@ -8,6 +8,8 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FixedTrial, FrozenTrial
 
+from search.space import SpaceError
+
 
 def reopen_trial(study: optuna.Study, trial: FrozenTrial) -> optuna.Trial:
     """Returns a `Trial` for one of an earlier process that hasn't ended.
@@ -51,6 +53,22 @@ def contains(distribution: BaseDistribution, value: Any) -> bool:
         return distribution._contains(distribution.to_internal_repr(value))
     except (TypeError, ValueError):  # not a number, or none of the choices
         return False
+
+
+class BaselineTrial(FixedTrial):
+    """Suggests the baseline's value of each parameter, whether or not it lies in the range. Raises
+    `SpaceError` for a parameter that the baseline lacks.
+    """
+
+    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
+        if name not in self._params:
+            raise SpaceError(
+                f"The baseline must have a value of each parameter, but has none of {name}; give "
+                f"it one in TrialConfig({name}=…), or leave the parameter out."
+            )
+        self._suggested_params[name] = self._params[name]
+        self._distributions[name] = distribution
+        return self._params[name]
 
 
 class PreferringTrial(FixedTrial):

@@ -23,7 +23,7 @@ from search.samplers.source import ConfigurationSource, MakeSampler
 from search.space import Space, ask_space, suggested
 from search.study.duplicates import EXHAUSTED_AFTER, Configuration, configuration_key
 from search.study.horizons import BASELINE_ORIGIN, Horizon, horizon_of
-from search.study.optuna_patches import PreferringTrial, contains
+from search.study.optuna_patches import BaselineTrial, PreferringTrial, contains
 from search.study.searched_ranges import PROBES, Drawn, Probe, describe_outside
 from trainables.conditional_fields import CONDITIONAL, CONDITIONAL_DEFAULTS
 from trainables.config import TrialConfig
@@ -146,7 +146,7 @@ class Proposer:
         probes = [Probe(number) for number in range(count)]
         with _quiet_ranges():  # a step that doesn't divide its range is a probe's fault
             for each in probes:
-                self._ask(each)
+                each.compare(self._ask(each))
         return probes
 
     def repeat(self, params: Mapping[str, Any]) -> Probe:
@@ -157,8 +157,8 @@ class Proposer:
         self._ask(probe)
         return probe
 
-    def _ask(self, drawing: RandomConfiguration) -> None:
-        ask_space(self.space, drawing, self.fixed)
+    def _ask(self, drawing: RandomConfiguration) -> dict[str, Any]:
+        return ask_space(self.space, drawing, self.fixed)
 
     def propose(self, trial: optuna.trial.BaseTrial) -> tuple[dict[str, Any], TrialConfig]:
         """Returns (searched parameters, whole configuration) of a trial. Raises `ConfigError`."""
@@ -216,7 +216,7 @@ class Proposer:
 
     def _baseline_trial(self) -> optuna.trial.FixedTrial:
         given = self.space.baseline.to_dict()
-        trial = optuna.trial.FixedTrial(CONDITIONAL_DEFAULTS | given)
+        trial = BaselineTrial(CONDITIONAL_DEFAULTS | given)
         with _quiet_ranges():
             suggested(self.space, trial, self.fixed)
         return trial

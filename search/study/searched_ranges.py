@@ -85,11 +85,36 @@ class Probe(RandomConfiguration):
         return super().suggest_float(name, low, high, step=step, log=log)
 
     def answer(self, name: str, distribution: BaseDistribution) -> Any:
-        """Returns the recorded value of a parameter, or a random one of the distribution."""
+        """Returns the recorded value of a parameter, or a random one of the distribution. Adds a
+        sentence to `faults` where the parameter was asked for before, with another range.
+        """
+        if name in self.distributions and self.distributions[name] != distribution:
+            self.faults.append(
+                f"A trial must be asked for {name} once, but is asked for it with "
+                f"{describe_range(self.distributions[name])} and with "
+                f"{describe_range(distribution)}; keep one of them."
+            )
         if name in self._recorded:
             self.params[name], self.distributions[name] = self._recorded[name], distribution
         self._rng = Random(f"{self._number} {name}")
         return super().answer(name, distribution)
+
+    def compare(self, returned: Mapping[str, Any]) -> None:
+        """Adds a sentence to `faults` for each parameter that the space asked for and didn't return
+        with the value that it got.
+        """
+        for name, value in self.params.items():
+            if name not in returned:
+                self.faults.append(
+                    f"A space's `suggest` must return each parameter that it asks for, but leaves "
+                    f"out {name}; add it to what is returned, or don't ask for it."
+                )
+            elif returned[name] != value:
+                self.faults.append(
+                    f"A space's `suggest` must return the values that it gets, but returns another "
+                    f"one for {name}; ask for the values themselves, as by trial."
+                    f'suggest_categorical("{name}", […]).'
+                )
 
     def _check_step(self, name: str, low: float, high: float, step: float | None) -> None:
         steps = (high - low) / step if step else 0.0

@@ -85,9 +85,10 @@ def test_a_fixed_field_needs_no_range(tmp_path: Path) -> None:
 
 def test_a_wrong_step_in_a_branch_is_found_before_the_search(tmp_path: Path) -> None:
     body = """
-if trial.suggest_categorical('flip', [True, False]) and trial.suggest_int('crop_of', 0, 9) == 7:
-    return {'dropout': trial.suggest_float('dropout', 0.0, 0.5, step=0.2)}
-return {}
+values = {'head_width': trial.suggest_int('head_width', 0, 19)}
+if values['head_width'] == 7:
+    values['dropout'] = trial.suggest_float('dropout', 0.0, 0.5, step=0.2)
+return values
 """
     assert "The step of dropout must divide its range" in planned(written(tmp_path, body))[1][0]
 
@@ -145,9 +146,10 @@ def test_ranges_that_optuna_refuses_within_one_study_are_found_before_the_search
 ) -> None:
     """Even in a branch that few trials take."""
     body = f"""
-if trial.suggest_int('head_width', 0, 19) == 7:
-    return {{'dropout': {other}}}
-return {{'dropout': trial.suggest_float('dropout', 0.0, 0.5)}}
+width = trial.suggest_int('head_width', 0, 19)
+if width == 7:
+    return {{'head_width': width, 'dropout': {other}}}
+return {{'head_width': width, 'dropout': trial.suggest_float('dropout', 0.0, 0.5)}}
 """
     (error,) = planned(written(tmp_path, body))[1]
     assert error.startswith("dropout must have ranges of one kind, with one scale and the same")

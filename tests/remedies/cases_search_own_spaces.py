@@ -1,0 +1,103 @@
+"""Errors in the code of a space: what it imports, what it asks a trial for, and what it returns."""
+
+from pathlib import Path
+
+from tests.remedies.harness import Steps, case
+from tests.remedies.searches import plan_search, write_space
+
+TRIAL = "search/space.py::__getattr__"
+PROBE = "search/study/searched_ranges.py"
+SAME = "search/planning/same_space.py::examine_space"
+LR = 'float("lr", 1e-3, 1e-2)'
+
+
+def change(path: Path, old: str, new: str) -> None:
+    """Replaces one text in a file, which must be there."""
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+@case("search/spaces/_siblings.py::import_module", "must have a name of its own")
+def a_file_beside_a_space_with_the_name_of_a_module(tmp_path: Path) -> Steps:
+    path = write_space(tmp_path / "mine.py", lr=LR)
+    (tmp_path / "datasets.py").write_text("LOW = 1e-3\n", encoding="utf-8")
+    change(path, "def suggest", "from datasets import LOW\n\ndef suggest")
+    refusal = yield plan_search(tmp_path, space=path)
+    beside = Path(refusal.find(r"but (\S+) has that of another module"))
+    beside.rename(tmp_path / "_lows.py")
+    change(path, "from datasets", "from _lows")
+
+
+@case(TRIAL, "must only ask for parameters")
+def a_space_that_reports_and_prunes(tmp_path: Path) -> Steps:
+    path = write_space(tmp_path / "mine.py", lr=LR)
+    line = "    trial.report(0.5, 1)\n"
+    change(path, "    return {", f"{line}    return {{")
+    refusal = yield plan_search(tmp_path, space=path)
+    assert "trial.report; leave it out, because the search" in refusal.text
+    change(path, line, "")
+    plan_search(tmp_path, "--grace", "1", "--reduction-factor", "3", space=path)()
+
+
+@case("search/space.py::_refuse_name", "must be named like a field of TrialConfig")
+def a_parameter_with_a_misspelt_name(tmp_path: Path) -> Steps:
+    path = write_space(tmp_path / "mine.py", lr='float("lrr", 1e-3, 1e-2)')
+    refusal = yield plan_search(tmp_path, space=path)
+    change(path, "lrr", refusal.find(r"did you mean (\w+)\?"))
+
+
+@case("search/space.py::ask_space", "raises TrialPruned")
+def a_space_that_prunes(tmp_path: Path) -> Steps:
+    path = write_space(tmp_path / "mine.py", lr=LR)
+    line = "    import optuna\n    raise optuna.TrialPruned\n"
+    change(path, "    return {", f"{line}    return {{")
+    refusal = yield plan_search(tmp_path, space=path)
+    assert "ask for a range only beside the choices" in refusal.text
+    change(path, line, "")
+
+
+@case("search/space.py::ask_space", "end it with `return values`")
+def a_space_that_returns_nothing(tmp_path: Path) -> Steps:
+    path = write_space(tmp_path / "mine.py", lr=LR)
+    change(path, "    return {", "    values = {")
+    refusal = yield plan_search(tmp_path, space=path)
+    change(path, "    }\n", f"    }}\n    {refusal.find(r'end it with `(.*)`')}\n")
+
+
+@case("search/study/optuna_patches.py::_suggest", "must have a value of each")
+def a_parameter_that_the_baseline_lacks(tmp_path: Path) -> Steps:
+    path = write_space(tmp_path / "mine.py", micro_batch_size='int("micro_batch_size", 4, 64)')
+    refusal = yield plan_search(tmp_path, space=path)
+    given = refusal.find(r"TrialConfig\((\S+)\)").replace("…", "16")
+    change(path, "epochs=9", f"epochs=9, {given}")
+
+
+@case(SAME, "SpaceError(errors)", f"{PROBE}::answer", "must be asked for")
+def a_parameter_that_is_asked_for_twice(tmp_path: Path) -> Steps:
+    path = write_space(tmp_path / "mine.py", lr=LR)
+    change(path, "    return {", '    trial.suggest_float("lr", 1e-3, 2e-2)\n    return {')
+    refusal = yield plan_search(tmp_path, space=path)
+    assert "0.001 … 0.02 and with 0.001 … 0.01; keep one of them" in refusal.text
+    change(path, '    trial.suggest_float("lr", 1e-3, 2e-2)\n', "")
+
+
+@case(SAME, "SpaceError(errors)", f"{PROBE}::compare", "must return each parameter")
+def a_parameter_that_isn_t_returned(tmp_path: Path) -> Steps:
+    path = write_space(tmp_path / "mine.py", lr=LR)
+    change(
+        path, "    return {", '    flip = trial.suggest_categorical("flip", [0, 1])\n    return {'
+    )
+    change(path, "[0, 1]", "[False, True]")
+    refusal = yield plan_search(tmp_path, space=path)
+    name = refusal.find(r"but leaves out (\w+); add it to what is returned")
+    change(path, "    return {", f'    return {{"{name}": {name},')
+
+
+@case(SAME, "SpaceError(errors)", f"{PROBE}::compare", "must return the values")
+def a_parameter_that_is_changed(tmp_path: Path) -> Steps:
+    path = write_space(tmp_path / "mine.py", batch_size='int("batch_size", 5, 64)')
+    change(path, "trial.suggest_int", "2 * trial.suggest_int")
+    refusal = yield plan_search(tmp_path, space=path)
+    advised = refusal.find(r"as by (trial.*\))\.").replace("…", "32, 64")
+    change(path, '2 * trial.suggest_int("batch_size", 5, 64)', advised)
