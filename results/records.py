@@ -49,6 +49,7 @@ class StopReason(StrEnum):
     DIVERGED = "diverged"
     PLATEAU = "plateau"
     BUDGET = "budget"
+    BY_HAND = "by_hand"
     MEMORY = "memory"
     STALLED = "stalled"
 

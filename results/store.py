@@ -7,8 +7,8 @@
         epochs.jsonl     one line for each epoch, in the order of the search's decisions
         trials.jsonl     a line when a trial starts and one when it ends; the last one counts
         evidence.jsonl   after a warm start: what the sampler takes from earlier runs
-        finalists.jsonl, finalist-epochs.jsonl
-                         the same two files for the finalists' repeats, where there are any
+        finalists.jsonl, finalist-epochs.jsonl: the same two for the finalists, if there are any
+        steering.jsonl   what a user has changed while the search ran, if anything
         best.yaml        the best configuration, written at the end
         report.html      the page made from all of the above
         errors/          the tracebacks of each trial that broke off
@@ -46,9 +46,9 @@ from results.records import SCHEMA_VERSION, EpochMetrics, TrainingId, TrialRecor
 from results.run_hints import RUN_FILE, nearest_run, restore_hint, resume_command
 
 EPOCHS, TRIALS, MANIFEST, BEST = "epochs.jsonl", "trials.jsonl", RUN_FILE, "best.yaml"
-FINALISTS, FINALIST_EPOCHS = "finalists.jsonl", "finalist-epochs.jsonl"
+FINALISTS, FINALIST_EPOCHS, STEERING = "finalists.jsonl", "finalist-epochs.jsonl", "steering.jsonl"
 SCREENING, SCREENING_EPOCHS = "screening.jsonl", "screening-epochs.jsonl"
-BESIDE = (FINALISTS, FINALIST_EPOCHS, SCREENING, SCREENING_EPOCHS)
+BESIDE = (FINALISTS, FINALIST_EPOCHS, SCREENING, SCREENING_EPOCHS, STEERING)
 """In a run directory, records, manifest and best configuration have these file names."""
 
 CHAIN, SEAL, MAC = "chain", "sha256", "mac"

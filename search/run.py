@@ -45,6 +45,7 @@ def _main(arguments: list[str] | None) -> int:
     from search.planning.plan import make_plan
     from search.ray_backend.ray_cluster import join_cluster
     from search.session.resume import find_run, has_begun, saved_options
+    from search.session.steering.steered_session import keep_steered
 
     command_line, unknown = parse(arguments)
     actions = {name: command_line.pop(name, None) for name in ACTIONS}
@@ -60,6 +61,7 @@ def _main(arguments: list[str] | None) -> int:
         resuming = bool(actions["resume"]) or (bool(named) and has_begun(place, layers))
         words = sys.argv[1:] if arguments is None else arguments
         saved = saved_options(place, layers, words) if resuming else None
+        notes = keep_steered(place, layers) if resuming else []
         unknown += more_trials(layers, saved)
     except UserError as error:
         return refuse(*unknown, error)
@@ -82,6 +84,7 @@ def _main(arguments: list[str] | None) -> int:
         if unknown or errors or more or no_cluster or plan is None:
             return refuse(*unknown, *errors, *no_cluster, *more)
         try:
+            print(*notes, sep="\n", end="\n" if notes else "", file=sys.stderr)
             given = words if arguments is None else None
             return _carry_out(plan, actions, given, resuming=resuming)
         except UserError as error:

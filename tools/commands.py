@@ -7,7 +7,7 @@ from datasets import list as list_datasets
 from datasets import prepare
 from results import annotate, compare, curves, export, importance, report, runs, show
 from results import final as final_pages
-from search import simulate
+from search import simulate, steer
 from search.config import command_line
 from trainables import export as export_model
 from trainables import final, predict
@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, Callable[[], ArgumentParser]] = {
     "results.compare": compare.parser,
     "results.importance": importance.parser,
     "search.simulate": simulate.parser,
+    "search.steer": steer.parser,
     "results.curves": curves.parser,
 }
 """Maps modules, as in `python -m MODULE`, to functions that make their parsers, in the order in

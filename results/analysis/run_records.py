@@ -25,6 +25,7 @@ from results.records import (
 )
 from results.run_hints import restore_hint
 from results.side_store import FINALIST_FILES, SCREENING_FILES
+from results.steering import SteeringRecord, read_steering
 from results.store import (
     CHAIN,
     EPOCHS,
@@ -34,6 +35,7 @@ from results.store import (
     MANIFEST,
     SCREENING,
     SCREENING_EPOCHS,
+    STEERING,
     TRIALS,
     read_epochs,
     read_manifest,
@@ -53,7 +55,8 @@ class RunRecords:
     `trials` has the latest record of every trial, and `finalists` that of every training of a
     finalist. `recorded` and `finalist_epochs` have the epochs in the order of recording, and
     `epochs` those of each trial, by number. `screening` and `screening_epochs` have the same of the
-    screening's trainings. `lines` has the number of lines of each file that has some.
+    screening's trainings, and `steering` what a user has changed while the search ran. `lines` has
+    the number of lines of each file that has some.
     """
 
     directory: Path
@@ -65,6 +68,7 @@ class RunRecords:
     finalist_epochs: list[tuple[TrainingId, EpochMetrics]]
     screening: dict[TrainingId, ScreeningRecord]
     screening_epochs: list[tuple[TrainingId, EpochMetrics]]
+    steering: list[SteeringRecord]
     lines: Mapping[str, int]
 
     def standings(self) -> dict[int, TrialRecord]:
@@ -107,6 +111,7 @@ def read_run_records(directory: Path) -> RunRecords:
         finalist_epochs=finalist_epochs,
         screening=screening,
         screening_epochs=screening_epochs,
+        steering=read_steering(directory, lines[STEERING]),
         lines={name: len(each) for name, each in content.items() if each},
     )
 
@@ -127,7 +132,7 @@ def _read_snapshot(directory: Path) -> dict[str, list[bytes]]:
         epochs, before = read(_EPOCHS), states
         states = read(_STATES)
         if all(len(states[name]) == len(before[name]) for name in _STATES):
-            return states | epochs
+            return states | epochs | read((STEERING,))
 
 
 def _group_epochs(

@@ -12,6 +12,7 @@ OUTCOMES: dict[str, tuple[str, str]] = {
     "diverged": ("stopped: diverged", "#cc4f8f"),
     "plateau": ("stopped: plateau", "#8a6fd1"),
     "budget": ("stopped: budget", "#a8862a"),
+    "by_hand": ("stopped: by hand", "#5f7f4f"),
     "memory": ("failed: memory", "#b23a3a"),
     "failed": ("failed", "#b23a3a"),
     "unfinished": ("unfinished", "#56b4e9"),

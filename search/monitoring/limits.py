@@ -4,11 +4,7 @@ from dataclasses import dataclass
 
 from common.durations import seconds_of
 from search.hardware.training_speed import TrainingSpeed
-from search.planning.cost_estimate import (
-    expected_epoch_s,
-    expected_epochs,
-    finalist_trainings,
-)
+from search.planning.cost_estimate import expected_epoch_s, expected_epochs, finalist_trainings
 from search.planning.plan import Plan
 from search.planning.screening import ScreeningPlan
 
@@ -55,17 +51,18 @@ class Limits:
     val_images: int = 0
 
 
-def limits_of(
+def make_limits(
     plan: Plan,
     used_s: float,
     speed: TrainingSpeed,
     short: ScreeningPlan | str | None,
     val_images: int,
 ) -> Limits:
-    """Returns the limits that the monitor shows while the search runs.
+    """Returns the limits that the monitor shows while a plan's search runs.
 
-    used_s: the seconds that earlier sessions took. `speed` estimates first epochs, `short` is the
-    plan of the screening, if there is one, and `val_images` the number of val's images.
+    used_s: the seconds of earlier sessions.
+    short: what precedes the trials, if anything does.
+    val_images: the number of images that accuracies come from.
     """
     planned = short if isinstance(short, ScreeningPlan) else None
     expected = expected_epoch_s(plan, speed)

@@ -22,6 +22,7 @@ from results.records import (
     TrialRecord,
     TrialState,
 )
+from results.steering import SteeringRecord
 from search.hardware.training_speed import TrainingSpeed
 from search.monitoring.console import plain_printer, redirect_stderr
 from search.monitoring.limits import Limits
@@ -152,6 +153,8 @@ class Monitor(Observer):
             begins = "starts, with a fresh seed"
         elif proposal.training.screening:
             begins = f"starts ({self.progress.limits.screening} short ones in all)"
+        elif proposal.by_hand:
+            begins = f"starts, as asked by hand ({trials} in all)"
         self._detail(training, f"goes on after epoch {done}" if done else begins)
 
     def measured(self, record: TrialRecord) -> None:
@@ -226,6 +229,13 @@ class Monitor(Observer):
             self._detail(
                 self.progress.trainings[record.training], f"expected gain: {describe_gain(gain)}"
             )
+
+    def steered(self, record: SteeringRecord) -> None:
+        """Prints what a user has changed, and shows the search by its new limits from now on."""
+        with self._lock:
+            self.progress.steered(record)
+        at = format_clock(time.monotonic() - self._started)
+        self.inform(f"{at:>6}  by hand   {record.words}: {record.answer}")
 
     def _judge(self) -> None:
         """Prints, once, what the screening has turned out to be worth."""

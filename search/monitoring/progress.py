@@ -5,6 +5,7 @@ here.
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -15,9 +16,10 @@ from results.analysis.rung_worth import RungWorth, rung_worths
 from results.analysis.screening_worth import ScreeningWorth, judge_screening
 from results.analysis.session_times import GpuTime
 from results.records import EpochMetrics, StopReason, TrainingId, TrainingRecord, TrialState
+from results.steering import SteeringRecord
 from search.hardware.training_speed import TrainingSpeed
 from search.monitoring.limits import Limits
-from search.monitoring.training_progress import TrainingProgress
+from search.monitoring.training_progress import TrainingProgress, expected_left
 from search.study.budget import GpuMeter
 from search.study.proposer import Proposal
 from trainables.config import TrialConfig
@@ -118,6 +120,14 @@ class Progress:
             alike = [each for each in self.trials if each.length == length]
             curves = [[metrics.val_top1 for metrics in each.metrics] for each in alike]
             self.rungs = rung_worths(curves, rungs, length)
+
+    def steered(self, record: SteeringRecord) -> None:
+        """Takes the limits that a user has changed, and keeps the change itself in view."""
+        names = ("trials", "time_s", "gpu_hours", "at_once")
+        changed = {name: getattr(record, name) for name in names}
+        given = {name: value for name, value in changed.items() if value is not None}
+        self.limits = replace(self.limits, **given)
+        self.notice = f"By hand: {record.words}. {record.answer}"
 
     def _add(
         self, key: TrainingId, config: dict[str, Any], *, baseline: bool = False
@@ -257,7 +267,7 @@ class Progress:
         further epochs.
         """
         mean = self._trial_epochs()
-        found = [(each, _expected_left(each, mean)) for each in self.trials if not each.ended]
+        found = [(each, expected_left(each, mean)) for each in self.trials if not each.ended]
         return found + [(each, each.epochs_left) for each in self.repeats if not each.ended]
 
     def _epoch_s(self, training: TrainingProgress, typical: float) -> float:
@@ -274,13 +284,3 @@ class Progress:
         """Returns the expected number of epochs of a trial."""
         ended = [len(each.metrics) for each in self.trials if each.ended]
         return (PRIOR_TRIALS * self.limits.trial_epochs + sum(ended)) / (PRIOR_TRIALS + len(ended))
-
-
-def _expected_left(trial: TrainingProgress, mean: float) -> float:
-    """Returns the expected number of further epochs of a trial, where a trial has `mean` epochs on
-    average. A trial beyond the mean counts with one more epoch, and a baseline with all of its
-    epochs, because nothing but divergence ends it early.
-    """
-    if trial.baseline:
-        return trial.epochs_left
-    return min(trial.epochs_left, max(mean - len(trial.metrics), 1))

@@ -82,3 +82,13 @@ class TrainingProgress:
         if isinstance(record, TrialRecord):
             self.params = record.params
             self.gain = ExpectedGain.from_json(record.gain) if record.gain else None
+
+
+def expected_left(trial: TrainingProgress, mean: float) -> float:
+    """Returns the expected number of further epochs of a trial, where a trial has `mean` epochs on
+    average. A trial beyond the mean counts with one more epoch, and a baseline with all of its
+    epochs, because nothing but divergence ends it early.
+    """
+    if trial.baseline:
+        return trial.epochs_left
+    return min(trial.epochs_left, max(mean - len(trial.metrics), 1))

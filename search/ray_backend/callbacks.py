@@ -96,18 +96,26 @@ def training_id_of(trial: Trial) -> TrainingId:
 
 
 class TickCallback(Callback):
-    """Gives the observer its ticks while trainings run, and ends the loop if Ray has died or the
-    time is up.
+    """Gives the observer its ticks while trainings run, calls `steer`, which does what a user asks
+    of the search, and ends the loop if Ray has died or the time is up.
     """
 
-    def __init__(self, observer: Observer, heartbeat: Heartbeat, ending: SessionEnd) -> None:
+    def __init__(
+        self,
+        observer: Observer,
+        heartbeat: Heartbeat,
+        ending: SessionEnd,
+        steer: Callable[[], object] = lambda: None,
+    ) -> None:
         self._observer, self._heartbeat, self._ending = observer, heartbeat, ending
+        self._steer = steer
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Passes a tick on to the observer, after a look at Ray, for which it raises `RayDied`. Ray
         calls this several times a second, also while nothing arrives.
         """
         self._heartbeat.check()
+        self._steer()
         self._ending.check_time()
         self._observer.tick()
 

@@ -154,7 +154,9 @@ class StudySearcher(Searcher):
         proposal = self._supervisor.propose()
         if proposal is None:
             self._slots.release(trial_id)
-            return None if self._supervisor.waiting() else self.FINISHED
+            # Ray never asks again after FINISHED, but a user may ask for more while trials run.
+            goes_on = self._supervisor.waiting() or self._slots.taken()
+            return None if goes_on else self.FINISHED
         for record in self._supervisor.refused():
             self._observer.ended(record)
         self._observer.began(proposal, slot.gpus)

@@ -17,6 +17,8 @@ class Slots:
     nodes: returns the nodes that are up, or is `None` for a single machine.
     asked: whether the user asked for a number of trials at once; those beyond the slots then wait
         for nodes to join.
+    limit: returns how many slots may be taken now, or `None` for all. Where more are taken already,
+        their trials go on.
     """
 
     def __init__(
@@ -25,8 +27,10 @@ class Slots:
         nodes: Callable[[], Sequence[Node]] | None = None,
         *,
         asked: bool = False,
+        limit: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._kinds, self._nodes, self._asked = resources.kinds, nodes, asked
+        self._limit = limit
         self._taken: dict[str, int] = {}
 
     @property
@@ -36,8 +40,8 @@ class Slots:
 
     def take(self, key: str) -> Resources | None:
         """Takes a free slot for a trial, on a GPU first, or returns `None` where all are taken."""
-        free = self._free()
-        if free is None:
+        free, limit = self._free(), self._limit()
+        if free is None or (limit is not None and len(self._taken) >= limit):
             return None
         self._taken[key] = free
         return self._kinds[free]
@@ -53,6 +57,10 @@ class Slots:
             free = self._free()
         self._taken[key] = held if free is None else free
         return self._kinds[self._taken[key]]
+
+    def taken(self) -> int:
+        """Returns how many slots are taken."""
+        return len(self._taken)
 
     def release(self, key: str) -> None:
         """Releases the slot of a trial that has ended."""

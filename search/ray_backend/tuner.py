@@ -31,11 +31,13 @@ def run_trials(
     heartbeat: Heartbeat,
     ending: SessionEnd | None = None,
     worker: "type[tune.Trainable] | None" = None,
+    steer: Callable[[], object] = lambda: None,
 ) -> None:
     """Runs trials, then finalists, until none is proposed, or `ending` has begun. Ray must be
     running.
 
     worker: the class that trains, by default `TrialWorker`.
+    steer: does what a user asks of the search; it is called several times a second.
 
     Raises `RayDied` where Ray has died, and what ends Tune's loop; Ray wraps the latter into an
     error of its own, among whose causes and contexts it is.
@@ -61,7 +63,7 @@ def run_trials(
     scratch = files.directory.resolve() / ".ray"
     callbacks = [
         WatchdogCallback(watchdog, supervisor.epochs, _unserved(slots, observer, heartbeat)),
-        TickCallback(observer, heartbeat, ending),
+        TickCallback(observer, heartbeat, ending, steer),
     ]
     tuner = tune.Tuner(
         _trainable(worker),

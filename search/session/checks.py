@@ -12,8 +12,10 @@ from typing import Any, TypeVar
 
 from common.errors import SearchError, UserError
 from common.files import describe_full_disk, find_unwritable
+from datasets.access import open_search_data
 from datasets.manifest import FILE_NAME, read_manifest
-from datasets.prepare import inspect
+from datasets.prepare import inspect, prepare
+from datasets.splits import SearchData
 from results.analysis.run_records import RunRecords, read_run_records
 from results.jsonl import check_regular
 from results.store import BEST, MANIFEST, RunError, lock_run
@@ -244,3 +246,14 @@ def list_later_checks(plan: Plan, *, prepared: bool, weights_here: bool) -> tupl
         (bool(trackers), f"the connection to {trackers}"),
     ]
     return tuple(phrase for open_, phrase in found if open_)
+
+
+def prepare_images(plan: Plan, saved: Mapping[str, Any] | None) -> SearchData:
+    """Prepares the dataset of a new run, or of the one whose manifest is `saved`, and returns it.
+    Raises `DatasetError`, and `SearchError` for images that this search can't use.
+    """
+    source = source_to_prepare(plan, resuming=saved is not None)
+    prepare(plan.dataset, source=source, data=Path(plan.options.data), size=size_to_store(plan))
+    data = open_search_data(plan.data)
+    check_images(plan, saved, data.images.fingerprint, len(data.train))
+    return data

@@ -14,8 +14,6 @@ from common.files import causes_of, describe_full_disk
 from common.ownership import why_unsigned
 from common.signals import EndingSignals, handle_signals, has_received, hold
 from common.text import last_lines
-from datasets.access import open_search_data
-from datasets.prepare import prepare
 from datasets.splits import SearchData
 from results.analysis.run_records import RunRecords, read_run_records
 from results.store import RunError, RunStore, read_manifest
@@ -24,14 +22,14 @@ from search.monitoring.cost_text import describe_cost, describe_screening
 from search.monitoring.monitor import Monitor
 from search.monitoring.plan_text import print_start
 from search.monitoring.summary import explain_early_end
-from search.planning.plan import Plan, size_to_store
+from search.planning.plan import Plan
 from search.ray_backend.heartbeat import Heartbeat
 from search.ray_backend.local_ray import keep_logs, link_ray
 from search.ray_backend.task import RunFiles, SessionEnd
 from search.ray_backend.tuner import run_trials
 from search.session import session_log
 from search.session.backup import StorageSync, make_node_files
-from search.session.checks import check_images, check_start, source_to_prepare, why_refused
+from search.session.checks import check_start, prepare_images, why_refused
 from search.session.finish import finish
 from search.session.gpu_allocation import allocate_gpus, divide_gpus, ray_may_start_first
 from search.session.loggers import make_observers
@@ -52,6 +50,7 @@ from search.session.startup import (
     torch_process,
     verify_training_images,
 )
+from search.session.steering.steered_session import open_mailbox
 from search.study.observer import Observers
 
 if TYPE_CHECKING:
@@ -164,13 +163,19 @@ def _watch(
     others = make_observers(
         plan.options, loggers, monitor.progress, identity, plan.directory, monitor.warn
     )
-    slots = make_slots(plan, session.resources)
+    slots = make_slots(plan, session)
     files = RunFiles(
         directory=session.store.directory, data=plan.data, node_files=session.node_files
     )
     required = (session.meter, monitor, session.storage_sync)
-    with Observers(required, others, monitor.warn) as observers, monitor.watching():
-        run_trials(supervisor, observers, slots, files, session.watchdog, heartbeat, ending)
+    with (
+        Observers(required, others, monitor.warn) as observers,
+        open_mailbox(plan.directory, session.steering, observers, monitor.warn) as steer,
+        monitor.watching(),
+    ):
+        run_trials(
+            supervisor, observers, slots, files, session.watchdog, heartbeat, ending, steer=steer
+        )
     if session.time_is_up():
         monitor.inform("The time budget is used up.")
 
@@ -196,7 +201,7 @@ def _open(
         checks = check_start(plan, saved, torch, stack, fetch=True)
         records = checks.records
         monitor.stage("checks")
-        data = _data(plan, saved)
+        data = prepare_images(plan, saved)
         monitor.stage("dataset")
         verification = pool.submit(verify_training_images, plan.data)
         print_start(plan, data, monitor.inform)
@@ -231,17 +236,6 @@ def _show_cost(plan: Plan, data: SearchData, session: Session, monitor: Monitor)
     if before := describe_screening(planned):
         monitor.inform(f"before     {before}")
     monitor.inform("cost       " + describe_cost(plan, len(data.train), session.speed, planned))
-
-
-def _data(plan: Plan, saved: dict[str, Any] | None) -> SearchData:
-    """Prepares the dataset and returns it. Raises `DatasetError`, and `SearchError` for images that
-    this search can't use.
-    """
-    source = source_to_prepare(plan, resuming=saved is not None)
-    prepare(plan.dataset, source=source, data=Path(plan.options.data), size=size_to_store(plan))
-    data = open_search_data(plan.data)
-    check_images(plan, saved, data.images.fingerprint, len(data.train))
-    return data
 
 
 def open_session(

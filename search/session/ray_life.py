@@ -5,7 +5,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from search.hardware.allocation import Resources
 from search.monitoring.live_page import LivePage
 from search.monitoring.monitor import Monitor
 from search.planning.plan import Plan
@@ -17,6 +16,7 @@ from search.ray_backend.slots import Slots
 from search.security import how_to_enter, how_to_enter_cluster, read_token
 from search.session.checks import StartChecks
 from search.session.loggers import connect_trackers
+from search.session.session import Session
 
 if TYPE_CHECKING:
     from search.ray_backend.trackers import Logger
@@ -55,12 +55,18 @@ def open_ray(
     return connect_trackers(plan.options, plan.name, plan.directory)
 
 
-def make_slots(plan: Plan, resources: Resources) -> Slots:
-    """Returns the slots of the trials; on a cluster they follow the nodes that come and go."""
-    if plan.cluster is None:
-        return Slots(resources)
-    asked = plan.options.concurrency != "auto"
-    return Slots(resources, LivingNodes(plan.cluster.nodes), asked=asked)
+def make_slots(plan: Plan, session: Session) -> Slots:
+    """Returns the slots of the trials, of which steering may use fewer; on a cluster they follow
+    the nodes that come and go.
+    """
+    resources, steering = session.resources, session.steering
+    nodes = LivingNodes(plan.cluster.nodes) if plan.cluster else None
+
+    def limit() -> int | None:
+        return None if steering.at_once == steering.allocated else steering.at_once
+
+    asked = plan.cluster is not None and plan.options.concurrency != "auto"
+    return Slots(resources, nodes, asked=asked, limit=limit)
 
 
 def close_ray(plan: Plan, heartbeat: Heartbeat) -> None:

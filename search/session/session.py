@@ -12,18 +12,17 @@ from results.analysis.run_records import RunRecords
 from results.analysis.session_times import sum_gpu_time, used_seconds
 from results.records import ScreeningRecord
 from results.side_store import FINALIST_FILES, SCREENING_FILES, SideStore
+from results.steering import SteeringRecord
 from results.store import RunStore
 from search.config.options import SearchOptions
+from search.early_stopping.by_hand import ENDED_BY_HAND
 from search.early_stopping.decision import Rules, make_rules
 from search.hardware.allocation import Resources
 from search.hardware.calibration import Measurement
 from search.hardware.training_speed import TrainingSpeed
-from search.monitoring.limits import Limits, limits_of
+from search.monitoring.limits import Limits, make_limits
 from search.monitoring.machine_meter import MachineMeter
-from search.planning.cost_estimate import (
-    learn_from_run,
-    training_speed,
-)
+from search.planning.cost_estimate import learn_from_run, training_speed
 from search.planning.plan import Plan, make_proposer
 from search.planning.same_space import lies_inside
 from search.planning.screening import ScreeningPlan
@@ -34,13 +33,15 @@ from search.session import session_log
 from search.session.backup import StorageSync
 from search.session.manifest import read_screening
 from search.session.range_watch import RangeWatch
+from search.session.steering.steered_session import make_steering
 from search.study.budget import Budget, GpuMeter, countdown
 from search.study.finalists import Finalists
 from search.study.optuna_journal import journal_seal, open_journal
 from search.study.prior_trials import PriorTrial, read_prior_trials
 from search.study.proposer import Proposer
 from search.study.screening import Screening
-from search.study.study import Study
+from search.study.steering.steered_study import SteeredStudy
+from search.study.steering.steering import Steering
 from search.study.supervisor import Supervisor
 from trainables.config import TrialConfig
 
@@ -90,7 +91,7 @@ def make_meter(
 class Session:
     """Holds what is open during one session of a search, from a start or a resume to its end."""
 
-    study: Study[TrialConfig]
+    study: SteeredStudy[TrialConfig]
     finalists: Finalists
     screening: Screening[TrialConfig] | None
     supervisor: Supervisor
@@ -104,6 +105,7 @@ class Session:
     limits: Limits
     meter: GpuMeter
     time_is_up: Callable[[], bool]
+    steering: Steering[TrialConfig]
 
     def finished(self) -> bool:
         """Returns whether nothing is left to train."""
@@ -117,7 +119,9 @@ class Session:
         """
         ending = {"ended": session_log.now(), "finished": self.finished()}
         ending |= {"used_s": self.store.session_s()} | self.meter.in_session().to_record()
-        if why := self.study.gains.why_enough(self.study.trials - len(self.study.records)):
+        left = self.study.trials - len(self.study.records)
+        by_hand = ENDED_BY_HAND if self.study.stops.search_ended else ""
+        if why := by_hand or self.study.gains.why_enough(left):
             ending["ended_by"] = why
         self.manifest["sessions"][-1] |= ending
         with ExitStack() as stack:
@@ -151,7 +155,8 @@ def start_session(
         return budget.left_for_trials(finalists)
 
     screening = _open_screening(manifest, data, proposer, short, left_for_trials)
-    study = _open_study(plan, data, store, proposer, screening, left_for_trials)
+    steered = records.steering if records else ()
+    study = _open_study(plan, data, store, proposer, screening, left_for_trials, steered)
     finalists = Finalists(
         study=study,
         store=SideStore(FINALIST_FILES, *files),
@@ -176,9 +181,10 @@ def start_session(
         storage_sync=storage_sync,
         watchdog=Watchdog(seconds_of(plan.options.stall_timeout) or 0.0, speed),
         speed=speed,
-        limits=limits_of(plan, used_s, speed, read_screening(manifest), len(data.val)),
+        limits=make_limits(plan, used_s, speed, read_screening(manifest), len(data.val)),
         meter=meter,
         time_is_up=budget.time_is_up,
+        steering=make_steering(plan, study, budget, store, manifest, used_s),
     )
 
 
@@ -212,8 +218,9 @@ def _open_study(
     proposer: Proposer,
     screening: Screening[TrialConfig] | None,
     time_left: Callable[[], float],
-) -> Study[TrialConfig]:
-    return Study(
+    steered: Sequence[SteeringRecord],
+) -> SteeredStudy[TrialConfig]:
+    return SteeredStudy(
         proposer=proposer,
         rules=_rules(plan, len(data.images.class_ids)),
         trials=plan.options.trials,
@@ -224,6 +231,7 @@ def _open_study(
         outside=plan.searched.outside,
         gains=make_gain_watch(plan.options, plan.resources, plan.searched.since),
         screening=screening,
+        steered=steered,
         time_left=time_left,
     )
 

@@ -19,7 +19,7 @@ SessionEntry = dict[str, Any]
 `GpuTime`, the session's `provenance`, and whether the search was `finished` at its end, so that
 nothing was left to train. `ended` is `None` while the session runs; a killed session lacks
 `finished`, and entries of older versions lack it, `used_s` and the GPUs' time. `ended_by` holds the
-reason where `--min-gain` has ended the search.
+reason where `--min-gain` or a user has ended the search.
 """
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import heapq
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from search.simulation.points import Point
 from search.simulation.policies import POLICIES, Policy
 from search.simulation.recorded_curves import Curves
 from search.simulation.screened_study import ScreenedStudy, short_metrics
+from search.simulation.steered_search import SteeredSearch
 from search.study.proposer import Proposal
 
 SHARES = (0.25, 0.5, 1.0)
@@ -115,32 +117,45 @@ class RegretScale:
         return (self.best - float(self.final[row])) / spread if spread else 0.0
 
 
-def simulate(policy: Policy, curves: Curves, *, workers: int, epochs: int) -> Trace:
+def simulate(
+    policy: Policy,
+    curves: Curves,
+    *,
+    workers: int,
+    epochs: int,
+    steered: SteeredSearch | None = None,
+) -> Trace:
     """Runs a policy until `epochs` epochs are trained in total, or nothing is left to train, and
     returns the trace of the search.
 
     A free worker asks for a trial, trains its epochs one after the other, reports each when it
     ends, and asks again when the policy ends the trial. Decisions take no time. Epochs that end at
     the same moment are reported in the order in which they began.
+
+    steered: what a user asks of the search, and when. Its study decides as the `policy`.
     """
     trace, now, order, short = Trace(curves), 0.0, 0, curves.short
     mean_s = float(curves.epoch_s.mean())
     running: list[tuple[float, int, Proposal[Point], int, int]] = []
-    free = workers
     while len(trace.events) + trace.short_epochs < epochs:
-        while free and (proposal := policy.ask()) is not None:
+        at_once = steered.at_once if steered else workers
+        while len(running) < at_once and (proposal := policy.ask()) is not None:
             row = curves.nearest(proposal.config.params)
             seconds = short.seconds if short and proposal.training.screening else curves.epoch_s
             ends = now + float(seconds[row])
             heapq.heappush(running, (ends, order, proposal, row, proposal.epochs_done + 1))
-            order, free = order + 1, free - 1
+            order += 1
+        if steered and steered.next_at <= min((ends for ends, *_ in running), default=math.inf):
+            now = steered.carry_out(now)
+            continue
         if not running:
             break
         now, _, proposal, row, epoch = heapq.heappop(running)
+        if steered:
+            steered.now = now
         if isinstance(policy, ScreenedStudy) and short and proposal.training.screening:
             policy.report_short(proposal.number, short_metrics(curves, short, row))
             trace.short_epochs += float(short.seconds[row]) / mean_s
-            free += 1
             continue
         metrics = curves.metrics(row, epoch)
         val, ending = float(curves.val[row, epoch - 1]), policy.report(proposal.number, metrics)
@@ -153,9 +168,7 @@ def simulate(policy: Policy, curves: Curves, *, workers: int, epochs: int) -> Tr
             diverged=isinstance(ending, Ending) and ending.reason is StopReason.DIVERGED,
         )
         trace.events.append(event)
-        if ending is not None or epoch >= curves.epochs:
-            free += 1
-        else:
+        if ending is None and epoch < curves.epochs:
             ends = now + float(curves.epoch_s[row])
             heapq.heappush(running, (ends, order, proposal, row, epoch + 1))
             order += 1

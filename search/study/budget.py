@@ -163,6 +163,9 @@ class Budget:
         limit. A training ends with its epoch, so that each GPU can exceed it by up to an epoch.
     meter: measures the time for which GPUs are held.
     workers: the number of trainings at the same time.
+
+    All of it may change while the search runs. Once the budget has `ended` by hand, nothing is
+    left of it, although its time isn't up: running trainings end with their epochs.
     """
 
     def __init__(
@@ -174,10 +177,29 @@ class Budget:
         meter: GpuMeter,
         workers: int,
     ) -> None:
-        self._time_s = math.inf if time_s is None else time_s
+        self.time_s, self.gpu_s, self.ended = time_s, gpu_s, False
         self._time_left = time_left
-        self._gpu_s = math.inf if gpu_s is None else gpu_s
         self._meter, self._workers = meter, workers
+
+    def change_time(self, time_s: float, time_left: Callable[[], float]) -> None:
+        """Limits the whole search to `time_s` seconds, of which `time_left` returns the rest."""
+        self.time_s, self._time_left = time_s, time_left
+
+    def change_gpu_s(self, gpu_s: float) -> None:
+        """Limits the time for which GPUs are held, in seconds of one GPU."""
+        self.gpu_s = gpu_s
+
+    def change_workers(self, workers: int) -> None:
+        """Has the finalists' time estimated for so many trainings at the same time."""
+        self._workers = workers
+
+    def end(self) -> None:
+        """Leaves nothing of the budget from now on, for the rest of the session."""
+        self.ended = True
+
+    def gpu_used_s(self) -> float:
+        """Returns for how long GPUs were held so far, in seconds of one GPU."""
+        return self._meter.total().held_s
 
     def left(self) -> float:
         """Returns the seconds until everything ends, finalists included."""
@@ -196,7 +218,7 @@ class Budget:
         other on every worker, and the longest epoch, with which running trials end. In GPU-hours,
         each training is expected to hold a GPU, up to as many as are planned.
         """
-        if math.isinf(self._time_s) and math.isinf(self._gpu_s):
+        if self.time_s is None and self.gpu_s is None and not self.ended:
             return math.inf
         expected = trained.expected_s()
         last_epoch_s = trained.slowest_epoch_s() if expected else 0.0
@@ -207,11 +229,15 @@ class Budget:
         )
 
     def _left(self, *, reserved_s: float, reserved_gpu_s: float) -> float:
-        time_left = self._time_left() - min(reserved_s, LARGEST_SHARE * self._time_s)
-        if math.isinf(self._gpu_s):
+        if self.ended:
+            return 0.0
+        time_left = self._time_left()
+        if self.time_s is not None:
+            time_left -= min(reserved_s, LARGEST_SHARE * self.time_s)
+        if self.gpu_s is None:
             return time_left
-        gpu_s = self._gpu_s - min(reserved_gpu_s, LARGEST_SHARE * self._gpu_s)
-        return min(time_left, (gpu_s - self._meter.total().held_s) / self._meter.gpus())
+        gpu_s = self.gpu_s - min(reserved_gpu_s, LARGEST_SHARE * self.gpu_s)
+        return min(time_left, (gpu_s - self.gpu_used_s()) / self._meter.gpus())
 
 
 def makespan_s(durations: Iterable[float], workers: int) -> float:

@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from results.steering import SteeringRecord, tried_by_hand
 from search.early_stopping.asha import Costs, make_rungs, rung_epochs
 
 BASELINE_ORIGIN = "baseline"
+BY_HAND_ORIGIN = "by hand"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,8 +80,10 @@ def horizon_of(horizons: Sequence[Horizon], number: int) -> Horizon:
 
 class TrialQueue:
     """Holds what is tried before the sampler is asked: the queue of each horizon, and behind that
-    of the first one what `more` returns for each place, from 0, until it returns `None`. `drawn`
-    returns whether the sampler draws a trial at random, by the trial's number.
+    of the first one what `more` returns for each place, from 0, until it returns `None`. Between
+    the two comes what a user has asked for, which has its number already: `by_hand` has the
+    parameters by this number, those in the records `steered` included. `drawn` returns whether the
+    sampler draws a trial at random, by the trial's number.
     """
 
     def __init__(
@@ -87,14 +91,26 @@ class TrialQueue:
         horizons: Sequence[Horizon],
         more: Callable[[int], QueuedConfiguration | None],
         drawn: Callable[[int], bool],
+        steered: Sequence[SteeringRecord] = (),
     ) -> None:
         self._horizons, self._more, self._drawn = horizons, more, drawn
+        self.by_hand: dict[int, Mapping[str, Any]] = tried_by_hand(steered)
 
     def find(self, number: int) -> QueuedConfiguration | None:
         """Returns the configuration for trial `number`, or `None` where the sampler is used."""
+        if (params := self.by_hand.get(number)) is not None:
+            return QueuedConfiguration(origin=BY_HAND_ORIGIN, params=params)
         horizon, first = horizon_of(self._horizons, number), self._horizons[0]
-        place = number - len(first.queue)
+        place = number - len(first.queue) - sum(each < number for each in self.by_hand)
         return self._more(place) if horizon is first and place >= 0 else horizon.queued(number)
+
+    def end(self) -> int:
+        """Returns the first number behind the queue of the last horizon."""
+        return self._horizons[-1].first + len(self._horizons[-1].queue)
+
+    def asked_from(self, number: int) -> list[int]:
+        """Returns the numbers, from `number` on, of the trials that a user has asked for."""
+        return sorted(each for each in self.by_hand if each >= number)
 
     def is_random(self, number: int) -> bool:
         """Returns whether trial `number` is drawn at random rather than queued or chosen."""

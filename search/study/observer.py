@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from common.text import last_lines
 from results.records import EpochMetrics, TrainingId, TrainingRecord, TrialRecord
+from results.steering import SteeringRecord
 from search.study.proposer import Proposal
 from trainables.config import TrialConfig
 
@@ -58,6 +59,9 @@ class Observer:
 
         A trial whose configuration can't be trained ends without having begun.
         """
+
+    def steered(self, record: SteeringRecord) -> None:
+        """A user has changed the running search."""
 
     def tick(self) -> None:
         """Time has passed; this comes several times a second while trainings run."""

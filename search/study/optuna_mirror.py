@@ -70,6 +70,10 @@ class OptunaMirror:
         """Returns the number of the trial that `ask` returns next; orphans come first."""
         return self._orphans[0].number if self._orphans else self._next
 
+    def unasked(self) -> int:
+        """Returns the lowest number that neither Optuna nor `ask` has given to a trial yet."""
+        return max(self._next, len(self.study.get_trials(deepcopy=False)))
+
     def ask(self, sampler: BaseSampler, queued: Mapping[str, Any] | None) -> optuna.Trial:
         """Returns the next trial, with the parameters in `queued` if there are some. An orphan has
         its queued parameters already.

@@ -1,10 +1,11 @@
-"""Reads and writes the trials of earlier runs that this run's sampler learns from.
+"""Holds what a run's sampler learns from: its own trials, and those of earlier runs, which it reads
+and writes.
 
-They don't become trials of the study, and neither its numbers nor its rungs count them.
+The latter don't become trials of the study, and neither its numbers nor its rungs count them.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -12,9 +13,16 @@ from typing import Any, Self
 
 from common.files import write_text_atomically
 from results.jsonl import chain_start, check_regular, read_lines, seal_line
+from results.records import EpochMetrics, TrialRecord
 from results.run_hints import restore_hint
 from results.store import RunError, find_chain_start, find_lines
-from search.samplers.learning_curves import ObservedTrial, after_shares
+from search.samplers.gain_watch import Look
+from search.samplers.learning_curves import (
+    Evidence,
+    ObservationCache,
+    ObservedTrial,
+    after_shares,
+)
 
 EVIDENCE = "evidence.jsonl"
 """A run has its own copy in this file, so that it can continue without the earlier runs."""
@@ -73,3 +81,46 @@ def read_prior_trials(directory: Path) -> list[PriorTrial]:
             f"{path} must hold what a warm-started run has learned from, but can't be read "
             f"({reason}); {restore_hint(directory)}."
         ) from error
+
+
+class StudyEvidence:
+    """Returns what every configuration of a study has shown so far, earlier runs included.
+
+    records, epochs: the study's own, which grow.
+    marks: the epochs at which trials are compared, the last one included.
+    length_of: returns the number of epochs of a trial's full training, by its number.
+    earlier: the trials of earlier runs.
+    outside: the numbers of those trials whose configuration the study's space can't have any more.
+    """
+
+    def __init__(
+        self,
+        records: Mapping[int, TrialRecord],
+        epochs: Mapping[int, Sequence[EpochMetrics]],
+        marks: Sequence[int],
+        length_of: Callable[[int], int],
+        *,
+        earlier: Iterable[PriorTrial],
+        outside: Container[int],
+    ) -> None:
+        self._records, self._epochs, self._marks = records, epochs, marks
+        self._length_of, self._outside = length_of, outside
+        self._known = ObservationCache(marks, [each.evidence(marks) for each in earlier])
+
+    def evidence(self) -> Evidence:
+        """Returns the earlier observations, and then that of each trial as it stands."""
+        return self._known.of(self._records, self._epochs, self._length_of, self._counts)
+
+    def look(self) -> Look:
+        """Returns the arguments of `GainWatch.estimate`."""
+        counted = filter(self._counts, self._records.values())
+        shown = [(record, self._epochs[record.number]) for record in counted]
+        return shown, self.evidence(), self._marks
+
+    def forget(self, number: int) -> None:
+        """Observes an ended trial once more at the next call."""
+        self._known.forget(number)
+
+    def _counts(self, record: TrialRecord) -> bool:
+        """Returns whether a trial's configuration is one that this study's space may have."""
+        return bool(record.config) and record.number not in self._outside

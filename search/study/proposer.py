@@ -37,7 +37,7 @@ class Proposal(Generic[C]):
     """Proposes a training, of which `epochs_done` epochs are already recorded, after a resume.
 
     `baseline` is true for each training of the baseline, of any length. `images` is the share of
-    the training images that it sees.
+    the training images that it sees. A user has asked for the configuration `by_hand`.
     """
 
     training: TrainingId
@@ -45,6 +45,7 @@ class Proposal(Generic[C]):
     epochs_done: int = 0
     baseline: bool = False
     images: float = 1.0
+    by_hand: bool = False
 
     @property
     def number(self) -> int:

@@ -20,15 +20,17 @@ from results.records import (
     TrialRecord,
     TrialState,
 )
+from results.steering import SteeringRecord
+from search.early_stopping.by_hand import StopsByHand
 from search.early_stopping.decision import Ending, Rules, decide_ending, ending_of, failed_ending
-from search.samplers.gain_watch import GainWatch, Look
-from search.samplers.learning_curves import Evidence, ObservationCache, value_of
+from search.samplers.gain_watch import GainWatch
+from search.samplers.learning_curves import value_of
 from search.space import SpaceError
 from search.study.duplicates import TriedConfigurations, configuration_key
 from search.study.horizons import Horizon, HorizonRungs, TrialQueue, first_horizon, horizon_of
 from search.study.objectives import add_costs, costs_of
 from search.study.optuna_mirror import OptunaMirror
-from search.study.prior_trials import PriorTrial
+from search.study.prior_trials import PriorTrial, StudyEvidence
 from search.study.proposer import C, ConfigurationProposer, Proposal
 from search.study.screening import NoScreening
 from search.study.side_trainings import GIVE_UP
@@ -46,7 +48,8 @@ class Study(Generic[C]):
     exempt from every rule but divergence and time, so that it is compared at the winner's length.
     The sampler learns nothing from trials whose numbers are in `outside`, because the space has
     changed. Nothing more is proposed once `gains` is enough; running trials go on. Trials that
-    aren't queued wait for the `screening`, whose best configurations come first.
+    aren't queued wait for the `screening`, whose best configurations come first. `steered` is what
+    a user has changed in earlier sessions (`search.study.steering`).
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Study(Generic[C]):
         outside: Container[int] = (),
         gains: GainWatch | None = None,
         screening: NoScreening | None = None,
+        steered: Sequence[SteeringRecord] = (),
     ) -> None:
         self.rules, self.trials, self.store = rules, trials, store
         baseline = proposer.baseline_params()
@@ -70,18 +74,18 @@ class Study(Generic[C]):
         self._screening, self._several = screening or NoScreening(), len(rules.objectives) > 1
         costs = (lambda n: costs_of(self.records[n], rules.objectives)) if self._several else None
         self._before: Callable[[], int] = lambda: len(earlier) + self._screening.shown()
-        self._queue = TrialQueue(
-            self.horizons, self._screening.queued, lambda n: proposer.is_random(self._before() + n)
-        )
+        self.stops, drawn = StopsByHand(steered), lambda n: proposer.is_random(self._before() + n)
+        self._queue = TrialQueue(self.horizons, self._screening.queued, drawn, steered)
         self.rungs = HorizonRungs(self.horizons, rules.factor, costs, self._queue.is_random)
         self.records: dict[int, TrialRecord] = store.trials()
         self.epochs: dict[int, list[EpochMetrics]] = {number: [] for number in self.records}
         self.restore: Callable[[dict[str, Any]], C] = proposer.restore
-        self._proposer, self._outside = proposer, outside
+        self._proposer = proposer
         self._marks = (*self.rungs.levels, self.horizons[-1].epochs)
-        shown = [each.evidence(self._marks) for each in earlier]
-        self._known = ObservationCache(self._marks, shown)
         self._length_of: Callable[[int], int] = lambda n: horizon_of(self.horizons, n).epochs
+        shown = (self.records, self.epochs, self._marks, self._length_of)
+        self._known = StudyEvidence(*shown, earlier=earlier, outside=outside)
+        self._evidence, self._look = self._known.evidence, self._known.look
         self.gains = gains or GainWatch(rules.min_gain, several=self._several)
         self._cut = set[int]()
         self._time_left: Callable[[], float] = lambda: math.inf  # until the records are replayed
@@ -129,8 +133,13 @@ class Study(Generic[C]):
 
     def _proposal(self, number: int, config: C) -> Proposal[C]:
         baseline, done = horizon_of(self.horizons, number).is_baseline(number), self.epochs[number]
-        training = TrainingId(number)
-        return Proposal(training=training, config=config, epochs_done=len(done), baseline=baseline)
+        return Proposal(
+            training=TrainingId(number),
+            config=config,
+            epochs_done=len(done),
+            baseline=baseline,
+            by_hand=number in self._queue.by_hand,
+        )
 
     def finished(self) -> bool:
         """Returns whether every trial has ended and no more is proposed, or the time is up."""
@@ -138,7 +147,10 @@ class Study(Generic[C]):
         return self._time_left() <= 0 or (ended and self._all_begun())
 
     def _all_begun(self) -> bool:
-        return len(self.records) >= self.trials or self.exhausted() or self.gains.enough()
+        if len(self.records) >= self.trials:
+            return True
+        asked = self._queue.asked_from(self._mirror.next_number())
+        return (self.exhausted() or self.gains.enough()) and not asked
 
     def exhausted(self) -> bool:
         """Returns whether nothing more is proposed because every configuration has been tried."""
@@ -152,18 +164,6 @@ class Study(Generic[C]):
     def gave_up(self) -> bool:
         """Returns whether `GIVE_UP` trials in a row have failed, without an epoch between."""
         return self._failed_in_a_row >= GIVE_UP
-
-    def _evidence(self) -> Evidence:
-        """Returns what every configuration has shown so far, earlier runs included."""
-        return self._known.of(self.records, self.epochs, self._length_of, self._counts)
-
-    def _look(self) -> Look:
-        shown = [(r, self.epochs[r.number]) for r in filter(self._counts, self.records.values())]
-        return shown, self._evidence(), self._marks
-
-    def _counts(self, record: TrialRecord) -> bool:
-        """Returns whether a trial's configuration is one that this search's space may have."""
-        return bool(record.config) and record.number not in self._outside
 
     def _begin(self, number: int, params: dict[str, Any], config: dict[str, Any]) -> None:
         record = TrialRecord(number=number, state=TrialState.RUNNING, params=params, config=config)
@@ -231,7 +231,7 @@ class Study(Generic[C]):
             compare=lambda: self.rungs.record(number, metrics.epoch, value_of(metrics)),
             time_is_up=lambda: self._time_left() <= 0,
         )
-        if ending:
+        if ending := self.stops.ending(number, metrics.epoch, ending):
             self._end(number, ending)
         return ending
 

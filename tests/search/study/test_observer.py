@@ -5,6 +5,7 @@ from contextlib import suppress
 import pytest
 
 from results.records import TrainingId, TrialRecord, TrialState
+from results.steering import SteeringAction, SteeringRecord
 from search.study.observer import Observer, Observers
 from search.study.proposer import Proposal
 from tests.search.study_on_curves import metrics
@@ -13,6 +14,9 @@ from trainables.config import TrialConfig
 TRAINING = TrainingId(3)
 PROPOSAL = Proposal(training=TRAINING, config=TrialConfig(network="resnet10"))
 RECORD = TrialRecord(number=3, state=TrialState.COMPLETE, params={}, config={})
+STEERED = SteeringRecord(
+    action=SteeringAction.STOP, words="stop 3", answer="", at="", session=1, session_s=0.0
+)
 EVENTS = {
     "began": lambda to: to.began(PROPOSAL, 0.5),
     "placed": lambda to: to.placed(TRAINING, ("a/0",)),
@@ -23,6 +27,7 @@ EVENTS = {
     "retried": lambda to: to.retried(PROPOSAL, RECORD),
     "moved": lambda to: to.moved(TRAINING, 4),
     "ended": lambda to: to.ended(RECORD),
+    "steered": lambda to: to.steered(STEERED),
     "tick": lambda to: to.tick(),
     "closed": lambda to: to.closed(),
 }
