@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ def _main(arguments: list[str] | None) -> int:
     from search.planning.continuation import more_trials
     from search.planning.plan import make_plan
     from search.ray_backend.ray_cluster import join_cluster
+    from search.session.hooks.checks import check_hooks
     from search.session.resume import find_run, has_begun, saved_options
     from search.session.steering.steered_session import keep_steered
 
@@ -72,6 +74,7 @@ def _main(arguments: list[str] | None) -> int:
         )
     if actions["accept_space"] and not named:
         errors.append("--accept-space goes with --resume only; leave it out for a new run.")
+    errors += check_hooks(actions)
     if actions["quiet"] and actions["verbose"]:
         errors.append("--quiet can't go with --verbose; leave one of them out.")
     with join_cluster(options.address if not unknown + errors else "") as (cluster, no_cluster):
@@ -101,6 +104,7 @@ def _carry_out(
     """
     from search.session.dry_run import dry_run
     from search.session.execute import execute
+    from search.session.hooks.hooks import Hooks
     from search.session.recovery import words_to_go_on
 
     measure = bool(actions["measure"])
@@ -110,9 +114,9 @@ def _carry_out(
     again = []
     if given is not None and plan.cluster is None:
         again = words_to_go_on(given, plan, resumed=bool(actions["resume"]))
-    return execute(
-        plan, resuming=resuming, measure=measure, verbose=verbose, quiet=quiet, again=again
-    )
+    hooks = Hooks(plan, actions["on_end"] or "", actions["on_best"] or "")
+    search = partial(execute, plan, resuming=resuming, measure=measure, again=again, hooks=hooks)
+    return hooks.around(lambda: search(verbose=verbose, quiet=quiet))
 
 
 if __name__ == "__main__":

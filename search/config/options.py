@@ -209,6 +209,16 @@ ACTIONS: Mapping[str, Action] = {
         group=SEARCH,
         text="with --resume: go on although the space's ranges have changed",
     ),
+    "on_end": Action(
+        group=MONITORING,
+        metavar="CMD",
+        text="run this shell command when the search has ended, was interrupted or has failed",
+    ),
+    "on_best": Action(
+        group=MONITORING,
+        metavar="CMD",
+        text="run this shell command when a trial ends better than all before",
+    ),
     "verbose": Action(
         group=MONITORING,
         text="print every event, and where the time before the first optimizer step goes",
@@ -216,7 +226,7 @@ ACTIONS: Mapping[str, Action] = {
     "quiet": Action(group=MONITORING, text="print nothing but what goes wrong, and the summary"),
 }
 """These options of the command line state what to do rather than what to search. Therefore they
-aren't saved with a run.
+aren't saved with a run. Neither are commands to run, which whoever resumes a run must have typed.
 """
 
 RESUMABLE = ("space", "weights", "source", "trials", "epochs", "time_budget", "gpu_hours",

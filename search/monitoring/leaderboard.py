@@ -70,7 +70,7 @@ def _empty_table(title: str, columns: Iterable[str]) -> Table:
 def _ended(record: TrialRecord) -> str:
     if record.state is TrialState.RUNNING:
         return "unfinished"
-    return str(record.reason or record.state)
+    return str(record.reason or record.state).replace("_", " ")
 
 
 def finalists_table(outcome: Outcome) -> Table:

@@ -267,7 +267,7 @@ def describe(record: TrainingRecord) -> str:
     its val_top1.
     """
     if record.state is TrialState.STOPPED:
-        return f"stopped, {record.reason}: {record.detail}"
+        return f"stopped, {str(record.reason).replace('_', ' ')}: {record.detail}"
     if record.state is TrialState.FAILED:
         why = f", {record.reason}" if record.reason else ""
         return f"failed{why}: {record.detail}"

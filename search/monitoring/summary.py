@@ -1,5 +1,6 @@
 """Prints the summary of a search: leaderboard, best configuration, and the next commands."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ from results.analysis.session_times import GpuTime, sum_gpu_time
 from results.importance import MIN_TRIALS
 from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
 from results.run_hints import resume_command
+from results.steering import SteeringRecord
+from results.store import STEERING
+from search.early_stopping.by_hand import ENDED_BY_HAND
 from search.monitoring.console import format_parameter, plain_printer
 from search.monitoring.failure_summary import count_failures
 from search.monitoring.leaderboard import finalists_table, format_span, front_table, leaderboard
@@ -39,7 +43,8 @@ class SearchResult:
     `order` are the trials with a value, best first. `leader` is the best trial, or `None` where
     none succeeded. `front` is the Pareto front of several objectives, and empty for one.
     `finalists` are the records of the finalists' trainings, and `outcome` is their comparison, or
-    `None` where there is nothing to compare. `gpu_time` is that of all sessions.
+    `None` where there is nothing to compare. `gpu_time` is that of all sessions, `steered` is what
+    a user has changed in any of them, and `by_hand` whether that has ended the last one.
     """
 
     trials: Mapping[int, TrialRecord]
@@ -49,6 +54,8 @@ class SearchResult:
     finalists: Sequence[FinalistRecord]
     outcome: Outcome | None
     gpu_time: GpuTime
+    steered: Sequence[SteeringRecord] = ()
+    by_hand: bool = False
 
 
 def read_result(plan: Plan) -> SearchResult:
@@ -57,6 +64,7 @@ def read_result(plan: Plan) -> SearchResult:
     trials, finalists = records.standings(), list(records.finalists.values())
     training_s = sum(each.wall_s for each in trials.values())
     training_s += sum(each.wall_s for each in finalists)
+    sessions = records.manifest.get("sessions", ())
     return SearchResult(
         trials=trials,
         order=rank_trials(trials.values()),
@@ -64,9 +72,9 @@ def read_result(plan: Plan) -> SearchResult:
         front=pareto_front(trials, plan.objectives) if len(plan.objectives) > 1 else [],
         finalists=finalists,
         outcome=compare_finalists(finalists),
-        gpu_time=sum_gpu_time(
-            records.manifest.get("sessions", ()), plan.resources.gpus * training_s
-        ),
+        gpu_time=sum_gpu_time(sessions, plan.resources.gpus * training_s),
+        steered=records.steering,
+        by_hand=bool(sessions) and sessions[-1].get("ended_by") == ENDED_BY_HAND,
     )
 
 
@@ -96,7 +104,7 @@ def _describe_result(
     """Yields the lines below the tables: the best configuration, failures, and next commands."""
     if result.leader:
         yield _describe_best(plan, result, result.leader)
-        yield _describe_params(_winner(result, result.leader))
+        yield _describe_params(winner_of(result, result.leader))
         yield from _describe_file(plan, best)
     if len(result.front) > 1:
         command = quote_command("python -m results.export", plan.directory, "--trial", "N")
@@ -105,6 +113,10 @@ def _describe_result(
         yield f"It took {held}."
     if gain := _gain(plan, result):
         yield f"Expected gain: {describe_gain(gain)}."
+    if result.steered:
+        counts = Counter(str(each.action) for each in result.steered).items()
+        words = ", ".join(f"{action} {number}" for action, number in counts)
+        yield f"Changed by hand ({words}): see {plan.directory / STEERING} or the report."
     yield from count_failures(result.trials.values(), plan.directory / "errors")
     if interrupted:
         yield from _describe_interruption(plan, result)
@@ -130,7 +142,7 @@ def _print_tables(plan: Plan, result: SearchResult, console: Console) -> None:
         console.print(finalists_table(result.outcome))
 
 
-def _winner(result: SearchResult, leader: TrialRecord) -> TrialRecord:
+def winner_of(result: SearchResult, leader: TrialRecord) -> TrialRecord:
     """Returns the trial that the finalists' trainings chose, or `leader` where they didn't."""
     if result.outcome and result.outcome.winner:
         return result.trials[result.outcome.winner.trial]
@@ -139,7 +151,7 @@ def _winner(result: SearchResult, leader: TrialRecord) -> TrialRecord:
 
 def _describe_best(plan: Plan, result: SearchResult, leader: TrialRecord) -> str:
     if result.outcome and result.outcome.winner:
-        return describe_winner(result.outcome, result.outcome.winner)
+        return describewinner_of(result.outcome, result.outcome.winner)
     baseline = result.trials.get(horizon_of(plan.horizons, leader.number).first)
     name = "the baseline" if leader is baseline else _name(leader.number)
     best = "Most accurate" if len(plan.objectives) > 1 else "Best"
@@ -188,7 +200,13 @@ def _suggest_commands(plan: Plan, result: SearchResult) -> Iterator[str]:
     )
     limited = options.time_budget or options.gpu_hours
     enough = is_enough(_gain(plan, result), options.min_gain)
-    if options.finalists and _unfinished(plan, result):
+    if result.by_hand:
+        yield (
+            f"Ended by hand: {len(trials)} of {options.trials} trials began, of which {cut} didn't "
+            "finish. To go on:"
+        )
+        yield resume
+    elif options.finalists and _unfinished(plan, result):
         yield "The budget ended before the finalists did. Go on with a larger one:"
         yield resume + larger
     elif limited and (cut or (len(trials) < options.trials and not enough)):
@@ -199,7 +217,7 @@ def _suggest_commands(plan: Plan, result: SearchResult) -> Iterator[str]:
         yield resume + larger
     if not options.finalists and len(result.order) > 1 and not result.front:
         yield "One seed chose it. To train the best and the baseline again, with fresh seeds:"
-        yield f"{resume} --finalists 3{larger if cut else ''}"
+        yield f"{resume} --finalists 3{larger if cut and limited else ''}"
     if len(trials) >= MIN_TRIALS:
         command = quote_command("python -m results.importance", plan.directory)
         yield f"Which parameters mattered: {command}"
@@ -234,7 +252,7 @@ def _unfinished(plan: Plan, result: SearchResult) -> bool:
     return waiting and (outcome is None or len(outcome.seeds) < plan.options.repeats)
 
 
-def describe_winner(outcome: Outcome, winner: Standing) -> str:
+def describewinner_of(outcome: Outcome, winner: Standing) -> str:
     """Returns which finalist is the best, and whether its lead exceeds the noise of its seeds."""
     best = f"Best: {_name(winner.trial)}, mean val_top1 {format_span(winner.top1, '.3f')}"
     if winner.trial == BASELINE:

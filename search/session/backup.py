@@ -31,8 +31,10 @@ MAX_MEMBERS = 100_000
 _END = bytes(1024)
 """An archive that is whole ends with at least so many zeros."""
 
-_STAYS = ("checkpoints", "final", "ray")
-"""These folders of a run hold no records. Workers copy the checkpoints themselves, file by file."""
+_STAYS = ("checkpoints", "final", "ray", "hooks.log")
+"""These folders of a run, and what the user's commands printed, hold no records. Workers copy the
+checkpoints themselves, file by file.
+"""
 
 
 def backup_place(storage: str, run: str) -> UriPlace:

@@ -3,20 +3,17 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from common.cli import INTERRUPTED
 from common.errors import SearchError
-from common.files import causes_of, describe_full_disk
 from common.ownership import why_unsigned
 from common.signals import EndingSignals, handle_signals, has_received, hold
-from common.text import last_lines
 from datasets.splits import SearchData
 from results.analysis.run_records import RunRecords, read_run_records
-from results.store import RunError, RunStore, read_manifest
+from results.store import RunStore, read_manifest
 from search.hardware.calibration import Measurement
 from search.monitoring.cost_text import describe_cost, describe_screening
 from search.monitoring.monitor import Monitor
@@ -30,8 +27,9 @@ from search.ray_backend.tuner import run_trials
 from search.session import session_log
 from search.session.backup import StorageSync, make_node_files
 from search.session.checks import check_start, prepare_images, why_refused
-from search.session.finish import finish
+from search.session.finish import finish, why_stopped
 from search.session.gpu_allocation import allocate_gpus, divide_gpus, ray_may_start_first
+from search.session.hooks.hooks import Hooks
 from search.session.loggers import make_observers
 from search.session.manifest import (
     copy_earlier,
@@ -50,7 +48,7 @@ from search.session.startup import (
     torch_process,
     verify_training_images,
 )
-from search.session.steering.steered_session import open_mailbox
+from search.session.steering.steered_session import open_mailbox, steered_plan
 from search.study.observer import Observers
 
 if TYPE_CHECKING:
@@ -68,20 +66,22 @@ def execute(
     verbose: bool = False,
     quiet: bool = False,
     again: Sequence[str] = (),
+    hooks: Hooks | None = None,
 ) -> int:
     """Runs the search to its end or to a signal; returns the exit code, 128 + the signal's number
     where a signal has cut the search short.
 
     measure: whether the speed of training is measured even if it was measured before.
     again: the words of the command line by which a new process goes on if Ray dies.
+    hooks: the user's commands for new best trials, which also learn what has stopped the search.
 
     Raises `UserError` for whatever stops it before the first trial, and `Interruption` for a signal
     before it. Doesn't return if Ray dies.
     """
-    console = Console(highlight=False)
+    console, hooks = Console(highlight=False), hooks or Hooks(plan)
     monitor = Monitor(console, plan.options.trials, verbose=verbose, quiet=quiet)
     monitor.stage("imports and plan")
-    recovery = Recovery(plan, monitor, console, again)
+    recovery = Recovery(plan, monitor, console, again, hooks=hooks)
     heartbeat = make_heartbeat(plan, recovery.conclude)
     with (
         handle_signals(lambda name: recovery.interrupted(ENDING_NOTE.format(name))) as signals,
@@ -93,7 +93,8 @@ def execute(
             except OSError as error:
                 raise SearchError(why_refused(error, plan.directory)) from error
             recovery.session = session
-            interrupted = _run(session, plan, monitor, heartbeat, loggers, signals)
+            interrupted = _run(session, plan, monitor, heartbeat, loggers, signals, hooks)
+            plan = steered_plan(plan, session.manifest)
         except KeyboardInterrupt:
             if heartbeat.reason is not None:
                 heartbeat.leave()
@@ -116,6 +117,7 @@ def _run(
     heartbeat: Heartbeat,
     loggers: "list[Logger]",
     signals: EndingSignals,
+    hooks: Hooks,
 ) -> bool:
     """Trains whatever is left, and returns whether an error has cut that short.
 
@@ -129,21 +131,17 @@ def _run(
                 if session.finished():
                     monitor.inform("The search is done: nothing is left to train.")
                 elif not ending.event.is_set():
-                    _watch(session, plan, monitor, heartbeat, loggers, ending)
+                    _watch(session, plan, monitor, heartbeat, loggers, ending, hooks)
             finally:
                 session.close()
     except Exception as error:  # Ray wraps whatever goes wrong in its loop
         if signals.received is None:
-            monitor.warn(f"error: the search stopped: {_why(error, plan.directory)}")
+            hooks.error = f"The search stopped: {why_stopped(error, plan.directory)}"
+            monitor.warn(f"error: {hooks.error[0].lower()}{hooks.error[1:]}")
             if kept := keep_logs(plan.directory):
                 monitor.warn(kept)
         return not ending.event.is_set()
     return False
-
-
-def _why(error: Exception, directory: Path) -> str:
-    ours = (str(cause) for cause in causes_of(error) if isinstance(cause, RunError))
-    return describe_full_disk(error, directory) or next(ours, last_lines(str(error)))
 
 
 def _watch(
@@ -153,6 +151,7 @@ def _watch(
     heartbeat: Heartbeat,
     loggers: "list[Logger]",
     ending: SessionEnd,
+    hooks: Hooks,
 ) -> None:
     """Runs the trainings until `ending` has begun, and shows their progress."""
     link_ray(plan.directory)
@@ -167,6 +166,7 @@ def _watch(
     files = RunFiles(
         directory=session.store.directory, data=plan.data, node_files=session.node_files
     )
+    others += hooks.observers(session.study)
     required = (session.meter, monitor, session.storage_sync)
     with (
         Observers(required, others, monitor.warn) as observers,

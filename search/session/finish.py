@@ -5,7 +5,10 @@ from pathlib import Path
 from rich.console import Console
 
 from common.cli import INTERRUPTED, quote_command
+from common.files import causes_of, describe_full_disk
+from common.text import last_lines
 from results.export import export
+from results.store import RunError
 from search.monitoring.console import plain_printer
 from search.monitoring.summary import print_summary, read_result
 from search.planning.plan import Plan
@@ -49,3 +52,9 @@ def write_final_report(directory: Path) -> str:
             f"The report couldn't be written ({type(error).__name__}: {error}). Once that is "
             f"fixed: {quote_command('python -m results.report', directory)}"
         )
+
+
+def why_stopped(error: Exception, directory: Path) -> str:
+    """Returns why a search has stopped, of which Ray has made the error."""
+    ours = (str(cause) for cause in causes_of(error) if isinstance(cause, RunError))
+    return describe_full_disk(error, directory) or next(ours, last_lines(str(error)))

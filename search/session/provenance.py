@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.cli import quote
-from common.text import redacted
+from common.text import HIDDEN, redacted
 from search import preflight
 from search.hardware.machine import Machine, Node, cpu_model
 
@@ -83,5 +83,13 @@ def _git(*arguments: str) -> str | None:
 
 
 def command_line() -> list[str]:
-    """Returns the command that started the search, as far as Python knows it."""
-    return ["python", "-m", "search.run", *sys.argv[1:]]
+    """Returns the command that started the search, as far as Python knows it, without the commands
+    of the user's that it runs: these may hold secrets, such as the address of a webhook.
+    """
+    words, hidden = [], False
+    for word in sys.argv[1:]:
+        flag, given, _ = word.partition("=")
+        commands = flag in ("--on-end", "--on-best")
+        words.append(HIDDEN if hidden else f"{flag}={HIDDEN}" if commands and given else word)
+        hidden = commands and not given
+    return ["python", "-m", "search.run", *words]

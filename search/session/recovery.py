@@ -13,7 +13,9 @@ from search.monitoring.monitor import Monitor
 from search.planning.plan import Plan
 from search.ray_backend.local_ray import keep_logs, remove_files
 from search.session.finish import finish
+from search.session.hooks.hooks import Hooks
 from search.session.session import Session
+from search.session.steering.steered_session import steered_plan
 
 AGAIN = "SEARCH_AFTER_RAY_DIED"
 """A process that goes on after Ray has died has this variable in its environment."""
@@ -24,6 +26,7 @@ class Recovery:
 
     again: the words of the command line by which a new process goes on from the records; empty
         where none can, as on a cluster.
+    hooks: the user's command for the end, which is run before the process ends.
     replace: replaces this process by another program, as `os.execve` does.
     leave: ends this process with an exit code.
     """
@@ -35,11 +38,12 @@ class Recovery:
         console: Console,
         again: Sequence[str] = (),
         *,
+        hooks: Hooks | None = None,
         replace: Callable[[str, list[str], dict[str, str]], object] = os.execve,
         leave: Callable[[int], object] = os._exit,
     ) -> None:
         self._plan, self._monitor, self._console = plan, monitor, console
-        self._replace, self._leave = replace, leave
+        self._replace, self._leave, self._hooks = replace, leave, hooks
         second = os.environ.pop(AGAIN, None) is not None  # Ray's processes don't inherit it
         self._again = [] if second else list(again)
         self._environment = dict(os.environ)  # as it is before Ray starts, and adds to it
@@ -74,8 +78,12 @@ class Recovery:
         if self.session is None:
             self._monitor.warn("No trial had begun: run the same command again.")
         else:
-            code = finish(self._plan, self._console, interrupted=True)
+            plan = steered_plan(self._plan, self.session.manifest)
+            code = finish(plan, self._console, interrupted=True)
             self.session.storage_sync.close()
+        if self._hooks:
+            self._hooks.error = f"Ray has died ({reason})."
+            self._hooks.ended(code)
         _flush()
         self._leave(code)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from common.text import format_duration
-from search.session.hooks.outcome import Outcome
+from search.session.hooks.outcome import SearchOutcome
 
 LIMIT_S = 60.0
 """A command is ended after so many seconds."""
@@ -25,22 +25,9 @@ read.
 _GRACE_S = 2.0
 
 
-def why_no_command(text: str) -> str | None:
-    """Returns why a shell can't read a command, or `None` where it can. Nothing of it is run."""
-    checked = subprocess.run(
-        ["/bin/sh", "-n", "-c", text],
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        timeout=10,
-        check=False,
-    )
-    return None if checked.returncode == 0 else checked.stderr.strip() or "it can't be read"
-
-
 def run_command(
     command: str,
-    outcome: Outcome,
+    outcome: SearchOutcome,
     log: Path | None,
     environment: Mapping[str, str],
     limit_s: float = LIMIT_S,
@@ -65,7 +52,7 @@ def run_command(
 
 def _run(
     command: str,
-    outcome: Outcome,
+    outcome: SearchOutcome,
     output: IO[str],
     environment: Mapping[str, str],
     limit_s: float,
@@ -117,14 +104,14 @@ class CommandThread:
     run: runs the command for an outcome, and returns why it failed, or `None`.
     """
 
-    def __init__(self, run: Callable[[Outcome], str | None]) -> None:
+    def __init__(self, run: Callable[[SearchOutcome], str | None]) -> None:
         self._run, self._failures = run, list[str]()
-        self._waiting: Outcome | None = None
+        self._waiting: SearchOutcome | None = None
         self._busy = self._begun = False
         self._changed = threading.Condition()
         self.skipped = 0
 
-    def submit(self, outcome: Outcome) -> None:
+    def submit(self, outcome: SearchOutcome) -> None:
         """Has the command run for this outcome, and returns at once."""
         with self._changed:
             self.skipped += self._waiting is not None

@@ -56,7 +56,7 @@ class Best:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class SearchOutcome:
     """Holds what a command is told.
 
     `outcome`, `exit_code` and, after a failure, `error` are there at the end only. `trials` counts

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,12 @@ def change_options(manifest: dict[str, Any], changed: Mapping[str, Any]) -> None
         before = [*steered.get(key, {}).get("before", ()), old]
         steered[key] = {"before": before, "to": value}
         manifest["options"][key] = value
+
+
+def steered_plan(plan: Plan, manifest: Mapping[str, Any]) -> Plan:
+    """Returns the plan with the options that steering has changed in the session's manifest."""
+    changed = {key: manifest["options"][key] for key in manifest.get(STEERED, ())}
+    return replace(plan, options=replace(plan.options, **changed))
 
 
 def keep_steered(place: Mapping[str, str], layers: Sequence[dict[str, Any]]) -> list[str]:
