@@ -35,6 +35,9 @@ from results.records import (
 from results.run_hints import resume_command
 from results.store import BEST, MAC, SEAL, RunError, read_manifest
 
+CLASS_IDS = "dataset_class_ids"
+"""At the end of `best.yaml`, this key lists the ids of the classes in the order of their labels."""
+
 DIGITS = 6
 """Means and intervals in `best.yaml` are rounded to this many decimal places."""
 
@@ -131,6 +134,8 @@ def _chosen(
         **({"ended_by": why} if (why := gain_of_run(manifest, trials.values())[1]) else {}),
         "baseline": _baseline(trials.get(baseline_of(manifest, winner.number)), manifest),
         "provenance": manifest.get("provenance", {}) | {"run": manifest["name"]},
+        # Manifests of older versions don't record the classes.
+        **({CLASS_IDS: ids} if (ids := manifest["dataset"].get("class_ids")) else {}),
     }
 
 
@@ -197,7 +202,11 @@ def export(directory: Path, trial: int | None = None, to: Path | None = None) ->
     if usual and is_own_run(directory) and (mac := sign(BEST, value)):
         value = {"schema_version": BEST_VERSION, MAC: mac, **value}
     value = {SEAL: checksum(value), **value}  # at its head, as what is cut off is the end
-    write_text_atomically(path, yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
+    ids = {name: value.pop(name) for name in (CLASS_IDS,) if name in value}
+    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    if ids:  # in a few long lines, where a list would have one for each class
+        text += yaml.safe_dump(ids, default_flow_style=None, allow_unicode=True, width=100)
+    write_text_atomically(path, text)
     return path
 
 

@@ -54,6 +54,12 @@ def parser() -> Parser:
     add(
         "--source", type=Path, help="archive or folder to prepare the dataset from if it is missing"
     )
+    add("--dataset", help="what to train on (default: the dataset that the search chose on)")
+    add(
+        "--accept-dataset",
+        action="store_true",
+        help="train on other images than the search's, if their classes are the same",
+    )
     add("--out", type=Path, help="where to write (default: final/ beside --config)")
     add("--epochs", type=_positive, help="train for so many (default: as the configuration says)")
     add("--weights", help="none, imagenet or a file (default: as the configuration says)")

@@ -3,7 +3,7 @@ other seeds.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,27 @@ def read_final_run(folder: Path) -> FinalRun:
         record=record,
         predictions=predictions,
         repeats=(record, *read_sibling_records(folder, record)),
+    )
+
+
+def describe_choice(provenance: Mapping[str, Any]) -> str:
+    """Returns whole sentences on a model whose configuration was chosen on other images than it is
+    trained on, and on what can't be compared then; the text is empty for any other model.
+    """
+    chosen = provenance.get("chosen_on")
+    if not chosen:
+        return ""
+    searched, here = (
+        f"{each['dataset']} (fingerprint {each['dataset_fingerprint'][:16]}"
+        + (f", stored at {each['stored_px']} px)" if each["stored_px"] else ")")
+        for each in (chosen, provenance)
+    )
+    return (
+        f"The configuration was chosen on {searched}, and the model is trained and tested on other "
+        f"images of the same classes, {here}. Its accuracy is that on the test images of the "
+        "latter: it can't be compared with the search's val_top1, nor with final trainings on the "
+        "former. Whether the search saw any of these test images isn't known. Where it did, the "
+        "figures may be too high."
     )
 
 

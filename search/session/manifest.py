@@ -65,6 +65,7 @@ def make_manifest(
                 "name": plan.dataset,
                 "fingerprint": data.images.fingerprint,
                 "image_size": data.images.size,
+                "class_ids": list(data.images.class_ids),
                 "val_images": len(data.val),
                 "remarks": remarks(read_manifest(plan.data), plan.data),
             },

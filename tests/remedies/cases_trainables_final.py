@@ -1,6 +1,5 @@
 """Errors about final training, about what it reads, and about the models that it leaves."""
 
-import json
 import os
 import re
 import shlex
@@ -13,6 +12,7 @@ import torch
 import yaml
 
 from common.files import checksum
+from datasets.manifest import read_manifest
 from results.export import export
 from results.records import BEST_VERSION
 from results.store import RunStore
@@ -220,18 +220,105 @@ def weights_that_only_a_file_from_elsewhere_names(
     return command.add(*shlex.split(refusal.find(r"add `(.*)` to the same")))
 
 
-@case(f"{REPEATS}::_open_data", "must be the one that the search saw")
-def final_training_on_other_images(tmp_path: Path, tiny_data: Path, no_training: None) -> Steps:
+def search_elsewhere(
+    tmp_path: Path, tiny_data: Path, ids: list[str] | None = None
+) -> tuple[Path, Path]:
+    """Writes a best.yaml of a search on `tiny_data`, and prepares other images of its classes
+    beside it; returns both paths.
+
+    ids: what the file says of the classes (default: what the images have).
+    """
+    manifest = read_manifest(tiny_data)
     best = write_best(tmp_path, tiny_data)
-    fingerprint = json.loads((tiny_data / "manifest.json").read_text(encoding="utf-8"))
     with best.open("a", encoding="utf-8") as file:
-        file.write(f"dataset_fingerprint: {fingerprint['fingerprint']}\n")
-    words = ("--source", fingerprint["source"], "--data", tmp_path, "--size", 32, "--workers", 1)
+        file.write(f"dataset_fingerprint: {manifest.fingerprint}\n")
+        named = list(manifest.class_ids) if ids is None else ids
+        file.write(f"dataset_class_ids: {named}\n" if named else "")
+    words = ("--source", manifest.source, "--data", tmp_path, "--size", 32, "--workers", 1)
     Command("datasets.prepare", tiny_data.name, *words)()
-    command = train(best, tiny_data).replace(tiny_data.parent, tmp_path)
+    return best, tmp_path
+
+
+DATA = "trainables/final_model/training_data.py"
+OTHERS = f"{DATA}::_check_other_images"
+
+
+@case(OTHERS, "must be the one that the search saw")
+def final_training_on_other_images(tmp_path: Path, tiny_data: Path, no_training: None) -> Steps:
+    best, other = search_elsewhere(tmp_path, tiny_data)
+    command = train(best, tiny_data).replace(tiny_data.parent, other)
     refusal = yield command
     assert "pass the search's --data" in refusal.text
-    return command.replace(tmp_path, tiny_data.parent)
+    return command.replace(other, tiny_data.parent)
+
+
+@case(OTHERS, "must be the one that the search saw")
+def final_training_on_other_images_of_the_same_classes(
+    tmp_path: Path, tiny_data: Path, no_training: None
+) -> Steps:
+    best, other = search_elsewhere(tmp_path, tiny_data)
+    command = train(best, tiny_data).replace(tiny_data.parent, other)
+    refusal = yield command
+    return command.add(refusal.find(r"of the same classes with (--\S+)\.$"))
+
+
+@case(OTHERS, "must compare the classes with the search's")
+def final_training_on_images_of_unknown_classes(
+    tmp_path: Path, tiny_data: Path, no_training: None
+) -> Steps:
+    best, other = search_elsewhere(tmp_path, tiny_data, ids=[])
+    values = yaml.safe_load(best.read_text(encoding="utf-8")) | {"schema_version": BEST_VERSION}
+    best.write_text(yaml.safe_dump(values | {"sha256": checksum(values)}), encoding="utf-8")
+    command = train(best, tiny_data, "--accept-dataset").replace(tiny_data.parent, other)
+    refusal = yield command
+    remove_lines(best, refusal.find(r"remove its lines (\w+ and \w+)\.").split(" and "))
+    line = refusal.find(r"as a line (\w+),")
+    with best.open("a", encoding="utf-8") as file:
+        file.write(f"\n{line}: {list(read_manifest(tiny_data).class_ids)}\n")
+
+
+@case(OTHERS, "must compare the classes with the search's")
+def final_training_of_a_best_yaml_that_an_older_version_exported(
+    tmp_path: Path, tiny_data: Path, no_training: None
+) -> Steps:
+    manifest = read_manifest(tiny_data)
+    dataset = {"name": tiny_data.name, "fingerprint": manifest.fingerprint}
+    dataset |= {"class_ids": list(manifest.class_ids)}
+    store = RunStore.create(tmp_path / "my run", MANIFEST | {"dataset": dataset})
+    add_trial(store, trial(0, TrialState.COMPLETE, 0.5))
+    store.close()
+    best, other = search_elsewhere(tmp_path, tiny_data, ids=[])
+    best = best.rename(tmp_path / "my run" / "best.yaml")
+    command = train(best, tiny_data, "--accept-dataset").replace(tiny_data.parent, other)
+    export_again((yield command))
+
+
+@case(OTHERS, "must be in the dataset, and no others")
+def final_training_on_images_of_other_classes(
+    tmp_path: Path, tiny_data: Path, no_training: None
+) -> Steps:
+    best, other = search_elsewhere(tmp_path, tiny_data, ids=["n00000001", "n00000009"])
+    command = train(best, tiny_data, "--accept-dataset").replace(tiny_data.parent, other)
+    refusal = yield command
+    assert f"but {other / tiny_data.name} lacks n00000009 and has n00000002, " in refusal.text
+    source = write_images(tmp_path / "src")  # «prepare images of the same classes»
+    for split in ("train", "test"):
+        (source / split / "cat").rename(source / split / "n00000001")
+        (source / split / "dog").rename(source / split / "n00000009")
+    return command.add("--dataset", "folder:mine", "--source", source)
+
+
+@case(f"{REPEATS}::_check_finished", "no finished training on other images")
+def a_second_seed_on_other_images(
+    tmp_path: Path, tiny_data: Path, trained: Path, no_training: None
+) -> Steps:
+    best, other = search_elsewhere(tmp_path, tiny_data)
+    shutil.copytree(trained, tmp_path / "final")
+    command = train(best, tiny_data, "--accept-dataset", "--repeats", 2)
+    command = command.replace(tiny_data.parent, other)
+    refusal = yield command
+    command.add(refusal.find(r"choose another (--out),"), tmp_path / "another")()
+    return command.add(refusal.find(r"or pass (--\w+)\."))
 
 
 @case("datasets/prepare.py::_check_existing", "px, not")

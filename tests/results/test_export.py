@@ -10,6 +10,7 @@ from results.store import RunError, RunStore
 from tests.results.example_run import add_finalist, add_trial
 from tests.search.study_on_curves import metrics
 from trainables.config import TrialConfig
+from trainables.final_model.best_config import read_best
 
 MANIFEST = {
     "name": "run",
@@ -181,6 +182,29 @@ def test_a_winning_baseline_is_written_out_twice(run):
     text = export.export(run, 0).read_text(encoding="utf-8")
     assert "&id" not in text
     assert text.count("network: resnet10") == 2
+
+
+def test_the_classes_are_named_at_the_end_in_few_lines(tmp_path):
+    ids = [f"n{number:08d}" for number in range(200)] + ["no", "1e3", "grün", "a, b: c"]
+    dataset = {**MANIFEST["dataset"], "class_ids": ids}
+    store = RunStore.create(tmp_path / "run", MANIFEST | {"dataset": dataset})
+    add_trial(store, trial(0, TrialState.COMPLETE, 0.50))
+    store.close()
+    path = export.export(tmp_path / "run")
+    best = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert list(best)[-1] == "dataset_class_ids"
+    assert best["dataset_class_ids"] == ids
+    lines = path.read_text(encoding="utf-8").splitlines()
+    begin = next(n for n, line in enumerate(lines) if line.startswith("dataset_class_ids: ["))
+    assert len(lines) - begin < 204 / 7
+    assert read_best(path).class_ids == tuple(ids)
+    assert read_best(path).own
+
+
+def test_a_run_of_an_older_version_names_no_classes(run):
+    path = export.export(run)
+    assert "dataset_class_ids" not in yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert read_best(path).class_ids is None
 
 
 def test_a_run_without_an_epoch_has_no_best(tmp_path):

@@ -133,7 +133,7 @@ def test_images_are_prepared_at_the_size_that_the_search_stored(
     assert run(best, here, "--source", str(tiny_zip), "--epochs", "1") == 0
     assert read_manifest(here).image_size == 48
     assert read_manifest(here).fingerprint == searched.fingerprint
-    write_best(best, here, dataset_image_size=56)
+    write_best(best, here, dataset_image_size=56, dataset_fingerprint=None)
     assert run(best, here, "--overwrite") == 2
     assert "have 48 px, not 56" in capsys.readouterr().err
 

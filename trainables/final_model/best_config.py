@@ -25,17 +25,22 @@ class BestConfig:
     """A `BestConfig` holds a chosen configuration and the dataset that it was chosen on.
 
     config: the configuration.
-    dataset: the dataset's name.
+    dataset: the name of the dataset to train on.
+    searched: the name of the dataset that the search chose on.
+    class_ids: the ids of that dataset's classes in the order of their labels, or `None` if the file
+    doesn't state them.
     fingerprint: the fingerprint of the dataset's content, or `None` if the file doesn't state it.
     image_size: the side in pixels of the dataset's stored images, or `None` if the file doesn't
     state it.
-    selection: the rest of the file as it stands: metric, value, how the configuration was selected,
-    provenance.
+    selection: the rest of the file as it stands, without the class ids: metric, value, how the
+    configuration was selected, provenance.
     own: whether this user's search wrote the file, which hasn't changed since.
     """
 
     config: TrialConfig
     dataset: str
+    searched: str
+    class_ids: tuple[str, ...] | None
     fingerprint: str | None
     image_size: int | None
     selection: dict[str, Any]
@@ -58,6 +63,8 @@ def read_best(path: Path) -> BestConfig:
                 f"it again with {export}."
             )
     fingerprint, size = values.get("dataset_fingerprint"), values.get("dataset_image_size")
+    ids = values.pop("dataset_class_ids", None)
+    named = isinstance(ids, list) and all(isinstance(each, str) for each in ids)
     try:
         given = {name: read_number(name, value) for name, value in values["config"].items()}
         config = TrialConfig.from_record(given)
@@ -66,6 +73,8 @@ def read_best(path: Path) -> BestConfig:
     return BestConfig(
         config=config,
         dataset=values["dataset"],
+        searched=values["dataset"],
+        class_ids=tuple(ids) if named else None,
         fingerprint=fingerprint if isinstance(fingerprint, str) else None,
         image_size=size if isinstance(size, int) else None,
         selection={k: v for k, v in values.items() if k not in ("config", "schema_version")},

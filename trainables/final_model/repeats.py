@@ -8,17 +8,14 @@ from pathlib import Path
 from common.cli import quote
 from common.files import find_unwritable, remove_leftovers
 from common.signals import has_received, hold
-from datasets.access import open_final_data
-from datasets.manifest import verify
-from datasets.prepare import prepare
-from datasets.spec import prepared_folder
 from datasets.splits import FinalData
-from results.analysis.final_run import RECORD, read_record
+from results.analysis.final_run import RECORD, describe_choice, read_record
 from results.final import CARD, PAGE, write_pages
 from trainables.config import TrialConfig
 from trainables.final_model.best_config import BestConfig, read_best
 from trainables.final_model.saved_model import MODEL
 from trainables.final_model.training import CHECKPOINT, FinalError, train_final_model
+from trainables.final_model.training_data import describe_origin, open_data
 from trainables.models import pretrained
 from trainables.models.network import check as check_network
 from trainables.models.setup import default_device
@@ -48,6 +45,8 @@ class FinalTrainingOptions:
     threads: int
     time_budget: float | None
     overwrite: bool
+    dataset: str | None = None
+    accept_dataset: bool = False
 
 
 def _apply_options(best: BestConfig, options: FinalTrainingOptions) -> TrialConfig:
@@ -80,25 +79,6 @@ def _apply_options(best: BestConfig, options: FinalTrainingOptions) -> TrialConf
     return config.but(**{name: value for name, value in changes.items() if value is not None})
 
 
-def _open_data(best: BestConfig, options: FinalTrainingOptions) -> FinalData:
-    """Prepares, opens and verifies the dataset.
-
-    Raises `FinalError` if it isn't the dataset that the search saw.
-    """
-    prepare(best.dataset, source=options.source, data=options.data, size=best.image_size)
-    directory = prepared_folder(options.data, best.dataset)
-    data = open_final_data(directory)
-    if best.fingerprint not in (None, data.images.fingerprint):
-        raise FinalError(
-            f"The dataset must be the one that the search saw, {best.dataset} with fingerprint "
-            f"{best.fingerprint}, but {directory} has "
-            f"{data.images.fingerprint}: pass the search's --data or --source; own images must be "
-            "stored at the same size too."
-        )
-    verify(directory)
-    return data
-
-
 def run(options: FinalTrainingOptions) -> None:
     """Checks everything that can be checked before the first step, then trains, and writes the
     pages.
@@ -110,7 +90,8 @@ def run(options: FinalTrainingOptions) -> None:
     """
     began = time.monotonic()
     chosen = read_best(options.config)
-    best = replace(chosen, config=_apply_options(chosen, options))
+    config, dataset = _apply_options(chosen, options), options.dataset or chosen.dataset
+    best = replace(chosen, config=config, dataset=dataset)
     out = options.out or options.config.parent / "final"
     if place := find_unwritable(out):
         raise FinalError(
@@ -145,7 +126,11 @@ def _train_all(
     began: when the command began, on the clock of `time.monotonic`.
     """
     pretrained.check(best.config, check_network(best.config))
-    data = _open_data(best, options)
+    accept = options.accept_dataset
+    data = open_data(best, options.data, options.source, options.config, accept=accept)
+    _check_finished(planned, out, options, data)
+    if note := describe_choice(describe_origin(best, data.images)):
+        print(f"note: {note}")
     if best.config.class_weighting > 0:
         print(
             "note: class_weighting follows the recall of training images here, as there is no "
@@ -185,7 +170,7 @@ def _plan_repeats(
     planned, records = [], []
     for number in range(1, options.repeats + 1):
         config = best.config.but(seed=best.config.seed + number - 1)
-        folder = out if number == 1 else out / f"repeat-{number}"
+        folder = _folder(out, number)
         if options.overwrite or not _is_finished(folder):
             planned.append((replace(best, config=config), folder))
         elif read_record(folder / RECORD).config != config.to_dict():
@@ -201,6 +186,32 @@ def _plan_repeats(
             "--out, train more seeds with a larger --repeats, or pass --overwrite."
         )
     return planned
+
+
+def _check_finished(
+    planned: list[tuple[BestConfig, Path]],
+    out: Path,
+    options: FinalTrainingOptions,
+    data: FinalData,
+) -> None:
+    """Raises `FinalError` where a repeat that isn't planned has ended on other images, with which
+    the planned ones can't have a mean.
+    """
+    todo = {folder for _, folder in planned}
+    for folder in (_folder(out, number) for number in range(1, options.repeats + 1)):
+        if folder in todo:
+            continue
+        seen = read_record(folder / RECORD).provenance.get("dataset_fingerprint")
+        if seen not in (None, data.images.fingerprint):
+            raise FinalError(
+                f"--out must hold no finished training on other images, but {folder / RECORD} is "
+                "one: choose another --out, or pass --overwrite."
+            )
+
+
+def _folder(out: Path, number: int) -> Path:
+    """Returns the folder of a repeat, counted from 1."""
+    return out if number == 1 else out / f"repeat-{number}"
 
 
 def _newer_than_pages(out: Path, records: list[Path]) -> bool:

@@ -21,6 +21,7 @@ from trainables.config import TrialConfig
 from trainables.final_model.best_config import BestConfig
 from trainables.final_model.saved_model import MODEL
 from trainables.final_model.test_evaluation import open_test, score
+from trainables.final_model.training_data import describe_origin
 from trainables.models.network import Network
 from trainables.models.setup import new_network
 from trainables.profiling.captured_steps import measure_capture
@@ -140,13 +141,11 @@ def _environment(
     spec = find_dataset(best.dataset)
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
-        "dataset": best.dataset,
-        "dataset_fingerprint": data.images.fingerprint,
+        **describe_origin(best, data.images),
         "terms": spec.terms,
         "of_imagenet": spec.of_imagenet,
         "class_ids": list(data.images.class_ids),
         "class_names": list(data.images.class_names),
-        "stored_px": data.images.size,
         "mean": list(mean),
         "std": list(std),
         "white": data.images.white,

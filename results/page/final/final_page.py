@@ -8,7 +8,7 @@ from typing import Any
 from common.cli import quote_command
 from common.text import format_duration, printable
 from results.analysis.error_analysis import BINS, Calibration, calibration
-from results.analysis.final_run import FinalRun
+from results.analysis.final_run import FinalRun, describe_choice
 from results.analysis.intervals import proportion
 from results.page.final.calibration import calibration_section
 from results.page.final.examples import Gallery, pairs, surest_mistakes
@@ -28,6 +28,7 @@ def page(trained: FinalRun) -> str:
         sections=[classes(trained), calibration_section(found)],
         trained=trained,
         headline=headline(trained),
+        choice=describe_choice(trained.provenance),
         cards=list(cards(trained, found)),
         seeds=seed_rows(trained),
         pairs=galleries,
@@ -136,17 +137,16 @@ def provenance(trained: FinalRun) -> list[tuple[str, str]]:
     recorded = trained.provenance
     selection: dict[str, Any] = recorded.get("selection", {})
     searched: dict[str, Any] = selection.get("provenance", {})
+    chosen: dict[str, Any] | None = recorded.get("chosen_on")
     rows = [
+        *([("configuration chosen on", _images(chosen))] if chosen else []),
         ("configuration chosen by", selection.get("selected_by")),
         ("its val_top1 in the search", _share(selection.get("value"))),
         ("trial", selection.get("trial")),
         ("run", searched.get("run")),
         ("search's command", searched.get("command")),
         ("search's commit", searched.get("commit")),
-        (
-            "dataset",
-            f"{recorded['dataset']}, fingerprint {recorded.get('dataset_fingerprint', '–')}",
-        ),
+        ("trained and tested on" if chosen else "dataset", _images(recorded)),
         *(
             [("value that is white in 16-bit and float images", recorded["white"])]
             if recorded.get("white")
@@ -158,6 +158,11 @@ def provenance(trained: FinalRun) -> list[tuple[str, str]]:
         ("Python, torch, torchvision", _versions(recorded)),
     ]
     return [(name, "–" if item is None else printable(str(item))) for name, item in rows]
+
+
+def _images(named: dict[str, Any]) -> str:
+    """Returns which images are meant: their dataset and its fingerprint."""
+    return f"{named['dataset']}, fingerprint {named.get('dataset_fingerprint', '–')}"
 
 
 def _share(item: object) -> str | None:

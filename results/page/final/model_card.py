@@ -3,7 +3,7 @@ provenance.
 """
 
 from results.analysis.error_analysis import BINS, ClassResult, by_class, calibration, confused_pairs
-from results.analysis.final_run import FinalRun
+from results.analysis.final_run import FinalRun, describe_choice
 from results.analysis.intervals import proportion
 from results.page.final.final_page import commands, provenance
 from results.page.formatting import percent, span
@@ -22,6 +22,7 @@ def card(trained: FinalRun) -> str:
         record=trained.record,
         metrics=_metrics(trained),
         contamination=contamination(trained),
+        choice=describe_choice(trained.provenance),
         worst=[(names[each.label], percent(each.accuracy)) for each in _worst(trained)],
         pairs=[
             (names[pair.first], names[pair.second], pair.mistakes)

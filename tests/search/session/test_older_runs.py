@@ -56,7 +56,12 @@ def age(run: Path) -> None:
     manifest = run / "manifest.json"
     content = json.loads(manifest.read_text(encoding="utf-8"))
     content["preview"] = [older(values) for values in content["preview"]]
-    del content["dataset"]["image_size"], content["sha256"], content["chain"]
+    del (
+        content["dataset"]["image_size"],
+        content["dataset"]["class_ids"],
+        content["sha256"],
+        content["chain"],
+    )
     manifest.write_text(json.dumps(content), encoding="utf-8")
     for path in (run / "epochs.jsonl", run / "trials.jsonl"):
         text = path.read_text(encoding="utf-8")
@@ -90,7 +95,7 @@ def test_it_goes_on_where_new_fields_have_their_defaults(
 def test_its_best_configuration_is_exported_and_read(old: Path) -> None:
     best = read_best(export(old))
     assert best.config == TrialConfig.from_record(read_trials(old)[0].config)
-    assert (best.config.step_epochs, best.image_size) == (None, None)
+    assert (best.config.step_epochs, best.image_size, best.class_ids) == (None, None, None)
 
 
 def test_its_unfinished_trial_goes_on_from_its_checkpoint(
@@ -123,6 +128,7 @@ def test_its_unfinished_trial_goes_on_from_its_checkpoint(
     assert again.study.report(0, trained) == COMPLETE
     again.close()
     assert read_manifest(plan.directory)["dataset"]["image_size"] == 64
+    assert read_best(export(plan.directory)).class_ids == data.images.class_ids
 
 
 @pytest.mark.parametrize("changes", [{"lr": 0.5}, {"ema": 0.5}, {"field_that_has_gone": 1}])
