@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from common.cli import quote_command
 from common.errors import UserError
 from datasets.census.code_pages import CodePage
 from datasets.census.image_sizes import ImageSizes
@@ -175,6 +176,14 @@ def prepared_folder(data: Path, dataset: str) -> Path:
     colon is no part of a file name on every system, and else `data`/`dataset`.
     """
     return data / folder_name(dataset)
+
+
+def point_to_list(data: Path) -> str:
+    """Returns the end of a sentence, which points to the list of the datasets prepared in `data`;
+    it is empty where that folder doesn't exist.
+    """
+    command = quote_command("python -m datasets.list", data=data)
+    return f"; `{command}` shows what is prepared" if data.is_dir() else ""
 
 
 def folder_name(dataset: str) -> str:

@@ -5,13 +5,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from common.cli import quote_command
 from datasets.archives.tree import fingerprint, open_tree
 from datasets.census.names import shorten_list
 from datasets.sources.download import fetch
 from datasets.sources.image_sizes import measure_sizes
 from datasets.sources.leftovers import count_leftovers
-from datasets.spec import DatasetError, DatasetSpec, Listing, Source
+from datasets.spec import DatasetError, DatasetSpec, Listing, Source, point_to_list
 
 
 def list_source(
@@ -66,8 +65,7 @@ def check_source(spec: DatasetSpec, source: Path | None, data: Path) -> None:
     if source is None and spec.archive is None and spec.generate is None:
         raise DatasetError(
             f"{spec.name} needs images of yours; name them with --source ZIP or --source FOLDER, "
-            "or with --data where they are prepared already "
-            f"(`{quote_command('python -m datasets.list', data=data)}` shows what is)."
+            f"or with --data where they are prepared already{point_to_list(data)}."
         )
 
 

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from common.cli import quote_command
 from datasets.registry import find_dataset
-from datasets.spec import DatasetError, prepared_folder
+from datasets.spec import DatasetError, point_to_list, prepared_folder
 from results.run_hints import resume_command
 from search.config.options import SearchOptions
 from search.hardware.allocation import trials_asked
@@ -29,8 +28,7 @@ def find_path_errors(
         if not (options.source or prepared or spec.archive or spec.generate):
             errors.append(
                 f"--source must name the images of dataset {dataset}, an archive or a folder, "
-                f"but it is missing; `{quote_command('python -m datasets.list', data=data)}` shows "
-                "what is prepared."
+                f"but it is missing{point_to_list(data)}."
             )
     if options.source and not Path(options.source).exists() and not (resuming and prepared):
         errors.append(f"--source must exist, but {options.source} doesn't; check the path.")

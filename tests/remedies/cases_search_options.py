@@ -259,6 +259,7 @@ def files_that_are_missing_or_taken(tmp_path: Path, searched: Path) -> Steps:
     copy_run(searched, tmp_path)
     command = plan_search(tmp_path, "--weights", "resnet.pt", "--name", "first")
     refusal = yield command.add("--dataset", "folder")
+    assert "datasets.list" not in refusal.text  # as nothing is prepared
     refusal.command().add("--dry-run")()
     source = ("--source", write_images(tmp_path / "src", each=20))  # a folder
     weights = refusal.find(r"--weights must be (\w+),")
