@@ -108,6 +108,12 @@ def ask_space(space: Space, trial: Suggesting, fixed: Mapping[str, Any]) -> dict
             "A space's `suggest` must return a dict of fields and their values, but returns "
             f"{found!r}; end it with `return values`."
         )
+    weights = found.get("weights", "none")
+    if "weights" not in fixed and weights not in ("none", "imagenet"):
+        raise SpaceError(
+            f"A space must choose between the weights none and imagenet, but returns {weights!r}; "
+            "leave it out, and give a file for all trials with --weights."
+        )
     return dict(found)
 
 

@@ -186,9 +186,9 @@ def measure_gpu(config: TrialConfig, *, freezes: bool, captured: bool) -> GpuNee
         if not out_of_memory(error):
             _refuse(error)
         raise ProbeError(
-            f"One trial must fit on a GPU, but the largest of the space, with an image_size of "
-            f"{config.image_size}, doesn't even in parts of a batch ({error}); lower image_size "
-            "with --set, or train on cores with --gpus-per-trial 0."
+            f"One trial must fit on a GPU, but the largest of the space with {config.network}, an "
+            f"image_size of {config.image_size}, doesn't even in parts of a batch ({error}); lower "
+            "image_size with --set, or train on cores with --gpus-per-trial 0."
         ) from error
 
 

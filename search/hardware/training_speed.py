@@ -2,7 +2,7 @@
 epochs, else a rate measured on this machine, else a rule of thumb.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -91,10 +91,11 @@ class TrainingSpeed:
         self._images = images * (1 + _EVALUATED)
         self._paces: dict[tuple[Source, bool, str], _Pace] = {}
         for kind in kinds:
-            self._add(Source.RULE, kind.gpus, _CATALOG, 1.0, self._images / _gmacs_per_s(kind))
+            epoch_s = self._images / _gmacs_per_s(kind)
+            self._add(Source.RULE, kind.gpus, (_CATALOG,), 1.0, epoch_s)
         if measurement:
             gpus, (config, rate) = kinds[0].gpus if kinds else 0.0, measurement
-            self._add(Source.MEASURED, gpus, *_work(config), self._images / rate)
+            self._learn(Source.MEASURED, gpus, config, self._images / rate)
 
     def learn(self, config: TrialConfig, gpus: float, metrics: EpochMetrics) -> None:
         """Takes the time of an epoch of `config`, trained with a share `gpus` of a GPU. From then
@@ -102,22 +103,33 @@ class TrainingSpeed:
         doesn't count, because it ended early.
         """
         if metrics.train_loss is not None:
-            self._add(Source.TRAINED, gpus, *_work(config), metrics.wall_s)
+            self._learn(Source.TRAINED, gpus, config, metrics.wall_s)
 
     def estimate(self, config: TrialConfig, gpus: float = 0.0) -> EpochEstimate | None:
         """Returns the estimate for an epoch of `config` with a share `gpus` of a GPU, in proportion
-        to the work that its images take, or `None` where nothing is known of its network.
+        to the work that its images take, or `None` where nothing is known of its network. Epochs of
+        the same network tell more than those of others, whose multiply-adds take other times.
         """
         unit, amount = _work(config)
         for source in Source:
-            if pace := self._paces.get((source, gpus > 0, unit)):
-                mean_s, slowest_s = amount * pace.seconds / pace.work, amount * pace.slowest
-                return EpochEstimate(epoch_s=mean_s, longest_s=slowest_s, source=source)
+            for of in (config.network, unit):
+                if pace := self._paces.get((source, gpus > 0, of)):
+                    mean_s, slowest_s = amount * pace.seconds / pace.work, amount * pace.slowest
+                    return EpochEstimate(epoch_s=mean_s, longest_s=slowest_s, source=source)
         return None
 
-    def _add(self, source: Source, gpus: float, unit: str, amount: float, epoch_s: float) -> None:
-        """Adds an epoch of `epoch_s` seconds, whose images take `amount` of work each."""
-        self._paces.setdefault((source, gpus > 0, unit), _Pace()).add(epoch_s, amount)
+    def _learn(self, source: Source, gpus: float, config: TrialConfig, epoch_s: float) -> None:
+        unit, amount = _work(config)
+        self._add(source, gpus, {unit, config.network}, amount, epoch_s)
+
+    def _add(
+        self, source: Source, gpus: float, of: Iterable[str], amount: float, epoch_s: float
+    ) -> None:
+        """Adds an epoch of `epoch_s` seconds, whose images take `amount` of work each, to what is
+        known `of` a network and of all whose work has the same unit.
+        """
+        for each in of:
+            self._paces.setdefault((source, gpus > 0, each), _Pace()).add(epoch_s, amount)
 
 
 def _work(config: TrialConfig) -> tuple[str, float]:

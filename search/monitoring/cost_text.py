@@ -3,20 +3,26 @@
 from common.text import format_duration
 from search.hardware.calibration import Measurement
 from search.hardware.training_speed import Source, TrainingSpeed
-from search.planning.cost_estimate import expected_epoch_s, expected_epochs
+from search.planning.cost_estimate import (
+    epoch_s_of_networks,
+    expected_epoch_s,
+    expected_epochs,
+)
 from search.planning.plan import Plan
 from search.planning.screening import ScreeningPlan
 
 _HOW_TO_MEASURE = ": --dry-run --measure measures it"
 
 
-def describe_speed(measurement: Measurement | None) -> str:
-    """Returns how fast a trial of the baseline trains, and in which precision. The text is empty
-    where that wasn't measured.
+def describe_speed(measurement: Measurement | None, plan: Plan | None = None) -> str:
+    """Returns how fast a trial of the baseline trains, and in which precision. Where the plan's
+    trials have several networks, the text names the baseline's. It is empty where nothing was
+    measured.
     """
     if measurement is None or measurement.rate is None:
         return ""
-    return f"{measurement.describe_rates()}; trains in {measurement.precision}"
+    several = f" with {plan.baseline.network}" if plan and plan.bounds.usual else ""
+    return f"{measurement.describe_rates()}{several}; trains in {measurement.precision}"
 
 
 def describe_cost(
@@ -36,14 +42,17 @@ def describe_cost(
         epochs += screening.epochs_worth(plan.epochs)
     if images is None or speed is None:
         return f"about {epochs:.0f} epochs; the time is known once the dataset is prepared"
-    found = expected_epoch_s(plan, speed)
+    found, each = expected_epoch_s(plan, speed), epoch_s_of_networks(plan, speed)
     if found is None:
-        unknown = "the network's cost is unknown"
+        names = ", ".join(name for name, epoch_s in each.items() if epoch_s is None)
+        unknown = f"the cost of {names} is unknown" if names else "the network's cost is unknown"
         return f"about {epochs:.0f} epochs of {images:,} images; {unknown}{_HOW_TO_MEASURE}"
     epoch_s, source = found
     duration = format_duration(epochs * epoch_s / plan.resources.at_once)
     how = _HOW_TO_MEASURE if source is Source.RULE else ""
-    return f"about {epochs:.0f} epochs of {images:,} images, {duration} ({source}{how})"
+    times = ", ".join(f"{name} {format_duration(s)}" for name, s in each.items() if s is not None)
+    apart = f"; an epoch of {times}" * bool(times)
+    return f"about {epochs:.0f} epochs of {images:,} images, {duration} ({source}{how}){apart}"
 
 
 def describe_screening(screening: ScreeningPlan | str | None) -> str:

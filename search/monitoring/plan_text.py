@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rich.console import Console
-from rich.table import Table
 
 from common.cli import quote_command
 from common.errors import UserError
@@ -19,6 +18,7 @@ from search.hardware.calibration import Measurement
 from search.hardware.training_speed import TrainingSpeed
 from search.monitoring.console import format_parameter, plain_printer
 from search.monitoring.cost_text import describe_cost, describe_screening, describe_speed
+from search.monitoring.plan_tables import table_of_configs, table_of_ranges
 from search.planning.continuation import describe_queue
 from search.planning.cost_estimate import finalist_trainings
 from search.planning.plan import Plan, make_proposer, size_to_store
@@ -78,13 +78,13 @@ def show_plan(
         ("machine", "; ".join(plan.machine.limits)),
         ("at once", describe_resources(plan)),
         ("budget", describe_budget(plan)),
-        ("speed", describe_speed(measurement)),
+        ("speed", describe_speed(measurement, plan)),
         ("cost", describe_cost(plan, images, speed, screening)),
         ("later", f"checked when the search begins: {'; '.join(later)}" if later else ""),
     ]
     _print_rows(rows, 9, plain_printer(console))
-    console.print(_ranges(plan))
-    console.print(_configs(plan))
+    console.print(table_of_ranges(plan))
+    console.print(table_of_configs(plan))
     return 0
 
 
@@ -151,7 +151,7 @@ def describe_enlarged(plan: Plan, manifest: Manifest) -> str:
     """Returns a note if a dataset's images, which may have any size, are stored smaller than the
     largest that a trial uses. The text is empty where no detail is lost.
     """
-    stored, wanted = manifest.image_size, plan.bounds.largest.image_size
+    stored, wanted = manifest.image_size, plan.bounds.image_size
     sizes = manifest.original_sizes
     if not find_dataset(plan.dataset).any_size or stored >= wanted:
         return ""
@@ -263,24 +263,3 @@ def _dataset_note(plan: Plan, manifest: Manifest | None) -> str:
         size = size_to_store(plan)
         return f" (to be prepared first{f', at {size} px' if size else ''})"
     return f" ({len(manifest.class_ids)} classes, {manifest.train_images:,} training images)"
-
-
-def _ranges(plan: Plan) -> Table:
-    """Returns a table with a row for each range; those that depend on a choice name it."""
-    table = Table("parameter", "range", "baseline", title="Searched", title_justify="left")
-    for each in plan.searched.ranges:
-        baseline = format_parameter(getattr(plan.baseline, each.name))
-        prior = plan.searched.priors.get(each.name)
-        belief = f" (prior: {prior})" if prior else ""
-        table.add_row(each.name, each.describe() + belief, baseline)
-    return table
-
-
-def _configs(plan: Plan) -> Table:
-    table = Table(title="First configurations", title_justify="left")
-    table.add_column("parameter")
-    for number in range(len(plan.preview)):
-        table.add_column("baseline" if number == 0 else f"trial {number}", justify="right")
-    for name in plan.ranges:
-        table.add_row(name, *(format_parameter(getattr(config, name)) for config in plan.preview))
-    return table

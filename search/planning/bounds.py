@@ -13,6 +13,9 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from search.hardware.memory import worker_bytes
+from search.samplers.encoding import merge_distributions
+from search.study.proposer import Proposer
 from trainables.catalog import is_external
 from trainables.conditional_fields import CONDITIONAL
 from trainables.config import ConfigError, TrialConfig
@@ -33,10 +36,26 @@ class Bounds:
     starting: the configurations that must be buildable before a search starts, with as many stages
         frozen as any trial may have. For a network from a library these are one with the smallest
         and one with the largest input, because not every network accepts both.
+    networks: where trials have several networks, the largest configuration of each, the one of most
+        memory first; `largest` is the first one then.
+    usual: where trials have several networks, the baseline of each, or the configuration of that
+        network which is nearest to the baseline.
     """
 
     largest: TrialConfig
     starting: tuple[TrialConfig, ...]
+    networks: tuple[TrialConfig, ...] = ()
+    usual: tuple[TrialConfig, ...] = ()
+
+    @property
+    def image_size(self) -> int:
+        """Returns the side of the largest input of any trial, in pixels."""
+        return max(each.image_size for each in (self.largest, *self.networks))
+
+    @property
+    def batch_size(self) -> int:
+        """Returns the number of images in the largest batch of any trial."""
+        return max(each.batch_size for each in (self.largest, *self.networks))
 
 
 def _most_at_once(sizes: Sequence[int | None]) -> int | None:
@@ -83,6 +102,46 @@ def find_bounds(baseline: TrialConfig, ranges: Mapping[str, BaseDistribution]) -
     if errors:
         raise ConfigError([_with_remedy(sentence) for sentence in dict.fromkeys(errors)])
     return Bounds(largest=found[0], starting=tuple(dict.fromkeys(found[1:])))
+
+
+def find_bounds_of_networks(
+    proposer: Proposer, baseline: TrialConfig, ranges: Mapping[str, BaseDistribution]
+) -> Bounds:
+    """Returns the bounds of all trials of a space, in which each network has the ranges that go
+    with it. Raises `ConfigError` where a rule of `TrialConfig` forbids an end of a range beside a
+    network, and `SpaceError` where the space's own code fails.
+    """
+    searched = ranges.get("network")
+    if searched is None:
+        return find_bounds(baseline, ranges)
+    found, usual, errors = list[Bounds](), list[TrialConfig](), list[str]()
+    for network in getattr(searched, "choices", ()):
+        one = proposer.of_network(str(network))
+        try:
+            usual.append(one.nearest(one.baseline_params())[1])
+            here = merge_distributions([each.distributions for each in one.probe()])
+            found.append(find_bounds(usual[-1], here))
+        except ConfigError as error:
+            errors += [_for_network(str(network), sentence) for sentence in error.errors]
+    if errors:
+        raise ConfigError(list(dict.fromkeys(errors)))
+    largest = sorted((each.largest for each in found), key=worker_bytes, reverse=True)
+    starting = dict.fromkeys(config for each in found for config in each.starting)
+    return Bounds(
+        largest=largest[0],
+        starting=tuple(starting),
+        networks=tuple(largest),
+        usual=tuple(usual),
+    )
+
+
+def _for_network(network: str, sentence: str) -> str:
+    if "ranges" in sentence:
+        return f"With network={network}: {sentence}"
+    return (
+        f"With network={network}, {sentence.removesuffix('.')}: have `suggest` return a value that "
+        "fits this network, or leave the network out."
+    )
 
 
 def _values(ranges: Mapping[str, BaseDistribution], ends: Ends) -> dict[str, Any]:

@@ -70,14 +70,25 @@ def learn_from_run(speed: TrainingSpeed, plan: Plan, run: RunRecords | None) -> 
 
 def expected_epoch_s(plan: Plan, speed: TrainingSpeed) -> tuple[float, Source] | None:
     """Returns the mean seconds of an epoch by the sizes of the first configurations, and the least
-    certain source of that, or `None` where a network's cost is unknown.
+    certain source of that, or `None` where a network's cost is unknown. Where trials have several
+    networks, each of them counts alike.
     """
     epochs_per_s, sources = 0.0, set[Source]()
     for kind in plan.resources.kinds:
-        found = [speed.estimate(config, kind.gpus) for config in plan.preview]
+        configs = plan.bounds.usual or plan.preview
+        found = [speed.estimate(config, kind.gpus) for config in configs]
         known = [estimate for estimate in found if estimate is not None]
         if len(known) < len(found):
             return None
         epochs_per_s += kind.concurrent / fmean(estimate.epoch_s for estimate in known)
         sources |= {estimate.source for estimate in known}
     return plan.resources.at_once / epochs_per_s, max(sources, key=list(Source).index)
+
+
+def epoch_s_of_networks(plan: Plan, speed: TrainingSpeed) -> dict[str, float | None]:
+    """Returns the seconds of an epoch with each network's usual configuration, or `None` where its
+    cost is unknown. There are none where all trials have one network.
+    """
+    gpus = plan.resources.gpus
+    found = {each.network: speed.estimate(each, gpus) for each in plan.bounds.usual}
+    return {name: each.epoch_s if each else None for name, each in found.items()}

@@ -23,7 +23,7 @@ from search.hardware.gpus import Gpu
 from search.hardware.machine import Cluster, Machine, combine_machines, detect_machine
 from search.hardware.memory import worker_bytes
 from search.hardware.packing import Packing
-from search.planning.bounds import Bounds, find_bounds
+from search.planning.bounds import Bounds, find_bounds_of_networks
 from search.planning.continuation import planned_horizons
 from search.planning.fixed_fields import choose_weights, fix_fields
 from search.planning.option_errors import find_gpu_errors, find_path_errors, find_set_errors
@@ -222,13 +222,16 @@ def _plan_trials(
         options, horizons = found
         fixed = {**fixed, "epochs": horizons[-1].epochs}
         proposer = Proposer(space, fixed, options.seed, horizons, make)
-    previewed = _attempt(errors, lambda: proposer.preview(_PROBED)) if searched else None
-    if previewed is None or searched is None:
+    if searched is None:
         return None
-    preview, ranges = previewed[0], merge_ranges(searched.ranges)
-    bounds = _attempt(errors, lambda: find_bounds(preview[0], ranges))
+    ranges, bounds = merge_ranges(searched.ranges), None
+    if first := _attempt(errors, lambda: proposer.preview(1)[0][0]):
+        bounds = _attempt(errors, lambda: find_bounds_of_networks(proposer, first, ranges))
+    # What is wrong beside one network, its bounds have shown already.
+    known = "network" in ranges and bounds is None
+    preview = None if known else _attempt(errors, lambda: proposer.preview(_PROBED)[0])
     errors += find_constant_objectives(objectives, ranges, options.space)
-    if found is None or bounds is None:
+    if found is None or bounds is None or preview is None:
         return None
     return _PlannedTrials(
         options=options,
@@ -283,4 +286,4 @@ def size_to_store(plan: Plan) -> int | None:
     """
     if not find_dataset(plan.dataset).any_size or (plan.data / "manifest.json").exists():
         return None
-    return plan.bounds.largest.image_size
+    return plan.bounds.image_size

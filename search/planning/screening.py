@@ -118,7 +118,7 @@ def plan_screening(
     if images is None:
         return "short trainings of many configurations, planned once the dataset is prepared"
     baseline, epochs = plan.baseline, default_grace(plan.epochs)
-    size = SMALLER if _may_shrink(baseline) else 1.0
+    size = SMALLER if all(map(_may_shrink, plan.bounds.usual or [baseline])) else 1.0
     least = max(LEAST_PER_CLASS * classes, LEAST_STEPS * baseline.batch_size)
     share = next((each for each in SHARES if each * images >= least), 1.0)
     cost = OVERHEAD * epochs / plan.epochs * share * size**2

@@ -159,14 +159,14 @@ def check_network(plan: Plan, torch: probe.TorchProcess, *, fetch: bool) -> bool
     Raises `ProbeError` with a sentence for each configuration that can't be built, and one where
     the process that tries has died.
     """
-    if plan.baseline.weights == "none" and not needs_package(plan.baseline.network):
-        return True
 
     def ask(config: TrialConfig) -> bool:
         return torch.submit(probe.check_start, config, fetch=fetch).result()
 
     here, errors = True, list[str]()
     for config in plan.bounds.starting:
+        if config.weights == "none" and not needs_package(config.network):
+            continue
         try:
             here &= result_of(partial(ask, config), plan)
         except probe.ProbeError as error:
@@ -213,7 +213,7 @@ def check_images(
             f"A run must go on with the dataset it began with, but {plan.data} holds other "
             f"images than {plan.name} was started on; name the right folder with --data."
         )
-    largest_batch = plan.bounds.largest.batch_size
+    largest_batch = plan.bounds.batch_size
     if largest_batch > images:
         errors.append(
             f"batch_size must be ≤ the {images} training images, but got "

@@ -83,10 +83,7 @@ def allocate_gpus(
     print_line(f"GPUs       {gain.describe()}")
     plan = _describe_gpus(plan, torch, captured=gain.worthwhile)
     largest = plan.bounds.largest.but(precision=precision)
-    freezes = any(each.freeze_depth for each in plan.bounds.starting)
-    need = ask_gpu(
-        plan, torch, probe.measure_gpu, largest, freezes=freezes, captured=gain.worthwhile
-    )
+    need = measure_needs(plan, torch, precision, print_line, captured=gain.worthwhile)
     stored = plan.data / TRAIN_FILE
     image_bytes = stored.stat().st_size if stored.exists() else 0
     if plan.options.gpus_per_trial != "auto":
@@ -116,6 +113,40 @@ def allocate_gpus(
     plan = _leave_out_cores(plan, precision, print_line)
     print_line(f"GPUs       {describe_resources(plan)}")
     return plan
+
+
+def measure_needs(
+    plan: Plan,
+    torch: probe.TorchProcess,
+    precision: str,
+    print_line: Callable[[str], object],
+    *,
+    captured: bool,
+) -> GpuNeed:
+    """Returns what the largest trial needs of a GPU. Where trials have several networks, the
+    largest configuration of each is measured, and all trials get the room and the number of images
+    at once that suffice for each network. A network that doesn't fit at all is named: its trials
+    fail for want of memory, from which the sampler learns, and take no others' room. Raises
+    `ProbeError` where the network of the baseline, or the only one, doesn't fit.
+    """
+    needs: dict[str, GpuNeed] = {}
+    freezes = any(each.freeze_depth for each in plan.bounds.starting)
+    for each in plan.bounds.networks or (plan.bounds.largest,):
+        config = each.but(precision=precision)
+        try:
+            needs[each.network] = ask_gpu(
+                plan, torch, probe.measure_gpu, config, freezes=freezes, captured=captured
+            )
+        except probe.ProbeError as error:
+            if not plan.bounds.networks or each.network == plan.baseline.network:
+                raise
+            print_line(f"note: trials of {each.network} will fail for want of memory: {error}")
+    if len(needs) > 1:
+        sizes = (f"{name} {n.needed_bytes / (1 << 30):.1f} GiB" for name, n in needs.items())
+        print_line(f"GPUs       the largest trial of each network takes: {', '.join(sizes)}")
+    most = max(needs.values(), key=lambda need: need.needed_bytes)
+    parts = [need.micro_batch_size for need in needs.values() if need.micro_batch_size is not None]
+    return replace(most, micro_batch_size=min(parts, default=None))
 
 
 def _describe_gpus(plan: Plan, torch: probe.TorchProcess, *, captured: bool) -> Plan:

@@ -93,6 +93,7 @@ def start_measurement(
     """
     asked = plan.baseline.precision
     words = ["as asked"] if asked != "auto" else []
+    words += [f"of {plan.baseline.network}"] if plan.bounds.usual else []
     before = None if anew else find_measurement(plan)
     if before is not None:
         return lambda: (before, _join(*words, before.describe_rates(), "measured before"))

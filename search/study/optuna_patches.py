@@ -1,11 +1,18 @@
 """Uses Optuna's internals, each with a reason and the version that makes it necessary."""
 
 import copy
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.trial import FixedTrial, FrozenTrial
 
 from search.space import SpaceError
@@ -44,6 +51,17 @@ def ask_again(study: optuna.Study, trial: FrozenTrial) -> optuna.Trial:
     return again
 
 
+@contextmanager
+def quiet_ranges() -> Iterator[None]:
+    """Silences Optuna's warnings of values outside of their ranges and of steps that don't divide
+    them, because a plan is refused for both with a sentence.
+    """
+    with warnings.catch_warnings():
+        for message in ("Fixed parameter", "The value .* is out of", "The distribution is spec"):
+            warnings.filterwarnings("ignore", message)
+        yield
+
+
 def contains(distribution: BaseDistribution, value: Any) -> bool:
     """Returns whether a value lies in a range, and on its steps.
 
@@ -55,10 +73,30 @@ def contains(distribution: BaseDistribution, value: Any) -> bool:
         return False
 
 
-class BaselineTrial(FixedTrial):
-    """Suggests the baseline's value of each parameter, whether or not it lies in the range. Raises
-    `SpaceError` for a parameter that the baseline lacks.
+def nearest_in(distribution: BaseDistribution, value: Any) -> Any:
+    """Returns the value in a range that is nearest to another one, or the first one of choices that
+    the other one isn't among.
     """
+    if contains(distribution, value):
+        return value
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[0]
+    if not isinstance(distribution, FloatDistribution | IntDistribution):
+        raise TypeError(f"{distribution} is neither a number's range nor a choice.")
+    low, high, step = distribution.low, distribution.high, distribution.step
+    inside = min(max(value, low), high)
+    return min(low + step * round((inside - low) / step), high) if step else inside
+
+
+class BaselineTrial(FixedTrial):
+    """Suggests the baseline's value of each parameter, whether or not it lies in the range, or the
+    one that is `nearest` to it in the range. Raises `SpaceError` for a parameter that the baseline
+    lacks.
+    """
+
+    def __init__(self, values: Mapping[str, Any], *, nearest: bool) -> None:
+        super().__init__(dict(values))
+        self._nearest = nearest
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
         if name not in self._params:
@@ -66,24 +104,40 @@ class BaselineTrial(FixedTrial):
                 f"The baseline must have a value of each parameter, but has none of {name}; give "
                 f"it one in TrialConfig({name}=…), or leave the parameter out."
             )
-        self._suggested_params[name] = self._params[name]
+        value = self._params[name]
+        if self._nearest:
+            value = nearest_in(distribution, value)
+        self._suggested_params[name] = value
         self._distributions[name] = distribution
-        return self._params[name]
+        return value
 
 
 class PreferringTrial(FixedTrial):
-    """Suggests each parameter's value in `values` if it lies in the range, or else in `otherwise`.
+    """Suggests each parameter's value in `values` if it lies in the range, or else in `otherwise`,
+    or else, where the network isn't that of `otherwise`, the nearest one in the range.
 
     A range is known only when a space asks for the parameter. All `suggest_` methods of Optuna
     5.0.0's `FixedTrial` call `_suggest`, which takes values from `_params`: overriding each of the
     methods would build every distribution twice.
     """
 
-    def __init__(self, values: Mapping[str, Any], otherwise: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        otherwise: Mapping[str, Any],
+        network: str | None = None,
+    ) -> None:
+        """Makes a trial of the network `network`, unless the trial is asked for one."""
         super().__init__(dict(otherwise))
-        self._values = values
+        self._values, self._usual = values, otherwise.get("network")
+        self._network = network or self._usual
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
         if name in self._values and contains(distribution, self._values[name]):
             self._params[name] = self._values[name]
+        elif name in self._params and self._usual != self._chosen():
+            self._params[name] = nearest_in(distribution, self._params[name])
         return super()._suggest(name, distribution)
+
+    def _chosen(self) -> str | None:
+        return self._suggested_params.get("network", self._network)

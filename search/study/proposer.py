@@ -3,9 +3,7 @@ defines what a study proposes.
 """
 
 import hashlib
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from random import Random
@@ -23,7 +21,12 @@ from search.samplers.source import ConfigurationSource, MakeSampler
 from search.space import Space, ask_space, suggested
 from search.study.duplicates import EXHAUSTED_AFTER, Configuration, configuration_key
 from search.study.horizons import BASELINE_ORIGIN, Horizon, horizon_of
-from search.study.optuna_patches import BaselineTrial, PreferringTrial, contains
+from search.study.optuna_patches import (
+    BaselineTrial,
+    PreferringTrial,
+    contains,
+    quiet_ranges,
+)
 from search.study.searched_ranges import PROBES, Drawn, Probe, describe_outside
 from trainables.conditional_fields import CONDITIONAL, CONDITIONAL_DEFAULTS
 from trainables.config import TrialConfig
@@ -86,17 +89,6 @@ def derived_seed(seed: int, part: object) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:{part}".encode()).digest()[:4])
 
 
-@contextmanager
-def _quiet_ranges() -> Iterator[None]:
-    """Silences Optuna's warnings of values outside of their ranges and of steps that don't divide
-    them, because a plan is refused for both with a sentence.
-    """
-    with warnings.catch_warnings():
-        for message in ("Fixed parameter", "The value .* is out of", "The distribution is spec"):
-            warnings.filterwarnings("ignore", message)
-        yield
-
-
 class Proposer:
     """Proposes configurations of a space, with some fields fixed for every trial.
 
@@ -145,7 +137,7 @@ class Proposer:
         `SpaceError`.
         """
         probes = [Probe(number) for number in range(count)]
-        with _quiet_ranges():  # a step that doesn't divide its range is a probe's fault
+        with quiet_ranges():  # a step that doesn't divide its range is a probe's fault
             for each in probes:
                 each.compare(self._ask(each))
         return probes
@@ -163,7 +155,7 @@ class Proposer:
 
     def propose(self, trial: optuna.trial.BaseTrial) -> tuple[dict[str, Any], TrialConfig]:
         """Returns (searched parameters, whole configuration) of a trial. Raises `ConfigError`."""
-        with _quiet_ranges():
+        with quiet_ranges():
             values = suggested(self.space, trial, self.fixed)
         self._watch(trial)
         return {name: values.get(name) for name in trial.params}, self._config(values, trial.number)
@@ -216,19 +208,30 @@ class Proposer:
         ]
 
     def _baseline_trial(self) -> optuna.trial.FixedTrial:
-        given = self.space.baseline.to_dict()
-        trial = BaselineTrial(CONDITIONAL_DEFAULTS | given)
-        with _quiet_ranges():
+        own = self.space.baseline.network
+        # Of another network, the baseline is no more than the place from which a search starts.
+        other = self.fixed.get("network", own) != own
+        trial = BaselineTrial(self._baseline_values(), nearest=other)
+        with quiet_ranges():
             suggested(self.space, trial, self.fixed)
         return trial
+
+    def _baseline_values(self) -> dict[str, Any]:
+        return CONDITIONAL_DEFAULTS | self.space.baseline.to_dict()
+
+    def of_network(self, network: str) -> "Proposer":
+        """Returns the proposer of those trials that have this network."""
+        fixed = {**self.fixed, "network": network}
+        return Proposer(self.space, fixed, self.seed, self.horizons, self._make)
 
     def nearest(self, values: Mapping[str, Any]) -> tuple[optuna.trial.FixedTrial, TrialConfig]:
         """Returns (trial, configuration) of this search nearest to `values` of `TrialConfig`.
 
         Each searched parameter has the value in `values` if that lies in its range, or else the
-        baseline's. Raises `ConfigError` where these values contradict each other.
+        baseline's, or else, beside another network than the baseline's, the one nearest to it.
+        Raises `ConfigError` where these values contradict each other.
         """
-        trial = PreferringTrial(values, CONDITIONAL_DEFAULTS | self.space.baseline.to_dict())
+        trial = PreferringTrial(values, self._baseline_values(), self.fixed.get("network"))
         return trial, self.propose(trial)[1]
 
     def searchable(self) -> set[str]:
@@ -271,9 +274,12 @@ class Proposer:
 
         A conditional field of the baseline, or a fixed one that depends on a searched choice, is
         left out where it doesn't count. If the space or the user sets one needlessly, it stays and
-        `TrialConfig` refuses it.
+        `TrialConfig` refuses it. Where the space chooses the weights, and none here, nothing is
+        frozen unless the space says so.
         """
         chosen = {**self.space.baseline.to_dict(), **values, **self.fixed}
+        if "weights" in values and chosen["weights"] == "none" and "freeze_depth" not in values:
+            chosen["freeze_depth"] = 0
         if self.horizons:
             chosen["epochs"] = horizon_of(self.horizons, number).epochs
         for name, (owner, value) in CONDITIONAL.items():

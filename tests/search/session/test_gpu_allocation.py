@@ -16,7 +16,7 @@ from search.hardware.gpus import Gpu
 from search.hardware.machine import Machine
 from search.hardware.packing import Packing
 from search.hardware.packing_probe import measure_packing
-from search.hardware.probe import describe_gpu, measure_capture, measure_gpu
+from search.hardware.probe import ProbeError, describe_gpu, measure_capture, measure_gpu
 from search.planning.cost_estimate import expected_epochs
 from search.planning.plan import Plan, make_proposer
 from search.planning.resources import allocate_resources
@@ -33,6 +33,7 @@ from search.session.gpu_allocation import (
 from search.session.startup import torch_process
 from tests.search.hardware.faked_gpus import GIB, gpus
 from tests.search.session_on_curves import planned, search
+from tests.search.space_of_networks import write_networks
 from trainables.profiling.capture_gain import CaptureGain
 from trainables.profiling.gpu_need import GpuNeed
 
@@ -352,3 +353,61 @@ def test_ray_starts_while_the_only_gpu_is_measured_and_after_several_are_divided
         execute._open(plan, monitor, cast(Any, None), False, False, held)
     assert order == (["Ray", "division"] if early else ["division", "Ray"])
     assert [each.gpu for each in opened] == [{"divided": True}]
+
+
+class UnequalProcess(FakeProcess):
+    """Answers with another need for each network; one that needs nothing fits nowhere."""
+
+    def __init__(self, **gib: float) -> None:
+        super().__init__()
+        self.gib = gib
+
+    def submit(self, function: Any, *args: Any, **options: Any) -> "Future[Any]":
+        if function is not measure_gpu:
+            return super().submit(function, *args, **options)
+        future: Future[Any] = Future()
+        gib = self.gib[args[0].network]
+        if gib:
+            parts = 8 if gib > 20 else None
+            need = replace(self.need, needed_bytes=int(gib * GIB), micro_batch_size=parts)
+            future.set_result(need)
+        else:
+            future.set_exception(ProbeError("One trial must fit on a GPU; lower image_size."))
+        return future
+
+
+def plan_of_networks(tmp_path: Path, data: Path) -> Plan:
+    space = {"space": str(write_networks(tmp_path / "own"))}
+    plan = planned(tmp_path, data, space | {"set": []}, name="new", trials=40)
+    here = Machine(cpus=32, memory_bytes=256 * GIB, gpus=gpus("A100"))
+    resources = allocate_resources(plan.options, here, None, GIB)
+    return replace(plan, machine=here, resources=resources)
+
+
+def test_the_largest_of_all_networks_decides_how_many_trials_share_a_gpu(
+    tmp_path: Path, tiny_data: Path
+) -> None:
+    plan = plan_of_networks(tmp_path, tiny_data)
+    found, lines = divided(plan, UnequalProcess(resnet10=5, mini_alexnet=10))
+    assert found.resources.per_gpu == 6
+    assert sorted(lines[0].partition(": ")[2].split(", ")) == [
+        "mini_alexnet 10.0 GiB", "resnet10 5.0 GiB"
+    ]  # fmt: skip
+    assert "up to 6 trials each by memory: the largest takes 10.0 GiB" in lines[1]
+    found, lines = divided(plan, UnequalProcess(resnet10=5, mini_alexnet=30))
+    assert found.resources.per_gpu == 2
+    assert found.fixed["micro_batch_size"] == 8
+
+
+def test_a_network_that_fits_nowhere_is_named_and_the_others_train(
+    tmp_path: Path, tiny_data: Path
+) -> None:
+    plan = plan_of_networks(tmp_path, tiny_data)
+    found, lines = divided(plan, UnequalProcess(resnet10=5, mini_alexnet=0))
+    assert found.resources.per_gpu == 13
+    assert lines[0] == (
+        "note: trials of mini_alexnet will fail for want of memory: One trial must fit on a GPU; "
+        "lower image_size."
+    )
+    with pytest.raises(ProbeError, match="One trial must fit"):
+        divided(plan, UnequalProcess(resnet10=0, mini_alexnet=5))
