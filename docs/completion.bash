@@ -11,9 +11,10 @@
 #    source ~/.local/share/bash_completion/python
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_python_subparsers=(search.run datasets.prepare datasets.list trainables.final trainables.predict trainables.export results.final results.export results.runs results.show results.annotate results.report results.compare results.importance search.simulate results.curves)
+_shtab_python_subparsers=(search.run search.spaces datasets.prepare datasets.list trainables.final trainables.predict trainables.export results.final results.export results.runs results.show results.annotate results.report results.compare results.importance search.simulate search.steer results.curves)
 
-_shtab_python_search_run_option_strings=(-h --help --list --dry-run --config --resume --resume-or-start --accept-space --space --dataset --source --data --weights --seed --fidelity --objectives --set --warm-start --name --out --trials --epochs --time-budget --gpu-hours --min-gain --finalists --repeats --grace --reduction-factor --max-gap --gap-patience --plateau-patience --stall-timeout --measure --concurrency --gpus-per-trial --precision --deterministic --address --data-uri --storage --verbose --quiet --dashboard-host --dashboard-port --page-port --tensorboard --mlflow --wandb)
+_shtab_python_search_run_option_strings=(-h --help --list --dry-run --config --resume --resume-or-start --accept-space --space --dataset --source --data --weights --seed --fidelity --objectives --set --warm-start --name --out --trials --epochs --time-budget --gpu-hours --min-gain --finalists --repeats --grace --reduction-factor --max-gap --gap-patience --plateau-patience --stall-timeout --measure --concurrency --gpus-per-trial --precision --deterministic --address --data-uri --storage --on-end --on-best --verbose --quiet --dashboard-host --dashboard-port --page-port --tensorboard --mlflow --wandb)
+_shtab_python_search_spaces_option_strings=(-h --help --like --out --json)
 _shtab_python_datasets_prepare_option_strings=(-h --help --source --data --workers --size --skip-broken --skip-empty --zip-encoding --overwrite --verify)
 _shtab_python_datasets_list_option_strings=(-h --help --data --json)
 _shtab_python_trainables_final_option_strings=(-h --help --config --data --source --dataset --accept-dataset --out --epochs --weights --precision --seed --deterministic --repeats --threads --time-budget --overwrite)
@@ -28,6 +29,7 @@ _shtab_python_results_report_option_strings=(-h --help --to --serve --port --hos
 _shtab_python_results_compare_option_strings=(-h --help --to)
 _shtab_python_results_importance_option_strings=(-h --help)
 _shtab_python_search_simulate_option_strings=(-h --help --policy --workers --budget --seeds --only-rows --min-gain --fidelity --grace --reduction-factor --max-gap --gap-patience --plateau-patience)
+_shtab_python_search_steer_option_strings=(-h --help --from-baseline --wait)
 _shtab_python_results_curves_option_strings=(-h --help --csv)
 _shtab_python_option_strings=(-m)
 
@@ -40,6 +42,8 @@ _shtab_python_search_run___data_COMPGEN=_shtab_compgen_files
 _shtab_python_search_run___weights_COMPGEN=_shtab_compgen_files
 _shtab_python_search_run___warm_start_COMPGEN=_shtab_compgen_dirs
 _shtab_python_search_run___out_COMPGEN=_shtab_compgen_files
+_shtab_python_search_spaces_pos_1_COMPGEN=_spaces_and_files
+_shtab_python_search_spaces___out_COMPGEN=_shtab_compgen_files
 _shtab_python_datasets_prepare_pos_0_COMPGEN=_names_of_datasets
 _shtab_python_datasets_prepare___source_COMPGEN=_shtab_compgen_files
 _shtab_python_datasets_prepare___data_COMPGEN=_shtab_compgen_files
@@ -61,12 +65,14 @@ _shtab_python_results_compare_pos_0_COMPGEN=_shtab_compgen_dirs
 _shtab_python_results_compare___to_COMPGEN=_shtab_compgen_files
 _shtab_python_results_importance_pos_0_COMPGEN=_shtab_compgen_dirs
 _shtab_python_search_simulate_pos_0_COMPGEN=_shtab_compgen_files
+_shtab_python_search_steer_pos_0_COMPGEN=_shtab_compgen_dirs
 
+_shtab_python_search_spaces_pos_0_choices=(list check new)
 _shtab_python_trainables_final___precision_choices=(bfloat16 float16 float32)
 _shtab_python_trainables_export___formats_choices=(safetensors pt2 onnx)
 _shtab_python_results_runs___state_choices=(running ended interrupted failed damaged)
 _shtab_python_search_simulate___policy_choices=(ours random)
-_shtab_python_pos_0_choices=(search.run datasets.prepare datasets.list trainables.final trainables.predict trainables.export results.final results.export results.runs results.show results.annotate results.report results.compare results.importance search.simulate results.curves)
+_shtab_python_pos_0_choices=(search.run search.spaces datasets.prepare datasets.list trainables.final trainables.predict trainables.export results.final results.export results.runs results.show results.annotate results.report results.compare results.importance search.simulate search.steer results.curves)
 
 _shtab_python_search_run__h_nargs=0
 _shtab_python_search_run___help_nargs=0
@@ -80,6 +86,9 @@ _shtab_python_search_run___deterministic_nargs=0
 _shtab_python_search_run___verbose_nargs=0
 _shtab_python_search_run___quiet_nargs=0
 _shtab_python_search_run___tensorboard_nargs=0
+_shtab_python_search_spaces__h_nargs=0
+_shtab_python_search_spaces___help_nargs=0
+_shtab_python_search_spaces___json_nargs=0
 _shtab_python_datasets_prepare__h_nargs=0
 _shtab_python_datasets_prepare___help_nargs=0
 _shtab_python_datasets_prepare___skip_broken_nargs=0
@@ -128,6 +137,10 @@ _shtab_python_search_simulate_pos_0_nargs=+
 _shtab_python_search_simulate__h_nargs=0
 _shtab_python_search_simulate___help_nargs=0
 _shtab_python_search_simulate___only_rows_nargs=0
+_shtab_python_search_steer_pos_1_nargs=+
+_shtab_python_search_steer__h_nargs=0
+_shtab_python_search_steer___help_nargs=0
+_shtab_python_search_steer___from_baseline_nargs=0
 _shtab_python_results_curves__h_nargs=0
 _shtab_python_results_curves___help_nargs=0
 _shtab_python_pos_0_nargs=A...

@@ -41,7 +41,7 @@ def _main(arguments: list[str] | None) -> int:
     from common.errors import UserError
     from search.config.command_line import parse, read_yaml, resolve
     from search.config.options import ACTIONS
-    from search.monitoring.plan_text import show_spaces
+    from search.monitoring.space_text import show_spaces
     from search.planning.continuation import more_trials
     from search.planning.plan import make_plan
     from search.ray_backend.ray_cluster import join_cluster

@@ -9,11 +9,13 @@ from results import annotate, compare, curves, export, importance, report, runs,
 from results import final as final_pages
 from search import simulate, steer
 from search.config import command_line
+from search.monitoring import manage_spaces
 from trainables import export as export_model
 from trainables import final, predict
 
 COMMANDS: Mapping[str, Callable[[], ArgumentParser]] = {
     "search.run": command_line.parser,
+    "search.spaces": manage_spaces.parser,
     "datasets.prepare": prepare.parser,
     "datasets.list": list_datasets.parser,
     "trainables.final": final.parser,

@@ -1,4 +1,4 @@
-"""Prints what is known before a search: the list of spaces, a plan, and the start of a search."""
+"""Prints what is known before a search: a plan, and the start of a search."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from rich.console import Console
 
 from common.cli import quote_command
-from common.errors import UserError
 from datasets.manifest import Manifest, read_manifest
 from datasets.prepare import remarks
 from datasets.registry import find_dataset
@@ -24,19 +23,6 @@ from search.planning.cost_estimate import finalist_trainings
 from search.planning.plan import Plan, make_proposer, size_to_store
 from search.planning.screening import ScreeningPlan
 from search.planning.warm_start import describe_earlier_runs
-from search.spaces import find_space, space_names
-
-
-def show_spaces() -> int:
-    """Prints one line for each space and returns exit code 0."""
-    width = max(len(name) for name in space_names())
-    for name in space_names():
-        try:
-            summary = find_space(name).summary
-        except UserError as error:
-            summary = f"({error})"
-        print(f"{name:<{width}}  {summary}")
-    return 0
 
 
 def show_plan(

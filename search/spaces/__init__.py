@@ -30,7 +30,7 @@ def find_space(name: str) -> Space:
     if name not in space_names():
         hint = did_you_mean(name, space_names(), f"known are {', '.join(space_names())};")
         raise SpaceError(
-            f"--space must be a known name or a .py file, but got {name!r}; {hint} "
+            f"A space must be a known name or a .py file, but got {name!r}; {hint} "
             "`python -m search.run --list` shows them all."
         )
     return _space_of(importlib.import_module(f"search.spaces.{name}"), name)
@@ -50,14 +50,14 @@ def find_space_files(name: str) -> list[Path]:
 
 def _from_file(path: Path) -> Space:
     if not path.is_file():
-        raise SpaceError(f"--space {path} doesn't exist; give the path of a file, or a name.")
+        raise SpaceError(f"The space {path} doesn't exist; give the path of a file, or a name.")
     try:
         module = load_file(path)
     except SpaceError:
         raise
     except Exception as error:
         raise SpaceError(
-            f"--space {path} can't be read ({type(error).__name__}: {error}); mend the file."
+            f"The space {path} can't be read ({type(error).__name__}: {error}); mend the file."
         ) from error
     return _space_of(module, str(path))
 
@@ -65,5 +65,5 @@ def _from_file(path: Path) -> Space:
 def _space_of(module: Any, name: str) -> Space:
     space = getattr(module, "SPACE", None)
     if not isinstance(space, Space):
-        raise SpaceError(f"--space {name} must define SPACE = Space(…); see search/spaces/.")
+        raise SpaceError(f"The space {name} must define SPACE = Space(…); see search/spaces/.")
     return space

@@ -158,7 +158,8 @@ class Proposer:
         with quiet_ranges():
             values = suggested(self.space, trial, self.fixed)
         self._watch(trial)
-        return {name: values.get(name) for name in trial.params}, self._config(values, trial.number)
+        config = self.complete(values, trial.number)
+        return {name: values.get(name) for name in trial.params}, config
 
     def draw(self, number: int, attempt: int = 0) -> tuple[dict[str, Any], TrialConfig]:
         """Returns (searched parameters, whole configuration) of number `number` of a screening, the
@@ -269,8 +270,8 @@ class Proposer:
         queue = self.horizons[0].queue if self.horizons else ()
         return [dict(each.params) for each in queue if each.origin != BASELINE_ORIGIN]
 
-    def _config(self, values: Mapping[str, Any], number: int) -> TrialConfig:
-        """Returns the baseline with the searched and the fixed values in place of its own.
+    def complete(self, values: Mapping[str, Any], number: int = 0) -> TrialConfig:
+        """Returns the baseline with searched and fixed values. Raises `ConfigError`.
 
         A conditional field of the baseline, or a fixed one that depends on a searched choice, is
         left out where it doesn't count. If the space or the user sets one needlessly, it stays and

@@ -9,6 +9,7 @@ import pytest
 
 from search.config.command_line import parser
 from search.config.options import ACTIONS, SearchOptions
+from search.planning.space_check import check_space
 from search.preflight import ROOMS
 from search.spaces import find_space, space_names
 from search.study.proposer import Proposer
@@ -35,7 +36,8 @@ def test_every_command_is_in_the_reference():
         text = path.read_text(encoding="utf-8")
         if "__main__" in text and re.search(r"\b(Argument)?Parser\(", text):
             made.add(".".join(path.relative_to(ROOT).with_suffix("").parts))
-    assert made == set(COMMANDS) - {"search.run"}  # whose parser is that of search.options
+    elsewhere = {"search.run", "search.spaces"}  # their parsers are in search.config and monitoring
+    assert made == set(COMMANDS) - elsewhere
 
 
 def test_help_lists_exactly_the_options_that_are_declared(capsys):
@@ -135,6 +137,16 @@ def figures_of(published):
     fields = {"train": "train_top1", "val": "val_top1", "top-5": "val_top5", "test": "test_top1"}
     values = {word: getattr(published, name) for word, name in fields.items()}
     return ", ".join(f"{w} {100 * v:.1f}" for w, v in values.items() if v is not None)
+
+
+def test_the_space_of_several_networks_in_the_text_is_sound(tmp_path):
+    found = [body for body in blocks(GUIDES / "your-own.md", "python") if "DEPTHS" in body]
+    (tmp_path / "networks.py").write_text(found[0], encoding="utf-8")
+    report = check_space(str(tmp_path / "networks.py"))
+    assert (len(found), report.errors, report.notes) == (1, [], [])
+    assert [each.network for each in report.networks] == [
+        "efficientnet_lite0", "resnet18", "resnet10"
+    ]  # fmt: skip
 
 
 def test_the_space_in_the_text_is_one(tmp_path):

@@ -1,8 +1,9 @@
 """Errors in the code of a space: what it imports, what it asks a trial for, and what it returns."""
 
+import shutil
 from pathlib import Path
 
-from tests.remedies.harness import Steps, case
+from tests.remedies.harness import Command, Steps, case
 from tests.remedies.searches import plan_search, write_space
 
 TRIAL = "search/space.py::__getattr__"
@@ -101,3 +102,98 @@ def a_parameter_that_is_changed(tmp_path: Path) -> Steps:
     refusal = yield plan_search(tmp_path, space=path)
     advised = refusal.find(r"as by (trial.*\))\.").replace("…", "32, 64")
     change(path, '2 * trial.suggest_int("batch_size", 5, 64)', advised)
+
+
+NETWORKS = """
+from search.space import Space
+from trainables.config import TrialConfig
+
+
+def suggest(trial):
+    values = {"network": trial.suggest_categorical("network", ["resnet10", "mini_alexnet"])}
+    if values["network"] == "mini_alexnet":
+        values["stem"] = "imagenet"
+        values["weights"] = "none"
+    return values
+
+
+SPACE = Space(summary="two", dataset="demo", suggest=suggest,
+              baseline=TrialConfig(network="resnet10", stem="small", lr=2e-3, epochs=9))
+"""
+
+
+def write_two(tmp_path: Path, old: str = "", new: str = "") -> Path:
+    """Writes a sound space of two networks, with one text replaced."""
+    path = tmp_path / "two.py"
+    path.write_text(NETWORKS, encoding="utf-8")
+    if old:
+        change(path, old, new)
+    return path
+
+
+@case("search/planning/bounds.py::find_bounds_of_networks", "ConfigError")
+def a_field_that_another_network_can_t_have(tmp_path: Path) -> Steps:
+    line = '        values["stem"] = "imagenet"\n'
+    path = write_two(tmp_path, line, "")
+    refusal = yield plan_search(tmp_path, space=path)
+    assert refusal.find(r"With network=(\w+), stem must be imagenet") == "mini_alexnet"
+    assert "have `suggest` return a value that fits this network" in refusal.text
+    write_two(tmp_path, '["resnet10", "mini_alexnet"]', '["resnet10"]')
+    plan_search(tmp_path, space=path)()  # without the network
+    write_two(tmp_path)
+
+
+@case("search/space.py::ask_space", "must choose between the weights none and imagenet")
+def a_file_of_weights_that_a_space_chooses(tmp_path: Path) -> Steps:
+    path = write_two(tmp_path, '"weights"] = "none"', '"weights"] = "mine.pt"')
+    refusal = yield plan_search(tmp_path, space=path)
+    change(path, '        values["weights"] = "mine.pt"\n', "")
+    assert refusal.find(r"for all trials with (--weights)")
+
+
+CHECK = "search.monitoring.manage_spaces"
+
+
+@case("search/planning/space_check.py::_beside", "only values that go together")
+def values_that_never_go_together(tmp_path: Path) -> Steps:
+    path = write_space(tmp_path / "mine.py", momentum='float("momentum", 0.0, 0.5)')
+    refusal = yield Command(CHECK, "check", path)
+    assert refusal.find(r"it is so with (momentum)=")
+    change(path, "epochs=9", "epochs=9, optimizer='sgd', momentum=0.1")
+
+
+@case("search/planning/space_check.py::_differences", "must be one of the space's configurations")
+def a_baseline_that_the_space_can_t_give(tmp_path: Path) -> Steps:
+    path = write_space(tmp_path / "mine.py", lr=LR)
+    change(path, "    return {", "    return {'flip': True,")
+    refusal = yield Command(CHECK, "check", path)
+    assert "has flip=False, and `suggest` returns True" in refusal.text
+    change(path, "epochs=9", "epochs=9, flip=True")
+
+
+FILE = "search/planning/space_file.py::write_space"
+
+
+@case(FILE, "must be a word of letters")
+def a_name_that_no_file_can_have(tmp_path: Path) -> Steps:
+    command = Command(CHECK, "new", "my-space", "--out", tmp_path)
+    refusal = yield command
+    return command.replace("my-space", refusal.find(r"write (\w+), and the folder after --out"))
+
+
+@case(FILE, "--like must name one of the project's spaces")
+def a_space_of_one_s_own_like_a_file(tmp_path: Path) -> Steps:
+    path = write_space(tmp_path / "mine.py", lr=LR)
+    command = Command(CHECK, "new", "other", "--like", path, "--out", tmp_path)
+    yield command
+    shutil.copy(path, tmp_path / "other.py")
+    return Command(CHECK, "check", tmp_path / "other.py")
+
+
+@case(FILE, "must not replace a file")
+def a_new_space_in_place_of_a_file(tmp_path: Path) -> Steps:
+    command = Command(CHECK, "new", "mine", "--out", tmp_path)
+    command()
+    refusal = yield command
+    command.replace("mine", "other")()
+    Path(refusal.find(r"but (\S+) exists")).unlink()

@@ -1,0 +1,169 @@
+"""Writes a space of one's own: the source of one of the project's spaces in a single file, with a
+comment on every field.
+"""
+
+import ast
+import inspect
+import json
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+from common.cli import quote
+from search.space import Space, SpaceError
+from search.spaces import find_space, find_space_files
+from trainables.config import TrialConfig
+
+_SHOWN = (
+    "network",
+    "image_size",
+    "normalise",
+    "weights",
+    "optimizer",
+    "lr",
+    "batch_size",
+    "epochs",
+)
+"""A baseline is written with these fields and with those that differ from their default."""
+
+
+def write_space(name: str, like: str, folder: Path) -> Path:
+    """Writes the file `NAME.py` in a folder, a space that searches what the project's space `like`
+    searches, and returns its path. Raises `SpaceError` for a name that no file of Python can have,
+    and for a file that exists already; `OSError` where the folder can't be written.
+    """
+    stem = name.removesuffix(".py")
+    if not stem.isidentifier():
+        raise SpaceError(
+            f"The name of a space must be a word of letters, digits and _, but got {name!r}; write "
+            f"{re.sub(r'[^A-Za-z0-9_]', '_', stem) or 'my_space'}, and the folder after --out."
+        )
+    if like.endswith(".py"):
+        raise SpaceError(
+            f"--like must name one of the project's spaces, but got {like}; copy your file."
+        )
+    space, path = find_space(like), folder / f"{stem}.py"
+    text = make_text(path, like, space)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise SpaceError(
+            f"A new space must not replace a file, but {path} exists; choose another name, or "
+            "remove it first."
+        ) from None
+    return path
+
+
+def make_text(path: Path, like: str, space: Space) -> str:
+    """Returns the text of the file at `path`: a space that searches what `space` does, whose name
+    is `like`.
+    """
+    own = find_space_files(like)[0].read_text(encoding="utf-8")
+    functions = [_commented(each) for each in _functions(own)]
+    return "\n\n\n".join([_head(path, like), *functions, _definition(like, space)]) + "\n"
+
+
+def _head(path: Path, like: str) -> str:
+    shown = quote(path)
+    return f'''"""Searches what the space {like} searches. Change it to what you want.
+
+This shows what a search would do, trains nothing, and needs no images:
+    python -m search.run --space {shown} --dry-run
+This looks for mistakes in hundreds of configurations, and describes the space:
+    python -m search.spaces check {shown}
+This searches:
+    python -m search.run --space {shown}
+
+A file beside this one can be imported, as by `from my_ranges import augmentation`.
+"""
+
+from typing import Any
+
+import optuna
+
+from search.space import Space
+from trainables.config import TrialConfig'''
+
+
+def _functions(text: str) -> Iterator[str]:
+    """Yields the source of each function that a space's file needs: those that it imports from the
+    project's ranges first, and then its own.
+    """
+    tree = ast.parse(text)
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module == "search.spaces._ranges":
+            from search.spaces import _ranges
+
+            yield from (inspect.getsource(getattr(_ranges, each.name)) for each in node.names)
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            yield ast.get_source_segment(text, node) or ""
+
+
+def _commented(function: str) -> str:
+    """Returns the source of a function, with the meaning of each parameter above its range."""
+    meanings, lines = field_meanings(), function.rstrip().splitlines()
+    for node in sorted(_ranges_in(function), key=lambda node: node.lineno, reverse=True):
+        line, name = lines[node.lineno - 1], ast.literal_eval(node.args[0])
+        indent = line[: len(line) - len(line.lstrip())]
+        lines.insert(node.lineno - 1, _comment(f"{name}: {meanings[name]}", indent))
+    return "\n".join(lines)
+
+
+def _comment(text: str, indent: str) -> str:
+    begin = f"{indent}# "
+    return textwrap.fill(text, 100, initial_indent=begin, subsequent_indent=begin)
+
+
+def _ranges_in(function: str) -> Iterator[ast.Call]:
+    for node in ast.walk(ast.parse(function)):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr.startswith("suggest_")
+            and isinstance(node.args[0], ast.Constant)
+        ):
+            yield node
+
+
+def _definition(like: str, space: Space) -> str:
+    meanings, default = field_meanings(), TrialConfig(network="resnet10").to_dict()
+    fields = "".join(
+        f"{_comment(meanings[name], ' ' * 8)}\n        {name}={_literal(value)},\n"
+        for name, value in space.baseline.to_dict().items()
+        if name in _SHOWN or value != default.get(name)
+    )
+    summary = textwrap.shorten(f"Like {like}: {space.summary}", 80, placeholder=" …")
+    return f"""SPACE = Space(
+    # One line, which lists and reports show.
+    summary={_literal(summary)},
+    # The images, unless --dataset names others. Your own are `folder`, with --source.
+    dataset={_literal(space.dataset)},
+    # The first trial, with which all others are compared. What isn't searched stays as it is
+    # here, and fields that are left out have their default.
+    baseline=TrialConfig(
+{fields}    ),
+    suggest=suggest,
+    # What you believe already: good values, and how sure you are, from 0 to 1. Import Prior from
+    # search.space for that.
+    # prior={{"lr": Prior({space.baseline.lr!r}, 0.5)}},
+)"""
+
+
+def _literal(value: object) -> str:
+    """Returns a value as Python's code, texts in double quotes."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+
+
+def field_meanings() -> dict[str, str]:
+    """Returns the first part of what the documentation says of each field, by name."""
+    entries = re.findall(
+        r"^(\w+): (.*?)(?=^\w+: |\Z)", inspect.getdoc(TrialConfig) or "", re.M | re.S
+    )
+    return {
+        name: re.split(r"(?<=[\w`])[.:;](?=\s|$)|\s\(", " ".join(text.split()))[0]
+        for name, text in entries
+    }

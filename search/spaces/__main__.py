@@ -1,0 +1,11 @@
+"""Starts `python -m search.spaces`. The command itself stands in `search/monitoring/`, above this
+room, which imports nothing from there.
+"""
+
+from pathlib import Path
+from runpy import run_path
+
+if __name__ == "__main__":
+    run_path(
+        str(Path(__file__).parents[1] / "monitoring" / "manage_spaces.py"), run_name="__main__"
+    )

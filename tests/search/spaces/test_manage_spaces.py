@@ -1,0 +1,226 @@
+"""`python -m search.spaces`: a space of one's own, what a check finds in it, and the list."""
+
+import json
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.monitoring.manage_spaces import main
+from search.monitoring.space_text import SCHEMA
+from search.planning.space_check import check_space, count_configurations
+from search.planning.space_file import field_meanings
+from search.run import main as run
+from search.spaces import find_space, space_names
+from search.study.proposer import Proposer
+from search.study.searched_ranges import digest_of
+from tests.search.space_of_networks import PRETRAINED, TEXT, write_networks
+from trainables.config import TrialConfig
+
+ROOT = Path(__file__).parents[3]
+HEAD = "from search.space import Prior, Space\nfrom trainables.config import TrialConfig\n"
+
+
+def write(folder: Path, suggest: str, baseline: str = "", more: str = "") -> str:
+    """Writes a space for ResNet-10 on the demo images, and returns its path."""
+    path = folder / "mine.py"
+    body = "".join(f"    {line}\n" for line in suggest.strip().splitlines())
+    path.write_text(
+        f"{HEAD}\n\ndef suggest(trial):\n{body}\n\nSPACE = Space(summary='mine', dataset='demo', "
+        f"suggest=suggest, baseline=TrialConfig(network='resnet10'{baseline}){more})\n",
+        encoding="utf-8",
+    )
+    return str(path)
+
+
+@pytest.mark.parametrize("like", space_names())
+def test_a_new_space_searches_what_the_other_one_does(
+    like: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["new", "own", "--like", like]) == 0
+    made, other = find_space("own.py"), find_space(like)
+    assert (made.baseline, made.dataset, made.published) == (other.baseline, other.dataset, None)
+    first, second = (Proposer(each, {}, 0).probe() for each in (made, other))
+    assert digest_of(first) == digest_of(second)
+    assert [p.params for p in first] == [p.params for p in second]
+    lines = (tmp_path / "own.py").read_text(encoding="utf-8").splitlines()
+    assert max(map(len, lines)) <= 100
+    for name in first[0].params:
+        assert any(line.strip().startswith(f"# {name}: ") for line in lines), name
+    assert check_space("own.py").errors == []
+
+
+def test_a_new_space_works_at_once_and_never_replaces_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "my own"
+    assert main(["new", "first.py", "--out", str(folder)]) == 0
+    path = folder / "first.py"
+    shown = capsys.readouterr().out
+    assert f"python -m search.spaces check '{path}'" in shown
+    assert f"python -m search.run --space '{path}' --dry-run" in shown
+    words = ["--space", str(path), "--dry-run", "--out", str(tmp_path / "runs")]
+    assert run([*words, "--data", str(tmp_path / "data")]) == 0
+    assert "Like demo: ResNet-10" in capsys.readouterr().out
+    before = path.read_bytes()
+    assert main(["new", "first", "--out", str(folder), "--like", "resnet50"]) == 2
+    assert "must not replace a file, but" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
+def test_every_field_has_a_meaning_in_words() -> None:
+    meanings = field_meanings()
+    assert set(meanings) == {field.name for field in fields(TrialConfig)}
+    assert all(len(each) > 8 and not each.endswith(".") for each in meanings.values())
+
+
+@pytest.mark.parametrize("name", space_names())
+def test_the_project_s_spaces_are_sound(name: str) -> None:
+    assert check_space(name).errors == []
+
+
+@pytest.mark.parametrize(
+    ("suggest", "more", "sentence"),
+    [
+        ("return {'lr': trial.suggest_float('lr', 1e-2, 1.0)}", {},
+         "The range of lr must hold the baseline's 0.001, but is 0.01 … 1;"),
+        ("return {'ema': trial.suggest_float('ema', 0.0, 1.0, step=0.5)}", {},
+         "ema must lie in [0, 1), but got ema=1.0: it is so with ema=1.0; have `suggest`"),
+        ("return {'lr': trial.suggest_float('lr', 1e-4, 1e-2), 'flip': True}", {},
+         "The baseline must be one of the space's configurations, but has flip=False, and `suggest`"
+         " returns True"),
+        ("return {'lr': trial.suggest_float('lr', 1e-4, 1e-2), 'flop': 1}", {},
+         "flop is not a field of a trial configuration; did you mean flip?"),
+        ("trial.suggest_float('lr', 1e-4, 1e-2)\nreturn {}", {}, "but leaves out lr;"),
+        ("return {'lr': trial.suggest_float('lr', 1e-4, 1e-2)}",
+         {"more": ", prior={'lrr': Prior(1, 1)}"}, "but lrr is none; did you mean lr?"),
+        ("return {'momentum': trial.suggest_float('momentum', 0.0, 0.5)}", {},
+         "momentum goes with optimizer=sgd only"),
+        ("return {'lr': trial.suggest_float('lr', 1e-4, 1e-2) / trial.number}", {},
+         "uses trial.number; leave it out"),
+        ("return None", {}, "end it with `return values`"),
+        ("width = trial.suggest_categorical('head_width', list(range(0, 500)))\n"
+         "if width == 137:\n    raise KeyError('rare')\nreturn {'head_width': width}", {},
+         "KeyError: 'rare', line "),
+    ],
+)  # fmt: skip
+def test_a_check_names_each_mistake(
+    suggest: str, more: dict[str, Any], sentence: str, tmp_path: Path, capsys: Any
+) -> None:
+    path = write(tmp_path, suggest, **more)
+    assert main(["check", path]) == 1
+    shown = capsys.readouterr()
+    assert sentence in shown.err
+    assert "mistake" in shown.out.splitlines()[-1]
+    assert main(["check", path, "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["sound"] is False
+    assert any(sentence in each for each in found["errors"])
+
+
+def test_a_check_names_all_mistakes_at_once(tmp_path: Path) -> None:
+    suggest = (
+        "return {'lr': trial.suggest_float('lr', 1e-2, 1.0),\n"
+        "        'dropout': trial.suggest_float('dropout', 0.0, 0.5, step=0.2),\n"
+        "        'flip': trial.suggest_categorical('flip', [True])}"
+    )
+    report = check_space(write(tmp_path, suggest, more=", prior={'ema': Prior(1, 1)}"))
+    for words in ("range of lr must", "step of dropout must", "range of flip must", "but ema is"):
+        assert sum(words in each for each in report.errors) == 1
+    assert len(report.errors) == 4
+    assert report.notes == ["flip is the same in all trials, and could be the baseline's alone."]
+
+
+def test_what_can_t_be_read_is_a_mistake_too(tmp_path: Path, capsys: Any) -> None:
+    assert main(["check", str(tmp_path / "none.py")]) == 1
+    assert "doesn't exist" in capsys.readouterr().err
+    assert main(["check", "resnet5O"]) == 1
+    assert "did you mean resnet50?" in capsys.readouterr().err
+    path = write(tmp_path, "return {}")
+    Path(path).write_text(Path(path).read_text(encoding="utf-8").replace("'demo'", "'dmeo'"),
+                          encoding="utf-8")  # fmt: skip
+    report = check_space(path)
+    assert any("dmeo" in each for each in report.errors)
+    assert report.notes == ["Nothing is searched: all trials are the baseline."]
+
+
+def test_a_check_describes_every_network_and_branch(tmp_path: Path, capsys: Any) -> None:
+    assert main(["check", str(write_networks(tmp_path, PRETRAINED))]) == 0
+    shown = capsys.readouterr().out
+    for line in (
+        "  freeze_depth: 0 … 4, step 1 where network is resnet18, baseline 7",
+        "  freeze_depth: 0 … 8, step 1 where network is efficientnet_lite0, baseline 7",
+        "configurations: 15",  # 5 + 9 + 1
+    ):
+        assert line in shown.splitlines()
+    assert "costs: resnet18, 11.69 million parameters, 0.148·10⁹ multiply-adds for" in shown
+    assert shown.count("costs: ") == 3
+
+
+def test_configurations_are_counted_branch_by_branch(tmp_path: Path) -> None:
+    text = TEXT.replace('trial.suggest_float("lr", 5e-4, 5e-3, log=True)', "2e-3")
+    proposer = Proposer(find_space(str(write_networks(tmp_path, text))), {}, 0)
+    assert count_configurations(proposer) == 3 * 2 + 3  # dropout, image_size; label_smoothing
+    many = "return {'seed': 0, 'batch_size': trial.suggest_int('batch_size', 2, 20000)}"
+    assert count_configurations(Proposer(find_space(write(tmp_path, many)), {}, 0)) is None
+
+
+def test_json_has_the_documented_fields(tmp_path: Path, capsys: Any) -> None:
+    suggest = "return {'lr': trial.suggest_float('lr', 1e-4, 1e-2, log=True)}"
+    assert main(["check", write(tmp_path, suggest, more=", prior={'lr': Prior(2e-3, 0.5)}"),
+                 "--json"]) == 0  # fmt: skip
+    found = json.loads(capsys.readouterr().out)
+    guide = (ROOT / "docs" / "guides" / "your-own.md").read_text(encoding="utf-8")
+    for name in [*found, *found["ranges"][0], *found["networks"][0]]:
+        assert f"`{name}`" in guide, name
+    assert found["schema"] == SCHEMA == 1
+    assert found["ranges"] == [
+        {
+            "parameter": "lr", "kind": "float", "low": 1e-4, "high": 1e-2, "step": None,
+            "log": True, "condition": [], "baseline": 1e-3,
+            "prior": {"value": 2e-3, "confidence": 0.5},
+        }
+    ]  # fmt: skip
+    assert (found["configurations"], found["continuous"]) == (None, ["lr"])
+    assert main(["list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in listed["spaces"]] == space_names()
+    assert set(listed["spaces"][0]) == {"name", "summary", "dataset", "baseline"}
+    assert main(["list"]) == 0
+    first = capsys.readouterr().out
+    assert run(["--list"]) == 0
+    assert capsys.readouterr().out == first
+
+
+def test_the_command_starts_as_a_module_without_torch() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "search.spaces", "check", "demo"], cwd=ROOT,
+        capture_output=True, encoding="utf-8", timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.startswith("demo: ResNet-10 from scratch")
+    assert not {"torch", "ray"} & {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["check"], "`check` must be followed by the name or the file of a space"),
+        (["list", "demo"], "`list` must be followed by no space"),
+        (
+            ["check", "demo", "--like", "demo"],
+            "--like and --out go with `new` only; leave them out",
+        ),
+        (["new", "own", "--json"], "--json goes with `list` and `check` only; leave it out"),
+        (["new", "own", "--like", "dmeo"], "did you mean demo?"),
+    ],
+)
+def test_words_that_don_t_go_together_are_refused(
+    words: list[str], sentence: str, capsys: Any
+) -> None:
+    assert main(words) == 2
+    assert sentence in capsys.readouterr().err
