@@ -143,7 +143,7 @@ _REMEDIES = {
     "suggest_loguniform": "write trial.suggest_float(name, low, high, log=True)",
     "suggest_discrete_uniform": "write trial.suggest_float(name, low, high, step=q)",
 }
-"""What an Optuna trial has and a space's doesn't, with what to do instead."""
+"""Optuna's trials have these attributes, a space's has none of them, and each text is a remedy."""
 
 _OFFERED = ("suggest_categorical", "suggest_float", "suggest_int", "params", "distributions")
 

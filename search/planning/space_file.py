@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from common.cli import quote
+from common.cli import quote_command
 from search.space import Space, SpaceError
 from search.spaces import find_space, find_space_files
 from trainables.config import TrialConfig
@@ -67,15 +67,16 @@ def make_text(path: Path, like: str, space: Space) -> str:
 
 
 def _head(path: Path, like: str) -> str:
-    shown = quote(path)
+    run = quote_command("python -m search.run", "--space", path)
+    check = quote_command("python -m search.spaces check", path)
     return f'''"""Searches what the space {like} searches. Change it to what you want.
 
 This shows what a search would do, trains nothing, and needs no images:
-    python -m search.run --space {shown} --dry-run
+    {run} --dry-run
 This looks for mistakes in hundreds of configurations, and describes the space:
-    python -m search.spaces check {shown}
+    {check}
 This searches:
-    python -m search.run --space {shown}
+    {run}
 
 A file beside this one can be imported, as by `from my_ranges import augmentation`.
 """

@@ -213,7 +213,7 @@ def test_the_command_starts_as_a_module_without_torch() -> None:
         (["list", "demo"], "`list` must be followed by no space"),
         (
             ["check", "demo", "--like", "demo"],
-            "--like and --out go with `new` only; leave them out",
+            "--like and --out go with `new` only; leave",
         ),
         (["new", "own", "--json"], "--json goes with `list` and `check` only; leave it out"),
         (["new", "own", "--like", "dmeo"], "did you mean demo?"),
