@@ -16,6 +16,7 @@ import pandas as pd
 
 from results.analysis.run_records import RunRecords, read_run_records
 from results.records import ScreeningRecord, StopReason, TrialRecord, TrialState
+from results.steering import tried_by_hand
 
 
 class Column(NamedTuple):
@@ -47,6 +48,7 @@ TRIALS: Mapping[str, Column] = {
     "wall_s": Column("float64", "s", "all its epochs, with their evaluation"),
     "latency_ms": Column("float64", "ms", "one image's inference; with several objectives only"),
     "parameters_m": Column("float64", "10⁶", "the network's parameters; likewise"),
+    "by_hand": Column("boolean", "", "whether a user asked for it while the search ran"),
 }
 """The table `trials` begins with these columns; those of the parameters follow."""
 
@@ -116,10 +118,13 @@ def trials(run: str | Path) -> pd.DataFrame:
     The columns are those of `TRIALS`, followed by a `params.NAME` for each parameter (`PARAMS`).
     Raises `RunError` where `run` isn't a run, and `RecordError` naming a damaged line.
     """
-    records = sorted(_read(run).standings().values(), key=lambda record: record.number)
+    read = _read(run)
+    records = sorted(read.standings().values(), key=lambda record: record.number)
+    asked = tried_by_hand(read.steering)
     added: dict[str, Sequence[object]] = {
         "trial": [record.number for record in records],
         "epochs_planned": [_whole(record.config, "epochs") for record in records],
+        "by_hand": [record.number in asked for record in records],
     }
     return pd.concat([_table(records, TRIALS, added), _params(records)], axis=1)
 

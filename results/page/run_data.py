@@ -1,6 +1,6 @@
 """Reads everything that a page shows of a run, once."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from results.records import (
     TrialState,
 )
 from results.run_hints import resume_command
+from results.steering import SteeringRecord
 from results.store import RunError
 
 
@@ -54,7 +55,8 @@ class Run:
     `recorded` lists (trial number, epoch) in the order of recording, and `epochs` has the same by
     trial. `best` is the content of best.yaml, and `winner` its trial; both are `None` while no
     trial has succeeded. `ranges` has the parameters' ranges in the order in which the space asks
-    for them, and is empty where there is no journal. `finals` has the final trainings by trial.
+    for them, and is empty where there is no journal. `finals` has the final trainings by trial, and
+    `steering` what a user has changed while the search ran.
     """
 
     directory: Path
@@ -71,6 +73,7 @@ class Run:
     best: Mapping[str, Any] | None
     ranges: Mapping[str, BaseDistribution]
     finals: Mapping[int, Final]
+    steering: Sequence[SteeringRecord] = ()
 
     @property
     def name(self) -> str:
@@ -156,6 +159,7 @@ def read_run(directory: Path) -> Run:
         best=describe_best(directory, manifest, trials, finalists.values()) if succeeded else None,
         ranges=_ranges(records),
         finals=dict(_finals(directory)),
+        steering=records.steering,
     )
 
 

@@ -18,6 +18,7 @@ from results.analysis.searched_ranges import (
 from results.page.formatting import OUTCOMES, outcome, percent, value
 from results.page.run_data import Run
 from results.records import TrialRecord
+from results.steering import tried_by_hand
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,8 +97,16 @@ def _ended(_run: Run, record: TrialRecord) -> Cell:
     return Cell(text=label, key=label, hint=record.detail or "")
 
 
+def _number(run: Run, record: TrialRecord) -> Cell:
+    """Returns the trial's number, with a mark where a user has asked for its configuration."""
+    asked = record.number in tried_by_hand(run.steering)
+    mark = " (by hand)" if asked else ""
+    hint = "its configuration was asked for by hand" if asked else ""
+    return Cell(text=f"{record.number}{mark}", key=record.number, hint=hint)
+
+
 COLUMNS: dict[str, Callable[[Run, TrialRecord], Cell]] = {
-    "trial": lambda _, r: Cell(text=str(r.number), key=r.number),
+    "trial": _number,
     "val_top1": lambda _, r: Cell(text=percent(r.last_val_top1), key=r.last_val_top1),
     "highest": lambda _, r: Cell(
         text=percent(r.best_val_top1), key=r.best_val_top1, hint=f"at epoch {r.best_epoch}"
@@ -209,6 +218,13 @@ def screening_table(run: Run) -> ScreeningTable:
     worth = judge_records(order, planned, images) if rows else None
     columns = ["short training", "val_top1", "ended", "trial", *names]
     return ScreeningTable(columns=columns, rows=rows, worth=f"{worth.describe()}." if worth else "")
+
+
+def steering_rows(run: Run) -> list[tuple[str, str, str]]:
+    """Returns (when, what a user has asked for, the search's answer) of each change by hand."""
+    return [
+        (f"{each.at}, session {each.session}", each.words, each.answer) for each in run.steering
+    ]
 
 
 def provenance(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:

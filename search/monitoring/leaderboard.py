@@ -11,11 +11,15 @@ from results.records import TrialRecord, TrialState
 
 
 def leaderboard(
-    trials: Mapping[int, TrialRecord], baselines: Collection[int] = (0,), top: int = 10
+    trials: Mapping[int, TrialRecord],
+    baselines: Collection[int] = (0,),
+    top: int = 10,
+    by_hand: Collection[int] = (),
 ) -> Table:
     """Returns a table of the `top` best trials and of the baselines, whatever their ranks. Each
     length of training has its own baseline. `val_top1` is that of the latest epoch, by which trials
-    are ranked, and `highest` that of the epoch in the next column.
+    are ranked, and `highest` that of the epoch in the next column. The numbers of trials that a
+    user has asked for, `by_hand`, are marked.
     """
     columns = ("rank", "trial", "val_top1", "highest", "at epoch", "epochs", "ended")
     table = _empty_table("Leaderboard", columns)
@@ -23,7 +27,9 @@ def leaderboard(
         if rank <= top or record.number in baselines:
             table.add_row(
                 str(rank),
-                "baseline" if record.number in baselines else str(record.number),
+                "baseline"
+                if record.number in baselines
+                else f"{record.number}{' by hand' if record.number in by_hand else ''}",
                 *_accuracies(record),
                 str(record.epochs) + (f"/{record.config['epochs']}" if len(baselines) > 1 else ""),
                 _ended(record),

@@ -24,7 +24,7 @@ from results.analysis.session_times import GpuTime, sum_gpu_time
 from results.importance import MIN_TRIALS
 from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
 from results.run_hints import resume_command
-from results.steering import SteeringRecord
+from results.steering import SteeringRecord, tried_by_hand
 from results.store import STEERING
 from search.early_stopping.by_hand import ENDED_BY_HAND
 from search.monitoring.console import format_parameter, plain_printer
@@ -137,7 +137,8 @@ def _print_tables(plan: Plan, result: SearchResult, console: Console) -> None:
     if result.front:
         console.print(front_table(result.trials, result.front))
     else:
-        console.print(leaderboard(result.trials, [each.first for each in plan.horizons]))
+        baselines, by_hand = [each.first for each in plan.horizons], tried_by_hand(result.steered)
+        console.print(leaderboard(result.trials, baselines, by_hand=by_hand))
     if result.outcome:
         console.print(finalists_table(result.outcome))
 
@@ -217,7 +218,7 @@ def _suggest_commands(plan: Plan, result: SearchResult) -> Iterator[str]:
         yield resume + larger
     if not options.finalists and len(result.order) > 1 and not result.front:
         yield "One seed chose it. To train the best and the baseline again, with fresh seeds:"
-        yield f"{resume} --finalists 3{larger if cut and limited else ''}"
+        yield f"{resume} --finalists 3{larger if cut and limited and not result.by_hand else ''}"
     if len(trials) >= MIN_TRIALS:
         command = quote_command("python -m results.importance", plan.directory)
         yield f"Which parameters mattered: {command}"

@@ -16,6 +16,10 @@ SCHEMA_VERSION = 1
 """The JSON for a command contains this version."""
 
 
+LONGEST = 4_000
+"""A variable has at most so many characters; the JSON has the whole text."""
+
+
 class Happening(StrEnum):
     """Names what has happened: the search is over, or a trial has ended as the best so far."""
 
@@ -104,9 +108,10 @@ class SearchOutcome:
             "report": self.report,
             "resume_command": self.resume_command,
         }
-        # A variable can't hold the character NUL, which an error may.
+        # A variable can't hold NUL, nor more than 128 KiB (Linux), either of which an error may.
         texts = {key: "" if each is None else str(each) for key, each in values.items()}
-        return {f"SEARCH_{key.upper()}": text.replace("\0", " ") for key, text in texts.items()}
+        short = {key: text.replace("\0", " ")[:LONGEST] for key, text in texts.items()}
+        return {f"SEARCH_{key.upper()}": text for key, text in short.items()}
 
 
 def existing(path: Path) -> str | None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from common.durations import seconds_of
 from common.errors import UserError
 from results.run_hints import resume_command
 from results.steering import SteeringAction, SteeringRecord, add_steering
@@ -95,15 +96,21 @@ def keep_steered(place: Mapping[str, str], layers: Sequence[dict[str, Any]]) -> 
     for key, entry in manifest.get(STEERED, {}).items():
         if manifest["options"].get(key) != entry["to"]:
             continue  # a later session was given another value
-        before = [getattr(resolve({key: value})[0], key) for value in entry["before"]]
+        before = [_read_option(key, value) for value in entry["before"]]
         given = [layer for layer in layers if key in layer]
         notes += [
             f"note: --{flag_of(key)} stays {entry['to']}, as search.steer has changed it; "
             f"{layer.pop(key)} was its value before."
             for layer in given
-            if getattr(resolve({key: layer[key]})[0], key) in before
+            if _read_option(key, layer[key]) in before
         ]
     return notes
+
+
+def _read_option(key: str, value: Any) -> Any:
+    """Returns what an option's text stands for, so that 60m equals 1h."""
+    found = getattr(resolve({key: value})[0], key)
+    return seconds_of(found) if key == "time_budget" else found
 
 
 @contextmanager
