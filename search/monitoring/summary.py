@@ -152,7 +152,7 @@ def winner_of(result: SearchResult, leader: TrialRecord) -> TrialRecord:
 
 def _describe_best(plan: Plan, result: SearchResult, leader: TrialRecord) -> str:
     if result.outcome and result.outcome.winner:
-        return describewinner_of(result.outcome, result.outcome.winner)
+        return describe_winner(result.outcome, result.outcome.winner)
     baseline = result.trials.get(horizon_of(plan.horizons, leader.number).first)
     name = "the baseline" if leader is baseline else _name(leader.number)
     best = "Most accurate" if len(plan.objectives) > 1 else "Best"
@@ -253,7 +253,7 @@ def _unfinished(plan: Plan, result: SearchResult) -> bool:
     return waiting and (outcome is None or len(outcome.seeds) < plan.options.repeats)
 
 
-def describewinner_of(outcome: Outcome, winner: Standing) -> str:
+def describe_winner(outcome: Outcome, winner: Standing) -> str:
     """Returns which finalist is the best, and whether its lead exceeds the noise of its seeds."""
     best = f"Best: {_name(winner.trial)}, mean val_top1 {format_span(winner.top1, '.3f')}"
     if winner.trial == BASELINE:

@@ -99,8 +99,8 @@ def keep_steered(place: Mapping[str, str], layers: Sequence[dict[str, Any]]) -> 
         before = [_read_option(key, value) for value in entry["before"]]
         given = [layer for layer in layers if key in layer]
         notes += [
-            f"note: --{flag_of(key)} stays {entry['to']}, as search.steer has changed it; "
-            f"{layer.pop(key)} was its value before."
+            f"note: --{flag_of(key)} is {entry['to']}, to which search.steer has changed it from "
+            f"{layer.pop(key)}."
             for layer in given
             if _read_option(key, layer[key]) in before
         ]

@@ -64,5 +64,5 @@ def _why_not_searched(proposer: Proposer, name: str, params: Mapping[str, Any]) 
         hint = did_you_mean(name, known, otherwise=f"it searches {', '.join(known)}.")
         return f"{name} is not a parameter that this search varies; {hint}"
     owner, needed = CONDITIONAL.get(name, (None, None))
-    remedy = f"name {owner}={needed} too" if owner in params else "name the value that it goes with"
+    remedy = f"name {owner}={needed} too" if owner in params else "name what it depends on too"
     return f"{name} has no place beside the other values; leave it out, or {remedy}."

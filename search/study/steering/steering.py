@@ -121,9 +121,9 @@ class Steering(Generic[C]):
         number = study.add(params)
         rest = "the baseline" if best is None else f"trial {best.number}, the best so far"
         named = ", ".join(f"{name}={params[name]}" for name in command.values)
-        answer = f"Trial {number} tries {named}, with the other values of {rest}; it comes next"
+        answer = f"Trial {number} tries {named}, with the other values of {rest}, and comes next"
         if before := study.before(number):
-            answer += f", after {before} that {'was' if before == 1 else 'were'} queued before it"
+            answer += f" after {before} that {'was' if before == 1 else 'were'} queued before it"
         return self._kept(record, f"{answer}.", trial=number, params=params)
 
     def _change_budget(self, record: SteeringRecord, command: ChangeBudget) -> SteeringRecord:
@@ -154,7 +154,9 @@ class Steering(Generic[C]):
             )
         self._save({"trials": new})
         self._study.trials = new
-        return self._kept(record, f"The search tries {new} trials; {begun} have begun.", trials=new)
+        return self._kept(
+            record, f"The search tries {new} trials, and has begun {begun}.", trials=new
+        )
 
     def _change_gpu_hours(
         self, record: SteeringRecord, given: float, *, added: bool
@@ -186,7 +188,9 @@ class Steering(Generic[C]):
         self._save({"concurrency": str(at_once)})
         self.at_once = at_once
         self._budget.change_workers(at_once)
-        answer = f"At most {at_once} of {self.allocated} trials run at once; running ones go on."
+        answer = (
+            f"At most {at_once} of {self.allocated} trials run at once, and running ones go on."
+        )
         return self._kept(record, answer, at_once=at_once)
 
     def _end(self, record: SteeringRecord) -> SteeringRecord:

@@ -19,6 +19,7 @@ from results.store import RunStore, read_manifest
 from search.config.options import OptionsError, SearchOptions
 from search.run import main
 from search.session import execute
+from search.session.provenance import command_line
 from search.session.resume import find_run, saved_options
 from tests.remedies.searches import copy_run, write_space
 from tests.search.session_on_curves import planned, search
@@ -92,6 +93,42 @@ def test_every_option_is_either_a_place_or_stays_in_the_run() -> None:
     elsewhere = {"set", "warm_start", "name", "out"}  # weights in it; only of a new run; --resume
     known = {field.name for field in fields(SearchOptions)}
     assert known == stays | elsewhere | PLACES.keys() | {"space"}
+
+
+def test_a_run_brings_no_command_along(
+    copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Hooks are no options of a run: one's own run that holds some, as another version might have
+    written it, is refused as well as a run from elsewhere, and nothing of it is executed."""
+    assert not {"on_end", "on_best"} & {field.name for field in fields(SearchOptions)}
+    store, mark = RunStore(copied), tmp_path / "mark"
+    manifest = read_manifest(copied)
+    assert not {"on_end", "on_best"} & manifest["options"].keys()
+    manifest["options"] |= {"on_end": f"touch {mark}", "on_best": f"touch {mark}"}
+    store.write_manifest(manifest)
+    store.close()
+    for foreign in (False, True):
+        if foreign:
+            sign_elsewhere(copied)
+        assert main(["--resume", str(copied), "--trials", "3"]) == 2
+        error = capsys.readouterr().err
+        assert foreign or "on_end is not an option" in error
+    assert not mark.exists()
+
+
+def test_what_a_hook_says_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [
+        "search.run",
+        "--on-end",
+        "curl https://hooks/SECRET",
+        "--seed",
+        "1",
+        "--on-best=x SECRET",
+    ]
+    monkeypatch.setattr("sys.argv", words)
+    recorded = command_line()
+    assert "SECRET" not in " ".join(recorded)
+    assert recorded[3:] == ["--on-end", "***", "--seed", "1", "--on-best=***"]
 
 
 def test_what_every_search_uses_needs_no_confirmation(tmp_path: Path) -> None:

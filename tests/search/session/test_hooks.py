@@ -18,7 +18,7 @@ from search.config.options import ACTIONS, SearchOptions
 from search.session.hooks.checks import HOOKS, check_hooks
 from search.session.hooks.commands import LOG, CommandThread, run_command
 from search.session.hooks.hooks import BestWatch, Hooks
-from search.session.hooks.outcome import Happening, SearchOutcome
+from search.session.hooks.outcome import End, Happening, SearchOutcome
 from tests.search.session_on_curves import opened, planned, search
 from tests.search.study_on_curves import curve, open_study
 
@@ -119,9 +119,7 @@ def test_a_long_error_is_cut_in_the_environment_alone(
 
 def test_a_name_is_no_code(tmp_path: Path) -> None:
     name = f"$(touch {tmp_path}/executed); `touch {tmp_path}/executed`"
-    assert (
-        run('echo "$SEARCH_NAME"', tmp_path / LOG, name=name) is None
-    )
+    assert run('echo "$SEARCH_NAME"', tmp_path / LOG, name=name) is None
     assert not (tmp_path / "executed").exists()
     assert name in (tmp_path / LOG).read_text(encoding="utf-8")
 

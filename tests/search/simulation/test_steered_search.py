@@ -54,7 +54,7 @@ def test_what_is_asked_for_comes_next() -> None:
     trace, search = run((0.5, "try x=0.875"), (0.6, "try x=0.5"))
     assert [search.study.records[n].params for n in (2, 3)] == [{"x": 0.875}, {"x": 0.5}]
     assert search.answers[0].startswith("Trial 2 tries x=0.875, with the other values of ")
-    assert search.answers[1].endswith("it comes next, after 1 that was queued before it.")
+    assert search.answers[1].endswith("and comes next after 1 that was queued before it.")
     assert {event.row for event in trace.events if event.trial == 2} == {7}
     assert len(search.study.records) == 6  # they are among the trials
 

@@ -113,7 +113,8 @@ def test_a_changed_limit_holds_when_the_search_goes_on(tmp_path: Path, tiny_data
     notes = keep_steered(place, layers)
     assert layers == [{}, {"seed": "0"}]
     assert len(notes) == 2
-    assert "note: --time-budget stays 2h30m, as search.steer has changed it; 60m was" in notes[0]
+    words = "note: --time-budget is 2h30m, to which search.steer has changed it from 60m."
+    assert words in notes
     other = [{"trials": "12"}]
     assert keep_steered(place, other) == []
     assert resolve(saved, *other)[0].trials == 12
