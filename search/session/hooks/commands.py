@@ -18,9 +18,7 @@ LIMIT_S = 60.0
 """A command is ended after so many seconds."""
 
 LOG = "hooks.log"
-"""What the commands print is appended to this file in the run's folder, which its user alone may
-read.
-"""
+"""This file in the run's folder, which its user alone may read, gets what the commands print."""
 
 _GRACE_S = 2.0
 

@@ -132,7 +132,7 @@ class BestWatch(Observer):
             self._tell(record)
 
     def tick(self) -> None:
-        """Passes the tick on."""
+        """Reports what the command has failed at since."""
         self._tick()
 
 

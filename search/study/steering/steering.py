@@ -183,7 +183,7 @@ class Steering(Generic[C]):
             raise SteeringError(
                 f"concurrency must lie in 1…{self.allocated}, because this session has allocated "
                 f"as many slots, but got {at_once}; for more, end the search by `end` and go on "
-                f"with --resume and --concurrency {max(at_once, 1)}."
+                "by --resume with another --concurrency."
             )
         self._save({"concurrency": str(at_once)})
         self.at_once = at_once

@@ -57,7 +57,7 @@ def test_only_switches_have_no_metavar():
     without = {f.name for f in dataclasses.fields(SearchOptions) if not f.metadata["metavar"]}
     assert without == {f.name for f in dataclasses.fields(SearchOptions) if f.type is bool}
     named = {name for name, action in ACTIONS.items() if action.metavar}
-    assert named == {"config", "resume", "resume_or_start"}
+    assert named == {"config", "resume", "resume_or_start", "on_end", "on_best"}
 
 
 def test_later_layers_win():
