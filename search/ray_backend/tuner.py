@@ -44,20 +44,16 @@ def run_trials(
     """
     from ray import tune
 
+    from search.ray_backend import ray_patches
     from search.ray_backend.callbacks import TickCallback, WatchdogCallback
-    from search.ray_backend.ray_patches import (
-        end_loop_by,
-        outlive_lost_workers,
-        use_workers_started_early,
-    )
     from search.ray_backend.scheduler import StudyScheduler, StudySearcher
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     if not slots.on_cluster:
-        use_workers_started_early()
-    outlive_lost_workers()
+        ray_patches.use_workers_started_early()
+    ray_patches.outlive_lost_workers()
     ending = ending or SessionEnd(files.directory)
-    end_loop_by(ending.event)
+    ray_patches.end_loop_by(ending.event)
     # Workers find the actor by its name, as long as this handle exists.
     server = _start_file_server(files) if files.node_files.driver_node else None
     scratch = files.directory.resolve() / ".ray"

@@ -21,12 +21,7 @@ from search.samplers.source import ConfigurationSource, MakeSampler
 from search.space import Space, ask_space, suggested
 from search.study.duplicates import EXHAUSTED_AFTER, Configuration, configuration_key
 from search.study.horizons import BASELINE_ORIGIN, Horizon, horizon_of
-from search.study.optuna_patches import (
-    BaselineTrial,
-    PreferringTrial,
-    contains,
-    quiet_ranges,
-)
+from search.study.optuna_patches import BaselineTrial, PreferringTrial, contains, quiet_ranges
 from search.study.searched_ranges import PROBES, Drawn, Probe, describe_outside
 from trainables.conditional_fields import CONDITIONAL, CONDITIONAL_DEFAULTS
 from trainables.config import TrialConfig
