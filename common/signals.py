@@ -51,13 +51,26 @@ def name_of(number: int) -> str:
     return "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
 
 
+def leave(code: int) -> None:
+    """Ends this process at once with an exit code, and the processes that it has started."""
+    with suppress(OSError):
+        os.write(1, b"\n" if os.isatty(1) else b"")  # the prompt begins a line of its own
+    if "psutil" in sys.modules:  # what starts processes has imported it
+        import psutil
+
+        for each in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                each.kill()
+    os._exit(code)
+
+
 class EndingSignals:
     """Handles the signals of one command; `handle_signals` makes an object and installs it."""
 
-    def __init__(self, show: Callable[[str], object]) -> None:
+    def __init__(self, show: Callable[[str], object], leave: Callable[[int], object]) -> None:
         self.received: int | None = None
         """The number of the first signal, or `None`."""
-        self._show, self._at = show, 0.0
+        self._show, self._leave, self._at = show, leave, 0.0
         self._holds: list[Callable[[], object]] = []
 
     def exit_code(self) -> int | None:
@@ -75,7 +88,7 @@ class EndingSignals:
         """
         if self.received is not None:
             if number != signal.SIGHUP and time.monotonic() - self._at > SETTLE_S:
-                leave(128 + number)
+                self._leave(128 + number)
             return
         self.received, self._at = number, time.monotonic()
         self._show(name_of(number))
@@ -106,7 +119,9 @@ def show_ending(name: str) -> None:
 
 
 @contextmanager
-def handle_signals(show: Callable[[str], object] = show_ending) -> Iterator[EndingSignals]:
+def handle_signals(
+    show: Callable[[str], object] = show_ending, leave: Callable[[int], object] = leave
+) -> Iterator[EndingSignals]:
     """Handles the signals in `ENDING` during the block: the first one raises `Interruption`, and
     the second one ends the process and all processes that it has started.
 
@@ -114,9 +129,10 @@ def handle_signals(show: Callable[[str], object] = show_ending) -> Iterator[Endi
     allows this in the main thread only; in another one nothing is handled.
 
     show: is called with the name of the first signal, possibly while a line is being printed.
+    leave: is called with the exit code at the second one, in place of ending the process.
     """
     global _current
-    signals, before = EndingSignals(show), _current
+    signals, before = EndingSignals(show, leave), _current
     if threading.current_thread() is not threading.main_thread():
         yield signals
         return
@@ -193,19 +209,6 @@ def end_process(code: int) -> NoReturn:
         signal.signal(each, signal.SIG_IGN)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)
-
-
-def leave(code: int) -> None:
-    """Ends this process at once with an exit code, and the processes that it has started."""
-    with suppress(OSError):
-        os.write(1, b"\n" if os.isatty(1) else b"")  # the prompt begins a line of its own
-    if "psutil" in sys.modules:  # what starts processes has imported it
-        import psutil
-
-        for each in psutil.Process().children(recursive=True):
-            with suppress(psutil.Error):
-                each.kill()
     os._exit(code)
 
 

@@ -21,6 +21,13 @@ ROOT = Path(__file__).resolve().parent.parent
 """The project's root folder contains pyproject.toml and the packages."""
 ROOMS = ("search", "trainables", "datasets", "results", "common")
 """These folders of the project's root are its packages."""
+START = "start from {root} with `python -m …`, and leave PYTHONPATH empty."
+"""This makes Python find our packages on a command line."""
+IN_PYTHON = (
+    "begin the program, or the notebook after a restart of its kernel, with `import sys; "
+    "sys.path.insert(0, '{root}')`, before it imports another package of that name."
+)
+"""This makes Python find our packages in a program or a notebook."""
 OLDEST_PYTHON = (3, 11)
 """The project needs at least this version of Python."""
 
@@ -49,13 +56,15 @@ def _python_error() -> list[str]:
     ]
 
 
-def foreign_packages(root: Path) -> list[str]:
+def foreign_packages(root: Path, remedy: str = START) -> list[str]:
     """Returns one sentence for each of the project's folders that Python would import from outside
     of `root`.
 
     Another project's package of that name, such as Hugging Face's `datasets`, would run in its
     place. The function is simple enough to run in a Ray worker, with the root that the worker
     should use.
+
+    remedy: what makes Python find ours, with a place for the root.
     """
     errors = []
     for name in ROOMS:
@@ -63,8 +72,8 @@ def foreign_packages(root: Path) -> list[str]:
         if found is None or found != (root / name).resolve():
             where = f"finds {found}" if found else "finds no such package"
             errors.append(
-                f"`{name}` must be the folder in {root}, but Python {where}; start from {root} "
-                f"with `python -m …`, and leave PYTHONPATH empty."
+                f"`{name}` must be the folder in {root}, but Python {where}; "
+                f"{remedy.format(root=root)}"
             )
     return errors
 
@@ -243,24 +252,27 @@ def _has_library(name: str) -> bool:
     return subprocess.run(command, check=False).returncode == 0
 
 
-def missing(root: Path = ROOT) -> list[str]:
+def missing(root: Path = ROOT, remedy: str = START) -> list[str]:
     """Returns one sentence for each missing piece: what must be there, what was found, and what to
     type.
 
     The list is empty when a search can start. The function reads package metadata, runs pkg-config,
-    and imports nothing heavy. If Python itself is too old, nothing else is checked.
+    and imports nothing heavy. If Python itself is too old, nothing else is checked. For `remedy`
+    see `foreign_packages`.
     """
     return _python_error() or [
-        *foreign_packages(root),
+        *foreign_packages(root, remedy),
         *_dependency_errors(root),
         *_torchvision_errors(),
         *_ffcv_errors(),
     ]
 
 
-def check() -> None:
-    """Raises `PreflightError` with one sentence for each missing piece, if there is any."""
-    errors = missing()
+def check(remedy: str = START) -> None:
+    """Raises `PreflightError` with one sentence for each missing piece, if there is any. For
+    `remedy` see `foreign_packages`.
+    """
+    errors = missing(remedy=remedy)
     if errors:
         raise PreflightError(errors)
 

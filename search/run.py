@@ -3,7 +3,6 @@
 import sys
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if __name__ == "__main__":
@@ -15,7 +14,7 @@ if __name__ == "__main__":
 from search import preflight
 
 if TYPE_CHECKING:
-    from search.planning.plan import Plan
+    from search.session.api.request import Plan
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,59 +38,35 @@ def _main(arguments: list[str] | None) -> int:
     # The rest of the project needs what the preflight has just found.
     from common.cli import refuse
     from common.errors import UserError
-    from search.config.command_line import parse, read_yaml, resolve
+    from search.config.command_line import parse
     from search.config.options import ACTIONS
-    from search.monitoring.space_text import show_spaces
-    from search.planning.continuation import more_trials
-    from search.planning.plan import make_plan
-    from search.ray_backend.ray_cluster import join_cluster
+    from search.monitoring.plans.space_text import show_spaces
+    from search.session.api.request import Request, open_plan
     from search.session.hooks.checks import check_hooks
-    from search.session.resume import find_run, has_begun, saved_options
-    from search.session.steering.steered_session import keep_steered
 
-    command_line, unknown = parse(arguments)
+    command_line, faults = parse(arguments)
     actions = {name: command_line.pop(name, None) for name in ACTIONS}
     if actions["list"]:
         return show_spaces()
-    if actions["resume"] and actions["resume_or_start"]:
-        unknown.append("--resume can't go with --resume-or-start; leave one of them out.")
-    named = actions["resume"] or actions["resume_or_start"]
-    try:
-        layers = [read_yaml(Path(actions["config"]))] if actions["config"] else []
-        layers.append(command_line)
-        place = find_run(named, layers) if named else {}
-        resuming = bool(actions["resume"]) or (bool(named) and has_begun(place, layers))
-        words = sys.argv[1:] if arguments is None else arguments
-        saved = saved_options(place, layers, words) if resuming else None
-        notes = keep_steered(place, layers) if resuming else []
-        unknown += more_trials(layers, saved)
-    except UserError as error:
-        return refuse(*unknown, error)
-    options, errors = resolve(saved or {}, *layers, place)
-    if named and not resuming and command_line.get("name") not in (None, place["name"]):
-        errors.append(
-            f"--name must be left out beside --resume-or-start, which names the run {named}."
-        )
-    if actions["accept_space"] and not named:
-        errors.append("--accept-space goes with --resume only; leave it out for a new run.")
-    errors += check_hooks(actions)
+    faults += check_hooks(actions)
     if actions["quiet"] and actions["verbose"]:
-        errors.append("--quiet can't go with --verbose; leave one of them out.")
-    with join_cluster(options.address if not unknown + errors else "") as (cluster, no_cluster):
-        plan, more = make_plan(
-            options,
-            resuming=resuming,
-            cluster=cluster,
-            accept_space=bool(actions["accept_space"]),
-        )
-        if unknown or errors or more or no_cluster or plan is None:
-            return refuse(*unknown, *errors, *no_cluster, *more)
-        try:
-            print(*notes, sep="\n", end="\n" if notes else "", file=sys.stderr)
+        faults.append("--quiet can't go with --verbose; leave one of them out.")
+    words = sys.argv[1:] if arguments is None else arguments
+    request = Request(
+        options=command_line,
+        config=actions["config"] or "",
+        resume=actions["resume"] or "",
+        resume_or_start=actions["resume_or_start"] or "",
+        accept_space=bool(actions["accept_space"]),
+        faults=faults,
+        words=words,
+    )
+    try:
+        with open_plan(request) as (plan, resuming):
             given = words if arguments is None else None
             return _carry_out(plan, actions, given, resuming=resuming)
-        except UserError as error:
-            return refuse(error)
+    except UserError as error:
+        return refuse(error)
 
 
 def _carry_out(
@@ -102,21 +77,27 @@ def _carry_out(
 
     given: the words of the process's command line; `None` where another program runs the search.
     """
+    from rich.console import Console
+
+    from search.monitoring.monitor import Monitor
     from search.session.dry_run import dry_run
     from search.session.execute import execute
     from search.session.hooks.hooks import Hooks
     from search.session.recovery import words_to_go_on
 
     measure = bool(actions["measure"])
+    console = Console(highlight=False)
     if actions["dry_run"]:
-        return dry_run(plan, resuming=resuming, measure=measure)
+        dry_run(plan, console, resuming=resuming, measure=measure)
+        return 0
     verbose, quiet = bool(actions["verbose"]), bool(actions["quiet"])
+    monitor = Monitor(console, plan.options.trials, verbose=verbose, quiet=quiet)
     again = []
     if given is not None and plan.cluster is None:
         again = words_to_go_on(given, plan, resumed=bool(actions["resume"]))
     hooks = Hooks(plan, actions["on_end"] or "", actions["on_best"] or "")
-    search = partial(execute, plan, resuming=resuming, measure=measure, again=again, hooks=hooks)
-    return hooks.around(lambda: search(verbose=verbose, quiet=quiet))
+    search = partial(execute, plan, monitor, resuming=resuming, measure=measure, again=again)
+    return hooks.around(lambda: search(hooks=hooks))
 
 
 if __name__ == "__main__":

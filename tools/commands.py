@@ -9,7 +9,7 @@ from results import annotate, compare, curves, export, importance, report, runs,
 from results import final as final_pages
 from search import simulate, steer
 from search.config import command_line
-from search.monitoring import manage_spaces
+from search.monitoring.plans import manage_spaces
 from trainables import export as export_model
 from trainables import final, predict
 

@@ -23,6 +23,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "reference.md"
 
 PUBLIC: Mapping[str, Sequence[str]] = {
+    "search.session.api.search": ("Search", "DryRun"),
+    "search.session.dry_run": ("Estimate",),
+    "search.session.api.result": ("Result", "Best"),
+    "search.monitoring.callback": ("SearchProgress",),
     "results.frame": ("trials", "epochs", "finalists", "screening"),
     "results.analysis.run_records": ("read_run_records", "RunRecords"),
     "results.store": ("read_manifest",),

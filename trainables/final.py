@@ -6,7 +6,9 @@ python -m trainables.final --config best.yaml [--repeats 3]
 import argparse
 import logging
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 if __name__ == "__main__":
     from common.signals import exit_on_signals
@@ -19,6 +21,9 @@ from common.durations import seconds_of
 from common.errors import UserError
 from common.private_folder import keep_compiled_private
 from common.signals import code_of, end_process, handle_signals
+from common.text import did_you_mean
+from results.analysis.final_run import RECORD, read_record
+from results.records import FinalRecord
 from trainables.config import PRECISIONS
 
 
@@ -94,6 +99,82 @@ def parser() -> Parser:
     )
     add("--overwrite", action="store_true", help="replace a finished final training")
     return result
+
+
+def train_final(config: Path, given: Mapping[str, Any]) -> FinalRecord:
+    """Does what the command line does, in this process, and returns the record of the training, or
+    of the first one of several.
+
+    config: the path of a best.yaml.
+    given: values of the command line's options, by their names with underscores.
+
+    Raises `UserError` with one sentence for each option that is unknown or wrong, `FinalError`
+    where the time budget is over, else what `run` raises, and `KeyboardInterrupt` after a signal,
+    once the training is saved.
+    """
+    options = _options_of({"config": config, **given})
+    from trainables.final_model.repeats import FinalTrainingOptions, run
+    from trainables.final_model.training import FinalError
+    from trainables.training.epoch import PauseError
+
+    try:
+        with handle_signals(leave=_break_off) as signals:
+            run(FinalTrainingOptions(**options))
+    except OSError as error:
+        raise FinalError(
+            f"{error}: check that path and its disk, then train again; the training goes on."
+        ) from error
+    except PauseError as pause:
+        if signals.received is not None:
+            raise KeyboardInterrupt(f"{pause}; the same call goes on from there.") from pause
+        raise FinalError(
+            f"time_budget must be enough for the training, but is over. {pause}; the same call "
+            "goes on from there."
+        ) from pause
+    return read_record((options["out"] or config.parent / "final") / RECORD)
+
+
+def _break_off(_code: int) -> None:
+    raise KeyboardInterrupt(
+        "The training was broken off; the same call goes on from its last save."
+    )
+
+
+def _options_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns all options, with their defaults where they aren't given or are `None`. Raises
+    `UserError` with one sentence for each option that is unknown or wrong.
+    """
+    known = {each.dest: each for each in parser()._actions if each.dest != "help"}
+    values = {name: each.default for name, each in known.items()}
+    errors = []
+    for name, value in given.items():
+        if name not in known:
+            hint = did_you_mean(name, known, otherwise=f"known are {', '.join(known)}.")
+            errors.append(f"{name} is not an option of final training; {hint}")
+        elif value is not None:
+            try:
+                values[name] = _read_value(known[name], value)
+            except (argparse.ArgumentTypeError, ValueError) as error:
+                errors.append(
+                    f"{name} must be as the command line has it, but got {value!r}: {error}."
+                )
+    if errors:
+        raise UserError(errors)
+    return values
+
+
+def _read_value(option: argparse.Action, value: Any) -> Any:
+    """Returns an option's value as the command line would read it. Raises `ValueError` and
+    `ArgumentTypeError`.
+    """
+    if option.nargs == 0 or isinstance(value, bool):
+        if option.nargs == 0 and isinstance(value, bool):
+            return value
+        raise ValueError("True and False are for switches alone")
+    read = option.type(str(value)) if callable(option.type) else str(value)
+    if option.choices is not None and read not in option.choices:
+        raise ValueError(f"choose from {', '.join(option.choices)}")
+    return read
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -59,7 +59,7 @@ class Monitor(Observer):
         self.warn = plain_printer(console)
         self.inform = (lambda _: None) if quiet else self.warn
         self.progress = Progress(Limits(trials=trials))
-        self._console, self._screen = console, not quiet and has_screen(console)
+        self.console, self._screen = console, not quiet and has_screen(console)
         self._live: Live | None = None
         self._machine = MachineMeter()
         self._lock = threading.Lock()  # of the progress, which the screen's thread reads
@@ -105,13 +105,13 @@ class Monitor(Observer):
                 return
             live = Live(
                 get_renderable=self._draw,
-                console=self._console,
+                console=self.console,
                 refresh_per_second=REFRESHES_PER_S,
                 transient=True,
             )
             with live, redirect_stderr(self.warn):
                 # The terminal of a search that is killed then needs no repair.
-                self._console.show_cursor(True)
+                self.console.show_cursor(True)
                 self._live = live
                 yield
         finally:
@@ -119,7 +119,7 @@ class Monitor(Observer):
 
     def _draw(self) -> RenderableType:
         with self._lock:
-            width, height = self._console.width, self._console.height - 1
+            width, height = self.console.width, self.console.height - 1
             return draw_screen(self.progress, width, height, self._machine.measure())
 
     def interrupted(self, words: str) -> None:

@@ -15,8 +15,9 @@ from search.config.options import SearchOptions
 from search.planning.continuation import ContinuationError
 from search.planning.space_changes import find_changed_files, find_changes
 from search.planning.warm_start import express
-from search.space import Space, SpaceError
-from search.spaces import find_space, find_space_files
+from search.space import Space as Space
+from search.space import SpaceError
+from search.spaces import find_space, find_space_files, name_space
 from search.study.optuna_journal import ExpressedTrial
 from search.study.optuna_patches import contains
 from search.study.proposer import Proposer
@@ -86,6 +87,13 @@ def place_files(files: Iterable[Path]) -> dict[Path, PurePosixPath]:
     """
     folder = next(iter(files)).parent
     return {path: PurePosixPath(path.relative_to(folder).as_posix()) for path in files}
+
+
+def space_option(space: object) -> Any:
+    """Returns the value of the option `space` for what a program gives: for a `Space` the name or
+    path by which it is found from now on, and anything else as it is.
+    """
+    return name_space(space) if isinstance(space, Space) else space
 
 
 def find_space_of_run(options: SearchOptions, *, resuming: bool) -> Space:

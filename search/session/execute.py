@@ -5,19 +5,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from common.cli import INTERRUPTED
 from common.errors import SearchError
 from common.ownership import why_unsigned
-from common.signals import EndingSignals, handle_signals, has_received, hold
+from common.signals import EndingSignals, handle_signals, has_received, hold, leave
 from datasets.splits import SearchData
 from results.analysis.run_records import RunRecords, read_run_records
 from results.store import RunStore, read_manifest
 from search.hardware.calibration import Measurement
-from search.monitoring.cost_text import describe_cost, describe_screening
 from search.monitoring.monitor import Monitor
-from search.monitoring.plan_text import print_start
+from search.monitoring.plans.cost_text import describe_cost, describe_screening
+from search.monitoring.plans.plan_text import print_start
 from search.monitoring.summary import explain_early_end
 from search.planning.plan import Plan
 from search.ray_backend.heartbeat import Heartbeat
@@ -60,13 +58,13 @@ ENDING_NOTE = "{}: ending in order. Once more leaves at once; no record is lost 
 
 def execute(
     plan: Plan,
+    monitor: Monitor,
     *,
     resuming: bool,
     measure: bool = False,
-    verbose: bool = False,
-    quiet: bool = False,
     again: Sequence[str] = (),
     hooks: Hooks | None = None,
+    leave: Callable[[int], object] = leave,
 ) -> int:
     """Runs the search to its end or to a signal; returns the exit code, 128 + the signal's number
     where a signal has cut the search short.
@@ -74,19 +72,20 @@ def execute(
     measure: whether the speed of training is measured even if it was measured before.
     again: the words of the command line by which a new process goes on if Ray dies.
     hooks: the user's commands for new best trials, which also learn what has stopped the search.
+    leave: ends this process with an exit code, after a second signal and where Ray has died.
 
     Raises `UserError` for whatever stops it before the first trial, and `Interruption` for a signal
     before it. Doesn't return if Ray dies.
     """
-    console, hooks = Console(highlight=False), hooks or Hooks(plan)
-    monitor = Monitor(console, plan.options.trials, verbose=verbose, quiet=quiet)
+    hooks = hooks or Hooks(plan)
     monitor.stage("imports and plan")
-    recovery = Recovery(plan, monitor, console, again, hooks=hooks)
+    recovery = Recovery(plan, monitor, again, hooks=hooks, leave=leave)
     heartbeat = make_heartbeat(plan, recovery.conclude)
-    with (
-        handle_signals(lambda name: recovery.interrupted(ENDING_NOTE.format(name))) as signals,
-        ExitStack() as held,
-    ):
+
+    def show(name: str) -> None:
+        recovery.interrupted(ENDING_NOTE.format(name))
+
+    with handle_signals(show, leave) as signals, ExitStack() as held:
         try:
             try:
                 session, loggers = _open(plan, monitor, heartbeat, resuming, measure, held)
@@ -105,7 +104,7 @@ def execute(
                 close_ray(plan, heartbeat)
         if note := explain_early_end(session.study):
             monitor.warn(note)
-        code = finish(plan, console, interrupted=interrupted or not session.finished())
+        code = finish(plan, monitor.console, interrupted=interrupted or not session.finished())
         session.storage_sync.close()
         return signals.exit_code() or code if code == INTERRUPTED else code
 

@@ -12,7 +12,7 @@ from search.hardware.calibration import Measurement, capture_key, packing_key
 from search.hardware.memory import worker_bytes
 from search.hardware.packing import Packing, serves_mps
 from search.hardware.packing_probe import measure_packing
-from search.monitoring.plan_text import describe_resources
+from search.monitoring.plans.plan_text import describe_resources
 from search.planning.cost_estimate import expected_epochs
 from search.planning.plan import Plan
 from search.planning.resources import allocate_resources

@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from rich.console import Console
-
 from common.cli import INTERRUPTED
 from search.monitoring.monitor import Monitor
 from search.planning.plan import Plan
@@ -35,14 +33,13 @@ class Recovery:
         self,
         plan: Plan,
         monitor: Monitor,
-        console: Console,
         again: Sequence[str] = (),
         *,
         hooks: Hooks | None = None,
         replace: Callable[[str, list[str], dict[str, str]], object] = os.execve,
         leave: Callable[[int], object] = os._exit,
     ) -> None:
-        self._plan, self._monitor, self._console = plan, monitor, console
+        self._plan, self._monitor = plan, monitor
         self._replace, self._leave, self._hooks = replace, leave, hooks
         second = os.environ.pop(AGAIN, None) is not None  # Ray's processes don't inherit it
         self._again = [] if second else list(again)
@@ -79,7 +76,7 @@ class Recovery:
             self._monitor.warn("No trial had begun: run the same command again.")
         else:
             plan = steered_plan(self._plan, self.session.manifest)
-            code = finish(plan, self._console, interrupted=True)
+            code = finish(plan, self._monitor.console, interrupted=True)
             self.session.storage_sync.close()
         if self._hooks:
             self._hooks.error = f"Ray has died ({reason})."

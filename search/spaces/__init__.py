@@ -4,6 +4,7 @@ folder.
 
 import importlib
 import pkgutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,29 @@ from common.text import did_you_mean
 from search.space import Space, SpaceError
 from search.spaces._siblings import load_file, modules_beside
 from search.spaces._source import source_files
+
+OBJECT = "space_object"
+"""A space that exists only as an object in a program has this name."""
+
+_objects: list[Space] = []
+"""Holds the space of the name `OBJECT`, if the program has given one."""
+
+
+def name_space(space: Space) -> str:
+    """Returns the name or path by which `find_space` finds a space that a program holds: that of
+    the module which defines it as `SPACE`, or `OBJECT` where none does, until the next such one.
+    """
+    name = getattr(space.suggest, "__module__", None)
+    module = sys.modules.get(name or "")
+    if name != "__main__" and getattr(module, "SPACE", None) is space:
+        short = str(name).removeprefix("search.spaces.")
+        if short in space_names():
+            return short
+        file = str(getattr(module, "__file__", None) or "")
+        if file.endswith(".py") and Path(file).is_file():
+            return file
+    _objects[:] = [space]
+    return OBJECT
 
 
 def space_names() -> list[str]:
@@ -27,6 +51,8 @@ def find_space(name: str) -> Space:
     """
     if name.endswith(".py"):
         return _from_file(Path(name))
+    if name == OBJECT:
+        return _find_object()
     if name not in space_names():
         hint = did_you_mean(name, space_names(), f"known are {', '.join(space_names())};")
         raise SpaceError(
@@ -39,13 +65,25 @@ def find_space(name: str) -> Space:
 def find_space_files(name: str) -> list[Path]:
     """Returns the Python files that the space of this name or path is written in, its own file
     first. The space must have been found before, and asked for parameters, because it may import a
-    file only then.
+    file only then. An object has none.
     """
+    if name == OBJECT:
+        return []
     if not name.endswith(".py"):
         return source_files(Path(__file__).with_name(f"{name}.py"))
     own = source_files(Path(name))
     beside = sorted(Path(str(module.__file__)) for module in modules_beside(Path(name)))
     return list(dict.fromkeys([*own, *beside]))
+
+
+def _find_object() -> Space:
+    if not _objects:
+        raise SpaceError(
+            "--space must be given again where a program began the run with a Space object: go on "
+            "in Python with Search.resume(…, space=…), or write SPACE = Space(…) into a file and "
+            "name that."
+        )
+    return _objects[0]
 
 
 def _from_file(path: Path) -> Space:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,11 +30,11 @@ ADMINISTRATOR = "echo 0"
 EVERYTHING = {"c++": "exit 0", "pkg-config": "exit 0"}
 
 
-def run_setup(root: Path, **programs: str) -> subprocess.CompletedProcess[str]:
+def run_setup(root: Path, *words: str, **programs: str) -> subprocess.CompletedProcess[str]:
     """Runs a copy of the set-up in `root`, where only `programs` can be found."""
     folder = root / "bin"
     folder.mkdir()
-    for name in ("bash", "env", "sh", "dirname", "touch"):
+    for name in ("bash", "env", "sh", "dirname", "touch", "mktemp", "rm", "cat"):
         (folder / name).symlink_to(shutil.which(name) or name)
     for name, body in programs.items():
         (folder / name).write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
@@ -41,7 +42,7 @@ def run_setup(root: Path, **programs: str) -> subprocess.CompletedProcess[str]:
     (root / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "setup", root / ".ci" / "setup")
     return subprocess.run(
-        [root / ".ci" / "setup"],
+        [root / ".ci" / "setup", *words],
         env={"PATH": str(folder)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -60,6 +61,26 @@ def test_a_user_without_rights_gets_the_line_to_type(tmp_path: Path) -> None:
         "python3.12-dev python3.12-venv'», then repeat the command.\n"
     )
     assert not (tmp_path / "apt.log").exists()
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_here_means_this_python_with_what_it_has(tmp_path: Path) -> None:
+    pins = "numpy==9.9\ntorch==9.9\nno-such-package==1.0\n"
+    (tmp_path / "constraints.txt").write_text(pins, encoding="utf-8")
+    kernel = (
+        f'[ "$1" != - ] || exec {sys.executable} -\n'
+        'if [ "$2" = pip ]; then\n'
+        f'    echo "$@" > {tmp_path}/pip.log\n'
+        '    while [ "$1" != --constraint ]; do shift; done\n'
+        f'    cat "$2" > {tmp_path}/used.txt\n'
+        "fi" + NEW_PYTHON
+    )
+    done = run_setup(tmp_path, "--here", **EVERYTHING, id=USER, python3=kernel)
+    assert done.returncode == 0, done.stderr
+    assert "Installing Python packages into " in done.stdout
+    assert (tmp_path / "pip.log").read_text(encoding="utf-8").endswith("--editable .\n")
+    # Pins of what is there would replace it, a torch for this machine's GPU among them.
+    assert (tmp_path / "used.txt").read_text(encoding="utf-8") == "no-such-package==1.0\n"
     assert not (tmp_path / ".venv").exists()
 
 

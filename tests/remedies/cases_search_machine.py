@@ -92,7 +92,7 @@ def an_ffcv_for_other_libraries(monkeypatch: pytest.MonkeyPatch) -> Steps:
     assert f'"ffcv=={version}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
-@case(f"{PREFLIGHT}::foreign_packages", "leave PYTHONPATH empty")
+@case(f"{PREFLIGHT}::foreign_packages", "must be the folder in")
 def another_project_s_packages(tmp_path: Path) -> Steps:
     (tmp_path / "datasets").mkdir()
     (tmp_path / "datasets" / "__init__.py").touch()

@@ -216,7 +216,10 @@ def options_of_another_type(tmp_path: Path) -> Steps:
     return command.replace("many", 4).replace("small", 0.1)
 
 
-@case("search/run.py::_main", "--accept-space goes with", "search/run.py::_main", "--quiet can't")
+@case(
+    "search/session/api/request.py::_find_conflicts", "--accept-space goes with",
+    "search/run.py::_main", "--quiet can't",
+)  # fmt: skip
 def switches_that_contradict(tmp_path: Path) -> Steps:
     command = plan_search(tmp_path, "--verbose")
     refusal = yield command.add("--accept-space", "--quiet")
@@ -225,7 +228,7 @@ def switches_that_contradict(tmp_path: Path) -> Steps:
     return command
 
 
-@case("search/run.py::_main", "--resume can't go with --resume-or-start")
+@case("search/session/api/request.py::open_plan", "--resume can't go with --resume-or-start")
 def a_run_that_is_named_twice(tmp_path: Path, searched: Path) -> Steps:
     resume = Command("search.run", "--resume", copy_run(searched, tmp_path), "--dry-run")
     refusal = yield resume.add("--resume-or-start", "first")
@@ -233,7 +236,10 @@ def a_run_that_is_named_twice(tmp_path: Path, searched: Path) -> Steps:
     return resume
 
 
-@case("search/run.py::_main", "--name must be left out beside --resume-or-start")
+@case(
+    "search/session/api/request.py::_find_conflicts",
+    "--name must be left out beside --resume-or-start",
+)
 def another_name_than_that_of_the_run(tmp_path: Path) -> Steps:
     command = plan_search(tmp_path, "--resume-or-start", "first", "--name", "second")
     refusal = yield command

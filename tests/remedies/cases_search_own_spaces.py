@@ -151,7 +151,7 @@ def a_file_of_weights_that_a_space_chooses(tmp_path: Path) -> Steps:
     assert refusal.find(r"for all trials with (--weights)")
 
 
-CHECK = "search.monitoring.manage_spaces"
+CHECK = "search.monitoring.plans.manage_spaces"
 
 
 @case("search/planning/space_check.py::_beside", "only values that go together")

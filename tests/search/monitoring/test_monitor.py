@@ -47,7 +47,7 @@ def told(monitor):
             reason=StopReason.MEMORY, detail="2 GiB",
         )  # fmt: skip
         monitor.ended(record)
-    return monitor._console.file.getvalue()
+    return monitor.console.file.getvalue()
 
 
 @pytest.fixture(autouse=True)
@@ -103,16 +103,16 @@ def test_a_broken_search_leaves_the_terminal_as_it_was():
     monitor = Monitor(console(terminal=True), 4)
     with pytest.raises(OSError, match="no disk"), monitor.watching():
         raise OSError("no disk")
-    text = monitor._console.file.getvalue()
+    text = monitor.console.file.getvalue()
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
-    assert monitor._console._live_stack == []
+    assert monitor.console._live_stack == []
 
 
 def test_ctrl_c_is_told_on_the_screen_where_there_is_one(capfd):
     monitor = Monitor(console(terminal=True), 4)
     with monitor.watching():
         monitor.interrupted("Ctrl-C: ending")
-    assert "Ctrl-C: ending" in monitor._console.file.getvalue()
+    assert "Ctrl-C: ending" in monitor.console.file.getvalue()
     assert capfd.readouterr().err == ""
     monitor.interrupted("Ctrl-C: ending")
     assert capfd.readouterr().err == "\nCtrl-C: ending\n"
@@ -177,7 +177,7 @@ def screened(*values):
                 config=config.to_dict(), epochs=1, val_top1=value,
             )
         )  # fmt: skip
-    return monitor, [line[7:].strip() for line in monitor._console.file.getvalue().splitlines()]
+    return monitor, [line[7:].strip() for line in monitor.console.file.getvalue().splitlines()]
 
 
 def test_short_trainings_are_named_apart_and_judged_once_all_have_ended():
@@ -219,7 +219,7 @@ def test_worthless_rungs_are_named_once_with_the_remedy():
             monitor.epoch(training, metrics(epoch, 0.5 - late if epoch < 5 else late))
         state = TrialState.COMPLETE
         monitor.ended(TrialRecord(number=number, state=state, params={}, config={"epochs": 9}))
-        text = " ".join(monitor._console.file.getvalue().split())
+        text = " ".join(monitor.console.file.getvalue().split())
         assert ("--space demo --epochs 9 --grace 9 --warm-start runs/first`." in text) is (
             number >= ENOUGH - 1
         )
@@ -234,7 +234,7 @@ def test_the_log_has_the_expected_gain_after_each_tenth_trial_and_the_end_by_it(
         gain = {"ended": ended, "unit": "core-hour", "hour": 0.001, "hour_upper": upper}
         state = TrialState.COMPLETE
         monitor.ended(TrialRecord(number=ended, state=state, params={}, config={}, gain=gain))
-    lines = [line[8:].strip() for line in monitor._console.file.getvalue().splitlines()]
+    lines = [line[8:].strip() for line in monitor.console.file.getvalue().splitlines()]
     assert [line for line in lines if "gain" in line] == [
         "trial 10  expected gain: another core-hour 0.10 points (90 %: ≤ 3.00)",
         "trial 11  the last one: another core-hour would gain at most 0.19 points of val_top1 "
@@ -249,4 +249,4 @@ def test_no_trial_is_the_last_one_by_its_gain_where_all_had_begun():
     gain = {"ended": 11, "unit": "core-hour", "hour": 0.001, "hour_upper": 0.0019}
     state = TrialState.COMPLETE
     monitor.ended(TrialRecord(number=0, state=state, params={}, config={}, gain=gain))
-    assert "the last one" not in monitor._console.file.getvalue()
+    assert "the last one" not in monitor.console.file.getvalue()

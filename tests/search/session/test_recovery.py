@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from search.session.recovery import AGAIN, Recovery, words_to_go_on
 
@@ -45,7 +44,7 @@ def recovery(words: list[str], refuse: OSError | None = None) -> tuple[Recovery,
 
     monitor: Any = SimpleNamespace(warn=seen["warned"].append, interrupted=seen["warned"].append)
     plan: Any = SimpleNamespace(directory=Path("runs/none"))
-    return Recovery(plan, monitor, Console(), words, replace=replace, leave=leave), seen
+    return Recovery(plan, monitor, words, replace=replace, leave=leave), seen
 
 
 def test_the_first_time_a_new_process_goes_on(monkeypatch):

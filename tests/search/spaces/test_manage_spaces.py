@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from search.monitoring.manage_spaces import main
-from search.monitoring.space_text import SCHEMA
+from search.monitoring.plans.manage_spaces import main
+from search.monitoring.plans.space_text import SCHEMA
 from search.planning.space_check import check_space, count_configurations
 from search.planning.space_file import field_meanings
 from search.run import main as run

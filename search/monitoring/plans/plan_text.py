@@ -16,8 +16,8 @@ from search.hardware.allocation import Resources
 from search.hardware.calibration import Measurement
 from search.hardware.training_speed import TrainingSpeed
 from search.monitoring.console import format_parameter, plain_printer
-from search.monitoring.cost_text import describe_cost, describe_screening, describe_speed
-from search.monitoring.plan_tables import table_of_configs, table_of_ranges
+from search.monitoring.plans.cost_text import describe_cost, describe_screening, describe_speed
+from search.monitoring.plans.plan_tables import table_of_configs, table_of_ranges
 from search.planning.continuation import describe_queue
 from search.planning.cost_estimate import finalist_trainings
 from search.planning.plan import Plan, make_proposer, size_to_store
@@ -32,17 +32,19 @@ def show_plan(
     speed: TrainingSpeed | None,
     later: Sequence[str],
     screening: ScreeningPlan | str | None = None,
-) -> int:
-    """Prints the dry run and returns exit code 0: what the search would try, when it would compare
-    trials, and what it may cost.
+    console: Console | None = None,
+) -> None:
+    """Prints the dry run: what the search would try, when it would compare trials, and what it may
+    cost.
 
     images: the number of training images, if it is known.
     measurement: what was measured of the baseline's speed, if anything was.
     speed: estimates epochs of so many images, if their number is known.
     later: a phrase for each thing that only the start of the search can check.
     screening: what precedes the trials, or a phrase on why nothing does.
+    console: where to print (default: standard output).
     """
-    console = Console(highlight=False)
+    console = console or Console(highlight=False)
     manifest = _find_manifest(plan)
     fingerprint = manifest.fingerprint if manifest else None
     rungs = ", ".join(map(str, plan.rungs)) or "none"
@@ -71,7 +73,6 @@ def show_plan(
     _print_rows(rows, 9, plain_printer(console))
     console.print(table_of_ranges(plan))
     console.print(table_of_configs(plan))
-    return 0
 
 
 def _print_rows(

@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _list(*, as_json: bool) -> int:
-    from search.monitoring.space_text import list_as_json, show_spaces
+    from search.monitoring.plans.space_text import list_as_json, show_spaces
 
     if not as_json:
         return show_spaces()
@@ -62,7 +62,7 @@ def _list(*, as_json: bool) -> int:
 
 
 def _check(space: str, *, as_json: bool) -> int:
-    from search.monitoring.space_text import describe_report, describe_verdict, report_as_json
+    from search.monitoring.plans.space_text import describe_report, describe_verdict, report_as_json
     from search.planning.space_check import check_space
 
     report = check_space(space)

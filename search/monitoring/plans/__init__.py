@@ -1,0 +1,1 @@
+"""Words plans, their costs, and spaces for people."""
