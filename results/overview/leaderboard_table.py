@@ -60,7 +60,7 @@ def describe_ending(trial: RankedTrial) -> str:
     """Returns how a trial ended, in one word."""
     if trial.state is TrialState.RUNNING:
         return "unfinished"
-    return str(trial.reason or trial.state)
+    return str(trial.reason or trial.state).replace("_", " ")
 
 
 _CELLS: dict[str, Callable[[RankedTrial], str]] = {

@@ -83,10 +83,11 @@ class SearchedSpace:
 
 def place_files(files: Iterable[Path]) -> dict[Path, PurePosixPath]:
     """Returns where each of a space's files stands beside the first one, which is the space's own.
-    A copy of the space keeps these places, so that its imports find them.
+    A copy of the space keeps these places, so that its imports find them. A space that only a
+    program holds has no files.
     """
-    folder = next(iter(files)).parent
-    return {path: PurePosixPath(path.relative_to(folder).as_posix()) for path in files}
+    own = next(iter(files), Path())
+    return {path: PurePosixPath(path.relative_to(own.parent).as_posix()) for path in files}
 
 
 def space_option(space: object) -> Any:

@@ -6,6 +6,5 @@ from pathlib import Path
 from runpy import run_path
 
 if __name__ == "__main__":
-    run_path(
-        str(Path(__file__).parents[1] / "monitoring" / "manage_spaces.py"), run_name="__main__"
-    )
+    command = Path(__file__).parents[1] / "monitoring" / "plans" / "manage_spaces.py"
+    run_path(str(command), run_name="__main__")

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from datasets.splits import SearchData
 from results.records import NetworkCosts
 from results.store import read_manifest
+from search.monitoring.monitor import Monitor
 from search.planning.plan import Plan
 from search.session import execute
+from search.session.checks import prepare_images
 from search.study.prior_trials import EVIDENCE, read_prior_trials
 from tests.remedies.harness import Attempt, Steps, case
 from tests.remedies.images import prepare_folder, write_images
@@ -158,7 +161,7 @@ def find_data(plan: Plan, saved: dict[str, Any] | None = None) -> Attempt:
     """Returns an attempt that prepares the data of a search, which comes before Ray."""
 
     def attempt() -> SearchData:
-        return execute._data(plan, saved)
+        return prepare_images(plan, saved)
 
     return attempt
 
@@ -204,8 +207,9 @@ def begin_while(
 
     def attempt() -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(execute, "prepare", fail)
-            execute.execute(plan, resuming=False, quiet=True)
+            patch.setattr(execute, "prepare_images", fail)
+            monitor = Monitor(Console(highlight=False), plan.options.trials, quiet=True)
+            execute.execute(plan, monitor, resuming=False)
 
     return attempt, find_data(plan)
 

@@ -338,7 +338,7 @@ def test_ray_starts_while_the_only_gpu_is_measured_and_after_several_are_divided
     measured = Measurement(precision="bfloat16", images_per_s={"bfloat16": 100.0})
     for name, answer in {
         "check_start": lambda *_, **__: checks,
-        "_data": lambda *_: data,
+        "prepare_images": lambda *_: data,
         "verify_training_images": lambda _: None,
         "print_start": lambda *_: None,
         "start_measurement": lambda *_, **__: lambda: (measured, "made up"),

@@ -196,7 +196,8 @@ def test_where_only_rows_are_proposed_a_baseline_is_a_row():
 def test_the_simulated_study_is_the_one_that_searches():
     with quiet_optuna():
         study = POLICIES["ours"](rising(5), rules(9, grace=1), 7)
-    assert type(study) is Study is session.Study
+    assert type(study) is Study
+    assert issubclass(session.SteeredStudy, Study)
     assert isinstance(study.store, MemoryStore)
     samplers = [PointProposer(rising(5), 7).sampler(3, [], (9,)), _real_sampler(7, 3)]
     assert type(samplers[0]) is type(samplers[1])

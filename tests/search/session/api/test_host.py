@@ -51,8 +51,9 @@ def test_a_foreign_package_is_refused_with_what_a_notebook_can_do(tmp_path):
     )
 
 
-def test_what_a_search_changes_is_restored():
+def test_what_a_search_changes_is_restored(monkeypatch):
     main = sys.modules["__main__"]
+    monkeypatch.setattr(main, "__file__", "a program.py", raising=False)
     before = dict(os.environ), list(sys.path), vars(main).get("__spec__"), main.__file__
     seen = io.StringIO()
 

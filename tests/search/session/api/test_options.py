@@ -31,6 +31,8 @@ def test_every_action_of_the_command_line_has_its_place_in_python():
         "resume": Search.resume,
         "resume_or_start": Search.resume_or_start,
         "accept_space": resume.parameters["accept_space"],
+        "on_end": begin.parameters["on_progress"],  # Python itself runs what follows
+        "on_best": begin.parameters["on_progress"],
         "verbose": begin.parameters["show"],
         "quiet": begin.parameters["show"],
     }

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from results.analysis.run_records import read_run_records
+from results.page.report_page import page
 from results.page.run_data import read_run
 from results.page.table import steering_rows, table
 from results.records import StopReason, TrialState
-from results.report import page
 from results.steering import SteeringAction, read_steering
 from results.store import read_manifest
 from search.config.command_line import resolve
