@@ -16,7 +16,6 @@ import pandas as pd
 
 from results.analysis.run_records import RunRecords, read_run_records
 from results.records import ScreeningRecord, StopReason, TrialRecord, TrialState
-from results.steering import tried_by_hand
 
 
 class Column(NamedTuple):
@@ -120,7 +119,7 @@ def trials(run: str | Path) -> pd.DataFrame:
     """
     read = _read(run)
     records = sorted(read.standings().values(), key=lambda record: record.number)
-    asked = tried_by_hand(read.steering)
+    asked = read.by_hand()
     added: dict[str, Sequence[object]] = {
         "trial": [record.number for record in records],
         "epochs_planned": [_whole(record.config, "epochs") for record in records],

@@ -1,17 +1,18 @@
-"""Reads and writes the files of the trainings beside the trials in a run directory: the finalists'
-with fresh seeds, and the short ones of the screening. For each there is a file of their states and
-one of their epochs.
+"""Reads and writes the files beside those of the trials in a run directory: of the finalists'
+trainings with fresh seeds, of the short ones of the screening, and of what a user has changed while
+the search ran. For each kind of trainings there is a file of their states and one of their epochs.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from common.errors import RecordError
 from common.files import write_text_atomically
-from common.json_records import to_json
+from common.json_records import JsonRecord, to_json
 from common.text import redacted
 from results.jsonl import LineFiles, Lines, read_records, read_whole_number
 from results.records import EpochMetrics, FinalistRecord, ScreeningRecord, TrainingId
@@ -21,6 +22,7 @@ from results.store import (
     FINALISTS,
     SCREENING,
     SCREENING_EPOCHS,
+    STEERING,
     checkpoint_path,
     find_chain_start,
     find_lines,
@@ -161,3 +163,69 @@ class SideStore(Generic[R]):
         nothing more.
         """
         self._lines.close()
+
+
+ENDED_BY_HAND = "the search was ended by hand"
+"""A session that a user has ended has this reason in the manifest, and so has the record of a trial
+that this cut short.
+"""
+
+
+class SteeringAction(StrEnum):
+    """Names what a user may ask of a running search."""
+
+    STOP = "stop"
+    TRY = "try"
+    BUDGET = "budget"
+    CONCURRENCY = "concurrency"
+    END = "end"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SteeringRecord(JsonRecord):
+    """Holds one change that a user has made to a running search.
+
+    `words` are the user's, `answer` is what the search replied, `at` the date in ISO 8601 and UTC,
+    and `session` with `session_s` the session, from 1, and its seconds. `trial` is the trial that
+    stops, after its epoch `epoch`, or the one that tries the `params`. Of the limits, the changed
+    ones hold the new values: the number of `trials`, the time budget `time_s` in seconds, the
+    `gpu_hours`, and the number `at_once` of trials at the same time.
+    """
+
+    action: SteeringAction
+    words: str
+    answer: str
+    at: str
+    session: int
+    session_s: float
+    trial: int | None = None
+    epoch: int | None = None
+    params: dict[str, Any] | None = None
+    trials: int | None = None
+    time_s: float | None = None
+    gpu_hours: float | None = None
+    at_once: int | None = None
+
+
+def read_steering(directory: Path, lines: Lines | None = None) -> list[SteeringRecord]:
+    """Returns the changes to the search in `directory`, from the file's `lines` where they have
+    been read. Raises `RecordError` naming a damaged line.
+    """
+    found, remedy = lines or find_lines(directory, STEERING), partial(restore_hint, directory)
+    return list(read_records(directory / STEERING, SteeringRecord.from_json, found, remedy))
+
+
+def add_steering(files: LineFiles, record: SteeringRecord) -> None:
+    """Appends a change to the run's `files` and flushes it to the disk."""
+    files.open(STEERING).append(to_json(record))
+
+
+def tried_by_hand(records: Iterable[SteeringRecord]) -> dict[int, Mapping[str, Any]]:
+    """Returns the parameters that a user has asked for, by the number of the trial that tries
+    them.
+    """
+    return {
+        record.trial: record.params or {}
+        for record in records
+        if record.action is SteeringAction.TRY and record.trial is not None
+    }

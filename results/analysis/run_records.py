@@ -24,8 +24,13 @@ from results.records import (
     TrialState,
 )
 from results.run_hints import restore_hint
-from results.side_store import FINALIST_FILES, SCREENING_FILES
-from results.steering import SteeringRecord, read_steering
+from results.side_store import (
+    FINALIST_FILES,
+    SCREENING_FILES,
+    SteeringRecord,
+    read_steering,
+    tried_by_hand,
+)
 from results.store import (
     CHAIN,
     EPOCHS,
@@ -76,6 +81,14 @@ class RunRecords:
         lack the last epoch's accuracy, updated by their recorded epochs.
         """
         return {number: each.standing(self.epochs[number]) for number, each in self.trials.items()}
+
+    def changes(self) -> list[tuple[str, str, str]]:
+        """Returns (when, what a user has asked for, the search's answer) of each change by hand."""
+        return [(f"{e.at}, session {e.session}", e.words, e.answer) for e in self.steering]
+
+    def by_hand(self) -> set[int]:
+        """Returns the numbers of the trials whose configuration a user has asked for."""
+        return set(tried_by_hand(self.steering))
 
 
 def read_run_records(directory: Path) -> RunRecords:

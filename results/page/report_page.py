@@ -9,14 +9,7 @@ from results.page.headline import make_headline
 from results.page.parameters import parameters
 from results.page.render import render
 from results.page.run_data import Run, read_run
-from results.page.table import (
-    provenance,
-    rung_table,
-    screening_table,
-    searched,
-    steering_rows,
-    table,
-)
+from results.page.table import provenance, rung_table, screening_table, searched, table
 from results.page.time_use import time_section
 from results.page.tradeoff import tradeoff
 
@@ -42,7 +35,6 @@ def page(directory: Path, *, live: bool = False) -> str:
         rungs=rung_table(run),
         screening=screening_table(run),
         searched=searched(run),
-        steering=steering_rows(run),
         table=table(run),
         provenance=provenance(run.manifest),
     )

@@ -1,6 +1,6 @@
 """Reads everything that a page shows of a run, once."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,6 @@ from results.records import (
     TrialState,
 )
 from results.run_hints import resume_command
-from results.steering import SteeringRecord
 from results.store import RunError
 
 
@@ -55,8 +54,9 @@ class Run:
     `recorded` lists (trial number, epoch) in the order of recording, and `epochs` has the same by
     trial. `best` is the content of best.yaml, and `winner` its trial; both are `None` while no
     trial has succeeded. `ranges` has the parameters' ranges in the order in which the space asks
-    for them, and is empty where there is no journal. `finals` has the final trainings by trial, and
-    `steering` what a user has changed while the search ran.
+    for them, and is empty where there is no journal. `finals` has the final trainings by trial,
+    `by_hand` the numbers of trials that a user has asked for, and `changes` what a user has changed
+    while the search ran: (when, what was asked for, the answer).
     """
 
     directory: Path
@@ -73,7 +73,8 @@ class Run:
     best: Mapping[str, Any] | None
     ranges: Mapping[str, BaseDistribution]
     finals: Mapping[int, Final]
-    steering: Sequence[SteeringRecord] = ()
+    by_hand: Collection[int] = ()
+    changes: Sequence[tuple[str, str, str]] = ()
 
     @property
     def name(self) -> str:
@@ -159,7 +160,8 @@ def read_run(directory: Path) -> Run:
         best=describe_best(directory, manifest, trials, finalists.values()) if succeeded else None,
         ranges=_ranges(records),
         finals=dict(_finals(directory)),
-        steering=records.steering,
+        by_hand=records.by_hand(),
+        changes=records.changes(),
     )
 
 

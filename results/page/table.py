@@ -18,7 +18,6 @@ from results.analysis.searched_ranges import (
 from results.page.formatting import OUTCOMES, outcome, percent, value
 from results.page.run_data import Run
 from results.records import TrialRecord
-from results.steering import tried_by_hand
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +98,7 @@ def _ended(_run: Run, record: TrialRecord) -> Cell:
 
 def _number(run: Run, record: TrialRecord) -> Cell:
     """Returns the trial's number, with a mark where a user has asked for its configuration."""
-    asked = record.number in tried_by_hand(run.steering)
+    asked = record.number in run.by_hand
     mark = " (by hand)" if asked else ""
     hint = "its configuration was asked for by hand" if asked else ""
     return Cell(text=f"{record.number}{mark}", key=record.number, hint=hint)
@@ -218,13 +217,6 @@ def screening_table(run: Run) -> ScreeningTable:
     worth = judge_records(order, planned, images) if rows else None
     columns = ["short training", "val_top1", "ended", "trial", *names]
     return ScreeningTable(columns=columns, rows=rows, worth=f"{worth.describe()}." if worth else "")
-
-
-def steering_rows(run: Run) -> list[tuple[str, str, str]]:
-    """Returns (when, what a user has asked for, the search's answer) of each change by hand."""
-    return [
-        (f"{each.at}, session {each.session}", each.words, each.answer) for each in run.steering
-    ]
 
 
 def provenance(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -4,11 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from results.records import StopReason
-from results.steering import SteeringAction, SteeringRecord
+from results.side_store import ENDED_BY_HAND, SteeringAction, SteeringRecord
 from search.early_stopping.decision import Ending, stopped_ending
-
-ENDED_BY_HAND = "the search was ended by hand"
-"""A trial that `end` cut short has this detail. It goes on when the search does."""
 
 
 class StopsByHand:

@@ -22,7 +22,7 @@ from results.records import (
     TrialRecord,
     TrialState,
 )
-from results.steering import SteeringRecord
+from results.side_store import SteeringRecord
 from search.hardware.training_speed import TrainingSpeed
 from search.monitoring.console import plain_printer, redirect_stderr
 from search.monitoring.limits import Limits

@@ -16,7 +16,7 @@ from results.analysis.rung_worth import RungWorth, rung_worths
 from results.analysis.screening_worth import ScreeningWorth, judge_screening
 from results.analysis.session_times import GpuTime
 from results.records import EpochMetrics, StopReason, TrainingId, TrainingRecord, TrialState
-from results.steering import SteeringRecord
+from results.side_store import SteeringRecord
 from search.hardware.training_speed import TrainingSpeed
 from search.monitoring.limits import Limits
 from search.monitoring.training_progress import TrainingProgress, expected_left

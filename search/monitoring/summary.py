@@ -24,9 +24,8 @@ from results.analysis.session_times import GpuTime, sum_gpu_time
 from results.importance import MIN_TRIALS
 from results.records import FinalistRecord, StopReason, TrialRecord, TrialState
 from results.run_hints import resume_command
-from results.steering import SteeringRecord, tried_by_hand
+from results.side_store import ENDED_BY_HAND, SteeringRecord, tried_by_hand
 from results.store import STEERING
-from search.early_stopping.by_hand import ENDED_BY_HAND
 from search.monitoring.console import format_parameter, plain_printer
 from search.monitoring.failure_summary import count_failures
 from search.monitoring.leaderboard import finalists_table, format_span, front_table, leaderboard

@@ -11,11 +11,15 @@ from results.analysis.pareto import parse_objectives
 from results.analysis.run_records import RunRecords
 from results.analysis.session_times import sum_gpu_time, used_seconds
 from results.records import ScreeningRecord
-from results.side_store import FINALIST_FILES, SCREENING_FILES, SideStore
-from results.steering import SteeringRecord
+from results.side_store import (
+    ENDED_BY_HAND,
+    FINALIST_FILES,
+    SCREENING_FILES,
+    SideStore,
+    SteeringRecord,
+)
 from results.store import RunStore
 from search.config.options import SearchOptions
-from search.early_stopping.by_hand import ENDED_BY_HAND
 from search.early_stopping.decision import Rules, make_rules
 from search.hardware.allocation import Resources
 from search.hardware.calibration import Measurement

@@ -11,7 +11,7 @@ from optuna.storages import InMemoryStorage
 from common.errors import UserError
 from common.text import did_you_mean
 from results.analysis.searched_ranges import describe_range
-from results.steering import SteeringAction, SteeringRecord
+from results.side_store import SteeringAction, SteeringRecord
 from search.early_stopping.decision import Rules
 from search.simulation.points import Point, PointProposer
 from search.simulation.recorded_curves import Curves

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from results.steering import SteeringRecord, tried_by_hand
+from results.side_store import SteeringRecord, tried_by_hand
 from search.early_stopping.asha import Costs, make_rungs, rung_epochs
 
 BASELINE_ORIGIN = "baseline"

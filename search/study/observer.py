@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from common.text import last_lines
 from results.records import EpochMetrics, TrainingId, TrainingRecord, TrialRecord
-from results.steering import SteeringRecord
+from results.side_store import SteeringRecord
 from search.study.proposer import Proposal
 from trainables.config import TrialConfig
 

@@ -20,7 +20,7 @@ from results.records import (
     TrialRecord,
     TrialState,
 )
-from results.steering import SteeringRecord
+from results.side_store import SteeringRecord
 from search.early_stopping.by_hand import StopsByHand
 from search.early_stopping.decision import Ending, Rules, decide_ending, ending_of, failed_ending
 from search.samplers.gain_watch import GainWatch

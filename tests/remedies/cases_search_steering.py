@@ -343,7 +343,7 @@ def a_command_that_comes_too_late(tmp_path: Path, tiny_data: Path) -> Steps:
     return check_resume(refusal)
 
 
-@case("search/steer.py::main", "--wait must be above 0")
+@case("search/session/steering/command.py::main", "--wait must be above 0")
 def no_time_to_wait(tmp_path: Path) -> Steps:
     store = write_run(tmp_path)
     mailbox = Mailbox(store.directory)

@@ -11,7 +11,7 @@ import pytest
 
 from results.analysis.run_records import read_run_records
 from results.records import StopReason, TrialState
-from results.steering import read_steering
+from results.side_store import read_steering
 from results.store import read_manifest
 from tests.drills.searches import epochs_in
 from tests.search.test_search import command

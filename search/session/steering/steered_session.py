@@ -9,10 +9,11 @@ from typing import Any
 from common.durations import seconds_of
 from common.errors import UserError
 from results.run_hints import resume_command
-from results.steering import SteeringAction, SteeringRecord, add_steering
+from results.side_store import SteeringAction, SteeringRecord, add_steering
 from results.store import RunStore, read_manifest
 from search.config.command_line import resolve
 from search.config.options import flag_of
+from search.config.validation import MAX_TRIALS
 from search.planning.plan import Plan, make_proposer
 from search.session import session_log
 from search.session.steering.mailbox import Mailbox
@@ -66,6 +67,7 @@ def make_steering(
         allocated=plan.resources.at_once,
         used_s=lambda: used_s + store.session_s(),
         on_gpus=bool(plan.resources.gpus_held),
+        most_trials=MAX_TRIALS,
     )
 
 

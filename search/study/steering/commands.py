@@ -8,7 +8,7 @@ from typing import TypeAlias
 from common.durations import seconds_of
 from common.errors import UserError
 from common.text import did_you_mean
-from results.steering import SteeringAction
+from results.side_store import SteeringAction
 
 BASELINE_WORD = "--from-baseline"
 """After `try`, this word fills what isn't named with the baseline's values."""

@@ -7,8 +7,7 @@ from typing import Any, Generic
 from common.durations import as_duration
 from common.text import format_duration
 from results.records import TrialState
-from results.steering import SteeringAction, SteeringRecord
-from search.config.validation import MAX_TRIALS
+from results.side_store import SteeringAction, SteeringRecord
 from search.study.budget import Budget
 from search.study.proposer import C
 from search.study.steering.commands import (
@@ -35,6 +34,7 @@ class Steering(Generic[C]):
     allocated: the number of slots that the session has; `at_once` of them are used.
     used_s: returns the seconds used of a time budget.
     on_gpus: whether trials take GPUs, which GPU-hours count.
+    most_trials: the most trials that a search may have.
     """
 
     def __init__(
@@ -49,11 +49,12 @@ class Steering(Generic[C]):
         allocated: int = 1,
         used_s: Callable[[], float] = lambda: 0.0,
         on_gpus: bool = False,
+        most_trials: int = 1_000_000,
     ) -> None:
         self._study, self._budget, self._make = study, budget, make
         self._stamp, self._keep, self._save = stamp, keep, save
         self.allocated = self.at_once = allocated
-        self._used_s, self._on_gpus = used_s, on_gpus
+        self._used_s, self._on_gpus, self._most_trials = used_s, on_gpus, most_trials
 
     def carry_out(self, words: Sequence[str]) -> SteeringRecord:
         """Does what a user has typed, and returns its record, which holds the answer. Raises
@@ -147,10 +148,10 @@ class Steering(Generic[C]):
     def _change_trials(self, record: SteeringRecord, given: int, *, added: bool) -> SteeringRecord:
         begun, present = len(self._study.records), self._study.trials
         new = present + given if added else given
-        if not begun <= new <= MAX_TRIALS:
+        if not begun <= new <= (most := self._most_trials):
             raise SteeringError(
-                f"The number of trials must lie in {begun}…{MAX_TRIALS}, because {begun} have "
-                f"begun, but got {new}; give another one."
+                f"The number of trials must lie in {begun}…{most}, because {begun} have begun, but "
+                f"got {new}; give another one."
             )
         self._save({"trials": new})
         self._study.trials = new

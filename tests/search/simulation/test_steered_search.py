@@ -2,7 +2,7 @@
 
 from results.analysis.rung_values import quiet_optuna
 from results.records import StopReason, TrialState
-from search.early_stopping.by_hand import ENDED_BY_HAND
+from results.side_store import ENDED_BY_HAND
 from search.simulation.policies import POLICIES
 from search.simulation.simulator import Trace, simulate
 from search.simulation.steered_search import SteeredSearch

@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 
 from results.records import TrainingId, TrialRecord, TrialState
-from results.steering import SteeringAction, SteeringRecord
+from results.side_store import SteeringAction, SteeringRecord
 from search.study.observer import Observer, Observers
 from search.study.proposer import Proposal
 from tests.search.study_on_curves import metrics

@@ -9,9 +9,9 @@ import pytest
 from results.analysis.run_records import read_run_records
 from results.page.report_page import page
 from results.page.run_data import read_run
-from results.page.table import steering_rows, table
+from results.page.table import table
 from results.records import StopReason, TrialState
-from results.steering import SteeringAction, read_steering
+from results.side_store import SteeringAction, read_steering
 from results.store import read_manifest
 from search.config.command_line import resolve
 from search.session.session import Session
@@ -157,8 +157,7 @@ def test_an_end_by_hand_ends_this_session_alone(tmp_path: Path, tiny_data: Path)
 
 def test_the_page_lists_the_changes(steered: Path) -> None:
     run = read_run(steered)
-    rows = steering_rows(run)
-    assert [words for _, words, _ in rows] == list(COMMANDS.values())
+    assert [words for _, words, _ in run.changes] == list(COMMANDS.values())
     cells = {row.cells[0].text for row in table(run).rows}
     assert {"1", "2 (by hand)", "3 (by hand)", "4"} <= cells
     html = page(steered)
