@@ -148,7 +148,8 @@ class Steering(Generic[C]):
     def _change_trials(self, record: SteeringRecord, given: int, *, added: bool) -> SteeringRecord:
         begun, present = len(self._study.records), self._study.trials
         new = present + given if added else given
-        if not begun <= new <= (most := self._most_trials):
+        most = self._most_trials
+        if not begun <= new <= most:
             raise SteeringError(
                 f"The number of trials must lie in {begun}…{most}, because {begun} have begun, but "
                 f"got {new}; give another one."
