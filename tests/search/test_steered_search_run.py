@@ -51,7 +51,7 @@ def test_a_running_search_does_what_is_asked_of_it(tmp_path: Path, tiny_data: Pa
         others = [r for n, r in read_run_records(run).trials.items() if n != 0]
         assert len(others) == 1 or others[0].state is not TrialState.RUNNING
         assert steer(run, "concurrency", "2").returncode == 0
-        wait_for(lambda: len(read_run_records(run).trials) == 3)
+        wait_for(lambda: len(read_run_records(run).trials) >= 3)
         ended = steer(run, "end").stdout
         assert ended == "The search ends: running trials end with their epochs.\n"
         printed, _ = search.communicate(timeout=240)
@@ -68,11 +68,15 @@ def test_a_running_search_does_what_is_asked_of_it(tmp_path: Path, tiny_data: Pa
     options = read_manifest(run)["options"]
     assert (options["trials"], options["concurrency"]) == (5, "2")
     assert "by hand   stop 0: Trial 0 ends with epoch" in printed
-    assert "Ended by hand: 3 of 5 trials began, of which " in printed
+    assert f"Ended by hand: {len(trials)} of 5 trials began, of which " in printed
     assert "What was changed by hand" in (run / "report.html").read_text(encoding="utf-8")
     assert not (run / ".steering").exists()
     outcome = json.loads(told.read_text(encoding="utf-8"))
-    assert (outcome["outcome"], outcome["exit_code"], outcome["trials"]) == ("ended", 0, 3)
+    assert (outcome["outcome"], outcome["exit_code"], outcome["trials"]) == (
+        "ended",
+        0,
+        len(trials),
+    )
     assert Path(outcome["best_file"]).exists()
     assert Path(outcome["report"]).exists()
     assert "note: the command of --on-best failed: it ended with exit code 3" in printed
