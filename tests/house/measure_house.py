@@ -48,14 +48,14 @@ BOUNDED = PACKAGES[:-1]
 """The packages whose rooms, arrows and floors have bounds; the ground floor has none."""
 
 BOUNDS = {
-    "rooms in search/": 20, "arrows in search/": 49, "floors in search/": 8,
+    "rooms in search/": 20, "arrows in search/": 46, "floors in search/": 8,
     "rooms in trainables/": 14, "arrows in trainables/": 33, "floors in trainables/": 7,
     "rooms in datasets/": 14, "arrows in datasets/": 32, "floors in datasets/": 7,
-    "rooms in results/": 22, "arrows in results/": 60, "floors in results/": 8,
+    "rooms in results/": 21, "arrows in results/": 54, "floors in results/": 8,
     "most files in one folder": 18, "longest file, lines": 290, "longest function, lines": 60,
     "import cycles between modules": 0, "import cycles between rooms": 0,
     "string keys between driver and worker, reads": 0, "README, words": 1100,
-    "lines of code": 31_800,
+    "lines of code": 31_700,
 }  # fmt: skip
 """Figure -> the most that the working tree may have.
 
