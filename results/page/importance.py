@@ -15,6 +15,7 @@ from results.importance import (
     MIN_TRIALS,
     REPEATS,
     Comparison,
+    Importance,
     Report,
     by_importance,
     importances_at,
@@ -84,7 +85,8 @@ def _importance_panel(
         title=title,
         caption=f"Each parameter's part of all importance at each rung, {among}; stopped trials "
         f"count. Filled dots are more than any of {repeats} shuffles of the results gave, open "
-        "ones can't be told from noise. Lines: the standard deviation over resampled trials.",
+        "ones can't be told from noise. Lines: the standard deviation over resampled trials, cut "
+        "at 0 % and 100 %.",
         figure=figure,
         height=120 + 26 * len(names),
         beside=beside,
@@ -102,7 +104,7 @@ def importance(comparisons: Sequence[Comparison]) -> go.Figure:
         figure.add_scatter(
             x=[item.share for item in found.values()],
             y=[safe(name) for name in found],
-            error_x={"array": [item.spread for item in found.values()], "width": 0, "thickness": 1},
+            error_x=_whiskers(list(found.values())),
             customdata=["" if i.above_noise else ", not told from noise" for i in found.values()],
             hovertemplate="%{y}: %{x:.0%}%{customdata}",
             mode="markers",
@@ -117,6 +119,19 @@ def importance(comparisons: Sequence[Comparison]) -> go.Figure:
     figure.update_xaxes(rangemode="nonnegative")
     figure.update_yaxes(categoryorder="array", categoryarray=order[::-1], automargin=True)
     return figure
+
+
+def _whiskers(found: Sequence[Importance]) -> dict[str, object]:
+    """Returns Plotly's error bars of one spread to each side, cut where a share can't be: below 0
+    and above 1.
+    """
+    return {
+        "array": [min(item.spread, 1 - item.share) for item in found],
+        "arrayminus": [min(item.spread, item.share) for item in found],
+        "symmetric": False,
+        "width": 0,
+        "thickness": 1,
+    }
 
 
 def _interactions(rungs: Mapping[int, Sequence[FrozenTrial]], report: Report) -> list[Panel]:
