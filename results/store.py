@@ -48,8 +48,8 @@ from results.run_hints import RUN_FILE, nearest_run, restore_hint, resume_comman
 EPOCHS, TRIALS, MANIFEST, BEST = "epochs.jsonl", "trials.jsonl", RUN_FILE, "best.yaml"
 FINALISTS, FINALIST_EPOCHS, STEERING = "finalists.jsonl", "finalist-epochs.jsonl", "steering.jsonl"
 SCREENING, SCREENING_EPOCHS = "screening.jsonl", "screening-epochs.jsonl"
-BESIDE = (FINALISTS, FINALIST_EPOCHS, SCREENING, SCREENING_EPOCHS, STEERING)
-"""In a run directory, records, manifest and best configuration have these file names."""
+BESIDE, LOCK = (FINALISTS, FINALIST_EPOCHS, SCREENING, SCREENING_EPOCHS, STEERING), ".lock"
+"""In a run directory, records, manifest, best configuration and lock have these file names."""
 
 CHAIN, SEAL, MAC = "chain", "sha256", "mac"
 """A manifest holds what `results.jsonl.LineFiles.counts` returns under `CHAIN`. Manifest and
@@ -141,7 +141,7 @@ def traceback_path(directory: Path, training: TrainingId) -> Path:
 
 def lock_run(directory: Path) -> BaseFileLock:
     """Locks a run for writing. Raises `RunError` where another process writes it."""
-    lock = FileLock(directory / ".lock")
+    lock = FileLock(directory / LOCK)
     try:
         lock.acquire(timeout=0.1)  # `is_locked` holds it for a moment
     except Timeout:

@@ -4,9 +4,7 @@ from pathlib import Path
 
 from common.files import is_locked
 from results.overview.annotations import ANNOTATIONS
-from results.store import BESIDE, BEST, EPOCHS, MANIFEST, TRIALS
-
-LOCK = ".lock"
+from results.store import BESIDE, BEST, EPOCHS, LOCK, MANIFEST, TRIALS
 
 SHOWN = (MANIFEST, TRIALS, EPOCHS, *BESIDE, BEST, ANNOTATIONS)
 """A page shows what these files hold, and the records of final trainings."""

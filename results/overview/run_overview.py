@@ -18,9 +18,7 @@ from results.analysis.session_times import sum_gpu_time, used_seconds
 from results.overview.annotations import Annotations, read_annotations
 from results.records import TrialRecord, TrialState
 from results.run_hints import RUN_FILE
-from results.store import EPOCHS, FINALIST_EPOCHS, SCREENING_EPOCHS, TRIALS
-
-LOCK = ".lock"
+from results.store import EPOCHS, FINALIST_EPOCHS, LOCK, SCREENING_EPOCHS, TRIALS
 
 
 class RunState(StrEnum):

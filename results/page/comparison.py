@@ -9,8 +9,9 @@ from typing import Any
 import plotly.graph_objects as go
 
 from common.text import format_duration
-from results.page.curves import add_curve, add_progress
-from results.page.figure import PERCENT, Panel, Section, plot, safe
+from results.page.best_so_far import add_progress, seconds_of_trials
+from results.page.curves import add_curve
+from results.page.figure import PERCENT, Panel, Section, plot, safe, time_unit
 from results.page.formatting import percent, span, value
 from results.page.headline import finalists_decision
 from results.page.run_data import Run
@@ -153,12 +154,13 @@ def figures(runs: Sequence[Run]) -> Section:
 
 
 def over_cost(runs: Sequence[Run]) -> go.Figure:
-    """Returns a figure of the best val_top1 so far over hours of training, with one step line for
-    each run.
+    """Returns a figure of the best val_top1 so far over the time of training, with one step line
+    for each run.
     """
-    figure = plot("hours of training", "val_top1", yaxis_tickformat=PERCENT)
+    unit = time_unit(max(map(seconds_of_trials, runs)))
+    figure = plot(f"{unit.name} of training", "val_top1", yaxis_tickformat=PERCENT)
     for index, (run, name) in enumerate(zip(runs, names(runs), strict=True)):
-        add_progress(figure, run, name=safe(name), color=COLORS[index % len(COLORS)])
+        add_progress(figure, run, unit, name=safe(name), color=COLORS[index % len(COLORS)])
     return figure
 
 

@@ -3,14 +3,19 @@ of the winner.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import plotly.graph_objects as go
 
-from results.analysis.ranking import rank_key
-from results.page.figure import PERCENT, Panel, Section, plot, step_of_epochs
-from results.page.formatting import BASELINE, OUTCOMES, WINNER, outcome, percent, points
+from results.page.best_so_far import best_so_far
+from results.page.figure import (
+    PERCENT,
+    Panel,
+    Section,
+    plot,
+    step_of_epochs,
+)
+from results.page.formatting import BASELINE, OUTCOMES, WINNER, outcome, points
 from results.page.run_data import Run
 from results.records import EpochMetrics, TrialRecord
 
@@ -33,17 +38,6 @@ curves remain visible.
 """
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
-    """Records that `trial` was the best one with the accuracy `top1`, a fraction, after `hours` of
-    training added up over all workers.
-    """
-
-    hours: float
-    top1: float
-    trial: int
-
-
 def learning(run: Run) -> Section:
     """Returns the page's section with all learning curves."""
     panels = [
@@ -63,7 +57,7 @@ def learning(run: Run) -> Section:
             key="best",
             title="Best so far",
             caption="The val_top1 of the best trial at each moment, over the training time of all "
-            "workers added up: two workers pass two hours in one.",
+            "workers added up: two workers pass two minutes in one.",
             figure=best_so_far(run),
             height=320,
         )
@@ -160,79 +154,6 @@ def _add_marked(
         line={"width": 3.5} | line,
         name=name,
     )
-
-
-def progress(run: Run) -> list[Step]:
-    """Returns every moment at which another trial became the best, or the best one's val_top1
-    changed, which may also have fallen. Trials that failed or diverged in the end are left out.
-    """
-    steps: list[Step] = []
-    best, latest, seconds = -1, dict[int, TrialRecord](), _screening_s(run)
-    for number, metrics in run.recorded:
-        seconds += metrics.wall_s
-        if not run.trials[number].trusted or metrics.val_top1 is None:
-            continue
-        latest[number] = replace(run.trials[number], last_val_top1=metrics.val_top1)
-        if number == best:  # it may have fallen behind another one
-            best = min(latest.values(), key=rank_key).number
-        elif best < 0 or rank_key(latest[number]) < rank_key(latest[best]):
-            best = number
-        top1 = latest[best].last_val_top1 or 0.0
-        if not steps or (best, top1) != (steps[-1].trial, steps[-1].top1):
-            steps.append(Step(hours=seconds / 3600, top1=top1, trial=best))
-    return steps
-
-
-def hours_of_trials(run: Run) -> float:
-    """Returns the hours of all trials and of the short trainings before them, added up."""
-    return (_screening_s(run) + sum(metrics.wall_s for _, metrics in run.recorded)) / 3600
-
-
-def _screening_s(run: Run) -> float:
-    return sum(metrics.wall_s for metrics in run.screening_epochs)
-
-
-def best_so_far(run: Run) -> go.Figure:
-    """Returns a figure of the best val_top1 over hours of training, with horizontal lines for the
-    baseline's and the published accuracy.
-    """
-    figure = plot("hours of training", "val_top1", yaxis_tickformat=PERCENT)
-    add_progress(figure, run, name="best so far", color=WINNER)
-    if run.baseline and run.baseline.trusted and run.baseline.last_val_top1 is not None:
-        level = run.baseline.last_val_top1
-        _add_level(figure, level, f"baseline {percent(level)}", BASELINE)
-    published = (run.manifest.get("published") or {}).get("val_top1")
-    if published is not None:
-        _add_level(figure, published, f"published {percent(published)}", OUTCOMES["plateau"][1])
-    return figure
-
-
-def add_progress(figure: go.Figure, run: Run, *, name: str, color: str) -> None:
-    """Adds the best val_top1 so far of a run to `figure`, as a step line that extends to the end of
-    the run's trials. A run in which no trial has succeeded has no line.
-    """
-    steps = progress(run)
-    if not steps:
-        return
-    steps.append(replace(steps[-1], hours=hours_of_trials(run)))
-    figure.add_scatter(
-        x=[step.hours for step in steps],
-        y=[step.top1 for step in steps],
-        customdata=[step.trial for step in steps],
-        hovertemplate="%{x:.2f} h: %{y:.1%}, trial %{customdata}<extra></extra>",
-        mode="lines+markers",
-        marker={"size": 5},
-        line={"shape": "hv", "width": 2.5, "color": color},
-        name=name,
-    )
-
-
-def _add_level(figure: go.Figure, level: float, name: str, color: str) -> None:
-    figure.add_hline(y=level, line={"color": color, "dash": "dash", "width": 1.5})
-    # A horizontal line doesn't appear in the legend, therefore an empty trace of the same style
-    # is added.
-    line = {"color": color, "dash": "dash", "width": 1.5}
-    figure.add_scatter(x=[None], y=[None], mode="lines", line=line, name=name)
 
 
 def _gaps(run: Run) -> list[Panel]:

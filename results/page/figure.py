@@ -74,6 +74,28 @@ def step_of_epochs(longest: int) -> int | None:
     return 1 if longest <= 6 else None
 
 
+@dataclass(frozen=True, slots=True)
+class TimeUnit:
+    """Holds the unit of a time axis: its name and its length in seconds."""
+
+    name: str
+    seconds: float
+
+
+TIME_UNITS = (
+    (120.0, TimeUnit("seconds", 1.0)),
+    (7200.0, TimeUnit("minutes", 60.0)),
+    (3 * 86_400.0, TimeUnit("hours", 3600.0)),
+)
+"""Axes up to so many seconds have these units, and longer ones days."""
+
+
+def time_unit(longest_s: float) -> TimeUnit:
+    """Returns the unit in which an axis of times up to `longest_s` seconds is read best."""
+    fitting = (unit for most, unit in TIME_UNITS if longest_s <= most)
+    return next(fitting, TimeUnit("days", 86_400.0))
+
+
 def safe(text: object) -> str:
     """Returns a run's text with HTML escaped, because Plotly interprets tags in texts."""
     return html.escape(str(text))

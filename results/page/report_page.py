@@ -9,7 +9,14 @@ from results.page.headline import make_headline
 from results.page.parameters import parameters
 from results.page.render import render
 from results.page.run_data import Run, read_run
-from results.page.table import provenance, rung_table, screening_table, searched, table
+from results.page.table import (
+    provenance,
+    rung_table,
+    screening_table,
+    searched,
+    table,
+    typed_options,
+)
 from results.page.time_use import time_section
 from results.page.tradeoff import tradeoff
 
@@ -36,5 +43,6 @@ def page(directory: Path, *, live: bool = False) -> str:
         screening=screening_table(run),
         searched=searched(run),
         table=table(run),
+        options=typed_options(run.manifest.get("options", {})),
         provenance=provenance(run.manifest),
     )

@@ -8,6 +8,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 
 from common.cli import quote_command
+from common.files import is_locked
 from results.analysis.final_run import RECORD, read_record, read_sibling_records
 from results.analysis.finalist_comparison import Outcome, compare_finalists
 from results.analysis.intervals import Interval, interval_of_repeats
@@ -27,7 +28,7 @@ from results.records import (
     TrialState,
 )
 from results.run_hints import resume_command
-from results.store import RunError
+from results.store import LOCK, RunError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +74,7 @@ class Run:
     best: Mapping[str, Any] | None
     ranges: Mapping[str, BaseDistribution]
     finals: Mapping[int, Final]
+    running: bool = False
     by_hand: Collection[int] = ()
     changes: Sequence[tuple[str, str, str]] = ()
 
@@ -111,6 +113,17 @@ class Run:
         like = self.winner.number if self.winner else max(self.trials)
         found = self.trials.get(baseline_of(self.manifest, like))
         return found if found and found.epochs else None
+
+    @property
+    def resume(self) -> str:
+        """Returns the command that goes on with a search that was cut short. The text is empty for
+        one that is running, or that has ended.
+        """
+        sessions = self.manifest.get("sessions", ())
+        ended = not sessions or sessions[-1].get("finished", True)
+        if self.running or (ended and not self.unfinished):
+            return ""
+        return resume_command(self.directory)
 
     @property
     def unfinished(self) -> int:
@@ -160,6 +173,7 @@ def read_run(directory: Path) -> Run:
         best=describe_best(directory, manifest, trials, finalists.values()) if succeeded else None,
         ranges=_ranges(records),
         finals=dict(_finals(directory)),
+        running=is_locked(directory / LOCK),
         by_hand=records.by_hand(),
         changes=records.changes(),
     )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from common.cli import quote
 from common.text import format_duration
 from results.analysis.ranking import rank_trials
 from results.analysis.rung_worth import advise, worths_of_run
@@ -237,6 +238,18 @@ def provenance(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("machine", _pairs(machine)),
         *_sessions(manifest),
     ]
+
+
+def typed_options(options: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Returns (option, value) as a command line has them: a dash where an option wasn't given, and
+    an option's several values apart.
+    """
+    found = []
+    for name, item in options.items():
+        several = item if isinstance(item, list | tuple) else [item]
+        words = quote(*several) if item not in ("", [], (), False, None) else "–"
+        found.append((f"--{name.replace('_', '-')}", "given" if item is True else words))
+    return found
 
 
 def _sessions(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

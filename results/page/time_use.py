@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from common.text import format_duration
 from results.analysis.machine_use import MachineUse
 from results.page.curves import longest
-from results.page.figure import PERCENT, Panel, Section, plot, step_of_epochs
+from results.page.figure import PERCENT, Panel, Section, plot, step_of_epochs, time_unit
 from results.page.formatting import OUTCOMES, count, outcome, percent
 from results.page.run_data import Run
 from results.records import EpochMetrics, StopReason
@@ -72,12 +72,13 @@ def time_section(run: Run) -> Section:
 
 def machine(use: Sequence[tuple[float, MachineUse]]) -> go.Figure:
     """Returns a figure of a machine's shares in use over the search's time."""
-    figure = plot("minutes of the search", "in use", yaxis_tickformat=PERCENT)
+    unit = time_unit(max((at_s for at_s, _ in use), default=0.0))
+    figure = plot(f"{unit.name} of the search", "in use", yaxis_tickformat=PERCENT)
     for name, (label, color) in MACHINE.items():
         shares = [getattr(each, name) for _, each in use]
         if any(share is not None for share in shares):
             figure.add_scatter(
-                x=[at_s / 60 for at_s, _ in use],
+                x=[at_s / unit.seconds for at_s, _ in use],
                 y=shares,
                 mode="lines+markers",
                 marker={"size": 3},
@@ -156,15 +157,16 @@ def times_by_outcome(run: Run) -> dict[str, dict[str, float]]:
 
 
 def times(run: Run) -> go.Figure:
-    """Returns a figure with one stacked bar of hours for each outcome."""
-    figure = plot("hours of all workers", "", barmode="stack")
+    """Returns a figure with one stacked bar of time for each outcome."""
     found = times_by_outcome(run)
+    unit = time_unit(max((sum(each.values()) for each in found.values()), default=0.0))
+    figure = plot(f"{unit.name} of all workers", "", barmode="stack")
     for doing, color in USES.items():
         seconds = [each[doing] for each in found.values()]
         if not any(seconds):
             continue
         figure.add_bar(
-            x=[each / 3600 for each in seconds],
+            x=[each / unit.seconds for each in seconds],
             y=list(found),
             customdata=[format_duration(each) for each in seconds],
             hovertemplate="%{y}: %{customdata}",

@@ -30,6 +30,7 @@ def finish(plan: Plan, console: Console, *, interrupted: bool) -> int:
             best = export(plan.directory)
         except OSError as error:
             best = error
+    if result.trials:  # also one that shows how all of them failed, or were cut short
         report = write_final_report(plan.directory)
     print_summary(plan, result, best, console, interrupted=interrupted)
     if report:

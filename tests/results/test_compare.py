@@ -56,7 +56,7 @@ def test_best_over_cost_has_a_line_a_run(tmp_path: Path) -> None:
     lines = comparison.over_cost(two(tmp_path)).data
     assert [line.name for line in lines] == ["first", "second"]
     assert lines[0].y[-1] == 0.55
-    assert lines[1].x[-1] == 6 * 1.5 / 3600
+    assert lines[1].x[-1] == 6 * 1.5
     dotted = [
         line for line in comparison.winners(two(tmp_path / "again")).data if line.line.dash == "dot"
     ]

@@ -12,7 +12,8 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from results.analysis.intervals import proportion
-from results.page.curves import best_so_far, learning, learning_curves, part, progress
+from results.page.best_so_far import best_so_far, progress
+from results.page.curves import learning, learning_curves, part
 from results.page.formatting import OUTCOMES, WINNER
 from results.page.headline import make_headline
 from results.page.importance import importance, importance_section, shuffles
@@ -164,8 +165,8 @@ def test_short_trainings_stand_before_the_trials(tmp_path: Path) -> None:
     assert screening_table(replace(run, manifest=sized)).worth.startswith("5 short trainings tell")
     running = replace(run, manifest=sized, trials={0: run.trials[0]})
     assert screening_table(running).worth == ""  # three of nine haven't begun
-    before, after = read_run(six(tmp_path / "alone")), [step.hours for step in progress(run)]
-    assert after == pytest.approx([step.hours + 7.5 / 3600 for step in progress(before)])
+    before, after = read_run(six(tmp_path / "alone")), [step.seconds for step in progress(run)]
+    assert after == pytest.approx([step.seconds + 7.5 for step in progress(before)])
     assert times_by_outcome(run)["screening"]["training"] == pytest.approx(5.0)
     assert "5 short trainings before them" in cards(run)["cost: training time"][1]
     page = write_report(directory).read_text(encoding="utf-8")
@@ -237,11 +238,11 @@ def test_a_stopped_curve_fades_over_its_last_two_epochs() -> None:
 
 def test_the_best_so_far_is_told_over_training_time(run: Run) -> None:
     # Trials were recorded one after the other, 1.5 s an epoch; the diverged one never counts.
-    steps = [(step.trial, step.top1, round(step.hours * 3600, 3)) for step in progress(run)]
+    steps = [(step.trial, step.top1, round(step.seconds, 3)) for step in progress(run)]
     assert steps == [(0, 0.20, 1.5), (0, 0.30, 3.0), (0, 0.35, 4.5), (0, 0.34, 6.0),
                      (2, 0.40, 12.0), (2, 0.50, 13.5), (2, 0.55, 15.0)]  # fmt: skip
     drawn = traces(best_so_far(run))
-    assert drawn["best so far"].x[-1] == pytest.approx(13 * 1.5 / 3600)
+    assert drawn["best so far"].x[-1] == pytest.approx(13 * 1.5)
     assert {"baseline 34.0 %", "published 56.9 %"} <= set(drawn)
 
 
