@@ -6,7 +6,8 @@ Pillow that is built on libjpeg-turbo, as its wheels are. Pillow decodes all oth
 """
 
 import ctypes
-from functools import cache
+import threading
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,13 +64,18 @@ class _Decoder:
         return int(status) == 0
 
 
-@cache
-def _decoder() -> _Decoder | None:
-    """Returns this process's decoder, or `None` if the library is missing or lacks a function."""
-    try:
-        return _Decoder()
-    except (OSError, AttributeError):
-        return None
+class _OfThread(threading.local):
+    """An `_OfThread` holds each thread's own decoder: `None` if the library is missing or lacks a
+    function.
+    """
+
+    def __init__(self) -> None:
+        self.decoder: _Decoder | None = None
+        with suppress(OSError, AttributeError):
+            self.decoder = _Decoder()
+
+
+_of_thread = _OfThread()
 
 
 def decode_jpeg(data: bytes, out: NDArray[np.uint8]) -> bool:
@@ -82,5 +88,5 @@ def decode_jpeg(data: bytes, out: NDArray[np.uint8]) -> bool:
     """
     if not data.startswith(b"\xff\xd8\xff") or b"Exif" in data:
         return False
-    decoder = _decoder()
+    decoder = _of_thread.decoder
     return decoder is not None and decoder.decode(data, out)

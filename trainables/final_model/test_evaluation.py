@@ -22,9 +22,10 @@ from results.analysis.error_analysis import select_examples
 from results.predictions import PREDICTIONS, Predictions, read_predictions
 from trainables.augmentation.batch import for_evaluation
 from trainables.config import TrialConfig
+from trainables.models.inference import autocast, evaluation_batch
 from trainables.models.network import Network
 from trainables.training.batches import BatchFeeder
-from trainables.training.evaluate import Evaluation, autocast, evaluation_batch, top_guesses
+from trainables.training.evaluate import Evaluation, top_guesses
 
 
 def open_test(

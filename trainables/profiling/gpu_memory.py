@@ -3,9 +3,10 @@
 import torch
 
 from trainables.config import TrialConfig
+from trainables.models.inference import autocast, evaluation_batch
 from trainables.profiling.gpu_need import GpuNeed
 from trainables.profiling.training_steps import random_training
-from trainables.training.evaluate import FEATURE_CACHE_BYTES, autocast, evaluation_batch
+from trainables.training.evaluate import FEATURE_CACHE_BYTES
 from trainables.training.gpu_settings import apply_gpu_settings
 from trainables.training.memory import (
     CONTEXT_BYTES,

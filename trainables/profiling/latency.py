@@ -8,9 +8,9 @@ import torch
 
 from results.records import NetworkCosts
 from trainables.config import TrialConfig
+from trainables.models.inference import autocast
 from trainables.models.network import Network, build
 from trainables.models.setup import default_device, prepare_network
-from trainables.training.evaluate import autocast
 from trainables.training.gpu_settings import apply_gpu_settings
 
 _WARM_UP = 3

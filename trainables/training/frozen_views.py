@@ -36,10 +36,10 @@ from datasets.manifest import OUTPUTS
 from datasets.splits import Images, Split
 from trainables.augmentation.batch import augment
 from trainables.config import ConfigError, TrialConfig
+from trainables.models.inference import autocast
 from trainables.models.network import Network
 from trainables.models.setup import HALF_TYPES
 from trainables.training.batches import Batch, BatchFeeder
-from trainables.training.evaluate import autocast
 
 LARGEST = 32_768
 """Outputs are kept if an image's have at most this many numbers. Larger ones, of the first stages,

@@ -11,10 +11,10 @@ from datasets.splits import Images
 from trainables.augmentation.batch import for_training
 from trainables.augmentation.mixing import mix
 from trainables.config import TrialConfig
+from trainables.models.inference import autocast
 from trainables.models.network import Network
 from trainables.training.auxiliary_state import AuxiliaryState
 from trainables.training.class_weights import weighted_loss
-from trainables.training.evaluate import autocast
 from trainables.training.loss_scaling import LossScaler
 from trainables.training.micro_batches import piece_sizes
 from trainables.training.step_graph import StepGraph

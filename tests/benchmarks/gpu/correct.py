@@ -34,12 +34,13 @@ from tests.benchmarks.gpu.training import (
 )
 from tests.benchmarks.measure import BenchmarkError, Goal
 from trainables.augmentation.batch import for_training
+from trainables.models.inference import evaluation_batch
 from trainables.models.setup import new_network
 from trainables.profiling.capture_gain import TOLERANCE
 from trainables.profiling.captured_steps import measure_capture
 from trainables.train import train
 from trainables.training.batches import BatchFeeder
-from trainables.training.evaluate import Evaluator, evaluation_batch
+from trainables.training.evaluate import Evaluator
 from trainables.training.step_graph import WARM_UP
 
 NONE = Goal(limit=0)

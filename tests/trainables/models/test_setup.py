@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from trainables.config import TrialConfig
+from trainables.models.inference import autocast
 from trainables.models.network import build, freeze
 from trainables.models.setup import new_network, prepare_network
 from trainables.models.small_map_conv import SmallMapConv2d
-from trainables.training.evaluate import autocast
 
 CPU = torch.device("cpu")
 CONFIG = TrialConfig(network="resnet10", image_size=32, freeze_depth=3, precision="bfloat16")

@@ -15,10 +15,11 @@ from datasets.splits import SearchData, Split
 from tests.trainables.training.fake_gpu import CUDA, fake_gpu
 from trainables.augmentation.batch import for_evaluation
 from trainables.config import TrialConfig
+from trainables.models.inference import EVALUATION_BATCH
 from trainables.models.network import Network, build
 from trainables.models.setup import new_network
 from trainables.training.batches import BatchFeeder
-from trainables.training.evaluate import EVALUATION_BATCH, Evaluation, Evaluator, evaluate
+from trainables.training.evaluate import Evaluation, Evaluator, evaluate
 from trainables.training.optimizer import make_optimizer
 from trainables.training.step import train_step
 
