@@ -18,6 +18,9 @@ from common.text import did_you_mean, printable, redacted
 REFUSED = 2
 """A command that could not do its work has this exit code."""
 
+INCOMPLETE = 3
+"""A command that did its work for a part of what it was given has this exit code."""
+
 INTERRUPTED = 130
 """A search that an error has cut short has this exit code, as after Ctrl-C."""
 

@@ -3,6 +3,7 @@ trusted.
 """
 
 import errno
+import glob
 import json
 import os
 import shutil
@@ -73,9 +74,11 @@ def find_unwritable(directory: Path) -> Path | None:
     return None if place.is_dir() and os.access(place, os.W_OK | os.X_OK) else place
 
 
-def remove_leftovers(directory: Path) -> None:
-    """Removes temporary files of atomic writes in a folder whose processes are dead."""
-    for path in directory.glob(".*.tmp"):
+def remove_leftovers(directory: Path, name: str | None = None) -> None:
+    """Removes temporary files of atomic writes in a folder whose processes are dead: those of the
+    file `name`, or all.
+    """
+    for path in directory.glob(f".{glob.escape(name)}.*.tmp" if name else ".*.tmp"):
         process = path.name.split(".")[-2]
         if process.isdigit() and not Path("/proc", process).exists():
             path.unlink(missing_ok=True)

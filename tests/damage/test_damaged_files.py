@@ -40,7 +40,8 @@ from tests.search.session_on_curves import play
 from tests.search.study_on_curves import metrics, open_study
 from trainables.config import ConfigError, TrialConfig
 from trainables.final_model.best_config import BestError, read_best
-from trainables.final_model.saved_model import Description, ModelError, read_model
+from trainables.final_model.description import Description, ModelError
+from trainables.final_model.saved_model import read_model
 
 FEW, MANY = 25, 1000
 

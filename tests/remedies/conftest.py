@@ -9,9 +9,13 @@ import pytest
 from results.analysis.final_run import read_record
 from results.final import CARD, PAGE
 from tests.datasets.sources.test_download import server
+from tests.remedies.harness import Command
+from tests.remedies.images import image
 from tests.remedies.searches import searched
 from tests.trainables.conftest import one_thread, trained
-from trainables.final_model import repeats
+from tests.trainables.final_model.small_onnx import write_small_onnx
+from trainables.final_model import exporters, repeats
+from trainables.final_model.saved_model import read_model
 
 __all__ = ["one_thread", "searched", "server", "trained"]
 
@@ -37,3 +41,28 @@ def make_empty_pages(folder: Path) -> None:
     """Stands for `results.final.write_pages`, which takes seconds."""
     for name in (PAGE, CARD):
         (folder / name).touch()
+
+
+@pytest.fixture
+def predict(trained: Path, tmp_path: Path) -> Command:
+    """The command that classifies an image, `photos/0.jpg`."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "0.jpg").write_bytes(image(0))
+    return Command("trainables.predict", trained, tmp_path / "photos" / "0.jpg")
+
+
+@pytest.fixture
+def small_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exporting to ONNX takes no time, and its file isn't tried."""
+
+    def run_as(path: Path) -> Any:
+        program = exporters._program(read_model(path.parents[2]))
+        return exporters._no_grad(program)
+
+    monkeypatch.setitem(exporters._FORMATS, "onnx", (write_small_onnx, run_as))
+
+
+@pytest.fixture
+def copied(trained: Path, tmp_path: Path, small_export: None) -> Path:
+    """A copy of the folder of final training that may be changed."""
+    return Path(shutil.copytree(trained, tmp_path / "final"))

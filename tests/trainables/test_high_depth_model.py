@@ -13,8 +13,11 @@ from datasets.prepare import prepare
 from results.predictions import read_predictions
 from tests.trainables.conftest import SMALL
 from trainables import export, final, predict
-from trainables.final_model.classifier import ImageError, logits_of, read_image
-from trainables.final_model.saved_model import Description, ModelError, read_model
+from trainables.final_model.classifier import logits_of
+from trainables.final_model.description import Description, ModelError
+from trainables.final_model.image_batches import read_image
+from trainables.final_model.image_files import ImageError
+from trainables.final_model.saved_model import read_model
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from common.errors import UserError
+from common.files import file_sha256
 from datasets.splits import Images
 from results.predictions import read_predictions
 from trainables.augmentation.batch import for_evaluation
 from trainables.config import TrialConfig
-from trainables.final_model.saved_model import KEY, Description, SavedModel, read_model
+from trainables.final_model.description import KEY, MODEL, Description
+from trainables.final_model.saved_model import SavedModel, read_model
 from trainables.models.network import Network
 
 TOLERANCE = 1e-4
@@ -64,7 +67,7 @@ def export(final: Path, to: Path | None, formats: Sequence[str]) -> list[tuple[P
     if not final.is_dir():
         raise ExportError(f"FINAL must be a folder, as runs/NAME/final, but {final} is none.")
     _check_packages(formats)
-    model, pixels = read_model(final), torch.from_numpy(read_predictions(final).pixels)
+    model, pixels = _read_with_checksum(final), torch.from_numpy(read_predictions(final).pixels)
     program = _program(model)
     with torch.inference_mode():
         expected = program(pixels)
@@ -84,6 +87,12 @@ def export(final: Path, to: Path | None, formats: Sequence[str]) -> list[tuple[P
         if not any(folder.iterdir()):
             folder.rmdir()
     return [(folder / path.name, difference) for path, difference in results]
+
+
+def _read_with_checksum(final: Path) -> SavedModel:
+    """Reads the model, and has its description name the file of weights that is exported."""
+    model, checksum = read_model(final), file_sha256(final / MODEL)
+    return replace(model, description=replace(model.description, weights_sha256=checksum))
 
 
 def _program(model: SavedModel) -> Program:

@@ -13,7 +13,7 @@ from results.analysis.final_run import RECORD, describe_choice, read_record
 from results.final import CARD, PAGE, write_pages
 from trainables.config import TrialConfig
 from trainables.final_model.best_config import BestConfig, read_best
-from trainables.final_model.saved_model import MODEL
+from trainables.final_model.description import MODEL
 from trainables.final_model.training import CHECKPOINT, FinalError, train_final_model
 from trainables.final_model.training_data import describe_origin, open_data
 from trainables.models import pretrained

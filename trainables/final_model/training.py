@@ -19,7 +19,7 @@ from results.records import EpochMetrics, FinalRecord
 from trainables.augmentation.batch import pixel_statistics
 from trainables.config import TrialConfig
 from trainables.final_model.best_config import BestConfig
-from trainables.final_model.saved_model import MODEL
+from trainables.final_model.description import MODEL
 from trainables.final_model.test_evaluation import open_test, score
 from trainables.final_model.training_data import describe_origin
 from trainables.models.network import Network

@@ -13,7 +13,8 @@ from results.predictions import read_predictions
 from tests.trainables.conftest import SMALL
 from trainables import export, final
 from trainables.final_model import exporters
-from trainables.final_model.saved_model import Description, read_model
+from trainables.final_model.description import Description
+from trainables.final_model.saved_model import read_model
 
 NAMES = ("class 1", "class 2", "class 3", "class 4")
 
