@@ -5,6 +5,9 @@ READY := .venv/ready
 BIN := .venv/bin
 # pyproject.toml turns the warnings that this makes Python give into errors.
 PYTEST := PYTHONWARNDEFAULTENCODING=1 $(BIN)/python -m pytest
+# The pages as a site, in seconds; a link that leads nowhere is an error. The variable silences the
+# theme's advertisement of MkDocs' successors, of which mkdocs.yml speaks.
+SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 BENCHMARKS := $(wildcard tests/benchmarks/bench_*.py)
 # One round of each takes under half an hour on two cores; what is published takes three.
 BENCH_ARGS ?= --rounds 1
@@ -17,10 +20,10 @@ help:
 	@echo 'make search       set up, then run a whole search on the embedded demo dataset'
 	@echo 'make test         set up, then run the tests (make test-slow: those that take minutes)'
 	@echo 'make drills       set up, then kill, starve, cut off and race whole searches: 45 minutes'
-	@echo 'make check        set up, then formatting, lint, types, imports, sizes, known vulnerabilities'
+	@echo 'make check        set up, then formatting, lint, types, imports, sizes, the site, known vulnerabilities'
 	@echo 'make house        set up, then show rooms, arrows and sizes beside their bounds'
 	@echo 'make format       set up, then rewrite the files as make check wants them'
-	@echo 'make docs         set up, then write docs/reference.md and docs/completion.bash anew'
+	@echo 'make docs         set up, then write reference and completion in docs/ anew, and the site, build/site/index.html'
 	@echo 'make bench        set up, then run every benchmark (TINY_IMAGENET_ZIP=FILE: on real images)'
 	@echo 'make bench-gpu    set up, then measure on the GPU of this machine: half an hour, in four parts'
 	@echo 'make setup        system packages, and .venv with the versions in constraints.txt'
@@ -53,6 +56,7 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m tests.house.measure_house --check
+	$(SITE)
 	$(BIN)/python .ci/audit.py
 
 house: $(READY)
@@ -65,6 +69,7 @@ format: $(READY)
 docs: $(READY)
 	$(BIN)/python -m tools.make_reference
 	$(BIN)/python -m tools.make_completion
+	$(SITE)
 
 bench: $(READY)
 	@test -n '$(BENCHMARKS)' || { echo 'error: tests/benchmarks holds no bench_*.py.' >&2; exit 2; }

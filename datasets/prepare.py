@@ -195,7 +195,7 @@ def parser() -> Parser:
         epilog="datasets: " + "; ".join(f"{s.name} – {s.summary}" for s in DATASETS.values()),
     )
     result.add_argument("name", metavar="NAME", help="one of the datasets below")
-    result.add_argument("--source", type=Path, metavar="FILE|DIR", help="archive or folder")
+    result.add_argument("--source", type=Path, metavar="PATH", help="archive or folder")
     result.add_argument(
         "--data",
         type=Path,
