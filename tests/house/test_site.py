@@ -1,4 +1,4 @@
-"""The site: every page is in its navigation, every link leads somewhere, nothing comes from outside.
+"""The site: all pages are in its navigation, all links lead somewhere, nothing is from elsewhere.
 
 The pages are written for GitHub; the site must show the same of them.
 """
@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections import Counter
 from html.parser import HTMLParser
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import markdown
@@ -93,13 +92,12 @@ def extensions():
 
 @pytest.mark.parametrize("name", MARKDOWN)
 def test_the_site_shows_the_lists_blocks_and_words_that_github_shows(name):
-    """Python's Markdown wants four spaces before what is in a list, and an empty line before one."""
+    """Python's Markdown wants four spaces before a list's blocks, and an empty line before a list."""
     text = (ROOT / name).read_text(encoding="utf-8")
     names, settings = extensions()
     site = Seen(markdown.markdown(text, extensions=names, extension_configs=settings))
     github = Seen(MarkdownIt("commonmark").enable("table").render(text))
     assert "".join(site.words) == "".join(github.words)
-    # An empty line between two lists of another kind parts them on GitHub only.
     assert site.blocks == github.blocks
 
 
