@@ -59,7 +59,8 @@ OWN = """## On our own recorded tables
 
 The same benchmark on the tables of recorded image training in
 [curves](curves/README.md), which had 107 and 32 configurations, with
-the seeds {seeds}: {tasks}. That random + ASHA leaves less regret than ours there is looked into in [LOG.md](LOG.md), «Our own tables as
+the seeds {seeds}: {tasks}. That random + ASHA
+leaves less regret than ours there is looked into in [LOG.md](LOG.md), «Our own tables as
 judges».
 """
 

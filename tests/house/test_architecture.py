@@ -49,7 +49,18 @@ def named(node):
 
 @pytest.mark.parametrize(("page", "least"), [("docs/architecture.md", 60), ("CONTRIBUTING.md", 15)])
 def test_every_name_on_the_page_is_in_the_source(page, least):
-    files = (".yaml", ".json", ".jsonl", ".beton", ".toml", ".txt", ".py", ".venv", "data/NAME")
+    files = (
+        ".yaml",
+        ".yml",
+        ".json",
+        ".jsonl",
+        ".beton",
+        ".toml",
+        ".txt",
+        ".py",
+        ".venv",
+        "data/NAME",
+    )
     names = [
         name
         for name in spans(ROOT / page)
