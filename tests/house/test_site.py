@@ -92,7 +92,7 @@ def extensions():
 
 @pytest.mark.parametrize("name", MARKDOWN)
 def test_the_site_shows_the_lists_blocks_and_words_that_github_shows(name):
-    """Python's Markdown wants four spaces before a list's blocks, and an empty line before lists."""
+    """Python's Markdown wants 4 spaces before a list's blocks, and an empty line before lists."""
     text = (ROOT / name).read_text(encoding="utf-8")
     names, settings = extensions()
     site = Seen(markdown.markdown(text, extensions=names, extension_configs=settings))
