@@ -86,8 +86,8 @@ def main(arguments: list[str] | None = None) -> int:
     """
     given = parser().parse_args(arguments)
     # After the arguments are read: these imports take time that `--help` needn't wait for.
-    from trainables.final_model.prediction import run
-    from trainables.final_model.prediction_options import PredictionOptions
+    from trainables.final_model.inference.prediction import run
+    from trainables.final_model.inference.prediction_options import PredictionOptions
 
     try:
         with handle_signals():

@@ -19,7 +19,7 @@ from trainables.final_model import exporters
 
 SAVED, EXPORT = "trainables/final_model/saved_model.py", "trainables/final_model/exporters.py"
 DESCRIBED = "trainables/final_model/description.py"
-READ = "trainables/final_model/image_batches.py::read_image"
+READ = "trainables/final_model/inference/image_batches.py::read_image"
 DAMAGED = (f"{DESCRIBED}::damage_error", "is damaged or is something else")
 
 

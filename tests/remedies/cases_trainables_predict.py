@@ -74,7 +74,7 @@ def a_damaged_onnx_file(predict: Command, trained: Path, copied: Path) -> Steps:
 def a_network_that_overflows(
     predict: Command, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Steps:
-    from trainables.final_model.classifier import TorchClassifier
+    from trainables.final_model.inference.classifier import TorchClassifier
 
     right = TorchClassifier.logits
     with monkeypatch.context() as patch:

@@ -13,10 +13,10 @@ from datasets.prepare import prepare
 from results.predictions import read_predictions
 from tests.trainables.conftest import SMALL
 from trainables import export, final, predict
-from trainables.final_model.classifier import logits_of
 from trainables.final_model.description import Description, ModelError
-from trainables.final_model.image_batches import read_image
-from trainables.final_model.image_files import ImageError
+from trainables.final_model.inference.classifier import logits_of
+from trainables.final_model.inference.image_batches import read_image
+from trainables.final_model.inference.image_files import ImageError
 from trainables.final_model.saved_model import read_model
 
 

@@ -13,9 +13,9 @@ from PIL import Image
 
 from results.predictions import read_predictions
 from trainables import export, predict
-from trainables.final_model.classifier import logits_of
 from trainables.final_model.description import ModelError
-from trainables.final_model.image_batches import read_image
+from trainables.final_model.inference.classifier import logits_of
+from trainables.final_model.inference.image_batches import read_image
 from trainables.final_model.saved_model import read_model
 
 CPU = torch.device("cpu")

@@ -9,11 +9,11 @@ from common.cli import refuse
 from common.progress_bar import progress
 from common.text import printable
 from datasets.census.left_out import describe_left_out
-from trainables.final_model.back_ends import Classifier, open_classifier
-from trainables.final_model.classification import Classified, classify
 from trainables.final_model.description import Description
-from trainables.final_model.image_files import FoundFiles, LeftOutFile, find_images
-from trainables.final_model.prediction_files import (
+from trainables.final_model.inference.back_ends import Classifier, open_classifier
+from trainables.final_model.inference.classification import Classified, classify
+from trainables.final_model.inference.image_files import FoundFiles, LeftOutFile, find_images
+from trainables.final_model.inference.prediction_files import (
     CsvWriter,
     Guess,
     JsonWriter,
@@ -23,7 +23,7 @@ from trainables.final_model.prediction_files import (
     describe_model,
     open_output,
 )
-from trainables.final_model.prediction_options import (
+from trainables.final_model.inference.prediction_options import (
     PredictionError,
     PredictionOptions,
     find_blank_class,

@@ -17,7 +17,7 @@ from common.files import open_atomically, remove_leftovers
 from common.text import printable
 from datasets.census.left_out import LeftOut
 from trainables.final_model.description import Description
-from trainables.final_model.image_files import LeftOutFile
+from trainables.final_model.inference.image_files import LeftOutFile
 
 SCHEMA_VERSION = 1
 """The layout of JSON files has this number, which changes when a reader must change."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from common.regular_files import read_regular
 from datasets.archives.limits import LARGEST_FILE_BYTES
 from datasets.beton.decode import decode_into
-from trainables.final_model.image_files import ImageError, LeftOutFile
+from trainables.final_model.inference.image_files import ImageError, LeftOutFile
 
 SLICE_IMAGES = 16
 """A thread reads so many images in a row: fewer cost more in messages than in decoding."""

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from common.allowance import allowed_cores
 from results.predictions import softmax
-from trainables.final_model.back_ends import Classifier
-from trainables.final_model.image_batches import ImageBatch, read_batches
-from trainables.final_model.image_files import ImageError, LeftOutFile
+from trainables.final_model.inference.back_ends import Classifier
+from trainables.final_model.inference.image_batches import ImageBatch, read_batches
+from trainables.final_model.inference.image_files import ImageError, LeftOutFile
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

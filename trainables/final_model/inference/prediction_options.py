@@ -9,7 +9,7 @@ from common.files import find_unwritable
 from common.regular_files import irregular_kind
 from datasets.sources.layout import shorten_faults
 from trainables.final_model.description import Description
-from trainables.final_model.image_files import FoundFiles
+from trainables.final_model.inference.image_files import FoundFiles
 
 
 class PredictionError(UserError):

@@ -13,7 +13,7 @@ from common.files import file_sha256
 from common.nvml import read_driver
 from common.text import printable
 from trainables.final_model.description import MODEL, Description, ModelError, read_description
-from trainables.final_model.onnx_classifier import BATCH_SIZE, OnnxClassifier
+from trainables.final_model.inference.onnx_classifier import BATCH_SIZE, OnnxClassifier
 
 ONNX_FILE = Path("export", "model.onnx")
 """`trainables.export` writes the ONNX file here in the folder of final training."""
@@ -53,7 +53,7 @@ def open_classifier(path: Path, back_end: str, count: int) -> Classifier:
         return _open_exported(path)
     if back_end == "auto" and (exported := _open_if_better(path, count)):
         return exported
-    from trainables.final_model.classifier import TorchClassifier  # takes seconds
+    from trainables.final_model.inference.classifier import TorchClassifier  # takes seconds
 
     return TorchClassifier(path)
 
