@@ -17,7 +17,7 @@ from common.errors import UserError
 from common.signals import code_of, end_process, handle_signals
 
 BACK_ENDS = ("auto", "torch", "onnx")
-"""`--backend` has these values."""
+"""The option `--backend` has these values."""
 
 
 def _positive(text: str) -> int:
@@ -63,7 +63,7 @@ def parser() -> Parser:
         help="write a line for each image, file name and id of its likeliest class, as Tiny "
         "ImageNet's evaluation server took them; - prints them",
     )
-    add("--top", type=_top, default=5, metavar="N|all", help="so many classes (default: 5)")
+    add("--top", type=_top, default=5, metavar="N", help="so many classes, or all (default: 5)")
     add(
         "--batch-size",
         type=_positive,

@@ -13,11 +13,11 @@ from tests.remedies.cases_search_places import check_extra
 from tests.remedies.harness import Command, Steps, case
 from tests.remedies.images import image
 
-ROOM = "trainables/final_model"
+ROOM = "trainables/final_model/inference"
 BACK_ENDS, ONNX = f"{ROOM}/back_ends.py", f"{ROOM}/onnx_classifier.py::__init__"
 FILES, OPTIONS = f"{ROOM}/image_files.py", f"{ROOM}/prediction_options.py"
 RUN = f"{ROOM}/prediction.py::run"
-DAMAGED = (f"{ROOM}/description.py::damage_error", "is damaged or is something else")
+DAMAGED = ("trainables/final_model/description.py::damage_error", "is damaged or is something else")
 
 
 def export(final: Path) -> Path:

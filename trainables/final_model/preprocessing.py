@@ -13,7 +13,7 @@ VERSION = 1
 """The layout of the description has this number, which changes when a reader must change."""
 
 _UNKNOWN_WHITE = 65535
-"""16-bit values are taken to end here if the training images aren't known to have any."""
+"""Values of 16 bits are taken to end here if the training images aren't known to have any."""
 
 
 def describe_preprocessing(

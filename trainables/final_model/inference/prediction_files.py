@@ -62,10 +62,10 @@ class TextWriter:
         print(printable(str(path)), *lines, sep="\n", flush=True)
 
     def leave_out(self, file: LeftOutFile) -> None:
-        """Prints nothing."""
+        """Prints nothing, as a table has all."""
 
     def end(self, images: int, hidden: dict[str, LeftOut]) -> None:
-        """Prints nothing."""
+        """Prints nothing, as a table has all."""
 
 
 class CsvWriter:
@@ -89,7 +89,7 @@ class CsvWriter:
         self._rows.writerow((printable(file.path), "", "", "", "", printable(file.sentence)))
 
     def end(self, images: int, hidden: dict[str, LeftOut]) -> None:
-        """Writes nothing."""
+        """Writes nothing more at the end."""
 
 
 class JsonWriter:
@@ -131,14 +131,14 @@ class SubmissionWriter:
         self._file = file
 
     def add(self, path: Path, guesses: Sequence[Guess]) -> None:
-        """Writes the likeliest class."""
+        """Writes the likeliest class of an image."""
         self._file.write(f"{path.name} {guesses[0].class_id}\n")
 
     def leave_out(self, file: LeftOutFile) -> None:
         """Writes nothing; the command's summary counts what is missing."""
 
     def end(self, images: int, hidden: dict[str, LeftOut]) -> None:
-        """Writes nothing."""
+        """Writes nothing more at the end."""
 
 
 @contextmanager
