@@ -48,12 +48,14 @@ def read_image(path: Path, side: int, white: int | None) -> NDArray[np.uint8]:
 
     white: see `Description`.
     """
-    pixels = np.empty((side, side, 3), dtype=np.uint8)
     try:
-        decode_into(read_regular(path, LARGEST_FILE_BYTES), pixels, white)
+        data = read_regular(path, LARGEST_FILE_BYTES)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ImageError(f"{path} can't be read: {reason}; check its path and rights.") from error
+    pixels = np.empty((side, side, 3), dtype=np.uint8)
+    try:
+        decode_into(data, pixels, white)
     except Exception as error:  # Pillow raises a dozen types for broken content
         reason = str(error) or type(error).__name__
         raise ImageError(f"{path} must be an image, but {reason}; leave it out.") from error
