@@ -13,8 +13,8 @@ import torch
 from results.predictions import read_predictions
 from tests.trainables.test_predict import images
 from trainables import export, predict
-from trainables.final_model import back_ends
-from trainables.final_model.back_ends import open_classifier
+from trainables.final_model.inference import back_ends
+from trainables.final_model.inference.back_ends import open_classifier
 
 __all__ = ["images"]
 ROOT = Path(__file__).resolve().parents[3]

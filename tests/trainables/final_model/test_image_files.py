@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainables.final_model import image_batches
-from trainables.final_model.image_batches import MOST_THREADS, SLICE_IMAGES, read_batches
-from trainables.final_model.image_files import find_images
+from trainables.final_model.inference import image_batches
+from trainables.final_model.inference.image_batches import MOST_THREADS, SLICE_IMAGES, read_batches
+from trainables.final_model.inference.image_files import find_images
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

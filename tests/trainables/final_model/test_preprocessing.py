@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 from tests.trainables.conftest import SMALL
 from trainables.augmentation.batch import for_evaluation
 from trainables.final_model.description import Description
-from trainables.final_model.image_batches import read_image
+from trainables.final_model.inference.image_batches import read_image
 
 
 def described(white: int | None = None, **changes: Any) -> Description:
