@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from search.monitoring.plans.plan_text import describe_enlarged
 
 from common.cli import quote, quote_command
 from common.files import describe_full_disk
@@ -22,6 +21,7 @@ from results.page.run_data import read_run
 from results.run_hints import resume_command
 from results.store import RunStore
 from search.config.command_line import resolve
+from search.monitoring.plans.plan_text import describe_enlarged
 from search.planning.option_errors import find_path_errors
 from search.planning.plan import make_plan
 from search.session.finish import write_final_report

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from search.monitoring.plans.plan_text import describe_enlarged, show_plan
 
 from datasets.census.image_sizes import summarise_sides
 from datasets.manifest import read_manifest
 from datasets.prepare import main as prepare_main
 from datasets.prepare import prepare
 from search.config.command_line import resolve
+from search.monitoring.plans.plan_text import describe_enlarged, show_plan
 from search.planning.plan import Plan, make_plan, size_to_store
 from search.run import main
 from tests.conftest import tiny_image

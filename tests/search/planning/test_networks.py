@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from search.monitoring.plans.plan_text import show_plan
 
 from search.config.command_line import resolve
 from search.hardware.calibration import Measurement
 from search.hardware.machine import Machine
 from search.hardware.memory import worker_bytes
 from search.monitoring.plans.cost_text import describe_cost, describe_speed
+from search.monitoring.plans.plan_text import show_plan
 from search.planning.cost_estimate import expected_epoch_s, training_speed
 from search.planning.plan import Plan, make_plan, make_proposer
 from search.planning.warm_start import useful_trials

@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import optuna
 import pytest
-from search.monitoring.plans.plan_text import describe_nodes, describe_resources, show_plan
 
 from common.text import format_duration
 from results.page.table import provenance as shown
@@ -11,6 +10,7 @@ from search.hardware.calibration import Measurement
 from search.hardware.machine import Cluster, Machine, Node
 from search.hardware.training_speed import Source
 from search.monitoring.plans.cost_text import describe_cost
+from search.monitoring.plans.plan_text import describe_nodes, describe_resources, show_plan
 from search.planning.cost_estimate import (
     expected_epoch_s,
     expected_epochs,

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from search.monitoring.plans.plan_text import show_plan
 
 from results.analysis.rung_values import read_proposals
 from results.analysis.searched_ranges import Prior, read_priors, read_ranges
@@ -17,6 +16,7 @@ from results.export import best_config
 from results.records import TrialState
 from results.store import MANIFEST, read_manifest, read_trials
 from search.config.command_line import resolve
+from search.monitoring.plans.plan_text import show_plan
 from search.planning.plan import Plan, make_plan, make_proposer
 from search.planning.same_space import lies_inside
 from search.run import main

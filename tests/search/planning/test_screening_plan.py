@@ -1,10 +1,10 @@
 """How short trainings are planned, by the space and the data."""
 
 import pytest
-from search.monitoring.plans.plan_text import show_plan
 
 from search.hardware.calibration import Measurement
 from search.monitoring.plans.cost_text import describe_cost, describe_screening
+from search.monitoring.plans.plan_text import show_plan
 from search.planning.cost_estimate import training_speed
 from search.planning.screening import ScreeningPlan, plan_screening
 from tests.search.planning.test_plan import plan_of
