@@ -123,6 +123,8 @@ def _run_config(scratch: Path, callbacks: "list[tune.Callback]") -> "tune.RunCon
         name="tune",
         storage_path=str(scratch),
         verbose=0,
+        # It says nothing, whereas the one that Ray takes in a notebook clears the cell's output.
+        progress_reporter=tune.CLIReporter(),
         callbacks=callbacks,
         # The trainable writes its own checkpoints, of what can't be made again.
         checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
