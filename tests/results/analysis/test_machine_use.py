@@ -51,7 +51,9 @@ def test_sessions_follow_each_other_without_the_time_between(tmp_path: Path) -> 
 def test_the_figure_has_a_line_for_what_is_known(tmp_path: Path) -> None:
     figure = machine([(60.0, CORES), (120.0, CORES)])
     assert [line.name for line in figure.data] == ["processor", "memory"]
-    assert list(figure.data[0].x) == [1.0, 2.0]
+    assert list(figure.data[0].x) == [60.0, 120.0]
+    assert figure.layout.xaxis.title.text == "seconds of the search"
+    assert list(machine([(60.0, CORES), (180.0, CORES)]).data[0].x) == [1.0, 3.0]
     assert [line.name for line in machine([(60.0, CARD)]).data] == [
         "processor", "memory", "GPU", "GPU memory",
     ]  # fmt: skip

@@ -52,6 +52,7 @@ print(json.dumps({
 """
 
 INTERRUPTED = """
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
 def tell(progress):
     if progress.epoch == 1:
         os.kill(os.getpid(), signal.SIGINT)
