@@ -11,7 +11,15 @@ import plotly.graph_objects as go
 from common.text import format_duration
 from results.page.best_so_far import add_progress, seconds_of_trials
 from results.page.curves import add_curve
-from results.page.figure import PERCENT, Panel, Section, plot, safe, time_unit
+from results.page.figure import (
+    PERCENT,
+    Panel,
+    Section,
+    plot,
+    safe,
+    step_of_epochs,
+    time_unit,
+)
 from results.page.formatting import percent, span, value
 from results.page.headline import finalists_decision
 from results.page.run_data import Run
@@ -181,4 +189,6 @@ def winners(runs: Sequence[Run]) -> go.Figure:
                 legendgroup=str(index),
                 showlegend=field == "val_top1",
             )
+    lengths = [len(run.epochs[_best(run)["trial"]]) for run in runs]
+    figure.update_xaxes(dtick=step_of_epochs(max(lengths)))
     return figure

@@ -21,6 +21,7 @@ from results.importance import (
     importances_at,
 )
 from results.page.figure import PERCENT, Panel, plot, safe
+from results.page.formatting import percent
 from results.store import RunError
 
 PAIRED = 3
@@ -175,7 +176,18 @@ def pair(trials: Sequence[FrozenTrial], x: str, y: str) -> go.Figure:
         hovertext=None,
         hovertemplate="%{x}, %{y}: %{customdata:.1%}<extra></extra>",
     )
+    scale = figure.data[1].marker.colorbar
+    scale.ticktext = [_in_percent(text) for text in scale.ticktext]
     figure.update_layout(title=None, margin={"l": 56, "r": 12, "t": 8, "b": 44})
     figure.update_xaxes(title_text=safe(x), title_standoff=4)
     figure.update_yaxes(title_text=safe(y), title_standoff=4)
     return figure
+
+
+def _in_percent(text: str) -> str:
+    """Returns a label of Optuna's scale, such as «25% (0.22055)», with its accuracy as the axes of
+    a page have it, in place of the rank's share: «22.1 %», and «max. 29.5 %».
+    """
+    rank, _, accuracy = text.rstrip(")").partition(" (")
+    shown = percent(float(accuracy))
+    return shown if rank.endswith("%") else f"{rank} {shown}"

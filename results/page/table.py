@@ -129,9 +129,11 @@ def _param(item: Any) -> Cell:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Searched:
-    """Holds what a search varied: rows of (parameter, range, when the range holds), and notes."""
+    """Holds what a search varied: rows of (parameter, range, when the range holds, the baseline's
+    value), and notes.
+    """
 
-    rows: list[tuple[str, str, str]]
+    rows: list[tuple[str, str, str, str]]
     notes: list[str]
 
 
@@ -148,8 +150,15 @@ def searched(run: Run) -> Searched:
     if priors := read_priors(run.manifest):
         words = ", ".join(f"{name} {each}" for name, each in priors.items())
         notes.append(f"Its author's priors: {words}.")
+    baseline = run.trials.get(0)
+    own = baseline.config if baseline else {}
     rows = [
-        (each.name, describe_range(each.distribution), describe_condition(each.condition))
+        (
+            each.name,
+            describe_range(each.distribution),
+            describe_condition(each.condition),
+            value(own.get(each.name)),
+        )
         for each in known
     ]
     return Searched(rows=rows, notes=notes)
@@ -257,9 +266,14 @@ def _sessions(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     different commands.
     """
     for number, each in enumerate(manifest.get("sessions", []), 1):
-        ended = each.get("ended") or "not ended"
+        began, ended = (_clock(each.get(name)) for name in ("started", "ended"))
         command = each.get("provenance", {}).get("command", "–")
-        yield f"session {number}", f"{each.get('started')} to {ended}: {command}"
+        yield f"session {number}", f"{began} to {ended or 'not ended'} (UTC): {command}"
+
+
+def _clock(moment: str | None) -> str:
+    """Returns a recorded moment, which is in UTC, without its seconds."""
+    return moment[:16].replace("T", " ") if moment else ""
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

@@ -101,3 +101,9 @@ unpackPlotly().then(drawAll).then(() => dark.addEventListener("change", drawAll)
   place.hidden = false;
   throw error;
 });
+
+// Paper shows what is folded on the screen, and figures as wide as it is.
+addEventListener("beforeprint", () => {
+  document.querySelectorAll("details").forEach((each) => { each.open = true; });
+  if (window.Plotly) document.querySelectorAll(".plot").forEach((each) => Plotly.Plots.resize(each));
+});

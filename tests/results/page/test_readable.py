@@ -1,19 +1,22 @@
-"""What a page says of a search that was cut short, of its options, and of times."""
+"""What a page says of a search that was cut short, of its options, times and scales."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from results.page import comparison
 from results.page.best_so_far import best_so_far
 from results.page.figure import time_unit
+from results.page.parameters import parameters
 from results.page.report_page import page
 from results.page.run_data import read_run
-from results.page.table import typed_options
+from results.page.table import provenance, typed_options
 from results.records import TrialState
 from results.store import RunStore
 from tests.results.example_run import Made, make_run
-from tests.results.example_search import ADAMW, MANIFEST, RANGES, SIX, six
+from tests.results.example_search import ADAMW, MANIFEST, RANGES, SIX, many, six
 
 RESUME = "python -m search.run --resume run --out "
 
@@ -69,3 +72,32 @@ def test_a_run_of_seconds_is_drawn_in_seconds(tmp_path: Path) -> None:
     assert figure.layout.xaxis.title.text == "seconds of training"
     assert figure.data[0].x[-1] == 13 * 1.5
     assert figure.data[0].customdata[-1][1] == "20 s"
+
+
+def test_sessions_have_one_clock_which_is_named(tmp_path: Path) -> None:
+    run = six(tmp_path / "run", sessions=[*sessions(), *sessions(ended=None)])
+    rows = dict(provenance(read_run(run).manifest))
+    command = "python -m search.run --space resnet18"
+    assert rows["session 1"] == f"2026-11-22 05:00 to 2026-11-22 06:30 (UTC): {command}"
+    assert rows["session 2"] == f"2026-11-22 05:00 to not ended (UTC): {command}"
+
+
+def test_a_scale_of_colours_is_in_per_cent_as_the_axes_are(tmp_path: Path) -> None:
+    panels = parameters(read_run(many(tmp_path / "many", 40))).panels
+    scales = [
+        each.figure.data[1].marker.colorbar.ticktext
+        for each in panels
+        if each.key.startswith("pair")
+    ]
+    assert scales
+    for lowest, *between, highest in scales:
+        assert re.fullmatch(r"min\. \d+\.\d %", lowest)
+        assert re.fullmatch(r"max\. \d+\.\d %", highest)
+        values = [float(each.removesuffix(" %")) for each in between]
+        assert len(values) == 3
+        assert float(lowest[5:-2]) <= values[0] <= values[1] <= values[2] <= float(highest[5:-2])
+
+
+def test_epochs_of_short_runs_are_whole_on_a_comparison(tmp_path: Path) -> None:
+    runs = [read_run(six(tmp_path / name)) for name in ("a", "b")]
+    assert comparison.winners(runs).layout.xaxis.dtick == 1
