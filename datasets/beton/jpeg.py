@@ -43,9 +43,16 @@ class _Decoder:
         self._header.argtypes = (*buffer, pointer, pointer, pointer, pointer)
         self._decompress = library.tjDecompress2
         self._decompress.argtypes = (*buffer, pointer, whole, whole, whole, whole, whole)
+        self._end = library.tjDestroy
+        self._end.argtypes = (pointer,)
         self._handle = start()
         self._facts = [ctypes.c_int() for _ in range(4)]
         self._pointers = [ctypes.byref(fact) for fact in self._facts]
+
+    def __del__(self) -> None:
+        # A thread's decoder ends with it. What `__init__` didn't get as far as has nothing to end.
+        if handle := getattr(self, "_handle", None):
+            self._end(handle)
 
     def decode(self, data: bytes, out: NDArray[np.uint8]) -> bool:
         """Decodes `data` into `out`; see `decode_jpeg` for the arguments and the result."""

@@ -12,6 +12,7 @@ from hashlib import sha256
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
+from sysconfig import get_path
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -19,6 +20,9 @@ from search.space import SpaceError
 
 PREFIX = "space_files_"
 """The name of a folder's package begins with this."""
+
+_INSTALLED = ("purelib", "platlib")
+"""`sysconfig` knows by these names where packages are installed."""
 
 _OURS = ("common", "datasets", "results", "search", "tests", "tools", "trainables")
 
@@ -154,7 +158,9 @@ def _is_known(top: str, beside: Path) -> bool:
         spec = find_spec(top)
     except (ImportError, ValueError):
         return top in sys.modules
-    return bool(spec and spec.origin and Path(spec.origin).resolve() != beside.resolve())
+    if spec is None or spec.origin is None or Path(spec.origin).resolve() == beside.resolve():
+        return False
+    return any(Path(spec.origin).is_relative_to(place) for place in map(get_path, _INSTALLED))
 
 
 def modules_beside(path: Path) -> Iterator[ModuleType]:

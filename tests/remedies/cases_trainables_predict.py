@@ -41,7 +41,7 @@ def a_back_end_without_its_file(predict: Command, trained: Path, copied: Path) -
     refusal.command()()
 
 
-@case(f"{BACK_ENDS}::_open_exported", "was exported from others")
+@case(f"{BACK_ENDS}::_open_exported", "exported from others")
 def an_export_of_other_weights(predict: Command, trained: Path, copied: Path) -> Steps:
     export(copied)
     state = torch.load(copied / "model.pt", weights_only=True)

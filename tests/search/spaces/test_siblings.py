@@ -85,6 +85,18 @@ def test_two_folders_may_have_files_of_one_name(tmp_path: Path) -> None:
     assert Proposer(spaces[0], {}, 0).baseline_params()["lr"] == 2e-3
 
 
+def test_a_file_elsewhere_on_python_s_path_never_stands_for_a_sibling(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "_more.py").write_text("LR = 9e-3\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(elsewhere))
+    path = write(tmp_path / "mine")
+    assert find_space(str(path)).baseline.lr == 2e-3
+    assert tmp_path / "mine" / "_more.py" in find_space_files(str(path))
+
+
 def test_a_changed_sibling_is_read_anew_even_within_one_second(tmp_path: Path) -> None:
     path = write(tmp_path)
     assert find_space(str(path)).baseline.lr == 2e-3

@@ -98,7 +98,8 @@ def test_auto_leaves_to_torch_what_onnx_gives_otherwise(
     capsys.readouterr()
     assert open_classifier(other, "auto", 1).name == "torch"
     assert capsys.readouterr().err == (
-        f"note: torch predicts, since {other}/export/model.onnx was exported from other weights.\n"
+        f"note: torch predicts, since {other}/export/model.onnx was exported from other weights; "
+        "export it again.\n"
     )
     (other / "export" / "model.onnx").write_bytes(b"damaged")
     assert open_classifier(other, "auto", 1).name == "torch"

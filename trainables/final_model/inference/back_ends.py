@@ -69,8 +69,8 @@ def _open_exported(path: Path) -> OnnxClassifier:
     exported = OnnxClassifier(path / ONNX_FILE)
     if not _is_export_of(exported.description, path):
         raise ModelError(
-            f"{path / ONNX_FILE} must hold the weights of {path / MODEL}, but was exported from "
-            f"others; export it again with {export}."
+            f"{path / ONNX_FILE} must state that it holds the weights of {path / MODEL}, but was "
+            f"exported from others or by an older version; export it again with {export}."
         )
     return exported
 
@@ -95,8 +95,9 @@ def _open_if_better(folder: Path, count: int) -> OnnxClassifier | None:
         return None
     if _is_export_of(exported.description, folder):
         return exported
-    where = printable(str(path))
-    print(f"note: torch predicts, since {where} was exported from other weights.", file=sys.stderr)
+    where, stated = printable(str(path)), exported.description.weights_sha256
+    why = "was exported from other weights" if stated else "doesn't state from which weights it is"
+    print(f"note: torch predicts, since {where} {why}; export it again.", file=sys.stderr)
     return None
 
 
