@@ -9,17 +9,9 @@ import plotly.graph_objects as go
 from optuna.trial import FrozenTrial
 
 from common.errors import RecordError
-from results.analysis.listed_study import study_of
+from results.analysis.explained_variance import Importance
 from results.analysis.rung_values import quiet_optuna, trials_at_rungs
-from results.importance import (
-    MIN_TRIALS,
-    REPEATS,
-    Comparison,
-    Importance,
-    Report,
-    by_importance,
-    importances_at,
-)
+from results.importance import MIN_TRIALS, Comparison, Report, by_importance, importances_at
 from results.page.figure import PERCENT, Panel, plot, safe
 from results.page.formatting import percent
 from results.store import RunError
@@ -33,34 +25,21 @@ follows.
 """
 
 
-def shuffles(trials: int) -> int:
-    """Returns how often a page shuffles and resamples results, chosen so that the page is made in
-    seconds.
-
-    This is 99 times for up to 101 trials, as in `results.importance`, and less often for more
-    trials, but at least 19 times: then one in twenty parameters without effect stands out from
-    noise.
-    """
-    return max(19, min(REPEATS, 10_000 // max(1, trials)))
-
-
-def importance_section(directory: Path, repeats: int) -> tuple[list[Panel], list[str]]:
+def importance_section(directory: Path) -> tuple[list[Panel], list[str]]:
     """Returns panels with the importance among all trials and among their upper quarter, and with
     the interactions, and a sentence for each part that can't be drawn.
-
-    `repeats` is the number of shuffles of the results and of resamples of the trials.
     """
     try:
         rungs = trials_at_rungs(directory)
     except (RunError, RecordError) as error:
         return [], [f"No importance: {error}"]
-    report = importances_at(rungs, repeats)
+    report = importances_at(rungs)
     parts = [
         ("importance", "What mattered", "among all trials that reached the rung", report.overall),
         ("quarter", "Among the best", "among the upper quarter of them", report.upper_quarter),
     ]
     drawable = [part for part in parts if any(each.parameters for each in part[-1])]
-    panels = [_importance_panel(*part, repeats, beside=len(drawable)) for part in drawable]
+    panels = [_importance_panel(*part, beside=len(drawable)) for part in drawable]
     if panels:
         return panels + _interactions(rungs, report), []
     most = max((each.trials for each in report.overall), default=0)
@@ -75,7 +54,6 @@ def _importance_panel(
     title: str,
     among: str,
     comparisons: Sequence[Comparison],
-    repeats: int,
     *,
     beside: int,
 ) -> Panel:
@@ -84,10 +62,10 @@ def _importance_panel(
     return Panel(
         key=key,
         title=title,
-        caption=f"Each parameter's part of all importance at each rung, {among}; stopped trials "
-        f"count. Filled dots are more than any of {repeats} shuffles of the results gave, open "
-        "ones can't be told from noise. Lines: the standard deviation over resampled trials, cut "
-        "at 0 % and 100 %.",
+        caption="The part of the differences in val_top1 that a parameter explains by itself at "
+        f"each rung, {among}; stopped trials count. Lines: the 98 % interval. Filled dots: it "
+        "begins above 0; open ones can't be told from noise. What the search has settled explains "
+        "little.",
         figure=figure,
         height=120 + 26 * len(names),
         beside=beside,
@@ -98,7 +76,7 @@ def importance(comparisons: Sequence[Comparison]) -> go.Figure:
     """Returns a figure with one row for each parameter, the most important on top, and one colour
     for each rung.
     """
-    figure = plot("part of all importance", "", xaxis_tickformat=PERCENT)
+    figure = plot("part of the differences explained", "", xaxis_tickformat=PERCENT)
     drawable = [each for each in comparisons if each.parameters]
     for index, each in enumerate(drawable):
         found = each.parameters or {}
@@ -123,12 +101,10 @@ def importance(comparisons: Sequence[Comparison]) -> go.Figure:
 
 
 def _whiskers(found: Sequence[Importance]) -> dict[str, object]:
-    """Returns Plotly's error bars of one spread to each side, cut where a share can't be: below 0
-    and above 1.
-    """
+    """Returns Plotly's error bars, which end where the intervals do."""
     return {
-        "array": [min(item.spread, 1 - item.share) for item in found],
-        "arrayminus": [min(item.spread, item.share) for item in found],
+        "array": [item.high - item.share for item in found],
+        "arrayminus": [item.share - item.low for item in found],
         "symmetric": False,
         "width": 0,
         "thickness": 1,
@@ -166,7 +142,9 @@ def _pair_panel(trials: Sequence[FrozenTrial], x: str, y: str, epoch: int) -> Pa
 def pair(trials: Sequence[FrozenTrial], x: str, y: str) -> go.Figure:
     """Returns Optuna's rank plot of two parameters that all of `trials` have."""
     with quiet_optuna():
-        figure = optuna.visualization.plot_rank(study_of(trials), [x, y], target_name="val_top1")
+        study = optuna.create_study(direction="maximize")
+        study.add_trials(trials)
+        figure = optuna.visualization.plot_rank(study, [x, y], target_name="val_top1")
     # Optuna's hover texts number the trials anew, and Plotly would interpret tags in them.
     dots = figure.data[0]
     dots.update(

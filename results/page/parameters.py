@@ -11,7 +11,7 @@ from optuna.distributions import CategoricalDistribution
 
 from results.page.figure import PERCENT, SCALE, Panel, Section, plot, safe
 from results.page.formatting import OUTCOMES, WINNER, outcome, percent, value
-from results.page.importance import importance_section, shuffles
+from results.page.importance import importance_section
 from results.page.run_data import Run
 from results.records import TrialRecord
 
@@ -29,7 +29,7 @@ def parameters(run: Run) -> Section:
     names = varied(run)
     notes = [] if run.ranges else ["journal.log is missing: ranges are those of the values tried."]
     panels = [_parallel_panel(run, names)] if names else []
-    mattered, why_not = importance_section(run.directory, shuffles(len(run.trials)))
+    mattered, why_not = importance_section(run.directory)
     panels += mattered
     notes += why_not
     panels += [_slice_panel(run, name) for name in names]

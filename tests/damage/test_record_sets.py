@@ -91,7 +91,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "frame.finalists": lambda run: frame.finalists(run).to_csv(),
     "export": best_config,
     "report and compare": read_page,
-    "importance": lambda run: repr(importances(run, 1)),
+    "importance": lambda run: repr(importances(run)),
     "warm start": read_earlier_run,
     "simulate": read_curves,
 }

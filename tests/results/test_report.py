@@ -16,7 +16,7 @@ from results.page.best_so_far import best_so_far, progress
 from results.page.curves import learning, learning_curves, part
 from results.page.formatting import OUTCOMES, WINNER
 from results.page.headline import make_headline
-from results.page.importance import importance, importance_section, shuffles
+from results.page.importance import importance, importance_section
 from results.page.parameters import parallel, parameters, slice_of, varied
 from results.page.report_page import page
 from results.page.run_data import Run, read_run
@@ -310,7 +310,7 @@ def test_too_few_trials_give_no_importance_but_a_sentence(run: Run) -> None:
 
 def test_importance_counts_stopped_trials_and_names_what_decided(tmp_path: Path) -> None:
     run = read_run(many(tmp_path / "many", 40))
-    found, notes = importance_section(run.directory, repeats=9)
+    found, notes = importance_section(run.directory)
     assert notes == []
     panels = {panel.key: panel for panel in found}
     first = panels["importance"].figure.data[0]
@@ -323,10 +323,6 @@ def test_importance_counts_stopped_trials_and_names_what_decided(tmp_path: Path)
     _, x, y = pairs[0].split("-")
     both = [r for r in run.trials.values() if x in r.params and y in r.params]
     assert len(panels[pairs[0]].figure.data[0].x) == len(both)
-
-
-def test_shuffles_take_seconds_however_many_trials() -> None:
-    assert [shuffles(trials) for trials in (1, 101, 200, 500, 5000)] == [99, 99, 50, 20, 19]
 
 
 def test_a_run_without_its_journal_has_a_page_all_the_same(tmp_path: Path) -> None:
@@ -461,10 +457,14 @@ def test_an_unfinished_run_says_so(tmp_path: Path) -> None:
 
 
 def test_importance_is_drawn_most_important_on_top(tmp_path: Path) -> None:
-    from results.importance import Comparison, Importance
+    from results.analysis.explained_variance import Importance
+    from results.importance import Comparison
 
     def told(**shares: float) -> dict[str, Importance]:
-        return {n: Importance(share=s, spread=0.1, above_noise=s > 0.5) for n, s in shares.items()}
+        return {
+            name: Importance(share=share, low=max(0.0, share - 0.5), high=1.0)
+            for name, share in shares.items()
+        }
 
     figure = importance(
         [
