@@ -4,6 +4,7 @@ and the quotes of commands that are printed.
 
 import argparse
 import io
+import json
 import select
 import shlex
 import sys
@@ -53,6 +54,13 @@ def run_writer(write: Callable[[], Iterable[Path]]) -> int:
         return refuse(error)
     print(*paths, sep="\n")
     return 0
+
+
+def print_json(value: object) -> None:
+    """Prints a value as JSON, with secrets redacted. Raises `ValueError` for a number that JSON
+    lacks.
+    """
+    print(redacted(json.dumps(value, indent=1, allow_nan=False)))
 
 
 class _Output(io.FileIO):

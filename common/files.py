@@ -185,14 +185,18 @@ def sync_folder(directory: Path) -> None:
         os.close(descriptor)
 
 
-def is_locked(path: Path) -> bool:
-    """Returns whether another process holds the lock whose file is `path`, as a `FileLock` does.
-    Nothing is written; for the moment of the question the lock can't be taken.
+LOCK = ".lock"
+"""A folder that one process writes at a time is locked through the file of this name."""
+
+
+def is_locked(directory: Path) -> bool:
+    """Returns whether another process has locked the folder. Nothing is written; for the moment of
+    the question the lock can't be taken.
     """
     import fcntl
 
     try:
-        with path.open("rb") as file:
+        with (directory / LOCK).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -214,7 +218,7 @@ def lock_folder(directory: Path) -> Iterator[None]:
 
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(directory / ".lock")
+        lock = FileLock(directory / LOCK)
         try:
             lock.acquire(timeout=0)
         except Timeout:

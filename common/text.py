@@ -183,6 +183,22 @@ def did_you_mean(
     return f"did you mean {show(close[0])}?" if close else otherwise
 
 
+def format_value(value: object, digits: int = 4) -> str:
+    """Formats a value for people: a float with so many significant digits, `None` as a dash."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+
+
+def format_fraction(value: float | None, sign: str = "") -> str:
+    """Formats a fraction with three digits, and `None` as a dash; with `+` as its `sign`, a
+    difference.
+    """
+    return "–" if value is None else f"{value:{sign}.3f}"
+
+
 def format_duration(seconds: float) -> str:
     """Formats a duration for people, in the largest unit that fits: 4.2 s, 12 s, 34 min or
     5 h 07 min.

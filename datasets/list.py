@@ -3,7 +3,6 @@
 python -m datasets.list [--data DIR] [--json]
 """
 
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from common.cli import Parser, quote_command, refuse
+from common.cli import Parser, print_json, quote_command, refuse
 from common.errors import UserError
 from common.files import is_locked
 from common.text import printable
@@ -175,7 +174,7 @@ def _examine(folder: Path, name: str | None) -> Entry:
     """Returns the entry of a folder. A folder whose `name` is `None` is that of no dataset."""
     manifest, prepared = None, None
     state, problem = State.READY, None
-    if not os.path.lexists(folder / FILE_NAME) and is_locked(folder / ".lock"):
+    if not os.path.lexists(folder / FILE_NAME) and is_locked(folder):
         state, problem = State.PREPARING, "Another process is at work in this folder; wait for it."
     else:
         try:
@@ -271,7 +270,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         return refuse(f"{data} can't be listed ({error.strerror}); check its rights and its disk.")
     if options.json:
-        print(json.dumps(listing.to_json(), indent=1, allow_nan=False))
+        print_json(listing.to_json())
     else:
         print(*listing.describe(), sep="\n")
     return 0

@@ -22,7 +22,7 @@ from results.analysis.expected_gain import gain_of_run
 from results.analysis.finalist_comparison import BASELINE, Outcome, Standing, compare_finalists
 from results.analysis.intervals import CONFIDENCE, Interval
 from results.analysis.pareto import objectives_of, pareto_front, values
-from results.analysis.ranking import REASON, RULE, baseline_of, best_trial, rank_trials
+from results.analysis.ranking import REASON, RULE, baseline_of, choose_winner, rank_trials
 from results.analysis.run_records import is_own_run, read_run_records
 from results.records import (
     BEST_VERSION,
@@ -67,18 +67,17 @@ def describe_best(
     if trial is not None:
         return _chosen(manifest, trials, _named(directory, trials, trial), f"--trial {trial}")
     objectives = objectives_of(manifest)
-    leader = best_trial(trials, objectives)
-    if leader is None:
-        raise RunError(_no_best(directory, trials))
     outcome = compare_finalists(finalists)
+    winner = choose_winner(trials, objectives, outcome)
+    if winner is None:
+        raise RunError(_no_best(directory, trials))
     if outcome is not None and outcome.winner is not None:
-        winner = trials[outcome.winner.trial]
         chosen = _chosen(manifest, trials, winner, _finalists_rule(outcome))
         return chosen | _by_finalists(outcome, outcome.winner, chosen)
     rule = RULE
     if front := pareto_front(trials, objectives) if len(objectives) > 1 else []:
         rule += f", of the {len(front)} on the Pareto front of {', '.join(objectives)}"
-    return _chosen(manifest, trials, leader, rule) | {"reason": REASON}
+    return _chosen(manifest, trials, winner, rule) | {"reason": REASON}
 
 
 def _named(directory: Path, trials: Mapping[int, TrialRecord], trial: int) -> TrialRecord:

@@ -3,15 +3,14 @@
 python -m results.runs [FOLDER] [--tag TAG] [--state STATE] [--json]
 """
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from common.cli import Parser, refuse
-from common.text import format_duration, redacted
+from common.cli import Parser, print_json, refuse
+from common.text import format_duration, format_fraction
 from results.overview.run_overview import FIELDS, RunOverview, RunState, find_runs, overview_of
 from results.overview.text_table import TextColumn, print_table
 
@@ -52,10 +51,6 @@ def print_runs(runs: Sequence[RunOverview], now: datetime) -> None:
             print(f"{run.name}: {run.problem}")
 
 
-def _fraction(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
 def _lead(run: RunOverview) -> str:
     if run.best_val_top1 is None or run.baseline_val_top1 is None:
         return "–"
@@ -77,8 +72,8 @@ _COLUMNS: dict[str, tuple[Callable[[RunOverview, datetime], str], bool]] = {
     "dataset": (lambda run, _: run.dataset or "–", False),
     "trials": (lambda run, _: f"{run.trials}/{run.planned}" if run.planned else str(run.trials),
                True),
-    "best": (lambda run, _: _fraction(run.best_val_top1), True),
-    "baseline": (lambda run, _: _fraction(run.baseline_val_top1), True),
+    "best": (lambda run, _: format_fraction(run.best_val_top1), True),
+    "baseline": (lambda run, _: format_fraction(run.baseline_val_top1), True),
     "lead": (lambda run, _: _lead(run), True),
     "training": (lambda run, _: format_duration(run.training_s), True),
     "GPU-hours": (lambda run, _: f"{run.gpu_hours:.2f}", True),
@@ -125,7 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.json:
         runs = [asdict(each) for each in found]
         value = {"schema_version": SCHEMA_VERSION, "folder": str(options.folder), "runs": runs}
-        print(redacted(json.dumps(value, indent=1, allow_nan=False)))
+        print_json(value)
     elif found:
         print_runs(found, datetime.now(UTC))
     else:

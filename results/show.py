@@ -4,23 +4,21 @@ python -m results.show runs/NAME [--all | --top N] [--columns A,B,…] [--csv | 
 python -m results.show runs/NAME --trial 7 [--json]
 """
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from common.cli import Parser, quote_command, refuse
+from common.cli import Parser, print_json, quote_command, refuse
 from common.errors import UserError
-from common.text import format_duration, redacted
+from common.text import format_duration, format_fraction, format_value, redacted
 from results.analysis.run_records import RunRecords, read_run_records
 from results.overview.leaderboard import FIELDS, RankedTrial, column_names, rank_all
 from results.overview.leaderboard_table import (
     USUAL,
     choose_columns,
     describe_ending,
-    format_fraction,
     leaderboard,
     to_csv,
 )
@@ -56,12 +54,12 @@ def _show_trials(directory: Path, records: RunRecords, options: Any) -> None:
     top = len(trials) if options.all else options.top
     shown = [each for each in trials if each.baseline or (each.rank or len(trials)) <= top]
     if options.json:
-        _print_json({"run": overview_of(directory), "trials": shown})
+        _print_json({"run": overview_of(directory, records), "trials": shown})
     elif options.csv:
         print(redacted(to_csv(shown, columns or column_names(trials))), end="")
     else:
         params = [name for name in column_names(trials) if name.startswith("params.")]
-        print(*_head(overview_of(directory)), sep="\n")
+        print(*_head(overview_of(directory, records)), sep="\n")
         left_out = print_table(leaderboard(shown, columns or [*USUAL, *params]))
         print(*_below(directory, trials, shown, left_out), sep="\n")
 
@@ -111,7 +109,7 @@ def _show_trial(directory: Path, records: RunRecords, options: Any) -> None:
     traceback = error.read_text(encoding="utf-8") if error.exists() else None
     if options.json:
         entry = asdict(trial) | {"config": config, "traceback": traceback}
-        _print_json({"run": overview_of(directory), "trial": entry, "epochs": epochs})
+        _print_json({"run": overview_of(directory, records), "trial": entry, "epochs": epochs})
         return
     print(*_describe(trial, config), "", sep="\n")
     if epochs:
@@ -146,17 +144,14 @@ def _describe(trial: RankedTrial, config: dict[str, Any]) -> Iterator[str]:
 
 def _curve(epochs: Sequence[EpochMetrics]) -> list[TextColumn]:
     names = [each.name for each in fields(EpochMetrics)]
-    return [TextColumn(name, [_figure(getattr(each, name)) for each in epochs]) for name in names]
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    return [
+        TextColumn(name, [format_value(getattr(each, name)) for each in epochs]) for name in names
+    ]
 
 
 def _print_json(value: dict[str, Any]) -> None:
     plain = {name: _plain(item) for name, item in value.items()}
-    text = json.dumps({"schema_version": SCHEMA_VERSION, **plain}, indent=1, allow_nan=False)
-    print(redacted(text))
+    print_json({"schema_version": SCHEMA_VERSION, **plain})
 
 
 def _plain(item: Any) -> Any:

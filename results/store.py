@@ -30,7 +30,7 @@ from typing import Any
 from filelock import BaseFileLock, FileLock, Timeout
 
 from common.errors import UserError
-from common.files import checksum, read_json, remove_leftovers, write_text_atomically
+from common.files import LOCK, checksum, read_json, remove_leftovers, write_text_atomically
 from common.json_records import to_json
 from common.ownership import sign
 from common.text import redacted, redacted_values
@@ -48,7 +48,7 @@ from results.run_hints import RUN_FILE, nearest_run, restore_hint, resume_comman
 EPOCHS, TRIALS, MANIFEST, BEST = "epochs.jsonl", "trials.jsonl", RUN_FILE, "best.yaml"
 FINALISTS, FINALIST_EPOCHS, STEERING = "finalists.jsonl", "finalist-epochs.jsonl", "steering.jsonl"
 SCREENING, SCREENING_EPOCHS = "screening.jsonl", "screening-epochs.jsonl"
-BESIDE, LOCK = (FINALISTS, FINALIST_EPOCHS, SCREENING, SCREENING_EPOCHS, STEERING), ".lock"
+BESIDE = (FINALISTS, FINALIST_EPOCHS, SCREENING, SCREENING_EPOCHS, STEERING)
 """In a run directory, records, manifest, best configuration and lock have these file names."""
 
 CHAIN, SEAL, MAC = "chain", "sha256", "mac"

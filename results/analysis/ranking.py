@@ -10,6 +10,7 @@ the highest value of any epoch (results/published/handed-over.md).
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from results.analysis.finalist_comparison import Outcome
 from results.analysis.pareto import pareto_front
 from results.records import TrialRecord
 
@@ -60,6 +61,17 @@ def best_trial(trials: Mapping[int, TrialRecord], objectives: Sequence[str]) -> 
         return front[0]
     order = rank_trials(trials.values())
     return order[0] if order and order[0].trusted else None
+
+
+def choose_winner(
+    trials: Mapping[int, TrialRecord], objectives: Sequence[str], outcome: Outcome | None
+) -> TrialRecord | None:
+    """Returns the trial whose configuration a run hands over: the finalists' winner, or the best
+    trial where finalists haven't decided, or `None` where there is neither.
+    """
+    if outcome is not None and outcome.winner is not None:
+        return trials[outcome.winner.trial]
+    return best_trial(trials, objectives)
 
 
 def baseline_of(manifest: Mapping[str, Any], trial: int) -> int:

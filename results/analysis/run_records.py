@@ -76,6 +76,20 @@ class RunRecords:
     steering: list[SteeringRecord]
     lines: Mapping[str, int]
 
+    @property
+    def unfinished(self) -> int:
+        """Returns how many trainings haven't ended: trials, finalists' and short ones."""
+        states = [record.state for record in self.trials.values()]
+        states += [record.state for record in self.finalists.values()]
+        states += [record.state for record in self.screening.values()]
+        return states.count(TrialState.RUNNING)
+
+    @property
+    def training_s(self) -> float:
+        """Returns the seconds of all epochs with their evaluation, added up over all workers."""
+        kinds = (self.recorded, self.finalist_epochs, self.screening_epochs)
+        return sum(metrics.wall_s for epochs in kinds for _, metrics in epochs)
+
     def standings(self) -> dict[int, TrialRecord]:
         """Returns the trials, with the records of unfinished ones, and those of older versions that
         lack the last epoch's accuracy, updated by their recorded epochs.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from common.files import is_locked
 from results.overview.annotations import ANNOTATIONS
-from results.store import BESIDE, BEST, EPOCHS, LOCK, MANIFEST, TRIALS
+from results.store import BESIDE, BEST, EPOCHS, MANIFEST, TRIALS
 
 SHOWN = (MANIFEST, TRIALS, EPOCHS, *BESIDE, BEST, ANNOTATIONS)
 """A page shows what these files hold, and the records of final trainings."""
@@ -26,4 +26,4 @@ def version_of(directory: Path) -> str:
 
 def is_searched(directory: Path) -> bool:
     """Returns whether a process is searching in the run."""
-    return is_locked(directory / LOCK)
+    return is_locked(directory)

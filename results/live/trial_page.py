@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from common.text import format_duration, redacted
+from common.text import format_duration, format_value, redacted
 from results.analysis.run_records import read_run_records
 from results.overview.leaderboard import RankedTrial, rank_all
 from results.page.figure import PERCENT, Panel, Section, plot, step_of_epochs
@@ -49,7 +49,7 @@ def trial_page(directory: Path, number: int) -> str:
         searched=[(name, value(item)) for name, item in found.params.items()],
         fixed=[(n, value(item)) for n, item in record.config.items() if n not in found.params],
         columns=[each.name for each in fields(EpochMetrics)],
-        epochs=[[_figure(getattr(m, each.name)) for each in fields(m)] for m in epochs],
+        epochs=[[format_value(getattr(m, each.name)) for each in fields(m)] for m in epochs],
         traceback=redacted(error.read_text(encoding="utf-8")) if error.exists() else "",
     )
 
@@ -124,7 +124,3 @@ def _time(epochs: Sequence[EpochMetrics]) -> Section:
     panel = Panel(key="time", title="Where the time went", caption=f"{words}.", figure=figure,
                   height=180)  # fmt: skip
     return Section(key="spending", title="Time", panels=[panel], notes=[])
-
-
-def _figure(number: float | None) -> str:
-    return "–" if number is None else f"{number:.4g}" if isinstance(number, float) else str(number)

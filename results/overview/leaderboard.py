@@ -6,9 +6,9 @@ from typing import Any
 
 from results.analysis.finalist_comparison import compare_finalists
 from results.analysis.pareto import objectives_of
-from results.analysis.ranking import baseline_of, best_trial, rank_trials
+from results.analysis.ranking import baseline_of, choose_winner, rank_trials
 from results.analysis.run_records import RunRecords
-from results.records import StopReason, TrialRecord, TrialState
+from results.records import StopReason, TrialState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +73,8 @@ def rank_all(records: RunRecords) -> list[RankedTrial]:
     order = rank_trials(trials.values())
     places = {each.number: place for place, each in enumerate(order, 1)}
     order += [each for each in trials.values() if each.number not in places]
-    winner = _winner(records, trials)
+    outcome = compare_finalists(records.finalists.values())
+    winner = choose_winner(trials, objectives_of(manifest), outcome)
     baselines = {baseline_of(manifest, number) for number in trials}
     found = []
     for each in order:
@@ -83,7 +84,7 @@ def rank_all(records: RunRecords) -> list[RankedTrial]:
             RankedTrial(
                 rank=places.get(each.number),
                 trial=each.number,
-                best=each.number == winner,
+                best=each is winner,
                 baseline=each.number in baselines,
                 state=each.state,
                 reason=each.reason,
@@ -102,14 +103,6 @@ def rank_all(records: RunRecords) -> list[RankedTrial]:
             )
         )
     return found
-
-
-def _winner(records: RunRecords, trials: Mapping[int, TrialRecord]) -> int | None:
-    outcome = compare_finalists(records.finalists.values())
-    if outcome is not None and outcome.winner is not None:
-        return outcome.winner.trial
-    best = best_trial(trials, objectives_of(records.manifest))
-    return best.number if best else None
 
 
 def column_names(trials: Sequence[RankedTrial]) -> list[str]:

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 
-from common.text import did_you_mean, format_duration
+from common.text import did_you_mean, format_duration, format_fraction, format_value
 from results.overview.leaderboard import RankedTrial, column_names
 from results.overview.text_table import TextColumn
 from results.records import TrialState
@@ -37,23 +37,11 @@ def leaderboard(trials: Sequence[RankedTrial], columns: Sequence[str]) -> list[T
 def _cell(name: str, trial: RankedTrial) -> str:
     if name in _CELLS:
         return _CELLS[name](trial)
-    item = trial.value(name)
-    if item is None:
-        return "–"
-    if isinstance(item, bool):
-        return str(item).lower()
-    return f"{item:.4g}" if isinstance(item, float) else str(item)
+    return format_value(trial.value(name))
 
 
 def _mark(trial: RankedTrial) -> str:
     return " ".join(name for name in ("best", "baseline") if getattr(trial, name))
-
-
-def format_fraction(value: float | None, sign: str = "") -> str:
-    """Returns a fraction with three digits, and a dash for `None`; with `+` as its `sign`, a
-    difference.
-    """
-    return "–" if value is None else f"{value:{sign}.3f}"
 
 
 def describe_ending(trial: RankedTrial) -> str:

@@ -1,6 +1,6 @@
 """Sums up a run in a few values: what it searched, how it stands, what it found, what it cost."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -12,13 +12,13 @@ from common.files import is_locked
 from common.json_records import JsonRecord
 from results.analysis.finalist_comparison import compare_finalists
 from results.analysis.pareto import objectives_of
-from results.analysis.ranking import baseline_of, best_trial
+from results.analysis.ranking import baseline_of, choose_winner
 from results.analysis.run_records import RunRecords, read_run_records
 from results.analysis.session_times import sum_gpu_time, used_seconds
 from results.overview.annotations import Annotations, read_annotations
-from results.records import TrialRecord, TrialState
+from results.records import TrialRecord
 from results.run_hints import RUN_FILE
-from results.store import EPOCHS, FINALIST_EPOCHS, LOCK, SCREENING_EPOCHS, TRIALS
+from results.store import EPOCHS, FINALIST_EPOCHS, SCREENING_EPOCHS, TRIALS
 
 
 class RunState(StrEnum):
@@ -87,9 +87,11 @@ def find_runs(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if (path / RUN_FILE).is_file())
 
 
-def overview_of(directory: Path) -> RunOverview:
+def overview_of(directory: Path, records: RunRecords | None = None) -> RunOverview:
     """Returns what is worth knowing of a run. One that can't be read is `DAMAGED`, with the reason
     as its `problem`.
+
+    records: those of the run, where they have been read.
     """
     name = directory.resolve().name
     place: dict[str, Any] = {"name": name, "directory": str(directory)}
@@ -99,18 +101,17 @@ def overview_of(directory: Path) -> RunOverview:
         annotations, problem = Annotations(), str(error)
     said: dict[str, Any] = {"note": annotations.note, "tags": annotations.tags}
     try:
-        found = summarize(read_run_records(directory))
+        found = _summarize(records or read_run_records(directory))
     except (UserError, OSError) as error:
         return RunOverview(state=RunState.DAMAGED, problem=str(error), **place, **said)
     return replace(found, problem=problem, **place, **said)
 
 
-def summarize(records: RunRecords) -> RunOverview:
+def _summarize(records: RunRecords) -> RunOverview:
     """Returns what a run's records say of it, without the user's note and tags."""
     manifest, trials = records.manifest, records.standings()
     sessions = manifest.get("sessions", [])
     best, top1, baseline = _result(records, trials)
-    training_s = sum(each.wall_s for each in _epochs(records))
     return RunOverview(
         name=str(manifest.get("name", records.directory.name)),
         directory=str(records.directory),
@@ -122,7 +123,7 @@ def summarize(records: RunRecords) -> RunOverview:
         best_trial=best.number if best else None,
         best_val_top1=top1,
         baseline_val_top1=baseline,
-        training_s=round(training_s, 3),
+        training_s=round(records.training_s, 3),
         clock_s=round(used_seconds(sessions), 3),
         gpu_hours=round(sum_gpu_time(sessions, 0.0).held_s / 3600, 4),
         began=sessions[0].get("started") if sessions else None,
@@ -135,33 +136,25 @@ def _result(
 ) -> tuple[TrialRecord | None, float | None, float | None]:
     """Returns the best trial, its val_top1 and the baseline's, as best.yaml would have them."""
     outcome = compare_finalists(records.finalists.values())
-    if outcome is not None and outcome.winner is not None:
-        means = {each.trial: each.top1.mean for each in outcome.standings if each.top1}
-        number = outcome.winner.trial
-        return trials[number], means.get(number), means.get(baseline_of(records.manifest, number))
-    best = best_trial(trials, objectives_of(records.manifest))
+    best = choose_winner(trials, objectives_of(records.manifest), outcome)
     if best is None:
         return None, None, None
-    baseline = trials.get(baseline_of(records.manifest, best.number))
-    return best, best.last_val_top1, baseline.last_val_top1 if baseline else None
+    values = {number: each.last_val_top1 for number, each in trials.items()}
+    if outcome is not None and outcome.winner is not None:
+        values = {each.trial: each.top1.mean for each in outcome.standings if each.top1}
+    return best, values.get(best.number), values.get(baseline_of(records.manifest, best.number))
 
 
 def _state(records: RunRecords, best: TrialRecord | None) -> RunState:
     sessions = records.manifest.get("sessions", [])
-    if is_locked(records.directory / LOCK):
+    if is_locked(records.directory):
         return RunState.RUNNING
-    unfinished = any(each.state is TrialState.RUNNING for each in records.trials.values())
     if sessions and not sessions[-1].get("ended"):
         return RunState.INTERRUPTED
     # Sessions of older versions didn't record whether anything was left to train.
-    if unfinished or (sessions and not sessions[-1].get("finished", True)):
+    if records.unfinished or (sessions and not sessions[-1].get("finished", True)):
         return RunState.INTERRUPTED
     return RunState.ENDED if best else RunState.FAILED
-
-
-def _epochs(records: RunRecords) -> Iterator[Any]:
-    for each in (records.recorded, records.finalist_epochs, records.screening_epochs):
-        yield from (metrics for _, metrics in each)
 
 
 def _last_active(directory: Path) -> str | None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from common.text import format_value
 from results.analysis.intervals import Interval
 from results.records import StopReason, TrialRecord, TrialState
 
@@ -59,11 +60,7 @@ def count(number: int, thing: str) -> str:
 
 def value(item: Any) -> str:
     """Formats a parameter's value: floats with three significant digits, and `None` as a dash."""
-    if item is None:
-        return "–"
-    if isinstance(item, bool):
-        return str(item).lower()
-    return f"{item:.3g}" if isinstance(item, float) else str(item)
+    return format_value(item, digits=3)
 
 
 def display_name(number: int, baseline: int | None) -> str:

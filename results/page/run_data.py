@@ -14,7 +14,7 @@ from results.analysis.finalist_comparison import Outcome, compare_finalists
 from results.analysis.intervals import Interval, interval_of_repeats
 from results.analysis.machine_use import MachineUse, read_machine_use
 from results.analysis.pareto import objectives_of
-from results.analysis.ranking import baseline_of, best_trial
+from results.analysis.ranking import baseline_of, choose_winner
 from results.analysis.run_records import RunRecords, read_run_records
 from results.analysis.rung_values import JOURNAL, read_fitting_proposals
 from results.analysis.session_times import used_seconds
@@ -25,10 +25,9 @@ from results.records import (
     ScreeningRecord,
     TrainingId,
     TrialRecord,
-    TrialState,
 )
 from results.run_hints import resume_command
-from results.store import LOCK, RunError
+from results.store import RunError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +69,8 @@ class Run:
     screening: Mapping[TrainingId, ScreeningRecord]
     screening_epochs: list[EpochMetrics]
     machine_use: list[tuple[float, MachineUse]]
+    unfinished: int
+    training_s: float
     outcome: Outcome | None
     best: Mapping[str, Any] | None
     ranges: Mapping[str, BaseDistribution]
@@ -126,20 +127,6 @@ class Run:
         return resume_command(self.directory)
 
     @property
-    def unfinished(self) -> int:
-        """Returns how many trials and finalists' trainings haven't ended."""
-        states = [record.state for record in self.trials.values()]
-        states += [record.state for record in self.finalists.values()]
-        return states.count(TrialState.RUNNING)
-
-    @property
-    def training_s(self) -> float:
-        """Returns the seconds of all epochs with their evaluation, added up over all workers."""
-        trials = (metrics for _, metrics in self.recorded)
-        epochs = (*trials, *self.finalist_epochs, *self.screening_epochs)
-        return sum(metrics.wall_s for metrics in epochs)
-
-    @property
     def clock_s(self) -> float:
         """Returns the seconds that all ended sessions took, without the time between them."""
         return used_seconds(self.manifest.get("sessions", ()))
@@ -157,7 +144,8 @@ def read_run(directory: Path) -> Run:
             f"`{resume_command(directory)}`."
         )
     manifest, trials, finalists = records.manifest, records.standings(), records.finalists
-    succeeded = best_trial(trials, objectives_of(manifest)) is not None
+    outcome = compare_finalists(finalists.values())
+    succeeded = choose_winner(trials, objectives_of(manifest), outcome) is not None
     return Run(
         directory=directory,
         manifest=manifest,
@@ -169,11 +157,13 @@ def read_run(directory: Path) -> Run:
         screening=records.screening,
         screening_epochs=[metrics for _, metrics in records.screening_epochs],
         machine_use=read_machine_use(directory),
-        outcome=compare_finalists(finalists.values()),
+        unfinished=records.unfinished,
+        training_s=records.training_s,
+        outcome=outcome,
         best=describe_best(directory, manifest, trials, finalists.values()) if succeeded else None,
         ranges=_ranges(records),
         finals=dict(_finals(directory)),
-        running=is_locked(directory / LOCK),
+        running=is_locked(directory),
         by_hand=records.by_hand(),
         changes=records.changes(),
     )

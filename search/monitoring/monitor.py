@@ -67,7 +67,6 @@ class Monitor(Observer):
         self._stage_at = self._command_at
         self._verbose, self._stages = verbose, verbose and not quiet
         self._advised = self._judged = False
-        self._started = time.monotonic()
 
     # --- before the first trial ------------------------------------------------------------
 
@@ -234,7 +233,7 @@ class Monitor(Observer):
         """Prints what a user has changed, and shows the search by its new limits from now on."""
         with self._lock:
             self.progress.steered(record)
-        at = format_clock(time.monotonic() - self._started)
+        at = format_clock(self.progress.elapsed_s())
         self.inform(f"{at:>6}  by hand   {record.words}: {record.answer}")
 
     def _judge(self) -> None:
@@ -251,7 +250,7 @@ class Monitor(Observer):
             self._event(progress.training, text)
 
     def _event(self, training: TrainingId, text: str, *, wrong: bool = False) -> None:
-        at = format_clock(time.monotonic() - self._started)
+        at = format_clock(self.progress.elapsed_s())
         name = self.progress.trainings[training].name + ("" if training.is_trial else ":")
         write = self.warn if wrong else self.inform
         write(f"{at:>6}  {name:<9} {text}")

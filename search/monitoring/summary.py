@@ -18,7 +18,7 @@ from results.analysis.expected_gain import (
 )
 from results.analysis.finalist_comparison import BASELINE, Outcome, Standing, compare_finalists
 from results.analysis.pareto import pareto_front
-from results.analysis.ranking import best_trial, rank_trials
+from results.analysis.ranking import choose_winner, rank_trials
 from results.analysis.run_records import read_run_records
 from results.analysis.session_times import GpuTime, sum_gpu_time
 from results.importance import MIN_TRIALS
@@ -39,16 +39,17 @@ from trainables.config import TrialConfig
 class SearchResult:
     """Holds the result of a search, as its records give it.
 
-    `order` are the trials with a value, best first. `leader` is the best trial, or `None` where
-    none succeeded. `front` is the Pareto front of several objectives, and empty for one.
-    `finalists` are the records of the finalists' trainings, and `outcome` is their comparison, or
-    `None` where there is nothing to compare. `gpu_time` is that of all sessions, `steered` is what
-    a user has changed in any of them, and `by_hand` whether that has ended the last one.
+    `order` are the trials with a value, best first. `winner` is the trial whose configuration
+    is handed over, or `None` where none succeeded. `front` is the Pareto front of several
+    objectives, and empty for one. `finalists` are the records of the finalists' trainings, and
+    `outcome` is their comparison, or `None` where there is nothing to compare. `gpu_time` is that
+    of all sessions, `steered` is what a user has changed in any of them, and `by_hand` whether that
+    has ended the last one.
     """
 
     trials: Mapping[int, TrialRecord]
     order: Sequence[TrialRecord]
-    leader: TrialRecord | None
+    winner: TrialRecord | None
     front: Sequence[TrialRecord]
     finalists: Sequence[FinalistRecord]
     outcome: Outcome | None
@@ -64,13 +65,14 @@ def read_result(plan: Plan) -> SearchResult:
     training_s = sum(each.wall_s for each in trials.values())
     training_s += sum(each.wall_s for each in finalists)
     sessions = records.manifest.get("sessions", ())
+    outcome = compare_finalists(finalists)
     return SearchResult(
         trials=trials,
         order=rank_trials(trials.values()),
-        leader=best_trial(trials, plan.objectives),
+        winner=choose_winner(trials, plan.objectives, outcome),
         front=pareto_front(trials, plan.objectives) if len(plan.objectives) > 1 else [],
         finalists=finalists,
-        outcome=compare_finalists(finalists),
+        outcome=outcome,
         gpu_time=sum_gpu_time(sessions, plan.resources.gpus * training_s),
         steered=records.steering,
         by_hand=bool(sessions) and sessions[-1].get("ended_by") == ENDED_BY_HAND,
@@ -101,9 +103,9 @@ def _describe_result(
     plan: Plan, result: SearchResult, best: Path | OSError | None, *, interrupted: bool
 ) -> Iterator[str]:
     """Yields the lines below the tables: the best configuration, failures, and next commands."""
-    if result.leader:
-        yield _describe_best(plan, result, result.leader)
-        yield _describe_params(winner_of(result, result.leader))
+    if result.winner:
+        yield _describe_best(plan, result, result.winner)
+        yield _describe_params(result.winner)
         yield from _describe_file(plan, best)
     if len(result.front) > 1:
         command = quote_command("python -m results.export", plan.directory, "--trial", "N")
@@ -119,7 +121,7 @@ def _describe_result(
     yield from count_failures(result.trials.values(), plan.directory / "errors")
     if interrupted:
         yield from _describe_interruption(plan, result)
-    elif result.leader is None:
+    elif result.winner is None:
         for failure in sorted({record.detail or "?" for record in result.trials.values()}):
             yield f"No trial went well: {failure}"
     else:
@@ -142,21 +144,14 @@ def _print_tables(plan: Plan, result: SearchResult, console: Console) -> None:
         console.print(finalists_table(result.outcome))
 
 
-def winner_of(result: SearchResult, leader: TrialRecord) -> TrialRecord:
-    """Returns the trial that the finalists' trainings chose, or `leader` where they didn't."""
-    if result.outcome and result.outcome.winner:
-        return result.trials[result.outcome.winner.trial]
-    return leader
-
-
-def _describe_best(plan: Plan, result: SearchResult, leader: TrialRecord) -> str:
+def _describe_best(plan: Plan, result: SearchResult, winner: TrialRecord) -> str:
     if result.outcome and result.outcome.winner:
         return describe_winner(result.outcome, result.outcome.winner)
-    baseline = result.trials.get(horizon_of(plan.horizons, leader.number).first)
-    name = "the baseline" if leader is baseline else _name(leader.number)
+    baseline = result.trials.get(horizon_of(plan.horizons, winner.number).first)
+    name = "the baseline" if winner is baseline else _name(winner.number)
     best = "Most accurate" if len(plan.objectives) > 1 else "Best"
-    won = f"{best}: {name}, val_top1 {leader.last_val_top1:.3f} after epoch {leader.epochs}"
-    if leader is not baseline and baseline and baseline.last_val_top1 is not None:
+    won = f"{best}: {name}, val_top1 {winner.last_val_top1:.3f} after epoch {winner.epochs}"
+    if winner is not baseline and baseline and baseline.last_val_top1 is not None:
         wrong = "" if baseline.trusted else f", {baseline.reason or baseline.state}"
         won += f" (baseline {baseline.last_val_top1:.3f}{wrong})"
     return won

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from common.errors import SearchError, UserError
-from common.files import describe_full_disk, find_unwritable
+from common.files import LOCK, describe_full_disk, find_unwritable
 from datasets.access import open_search_data
 from datasets.manifest import FILE_NAME, read_manifest
 from datasets.prepare import inspect, prepare
@@ -150,7 +150,7 @@ def check_writable(directory: Path) -> None:
             f"{directory} must be writable, but {place} isn't; make it writable, or choose another "
             "folder with --out."
         )
-    if (directory / ".lock").exists():
+    if (directory / LOCK).exists():
         lock_run(directory).release()
 
 

@@ -25,7 +25,7 @@ def finish(plan: Plan, console: Console, *, interrupted: bool) -> int:
     result = read_result(plan)
     best: Path | OSError | None = None
     report = ""
-    if result.leader:
+    if result.winner:
         try:
             best = export(plan.directory)
         except OSError as error:

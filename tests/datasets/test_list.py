@@ -149,10 +149,10 @@ def test_what_can_t_be_used_is_listed_with_the_remedy(  # type: ignore[no-untype
 def test_what_is_being_prepared_is_known_by_its_lock(data: Path) -> None:
     folder = data / "demo"
     with lock_folder(folder):
-        assert is_locked(folder / ".lock")
+        assert is_locked(folder)
         (demo, *_) = list_data(data).entries
         assert (demo.name, demo.state) == ("demo", State.PREPARING)
-    assert not is_locked(folder / ".lock")
+    assert not is_locked(folder)
     (demo, *_) = list_data(data).entries
     assert demo.state is State.UNFINISHED
 

@@ -12,6 +12,7 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from results.analysis.intervals import proportion
+from results.overview.run_overview import RunState, overview_of
 from results.page.best_so_far import best_so_far, progress
 from results.page.curves import learning, learning_curves, part
 from results.page.formatting import OUTCOMES, WINNER
@@ -136,6 +137,18 @@ def test_finalists_give_their_means_with_intervals(tmp_path: Path) -> None:
     )
     assert "6 trials and 4 repeats of finalists, 17 epochs" in cards(run)["cost: training time"][1]
     assert times_by_outcome(run)["finalists"]["training"] == pytest.approx(4.0)
+
+
+def test_a_short_training_that_was_cut_off_is_unfinished(tmp_path: Path) -> None:
+    directory = six(tmp_path / "six")
+    assert read_run(directory).unfinished == 0
+    store = SideStore(SCREENING_FILES, directory)
+    store.add(
+        ScreeningRecord(number=0, params={}, images=0.25, state=TrialState.RUNNING, config=ADAMW)
+    )
+    store.close()
+    assert read_run(directory).unfinished == 1
+    assert overview_of(directory).state is RunState.INTERRUPTED
 
 
 def test_short_trainings_stand_before_the_trials(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from results.records import TrainingRecord, TrialRecord, TrialState
 from results.report import REPORT
 from results.run_hints import resume_command
 from results.store import BEST, MANIFEST, read_manifest
-from search.monitoring.summary import read_result, winner_of
+from search.monitoring.summary import read_result
 from search.planning.plan import Plan
 from search.session.hooks.commands import LIMIT_S, LOG, CommandThread, run_command
 from search.session.hooks.outcome import Best, End, Happening, SearchOutcome, existing
@@ -179,7 +179,7 @@ def _describe_end(plan: Plan, how: End, code: int, error: str | None) -> SearchO
 
 def _read_standing(plan: Plan) -> dict[str, Any]:
     result = read_result(plan)
-    best = winner_of(result, result.leader) if result.leader else None
+    best = result.winner
     like = best.number if best else max(result.trials, default=0)
     first = result.trials.get(horizon_of(plan.horizons, like).first)
     planned = read_manifest(plan.directory)["options"].get("trials", plan.options.trials)

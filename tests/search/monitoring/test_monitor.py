@@ -14,6 +14,7 @@ from results.analysis.rung_worth import ENOUGH
 from results.records import ScreeningRecord, StopReason, TrainingId, TrialRecord, TrialState
 from search.monitoring.limits import Limits
 from search.monitoring.monitor import Monitor, has_screen
+from search.monitoring.progress import Progress
 from search.monitoring.screen import draw_screen
 from search.study.proposer import Proposal
 from tests.search.study_on_curves import metrics
@@ -64,6 +65,20 @@ def test_a_pipe_gets_a_plain_line_an_event():
         "baseline  epoch  1/9  va",
         "baseline  failed, memory",
     ]
+
+
+def test_events_have_the_clock_of_the_screen():
+    """Trials begin long after the command; both clocks count from then."""
+    now = 1000.0
+    out = console(terminal=False)
+    monitor = Monitor(out, 4)
+    monitor.progress = Progress(Limits(trials=4), clock=lambda: now)
+    now += 75
+    monitor.began(Proposal(training=TrainingId(0), config=TrialConfig(network="resnet10")))
+    monitor.ended(TrialRecord(number=0, state=TrialState.FAILED, params={}, config={}, detail="x"))
+    head, *_ = draw_screen(monitor.progress, width=80, height=24).renderables
+    assert out.file.getvalue().splitlines()[-1].startswith("  1:15  baseline  failed")
+    assert "search  1:15 " in str(head)
 
 
 def test_a_pipe_stays_plain_when_colours_are_forced():
