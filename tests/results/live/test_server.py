@@ -1,15 +1,13 @@
 """The server of a run's pages: what it sends, to whom, and when there is something new."""
 
+import gzip
 import http.client
 import json
 import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -21,33 +19,10 @@ from results.records import TrainingId, TrialState
 from results.store import RunStore, traceback_path
 from tests.results.example_run import Made, make_run
 from tests.results.example_search import ADAMW, MANIFEST, RANGES, SIX, six
+from tests.results.live.served import served
 from tests.search.study_on_curves import metrics
 
 ROOT = Path(__file__).parents[3]
-Get = Callable[..., tuple[int, dict[str, str], str]]
-
-
-@contextmanager
-def served(run: Path, token: str | None = None) -> Iterator[Get]:
-    """A server of the run; what it gives answers a path: (status, headers, text)."""
-    server = PageServer(listen("127.0.0.1", 0), run, token)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-
-    def get(path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], str]:
-        connection = http.client.HTTPConnection(*server.server_address[:2], timeout=60)
-        connection.request(method, path, headers=headers)
-        answer = connection.getresponse()
-        text = answer.read().decode()
-        connection.close()
-        return answer.status, dict(answer.getheaders()), text
-
-    try:
-        yield get
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_the_page_is_the_report_that_updates_itself(tmp_path: Path) -> None:
@@ -134,25 +109,13 @@ def test_only_reading_is_answered(tmp_path: Path) -> None:
         assert [get("/", method)[0] for method in ("POST", "PUT", "DELETE")] == [501] * 3
 
 
-def test_a_foreign_name_that_leads_here_sees_nothing(tmp_path: Path) -> None:
+def test_an_answer_is_packed_for_those_who_can_unpack_it(tmp_path: Path) -> None:
     with served(six(tmp_path / "run")) as get:
-        for name in ("localhost:1", "127.0.0.1", "[::1]:80"):
-            assert get("/version", Host=name)[0] == 200
-        for name in ("evil.example", "localhost.evil.example", ""):
-            assert get("/version", Host=name)[0] == 403
-
-
-def test_a_token_opens_the_page_and_then_stays_in_the_browser(tmp_path: Path) -> None:
-    with served(six(tmp_path / "run"), "s3cret") as get:
-        for path in ("/", "/version", "/trial/1", "/plotly.js", "/?token=wrong", "/?token="):
-            assert get(path)[0] == 401
-        status, headers, _ = get("/trial/1?token=s3cret")
-        assert (status, headers["Location"]) == (303, "/trial/1")
-        cookie = headers["Set-Cookie"].split(";")
-        assert cookie[1:] == [" Path=/", " HttpOnly", " SameSite=Strict"]
-        assert get("/version", Cookie=cookie[0])[0] == 200
-        assert get("/version", Authorization="Bearer s3cret")[0] == 200
-        assert get("/version", Cookie="run-page=other")[0] == 401
+        plain, packed = get("/", raw=True), get("/", raw=True, Accept_Encoding="br, gzip")
+        assert "Content-Encoding" not in plain[1]
+        assert packed[1]["Content-Encoding"] == "gzip"
+        assert gzip.decompress(packed[2]) == plain[2]
+        assert len(packed[2]) < len(plain[2]) / 3
 
 
 def test_a_run_that_hasnt_begun_asks_again(tmp_path: Path) -> None:
