@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from results.live.access import Access
-from results.live.pages import Pages
+from results.live.pages import Pages, pack
 from results.live.state import is_searched
 
 POLICY = (
@@ -103,38 +103,41 @@ class _Handler(BaseHTTPRequestHandler):
         return self._say(HTTPStatus.NOT_FOUND, "There is no such page.")
 
     def _send_page(self, trial: int | None) -> None:
-        self._send(HTTPStatus.OK, self.server.pages.page(trial), "text/html")
+        page = self.server.pages.page(trial)
+        self._send(HTTPStatus.OK if page.found else HTTPStatus.NOT_FOUND, page.packed, "text/html")
 
     def _send_version(self, trial: str) -> None:
         state = {
             "version": self.server.pages.version(_trial_of(f"/trial/{trial}")),
             "searching": is_searched(self.server.directory),
         }
-        self._send(HTTPStatus.OK, json.dumps(state), "application/json")
+        self._send(HTTPStatus.OK, pack(json.dumps(state)), "application/json")
 
     def _send_cookie(self, path: str) -> None:
         """Leads the browser to the page that it asked for, and nowhere else."""
         place = path if _trial_of(path) is not None else "/"
         more = {"Location": place, "Set-Cookie": self.server.access.cookie()}
-        self._send(HTTPStatus.SEE_OTHER, "", "text/plain", more=more)
+        self._send(HTTPStatus.SEE_OTHER, pack(""), "text/plain", more=more)
 
     def _say(self, status: HTTPStatus, words: str) -> None:
-        self._send(status, f"{words}\n", "text/plain")
+        self._send(status, pack(f"{words}\n"), "text/plain")
 
     def _send(
         self,
         status: HTTPStatus,
-        text: str,
+        packed: bytes,
         kind: str,
         *,
         keep: bool = False,
         more: dict[str, str] | None = None,
     ) -> None:
-        content = text.encode()
+        """Sends what gzip has packed, unpacked to the few who want it so."""
         self.send_response(status)
-        if "gzip" in self.headers.get("Accept-Encoding", "") and len(content) > 1000:
-            content = gzip.compress(content, compresslevel=5, mtime=0)
+        if "gzip" in self.headers.get("Accept-Encoding", ""):
+            content = packed
             self.send_header("Content-Encoding", "gzip")
+        else:
+            content = gzip.decompress(packed)
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(content)))
         self.send_header("Vary", "Accept-Encoding")
@@ -167,7 +170,7 @@ def render_page(directory: Path, trial: int | None) -> str:
 
 
 @cache
-def _plotly() -> str:
+def _plotly() -> bytes:
     from plotly.offline import get_plotlyjs
 
-    return str(get_plotlyjs())
+    return pack(get_plotlyjs())

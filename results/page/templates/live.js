@@ -1,13 +1,14 @@
 "use strict";
 
 /* Shows what is new without a reload: scrolling, zoom, legends, sorting, filters, open parts and the
-   place of the cursor stay. Nothing is replaced while a text is selected. */
+   place of the cursor stay. Nothing is replaced while a text is selected, and nothing is asked for
+   while nobody sees the page. */
 
 const EVERY_MS = 2000;
 const place = document.getElementById("live");
 const trialOf = /\/trial\/(\d+)$/.exec(location.pathname);
 const asked = trialOf ? `version?trial=${trialOf[1]}` : "version";
-let seen = null;
+let seen = document.body.dataset.version;
 
 async function ask(path) {
   const answer = await fetch(path, { cache: "no-store" });
@@ -62,6 +63,7 @@ async function update() {
   const fresh = new DOMParser().parseFromString(text, "text/html");
   const source = fresh.getElementById("data-figures");
   if (!source) return location.reload(); // there is nothing to show any more
+  seen = fresh.body.dataset.version;
   const kept = remember();
   for (const key of Object.keys(figures)) delete figures[key];
   Object.assign(figures, JSON.parse(source.textContent));
@@ -87,13 +89,10 @@ async function update() {
 }
 
 async function look() {
+  if (document.hidden) return setTimeout(look, EVERY_MS);
   try {
     const { version, searching } = await (await ask(document.body.dataset.root + asked)).json();
-    if (seen !== null && version !== seen && getSelection().isCollapsed) {
-      await update();
-      seen = version;
-    }
-    seen ??= version;
+    if (version !== null && version !== seen && getSelection().isCollapsed) await update();
     place.textContent = searching ? "live: the search is running" : "the search isn't running";
   } catch (error) {
     place.textContent = `no longer live (${error.message}): the search has ended or was stopped; its page is report.html in the run's folder`;
