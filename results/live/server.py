@@ -13,15 +13,19 @@ import ipaddress
 import json
 import re
 import socket
+import sys
 from collections.abc import Callable
 from functools import cache, partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedReader
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from results.live.access import Access
+from results.live.incoming import Incoming
 from results.live.pages import Pages, pack
 from results.live.state import is_searched
 
@@ -41,6 +45,12 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 """Every answer has these headers."""
+
+MOST = 64
+"""So many connections are answered at once. Others wait until one of these ends."""
+
+PIECE = 65536
+"""A browser may take the time limit for each so many bytes of an answer: a slow line suffices."""
 
 
 class PageServer(ThreadingHTTPServer):
@@ -66,11 +76,44 @@ class PageServer(ThreadingHTTPServer):
         self.socket = listening
         self.directory = directory
         self.pages = Pages(directory, partial(render or render_page, directory))
+        self._places = BoundedSemaphore(MOST)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accepts a connection once there is place for one. Raises `OSError` where there is none
+        for a moment, so that the server is asked in between whether it shall end.
+        """
+        if not self._places.acquire(timeout=0.2):
+            raise BlockingIOError("all places are taken")
+        try:
+            return super().get_request()
+        except OSError:
+            self._places.release()
+            raise
+
+    def shutdown_request(self, request: Any) -> None:
+        """Ends a connection, of which there is one less then."""
+        try:
+            super().shutdown_request(request)
+        finally:
+            self._places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Prints what went wrong, unless the browser has only hung up."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: PageServer
+    timeout = 30
+    """Within so many seconds a request has to arrive, and each piece of an answer to be taken."""
+
     server_version, sys_version = "run-page", ""
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile.close()
+        self.rfile = BufferedReader(Incoming(self.connection, self.timeout))
 
     def do_GET(self) -> None:
         """Answers a request, after checking who sends it."""
@@ -132,6 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
         more: dict[str, str] | None = None,
     ) -> None:
         """Sends what gzip has packed, unpacked to the few who want it so."""
+        self.connection.settimeout(self.timeout)
         self.send_response(status)
         if "gzip" in self.headers.get("Accept-Encoding", ""):
             content = packed
@@ -146,7 +190,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(content)
+            for start in range(0, len(content), PIECE):
+                self.wfile.write(content[start : start + PIECE])
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class's name
         """Prints nothing about requests: standard error belongs to the search."""
