@@ -78,9 +78,14 @@ def how_to_enter_cluster(dashboard: str) -> str:
 def how_to_enter(environment: Mapping[str, str] = os.environ) -> str:
     """Returns how to enter the dashboard that the search starts, as part of a sentence."""
     if token_required(environment):
-        named = f"{TOKEN_PATH}={quote(path)} " if (path := environment.get(TOKEN_PATH)) else ""
-        return f"it asks for a token: type `{named}ray get-auth-token`"
+        return f"it asks for a token: type `{token_command(environment)}`"
     return f"it asks for no token, because of {AUTH_MODE}"
+
+
+def token_command(environment: Mapping[str, str] = os.environ) -> str:
+    """Returns the command that prints Ray's token, from wherever `environment` has it."""
+    named = f"{TOKEN_PATH}={quote(path)} " if (path := environment.get(TOKEN_PATH)) else ""
+    return f"{named}ray get-auth-token"
 
 
 def stay_on_this_machine() -> None:
@@ -117,7 +122,7 @@ def check_token(environment: Mapping[str, str] = os.environ) -> None:
 def read_token(environment: Mapping[str, str] = os.environ) -> str | None:
     """Returns Ray's token, or `None` where there is none yet or Ray requires none."""
     if token_required(environment) and (given := environment.get(TOKEN)):
-        return given
+        return given.strip()
     path = _token_file(environment)
     try:
         return path.read_text(encoding="utf-8").strip() if path else None

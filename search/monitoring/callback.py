@@ -84,7 +84,7 @@ class ReportingMonitor(Monitor):
         self.notes: list[str] = []
         self.interrupting = False
         """Tells whether a signal has arrived, and the search ends."""
-        self._report, self._quiet, self._print = report, quiet, self.warn
+        self._report, self._print = report, self.warn
         self.warn = self._note
 
     def _note(self, text: str) -> None:

@@ -16,9 +16,14 @@ def plain_printer(console: Console) -> Callable[[str], None]:
     """
 
     def print_line(text: str) -> None:
-        console.print(redacted(text), highlight=False, markup=False, soft_wrap=True)
+        print_exactly(console, redacted(text))
 
     return print_line
+
+
+def print_exactly(console: Console, text: str) -> None:
+    """Prints one line as it is, with whatever secrets are in it."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def format_parameter(value: object) -> str:

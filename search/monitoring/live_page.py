@@ -1,5 +1,6 @@
 """Starts the server of a search's page: a process of its own, which ends with the search."""
 
+import secrets
 import socket
 import subprocess
 import sys
@@ -23,15 +24,18 @@ class LivePage:
     until the block ends. The owner of the socket may close it meanwhile.
 
     root: the folder of the project, where the server starts.
-    token: what a page asks for that others than this machine can reach.
+    token: what a page asks for that others than this machine can reach. For `None` the page makes a
+        token of its own, which is in `address`; a given one opens more than the page, and isn't.
     """
 
     def __init__(
-        self, directory: Path, listening: socket.socket, *, root: Path, token: str
+        self, directory: Path, listening: socket.socket, *, root: Path, token: str | None
     ) -> None:
         private = is_loopback(listening)
-        self.address = url_of(listening)
-        self.enter = "" if private else "  (it asks for the dashboard's token: append ?token=…)"
+        own = None if private or token else secrets.token_urlsafe()
+        self.address = url_of(listening, own)
+        self.needs_token = not private and own is None
+        """Tells whether `?token=` has to be appended to the address."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "results.live.serve", str(directory.absolute()),
              str(listening.fileno())],
@@ -39,7 +43,7 @@ class LivePage:
             pass_fds=[listening.fileno()], start_new_session=True, encoding="utf-8",
         )  # fmt: skip
         assert self._process.stdin is not None
-        self._process.stdin.write("\n" if private else f"{token}\n")
+        self._process.stdin.write("\n" if private else f"{own or token}\n")
         self._process.stdin.flush()
 
     def __enter__(self) -> Self:

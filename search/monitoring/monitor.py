@@ -24,7 +24,7 @@ from results.records import (
 )
 from results.side_store import SteeringRecord
 from search.hardware.training_speed import TrainingSpeed
-from search.monitoring.console import plain_printer, redirect_stderr
+from search.monitoring.console import plain_printer, print_exactly, redirect_stderr
 from search.monitoring.limits import Limits
 from search.monitoring.machine_meter import MachineMeter
 from search.monitoring.progress import Progress
@@ -58,6 +58,7 @@ class Monitor(Observer):
     ) -> None:
         self.warn = plain_printer(console)
         self.inform = (lambda _: None) if quiet else self.warn
+        self._quiet = quiet
         self.progress = Progress(Limits(trials=trials))
         self.console, self._screen = console, not quiet and has_screen(console)
         self._live: Live | None = None
@@ -77,6 +78,11 @@ class Monitor(Observer):
             since = now - self._command_at
             self.inform(f"  {name}: {now - self._stage_at:.1f} s (at {since:.1f} s)")
         self._stage_at = now
+
+    def show_address(self, text: str) -> None:
+        """Prints an address as it is, with the token that opens it if there is one."""
+        if not self._quiet:
+            print_exactly(self.console, text)
 
     def opened(
         self,

@@ -36,9 +36,12 @@ def in_notebook() -> bool:
     return hasattr(shell, "kernel")
 
 
-def draw_table(progress: Progress, stage: str = "", notes: Sequence[str] = ()) -> str:
-    """Returns the search as HTML: what is done and left, a row for each running training and each
-    of the `BEST` trials, and the latest `notes`. `stage` is what happens before the first trial.
+def draw_table(
+    progress: Progress, stage: str = "", notes: Sequence[str] = (), address: str = ""
+) -> str:
+    """Returns the search as HTML: what is done and left, the `address` of its page, a row for each
+    running training and each of the `BEST` trials, and the latest `notes`. `stage` is what happens
+    before the first trial.
     """
     limits, leaders = progress.limits, progress.leaders()
     ended, left = sum(progress.endings().values()), progress.time_left_s()
@@ -51,6 +54,8 @@ def draw_table(progress: Progress, stage: str = "", notes: Sequence[str] = ()) -
     shown = [(rank, each) for rank, each in ranked if int(rank) <= BEST or each.baseline]
     running = [("", each) for each in progress.under_way() if each not in leaders[:BEST]]
     lines = [f"<div><b>{_text(limits.title or 'search')}</b> · {_text(', '.join(facts))}</div>"]
+    if address:  # as it is, because a token in it opens the page
+        lines.append(f"<div>{escape(address)}</div>")
     if ended or progress.trainings:
         share = min(100 * ended / max(limits.trials, 1), 100)
         lines.append(f'<progress max="100" value="{share:.0f}" style="width:24em"></progress>')
@@ -110,12 +115,18 @@ class NotebookMonitor(ReportingMonitor):
         self.inform = self._say
         self._display: Callable[[str], Callable[[str], object]] | None = display or show_html
         self._update: Callable[[str], object] | None = None
-        self._stage, self._drawn = "begins", 0.0
+        self._stage, self._address, self._drawn = "begins", "", 0.0
         self._draw_again(at_once=True)
 
     def _say(self, text: str) -> None:
         self._stage = " ".join(text.split())
         self._draw_again(at_once=not self.progress.trainings)
+
+    def show_address(self, text: str) -> None:
+        """Shows an address above the trials until the search ends."""
+        if not self._quiet:
+            self._address = text
+            self._draw_again(at_once=True)
 
     def _note(self, text: str) -> None:
         super()._note(text)
@@ -156,7 +167,7 @@ class NotebookMonitor(ReportingMonitor):
             return
         self._drawn = time.monotonic()
         try:
-            text = draw_table(self.progress, self._stage, self.notes)
+            text = draw_table(self.progress, self._stage, self.notes, self._address)
             if self._update is None:
                 self._update = self._display(text)
             else:

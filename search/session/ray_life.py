@@ -1,8 +1,9 @@
 """Starts, watches and ends the Ray of a session."""
 
-import secrets
+import socket
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.monitoring.live_page import LivePage
@@ -13,7 +14,7 @@ from search.ray_backend.heartbeat import Heartbeat, Liveness, kill_ray, ray_proc
 from search.ray_backend.local_ray import remove_files, start_ray, stop_ray
 from search.ray_backend.ray_cluster import LivingNodes, raylet_lives
 from search.ray_backend.slots import Slots
-from search.security import how_to_enter, how_to_enter_cluster, read_token
+from search.security import how_to_enter, how_to_enter_cluster, read_token, token_command
 from search.session.checks import StartChecks
 from search.session.loggers import connect_trackers
 from search.session.session import Session
@@ -48,11 +49,19 @@ def open_ray(
     monitor.stage("Ray")
     monitor.inform(f"dashboard  {address}  ({enter})")
     if checks.page is not None:
-        token = read_token() or secrets.token_urlsafe()
-        server = LivePage(plan.directory, checks.page, root=ROOT, token=token)
-        page = held.enter_context(server)
-        monitor.inform(f"page       {page.address}{page.enter}")
+        serve_page(plan.directory, checks.page, monitor, held)
     return connect_trackers(plan.options, plan.name, plan.directory)
+
+
+def serve_page(
+    directory: Path, listening: socket.socket, monitor: Monitor, held: ExitStack
+) -> None:
+    """Serves the page of the run in `directory` until `held` closes, and prints its address. Where
+    others can reach it, the page asks for Ray's token, or for one of its own if Ray has none.
+    """
+    page = held.enter_context(LivePage(directory, listening, root=ROOT, token=read_token()))
+    how = f"  (append ?token= and what `{token_command()}` prints)" if page.needs_token else ""
+    monitor.show_address(f"page       {page.address}{how}")
 
 
 def make_slots(plan: Plan, session: Session) -> Slots:

@@ -19,7 +19,8 @@ def test_a_page_is_served_until_the_block_ends(tmp_path: Path) -> None:
     address = listening.getsockname()
     with LivePage(six(tmp_path / "run"), listening, root=ROOT, token="unused") as page:
         listening.close()
-        assert (page.address, page.enter) == (f"http://127.0.0.1:{address[1]}/", "")
+        assert page.address == f"http://127.0.0.1:{address[1]}/"
+        assert not page.needs_token
         connection = http.client.HTTPConnection(*address, timeout=60)
         connection.request("GET", "/")
         answer = connection.getresponse()
@@ -36,7 +37,8 @@ def test_others_need_the_token(tmp_path: Path) -> None:
     listening = reserve_page("0.0.0.0", "auto")
     assert listening is not None
     with listening, LivePage(tmp_path, listening, root=ROOT, token="t0ken") as page:
-        assert page.enter == "  (it asks for the dashboard's token: append ?token=…)"
+        assert page.needs_token
+        assert "t0ken" not in page.address
         for token, status in (("wrong", 401), ("t0ken", 303)):
             port = listening.getsockname()[1]
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)

@@ -51,6 +51,16 @@ def told(monitor):
     return monitor.console.file.getvalue()
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+def test_an_address_is_printed_with_its_token_and_nothing_else_is(quiet):
+    monitor = Monitor(console(terminal=False), 4, quiet=quiet)
+    address = f"page  http://host:8300/?token={'s3cret' * 20}"
+    monitor.show_address(address)
+    monitor.inform(address)
+    shown = monitor.console.file.getvalue()
+    assert shown == "" if quiet else f"{address}\npage  http://host:8300/?token=***\n"
+
+
 @pytest.fixture(autouse=True)
 def _not_in_ci(monkeypatch):
     monkeypatch.delenv("CI", raising=False)

@@ -53,6 +53,17 @@ def quiet():
     return Console(file=io.StringIO(), quiet=True)
 
 
+def test_the_address_of_the_page_stays_with_the_token_that_opens_it():
+    cell, quiet_cell = Cell(), Cell()
+    for each, is_quiet in ((cell, False), (quiet_cell, True)):
+        monitor = NotebookMonitor(quiet(), 4, display=each, quiet=is_quiet)
+        monitor.show_address("page  http://host:8300/?token=s3cret-w0rd&<b>")
+        play(monitor)
+        monitor.tick()
+    assert "page  http://host:8300/?token=s3cret-w0rd&amp;&lt;b&gt;</div>" in cell.tables[0]
+    assert "http" not in quiet_cell.tables[0]
+
+
 def test_one_table_follows_the_search(monkeypatch):
     monkeypatch.setattr(notebook, "EVERY_S", 0.0)
     cell = Cell()
