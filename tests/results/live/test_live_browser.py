@@ -11,7 +11,7 @@ from results.live.server import PageServer
 from results.records import TrialState
 from results.store import RunStore
 from tests.results.example_run import Made, make_run
-from tests.results.example_search import ADAMW, MANIFEST, RANGES, SIX
+from tests.results.example_search import ADAMW, MANIFEST, RANGES, SIX, six
 from tests.results.page.browser import DRAWN, opened
 from tests.search.study_on_curves import metrics
 
@@ -41,15 +41,21 @@ SEEN = """(() => {
     sort: document.querySelectorAll("#table th")[7].getAttribute("aria-sort"),
   };
 })()"""
+HIDE = 'Object.defineProperty(document, "hidden", { value: HIDDEN, configurable: true })'
 HEADLINE = 'document.querySelector(".headline").textContent'
 
 
-def test_a_page_updates_under_its_reader(tmp_path: Path) -> None:
+def test_a_page_updates_under_its_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     running = Made(params=ADAMW, values=[0.15], state=TrialState.RUNNING)
     run = make_run(tmp_path / "run", RANGES, [*SIX[:5], running], 4, MANIFEST)
     store = RunStore(run)
     listening = listen("127.0.0.1", 0)
     server = PageServer(listening, run, None)
+    answered = []
+    answer = server.pages.version
+    monkeypatch.setattr(
+        server.pages, "version", lambda trial: (answered.append(trial), answer(trial))[1]
+    )
     Thread(target=server.serve_forever, daemon=True).start()
 
     async def look() -> None:
@@ -70,6 +76,13 @@ def test_a_page_updates_under_its_reader(tmp_path: Path) -> None:
             after = await page.evaluate(SEEN)
             assert after.pop("trials") == [2, 5, 0]  # sorted by lr, of equal ones the better first
             assert after == before
+            await page.evaluate(HIDE.replace("HIDDEN", "true"))
+            await asyncio.sleep(2.5)  # one question may be on its way
+            answered.clear()
+            await asyncio.sleep(5)
+            assert answered == []  # nobody sees the page
+            await page.evaluate(HIDE.replace("HIDDEN", "false"))
+            await page.wait_for('document.getElementById("live").textContent.includes("running")')
             await page.evaluate("""document.querySelector('a[href="trial/5"]').click()""")
             await page.wait_for('location.pathname === "/trial/5"')
             await page.wait_for(DRAWN)
@@ -89,3 +102,30 @@ def test_a_page_updates_under_its_reader(tmp_path: Path) -> None:
         asyncio.run(look())
     finally:
         store.close()
+
+
+def test_a_link_on_another_site_opens_a_page_that_asks_for_a_token(tmp_path: Path) -> None:
+    """A cookie that is `SameSite=Strict` isn't sent after the redirect from `?token=`."""
+    run, listening = six(tmp_path / "run"), listen("127.0.0.1", 0)
+    server = PageServer(listening, run, "s3cret")
+    Thread(target=server.serve_forever, daemon=True).start()
+    place = url_of(listening, "s3cret").replace("127.0.0.1", "localhost")
+    other = tmp_path / "other.html"
+    other.write_text(f'<a href="{place}">the page</a>', encoding="utf-8")
+
+    async def look() -> None:
+        async with opened(other, tmp_path / "profile") as page:
+            await page.wait_for('document.querySelector("a") !== null')
+            await page.evaluate('document.querySelector("a").click()')
+            await page.wait_for('location.pathname === "/" && document.readyState === "complete"')
+            assert await page.evaluate("location.search") == ""
+            text = await page.evaluate("document.body.textContent")
+            assert "Hyperparameter search" in text, text
+            await page.wait_for(DRAWN)
+            assert page.errors == []
+
+    try:
+        asyncio.run(look())
+    finally:
+        server.shutdown()
+        server.server_close()
