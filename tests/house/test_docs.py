@@ -80,7 +80,7 @@ def test_bash_offers_options_spaces_datasets_and_commands(tmp_path):
     options = {"--" + f.name.replace("_", "-") for f in fields(SearchOptions)}
     assert options < set(completed(*run, "--"))
     assert completed("python3", "-m", "results.rep") == ["results.report"]
-    assert completed("python", "-m", "datasets.prepare", "fol") == ["folder"]
+    assert completed("python", "-m", "datasets.prepare", "dem") == ["demo"]
     assert completed(*run, "--dataset", "folder", ":", "no-such-") == []
     assert completed("python", "sea") == []  # no command of ours: left to file names
 

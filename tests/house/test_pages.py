@@ -90,7 +90,7 @@ def test_options_in_tables_are_parsed():
     rows = [row for path in PAGES for row in tables(path, "option", "meaning")]
     assert len(rows) >= 15
     for words, _ in rows:
-        given = vars(COMMANDS["search.run"]().parse_args(shlex.split(words.strip("`"))))
+        given = vars(COMMANDS["search.run"]().parse_args(shlex.split(words.replace("`", ""))))
         options = {key: value for key, value in given.items() if key not in ACTIONS}
         assert resolve({"space": "demo"}, options)[1] == [], words
 
