@@ -62,7 +62,7 @@ def _age(moment: str | None, now: datetime) -> str:
         return "–"
     seconds = max((now - datetime.fromisoformat(moment)).total_seconds(), 0.0)
     days = int(seconds // 86_400)
-    return f"{days} d" if days >= 2 else format_duration(seconds)
+    return f"{days} d ago" if days >= 2 else f"{format_duration(round(seconds))} ago"
 
 
 _COLUMNS: dict[str, tuple[Callable[[RunOverview, datetime], str], bool]] = {

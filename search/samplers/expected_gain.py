@@ -72,8 +72,12 @@ def estimate_gains(
     deviations = np.sqrt(variances[runs] + variances[first] + 1e-12)
     below = _below(ends[first] - ends[runs], deviations)
     excess = _mean_excess(ends)
+    # No val_top1 exceeds 1, where the excesses of few trials, which differ much, may lead.
+    most = max(1 - float(ends[first]), 0.0)
     return [
-        _gain(below * _no_record(alike * len(seen), count, excess)) if count <= len(seen) else None
+        _gain(below * _no_record(alike * len(seen), count, excess), most)
+        if count <= len(seen)
+        else None
         for count in counts
     ]
 
@@ -101,9 +105,10 @@ def _mean_excess(ends: Vector) -> float:
     return max(float(best[:count].mean() - best[count]), LEAST_EXCESS)
 
 
-def _gain(distribution: Vector) -> Gain:
-    """Returns the gain with this distribution function at `_GAINS`."""
+def _gain(distribution: Vector, most: float) -> Gain:
+    """Returns the gain with this distribution function at `_GAINS`, of which `most` is possible."""
+    gains = np.minimum(_GAINS, most)
     return Gain(
-        expected=float(np.trapezoid(1 - distribution, _GAINS)),
-        upper=float(np.interp(CONFIDENCE, distribution, _GAINS)),
+        expected=float(np.trapezoid(1 - distribution, gains)),
+        upper=float(np.interp(CONFIDENCE, distribution, gains)),
     )

@@ -234,7 +234,9 @@ def _show_cost(plan: Plan, data: SearchData, session: Session, monitor: Monitor)
     planned = read_screening(session.manifest)
     if before := describe_screening(planned):
         monitor.inform(f"before     {before}")
-    monitor.inform("cost       " + describe_cost(plan, len(data.train), session.speed, planned))
+    whole = "the whole run: " if len(session.manifest["sessions"]) > 1 else ""
+    cost = describe_cost(plan, len(data.train), session.speed, planned)
+    monitor.inform(f"cost       {whole}{cost}")
 
 
 def open_session(

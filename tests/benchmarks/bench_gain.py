@@ -174,7 +174,7 @@ def by_model(
     def gain(count: float) -> Gain:
         chosen = order[: math.ceil(count)]
         found = expected_gain._below(ends[first] - means[chosen], deviations[chosen])
-        return expected_gain._gain(below * found)
+        return expected_gain._gain(below * found, max(1 - float(ends[first]), 0.0))
 
     return [gain(count) if count <= len(seen) else None for count in counts]
 

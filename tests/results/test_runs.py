@@ -140,12 +140,12 @@ def test_json_has_the_documented_keys(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_an_age_is_read_at_a_glance() -> None:
     now = datetime(2026, 11, 28, tzinfo=UTC)
     ages = {
-        5: "5 s", 600: "10 min", 7200: "2 h 00 min", 86_400: "24 h 00 min", 200_000: "2 d",
+        2.2: "2 s", 600: "10 min", 7200: "2 h 00 min", 86_400: "24 h 00 min", 200_000: "2 d",
     }  # fmt: skip
     for seconds, words in ages.items():
         moment = (now - timedelta(seconds=seconds)).isoformat()
-        assert runs._age(moment, now) == words
-    assert runs._age((now + timedelta(hours=1)).isoformat(), now) == "0 s"
+        assert runs._age(moment, now) == f"{words} ago"
+    assert runs._age((now + timedelta(hours=1)).isoformat(), now) == "0 s ago"
     assert runs._age(None, now) == "–"
 
 

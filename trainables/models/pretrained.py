@@ -64,7 +64,9 @@ def load(network: Network, config: TrialConfig) -> None:
     state = _match(network, _read(config, network), config.weights)
     fresh = _fresh_layers(network.state_dict(), state)
     if fresh:
-        logger.info("%s: the head starts afresh from its layer %s on.", config.weights, fresh[0])
+        logger.info(
+            "weights %s: new layers, which start afresh: %s.", config.weights, ", ".join(fresh)
+        )
     load_tensors(network, state)
 
 

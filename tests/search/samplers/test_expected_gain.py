@@ -39,9 +39,19 @@ def test_there_is_no_estimate_while_the_leader_has_not_reached_the_first_mark():
     assert estimate_gains(trials, 12, MARKS, (1,)) == [None]
 
 
+def test_no_gain_leads_beyond_an_accuracy_of_1():
+    ends = np.linspace(0.45, 0.90, 10)  # the best nine exceed the last by 0.25, and 0.1 is left
+    (gain,) = estimate_gains(complete(ends), 9, MARKS, (10,))
+    assert gain.upper == pytest.approx(0.1)
+    left = 0.25 * math.log(15 / (5 + 10 * math.exp(-0.1 / 0.25)))
+    assert gain.expected == pytest.approx(left, rel=0.02)
+    (none,) = estimate_gains(complete([*ends[:-1], 1.0]), 9, MARKS, (10,))
+    assert (none.expected, none.upper) == (0.0, 0.0)
+
+
 @pytest.mark.parametrize("more", [2, 5, 20])
 def test_the_gain_of_complete_trials_follows_from_records_and_the_mean_excess(more):
-    ends = np.linspace(0.40, 0.78, 20)  # steps of 0.02: the best ten exceed the next by 0.11
+    ends = np.linspace(0.0, 0.38, 20)  # steps of 0.02: the best ten exceed the next by 0.11
     (gain,) = estimate_gains(complete(ends), 19, MARKS, (more,))
     ratio = more / (ALIKE * 20)
     assert gain.expected == pytest.approx(0.11 * math.log(1 + ratio), rel=0.02)

@@ -153,6 +153,7 @@ def test_a_run_that_is_done_is_said_to_be(
     words = ["--resume-or-start", "first", "--out", str(tmp_path), "--data", str(tiny_data.parent)]
     assert main([*words, "--space", "demo", "--trials", "3"]) == 0
     out = capsys.readouterr().out
+    assert "cost       the whole run: about " in out
     assert "The search is done: nothing is left to train." in out
     assert "Best: " in out
 

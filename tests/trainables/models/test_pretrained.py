@@ -159,7 +159,7 @@ def test_a_dense_layer_before_the_last_starts_afresh_and_is_read_back(
     before = network.state_dict()["head.fc.weight"].clone()
     with caplog.at_level("INFO"):
         pretrained.load(network, config)
-    assert "from its layer hidden on" in caplog.text
+    assert "new layers, which start afresh: hidden, fc" in caplog.text
     assert torch.equal(network.stages.stem.conv1.weight, source.conv1.weight)
     # It fits by its shape, but it was learnt on other inputs.
     assert torch.equal(network.head.fc.weight, before)
