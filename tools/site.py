@@ -1,9 +1,11 @@
 """Puts the pages of the whole project on its site: a hook of MkDocs, named in mkdocs.yml.
 
 MkDocs knows one folder of pages. This hook gives it more, each at its place in the project, so
-that a link or a picture has the same relative path on the site, on GitHub and on disk.
+that a link or a picture has the same relative path on the site, on GitHub and on disk. It also
+keeps options such as `--dry-run` on one line.
 """
 
+import re
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -27,6 +29,15 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
         File(name, str(ROOT), config.site_dir, config.use_directory_urls) for name in site_files()
     ]
     return Files([*theme, *ours])
+
+
+def on_page_content(html: str, **_: object) -> str:
+    """Returns a page with the options in its text marked, so that no line ends within one."""
+    return _CODE.sub(lambda code: _OPTION.sub(r'<span class="option">\g<0></span>', code[0]), html)
+
+
+_CODE = re.compile(r"<code>[^<]*</code>")
+_OPTION = re.compile(r"(?<![\w-])--[\w-]+")
 
 
 def site_files() -> list[str]:

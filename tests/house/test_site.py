@@ -19,7 +19,7 @@ from markdown_it import MarkdownIt
 
 from tests.house.pages import ROOT
 from tests.results.page.browser import opened
-from tools.site import site_files
+from tools.site import on_page_content, site_files
 
 # yaml.unsafe_load, because the file names a function, as MkDocs wants it: it is our own.
 CONFIG = yaml.unsafe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
@@ -99,6 +99,13 @@ def test_the_site_shows_the_lists_blocks_and_words_that_github_shows(name):
     github = Seen(MarkdownIt("commonmark").enable("table").render(text))
     assert "".join(site.words) == "".join(github.words)
     assert site.blocks == github.blocks
+
+
+def test_options_in_a_text_are_marked_and_nothing_else_is():
+    html = "<code>a --dry-run --x=1</code> -- <a href='#--y'>--y</a> <code>well--known</code>"
+    assert on_page_content(html) == html.replace(
+        "--dry-run", '<span class="option">--dry-run</span>'
+    ).replace("--x", '<span class="option">--x</span>')
 
 
 @pytest.fixture(scope="module")
