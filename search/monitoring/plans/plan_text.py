@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -87,14 +88,15 @@ def _print_rows(
 
 
 def describe_beginning(plan: Plan) -> str:
-    """Returns what is tried before the sampler is asked. The text is empty where that is the
-    baseline alone.
+    """Returns what is tried before the sampler is asked, as far as the number of trials allows. The
+    text is empty where that is the baseline alone.
     """
     last = plan.horizons[-1]
-    if len(last.queue) < 2:
+    queue = last.queue[: max(plan.options.trials - last.first, 0)]
+    if len(queue) < 2:
         return ""
     since = f"from trial {last.first} on {last.epochs} epochs each; " if last.first else ""
-    return f"{since}{describe_queue(last)}"
+    return f"{since}{describe_queue(replace(last, queue=queue))}"
 
 
 def describe_learning(plan: Plan, fingerprint: str | None) -> list[str]:

@@ -219,6 +219,10 @@ def test_a_dry_run_shows_what_is_tried_and_learned(
     assert "learns   from 12 of 12 trials of A, those that could be proposed here" in shown
     assert "trial 3" in shown
     assert "trial 4" not in shown.split("First configurations")[1]
+    assert main([*words, "--set", "batch_size=16", "image_size=32", "--trials", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (first,) = (line for line in lines if line.startswith("first "))
+    assert first.count("trial ") == 1  # of three best ones, the one that will be tried
     assert main(words) == 0  # larger batches than A's
     assert "learns   from 0 of 12 trials of A" in capsys.readouterr().out
     assert main([*more, "--data", f"{out}/elsewhere"]) == 0
