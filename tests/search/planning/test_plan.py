@@ -174,7 +174,7 @@ def test_the_cost_says_what_it_goes_by(tmp_path):
     ("values", "message"),
     [
         ({"dataset": "tiny-imagenett"}, "did you mean tiny-imagenet"),
-        ({"dataset": "folder"}, "--source must name the images"),
+        ({"dataset": "folder:no-such-one"}, "--source must name the images"),
         ({"source": "/nowhere/at/all.zip"}, "--source must exist"),
         ({"weights": "/nowhere/weights.pt"}, "is no file"),
         ({"gpus_per_trial": "1"}, "without a GPU"),
