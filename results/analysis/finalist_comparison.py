@@ -122,7 +122,7 @@ def _standing(trial: int, values: Mapping[int, tuple[float | None, ...]]) -> Sta
         trial=trial,
         values=own,
         top1=interval_of_repeats([value for value in own if value is not None]),
-        lead=interval_of_repeats(leads),
+        lead=interval_of_repeats(leads, least=-1.0),
     )
 
 

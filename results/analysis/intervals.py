@@ -35,9 +35,14 @@ def interval(values: Sequence[float]) -> Interval:
     return Interval(mean=mean, low=mean - half, high=mean + half)
 
 
-def interval_of_repeats(values: Sequence[float]) -> Interval | None:
-    """Returns the interval of the mean, or `None` for fewer than `FEWEST_REPEATS` values."""
-    return interval(values) if len(values) >= FEWEST_REPEATS else None
+def interval_of_repeats(values: Sequence[float], least: float = 0.0) -> Interval | None:
+    """Returns the interval of the mean of accuracies, cut at 1 and at `least`, below which none can
+    lie, or `None` for fewer than `FEWEST_REPEATS` values.
+    """
+    if len(values) < FEWEST_REPEATS:
+        return None
+    whole = interval(values)
+    return Interval(mean=whole.mean, low=max(whole.low, least), high=min(whole.high, 1.0))
 
 
 def proportion(share: float, n: int) -> Interval:

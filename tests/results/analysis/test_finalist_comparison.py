@@ -57,6 +57,15 @@ def test_leads_are_paired_so_that_what_a_seed_does_to_all_cancels():
     assert found.winner.top1.low < 0.40 < found.winner.top1.mean  # unpaired it would drown
 
 
+def test_intervals_end_where_accuracies_and_their_differences_do():
+    """Student's quantile for two values is 12.7062, and half of their distance their error."""
+    found = compare_finalists([*runs(0, [0.10, 0.14]), *runs(3, [0.90, 0.60])])
+    winner, baseline = found.standings
+    assert (baseline.top1.low, baseline.top1.high) == (0.0, pytest.approx(0.12 + 12.7062 * 0.02))
+    assert (winner.top1.low, winner.top1.high) == (0.0, 1.0)
+    assert (winner.lead.low, winner.lead.high) == (-1.0, 1.0)
+
+
 def test_a_lead_within_noise_is_none():
     found = compare_finalists([*runs(0, [0.50, 0.51, 0.50]), *runs(3, [0.50, 0.53, 0.51])])
     assert found.winner.trial == 3
