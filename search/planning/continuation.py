@@ -13,6 +13,7 @@ from results.analysis.pareto import parse_objectives
 from results.analysis.ranking import rank_trials
 from results.analysis.run_records import read_run_records
 from results.analysis.rung_values import read_fitting_proposals
+from results.side_store import tried_by_hand
 from results.store import RunError, read_manifest
 from search.config.options import SearchOptions
 from search.early_stopping.asha import default_grace
@@ -105,9 +106,9 @@ def lengthen(
     """Returns the horizons, and one more if `epochs` exceeds the last one's; its first rung is at
     `grace` epochs. Where the run has no trial yet, its last horizon is lengthened instead.
 
-    The new horizon begins with the baseline and the `REPEATED` best configurations of the run in
-    `directory`, without those whose numbers are in `outside`, because the space can't propose them
-    any more; in place of such a baseline it has the parameters `present`. Raises
+    The new horizon begins, behind all trials that a user has asked for, with the baseline and the
+    `REPEATED` best configurations of the run in `directory`, without those whose numbers are in
+    `outside`, because the space can't propose them any more; in place of such a baseline it has the parameters `present`. Raises
     `ContinuationError` for fewer epochs than before, and `RunError` and `RecordError` where the run
     can't be read.
     """
@@ -140,6 +141,8 @@ def lengthen(
         first = len(read_fitting_proposals(directory, records.manifest, trials))
     except RunError:
         first = max(trials) + 1
+    # What a user has asked for keeps its number and the length of the trials before it.
+    first = max(first, max(tried_by_hand(records.steering), default=-1) + 1)
     longer = Horizon(
         first=first,
         epochs=epochs,

@@ -17,7 +17,7 @@ from search.config.command_line import resolve
 from search.session.session import Session
 from search.session.steering.steered_session import keep_steered
 from search.study.steering.commands import SteeringError
-from tests.search.session_on_curves import opened, outcome, planned
+from tests.search.session_on_curves import opened, outcome, planned, search
 from tests.search.study_on_curves import curve
 
 COMMANDS = {
@@ -163,3 +163,23 @@ def test_the_page_lists_the_changes(steered: Path) -> None:
     html = page(steered)
     assert "What was changed by hand" in html
     assert "stopped: by hand" in html
+
+
+def test_what_was_asked_for_comes_before_a_longer_horizon(tmp_path: Path, tiny_data: Path) -> None:
+    """Two configurations wait when the search is broken off, and it goes on with 27 epochs."""
+    session = start(tmp_path, tiny_data)
+    play(session, {20: "try lr=0.004", 21: "try lr=0.005"}, 21)
+    session.close()
+    asked = {e.trial: e.params for e in read_steering(tmp_path / "run")}
+    begun = session.study.records
+    assert set(asked) == {len(begun), len(begun) + 1}
+    plan = planned(tmp_path, tiny_data, {"epochs": 27}, name="run", trials=6)
+    study = search(plan)
+    (short, long) = study.horizons
+    assert (short.epochs, long.first, long.epochs) == (9, len(begun) + 2, 27)
+    assert {n: study.records[n].params for n in asked} == asked
+    assert {study.records[n].config["epochs"] for n in asked} == {9}
+    repeated = [study.records[n] for n in range(long.first, long.first + long.proven)]
+    assert [r.params for r in repeated] == [each.params for each in long.queue]
+    assert repeated[0].params == study.records[0].params
+    assert {(r.config["epochs"], r.epochs) for r in repeated} == {(27, 27)}
