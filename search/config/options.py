@@ -212,12 +212,14 @@ ACTIONS: Mapping[str, Action] = {
     "on_end": Action(
         group=MONITORING,
         metavar="CMD",
-        text="run this shell command when the search has ended, was interrupted or has failed",
+        text="run this shell command when the search has ended, was interrupted or has failed; it "
+        "has 60 s",
     ),
     "on_best": Action(
         group=MONITORING,
         metavar="CMD",
-        text="run this shell command when a trial ends better than all before",
+        text="run this shell command when a trial ends better than all before; it has 60 s, also "
+        "where the search ends meanwhile",
     ),
     "verbose": Action(
         group=MONITORING,

@@ -108,9 +108,9 @@ def lengthen(
 
     The new horizon begins, behind all trials that a user has asked for, with the baseline and the
     `REPEATED` best configurations of the run in `directory`, without those whose numbers are in
-    `outside`, because the space can't propose them any more; in place of such a baseline it has the parameters `present`. Raises
-    `ContinuationError` for fewer epochs than before, and `RunError` and `RecordError` where the run
-    can't be read.
+    `outside`, because the space can't propose them any more; in place of such a baseline it has the
+    parameters `present`. Raises `ContinuationError` for fewer epochs than before, and `RunError`
+    and `RecordError` where the run can't be read.
     """
     last = horizons[-1]
     if epochs < last.epochs:

@@ -24,7 +24,7 @@ class Recovery:
 
     again: the words of the command line by which a new process goes on from the records; empty
         where none can, as on a cluster.
-    hooks: the user's command for the end, which is run before the process ends.
+    hooks: the user's commands, of which that for the end is run before the process ends.
     replace: replaces this process by another program, as `os.execve` does.
     leave: ends this process with an exit code.
     """
@@ -63,6 +63,8 @@ class Recovery:
         if self._again:
             remove_files(self._plan.directory)
             self._monitor.warn(f"Ray has died ({reason}): a new process goes on from the records.")
+            if self._hooks:
+                self._hooks.finish_best()
             try:
                 self._start_again()
             except OSError as error:

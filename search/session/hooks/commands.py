@@ -1,5 +1,6 @@
 """Runs a user's commands beside a search, which doesn't wait for them and isn't harmed by them."""
 
+import math
 import os
 import signal
 import subprocess
@@ -74,17 +75,26 @@ def _run(
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
-    """Ends the process group of a command that hasn't ended by itself."""
+    """Ends the process group of a command that hasn't ended by itself. All of it has `_GRACE_S`
+    seconds to end in order.
+    """
     if process.poll() is None:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
-            with suppress(subprocess.TimeoutExpired):
+        # Its shell is reaped last: until then no other group can get the number of this one.
+        try:
+            _signal_group(process.pid, signal.SIGTERM)
+            time.sleep(_GRACE_S)
+        finally:
+            _signal_group(process.pid, signal.SIGKILL)
+            with suppress(subprocess.TimeoutExpired):  # a disk or a network holds it
                 process.wait(_GRACE_S)
-                break
     if process.stdin:
         with suppress(OSError):
             process.stdin.close()
+
+
+def _signal_group(group: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, number)
 
 
 def _open_log(log: Path | None) -> IO[str]:
@@ -99,13 +109,16 @@ class CommandThread:
     """Runs a command for one outcome after the other in a thread of its own. Of several that wait,
     only the latest is run, because the others are out of date.
 
-    run: runs the command for an outcome, and returns why it failed, or `None`.
+    run: runs the command for an outcome and at most so many seconds, and returns why it failed, or
+        `None`.
+    limit_s: how many seconds the command has each time, and after `finish` in all.
     """
 
-    def __init__(self, run: Callable[[SearchOutcome], str | None]) -> None:
-        self._run, self._failures = run, list[str]()
+    def __init__(self, run: Callable[[SearchOutcome, float], str | None], limit_s: float) -> None:
+        self._run, self._limit_s, self._failures = run, limit_s, list[str]()
         self._waiting: SearchOutcome | None = None
         self._busy = self._begun = False
+        self._until = math.inf
         self._changed = threading.Condition()
         self.skipped = 0
 
@@ -125,11 +138,13 @@ class CommandThread:
             found, self._failures = self._failures, []
             return found
 
-    def wait(self, limit_s: float) -> bool:
-        """Waits until nothing is left to run, for at most so many seconds; returns whether nothing
-        is.
+    def finish(self) -> bool:
+        """Waits until nothing is left to run, for which there are `limit_s` seconds from now on;
+        returns whether nothing is. Only a command that can't be ended is left behind.
         """
         with self._changed:
+            self._until = time.monotonic() + self._limit_s
+            limit_s = self._limit_s + 3 * _GRACE_S
             return self._changed.wait_for(lambda: not self._busy and not self._waiting, limit_s)
 
     def _loop(self) -> None:
@@ -137,11 +152,14 @@ class CommandThread:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting is not None)
                 outcome, self._waiting, self._busy = self._waiting, None, True
+                limit_s = min(self._limit_s, self._until - time.monotonic())
             assert outcome is not None
-            try:
-                why = self._run(outcome)
-            except Exception as error:  # the thread has to go on
-                why = f"{type(error).__name__}: {error}"
+            why: str | None = "the search was over before it could be run for the latest best trial"
+            if limit_s > 0:
+                try:
+                    why = self._run(outcome, limit_s)
+                except Exception as error:  # the thread has to go on
+                    why = f"{type(error).__name__}: {error}"
             with self._changed:
                 self._busy = False
                 self._failures += [why] if why else []

@@ -6,6 +6,7 @@ a run, because a run may come from elsewhere, and because they may hold secrets.
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from common.errors import UserError
@@ -45,7 +46,9 @@ class Hooks:
         self._plan, self._on_end, self._on_best = plan, on_end, on_best
         self._warn, self._limit_s = warn, limit_s
         self._environment = dict(os.environ)
-        self._best = CommandThread(lambda outcome: self._run(on_best, outcome)) if on_best else None
+        self._best: CommandThread | None = None
+        if on_best:
+            self._best = CommandThread(partial(self._run, on_best), limit_s)
         self.error: str | None = None
 
     def around(self, search: Callable[[], int]) -> int:
@@ -60,6 +63,10 @@ class Hooks:
             raise
         except KeyboardInterrupt as error:
             self.ended(code_of(error))
+            raise
+        except Exception as error:  # a fault of ours, or of a package
+            self.error = f"{type(error).__name__}: {error}"
+            self.ended(1)
             raise
         self.ended(code)
         return code
@@ -79,28 +86,34 @@ class Hooks:
 
     def ended(self, code: int) -> None:
         """Runs the command of the end; `code` is the search's exit code, and `error` is set where
-        an error has cut it short. Waits for a command that was told of a best trial before.
+        an error has cut it short. Calls `finish_best` before.
         """
-        if self._best:
-            if not self._best.wait(self._limit_s):
-                self._warn("note: --on-best still runs, and is left behind.")
-            self._report()
+        self.finish_best()
         if self._on_end:
             how = End.FAILED if self.error or code in (1, 2) else End.ENDED
             if code and how is not End.FAILED:
                 how = End.INTERRUPTED
             outcome = _describe_end(self._plan, how, code, self.error)
-            if why := self._run(self._on_end, outcome):
+            if why := self._run(self._on_end, outcome, self._limit_s):
                 self._warn(self._note("--on-end", why))
+
+    def finish_best(self) -> None:
+        """Waits for the command that was told of a best trial. No process must end, or become
+        another one, before: the command would have no limit of time any more.
+        """
+        if self._best:
+            if not self._best.finish():
+                self._warn("note: the command of --on-best can't be ended, and is left behind.")
+            self._report()
 
     def _report(self) -> None:
         for why in self._best.failures() if self._best else ():
             self._warn(self._note("--on-best", why))
 
-    def _run(self, command: str, outcome: SearchOutcome) -> str | None:
+    def _run(self, command: str, outcome: SearchOutcome, limit_s: float) -> str | None:
         directory = self._plan.directory
         log = directory / LOG if (directory / MANIFEST).exists() else None
-        return run_command(command, outcome, log, self._environment, self._limit_s)
+        return run_command(command, outcome, log, self._environment, limit_s)
 
     def _note(self, flag: str, why: str) -> str:
         log = self._plan.directory / LOG
@@ -163,7 +176,7 @@ def _describe_end(plan: Plan, how: End, code: int, error: str | None) -> SearchO
     try:
         if (plan.directory / MANIFEST).exists():
             more |= _read_standing(plan)
-    except (UserError, OSError) as found:  # the command is to know of the end all the same
+    except Exception as found:  # the command is to know of the end all the same
         error = error or str(found)
     return SearchOutcome(
         event=Happening.END,

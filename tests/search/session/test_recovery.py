@@ -2,12 +2,15 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from search.session.hooks.commands import CommandThread
+from search.session.hooks.hooks import Hooks
 from search.session.recovery import AGAIN, Recovery, words_to_go_on
 
 
@@ -121,3 +124,18 @@ def test_no_new_process_goes_on_after_ctrl_c(monkeypatch):
         found.conclude("its raylet has ended")
     assert seen["warned"][0] == "Ctrl-C: ending with a summary."
     assert (seen["code"], "command" in seen) == (130, False)
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_no_command_of_the_user_outlives_the_process(second, tmp_path, monkeypatch):
+    monkeypatch.setenv(AGAIN, "1") if second else monkeypatch.delenv(AGAIN, raising=False)
+    found, seen = recovery(["--resume", "run"])
+    over = tmp_path / "over"
+    hooks = Hooks(SimpleNamespace(directory=tmp_path), on_best="x", limit_s=5.0)  # type: ignore[arg-type]
+    hooks._best = CommandThread(lambda outcome, limit_s: (time.sleep(0.3), over.touch())[1], 5.0)
+    hooks._best.submit(SimpleNamespace())  # type: ignore[arg-type]
+    found._hooks = hooks
+    with pytest.raises(LeftError):
+        found.conclude("its raylet has ended")
+    assert ("command" in seen) != second
+    assert over.exists()
