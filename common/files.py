@@ -17,7 +17,10 @@ from typing import IO, Any
 
 from common.cli import quote
 from common.errors import UserError
-from common.regular_files import irregular_kind
+from common.regular_files import irregular_kind, read_regular
+
+LARGEST_JSON = 1 << 30
+"""A JSON file with more bytes isn't read."""
 
 
 class FolderError(UserError):
@@ -123,10 +126,10 @@ _REFUSALS = {
 
 
 def read_json(path: Path) -> Any:
-    """Returns the value in a JSON file. Raises `OSError`; `ValueError` or `RecursionError` for
-    damage.
+    """Returns the value in a JSON file. Raises `OSError`, also for anything but a file of at most
+    `LARGEST_JSON` bytes; `ValueError` or `RecursionError` for damage.
     """
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(read_regular(path, LARGEST_JSON).decode())
 
 
 def is_full(error: BaseException) -> bool:
@@ -196,7 +199,8 @@ def is_locked(directory: Path) -> bool:
     import fcntl
 
     try:
-        with (directory / LOCK).open("rb") as file:
+        # A pipe in its place isn't waited for.
+        with os.fdopen(os.open(directory / LOCK, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

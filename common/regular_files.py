@@ -39,11 +39,35 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
         return file.read(most_bytes)
 
 
-def _check(path: Path, found: os.stat_result, most_bytes: int) -> None:
+def open_private_log(path: Path) -> int:
+    """Opens a file that this user alone can read from then on, to append to it, and creates it
+    where it is missing. Returns its descriptor. Raises `OSError`, also for a link and for what is
+    no regular file.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError:
+        _check_kind(path, path.lstat())  # a pipe without a reader says nothing of itself
+        raise
+    try:
+        _check_kind(path, os.fstat(descriptor))
+        os.fchmod(descriptor, 0o600)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check_kind(path: Path, found: os.stat_result) -> None:
     if kind := _kind_of(found.st_mode):
         raise OSError(errno.EINVAL, f"{kind} and no file", str(path))
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+
+
+def _check(path: Path, found: os.stat_result, most_bytes: int) -> None:
+    _check_kind(path, found)
     if found.st_size > most_bytes:
         what = f"a file of {found.st_size:,} bytes, above the limit of {most_bytes:,}"
         raise OSError(errno.EFBIG, what, str(path))

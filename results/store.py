@@ -139,6 +139,16 @@ def traceback_path(directory: Path, training: TrainingId) -> Path:
     return directory / "errors" / f"{training.stem}.txt"
 
 
+def read_traceback(directory: Path, training: TrainingId) -> str | None:
+    """Returns the tracebacks of a training that broke off, or `None` where there are none. Raises
+    `RecordError` for anything but a file.
+    """
+    path = traceback_path(directory, training)
+    if not check_regular(path, lambda: "move it away"):
+        return None
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
 def lock_run(directory: Path) -> BaseFileLock:
     """Locks a run for writing. Raises `RunError` where another process writes it."""
     lock = FileLock(directory / LOCK)
@@ -276,7 +286,7 @@ class RunStore:
         """Appends the whole traceback of a trial that broke off, redacted, and returns its file."""
         path = traceback_path(self.directory, TrainingId(trial))
         path.parent.mkdir(exist_ok=True)
-        before = path.read_text(encoding="utf-8") + "\n" if path.exists() else ""
+        before = path.read_text(encoding="utf-8") + "\n" if path.is_file() else ""
         write_text_atomically(path, before + redacted(text))
         return path
 

@@ -134,7 +134,7 @@ def read_record(path: Path) -> FinalRecord:
             f"{path.parent} holds no finished final training ({path.name} is missing); give the "
             "folder that trainables.final has written, as runs/NAME/final."
         ) from None
-    except (ValueError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise RecordError(f"{path} is damaged ({error}); restore it from a copy.") from error
 
 

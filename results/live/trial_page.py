@@ -16,7 +16,7 @@ from results.page.headline import Card
 from results.page.render import render
 from results.page.time_use import USES, seconds_by_use
 from results.records import EpochMetrics, TrainingId
-from results.store import RunError, traceback_path
+from results.store import RunError, read_traceback
 
 TRAIN, VAL, QUIET = "#e69f00", "#3a8fd0", "#8d96a3"
 """On a trial's page, train, val and everything else have these colours."""
@@ -34,7 +34,6 @@ def trial_page(directory: Path, number: int) -> str:
             f"{directory} has no trial {number} yet; ask for one of 0…{len(trials) - 1}."
         )
     epochs = records.epochs[number]
-    error = traceback_path(directory, TrainingId(number))
     record = records.standings()[number]
     return render(
         "trial.html",
@@ -50,7 +49,7 @@ def trial_page(directory: Path, number: int) -> str:
         fixed=[(n, value(item)) for n, item in record.config.items() if n not in found.params],
         columns=[each.name for each in fields(EpochMetrics)],
         epochs=[[format_value(getattr(m, each.name)) for each in fields(m)] for m in epochs],
-        traceback=redacted(error.read_text(encoding="utf-8")) if error.exists() else "",
+        traceback=redacted(read_traceback(directory, TrainingId(number)) or ""),
     )
 
 

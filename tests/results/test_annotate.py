@@ -1,5 +1,6 @@
 """Notes and tags of a run."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,13 @@ def test_a_damaged_note_hides_no_run(tmp_path: Path) -> None:
     assert (found.state, found.best_val_top1) == (RunState.ENDED, 0.55)
     assert found.problem is not None
     assert ANNOTATIONS in found.problem
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_in_its_place_is_not_waited_for(tmp_path: Path) -> None:
+    run = six(tmp_path / "run")
+    os.mkfifo(run / ANNOTATIONS)
+    with pytest.raises(RecordError, match=r"must be a file, but is a pipe.*; remove it, and write"):
+        read_annotations(run)
+    (run / ANNOTATIONS).unlink()
+    assert read_annotations(run) == Annotations()

@@ -3,13 +3,16 @@
 import csv
 import io
 import json
+import os
 import re
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from common.errors import RecordError
 from results import show
+from results.live.trial_page import trial_page
 from results.overview.leaderboard import FIELDS, RankedTrial
 from results.overview.run_overview import overview_of
 from results.records import EpochMetrics, TrainingId
@@ -123,6 +126,22 @@ def test_a_failed_trial_shows_its_error_without_secrets(
     assert "No epoch is finished yet." in text
     assert "RuntimeError: no CUDA" in text
     assert "secret" not in text
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_in_place_of_an_error_is_not_waited_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = traceback_path(run := six(tmp_path / "run"), TrainingId(4))
+    path.parent.mkdir()
+    os.mkfifo(path)
+    assert show.main([str(run), "--trial", "4"]) == 2
+    told = f"error: {path} must be a file, but is a pipe, a socket or a device; move it away.\n"
+    assert capsys.readouterr().err == told
+    with pytest.raises(RecordError, match="must be a file"):
+        trial_page(run, 4)
+    path.unlink()
+    assert "trial 4: failed: no CUDA" in shown(capsys, run, "--trial", 4)
 
 
 def test_what_isnt_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
 
+from common.regular_files import open_private_log
 from common.text import format_duration
 from search.session.hooks.outcome import SearchOutcome
 
@@ -34,17 +34,20 @@ def run_command(
     """Runs a command in a shell with the outcome, for at most `limit_s` seconds, and returns why it
     failed, or `None`. Whatever it has started in its own process group ends with it at the limit.
 
-    log: the file that gets what the command prints; without one the terminal does.
+    log: the file that gets what the command prints. Without one the terminal does, and also where
+        it can't be written, for example on a full disk.
     """
     began = time.monotonic()
     try:
-        with _open_log(log) as output:
-            text = f"# {datetime.now(UTC).isoformat(timespec='seconds')} on-{outcome.event}"
-            print(text, file=output, flush=True)
+        output = _open_log(log, outcome.event)
+        try:
             why = _run(command, outcome, output, environment, limit_s)
             took = format_duration(time.monotonic() - began)
-            print(f"# {why or 'done'}, after {took}", file=output)
-    except OSError as error:  # no room for a process, or in the log
+            with suppress(OSError):
+                _write_line(output, f"# {why or 'done'}, after {took}")
+        finally:
+            os.close(output)
+    except OSError as error:  # no room for a process
         return f"it couldn't be run ({error})"
     return why
 
@@ -52,7 +55,7 @@ def run_command(
 def _run(
     command: str,
     outcome: SearchOutcome,
-    output: IO[str],
+    output: int,
     environment: Mapping[str, str],
     limit_s: float,
 ) -> str | None:
@@ -97,12 +100,30 @@ def _signal_group(group: int, number: int) -> None:
         os.killpg(group, number)
 
 
-def _open_log(log: Path | None) -> IO[str]:
-    """Opens the log for this user alone, or standard error's copy. Raises `OSError`."""
-    if log is None:
-        return os.fdopen(os.dup(2), "w", encoding="utf-8")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-    return os.fdopen(os.open(log, flags, 0o600), "a", encoding="utf-8", errors="replace")
+def _open_log(log: Path | None, event: str) -> int:
+    """Opens the log, or a copy of standard error, and writes which command follows. Raises
+    `OSError`.
+    """
+    words, why = f"# {datetime.now(UTC).isoformat(timespec='seconds')} on-{event}", ""
+    if log is not None:
+        try:
+            output = open_private_log(log)
+            try:
+                _write_line(output, words)
+            except OSError:
+                os.close(output)
+                raise
+            return output
+        except OSError as error:
+            why = f", whose output isn't in {log} ({error.strerror})"
+    output = os.dup(2)
+    with suppress(OSError):
+        _write_line(output, words + why)
+    return output
+
+
+def _write_line(descriptor: int, text: str) -> None:
+    os.write(descriptor, f"{text}\n".encode(errors="replace"))
 
 
 class CommandThread:

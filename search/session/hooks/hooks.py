@@ -117,7 +117,7 @@ class Hooks:
 
     def _note(self, flag: str, why: str) -> str:
         log = self._plan.directory / LOG
-        seen = f"; see {log}" if log.exists() else ""
+        seen = f"; see {log}" if log.is_file() else ""
         return f"note: the command of {flag} failed: {why}{seen}. The search isn't concerned."
 
 

@@ -7,6 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from search.session.hooks import commands
 from search.session.hooks.commands import LOG, CommandThread, run_command
 from search.session.hooks.outcome import Happening, SearchOutcome
 
@@ -45,7 +48,9 @@ def test_what_it_prints_goes_into_a_private_log(tmp_path: Path) -> None:
 def test_a_failure_is_a_sentence(tmp_path: Path) -> None:
     assert run("exit 3", tmp_path / LOG) == "it ended with exit code 3"
     assert run("no-such-program", tmp_path / LOG) == "it ended with exit code 127"
-    assert run("true", tmp_path / "none" / LOG) is not None
+    with_much = {"X": "x" * 200_000}
+    why = run_command("true", made(), tmp_path / LOG, with_much)
+    assert why == "it couldn't be run ([Errno 7] Argument list too long: '/bin/sh')"
 
 
 def test_a_command_that_never_ends_is_ended_with_what_it_started(tmp_path: Path) -> None:
@@ -132,3 +137,21 @@ def test_without_any_time_left_a_command_is_not_run() -> None:
     assert thread.finish()
     (why,) = thread.failures()
     assert why == "the search was over before it could be run for the latest best trial"
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("place", ["pipe", "full disk"])
+def test_a_log_that_cannot_be_written_stops_no_command(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if place == "pipe":
+        os.mkfifo(tmp_path / LOG)
+        why = "a named pipe and no file"
+    else:
+        full = os.open("/dev/full", os.O_WRONLY)
+        monkeypatch.setattr(commands, "open_private_log", lambda _: full)
+        why = "No space left on device"
+    assert run(f"echo said; touch {tmp_path}/done", tmp_path / LOG) is None
+    assert (tmp_path / "done").exists()
+    said = capfd.readouterr().err
+    assert f" on-best, whose output isn't in {tmp_path / LOG} ({why})\nsaid\n# done" in said
