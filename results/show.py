@@ -196,7 +196,7 @@ def main(arguments: list[str] | None = None) -> int:
             )
         show = _show_trials if options.trial is None else _show_trial
         show(options.run, records, options)
-    except UserError as error:
+    except (UserError, OSError) as error:
         return refuse(error)
     return 0
 

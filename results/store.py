@@ -95,10 +95,10 @@ def find_chain_start(directory: Path) -> str | None:
 
 def read_manifest(directory: Path) -> dict[str, Any]:
     """Returns a run's manifest without checksum and signature. Raises `RunError` when the manifest
-    is missing or damaged, or has another schema version.
+    is missing, unreadable or damaged, or has another schema version.
     """
-    check_regular(directory / MANIFEST, partial(restore_hint, directory))
     try:
+        check_regular(directory / MANIFEST, partial(restore_hint, directory))
         manifest = read_json(directory / MANIFEST)
         seal = manifest.pop(SEAL, None) if isinstance(manifest, dict) else None
         as_written = seal in (None, checksum(manifest))
@@ -106,6 +106,11 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         raise RunError(
             f"{directory} is not a run: {MANIFEST} is missing; {nearest_run(directory)}"
         ) from None
+    except PermissionError as error:
+        raise RunError(
+            f"{directory / MANIFEST} must be a file that you may read, but isn't "
+            f"({error.strerror}); ask its owner, or make it and its folder readable by chmod."
+        ) from error
     except (ValueError, RecursionError) as error:
         raise _damage_error(directory, str(error)) from error
     if not isinstance(manifest, dict) or "schema_version" not in manifest:

@@ -1,5 +1,6 @@
 """Sums up a run in a few values: what it searched, how it stands, what it found, what it cost."""
 
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from results.store import EPOCHS, FINALIST_EPOCHS, SCREENING_EPOCHS, TRIALS
 class RunState(StrEnum):
     """Names the state of a run. `RUNNING`: a process is searching. `ENDED`: nothing of it is left
     to train. `INTERRUPTED`: it was stopped or killed, and can go on. `FAILED`: no trial succeeded.
-    `DAMAGED`: its records can't be read.
+    `DAMAGED`: its records can't be read, for example because they are another user's.
     """
 
     RUNNING = "running"
@@ -83,8 +84,19 @@ FIELDS: Mapping[str, str] = {
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """Returns the runs in `folder`, sorted by name. Raises `OSError` for an unreadable folder."""
-    return sorted(path for path in folder.iterdir() if (path / RUN_FILE).is_file())
+    """Returns the runs in `folder`, sorted by name, and the folders there that this user can't look
+    into, which may be runs. Raises `OSError` where `folder` itself can't be read.
+    """
+    return sorted(path for path in folder.iterdir() if _may_be_run(path))
+
+
+def _may_be_run(directory: Path) -> bool:
+    try:
+        return stat.S_ISREG((directory / RUN_FILE).stat().st_mode)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
 
 
 def overview_of(directory: Path, records: RunRecords | None = None) -> RunOverview:
@@ -97,7 +109,7 @@ def overview_of(directory: Path, records: RunRecords | None = None) -> RunOvervi
     place: dict[str, Any] = {"name": name, "directory": str(directory)}
     try:
         annotations, problem = read_annotations(directory), None
-    except UserError as error:
+    except (UserError, OSError) as error:
         annotations, problem = Annotations(), str(error)
     said: dict[str, Any] = {"note": annotations.note, "tags": annotations.tags}
     try:

@@ -1,12 +1,18 @@
 """Errors about lists of runs, leaderboards, notes and tags."""
 
+import errno
 import json
+import os
 import shlex
 from pathlib import Path
 
+import pytest
+
+from common import files
 from results.live.serve import listen
 from results.live.trial_page import trial_page
 from results.overview.annotations import ANNOTATIONS, read_annotations
+from results.store import read_manifest
 from tests.remedies.cases_results_analysis import begin
 from tests.remedies.harness import Command, Steps, case
 from tests.results.example_search import six
@@ -117,3 +123,17 @@ def a_page_of_a_trial_that_the_run_lacks(tmp_path: Path) -> Steps:
     refusal = yield lambda: trial_page(run, 6)
     last = int(refusal.find(r"one of 0…(\d)"))
     return lambda: trial_page(run, last)
+
+
+@case("results/store.py::read_manifest", "must be a file that you may read", beyond="root may all")
+def a_run_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
+    run = six(tmp_path / "run")
+
+    def refuse(path: Path, _: int) -> bytes:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(files, "read_regular", refuse)
+    yield lambda: read_manifest(run)
+    monkeypatch.undo()
+    read_manifest(run)
+    return None

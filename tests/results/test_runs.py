@@ -165,3 +165,34 @@ def test_a_folder_that_is_a_run_lists_nothing_of_it(
     assert runs.main([str(six(tmp_path / "run"))]) == 0
     assert "holds no run" in capsys.readouterr().out
     assert run_overview.find_runs(tmp_path) == [tmp_path / "run"]
+
+
+def test_what_may_not_be_read_is_listed_beside_the_others(tmp_path: Path) -> None:
+    for name in ("closed", "fine", "hidden", "noted", "records"):
+        annotate(six(tmp_path / name), note=name)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "closed").chmod(0o000)
+    (tmp_path / "hidden" / "manifest.json").chmod(0o000)
+    (tmp_path / "noted" / "annotations.json").chmod(0o000)
+    (tmp_path / "records" / TRIALS).chmod(0o000)
+    # Root may read all of that but for these two capabilities.
+    drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    as_user = drop if os.geteuid() == 0 else []
+    words = [*as_user, sys.executable, "-m", "results.runs", str(tmp_path), "--json"]
+    done = subprocess.run(words, capture_output=True, encoding="utf-8", check=False)
+    (tmp_path / "closed").chmod(0o700)
+    assert done.returncode == 0, done.stderr
+    found = {each["name"]: each for each in json.loads(done.stdout)["runs"]}
+    assert {name: each["state"] for name, each in found.items()} == {
+        "closed": "damaged", "fine": "ended", "hidden": "damaged", "noted": "ended",
+        "records": "damaged",
+    }  # fmt: skip
+    assert found["closed"]["problem"] == (
+        f"{tmp_path}/closed/manifest.json must be a file that you may read, but isn't "
+        "(Permission denied); ask its owner, or make it and its folder readable by chmod."
+    )
+    assert found["hidden"]["problem"].startswith(f"{tmp_path}/hidden/manifest.json must be a file")
+    refused = "[Errno 13] Permission denied: "
+    assert found["noted"]["problem"] == f"{refused}'{tmp_path}/noted/annotations.json'"
+    assert found["records"]["problem"] == f"{refused}'{tmp_path}/records/{TRIALS}'"
+    assert (found["fine"]["problem"], found["fine"]["note"]) == (None, "fine")
