@@ -294,12 +294,46 @@ def a_run_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> St
     return None
 
 
-@case(f"{MAILBOX}::_give_up", "must answer within")
+@case(f"{MAILBOX}::_give_up", "nothing has changed")
 def a_search_that_is_busy(tmp_path: Path) -> Steps:
     store = write_run(tmp_path)
     mailbox = Mailbox(store.directory)
     yield Command("search.steer", store.directory, "end", "--wait", "0.3")
     return asked(store, mailbox)
+
+
+@case(f"{MAILBOX}::_give_up", "but hasn't. ")
+def a_search_that_has_taken_the_command(tmp_path: Path, tiny_data: Path) -> Steps:
+    session = running(tmp_path, tiny_data)
+    mailbox = Mailbox(session.store.directory)
+
+    def busy() -> None:
+        carried_out = threading.Timer(
+            0.3, lambda: [session.steering.carry_out(words) for _, words in mailbox.take()]
+        )
+        carried_out.start()
+        ask_search(session.store.directory, ["stop", "1"], 0.7)
+
+    refusal = yield busy
+    records = Path(refusal.find(r"line with it in (\S+) before")).read_text(encoding="utf-8")
+    assert '"words":"stop 1"' in records
+    return asked(session.store, mailbox)
+
+
+@case(f"{MAILBOX}::module", "this one was starting when the command came")
+def a_command_that_comes_too_early(tmp_path: Path) -> Steps:
+    """The folder is still that of a search that was killed."""
+    store = write_run(tmp_path)
+    Mailbox(store.directory)
+    opened_later: list[Mailbox] = []
+
+    def early() -> None:
+        starting = threading.Timer(0.3, lambda: opened_later.append(Mailbox(store.directory)))
+        starting.start()
+        ask_search(store.directory, ["end"], 10.0)
+
+    yield early
+    return asked(store, opened_later[0])
 
 
 @case(f"{MAILBOX}::_take_answer", "MailboxError(sentences)")

@@ -1,9 +1,11 @@
 """Sends the words of a command line to a running search, for `search.steer`."""
 
+import sys
 from pathlib import Path
 
 from common.cli import Parser, refuse
 from common.errors import UserError
+from common.signals import code_of, handle_signals
 from search.session.steering.mailbox import ask_search
 from search.study.steering.commands import BASELINE_WORD, USAGE, SteeringError, read_command
 
@@ -13,7 +15,7 @@ WAIT_S = 60.0
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command with `arguments` (default: those of the process) and returns its exit code:
-    0, or 2 where the search, or this command for it, refuses.
+    0, 2 where the search, or this command for it, refuses, or 128 + a signal's number.
     """
     namespace = parser().parse_args(arguments)
     try:
@@ -23,9 +25,13 @@ def main(arguments: list[str] | None = None) -> int:
             raise SteeringError(
                 f"--wait must be above 0 and at most 86400, but got {namespace.wait:g}."
             )
-        print(*ask_search(namespace.run, words, namespace.wait), sep="\n")
+        with handle_signals(show=lambda _: None):
+            print(*ask_search(namespace.run, words, namespace.wait), sep="\n")
     except (UserError, OSError) as error:
         return refuse(error)
+    except KeyboardInterrupt as error:
+        print("", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
+        return code_of(error)
     return 0
 
 

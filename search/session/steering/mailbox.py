@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
+from common.signals import hold, raise_received
 from common.text import format_duration
 from results.run_hints import resume_command
-from results.store import RunError, lock_run, read_manifest
+from results.store import STEERING, RunError, lock_run, read_manifest
 
 FOLDER = ".steering"
 """A running search has this folder in its run's folder."""
@@ -29,6 +30,16 @@ POLL_S = 0.25
 _REQUEST, _ANSWER, _TEMPORARY = ".request", ".answer", ".tmp"
 _LARGEST = 1 << 16
 """A command or an answer with more bytes isn't read."""
+
+
+_TOO_EARLY = (
+    "A search must have started to be steered, but this one was starting when the command came; "
+    "send it again."
+)
+_TAKEN = (
+    "The search has taken the command, and may carry it out: look for a line with it in {} before "
+    "you send it again."
+)
 
 
 class MailboxError(UserError):
@@ -50,8 +61,10 @@ class Mailbox:
             raise PermissionError(
                 0, "it must be a folder that belongs and is open to you alone", str(self._folder)
             )
-        for path in self._folder.iterdir():  # of a search that was killed
+        for path in self._folder.iterdir():  # of a search that was killed, or sent since
             path.unlink()
+            if path.suffix == _REQUEST:
+                self.answer(path.stem, [_TOO_EARLY], refused=True)
 
     def take(self) -> Iterator[tuple[str, list[str]]]:
         """Yields (name, words) of each new command, the earliest first; at most every `POLL_S`
@@ -104,7 +117,9 @@ def ask_search(
     seconds, and returns the sentences of its answer.
 
     Raises `RunError` where the folder is no run, and `MailboxError` where the search refuses the
-    command, isn't running, belongs to another user, or doesn't answer: then nothing has changed.
+    command, isn't running, belongs to another user, or doesn't answer: then the command is taken
+    back, unless the search has taken it, which the message says. So does a note of the
+    `KeyboardInterrupt` that a signal raises meanwhile.
     """
     manifest = read_manifest(directory)
     if directory.stat().st_uid != os.geteuid():
@@ -114,17 +129,32 @@ def ask_search(
     _check_running(directory, manifest)
     folder, until = directory / FOLDER, clock() + wait_s
     name, sent = secrets.token_hex(8), False
-    while clock() < until:
-        if not sent and _is_private(folder):
-            with suppress(FileNotFoundError):  # the search ends just now
-                _write(folder / f"{name}{_REQUEST}", {"words": [*words]})
-                sent = True
-        if sent and (answer := _take_answer(folder, name)) is not None:
-            return answer
-        if sent and not folder.exists():
-            _check_running(directory, manifest)
-        sleep(POLL_S)
+    try:
+        while clock() < until:
+            if not sent and _is_private(folder):
+                with suppress(FileNotFoundError), hold():  # the search ends just now
+                    _write(folder / f"{name}{_REQUEST}", {"words": [*words]})
+                    sent = True
+                raise_received()
+            if sent and (answer := _take_answer(folder, name)) is not None:
+                return answer
+            if sent and not folder.exists() and not _is_open(directory):
+                break
+            sleep(POLL_S)
+    except KeyboardInterrupt as error:
+        back = not sent or _take_back(folder, name)
+        error.add_note("Nothing has changed." if back else _TAKEN.format(directory / STEERING))
+        raise
     return _give_up(directory, name, sent, wait_s, sleep)
+
+
+def _take_back(folder: Path, name: str) -> bool:
+    """Takes a command back; returns whether the search hadn't taken it before."""
+    try:
+        (folder / f"{name}{_REQUEST}").unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _give_up(
@@ -132,13 +162,14 @@ def _give_up(
 ) -> list[str]:
     """Takes a command back; returns the answer of a search that has just taken it."""
     folder = directory / FOLDER
-    if sent:
-        try:
-            (folder / f"{name}{_REQUEST}").unlink()
-        except FileNotFoundError:
-            sleep(4 * POLL_S)
-            if (answer := _take_answer(folder, name)) is not None:
-                return answer
+    if sent and not _take_back(folder, name):
+        sleep(4 * POLL_S)
+        if (answer := _take_answer(folder, name)) is not None:
+            return answer
+        raise MailboxError(
+            f"The search in {directory} must answer within {format_duration(wait_s)}, but hasn't. "
+            + _TAKEN.format(directory / STEERING)
+        )
     _check_running(directory, read_manifest(directory))
     raise MailboxError(
         f"The search in {directory} must answer within {format_duration(wait_s)}, but hasn't, "
@@ -201,9 +232,12 @@ def _write(path: Path, value: Any) -> None:
     """Writes a file for this user alone, which appears as a whole. Raises `OSError`."""
     temporary = path.with_name(f".{path.name}{_TEMPORARY}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    with os.fdopen(os.open(temporary, flags, 0o600), "w", encoding="utf-8") as file:
-        json.dump(value, file)
-    temporary.rename(path)
+    try:
+        with os.fdopen(os.open(temporary, flags, 0o600), "w", encoding="utf-8") as file:
+            json.dump(value, file)
+        temporary.rename(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> Any:

@@ -1,6 +1,9 @@
 """What a user asks of a running search reaches it through a folder of that user alone."""
 
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -36,7 +39,7 @@ def answering(
                 answer(name, words)
             time.sleep(0.01)
 
-    thread = threading.Thread(target=loop)
+    thread = threading.Thread(target=loop, daemon=True)
     thread.start()
     yield seen
     over.set()
@@ -139,8 +142,66 @@ def test_what_comes_too_late_is_refused(store: RunStore) -> None:
     closing.join()
 
 
-def test_what_a_killed_search_left_is_removed(store: RunStore) -> None:
+def test_what_a_killed_search_left_is_refused(store: RunStore) -> None:
     Mailbox(store.directory)
     (store.directory / FOLDER / "1.request").write_text('{"words": ["end"]}', encoding="utf-8")
     (store.directory / FOLDER / "1.request").chmod(0o600)
     assert list(Mailbox(store.directory).take()) == []
+    answer = (store.directory / FOLDER / "1.answer").read_text(encoding="utf-8")
+    assert "this one was starting when the command came; send it again." in answer
+
+
+def test_a_command_that_was_taken_is_not_called_undone(store: RunStore) -> None:
+    """The search takes the command and is too busy to answer."""
+    for seen in answering(Mailbox(store.directory), lambda name, words: None):
+        with pytest.raises(MailboxError) as refused:
+            ask_search(store.directory, ["end"], 0.5)
+        assert seen == [["end"]]
+    assert "nothing has changed" not in str(refused.value)
+    assert str(refused.value) == (
+        f"The search in {store.directory} must answer within 0.5 s, but hasn't. The search has "
+        "taken the command, and may carry it out: look for a line with it in "
+        f"{store.directory / 'steering.jsonl'} before you send it again."
+    )
+
+
+def test_a_search_that_dies_with_a_command_is_not_called_unchanged(store: RunStore) -> None:
+    mailbox = Mailbox(store.directory)
+
+    def die(name: str, _: list[str]) -> None:
+        (store.directory / FOLDER).rmdir()
+        store.close()
+
+    for _ in answering(mailbox, die):
+        with pytest.raises(MailboxError, match="has taken the command"):
+            ask_search(store.directory, ["end"], 20.0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_takes_the_command_back(store: RunStore, number: int) -> None:
+    mailbox = Mailbox(store.directory)
+    words = [sys.executable, "-m", "search.steer", str(store.directory), "end"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, encoding="utf-8") as asking:
+        until = time.monotonic() + 30
+        while not list((store.directory / FOLDER).glob("*.request")):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        asking.send_signal(number)
+        _, said = asking.communicate(timeout=30)
+    assert (asking.returncode, said) == (128 + number, "\nNothing has changed.\n")
+    assert list(mailbox.take()) == []
+    mailbox.close("over")
+    assert not (store.directory / FOLDER).exists()
+
+
+def test_a_signal_tells_of_a_command_that_was_taken(store: RunStore) -> None:
+    mailbox = Mailbox(store.directory)
+
+    def interrupt(_: float) -> None:
+        assert [words for _, words in mailbox.take()] == [["end"]]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        ask_search(store.directory, ["end"], 10.0, sleep=interrupt)
+    (note,) = interrupted.value.__notes__
+    assert note.startswith("The search has taken the command, and may carry it out: look for")
