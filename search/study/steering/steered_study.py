@@ -58,6 +58,13 @@ class SteeredStudy(Study[C]):
         """Returns how many trials begin before the one of this number, which hasn't begun."""
         return number - self._mirror.next_number()
 
+    def unreached(self) -> list[int]:
+        """Returns the numbers of those trials that a user has asked for, but for which the number
+        of trials leaves no room.
+        """
+        waiting = self._queue.asked_from(self._mirror.next_number())
+        return [n for n in waiting if self.before(n) >= self.trials - len(self.records)]
+
     def over(self) -> bool:
         """Returns whether nothing more is proposed although the number of trials allows it."""
         return self.exhausted() or self.gains.enough() or self.gave_up()

@@ -156,9 +156,11 @@ class Steering(Generic[C]):
             )
         self._save({"trials": new})
         self._study.trials = new
-        return self._kept(
-            record, f"The search tries {new} trials, and has begun {begun}.", trials=new
-        )
+        answer = f"The search tries {new} trials, and has begun {begun}."
+        if dropped := self._study.unreached():
+            numbers = ", ".join(map(str, dropped))
+            answer += f" Asked for by `try`, but no longer reached: {numbers}."
+        return self._kept(record, answer, trials=new)
 
     def _change_gpu_hours(
         self, record: SteeringRecord, given: float, *, added: bool

@@ -183,3 +183,15 @@ def test_what_was_asked_for_comes_before_a_longer_horizon(tmp_path: Path, tiny_d
     assert [r.params for r in repeated] == [each.params for each in long.queue]
     assert repeated[0].params == study.records[0].params
     assert {(r.config["epochs"], r.epochs) for r in repeated} == {(27, 27)}
+
+
+def test_a_number_of_trials_names_what_it_leaves_out(tmp_path: Path, tiny_data: Path) -> None:
+    session = start(tmp_path, tiny_data)
+    play(session, {2: "try lr=0.004", 3: "try lr=0.005"}, 3)  # trials 1 and 2
+    left = session.steering.carry_out(["budget", "2", "trials"]).answer
+    assert left == (
+        "The search tries 2 trials, and has begun 1. Asked for by `try`, but no longer reached: 2."
+    )
+    again = session.steering.carry_out(["budget", "3", "trials"]).answer
+    assert again == "The search tries 3 trials, and has begun 1."
+    session.close()
