@@ -47,13 +47,20 @@ def restore_from_copy() -> str:
 
 
 def check_regular(path: Path, remedy: Callable[[], str] = restore_from_copy) -> bool:
-    """Returns whether there is a file at `path`. Raises `RecordError` for anything else there, such
-    as a pipe, which could be waited for without end, or a device.
+    """Returns whether there is a file at `path`. Raises `RecordError` for one that this user may
+    not read, and for anything else there, such as a pipe, which could be waited for without end, or
+    a device.
     """
-    if path.exists() and not path.is_file():
+    try:
+        there, regular = path.exists(), path.is_file()
+    except PermissionError:  # to look into its folder
+        there = regular = True
+    if there and not regular:
         kind = "folder" if path.is_dir() else "pipe, a socket or a device"
         raise RecordError(f"{path} must be a file, but is a {kind}; {remedy()}.")
-    return path.exists()
+    if there and not os.access(path, os.R_OK):
+        raise RecordError(f"{path} must be a file that you may read, but isn't; ask its owner.")
+    return there
 
 
 def read_content(path: Path, remedy: Callable[[], str] = restore_from_copy) -> list[bytes]:

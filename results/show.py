@@ -26,7 +26,7 @@ from results.overview.run_overview import RunOverview, overview_of
 from results.overview.text_table import TextColumn, print_table
 from results.records import EpochMetrics, TrainingId
 from results.run_hints import resume_command
-from results.store import RunError, read_traceback, traceback_path
+from results.store import RunError, traceback_path
 
 SCHEMA_VERSION = 1
 """The JSON contains this version, which changes with the meaning of a key."""
@@ -106,7 +106,7 @@ def _show_trial(directory: Path, records: RunRecords, options: Any) -> None:
     trial, epochs = trials[options.trial], records.epochs[options.trial]
     config = records.trials[options.trial].config
     error = traceback_path(directory, TrainingId(options.trial))
-    traceback = read_traceback(directory, TrainingId(options.trial))
+    traceback = records.traceback(options.trial)
     if options.json:
         entry = asdict(trial) | {"config": config, "traceback": traceback}
         _print_json({"run": overview_of(directory, records), "trial": entry, "epochs": epochs})

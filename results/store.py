@@ -95,10 +95,10 @@ def find_chain_start(directory: Path) -> str | None:
 
 def read_manifest(directory: Path) -> dict[str, Any]:
     """Returns a run's manifest without checksum and signature. Raises `RunError` when the manifest
-    is missing, unreadable or damaged, or has another schema version.
+    is missing or damaged, or has another schema version.
     """
+    check_regular(directory / MANIFEST, partial(restore_hint, directory))
     try:
-        check_regular(directory / MANIFEST, partial(restore_hint, directory))
         manifest = read_json(directory / MANIFEST)
         seal = manifest.pop(SEAL, None) if isinstance(manifest, dict) else None
         as_written = seal in (None, checksum(manifest))
@@ -106,11 +106,6 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         raise RunError(
             f"{directory} is not a run: {MANIFEST} is missing; {nearest_run(directory)}"
         ) from None
-    except PermissionError as error:
-        raise RunError(
-            f"{directory / MANIFEST} must be a file that you may read, but isn't "
-            f"({error.strerror}); ask its owner, or make it and its folder readable by chmod."
-        ) from error
     except (ValueError, RecursionError) as error:
         raise _damage_error(directory, str(error)) from error
     if not isinstance(manifest, dict) or "schema_version" not in manifest:
@@ -142,16 +137,6 @@ def checkpoint_path(directory: Path, training: TrainingId) -> Path:
 def traceback_path(directory: Path, training: TrainingId) -> Path:
     """Returns the path of the tracebacks of a training that broke off."""
     return directory / "errors" / f"{training.stem}.txt"
-
-
-def read_traceback(directory: Path, training: TrainingId) -> str | None:
-    """Returns the tracebacks of a training that broke off, or `None` where there are none. Raises
-    `RecordError` for anything but a file.
-    """
-    path = traceback_path(directory, training)
-    if not check_regular(path, lambda: "move it away"):
-        return None
-    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def lock_run(directory: Path) -> BaseFileLock:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from common.errors import RecordError
 from common.files import read_json
 from common.ownership import is_signed
-from results.jsonl import Lines, chain_of, read_content
+from results.jsonl import Lines, chain_of, check_regular, read_content
 from results.records import (
     EpochMetrics,
     FinalistRecord,
@@ -45,6 +45,7 @@ from results.store import (
     read_epochs,
     read_manifest,
     read_trials,
+    traceback_path,
 )
 
 K = TypeVar("K", bound=Hashable)
@@ -103,6 +104,15 @@ class RunRecords:
     def by_hand(self) -> set[int]:
         """Returns the numbers of the trials whose configuration a user has asked for."""
         return set(tried_by_hand(self.steering))
+
+    def traceback(self, number: int) -> str | None:
+        """Returns the errors of a trial that broke off, or `None` where it has none. Raises
+        `RecordError` for anything but a file.
+        """
+        path = traceback_path(self.directory, TrainingId(number))
+        if not check_regular(path, lambda: "move it away"):
+            return None
+        return path.read_text(encoding="utf-8", errors="replace")
 
 
 def read_run_records(directory: Path) -> RunRecords:

@@ -15,8 +15,8 @@ from results.page.formatting import OUTCOMES, outcome, percent, value
 from results.page.headline import Card
 from results.page.render import render
 from results.page.time_use import USES, seconds_by_use
-from results.records import EpochMetrics, TrainingId
-from results.store import RunError, read_traceback
+from results.records import EpochMetrics
+from results.store import RunError
 
 TRAIN, VAL, QUIET = "#e69f00", "#3a8fd0", "#8d96a3"
 """On a trial's page, train, val and everything else have these colours."""
@@ -49,7 +49,7 @@ def trial_page(directory: Path, number: int) -> str:
         fixed=[(n, value(item)) for n, item in record.config.items() if n not in found.params],
         columns=[each.name for each in fields(EpochMetrics)],
         epochs=[[format_value(getattr(m, each.name)) for each in fields(m)] for m in epochs],
-        traceback=redacted(read_traceback(directory, TrainingId(number)) or ""),
+        traceback=redacted(records.traceback(number) or ""),
     )
 
 

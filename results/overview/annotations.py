@@ -13,7 +13,6 @@ from pathlib import Path
 from common.errors import RecordError, UserError
 from common.files import read_json, write_text_atomically
 from common.json_records import JsonRecord
-from results.jsonl import check_regular
 
 ANNOTATIONS = "annotations.json"
 """A run directory holds the note and the tags in this file."""
@@ -23,9 +22,6 @@ TAG = re.compile(r"[\w.-]{1,40}")
 
 LONGEST_NOTE = 2000
 """A note has at most this many characters."""
-
-
-_ANEW = "remove it, and write the note and the tags anew by `python -m results.annotate`"
 
 
 class AnnotationError(UserError):
@@ -45,13 +41,17 @@ def read_annotations(directory: Path) -> Annotations:
     `RecordError` for a damaged file, and `OSError` for one that this user can't read.
     """
     path = directory / ANNOTATIONS
-    check_regular(path, lambda: _ANEW)
     try:
         return Annotations.from_json(read_json(path))
     except FileNotFoundError:
         return Annotations()
-    except (ValueError, AttributeError, RecursionError, RecordError) as error:
-        raise RecordError(f"{path} is damaged ({error}); {_ANEW}.") from error
+    except PermissionError:
+        raise
+    except (OSError, ValueError, AttributeError, RecursionError, RecordError) as error:
+        raise RecordError(
+            f"{path} is damaged ({error}); remove it, and write the note and the tags anew by "
+            "`python -m results.annotate`."
+        ) from error
 
 
 def annotate(

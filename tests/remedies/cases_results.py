@@ -123,7 +123,7 @@ def an_epoch_of_no_repeat(tmp_path: Path) -> Steps:
     restore(refusal, OLDER)
 
 
-@case(f"{LINES}::check_regular", "must be a file")
+@case(f"{LINES}::check_regular", "must be a file, but is")
 def a_pipe_in_the_place_of_records(tmp_path: Path, searched: Path) -> Steps:
     run = copy_run(searched, tmp_path)
     for name in (EPOCHS, MANIFEST):
@@ -134,7 +134,7 @@ def a_pipe_in_the_place_of_records(tmp_path: Path, searched: Path) -> Steps:
     restore(refusal, searched)
 
 
-@case(f"{LINES}::check_regular", "must be a file")
+@case(f"{LINES}::check_regular", "must be a file, but is")
 def a_folder_in_the_place_of_the_best(tmp_path: Path, searched: Path) -> Steps:
     run = copy_run(searched, tmp_path)
     (run / BEST).mkdir()

@@ -1,6 +1,5 @@
 """Errors about lists of runs, leaderboards, notes and tags."""
 
-import errno
 import json
 import os
 import shlex
@@ -8,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from common import files
 from results.live.serve import listen
 from results.live.trial_page import trial_page
 from results.overview.annotations import ANNOTATIONS, read_annotations
@@ -125,14 +123,10 @@ def a_page_of_a_trial_that_the_run_lacks(tmp_path: Path) -> Steps:
     return lambda: trial_page(run, last)
 
 
-@case("results/store.py::read_manifest", "must be a file that you may read", beyond="root may all")
+@case("results/jsonl.py::check_regular", "that you may read", beyond="root may read everything")
 def a_run_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
     run = six(tmp_path / "run")
-
-    def refuse(path: Path, _: int) -> bytes:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-
-    monkeypatch.setattr(files, "read_regular", refuse)
+    monkeypatch.setattr(os, "access", lambda *_: False)
     yield lambda: read_manifest(run)
     monkeypatch.undo()
     read_manifest(run)

@@ -188,11 +188,11 @@ def test_what_may_not_be_read_is_listed_beside_the_others(tmp_path: Path) -> Non
         "records": "damaged",
     }  # fmt: skip
     assert found["closed"]["problem"] == (
-        f"{tmp_path}/closed/manifest.json must be a file that you may read, but isn't "
-        "(Permission denied); ask its owner, or make it and its folder readable by chmod."
+        f"{tmp_path}/closed/manifest.json must be a file that you may read, but isn't; "
+        "ask its owner."
     )
     assert found["hidden"]["problem"].startswith(f"{tmp_path}/hidden/manifest.json must be a file")
-    refused = "[Errno 13] Permission denied: "
-    assert found["noted"]["problem"] == f"{refused}'{tmp_path}/noted/annotations.json'"
-    assert found["records"]["problem"] == f"{refused}'{tmp_path}/records/{TRIALS}'"
+    assert found["records"]["problem"].startswith(f"{tmp_path}/records/{TRIALS} must be a file")
+    noted = f"[Errno 13] Permission denied: '{tmp_path}/noted/annotations.json'"
+    assert found["noted"]["problem"] == noted
     assert (found["fine"]["problem"], found["fine"]["note"]) == (None, "fine")

@@ -7,13 +7,12 @@ import pytest
 from common.errors import RecordError
 from common.files import write_text_atomically
 from results.analysis.run_records import read_run_records
-from results.records import StopReason, TrainingId, TrialRecord, TrialState
+from results.records import StopReason, TrialRecord, TrialState
 from results.store import (
     RunError,
     RunStore,
     read_epochs,
     read_manifest,
-    read_traceback,
     read_trials,
 )
 from tests.search.study_on_curves import metrics
@@ -138,12 +137,13 @@ def test_numbers_that_are_not_finite_never_reach_the_disk(tmp_path):
 
 @pytest.mark.timeout(20)
 def test_tracebacks_follow_each_other_and_take_the_place_of_a_pipe(tmp_path):
-    store = RunStore(tmp_path / "run")
+    store = RunStore.create(tmp_path / "run", {"name": "run"})
+    tracebacks = read_run_records(tmp_path / "run").traceback
     store.add_error(0, "first")
     store.add_error(0, "second")
-    assert read_traceback(tmp_path / "run", TrainingId(0)) == "first\nsecond"
-    assert read_traceback(tmp_path / "run", TrainingId(1)) is None
+    assert tracebacks(0) == "first\nsecond"
+    assert tracebacks(1) is None
     os.mkfifo(tmp_path / "run" / "errors" / "0001.txt")
     store.add_error(1, "third")
-    assert read_traceback(tmp_path / "run", TrainingId(1)) == "third"
+    assert tracebacks(1) == "third"
     store.close()
