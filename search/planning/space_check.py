@@ -4,8 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution
-
 from common.errors import UserError
 from datasets.registry import find_dataset
 from results.analysis.searched_ranges import Prior, SearchedRange
@@ -13,6 +11,8 @@ from search.config.options import SearchOptions
 from search.hardware.memory import worker_bytes
 from search.planning.bounds import Bounds, find_bounds_of_networks
 from search.planning.fixed_fields import fix_fields
+from search.planning.space_mistakes import Mistakes
+from search.planning.space_walk import Walk, is_continuous, walk_configurations
 from search.space import Space, SpaceError, ask_space
 from search.spaces import find_space
 from search.study.optuna_patches import quiet_ranges
@@ -32,9 +32,6 @@ DRAWN = 2000
 """A check draws so many random configurations. A branch that one of 500 takes is missed once in 55
 cases.
 """
-
-COUNTED = 10_000
-"""Configurations are counted up to this number."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,20 +81,21 @@ def check_space(name: str) -> SpaceReport:
         proposer = Proposer(space, fix_fields(SearchOptions(), space), 0)
     except UserError as error:
         return SpaceReport(name=name, errors=error.errors)
-    errors = dict.fromkeys(_errors_of_dataset(space))
-    drawn, configs = _draw(proposer, errors)
-    bounds = None
-    if drawn:
-        bounds = _find_errors(proposer, drawn, configs, errors)
+    mistakes = Mistakes()
+    mistakes.add(_errors_of_dataset(space))
+    drawn, configs = _draw(proposer, mistakes)
+    size = None if mistakes else _walk(proposer, drawn, mistakes)
+    bounds = _find_errors(proposer, drawn, configs, mistakes) if drawn else None
     ranges = find_ranges(drawn) if drawn else ()
-    continuous = _continuous(ranges)
+    names = (each.name for each in ranges if is_continuous(each.distribution))
+    continuous = list(dict.fromkeys(names))
     return SpaceReport(
         name=name,
         space=space,
-        errors=list(errors),
+        errors=mistakes.sentences,
         notes=list(_notes(ranges, proposer, configs)),
         ranges=ranges,
-        size=None if continuous or errors else count_configurations(proposer),
+        size=None if continuous or mistakes else size,
         continuous=continuous,
         networks=_costs(bounds) if bounds else (),
         priors=space.prior,
@@ -112,69 +110,79 @@ def _errors_of_dataset(space: Space) -> Sequence[str]:
     return ()
 
 
-def _draw(proposer: Proposer, errors: dict[str, None]) -> tuple[list[Probe], list[TrialConfig]]:
-    """Returns random configurations as what was asked for, and as those that keep all rules. Adds a
-    sentence to `errors` for each fault that drawing them has met.
+def _draw(proposer: Proposer, mistakes: Mistakes) -> tuple[list[Probe], list[TrialConfig]]:
+    """Returns random configurations as what was asked for, and as those that keep all rules. Adds
+    each fault that drawing them has met.
     """
     drawn, configs = list[Probe](), list[TrialConfig]()
     for number in range(DRAWN):
         probe = Probe(number)
-        try:
-            with quiet_ranges():
-                values = ask_space(proposer.space, probe, proposer.fixed)
-            probe.compare(values)
-            drawn.append(probe)
-            configs.append(proposer.complete(values))
-        except SpaceError as error:
-            errors.update(dict.fromkeys(error.errors))
-            if not drawn and number >= 20:
-                break
-        except ConfigError as error:
-            for sentence in error.errors:
-                _add_once(errors, _beside(sentence, probe))
-        errors.update(dict.fromkeys(probe.faults))
+        answered, config = _examine(proposer, probe, mistakes)
+        drawn += [probe] * answered
+        configs += [config] if config else []
+        if not drawn and number >= 20:
+            break
     return drawn, configs
 
 
-def _beside(sentence: str, probe: Probe) -> str:
-    """Returns a broken rule with the parameters of the configuration that breaks it."""
-    values = ", ".join(f"{name}={value}" for name, value in probe.params.items())
-    return (
-        f"{sentence.removesuffix('.')}: it is so with {values}; have `suggest` ask for and return "
-        "only values that go together."
-    )
+def _examine(
+    proposer: Proposer, probe: Probe, mistakes: Mistakes
+) -> tuple[bool, TrialConfig | None]:
+    """Returns whether the space answers for a configuration, and the configuration unless it breaks
+    a rule. Adds what is wrong with it.
+    """
+    answered, config = False, None
+    try:
+        with quiet_ranges():
+            values = ask_space(proposer.space, probe, proposer.fixed)
+        probe.compare(values)
+        answered = True
+        config = proposer.complete(values)
+    except SpaceError as error:
+        mistakes.add(error.errors)
+    except ConfigError as error:
+        mistakes.add(error.errors, probe.params)
+    mistakes.add(probe.faults)
+    return answered, config
 
 
-def _add_once(errors: dict[str, None], sentence: str) -> None:
-    """Adds a sentence unless there is one of the same rule, beside another configuration."""
-    rule = sentence.partition(", but got ")[0]
-    if not any(each.startswith(f"{rule}, but got ") for each in errors):
-        errors[sentence] = None
+def _walk(proposer: Proposer, drawn: list[Probe], mistakes: Mistakes) -> int | None:
+    """Returns the number of configurations as `walk_configurations` counts them. Adds to `drawn`
+    those with a range that none of them had, and what is wrong with branches that they missed.
+    """
+    known = {item for each in drawn for item in each.distributions.items()}
+
+    def examine(walk: Walk) -> None:
+        answered, _ = _examine(proposer, walk, mistakes)
+        if answered and not known.issuperset(walk.distributions.items()):
+            known.update(walk.distributions.items())
+            drawn.append(walk)
+
+    return walk_configurations(examine)
 
 
 def _find_errors(
     proposer: Proposer,
     drawn: Sequence[Probe],
     configs: Sequence[TrialConfig],
-    errors: dict[str, None],
+    mistakes: Mistakes,
 ) -> Bounds | None:
     """Adds what is wrong with the ranges, the baseline, the priors and the ends of the ranges to
-    `errors`, and returns the bounds of all trials, if there are any.
+    `mistakes`, and returns the bounds of all trials, if there are any.
     """
     ranges = find_ranges(drawn)
-    errors.update(dict.fromkeys(find_incompatible(ranges)))
-    errors.update(dict.fromkeys(find_wrong_priors(proposer.space.prior, ranges, proposer.fixed)))
+    mistakes.add(find_incompatible(ranges))
+    mistakes.add(find_wrong_priors(proposer.space.prior, ranges, proposer.fixed))
     try:
         outside = proposer.baseline_errors()
-        errors.update(dict.fromkeys(outside))
+        mistakes.add(outside)
         if outside or not configs:
             return None
         first = proposer.nearest(proposer.space.baseline.to_dict())[1]
-        errors.update(dict.fromkeys(_differences(proposer.space.baseline, first, proposer.fixed)))
+        mistakes.add(_differences(proposer.space.baseline, first, proposer.fixed))
         return find_bounds_of_networks(proposer, first, merge_ranges(ranges))
     except UserError as error:
-        for sentence in error.errors:
-            _add_once(errors, sentence)
+        mistakes.add(error.errors)
     return None
 
 
@@ -191,17 +199,6 @@ def _differences(
                 f"The baseline must be one of the space's configurations, but has {name}={own}, "
                 f"and `suggest` returns {value} beside the baseline's values; change one of them."
             )
-
-
-def _continuous(ranges: Sequence[SearchedRange]) -> list[str]:
-    found = (
-        each.name
-        for each in ranges
-        if type(each.distribution).__name__ == "FloatDistribution"
-        and getattr(each.distribution, "step", None) is None
-        and not each.distribution.single()
-    )
-    return list(dict.fromkeys(found))
 
 
 def _notes(
@@ -221,55 +218,6 @@ def _notes(
             own = proposer.space.baseline.effective_value(name)
             default = "its default" if own is None else f"the baseline's {own}"
             yield f"{name} isn't searched: beside {owner}={value} it is {default}."
-
-
-def count_configurations(proposer: Proposer) -> int | None:
-    """Returns how many configurations a space of choices and steps has, or `None` for more than
-    `COUNTED`. Every branch is gone through. Raises `SpaceError`.
-    """
-    open_, count = [tuple[int, ...]()], 0
-    while open_:
-        taken = open_.pop()
-        walk = _Walk(taken)
-        ask_space(proposer.space, walk, proposer.fixed)
-        count += 1
-        for at in range(len(taken), len(walk.widths)):
-            begin = (*taken, *[0] * (at - len(taken)))
-            open_ += [(*begin, other) for other in range(1, walk.widths[at])]
-        if count + len(open_) > COUNTED:
-            return None
-    return count
-
-
-class _Walk(Probe):
-    """Takes the numbered value of each parameter in turn, and the first one where no number is
-    left. `widths` has how many values each parameter has.
-    """
-
-    def __init__(self, taken: Sequence[int]) -> None:
-        super().__init__(0)
-        self._taken, self.widths = taken, list[int]()
-
-    def answer(self, name: str, distribution: BaseDistribution) -> Any:
-        """Returns the value, and the same one when asked for `name` again."""
-        if name not in self.params:
-            values = _values(distribution)
-            at = len(self.widths)
-            self.widths.append(len(values))
-            self.params[name] = values[self._taken[at] if at < len(self._taken) else 0]
-            self.distributions[name] = distribution
-        return self.params[name]
-
-
-def _values(distribution: Any) -> Sequence[Any]:
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices
-    if distribution.low == distribution.high:
-        return [distribution.low]
-    if type(distribution).__name__ == "IntDistribution":
-        return range(distribution.low, distribution.high + 1, distribution.step)
-    steps = round((distribution.high - distribution.low) / distribution.step)
-    return [distribution.low + distribution.step * n for n in range(steps + 1)]
 
 
 def _costs(bounds: Bounds) -> list[NetworkCost]:

@@ -8,7 +8,8 @@ from common.cli import quote_command
 from common.errors import UserError
 from results.analysis.searched_ranges import SearchedRange
 from search.monitoring.console import format_parameter
-from search.planning.space_check import COUNTED, DRAWN, NetworkCost, SpaceReport
+from search.planning.space_check import DRAWN, NetworkCost, SpaceReport
+from search.planning.space_walk import COUNTED
 from search.spaces import find_space, space_names
 from trainables.config import TrialConfig
 

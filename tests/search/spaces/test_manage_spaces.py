@@ -11,8 +11,9 @@ import pytest
 
 from search.monitoring.plans.manage_spaces import main
 from search.monitoring.plans.space_text import SCHEMA
-from search.planning.space_check import check_space, count_configurations
+from search.planning.space_check import DRAWN, check_space
 from search.planning.space_file import field_meanings
+from search.planning.space_walk import walk_configurations
 from search.run import main as run
 from search.spaces import find_space, space_names
 from search.study.proposer import Proposer
@@ -163,10 +164,93 @@ def test_a_check_describes_every_network_and_branch(tmp_path: Path, capsys: Any)
 
 def test_configurations_are_counted_branch_by_branch(tmp_path: Path) -> None:
     text = TEXT.replace('trial.suggest_float("lr", 5e-4, 5e-3, log=True)', "2e-3")
-    proposer = Proposer(find_space(str(write_networks(tmp_path, text))), {}, 0)
-    assert count_configurations(proposer) == 3 * 2 + 3  # dropout, image_size; label_smoothing
-    many = "return {'seed': 0, 'batch_size': trial.suggest_int('batch_size', 2, 20000)}"
-    assert count_configurations(Proposer(find_space(write(tmp_path, many)), {}, 0)) is None
+    assert check_space(str(write_networks(tmp_path, text))).size == 3 * 2 + 3  # two in one branch
+    many = "return {'batch_size': trial.suggest_int('batch_size', 2, 20_000)}"
+    assert check_space(write(tmp_path, many)).size is None
+    widest = "return {'seed': trial.suggest_int('seed', 0, 2**31)}"  # takes no memory
+    assert walk_configurations(lambda walk: walk.suggest_int("seed", 0, 2**31)) is None
+    assert check_space(write(tmp_path, widest)).size == 1  # --seed fixes it
+
+
+RARE = """
+width = trial.suggest_int('head_width', 0, 4000)
+values = {'head_width': width}
+if width == 3999:
+    RARE
+return values
+"""
+"""In one of 4,001 configurations something happens that no draw of a check meets."""
+
+
+@pytest.mark.parametrize(
+    ("rare", "sentence"),
+    [
+        ("raise KeyError(width)", "but it failed (KeyError: 3999, line 9 of mine.py); mend"),
+        ("values['lr'] = trial.suggest_float('lr', 1e-2, 1.0)\n    raise KeyError(values['lr'])",
+         "but it failed (KeyError: 0.01, line 10 of mine.py); mend"),
+        ("values['momentum'] = 0.9", "momentum goes with optimizer=sgd only, but got momentum=0.9: "
+         "it is so with head_width=3999; have `suggest`"),
+        ("trial.suggest_categorical('flip', [False, True])", "but leaves out flip; add it"),
+        ("values['dropout'] = trial.suggest_float('dropout', 0.0, 0.5, step=0.2)",
+         "The step of dropout must divide its range"),
+        ("trial.suggest_int('head_width', 0, 3999)", "A trial must be asked for head_width once"),
+    ],
+)  # fmt: skip
+def test_a_check_goes_through_branches_that_its_draws_miss(
+    rare: str, sentence: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path, RARE.replace("RARE", rare))
+    proposer = Proposer(find_space(path), {}, 0)
+    assert all(probe.params["head_width"] != 3999 for probe in proposer.probe(DRAWN))
+    (error,) = check_space(path).errors
+    assert sentence in error
+
+
+def test_a_range_of_a_branch_that_draws_miss_is_shown_and_counts(tmp_path: Path) -> None:
+    free = "values['lr'] = trial.suggest_float('lr', 1e-4, 1e-2, log=True)"
+    report = check_space(write(tmp_path, RARE.replace("RARE", free)))
+    assert report.errors == []
+    assert [each.name for each in report.ranges] == ["head_width", "lr"]
+    assert (report.size, report.continuous) == (None, ["lr"])
+    choice = "values['flip'] = trial.suggest_categorical('flip', [False, True])"
+    assert check_space(write(tmp_path, RARE.replace("RARE", choice))).size == 4002
+    beyond = choice.replace("False, True", "True")
+    (error,) = check_space(write(tmp_path, RARE.replace("RARE", beyond), ", flip=False",
+                                 ", prior={'flip': Prior(False, 1)}")).errors  # fmt: skip
+    assert error.startswith("The prior of flip must have a value of its range")
+
+
+@pytest.mark.parametrize(
+    ("suggest", "sentences"),
+    [
+        ("return {'lr': trial.suggest_float('lr', 1e-4, 1e-2), 'flop': 1, 'flap': 1}",
+         ["flop is not a field", "flap is not a field"]),
+        ("lr = trial.suggest_float('lr', 1e-4, 1e-2)\nraise KeyError(lr)", ["failed (KeyError"]),
+        ("lr = trial.suggest_float('lr', 1e-4, 1e-2)\nif lr < 5e-3:\n    raise KeyError(lr)\n"
+         "if lr > 5e-3:\n    raise KeyError(lr)", ["line 8 of mine.py", "line 10 of mine.py"]),
+        ("return [trial.suggest_float('lr', 1e-4, 1e-2)]", ["but returns [0.00"]),
+        ("high = trial.suggest_float('lr', 1e-4, 1e-2)\n"
+         "return {'lr': high, 'dropout': trial.suggest_float('dropout', 0.0, high, step=5e-5)}",
+         ["The step of dropout must divide"]),
+        ("return {'batch_size': trial.suggest_int('batch_size', 1, 64)}",
+         ["batch_size must lie in 2…"]),
+    ],
+)  # fmt: skip
+def test_a_check_names_each_broken_rule_once(
+    suggest: str, sentences: list[str], tmp_path: Path
+) -> None:
+    errors = check_space(write(tmp_path, suggest)).errors
+    for sentence in sentences:
+        assert sum(sentence in each for each in errors) == 1, errors
+    assert len(errors) == len(sentences), errors
+
+
+def test_a_rule_that_draws_and_ends_of_ranges_break_is_named_once(tmp_path: Path) -> None:
+    text = PRETRAINED.replace(
+        '"resnet10": {"weights": "none"', '"resnet10": {"weights": "imagenet"'
+    )
+    errors = check_space(str(write_networks(tmp_path, text))).errors
+    assert sum("weights must be none or a file for resnet10" in each for each in errors) == 1
 
 
 def test_json_has_the_documented_fields(tmp_path: Path, capsys: Any) -> None:
