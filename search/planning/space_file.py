@@ -7,12 +7,14 @@ import inspect
 import json
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from common.cli import quote_command
+from search.planning.space_source import arrange_imports, read_source
 from search.space import Space, SpaceError
-from search.spaces import find_space, find_space_files
+from search.spaces import _ranges, find_space, find_space_files
 from trainables.config import TrialConfig
 
 _SHOWN = (
@@ -61,9 +63,24 @@ def make_text(path: Path, like: str, space: Space) -> str:
     """Returns the text of the file at `path`: a space that searches what `space` does, whose name
     is `like`.
     """
-    own = find_space_files(like)[0].read_text(encoding="utf-8")
-    functions = [_commented(each) for each in _functions(own)]
-    return "\n\n\n".join([_head(path, like), *functions, _definition(like, space)]) + "\n"
+    own = find_space_files(like)[0]
+    shared = Path(str(_ranges.__file__)).read_text(encoding="utf-8")
+    source = read_source(own.read_text(encoding="utf-8"), shared)
+    suggest, imports = source.suggest, ["from trainables.config import TrialConfig"]
+    if suggest is None:
+        imports.append(f"from search.spaces import {like}")
+        suggest = f"{like}.SPACE.suggest"
+    imports.append(f"from search.space import {'Prior, ' * bool(space.prior)}Space")
+    statements = _join([*source.statements, _definition(like, space, suggest)])
+    body = _commented(statements) + "\n"
+    return f"{_head(path, like)}\n\n{arrange_imports([*source.imports, *imports])}\n\n\n{body}"
+
+
+def _join(statements: Sequence[str]) -> str:
+    """Returns statements as one text, with two empty lines around functions, classes and SPACE."""
+    apart = [bool(re.match(r"(#.*\n)*(async |def |class |@|SPACE)", each)) for each in statements]
+    gaps = ["\n\n\n" if a or b else "\n" for a, b in pairwise(apart)]
+    return "".join(each + gap for each, gap in zip(statements, [*gaps, ""], strict=True))
 
 
 def _head(path: Path, like: str) -> str:
@@ -73,44 +90,24 @@ def _head(path: Path, like: str) -> str:
 
 This shows what a search would do, trains nothing, and needs no images:
     {run} --dry-run
-This looks for mistakes in hundreds of configurations, and describes the space:
+This looks for mistakes in thousands of configurations, and describes the space:
     {check}
 This searches:
     {run}
 
 A file beside this one can be imported, as by `from my_ranges import augmentation`.
-"""
-
-from typing import Any
-
-import optuna
-
-from search.space import Space
-from trainables.config import TrialConfig'''
+"""'''
 
 
-def _functions(text: str) -> Iterator[str]:
-    """Yields the source of each function that a space's file needs: those that it imports from the
-    project's ranges first, and then its own.
-    """
-    tree = ast.parse(text)
-    for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and node.module == "search.spaces._ranges":
-            from search.spaces import _ranges
-
-            yield from (inspect.getsource(getattr(_ranges, each.name)) for each in node.names)
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef):
-            yield ast.get_source_segment(text, node) or ""
-
-
-def _commented(function: str) -> str:
-    """Returns the source of a function, with the meaning of each parameter above its range."""
-    meanings, lines = field_meanings(), function.rstrip().splitlines()
-    for node in sorted(_ranges_in(function), key=lambda node: node.lineno, reverse=True):
+def _commented(text: str) -> str:
+    """Returns the source of a space, with the meaning of each parameter above its range."""
+    meanings, lines = field_meanings(), text.splitlines()
+    for node in sorted(_ranges_in(text), key=lambda node: node.lineno, reverse=True):
         line, name = lines[node.lineno - 1], ast.literal_eval(node.args[0])
-        indent = line[: len(line) - len(line.lstrip())]
-        lines.insert(node.lineno - 1, _comment(f"{name}: {meanings[name]}", indent))
+        goes_on = node.lineno > 1 and lines[node.lineno - 2].endswith("\\")
+        if name in meanings and not goes_on:
+            indent = line[: len(line) - len(line.lstrip())]
+            lines.insert(node.lineno - 1, _comment(f"{name}: {meanings[name]}", indent))
     return "\n".join(lines)
 
 
@@ -119,18 +116,19 @@ def _comment(text: str, indent: str) -> str:
     return textwrap.fill(text, 100, initial_indent=begin, subsequent_indent=begin)
 
 
-def _ranges_in(function: str) -> Iterator[ast.Call]:
-    for node in ast.walk(ast.parse(function)):
+def _ranges_in(text: str) -> Iterator[ast.Call]:
+    for node in ast.walk(ast.parse(text)):
         if (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)
             and node.func.attr.startswith("suggest_")
+            and node.args
             and isinstance(node.args[0], ast.Constant)
         ):
             yield node
 
 
-def _definition(like: str, space: Space) -> str:
+def _definition(like: str, space: Space, suggest: str) -> str:
     meanings, default = field_meanings(), TrialConfig(network="resnet10").to_dict()
     fields = "".join(
         f"{_comment(meanings[name], ' ' * 8)}\n        {name}={_literal(value)},\n"
@@ -138,6 +136,11 @@ def _definition(like: str, space: Space) -> str:
         if name in _SHOWN or value != default.get(name)
     )
     summary = textwrap.shorten(f"Like {like}: {space.summary}", 80, placeholder=" …")
+    priors = "".join(
+        f"        {_literal(name)}: Prior({_literal(prior.value)}, {prior.confidence!r}),\n"
+        for name, prior in space.prior.items()
+    )
+    belief = f"    prior={{\n{priors}    }}," if priors else _NO_PRIOR.format(lr=space.baseline.lr)
     return f"""SPACE = Space(
     # One line, which lists and reports show.
     summary={_literal(summary)},
@@ -147,11 +150,14 @@ def _definition(like: str, space: Space) -> str:
     # here, and fields that are left out have their default.
     baseline=TrialConfig(
 {fields}    ),
-    suggest=suggest,
-    # What you believe already: good values, and how sure you are, from 0 to 1. Import Prior from
-    # search.space for that.
-    # prior={{"lr": Prior({space.baseline.lr!r}, 0.5)}},
+    suggest={suggest},
+    # What you believe already: good values, and how sure you are, from 0 to 1.
+{belief}
 )"""
+
+
+_NO_PRIOR = """    # Import Prior from search.space for that.
+    # prior={{"lr": Prior({lr!r}, 0.5)}},"""
 
 
 def _literal(value: object) -> str:

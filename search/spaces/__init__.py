@@ -70,7 +70,8 @@ def find_space_files(name: str) -> list[Path]:
     if name == OBJECT:
         return []
     if not name.endswith(".py"):
-        return source_files(Path(__file__).with_name(f"{name}.py"))
+        module = importlib.import_module(f"search.spaces.{name}")
+        return source_files(Path(str(module.__file__)))
     own = source_files(Path(name))
     beside = sorted(Path(str(module.__file__)) for module in modules_beside(Path(name)))
     return list(dict.fromkeys([*own, *beside]))

@@ -1,6 +1,7 @@
 """`python -m search.spaces`: a space of one's own, what a check finds in it, and the list."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import fields
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import search.spaces
 from search.monitoring.plans.manage_spaces import main
 from search.monitoring.plans.space_text import SCHEMA
 from search.planning.space_check import DRAWN, check_space
@@ -48,11 +50,116 @@ def test_a_new_space_searches_what_the_other_one_does(
     first, second = (Proposer(each, {}, 0).probe() for each in (made, other))
     assert digest_of(first) == digest_of(second)
     assert [p.params for p in first] == [p.params for p in second]
+    assert made.prior == other.prior
     lines = (tmp_path / "own.py").read_text(encoding="utf-8").splitlines()
     assert max(map(len, lines)) <= 100
     for name in first[0].params:
         assert any(line.strip().startswith(f"# {name}: ") for line in lines), name
     assert check_space("own.py").errors == []
+
+
+SOURCES = {
+    "constants": """
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log2 as bits
+
+from search.space import Prior, Published, Space
+from search.spaces import resnet18
+from search.spaces._ranges import augmentation, optimizer
+from trainables.config import TrialConfig
+
+# Widths of the head.
+WIDTHS = [0, 256]
+WIDTHS += [512]
+for _more in (1024, 2048):
+    WIDTHS.append(_more)
+LOW, HIGH = 1e-4, 1e-2
+BASE = resnet18.SPACE.baseline
+
+
+@dataclass
+class Steps:
+    \"\"\"Holds a step.\"\"\"
+
+    step: float = 0.25
+
+
+def _half(x: float | Unknown):
+    return x / bits(4)
+
+
+def suggest(trial):
+    from ._ranges import augmentation as more
+    values = optimizer(trial, lr=(LOW, HIGH), momentum=(0.5, 0.95))
+    values["head_width"] = trial.suggest_categorical(name="head_width", choices=WIDTHS)
+    values["dropout"] = trial.suggest_float("dropout", 0.0, _half(1.0), step=Steps().step)
+    return values | more(trial) | augmentation(trial)
+
+
+BELIEFS = {"lr": Prior(2e-3, 0.75), "optimizer": Prior("sgd", 0.5), "flip": Prior(True, 1)}
+SPACE = Space(summary="s", dataset="demo", baseline=BASE, suggest=suggest, prior=BELIEFS,
+              published=Published(note="none"))
+""",
+    "lambda": """
+from search.space import Space
+from trainables.config import TrialConfig
+
+LR = {"low": 1e-4, "high": 1e-2}
+SPACE: Space = Space(
+    summary="s",
+    dataset="demo",
+    baseline=TrialConfig(network="resnet10", lr=1e-3),
+    suggest=lambda trial: {
+        "lr": trial.suggest_float("lr", **LR),
+    },
+)
+""",
+    "replaced": """
+from dataclasses import replace
+
+from search.spaces import demo
+
+SPACE = replace(demo.SPACE, summary="s")
+""",
+    "names": """
+from search.space import Space
+from search.spaces._ranges import augmentation as common
+from trainables.config import TrialConfig
+
+
+def augmentation(trial):
+    return {**common(trial), "lr": trial.suggest_float("lr", 1e-4, 1e-2)}
+
+
+SPACE = Space(summary="s", dataset="demo", suggest=augmentation,
+              baseline=TrialConfig(network="resnet10", lr=1e-3))
+""",
+}
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_a_new_space_takes_whatever_its_source_needs(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = f"source_{kind}"
+    (tmp_path / f"{source}.py").write_text(SOURCES[kind], encoding="utf-8")
+    monkeypatch.setattr("search.spaces.__path__", [*search.spaces.__path__, str(tmp_path)])
+    assert main(["new", "own", "--like", source, "--out", str(tmp_path / "new")]) == 0
+    path = tmp_path / "new" / "own.py"
+    made, other = find_space(str(path)), find_space(source)
+    assert (made.baseline, made.prior) == (other.baseline, other.prior)
+    first, second = (Proposer(each, {}, 3) for each in (made, other))
+    assert [p.params for p in first.probe()] == [p.params for p in second.probe()]
+    assert first.preview(10) == second.preview(10)
+    assert "BASE =" not in path.read_text(encoding="utf-8")  # only the source's baseline needs it
+    found = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--select=F", "--no-cache", str(path)],
+        capture_output=True, encoding="utf-8", timeout=60, check=False,
+    )  # fmt: skip
+    wrong = [line for line in found.stdout.splitlines() if re.match(r"[A-Z]+\d+ ", line)]
+    assert wrong == (["F821 Undefined name `Unknown`"] if kind == "constants" else [])
 
 
 def test_a_new_space_works_at_once_and_never_replaces_a_file(
