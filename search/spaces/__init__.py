@@ -10,7 +10,7 @@ from typing import Any
 
 from common.text import did_you_mean
 from search.space import Space, SpaceError
-from search.spaces._siblings import load_file, modules_beside
+from search.spaces._siblings import load_file, modules_beside, package_of
 from search.spaces._source import source_files
 
 OBJECT = "space_object"
@@ -71,8 +71,8 @@ def find_space_files(name: str) -> list[Path]:
         return []
     if not name.endswith(".py"):
         module = importlib.import_module(f"search.spaces.{name}")
-        return source_files(Path(str(module.__file__)))
-    own = source_files(Path(name))
+        return source_files(Path(str(module.__file__)), __name__)
+    own = source_files(Path(name), package_of(Path(name)))
     beside = sorted(Path(str(module.__file__)) for module in modules_beside(Path(name)))
     return list(dict.fromkeys([*own, *beside]))
 

@@ -1,8 +1,9 @@
 """Loads the file of a space with those beside it that it imports, without a trace on Python's path.
 
-Each folder of space files is a package of its own in `sys.modules`, with a name that nothing else
-has. A statement `from _ranges import lr` in such a file is looked up there, so that no name of a
-folder can stand for another module, and two folders may have files of the same name.
+Each space's file has a package of its own in `sys.modules`, with a name that nothing else has, for
+itself and for the files of its folder that it imports. A statement `from _ranges import lr` is
+looked up there, so that no name of a folder can stand for another module, two folders may have
+files of the same name, and two spaces of one folder share nothing.
 """
 
 import builtins
@@ -19,7 +20,7 @@ from typing import Any
 from search.space import SpaceError
 
 PREFIX = "space_files_"
-"""The name of a folder's package begins with this."""
+"""The name of a space's package begins with this."""
 
 _INSTALLED = ("purelib", "platlib")
 """`sysconfig` knows by these names where packages are installed."""
@@ -28,8 +29,10 @@ _OURS = ("common", "datasets", "results", "search", "tests", "tools", "trainable
 
 
 def package_of(path: Path) -> str:
-    """Returns the name of the package that holds the Python files in the folder of `path`."""
-    return PREFIX + sha256(str(path.resolve().parent).encode()).hexdigest()[:12]
+    """Returns the name of the package that holds the space's file at `path`, and those Python files
+    in its folder that it imports.
+    """
+    return PREFIX + sha256(str(path.resolve()).encode()).hexdigest()[:12]
 
 
 def load_file(path: Path) -> ModuleType:
@@ -53,7 +56,7 @@ def load_file(path: Path) -> ModuleType:
 
 
 class _Finder:
-    """Finds the modules of folders of space files, and no others."""
+    """Finds the modules in the packages of spaces, and no others."""
 
     @classmethod
     def find_spec(

@@ -6,29 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def source_files(path: Path) -> list[Path]:
+def source_files(path: Path, package: str) -> list[Path]:
     """Returns the file at `path`, and then those files of its folder that it imports, directly or
-    through one another. The space must have been imported before.
+    through one another. The space must have been imported before, as a module of `package`.
     """
     found = [path.resolve()]
     for file in found:
-        tree = ast.parse(file.read_bytes())
-        package = _package_of(file)
-        for name in _imported(tree, package):
+        for name in _imported(ast.parse(file.read_bytes()), package):
             module = sys.modules.get(name)
             origin = Path(getattr(module, "__file__", None) or "").resolve()
             beside = origin.parent == found[0].parent and origin.name != "__init__.py"
             if beside and origin.is_file() and origin not in found:
                 found.append(origin)
     return found
-
-
-def _package_of(file: Path) -> str:
-    """Returns the name of the package that the module in `file` was imported from, if any."""
-    for module in list(sys.modules.values()):
-        if getattr(module, "__file__", None) == str(file):
-            return str(getattr(module, "__package__", "") or "")
-    return ""
 
 
 def _imported(tree: ast.Module, package: str) -> Iterator[str]:

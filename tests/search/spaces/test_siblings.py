@@ -85,6 +85,69 @@ def test_two_folders_may_have_files_of_one_name(tmp_path: Path) -> None:
     assert Proposer(spaces[0], {}, 0).baseline_params()["lr"] == 2e-3
 
 
+OTHER = """from _common import augment
+from search.space import Space
+from trainables.config import TrialConfig
+
+import _common
+
+_common.LR *= 2
+
+
+def suggest(trial):
+    from _own_late import dropout
+
+    return {**dropout(trial), **augment(trial)}
+
+
+SPACE = Space(
+    summary="other",
+    dataset="demo",
+    baseline=TrialConfig(network="resnet10", lr=_common.LR, dropout=0.0),
+    suggest=suggest,
+)
+"""
+COMMON = """LR = 1e-3
+
+
+def augment(trial):
+    if "dropout" in trial.params:
+        from . import _flips
+
+        return _flips.flip(trial)
+    return {}
+"""
+DROPOUT = """def dropout(trial):
+    return {"dropout": trial.suggest_float("dropout", 0.0, 0.5)}
+"""
+FLIPS = """def flip(trial):
+    return {"flip": trial.suggest_categorical("flip", [True, False])}
+"""
+
+
+def test_two_spaces_of_one_folder_share_neither_files_nor_values(tmp_path: Path) -> None:
+    """Here `first` imports `_common` and `_late`, and `second` three files; `first` asks late."""
+    first, second = tmp_path / "first.py", tmp_path / "second.py"
+    late = OTHER.replace("_own_late", "_late").replace("_common.LR *= 2\n", "")
+    first.write_text(late.replace("**augment(trial)", "'flip': True"), encoding="utf-8")
+    second.write_text(OTHER, encoding="utf-8")
+    for stem, text in (
+        ("_common", COMMON), ("_late", DROPOUT), ("_own_late", DROPOUT), ("_flips", FLIPS),
+    ):  # fmt: skip
+        (tmp_path / f"{stem}.py").write_text(text, encoding="utf-8")
+    spaces = [find_space(str(path)) for path in (first, second)]
+    for space in reversed(spaces):
+        assert Proposer(space, {}, 0).probe(3)
+    names = [[file.name for file in find_space_files(str(path))] for path in (first, second)]
+    assert names[0] == ["first.py", "_common.py", "_late.py"]
+    assert names[1][0] == "second.py"
+    assert sorted(names[1][1:]) == ["_common.py", "_flips.py", "_own_late.py"]
+    assert [space.baseline.lr for space in spaces] == [1e-3, 2e-3]
+    again = find_space(str(first))  # reads `_common` anew
+    assert again.baseline.lr == 1e-3
+    assert "_flips.py" not in {file.name for file in find_space_files(str(first))}
+
+
 def test_a_file_elsewhere_on_python_s_path_never_stands_for_a_sibling(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
