@@ -4,21 +4,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from common.errors import UserError
 from search.config.command_line import fixed_fields
 from search.config.options import SearchOptions
 from search.space import Space, SpaceError, ask_space
-from search.study.searched_ranges import Probe
-
-_DRAWN = 50
-"""A space is asked for so many random configurations to find out whether it chooses weights."""
+from search.study.optuna_patches import quiet_ranges
+from search.study.proposer import Proposer
+from search.study.searched_ranges import PROBES, Probe
 
 
 def fix_fields(options: SearchOptions, space: Space) -> dict[str, Any]:
     """Returns the fields that all trials share, by name. Values from `--set` override those of
     other options.
 
-    Without pretrained weights there is nothing worth freezing, so that all stages train. A space
-    may choose the weights of each network by itself; then they are fixed by an option only.
+    Without pretrained weights there is nothing worth freezing, so that all stages train. Weights
+    that a space returns hold as any field does, in place of the baseline's; then they are fixed by
+    an option only.
     """
     own = choose_weights(options, "") == "" and chooses_weights(space)
     weights = "" if own else choose_weights(options, space.baseline.weights)
@@ -36,13 +37,32 @@ def fix_fields(options: SearchOptions, space: Space) -> dict[str, Any]:
 
 
 def chooses_weights(space: Space) -> bool:
-    """Returns whether any of `_DRAWN` random configurations of a space has weights of its own. A
+    """Returns whether any of `PROBES` random configurations of a space has weights of its own. A
     space that fails has none here; its fault is reported elsewhere.
     """
     anything = {"weights": "none"}  # so that it's no matter here which weights they are
-    with suppress(SpaceError):
-        return any("weights" in ask_space(space, Probe(n), anything) for n in range(_DRAWN))
+    with suppress(SpaceError), quiet_ranges():
+        return any("weights" in ask_space(space, Probe(n), anything) for n in range(PROBES))
     return False
+
+
+def find_other_baseline(space: Space) -> list[str]:
+    """Returns a sentence for each field in which the first trial isn't the baseline, because the
+    space returns another value for it beside the baseline's parameters. What else is wrong with the
+    baseline is reported elsewhere.
+    """
+    fixed, errors = fix_fields(SearchOptions(), space), list[str]()
+    with suppress(UserError):
+        first = Proposer(space, fixed, 0).nearest(space.baseline.to_dict())[1]
+        before = space.baseline.with_defaults().to_dict()
+        for name, value in first.with_defaults().to_dict().items():
+            if before.get(name) != value and name not in fixed:
+                errors.append(
+                    "The baseline must be one of the space's configurations, but has "
+                    f"{name}={before.get(name)}, and `suggest` returns {value} beside the "
+                    "baseline's values; change one of them."
+                )
+    return errors
 
 
 def choose_weights(options: SearchOptions, default: str) -> str:

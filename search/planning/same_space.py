@@ -13,6 +13,7 @@ from results.records import TrialRecord
 from results.store import read_manifest, read_trials
 from search.config.options import SearchOptions
 from search.planning.continuation import ContinuationError
+from search.planning.fixed_fields import find_other_baseline
 from search.planning.space_changes import find_changed_files, find_changes
 from search.planning.warm_start import express
 from search.space import Space as Space
@@ -120,7 +121,8 @@ def examine_space(
 
     Raises `ContinuationError` where the run can't go on with this space or these weights,
     `SpaceError` for ranges of a new run that don't hold the baseline, for steps that don't divide
-    them and for wrong priors, and `RunError` and `RecordError` where the run can't be read.
+    them, for wrong priors, and for a baseline that isn't one of the space's configurations, and
+    `RunError` and `RecordError` where the run can't be read.
     """
     manifest = read_manifest(begun) if begun else {}
     before = manifest.get("searched", {})
@@ -138,7 +140,8 @@ def examine_space(
     )
     if begun is None:
         faults = dict.fromkeys(fault for each in drawn for fault in each.faults)
-        if errors := [*proposer.baseline_errors(), *faults, *_find_errors(now, proposer)]:
+        errors = [*proposer.baseline_errors(), *faults, *_find_errors(now, proposer)]
+        if errors := errors or find_other_baseline(proposer.space):
             raise SpaceError(errors)
         return now
     _check_weights(now, manifest, proposer)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from common.errors import UserError
 from datasets.registry import find_dataset
@@ -10,7 +9,7 @@ from results.analysis.searched_ranges import Prior, SearchedRange
 from search.config.options import SearchOptions
 from search.hardware.memory import worker_bytes
 from search.planning.bounds import Bounds, find_bounds_of_networks
-from search.planning.fixed_fields import fix_fields
+from search.planning.fixed_fields import find_other_baseline, fix_fields
 from search.planning.space_mistakes import Mistakes
 from search.planning.space_walk import Walk, is_continuous, walk_configurations
 from search.space import Space, SpaceError, ask_space
@@ -179,26 +178,11 @@ def _find_errors(
         if outside or not configs:
             return None
         first = proposer.nearest(proposer.space.baseline.to_dict())[1]
-        mistakes.add(_differences(proposer.space.baseline, first, proposer.fixed))
+        mistakes.add(find_other_baseline(proposer.space))
         return find_bounds_of_networks(proposer, first, merge_ranges(ranges))
     except UserError as error:
         mistakes.add(error.errors)
     return None
-
-
-def _differences(
-    baseline: TrialConfig, first: TrialConfig, fixed: Mapping[str, Any]
-) -> Iterator[str]:
-    """Yields a sentence for each field in which the first trial isn't the baseline, because the
-    space returns another value for it beside the baseline's parameters.
-    """
-    for name, value in first.with_defaults().to_dict().items():
-        own = baseline.with_defaults().to_dict().get(name)
-        if own != value and name not in fixed:
-            yield (
-                f"The baseline must be one of the space's configurations, but has {name}={own}, "
-                f"and `suggest` returns {value} beside the baseline's values; change one of them."
-            )
 
 
 def _notes(

@@ -162,7 +162,10 @@ def values_that_never_go_together(tmp_path: Path) -> Steps:
     change(path, "epochs=9", "epochs=9, optimizer='sgd', momentum=0.1")
 
 
-@case("search/planning/space_check.py::_differences", "must be one of the space's configurations")
+@case(
+    "search/planning/fixed_fields.py::find_other_baseline",
+    "must be one of the space's configurations",
+)
 def a_baseline_that_the_space_can_t_give(tmp_path: Path) -> Steps:
     path = write_space(tmp_path / "mine.py", lr=LR)
     change(path, "    return {", "    return {'flip': True,")

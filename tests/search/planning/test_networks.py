@@ -22,6 +22,7 @@ from search.samplers.random_configs import RandomConfiguration
 from search.spaces import find_space
 from search.study.optuna_patches import nearest_in
 from search.study.proposer import Proposer
+from search.study.searched_ranges import Probe
 from tests.search.session_on_curves import outcome, planned, search
 from tests.search.space_of_networks import PRETRAINED, TEXT, write_networks
 
@@ -80,6 +81,50 @@ def test_weights_and_freeze_depth_follow_the_network(tmp_path: Path) -> None:
     assert {(c.network, c.freeze_depth) for c in sound(path, weights="none").bounds.starting} == {
         (name, 0) for name in depths
     }
+
+
+LITERAL = """
+from search.space import Space
+from trainables.config import TrialConfig
+
+
+def suggest(trial):
+    values = {"head_width": trial.suggest_int("head_width", 0, 150), "weights": "none"}
+    if values["head_width"] == 77:
+        values["weights"] = "imagenet"
+    return values
+
+
+SPACE = Space(summary="s", dataset="demo", suggest=suggest,
+              baseline=TrialConfig(network="resnet18", freeze_depth=0))
+"""
+
+
+def test_literal_weights_hold_as_any_field_does_unless_an_option_is_given(tmp_path: Path) -> None:
+    """One of 151 configurations has other weights than the baseline."""
+    path = write_networks(tmp_path, LITERAL)
+    proposer = make_proposer(sound(path))
+    assert [proposer.complete(proposer.space.suggest(Probe(0, {"head_width": width}))).weights
+            for width in (0, 77)] == ["none", "imagenet"]  # fmt: skip
+    fixed = make_proposer(sound(path, weights="none"))
+    values = fixed.space.suggest(Probe(0, {"head_width": 77}))
+    assert fixed.complete(values).weights == "none"
+    rare = '    if values["head_width"] == 77:\n        values["weights"] = "imagenet"\n'
+    only = write_networks(tmp_path, LITERAL.replace(rare, ""))
+    assert {each.weights for each in sound(only).preview} == {"none"}
+
+
+def test_weights_that_contradict_the_baseline_s_are_refused(tmp_path: Path) -> None:
+    text = LITERAL.replace('"weights": "none"', '"weights": "imagenet", "flip": True')
+    path = write_networks(tmp_path, text)
+    assert plan_of(path)[1] == [
+        "The baseline must be one of the space's configurations, but has "
+        f"{field}, and `suggest` returns {value} beside the baseline's values; change one of them."
+        for field, value in (("weights=none", "imagenet"), ("flip=False", "True"))
+    ]
+    path.write_text(text.replace("freeze_depth=0", 'weights="imagenet", flip=True'),
+                    encoding="utf-8")  # fmt: skip
+    assert {each.weights for each in sound(path).preview} == {"imagenet"}
 
 
 def test_one_network_of_several_can_be_fixed_and_starts_nearest_to_the_baseline(
