@@ -1,7 +1,7 @@
 """Shows a run on the terminal: its leaderboard, or everything about one trial.
 
 python -m results.show runs/NAME [--all | --top N] [--columns A,B,…] [--csv | --json]
-python -m results.show runs/NAME --trial 7 [--json]
+python -m results.show runs/NAME --trial 7 [--log] [--json]
 """
 
 import sys
@@ -24,6 +24,7 @@ from results.overview.leaderboard_table import (
 )
 from results.overview.run_overview import RunOverview, overview_of
 from results.overview.text_table import TextColumn, print_table
+from results.overview.trial_log import read_log
 from results.records import EpochMetrics, TrainingId
 from results.run_hints import resume_command
 from results.store import RunError, traceback_path
@@ -44,7 +45,8 @@ __doc__ += """
 
 With `--trial` it has `trial` instead, one such entry with two more keys: `config`, the whole
 configuration, and `traceback`, the text of the error of one that broke off, or null; and `epochs`,
-a list of the trial's epochs with the keys of `results.records.EpochMetrics`.
+a list of the trial's epochs with the keys of `results.records.EpochMetrics`. With `--log`, the key
+`log` of the trial has what it printed.
 """
 
 
@@ -106,10 +108,17 @@ def _show_trial(directory: Path, records: RunRecords, options: Any) -> None:
     trial, epochs = trials[options.trial], records.epochs[options.trial]
     config = records.trials[options.trial].config
     error = traceback_path(directory, TrainingId(options.trial))
-    traceback = records.traceback(options.trial)
+    traceback, log = (
+        records.traceback(options.trial),
+        read_log(directory, TrainingId(options.trial)),
+    )
     if options.json:
         entry = asdict(trial) | {"config": config, "traceback": traceback}
+        entry |= {"log": log} if options.log else {}
         _print_json({"run": overview_of(directory, records), "trial": entry, "epochs": epochs})
+        return
+    if options.log:
+        print(log or f"trial {options.trial} has printed nothing")
         return
     print(*_describe(trial, config), "", sep="\n")
     if epochs:
@@ -119,6 +128,9 @@ def _show_trial(directory: Path, records: RunRecords, options: Any) -> None:
         print("No epoch is finished yet.")
     if traceback is not None:
         print(f"\nIts errors, from {error}:\n\n{redacted(traceback).rstrip()}")
+    if log:
+        show = quote_command("python -m results.show", directory, "--trial", options.trial, "--log")
+        print(f"\nWhat it printed ({len(log.splitlines()):,} lines): {show}")
 
 
 def _describe(trial: RankedTrial, config: dict[str, Any]) -> Iterator[str]:
@@ -172,6 +184,9 @@ def parser() -> Parser:
     )  # fmt: skip
     which.add_argument("--trial", type=int, metavar="N", help="show everything about trial N")
     made.add_argument(
+        "--log", action="store_true", help="with --trial: print what the trial itself printed"
+    )
+    made.add_argument(
         "--columns", metavar="A,B,…", help="the columns: fields or parameters, in this order"
     )
     form = made.add_mutually_exclusive_group()
@@ -187,6 +202,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     if options.trial is not None and (options.csv or options.columns):
         return refuse("--trial can't go with --csv or --columns; leave them out, or use --json.")
+    if options.trial is None and options.log:
+        return refuse("--log must go with --trial, which names the trial; add it.")
     try:
         records = read_run_records(options.run)
         if not records.trials:

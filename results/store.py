@@ -11,7 +11,7 @@
         steering.jsonl   what a user has changed while the search ran, if anything
         best.yaml        the best configuration, written at the end
         report.html      the page made from all of the above
-        errors/          the tracebacks of each trial that broke off
+        errors/, logs/   the tracebacks of each trial that broke off, and what trials printed
         checkpoints/     the checkpoints of unfinished trials
 
 Only one process at a time can write a run, because it holds `.lock`; any process may read. The

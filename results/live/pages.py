@@ -72,7 +72,7 @@ class Pages:
             known = self._recall(trial)
             if not self._may_render(known):
                 return known.version if known else None
-        return _digest(version_of(self._directory))
+        return _digest(version_of(self._directory, trial))
 
     def page(self, trial: int | None) -> Page:
         """Returns a page, rendered anew if its files have changed and it is time."""
@@ -87,7 +87,7 @@ class Pages:
         with self._lock:
             known = self._recall(trial)
             if self._may_render(known):
-                new = known is None or known.version != _digest(version_of(self._directory))
+                new = known is None or known.version != _digest(version_of(self._directory, trial))
                 return None if new else known
             seconds = math.ceil(self._again_s - self._clock())
         name = self._directory.name
@@ -107,7 +107,7 @@ class Pages:
         return once and (self._again_s - now) * SHARE < AHEAD_S
 
     def _render_anew(self, trial: int | None) -> Page:
-        version, began, found = _digest(version_of(self._directory)), self._clock(), True
+        version, began, found = _digest(version_of(self._directory, trial)), self._clock(), True
         try:
             # The page asks for what is newer than itself, however long the browser takes to load.
             body = f'<body data-version="{version}"'

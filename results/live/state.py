@@ -4,15 +4,20 @@ from pathlib import Path
 
 from common.files import is_locked
 from results.overview.annotations import ANNOTATIONS
+from results.overview.trial_log import log_path
+from results.records import TrainingId
 from results.store import BESIDE, BEST, EPOCHS, MANIFEST, TRIALS
 
 SHOWN = (MANIFEST, TRIALS, EPOCHS, *BESIDE, BEST, ANNOTATIONS)
 """A page shows what these files hold, and the records of final trainings."""
 
 
-def version_of(directory: Path) -> str:
-    """Returns a text that changes whenever a file that the run's page shows has changed."""
+def version_of(directory: Path, trial: int | None = None) -> str:
+    """Returns a text that changes whenever a file has changed that the page of a trial shows, or
+    the run's page for `None`.
+    """
     paths = [directory / name for name in SHOWN]
+    paths += [] if trial is None else [log_path(directory, TrainingId(trial))]
     paths += sorted(directory.glob("*/final.json"))
     found = []
     for path in paths:

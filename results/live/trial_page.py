@@ -1,4 +1,6 @@
-"""Builds the page of one trial: its configuration, curves, epochs, errors and use of time."""
+"""Builds the page of one trial: its configuration, curves, epochs, errors and use of time, and the
+end of what it printed.
+"""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -10,13 +12,17 @@ import plotly.graph_objects as go
 from common.text import format_duration, format_value, redacted
 from results.analysis.run_records import read_run_records
 from results.overview.leaderboard import RankedTrial, rank_all
+from results.overview.trial_log import read_log
 from results.page.figure import PERCENT, Panel, Section, plot, step_of_epochs
 from results.page.formatting import OUTCOMES, outcome, percent, value
 from results.page.headline import Card
 from results.page.render import render
 from results.page.time_use import USES, seconds_by_use
-from results.records import EpochMetrics
+from results.records import EpochMetrics, TrainingId
 from results.store import RunError
+
+LINES = 200
+"""A trial's page shows so many of the last lines that the trial has printed."""
 
 TRAIN, VAL, QUIET = "#e69f00", "#3a8fd0", "#8d96a3"
 """On a trial's page, train, val and everything else have these colours."""
@@ -49,6 +55,7 @@ def trial_page(directory: Path, number: int) -> str:
         fixed=[(n, value(item)) for n, item in record.config.items() if n not in found.params],
         columns=[each.name for each in fields(EpochMetrics)],
         epochs=[[format_value(getattr(m, each.name)) for each in fields(m)] for m in epochs],
+        printed=read_log(directory, TrainingId(number), lines=LINES),
         traceback=redacted(records.traceback(number) or ""),
     )
 

@@ -115,14 +115,12 @@ def find_space_of_run(options: SearchOptions, *, resuming: bool) -> Space:
 def examine_space(
     space: str, proposer: Proposer, begun: Path | None, *, accept: bool
 ) -> SearchedSpace:
-    """Returns what the space of this name or path searches in a new run, or in the run in `begun`.
-
-    accept: whether a run may go on with changed ranges.
+    """Returns what the space of this name or path searches in a new run, or in the run in `begun`,
+    which goes on with changed ranges only if the user says so by `accept`.
 
     Raises `ContinuationError` where the run can't go on with this space or these weights,
-    `SpaceError` for ranges of a new run that don't hold the baseline, for steps that don't divide
-    them, for wrong priors, and for a baseline that isn't one of the space's configurations, and
-    `RunError` and `RecordError` where the run can't be read.
+    `SpaceError` for faulty ranges and priors of a new run, and for a baseline that isn't one of the
+    space's configurations, and `RunError` and `RecordError` where the run can't be read.
     """
     manifest = read_manifest(begun) if begun else {}
     before = manifest.get("searched", {})
@@ -140,8 +138,8 @@ def examine_space(
     )
     if begun is None:
         faults = dict.fromkeys(fault for each in drawn for fault in each.faults)
-        errors = [*proposer.baseline_errors(), *faults, *_find_errors(now, proposer)]
-        if errors := errors or find_other_baseline(proposer.space):
+        wrong = [*proposer.baseline_errors(), *faults, *_find_errors(now, proposer)]
+        if errors := wrong or find_other_baseline(proposer.space):
             raise SpaceError(errors)
         return now
     _check_weights(now, manifest, proposer)

@@ -25,17 +25,16 @@ class Walk(Probe):
     def __init__(self, taken: Sequence[int]) -> None:
         super().__init__(0)
         self._taken, self.widths = taken, list[int]()
+        self._recorded: dict[str, Any] = {}
 
     def answer(self, name: str, distribution: BaseDistribution) -> Any:
         """Returns the value, and the same one when asked for `name` again."""
-        self.check_once(name, distribution)
-        if name not in self.params:
+        if name not in self._recorded:
             at = len(self.widths)
             self.widths.append(_width(distribution))
             taken = self._taken[at] if at < len(self._taken) else 0
-            self.params[name] = _value(distribution, taken)
-            self.distributions[name] = distribution
-        return self.params[name]
+            self._recorded[name] = _value(distribution, taken)
+        return super().answer(name, distribution)
 
 
 def walk_configurations(examine: Callable[[Walk], object]) -> int | None:

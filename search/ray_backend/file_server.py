@@ -1,28 +1,32 @@
 """Serves the files of a search's own node to the workers on other nodes.
 
-An actor reads the prepared data there and writes checkpoints into the run's folder. Both travel as
-Ray objects, in pieces, so that no file has to fit into an object store.
+An actor reads the prepared data there and writes checkpoints and logs into the run's folder. They
+travel as Ray objects, in pieces, so that no file has to fit into an object store.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from common.files import open_atomically
+from results.overview.trial_log import append_log
 
-DATA, CHECKPOINTS = "data", "checkpoints"
+DATA, CHECKPOINTS, LOGS = "data", "checkpoints", "logs"
 
 _ACTOR = "home"
 _PIECE_BYTES = 32 << 20
+_PATIENCE_S = 10.0
 _AT_ONCE = 16
 """The actor serves this many calls at the same time, so that nodes needn't wait for each other."""
 
 
 class FileServer:
-    """Reads and writes the files of two folders on the search's node; names must not hold a
+    """Reads and writes the files of three folders on the search's node; names must not hold a
     slash.
     """
 
@@ -66,6 +70,10 @@ class FileServer:
             raise OSError(f"{size} bytes of {name} were sent home, but {found} arrived")
         path.replace(self._path(CHECKPOINTS, name))
 
+    def append(self, name: str, data: bytes) -> None:
+        """Appends to a log what a training has printed."""
+        append_log(self._path(LOGS, name), data)
+
     def drop(self, name: str) -> None:
         """Removes a checkpoint, if there is one."""
         self._path(CHECKPOINTS, name).unlink(missing_ok=True)
@@ -79,8 +87,10 @@ class FileServer:
         return self._path(CHECKPOINTS, name).with_name(f".{name}.{sender}.tmp")
 
 
-def start_file_server(node_id: str, data: Path, checkpoints: Path) -> Any:
-    """Starts the actor on a node; it runs until this process drops the returned handle."""
+def start_file_server(node_id: str, data: Path, run: Path) -> Any:
+    """Starts the actor on a node for a prepared dataset and a run; it runs until this process drops
+    the returned handle.
+    """
     return (
         ray.remote(FileServer)
         .options(
@@ -91,7 +101,7 @@ def start_file_server(node_id: str, data: Path, checkpoints: Path) -> Any:
             max_task_retries=2,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
         )
-        .remote({DATA: data, CHECKPOINTS: checkpoints})
+        .remote({DATA: data, CHECKPOINTS: run / CHECKPOINTS, LOGS: run / LOGS})
     )
 
 
@@ -129,6 +139,13 @@ class FileServerPlace:
                 offset = file.tell() - len(piece)
                 ray.get(self._server.write.remote(name, sender, offset, piece))
         ray.get(self._server.finish.remote(name, sender, size))
+
+    def append(self, name: str, data: bytes) -> None:
+        """Appends to a log on the node, or not where the node doesn't answer: no training is to
+        fail for that.
+        """
+        with suppress(RayError):
+            ray.get(self._server.append.remote(name, data), timeout=_PATIENCE_S)
 
     def drop(self, name: str) -> None:
         """Removes a file on the node, as `Place.drop` does."""

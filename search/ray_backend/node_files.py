@@ -17,6 +17,7 @@ from common.files import describe_full_disk, find_unwritable
 from common.remote import Place, UriPlace
 from datasets.node_copy import check, copy_data, has_copy
 from datasets.spec import folder_name
+from results.overview.trial_log import TrialLog
 
 _CACHE = "tiny-imagenet-search"
 """A node's folder for copies has this name."""
@@ -85,6 +86,19 @@ class NodeFiles:
             yield here, _CheckpointSender(place, path.name)
         finally:
             here.unlink(missing_ok=True)
+
+    def log(self, path: Path) -> TrialLog:
+        """Returns the log of a training whose run is to keep it at `path`. On another node, what is
+        printed is sent there.
+        """
+        if not self._away():
+            return TrialLog(path)
+        from search.ray_backend.file_server import LOGS, FileServerPlace
+
+        home = FileServerPlace(LOGS)
+        cache().mkdir(parents=True, exist_ok=True)
+        here = cache() / LOGS / f"{self.run}-{os.getpid()}-{path.name}"
+        return TrialLog(here, send=lambda data: home.append(path.name, data))
 
     def _away(self) -> bool:
         from search.ray_backend.ray_cluster import node_id

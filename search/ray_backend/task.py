@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from results.overview.trial_log import TrialLog, log_path
 from results.records import EpochMetrics, NetworkCosts, TrainingId
 from results.store import checkpoint_path
 from search.ray_backend.node_files import NodeFiles
@@ -128,6 +129,10 @@ class Task:
     def asked_to_save(self) -> bool:
         """Returns whether the session ends and the training should save itself (`SessionEnd`)."""
         return (self.checkpoint.parent / _SAVE).exists()
+
+    def open_log(self) -> TrialLog:
+        """Returns the log that keeps what the training prints on this node."""
+        return self.node_files.log(log_path(self.checkpoint.parents[1], self.training))
 
     def to_ray(self) -> dict[str, Any]:
         """Returns the task as a config of Ray's."""

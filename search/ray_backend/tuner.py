@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from results.overview.trial_log import remove_empty_logs
 from results.records import TrainingId
 from search.ray_backend.heartbeat import Heartbeat
 from search.ray_backend.slots import Slots
@@ -80,6 +81,7 @@ def run_trials(
         del server
         ending.forget()
         shutil.rmtree(scratch, ignore_errors=True)
+        remove_empty_logs(files.directory)
 
 
 def _unserved(
@@ -100,8 +102,8 @@ def _name_of(trial: "Trial") -> str:
 def _start_file_server(files: RunFiles) -> object:
     from search.ray_backend.file_server import start_file_server
 
-    checkpoints = files.directory.resolve() / "checkpoints"
-    return start_file_server(files.node_files.driver_node, files.data.resolve(), checkpoints)
+    run = files.directory.resolve()
+    return start_file_server(files.node_files.driver_node, files.data.resolve(), run)
 
 
 def _trainable(worker: "type[tune.Trainable] | None") -> "type[tune.Trainable]":

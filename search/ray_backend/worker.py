@@ -7,6 +7,7 @@ configuration and leaves nothing but epochs. Only workers import torch here.
 import os
 import time
 from collections.abc import Iterator, MutableMapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from ray import tune
 
 from common.errors import UserError
 from common.files import describe_full_disk
+from results.overview.trial_log import TrialLog
 from results.records import EpochMetrics, NetworkCosts
 from search.hardware.gpus import VISIBLE
 from search.preflight import ROOT, PreflightError, foreign_packages
@@ -42,6 +44,8 @@ class TrialWorker(tune.Trainable):
     The config that Ray passes holds a `Task`, and the result of a step holds an `EpochReport` or a
     `Note`.
     """
+
+    _log: TrialLog | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
         """Begins the first trial of this process, and imports what training needs. Raises
@@ -78,11 +82,20 @@ class TrialWorker(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Trains one epoch and returns its `EpochReport`, as a result of Ray's. The first report of
-        a training holds the network's costs, where the task asks for them.
+        a training holds the network's costs, where the task asks for them. What is printed
+        meanwhile goes into the training's log.
 
         Before it come the notes of `fetch_data`, where the training waits for its images. The
         scheduler decides when a trial ends. Raises `TrialMemoryError` and `TrialDiskError`.
         """
+        if self._next is not None:
+            if self._log:
+                self._log.close()
+            self._log = self._next.open_log()
+        with self._log or nullcontext():
+            return self._train_epoch()
+
+    def _train_epoch(self) -> dict[str, Any]:
         from trainables.training.epoch import PauseError
         from trainables.training.memory import out_of_memory
 
@@ -115,13 +128,20 @@ class TrialWorker(tune.Trainable):
             self.cleanup()
             self._task, self._next = self._next, None
             self._notes = fetch_data(self._task)
-            self._epochs, self._measure = train_epochs(self._task), self._task.measure
+            self._epochs = train_epochs(self._task, self._log)
+            self._measure = self._task.measure
 
     def cleanup(self) -> None:
         """Releases the loader's threads and the network's memory."""
         close = getattr(self._epochs, "close", None)
         if close:
             close()
+
+    def stop(self) -> None:
+        """Ends the last trial of this process, and its log."""
+        super().stop()  # type: ignore[no-untyped-call]
+        if self._log:
+            self._log.close()
 
 
 def show_gpu(placement: Placement, environment: MutableMapping[str, str]) -> None:
@@ -191,7 +211,7 @@ def measure_network(task: Task) -> NetworkCosts:
     return network_costs(task.config, num_classes, device)
 
 
-def train_epochs(task: Task) -> Iterator[EpochMetrics]:
+def train_epochs(task: Task, log: TrialLog | None = None) -> Iterator[EpochMetrics]:
     """Trains a trial, from its checkpoint if there is one, and yields the metrics of each epoch.
 
     A checkpoint may lag behind the records: these epochs are trained again, on a CPU to the same
@@ -204,6 +224,11 @@ def train_epochs(task: Task) -> Iterator[EpochMetrics]:
     from trainables.training.checkpoint import CheckpointError, read_history
     from trainables.training.epoch import every
     from trainables.training.process import prepare_slot
+
+    def asked_to_save() -> bool:
+        if log:
+            log.limit()
+        return task.asked_to_save()
 
     slot = task.placement
     device = prepare_slot(slot.threads, slot.per_gpu, slot.free)
@@ -225,7 +250,7 @@ def train_epochs(task: Task) -> Iterator[EpochMetrics]:
             device=device,
             resident=slot.resident,
             captured=slot.captured,
-            stop=every(ASK_EVERY_S, task.asked_to_save),
+            stop=every(ASK_EVERY_S, asked_to_save),
         )
 
 

@@ -31,9 +31,9 @@ MAX_MEMBERS = 100_000
 _END = bytes(1024)
 """An archive that is whole ends with at least so many zeros."""
 
-_STAYS = ("checkpoints", "final", "ray", "hooks.log")
+_STAYS = ("checkpoints", "final", "logs", "ray", "hooks.log")
 """These folders of a run, and what the user's commands printed, hold no records. Workers copy the
-checkpoints themselves, file by file.
+checkpoints themselves, file by file, and write the logs while an archive is made.
 """
 
 

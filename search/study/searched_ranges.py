@@ -85,21 +85,19 @@ class Probe(RandomConfiguration):
         return super().suggest_float(name, low, high, step=step, log=log)
 
     def answer(self, name: str, distribution: BaseDistribution) -> Any:
-        """Returns the recorded value of a parameter, or a random one of the distribution."""
-        self.check_once(name, distribution)
-        if name in self._recorded:
-            self.params[name], self.distributions[name] = self._recorded[name], distribution
-        self._rng = Random(f"{self._number} {name}")
-        return super().answer(name, distribution)
-
-    def check_once(self, name: str, distribution: BaseDistribution) -> None:
-        """Adds a sentence to `faults` where the parameter was asked for with another range."""
+        """Returns the recorded value of a parameter, or a random one of the distribution. Adds a
+        sentence to `faults` where the parameter was asked for before, with another range.
+        """
         if name in self.distributions and self.distributions[name] != distribution:
             self.faults.append(
                 f"A trial must be asked for {name} once, but is asked for it with "
                 f"{describe_range(self.distributions[name])} and with "
                 f"{describe_range(distribution)}; keep one of them."
             )
+        if name in self._recorded:
+            self.params[name], self.distributions[name] = self._recorded[name], distribution
+        self._rng = Random(f"{self._number} {name}")
+        return super().answer(name, distribution)
 
     def compare(self, returned: Mapping[str, Any]) -> None:
         """Adds a sentence to `faults` for each parameter that the space asked for and didn't return

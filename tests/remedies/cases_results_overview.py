@@ -10,6 +10,8 @@ import pytest
 from results.live.serve import listen
 from results.live.trial_page import trial_page
 from results.overview.annotations import ANNOTATIONS, read_annotations
+from results.overview.trial_log import append_log, log_path
+from results.records import TrainingId
 from results.store import read_manifest
 from tests.remedies.cases_results_analysis import begin
 from tests.remedies.harness import Command, Steps, case
@@ -43,6 +45,14 @@ def a_leaderboard_before_the_first_trial(tmp_path: Path, tiny_data: Path) -> Ste
 def a_trial_as_comma_separated_values(tmp_path: Path) -> Steps:
     refusal = yield show(six(tmp_path / "run"), "--trial", 2, "--csv")
     return refusal.attempt.replace("--csv", refusal.find(r"use (--json)"))
+
+
+@case(f"{SHOW}::main", "--log must go with --trial")
+def a_log_of_no_trial(tmp_path: Path) -> Steps:
+    run = six(tmp_path / "run")
+    append_log(log_path(run, TrainingId(2)), b"a warning\n")
+    refusal = yield show(run, "--log")
+    return refusal.attempt.add(refusal.find(r"must go with (--trial)"), 2)
 
 
 @case(f"{SHOW}::_show_trial", "must name a trial of the run")

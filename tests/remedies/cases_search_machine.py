@@ -146,14 +146,14 @@ def a_trial_on_a_full_disk(tmp_path: Path) -> Steps:
     return go_on
 
 
-@case("search/ray_backend/worker.py::step", "TrialDiskError")
+@case("search/ray_backend/worker.py::_train_epoch", "TrialDiskError")
 def a_checkpoint_on_a_full_disk(
     tmp_path: Path, searched: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Steps:
     run = copy_run(searched, tmp_path)
     full = [FULL_DISK]
 
-    def train(task: object) -> Any:
+    def train(task: object, log: object) -> Any:
         for error in full:
             raise error
         yield metrics(1, 0.5)

@@ -154,7 +154,7 @@ def a_file_of_weights_that_a_space_chooses(tmp_path: Path) -> Steps:
 CHECK = "search.monitoring.plans.manage_spaces"
 
 
-@case("search/planning/space_check.py::_beside", "only values that go together")
+@case("search/planning/space_mistakes.py::_beside", "only values that go together")
 def values_that_never_go_together(tmp_path: Path) -> Steps:
     path = write_space(tmp_path / "mine.py", momentum='float("momentum", 0.0, 0.5)')
     refusal = yield Command(CHECK, "check", path)

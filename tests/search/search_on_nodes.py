@@ -92,6 +92,7 @@ def made_up(task: Task) -> Iterator[EpochMetrics]:
                 number = task.training.number
                 where = f"{ray_cluster.node_id()} {number} {epoch} {os.getpid()} {gpus}"
                 file.write(where + "\n")
+            print(where)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(str(epoch), encoding="utf-8")
             if sent:

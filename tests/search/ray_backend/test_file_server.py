@@ -32,7 +32,7 @@ def handle(tmp_path, monkeypatch):
     folders[DATA].mkdir()
     made = Handle(FileServer(folders))
     fake = SimpleNamespace(
-        get=lambda value: value,
+        get=lambda value, timeout=None: value,
         get_actor=lambda name: made,
         get_runtime_context=lambda: SimpleNamespace(get_worker_id=lambda: "w1"),
     )

@@ -13,7 +13,8 @@ import pytest
 from ray.exceptions import NodeDiedError, RayTaskError, WorkerCrashedError
 
 from datasets.access import TRAIN_FILE
-from results.records import TrialState
+from results.overview.trial_log import read_log
+from results.records import TrainingId, TrialState
 from results.store import read_epochs, read_trials
 from search.ray_backend.node_check import describe_mismatch
 from search.ray_backend.ray_cluster import (
@@ -132,6 +133,17 @@ def test_trials_of_a_lost_node_go_on_at_the_other(shared: Path, what: str) -> No
     assert all(times == 1 for times in again.values())
     assert max(trained.values()) <= 2
     assert "waits for tiny, which this node lacks: gets it from the node that" in printed
+    logged = set()
+    for number in {number for number, _ in seen}:
+        log = read_log(shared.parent / "run", TrainingId(number))
+        said = [line.split() for line in log.splitlines() if not line.startswith("---")]
+        assert {words[1] for words in said} == {str(number)}
+        assert [words for words in said if words not in lines] == []
+        lacking = set(range(1, EPOCHS + 1)) - {int(words[2]) for words in said}
+        # A node may be lost when it has sent an epoch's checkpoint and not yet its words.
+        assert len(lacking) <= (str(number) in moved)
+        logged |= {words[0] for words in said}
+    assert logged == nodes  # what was printed elsewhere has come here
     copy = shared.parent / "cache-2" / "tiny-imagenet-search" / "data" / f"tiny-{PRINT[:16]}"
     assert (copy / TRAIN_FILE).read_bytes() == (shared / TRAIN_FILE).read_bytes()
     assert not (shared.parent / "cache-1").exists()

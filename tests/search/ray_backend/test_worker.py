@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import ray
 
+from results.overview.trial_log import TrialLog
 from results.records import NetworkCosts, TrainingId
 from results.store import checkpoint_path
 from search.preflight import PreflightError
@@ -32,7 +33,7 @@ def test_what_a_network_costs_comes_with_a_trial_s_first_epoch_alone(monkeypatch
         worker, "measure_network", lambda task: asked.append(task.training.number) or costs
     )
     monkeypatch.setattr(
-        worker, "train_epochs", lambda task: iter([metrics(1, 0.5), metrics(2, 0.6)])
+        worker, "train_epochs", lambda task, log: iter([metrics(1, 0.5), metrics(2, 0.6)])
     )
     trainable = worker.TrialWorker.__new__(worker.TrialWorker)
     trainable.setup(make_task(3, measure=measure).to_ray())
@@ -47,10 +48,12 @@ def test_what_a_network_costs_comes_with_a_trial_s_first_epoch_alone(monkeypatch
 def test_a_training_that_waits_for_its_images_says_so_before_its_first_epoch(monkeypatch):
     waits, got = "waits for tiny, which this node lacks: gets it from /mnt/shared", []
     node_files = SimpleNamespace(
-        lacking=lambda data: waits if str(data) == "/data/tiny" else None, data=got.append
+        lacking=lambda data: waits if str(data) == "/data/tiny" else None,
+        data=got.append,
+        log=TrialLog,
     )
     monkeypatch.setattr(
-        worker, "train_epochs", lambda task: iter([metrics(1, 0.5), metrics(2, 0.6)])
+        worker, "train_epochs", lambda task, log: iter([metrics(1, 0.5), metrics(2, 0.6)])
     )
     trainable = worker.TrialWorker.__new__(worker.TrialWorker)
     task = make_task(3, node_files=node_files)
