@@ -91,6 +91,7 @@ def test_a_conversion_without_a_reader(tmp_path: Path, tiny_zip: Path) -> None:
     assert "manifest.json" in names(tmp_path / "tiny-imagenet")
 
 
+@pytest.mark.slow
 def test_a_conversion_at_a_terminal_that_closes(tmp_path: Path) -> None:
     assert at_dead_terminal(prepare(tmp_path, "demo"), b"train.beton") == 0
     assert "manifest.json" in names(tmp_path / "demo")

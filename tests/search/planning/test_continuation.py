@@ -114,7 +114,9 @@ def test_new_trials_are_compared_with_those_of_their_own_length(
     assert study.rungs.recorded()[1] == 12  # the eight old ones are not among them
 
 
-@pytest.mark.parametrize("killed_after", [1, 40, 110, 120])
+@pytest.mark.parametrize(
+    "killed_after", [1, 110, *(pytest.param(n, marks=pytest.mark.slow) for n in (40, 120))]
+)
 def test_an_extended_search_that_is_killed_goes_on_to_the_same(
     short: Callable[..., Plan], tmp_path: Path, tiny_data: Path, killed_after: int
 ) -> None:

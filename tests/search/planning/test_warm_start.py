@@ -144,11 +144,18 @@ def data(tmp_path: Path, tiny_data: Path) -> Path:
     return Path(shutil.copytree(tiny_data, tmp_path / tiny_data.name))
 
 
-@pytest.fixture
-def warm(data: Path) -> Callable[..., Plan]:
-    """Plans of a run B that begins with a finished run A of another seed."""
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, tiny_data: Path, plan_quickly: None) -> Path:
+    """A finished run A."""
+    data = Path(shutil.copytree(tiny_data, tmp_path_factory.mktemp("a") / tiny_data.name))
     search(planned(data, "A", seed=100))
-    a = str(data.parent / "A")
+    return data.parent / "A"
+
+
+@pytest.fixture
+def warm(data: Path, finished: Path) -> Callable[..., Plan]:
+    """Plans of a run B that begins with the finished run A, of another seed."""
+    a = shutil.copytree(finished, str(data.parent / "A"))
     return lambda **changes: planned(data, changes.pop("name", "B"), warm_start=[a], **changes)
 
 

@@ -1,6 +1,7 @@
 """A journal that doesn't follow the records is made anew, and the search decides as before."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,17 @@ def plan(out: Path, data: Path, trials: int) -> Any:
     return planned(out, data, {"out": str(out), "trials": trials}, name="run", trials=trials)
 
 
-@pytest.fixture
-def run(tmp_path: Path, tiny_data: Path) -> Path:
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory, tiny_data: Path, plan_quickly: None) -> Path:
     """A run whose first session ended in order within its sixth trial or so."""
-    search(plan(tmp_path, tiny_data, 14), epochs=30)
-    return tmp_path / "run"
+    folder = tmp_path_factory.mktemp("ended")
+    search(plan(folder, tiny_data, 14), epochs=30)
+    return folder / "run"
+
+
+@pytest.fixture
+def run(ended: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(ended, tmp_path / "run"))
 
 
 def outcome(run: Path) -> Any:

@@ -97,6 +97,7 @@ def run(code, data, out):
     return done.stdout.splitlines(), done.stderr
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_and_ends_in_a_final_training(tmp_path, tiny_data):
     code = WHOLE.replace("{", "{{").replace("}", "}}")
     lines, errors = run(code, tiny_data, tmp_path)
@@ -123,6 +124,7 @@ def test_a_search_goes_on_and_ends_in_a_final_training(tmp_path, tiny_data):
     assert (found["test_images"], found["final"]) == (24, 1)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_in_order_and_leaves_a_result(tmp_path, tiny_data):
     code = INTERRUPTED.replace("{", "{{").replace("}", "}}")
     lines, _ = run(code, tiny_data, tmp_path)

@@ -174,7 +174,7 @@ def test_a_search_that_dies_with_a_command_is_not_called_unchanged(store: RunSto
 
     for _ in answering(mailbox, die):
         with pytest.raises(MailboxError, match="has taken the command"):
-            ask_search(store.directory, ["end"], 20.0)
+            ask_search(store.directory, ["end"], 2.0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
