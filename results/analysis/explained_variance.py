@@ -131,7 +131,9 @@ def _importance(ranks: Array, columns: Array, freedom: int) -> Importance | None
     seen = min(max(1 - after / before, 0.0), 1.0)
     part = before / total
     share = max(1 - after / before * (added + left) / left, 0.0)
-    low, high = (_true_correlation(seen, added, left, bound) for bound in (1 - BOUND, BOUND))
+    low = _true_correlation(seen, added, left, 1 - BOUND)
+    # Less than chance explains by itself is chance too, and no proof that nothing is there.
+    high = _true_correlation(max(seen, added / (added + left)), added, left, BOUND)
     return Importance(share=share * part, low=low * part, high=high * part)
 
 

@@ -87,6 +87,7 @@ def importance(comparisons: Sequence[Comparison]) -> go.Figure:
             customdata=["" if i.above_noise else ", not told from noise" for i in found.values()],
             hovertemplate="%{y}: %{x:.0%}%{customdata}",
             mode="markers",
+            cliponaxis=False,
             marker={
                 "color": RUNGS[index % len(RUNGS)],
                 "size": 9,
