@@ -18,6 +18,7 @@ from PIL import Image
 from search.config.command_line import resolve
 from search.config.options import ACTIONS
 from search.preflight import ROOMS
+from tests.conftest import TINY_CLASSES
 from tests.house.pages import (
     GUIDES,
     MAKERS,
@@ -181,6 +182,7 @@ LEFT = {
     "final-model.md": (
         "runs/first/final/final.json", "runs/first/final/repeat-3/final.json",
         "runs/first/final/export/model.onnx", "runs/first/final/MODEL_CARD.md",
+        "runs/first/more/final.json",
     ),
     "monitoring.md": ("runs/first/tensorboard",),
     "tutorial.md": (
@@ -207,7 +209,12 @@ def kit(tmp_path_factory, tiny_zip):
     write_pictures(home / "photos", ("goldfish", "koala"), 30)
     for split in ("train", "test"):
         write_pictures(home / "ROOT" / split, ("cat", "dog"), 40)
+        write_pictures(home / "MORE" / split, TINY_CLASSES, 40)
     shutil.copy(home / "ROOT" / "test" / "cat" / "000.jpg", home / "IMAGE")
+    unlabelled = home / "tiny-imagenet-200" / "test" / "images"
+    unlabelled.mkdir(parents=True)
+    for number in range(3):
+        (unlabelled / f"test_{number}.JPEG").write_bytes(picture(number))
     run("python -m search.run --space resnet50 --source tiny-imagenet-200.zip --name first", home)
     run("python -m trainables.final --config runs/first/best.yaml", home)
     shutil.copytree(home / "runs" / "first", home / "runs" / "second")
