@@ -33,7 +33,8 @@ INTRODUCTION = """# What early results tell
 
 A search stops two thirds of its trials at each rung, by what they show there. This page says what
 that is worth in real image trainings, and what other early witnesses would be worth for their cost.
-Made by `python -m results.published.make_rungs` from the [recorded trainings](curves/README.md).
+Made by `python -m results.published.make_rungs --curves algoperf-imagenet_resnet.npz` from the
+[recorded trainings](curves/README.md) and a table of AlgoPerf's.
 
 - **cost**: processor time until the witness is known, as a share of a full training. That of a
   cool-down branch counts the training to the rung and the branch.

@@ -35,7 +35,8 @@ NOT_RUN = {
     "grafana-server ": "serves until it is stopped",
     "tensorboard ": "serves until it is stopped: test_trackers.py reads the files",
     "optuna-dashboard ": "serves until it is stopped",
-    "python -m results.report runs/first --serve": "serves until it is stopped: test_live_browser.py",
+    "python -m results.report runs/first --serve": "serves until stopped: test_live_browser.py",
+    "python -m search.run --resume theirs ": "needs a run of somebody else: test_foreign_runs.py",
     "python -m search.steer ": "needs a search that runs meanwhile: test_steered_search_run.py",
 }
 """Lines that no test runs, by how they begin, and why; a file that is named tests what it can."""

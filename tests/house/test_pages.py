@@ -209,6 +209,7 @@ def kit(tmp_path_factory, tiny_zip):
     write_pictures(home / "photos", ("goldfish", "koala"), 30)
     for split in ("train", "test"):
         write_pictures(home / "ROOT" / split, ("cat", "dog"), 40)
+        write_pictures(home / "FLOWERS" / split, ("daisy", "tulip"), 40)
         write_pictures(home / "MORE" / split, TINY_CLASSES, 40)
     shutil.copy(home / "ROOT" / "test" / "cat" / "000.jpg", home / "IMAGE")
     unlabelled = home / "tiny-imagenet-200" / "test" / "images"
