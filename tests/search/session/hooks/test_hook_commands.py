@@ -5,26 +5,13 @@ import shlex
 import stat
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from search.session.hooks import commands
 from search.session.hooks.commands import LOG, CommandThread, run_command
-from search.session.hooks.outcome import Happening, SearchOutcome
-
-
-def made(**changes: Any) -> SearchOutcome:
-    values = {
-        "event": Happening.BEST, "name": "run", "run": "/runs/run", "space": "demo",
-        "dataset": "demo", "trials": 3, "trials_planned": 6, "best": None,
-        "baseline_val_top1": None, "resume_command": "resume",
-    } | changes  # fmt: skip
-    return SearchOutcome(**values)
-
-
-def run(command: str, log: Path, limit_s: float = 10.0, **changes: Any) -> str | None:
-    return run_command(command, made(**changes), log, dict(os.environ), limit_s)
+from search.session.hooks.outcome import SearchOutcome
+from tests.search.session.hooks.example_outcome import made, run
 
 
 def has_ended(pid_file: Path) -> bool:

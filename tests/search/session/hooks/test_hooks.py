@@ -1,7 +1,6 @@
 """What a user's commands are told, and that they harm nothing."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,10 @@ from results.export import export
 from results.records import TrialRecord, TrialState
 from search.config.options import ACTIONS, SearchOptions
 from search.session.hooks.checks import HOOKS, check_hooks
-from search.session.hooks.commands import LOG, run_command
+from search.session.hooks.commands import LOG
 from search.session.hooks.hooks import BestWatch, Hooks
-from search.session.hooks.outcome import End, Happening, SearchOutcome
+from search.session.hooks.outcome import End
+from tests.search.session.hooks.example_outcome import run
 from tests.search.session_on_curves import opened, planned, search
 from tests.search.study_on_curves import curve, open_study
 
@@ -32,19 +32,6 @@ VARIABLES = {
     )
 }  # fmt: skip
 """The schema of version 1, which the guide documents: names may be added, none may change."""
-
-
-def made(**changes: Any) -> SearchOutcome:
-    values = {
-        "event": Happening.BEST, "name": "run", "run": "/runs/run", "space": "demo",
-        "dataset": "demo", "trials": 3, "trials_planned": 6, "best": None,
-        "baseline_val_top1": None, "resume_command": "resume",
-    } | changes  # fmt: skip
-    return SearchOutcome(**values)
-
-
-def run(command: str, log: Path, limit_s: float = 10.0, **changes: Any) -> str | None:
-    return run_command(command, made(**changes), log, dict(os.environ), limit_s)
 
 
 @pytest.fixture
