@@ -39,12 +39,14 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
         return file.read(most_bytes)
 
 
-def open_private_log(path: Path) -> int:
+def open_private_log(path: Path, access: int = os.O_WRONLY) -> int:
     """Opens a file that this user alone can read from then on, to append to it, and creates it
     where it is missing. Returns its descriptor. Raises `OSError`, also for a link and for what is
     no regular file.
+
+    access: `os.O_RDWR` to read it through the descriptor too.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+    flags = access | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         descriptor = os.open(path, flags, 0o600)
     except OSError:

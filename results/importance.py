@@ -34,7 +34,8 @@ with 16 trials and in 0.98 of those with 24.
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """Holds the importance of each parameter among the trials of one rung, largest first.
+    """Holds the importance of each parameter among the trials of one rung, those that stand
+    out from noise first.
 
     `epoch` is the rung and `trials` the number of trials. `parameters` is `None` when there are
     fewer than `MIN_TRIALS`, or when all values are equal.

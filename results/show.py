@@ -108,10 +108,8 @@ def _show_trial(directory: Path, records: RunRecords, options: Any) -> None:
     trial, epochs = trials[options.trial], records.epochs[options.trial]
     config = records.trials[options.trial].config
     error = traceback_path(directory, TrainingId(options.trial))
-    traceback, log = (
-        records.traceback(options.trial),
-        read_log(directory, TrainingId(options.trial)),
-    )
+    traceback = records.traceback(options.trial)
+    log = read_log(directory, TrainingId(options.trial))
     if options.json:
         entry = asdict(trial) | {"config": config, "traceback": traceback}
         entry |= {"log": log} if options.log else {}

@@ -24,10 +24,10 @@ from threading import BoundedSemaphore
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from common.files import is_locked
 from results.live.access import Access
 from results.live.incoming import Incoming
 from results.live.pages import Pages, pack
-from results.live.state import is_searched
 
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; connect-src 'self'; "
@@ -152,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_version(self, trial: str) -> None:
         state = {
             "version": self.server.pages.version(_trial_of(f"/trial/{trial}")),
-            "searching": is_searched(self.server.directory),
+            "searching": is_locked(self.server.directory),
         }
         self._send(HTTPStatus.OK, pack(json.dumps(state)), "application/json")
 

@@ -26,9 +26,4 @@ def version_of(directory: Path, trial: int | None = None) -> str:
         except OSError:
             continue
         found.append(f"{path.parent.name}/{path.name} {facts.st_size} {facts.st_mtime_ns}")
-    return "\n".join([str(is_searched(directory)), *found])
-
-
-def is_searched(directory: Path) -> bool:
-    """Returns whether a process is searching in the run."""
-    return is_locked(directory)
+    return "\n".join([str(is_locked(directory)), *found])

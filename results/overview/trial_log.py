@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from common.regular_files import irregular_kind
+from common.regular_files import irregular_kind, open_private_log
 from common.text import printable, redacted
 from results.records import TrainingId
 
@@ -26,7 +26,6 @@ what is printed in half a second.
 """
 
 _CUT = b"(earlier lines were left out)\n"
-_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _STANDARD = (1, 2)
 """The file descriptors of standard output and standard error."""
 
@@ -160,7 +159,7 @@ class TrialLog:
 def _open(path: Path) -> int:
     """Opens a log in a run's folder, which must exist. Raises `OSError`."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    return os.open(path, _FLAGS, 0o600)
+    return open_private_log(path, os.O_RDWR)
 
 
 def _write(file: int, data: bytes) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 from common.cli import quote
 from common.text import HIDDEN, redacted
-from search import preflight
 from search.hardware.machine import Machine, Node, cpu_model
+from search.preflight import ROOT
+from search.preflight import versions as installed_versions
 
 PACKAGES = ("ray", "optuna", "torch", "torchvision", "ffcv", "numba", "numpy", "scipy", "pandas")
 """A run's manifest contains the versions of these packages."""
@@ -52,7 +53,7 @@ def _gpu_names(machine: Machine) -> list[str]:
 
 def versions(packages: Sequence[str]) -> dict[str, str]:
     """Returns the versions of those packages that are installed, by name."""
-    found = preflight.versions(list(packages))
+    found = installed_versions(list(packages))
     return {name: version for name, version in found.items() if version is not None}
 
 
@@ -70,7 +71,7 @@ def _git(*arguments: str) -> str | None:
         command = ["git", *arguments]
         done = subprocess.run(
             command,
-            cwd=preflight.ROOT,
+            cwd=ROOT,
             capture_output=True,
             encoding="utf-8",
             errors="replace",
