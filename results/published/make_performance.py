@@ -29,6 +29,35 @@ measured in turn, in one run on one machine; a figure is the median of n values,
 and the highest.
 """
 
+LEVERS = (
+    ("Training: one process for many trials, FFCV, fused steps",
+     "search", "search.run, float32 against Ray Tune as documented, float32"),
+    ("The same with bfloat16, where it is faster",
+     "search", "search.run (bfloat16) against Ray Tune as documented, float32"),
+    ("Kept outputs of frozen stages, all but the last: an epoch",
+     "frozen", "an epoch on kept outputs against one on images, all stages but the last frozen"),
+    ("… the first training of 15 epochs, which makes them",
+     "frozen", "15 epochs, the first training, all stages but the last frozen"),
+    ("… what four versions of each image cost in accuracy",
+     "views", "gained with views=4, all stages but the last frozen"),
+    ("Kept outputs below a linear head: an epoch",
+     "frozen", "an epoch on kept outputs against one on images, a linear head"),
+    ("… the first training of 15 epochs, which makes them",
+     "frozen", "15 epochs, the first training, a linear head"),
+    ("… what four versions of each image cost in accuracy",
+     "views", "gained with views=4, a linear head"),
+    ("Evaluation on a part of val (not built): all that it could save a part of",
+     "checkpoint", "evaluation's share of an epoch, resnet18, none frozen"),
+)  # fmt: skip
+"""What makes a search faster: the lever in words, and the benchmark and figure that measure it."""
+
+ABOUT_LEVERS = """## What makes a search faster, each lever alone
+
+Short trainings of many configurations before the trials (`--fidelity screening`) save trials, not
+seconds: what they are worth stands in [race.md](race.md) and [LOG.md](LOG.md), there with what did
+not pay, several small trials as one program among it.
+"""
+
 NOTHING = "\nNothing has been measured yet: `make bench` does.\n"
 
 
@@ -38,7 +67,7 @@ def page(reports: list[dict[str, Any]]) -> str:
     """
     if not reports:
         return INTRODUCTION + NOTHING
-    return "\n".join([INTRODUCTION, *_goals(reports), *_details(reports)])
+    return "\n".join([INTRODUCTION, *_goals(reports), *_levers(reports), *_details(reports)])
 
 
 def _goals(reports: list[dict[str, Any]]) -> Iterator[str]:
@@ -51,6 +80,14 @@ def _goals(reports: list[dict[str, Any]]) -> Iterator[str]:
                 met = "met" if figure["met"] else "**missed**"
                 yield f"| {figure['name']} | {goal_text(figure)} | {measured(figure)} | {met} |"
     yield ""
+
+
+def _levers(reports: list[dict[str, Any]]) -> Iterator[str]:
+    """Yields the lines of a table of `LEVERS`, as far as they have been measured."""
+    found = {(r["benchmark"], f["name"]): measured(f) for r in reports for f in r["figures"]}
+    rows = [f"| {words} | {found[n, f]} |" for words, n, f in LEVERS if (n, f) in found]
+    if rows:
+        yield from (ABOUT_LEVERS, table_head("| lever | median | lowest…highest | n |"), *rows, "")
 
 
 def _details(reports: list[dict[str, Any]]) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """Writes the page of `bench_race`'s races: `python -m results.published.make_race`."""
 
 import json
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,14 +36,16 @@ fresh clone with empty caches to what would be handed over. Made by
   documentation's grace period of 1 it would do worse), and its images lie ready as files, while
   ours converts them within its time.
 - Quality: the configuration that would be handed over at that moment, trained to its end with
-  {judges} fresh seeds by one and the same loop; the mean val accuracy of the last epoch, in per
-  cent. The documented pattern hands over the trial whose last report is best, as Tune does, and so
-  does ours; 1ba3fe8 the trial with the best epoch.
+  {judges} fresh seeds by one and the same loop; the mean accuracy of the last epoch, in per cent,
+  {images}. The documented pattern hands over the trial whose last report is best, as Tune does,
+  and so does ours; 1ba3fe8 the trial with the best epoch.
 - «–»: nothing to hand over yet in at least one search. Brackets: 95 % intervals over the searches
   (Student's t); the searches' seeds are the same on all sides.
 - Time to equal quality: the first of the shares from which on ours holds at least what the
   documented pattern holds at its end, for each seed; 1 where it does so at the end alone or never.
   A search that hands over a good configuration by luck and drops it again doesn't hold it.
+
+What makes ours faster, each lever alone, stands in [performance.md](performance.md).
 """
 
 Search = dict[str, Any]
@@ -67,14 +68,14 @@ def key_of(config: dict[str, Any]) -> str:
 
 
 def sides_of(lines: Sequence[dict[str, Any]], space: str) -> list[Side]:
-    """Returns each side's newest searches of `space` by seed, without repetitions."""
+    """Returns each side's newest searches of `space` by seed."""
     judged = _judged(lines)
     found = []
     for name in SIDES:
         searches = {
             line["seed"]: line
             for line in lines
-            if line.get("side") == name and line["space"] == space and not line["repetition"]
+            if line.get("side") == name and line["space"] == space
         }
         if searches:
             quality = {seed: _quality(line, judged) for seed, line in sorted(searches.items())}
@@ -83,12 +84,21 @@ def sides_of(lines: Sequence[dict[str, Any]], space: str) -> list[Side]:
 
 
 def _judged(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Returns the mean val accuracy, in per cent, of each judged configuration by its key."""
+    """Returns the mean accuracy, in per cent, of each judged configuration by its key."""
     values: dict[str, list[float]] = {}
     for line in lines:
         if line.get("judged"):
             values.setdefault(key_of(line["config"]), []).append(100 * line["val_top1"])
     return {key: statistics.fmean(found) for key, found in values.items()}
+
+
+def _images(lines: Sequence[dict[str, Any]]) -> str:
+    """Returns on which images the configurations were judged."""
+    judged = [line for line in lines if line.get("judged")]
+    if not all(line.get("unseen") for line in judged):
+        return "on the val images that the searches decide on"
+    counts = sorted({line["images"] for line in judged})
+    return f"on {' and '.join(f'{n:,}' for n in counts)} images that no search has seen"
 
 
 def _quality(line: Search, judged: dict[str, float]) -> list[float | None]:
@@ -124,7 +134,7 @@ def _cell(values: Sequence[float | None]) -> str:
 def page(lines: Sequence[dict[str, Any]], figures: Path) -> str:
     """Returns the page's text, and writes a figure for each space to the folder `figures`."""
     judges = len({line["seed"] for line in lines if line.get("judged")})
-    parts = [INTRODUCTION.format(judges=judges)]
+    parts = [INTRODUCTION.format(judges=judges, images=_images(lines))]
     for space in dict.fromkeys(line["space"] for line in lines if "side" in line):
         sides = sides_of(lines, space)
         write_text_atomically(figures / f"race-{space}.svg", _figure(sides, space))
@@ -150,7 +160,6 @@ def _section(lines: Sequence[dict[str, Any]], sides: Sequence[Side], space: str)
         *_equal(sides, shares),
         *_time_use(sides),
         *_loops(lines, space),
-        *_repetitions(lines, space),
         f"Machine: {_machine(first)}. Commits: {_commits(sides)}.\n",
         *_remarks(sides),
         f"![Quality over time](race-{space}.svg)\n",
@@ -219,20 +228,6 @@ def _loops(lines: Sequence[dict[str, Any]], space: str) -> list[str]:
         "processes).\n"
         for line in loops[-1:]
     ]
-
-
-def _repetitions(lines: Sequence[dict[str, Any]], space: str) -> list[str]:
-    """Returns a line on how much equal searches differ, where some were run again."""
-    judged, parts = _judged(lines), []
-    again = [
-        line for line in lines
-        if line.get("side") and line["space"] == space and line["repetition"]
-    ]  # fmt: skip
-    for line in again:
-        quality = _quality(line, judged)[-1]
-        shown = "–" if quality is None or math.isnan(quality) else f"{quality:.1f}"
-        parts.append(f"{SIDES[line['side']]}, seed {line['seed']}: {shown}")
-    return [f"Run once more, at the end: {'; '.join(parts)}.\n"] if parts else []
 
 
 def _machine(line: Search) -> str:

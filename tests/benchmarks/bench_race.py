@@ -8,10 +8,11 @@ in fresh clones with empty caches:
   - `screening`: the same with `--fidelity screening`.
 At 5, 10, 15, 25, 50 and 100 % of the time the configuration that would be handed over is noted.
 Afterwards each distinct one is trained to its end with three fresh seeds, by one and the same loop:
-the mean of its last epoch's val accuracy is the quality that was held. One seed of all sides,
-one after the other, is a unit; each search's line is on disk as soon as it is over, and the
-benchmark goes on with what is missing. `documented` and `before` are reused while machine and
-versions are equal. The page is made by `python -m results.published.make_race`.
+the mean accuracy of its last epoch is the quality that was held, on images that no search has seen
+where the source has some left. One seed of all sides, one after the other, is a unit; each search's
+line is on disk as soon as it is over, and the benchmark goes on with what is missing. `documented`
+and `before` are reused while machine and versions are equal. Without a side, what is there is
+judged. The page is made by `python -m results.published.make_race`.
 
     python -m tests.benchmarks.bench_race demo --minutes 10 --seeds 0 1 2 3 4
     python -m tests.benchmarks.bench_race efficientnet_lite0 --minutes 40 --seeds 0 1 \\
@@ -72,7 +73,7 @@ def benchmark(arguments: list[str] | None = None) -> None:
         loop = _loop(race, out, about, circumstances)
         for seed in options.seeds:
             for side in options.sides:
-                _search(race, side, seed, loop, out, about, circumstances, options.repetition)
+                _search(race, side, seed, loop, out, about, circumstances)
         _judge(race, out, about)
 
 
@@ -84,10 +85,9 @@ def _search(
     out: Path,
     about: dict[str, Any],
     circumstances: dict[str, Any],
-    repetition: int,
 ) -> None:
     """One side's search, unless it is there already."""
-    key = about | {"side": side, "seed": seed, "repetition": repetition}
+    key = about | {"side": side, "seed": seed}
     if any(reusable(line, key, circumstances) for line in read_lines(out)):
         print(f"{side}, seed {seed}: is there", flush=True)
         return
@@ -139,7 +139,8 @@ def _judge(race: Race, out: Path, about: dict[str, Any]) -> None:
     lines = [line for line in read_lines(out) if line.get("space") == about["space"]]
     handed = [c for line in lines for c in line.get("handed_over", ()) if c is not None]
     judged = [line for line in read_lines(out) if line.get("judged")]
-    todo = race_judge.missing(handed, judged)
+    unseen = race.workload.unseen(race_judge.UNSEEN)
+    todo = race_judge.missing(handed, judged, unseen is not None)
     if not todo:
         return
     from trainables.profiling.precision import resolve
@@ -147,7 +148,7 @@ def _judge(race: Race, out: Path, about: dict[str, Any]) -> None:
     earlier = [line["precision"] for line in judged
                if line["config"]["network"] == race.space.baseline.network]  # fmt: skip
     precision = earlier[0] if earlier else resolve(race.space.baseline, 1).precision
-    race_judge.judge(todo, precision, race.workload.directory, out)
+    race_judge.judge(todo, precision, race.workload.directory, unseen, out)
 
 
 def _append(out: Path, line: dict[str, Any]) -> None:
@@ -166,7 +167,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
                       help="of each search (default: 10)")  # fmt: skip
     made.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N",
                       help="of the searches (default: 0)")  # fmt: skip
-    made.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES), metavar="SIDE",
+    made.add_argument("--sides", nargs="*", choices=SIDES, default=list(SIDES), metavar="SIDE",
                       help=f"of {', '.join(SIDES)} (default: all)")  # fmt: skip
     made.add_argument("--source", type=Path, metavar="ZIP",
                       help="images in Tiny ImageNet's layout (default: the demo's)")  # fmt: skip
@@ -174,9 +175,6 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
                       help="the first N training and test images of each class")  # fmt: skip
     made.add_argument("--epochs", type=int, metavar="N",
                       help="of a full training (default: the baseline's)")  # fmt: skip
-    made.add_argument("--repetition", type=int, default=0, metavar="N",
-                      help="run the same searches once more, under this number, to show by how "
-                      "much they differ")  # fmt: skip
     made.add_argument("--remark", metavar="TEXT",
                       help="what else the machine did meanwhile, for the page")  # fmt: skip
     made.add_argument("--out", type=Path, default=measure.PUBLISHED / "race.jsonl",

@@ -1,15 +1,20 @@
-"""The judge of the race: full trainings of what was handed over, with seeds nobody chose by."""
+"""The judge of the race: full trainings of what was handed over, with seeds nobody chose by, and
+on images that no search has seen, where the source has more than the race uses.
+"""
 
 import json
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from datasets.access import open_search_data
-from datasets.splits import SearchData
+from datasets.splits import SearchData, Split
 from results.published.make_race import key_of
 from tests.benchmarks.measure import CORES
 from trainables.config import TrialConfig
@@ -17,12 +22,18 @@ from trainables.config import TrialConfig
 SEEDS = (101, 102, 103)
 """A search trains its trials with other ones."""
 
+UNSEEN = 50
+"""Images of each class that no search has seen, at the most, on which a training is judged."""
+
 
 def missing(
-    configs: Iterable[dict[str, Any]], judged: Iterable[dict[str, Any]]
+    configs: Iterable[dict[str, Any]], judged: Iterable[dict[str, Any]], unseen: bool
 ) -> list[tuple[dict[str, Any], int]]:
-    """(configuration, seed) of each training that there is no line of yet."""
-    done = {(key_of(line["config"]), line["seed"]) for line in judged}
+    """(configuration, seed) of each training that there is no line of yet, on images of this kind:
+    unseen ones, or those of val.
+    """
+    lines = (line for line in judged if line.get("unseen", False) == unseen)
+    done = {(key_of(line["config"]), line["seed"]) for line in lines}
     distinct = {key_of(config): config for config in configs}
     return [
         (config, seed)
@@ -32,18 +43,27 @@ def missing(
     ]
 
 
-def judge(todo: list[tuple[dict[str, Any], int]], precision: str, folder: Path, out: Path) -> None:
-    """Trains each to its end, two at a time, and writes a line for each as soon as it is over."""
+def judge(
+    todo: list[tuple[dict[str, Any], int]],
+    precision: str,
+    folder: Path,
+    unseen: Path | None,
+    out: Path,
+) -> None:
+    """Trains each to its end, two at a time, and writes a line for each as soon as it is over.
+
+    folder: the prepared images of the race. unseen: those to judge on, by default val.
+    """
     with (
         out.open("a", encoding="utf-8") as file,
         ProcessPoolExecutor(CORES, get_context("spawn"), _prepare) as pool,
     ):
-        futures = [pool.submit(full_training, *each, precision, folder) for each in todo]
+        futures = [pool.submit(full_training, *each, precision, folder, unseen) for each in todo]
         for count, future in enumerate(as_completed(futures), 1):
             line = future.result()
             file.write(json.dumps(line, allow_nan=False) + "\n")
             file.flush()
-            print(f"judged {count}/{len(todo)}: val {line['val_top1']:.3f}", flush=True)
+            print(f"judged {count}/{len(todo)}: {line['val_top1']:.3f}", flush=True)
 
 
 def _prepare() -> None:
@@ -53,23 +73,31 @@ def _prepare() -> None:
 
 
 def full_training(
-    config: dict[str, Any], seed: int, precision: str, folder: Path
+    config: dict[str, Any], seed: int, precision: str, folder: Path, unseen: Path | None = None
 ) -> dict[str, Any]:
     """The last epoch's accuracies of a whole training, by this project's own loop."""
     from trainables.train import train
 
     whole = TrialConfig.from_dict(config).but(seed=seed, precision=precision)
-    *_, last = train(whole, _data(folder))
+    data = _data(folder, unseen)
+    *_, last = train(whole, data)
     return {
         "judged": True,
         "config": config,
         "seed": seed,
         "precision": precision,
+        "unseen": unseen is not None,
+        "images": len(data.val),
         "val_top1": last.val_top1,
         "train_top1": last.train_top1,
     }
 
 
 @lru_cache(maxsize=1)
-def _data(folder: Path) -> SearchData:
-    return open_search_data(folder)
+def _data(folder: Path, unseen: Path | None) -> SearchData:
+    data = open_search_data(folder)
+    if unseen is None:
+        return data
+    other = open_search_data(unseen)
+    every = np.union1d(other.train.indices, other.val.indices)
+    return replace(data, val=Split(name="val", beton=other.val.beton, indices=every))

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -219,8 +220,6 @@ def test_a_unit_is_gone_on_with_and_reused(workload, tmp_path, monkeypatch):
     bench_race.benchmark([*command, "--sides", "documented", "ours"])
     assert len(begun) == 2
     assert len(list(read_lines(out))) == size
-    bench_race.benchmark([*command, "--sides", "documented", "--repetition", "1"])
-    assert begun[2:] == [(DOCUMENTED, 0)]
     assert bench_race.reusable(lines[1], {"side": DOCUMENTED}, lines[1] | {"commit": "other"})
     assert not bench_race.reusable(lines[1], {"side": DOCUMENTED}, lines[1] | {"machine": {}})
     assert not bench_race.reusable(lines[2], {"side": OURS}, lines[2] | {"commit": "other"})
@@ -230,7 +229,6 @@ def test_a_unit_is_gone_on_with_and_reused(workload, tmp_path, monkeypatch):
     assert "## `demo`, 2 minutes, 1 epochs" in said
     assert "| Ray Tune as documented | 1 | 2 | " in said
     assert "Remark: Beside tests." in said
-    assert "Run once more, at the end: Ray Tune as documented, seed 0: " in said
     assert (tmp_path / "race-demo.svg").read_text(encoding="utf-8").count("<polyline") == 2
 
 
@@ -272,6 +270,40 @@ def test_the_judge_gives_the_last_epochs_value(workload, one_thread):
     data = open_search_data(workload.directory)
     *_, last = our_train(config.but(seed=101, precision="float32"), data)
     assert (line["val_top1"], line["train_top1"]) == (last.val_top1, last.train_top1)
+    assert (line["unseen"], line["images"]) == (False, len(data.val))
+
+
+def test_the_judge_takes_images_that_no_search_has_seen(tiny_zip, tmp_path, one_thread):
+    part = Workload(tiny_zip, tmp_path, Size(classes=3, images=10))
+    unseen = part.unseen(6)
+    with (
+        zipfile.ZipFile(part.zip) as ours,
+        zipfile.ZipFile(unseen.parents[1] / "images.zip") as more,
+    ):
+        names = [
+            {Path(name).name for name in each.namelist() if "/train/" in name}
+            for each in (ours, more)
+        ]
+    assert (len(names[0]), len(names[1])) == (30, 18)
+    assert not names[0] & names[1]
+    line = race_judge.full_training(SMALL.to_dict(), 101, "float32", part.directory, unseen)
+    assert (line["unseen"], line["images"]) == (True, 18)
+    assert (line["val_top1"] * 18) % 1 == pytest.approx(0, abs=1e-6)
+    config, other = SMALL.to_dict(), full(lr=1e-3)
+    todo = race_judge.missing([config, other], [line], unseen=True)
+    assert todo == [(config, 102), (config, 103), *((other, seed) for seed in race_judge.SEEDS)]
+    assert len(race_judge.missing([config], [line], unseen=False)) == len(race_judge.SEEDS)
+
+
+def test_a_whole_source_leaves_no_images_to_judge_on(workload):
+    assert workload.unseen(6) is None
+
+
+def test_the_demo_is_judged_on_images_drawn_for_it(tmp_path):
+    part = Workload(None, tmp_path, Size(classes=None, images=2))
+    data = open_search_data(part.unseen(2))
+    assert len(data.train) + len(data.val) == 40
+    assert data.images.class_ids == open_search_data(part.directory).images.class_ids
 
 
 @pytest.mark.parametrize(
@@ -291,7 +323,7 @@ def test_the_time_to_equal_quality_is_the_first_share_from_which_on_it_is_held(o
 def test_a_configuration_counts_with_the_mean_of_its_judged_trainings():
     config = full()
     lines = [
-        {"space": "demo", "side": OURS, "seed": 3, "repetition": 0, "handed_over": [None, config]},
+        {"space": "demo", "side": OURS, "seed": 3, "handed_over": [None, config]},
         *({"judged": True, "config": config, "seed": n, "val_top1": v}
           for n, v in enumerate((0.5, 0.6, 0.7))),
     ]  # fmt: skip

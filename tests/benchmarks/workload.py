@@ -8,7 +8,7 @@ from typing import Any
 from datasets.access import open_search_data
 from datasets.archives.tree import open_tree
 from datasets.manifest import read_manifest
-from datasets.sources.demo import DEMO
+from datasets.sources.demo import CLASSES, DEMO, TEST_PER_CLASS, TRAIN_PER_CLASS, draw_image
 from datasets.sources.tiny_imagenet import list_samples
 from datasets.spec import Sample, Tree
 from datasets.splits import SearchData
@@ -35,6 +35,7 @@ class Workload:
     def __init__(self, source: Path | None, folder: Path, size: Size) -> None:
         self.zip, self.data, self._folder = folder / "images.zip", folder / "data", folder
         self._size, self._name = size, source.name if source else "demo"
+        self._source = source
         tree = open_tree(source or _demo(folder))
         self.images = _write_part(tree, self.zip, size)
         run(["-m", "datasets.prepare", DATASET, "--source", self.zip, "--data", self.data])
@@ -53,6 +54,20 @@ class Workload:
     def search_data(self) -> SearchData:
         """What a search sees of it."""
         return open_search_data(self.directory)
+
+    def unseen(self, images: int) -> Path | None:
+        """The folder of a prepared dataset of other training images, up to `images` of each class
+        of the part, in its train and val. `None` where the part has all images of some class.
+        """
+        folder = self._folder / "unseen"
+        folder.mkdir()
+        path, data = folder / "images.zip", folder / "data"
+        tree = open_tree(self._source or _draw_more(folder / "drawn", images))
+        after = self._size.images if self._source else 0
+        if not _write_part(tree, path, Size(classes=self._size.classes, images=images), after):
+            return None
+        run(["-m", "datasets.prepare", DATASET, "--source", path, "--data", data])
+        return data / DATASET
 
     def folders(self) -> Path:
         """ROOT/{train,val}/CLASS/*.JPEG: what a search trains on, and what it decides on."""
@@ -76,15 +91,36 @@ def _demo(folder: Path) -> Path:
     return folder / "demo"
 
 
-def _write_part(tree: Tree, path: Path, size: Size) -> int:
-    """Writes a zip of the part; gives the number of its images."""
+def _draw_more(folder: Path, images: int) -> Path:
+    """The demo's classes with images that the demo doesn't have: `images` and one for test."""
+    (folder / "val" / "images").mkdir(parents=True)
+    annotations = []
+    for label in range(len(CLASSES)):
+        class_id = f"d{label:08d}"
+        of_class = folder / "train" / class_id / "images"
+        of_class.mkdir(parents=True)
+        for number in range(images + 1):
+            name = f"{class_id}_{number}.JPEG"
+            path = of_class / name if number < images else folder / "val" / "images" / name
+            image = draw_image(label, TRAIN_PER_CLASS + TEST_PER_CLASS + number)
+            image.save(path, "JPEG", quality=90)
+        annotations.append(f"{name}\t{class_id}\n")
+    (folder / "val" / "val_annotations.txt").write_text("".join(annotations), encoding="utf-8")
+    return folder
+
+
+def _write_part(tree: Tree, path: Path, size: Size, after: int = 0) -> int:
+    """Writes a zip of the part; gives the number of its images. The first `after` training images
+    of each class are left out, and 0 is given where that are all of a class.
+    """
     listing = list_samples(tree)
     kept = listing.class_ids[: size.classes]
     if size.classes and len(kept) < size.classes:
         raise BenchmarkError(f"The source must have {size.classes} classes, but has {len(kept)}.")
-    train, test = (
-        _first(samples, len(kept), size.images) for samples in (listing.train, listing.test)
-    )
+    train = _take(listing.train, len(kept), size.images, after)
+    test = _take(listing.test, len(kept), size.images)
+    if len({sample.label for sample in train}) < len(kept):
+        return 0
     with zipfile.ZipFile(path, "w") as archive:
         for sample in train:
             class_id = kept[sample.label]
@@ -100,12 +136,13 @@ def _write_part(tree: Tree, path: Path, size: Size) -> int:
     return len(train) + len(test)
 
 
-def _first(samples: tuple[Sample, ...], classes: int, images: int) -> list[Sample]:
-    """The first images of each of the first classes, in the listing's order."""
-    taken = [0] * classes
+def _take(samples: tuple[Sample, ...], classes: int, images: int, after: int = 0) -> list[Sample]:
+    """`images` of each of the first classes, behind the first `after`, in the listing's order."""
+    passed = [0] * classes
     chosen = []
     for sample in samples:
-        if sample.label < classes and taken[sample.label] < images:
-            taken[sample.label] += 1
-            chosen.append(sample)
+        if sample.label < classes:
+            passed[sample.label] += 1
+            if after < passed[sample.label] <= after + images:
+                chosen.append(sample)
     return chosen
