@@ -1,5 +1,6 @@
 """Finds the fields of the configuration that no trial of a search varies."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -51,18 +52,30 @@ def find_other_baseline(space: Space) -> list[str]:
     space returns another value for it beside the baseline's parameters. What else is wrong with the
     baseline is reported elsewhere.
     """
-    fixed, errors = fix_fields(SearchOptions(), space), list[str]()
+    options = SearchOptions()
+    own = {"epochs": space.baseline.epochs, "seed": options.seed, "precision": options.precision}
+    if not _find_differences(space, own):  # the other fields that an option fixes need many draws
+        return []
+    return [
+        f"The baseline must be one of the space's configurations, but has {name}={before}, and "
+        f"`suggest` returns {value} beside the baseline's values; change one of them."
+        for name, (before, value) in _find_differences(space, fix_fields(options, space)).items()
+    ]
+
+
+def _find_differences(space: Space, fixed: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Returns (the baseline's value, the first trial's) of each field in which they differ, beside
+    the `fixed` ones; none where the space fails.
+    """
     with suppress(UserError):
         first = Proposer(space, fixed, 0).nearest(space.baseline.to_dict())[1]
         before = space.baseline.with_defaults().to_dict()
-        for name, value in first.with_defaults().to_dict().items():
-            if before.get(name) != value and name not in fixed:
-                errors.append(
-                    "The baseline must be one of the space's configurations, but has "
-                    f"{name}={before.get(name)}, and `suggest` returns {value} beside the "
-                    "baseline's values; change one of them."
-                )
-    return errors
+        return {
+            name: (before.get(name), value)
+            for name, value in first.with_defaults().to_dict().items()
+            if before.get(name) != value and name not in fixed
+        }
+    return {}
 
 
 def choose_weights(options: SearchOptions, default: str) -> str:

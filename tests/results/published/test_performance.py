@@ -29,6 +29,7 @@ def report(name, *figures):
 def test_the_published_page_is_what_its_measurements_say():
     made = performance.page(performance.read(performance.BENCHMARKS))
     assert performance.PAGE.read_text(encoding="utf-8") == made
+    assert all(f"| {words} | " in made for words, _, _ in performance.LEVERS)
 
 
 def test_a_goal_is_shown_with_its_figure_and_whether_it_is_met():
@@ -47,6 +48,15 @@ def test_a_goal_is_shown_with_its_figure_and_whether_it_is_met():
     assert "`python -m tests.benchmarks.bench_start --rounds 3`" in details
     assert f"commit {'a' * 12}, {'b' * 12}-dirty" in details
     assert "A CPU, 2 cores used, 24 GiB, Linux" in details
+
+
+def test_each_lever_stands_alone_as_far_as_it_was_measured():
+    words, name, wanted = performance.LEVERS[2]
+    text = performance.page([report(name, figure(wanted, 0.09), figure("other", 1.0))])
+    _, _, levers = text.partition("each lever alone")
+    assert f"| {words} | 0.09 s | 0.045…0.18 | 3 |" in levers.partition(f"## {name}")[0]
+    assert levers.partition(f"## {name}")[0].count("\n| ") == 2  # the head, and this one
+    assert "each lever alone" not in performance.page([report("start", figure("other", 1.0))])
 
 
 def test_files_are_read_in_the_pages_order(tmp_path):
