@@ -15,6 +15,7 @@ from trainables.config import TrialConfig
 from trainables.models.inference import autocast, evaluation_batch
 from trainables.models.network import Network
 from trainables.training.batches import BatchFeeder
+from trainables.training.frozen_views import FrozenViews
 
 FEATURE_CACHE_BYTES = 512 << 20
 """A trial may store at most this many bytes of outputs of its frozen stages."""
@@ -53,7 +54,8 @@ class Evaluator:
     The frozen stages' outputs for a split don't change either. The first evaluation stores them, if
     those of the whole split fit into what remains of `cache_bytes`. They stay on the device, batch
     by batch. So later evaluations give the same numbers as without the cache, on a CPU to the last
-    bit.
+    bit. With `config.views`, all trainings alike share them, in files (`FrozenViews`). Where
+    `cache_bytes` is 0, nothing is stored, and no file either.
     """
 
     def __init__(
@@ -66,7 +68,7 @@ class Evaluator:
         cache_bytes: int = FEATURE_CACHE_BYTES,
     ) -> None:
         self._network, self._images, self._config = network, images, config
-        self._feeder, self._bytes_left = feeder, cache_bytes
+        self._feeder, self._bytes_left, self._may_store = feeder, cache_bytes, cache_bytes > 0
         self._cached_features: dict[Split, list[tuple[Tensor, Tensor]]] = {}
 
     @torch.inference_mode()
@@ -107,11 +109,12 @@ class Evaluator:
         stored: list[tuple[Tensor, Tensor]] = []
         keep = self._network.has_frozen_features()
         at_once = evaluation_batch(self._config, self._feeder.device)
-        source = self._feeder.batches(split, at_once, order_seed=None, drop_last=False)
+        views = self._views(split) if self._may_store else None
+        feeder = views.of_epoch(1) if views else self._feeder
+        source = feeder.batches(split, at_once, order_seed=None, drop_last=False)
         with closing(source):
-            for pixels, labels in source:
-                batch = for_evaluation(pixels, self._config, self._images)
-                features = self._network.frozen_features(batch)
+            for batch, labels in source:
+                features = batch if views else self._run_frozen(batch)
                 keep = keep and features[0].nbytes * len(split) <= self._bytes_left
                 if keep:
                     stored.append((features, labels))
@@ -119,6 +122,15 @@ class Evaluator:
         if keep:
             self._cached_features[split] = stored
             self._bytes_left -= sum(features.nbytes for features, _ in stored)
+
+    def _run_frozen(self, pixels: Tensor) -> Tensor:
+        batch = for_evaluation(pixels, self._config, self._images)
+        return self._network.frozen_features(batch)
+
+    def _views(self, split: Split) -> FrozenViews | None:
+        return FrozenViews.of(
+            self._network, self._images, self._config, self._feeder, split, clean=True
+        )
 
 
 def evaluate(

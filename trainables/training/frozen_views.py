@@ -2,9 +2,9 @@
 and all trainings alike.
 
 Random augmentation would need a new output in every epoch. So the frozen stages see a few fixed
-versions of each image, `TrialConfig.views` of them, one an epoch in turn. A version depends on the
-images and on the fields that augment them, not on the training's seed: all trainings of a machine
-whose frozen stages and augmentation are equal share its outputs, in files beside the images.
+versions of each image, `TrialConfig.views` of them, one an epoch in turn; an evaluation's images
+have one. A version depends on the images and on the fields that augment them, not on the seed: all
+trainings of a machine whose frozen stages and augmentation are equal share its outputs, in files.
 """
 
 import hashlib
@@ -26,6 +26,7 @@ from torch import Tensor
 from common.files import (
     find_existing,
     find_unwritable,
+    is_locked,
     lock_folder,
     open_atomically,
     remove_leftovers,
@@ -55,6 +56,15 @@ AT_ONCE = 128
 """So many images are augmented at once. The frozen stages see as many, or fewer where
 `micro_batch_size` is smaller.
 """
+
+FILE = "outputs.npy"
+"""This file holds a version's outputs, and behind them the labels."""
+
+CLEAN: dict[str, Any] = {
+    "views": 1, "flip": False, "crop": 0.0, "policy": "none", "policy_magnitude": None,
+    "cutout": 0.0,
+}  # fmt: skip
+"""With these fields, images are as an evaluation sees them."""
 
 _SAME = (
     "network", "stem", "freeze_depth", "image_size", "normalise", "flip", "crop", "policy",
@@ -101,7 +111,8 @@ class OutputBatches:
 
 @dataclass(frozen=True, slots=True)
 class FrozenViews:
-    """A `FrozenViews` gives one training the outputs that it learns from, version by version.
+    """A `FrozenViews` gives one training the outputs that it learns from, or is evaluated on,
+    version by version.
 
     key: a hash of all that a version's outputs depend on, its number apart.
     root: the folder of all kept outputs, in which those of each key have a folder of their own.
@@ -111,7 +122,7 @@ class FrozenViews:
     images: Images
     config: TrialConfig
     feeder: BatchFeeder
-    train: Split
+    split: Split
     key: str
     root: Path
 
@@ -122,68 +133,76 @@ class FrozenViews:
         images: Images,
         config: TrialConfig,
         feeder: BatchFeeder,
-        train: Split,
+        split: Split,
+        *,
+        clean: bool = False,
     ) -> Self | None:
         """Returns what a training learns from in place of its images, or `None` where
         `config.views` changes nothing. Raises `ConfigError` if the outputs of all its versions are
         more than the disk may hold.
+
+        clean: whether they are the images of an evaluation, where `None` stands for the error too.
         """
         if not config.views or not network.has_frozen_features():
             return None
+        config = config.but(**CLEAN) if clean else config
         image = torch.zeros(1, 3, config.image_size, config.image_size, device=feeder.device)
         with autocast(config, feeder.device):
             output = network.eval().frozen_features(image)
         if output.numel() > LARGEST:
             return None
-        folder = train.beton.parent / OUTPUTS
+        folder = split.beton.parent / OUTPUTS
         if find_unwritable(folder):
             folder = private_cache(OUTPUTS)
-        needed, room = config.views * output.nbytes * len(train), _room(folder, _kept(folder))
+        needed, room = config.views * output.nbytes * len(split), _room(folder, _kept(folder))
         if needed > room:
-            raise ConfigError(
-                [
-                    f"views must be ≤ {room * config.views // needed}, so that the outputs of the "
-                    f"frozen stages take at most {room / 1e9:.1f} GB in {folder}, but got "
-                    f"views={config.views}, which take {needed / 1e9:.1f} GB: lower views, free "
-                    "space on that disk, or set views=0."
-                ]
-            )
-        key = _key_of(network, images, config, feeder.device, train)
-        return cls(network, images, config, feeder, train, key, folder)
+            if clean:
+                return None
+            raise ConfigError([
+                f"views must be ≤ {room * config.views // needed}, so that the outputs of the "
+                f"frozen stages take at most {room / 1e9:.1f} GB in {folder}, but got "
+                f"views={config.views}, which take {needed / 1e9:.1f} GB: lower views, free space "
+                "on that disk, or set views=0."
+            ])  # fmt: skip
+        key = _key_of(network, images, config, feeder.device, split)
+        return cls(network, images, config, feeder, split, key, folder)
 
     def of_epoch(self, epoch: int) -> OutputBatches:
         """Returns the version that an epoch, counted from 1, learns from. Its outputs are computed
-        and written first if they aren't there. Raises `OSError` if they can't be written.
+        and written first if they aren't there; while another process computes them, those of a
+        later version. Raises `OSError` if they can't be written.
         """
-        view = (epoch - 1) % self.config.views
-        path = self.root / self.key / f"view-{view}.npy"
+        own, count = self.root / self.key, self.config.views
+        turns = [own / f"view-{(epoch - 1 + n) % count}" / FILE for n in range(count)]
         dtype = HALF_TYPES.get(self.config.precision, torch.float32)
-        while (found := _read(path, dtype)) is None:
+        while (found := _read(turns[0], dtype)) is None:
+            free = (p for p in turns if not is_locked(p.parent) and _read(p, dtype) is None)
+            path = next(free, turns[0])
             with lock_folder(path.parent):
                 remove_leftovers(path.parent)
                 if _read(path, dtype) is None:
-                    self._write(view, path)
+                    self._write(path)
         outputs, labels = found
-        return OutputBatches(split=self.train, outputs=outputs, labels=labels, feeder=self.feeder)
+        return OutputBatches(split=self.split, outputs=outputs, labels=labels, feeder=self.feeder)
 
-    def _write(self, view: int, path: Path) -> None:
+    def _write(self, path: Path) -> None:
         """Writes a version's outputs, then the labels, into one file."""
-        labels = list[Tensor]()
+        labels, view = list[Tensor](), path.parent.name.removeprefix("view-")
         with open_atomically(path) as file, closing(self._chunks(view)) as chunks:
             for outputs, found in chunks:
                 if not labels:
-                    whole = (len(self.train), *outputs.shape[1:])
-                    _make_room(self.root, outputs[0].nbytes * len(self.train), besides=path.parent)
+                    whole, own = (len(self.split), *outputs.shape[1:]), path.parent.parent
+                    _make_room(self.root, outputs[0].nbytes * len(self.split), besides=own)
                     header = {"descr": outputs.dtype.str, "fortran_order": False, "shape": whole}
                     npy.write_array_header_1_0(file, header)
                 file.write(outputs.tobytes())
                 labels.append(found)
             npy.write_array(file, torch.cat(labels).cpu().numpy(), allow_pickle=False)
 
-    def _chunks(self, view: int) -> Generator[tuple[NDArray[Any], Tensor], None, None]:
+    def _chunks(self, view: str) -> Generator[tuple[NDArray[Any], Tensor], None, None]:
         """Yields a version's outputs, as they are stored, and labels, in the order of the split."""
         self.network.eval()
-        source = self.feeder.batches(self.train, AT_ONCE, order_seed=None, drop_last=False)
+        source = self.feeder.batches(self.split, AT_ONCE, order_seed=None, drop_last=False)
         with closing(source):
             for number, (pixels, labels) in enumerate(source):
                 words = hashlib.sha256(f"{self.key} {view} {number}".encode()).digest()
@@ -196,14 +215,14 @@ class FrozenViews:
 
 
 def _key_of(
-    network: Network, images: Images, config: TrialConfig, device: torch.device, train: Split
+    network: Network, images: Images, config: TrialConfig, device: torch.device, split: Split
 ) -> str:
     """Returns a hash of all that a version's outputs depend on, its number apart."""
     same: dict[str, Any] = {name: getattr(config, name) for name in _SAME}
     same |= {"images": images.fingerprint, "layers": network.fixed_layers, "device": device.type}
     same |= {"torch": torch.__version__, "at_once": AT_ONCE}
     digest = hashlib.sha256(json.dumps(same, sort_keys=True).encode())
-    digest.update(train.indices.tobytes())
+    digest.update(split.indices.tobytes())
     network.hash_frozen_state(digest)
     return digest.hexdigest()[:32]
 
@@ -242,7 +261,7 @@ def _kept(root: Path) -> dict[Path, os.stat_result]:
     process removes meanwhile may lack.
     """
     found = dict[Path, os.stat_result]()
-    for path in root.glob("*/view-*.npy"):
+    for path in root.glob(f"*/*/{FILE}"):
         with suppress(FileNotFoundError):
             found[path] = path.stat()
     return dict(sorted(found.items(), key=lambda each: each[1].st_mtime))
@@ -266,6 +285,6 @@ def _make_room(root: Path, needed: int, besides: Path) -> None:
     for path, each in kept.items():
         if total <= room:
             return
-        if path.parent != besides:
+        if path.parent.parent != besides:
             path.unlink(missing_ok=True)
             total -= each.st_size

@@ -2,15 +2,19 @@
 
 import os
 import shutil
+import time
 from collections import namedtuple
 from dataclasses import asdict
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from common.files import lock_folder
 from datasets.access import open_final_data, open_search_data
 from datasets.manifest import OUTPUTS
 from datasets.splits import SearchData
@@ -23,6 +27,7 @@ from trainables.train import train
 from trainables.training import frozen_views, step
 from trainables.training.batches import BatchFeeder
 from trainables.training.epoch import PauseError
+from trainables.training.evaluate import Evaluator, evaluate
 from trainables.training.frozen_views import FrozenViews
 
 CPU = torch.device("cpu")
@@ -63,7 +68,9 @@ def numbers(epochs: list[EpochMetrics]) -> list[dict[str, Any]]:
 
 
 def files(data: SearchData) -> list[Path]:
-    return sorted((data.train.beton.parent / OUTPUTS).glob("*/view-*.npy"))
+    """Those of training: more images than an evaluation has."""
+    found = (data.train.beton.parent / OUTPUTS).glob("*/view-*/outputs.npy")
+    return sorted(path for path in found if len(np.load(path, mmap_mode="r")) > len(data.val))
 
 
 def views_of(data: SearchData, config: TrialConfig) -> FrozenViews | None:
@@ -129,14 +136,55 @@ def test_a_version_is_computed_once_for_all_epochs_and_trainings(
     config = AUGMENTED.but(weights=weights)
     list(train(config, data))
     images, evaluated = len(data.train), len(data.val) + len(data.train_sample)
-    assert sum(runs) == 1 + 2 * images + evaluated
-    assert [path.name for path in files(data)] == ["view-0.npy", "view-1.npy"]
+    shapes = 3  # of the outputs for train and for both that are evaluated, from an image each
+    assert sum(runs) == shapes + 2 * images + evaluated
+    assert [path.parent.name for path in files(data)] == ["view-0", "view-1"]
     runs.clear()
     list(train(config.but(seed=1, lr=1e-3, views=3, epochs=3), data))
-    assert sum(runs) == 1 + images + evaluated  # the third version alone
+    assert sum(runs) == shapes + images  # the third version alone
     runs.clear()
     list(train(config.but(cutout=0.5, epochs=1), data))
-    assert sum(runs) == 1 + images + evaluated  # another augmentation
+    assert sum(runs) == shapes + images  # another augmentation, which evaluation has none of
+
+
+def test_an_evaluation_has_the_numbers_of_running_the_stages_whatever_is_augmented(
+    data: SearchData, runs: list[int]
+) -> None:
+    network = new_network(AUGMENTED, 4, CPU)
+    plain = evaluate(network, data.val, data.images, AUGMENTED, CPU)
+    assert not list(data.val.beton.parent.glob(f"{OUTPUTS}/*"))  # what is opened once isn't kept
+    ran = []
+    for config in (AUGMENTED, AUGMENTED.but(views=1, flip=False, cutout=0.5, policy="none")):
+        runs.clear()
+        evaluator = Evaluator(network, data.images, config, BatchFeeder(device=CPU))
+        assert evaluator.evaluate(data.val) == plain
+        ran.append(sum(runs))
+    assert ran == [1 + len(data.val), 1]  # one image tells the outputs' shape
+
+
+def test_what_another_computes_is_not_waited_for_while_a_version_is_missing(
+    data: SearchData,
+) -> None:
+    views = views_of(data, AUGMENTED.but(views=3))
+    assert views is not None
+    first = views.root / views.key / "view-0"
+    found = list[list[str]]()
+
+    def work() -> None:
+        views.of_epoch(1)
+
+    with lock_folder(first):  # by another process, as far as this one can tell
+        other = Thread(target=work)
+        other.start()
+        for _ in range(600):
+            found.append([path.parent.name for path in files(data)])
+            if len(found[-1]) == 2:
+                break
+            time.sleep(0.05)
+        assert found[-1] == ["view-1", "view-2"]
+        assert other.is_alive()
+    other.join(30)
+    assert [path.parent.name for path in files(data)] == ["view-0", "view-1", "view-2"]
 
 
 def test_versions_differ_and_take_turns(data: SearchData, weights: str) -> None:
@@ -215,7 +263,8 @@ def test_what_a_killed_process_left_is_removed(data: SearchData) -> None:
     views = views_of(data, AUGMENTED)
     assert views is not None
     views.of_epoch(1)
-    left = files(data)[0].parent / ".view-1.npy.999999999.tmp"
+    left = files(data)[0].parent.parent / "view-1" / ".outputs.npy.999999999.tmp"
+    left.parent.mkdir()
     left.write_bytes(b"half")
     views.of_epoch(2)
     assert not left.exists()
