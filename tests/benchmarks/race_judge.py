@@ -5,8 +5,6 @@ on images that no search has seen, where the source has more than the race uses.
 import json
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import replace
-from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from datasets.access import open_search_data
-from datasets.splits import SearchData, Split
+from datasets.splits import Split
 from results.published.make_race import key_of
 from tests.benchmarks.measure import CORES
 from trainables.config import TrialConfig
@@ -75,29 +73,33 @@ def _prepare() -> None:
 def full_training(
     config: dict[str, Any], seed: int, precision: str, folder: Path, unseen: Path | None = None
 ) -> dict[str, Any]:
-    """The last epoch's accuracies of a whole training, by this project's own loop."""
+    """The accuracies after a whole training, by this project's own loop."""
+    from trainables.models.setup import default_device, new_network
     from trainables.train import train
+    from trainables.training.evaluate import evaluate
 
     whole = TrialConfig.from_dict(config).but(seed=seed, precision=precision)
-    data = _data(folder, unseen)
-    *_, last = train(whole, data)
+    data, device = open_search_data(folder), default_device()
+    network = new_network(whole, len(data.images.class_ids), device)
+    *_, last = train(whole, data, network=network, device=device)
+    images, top1 = data.val, last.val_top1
+    if unseen:
+        images = _every_image(unseen)
+        top1 = evaluate(network, images, data.images, whole, device).top1
     return {
         "judged": True,
         "config": config,
         "seed": seed,
         "precision": precision,
         "unseen": unseen is not None,
-        "images": len(data.val),
-        "val_top1": last.val_top1,
+        "images": len(images),
+        "val_top1": top1,
         "train_top1": last.train_top1,
     }
 
 
-@lru_cache(maxsize=1)
-def _data(folder: Path, unseen: Path | None) -> SearchData:
-    data = open_search_data(folder)
-    if unseen is None:
-        return data
-    other = open_search_data(unseen)
-    every = np.union1d(other.train.indices, other.val.indices)
-    return replace(data, val=Split(name="val", beton=other.val.beton, indices=every))
+def _every_image(unseen: Path) -> Split:
+    """The training images of a prepared dataset, those of its val too."""
+    data = open_search_data(unseen)
+    indices = np.union1d(data.train.indices, data.val.indices)
+    return Split(name="unseen", beton=data.train.beton, indices=indices)
