@@ -112,10 +112,11 @@ def one_thread() -> Iterator[None]:
 def plan_quickly() -> Iterator[None]:
     """Plans draw a tenth of the configurations, and what is installed is read once."""
     from search import preflight
-    from search.planning import same_space
+    from search.planning import fixed_fields, same_space
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(same_space, "PROBES", 40)
+        patch.setattr(fixed_fields, "PROBES", 40)
         patch.setattr(preflight, "_dependency_errors", cache(preflight._dependency_errors))
         yield
 

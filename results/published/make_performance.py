@@ -49,7 +49,7 @@ LEVERS = (
     ("Evaluation on a part of val (not built): all that it could save a part of",
      "checkpoint", "evaluation's share of an epoch, resnet18, none frozen"),
 )  # fmt: skip
-"""What makes a search faster: the lever in words, and the benchmark and figure that measure it."""
+"""Each lever makes a search faster: in words, and the benchmark and figure that measure it."""
 
 ABOUT_LEVERS = """## What makes a search faster, each lever alone
 

@@ -84,10 +84,13 @@ def sides_of(lines: Sequence[dict[str, Any]], space: str) -> list[Side]:
 
 
 def _judged(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Returns the mean accuracy, in per cent, of each judged configuration by its key."""
+    """Returns the mean accuracy, in per cent, of each judged configuration by its key, on unseen
+    images as far as there are some.
+    """
     values: dict[str, list[float]] = {}
+    unseen = any(line.get("unseen") for line in lines)
     for line in lines:
-        if line.get("judged"):
+        if line.get("judged") and line.get("unseen", False) == unseen:
             values.setdefault(key_of(line["config"]), []).append(100 * line["val_top1"])
     return {key: statistics.fmean(found) for key, found in values.items()}
 
@@ -263,7 +266,7 @@ def _figure(sides: Sequence[Side], space: str) -> str:
                     high=[min(100.0, each.high) for each in found],
                 )
             )
-    return draw(lines, f"{space}: val top-1 of what would be handed over, over the time")
+    return draw(lines, f"{space}: top-1 of what would be handed over, over the time")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -69,13 +69,13 @@ def learn_from_run(speed: TrainingSpeed, plan: Plan, run: RunRecords | None) -> 
 
 
 def expected_epoch_s(plan: Plan, speed: TrainingSpeed) -> tuple[float, Source] | None:
-    """Returns the mean seconds of an epoch by the sizes of the first configurations, and the least
+    """Returns the mean seconds of an epoch by the sizes of drawn configurations, and the least
     certain source of that, or `None` where a network's cost is unknown. Where trials have several
     networks, each of them counts alike.
     """
     epochs_per_s, sources = 0.0, set[Source]()
     for kind in plan.resources.kinds:
-        configs = plan.bounds.usual or plan.preview
+        configs = plan.bounds.usual or plan.drawn
         found = [speed.estimate(config, kind.gpus) for config in configs]
         known = [estimate for estimate in found if estimate is not None]
         if len(known) < len(found):

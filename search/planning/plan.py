@@ -42,7 +42,6 @@ from trainables.config import TrialConfig
 
 T = TypeVar("T")
 
-
 PREVIEWED = 5
 """A plan shows this many of the first configurations."""
 _PROBED = 20
@@ -54,9 +53,10 @@ class Plan:
     """Holds what a search will do, as values; `make_proposer` turns them into a proposer of trials.
 
     `fixed` are the `TrialConfig` fields that no trial may vary; precision may be `auto` there.
-    `preview` are the first configurations, the baseline first. `earlier` are the runs that a new
-    run is warm-started from. `searched` has all ranges, and `ranges` one for each parameter that
-    holds all of the parameter's ranges. `machine` is the hardware of all nodes together where the
+    `preview` are the first configurations, the baseline first, as far as results don't decide, and
+    `drawn` are some without results, for the cost. `earlier` are the runs that a new run is
+    warm-started from. `searched` has all ranges, and `ranges` one for each parameter that holds all
+    of the parameter's ranges. `machine` is the hardware of all nodes together where the
     search runs on a `cluster`. `packing` is how fast trials train together on a GPU, if that was
     measured, and `gpu` has the settings and versions that a GPU's numbers depend on.
     """
@@ -69,6 +69,7 @@ class Plan:
     earlier: tuple[EarlierRun, ...]
     fixed: Mapping[str, Any]
     preview: list[TrialConfig]
+    drawn: list[TrialConfig]
     searched: SearchedSpace
     ranges: dict[str, BaseDistribution]
     bounds: Bounds
@@ -183,7 +184,8 @@ def make_plan(
         horizons=trials.horizons,
         earlier=tuple(earlier),
         fixed=fixed | {"epochs": trials.horizons[-1].epochs},
-        preview=trials.preview[: _count_previewed(options, trials.horizons)],
+        preview=trials.preview[: _count_previewed(options, trials)],
+        drawn=trials.preview,
         searched=trials.searched,
         ranges=trials.ranges,
         bounds=trials.bounds,
@@ -258,12 +260,10 @@ def _sampler_for(objectives: Sequence[str]) -> MakeSampler:
     return make_front_sampler if len(objectives) > 1 else GaussianProcessSampler
 
 
-def _count_previewed(options: SearchOptions, horizons: Sequence[Horizon]) -> int:
-    """Returns how many of the search's first configurations can be predicted. After a warm start or
-    a screening these are only the queued ones, because all others depend on results.
-    """
+def _count_previewed(options: SearchOptions, trials: _PlannedTrials) -> int:
+    """Returns how many of the search's first configurations don't depend on results."""
     depend = options.warm_start or options.fidelity == SCREENING
-    predicted = len(horizons[0].queue) if depend else PREVIEWED
+    predicted = len(trials.horizons[0].queue) if depend else PREVIEWED
     return max(min(predicted, options.trials), 1)
 
 

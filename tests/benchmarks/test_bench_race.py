@@ -329,6 +329,9 @@ def test_a_configuration_counts_with_the_mean_of_its_judged_trainings():
     ]  # fmt: skip
     (side,) = sides_of(json.loads(json.dumps(lines)), "demo")
     assert side.quality == {3: [None, pytest.approx(60.0)]}
+    unseen = {"judged": True, "config": config, "seed": 0, "val_top1": 0.4, "unseen": True}
+    (side,) = sides_of(json.loads(json.dumps([*lines, unseen])), "demo")
+    assert side.quality == {3: [None, pytest.approx(40.0)]}
 
 
 @pytest.mark.slow

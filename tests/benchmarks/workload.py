@@ -60,7 +60,7 @@ class Workload:
         of the part, in its train and val. `None` where the part has all images of some class.
         """
         folder = self._folder / "unseen"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         path, data = folder / "images.zip", folder / "data"
         tree = open_tree(self._source or _draw_more(folder / "drawn", images))
         after = self._size.images if self._source else 0

@@ -136,17 +136,17 @@ def test_the_estimate_grows_with_the_images_and_falls_with_the_measured_rate(tmp
     assert epoch_s(2700, rate=58.0) == (pytest.approx(50.0), Source.MEASURED)
 
 
-def test_the_cost_counts_each_of_the_first_configurations_by_its_size(tmp_path):
+def test_the_cost_counts_each_drawn_configuration_by_its_size(tmp_path):
     plan = plan_of(tmp_path, machine(), space="resnet18", trials=10)
     baseline = plan.baseline
-    assert len({config.image_size for config in plan.preview}) > 1
+    assert len({config.image_size for config in plan.drawn}) > 1
     measured = Measurement(precision="float32", images_per_s={"float32": 29.0})
     speed = training_speed(plan, 2700, measured)
     by_size = [
         (config.image_size / baseline.image_size) ** 2
         * (3 - 2 * config.freeze_depth / 5)
         / (3 - 2 * baseline.freeze_depth / 5)
-        for config in plan.preview
+        for config in plan.drawn
     ]
     expected = 100.0 * sum(by_size) / len(by_size)
     assert expected_epoch_s(plan, speed)[0] == pytest.approx(expected, rel=0.01)
