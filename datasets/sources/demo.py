@@ -76,17 +76,25 @@ def generate(directory: Path) -> None:
 
     The bytes depend on the constants in this module and on Pillow's version only.
     """
+    numbers = range(TRAIN_PER_CLASS + TEST_PER_CLASS)
+    write_images(directory, numbers[:TRAIN_PER_CLASS], numbers[TRAIN_PER_CLASS:])
+
+
+def write_images(directory: Path, train: range, test: range) -> None:
+    """Writes the images with these numbers of each class into an empty folder in Tiny ImageNet's
+    layout. The demo's are 0 to 109; there are images of any other number too.
+    """
     ids = [f"d{number:08d}" for number in range(len(CLASSES))]
     (directory / "val" / "images").mkdir(parents=True)
     annotations = []
     for label, class_id in enumerate(ids):
         folder = directory / "train" / class_id / "images"
         folder.mkdir(parents=True)
-        for number in range(TRAIN_PER_CLASS):
+        for number in train:
             _save(draw_image(label, number), folder / f"{class_id}_{number}.JPEG")
-        for number in range(TEST_PER_CLASS):
-            name = f"val_{label * TEST_PER_CLASS + number}.JPEG"
-            _save(draw_image(label, TRAIN_PER_CLASS + number), directory / "val" / "images" / name)
+        for position, number in enumerate(test):
+            name = f"val_{label * len(test) + position}.JPEG"
+            _save(draw_image(label, number), directory / "val" / "images" / name)
             annotations.append(f"{name}\t{class_id}\t0\t0\t{SIDE - 1}\t{SIDE - 1}\n")
     (directory / "val" / "val_annotations.txt").write_text("".join(annotations), encoding="utf-8")
     (directory / "wnids.txt").write_text(

@@ -84,24 +84,25 @@ def sides_of(lines: Sequence[dict[str, Any]], space: str) -> list[Side]:
 
 
 def _judged(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Returns the mean accuracy, in per cent, of each judged configuration by its key, on unseen
-    images as far as there are some.
-    """
+    """Returns the mean accuracy, in per cent, of each judged configuration by its key."""
     values: dict[str, list[float]] = {}
-    unseen = any(line.get("unseen") for line in lines)
-    for line in lines:
-        if line.get("judged") and line.get("unseen", False) == unseen:
-            values.setdefault(key_of(line["config"]), []).append(100 * line["val_top1"])
+    for line in _trainings(lines):
+        values.setdefault(key_of(line["config"]), []).append(100 * line["val_top1"])
     return {key: statistics.fmean(found) for key, found in values.items()}
+
+
+def _trainings(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the judge's trainings: those on unseen images, if there are some."""
+    judged = [line for line in lines if line.get("judged")]
+    return [line for line in judged if line.get("unseen")] or judged
 
 
 def _images(lines: Sequence[dict[str, Any]]) -> str:
     """Returns on which images the configurations were judged."""
-    judged = [line for line in lines if line.get("judged")]
-    if not all(line.get("unseen") for line in judged):
+    counts = {line["images"] for line in _trainings(lines) if line.get("unseen")}
+    if not counts:
         return "on the val images that the searches decide on"
-    counts = sorted({line["images"] for line in judged})
-    return f"on {' and '.join(f'{n:,}' for n in counts)} images that no search has seen"
+    return f"on {' and '.join(f'{n:,}' for n in sorted(counts))} images that no search has seen"
 
 
 def _quality(line: Search, judged: dict[str, float]) -> list[float | None]:

@@ -8,7 +8,7 @@ from typing import Any
 from datasets.access import open_search_data
 from datasets.archives.tree import open_tree
 from datasets.manifest import read_manifest
-from datasets.sources.demo import CLASSES, DEMO, TEST_PER_CLASS, TRAIN_PER_CLASS, draw_image
+from datasets.sources.demo import DEMO, TEST_PER_CLASS, TRAIN_PER_CLASS, write_images
 from datasets.sources.tiny_imagenet import list_samples
 from datasets.spec import Sample, Tree
 from datasets.splits import SearchData
@@ -93,19 +93,8 @@ def _demo(folder: Path) -> Path:
 
 def _draw_more(folder: Path, images: int) -> Path:
     """The demo's classes with images that the demo doesn't have: `images` and one for test."""
-    (folder / "val" / "images").mkdir(parents=True)
-    annotations = []
-    for label in range(len(CLASSES)):
-        class_id = f"d{label:08d}"
-        of_class = folder / "train" / class_id / "images"
-        of_class.mkdir(parents=True)
-        for number in range(images + 1):
-            name = f"{class_id}_{number}.JPEG"
-            path = of_class / name if number < images else folder / "val" / "images" / name
-            image = draw_image(label, TRAIN_PER_CLASS + TEST_PER_CLASS + number)
-            image.save(path, "JPEG", quality=90)
-        annotations.append(f"{name}\t{class_id}\n")
-    (folder / "val" / "val_annotations.txt").write_text("".join(annotations), encoding="utf-8")
+    first = TRAIN_PER_CLASS + TEST_PER_CLASS
+    write_images(folder, range(first, first + images), range(first + images, first + images + 1))
     return folder
 
 
