@@ -16,7 +16,7 @@ from trainables.config import TrialConfig
 from trainables.models import efficientnet_lite, library, mini_alexnet, resnet, wide_concat
 from trainables.models.base import LastLayer, NetworkError, NetworkParts
 from trainables.models.batch_counters import BatchCounters
-from trainables.models.stage_runs import compiled_run, run
+from trainables.models.stage_runs import compiled_run, run, run_in_parts
 
 _ARCHITECTURES: dict[str, Callable[[TrialConfig, int], NetworkParts]] = {
     **dict.fromkeys(resnet.BLOCKS, resnet.make_parts),
@@ -38,7 +38,8 @@ class Network(nn.Module):
     fixed_layers: how many layers of the head, from the first on, run with the frozen stages.
     compiled: whether training runs the stages through `torch.compile`.
     counters: the counters of BatchNorm layers that train, see `freeze`.
-    half_stages: the frozen stages as autocast runs them, see `setup`; may be empty.
+    folded_stages: the frozen stages as they run faster, see `setup`; may be empty.
+    folded_type: the type of their weights; they run under autocast only unless it is float32.
     """
 
     def __init__(self, stages: "OrderedDict[str, nn.Module]", head: nn.Sequential) -> None:
@@ -49,7 +50,8 @@ class Network(nn.Module):
         self.fixed_layers = 0
         self.compiled = False
         self.counters = BatchCounters()
-        self.half_stages: list[nn.Module] = []  # a list isn't part of the network's state
+        self.folded_stages: list[nn.Module] = []  # a list isn't part of the network's state
+        self.folded_type = torch.float32
 
     def frozen_stages(self) -> list[nn.Module]:
         """Returns the stages that don't train, in forward order."""
@@ -72,11 +74,8 @@ class Network(nn.Module):
         """Returns the frozen stages' outputs for float (B, 3, S, S), without autograd: maps (B, C,
         H, W), or with `fixed_layers` what these make of them.
         """
-        stages = self.frozen_stages()
-        if self.half_stages and torch.is_autocast_enabled(images.device.type):
-            stages = self.half_stages
         with torch.no_grad():
-            return run(islice(self.head, self.fixed_layers), self._run(stages, images))
+            return run(islice(self.head, self.fixed_layers), self._run_frozen(images))
 
     def classify(self, features: Tensor) -> Tensor:
         """Returns logits (B, classes) for the result of `frozen_features`."""
@@ -91,6 +90,14 @@ class Network(nn.Module):
         # the head, because dropout's probability would become part of the compiled code.
         execute = compiled_run() if self.compiled and self.training and stages else run
         return execute(stages, features)
+
+    def _run_frozen(self, images: Tensor) -> Tensor:
+        """Runs images through the frozen stages, as they are or folded, compiled or in parts."""
+        autocasts = torch.is_autocast_enabled(images.device.type)
+        fits = self.folded_type == torch.float32 or autocasts
+        stages = self.folded_stages if self.folded_stages and fits else self.frozen_stages()
+        compiles = self.compiled and self.training
+        return self._run(stages, images) if compiles else run_in_parts(stages, images)
 
     def has_frozen_features(self) -> bool:
         """Returns whether `frozen_features` does work that `classify` needn't repeat."""
@@ -265,7 +272,7 @@ def freeze(network: Network, depth: int) -> None:
             f"freeze_depth must lie in 0…{network.depth()}, the number of the network's stages, "
             f"but got freeze_depth={depth}: lower it."
         )
-    network.frozen, network.half_stages = depth, []
+    network.frozen, network.folded_stages = depth, []
     whole = network.has_frozen_features() and depth == network.depth()
     network.fixed_layers = sum(1 for _ in takewhile(_is_fixed, network.head)) if whole else 0
     fixed = set(network.frozen_modules())

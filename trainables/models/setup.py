@@ -1,12 +1,11 @@
 """Prepares a network for its first epoch: builds it, loads weights, and moves it to its device."""
 
-from copy import deepcopy
-
 import torch
 from torch import nn
 
 from trainables.config import TrialConfig
 from trainables.models import pretrained
+from trainables.models.folding import fold_batch_norms
 from trainables.models.network import Network, build, freeze
 from trainables.models.small_map_conv import use_matrix_products
 
@@ -39,24 +38,24 @@ def prepare_network(network: Network, config: TrialConfig, device: torch.device)
     if device.type == "cpu":
         use_matrix_products(network)
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if config.precision in HALF_TYPES:
-        cast_frozen_stages(network, HALF_TYPES[config.precision])
+    fold_frozen_stages(network, HALF_TYPES.get(config.precision, torch.float32))
     return network
 
 
-def cast_frozen_stages(network: Network, dtype: torch.dtype) -> None:
-    """Gives `network` copies of its frozen stages, whose convolutions and dense layers have weights
-    of type `dtype`. They give the same numbers under autocast to `dtype`.
+def fold_frozen_stages(network: Network, dtype: torch.dtype) -> None:
+    """Gives `network` copies of its frozen stages, in which BatchNorm is part of the convolutions
+    (`fold_batch_norms`), and convolutions and dense layers have weights of type `dtype`.
 
-    Autocast itself would cast weights that don't train anew for every batch. A library's network
-    gets no copies, because none of its stages runs alone.
+    They give the same numbers up to rounding. Autocast itself would cast weights that don't train
+    anew for every batch. A library's network gets no copies, because none of its stages runs
+    alone.
     """
     if network.has_frozen_features():
-        network.half_stages = deepcopy(network.frozen_stages())
-        for stage in network.half_stages:
-            for module in stage.modules():
-                if isinstance(module, nn.Conv2d | nn.Linear):
-                    module.to(dtype)
+        network.folded_type = dtype
+        network.folded_stages = [fold_batch_norms(stage) for stage in network.frozen_stages()]
+        for module in nn.ModuleList(network.folded_stages).modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                module.to(dtype)
 
 
 def default_device() -> torch.device:

@@ -53,9 +53,7 @@ without them. Where more are needed, those that were used longest ago are remove
 """
 
 AT_ONCE = 128
-"""So many images are augmented at once. The frozen stages see as many, or fewer where
-`micro_batch_size` is smaller.
-"""
+"""So many images are augmented at once."""
 
 FILE = "outputs.npy"
 """This file holds a version's outputs, and behind them the labels."""
@@ -220,7 +218,7 @@ def _key_of(
     """Returns a hash of all that a version's outputs depend on, its number apart."""
     same: dict[str, Any] = {name: getattr(config, name) for name in _SAME}
     same |= {"images": images.fingerprint, "layers": network.fixed_layers, "device": device.type}
-    same |= {"torch": torch.__version__, "at_once": AT_ONCE}
+    same |= {"torch": torch.__version__, "at_once": AT_ONCE, "folded": True}
     digest = hashlib.sha256(json.dumps(same, sort_keys=True).encode())
     digest.update(split.indices.tobytes())
     network.hash_frozen_state(digest)
