@@ -22,6 +22,11 @@ SCHEDULES = ("constant", "cosine", "cyclical", "one-cycle", "step")
 POLICIES = ("none", "rand", "trivial")
 PRECISIONS = ("auto", "bfloat16", "float16", "float32")
 """The fields `normalise`, `optimizer`, `schedule`, `policy` and `precision` have these values."""
+FROZEN_OUTPUTS = (
+    "network", "stem", "freeze_depth", "image_size", "normalise", "flip", "crop", "policy",
+    "policy_magnitude", "cutout", "precision",
+)  # fmt: skip
+"""Trainings with `views` share their frozen stages' outputs if these fields have equal values."""
 MAX_BATCH, MAX_SEED, MAX_VIEWS = 65_536, 2**63 - 1, 1000
 """A step has at most so many images, torch takes no larger seed, and no more versions are kept."""
 

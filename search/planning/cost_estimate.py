@@ -1,5 +1,6 @@
 """Estimates the cost of a plan: its epochs by the rungs, and its time by the training's speed."""
 
+from collections.abc import Sequence
 from statistics import fmean
 
 from results.analysis.run_records import RunRecords
@@ -7,7 +8,13 @@ from results.records import TrainingId, TrainingRecord
 from search.hardware.calibration import Measurement
 from search.hardware.training_speed import Source, TrainingSpeed
 from search.planning.plan import Plan
-from trainables.config import TrialConfig
+from trainables.catalog import NETWORKS
+from trainables.config import FROZEN_OUTPUTS, TrialConfig
+
+KEPT = 0.004
+"""An epoch takes at least this share of the time that it would take if its frozen stages ran: a
+linear head on EfficientNet-Lite0's kept outputs (`results/published/performance.md`).
+"""
 
 
 def expected_epochs(plan: Plan) -> float:
@@ -80,9 +87,32 @@ def expected_epoch_s(plan: Plan, speed: TrainingSpeed) -> tuple[float, Source] |
         known = [estimate for estimate in found if estimate is not None]
         if len(known) < len(found):
             return None
-        epochs_per_s += kind.concurrent / fmean(estimate.epoch_s for estimate in known)
+        kept = [
+            1.0 if estimate.source is Source.TRAINED else _kept_share(plan, config, configs)
+            for config, estimate in zip(configs, known, strict=True)
+        ]
+        mean_s = fmean(each.epoch_s * share for each, share in zip(known, kept, strict=True))
+        epochs_per_s += kind.concurrent / mean_s
         sources |= {estimate.source for estimate in known}
     return plan.resources.at_once / epochs_per_s, max(sources, key=list(Source).index)
+
+
+def _kept_share(plan: Plan, config: TrialConfig, drawn: Sequence[TrialConfig]) -> float:
+    """Returns what an epoch takes where the outputs of frozen stages are kept (`views`), as a share
+    of what it takes where they run: a backward pass counts twice a forward pass, and each stage the
+    same. Epochs in which a version is computed count in the mean: as many for each `views` as the
+    `drawn` configurations differ in what their outputs depend on.
+    """
+    facts = NETWORKS.get(config.network)
+    if not facts or not config.views or not config.freeze_depth:
+        return 1.0
+    sets = {tuple(getattr(each, name) for name in FROZEN_OUTPUTS) for each in drawn}
+    differing = plan.options.trials * len(sets) / len(drawn) if len(sets) > 1 else 1
+    versions = config.views * differing
+    frozen = config.freeze_depth / len(facts.stages)
+    trained = 3 * (1 - frozen)
+    computed = frozen * min(1.0, versions / max(1.0, expected_epochs(plan)))
+    return max(KEPT, (trained + computed) / (trained + frozen))
 
 
 def epoch_s_of_networks(plan: Plan, speed: TrainingSpeed) -> dict[str, float | None]:

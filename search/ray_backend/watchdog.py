@@ -127,10 +127,16 @@ class Watchdog:
         return self._awake_s - self._last_report_s[training] - may_s
 
     def _epochs_limit_s(self, training: TrainingId) -> float:
-        if own := self._epochs_s[training]:
-            return TIMES * median(own)
+        """Returns the limit by a training's own epochs, or by the estimate of its first. With
+        `views`, any of its epochs may be the first of a version, whose outputs it computes or
+        waits for.
+        """
+        own = self._epochs_s[training]
+        own_limit_s = TIMES * median(own) if own else 0.0
+        if own and not self._configs[training][0].views:
+            return own_limit_s
         first = self._first_epoch(training)
-        return FIRST_TIMES * first.longest_s if first else UNKNOWN_S
+        return max(own_limit_s, FIRST_TIMES * first.longest_s if first else UNKNOWN_S)
 
     def _first_epoch(self, training: TrainingId) -> EpochEstimate | None:
         return self._speed.estimate(*self._configs[training]) if self._speed else None

@@ -25,22 +25,17 @@ def fold_batch_norms(stage: nn.Module) -> nn.Module:
     folded = deepcopy(stage).eval()
     if not _normalises(folded):
         return folded
-    modules = dict(folded.named_modules())
     calls = [node for node in _Tracer().trace(folded).nodes if node.op == "call_module"]
-    for call in calls:
-        norm, source = modules[str(call.target)], call.all_input_nodes[0]
-        conv = modules.get(str(source.target)) if source in calls else None
-        follows = isinstance(norm, nn.BatchNorm2d) and isinstance(conv, nn.Conv2d)
-        if follows and len(source.users) == 1:
-            _replace(folded, str(source.target), fuse_conv_bn_eval(conv, norm))
-            _replace(folded, str(call.target), nn.Sequential(*norm.children()))
+    for call, source in ((call, call.all_input_nodes[0]) for call in calls):
+        if source not in calls or len(source.users) > 1:
+            continue
+        first, second = str(source.target), str(call.target)
+        conv, norm = folded.get_submodule(first), folded.get_submodule(second)
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            folded.set_submodule(first, fuse_conv_bn_eval(conv, norm))
+            folded.set_submodule(second, nn.Sequential(*norm.children()))
     return folded
 
 
 def _normalises(module: nn.Module) -> bool:
     return any(isinstance(part, nn.BatchNorm2d) for part in module.modules())
-
-
-def _replace(root: nn.Module, name: str, module: nn.Module) -> None:
-    parent, _, own = name.rpartition(".")
-    setattr(root.get_submodule(parent), own, module)

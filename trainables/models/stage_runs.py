@@ -36,7 +36,7 @@ def run_in_parts(stages: Iterable[nn.Module], images: Tensor) -> Tensor:
     """Runs images (B, 3, S, S) through the stages like `run`, on a CPU in parts that fit caches."""
     if images.device.type != "cpu" or torch.compiler.is_compiling():
         return run(stages, images)
-    parts = images.split(images_at_once(images.shape[-1]))
+    parts = torch.split(images, images_at_once(images.shape[-1]))
     return run(stages, images) if len(parts) == 1 else torch.cat([run(stages, p) for p in parts])
 
 

@@ -13,7 +13,7 @@ import os
 import shutil
 from collections.abc import Generator, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,19 +32,20 @@ from common.files import (
     remove_leftovers,
 )
 from common.private_folder import private_cache
+from datasets.loading.checks import check_beton
 from datasets.loading.loader import Batches, epoch_order
 from datasets.manifest import OUTPUTS
 from datasets.splits import Images, Split
 from trainables.augmentation.batch import augment
-from trainables.config import ConfigError, TrialConfig
+from trainables.config import FROZEN_OUTPUTS, ConfigError, TrialConfig
 from trainables.models.inference import autocast
 from trainables.models.network import Network
 from trainables.models.setup import HALF_TYPES
 from trainables.training.batches import Batch, BatchFeeder
 
 LARGEST = 32_768
-"""Outputs are kept if an image's have at most this many numbers. Larger ones, of the first stages,
-would take as long to read as to compute.
+"""Outputs are kept if an image's have at most this many numbers. Reading more, of the first stages,
+takes as long as computing them.
 """
 
 BUDGET_BYTES = 32 << 30
@@ -55,6 +56,11 @@ without them. Where more are needed, those that were used longest ago are remove
 AT_ONCE = 128
 """So many images are augmented at once."""
 
+MOST = 0.75
+"""A training on at least this share of a file's images keeps outputs of all of them, so that final
+training, and searches with another val, find them. One on fewer keeps those of its own.
+"""
+
 FILE = "outputs.npy"
 """This file holds a version's outputs, and behind them the labels."""
 
@@ -64,17 +70,12 @@ CLEAN: dict[str, Any] = {
 }  # fmt: skip
 """With these fields, images are as an evaluation sees them."""
 
-_SAME = (
-    "network", "stem", "freeze_depth", "image_size", "normalise", "flip", "crop", "policy",
-    "policy_magnitude", "cutout", "precision",
-)  # fmt: skip
-"""Trainings whose outputs are shared have equal values of these fields."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutputBatches:
     """An `OutputBatches` yields batches of one version's outputs, like a `BatchFeeder` of images.
 
+    split: the images whose outputs there are: those of a training, and perhaps more.
     outputs: (n, H, W, C) or (n, C), in the order of `split`, read from the disk when they are used.
     labels: int64 (n,).
     """
@@ -144,6 +145,7 @@ class FrozenViews:
         if not config.views or not network.has_frozen_features():
             return None
         config = config.but(**CLEAN) if clean else config
+        split = split if clean else _with_rest(split)
         image = torch.zeros(1, 3, config.image_size, config.image_size, device=feeder.device)
         with autocast(config, feeder.device):
             output = network.eval().frozen_features(image)
@@ -212,11 +214,17 @@ class FrozenViews:
                 yield _stored(outputs), labels
 
 
+def _with_rest(split: Split) -> Split:
+    """Returns all images of a split's file, or the split itself if it has less than `MOST`."""
+    count = check_beton(split.beton)
+    return split if len(split) < MOST * count else replace(split, indices=np.arange(count))
+
+
 def _key_of(
     network: Network, images: Images, config: TrialConfig, device: torch.device, split: Split
 ) -> str:
     """Returns a hash of all that a version's outputs depend on, its number apart."""
-    same: dict[str, Any] = {name: getattr(config, name) for name in _SAME}
+    same: dict[str, Any] = {name: getattr(config, name) for name in FROZEN_OUTPUTS}
     same |= {"images": images.fingerprint, "layers": network.fixed_layers, "device": device.type}
     same |= {"torch": torch.__version__, "at_once": AT_ONCE, "folded": True}
     digest = hashlib.sha256(json.dumps(same, sort_keys=True).encode())
@@ -231,9 +239,7 @@ def _stored(outputs: Tensor) -> NDArray[Any]:
     """
     outputs = outputs.permute(0, 2, 3, 1) if outputs.dim() == 4 else outputs
     outputs = outputs.cpu().contiguous()
-    whole = outputs.element_size() == 2
-    found: NDArray[Any] = (outputs.view(torch.int16) if whole else outputs).numpy()
-    return found
+    return (outputs.view(torch.int16) if outputs.element_size() == 2 else outputs).numpy()
 
 
 def _read(path: Path, half: torch.dtype) -> tuple[Tensor, Tensor] | None:
@@ -255,9 +261,7 @@ def _read(path: Path, half: torch.dtype) -> tuple[Tensor, Tensor] | None:
 
 
 def _kept(root: Path) -> dict[Path, os.stat_result]:
-    """Returns the files of outputs, those that were used longest ago first. One that another
-    process removes meanwhile may lack.
-    """
+    """Returns the files of outputs that nobody removes meanwhile, those used longest ago first."""
     found = dict[Path, os.stat_result]()
     for path in root.glob(f"*/*/{FILE}"):
         with suppress(FileNotFoundError):
@@ -266,9 +270,7 @@ def _kept(root: Path) -> dict[Path, os.stat_result]:
 
 
 def _room(root: Path, kept: Mapping[Path, os.stat_result]) -> int:
-    """Returns how many bytes outputs may take in `root`, which need not exist yet and has the files
-    `kept`.
-    """
+    """Returns how many bytes outputs may take in `root`, which has the files `kept` so far."""
     taken = sum(each.st_size for each in kept.values())
     return min(BUDGET_BYTES, (shutil.disk_usage(find_existing(root)).free + taken) // 2)
 

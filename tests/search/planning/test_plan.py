@@ -76,6 +76,38 @@ def test_expected_epochs_by_hand(tmp_path):
     assert expected_epochs(plan) == pytest.approx(9 + 9 * (1 + 2 / 3 + 6 / 9))
 
 
+KEPT_OUTPUTS = [
+    # one set of augmentations: 16 / 9 forward passes in 240 epochs, and the head alone after them
+    (["views=2", "freeze_depth=9", "flip=true", "crop=0"], 2 / 240),
+    # the last of nine stages trains: 3 / 9 an epoch, of 8 / 9 + 3 / 9
+    (["views=2", "freeze_depth=8", "flip=true", "crop=0"], (3 / 9 + 8 / 9 * 2 / 240) / (11 / 9)),
+    (["views=0", "freeze_depth=9", "flip=true", "crop=0"], 1.0),
+    (["views=2", "freeze_depth=0", "flip=true", "crop=0"], 1.0),
+]
+
+
+@pytest.mark.parametrize(("fixed", "share"), KEPT_OUTPUTS)
+def test_an_epoch_costs_less_where_outputs_of_frozen_stages_are_kept(tmp_path, fixed, share):
+    fixed = [*fixed, "image_size=128", "policy=none"]
+    values = {"space": "efficientnet_lite0", "trials": 24, "epochs": 10, "grace": 10, "set": fixed}
+    plan = plan_of(tmp_path, **values)
+    speed = training_speed(plan, 1000, None)
+    whole_s = speed.estimate(plan.baseline).epoch_s
+    assert expected_epochs(plan) == 240
+    found_s, _ = expected_epoch_s(plan, speed)
+    assert found_s == pytest.approx(whole_s * share)
+
+
+def test_each_augmentation_has_kept_outputs_of_its_own(tmp_path):
+    """Twenty drawn configurations have about ten augmentations, so that many trials compute."""
+    values = {"space": "efficientnet_lite0", "trials": 24, "epochs": 2, "grace": 2}
+    plan = plan_of(tmp_path, **values, set=["views=2", "freeze_depth=9", "image_size=128"])
+    kept, _ = expected_epoch_s(plan, training_speed(plan, 1000, None))
+    plan = plan_of(tmp_path, **values, set=["freeze_depth=9", "image_size=128"])
+    whole, _ = expected_epoch_s(plan, training_speed(plan, 1000, None))
+    assert 0.25 * whole < kept < whole
+
+
 def test_finalists_are_in_the_estimate(tmp_path):
     """Three and the baseline, three full trainings each; no more finalists than other trials."""
     without = expected_epochs(plan_of(tmp_path, trials=10, epochs=9))

@@ -68,6 +68,18 @@ def test_a_training_stalls_after_ten_of_its_median_epochs():
     assert clock.wait(100) == [FIRST]
 
 
+def test_with_views_any_epoch_may_be_the_first_of_a_version():
+    clock, views = Clock(5, speed_of(None)), CONFIG.but(freeze_depth=4, views=4)
+    clock.begins(FIRST, [], views)
+    clock.reports(FIRST, 90.0, views)  # it computed a version
+    clock.begins(SECOND, [], views)
+    for epoch_s in (1.0, 1.0, 1.0):
+        clock.reports(SECOND, epoch_s, views)
+    clock.dog.ends(FIRST)
+    assert clock.wait(FIRST_TIMES * 90, step=5.0) == []
+    assert clock.wait(10) == [SECOND]
+
+
 def test_every_report_counts_anew_and_one_training_says_nothing_of_another():
     clock = Clock(timeout_s=20)
     clock.begins(FIRST, [1.0])

@@ -4,7 +4,7 @@ import os
 import shutil
 import time
 from collections import namedtuple
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -135,7 +135,7 @@ def test_a_version_is_computed_once_for_all_epochs_and_trainings(
 ) -> None:
     config = AUGMENTED.but(weights=weights)
     list(train(config, data))
-    images, evaluated = len(data.train), len(data.val) + len(data.train_sample)
+    images, evaluated = len(data.train) + len(data.val), len(data.val) + len(data.train_sample)
     shapes = 3  # of the outputs for train and for both that are evaluated, from an image each
     assert sum(runs) == shapes + 2 * images + evaluated
     assert [path.parent.name for path in files(data)] == ["view-0", "view-1"]
@@ -241,12 +241,35 @@ def test_nothing_is_kept_where_views_change_nothing(
     assert views_of(data, AUGMENTED.but(**changes)) is None
 
 
-def test_final_training_learns_from_train_and_val(data: SearchData, runs: list[int]) -> None:
+def test_final_training_finds_what_a_search_kept(data: SearchData, runs: list[int]) -> None:
+    config = AUGMENTED.but(epochs=2)
+    list(train(config, data))
     final = open_final_data(data.train.beton.parent)
-    list(train(AUGMENTED.but(epochs=2), final))
-    assert sum(runs) >= 2 * len(final.train) > 2 * len(data.train)
-    list(train(AUGMENTED.but(epochs=2), data))
-    assert len(files(data)) == 4  # other images, other files
+    runs.clear()
+    list(train(config, final))
+    assert sum(runs) == 2 + len(data.val)  # two of the outputs' shapes, and another sample of train
+    assert len(files(data)) == 2
+    views = FrozenViews.of(
+        new_network(config, 4, CPU), data.images, config, BatchFeeder(device=CPU), final.train
+    )
+    assert views is not None
+    searched = views_of(data, config)
+    assert searched is not None
+    whole, part = views.of_epoch(1), searched.of_epoch(1)
+    kept, labels = next(whole.batches(data.train, 8, order_seed=None, drop_last=False))
+    same, _ = next(part.batches(data.train, 8, order_seed=None, drop_last=False))
+    assert torch.equal(kept, same)
+    assert torch.equal(labels, whole.labels[torch.from_numpy(data.train.indices[:8])])
+
+
+def test_a_training_on_a_share_of_the_images_keeps_theirs_alone(data: SearchData) -> None:
+    for count, kept in ((len(data.train) // 2, len(data.train) // 2), (len(data.train), 80)):
+        part = replace(data.train, indices=data.train.indices[:count])
+        views = FrozenViews.of(
+            new_network(AUGMENTED, 4, CPU), data.images, AUGMENTED, BatchFeeder(device=CPU), part
+        )
+        assert views is not None
+        assert len(views.of_epoch(1).outputs) == kept
 
 
 def test_a_damaged_file_is_made_anew(data: SearchData) -> None:
@@ -295,7 +318,7 @@ def test_too_large_ones_are_refused_before_any_work(
     data: SearchData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "total used free")
-    size = 128 * 4 * 4 * 4 * len(data.train)  # the maps that the third stage gives
+    size = 128 * 4 * 4 * 4 * (len(data.train) + len(data.val))  # the third stage's maps
     free = 2 * 3 * size
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, free))
     assert views_of(data, AUGMENTED.but(views=3)) is not None
