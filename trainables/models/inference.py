@@ -4,11 +4,12 @@ import torch
 
 from trainables.config import TrialConfig
 from trainables.models.setup import HALF_TYPES
-from trainables.models.stage_runs import images_at_once
 
 EVALUATION_BATCH = 128
-"""A network evaluates at most this many images at once on a CPU, and fewer if they are larger than
-32 px (`stage_runs`) or `micro_batch_size` is smaller.
+"""A network evaluates this many images at once on a CPU, unless `micro_batch_size` is smaller.
+
+A ResNet-18 at 64 px on one Zen 4 thread evaluates, in float32 / bfloat16 images/s: with batches of
+64, 472 / 892; of 128, 488 / 907; of 256, 463 / 828; of 512, 436 / 814.
 """
 
 GPU_EVALUATION_BATCH = 1024
@@ -33,7 +34,7 @@ def autocast(config: TrialConfig, device: torch.device) -> torch.autocast:
 
 def evaluation_batch(config: TrialConfig, device: torch.device) -> int:
     """Returns how many images are evaluated at once on `device` under this configuration."""
-    most = min(EVALUATION_BATCH, images_at_once(config.image_size))
+    most = EVALUATION_BATCH
     if device.type == "cuda":
         fit = GPU_EVALUATION_PIXELS // config.image_size**2
         most = max(EVALUATION_BATCH, min(GPU_EVALUATION_BATCH, fit))

@@ -16,7 +16,7 @@ from trainables.config import TrialConfig
 from trainables.models import efficientnet_lite, library, mini_alexnet, resnet, wide_concat
 from trainables.models.base import LastLayer, NetworkError, NetworkParts
 from trainables.models.batch_counters import BatchCounters
-from trainables.models.stage_runs import compiled_run, run, run_in_parts
+from trainables.models.stage_runs import compiled_run, run
 
 _ARCHITECTURES: dict[str, Callable[[TrialConfig, int], NetworkParts]] = {
     **dict.fromkeys(resnet.BLOCKS, resnet.make_parts),
@@ -74,8 +74,11 @@ class Network(nn.Module):
         """Returns the frozen stages' outputs for float (B, 3, S, S), without autograd: maps (B, C,
         H, W), or with `fixed_layers` what these make of them.
         """
+        autocasts = torch.is_autocast_enabled(images.device.type)
+        fits = self.folded_type == torch.float32 or autocasts
+        stages = self.folded_stages if self.folded_stages and fits else self.frozen_stages()
         with torch.no_grad():
-            return run(islice(self.head, self.fixed_layers), self._run_frozen(images))
+            return run(islice(self.head, self.fixed_layers), self._run(stages, images))
 
     def classify(self, features: Tensor) -> Tensor:
         """Returns logits (B, classes) for the result of `frozen_features`."""
@@ -90,14 +93,6 @@ class Network(nn.Module):
         # the head, because dropout's probability would become part of the compiled code.
         execute = compiled_run() if self.compiled and self.training and stages else run
         return execute(stages, features)
-
-    def _run_frozen(self, images: Tensor) -> Tensor:
-        """Runs images through the frozen stages, as they are or folded, compiled or in parts."""
-        autocasts = torch.is_autocast_enabled(images.device.type)
-        fits = self.folded_type == torch.float32 or autocasts
-        stages = self.folded_stages if self.folded_stages and fits else self.frozen_stages()
-        compiles = self.compiled and self.training
-        return self._run(stages, images) if compiles else run_in_parts(stages, images)
 
     def has_frozen_features(self) -> bool:
         """Returns whether `frozen_features` does work that `classify` needn't repeat."""

@@ -184,9 +184,8 @@ class AskedFeeder(BatchFeeder):
         (CUDA, 128, None, 256),
         (CUDA, 224, None, 128),
         (CUDA, 64, 16, 16),
-        (CPU, 64, None, 64),
+        (CPU, 64, None, 128),
         (CPU, 32, None, 128),
-        (CPU, 224, None, 5),
         (CPU, 64, 16, 16),
     ],
 )
