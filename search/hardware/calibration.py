@@ -20,7 +20,7 @@ from trainables.profiling.capture_gain import CaptureGain
 
 M = TypeVar("M", "Measurement", Packing, CaptureGain)
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Measurements of another version than this one, whose method or format differs, don't count."""
 
 PACKAGES = ("torch", "torchvision", "timm")

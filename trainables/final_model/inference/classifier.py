@@ -14,6 +14,7 @@ from trainables.final_model.saved_model import read_model
 from trainables.models.inference import autocast, evaluation_batch
 from trainables.models.network import Network
 from trainables.models.setup import default_device
+from trainables.training.process import prepare_process
 
 
 class TorchClassifier:
@@ -25,7 +26,7 @@ class TorchClassifier:
 
     def __init__(self, path: Path) -> None:
         model, self._device = read_model(path), default_device()
-        torch.set_num_threads(min(torch.get_num_threads(), allowed_cores().amount))
+        prepare_process(min(torch.get_num_threads(), allowed_cores().amount))
         self.description = model.description
         self._network = model.network(self._device)
         self.batch_size = evaluation_batch(model.description.trial_config(), self._device)
