@@ -246,14 +246,14 @@ def _plan_trials(
 
 
 def make_proposer(
-    plan: Plan, manifest: Mapping[str, Any] = {}, watch: Callable[[Drawn], object] = lambda _: None
+    plan: Plan, precision: str | None = None, watch: Callable[[Drawn], object] = lambda _: None
 ) -> Proposer:
-    """Returns the proposer of the plan's trials. The `manifest` of their run tells the precision
-    and the number of val images, and `watch` is called with each trial that is proposed.
+    """Returns the proposer of the plan's trials. `precision` is the precision that was chosen where
+    the plan leaves it open, and `watch` is called with each trial that is proposed.
     """
-    fixed = {**plan.fixed, **({"precision": manifest["precision"]} if manifest else {})}
-    run = (plan.options.seed, plan.horizons, _sampler_for(plan.objectives), watch)
-    return Proposer(plan.space, fixed, *run, manifest.get("dataset", {}).get("val_images"))
+    fixed = plan.fixed if precision is None else {**plan.fixed, "precision": precision}
+    make = _sampler_for(plan.objectives)
+    return Proposer(plan.space, fixed, plan.options.seed, plan.horizons, make, watch)
 
 
 def _sampler_for(objectives: Sequence[str]) -> MakeSampler:

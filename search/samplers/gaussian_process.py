@@ -6,7 +6,7 @@ those of the highest posterior, so that the prior decides with few trials and ma
 the data with many trials.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,8 @@ STEPS = 15
 """L-BFGS takes this many iterations, because further ones hardly change the proposals."""
 
 LENGTH_SPREAD, NOISE, NOISE_SPREAD = 1.2, 0.01, 1.5
-"""Priors are log-normal: `NOISE` is the median noise, as a share of the values' variance, where
-nothing more is known of it (`expected_noise`), and the other two are standard deviations of
-logarithms.
+"""Priors are log-normal: `NOISE` is the median noise, as a share of the values' variance, and the
+other two are standard deviations of logarithms.
 
 The median length scale is half the diagonal of the cube: the distance between two points grows
 with the number of parameters, and so must what counts as far (Hvarfner et al. 2024,
@@ -43,19 +42,18 @@ class Observations:
     """Holds `points` in the unit cube, of shape (n, width), and their `values`, of shape (n,), of
     which higher ones are better.
 
-    `variances`, of shape (n,), is the uncertainty of each value besides the noise that all share,
-    and `noise` the median that this noise is believed to have, as a share of the values' variance.
+    `variances`, of shape (n,), is the uncertainty of each value besides the noise that all share.
     """
 
     points: Matrix
     values: Vector
     variances: Vector
-    noise: float = NOISE
 
     def at(self, rows: NDArray[np.intp]) -> "Observations":
         """Returns the observations in some of the rows."""
-        points, values, variances = self.points[rows], self.values[rows], self.variances[rows]
-        return replace(self, points=points, values=values, variances=variances)
+        return Observations(
+            points=self.points[rows], values=self.values[rows], variances=self.variances[rows]
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,22 +134,6 @@ class GaussianProcess:
         self.best = float(means.max()) * self._scale + self._mean
 
 
-def expected_noise(values: Vector, images: int | None) -> float:
-    """Returns the share of the variance of accuracies that their measurement on so many images, or
-    an unknown number of them, is expected to explain, between `NOISE` and 1.
-
-    That of an accuracy p on n images is p (1 - p) / n (binomial). Seeds add to it, while errors on
-    the same images are common to configurations, which matters little: on tables of our own, the
-    values of configurations that a model hadn't seen were most probable under this median, and
-    least under `NOISE` (results/published/LOG.md).
-    """
-    if images is None:
-        return NOISE
-    accuracies = np.clip(values, 0.0, 1.0)
-    measured = float((accuracies * (1.0 - accuracies)).mean()) / images
-    return float(np.clip(measured / values.var(), NOISE, 1.0))
-
-
 def _sample(seen: Observations, count: int, rng: np.random.Generator) -> Observations:
     """Returns `count` observations: the best ones, and as many random ones of the others."""
     if len(seen.values) <= count:
@@ -166,7 +148,7 @@ def _fit(seen: Observations, owners: NDArray[np.intp], mean: float, scale: float
     from scipy.optimize import minimize
 
     count = int(owners.max()) + 1
-    middle = np.append(np.full(count, np.log(0.5 * np.sqrt(count))), np.log(seen.noise))
+    middle = np.append(np.full(count, np.log(0.5 * np.sqrt(count))), np.log(NOISE))
     spread = np.append(np.full(count, LENGTH_SPREAD), NOISE_SPREAD)
     apart = (seen.points[:, None, :] - seen.points[None, :, :]) ** 2
     distances = np.stack([apart[..., owners == each].sum(-1) for each in range(count)])

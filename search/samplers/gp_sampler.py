@@ -27,7 +27,7 @@ from search.samplers.encoding import (
     nearest_squared,
     squared_distances,
 )
-from search.samplers.gaussian_process import GaussianProcess, Observations, expected_noise
+from search.samplers.gaussian_process import GaussianProcess, Observations
 from search.samplers.learning_curves import ObservedTrial, as_evidence, extrapolate
 from search.samplers.random_configs import RandomConfiguration, draw_value
 from search.samplers.source import (
@@ -148,8 +148,7 @@ def choose_candidate(
     encoding = Encoding(merge_distributions([each.distributions for each in candidates]))
     points = encode_points(encoding, [each.params for each in candidates])
     tried = source.encoded.points(encoding, held.params)
-    noise = expected_noise(values, source.val_images)
-    observations = Observations(points=tried[seen], values=values, variances=variances, noise=noise)
+    observations = Observations(points=tried[seen], values=values, variances=variances)
     begun = ~seen & held.running
     model = GaussianProcess(observations, tried[begun], encoding.owners, rng)
     gains = expected_improvement(*model.predict(points), model.best)

@@ -48,8 +48,7 @@ class ConfigurationSource:
     parameters of the baseline, if there is one. `encoded` remembers the points of tried ones.
 
     `priors` are the beliefs of the space's author, by parameter. `number` is how many trials
-    precede the one that a configuration is drawn for. `val_images` is the number of images that
-    trials are evaluated on, where it is known.
+    precede the one that a configuration is drawn for.
     """
 
     ask: Ask
@@ -57,7 +56,6 @@ class ConfigurationSource:
     encoded: PointCache = field(default_factory=PointCache, compare=False)
     priors: Mapping[str, Prior] = field(default_factory=dict)
     number: int = 0
-    val_images: int | None = None
 
     def draw(self, rng: Random) -> RandomConfiguration:
         """Returns one random configuration; `rng` decides how many of the baseline's values it

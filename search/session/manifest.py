@@ -114,7 +114,7 @@ def prepare_journal(
     `warn` is called with a note, and after the space has changed there is a new study. The seal of
     a journal that was replaced is taken out of `manifest`.
     """
-    proposer = make_proposer(plan, manifest)
+    proposer = make_proposer(plan, manifest["precision"])
 
     def express(record: TrialRecord) -> ExpressedTrial | None:
         if plan.searched.renewed or record.number < plan.searched.since:

@@ -151,7 +151,7 @@ def start_session(
     baseline's speed, if it was measured, and `records` are those of a run that goes on.
     """
     used_s = used_seconds(manifest["sessions"])
-    proposer = make_proposer(plan, manifest, RangeWatch(store, manifest, warn))
+    proposer = make_proposer(plan, manifest["precision"], RangeWatch(store, manifest, warn))
     files = (store.directory, storage_sync.dropped, store.stamp, store.files)
     short = SideStore(SCREENING_FILES, *files)
 

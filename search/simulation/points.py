@@ -57,12 +57,11 @@ class PointProposer:
         # Conditional parameters last: by then it is known whether they count.
         self._names = sorted(curves.space, key=lambda name: name in curves.conditions)
         self.trials, baseline = ENDLESS, self.baseline_params()
-        images, priors = curves.val_images, priors or {}
-        self._source = ConfigurationSource(self._ask, baseline, priors=priors, val_images=images)
+        self._source = ConfigurationSource(self._ask, baseline, priors=priors or {})
         if curves.only_rows:
             rows = make_rows(curves.configurations)
             self.trials = len({key for key, _ in rows})
-            self._source = RowSource(self._ask, baseline, rows=rows, val_images=images)
+            self._source = RowSource(self._ask, baseline, rows=rows)
 
     def sampler(
         self, number: int, evidence: Sequence[ObservedTrial], marks: Sequence[int]

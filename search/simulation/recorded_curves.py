@@ -45,7 +45,6 @@ class Curves:
     where they weren't recorded. `points` (n, width) holds the configurations as `encoding` encodes
     them, and `epoch_s` (n,) the seconds of an epoch. `short` has the configurations' short
     trainings, where these were recorded; our own policy begins with them where `screening` is true.
-    `val_images` is the number of images that `val` was measured on, where it is known.
     """
 
     name: str
@@ -61,7 +60,6 @@ class Curves:
     only_rows: bool = False
     short: ShortTrainings | None = None
     screening: bool = False
-    val_images: int | None = None
 
     @property
     def epochs(self) -> int:
@@ -191,7 +189,6 @@ def _recorded(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Curves:
         baseline=params.get(0),
         conditions={name: (owner, value) for name, (owner, value) in about["conditions"].items()},
         short=find_short_trainings(recording, list(rows), length),
-        val_images=about["val_images"],
     )
 
 
@@ -267,7 +264,6 @@ def read_run_curves(directory: Path) -> Curves:
         num_classes=sys.maxsize,
         train=np.array([table[1] for table in tables]),
         train_loss=np.array([table[2] for table in tables]),
-        val_images=run.manifest.get("dataset", {}).get("val_images"),
     )
 
 

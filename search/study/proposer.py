@@ -92,7 +92,6 @@ class Proposer:
     horizons: the length of each trial; without any, it is the baseline's.
     make: returns each trial's sampler.
     watch: is called with each trial, after the space was asked for all of its parameters.
-    val_images: the number of images that trials are evaluated on, where it is known.
     """
 
     def __init__(
@@ -103,12 +102,11 @@ class Proposer:
         horizons: Sequence[Horizon] = (),
         make: MakeSampler = GaussianProcessSampler,
         watch: Callable[[Drawn], object] = lambda _: None,
-        val_images: int | None = None,
     ) -> None:
         self.space, self.seed = space, seed
         self.fixed: Mapping[str, Any] = dict(fixed)
         self.horizons = tuple(horizons)
-        self._make, self._watch, self._val_images = make, watch, val_images
+        self._make, self._watch = make, watch
 
     def sampler(
         self, number: int, evidence: Sequence[ObservedTrial] = (), marks: Sequence[int] = ()
@@ -127,9 +125,7 @@ class Proposer:
 
     @cached_property
     def _source(self) -> ConfigurationSource:
-        return ConfigurationSource(
-            self._ask, self.baseline_params(), priors=self.space.prior, val_images=self._val_images
-        )
+        return ConfigurationSource(self._ask, self.baseline_params(), priors=self.space.prior)
 
     def probe(self, count: int = PROBES) -> list[Probe]:
         """Returns `count` random configurations of the space, always the same ones. Raises

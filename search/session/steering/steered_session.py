@@ -41,7 +41,7 @@ def make_steering(
     """Returns the steering of a session, whose `manifest` keeps the options that it changes.
     Earlier sessions have used `used_s` seconds.
     """
-    proposer = make_proposer(plan, manifest)
+    proposer = make_proposer(plan, manifest["precision"])
 
     def stamp(action: SteeringAction, words: str) -> SteeringRecord:
         return SteeringRecord(

@@ -300,18 +300,10 @@ def test_a_library_s_network_costs_nobody_knows_what(tmp_path):
 
 def test_a_proposer_takes_the_precision_that_was_found_and_the_plan_stays_as_it_is(tmp_path):
     plan = plan_of(tmp_path)
-    manifest = {"precision": "bfloat16", "dataset": {"val_images": 120}}
-    proposer = make_proposer(plan, manifest)
+    proposer = make_proposer(plan, "bfloat16")
     trial = optuna.trial.FixedTrial(proposer.baseline_params())
     assert proposer.propose(trial)[1] == plan.baseline.but(precision="bfloat16")
     assert plan.fixed["precision"] == make_proposer(plan).fixed["precision"] == "auto"
-
-
-def test_the_model_of_a_run_knows_how_many_images_its_values_come_from(tmp_path):
-    manifest = {"precision": "float32", "dataset": {"val_images": 120}}
-    plan = plan_of(tmp_path)
-    for proposer, images in ((make_proposer(plan, manifest), 120), (make_proposer(plan), None)):
-        assert proposer.sampler(30)._source.val_images == images
 
 
 def test_the_limit_that_counts_is_named_in_the_plan_and_on_the_page(tmp_path, capsys):

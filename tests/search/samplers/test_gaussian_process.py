@@ -2,21 +2,15 @@ import numpy as np
 import pytest
 
 from search.samplers import gaussian_process
-from search.samplers.gaussian_process import (
-    NOISE,
-    GaussianProcess,
-    Observations,
-    expected_noise,
-)
+from search.samplers.gaussian_process import GaussianProcess, Observations
 
 
-def observed(points, values, variances=None, noise=NOISE):
+def observed(points, values, variances=None):
     zeros = np.zeros(len(values))
     return Observations(
         points=np.asarray(points, float),
         values=np.asarray(values, float),
         variances=zeros if variances is None else np.asarray(variances, float),
-        noise=noise,
     )
 
 
@@ -40,33 +34,6 @@ def test_it_predicts_a_smooth_function_between_what_it_has_seen():
     mean, deviation = fitted(observed(points, bowl(points))).predict(asked)
     assert np.abs(mean - bowl(asked)).max() < 0.02
     assert deviation.max() < 0.1
-
-
-@pytest.mark.parametrize(
-    ("values", "images", "share"),
-    [
-        ([0.4, 0.6], 96, 0.24 / 96 / 0.01),  # binomial: each accuracy has 0.4 · 0.6 / n
-        ([0.4, 0.6], None, NOISE),  # nobody knows
-        ([0.4, 0.6], 1_000_000, NOISE),  # seeds differ in any case
-        ([0.50, 0.51], 10, 1.0),  # all of it, and no more
-        ([-0.5, 1.5], 1, NOISE),  # no accuracies: a loss in place of one
-    ],
-)
-def test_the_noise_of_accuracies_on_few_images(values, images, share):
-    assert expected_noise(np.array(values), images) == pytest.approx(share)
-
-
-def test_what_few_images_say_of_one_point_is_not_believed_against_its_neighbours():
-    """Accuracies of 100 images scatter by 5 points about a bowl of three parameters out of six."""
-    rng, errors = np.random.default_rng(5), {None: [], 100: []}
-    for _ in range(10):
-        points, asked = rng.random((25, 6)), rng.random((300, 6))
-        truth, others = (0.7 - ((each[:, :3] - 0.3) ** 2).sum(1) / 4 for each in (points, asked))
-        values = truth + rng.normal(0, 0.05, len(truth))
-        for images, found in errors.items():
-            seen = observed(points, values, noise=expected_noise(values, images))
-            found.append(np.abs(fitted(seen).predict(asked)[0] - others).mean())
-    assert np.mean(errors[100]) < 0.9 * np.mean(errors[None])
 
 
 def test_a_parameter_that_does_not_matter_gets_a_long_length_scale():
