@@ -74,9 +74,11 @@ class Network(nn.Module):
         """Returns the frozen stages' outputs for float (B, 3, S, S), without autograd: maps (B, C,
         H, W), or with `fixed_layers` what these make of them.
         """
-        autocasts = torch.is_autocast_enabled(images.device.type)
-        fits = self.folded_type == torch.float32 or autocasts
-        stages = self.folded_stages if self.folded_stages and fits else self.frozen_stages()
+        stages, kind = self.folded_stages, images.device.type
+        if not stages or (
+            self.folded_type != torch.float32 and not torch.is_autocast_enabled(kind)
+        ):
+            stages = self.frozen_stages()
         with torch.no_grad():
             return run(islice(self.head, self.fixed_layers), self._run(stages, images))
 
