@@ -57,8 +57,8 @@ AT_ONCE = 128
 """So many images are augmented at once."""
 
 MOST = 0.75
-"""A training on at least this share of a file's images keeps outputs of all of them, so that final
-training, and searches with another val, find them. One on fewer keeps those of its own.
+"""A training on at least this share of a file's images keeps outputs of all of them, val included,
+so that final training finds them. One on fewer keeps those of its own.
 """
 
 FILE = "outputs.npy"
