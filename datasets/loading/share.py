@@ -1,4 +1,4 @@
-"""Takes a share of the training images, the same images in each training."""
+"""Takes a share of the training images, the same images in each training, or all of a file."""
 
 from dataclasses import replace
 
@@ -35,3 +35,8 @@ def share_of(split: Split, share: float) -> Split:
     rows = np.fromfile(split.beton, dtype=METADATA, count=count, offset=METADATA_START)
     _, part = stratified_split(rows["label"][split.indices], share, SHARE_SEED)
     return replace(split, name=f"{split.name} × {share:g}", indices=split.indices[part])
+
+
+def all_images(split: Split) -> Split:
+    """Returns all images of the split's file, in the file's order. Raises `DatasetError`."""
+    return replace(split, name="all", indices=np.arange(check_beton(split.beton), dtype=np.int64))

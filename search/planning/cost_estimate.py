@@ -81,37 +81,40 @@ def expected_epoch_s(plan: Plan, speed: TrainingSpeed) -> tuple[float, Source] |
     networks, each of them counts alike.
     """
     epochs_per_s, sources = 0.0, set[Source]()
+    configs = plan.bounds.usual or plan.drawn
+    epochs = _epochs_of_outputs(plan, configs)
     for kind in plan.resources.kinds:
-        configs = plan.bounds.usual or plan.drawn
         found = [speed.estimate(config, kind.gpus) for config in configs]
         known = [estimate for estimate in found if estimate is not None]
         if len(known) < len(found):
             return None
-        kept = [
-            1.0 if estimate.source is Source.TRAINED else _kept_share(plan, config, configs)
-            for config, estimate in zip(configs, known, strict=True)
-        ]
-        mean_s = fmean(each.epoch_s * share for each, share in zip(known, kept, strict=True))
-        epochs_per_s += kind.concurrent / mean_s
+        epochs_per_s += kind.concurrent / fmean(
+            each.epoch_s * (1.0 if each.source is Source.TRAINED else _kept_share(config, epochs))
+            for config, each in zip(configs, known, strict=True)
+        )
         sources |= {estimate.source for estimate in known}
     return plan.resources.at_once / epochs_per_s, max(sources, key=list(Source).index)
 
 
-def _kept_share(plan: Plan, config: TrialConfig, drawn: Sequence[TrialConfig]) -> float:
-    """Returns what an epoch takes where the outputs of frozen stages are kept (`views`), as a share
-    of what it takes where they run: a backward pass counts twice a forward pass, and each stage the
-    same. Epochs in which a version is computed count in the mean: as many for each `views` as the
-    `drawn` configurations differ in what their outputs depend on.
+def _epochs_of_outputs(plan: Plan, configs: Sequence[TrialConfig]) -> float:
+    """Returns how many epochs are expected to share the kept outputs of frozen stages: all of them,
+    or fewer if `configs`, of which the plan's trials are like, differ in what outputs depend on.
+    """
+    kinds = {tuple(getattr(each, name) for name in FROZEN_OUTPUTS) for each in configs}
+    computed = plan.options.trials * len(kinds) / len(configs) if len(kinds) > 1 else 1
+    return max(1.0, expected_epochs(plan)) / computed
+
+
+def _kept_share(config: TrialConfig, epochs: float) -> float:
+    """Returns what an epoch takes where the outputs of frozen stages are kept (`views`) and shared
+    by so many epochs, as a share of what it takes where the stages run: a backward pass counts
+    twice a forward pass, and each stage the same. Epochs that compute a version count in the mean.
     """
     facts = NETWORKS.get(config.network)
     if not facts or not config.views or not config.freeze_depth:
         return 1.0
-    sets = {tuple(getattr(each, name) for name in FROZEN_OUTPUTS) for each in drawn}
-    differing = plan.options.trials * len(sets) / len(drawn) if len(sets) > 1 else 1
-    versions = config.views * differing
     frozen = config.freeze_depth / len(facts.stages)
-    trained = 3 * (1 - frozen)
-    computed = frozen * min(1.0, versions / max(1.0, expected_epochs(plan)))
+    trained, computed = 3 * (1 - frozen), frozen * min(1.0, config.views / epochs)
     return max(KEPT, (trained + computed) / (trained + frozen))
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from datasets.access import open_search_data
+from datasets.access import open_final_data, open_search_data
 from datasets.loading.loader import batches
-from datasets.loading.share import share_of, take_share
+from datasets.loading.share import all_images, share_of, take_share
 from datasets.splits import Split
 
 
@@ -29,3 +29,9 @@ def test_a_share_is_the_same_in_each_training_and_the_whole_is_the_data_itself(t
     assert np.array_equal(share_of(data.train, 0.5).indices, share_of(data.train, 0.5).indices)
     assert take_share(data, 1).train is data.train
     assert share_of(data.train, 0.5).name == "train × 0.5"
+
+
+def test_all_images_of_a_file_are_those_of_final_training(tiny_data):
+    data, final = open_search_data(tiny_data), open_final_data(tiny_data)
+    for split in (data.train, data.val):
+        assert all_images(split).indices.tolist() == final.train.indices.tolist()

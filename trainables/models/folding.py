@@ -26,7 +26,8 @@ def fold_batch_norms(stage: nn.Module) -> nn.Module:
     if not _normalises(folded):
         return folded
     calls = [node for node in _Tracer().trace(folded).nodes if node.op == "call_module"]
-    for call, source in ((call, call.all_input_nodes[0]) for call in calls):
+    for call in calls:
+        source = call.all_input_nodes[0]
         if source not in calls or len(source.users) > 1:
             continue
         first, second = str(source.target), str(call.target)

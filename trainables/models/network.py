@@ -74,11 +74,9 @@ class Network(nn.Module):
         """Returns the frozen stages' outputs for float (B, 3, S, S), without autograd: maps (B, C,
         H, W), or with `fixed_layers` what these make of them.
         """
-        stages, kind = self.folded_stages, images.device.type
-        if not stages or (
-            self.folded_type != torch.float32 and not torch.is_autocast_enabled(kind)
-        ):
-            stages = self.frozen_stages()
+        half, kind = self.folded_type != torch.float32, images.device.type
+        fit = self.folded_stages and (not half or torch.is_autocast_enabled(kind))
+        stages = self.folded_stages if fit else self.frozen_stages()
         with torch.no_grad():
             return run(islice(self.head, self.fixed_layers), self._run(stages, images))
 

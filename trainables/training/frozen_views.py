@@ -13,7 +13,7 @@ import os
 import shutil
 from collections.abc import Generator, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,8 +32,8 @@ from common.files import (
     remove_leftovers,
 )
 from common.private_folder import private_cache
-from datasets.loading.checks import check_beton
 from datasets.loading.loader import Batches, epoch_order
+from datasets.loading.share import all_images
 from datasets.manifest import OUTPUTS
 from datasets.splits import Images, Split
 from trainables.augmentation.batch import augment
@@ -44,8 +44,8 @@ from trainables.models.setup import HALF_TYPES
 from trainables.training.batches import Batch, BatchFeeder
 
 LARGEST = 32_768
-"""Outputs are kept if an image's have at most this many numbers. Reading more, of the first stages,
-takes as long as computing them.
+"""Outputs are kept if an image's have at most this many numbers. Larger ones, of the first stages,
+would take as long to read as to compute.
 """
 
 BUDGET_BYTES = 32 << 30
@@ -54,11 +54,12 @@ without them. Where more are needed, those that were used longest ago are remove
 """
 
 AT_ONCE = 128
-"""So many images are augmented at once."""
+"""So many images are augmented at once. The frozen stages see as many, or fewer where
+`micro_batch_size` is smaller.
+"""
 
 MOST = 0.75
-"""A training on at least this share of a file's images keeps outputs of all of them, val included,
-so that final training finds them. One on fewer keeps those of its own.
+"""A training on this share of a file's images, or more, keeps outputs of all: final ones find them.
 """
 
 FILE = "outputs.npy"
@@ -145,7 +146,8 @@ class FrozenViews:
         if not config.views or not network.has_frozen_features():
             return None
         config = config.but(**CLEAN) if clean else config
-        split = split if clean else _with_rest(split)
+        if not clean and len(split) >= MOST * len(whole := all_images(split)):
+            split = whole
         image = torch.zeros(1, 3, config.image_size, config.image_size, device=feeder.device)
         with autocast(config, feeder.device):
             output = network.eval().frozen_features(image)
@@ -214,12 +216,6 @@ class FrozenViews:
                 yield _stored(outputs), labels
 
 
-def _with_rest(split: Split) -> Split:
-    """Returns all images of a split's file, or the split itself if it has less than `MOST`."""
-    count = check_beton(split.beton)
-    return split if len(split) < MOST * count else replace(split, indices=np.arange(count))
-
-
 def _key_of(
     network: Network, images: Images, config: TrialConfig, device: torch.device, split: Split
 ) -> str:
@@ -261,7 +257,9 @@ def _read(path: Path, half: torch.dtype) -> tuple[Tensor, Tensor] | None:
 
 
 def _kept(root: Path) -> dict[Path, os.stat_result]:
-    """Returns the files of outputs that nobody removes meanwhile, those used longest ago first."""
+    """Returns the files of outputs, those that were used longest ago first. One that another
+    process removes meanwhile may lack.
+    """
     found = dict[Path, os.stat_result]()
     for path in root.glob(f"*/*/{FILE}"):
         with suppress(FileNotFoundError):
@@ -270,7 +268,9 @@ def _kept(root: Path) -> dict[Path, os.stat_result]:
 
 
 def _room(root: Path, kept: Mapping[Path, os.stat_result]) -> int:
-    """Returns how many bytes outputs may take in `root`, which has the files `kept` so far."""
+    """Returns how many bytes outputs may take in `root`, which need not exist yet and has the files
+    `kept`.
+    """
     taken = sum(each.st_size for each in kept.values())
     return min(BUDGET_BYTES, (shutil.disk_usage(find_existing(root)).free + taken) // 2)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from common.files import lock_folder
 from datasets.access import open_final_data, open_search_data
 from datasets.manifest import OUTPUTS
-from datasets.splits import SearchData
+from datasets.splits import SearchData, Split
 from results.records import EpochMetrics
 from tests.trainables.test_train import CLOCK
 from trainables.config import ConfigError, TrialConfig
@@ -73,9 +73,12 @@ def files(data: SearchData) -> list[Path]:
     return sorted(path for path in found if len(np.load(path, mmap_mode="r")) > len(data.val))
 
 
-def views_of(data: SearchData, config: TrialConfig) -> FrozenViews | None:
-    network = new_network(config, 4, CPU)
-    return FrozenViews.of(network, data.images, config, BatchFeeder(device=CPU), data.train)
+def views_of(
+    data: SearchData, config: TrialConfig, split: Split | None = None
+) -> FrozenViews | None:
+    """What a training on the images of `split`, by default those of a search, learns from."""
+    network, feeder = new_network(config, 4, CPU), BatchFeeder(device=CPU)
+    return FrozenViews.of(network, data.images, config, feeder, split or data.train)
 
 
 @pytest.mark.parametrize(
@@ -249,11 +252,8 @@ def test_final_training_finds_what_a_search_kept(data: SearchData, runs: list[in
     list(train(config, final))
     assert sum(runs) == 2 + len(data.val)  # two of the outputs' shapes, and another sample of train
     assert len(files(data)) == 2
-    views = FrozenViews.of(
-        new_network(config, 4, CPU), data.images, config, BatchFeeder(device=CPU), final.train
-    )
+    views, searched = views_of(data, config, final.train), views_of(data, config)
     assert views is not None
-    searched = views_of(data, config)
     assert searched is not None
     whole, part = views.of_epoch(1), searched.of_epoch(1)
     kept, labels = next(whole.batches(data.train, 8, order_seed=None, drop_last=False))
@@ -265,9 +265,7 @@ def test_final_training_finds_what_a_search_kept(data: SearchData, runs: list[in
 def test_a_training_on_a_share_of_the_images_keeps_theirs_alone(data: SearchData) -> None:
     for count, kept in ((len(data.train) // 2, len(data.train) // 2), (len(data.train), 80)):
         part = replace(data.train, indices=data.train.indices[:count])
-        views = FrozenViews.of(
-            new_network(AUGMENTED, 4, CPU), data.images, AUGMENTED, BatchFeeder(device=CPU), part
-        )
+        views = views_of(data, AUGMENTED, part)
         assert views is not None
         assert len(views.of_epoch(1).outputs) == kept
 
