@@ -210,9 +210,10 @@ def is_locked(directory: Path) -> bool:
 
 
 @contextmanager
-def lock_folder(directory: Path) -> Iterator[None]:
-    """Locks the folder during a block, and creates it if it is missing. Prints a line if another
-    process holds the lock, and waits for it.
+def lock_folder(directory: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Locks the folder during a block, and creates it if it is missing. Yields whether it is
+    locked: if another process holds the lock, a line is printed and this one waits for it, or
+    without `wait` the block goes on unlocked.
 
     The system releases the lock when its process dies. Raises `FolderError` for a folder that
     can't be written.
@@ -226,14 +227,17 @@ def lock_folder(directory: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            print(f"Another process is at work in {directory}; waiting for it.", file=sys.stderr)
-            lock.acquire()
+            if wait:
+                print(
+                    f"Another process is at work in {directory}; waiting for it.", file=sys.stderr
+                )
+                lock.acquire()
     except OSError as error:
         raise FolderError(
             f"{directory} can't be written ({error.strerror}); make it writable, or use another "
             "--data folder."
         ) from error
     try:
-        yield
+        yield lock.is_locked
     finally:
         lock.release()

@@ -2,10 +2,11 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, nullcontext
-from functools import partial
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from functools import partial, wraps
 from pathlib import Path
+from typing import ParamSpec
 
 import numpy as np
 import torch
@@ -19,10 +20,10 @@ from trainables.models.setup import default_device, new_network
 from trainables.training import checkpoint as checkpoints
 from trainables.training.auxiliary_state import AuxiliaryState
 from trainables.training.batches import BatchFeeder
-from trainables.training.checkpoint_writer import CheckpointWriter, save_part
+from trainables.training.checkpoint_writer import prepare_epoch, save_part, writing
 from trainables.training.epoch import PartialEpoch, PauseError, TrainedEpoch, make_metrics
 from trainables.training.evaluate import Evaluation, Evaluator
-from trainables.training.frozen_views import FrozenViews, OutputBatches
+from trainables.training.frozen_views import FrozenViews, OutputBatches, Preparation
 from trainables.training.gpu_settings import apply_gpu_settings
 from trainables.training.memory import (
     out_of_memory,
@@ -37,13 +38,14 @@ from trainables.training.step import TrainingSteps
 CHECK_EVERY = 50
 """Training checks every so many steps that the loss is finite; each check makes a GPU wait."""
 
+Given = ParamSpec("Given")
 Schedule = Callable[[int, int], float]
 """A schedule returns the learning rate of a step, from the step's number, counted from 0 over all
 epochs, and the number of steps in an epoch.
 """
 
 
-def train(
+def train_with_news(
     config: TrialConfig,
     data: SearchData | FinalData,
     resume: Path | None = None,
@@ -55,16 +57,17 @@ def train(
     resident: bool | None = None,
     captured: bool = False,
     stop: Callable[[], bool] = lambda: False,
-) -> Iterator[EpochMetrics]:
+) -> Generator[EpochMetrics | Preparation, None, None]:
     """Trains `config` and yields each epoch's metrics as soon as the epoch is trained and
-    evaluated.
+    evaluated. Where outputs of frozen stages are computed first (`config.views`) and that takes
+    long, it also yields how far they are; `train` is the same without these.
 
     A checkpoint is written when another epoch is requested and `SAVE_EVERY_S` seconds have passed
     since the last one, and after the last epoch. Within an epoch that takes long, one is written
-    every `SAVE_WITHIN_S` seconds. If the caller closes the generator instead, as a
-    search does when it stops a trial, nothing more is written. So the file may lag behind the
-    yielded epochs; a resumed training repeats those epochs. A thread writes the file during the
-    next epoch, and finishes it before that epoch is yielded.
+    every `SAVE_WITHIN_S` seconds. If the caller closes the generator instead, as a search does when
+    it stops a trial, nothing more is written. So the file may lag behind the yielded epochs; a
+    resumed training repeats those epochs. A thread writes the file during the next epoch, and
+    finishes it before that epoch is yielded.
 
     Everything random comes from torch's global generators, which are seeded from `config.seed` and
     the epoch. On a CPU with a fixed number of threads, equal calls give equal numbers, and a
@@ -74,22 +77,21 @@ def train(
 
     Raises, at the first `next` and before the first step: `ConfigError` (the precision is not
     resolved, or there are fewer images than a batch), `WeightsError`, `NetworkError` and
-    `CheckpointError`. Raises `OSError` if a checkpoint can't be written, before the next epoch is
+    `CheckpointError`. Raises `OSError` if a file can't be written, before the next epoch is
     yielded, and `PauseError` after `stop`. If memory ran out (`memory.out_of_memory`), the
     training's memory is free when the error arrives.
 
     resume: a checkpoint to continue from; its epochs aren't yielded again.
     checkpoint: the file to write checkpoints to.
-    on_saved: this function receives the path of each checkpoint once it is written, in the thread
-    that wrote it. With this function, every epoch has a checkpoint.
-    network: the network to train in place (by default a new one, see `new_network`). With an
-    average of the weights (`config.ema`), the average is evaluated, and the network holds it after
-    the last epoch; between epochs, the network holds the weights that train.
+    on_saved: receives the path of each checkpoint, in the thread that wrote it. With this function,
+    every epoch has a checkpoint.
+    network: what to train in place (by default a new one, see `new_network`). An average of its
+    weights (`config.ema`) is what is evaluated; the network holds it after the last epoch.
     device: by default the first GPU if there is one, else the CPU.
-    resident: whether the images stay on a GPU, see `BatchFeeder`.
-    captured: whether a GPU takes a step as one CUDA graph, see `TrainingSteps`.
-    stop: this function is called after each step and each epoch. Once it returns true, the present
-    state is written to `checkpoint`, and the training ends with `PauseError`.
+    resident: whether the images stay on a GPU (`BatchFeeder`).
+    captured: whether a GPU takes a step as one CUDA graph (`TrainingSteps`).
+    stop: is called after each step, each epoch and each batch of outputs of frozen stages. Once it
+    returns true, the present state is written to `checkpoint`, and `PauseError` ends the training.
     """
     feeder = BatchFeeder(device=device or default_device(), resident=resident)
     apply_gpu_settings(config.deterministic, feeder.device)
@@ -105,6 +107,21 @@ def train(
         release_gpu_memory(feeder.device)
 
 
+def _metrics_alone(
+    training: Callable[Given, Generator[EpochMetrics | Preparation, None, None]],
+) -> Callable[Given, Iterator[EpochMetrics]]:
+    @wraps(training)
+    def epochs(*args: Given.args, **options: Given.kwargs) -> Iterator[EpochMetrics]:
+        with closing(training(*args, **options)) as found:
+            yield from (each for each in found if isinstance(each, EpochMetrics))
+
+    return epochs
+
+
+train = _metrics_alone(train_with_news)
+"""Does what `train_with_news` does, and yields metrics alone."""
+
+
 def _train(
     config: TrialConfig,
     data: SearchData | FinalData,
@@ -115,7 +132,7 @@ def _train(
     feeder: BatchFeeder,
     captured: bool,
     stop: Callable[[], bool],
-) -> Iterator[EpochMetrics]:
+) -> Generator[EpochMetrics | Preparation, None, None]:
     began = time.perf_counter()
     check(config, data)
     num_classes = len(data.images.class_ids)
@@ -130,13 +147,14 @@ def _train(
     steps = TrainingSteps(network, optimizer, auxiliary, config, data.images, captured=captured)
     splits = _evaluated_splits(data)
     evaluator = Evaluator(network, data.images, config, feeder)
+    kept = [views, *(evaluator.views(split) for split in splits if split)]
     schedule = partial(lr_at, config)
     reset_peak(feeder.device)
-
-    with _writing(checkpoint, identity, auxiliary, on_saved) as writer:
+    with writing(checkpoint, identity, auxiliary, on_saved) as writer:
         after_step = partial(save_part, writer, network, optimizer, history, feeder.device, stop)
         for epoch in range(len(history) + 1, config.epochs + 1):
             started = time.perf_counter()
+            yield from prepare_epoch(writer, network, optimizer, history, begun, kept, stop)
             source = views.of_epoch(epoch) if views else feeder
             trained = train_epoch(steps, data.train, epoch, source, schedule, begun, after_step)
             train_s, begun = time.perf_counter() - started, None
@@ -164,18 +182,6 @@ def _train(
         if writer:
             writer.wait()
     auxiliary.finish()
-
-
-def _writing(
-    checkpoint: Path | None,
-    identity: str,
-    auxiliary: AuxiliaryState,
-    on_saved: Callable[[Path], object] | None,
-) -> AbstractContextManager[CheckpointWriter | None]:
-    """Returns what writes checkpoints during a block, or nothing where none are wanted."""
-    if checkpoint is None:
-        return nullcontext()
-    return CheckpointWriter(checkpoint, identity, auxiliary, on_saved)
 
 
 def _evaluate(

@@ -1,8 +1,11 @@
-"""Takes a share of the training images, the same images in each training, or all of a file."""
+"""Takes a share of the training images, the same images in each training, or all of a file, and
+reads their labels.
+"""
 
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from datasets.beton.format import METADATA, METADATA_START
 from datasets.loading.checks import check_beton
@@ -31,10 +34,15 @@ def share_of(split: Split, share: float) -> Split:
     """
     if share == 1:
         return split
+    _, part = stratified_split(labels_of(split), share, SHARE_SEED)
+    return replace(split, name=f"{split.name} × {share:g}", indices=split.indices[part])
+
+
+def labels_of(split: Split) -> NDArray[np.int64]:
+    """Returns the labels of the split's images, in its order. Raises `DatasetError`."""
     count = check_beton(split.beton)
     rows = np.fromfile(split.beton, dtype=METADATA, count=count, offset=METADATA_START)
-    _, part = stratified_split(rows["label"][split.indices], share, SHARE_SEED)
-    return replace(split, name=f"{split.name} × {share:g}", indices=split.indices[part])
+    return rows["label"][split.indices].astype(np.int64)
 
 
 def all_images(split: Split) -> Split:

@@ -8,8 +8,8 @@ import os
 import time
 from collections.abc import Iterator, MutableMapping
 from contextlib import nullcontext
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
@@ -20,6 +20,11 @@ from results.records import EpochMetrics, NetworkCosts
 from search.hardware.gpus import VISIBLE
 from search.preflight import ROOT, PreflightError, foreign_packages
 from search.ray_backend.task import EpochReport, Note, Placement, Task, pack_report
+
+if TYPE_CHECKING:  # it brings torch
+    from trainables.training.frozen_views import Preparation
+
+    News = EpochMetrics | Preparation
 
 ASK_EVERY_S = 0.5
 """A training looks at most so often whether it should save itself."""
@@ -38,6 +43,17 @@ class TrialDiskError(UserError):
     """Reports a disk of the run that can't be written, which is no trial's fault."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BegunEpoch:
+    """Holds what an epoch's report needs of the time before its notes; `at` is when the epoch
+    began, in seconds since 1970.
+    """
+
+    idle_s: float
+    costs: NetworkCosts | None
+    at: float
+
+
 class TrialWorker(tune.Trainable):
     """Trains what `search.ray_backend.scheduler` proposes; one `step` is one epoch.
 
@@ -51,7 +67,7 @@ class TrialWorker(tune.Trainable):
         """Begins the first trial of this process, and imports what training needs. Raises
         `PreflightError` where this node would import another project's packages instead of ours.
         """
-        self._epochs: Iterator[EpochMetrics] = iter(())
+        self._epochs: Iterator[News] = iter(())
         self._notes: Iterator[Note] = iter(())
         self._next: Task | None = None
         if wrong := foreign_packages(ROOT):
@@ -60,6 +76,7 @@ class TrialWorker(tune.Trainable):
         import trainables.train  # noqa: F401
 
         self._ended, self._measure = time.perf_counter(), False
+        self._begun: BegunEpoch | None = None
         self.reset_config(config)
 
     def __repr__(self) -> str:
@@ -85,8 +102,9 @@ class TrialWorker(tune.Trainable):
         a training holds the network's costs, where the task asks for them. What is printed
         meanwhile goes into the training's log.
 
-        Before it come the notes of `fetch_data`, where the training waits for its images. The
-        scheduler decides when a trial ends. Raises `TrialMemoryError` and `TrialDiskError`.
+        Before it come notes, where the training waits for its images (`fetch_data`) or computes
+        outputs (`Preparation`). The scheduler decides when a trial ends. Raises `TrialMemoryError`
+        and `TrialDiskError`.
         """
         if self._next is not None:
             if self._log:
@@ -105,9 +123,10 @@ class TrialWorker(tune.Trainable):
             set_process_name(self._task)
             if note := next(self._notes, None):
                 return pack_report(note)
-            costs = measure_network(self._task) if self._measure else None
-            self._measure, began = False, time.time()
-            metrics = replace(next(self._epochs), idle_s=idle_s)
+            if self._begun is None:
+                costs = measure_network(self._task) if self._measure else None
+                self._begun = BegunEpoch(idle_s=idle_s, costs=costs, at=time.time())
+            found = next(self._epochs)
         except PauseError as paused:
             self._notes = wait_for_end(Note(text=str(paused), waiting=True))
             return pack_report(next(self._notes))
@@ -117,9 +136,12 @@ class TrialWorker(tune.Trainable):
             if full := describe_full_disk(error, self._task.checkpoint.parents[1]):
                 raise TrialDiskError(full) from error
             raise
+        if not isinstance(found, EpochMetrics):
+            return pack_report(Note(text=found.text, waiting=False))
+        begun, self._begun, self._measure = self._begun, None, False
         self._ended = time.perf_counter()
-        at = began + metrics.start_s
-        gpus = name_gpus(self._task)
+        metrics, at = replace(found, idle_s=begun.idle_s), begun.at + found.start_s
+        gpus, costs = name_gpus(self._task), begun.costs
         return pack_report(EpochReport(metrics=metrics, first_step_at=at, costs=costs, gpus=gpus))
 
     def _begin(self) -> None:
@@ -129,7 +151,7 @@ class TrialWorker(tune.Trainable):
             self._task, self._next = self._next, None
             self._notes = fetch_data(self._task)
             self._epochs = train_epochs(self._task, self._log)
-            self._measure = self._task.measure
+            self._begun, self._measure = None, self._task.measure
 
     def cleanup(self) -> None:
         """Releases the loader's threads and the network's memory."""
@@ -211,16 +233,17 @@ def measure_network(task: Task) -> NetworkCosts:
     return network_costs(task.config, num_classes, device)
 
 
-def train_epochs(task: Task, log: TrialLog | None = None) -> Iterator[EpochMetrics]:
-    """Trains a trial, from its checkpoint if there is one, and yields the metrics of each epoch.
+def train_epochs(task: Task, log: TrialLog | None = None) -> "Iterator[EpochMetrics | Preparation]":
+    """Trains a trial, from its checkpoint if there is one, and yields the metrics of each epoch,
+    and how far it is with what it computes before.
 
     A checkpoint may lag behind the records: these epochs are trained again, on a CPU to the same
-    numbers, and the study ignores them. After a crash of the whole machine it may be ahead of the
-    records: then the missing epochs are read from the checkpoint.
+    numbers, and the study ignores them. After a crash of the machine it may be ahead of them: then
+    the missing epochs are read from it.
     """
     from datasets.access import open_search_data
     from datasets.loading.share import take_share
-    from trainables.train import train
+    from trainables.train import train_with_news
     from trainables.training.checkpoint import CheckpointError, read_history
     from trainables.training.epoch import every
     from trainables.training.process import prepare_slot
@@ -241,7 +264,7 @@ def train_epochs(task: Task, log: TrialLog | None = None) -> Iterator[EpochMetri
                 resume = path
             except CheckpointError:
                 path.unlink()  # damaged: the epochs are trained again
-        yield from train(
+        yield from train_with_news(
             task.config,
             data,
             resume,

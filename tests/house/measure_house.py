@@ -55,7 +55,7 @@ BOUNDS = {
     "most files in one folder": 18, "longest file, lines": 290, "longest function, lines": 60,
     "import cycles between modules": 0, "import cycles between rooms": 0,
     "string keys between driver and worker, reads": 0, "README, words": 1100,
-    "lines of code": 33_300,
+    "lines of code": 33_450,
 }  # fmt: skip
 """Figure -> the most that the working tree may have.
 
@@ -63,14 +63,14 @@ BOUNDS = {
 lines; smaller files and functions cost some in imports and signatures. Another 2,000 end a search
 in order, watch Ray, chain and sign records, and bound what comes from elsewhere. Knowing each GPU,
 and saying what a search may still gain and what its rungs tell, took another 1,500, and simulating
-searches of a table's rows alone 100. Keeping the outputs of frozen stages took 240, short trainings
-before the trials 800, doing without torch's compiler 50, evidence in columns 40, a note on long
-final trainings 10, folding frozen BatchNorm 60, listing and showing runs in a terminal 700, serving
-a live page 590, and showing how busy the machine is 180. Steering a search by hand, and a user's
-commands at its end, took 1,600, spaces with files beside them and networks to choose 1,100, any
-number of own datasets 550, a search from Python 700, predictions of whole folders 700, and keeping
-what a trial prints 240. Lower this bound when lines go; raise it for a feature, never for want of
-care.
+searches of a table's rows alone 100. Keeping the outputs of frozen stages took 240, and computing
+them in parts 140, short trainings before the trials 800, doing without torch's compiler 50,
+evidence in columns 40, a note on long final trainings 10, folding frozen BatchNorm 60, listing and
+showing runs in a terminal 700, serving a live page 590, and showing how busy the machine is 180.
+Steering a search by hand, and a user's commands at its end, took 1,600, spaces with files beside
+them and networks to choose 1,100, any number of own datasets 550, a search from Python 700,
+predictions of whole folders 700, and keeping what a trial prints 240. Lower this bound when lines
+go; raise it for a feature, never for want of care.
 """
 
 

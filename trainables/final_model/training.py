@@ -26,7 +26,7 @@ from trainables.models.network import Network
 from trainables.models.setup import new_network
 from trainables.profiling.captured_steps import measure_capture
 from trainables.torchvision_import import torchvision
-from trainables.train import train
+from trainables.train import train_with_news
 from trainables.training.checkpoint import read_history
 from trainables.training.gpu_settings import apply_gpu_settings, describe_gpu
 
@@ -68,7 +68,7 @@ def train_final_model(
     apply_gpu_settings(config.deterministic, device)  # before anything takes memory of the GPU
     captured = _captured(config, device)
     network = new_network(config, len(data.images.class_ids), device)
-    for metrics in train(
+    for metrics in train_with_news(
         config,
         data,
         resume,
@@ -78,6 +78,9 @@ def train_final_model(
         captured=captured,
         stop=stop,
     ):
+        if not isinstance(metrics, EpochMetrics):
+            print(metrics.text, flush=True)
+            continue
         history.append(metrics)
         print(_epoch_line(metrics, config.epochs), flush=True)
         if metrics.train_loss is None:

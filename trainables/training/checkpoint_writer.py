@@ -1,8 +1,9 @@
 """Writes checkpoints in a thread beside the training."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,12 +16,16 @@ from trainables.models.network import Network
 from trainables.training import checkpoint
 from trainables.training.auxiliary_state import NO_AUXILIARY_STATE, AuxiliaryState
 from trainables.training.epoch import PartialEpoch, PauseError
+from trainables.training.frozen_views import FrozenViews, Preparation
 
 SAVE_EVERY_S = 30.0
 """A killed training loses at most this many seconds, besides the epoch that it was in."""
 
 SAVE_WITHIN_S = 600.0
 """Within an epoch, a state is saved so many seconds after the last one."""
+
+TELL_FIRST_S, TELL_EVERY_S = 10.0, 60.0
+"""A training that prepares an epoch says how far it is after so many seconds, and then as often."""
 
 
 class CheckpointWriter:
@@ -106,6 +111,18 @@ class CheckpointWriter:
         self._thread.shutdown()
 
 
+def writing(
+    checkpoint: Path | None,
+    identity: str,
+    auxiliary: AuxiliaryState,
+    on_saved: Callable[[Path], object] | None,
+) -> AbstractContextManager[CheckpointWriter | None]:
+    """Returns what writes checkpoints during a block, or nothing where none are wanted."""
+    if checkpoint is None:
+        return nullcontext()
+    return CheckpointWriter(checkpoint, identity, auxiliary, on_saved)
+
+
 def save_part(
     writer: CheckpointWriter | None,
     network: Network,
@@ -127,3 +144,32 @@ def save_part(
             writer.wait()
     if paused:
         raise PauseError(f"is saved after step {step} of epoch {len(history) + 1}")
+
+
+def prepare_epoch(
+    writer: CheckpointWriter | None,
+    network: Network,
+    optimizer: Optimizer,
+    history: list[EpochMetrics],
+    begun: PartialEpoch | None,
+    kept: Iterable[FrozenViews | None],
+    stop: Callable[[], bool],
+) -> Generator[Preparation, None, None]:
+    """Computes what the next epoch needs of the outputs of frozen stages and isn't kept yet, and
+    yields how far it is, now and then. Once `stop` returns true, saves the training, keeps the
+    outputs so far, and raises `PauseError`. Nothing is saved before the first epoch, nor where the
+    checkpoint already has a part of the next one, `begun`.
+    """
+    tell_at = time.monotonic() + TELL_FIRST_S
+    for views in filter(None, kept):
+        with closing(views.prepare(len(history) + 1)) as steps:
+            for preparation in steps:
+                if stop():
+                    if writer and history and begun is None:
+                        writer.save(network, optimizer, history)
+                        writer.wait()
+                    epoch = len(history) + 1
+                    raise PauseError(f"stops before epoch {epoch}, and {preparation.text}")
+                if time.monotonic() >= tell_at:
+                    yield preparation
+                    tell_at = time.monotonic() + TELL_EVERY_S

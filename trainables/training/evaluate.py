@@ -70,6 +70,7 @@ class Evaluator:
         self._network, self._images, self._config = network, images, config
         self._feeder, self._bytes_left, self._may_store = feeder, cache_bytes, cache_bytes > 0
         self._cached_features: dict[Split, list[tuple[Tensor, Tensor]]] = {}
+        self._views: dict[Split, FrozenViews | None] = {}
 
     @torch.inference_mode()
     def evaluate(self, split: Split) -> Evaluation:
@@ -99,6 +100,16 @@ class Evaluator:
             loss=loss.item() / len(split), top1=top1, top5=top5, recall=_recall(*by_class.tolist())
         )
 
+    def views(self, split: Split) -> FrozenViews | None:
+        """Returns the frozen stages' outputs for a split that are kept in files, or `None` where
+        none are.
+        """
+        if self._may_store and split not in self._views:
+            self._views[split] = FrozenViews.of(
+                self._network, self._images, self._config, self._feeder, split, clean=True
+            )
+        return self._views.get(split)
+
     def _features(self, split: Split) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Yields the frozen stages' outputs and the labels, batch by batch, and stores them if
         they fit.
@@ -109,7 +120,7 @@ class Evaluator:
         stored: list[tuple[Tensor, Tensor]] = []
         keep = self._network.has_frozen_features()
         at_once = evaluation_batch(self._config, self._feeder.device)
-        views = self._views(split) if self._may_store else None
+        views = self.views(split)
         feeder = views.of_epoch(1) if views else self._feeder
         source = feeder.batches(split, at_once, order_seed=None, drop_last=False)
         with closing(source):
@@ -126,11 +137,6 @@ class Evaluator:
     def _run_frozen(self, pixels: Tensor) -> Tensor:
         batch = for_evaluation(pixels, self._config, self._images)
         return self._network.frozen_features(batch)
-
-    def _views(self, split: Split) -> FrozenViews | None:
-        return FrozenViews.of(
-            self._network, self._images, self._config, self._feeder, split, clean=True
-        )
 
 
 def evaluate(

@@ -9,31 +9,23 @@ trainings of a machine whose frozen stages and augmentation are equal share its 
 
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Generator, Mapping
-from contextlib import closing, suppress
-from dataclasses import dataclass
+import time
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 from torch import Tensor
 
-from common.files import (
-    find_existing,
-    find_unwritable,
-    is_locked,
-    lock_folder,
-    open_atomically,
-    remove_leftovers,
-)
+from common.files import find_unwritable, is_locked, lock_folder
 from common.private_folder import private_cache
+from datasets.kept_outputs import FILE, make_room, read_outputs, room_for, write_outputs
 from datasets.loading.loader import Batches, epoch_order
-from datasets.loading.share import all_images
+from datasets.loading.share import all_images, labels_of
 from datasets.manifest import OUTPUTS
 from datasets.splits import Images, Split
 from trainables.augmentation.batch import augment
@@ -48,11 +40,6 @@ LARGEST = 32_768
 would take as long to read as to compute.
 """
 
-BUDGET_BYTES = 32 << 30
-"""Kept outputs take at most this many bytes of a disk, and at most half of what would be free
-without them. Where more are needed, those that were used longest ago are removed.
-"""
-
 AT_ONCE = 128
 """So many images are augmented at once. The frozen stages see as many, or fewer where
 `micro_batch_size` is smaller.
@@ -62,8 +49,8 @@ MOST = 0.75
 """A training on this share of a file's images, or more, keeps outputs of all: final ones find them.
 """
 
-FILE = "outputs.npy"
-"""This file holds a version's outputs, and behind them the labels."""
+WAIT_S = 0.5
+"""A training looks this often whether another one has computed what it needs."""
 
 CLEAN: dict[str, Any] = {
     "views": 1, "flip": False, "crop": 0.0, "policy": "none", "policy_magnitude": None,
@@ -109,11 +96,21 @@ class OutputBatches:
         return outputs, self.labels.index_select(0, rows)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preparation:
+    """A `Preparation` says to people what a training does before it trains: `text` is a sentence
+    without its subject.
+    """
+
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class FrozenViews:
     """A `FrozenViews` gives one training the outputs that it learns from, or is evaluated on,
     version by version.
 
+    like: outputs of one image, as they are stored, (1, H, W, C) or (1, C).
     key: a hash of all that a version's outputs depend on, its number apart.
     root: the folder of all kept outputs, in which those of each key have a folder of their own.
     """
@@ -123,6 +120,7 @@ class FrozenViews:
     config: TrialConfig
     feeder: BatchFeeder
     split: Split
+    like: NDArray[Any]
     key: str
     root: Path
 
@@ -156,7 +154,7 @@ class FrozenViews:
         folder = split.beton.parent / OUTPUTS
         if find_unwritable(folder):
             folder = private_cache(OUTPUTS)
-        needed, room = config.views * output.nbytes * len(split), _room(folder, _kept(folder))
+        needed, room = config.views * output.nbytes * len(split), room_for(folder)
         if needed > room:
             if clean:
                 return None
@@ -166,54 +164,85 @@ class FrozenViews:
                 f"views={config.views}, which take {needed / 1e9:.1f} GB: lower views, free space "
                 "on that disk, or set views=0."
             ])  # fmt: skip
-        key = _key_of(network, images, config, feeder.device, split)
-        return cls(network, images, config, feeder, split, key, folder)
+        key, like = _key_of(network, images, config, feeder.device, split), _stored(output)
+        return cls(network, images, config, feeder, split, like, key, folder)
 
     def of_epoch(self, epoch: int) -> OutputBatches:
-        """Returns the version that an epoch, counted from 1, learns from. Its outputs are computed
-        and written first if they aren't there; while another process computes them, those of a
-        later version. Raises `OSError` if they can't be written.
+        """Returns the version that an epoch, counted from 1, learns from. `prepare` comes first
+        where its outputs aren't there. Raises `OSError` if they can't be written.
+        """
+        path = self._turns(epoch)[0]
+        while (outputs := read_outputs(path)) is None:
+            for _ in self.prepare(epoch):
+                pass
+        half = HALF_TYPES.get(self.config.precision, torch.float32)
+        kept = torch.from_numpy(outputs)
+        kept = kept.view(half) if kept.element_size() == 2 else kept
+        labels = torch.from_numpy(labels_of(self.split))
+        return OutputBatches(split=self.split, outputs=kept, labels=labels, feeder=self.feeder)
+
+    def prepare(self, epoch: int) -> Generator[Preparation, None, None]:
+        """Computes and writes the version that an epoch learns from, if it isn't there; while
+        another process computes it, those of later epochs. Yields how far it is after each batch of
+        images, and every `WAIT_S` seconds of waiting.
+
+        Where the caller closes the generator, what was computed is kept, and the next call goes on
+        from there. Raises `OSError` if it can't be written.
+        """
+        turns = self._turns(epoch)
+        while read_outputs(turns[0]) is None:
+            missing = (path for path in turns if read_outputs(path) is None)
+            path = next((each for each in missing if not is_locked(each.parent)), None)
+            if path is None:
+                yield Preparation(
+                    text="waits for outputs of frozen stages, which another training computes"
+                )
+                time.sleep(WAIT_S)
+                continue
+            with lock_folder(path.parent, wait=False) as locked:
+                if locked and read_outputs(path) is None:
+                    yield from self._write(path)
+
+    def _turns(self, epoch: int) -> list[Path]:
+        """Returns the files of all versions, in the order in which epochs from this one on learn
+        from them.
         """
         own, count = self.root / self.key, self.config.views
-        turns = [own / f"view-{(epoch - 1 + n) % count}" / FILE for n in range(count)]
-        dtype = HALF_TYPES.get(self.config.precision, torch.float32)
-        while (found := _read(turns[0], dtype)) is None:
-            free = (p for p in turns if not is_locked(p.parent) and _read(p, dtype) is None)
-            path = next(free, turns[0])
-            with lock_folder(path.parent):
-                remove_leftovers(path.parent)
-                if _read(path, dtype) is None:
-                    self._write(path)
-        outputs, labels = found
-        return OutputBatches(split=self.split, outputs=outputs, labels=labels, feeder=self.feeder)
+        return [own / f"view-{(epoch - 1 + n) % count}" / FILE for n in range(count)]
 
-    def _write(self, path: Path) -> None:
-        """Writes a version's outputs, then the labels, into one file."""
-        labels, view = list[Tensor](), path.parent.name.removeprefix("view-")
-        with open_atomically(path) as file, closing(self._chunks(view)) as chunks:
-            for outputs, found in chunks:
-                if not labels:
-                    whole, own = (len(self.split), *outputs.shape[1:]), path.parent.parent
-                    _make_room(self.root, outputs[0].nbytes * len(self.split), besides=own)
-                    header = {"descr": outputs.dtype.str, "fortran_order": False, "shape": whole}
-                    npy.write_array_header_1_0(file, header)
-                file.write(outputs.tobytes())
-                labels.append(found)
-            npy.write_array(file, torch.cat(labels).cpu().numpy(), allow_pickle=False)
+    def _write(self, path: Path) -> Generator[Preparation, None, None]:
+        """Writes a version's outputs, or those that lack."""
+        view, whole = path.parent.name.removeprefix("view-"), len(self.split)
+        which = f", version {int(view) + 1} of {self.config.views}" if self.config.views > 1 else ""
+        shape = (whole, *self.like.shape[1:])
+        with write_outputs(path, shape, self.like.dtype) as writer:
+            make_room(self.root, self.like.nbytes * (whole - writer.rows), besides=path.parents[1])
+            with closing(self._chunks(view, writer.rows)) as chunks:
+                for outputs in chunks:
+                    writer.append(outputs)
+                    yield Preparation(
+                        text=f"has outputs of frozen stages for {writer.rows / whole:.0%} of "
+                        f"{whole:,} images{which}"
+                    )
 
-    def _chunks(self, view: str) -> Generator[tuple[NDArray[Any], Tensor], None, None]:
-        """Yields a version's outputs, as they are stored, and labels, in the order of the split."""
+    def _chunks(self, view: str, first: int) -> Generator[NDArray[Any], None, None]:
+        """Yields a version's outputs as they are stored, in the order of the split, from the image
+        `first` on, which begins a chunk.
+        """
+        rest = replace(self.split, indices=self.split.indices[first:])
+        if not len(rest):
+            return
         self.network.eval()
-        source = self.feeder.batches(self.split, AT_ONCE, order_seed=None, drop_last=False)
+        source = self.feeder.batches(rest, AT_ONCE, order_seed=None, drop_last=False)
         with closing(source):
-            for number, (pixels, labels) in enumerate(source):
+            for number, (pixels, _) in enumerate(source, start=first // AT_ONCE):
                 words = hashlib.sha256(f"{self.key} {view} {number}".encode()).digest()
                 torch.manual_seed(int.from_bytes(words[:7]))
                 batch = augment(pixels, self.config, self.images)
                 pieces = torch.split(batch, self.config.micro_batch_size or len(batch))
                 with autocast(self.config, self.feeder.device):
                     outputs = torch.cat([self.network.frozen_features(each) for each in pieces])
-                yield _stored(outputs), labels
+                yield _stored(outputs)
 
 
 def _key_of(
@@ -236,55 +265,3 @@ def _stored(outputs: Tensor) -> NDArray[Any]:
     outputs = outputs.permute(0, 2, 3, 1) if outputs.dim() == 4 else outputs
     outputs = outputs.cpu().contiguous()
     return (outputs.view(torch.int16) if outputs.element_size() == 2 else outputs).numpy()
-
-
-def _read(path: Path, half: torch.dtype) -> tuple[Tensor, Tensor] | None:
-    """Returns the outputs and labels in a file, or `None` where it is missing or damaged; `half` is
-    the type of numbers of 16 bits. The file counts as used now.
-    """
-    try:
-        with path.open("rb") as file:
-            npy.read_magic(file)
-            shape, _, kind = npy.read_array_header_1_0(file)
-            begin = file.tell()
-            file.seek(begin + int(np.prod(shape)) * kind.itemsize)
-            labels = torch.from_numpy(npy.read_array(file, allow_pickle=False))
-        outputs = torch.from_numpy(np.memmap(path, kind, "c", begin, shape))
-        os.utime(path)
-    except (OSError, ValueError, EOFError):
-        return None
-    return outputs.view(half) if kind.itemsize == 2 else outputs, labels
-
-
-def _kept(root: Path) -> dict[Path, os.stat_result]:
-    """Returns the files of outputs, those that were used longest ago first. One that another
-    process removes meanwhile may lack.
-    """
-    found = dict[Path, os.stat_result]()
-    for path in root.glob(f"*/*/{FILE}"):
-        with suppress(FileNotFoundError):
-            found[path] = path.stat()
-    return dict(sorted(found.items(), key=lambda each: each[1].st_mtime))
-
-
-def _room(root: Path, kept: Mapping[Path, os.stat_result]) -> int:
-    """Returns how many bytes outputs may take in `root`, which need not exist yet and has the files
-    `kept`.
-    """
-    taken = sum(each.st_size for each in kept.values())
-    return min(BUDGET_BYTES, (shutil.disk_usage(find_existing(root)).free + taken) // 2)
-
-
-def _make_room(root: Path, needed: int, besides: Path) -> None:
-    """Removes files of outputs until there is room for as many bytes more; those in the folder
-    `besides` stay. A training that reads a removed file goes on reading it.
-    """
-    kept = _kept(root)
-    room = _room(root, kept)
-    total = needed + sum(each.st_size for each in kept.values())
-    for path, each in kept.items():
-        if total <= room:
-            return
-        if path.parent.parent != besides:
-            path.unlink(missing_ok=True)
-            total -= each.st_size

@@ -15,6 +15,7 @@ from tests.search.study_on_curves import metrics
 from tests.search.tasks import make_task
 from trainables.config import TrialConfig
 from trainables.profiling import latency
+from trainables.training.frozen_views import Preparation
 
 
 def test_a_worker_that_would_import_foreign_packages_trains_nothing(monkeypatch):
@@ -67,6 +68,34 @@ def test_a_training_that_waits_for_its_images_says_so_before_its_first_epoch(mon
     trainable.reset_config(replace(task, data=Path("/data/other")).to_ray())
     assert read_report(trainable.step()).metrics.val_top1 == 0.5
     trainable.cleanup()
+
+
+def test_what_a_training_prepares_is_noted_before_its_epoch(monkeypatch):
+    """The time before the first note counts as the worker's, and costs come with the epoch."""
+    asked = []
+    monkeypatch.setattr(
+        worker,
+        "measure_network",
+        lambda task: asked.append(1) or NetworkCosts(latency_ms=3.0, parameters_m=4.9),
+    )
+    half, all_of_it = (Preparation(text=f"has outputs for {share}") for share in ("50%", "100%"))
+    monkeypatch.setattr(
+        worker,
+        "train_epochs",
+        lambda task, log: iter([half, all_of_it, metrics(1, 0.5), half, metrics(2, 0.6)]),
+    )
+    now = iter([0.0, 7.0, 100.0, 200.0, 201.0, 301.0, 401.0, 402.0])
+    monkeypatch.setattr(worker, "time", SimpleNamespace(perf_counter=lambda: next(now), time=int))
+    trainable = worker.TrialWorker.__new__(worker.TrialWorker)
+    trainable.setup(make_task(3, measure=True).to_ray())
+    found = [read_report(trainable.step()) for _ in range(5)]
+    trainable.cleanup()
+    notes = [Note(text=each.text, waiting=False) for each in (half, all_of_it)]
+    assert found[:2] == notes
+    assert found[3] == notes[0]
+    assert [each.metrics.idle_s for each in (found[2], found[4])] == [7.0, 100.0]
+    assert [each.costs is not None for each in (found[2], found[4])] == [True, False]
+    assert asked == [1]
 
 
 @pytest.mark.parametrize(

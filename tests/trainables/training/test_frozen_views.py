@@ -2,11 +2,10 @@
 
 import os
 import shutil
-import time
 from collections import namedtuple
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from common.files import lock_folder
+from datasets import kept_outputs
 from datasets.access import open_final_data, open_search_data
 from datasets.manifest import OUTPUTS
 from datasets.splits import SearchData, Split
@@ -23,12 +23,12 @@ from tests.trainables.test_train import CLOCK
 from trainables.config import ConfigError, TrialConfig
 from trainables.models.network import Network
 from trainables.models.setup import new_network
-from trainables.train import train
-from trainables.training import frozen_views, step
+from trainables.train import train, train_with_news
+from trainables.training import checkpoint_writer, frozen_views, step
 from trainables.training.batches import BatchFeeder
 from trainables.training.epoch import PauseError
 from trainables.training.evaluate import Evaluator, evaluate
-from trainables.training.frozen_views import FrozenViews
+from trainables.training.frozen_views import FrozenViews, Preparation
 
 CPU = torch.device("cpu")
 PLAIN = TrialConfig(
@@ -170,24 +170,92 @@ def test_what_another_computes_is_not_waited_for_while_a_version_is_missing(
 ) -> None:
     views = views_of(data, AUGMENTED.but(views=3))
     assert views is not None
-    first = views.root / views.key / "view-0"
-    found = list[list[str]]()
-
-    def work() -> None:
-        views.of_epoch(1)
-
-    with lock_folder(first):  # by another process, as far as this one can tell
-        other = Thread(target=work)
-        other.start()
-        for _ in range(600):
-            found.append([path.parent.name for path in files(data)])
-            if len(found[-1]) == 2:
-                break
-            time.sleep(0.05)
-        assert found[-1] == ["view-1", "view-2"]
-        assert other.is_alive()
-    other.join(30)
+    with lock_folder(views.root / views.key / "view-0"):  # by another process, for all it knows
+        steps = views.prepare(1)
+        said = [next(steps).text for _ in range(3)]
+        assert [path.parent.name for path in files(data)] == ["view-1", "view-2"]
+    assert said == [
+        "has outputs of frozen stages for 100% of 80 images, version 2 of 3",
+        "has outputs of frozen stages for 100% of 80 images, version 3 of 3",
+        "waits for outputs of frozen stages, which another training computes",
+    ]
+    assert len(list(steps)) == 1
     assert [path.parent.name for path in files(data)] == ["view-0", "view-1", "view-2"]
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outputs of 16 images are computed at once, so that a version of 80 has five chunks."""
+    monkeypatch.setattr(frozen_views, "AT_ONCE", 16)
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_version_goes_on_where_its_computation_has_ended(
+    data: SearchData, runs: list[int], weights: str, precision: str
+) -> None:
+    config = AUGMENTED.but(weights=weights, precision=precision)
+    views = views_of(data, config)
+    assert views is not None
+    whole = views.of_epoch(1)
+    shutil.rmtree(views.root)
+    with closing(views.prepare(1)) as steps:
+        assert [next(steps).text.split()[6] for _ in range(3)] == ["20%", "40%", "60%"]
+    assert not files(data)
+    runs.clear()
+    again = views_of(data, config)
+    assert again is not None
+    outcome = again.of_epoch(1)
+    assert sum(runs) == 1 + 2 * 16  # one image tells the outputs' shape
+    assert torch.equal(outcome.outputs, whole.outputs)
+    assert torch.equal(outcome.labels, whole.labels)
+    assert sorted(path.name for path in files(data)[0].parent.iterdir()) == [".lock", "outputs.npy"]
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("asked_at", [1, 3, 6, 7, 12, 14])
+def test_a_training_that_is_asked_to_stop_keeps_what_it_has_prepared(
+    data: SearchData, tmp_path: Path, runs: list[int], weights: str, asked_at: int
+) -> None:
+    """Asked after so many chunks and steps: 5 chunks of train, one of val and of the sample each,
+    then 4 steps of the first epoch, the epoch itself, and 5 chunks of the second version."""
+    config = AUGMENTED.but(weights=weights, epochs=2)
+    whole = list(train(config, data))
+    computed = sum(runs)
+    shutil.rmtree(data.train.beton.parent / OUTPUTS)
+    runs.clear()
+    asked, checkpoint, seen = 0, tmp_path / "checkpoint.pt", list[EpochMetrics]()
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked == asked_at
+
+    with pytest.raises(PauseError, match=r"epoch [12]"):
+        seen += train(config, data, checkpoint=checkpoint, stop=stop)
+    resume = checkpoint if checkpoint.exists() else None
+    assert (resume is None) == (asked_at <= 7)
+    rest = list(train(config, data, resume))
+    assert numbers(whole)[2 - len(rest) :] == numbers(rest)
+    assert len(rest) == (2 if asked_at <= 7 else 1)
+    assert sum(runs) == computed + 3  # the shapes are asked for once more
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_training_says_how_far_it_is_with_its_outputs(
+    data: SearchData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint_writer, "TELL_FIRST_S", 0.0)
+    monkeypatch.setattr(checkpoint_writer, "TELL_EVERY_S", 0.0)
+    news = list(train_with_news(AUGMENTED.but(epochs=2), data))
+    said = [each.text if isinstance(each, Preparation) else each.epoch for each in news]
+    version = "has outputs of frozen stages for {}% of 80 images, version {} of 2"
+    clean = "has outputs of frozen stages for 100% of 8 images"
+    shares = (20, 40, 60, 80, 100)
+    assert said == [
+        *(version.format(share, 1) for share in shares), clean, clean, 1,
+        *(version.format(share, 2) for share in shares), 2,
+    ]  # fmt: skip
 
 
 def test_versions_differ_and_take_turns(data: SearchData, weights: str) -> None:
@@ -303,7 +371,7 @@ def test_those_used_longest_ago_make_room(
         views.of_epoch(1)
         kept.append(next(path for path in files(data) if path not in kept))
     size = kept[0].stat().st_size
-    monkeypatch.setattr(frozen_views, "BUDGET_BYTES", 2.5 * size)
+    monkeypatch.setattr(kept_outputs, "BUDGET_BYTES", 2.5 * size)
     os.utime(kept[1], (1, 1))
     third = views_of(data, configs[2])
     assert third is not None
