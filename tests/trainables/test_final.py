@@ -1,6 +1,7 @@
 """Final training from the command line: what it writes, refuses and goes on from."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from trainables.config import TrialConfig
 from trainables.final_model import repeats, training
 from trainables.final_model.best_config import read_best
 from trainables.models.network import build
-from trainables.training import checkpoint_writer
+from trainables.training import checkpoint_writer, frozen_views
 from trainables.training.evaluate import evaluate
 
 CONFIG = TrialConfig(
@@ -136,6 +137,28 @@ def test_images_are_prepared_at_the_size_that_the_search_stored(
     write_best(best, here, dataset_image_size=56, dataset_fingerprint=None)
     assert run(best, here, "--overwrite") == 2
     assert "have 48 px, not 56" in capsys.readouterr().err
+
+
+def test_outputs_of_frozen_stages_that_take_long_are_told(
+    tiny_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Of all 80 training images, then of the sample of eight that train_top1 comes from."""
+    data = shutil.copytree(tiny_data, tmp_path / tiny_data.name)
+    config = CONFIG.but(freeze_depth=5, views=1, epochs=1)
+    best = write_best(tmp_path / "best.yaml", data, config=config.to_dict())
+    monkeypatch.setattr(frozen_views, "AT_ONCE", 40)
+    monkeypatch.setattr(checkpoint_writer, "TELL_FIRST_S", 0.0)
+    monkeypatch.setattr(checkpoint_writer, "TELL_EVERY_S", 0.0)
+    assert run(best, data) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if "outputs of frozen" in line]
+    assert told == [
+        "epoch 1 has outputs of frozen stages for 50% of 80 images",
+        "epoch 1 has outputs of frozen stages for 100% of 80 images",
+        "epoch 1 has outputs of frozen stages for 100% of 8 images",
+    ]
 
 
 @pytest.mark.parametrize("epochs", [2, 3, 4])

@@ -79,7 +79,7 @@ def train_final_model(
         stop=stop,
     ):
         if not isinstance(metrics, EpochMetrics):
-            print(metrics.text, flush=True)
+            print(f"epoch {len(history) + 1} {metrics.text}", flush=True)
             continue
         history.append(metrics)
         print(_epoch_line(metrics, config.epochs), flush=True)
