@@ -18,7 +18,13 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from common.files import find_existing, is_locked, remove_leftovers, write_text_atomically
+from common.files import (
+    find_existing,
+    is_full,
+    is_locked,
+    remove_leftovers,
+    write_text_atomically,
+)
 
 FILE, PART, ROWS = "outputs.npy", "outputs.part", "rows"
 """An array is the file `FILE` of a folder of its own. While rows are missing, it is `PART` instead,
@@ -81,7 +87,7 @@ def write_outputs(
     that this process has locked.
 
     Where all rows are there at the end of the block, the file `path` is complete; else, also after
-    an error, the rows so far are kept. Raises `OSError`.
+    an error, the rows so far are kept, unless the disk is full. Raises `OSError`.
     """
     remove_leftovers(path.parent)
     part, count = path.with_name(PART), path.with_name(ROWS)
@@ -96,9 +102,14 @@ def write_outputs(
         file.seek(0, os.SEEK_END)
         writer = OutputWriter(file, count, rows)
         try:
-            yield writer
-        finally:
-            writer.save()
+            try:
+                yield writer
+            finally:
+                writer.save()
+        except OSError as error:
+            if is_full(error):  # the search's own records are worth more
+                part.unlink(missing_ok=True)
+            raise
     if writer.rows == shape[0]:
         part.replace(path)
         count.unlink(missing_ok=True)

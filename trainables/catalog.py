@@ -9,9 +9,9 @@ class NetworkFacts:
     """These facts describe one network.
 
     stages: names of the stages in forward order, without the head.
-    gmacs: cost of one forward pass, without `dense_gmacs`, in 10⁹ multiply-adds for one 224×224
-    image with the 7×7 stem, as torchvision's weight metadata and `fvcore` count them. The cost is
-    proportional to the number of pixels.
+    stage_gmacs: cost of each stage's forward pass in 10⁹ multiply-adds for one 224×224 image with
+    the 7×7 stem, as torch's `FlopCounterMode` counts them. The cost is proportional to the number
+    of pixels.
     parameters: number of parameters in 10⁶, for 1,000 classes.
     activations: how many numbers, in 10⁶, the forward pass of the same image stores for the
     backward pass, as autograd's hooks count them. They are proportional to the number of pixels
@@ -23,7 +23,7 @@ class NetworkFacts:
     """
 
     stages: tuple[str, ...]
-    gmacs: float
+    stage_gmacs: tuple[float, ...]
     parameters: float
     activations: float
     pretrained: bool
@@ -35,13 +35,17 @@ STEMS = ("imagenet", "small")
 """A network's first layers are of one of these kinds, see `TrialConfig.stem`."""
 
 
+_STEM_GMACS = {"imagenet": 0.118, "small": 0.087}
+"""The first convolution of a ResNet has this cost at 224 px, in 10⁹ multiply-adds."""
+
+
 def _resnet(
-    *, gmacs: float, parameters: float, activations: float, pretrained: bool = True
+    *layer_gmacs: float, parameters: float, activations: float, pretrained: bool = True
 ) -> NetworkFacts:
     """Returns the facts about a ResNet; all of them have the same stages and kinds of stem."""
     return NetworkFacts(
         stages=("stem", "layer1", "layer2", "layer3", "layer4"),
-        gmacs=gmacs,
+        stage_gmacs=(_STEM_GMACS["imagenet"], *layer_gmacs),
         parameters=parameters,
         activations=activations,
         pretrained=pretrained,
@@ -50,14 +54,16 @@ def _resnet(
 
 
 NETWORKS: dict[str, NetworkFacts] = {
-    "resnet10": _resnet(gmacs=0.89, parameters=5.42, activations=4.09, pretrained=False),
-    "resnet18": _resnet(gmacs=1.81, parameters=11.69, activations=5.62),
-    "resnet34": _resnet(gmacs=3.66, parameters=21.8, activations=8.18),
-    "resnet50": _resnet(gmacs=4.09, parameters=25.56, activations=21.84),
-    "resnet101": _resnet(gmacs=7.80, parameters=44.55, activations=32.39),
+    "resnet10": _resnet(
+        0.2312, 0.1798, 0.1798, 0.1798, parameters=5.42, activations=4.09, pretrained=False
+    ),
+    "resnet18": _resnet(0.4624, 0.411, 0.411, 0.411, parameters=11.69, activations=5.62),
+    "resnet34": _resnet(0.6936, 0.8735, 1.3359, 0.6423, parameters=21.8, activations=8.18),
+    "resnet50": _resnet(0.6679, 1.0276, 1.4643, 0.8092, parameters=25.56, activations=21.84),
+    "resnet101": _resnet(0.6679, 1.0276, 5.1766, 0.8092, parameters=44.55, activations=32.39),
     "efficientnet_lite0": NetworkFacts(
         stages=("stem", *(f"block{number}" for number in range(1, 8)), "conv_head"),
-        gmacs=0.384,
+        stage_gmacs=(0.0108, 0.01, 0.0549, 0.0379, 0.0435, 0.086, 0.0912, 0.0294, 0.0201),
         parameters=4.65,
         activations=20.59,
         pretrained=True,
@@ -65,7 +71,7 @@ NETWORKS: dict[str, NetworkFacts] = {
     ),
     "mini_alexnet": NetworkFacts(
         stages=("conv1", "conv2", "conv3", "conv4", "conv5"),
-        gmacs=1.205,
+        stage_gmacs=(0.0434, 0.2312, 0.2312, 0.4624, 0.2312),
         parameters=5.55,
         activations=12.78,
         pretrained=False,
@@ -73,16 +79,13 @@ NETWORKS: dict[str, NetworkFacts] = {
     ),
     "wide_concat": NetworkFacts(
         stages=("stem", "stage1", "stage2", "stage3", "stage4"),
-        gmacs=2.457,
+        stage_gmacs=(0.0108, 0.5973, 0.5973, 0.5973, 0.6551),
         parameters=4.96,
         activations=12.99,
         pretrained=False,
     ),
 }
 """This table gives the facts about each network by name."""
-
-_STEM_GMACS = {"imagenet": 0.118, "small": 0.087}
-"""The first convolution of a ResNet has this cost at 224 px, in 10⁹ multiply-adds."""
 
 _SMALL_STEM_PIXELS = 16
 """With the small stem, the later stages see this many times as many pixels.
@@ -143,11 +146,26 @@ def forward_gmacs(network: str, image_size: int, stem: str) -> float | None:
     """
     if is_external(network):
         return None
-    facts, growth = NETWORKS[network], (image_size / 224) ** 2
+    stages = sum(_stage_gmacs(network, stem)) * (image_size / 224) ** 2
+    return stages + (NETWORKS[network].dense_gmacs if stem == "imagenet" else 0.0)
+
+
+def frozen_share(network: str, stem: str, freeze_depth: int) -> float:
+    """Returns which share of a forward pass's multiply-adds the first `freeze_depth` stages have,
+    without the head; 0 for a library's network, whose cost isn't known without torch.
+    """
+    if is_external(network):
+        return 0.0
+    stages = _stage_gmacs(network, stem)
+    return sum(stages[:freeze_depth]) / sum(stages)
+
+
+def _stage_gmacs(network: str, stem: str) -> tuple[float, ...]:
+    """Returns the cost of each stage at 224 px, as `NetworkFacts.stage_gmacs` does."""
+    first, *later = NETWORKS[network].stage_gmacs
     if stem == "imagenet":
-        return facts.gmacs * growth + facts.dense_gmacs
-    stages = (facts.gmacs - _STEM_GMACS["imagenet"]) * _SMALL_STEM_PIXELS
-    return (stages + _STEM_GMACS[stem]) * growth
+        return first, *later
+    return _STEM_GMACS[stem], *(each * _SMALL_STEM_PIXELS for each in later)
 
 
 def network_rules(c: Any) -> list[tuple[bool, str, str]]:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from datasets.splits import VAL_FRACTION
 from results.records import EpochMetrics
 from search.hardware.allocation import Resources
-from trainables.catalog import NETWORKS, forward_gmacs
+from trainables.catalog import forward_gmacs, frozen_share
 from trainables.config import TrialConfig
 
 GMACS_PER_THREAD = 80.0
@@ -135,14 +135,13 @@ class TrainingSpeed:
 def _work(config: TrialConfig) -> tuple[str, float]:
     """Returns the unit and the amount of the work of one image in a training step.
 
-    The forward pass costs 1, and the backward pass of all stages 2. A frozen stage has no backward
-    pass, and each stage counts the same. Of a library's network only the size of its images is
-    known: its work is in pixels, a unit of its own.
+    A backward pass costs twice its forward pass; a frozen stage has none. Of a library's network
+    only the size of its images is known: its work is in pixels, a unit of its own.
     """
     cost = forward_gmacs(config.network, config.image_size, config.stem)
     if cost is None:
         return config.network, float(config.image_size**2)
-    frozen = config.freeze_depth / len(NETWORKS[config.network].stages)
+    frozen = frozen_share(config.network, config.stem, config.freeze_depth)
     return _CATALOG, cost * (3 - 2 * frozen)
 
 

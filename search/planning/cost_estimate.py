@@ -8,7 +8,7 @@ from results.records import TrainingId, TrainingRecord
 from search.hardware.calibration import Measurement
 from search.hardware.training_speed import Source, TrainingSpeed
 from search.planning.plan import Plan
-from trainables.catalog import NETWORKS
+from trainables.catalog import frozen_share
 from trainables.config import FROZEN_OUTPUTS, TrialConfig
 
 KEPT = 0.004
@@ -108,12 +108,11 @@ def _epochs_of_outputs(plan: Plan, configs: Sequence[TrialConfig]) -> float:
 def _kept_share(config: TrialConfig, epochs: float) -> float:
     """Returns what an epoch takes where the outputs of frozen stages are kept (`views`) and shared
     by so many epochs, as a share of what it takes where the stages run: a backward pass counts
-    twice a forward pass, and each stage the same. Epochs that compute a version count in the mean.
+    twice a forward pass. Epochs that compute a version count in the mean.
     """
-    facts = NETWORKS.get(config.network)
-    if not facts or not config.views or not config.freeze_depth:
+    frozen = frozen_share(config.network, config.stem, config.freeze_depth)
+    if not config.views or not frozen:
         return 1.0
-    frozen = config.freeze_depth / len(facts.stages)
     trained, computed = 3 * (1 - frozen), frozen * min(1.0, config.views / epochs)
     return max(KEPT, (trained + computed) / (trained + frozen))
 

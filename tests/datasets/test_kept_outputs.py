@@ -1,5 +1,6 @@
 """Arrays that are written some rows at a time: what outlives their writer, and what doesn't."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -41,6 +42,20 @@ def test_an_array_is_complete_only_with_all_its_rows(tmp_path: Path) -> None:
     assert found is not None
     assert np.array_equal(found, WHOLE)
     assert [each.name for each in path.parent.iterdir()] == ["outputs.npy"]
+
+
+def test_on_a_full_disk_nothing_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "outputs.npy"
+    with (
+        pytest.raises(OSError, match="no space"),
+        write_outputs(path, WHOLE.shape, WHOLE.dtype) as writer,
+    ):
+        writer.append(WHOLE[:4])
+        raise OSError(errno.ENOSPC, "no space")
+    assert write(path, WHOLE) == 0
+    found = read_outputs(path)
+    assert found is not None
+    assert np.array_equal(found, WHOLE)
 
 
 def cut_header(part: Path) -> None:

@@ -8,7 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.catalog import NETWORKS, activation_count, forward_gmacs, parameters
+from trainables.catalog import (
+    NETWORKS,
+    activation_count,
+    forward_gmacs,
+    frozen_share,
+    parameters,
+)
 from trainables.conditional_fields import CONDITIONAL
 from trainables.config import OPTIMIZERS, ConfigError, TrialConfig
 from trainables.models.network import build
@@ -158,23 +164,30 @@ def test_a_configuration_survives_a_dict_and_a_pickle() -> None:
 def test_the_catalog_knows_the_stages_and_what_they_cost(name: str, side: int, stem: str) -> None:
     """Multiply-adds of every convolution and dense layer, from the shapes that pass through."""
     config = TrialConfig(network=name, image_size=side, stem=stem)
-    effective_value = 0
+    costs = list[int]()
 
     def count(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
-        nonlocal effective_value
         weight: torch.Tensor = module.weight  # type: ignore[assignment]
-        effective_value += weight.numel() * (output[0, 0].numel() if output.ndim == 4 else 1)
+        costs[-1] += weight.numel() * (output[0, 0].numel() if output.ndim == 4 else 1)
 
     with torch.device("meta"):
         network = build(config, num_classes=1000).eval()
         for module in network.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 module.register_forward_hook(count)
-        network(torch.zeros(1, 3, side, side))
+        images = torch.zeros(1, 3, side, side)
+        for stage in (*network.stages.values(), network.head):
+            costs.append(0)
+            images = stage(images)
     assert tuple(network.stages) == NETWORKS[name].stages
-    count = sum(parameter.numel() for parameter in network.parameters())
-    assert count == pytest.approx(parameters(name), rel=0.01)
-    assert effective_value / 1e9 == pytest.approx(forward_gmacs(name, side, stem), rel=0.02)
+    assert sum(each.numel() for each in network.parameters()) == pytest.approx(
+        parameters(name), rel=0.01
+    )
+    assert sum(costs) / 1e9 == pytest.approx(forward_gmacs(name, side, stem), rel=0.02)
+    *stages, _ = costs
+    for depth in range(len(stages) + 1):
+        share = sum(stages[:depth]) / sum(stages)
+        assert share == pytest.approx(frozen_share(name, stem, depth), abs=0.01)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -21,6 +21,7 @@ from search.planning.plan import make_plan, make_proposer
 from search.session.provenance import provenance
 from tests.remedies.searches import write_space
 from tests.search.hardware.faked_gpus import gpus as faked_gpus
+from trainables.catalog import frozen_share
 
 pytestmark = pytest.mark.usefixtures("plan_quickly")
 
@@ -76,11 +77,15 @@ def test_expected_epochs_by_hand(tmp_path):
     assert expected_epochs(plan) == pytest.approx(9 + 9 * (1 + 2 / 3 + 6 / 9))
 
 
+LAST = 0.0201 / 0.3838  # of EfficientNet-Lite0's multiply-adds, the last stage's share
 KEPT_OUTPUTS = [
-    # one set of augmentations: 16 / 9 forward passes in 240 epochs, and the head alone after them
+    # one set of augmentations: two forward passes in 240 epochs, and the head alone after them
     (["views=2", "freeze_depth=9", "flip=true", "crop=0"], 2 / 240),
-    # the last of nine stages trains: 3 / 9 an epoch, of 8 / 9 + 3 / 9
-    (["views=2", "freeze_depth=8", "flip=true", "crop=0"], (3 / 9 + 8 / 9 * 2 / 240) / (11 / 9)),
+    # the last stage trains
+    (
+        ["views=2", "freeze_depth=8", "flip=true", "crop=0"],
+        (3 * LAST + (1 - LAST) * 2 / 240) / (1 + 2 * LAST),
+    ),
     (["views=0", "freeze_depth=9", "flip=true", "crop=0"], 1.0),
     (["views=2", "freeze_depth=0", "flip=true", "crop=0"], 1.0),
 ]
@@ -174,12 +179,11 @@ def test_the_cost_counts_each_drawn_configuration_by_its_size(tmp_path):
     assert len({config.image_size for config in plan.drawn}) > 1
     measured = Measurement(precision="float32", images_per_s={"float32": 29.0})
     speed = training_speed(plan, 2700, measured)
-    by_size = [
-        (config.image_size / baseline.image_size) ** 2
-        * (3 - 2 * config.freeze_depth / 5)
-        / (3 - 2 * baseline.freeze_depth / 5)
-        for config in plan.drawn
+    steps = [
+        config.image_size**2 * (3 - 2 * frozen_share("resnet18", config.stem, config.freeze_depth))
+        for config in (baseline, *plan.drawn)
     ]
+    by_size = [step / steps[0] for step in steps[1:]]
     expected = 100.0 * sum(by_size) / len(by_size)
     assert expected_epoch_s(plan, speed)[0] == pytest.approx(expected, rel=0.01)
 
