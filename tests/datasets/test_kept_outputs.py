@@ -19,7 +19,7 @@ from datasets.kept_outputs import PART, ROWS, make_room, read_outputs, room_for,
 WHOLE = np.arange(60, dtype=np.float32).reshape(10, 3, 2)
 
 
-def write(path: Path, rows: NDArray[np.float32], *, fail: bool = False) -> int:
+def write(path: Path, rows: NDArray[np.float32], *, fail: Exception | None = None) -> int:
     """Appends rows in pairs, up to `WHOLE`'s ten, and returns after how many it went on."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with write_outputs(path, WHOLE.shape, WHOLE.dtype) as writer:
@@ -27,7 +27,7 @@ def write(path: Path, rows: NDArray[np.float32], *, fail: bool = False) -> int:
         for begin in range(first, len(rows), 2):
             writer.append(rows[begin : begin + 2])
         if fail:
-            raise RuntimeError("the stages failed")
+            raise fail
     return first
 
 
@@ -36,7 +36,7 @@ def test_an_array_is_complete_only_with_all_its_rows(tmp_path: Path) -> None:
     assert write(path, WHOLE[:4]) == 0
     assert read_outputs(path) is None
     with pytest.raises(RuntimeError, match="the stages failed"):
-        write(path, WHOLE[:6], fail=True)
+        write(path, WHOLE[:6], fail=RuntimeError("the stages failed"))
     assert write(path, WHOLE) == 6
     found = read_outputs(path)
     assert found is not None
@@ -46,12 +46,8 @@ def test_an_array_is_complete_only_with_all_its_rows(tmp_path: Path) -> None:
 
 def test_on_a_full_disk_nothing_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "outputs.npy"
-    with (
-        pytest.raises(OSError, match="no space"),
-        write_outputs(path, WHOLE.shape, WHOLE.dtype) as writer,
-    ):
-        writer.append(WHOLE[:4])
-        raise OSError(errno.ENOSPC, "no space")
+    with pytest.raises(OSError, match="no space"):
+        write(path, WHOLE[:4], fail=OSError(errno.ENOSPC, "no space"))
     assert write(path, WHOLE) == 0
     found = read_outputs(path)
     assert found is not None
