@@ -19,8 +19,7 @@ from results.published.regret_statistics import (
     mean_ranks,
     wilcoxon,
 )
-from results.published.row_searches import row_sections
-from results.published.scheduler_searches import OURS, PLAIN, Searches, read
+from results.published.scheduler_searches import OURS, PLAIN, Searches, read, row_sections
 
 HERE = Path(__file__).resolve().parent
 SEARCHES = HERE / "benchmarks" / "scheduler.jsonl"
