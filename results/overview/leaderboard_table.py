@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from common.text import did_you_mean, format_duration, format_fraction, format_value
 from results.overview.leaderboard import RankedTrial, column_names
 from results.overview.text_table import TextColumn
-from results.records import TrialState
+from results.records import TrialRecord, TrialState
 from results.store import RunError
 
 USUAL = ("rank", "trial", "mark", "val_top1", "gap", "epochs", "ended", "wall_s")
@@ -44,7 +44,7 @@ def _mark(trial: RankedTrial) -> str:
     return " ".join(name for name in ("best", "baseline") if getattr(trial, name))
 
 
-def describe_ending(trial: RankedTrial) -> str:
+def describe_ending(trial: RankedTrial | TrialRecord) -> str:
     """Returns how a trial ended, in one word."""
     if trial.state is TrialState.RUNNING:
         return "unfinished"

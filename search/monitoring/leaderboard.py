@@ -7,7 +7,8 @@ from rich.table import Table
 from results.analysis.finalist_comparison import BASELINE, Outcome
 from results.analysis.intervals import Interval
 from results.analysis.ranking import rank_trials
-from results.records import TrialRecord, TrialState
+from results.overview.leaderboard_table import describe_ending
+from results.records import TrialRecord
 
 
 def leaderboard(
@@ -32,7 +33,7 @@ def leaderboard(
                 else f"{record.number}{' by hand' if record.number in by_hand else ''}",
                 *_accuracies(record),
                 str(record.epochs) + (f"/{record.config['epochs']}" if len(baselines) > 1 else ""),
-                _ended(record),
+                describe_ending(record),
             )
     return table
 
@@ -52,7 +53,7 @@ def front_table(trials: Mapping[int, TrialRecord], front: Sequence[TrialRecord])
             f"{record.latency_ms:g}",
             f"{record.parameters_m:.4g}",
             str(record.epochs),
-            _ended(record) + (", not on the front" if record in below else ""),
+            describe_ending(record) + (", not on the front" if record in below else ""),
         )
     return table
 
@@ -71,12 +72,6 @@ def _empty_table(title: str, columns: Iterable[str]) -> Table:
     for column in columns:
         table.add_column(column, justify="left" if column == "ended" else "right", no_wrap=True)
     return table
-
-
-def _ended(record: TrialRecord) -> str:
-    if record.state is TrialState.RUNNING:
-        return "unfinished"
-    return str(record.reason or record.state).replace("_", " ")
 
 
 def finalists_table(outcome: Outcome) -> Table:
