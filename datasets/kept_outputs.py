@@ -1,8 +1,8 @@
 """Keeps what trainings compute for a dataset's images: an array a file, with a row for each image.
 
-A file is written some rows at a time. Rows that were written before their process ended, or was
-killed, stay, and the next process goes on after them. All files together have a budget; those that
-were used longest ago make room.
+A file is written some rows at a time. Rows that were written before their process ended stay, also
+after a kill but for those of the last seconds, and the next process goes on after them. All files
+together have a budget; those that were used longest ago make room.
 """
 
 import io
@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from common.files import (
     find_existing,
     is_full,
-    is_locked,
+    lock_folder,
     remove_leftovers,
     write_text_atomically,
 )
@@ -153,10 +153,14 @@ def make_room(root: Path, needed: int, besides: Path) -> None:
     for path, each in kept.items():
         if total <= room:
             return
-        if path.parent.parent == besides or (path.name == PART and is_locked(path.parent)):
+        if path.parent.parent == besides:
             continue
-        path.unlink(missing_ok=True)
-        total -= each.st_size
+        with (
+            lock_folder(path.parent, wait=False) if path.name == PART else nullcontext(True) as free
+        ):
+            if free:
+                path.unlink(missing_ok=True)
+                total -= each.st_size
 
 
 def _kept(root: Path) -> dict[Path, os.stat_result]:

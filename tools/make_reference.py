@@ -47,7 +47,7 @@ PUBLIC: Mapping[str, Sequence[str]] = {
     "datasets.prepare": ("prepare",),
     "datasets.access": ("open_search_data", "open_final_data"),
     "trainables.final_model.best_config": ("read_best", "BestConfig"),
-    "trainables.train": ("train_with_news",),
+    "trainables.train": ("train", "train_with_news"),
 }
 """Programs of the user may use these functions and classes, by module."""
 

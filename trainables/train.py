@@ -4,9 +4,9 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from functools import partial, wraps
+from functools import partial
 from pathlib import Path
-from typing import ParamSpec
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +38,6 @@ from trainables.training.step import TrainingSteps
 CHECK_EVERY = 50
 """Training checks every so many steps that the loss is finite; each check makes a GPU wait."""
 
-Given = ParamSpec("Given")
 Schedule = Callable[[int, int], float]
 """A schedule returns the learning rate of a step, from the step's number, counted from 0 over all
 epochs, and the number of steps in an epoch.
@@ -91,7 +90,7 @@ def train_with_news(
     resident: whether the images stay on a GPU (`BatchFeeder`).
     captured: whether a GPU takes a step as one CUDA graph (`TrainingSteps`).
     stop: is called after each step, each epoch and each batch of outputs of frozen stages. Once it
-    returns true, the present state is written to `checkpoint`, and `PauseError` ends the training.
+    returns true, `checkpoint` gets what `resume` lacks of the state, and `PauseError` ends this.
     """
     feeder = BatchFeeder(device=device or default_device(), resident=resident)
     apply_gpu_settings(config.deterministic, feeder.device)
@@ -107,19 +106,12 @@ def train_with_news(
         release_gpu_memory(feeder.device)
 
 
-def _metrics_alone(
-    training: Callable[Given, Generator[EpochMetrics | Preparation, None, None]],
-) -> Callable[Given, Iterator[EpochMetrics]]:
-    @wraps(training)
-    def epochs(*args: Given.args, **options: Given.kwargs) -> Iterator[EpochMetrics]:
-        with closing(training(*args, **options)) as found:
-            yield from (each for each in found if isinstance(each, EpochMetrics))
-
-    return epochs
-
-
-train = _metrics_alone(train_with_news)
-"""Does what `train_with_news` does, and yields metrics alone."""
+def train(
+    config: TrialConfig, data: SearchData | FinalData, resume: Path | None = None, **options: Any
+) -> Iterator[EpochMetrics]:
+    """Does what `train_with_news` does, with the same options, and yields metrics alone."""
+    with closing(train_with_news(config, data, resume, **options)) as found:
+        yield from (each for each in found if isinstance(each, EpochMetrics))
 
 
 def _train(
@@ -147,13 +139,13 @@ def _train(
     steps = TrainingSteps(network, optimizer, auxiliary, config, data.images, captured=captured)
     splits = _evaluated_splits(data)
     evaluator = Evaluator(network, data.images, config, feeder)
-    kept = [views, *(evaluator.views(split) for split in splits if split)]
     schedule = partial(lr_at, config)
     reset_peak(feeder.device)
     with writing(checkpoint, identity, auxiliary, on_saved) as writer:
         after_step = partial(save_part, writer, network, optimizer, history, feeder.device, stop)
         for epoch in range(len(history) + 1, config.epochs + 1):
             started = time.perf_counter()
+            kept = [views, *(evaluator.views(split) for split in splits if split)]
             yield from prepare_epoch(writer, network, optimizer, history, begun, kept, stop)
             source = views.of_epoch(epoch) if views else feeder
             trained = train_epoch(steps, data.train, epoch, source, schedule, begun, after_step)

@@ -160,7 +160,7 @@ def prepare_epoch(
     outputs so far, and raises `PauseError`. Nothing is saved before the first epoch, nor where the
     checkpoint already has a part of the next one, `begun`.
     """
-    tell_at = time.monotonic() + TELL_FIRST_S
+    tell_at, told = time.monotonic() + TELL_FIRST_S, ""
     for views in filter(None, kept):
         with closing(views.prepare(len(history) + 1)) as steps:
             for preparation in steps:
@@ -170,6 +170,7 @@ def prepare_epoch(
                         writer.wait()
                     epoch = len(history) + 1
                     raise PauseError(f"stops before epoch {epoch}, and {preparation.text}")
-                if time.monotonic() >= tell_at:
+                # A training that waits is silent, so that the watchdog's limit holds for it.
+                if time.monotonic() >= tell_at and preparation.text != told:
                     yield preparation
-                    tell_at = time.monotonic() + TELL_EVERY_S
+                    tell_at, told = time.monotonic() + TELL_EVERY_S, preparation.text

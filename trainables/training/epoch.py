@@ -66,7 +66,7 @@ def make_metrics(
 
 
 class PauseError(Exception):
-    """Ends a training that its caller has asked to stop, once its state is saved."""
+    """Ends a training that its caller has asked to stop, once what it has done is kept."""
 
     # No `UserError`: the caller knows why the training stops, and has the sentence for it.
 

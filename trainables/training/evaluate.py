@@ -102,8 +102,10 @@ class Evaluator:
 
     def views(self, split: Split) -> FrozenViews | None:
         """Returns the frozen stages' outputs for a split that are kept in files, or `None` where
-        none are.
+        none are, or none are needed because this evaluator has stored them.
         """
+        if split in self._cached_features:
+            return None
         if self._may_store and split not in self._views:
             self._views[split] = FrozenViews.of(
                 self._network, self._images, self._config, self._feeder, split, clean=True

@@ -169,7 +169,8 @@ class FrozenViews:
 
     def of_epoch(self, epoch: int) -> OutputBatches:
         """Returns the version that an epoch, counted from 1, learns from. `prepare` comes first
-        where its outputs aren't there. Raises `OSError` if they can't be written.
+        where its outputs aren't there. Raises `OSError` or `FolderError` if they can't be written,
+        and `DatasetError`.
         """
         path = self._turns(epoch)[0]
         while (outputs := read_outputs(path)) is None:
@@ -187,21 +188,22 @@ class FrozenViews:
         images, and every `WAIT_S` seconds of waiting.
 
         Where the caller closes the generator, what was computed is kept, and the next call goes on
-        from there. Raises `OSError` if it can't be written.
+        from there. Raises `OSError` or `FolderError` if it can't be written.
         """
         turns = self._turns(epoch)
         while read_outputs(turns[0]) is None:
             missing = (path for path in turns if read_outputs(path) is None)
             path = next((each for each in missing if not is_locked(each.parent)), None)
-            if path is None:
-                yield Preparation(
-                    text="waits for outputs of frozen stages, which another training computes"
-                )
-                time.sleep(WAIT_S)
-                continue
-            with lock_folder(path.parent, wait=False) as locked:
-                if locked and read_outputs(path) is None:
-                    yield from self._write(path)
+            if path is not None:
+                with lock_folder(path.parent, wait=False) as locked:
+                    if locked and read_outputs(path) is None:
+                        yield from self._write(path)
+                if locked:
+                    continue
+            yield Preparation(
+                text="waits for outputs of frozen stages, which another training computes"
+            )
+            time.sleep(WAIT_S)
 
     def _turns(self, epoch: int) -> list[Path]:
         """Returns the files of all versions, in the order in which epochs from this one on learn
