@@ -62,6 +62,7 @@ class TrialWorker(tune.Trainable):
     """
 
     _log: TrialLog | None = None
+    _begun: BegunEpoch | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
         """Begins the first trial of this process, and imports what training needs. Raises
@@ -76,7 +77,6 @@ class TrialWorker(tune.Trainable):
         import trainables.train  # noqa: F401
 
         self._ended, self._measure = time.perf_counter(), False
-        self._begun: BegunEpoch | None = None
         self.reset_config(config)
 
     def __repr__(self) -> str:
