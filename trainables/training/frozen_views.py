@@ -110,6 +110,7 @@ class FrozenViews:
     """A `FrozenViews` gives one training the outputs that it learns from, or is evaluated on,
     version by version.
 
+    labels: int64 (n,), of the split's images.
     like: outputs of one image, as they are stored, (1, H, W, C) or (1, C).
     key: a hash of all that a version's outputs depend on, its number apart.
     root: the folder of all kept outputs, in which those of each key have a folder of their own.
@@ -120,6 +121,7 @@ class FrozenViews:
     config: TrialConfig
     feeder: BatchFeeder
     split: Split
+    labels: Tensor
     like: NDArray[Any]
     key: str
     root: Path
@@ -137,7 +139,7 @@ class FrozenViews:
     ) -> Self | None:
         """Returns what a training learns from in place of its images, or `None` where
         `config.views` changes nothing. Raises `ConfigError` if the outputs of all its versions are
-        more than the disk may hold.
+        more than the disk may hold, and `DatasetError`.
 
         clean: whether they are the images of an evaluation, where `None` stands for the error too.
         """
@@ -165,12 +167,12 @@ class FrozenViews:
                 "on that disk, or set views=0."
             ])  # fmt: skip
         key, like = _key_of(network, images, config, feeder.device, split), _stored(output)
-        return cls(network, images, config, feeder, split, like, key, folder)
+        labels = torch.from_numpy(labels_of(split))
+        return cls(network, images, config, feeder, split, labels, like, key, folder)
 
     def of_epoch(self, epoch: int) -> OutputBatches:
         """Returns the version that an epoch, counted from 1, learns from. `prepare` comes first
-        where its outputs aren't there. Raises `OSError` or `FolderError` if they can't be written,
-        and `DatasetError`.
+        where its outputs aren't there. Raises `OSError` or `FolderError` if they can't be written.
         """
         path = self._turns(epoch)[0]
         while (outputs := read_outputs(path)) is None:
@@ -179,8 +181,7 @@ class FrozenViews:
         half = HALF_TYPES.get(self.config.precision, torch.float32)
         kept = torch.from_numpy(outputs)
         kept = kept.view(half) if kept.element_size() == 2 else kept
-        labels = torch.from_numpy(labels_of(self.split))
-        return OutputBatches(split=self.split, outputs=kept, labels=labels, feeder=self.feeder)
+        return OutputBatches(split=self.split, outputs=kept, labels=self.labels, feeder=self.feeder)
 
     def prepare(self, epoch: int) -> Generator[Preparation, None, None]:
         """Computes and writes the version that an epoch learns from, if it isn't there; while
