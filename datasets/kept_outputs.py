@@ -107,6 +107,7 @@ def write_outputs(
             finally:
                 writer.save()
         except OSError as error:
+            error.filename = error.filename or str(path.parent)  # it needn't be the run's disk
             if is_full(error):  # the search's own records are worth more
                 part.unlink(missing_ok=True)
             raise

@@ -134,7 +134,7 @@ def measure(config: TrialConfig, threads: int, half: str | None = None) -> Measu
             raise
         if not out_of_memory(error):
             _refuse(error)
-        tried = half or half_precision(default_device())
+        tried = half or half_precision(default_device()) or "float32"
         precision = tried if config.precision == "auto" else config.precision
         return Measurement(precision=precision, images_per_s={})
     return Measurement(precision=found.precision, images_per_s=found.images_per_s)

@@ -96,7 +96,7 @@ def start_measurement(
     words += [f"of {plan.baseline.network}"] if plan.bounds.usual else []
     before = None if anew else find_measurement(plan)
     if before is not None:
-        return lambda: (before, _join(*words, before.describe_rates(), "measured before"))
+        return lambda: (before, _join(*words, _describe(before, asked), "measured before"))
     older = plan.resources.per_gpu and plan.machine.older_gpus
     half = "float16" if older else None  # one precision for all GPUs, of which one is measured
     future = submit_where_trials_run(
@@ -108,10 +108,18 @@ def start_measurement(
         measurement = result_of(future.result, plan)
         if plan.cluster is None:
             open_calibrations(plan).keep(_key(plan), measurement)
-        why = _join(*words, measurement.describe_rates())
+        why = _join(*words, _describe(measurement, asked))
         return measurement, why or "a batch doesn't fit in float32"
 
     return wait
+
+
+def _describe(measurement: Measurement, asked: str) -> str:
+    """Returns the measured rates in words, and why one alone was measured where none was `asked`
+    for.
+    """
+    alone = asked == "auto" and list(measurement.images_per_s) == ["float32"]
+    return measurement.describe_rates() + ", and this CPU only emulates bfloat16" * alone
 
 
 def in_precision(

@@ -202,7 +202,7 @@ def a_training_that_diverges(
     best.write_text(text, encoding="utf-8")
 
 
-@case(f"{REPEATS}::_apply_options", "must be float32 or bfloat16 on a CPU")
+@case(f"{REPEATS}::_apply_options", "must be float32 on a CPU")
 def a_configuration_of_an_older_gpu(tmp_path: Path, tiny_data: Path, no_training: None) -> Steps:
     command = train(write_best(tmp_path, tiny_data, precision="float16"), tiny_data)
     refusal = yield command

@@ -18,7 +18,7 @@ from trainables.final_model.training import CHECKPOINT, FinalError, train_final_
 from trainables.final_model.training_data import describe_origin, open_data
 from trainables.models import pretrained
 from trainables.models.network import check as check_network
-from trainables.models.setup import default_device
+from trainables.models.setup import HALF_TYPES, computes, default_device
 from trainables.training.epoch import PauseError
 from trainables.training.process import prepare_process
 
@@ -53,15 +53,17 @@ def _apply_options(best: BestConfig, options: FinalTrainingOptions) -> TrialConf
     """Returns the configuration with the values that the command line changes.
 
     Raises `FinalError` where a file from elsewhere names a file of weights that the command line
-    doesn't name, and where a CPU would train in float16.
+    doesn't name, and where a CPU would train in a precision that it only emulates.
     """
     config = best.config
     precision = options.precision or config.precision
-    if precision == "float16" and default_device().type == "cpu":
+    device = default_device()
+    if device.type == "cpu" and precision in HALF_TYPES and not computes(precision, device):
+        slower = 90 if precision == "float16" else 10
         raise FinalError(
-            "--precision must be float32 or bfloat16 on a CPU, which trains 90 times slower in "
-            "float16, but this training's is float16; add `--precision float32` to the same "
-            "command, or train on a GPU."
+            f"--precision must be float32 on a CPU that only emulates {precision}, and trains "
+            f"{slower} times slower in it, but this training's is {precision}; add `--precision "
+            "float32` to the same command, or train on a GPU."
         )
     if not (best.own or options.weights or config.weights in ("none", "imagenet")):
         raise FinalError(

@@ -11,7 +11,7 @@ from torch import Tensor
 from trainables.catalog import forward_gmacs
 from trainables.config import TrialConfig
 from trainables.models.network import build, count_gmacs
-from trainables.models.setup import default_device, prepare_network
+from trainables.models.setup import computes, default_device, prepare_network
 from trainables.profiling.latency import fork_rng, gpu_clock
 from trainables.training.gpu_settings import apply_gpu_settings
 from trainables.training.loss_scaling import LossScaler
@@ -57,7 +57,8 @@ def resolve(config: TrialConfig, threads: int, half: str | None = None) -> Preci
 
     For `auto`, float32 and `half` (default: the `half_precision` of this device) train the same
     steps in turn, with `threads` threads on a CPU, for a few seconds; float32 wins ties. If the
-    precision isn't `auto`, only that one is measured. The function needs no weights and no dataset.
+    precision isn't `auto`, only that one is measured, and only float32 where there is no `half`.
+    The function needs no weights and no dataset.
     On a GPU, a step is one CUDA graph where it can be captured (`StepGraph`).
     """
     device = default_device()
@@ -66,19 +67,22 @@ def resolve(config: TrialConfig, threads: int, half: str | None = None) -> Preci
         speeds = _measure(config, [config.precision], threads, device)
         return PrecisionChoice(precision=config.precision, images_per_s=speeds)
     half = half or half_precision(device)
+    if half is None:
+        speeds = _measure(config, ["float32"], threads, device)
+        return PrecisionChoice(precision="float32", images_per_s=speeds)
     speeds = _measure(config, ["float32", half], threads, device)
     faster = speeds[half] > MARGIN * speeds["float32"]
     return PrecisionChoice(precision=half if faster else "float32", images_per_s=speeds)
 
 
-def half_precision(device: torch.device) -> str:
-    """Returns the precision of 16 bits that a device may train fast in.
-
-    This is `bfloat16`, except on GPUs that only emulate it (before compute capability 8, such as
-    T4 and V100); `float16` there.
+def half_precision(device: torch.device) -> str | None:
+    """Returns the precision of 16 bits that a device may train fast in: `bfloat16`, or `float16` on
+    GPUs that only emulate it. Returns `None` for CPUs that do, where one step would take longer
+    than all else that is measured.
     """
-    emulated = device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
-    return "float16" if emulated else "bfloat16"
+    if computes("bfloat16", device):
+        return "bfloat16"
+    return "float16" if device.type == "cuda" else None
 
 
 def _measure(

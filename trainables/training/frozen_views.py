@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from common.files import find_unwritable, is_locked, lock_folder
+from common.files import find_unwritable, lock_folder
 from common.private_folder import private_cache
 from datasets.kept_outputs import FILE, make_room, read_outputs, room_for, write_outputs
 from datasets.loading.loader import Batches, epoch_order
@@ -193,18 +193,17 @@ class FrozenViews:
         """
         turns = self._turns(epoch)
         while read_outputs(turns[0]) is None:
-            missing = (path for path in turns if read_outputs(path) is None)
-            path = next((each for each in missing if not is_locked(each.parent)), None)
-            if path is not None:
+            for path in (each for each in turns if read_outputs(each) is None):
                 with lock_folder(path.parent, wait=False) as locked:
                     if locked and read_outputs(path) is None:
                         yield from self._write(path)
                 if locked:
-                    continue
-            yield Preparation(
-                text="waits for outputs of frozen stages, which another training computes"
-            )
-            time.sleep(WAIT_S)
+                    break
+            else:
+                yield Preparation(
+                    text="waits for outputs of frozen stages, which another training computes"
+                )
+                time.sleep(WAIT_S)
 
     def _turns(self, epoch: int) -> list[Path]:
         """Returns the files of all versions, in the order in which epochs from this one on learn

@@ -32,7 +32,7 @@ def config(bench: Bench, **changes: Any) -> TrialConfig:
         "network": "resnet18",
         "batch_size": 64,
         "epochs": 2,
-        "precision": half_precision(DEVICE),
+        "precision": half_precision(DEVICE) or "float32",
     }
     tiny = {"network": "resnet10", "image_size": 32, "batch_size": 8}
     return TrialConfig(**(usual | changes | bench.few({}, tiny)))

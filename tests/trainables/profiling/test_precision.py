@@ -1,11 +1,13 @@
 """The choice of precision: by measured speed, float32 on ties."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import pytest
 import torch
 
 from trainables.config import TrialConfig
+from trainables.models import setup
 from trainables.profiling import precision
 
 CONFIG = TrialConfig(network="resnet10", image_size=32)
@@ -20,7 +22,7 @@ def test_the_faster_one_wins_by_a_margin(
 ) -> None:
     speeds = {"float32": 100.0, "bfloat16": 100 * ratio}
     monkeypatch.setattr(precision, "_measure", lambda *_: speeds)
-    found = precision.resolve(CONFIG, threads=1)
+    found = precision.resolve(CONFIG, 1, "bfloat16")
     assert found == precision.PrecisionChoice(precision=expected, images_per_s=speeds)
     assert CONFIG.but(precision=found.precision).precision == expected
 
@@ -97,6 +99,13 @@ def test_a_gpu_s_precisions_are_compared_by_steps_of_one_kind(
     assert found == (rates if all(asked) else {"float32": 100.0, "bfloat16": 100.0})
 
 
+@pytest.fixture
+def small_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four images, for CPUs that emulate what is measured."""
+    monkeypatch.setattr(precision, "_BATCH_GMACS", 0.01)
+
+
+@pytest.mark.usefixtures("small_batch")
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])
 def test_each_precision_can_be_measured(name: str) -> None:
     found = precision.resolve(CONFIG.but(precision=name, batch_size=4), threads=1)
@@ -104,7 +113,23 @@ def test_each_precision_can_be_measured(name: str) -> None:
     assert found.images_per_s[name] > 0
 
 
-def test_it_measures_both_and_leaves_no_trace() -> None:
+def emulates(device: torch.device) -> None:
+    """A CPU that only emulates bfloat16."""
+
+
+def computes(device: torch.device) -> str:
+    """A CPU that computes bfloat16, or at least is asked to."""
+    return "bfloat16"
+
+
+@pytest.mark.usefixtures("small_batch")
+@pytest.mark.parametrize(
+    ("half", "measured"), [(computes, {"float32", "bfloat16"}), (emulates, {"float32"})]
+)
+def test_it_measures_what_a_cpu_computes_and_leaves_no_trace(
+    monkeypatch: pytest.MonkeyPatch, half: Callable[[torch.device], str | None], measured: set[str]
+) -> None:
+    monkeypatch.setattr(precision, "half_precision", half)
     torch.set_num_threads(2)
     torch.manual_seed(7)
     expected = torch.rand(1)
@@ -112,10 +137,24 @@ def test_it_measures_both_and_leaves_no_trace() -> None:
     found = precision.resolve(CONFIG, threads=1)
     assert torch.equal(torch.rand(1), expected)
     assert torch.get_num_threads() == 2
-    assert set(found.images_per_s) == {"float32", "bfloat16"}
-    assert all(5 < speed < 1e5 for speed in found.images_per_s.values())
+    assert set(found.images_per_s) == measured
+    assert all(1 < speed < 1e5 for speed in found.images_per_s.values())
+    assert found.precision in measured
 
 
+@pytest.mark.parametrize(("native", "half"), [(True, "bfloat16"), (False, None)])
+def test_a_cpu_tries_bfloat16_where_it_computes_it(
+    monkeypatch: pytest.MonkeyPatch, native: bool, half: str | None
+) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: native)
+    cpu = torch.device("cpu")
+    assert precision.half_precision(cpu) == half
+    assert setup.computes("bfloat16", cpu) is native
+    assert setup.computes("float32", cpu)
+    assert not setup.computes("float16", cpu)
+
+
+@pytest.mark.usefixtures("small_batch")
 def test_a_given_precision_is_kept_and_measured_alone() -> None:
     found = precision.resolve(CONFIG.but(precision="bfloat16"), threads=1)
     assert found.precision == "bfloat16"

@@ -183,11 +183,9 @@ def test_what_another_computes_is_not_waited_for_while_a_version_is_missing(
     assert [path.parent.name for path in files(data)] == ["view-0", "view-1", "view-2"]
 
 
-def test_a_lock_that_can_t_be_seen_is_waited_for(
+def test_the_only_version_is_waited_for_while_another_training_computes_it(
     data: SearchData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On file systems without flock, nobody sees that another process has a lock."""
-    monkeypatch.setattr(frozen_views, "is_locked", lambda folder: False)
     monkeypatch.setattr(frozen_views, "WAIT_S", 0.01)
     views = views_of(data, AUGMENTED.but(views=1))
     assert views is not None
