@@ -107,9 +107,9 @@ def write_outputs(
             finally:
                 writer.save()
         except OSError as error:
-            error.filename = error.filename or str(path.parent)  # it needn't be the run's disk
-            if is_full(error):  # the search's own records are worth more
-                part.unlink(missing_ok=True)
+            if is_full(error):
+                error.filename = error.filename or str(path.parent)  # not always the run's disk
+                part.unlink(missing_ok=True)  # the search's own records are worth more
             raise
     if writer.rows == shape[0]:
         part.replace(path)

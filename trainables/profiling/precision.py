@@ -67,12 +67,9 @@ def resolve(config: TrialConfig, threads: int, half: str | None = None) -> Preci
         speeds = _measure(config, [config.precision], threads, device)
         return PrecisionChoice(precision=config.precision, images_per_s=speeds)
     half = half or half_precision(device)
-    if half is None:
-        speeds = _measure(config, ["float32"], threads, device)
-        return PrecisionChoice(precision="float32", images_per_s=speeds)
-    speeds = _measure(config, ["float32", half], threads, device)
-    faster = speeds[half] > MARGIN * speeds["float32"]
-    return PrecisionChoice(precision=half if faster else "float32", images_per_s=speeds)
+    speeds = _measure(config, ["float32", half] if half else ["float32"], threads, device)
+    faster = half if half and speeds[half] > MARGIN * speeds["float32"] else "float32"
+    return PrecisionChoice(precision=faster, images_per_s=speeds)
 
 
 def half_precision(device: torch.device) -> str | None:
