@@ -2,7 +2,7 @@
 
 import math
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,8 @@ def numbers(epochs: list[EpochMetrics]) -> list[dict[str, Any]]:
 def test_one_seed_gives_equal_numbers_and_another_does_not(
     data: SearchData, precision: str
 ) -> None:
-    config = CONFIG.but(precision=precision, epochs=2)
+    few = replace(data.train, indices=data.train.indices[:32])  # many CPUs emulate bfloat16
+    config, data = CONFIG.but(precision=precision, epochs=2), replace(data, train=few)
     first, again = list(train(config, data)), list(train(config, data))
     assert numbers(first) == numbers(again)
     other = list(train(config.but(seed=1), data))

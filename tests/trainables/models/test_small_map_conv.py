@@ -1,5 +1,6 @@
 """Convolutions over tiny maps as matrix products: the same function, the same training."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,8 +95,10 @@ def test_training_gives_the_plain_convolutions_losses(
     tiny_data: Path, precision: str, tolerance: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = open_search_data(tiny_data)
+    few = replace(data.train, indices=data.train.indices[:16])  # many CPUs emulate bfloat16
+    data = replace(data, train=few)
     config = TrialConfig(
-        network="resnet10", image_size=64, batch_size=16, lr=1e-3, epochs=1, precision=precision
+        network="resnet10", image_size=64, batch_size=4, lr=1e-3, epochs=1, precision=precision
     )
     fast = next(training.train(config, data))
     monkeypatch.setattr(setup, "use_matrix_products", lambda _: None)
