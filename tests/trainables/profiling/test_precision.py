@@ -138,7 +138,7 @@ def test_it_measures_what_a_cpu_computes_and_leaves_no_trace(
     assert torch.equal(torch.rand(1), expected)
     assert torch.get_num_threads() == 2
     assert set(found.images_per_s) == measured
-    assert all(1 < speed < 1e5 for speed in found.images_per_s.values())
+    assert all(5 < speed < 1e5 for speed in found.images_per_s.values())
     assert found.precision in measured
 
 
