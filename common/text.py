@@ -12,7 +12,7 @@ import os
 import re
 import shlex
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -68,7 +68,11 @@ def redacted(text: str, environment: Mapping[str, str] = os.environ) -> str:
 
     environment: the variables whose values are hidden where their names denote a secret.
     """
-    for spelling in _secret_spellings(environment):
+    return _hide(text, _secret_spellings(environment))
+
+
+def _hide(text: str, spellings: Iterable[str]) -> str:
+    for spelling in spellings:
         text = text.replace(spelling, HIDDEN)
     for pattern, instead in _PATTERNS:
         text = pattern.sub(instead, text)
@@ -108,12 +112,17 @@ def redacted_values(value: Any) -> Any:
     """Returns plain values with all their texts redacted, also inside of lists and mappings; keys
     stay as they are, and tuples become lists.
     """
+    # Going through the environment takes longer than hiding what a short text contains.
+    return _hide_in_values(value, _secret_spellings(os.environ))
+
+
+def _hide_in_values(value: Any, spellings: Sequence[str]) -> Any:
     if isinstance(value, str):
-        return redacted(value)
+        return _hide(value, spellings)
     if isinstance(value, Mapping):
-        return {key: redacted_values(item) for key, item in value.items()}
+        return {key: _hide_in_values(item, spellings) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [redacted_values(item) for item in value]
+        return [_hide_in_values(item, spellings) for item in value]
     return value
 
 

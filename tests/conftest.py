@@ -97,6 +97,16 @@ def silence_children() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def leave_files_unsynced() -> Iterator[None]:
+    """Files that tests write don't wait for the disk: a killed process loses none of them, and a
+    power failure is what no test survives.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Torch uses one thread: more of them on shared cores wait for each other."""

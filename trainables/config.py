@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
+from functools import cache
 from typing import Any, Self, get_args
 
 from common.errors import UserError
@@ -151,8 +152,8 @@ class TrialConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Builds a configuration from plain values. Raises `ConfigError`, also for unknown keys."""
-        known = [f.name for f in fields(cls)]
-        hint = f"known fields are {', '.join(known)}."
+        known = cls.__dataclass_fields__
+        hint = f"known fields are {', '.join(known)}." if values.keys() - known else ""
         errors = [
             f"{key} is not a field of a trial configuration; {did_you_mean(key, known, hint)}"
             for key in values
@@ -182,7 +183,9 @@ class TrialConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as strings, numbers and booleans, without those that are `None`."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        # Not by `asdict`, which copies each value: a search asks for thousands of configurations.
+        values = ((f.name, getattr(self, f.name)) for f in fields(self))
+        return {name: value for name, value in values if value is not None}
 
     def but(self, **changes: Any) -> Self:
         """Returns a copy of the configuration with some fields changed. Raises `ConfigError`."""
@@ -219,13 +222,18 @@ def _type_errors(c: TrialConfig) -> list[str]:
 
     The rules for values come after these and may compare freely.
     """
-    errors = []
-    for f in fields(c):
-        kind, *optional = get_args(f.type) or (f.type,)
-        value = getattr(c, f.name)
-        if not (_is_of(kind, value) or (optional and value is None)):
-            errors.append(f"{f.name} must be {_KINDS[kind]}, but got {f.name}={value!r}.")
-    return errors
+    return [
+        f"{name} must be {_KINDS[kind]}, but got {name}={getattr(c, name)!r}."
+        for name, kind, optional in _field_types()
+        if not (_is_of(kind, value := getattr(c, name)) or (optional and value is None))
+    ]
+
+
+@cache
+def _field_types() -> list[tuple[str, type, bool]]:
+    """Returns (name, type, whether it may be `None`) for each field."""
+    types = ((f.name, get_args(f.type) or (f.type,)) for f in fields(TrialConfig))
+    return [(name, kind, bool(optional)) for name, (kind, *optional) in types]
 
 
 def _is_of(kind: type, value: object) -> bool:

@@ -96,7 +96,8 @@ class Probe(RandomConfiguration):
             )
         if name in self._recorded:
             self.params[name], self.distributions[name] = self._recorded[name], distribution
-        self._rng = Random(f"{self._number} {name}")
+        if name not in self.params:
+            self._rng = Random(f"{self._number} {name}")
         return super().answer(name, distribution)
 
     def compare(self, returned: Mapping[str, Any]) -> None:
@@ -130,59 +131,62 @@ def digest_of(drawn: Sequence[Drawn]) -> str:
     """Returns a checksum of the distributions that configurations met, each configuration by
     itself.
     """
-    return checksum([_texts(each) for each in drawn])
+    return checksum(_texts([each.distributions for each in drawn]))
 
 
-def _texts(drawn: Drawn) -> dict[str, str]:
-    return {name: distribution_to_json(each) for name, each in drawn.distributions.items()}
+def _texts(met: Sequence[Mapping[str, BaseDistribution]]) -> list[dict[str, str]]:
+    """Returns the distributions that each configuration met as texts."""
+    # Thousands of configurations share a few objects, whose texts are made once. Equal ones may
+    # have different texts: False is equal to 0.
+    shared = {id(each): each for distributions in met for each in distributions.values()}
+    texts = {key: distribution_to_json(each) for key, each in shared.items()}
+    return [{name: texts[id(each)] for name, each in one.items()} for one in met]
 
 
 def find_ranges(drawn: Sequence[Drawn]) -> tuple[SearchedRange, ...]:
     """Returns every range that configurations met, in the order in which a space asks for them, and
     the parameters' values that decide between the ranges of one parameter.
     """
-    texts = [_texts(each) for each in drawn]
-    names = list(dict.fromkeys(name for each in drawn for name in each.distributions))
-    return tuple(
-        found
-        for name in names
-        for found in _ranges_of(name, drawn, [each.get(name) for each in texts])
-    )
+    met = [each.distributions for each in drawn]
+    return tuple(_ranges(met, [each.params for each in drawn]))
 
 
-def _ranges_of(
-    name: str, drawn: Sequence[Drawn], outcomes: Sequence[str | None]
+def _ranges(
+    met: Sequence[Mapping[str, BaseDistribution]], params: Sequence[Mapping[str, Any]]
 ) -> Iterator[SearchedRange]:
-    """Yields the ranges of one parameter; `outcomes` has the range that each configuration met, as
-    a text, or `None` where it didn't have the parameter.
-    """
-    conditions = _explain(_asked_before(name, drawn), drawn, outcomes)
-    seen = dict(zip(outcomes, drawn, strict=True))
-    for text in sorted(text for text in seen if text is not None):
-        yield SearchedRange(
-            name=name,
-            distribution=seen[text].distributions[name],
-            condition=None if conditions is None else conditions[text],
-        )
+    texts, candidates = _texts(met), _asked_before(params)
+    for name in dict.fromkeys(name for each in met for name in each):
+        outcomes = [each.get(name) for each in texts]
+        conditions = _explain(candidates[name], params, outcomes)
+        seen = dict(zip(outcomes, met, strict=True))
+        for text in sorted(text for text in seen if text is not None):
+            yield SearchedRange(
+                name=name,
+                distribution=seen[text][name],
+                condition=None if conditions is None else conditions[text],
+            )
 
 
-def _asked_before(name: str, drawn: Sequence[Drawn]) -> list[str]:
-    """Returns the names of those parameters with few values that every configuration was asked for
-    before this one.
+def _asked_before(params: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Returns, for each parameter, the names of those with few values that no configuration was
+    asked for after it.
     """
-    values: dict[str, set[Any]] = {}
-    later: set[str] = set()
-    for each in drawn:
-        asked = list(each.distributions)
-        place = asked.index(name) if name in asked else len(asked)
-        later.update(asked[place:])
-        for other in asked[:place]:
-            values.setdefault(other, set()).add(str(each.params[other]))
-    return [other for other in values if other not in later and len(values[other]) <= _FEW_VALUES]
+    values: dict[str, set[str]] = {}
+    for each in params:
+        for name, value in each.items():
+            values.setdefault(name, set()).add(str(value))
+    later: dict[str, set[str]] = {name: set() for name in values}
+    for order in dict.fromkeys(map(tuple, params)):
+        for place, name in enumerate(order):
+            later[name].update(order[place:])
+    few = [name for name, found in values.items() if len(found) <= _FEW_VALUES]
+    return {name: [each for each in few if each not in after] for name, after in later.items()}
 
 
 def _explain(
-    candidates: Sequence[str], drawn: Sequence[Drawn], outcomes: Sequence[str | None]
+    candidates: Sequence[str],
+    params: Sequence[Mapping[str, Any]],
+    outcomes: Sequence[str | None],
 ) -> dict[str | None, Condition] | None:
     """Returns, for each outcome, the values of the fewest candidates that lead to it and to no
     other one, or `None` where neither one candidate nor two of them decide.
@@ -191,7 +195,7 @@ def _explain(
         return {outcomes[0]: ()}
     groups = [(each,) for each in candidates] + list(combinations(candidates, 2))
     for names in groups:
-        cases = [{each: d.params.get(each, ABSENT) for each in names} for d in drawn]
+        cases = ({each: one.get(each, ABSENT) for each in names} for one in params)
         found: dict[str, tuple[dict[str, Any], str | None]] = {}
         for case, outcome in zip(cases, outcomes, strict=True):
             if found.setdefault(str(case), (case, outcome))[1] != outcome:
