@@ -119,6 +119,19 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
+def narrow_resnets() -> Iterator[None]:
+    """ResNets that are built in this process have an eighth of their channels: what is tested isn't
+    their width, and a step takes a fifth of the time.
+    """
+    from tests.trainables.narrow_resnet import NarrowResNet
+    from trainables.models import resnet
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resnet, "ResNet", NarrowResNet)
+        yield
+
+
+@pytest.fixture(scope="module")
 def plan_quickly() -> Iterator[None]:
     """Plans draw a tenth of the configurations, and what is installed is read once."""
     from search import preflight

@@ -8,7 +8,7 @@ from typing import Any
 from datasets.access import open_search_data
 from datasets.archives.tree import open_tree
 from datasets.manifest import read_manifest
-from datasets.sources.demo import DEMO, TEST_PER_CLASS, TRAIN_PER_CLASS, write_images
+from datasets.sources import demo
 from datasets.sources.tiny_imagenet import list_samples
 from datasets.spec import Sample, Tree
 from datasets.splits import SearchData
@@ -85,16 +85,16 @@ class Workload:
 
 
 def _demo(folder: Path) -> Path:
-    assert DEMO.generate is not None
     (folder / "demo").mkdir()
-    DEMO.generate(folder / "demo")
+    demo.generate(folder / "demo")
     return folder / "demo"
 
 
 def _draw_more(folder: Path, images: int) -> Path:
     """The demo's classes with images that the demo doesn't have: `images` and one for test."""
-    first = TRAIN_PER_CLASS + TEST_PER_CLASS
-    write_images(folder, range(first, first + images), range(first + images, first + images + 1))
+    first = demo.TRAIN_PER_CLASS + demo.TEST_PER_CLASS
+    last = first + images
+    demo.write_images(folder, range(first, last), range(last, last + 1))
     return folder
 
 

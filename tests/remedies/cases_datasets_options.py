@@ -15,7 +15,7 @@ from datasets import list as list_datasets
 from datasets.access import TRAIN_FILE
 from datasets.manifest import read_manifest, verify
 from datasets.node_copy import check, copy_data
-from datasets.sources import opening
+from datasets.sources import demo, opening
 from datasets.spec import DatasetError
 from tests.datasets.archives.test_zip_names import make_zip
 from tests.remedies.harness import Command, Steps, case
@@ -50,7 +50,9 @@ def a_name_that_some_disks_lack(tmp_path: Path) -> Steps:
 
 
 @case("datasets/registry.py::_find_named", "have further names after a colon")
-def a_name_behind_another_dataset(tmp_path: Path) -> Steps:
+def a_name_behind_another_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
+    monkeypatch.setattr(demo, "TRAIN_PER_CLASS", 10)
+    monkeypatch.setattr(demo, "TEST_PER_CLASS", 1)
     command = prepare_folder(write_images(tmp_path / "src"), tmp_path).replace("folder", "demo:x")
     refusal = yield command
     Command("datasets.prepare", refusal.find(r"use `(\w+)`"), "--data", tmp_path / "drawn")()
@@ -308,7 +310,9 @@ LIST = "datasets/list.py"
 
 
 @case(f"{LIST}::main", "must name a folder of prepared datasets")
-def a_list_of_nothing(tmp_path: Path) -> Steps:
+def a_list_of_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
+    monkeypatch.setattr(demo, "TRAIN_PER_CLASS", 10)
+    monkeypatch.setattr(demo, "TEST_PER_CLASS", 1)
     refusal = yield Command("datasets.list", "--data", tmp_path / "data")
     refusal.command()()
 

@@ -21,6 +21,8 @@ from trainables.models.network import build
 from trainables.training import checkpoint_writer, frozen_views
 from trainables.training.evaluate import evaluate
 
+pytestmark = pytest.mark.usefixtures("narrow_resnets")
+
 CONFIG = TrialConfig(
     network="resnet10", image_size=32, batch_size=16, epochs=3, lr=2e-3, precision="float32"
 )

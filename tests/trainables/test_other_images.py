@@ -21,6 +21,8 @@ from trainables.final_model import training
 from trainables.final_model.best_config import read_best
 from trainables.training import checkpoint_writer
 
+pytestmark = pytest.mark.usefixtures("narrow_resnets")
+
 TRAIN, TEST = 8, 5
 """Images a class of the other dataset."""
 

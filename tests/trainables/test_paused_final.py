@@ -17,6 +17,8 @@ from tests.trainables.test_final import CONFIG, run, write_best
 from trainables import final
 from trainables.final_model import training
 
+pytestmark = pytest.mark.usefixtures("narrow_resnets")
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -22,6 +22,8 @@ from trainables.training import checkpoint_writer, step
 from trainables.training.checkpoint import CheckpointError, read_history
 from trainables.training.epoch import PauseError
 
+pytestmark = pytest.mark.usefixtures("narrow_resnets")
+
 CPU = torch.device("cpu")
 CONFIG = TrialConfig(
     network="resnet10",

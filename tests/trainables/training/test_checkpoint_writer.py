@@ -18,6 +18,8 @@ from trainables.training.checkpoint import read_history
 from trainables.training.checkpoint_writer import CheckpointWriter
 from trainables.training.optimizer import make_optimizer
 
+pytestmark = pytest.mark.usefixtures("narrow_resnets")
+
 CPU = torch.device("cpu")
 CONFIG = TrialConfig(
     network="resnet10", image_size=32, batch_size=16, epochs=3, precision="float32"

@@ -23,6 +23,8 @@ from trainables.training.evaluate import Evaluation, Evaluator, evaluate
 from trainables.training.optimizer import make_optimizer
 from trainables.training.step import train_step
 
+pytestmark = pytest.mark.usefixtures("narrow_resnets")
+
 CPU = torch.device("cpu")
 CONFIG = TrialConfig(network="resnet10", image_size=32, precision="float32")
 

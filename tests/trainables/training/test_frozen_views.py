@@ -30,6 +30,8 @@ from trainables.training.epoch import PauseError
 from trainables.training.evaluate import Evaluator, evaluate
 from trainables.training.frozen_views import FrozenViews, Preparation
 
+pytestmark = pytest.mark.usefixtures("narrow_resnets")
+
 CPU = torch.device("cpu")
 PLAIN = TrialConfig(
     network="resnet10", image_size=32, batch_size=16, epochs=4, lr=2e-3, freeze_depth=3,
@@ -409,7 +411,7 @@ def test_too_large_ones_are_refused_before_any_work(
     data: SearchData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "total used free")
-    size = 128 * 4 * 4 * 4 * (len(data.train) + len(data.val))  # the third stage's maps
+    size = 128 // 8 * 4 * 4 * 4 * (len(data.train) + len(data.val))  # the third stage's maps
     free = 2 * 3 * size
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, free))
     assert views_of(data, AUGMENTED.but(views=3)) is not None
