@@ -11,14 +11,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from common.cli import quote_command
 from common.files import checksum, file_sha256, read_json, sync_folder
 from datasets.census.code_pages import CodePage
 from datasets.census.copies import Copies
 from datasets.census.image_sizes import ImageSizes
 from datasets.census.left_out import LeftOut, Reason
 from datasets.census.value_range import WHITES, ValueRange
-from datasets.spec import DatasetError, dataset_name, folder_name
+from datasets.commands import prepare_command
+from datasets.spec import VAL_FRACTION, DatasetError, dataset_name, folder_name
 
 SCHEMA_VERSION = 1
 """Manifests of another version than this one are refused."""
@@ -99,6 +99,11 @@ class Manifest:
         return len(self.val)
 
     @property
+    def chosen_val(self) -> float | None:
+        """Returns the share of train that becomes val, or `None` if it is the default one."""
+        return None if self.val_fraction == VAL_FRACTION else self.val_fraction
+
+    @property
     def test_images(self) -> int:
         """Returns the number of images in test."""
         return sum(self.test_per_class)
@@ -146,16 +151,15 @@ def remake_command(
 
     manifest: what is known of the data. If nothing is, the user must know their source.
     """
-    source = size = encoding = None
+    source = size = encoding = val = None
     if manifest is not None:
-        size = manifest.image_size
+        size, val = manifest.image_size, manifest.chosen_val
         page = manifest.code_page
         encoding = page["encoding"] if page and not page["guessed"] else None
         # A download may have been removed since.
         source = Path(manifest.source) if os.access(manifest.source, os.F_OK) else None
-    command = prepare_command(
-        dataset_name(directory.name), source, directory.parent, encoding, size, overwrite=overwrite
-    )
+    name, data = dataset_name(directory.name), directory.parent
+    command = prepare_command(name, source, data, encoding, size, val, overwrite=overwrite)
     return f"`{command}`" + ("" if manifest else ", with --source for images of your own")
 
 
@@ -269,19 +273,3 @@ def verify(directory: Path, names: Collection[str] | None = None) -> Manifest:
                 f"{remake_command(directory, overwrite=True, manifest=manifest)}."
             )
     return manifest
-
-
-def prepare_command(
-    name: str,
-    source: Path | None,
-    data: Path,
-    zip_encoding: str | None,
-    size: int | None = None,
-    **flags: bool,
-) -> str:
-    """Returns the command with these arguments as it can be pasted into a shell."""
-    words: list[object] = [] if source is None else ["--source", source]
-    words += [] if zip_encoding is None else ["--zip-encoding", zip_encoding]
-    words += [] if size is None else ["--size", size]
-    words += [f"--{flag.replace('_', '-')}" for flag, is_set in flags.items() if is_set]
-    return quote_command("python -m datasets.prepare", name, *words, data=data)

@@ -11,30 +11,28 @@ if __name__ == "__main__":
     exit_on_signals("ended; nothing half-made is left.")
 
 from common.allowance import allowed_cores
-from common.cli import Parser, quote, refuse
+from common.cli import quote, refuse
 from common.errors import UserError
 from common.signals import code_of, end_process, handle_signals
 from common.text import printable
 from datasets.census.code_pages import describe_code_page
 from datasets.census.copies import describe_copies
-from datasets.census.image_sizes import LARGE_PX, describe_sizes
+from datasets.census.image_sizes import describe_sizes
 from datasets.census.left_out import describe_left_out
 from datasets.census.value_range import describe_range
-from datasets.manifest import FILE_NAME, Manifest, prepare_command, read_manifest, verify
-from datasets.registry import DATASETS, find_dataset
+from datasets.commands import prepare_command
+from datasets.manifest import FILE_NAME, Manifest, read_manifest, verify
+from datasets.prepare_options import check_options, parser
+from datasets.registry import find_dataset
 from datasets.spec import (
     OWN,
+    VAL_FRACTION,
     DatasetError,
     DatasetSpec,
     dataset_name,
     find_free_dataset,
     prepared_folder,
 )
-
-MAX_WORKERS = 1_024
-"""At most this many processes decode."""
-SMALLEST_PX, LARGEST_PX = 16, 512
-"""Stored images have at least `SMALLEST_PX` and at most `LARGEST_PX` pixels a side."""
 
 
 def prepare(
@@ -44,6 +42,7 @@ def prepare(
     data: Path = Path("data"),
     workers: int | None = None,
     size: int | None = None,
+    val: float | None = None,
     skip_broken: bool = False,
     skip_empty: bool = False,
     overwrite: bool = False,
@@ -59,6 +58,7 @@ def prepare(
     workers: number of decoding processes, by default one a core; the result doesn't depend on it.
     size: side of the stored images in pixels, by default the dataset's own. A user's own images
     have no default if the median of their shorter sides exceeds `LARGE_PX`.
+    val: share of each class's training images that become val, by default `VAL_FRACTION`.
     skip_broken, skip_empty: whether to leave out images that can't be decoded, and class folders
     without images; otherwise they raise `DatasetError`.
     overwrite: whether to convert again and replace the data that is there.
@@ -66,13 +66,13 @@ def prepare(
     names it; by default it is guessed.
     """
     spec = find_dataset(name)
-    _check_options(workers, size, zip_encoding)
+    check_options(workers, size, val, zip_encoding)
     encoding = codecs.lookup(zip_encoding).name if zip_encoding else None
     directory = prepared_folder(data, name)
     flags = {"skip_broken": skip_broken, "skip_empty": skip_empty}
-    again = prepare_command(name, source, data, encoding, size, **flags)
+    again = prepare_command(name, source, data, encoding, size, val, **flags)
     if not overwrite and (directory / FILE_NAME).exists():
-        return _check_existing(spec, directory, source, size, encoding, again)
+        return _check_existing(spec, directory, source, size, val, encoding, again)
     from common.files import lock_folder
     from datasets.sources.opening import check_source, list_source
 
@@ -80,7 +80,7 @@ def prepare(
     with lock_folder(directory):
         # Another process may have finished the work while this one waited.
         if not overwrite and (directory / FILE_NAME).exists():
-            return _check_existing(spec, directory, source, size, encoding, again)
+            return _check_existing(spec, directory, source, size, val, encoding, again)
         from datasets.beton.convert import convert
         from datasets.sources.image_sizes import check_sizes
 
@@ -93,6 +93,7 @@ def prepare(
             listing,
             directory,
             size=size or spec.image_size,
+            val=val or VAL_FRACTION,
             workers=workers or allowed_cores().amount,
             skip_broken=skip_broken,
             again=again,
@@ -109,11 +110,11 @@ def inspect(
     a source is decoded, copies in it may change the number by a few. Raises `DatasetError`.
     """
     spec = find_dataset(name)
-    _check_options(None, size, None)
+    check_options(None, size, None, None)
     directory = prepared_folder(data, name)
     again = prepare_command(name, source, data, None, size)
     if (directory / FILE_NAME).exists():
-        return _check_existing(spec, directory, source, size, None, again).train_images
+        return _check_existing(spec, directory, source, size, None, None, again).train_images
     if source is None:
         return spec.nominal_train_images
     from datasets.beton.convert import check_listing, count_train
@@ -124,35 +125,18 @@ def inspect(
     return count_train(listing)
 
 
-def _check_options(workers: int | None, size: int | None, zip_encoding: str | None) -> None:
-    """Raises `DatasetError` with a sentence for each option that is out of range or unknown."""
-    faults = []
-    if workers is not None and not 1 <= workers <= MAX_WORKERS:
-        faults.append(f"workers must lie in 1…{MAX_WORKERS}, but got workers={workers}.")
-    if size is not None and not SMALLEST_PX <= size <= LARGEST_PX:
-        faults.append(f"size must lie in {SMALLEST_PX}…{LARGEST_PX} pixels, but got {size}.")
-    try:
-        "name".encode(zip_encoding or "ascii")
-    except LookupError:
-        faults.append(
-            "--zip-encoding must be an encoding that Python knows, such as cp932, gb18030 or "
-            f"cp1252, but got {zip_encoding!r}."
-        )
-    if faults:
-        raise DatasetError(faults)
-
-
 def _check_existing(
     spec: DatasetSpec,
     directory: Path,
     source: Path | None,
     size: int | None,
+    val: float | None,
     zip_encoding: str | None,
     again: str,
 ) -> Manifest:
     """Returns the manifest of the existing data.
 
-    Raises `DatasetError` if size, encoding of names or source differ from it.
+    Raises `DatasetError` if size, share of val, encoding of names or source differ from it.
 
     again: the command that prepares the wanted data.
     """
@@ -168,6 +152,11 @@ def _check_existing(
     if size is not None and size != manifest.image_size:
         raise DatasetError(
             f"The images in {directory} have {manifest.image_size} px, not {size}; {remedy}"
+        )
+    if val is not None and val != manifest.val_fraction:
+        raise DatasetError(
+            f"Of the images in {directory}, {manifest.val_fraction:g} of train are val, not "
+            f"{val:g}; {remedy}"
         )
     if zip_encoding is not None and page and page["encoding"] != zip_encoding:
         raise DatasetError(
@@ -185,47 +174,6 @@ def _check_existing(
                 made = f"from {source} before its files changed"
             raise DatasetError(f"The images in {directory} were made {made}; {remedy}")
     return manifest
-
-
-def parser() -> Parser:
-    """Builds the parser of the command line."""
-    result = Parser(
-        prog="python -m datasets.prepare",
-        description="Makes a dataset ready to train on.",
-        epilog="datasets: " + "; ".join(f"{s.name} – {s.summary}" for s in DATASETS.values()),
-    )
-    result.add_argument("name", metavar="NAME", help="one of the datasets below")
-    result.add_argument("--source", type=Path, metavar="PATH", help="archive or folder")
-    result.add_argument(
-        "--data",
-        type=Path,
-        default=Path("data"),
-        metavar="DIR",
-        help="where to put it, as DIR/NAME, or DIR/folder-NAME for folder:NAME (default: data)",
-    )
-    result.add_argument(
-        "--workers", type=int, metavar="N", help="decoding processes (default: one a core)"
-    )
-    result.add_argument(
-        "--size",
-        type=int,
-        metavar="PX",
-        help="side of the stored images in pixels (default: the dataset's own; it must be given "
-        f"for images of yours that exceed {LARGE_PX} px)",
-    )
-    result.add_argument("--skip-broken", action="store_true", help="leave broken images out")
-    result.add_argument(
-        "--skip-empty", action="store_true", help="leave class folders without images out"
-    )
-    result.add_argument(
-        "--zip-encoding",
-        metavar="NAME",
-        help="encoding of names in a zip archive that aren't marked as UTF-8, such as cp932 "
-        "(default: UTF-8 where it fits, else cp437)",
-    )
-    result.add_argument("--overwrite", action="store_true", help="replace what is there")
-    result.add_argument("--verify", action="store_true", help="read everything back and compare")
-    return result
 
 
 def summary(manifest: Manifest, directory: Path) -> str:
@@ -250,7 +198,8 @@ def remarks(manifest: Manifest, directory: Path) -> list[str]:
     """
     source, size = Path(manifest.source), manifest.image_size
     name = dataset_name(directory.name)
-    again = prepare_command(name, source, directory.parent, None, size, overwrite=True)
+    val = manifest.chosen_val
+    again = prepare_command(name, source, directory.parent, None, size, val, overwrite=True)
     sizes = manifest.original_sizes
     measured = [f"original images: {describe_sizes(sizes)}"] if sizes else []
     measured += describe_range(manifest.value_range)

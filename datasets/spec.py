@@ -18,6 +18,9 @@ from datasets.census.left_out import Census, LeftOut
 OWN = "folder"
 """The dataset of a user's own images has this name; further ones are called `folder:NAME`."""
 
+VAL_FRACTION = 0.1
+"""This share of each class's official training images becomes val, unless the user chooses one."""
+
 LONGEST = 40
 """The NAME in `folder:NAME` has at most this many characters, so that a node's copy, whose folder
 also names the fingerprint, and the temporary files in it fit on every disk.

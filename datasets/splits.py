@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-VAL_FRACTION = 0.1
-"""This fraction of every class in the official training split becomes val."""
+from datasets.spec import VAL_FRACTION
+
 SPLIT_SEED = 20_200
 """This seed decides which images become val; it is the same for every study."""
 

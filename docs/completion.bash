@@ -15,7 +15,7 @@ _shtab_python_subparsers=(search.run search.spaces datasets.prepare datasets.lis
 
 _shtab_python_search_run_option_strings=(-h --help --list --dry-run --config --resume --resume-or-start --accept-space --space --dataset --source --data --weights --seed --fidelity --objectives --set --warm-start --name --out --trials --epochs --time-budget --gpu-hours --min-gain --finalists --repeats --grace --reduction-factor --max-gap --gap-patience --plateau-patience --stall-timeout --measure --concurrency --gpus-per-trial --precision --deterministic --address --data-uri --storage --on-end --on-best --verbose --quiet --dashboard-host --dashboard-port --page-port --tensorboard --mlflow --wandb)
 _shtab_python_search_spaces_option_strings=(-h --help --like --out --json)
-_shtab_python_datasets_prepare_option_strings=(-h --help --source --data --workers --size --skip-broken --skip-empty --zip-encoding --overwrite --verify)
+_shtab_python_datasets_prepare_option_strings=(-h --help --source --data --workers --size --val --skip-broken --skip-empty --zip-encoding --overwrite --verify)
 _shtab_python_datasets_list_option_strings=(-h --help --data --json)
 _shtab_python_trainables_final_option_strings=(-h --help --config --data --source --dataset --accept-dataset --out --epochs --weights --precision --seed --deterministic --repeats --threads --time-budget --overwrite)
 _shtab_python_trainables_predict_option_strings=(-h --help --csv --json --submission --top --batch-size --backend)

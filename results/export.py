@@ -123,6 +123,7 @@ def _chosen(
         "dataset_fingerprint": manifest["dataset"]["fingerprint"],
         # Manifests of older versions don't record the image size.
         "dataset_image_size": manifest["dataset"].get("image_size"),
+        **({"dataset_val": val} if (val := manifest["dataset"].get("chosen_val")) else {}),
         "metric": "val_top1",
         "value": winner.last_val_top1,
         "epoch": winner.epochs,

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.splits import SPLIT_SEED, VAL_FRACTION, FinalData, SearchData, Split
+from datasets.spec import VAL_FRACTION
+from datasets.splits import SPLIT_SEED, FinalData, SearchData, Split
 from results.records import EpochMetrics
 from trainables.config import ConfigError, TrialConfig
 from trainables.models.network import Network

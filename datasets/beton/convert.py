@@ -36,6 +36,7 @@ def convert(
     directory: Path,
     *,
     size: int,
+    val: float,
     workers: int,
     skip_broken: bool,
     again: str,
@@ -48,6 +49,7 @@ def convert(
 
     name: the dataset's name, as the manifest states it.
     size: side of the stored images in pixels.
+    val: share of each class's training images that become val.
     workers: number of decoding processes.
     skip_broken: whether to leave out broken images instead of raising an error.
     again: the command that prepares the same data, to which remedies add options.
@@ -63,7 +65,7 @@ def convert(
             raise DatasetError(_broken_message(tree, broken, again))
         _check_class_sizes(listing, written[TRAIN_FILE].labels, written[TEST_FILE].labels)
         facts = _verify(written, partials, size)
-        manifest = describe(name, tree, listing, size, written, facts, white)
+        manifest = describe(name, tree, listing, size, val, written, facts, white)
         with hold():
             _publish(directory, partials, manifest)
         raise_received()

@@ -19,7 +19,7 @@ from datasets.census.names import shorten_list
 from datasets.census.value_range import ValueRange, exceeds
 from datasets.manifest import Manifest
 from datasets.spec import DatasetError, Listing, Tree
-from datasets.splits import SPLIT_SEED, VAL_FRACTION, stratified_sample, stratified_split
+from datasets.splits import SPLIT_SEED, stratified_sample, stratified_split
 
 
 def describe(
@@ -27,6 +27,7 @@ def describe(
     tree: Tree,
     listing: Listing,
     size: int,
+    val_fraction: float,
     written: dict[str, BetonContents],
     facts: dict[str, FileFacts],
     white: int | None,
@@ -39,7 +40,8 @@ def describe(
     """
     train, test = written[TRAIN_FILE], written[TEST_FILE]
     groups = group_equal(np.concatenate([train.digests, test.digests]))
-    rest, val = stratified_split(train.labels, groups=groups[: len(train.labels)])
+    own = groups[: len(train.labels)]
+    rest, val = stratified_split(train.labels, val_fraction, groups=own)
     _check_val(listing, train.labels[val])
     classes = len(listing.class_ids)
     mean, std = _mean_and_std(train.moments[rest], size)
@@ -54,7 +56,7 @@ def describe(
         mean=mean,
         std=std,
         split_seed=SPLIT_SEED,
-        val_fraction=VAL_FRACTION,
+        val_fraction=val_fraction,
         val=tuple(val.tolist()),
         train_sample=tuple(stratified_sample(train.labels, val).tolist()),
         files={file: {"bytes": f.bytes, "sha256": f.sha256} for file, f in facts.items()},

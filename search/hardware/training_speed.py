@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from datasets.splits import VAL_FRACTION
+from datasets.spec import VAL_FRACTION
 from results.records import EpochMetrics
 from search.hardware.allocation import Resources
 from trainables.catalog import forward_gmacs, frozen_share

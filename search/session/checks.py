@@ -253,7 +253,13 @@ def prepare_images(plan: Plan, saved: Mapping[str, Any] | None) -> SearchData:
     Raises `DatasetError`, and `SearchError` for images that this search can't use.
     """
     source = source_to_prepare(plan, resuming=saved is not None)
-    prepare(plan.dataset, source=source, data=Path(plan.options.data), size=size_to_store(plan))
+    prepare(
+        plan.dataset,
+        source=source,
+        data=Path(plan.options.data),
+        size=size_to_store(plan),
+        val=saved["dataset"].get("chosen_val") if saved else None,
+    )
     data = open_search_data(plan.data)
     check_images(plan, saved, data.images.fingerprint, len(data.train))
     return data

@@ -42,6 +42,7 @@ def make_manifest(
     nodes = plan.cluster.nodes if plan.cluster else ()
     circumstances = provenance(plan.machine, command_line(), nodes, plan.gpu)
     preview = [config.to_dict() for config in plan.preview]
+    images = read_manifest(plan.data)
     manifest = saved or {
         "name": plan.name,
         "space": plan.options.space,
@@ -67,7 +68,8 @@ def make_manifest(
                 "image_size": data.images.size,
                 "class_ids": list(data.images.class_ids),
                 "val_images": len(data.val),
-                "remarks": remarks(read_manifest(plan.data), plan.data),
+                "chosen_val": images.chosen_val,
+                "remarks": remarks(images, plan.data),
             },
             "sessions": session_log.add_session(
                 manifest["sessions"], plan.directory, circumstances

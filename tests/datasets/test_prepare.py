@@ -57,6 +57,27 @@ def test_other_source_or_size_is_refused_unless_told(
     assert verify(data / NAME) == replaced
 
 
+def test_another_share_of_train_becomes_val_if_asked(data: Path, tiny_zip: Path) -> None:
+    """A quarter of 20 images of each of 4 classes, with the same test images."""
+    before = read_manifest(data / NAME)
+    with pytest.raises(
+        DatasetError, match=r"0\.1 of train are val, not 0\.25; .*--val 0\.25 .*--overwrite"
+    ):
+        prepare(NAME, source=tiny_zip, data=data, val=0.25)
+    made = prepare(NAME, source=tiny_zip, data=data, val=0.25, workers=1, overwrite=True)
+    assert (made.train_images, made.val_images, made.test_images) == (60, 20, 24)
+    assert (made.val_fraction, made.chosen_val, before.chosen_val) == (0.25, 0.25, None)
+    assert len(made.train_sample) == 20
+    assert not set(made.train_sample) & set(made.val)
+    assert (made.fingerprint != before.fingerprint, made.files) == (True, before.files)
+    assert prepare(NAME, data=data) == prepare(NAME, data=data, val=0.25) == made
+    with pytest.raises(DatasetError, match=r"0\.25 of train are val, not 0\.1;"):
+        prepare(NAME, data=data, val=0.1)
+    (data / NAME / "train.beton").unlink()
+    with pytest.raises(DatasetError, match=r"--val 0\.25 .*--overwrite"):  # the same images again
+        read_manifest(data / NAME)
+
+
 def test_failed_overwrite_keeps_the_old_data(data: Path, tiny_folder: Path, tmp_path: Path) -> None:
     before = state(data / NAME)
     source = Path(shutil.copytree(tiny_folder, tmp_path / "source"))
@@ -208,6 +229,8 @@ def test_finding_the_work_done_imports_nothing_heavy(data: Path, tiny_zip: Path)
         (["folder"], "--source"),
         (["demo", "--workers", "0"], "workers must lie in 1…1024, but got workers=0."),
         (["demo", "--size", "4000"], "size must lie in 16…512 pixels, but got 4000."),
+        (["demo", "--val", "0"], "val must lie in 0.01…0.5 of the training images, but got 0."),
+        (["demo", "--val", "nan"], "but got nan."),
         (["folder", "--source", "/nowhere/x.zip"], "/nowhere/x.zip is missing"),
         (["folder", "--source", __file__], "is no zip archive"),
         (["tiny-imagenet", "--source", str(Path(__file__).parent)], "must hold a folder train/"),

@@ -22,6 +22,7 @@ from tests.remedies.harness import Command, Steps, case
 from tests.remedies.images import image, prepare_folder, write_images
 
 PREPARE, OPENING = "datasets/prepare.py", "datasets/sources/opening.py"
+OPTIONS = "datasets/prepare_options.py"
 
 
 @case("datasets/registry.py::find_dataset", "is no dataset")
@@ -59,21 +60,39 @@ def a_name_behind_another_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     return command.replace("demo:x", refusal.find(r"or `(\S+)` for images of yours"))
 
 
-OPTIONS = (f"{PREPARE}::_check_options", "DatasetError(faults)")
-
-
-@case(f"{PREPARE}::_check_options", "workers must lie", *OPTIONS)
+@case(
+    f"{OPTIONS}::check_options",
+    "workers must lie",
+    f"{OPTIONS}::check_options",
+    "DatasetError(faults)",
+)
 def no_workers(tmp_path: Path) -> Steps:
     command = prepare_folder(write_images(tmp_path / "src"), tmp_path).replace(1, 0)
     refusal = yield command
     return command.replace(0, refusal.find(r"must lie in (\d+)…1024"))
 
 
-@case(f"{PREPARE}::_check_options", "size must lie")
+@case(f"{OPTIONS}::check_options", "size must lie")
 def too_small_images(tmp_path: Path) -> Steps:
     command = prepare_folder(write_images(tmp_path / "src"), tmp_path, "--size", 8)
     refusal = yield command
     return command.replace(8, refusal.find(r"must lie in (\d+)…"))
+
+
+@case(f"{OPTIONS}::check_options", "val must lie in")
+def more_val_than_train(tmp_path: Path) -> Steps:
+    command = prepare_folder(write_images(tmp_path / "src"), tmp_path, "--val", 0.9)
+    refusal = yield command
+    return command.replace(0.9, refusal.find(r"must lie in [\d.]+…([\d.]+) "))
+
+
+@case(f"{PREPARE}::_check_existing", "of train are val, not")
+def another_share_of_val(tmp_path: Path) -> Steps:
+    command = prepare_folder(write_images(tmp_path / "src"), tmp_path)
+    command()
+    refusal = yield command.add("--val", 0.5)
+    assert "--val 0.5" in refusal.text
+    return refusal.command().add("--workers", 1)
 
 
 @case("datasets/sources/image_sizes.py::check_sizes", "--size must be given where")
@@ -87,7 +106,7 @@ def cafes(tmp_path: Path) -> Path:
     return make_zip(tmp_path / "images.zip", {"café": "café".encode("cp437"), "dog": b"dog"})
 
 
-@case(f"{PREPARE}::_check_options", "--zip-encoding must be an encoding that Python knows")
+@case(f"{OPTIONS}::check_options", "--zip-encoding must be an encoding that Python knows")
 def an_unknown_encoding(tmp_path: Path) -> Steps:
     source = cafes(tmp_path)
     command = prepare_folder(source, tmp_path, "--zip-encoding", "cp9320")

@@ -63,6 +63,16 @@ def test_the_best_is_the_sound_trial_with_the_highest_latest_value_and_ties_go_t
     assert best["reason"] == export.REASON
 
 
+@pytest.mark.parametrize("chosen", [None, 0.25])
+def test_a_share_of_val_that_was_chosen_goes_to_final_training(tmp_path, chosen):
+    dataset = MANIFEST["dataset"] | {"chosen_val": chosen}
+    store = RunStore.create(tmp_path / "run", MANIFEST | {"dataset": dataset})
+    add_trial(store, trial(0, TrialState.COMPLETE, 0.50))
+    store.close()
+    best = read_best(export.export(tmp_path / "run"))
+    assert (best.val, best.selection.get("dataset_val")) == (chosen, chosen)
+
+
 def add_finalists(run, tables, epochs=3):
     """A line for each (trial, repeat); a value of `None` has failed, "running" hasn't ended."""
     store = SideStore(FINALIST_FILES, run)

@@ -126,12 +126,15 @@ def test_an_interrupted_training_goes_on_to_the_same_numbers(
     assert again.loss == pytest.approx(record["test_loss"], rel=1e-4)
 
 
-def test_images_are_prepared_at_the_size_that_the_search_stored(
+def test_images_are_prepared_as_those_that_the_search_stored(
     best: Path, tiny_zip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On another machine, from the source alone: at 48 px instead of the dataset's own 64."""
-    searched = prepare("tiny-imagenet", source=tiny_zip, data=tmp_path / "there", size=48)
-    write_best(best, tmp_path / "there" / "tiny-imagenet", dataset_image_size=48)
+    """On another machine, from the source alone: at 48 px instead of the dataset's own 64, with
+    half of train as val.
+    """
+    searched = prepare("tiny-imagenet", source=tiny_zip, data=tmp_path / "there", size=48, val=0.5)
+    there = tmp_path / "there" / "tiny-imagenet"
+    write_best(best, there, dataset_image_size=48, dataset_val=0.5)
     here = tmp_path / "here" / "tiny-imagenet"
     assert run(best, here, "--source", str(tiny_zip), "--epochs", "1") == 0
     assert read_manifest(here).image_size == 48

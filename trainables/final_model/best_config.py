@@ -32,6 +32,7 @@ class BestConfig:
     fingerprint: the fingerprint of the dataset's content, or `None` if the file doesn't state it.
     image_size: the side in pixels of the dataset's stored images, or `None` if the file doesn't
     state it.
+    val: the share of train that `datasets.prepare --val` made val, or `None` for the usual one.
     selection: the rest of the file as it stands, without the class ids: metric, value, how the
     configuration was selected, provenance.
     own: whether this user's search wrote the file, which hasn't changed since.
@@ -43,6 +44,7 @@ class BestConfig:
     class_ids: tuple[str, ...] | None
     fingerprint: str | None
     image_size: int | None
+    val: float | None
     selection: dict[str, Any]
     own: bool
 
@@ -63,7 +65,7 @@ def read_best(path: Path) -> BestConfig:
                 f"it again with {export}."
             )
     fingerprint, size = values.get("dataset_fingerprint"), values.get("dataset_image_size")
-    ids = values.pop("dataset_class_ids", None)
+    ids, val = values.pop("dataset_class_ids", None), values.get("dataset_val")
     named = isinstance(ids, list) and all(isinstance(each, str) for each in ids)
     try:
         given = {name: read_number(name, value) for name, value in values["config"].items()}
@@ -77,6 +79,7 @@ def read_best(path: Path) -> BestConfig:
         class_ids=tuple(ids) if named else None,
         fingerprint=fingerprint if isinstance(fingerprint, str) else None,
         image_size=size if isinstance(size, int) else None,
+        val=val if isinstance(val, float) else None,
         selection={k: v for k, v in values.items() if k not in ("config", "schema_version")},
         own=own,
     )

@@ -36,7 +36,8 @@ def open_data(
     directory = prepared_folder(data, best.dataset)
     # Of images that are there, the fingerprint says whether they are the search's, size included.
     known = best.fingerprint is not None and (directory / FILE_NAME).exists()
-    prepare(best.dataset, source=source, data=data, size=None if known else best.image_size)
+    size, val = (None, None) if known else (best.image_size, best.val)
+    prepare(best.dataset, source=source, data=data, size=size, val=val)
     found = open_final_data(directory)
     if best.fingerprint not in (None, found.images.fingerprint):
         _check_other_images(best, found.images, directory, config, accept=accept)
@@ -81,7 +82,7 @@ def _check_other_images(
         raise DataError(
             f"The dataset must be the one that the search saw, {best.searched} with fingerprint "
             f"{best.fingerprint}, but {directory} has {images.fingerprint}: pass the search's "
-            "--data or --source; own images must be stored at the same size too"
+            "--data or --source; images must have the same val, and own ones the same size too"
             f"{also if searched else ''}."
         )
     if searched is None:
