@@ -17,8 +17,13 @@ from datasets.census.copies import Copies
 from datasets.census.image_sizes import ImageSizes
 from datasets.census.left_out import LeftOut, Reason
 from datasets.census.value_range import WHITES, ValueRange
-from datasets.commands import prepare_command
-from datasets.spec import VAL_FRACTION, DatasetError, dataset_name, folder_name
+from datasets.spec import (
+    VAL_FRACTION,
+    DatasetError,
+    dataset_name,
+    folder_name,
+    prepare_command,
+)
 
 SCHEMA_VERSION = 1
 """Manifests of another version than this one are refused."""

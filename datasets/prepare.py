@@ -11,26 +11,26 @@ if __name__ == "__main__":
     exit_on_signals("ended; nothing half-made is left.")
 
 from common.allowance import allowed_cores
-from common.cli import quote, refuse
+from common.cli import Parser, quote, refuse
 from common.errors import UserError
 from common.signals import code_of, end_process, handle_signals
 from common.text import printable
 from datasets.census.code_pages import describe_code_page
 from datasets.census.copies import describe_copies
-from datasets.census.image_sizes import describe_sizes
+from datasets.census.image_sizes import LARGE_PX, describe_sizes
 from datasets.census.left_out import describe_left_out
 from datasets.census.value_range import describe_range
-from datasets.commands import prepare_command
 from datasets.manifest import FILE_NAME, Manifest, read_manifest, verify
-from datasets.prepare_options import check_options, parser
-from datasets.registry import find_dataset
+from datasets.registry import DATASETS, find_dataset
 from datasets.spec import (
     OWN,
     VAL_FRACTION,
     DatasetError,
     DatasetSpec,
+    check_options,
     dataset_name,
     find_free_dataset,
+    prepare_command,
     prepared_folder,
 )
 
@@ -53,24 +53,22 @@ def prepare(
     Raises `DatasetError` for everything that a user can put right, above all if the folder holds
     other data and `overwrite` is false.
 
-    source: archive or folder, of a kind that this dataset takes. Without a source, the dataset is
-    downloaded or generated if that is possible.
-    workers: number of decoding processes, by default one a core; the result doesn't depend on it.
-    size: side of the stored images in pixels, by default the dataset's own. A user's own images
-    have no default if the median of their shorter sides exceeds `LARGE_PX`.
+    source: archive or folder, of a kind that this dataset takes. Without one, the dataset is
+    downloaded or generated if possible.
+    workers: number of decoding processes, by default one a core.
+    size: side of the stored images in pixels, by default the dataset's own. There is no default for
+    a user's own images if the median of their shorter sides exceeds `LARGE_PX`.
     val: share of each class's training images that become val, by default `VAL_FRACTION`.
-    skip_broken, skip_empty: whether to leave out images that can't be decoded, and class folders
-    without images; otherwise they raise `DatasetError`.
+    skip_broken, skip_empty: whether to leave out broken images and empty class folders, or raise.
     overwrite: whether to convert again and replace the data that is there.
-    zip_encoding: the encoding of names in a zip archive that aren't marked as UTF-8, as Python
-    names it; by default it is guessed.
+    zip_encoding: of names in a zip archive that aren't marked as UTF-8 (default: a guess).
     """
     spec = find_dataset(name)
     check_options(workers, size, val, zip_encoding)
     encoding = codecs.lookup(zip_encoding).name if zip_encoding else None
     directory = prepared_folder(data, name)
-    flags = {"skip_broken": skip_broken, "skip_empty": skip_empty}
-    again = prepare_command(name, source, data, encoding, size, val, **flags)
+    options = (name, source, data, encoding, size, val)
+    again = prepare_command(*options, skip_broken=skip_broken, skip_empty=skip_empty)
     if not overwrite and (directory / FILE_NAME).exists():
         return _check_existing(spec, directory, source, size, val, encoding, again)
     from common.files import lock_folder
@@ -84,13 +82,12 @@ def prepare(
         from datasets.beton.convert import convert
         from datasets.sources.image_sizes import check_sizes
 
-        tree, listing = list_source(spec, source, data, encoding, again, skip_empty=skip_empty)
+        found = list_source(spec, source, data, encoding, again, skip_empty=skip_empty)
         if size is None:
-            check_sizes(listing, again + " --overwrite" * overwrite)
+            check_sizes(found[1], again + " --overwrite" * overwrite)
         return convert(
             name,
-            tree,
-            listing,
+            *found,
             directory,
             size=size or spec.image_size,
             val=val or VAL_FRACTION,
@@ -174,6 +171,54 @@ def _check_existing(
                 made = f"from {source} before its files changed"
             raise DatasetError(f"The images in {directory} were made {made}; {remedy}")
     return manifest
+
+
+def parser() -> Parser:
+    """Builds the parser of the command line."""
+    result = Parser(
+        prog="python -m datasets.prepare",
+        description="Makes a dataset ready to train on.",
+        epilog="datasets: " + "; ".join(f"{s.name} – {s.summary}" for s in DATASETS.values()),
+    )
+    result.add_argument("name", metavar="NAME", help="one of the datasets below")
+    result.add_argument("--source", type=Path, metavar="PATH", help="archive or folder")
+    result.add_argument(
+        "--data",
+        type=Path,
+        default=Path("data"),
+        metavar="DIR",
+        help="where to put it, as DIR/NAME, or DIR/folder-NAME for folder:NAME (default: data)",
+    )
+    result.add_argument(
+        "--workers", type=int, metavar="N", help="decoding processes (default: one a core)"
+    )
+    result.add_argument(
+        "--size",
+        type=int,
+        metavar="PX",
+        help="side of the stored images in pixels (default: the dataset's own; it must be given "
+        f"for images of yours that exceed {LARGE_PX} px)",
+    )
+    result.add_argument(
+        "--val",
+        type=float,
+        metavar="SHARE",
+        help="share of each class's training images that a search decides on, and doesn't train on "
+        f"(default: {VAL_FRACTION})",
+    )
+    result.add_argument("--skip-broken", action="store_true", help="leave broken images out")
+    result.add_argument(
+        "--skip-empty", action="store_true", help="leave class folders without images out"
+    )
+    result.add_argument(
+        "--zip-encoding",
+        metavar="NAME",
+        help="encoding of names in a zip archive that aren't marked as UTF-8, such as cp932 "
+        "(default: UTF-8 where it fits, else cp437)",
+    )
+    result.add_argument("--overwrite", action="store_true", help="replace what is there")
+    result.add_argument("--verify", action="store_true", help="read everything back and compare")
+    return result
 
 
 def summary(manifest: Manifest, directory: Path) -> str:

@@ -21,6 +21,13 @@ OWN = "folder"
 VAL_FRACTION = 0.1
 """This share of each class's official training images becomes val, unless the user chooses one."""
 
+MAX_WORKERS = 1_024
+"""At most this many processes decode."""
+SMALLEST_PX, LARGEST_PX = 16, 512
+"""Stored images have at least `SMALLEST_PX` and at most `LARGEST_PX` pixels a side."""
+SMALLEST_VAL, LARGEST_VAL = 0.01, 0.5
+"""Val is at least and at most this share of the training images."""
+
 LONGEST = 40
 """The NAME in `folder:NAME` has at most this many characters, so that a node's copy, whose folder
 also names the fingerprint, and the temporary files in it fit on every disk.
@@ -224,3 +231,45 @@ def find_free_dataset(source: Path, data: Path) -> str:
         number += 1
         found = f"{OWN}:{stem[: LONGEST - 4]}-{number}"
     return found
+
+
+def check_options(
+    workers: int | None, size: int | None, val: float | None, zip_encoding: str | None
+) -> None:
+    """Raises `DatasetError` with a sentence for each option that is out of range or unknown."""
+    faults = []
+    if workers is not None and not 1 <= workers <= MAX_WORKERS:
+        faults.append(f"workers must lie in 1…{MAX_WORKERS}, but got workers={workers}.")
+    if size is not None and not SMALLEST_PX <= size <= LARGEST_PX:
+        faults.append(f"size must lie in {SMALLEST_PX}…{LARGEST_PX} pixels, but got {size}.")
+    if val is not None and not SMALLEST_VAL <= val <= LARGEST_VAL:
+        faults.append(
+            f"val must lie in {SMALLEST_VAL}…{LARGEST_VAL} of the training images, but got {val:g}."
+        )
+    try:
+        "name".encode(zip_encoding or "ascii")
+    except LookupError:
+        faults.append(
+            "--zip-encoding must be an encoding that Python knows, such as cp932, gb18030 or "
+            f"cp1252, but got {zip_encoding!r}."
+        )
+    if faults:
+        raise DatasetError(faults)
+
+
+def prepare_command(
+    name: str,
+    source: Path | None,
+    data: Path,
+    zip_encoding: str | None,
+    size: int | None = None,
+    val: float | None = None,
+    **flags: bool,
+) -> str:
+    """Returns the command with these arguments as it can be pasted into a shell."""
+    words: list[object] = [] if source is None else ["--source", source]
+    words += [] if zip_encoding is None else ["--zip-encoding", zip_encoding]
+    words += [] if size is None else ["--size", size]
+    words += [] if val is None else ["--val", val]
+    words += [f"--{flag.replace('_', '-')}" for flag, is_set in flags.items() if is_set]
+    return quote_command("python -m datasets.prepare", name, *words, data=data)

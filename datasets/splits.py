@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.spec import VAL_FRACTION
-
 SPLIT_SEED = 20_200
 """This seed decides which images become val; it is the same for every study."""
 
@@ -84,7 +82,7 @@ class FinalData:
 
 def stratified_split(
     labels: NDArray[np.int64],
-    fraction: float = VAL_FRACTION,
+    fraction: float,
     seed: int = SPLIT_SEED,
     *,
     groups: NDArray[np.int64] | None = None,

@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable, Mapping
 
 from datasets import list as list_datasets
-from datasets import prepare_options
+from datasets import prepare
 from results import annotate, compare, curves, export, importance, report, runs, show
 from results import final as final_pages
 from search import simulate, steer
@@ -16,7 +16,7 @@ from trainables import final, predict
 COMMANDS: Mapping[str, Callable[[], ArgumentParser]] = {
     "search.run": command_line.parser,
     "search.spaces": manage_spaces.parser,
-    "datasets.prepare": prepare_options.parser,
+    "datasets.prepare": prepare.parser,
     "datasets.list": list_datasets.parser,
     "trainables.final": final.parser,
     "trainables.predict": predict.parser,

@@ -154,11 +154,8 @@ class TrialConfig:
         """Builds a configuration from plain values. Raises `ConfigError`, also for unknown keys."""
         known = cls.__dataclass_fields__
         hint = f"known fields are {', '.join(known)}." if values.keys() - known else ""
-        errors = [
-            f"{key} is not a field of a trial configuration; {did_you_mean(key, known, hint)}"
-            for key in values
-            if key not in known
-        ]
+        unknown = {key: did_you_mean(key, known, hint) for key in values if key not in known}
+        errors = [f"{k} is not a field of a trial configuration; {h}" for k, h in unknown.items()]
         if "network" not in values:
             errors.append(f"network must be one of {_names(NETWORKS)}, but it is missing.")
         try:

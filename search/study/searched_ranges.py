@@ -136,8 +136,7 @@ def digest_of(drawn: Sequence[Drawn]) -> str:
 
 def _texts(met: Sequence[Mapping[str, BaseDistribution]]) -> list[dict[str, str]]:
     """Returns the distributions that each configuration met as texts."""
-    # Thousands of configurations share a few objects, whose texts are made once. Equal ones may
-    # have different texts: False is equal to 0.
+    # Thousands of configurations share a few objects, and equal ones may differ: False equals 0.
     shared = {id(each): each for distributions in met for each in distributions.values()}
     texts = {key: distribution_to_json(each) for key, each in shared.items()}
     return [{name: texts[id(each)] for name, each in one.items()} for one in met]
@@ -168,9 +167,7 @@ def _ranges(
 
 
 def _asked_before(params: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Returns, for each parameter, the names of those with few values that no configuration was
-    asked for after it.
-    """
+    """Returns, for each parameter, those with few values that never come after it."""
     values: dict[str, set[str]] = {}
     for each in params:
         for name, value in each.items():
@@ -184,9 +181,7 @@ def _asked_before(params: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 
 def _explain(
-    candidates: Sequence[str],
-    params: Sequence[Mapping[str, Any]],
-    outcomes: Sequence[str | None],
+    candidates: Sequence[str], params: Sequence[Mapping[str, Any]], outcomes: Sequence[str | None]
 ) -> dict[str | None, Condition] | None:
     """Returns, for each outcome, the values of the fewest candidates that lead to it and to no
     other one, or `None` where neither one candidate nor two of them decide.

@@ -3,7 +3,7 @@
 import pytest
 
 from common.cli import Parser
-from datasets import prepare_options
+from datasets import prepare
 from search.config import command_line
 
 
@@ -32,7 +32,7 @@ def test_a_command_ends_with_all_of_them(capsys: pytest.CaptureFixture[str]) -> 
     ]
 
 
-@pytest.mark.parametrize("made", [prepare_options.parser(), command_line.parser()])
+@pytest.mark.parametrize("made", [prepare.parser(), command_line.parser()])
 def test_all_command_lines_are_read_alike(made: Parser) -> None:
     assert isinstance(made, Parser)
     assert not made.allow_abbrev

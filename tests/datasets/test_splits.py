@@ -32,7 +32,7 @@ def test_stratified_shares_every_class(counts: list[int], seed: int, fraction: f
 @given(st.lists(st.integers(2, 60), min_size=1, max_size=8), st.integers(0, 100))
 def test_sample_is_as_large_as_val_and_outside_it(counts: list[int], seed: int) -> None:
     labels = labels_of(counts, seed)
-    _, val = stratified_split(labels)
+    _, val = stratified_split(labels, 0.1)
     sample = stratified_sample(labels, val)
     assert len(np.intersect1d(sample, val)) == 0
     assert len(np.unique(sample)) == len(sample) == len(val)
@@ -42,5 +42,5 @@ def test_sample_is_as_large_as_val_and_outside_it(counts: list[int], seed: int) 
 def test_another_seed_is_another_split() -> None:
     labels = np.repeat(np.arange(4), 50)
     assert not np.array_equal(
-        stratified_split(labels, seed=1)[1], stratified_split(labels, seed=2)[1]
+        stratified_split(labels, 0.1, 1)[1], stratified_split(labels, 0.1, 2)[1]
     )

@@ -55,7 +55,7 @@ BOUNDS = {
     "most files in one folder": 18, "longest file, lines": 290, "longest function, lines": 60,
     "import cycles between modules": 0, "import cycles between rooms": 0,
     "string keys between driver and worker, reads": 0, "README, words": 1100,
-    "lines of code": 33_600,
+    "lines of code": 33_650,
 }  # fmt: skip
 """Figure -> the most that the working tree may have.
 
@@ -69,8 +69,9 @@ evidence in columns 40, a note on long final trainings 10, folding frozen BatchN
 showing runs in a terminal 700, serving a live page 590, and showing how busy the machine is 180.
 Steering a search by hand, and a user's commands at its end, took 1,600, spaces with files beside
 them and networks to choose 1,100, any number of own datasets 550, a search from Python 700,
-predictions of whole folders 700, keeping what a trial prints 240, and telling what each parameter
-does 100. Lower this bound when lines go; raise it for a feature, never for want of care.
+predictions of whole folders 700, keeping what a trial prints 240, telling what each parameter does
+100, and choosing how much is val 50. Lower this bound when lines go; raise it for a feature, never
+for want of care.
 """
 
 

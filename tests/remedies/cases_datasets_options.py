@@ -22,7 +22,7 @@ from tests.remedies.harness import Command, Steps, case
 from tests.remedies.images import image, prepare_folder, write_images
 
 PREPARE, OPENING = "datasets/prepare.py", "datasets/sources/opening.py"
-OPTIONS = "datasets/prepare_options.py"
+SPEC = "datasets/spec.py"
 
 
 @case("datasets/registry.py::find_dataset", "is no dataset")
@@ -61,9 +61,9 @@ def a_name_behind_another_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @case(
-    f"{OPTIONS}::check_options",
+    f"{SPEC}::check_options",
     "workers must lie",
-    f"{OPTIONS}::check_options",
+    f"{SPEC}::check_options",
     "DatasetError(faults)",
 )
 def no_workers(tmp_path: Path) -> Steps:
@@ -72,14 +72,14 @@ def no_workers(tmp_path: Path) -> Steps:
     return command.replace(0, refusal.find(r"must lie in (\d+)…1024"))
 
 
-@case(f"{OPTIONS}::check_options", "size must lie")
+@case(f"{SPEC}::check_options", "size must lie")
 def too_small_images(tmp_path: Path) -> Steps:
     command = prepare_folder(write_images(tmp_path / "src"), tmp_path, "--size", 8)
     refusal = yield command
     return command.replace(8, refusal.find(r"must lie in (\d+)…"))
 
 
-@case(f"{OPTIONS}::check_options", "val must lie in")
+@case(f"{SPEC}::check_options", "val must lie in")
 def more_val_than_train(tmp_path: Path) -> Steps:
     command = prepare_folder(write_images(tmp_path / "src"), tmp_path, "--val", 0.9)
     refusal = yield command
@@ -106,7 +106,7 @@ def cafes(tmp_path: Path) -> Path:
     return make_zip(tmp_path / "images.zip", {"café": "café".encode("cp437"), "dog": b"dog"})
 
 
-@case(f"{OPTIONS}::check_options", "--zip-encoding must be an encoding that Python knows")
+@case(f"{SPEC}::check_options", "--zip-encoding must be an encoding that Python knows")
 def an_unknown_encoding(tmp_path: Path) -> Steps:
     source = cafes(tmp_path)
     command = prepare_folder(source, tmp_path, "--zip-encoding", "cp9320")

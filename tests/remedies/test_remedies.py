@@ -50,10 +50,7 @@ def test_what_is_no_error_is_still_there() -> None:
 
 def test_places_of_every_kind_are_found_and_none_of_python_s_own_errors() -> None:
     found = {str(place) for place in places()}
-    assert (
-        "datasets/prepare_options.py::check_options: workers must lie in 1…{}, but got workers={}."
-        in found
-    )
+    assert "datasets/spec.py::check_options: workers must lie in 1…{}, but got workers={}." in found
     assert "datasets/sources/folder.py::list_samples: DatasetError(faults)" in found
     assert "trainables/training/checkpoint.py::_read: _damage_error(path)" in found
     assert "trainables/final.py::_positive: must be ≥ 1, but got {}" in found

@@ -14,7 +14,7 @@ from datasets.manifest import read_manifest
 from datasets.prepare import main as prepare_main
 from datasets.prepare import prepare
 from search.config.command_line import resolve
-from search.monitoring.plans.plan_text import describe_enlarged, show_plan
+from search.monitoring.plans.plan_text import describe_enlarged, describe_few_val_images, show_plan
 from search.planning.plan import Plan, make_plan, size_to_store
 from search.run import main
 from tests.conftest import tiny_image
@@ -87,6 +87,17 @@ def test_nothing_is_said_to_be_lost_where_the_images_were_no_larger(
     )
     # A manifest of an older version has no sizes.
     assert describe_enlarged(wide, replace(manifest, original_sizes=None))
+
+
+def test_few_val_images_are_told_with_how_much_accuracies_on_them_scatter(tiny_data: Path) -> None:
+    manifest = read_manifest(tiny_data)
+    few = replace(manifest, val=tuple(range(120)))
+    assert describe_few_val_images(few) == (
+        "on 120 val images, 70 % has a standard error of 4.2 points; `datasets.prepare --val` "
+        "holds out more for another search"
+    )
+    assert describe_few_val_images(replace(few, val_fraction=0.25)).endswith("of 4.2 points")
+    assert describe_few_val_images(replace(few, val=tuple(range(300)))) == ""
 
 
 def test_a_dry_run_states_the_size_to_store(

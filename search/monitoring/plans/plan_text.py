@@ -1,5 +1,6 @@
 """Prints what is known before a search: a plan, and the start of a search."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -24,6 +25,9 @@ from search.planning.cost_estimate import finalist_trainings
 from search.planning.plan import Plan, make_proposer, size_to_store
 from search.planning.screening import ScreeningPlan
 from search.planning.warm_start import describe_earlier_runs
+
+FEW_VAL_IMAGES = 300
+"""With fewer val images, luck decides a large part of a search (docs/guides/protocol.md)."""
 
 
 def show_plan(
@@ -53,6 +57,7 @@ def show_plan(
         ("run", str(plan.directory)),
         ("space", f"{plan.options.space}: {plan.space.summary}"),
         ("dataset", f"{plan.dataset}{_dataset_note(plan, manifest)}"),
+        ("note", describe_few_val_images(manifest) if manifest else ""),
         ("note", describe_enlarged(plan, manifest) if manifest else ""),
         ("trials", f"{plan.options.trials}, the baseline first; {plan.epochs} epochs at most"),
         *(("note", note) for note in _notes(plan)),
@@ -121,6 +126,7 @@ def print_start(plan: Plan, data: SearchData, print_line: Callable[[str], None])
         ("run", str(plan.directory)),
         ("dataset", f"{plan.dataset}: {len(data.images.class_ids)} classes, {images}"),
         *(("data", remark) for remark in remarks(manifest, plan.data)),
+        ("note", describe_few_val_images(manifest)),
         ("note", describe_enlarged(plan, manifest)),
         *(("note", note) for note in _notes(plan)),
         ("nodes", describe_nodes(plan)),
@@ -134,6 +140,22 @@ def print_start(plan: Plan, data: SearchData, print_line: Callable[[str], None])
         ("budget", describe_budget(plan)),
     ]
     _print_rows(rows, 11, print_line)
+
+
+def describe_few_val_images(manifest: Manifest) -> str:
+    """Returns a note on how much accuracies on fewer than `FEW_VAL_IMAGES` images scatter. The text
+    is empty for more.
+    """
+    count = manifest.val_images
+    if count >= FEW_VAL_IMAGES:
+        return ""
+    error = 100 * math.sqrt(0.7 * 0.3 / count)
+    more = (
+        ""
+        if manifest.chosen_val
+        else "; `datasets.prepare --val` holds out more for another search"
+    )
+    return f"on {count} val images, 70 % has a standard error of {error:.1f} points{more}"
 
 
 def describe_enlarged(plan: Plan, manifest: Manifest) -> str:

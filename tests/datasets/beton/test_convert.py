@@ -53,7 +53,7 @@ def test_pixels_and_labels_survive_and_statistics_are_exact(
     assert np.array_equal(images, expected)
     assert labels.tolist() == [n // 20 for n in range(80)]
     manifest = read_manifest(tiny_data)
-    rest, val = stratified_split(labels)
+    rest, val = stratified_split(labels, 0.1)
     assert manifest.val == tuple(val)
     assert (manifest.train_images, manifest.val_images, manifest.test_images) == (72, 8, 24)
     assert (manifest.train_per_class, manifest.test_per_class) == ((20,) * 4, (6,) * 4)

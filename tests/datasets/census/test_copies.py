@@ -31,13 +31,15 @@ def test_groups_are_counted_by_kind() -> None:
 def test_the_split_keeps_copies_together_and_is_the_old_one_without_them(seed: int) -> None:
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, 5, 400)
-    alone = stratified_split(labels)
+    alone = stratified_split(labels, 0.1)
     assert all(
         np.array_equal(one, other)
-        for one, other in zip(alone, stratified_split(labels, groups=np.arange(400)), strict=True)
+        for one, other in zip(
+            alone, stratified_split(labels, 0.1, groups=np.arange(400)), strict=True
+        )
     )
     groups = np.where(generator.random(400) < 0.4, generator.integers(0, 40, 400), np.arange(400))
-    rest, part = stratified_split(labels, groups=groups)
+    rest, part = stratified_split(labels, 0.1, groups=groups)
     assert not set(groups[rest]) & set(groups[part])
     assert np.array_equal(np.sort(np.concatenate([rest, part])), np.arange(400))
     shares = np.bincount(labels[part], minlength=5) / np.bincount(labels)

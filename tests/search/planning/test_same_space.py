@@ -261,7 +261,7 @@ def test_a_moved_space_is_given_anew_and_its_content_is_compared(
     assert f"The run's copy is {copy}." in capsys.readouterr().err
     for path in (moved, copy):
         assert main([*words, "--space", str(path)]) == 0
-        assert "note" not in capsys.readouterr().out
+        assert "the space has changed" not in capsys.readouterr().out
     moved.write_text(NARROW, encoding="utf-8")
     assert main([*words, "--space", str(moved)]) == 2
     assert "momentum is 0.8 … 0.99" in capsys.readouterr().err
