@@ -5,7 +5,7 @@ import pytest
 
 from results.jsonl import read_lines
 from search.simulation.recorded_curves import read_curves
-from tests.benchmarks import bench_val_images
+from tests.benchmarks import bench_val_images, measure
 from tests.benchmarks.bench_val_images import describe, shown
 from tests.benchmarks.drawn import draw
 
@@ -47,3 +47,9 @@ def test_the_table_has_the_means_of_the_ends() -> None:
     assert list(describe(made))[2:] == [
         "| 30 | ours | 2 | 50.0 [25.0 … 75.0] | 5.0 [5.0 … 5.0] | 2.0 [2.0 … 2.0] |"
     ]
+
+
+def test_the_guides_table_is_that_of_the_published_searches() -> None:
+    lines = list(read_lines(measure.PUBLISHED / "val_images.jsonl"))
+    guide = (measure.ROOT / "docs" / "guides" / "protocol.md").read_text(encoding="utf-8")
+    assert "\n".join(describe(lines[1:])) in guide
