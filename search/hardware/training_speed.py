@@ -32,7 +32,7 @@ n = 1 each). The limit is twenty times the longer one, as for the rest of a firs
 
 _EVALUATED = 2 / 3 * VAL_FRACTION / (1 - VAL_FRACTION)
 """After each epoch, val and as many training images are evaluated. An evaluation takes a third of a
-training step, so both together take this share of the training's time.
+training step, so with the usual val both together take this share of the training's time.
 """
 
 _CATALOG = "10⁹ multiply-adds"

@@ -93,8 +93,8 @@ def test_few_val_images_are_told_with_how_much_accuracies_on_them_scatter(tiny_d
     manifest = read_manifest(tiny_data)
     few = replace(manifest, val=tuple(range(120)))
     assert describe_few_val_images(few) == (
-        "on 120 val images, 70 % has a standard error of 4.2 points; `datasets.prepare --val` "
-        "holds out more for another search"
+        "on 120 val images, an accuracy of 70 % has a standard error of 4.2 points; "
+        "`datasets.prepare --val` holds out more for another search"
     )
     assert describe_few_val_images(replace(few, val_fraction=0.25)).endswith("of 4.2 points")
     assert describe_few_val_images(replace(few, val=tuple(range(300)))) == ""

@@ -150,12 +150,9 @@ def describe_few_val_images(manifest: Manifest) -> str:
     if count >= FEW_VAL_IMAGES:
         return ""
     error = 100 * math.sqrt(0.7 * 0.3 / count)
-    more = (
-        ""
-        if manifest.chosen_val
-        else "; `datasets.prepare --val` holds out more for another search"
-    )
-    return f"on {count} val images, 70 % has a standard error of {error:.1f} points{more}"
+    told = f"on {count} val images, an accuracy of 70 % has a standard error of {error:.1f} points"
+    more = "; `datasets.prepare --val` holds out more for another search"
+    return told if manifest.chosen_val else told + more
 
 
 def describe_enlarged(plan: Plan, manifest: Manifest) -> str:

@@ -5,17 +5,18 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from datasets.prepare import inspect
+from datasets.prepare import inspect, prepare
 from results.store import RunStore, read_manifest
 from search.hardware.probe import TorchProcess
 from search.run import main
-from search.session.checks import check_start, list_later_checks
-from tests.search.session_on_curves import planned, search
+from search.session.checks import check_start, list_later_checks, prepare_images
+from tests.search.session_on_curves import opened, planned, search
 
 Fault = Callable[[Path], tuple[list[str], str]]
 
@@ -33,6 +34,19 @@ def begun(data: Path, tmp_path: Path) -> Path:
     """A run that has trained four epochs, and its sitting is over."""
     search(planned(tmp_path / "runs", data, {}, name="old", trials=4), epochs=4)
     return tmp_path / "runs" / "old"
+
+
+def test_a_run_that_goes_on_prepares_its_own_share_of_val(tiny_zip: Path, tmp_path: Path) -> None:
+    """On a disk that has lost the prepared images."""
+    data = tmp_path / "data" / "tiny-imagenet"
+    prepare("tiny-imagenet", source=tiny_zip, data=data.parent, val=0.25)
+    plan = planned(tmp_path / "runs", data, {}, name="run", trials=2)
+    opened(plan).close()
+    saved = read_manifest(plan.directory)
+    assert saved["dataset"]["chosen_val"] == 0.25
+    shutil.rmtree(data)
+    plan = replace(plan, options=replace(plan.options, source=str(tiny_zip)))
+    assert prepare_images(plan, saved).images.fingerprint == saved["dataset"]["fingerprint"]
 
 
 def words(data: Path, *more: str) -> list[str]:
