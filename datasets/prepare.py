@@ -53,25 +53,25 @@ def prepare(
     Raises `DatasetError` for everything that a user can put right, above all if the folder holds
     other data and `overwrite` is false.
 
-    source: archive or folder, of a kind that this dataset takes. Without one, the dataset is
-    downloaded or generated if possible.
-    workers: number of decoding processes, by default one a core.
-    size: side of the stored images in pixels, by default the dataset's own. There is no default for
-    a user's own images if the median of their shorter sides exceeds `LARGE_PX`.
+    source: archive or folder, of a kind that this dataset takes. Without a source, the dataset is
+    downloaded or generated if that is possible.
+    workers: number of decoding processes, by default one a core; the result doesn't depend on it.
+    size: side of the stored images in pixels, by default the dataset's own. A user's own images
+    have no default if the median of their shorter sides exceeds `LARGE_PX`.
     val: share of each class's training images that become val, by default `VAL_FRACTION`.
     skip_broken, skip_empty: whether to leave out broken images and empty class folders, or raise.
     overwrite: whether to convert again and replace the data that is there.
-    zip_encoding: of names in a zip archive that aren't marked as UTF-8 (default: a guess).
+    zip_encoding: of names in a zip archive not marked as UTF-8, as Python names it, or a guess.
     """
-    spec = find_dataset(name)
+    spec, directory = find_dataset(name), prepared_folder(data, name)
     check_options(workers, size, val, zip_encoding)
     encoding = codecs.lookup(zip_encoding).name if zip_encoding else None
-    directory = prepared_folder(data, name)
     options = (name, source, data, encoding, size, val)
     again = prepare_command(*options, skip_broken=skip_broken, skip_empty=skip_empty)
     if not overwrite and (directory / FILE_NAME).exists():
         return _check_existing(spec, directory, source, size, val, encoding, again)
     from common.files import lock_folder
+    from datasets.sources.image_sizes import check_sizes
     from datasets.sources.opening import check_source, list_source
 
     check_source(spec, source, data)
@@ -80,14 +80,14 @@ def prepare(
         if not overwrite and (directory / FILE_NAME).exists():
             return _check_existing(spec, directory, source, size, val, encoding, again)
         from datasets.beton.convert import convert
-        from datasets.sources.image_sizes import check_sizes
 
-        found = list_source(spec, source, data, encoding, again, skip_empty=skip_empty)
+        tree, listing = list_source(spec, source, data, encoding, again, skip_empty=skip_empty)
         if size is None:
-            check_sizes(found[1], again + " --overwrite" * overwrite)
+            check_sizes(listing, again + " --overwrite" * overwrite)
         return convert(
             name,
-            *found,
+            tree,
+            listing,
             directory,
             size=size or spec.image_size,
             val=val or VAL_FRACTION,

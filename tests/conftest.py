@@ -118,6 +118,15 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture
+def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The drawn dataset has 3 training and 2 test images of each of its 20 classes."""
+    from datasets.sources import demo
+
+    monkeypatch.setattr(demo, "TRAIN_PER_CLASS", 3)
+    monkeypatch.setattr(demo, "TEST_PER_CLASS", 2)
+
+
 @pytest.fixture(scope="module")
 def narrow_resnets() -> Iterator[None]:
     """ResNets that are built in this process have an eighth of their channels: what is tested isn't

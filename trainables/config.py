@@ -153,7 +153,7 @@ class TrialConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Builds a configuration from plain values. Raises `ConfigError`, also for unknown keys."""
         known = cls.__dataclass_fields__
-        hint = f"known fields are {', '.join(known)}." if values.keys() - known else ""
+        hint = f"known fields are {', '.join(known)}."
         unknown = {key: did_you_mean(key, known, hint) for key in values if key not in known}
         errors = [f"{k} is not a field of a trial configuration; {h}" for k, h in unknown.items()]
         if "network" not in values:

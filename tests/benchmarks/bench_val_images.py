@@ -12,7 +12,6 @@ Without curves of real trainings (`--curves`) made-up ones are drawn, whose figu
 """
 
 import json
-import statistics
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -23,8 +22,10 @@ import numpy as np
 
 from results.analysis.rung_values import quiet_optuna
 from results.jsonl import read_lines
+from results.published.regret_statistics import describe_mean
 from search.config.options import SearchOptions
 from search.hardware.machine import detect_machine
+from search.samplers.encoding import Matrix
 from search.session.provenance import provenance
 from search.simulation.policies import POLICIES
 from search.simulation.recorded_curves import Curves, read_curves
@@ -80,24 +81,29 @@ def search(curves: Curves, images: int | None, name: str, seed: int) -> dict[str
 
 
 def describe(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """A row for each number of images: means at the end of the budget, and 95 % intervals that
-    draw searches anew.
+    """A row for each number of images: means at the end of the budget with 95 % intervals, seeds
+    drawn anew within each task.
     """
     yield "| val images | policy | searches | regret × 100 | points below the best | luck |"
     yield "|---|---|---|---|---|---|"
     for images, name in product(IMAGES, NAMES):
         own = [each for each in lines if (each["images"], each["policy"]) == (images, name)]
         if own:
-            cells = [f"{images:,}" if images else "exact", name, str(len(own))]
-            for figure, factor in (("regret", 100), ("points", 1), ("luck", 1)):
-                cells.append(_interval([factor * each[figure][-1] for each in own]))
-            yield f"| {' | '.join(cells)} |"
+            found = [_ends(own, figure) for figure in ("regret", "points", "luck")]
+            cells = [describe_mean(each, ".1f") for each in found]
+            row = [f"{images:,}" if images else "exact", name, str(found[0].size), *cells]
+            yield f"| {' | '.join(row)} |"
 
 
-def _interval(values: Sequence[float]) -> str:
-    drawn = np.random.default_rng(0).choice(np.array(values), (4_000, len(values))).mean(1)
-    low, high = np.percentile(drawn, (2.5, 97.5))
-    return f"{statistics.fmean(values):.1f} [{low:.1f} … {high:.1f}]"
+def _ends(lines: Sequence[dict[str, Any]], figure: str) -> Matrix:
+    """A figure at the end, of shape (tasks, seeds), for the seeds that all tasks have; points as
+    fractions.
+    """
+    unit = 1.0 if figure == "regret" else 0.01
+    found = {(each["task"], each["seed"]): unit * each[figure][-1] for each in lines}
+    tasks = sorted({task for task, _ in found})
+    seeds = sorted({seed for _, seed in found if all((task, seed) in found for task in tasks)})
+    return np.array([[found[task, seed] for seed in seeds] for task in tasks])
 
 
 def benchmark(arguments: list[str] | None = None) -> None:

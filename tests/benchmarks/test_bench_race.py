@@ -11,7 +11,6 @@ import torch
 
 import trainables.torchvision_import  # noqa: F401 (before torchvision, which imports the compiler)
 from datasets.access import open_search_data
-from datasets.sources import demo
 from results.jsonl import read_lines
 from results.published import make_race
 from results.published.make_race import sides_of, time_to_equal
@@ -301,9 +300,7 @@ def test_a_whole_source_leaves_no_images_to_judge_on(workload):
     assert workload.unseen(6) is None
 
 
-def test_the_demo_is_judged_on_images_drawn_for_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(demo, "TRAIN_PER_CLASS", 3)
-    monkeypatch.setattr(demo, "TEST_PER_CLASS", 2)
+def test_the_demo_is_judged_on_images_drawn_for_it(tmp_path, small_demo):
     part = Workload(None, tmp_path, Size(classes=None, images=2))
     data = open_search_data(part.unseen(2))
     assert len(data.train) + len(data.val) == 40

@@ -41,11 +41,19 @@ def test_a_benchmark_goes_on_with_what_is_missing(tmp_path, monkeypatch, capsys)
 
 def test_the_table_has_the_means_of_the_ends() -> None:
     made = [
-        {"images": 30, "policy": "ours", "regret": [1, r], "points": [9, 5.0], "luck": [0, 2]}
-        for r in (0.25, 0.75)
+        {
+            "task": "t",
+            "seed": seed,
+            "images": 30,
+            "policy": "ours",
+            "regret": [1, regret],
+            "points": [9, 5.0],
+            "luck": [0, 2],
+        }
+        for seed, regret in enumerate((0.25, 0.75))
     ]
     assert list(describe(made))[2:] == [
-        "| 30 | ours | 2 | 50.0 [25.0 … 75.0] | 5.0 [5.0 … 5.0] | 2.0 [2.0 … 2.0] |"
+        "| 30 | ours | 2 | 50.0 [25.0…75.0] | 5.0 [5.0…5.0] | 2.0 [2.0…2.0] |"
     ]
 
 

@@ -15,14 +15,14 @@ from datasets import list as list_datasets
 from datasets.access import TRAIN_FILE
 from datasets.manifest import read_manifest, verify
 from datasets.node_copy import check, copy_data
-from datasets.sources import demo, opening
+from datasets.sources import opening
 from datasets.spec import DatasetError
 from tests.datasets.archives.test_zip_names import make_zip
 from tests.remedies.harness import Command, Steps, case
 from tests.remedies.images import image, prepare_folder, write_images
 
 PREPARE, OPENING = "datasets/prepare.py", "datasets/sources/opening.py"
-SPEC = "datasets/spec.py"
+CHECK_OPTIONS = "datasets/spec.py::check_options"
 
 
 @case("datasets/registry.py::find_dataset", "is no dataset")
@@ -51,35 +51,28 @@ def a_name_that_some_disks_lack(tmp_path: Path) -> Steps:
 
 
 @case("datasets/registry.py::_find_named", "have further names after a colon")
-def a_name_behind_another_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
-    monkeypatch.setattr(demo, "TRAIN_PER_CLASS", 10)
-    monkeypatch.setattr(demo, "TEST_PER_CLASS", 1)
+def a_name_behind_another_dataset(tmp_path: Path, small_demo: None) -> Steps:
     command = prepare_folder(write_images(tmp_path / "src"), tmp_path).replace("folder", "demo:x")
     refusal = yield command
     Command("datasets.prepare", refusal.find(r"use `(\w+)`"), "--data", tmp_path / "drawn")()
     return command.replace("demo:x", refusal.find(r"or `(\S+)` for images of yours"))
 
 
-@case(
-    f"{SPEC}::check_options",
-    "workers must lie",
-    f"{SPEC}::check_options",
-    "DatasetError(faults)",
-)
+@case(CHECK_OPTIONS, "workers must lie", CHECK_OPTIONS, "DatasetError(faults)")
 def no_workers(tmp_path: Path) -> Steps:
     command = prepare_folder(write_images(tmp_path / "src"), tmp_path).replace(1, 0)
     refusal = yield command
     return command.replace(0, refusal.find(r"must lie in (\d+)…1024"))
 
 
-@case(f"{SPEC}::check_options", "size must lie")
+@case(CHECK_OPTIONS, "size must lie")
 def too_small_images(tmp_path: Path) -> Steps:
     command = prepare_folder(write_images(tmp_path / "src"), tmp_path, "--size", 8)
     refusal = yield command
     return command.replace(8, refusal.find(r"must lie in (\d+)…"))
 
 
-@case(f"{SPEC}::check_options", "val must lie in")
+@case(CHECK_OPTIONS, "val must lie in")
 def more_val_than_train(tmp_path: Path) -> Steps:
     command = prepare_folder(write_images(tmp_path / "src"), tmp_path, "--val", 0.9)
     refusal = yield command
@@ -106,7 +99,7 @@ def cafes(tmp_path: Path) -> Path:
     return make_zip(tmp_path / "images.zip", {"café": "café".encode("cp437"), "dog": b"dog"})
 
 
-@case(f"{SPEC}::check_options", "--zip-encoding must be an encoding that Python knows")
+@case(CHECK_OPTIONS, "--zip-encoding must be an encoding that Python knows")
 def an_unknown_encoding(tmp_path: Path) -> Steps:
     source = cafes(tmp_path)
     command = prepare_folder(source, tmp_path, "--zip-encoding", "cp9320")
@@ -329,9 +322,7 @@ LIST = "datasets/list.py"
 
 
 @case(f"{LIST}::main", "must name a folder of prepared datasets")
-def a_list_of_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
-    monkeypatch.setattr(demo, "TRAIN_PER_CLASS", 10)
-    monkeypatch.setattr(demo, "TEST_PER_CLASS", 1)
+def a_list_of_nothing(tmp_path: Path, small_demo: None) -> Steps:
     refusal = yield Command("datasets.list", "--data", tmp_path / "data")
     refusal.command()()
 

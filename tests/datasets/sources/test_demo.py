@@ -10,18 +10,12 @@ from datasets.prepare import prepare
 from datasets.sources import demo
 
 
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "TRAIN_PER_CLASS", 3)
-    monkeypatch.setattr(demo, "TEST_PER_CLASS", 2)
-
-
 def content(root: Path) -> dict[str, bytes]:
     tree = open_tree(root)
     return {path: tree.read(path) for path in tree.files()}
 
 
-@pytest.mark.usefixtures("small")
+@pytest.mark.usefixtures("small_demo")
 def test_same_bytes_every_time_and_all_images_differ(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -33,7 +27,7 @@ def test_same_bytes_every_time_and_all_images_differ(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
 
 
-@pytest.mark.usefixtures("small")
+@pytest.mark.usefixtures("small_demo")
 def test_prepares_through_the_official_layout_once(tmp_path: Path) -> None:
     manifest = prepare("demo", data=tmp_path, workers=1)
     assert manifest.train_per_class == (3,) * 20
