@@ -67,6 +67,7 @@ EPOCHS: Mapping[str, Column] = {
     "val_loss": Column("float64", "", "missing: not finite"),
     "val_top1": Column("float64", "fraction", "what the search decides on"),
     "val_top5": Column("float64", "fraction", "the right class is among the first five"),
+    "val_probability": Column("float64", "fraction", "of the right class, calibrated; a mean"),
     "gap": Column("float64", "fraction", "train_top1 - val_top1"),
     "lr": Column("float64", "", "learning rate at the epoch's end"),
     "images_per_s": Column("float64", "images/s", "trained images against train_s"),

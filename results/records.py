@@ -60,15 +60,14 @@ class EpochMetrics(JsonRecord):
 
     `train_loss` is the running mean over the epoch's augmented batches. `train_top1` is the
     accuracy on a clean sample of the training images; it and all fields that start with `val_` are
-    measured in evaluation mode. `gap` is `train_top1 - val_top1`. Losses are `None` when they are
-    not finite. The `val_` fields and the gap are `None` only in final training, which has no
-    validation images. `images_per_s` is the number of trained images divided by `train_s`, and
-    `wall_s` is the time of the whole epoch with its evaluation. `start_s` is the time to the
-    epoch's first optimizer step; in a trial's first epoch it counts from the trial's beginning and
-    so includes building the network. `idle_s` is how long the worker waited for the search before
-    the epoch. `loading_s` is the part of `train_s` in which training waited for images, the first
-    ones included; older records lack this field. `skipped_steps` is the number of steps that left
-    the weights as they were because a gradient overflowed, which happens in float16 only.
+    measured in evaluation mode. `val_probability` is the mean probability of the right class after
+    calibration. `gap` is `train_top1 - val_top1`. Losses are `None` when they are not finite, and
+    the `val_` fields and the gap in final training, which has no val. `images_per_s` are the
+    trained images divided by `train_s`; `wall_s` is the time of the epoch with its evaluation.
+    `start_s` is the time to the epoch's first optimizer step, for a trial's first epoch with the
+    network's building. `idle_s` is how long the worker waited for the search before the epoch.
+    `loading_s` is the part of `train_s` in which training waited for images. `skipped_steps` had no
+    effect: a gradient overflowed in float16. Older records lack some.
     """
 
     epoch: int
@@ -87,6 +86,7 @@ class EpochMetrics(JsonRecord):
     idle_s: float = 0.0
     loading_s: float | None = None
     skipped_steps: int = 0
+    val_probability: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,6 +21,7 @@ SCALARS = {
     "val/top1": "val_top1",
     "val/top5": "val_top5",
     "val/loss": "val_loss",
+    "val/probability": "val_probability",
     "train/top1": "train_top1",
     "train/loss": "train_loss",
     "gap": "gap",

@@ -20,6 +20,16 @@ from trainables.training.frozen_views import FrozenViews
 FEATURE_CACHE_BYTES = 512 << 20
 """A trial may store at most this many bytes of outputs of its frozen stages."""
 
+CALIBRATED_IMAGES = 10_000
+"""An evaluation keeps the logits of so many images at most, spread evenly over the split."""
+
+LOG_SCALE = (-6.0, 6.0)
+"""Natural logarithms of the smallest and the largest number that calibration multiplies logits by.
+"""
+
+BISECTIONS = 14
+"""So many halvings of `LOG_SCALE` leave an interval of less than 0.1 %."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
@@ -29,12 +39,14 @@ class Evaluation:
     top1: share of images whose label has the highest logit.
     top5: share of images whose label is among the five highest logits, or among all if there are
     fewer classes.
+    probability: see `calibrated_probability`; of `CALIBRATED_IMAGES` at most. NaN if logits are.
     recall: `top1` for each class alone, or `None` for a class without images.
     """
 
     loss: float
     top1: float
     top5: float
+    probability: float
     recall: tuple[float | None, ...] = ()
 
     @property
@@ -82,7 +94,9 @@ class Evaluator:
         loss = torch.zeros((), dtype=torch.float64, device=device)
         hits = torch.zeros(2, dtype=torch.int64, device=device)
         by_class = torch.zeros(2, len(self._images.class_ids), dtype=torch.int64, device=device)
-        training = self._network.training
+        every = -(-len(split) // CALIBRATED_IMAGES)
+        calibrated: list[tuple[Tensor, Tensor]] = []
+        seen, training = 0, self._network.training
         self._network.eval()
         # One context serves all batches, because it casts each trained weight only once
         # (except for those of `SmallMapConv2d`).
@@ -94,10 +108,17 @@ class Evaluator:
                 hits += right.sum(1)
                 by_class[0].index_add_(0, labels, right[0].long())
                 by_class[1].index_add_(0, labels, torch.ones_like(labels))
+                chosen = slice(-seen % every, None, every)
+                calibrated.append((logits[chosen].float(), labels[chosen]))
+                seen += len(labels)
         self._network.train(training)
         top1, top5 = (hits.double() / len(split)).tolist()
         return Evaluation(
-            loss=loss.item() / len(split), top1=top1, top5=top5, recall=_recall(*by_class.tolist())
+            loss=loss.item() / len(split),
+            top1=top1,
+            top5=top5,
+            probability=calibrated_probability(*map(torch.cat, zip(*calibrated, strict=True))),
+            recall=_recall(*by_class.tolist()),
         )
 
     def views(self, split: Split) -> FrozenViews | None:
@@ -147,6 +168,26 @@ def evaluate(
     """Evaluates `network` once and stores no outputs; see `Evaluator.evaluate`."""
     feeder = BatchFeeder(device=device, resident=False)
     return Evaluator(network, images, config, feeder, cache_bytes=0).evaluate(split)
+
+
+def calibrated_probability(logits: Tensor, labels: Tensor) -> float:
+    """Returns the mean probability, in 0…1, that logits (n, classes) give to the labels (n,), once
+    they are calibrated: multiplied by the number that makes the labels most likely (temperature
+    scaling; Guo et al., 2017, arXiv:1706.04599).
+
+    Neither label smoothing nor overconfidence changes the result, as neither changes accuracy. But
+    each image counts by how nearly it was right, so that few images tell more than by accuracy.
+    """
+    logits = logits.float() - logits.float().amax(1, keepdim=True)
+    own = logits.gather(1, labels[:, None])[:, 0]
+    low, high = (torch.tensor(limit, device=logits.device) for limit in LOG_SCALE)
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        expected = (torch.softmax(middle.exp() * logits, 1) * logits).sum(1)
+        too_sharp = (expected - own).mean() > 0  # the slope of the mean loss, which is convex
+        low, high = torch.where(too_sharp, low, middle), torch.where(too_sharp, middle, high)
+    scale = ((low + high) / 2).exp()
+    return torch.softmax(scale * logits, 1).gather(1, labels[:, None]).mean().item()
 
 
 def top_guesses(logits: Tensor) -> Tensor:

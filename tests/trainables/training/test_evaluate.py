@@ -1,5 +1,6 @@
 """Evaluation against a plain computation over the same images."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
 from datasets.access import open_search_data
@@ -19,7 +21,12 @@ from trainables.models.inference import EVALUATION_BATCH
 from trainables.models.network import Network, build
 from trainables.models.setup import new_network
 from trainables.training.batches import BatchFeeder
-from trainables.training.evaluate import Evaluation, Evaluator, evaluate
+from trainables.training.evaluate import (
+    Evaluation,
+    Evaluator,
+    calibrated_probability,
+    evaluate,
+)
 from trainables.training.optimizer import make_optimizer
 from trainables.training.step import train_step
 
@@ -163,8 +170,8 @@ def test_what_does_not_fit_is_computed_again(
 
 
 def test_a_loss_that_is_not_finite_is_none_on_record() -> None:
-    assert Evaluation(loss=float("inf"), top1=0, top5=0).finite_loss is None
-    assert Evaluation(loss=1.5, top1=0, top5=0).finite_loss == 1.5
+    assert Evaluation(loss=float("inf"), top1=0, top5=0, probability=0).finite_loss is None
+    assert Evaluation(loss=1.5, top1=0, top5=0, probability=0).finite_loss == 1.5
 
 
 class AskedForError(Exception):
@@ -206,3 +213,64 @@ def test_a_gpu_evaluates_more_images_at_once_than_a_cpu(
         with pytest.raises(AskedForError) as asked:
             evaluator.evaluate(data.val)
     assert asked.value.args == (at_once,)
+
+
+def drawn(images: int = 500, classes: int = 5) -> tuple[Tensor, Tensor]:
+    """Logits that are right more often than not, and labels."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(classes, (images,), generator=generator)
+    logits = torch.randn(images, classes, generator=generator)
+    logits[torch.arange(images), labels] += 1.0
+    return logits, labels
+
+
+def test_calibration_finds_the_likeliest_scale() -> None:
+    """Against scipy's minimum of the mean loss."""
+    logits, labels = drawn()
+
+    def loss(scale: float) -> float:
+        return float(nn.functional.cross_entropy(scale * logits.double(), labels))
+
+    best = minimize_scalar(loss, bounds=(0.01, 10.0), method="bounded", options={"xatol": 1e-6}).x
+    chosen = torch.softmax(best * logits.double(), 1).gather(1, labels[:, None])
+    assert calibrated_probability(logits, labels) == pytest.approx(float(chosen.mean()), abs=2e-4)
+
+
+@pytest.mark.parametrize("scale", [0.1, 7.0, 30.0])
+def test_how_sure_a_network_is_changes_no_calibrated_probability(scale: float) -> None:
+    logits, labels = drawn()
+    found = calibrated_probability(scale * logits + 3.0, labels)
+    assert found == pytest.approx(calibrated_probability(logits, labels), abs=2e-4)
+
+
+def test_calibrated_probabilities_of_guesses_and_of_certainty() -> None:
+    labels = torch.arange(40) % 4
+    right = nn.functional.one_hot(labels, 4).float()
+    assert calibrated_probability(torch.zeros(40, 4), labels) == pytest.approx(0.25)
+    assert calibrated_probability(right, labels) == pytest.approx(1.0)
+    assert calibrated_probability(-right, labels) == pytest.approx(0.25, abs=2e-3)
+    assert math.isnan(calibrated_probability(torch.full((40, 4), math.nan), labels))
+
+
+def test_few_images_scatter_less_in_calibrated_probability_than_in_accuracy() -> None:
+    """Of one network, on 60 images each: the deviation is at most three quarters."""
+    logits, labels = drawn(60 * 100)
+    parts = list(zip(torch.split(logits, 60), torch.split(labels, 60), strict=True))
+    top1 = [float((each.argmax(1) == own).double().mean()) for each, own in parts]
+    probability = [calibrated_probability(each, own) for each, own in parts]
+    assert np.std(probability) < 0.75 * np.std(top1)
+
+
+def test_calibration_sees_images_of_the_whole_split(
+    data: SearchData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every third of 144 images, where no more than 50 are kept: 48, across both batches."""
+    monkeypatch.setattr("trainables.training.evaluate.CALIBRATED_IMAGES", 50)
+    split = replace(data.train, indices=np.tile(data.train.indices, 2))
+    network = new_network(CONFIG, 4, CPU)
+    found = evaluate(network, split, data.images, CONFIG, CPU)
+    pixels, labels = everything(split)
+    with torch.inference_mode():
+        logits = network.eval()(for_evaluation(pixels, CONFIG, data.images))
+    expected = calibrated_probability(logits[::3], labels[::3])
+    assert found.probability == pytest.approx(expected, rel=1e-4)
