@@ -98,7 +98,12 @@ def prepare(
 
 
 def inspect(
-    name: str, *, source: Path | None = None, data: Path = Path("data"), size: int | None = None
+    name: str,
+    *,
+    source: Path | None = None,
+    data: Path = Path("data"),
+    size: int | None = None,
+    val: float | None = None,
 ) -> int | None:
     """Checks what `prepare` checks before it decodes the first image, and changes nothing.
 
@@ -113,13 +118,15 @@ def inspect(
     if (directory / FILE_NAME).exists():
         return _check_existing(spec, directory, source, size, None, None, again).train_images
     if source is None:
-        return spec.nominal_train_images
+        images = spec.nominal_train_images
+        share = (1 - (val or VAL_FRACTION)) / (1 - VAL_FRACTION)
+        return None if images is None else round(images * share)
     from datasets.beton.convert import check_listing, count_train
     from datasets.sources.opening import list_source
 
     _, listing = list_source(spec, source, data, None, again, skip_empty=False)
     check_listing(listing, directory, size or spec.image_size)
-    return count_train(listing)
+    return count_train(listing, val or VAL_FRACTION)
 
 
 def _check_existing(

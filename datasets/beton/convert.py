@@ -20,7 +20,7 @@ from datasets.beton.writer import BetonContents, FileFacts, beton_bytes, verify_
 from datasets.census.names import shorten_list
 from datasets.census.value_range import WHITES, find_white
 from datasets.manifest import FILE_NAME, Manifest, stage_manifest
-from datasets.spec import VAL_FRACTION, DatasetError, Listing, Sample, Tree
+from datasets.spec import DatasetError, Listing, Sample, Tree
 from datasets.splits import stratified_split
 
 BROKEN_SHOWN = 10
@@ -149,11 +149,11 @@ def labels_of(samples: Sequence[Sample]) -> NDArray[np.int64]:
     return np.asarray([sample.label for sample in samples], dtype=np.int64)
 
 
-def count_train(listing: Listing) -> int:
-    """Returns the number of images in train, without val. Copies, which are found when images are
-    decoded, may change it by a few.
+def count_train(listing: Listing, val: float) -> int:
+    """Returns the number of images in train, without the share `val`. Copies, which are found when
+    images are decoded, may change it by a few.
     """
-    return len(stratified_split(labels_of(listing.train), VAL_FRACTION)[0])
+    return len(stratified_split(labels_of(listing.train), val)[0])
 
 
 def check_listing(listing: Listing, directory: Path, size: int) -> None:

@@ -188,6 +188,7 @@ def inspect_images(plan: Plan, saved: Mapping[str, Any] | None) -> int | None:
         source=source_to_prepare(plan, resuming=saved is not None),
         data=Path(plan.options.data),
         size=size_to_store(plan),
+        val=_chosen_val(saved),
     )
     if images is not None:
         fingerprint = read_manifest(plan.data).fingerprint if prepared else None
@@ -258,8 +259,13 @@ def prepare_images(plan: Plan, saved: Mapping[str, Any] | None) -> SearchData:
         source=source,
         data=Path(plan.options.data),
         size=size_to_store(plan),
-        val=saved["dataset"].get("chosen_val") if saved else None,
+        val=_chosen_val(saved),
     )
     data = open_search_data(plan.data)
     check_images(plan, saved, data.images.fingerprint, len(data.train))
     return data
+
+
+def _chosen_val(saved: Mapping[str, Any] | None) -> float | None:
+    """Returns the share of train that the run whose manifest is `saved` chose to be val."""
+    return saved["dataset"].get("chosen_val") if saved else None

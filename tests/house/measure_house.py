@@ -55,7 +55,7 @@ BOUNDS = {
     "most files in one folder": 18, "longest file, lines": 290, "longest function, lines": 60,
     "import cycles between modules": 0, "import cycles between rooms": 0,
     "string keys between driver and worker, reads": 0, "README, words": 1100,
-    "lines of code": 33_680,
+    "lines of code": 33_690,
 }  # fmt: skip
 """Figure -> the most that the working tree may have.
 
@@ -70,7 +70,7 @@ showing runs in a terminal 700, serving a live page 590, and showing how busy th
 Steering a search by hand, and a user's commands at its end, took 1,600, spaces with files beside
 them and networks to choose 1,100, any number of own datasets 550, a search from Python 700,
 predictions of whole folders 700, keeping what a trial prints 240, telling what each parameter does
-100, choosing how much is val 50, and calibrated probabilities 30. Lower this bound when lines go;
+100, choosing how much is val 50, and calibrated probabilities 40. Lower this bound when lines go;
 raise it for a feature, never for want of care.
 """
 

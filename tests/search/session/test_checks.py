@@ -15,7 +15,7 @@ from datasets.prepare import inspect, prepare
 from results.store import RunStore, read_manifest
 from search.hardware.probe import TorchProcess
 from search.run import main
-from search.session.checks import check_start, list_later_checks, prepare_images
+from search.session.checks import check_start, inspect_images, list_later_checks, prepare_images
 from tests.search.session_on_curves import opened, planned, search
 
 Fault = Callable[[Path], tuple[list[str], str]]
@@ -46,6 +46,7 @@ def test_a_run_that_goes_on_prepares_its_own_share_of_val(tiny_zip: Path, tmp_pa
     assert saved["dataset"]["chosen_val"] == 0.25
     shutil.rmtree(data)
     plan = replace(plan, options=replace(plan.options, source=str(tiny_zip)))
+    assert inspect_images(plan, saved) == 60
     assert prepare_images(plan, saved).images.fingerprint == saved["dataset"]["fingerprint"]
 
 
@@ -293,6 +294,8 @@ def test_images_are_counted_before_they_are_prepared(tiny_zip: Path, tmp_path: P
     assert inspect("tiny-imagenet", data=tmp_path) == 90_000
     assert inspect("demo", data=tmp_path) == 1080 == (60 - 6) * 20
     assert inspect("folder", data=tmp_path) is None
+    assert inspect("tiny-imagenet", source=tiny_zip, data=tmp_path, val=0.25) == 60
+    assert inspect("demo", data=tmp_path, val=0.25) == 900 == (60 - 15) * 20
     assert list(tmp_path.iterdir()) == []
 
 
