@@ -1,10 +1,10 @@
-"""Which number of few val images chooses better: accuracy, or the calibrated probability?
+"""Which number of few val images chooses better: accuracy, or a mean of calibrated probabilities?
 
 Linear heads on what a pretrained network says of real images, each of a random configuration, are
-recorded epoch by epoch: accuracy and calibrated probability on many small sets of val images, and
-the accuracy on thousands of images that nobody chooses by. Searches of these recordings see one
-number on one small set. What they hand over is judged on the other images: the points that the
-best head has more. The two numbers are compared in pairs, with the same heads, images and seeds.
+recorded epoch by epoch: each number on many small sets of val images, and the accuracy on thousands
+of images that nobody chooses by. Searches of these recordings see one number on one small set. What
+they hand over is judged on the other images: the points that the best head has more. The numbers
+are compared in pairs, with the same heads, images and seeds.
 
 Recordings and searches are on disk as soon as they are done, and a benchmark that was interrupted
 goes on. With the demo images the figures say little.
@@ -44,10 +44,13 @@ from tests.benchmarks.workload import Size, Workload
 from trainables.config import TrialConfig
 from trainables.models.setup import default_device, new_network
 from trainables.training.batches import BatchFeeder
-from trainables.training.evaluate import calibrated_probability
+from trainables.training.evaluate import calibrated_probabilities
 from trainables.training.process import prepare_process
 
-NUMBERS = ("accuracy", "probability")
+NUMBERS = ("accuracy", "arithmetic", "root", "geometric")
+"""Accuracy, and three means of the right classes' calibrated probabilities: the arithmetic one, the
+square of the mean root, and the geometric one, which the loss is the logarithm of.
+"""
 POLICY_NAMES = ("ours", "random + ASHA")
 IMAGES = (60, 120, 300, 800)
 """Sizes of the small sets that a search sees."""
@@ -143,7 +146,7 @@ def train_head(
 
 def record(x: Tensor, y: Tensor, scale: Scale, path: Path) -> None:
     """Writes a line a head, where it lacks one: its configuration, after each epoch the accuracy on
-    the images left over, and both numbers of each small set of val images.
+    the images left over, and the numbers of each small set of val images.
     """
     order = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))
     train, val = order[: scale.train], order[scale.train : scale.train + scale.val]
@@ -166,11 +169,20 @@ def record(x: Tensor, y: Tensor, scale: Scale, path: Path) -> None:
 
 
 def _numbers(logits: Tensor, labels: Tensor, size: int) -> list[list[float]]:
-    """Both numbers of each part of so many images: one list for each of `NUMBERS`."""
+    """The numbers of each part of so many images: one list for each of `NUMBERS`."""
     parts = list(zip(torch.split(logits, size), torch.split(labels, size), strict=True))
-    top1 = [float((each.argmax(1) == own).double().mean()) for each, own in parts]
-    probability = [calibrated_probability(each, own) for each, own in parts]
-    return [[round(value, 5) for value in values] for values in (top1, probability)]
+    found = []
+    for each, own in parts:
+        probability = calibrated_probabilities(each, own).double()
+        found.append(
+            (
+                float((each.argmax(1) == own).double().mean()),
+                float(probability.mean()),
+                float(probability.sqrt().mean() ** 2),
+                float(probability.clamp_min(1e-30).log().mean().exp()),
+            )
+        )
+    return [[round(value, 5) for value in values] for values in zip(*found, strict=True)]
 
 
 def table(lines: Sequence[dict[str, Any]], folder: Path) -> Curves:
@@ -209,26 +221,25 @@ def search(exact: Curves, seen: Curves, policy_name: str, seed: int, budget: int
 
 
 def describe(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """A row for each number of images and policy: the points below the best head by accuracy and
-    by probability, and how many the latter has more, with 95 % intervals over the seeds.
+    """A row for each number of images, policy and number: the points below the best head at the end
+    of the budget, and how many more than by accuracy, with 95 % intervals over the seeds.
     """
-    yield "| val images | policy | pairs | by accuracy | by probability | difference |"
+    yield "| val images | policy | by | searches | points below the best | against accuracy |"
     yield "|---|---|---|---|---|---|"
+    ends = {
+        (line["images"], line["policy"], line["number"], line["seed"]): line["points"][-1] / 100
+        for line in lines
+    }
+    seeds = sorted({seed for *_, seed in ends})
     for images, policy in product(IMAGES, POLICY_NAMES):
-        found = {
-            number: {
-                line["seed"]: line["points"][-1] / 100
-                for line in lines
-                if (line["images"], line["policy"], line["number"]) == (images, policy, number)
-            }
-            for number in NUMBERS
-        }
-        seeds = sorted(set.intersection(*(set(each) for each in found.values())))
-        if seeds:
-            one, two = (np.array([[found[n][seed] for seed in seeds]]) for n in NUMBERS)
-            cells = [describe_mean(one, ".2f"), describe_mean(two, ".2f"),
-                     describe_mean(two - one, "+.2f")]  # fmt: skip
-            yield f"| {images} | {policy} | {len(seeds)} | {' | '.join(cells)} |"
+        whole = [s for s in seeds if all((images, policy, n, s) in ends for n in NUMBERS)]
+        if not whole:
+            continue
+        found = {n: np.array([[ends[images, policy, n, s] for s in whole]]) for n in NUMBERS}
+        for number, points in found.items():
+            less = describe_mean(points - found["accuracy"], "+.2f") if number != "accuracy" else ""
+            cells = [str(images), policy, number, str(len(whole)), describe_mean(points, ".2f")]
+            yield f"| {' | '.join([*cells, less or '–'])} |"
 
 
 def benchmark(arguments: list[str] | None = None) -> None:
@@ -238,7 +249,8 @@ def benchmark(arguments: list[str] | None = None) -> None:
     scale = QUICK if options.quick else WHOLE
     out = options.out.with_suffix(".jsonl")
     out.parent.mkdir(parents=True, exist_ok=True)
-    heads = measure.TRIED / f"{out.stem}-heads.jsonl"
+    stem = options.source.stem if options.source else "demo"
+    heads = measure.TRIED / f"{out.stem}-{stem}-{scale.heads}.jsonl"
     heads.parent.mkdir(parents=True, exist_ok=True)
     prepare_process(1)
     with tempfile.TemporaryDirectory(prefix="choice-") as made:

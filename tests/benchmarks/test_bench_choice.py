@@ -7,7 +7,7 @@ import torch
 from results.jsonl import read_lines
 from tests.benchmarks import bench_choice
 from tests.benchmarks.bench_choice import Scale, describe, draw, record, shown, table, train_head
-from trainables.training.evaluate import calibrated_probability
+from trainables.training.evaluate import calibrated_probabilities
 
 SMALL = Scale(heads=3, train=200, val=240, budget=2)
 
@@ -37,12 +37,14 @@ def test_recorded_numbers_are_those_of_each_small_set(tmp_path, images) -> None:
         right = (logits.argmax(1) == y[val]).double()
         exact = (head(x[far]).argmax(1) == y[far]).double().mean()
     assert lines[1]["exact"][-1] == pytest.approx(float(exact))
-    accuracy, probability = lines[1]["seen"][-1]["120"]
+    accuracy, arithmetic, root, geometric = lines[1]["seen"][-1]["120"]
     assert accuracy == pytest.approx(
         [float(right[:120].mean()), float(right[120:].mean())], abs=1e-5
     )
-    second = calibrated_probability(logits[120:], y[val][120:])
-    assert probability[1] == pytest.approx(second, abs=1e-5)
+    second = calibrated_probabilities(logits[120:], y[val][120:]).double()
+    assert arithmetic[1] == pytest.approx(float(second.mean()), abs=1e-5)
+    assert root[1] == pytest.approx(float(second.sqrt().mean()) ** 2, abs=1e-5)
+    assert geometric[1] == pytest.approx(float(second.log().mean().exp()), abs=1e-5)
 
 
 def test_a_search_sees_one_number_on_one_small_set(tmp_path, images) -> None:
@@ -52,7 +54,7 @@ def test_a_search_sees_one_number_on_one_small_set(tmp_path, images) -> None:
     lines = list(read_lines(path))
     exact = table(lines, tmp_path)
     assert exact.val.shape == (3, 10)
-    for number, place in (("accuracy", 0), ("probability", 1)):
+    for number, place in (("accuracy", 0), ("geometric", 3)):
         seen = shown(exact, lines, 60, number, seed=5)  # the second of four sets
         assert seen.val[2, 9] == lines[2]["seen"][9]["60"][place][1]
     points = bench_choice.search(exact, exact, "random + ASHA", 0, budget=3)
@@ -60,11 +62,16 @@ def test_a_search_sees_one_number_on_one_small_set(tmp_path, images) -> None:
 
 
 def test_the_table_has_the_means_of_pairs() -> None:
+    ends = {"accuracy": (2.0, 4.0, 7.0), "arithmetic": (1.0, 3.0), "root": (2.0, 4.0),
+            "geometric": (4.0, 6.0)}  # fmt: skip
     made = [
         {"images": 60, "policy": "ours", "number": number, "seed": seed, "points": [9.0, points]}
-        for number, all_points in (("accuracy", (2.0, 4.0, 7.0)), ("probability", (1.0, 3.0)))
+        for number, all_points in ends.items()
         for seed, points in enumerate(all_points)
     ]
     assert list(describe(made))[2:] == [
-        "| 60 | ours | 2 | 3.00 [2.00…4.00] | 2.00 [1.00…3.00] | -1.00 [-1.00…-1.00] |"
+        "| 60 | ours | accuracy | 2 | 3.00 [2.00…4.00] | – |",
+        "| 60 | ours | arithmetic | 2 | 2.00 [1.00…3.00] | -1.00 [-1.00…-1.00] |",
+        "| 60 | ours | root | 2 | 3.00 [2.00…4.00] | +0.00 [+0.00…+0.00] |",
+        "| 60 | ours | geometric | 2 | 5.00 [4.00…6.00] | +2.00 [+2.00…+2.00] |",
     ]

@@ -25,7 +25,7 @@ from trainables.config import TrialConfig
 from trainables.models.inference import autocast, evaluation_batch
 from trainables.models.network import Network
 from trainables.training.batches import BatchFeeder
-from trainables.training.evaluate import Evaluation, calibrated_probability, top_guesses
+from trainables.training.evaluate import Evaluation, calibrated_probabilities, top_guesses
 
 
 def open_test(
@@ -99,7 +99,7 @@ def score(predictions: Predictions) -> Evaluation:
         loss=float(cross_entropy(logits.double(), labels)),
         top1=float(predictions.right.mean()),
         top5=float(among_five.double().mean()),
-        probability=calibrated_probability(logits, labels),
+        probability=calibrated_probabilities(logits, labels).mean().item(),
     )
 
 

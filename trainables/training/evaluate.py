@@ -39,7 +39,7 @@ class Evaluation:
     top1: share of images whose label has the highest logit.
     top5: share of images whose label is among the five highest logits, or among all if there are
     fewer classes.
-    probability: see `calibrated_probability`; of `CALIBRATED_IMAGES` at most. NaN if logits are.
+    probability: mean of `calibrated_probabilities`, of `CALIBRATED_IMAGES` at most; may be NaN.
     recall: `top1` for each class alone, or `None` for a class without images.
     """
 
@@ -113,11 +113,12 @@ class Evaluator:
                 seen += len(labels)
         self._network.train(training)
         top1, top5 = (hits.double() / len(split)).tolist()
+        probabilities = calibrated_probabilities(*map(torch.cat, zip(*calibrated, strict=True)))
         return Evaluation(
             loss=loss.item() / len(split),
             top1=top1,
             top5=top5,
-            probability=calibrated_probability(*map(torch.cat, zip(*calibrated, strict=True))),
+            probability=probabilities.mean().item(),
             recall=_recall(*by_class.tolist()),
         )
 
@@ -170,13 +171,13 @@ def evaluate(
     return Evaluator(network, images, config, feeder, cache_bytes=0).evaluate(split)
 
 
-def calibrated_probability(logits: Tensor, labels: Tensor) -> float:
-    """Returns the mean probability, in 0…1, that logits (n, classes) give to the labels (n,), once
-    they are calibrated: multiplied by the number that makes the labels most likely (temperature
-    scaling; Guo et al., 2017, arXiv:1706.04599).
+def calibrated_probabilities(logits: Tensor, labels: Tensor) -> Tensor:
+    """Returns the probability, in 0…1, that logits (n, classes) give to each label, float32 (n,),
+    once they are calibrated: multiplied by the number that makes the labels most likely
+    (temperature scaling; Guo et al., 2017, arXiv:1706.04599).
 
-    Neither label smoothing nor overconfidence changes the result, as neither changes accuracy. But
-    each image counts by how nearly it was right, so that few images tell more than by accuracy.
+    Neither label smoothing nor overconfidence changes them, as neither changes accuracy. But each
+    image counts by how nearly it was right, so that few images tell more than by accuracy.
     """
     logits = logits.float() - logits.float().amax(1, keepdim=True)
     own = logits.gather(1, labels[:, None])[:, 0]
@@ -187,7 +188,7 @@ def calibrated_probability(logits: Tensor, labels: Tensor) -> float:
         too_sharp = (expected - own).mean() > 0  # the slope of the mean loss, which is convex
         low, high = torch.where(too_sharp, low, middle), torch.where(too_sharp, middle, high)
     scale = ((low + high) / 2).exp()
-    return torch.softmax(scale * logits, 1).gather(1, labels[:, None]).mean().item()
+    return torch.softmax(scale * logits, 1).gather(1, labels[:, None])[:, 0]
 
 
 def top_guesses(logits: Tensor) -> Tensor:

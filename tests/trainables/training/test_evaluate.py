@@ -24,7 +24,7 @@ from trainables.training.batches import BatchFeeder
 from trainables.training.evaluate import (
     Evaluation,
     Evaluator,
-    calibrated_probability,
+    calibrated_probabilities,
     evaluate,
 )
 from trainables.training.optimizer import make_optimizer
@@ -213,6 +213,10 @@ def test_a_gpu_evaluates_more_images_at_once_than_a_cpu(
         with pytest.raises(AskedForError) as asked:
             evaluator.evaluate(data.val)
     assert asked.value.args == (at_once,)
+
+
+def calibrated_probability(logits: Tensor, labels: Tensor) -> float:
+    return float(calibrated_probabilities(logits, labels).mean())
 
 
 def drawn(images: int = 500, classes: int = 5) -> tuple[Tensor, Tensor]:
