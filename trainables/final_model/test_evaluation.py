@@ -92,7 +92,9 @@ def predict(
 
 
 def score(predictions: Predictions) -> Evaluation:
-    """Returns what `evaluate` returns for the same images, except for the classes' recall."""
+    """Returns what `evaluate` returns for the same images, but no class's recall, and `probability`
+    of all of them.
+    """
     logits, labels = torch.from_numpy(predictions.logits), torch.from_numpy(predictions.labels)
     among_five = (top_guesses(logits) == labels[:, None]).any(1)
     return Evaluation(

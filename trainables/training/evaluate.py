@@ -109,7 +109,7 @@ class Evaluator:
                 by_class[0].index_add_(0, labels, right[0].long())
                 by_class[1].index_add_(0, labels, torch.ones_like(labels))
                 chosen = slice(-seen % every, None, every)
-                calibrated.append((logits[chosen].float(), labels[chosen]))
+                calibrated.append((logits[chosen].to(torch.float32, copy=True), labels[chosen]))
                 seen += len(labels)
         self._network.train(training)
         top1, top5 = (hits.double() / len(split)).tolist()

@@ -47,15 +47,20 @@ def everything(split: Split) -> tuple[Tensor, Tensor]:
     return torch.cat([p for p, _ in pairs]), torch.cat([labels for _, labels in pairs])
 
 
+def plain_logits(network: Network, split: Split, data: SearchData) -> tuple[Tensor, Tensor]:
+    """Logits of all images at once, and their labels."""
+    pixels, labels = everything(split)
+    with torch.inference_mode():
+        return network.eval()(for_evaluation(pixels, CONFIG, data.images)), labels
+
+
 def test_it_is_the_mean_over_every_image(data: SearchData) -> None:
     """144 images: a full batch of 128 and a rest of 16, which must weigh less."""
     split = replace(data.train, indices=np.tile(data.train.indices, 2))
     network = new_network(CONFIG, 4, CPU)
     found = evaluate(network, split, data.images, CONFIG, CPU)
 
-    pixels, labels = everything(split)
-    with torch.inference_mode():
-        logits = network.eval()(for_evaluation(pixels, CONFIG, data.images))
+    logits, labels = plain_logits(network, split, data)
     assert len(labels) == 144
     assert found.loss == pytest.approx(float(nn.functional.cross_entropy(logits, labels)), rel=1e-4)
     assert found.top1 == pytest.approx(float((logits.argmax(1) == labels).double().mean()))
@@ -273,8 +278,6 @@ def test_calibration_sees_images_of_the_whole_split(
     split = replace(data.train, indices=np.tile(data.train.indices, 2))
     network = new_network(CONFIG, 4, CPU)
     found = evaluate(network, split, data.images, CONFIG, CPU)
-    pixels, labels = everything(split)
-    with torch.inference_mode():
-        logits = network.eval()(for_evaluation(pixels, CONFIG, data.images))
+    logits, labels = plain_logits(network, split, data)
     expected = calibrated_probability(logits[::3], labels[::3])
     assert found.probability == pytest.approx(expected, rel=1e-4)
