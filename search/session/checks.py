@@ -268,4 +268,5 @@ def prepare_images(plan: Plan, saved: Mapping[str, Any] | None) -> SearchData:
 
 def _chosen_val(saved: Mapping[str, Any] | None) -> float | None:
     """Returns the share of train that the run whose manifest is `saved` chose to be val."""
-    return saved["dataset"].get("chosen_val") if saved else None
+    chosen: float | None = (saved or {}).get("dataset", {}).get("chosen_val")
+    return chosen
