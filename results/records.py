@@ -58,16 +58,16 @@ class StopReason(StrEnum):
 class EpochMetrics(JsonRecord):
     """Holds the metrics of one trained and evaluated epoch. `epoch` counts from 1.
 
-    `train_loss` is the running mean over the epoch's augmented batches. `train_top1` is the
-    accuracy on a clean sample of the training images; it and all fields that start with `val_` are
-    measured in evaluation mode. `val_probability` is the mean probability of the right class after
-    calibration. `gap` is `train_top1 - val_top1`. Losses are `None` when they are not finite, and
-    the `val_` fields and the gap in final training, which has no val. `images_per_s` are the
-    trained images divided by `train_s`; `wall_s` is the time of the epoch with its evaluation.
-    `start_s` is the time to the epoch's first optimizer step, for a trial's first epoch with the
-    network's building. `idle_s` is how long the worker waited for the search before the epoch.
-    `loading_s` is the part of `train_s` in which training waited for images. `skipped_steps` had no
-    effect: a gradient overflowed in float16. Older records lack some.
+    `train_loss` is the running mean over the epoch's augmented batches, `train_top1` the accuracy
+    on a clean sample of training images; it and all `val_` fields are measured in evaluation mode.
+    `val_probability` is the mean probability of the right class after calibration. `gap` is
+    `train_top1 - val_top1`. Losses are `None` when they are not finite; the `val_` fields and the
+    gap are in final training, which has no val. `images_per_s` are trained images divided by
+    `train_s`, and `wall_s` the epoch's time with its evaluation. `start_s` is the time to the first
+    optimizer step, in a trial's first epoch with the network's building. `idle_s` is how long the
+    worker waited for the search before the epoch, `loading_s` the part of `train_s` spent waiting
+    for images, the first ones too. `skipped_steps` counts steps without effect, because a gradient
+    overflowed in float16. Older records lack `loading_s` and `val_probability`.
     """
 
     epoch: int

@@ -183,7 +183,7 @@ def _evaluate(
     """Returns the evaluations of an epoch on the sample of train, and on val if there is one."""
     with auxiliary.evaluated_weights():
         seen = evaluator.evaluate(sample)
-        val = evaluator.evaluate(held_out) if held_out else None
+        val = evaluator.evaluate(held_out, calibrated=True) if held_out else None
     auxiliary.after_epoch(val or seen)
     return seen, val
 

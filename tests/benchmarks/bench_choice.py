@@ -25,21 +25,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from results.analysis.rung_values import quiet_optuna
 from results.jsonl import read_lines
 from results.published.regret_statistics import describe_mean
-from search.config.options import SearchOptions
 from search.hardware.machine import detect_machine
 from search.session.provenance import provenance
-from search.simulation.policies import POLICIES
 from search.simulation.recorded_curves import Curves, read_curves
 from search.simulation.simulator import (
     RegretScale,
-    latest_value,
-    make_simulated_rules,
-    simulate,
 )
 from tests.benchmarks import measure
+from tests.benchmarks.bench_val_images import NAMES as POLICY_NAMES
+from tests.benchmarks.bench_val_images import handed_over
 from tests.benchmarks.workload import Size, Workload
 from trainables.config import TrialConfig
 from trainables.models.setup import default_device, new_network
@@ -51,7 +47,6 @@ NUMBERS = ("accuracy", "arithmetic", "root", "geometric")
 """Accuracy, and three means of the right classes' calibrated probabilities: the arithmetic one, the
 square of the mean root, and the geometric one, which the loss is the logarithm of.
 """
-POLICY_NAMES = ("ours", "random + ASHA")
 IMAGES = (60, 120, 300, 800)
 """Sizes of the small sets that a search sees."""
 
@@ -212,12 +207,8 @@ def search(exact: Curves, seen: Curves, policy_name: str, seed: int, budget: int
     over after a quarter, half and all of its budget.
     """
     scale = RegretScale.of(exact)
-    with quiet_optuna():
-        policy = POLICIES[policy_name](seen, make_simulated_rules(SearchOptions(), seen), seed)
-        trace = simulate(policy, seen, workers=WORKERS, epochs=budget * exact.epochs)
-    ends = [max(1, round(len(trace.events) * share)) for share in (0.25, 0.5, 1.0)]
-    chosen = [latest_value(trace.events[:end]).row for end in ends]
-    return [round(100 * float(scale.best - scale.final[row]), 3) for row in chosen]
+    chosen = handed_over(seen, policy_name, seed, budget, WORKERS)
+    return [round(100 * float(scale.best - scale.final[each.row]), 3) for each in chosen]
 
 
 def describe(lines: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -30,6 +30,7 @@ from search.session.provenance import provenance
 from search.simulation.policies import POLICIES
 from search.simulation.recorded_curves import Curves, read_curves
 from search.simulation.simulator import (
+    Event,
     RegretScale,
     latest_value,
     make_simulated_rules,
@@ -60,15 +61,8 @@ def shown(curves: Curves, images: int | None, seed: int) -> Curves:
 
 def search(curves: Curves, images: int | None, name: str, seed: int) -> dict[str, Any]:
     """One search, and what it hands over after a quarter, half and all of its budget."""
-    seen, scale, budget = (
-        shown(curves, images, seed),
-        RegretScale.of(curves),
-        BUDGET * curves.epochs,
-    )
-    with quiet_optuna():
-        policy = POLICIES[name](seen, make_simulated_rules(SearchOptions(), seen), seed)
-        trace = simulate(policy, seen, workers=WORKERS, epochs=budget)
-    chosen = [latest_value(trace.events[: round(budget * share)]) for share in (0.25, 0.5, 1.0)]
+    seen, scale = shown(curves, images, seed), RegretScale.of(curves)
+    chosen = handed_over(seen, name, seed, BUDGET, WORKERS)
     return {
         "task": curves.name,
         "images": images,
@@ -78,6 +72,17 @@ def search(curves: Curves, images: int | None, name: str, seed: int) -> dict[str
         "points": [round(100 * float(scale.best - scale.final[e.row]), 3) for e in chosen],
         "luck": [round(100 * float(e.val - curves.val[e.row, e.epoch - 1]), 3) for e in chosen],
     }
+
+
+def handed_over(curves: Curves, name: str, seed: int, trainings: int, workers: int) -> list[Event]:
+    """What a search by a named policy hands over after a quarter, half and all of its budget, which
+    is so many full trainings.
+    """
+    budget = trainings * curves.epochs
+    with quiet_optuna():
+        policy = POLICIES[name](curves, make_simulated_rules(SearchOptions(), curves), seed)
+        trace = simulate(policy, curves, workers=workers, epochs=budget)
+    return [latest_value(trace.events[: round(budget * share)]) for share in (0.25, 0.5, 1.0)]
 
 
 def describe(lines: Sequence[dict[str, Any]]) -> Iterator[str]:

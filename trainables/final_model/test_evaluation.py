@@ -25,7 +25,7 @@ from trainables.config import TrialConfig
 from trainables.models.inference import autocast, evaluation_batch
 from trainables.models.network import Network
 from trainables.training.batches import BatchFeeder
-from trainables.training.evaluate import Evaluation, calibrated_probabilities, top_guesses
+from trainables.training.evaluate import Evaluation, top_guesses
 
 
 def open_test(
@@ -92,16 +92,13 @@ def predict(
 
 
 def score(predictions: Predictions) -> Evaluation:
-    """Returns what `evaluate` returns for the same images, but no class's recall, and `probability`
-    of all of them.
-    """
+    """Returns what `evaluate` returns for the same images, except for the classes' recall."""
     logits, labels = torch.from_numpy(predictions.logits), torch.from_numpy(predictions.labels)
     among_five = (top_guesses(logits) == labels[:, None]).any(1)
     return Evaluation(
         loss=float(cross_entropy(logits.double(), labels)),
         top1=float(predictions.right.mean()),
         top5=float(among_five.double().mean()),
-        probability=calibrated_probabilities(logits, labels).mean().item(),
     )
 
 

@@ -53,7 +53,7 @@ def make_metrics(
         val_loss=val.finite_loss if val else None,
         val_top1=val.top1 if val else None,
         val_top5=val.top5 if val else None,
-        val_probability=finite_or_none(val.probability) if val else None,
+        val_probability=val.probability if val else None,
         gap=seen.top1 - val.top1 if val else None,
         lr=trained.lr,
         images_per_s=trained.images / train_s,

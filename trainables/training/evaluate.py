@@ -39,15 +39,16 @@ class Evaluation:
     top1: share of images whose label has the highest logit.
     top5: share of images whose label is among the five highest logits, or among all if there are
     fewer classes.
-    probability: mean of `calibrated_probabilities`, of `CALIBRATED_IMAGES` at most; may be NaN.
     recall: `top1` for each class alone, or `None` for a class without images.
+    probability: mean of `calibrated_probabilities`, of `CALIBRATED_IMAGES` at most; `None` where it
+    isn't asked for, or not finite.
     """
 
     loss: float
     top1: float
     top5: float
-    probability: float
     recall: tuple[float | None, ...] = ()
+    probability: float | None = None
 
     @property
     def finite_loss(self) -> float | None:
@@ -85,8 +86,9 @@ class Evaluator:
         self._views: dict[Split, FrozenViews | None] = {}
 
     @torch.inference_mode()
-    def evaluate(self, split: Split) -> Evaluation:
-        """Evaluates every image of `split` once, in the configuration's precision.
+    def evaluate(self, split: Split, *, calibrated: bool = False) -> Evaluation:
+        """Evaluates every image of `split` once, in the configuration's precision, and where
+        `calibrated` is true, finds its `probability` too.
 
         Afterwards the network has the same mode as before.
         """
@@ -95,7 +97,7 @@ class Evaluator:
         hits = torch.zeros(2, dtype=torch.int64, device=device)
         by_class = torch.zeros(2, len(self._images.class_ids), dtype=torch.int64, device=device)
         every = -(-len(split) // CALIBRATED_IMAGES)
-        calibrated: list[tuple[Tensor, Tensor]] = []
+        kept: list[tuple[Tensor, Tensor]] = []
         seen, training = 0, self._network.training
         self._network.eval()
         # One context serves all batches, because it casts each trained weight only once
@@ -108,18 +110,22 @@ class Evaluator:
                 hits += right.sum(1)
                 by_class[0].index_add_(0, labels, right[0].long())
                 by_class[1].index_add_(0, labels, torch.ones_like(labels))
-                chosen = slice(-seen % every, None, every)
-                calibrated.append((logits[chosen].to(torch.float32, copy=True), labels[chosen]))
-                seen += len(labels)
+                if calibrated:
+                    chosen = slice(-seen % every, None, every)
+                    kept.append((logits[chosen].to(torch.float32, copy=True), labels[chosen]))
+                    seen += len(labels)
         self._network.train(training)
         top1, top5 = (hits.double() / len(split)).tolist()
-        probabilities = calibrated_probabilities(*map(torch.cat, zip(*calibrated, strict=True)))
+        probability = None
+        if calibrated:
+            found = calibrated_probabilities(*map(torch.cat, zip(*kept, strict=True)))
+            probability = finite_or_none(found.mean().item())
         return Evaluation(
             loss=loss.item() / len(split),
             top1=top1,
             top5=top5,
-            probability=probabilities.mean().item(),
             recall=_recall(*by_class.tolist()),
+            probability=probability,
         )
 
     def views(self, split: Split) -> FrozenViews | None:

@@ -95,8 +95,8 @@ def test_each_epoch_is_weighed_by_the_recall_before_it(
         used.append(arguments[5].clone())
         return step(*arguments)
 
-    def evaluating(self: Any, split: Any) -> Any:
-        outcome = evaluated(self, split)
+    def evaluating(self: Any, split: Any, **options: Any) -> Any:
+        outcome = evaluated(self, split, **options)
         if split.name == ("train_sample" if final else "val"):
             recalls.append(outcome.recall)
         return outcome

@@ -175,8 +175,8 @@ def test_what_does_not_fit_is_computed_again(
 
 
 def test_a_loss_that_is_not_finite_is_none_on_record() -> None:
-    assert Evaluation(loss=float("inf"), top1=0, top5=0, probability=0).finite_loss is None
-    assert Evaluation(loss=1.5, top1=0, top5=0, probability=0).finite_loss == 1.5
+    assert Evaluation(loss=float("inf"), top1=0, top5=0).finite_loss is None
+    assert Evaluation(loss=1.5, top1=0, top5=0).finite_loss == 1.5
 
 
 class AskedForError(Exception):
@@ -277,7 +277,8 @@ def test_calibration_sees_images_of_the_whole_split(
     monkeypatch.setattr("trainables.training.evaluate.CALIBRATED_IMAGES", 50)
     split = replace(data.train, indices=np.tile(data.train.indices, 2))
     network = new_network(CONFIG, 4, CPU)
-    found = evaluate(network, split, data.images, CONFIG, CPU)
+    feeder = BatchFeeder(device=CPU, resident=False)
+    found = Evaluator(network, data.images, CONFIG, feeder).evaluate(split, calibrated=True)
     logits, labels = plain_logits(network, split, data)
     expected = calibrated_probability(logits[::3], labels[::3])
     assert found.probability == pytest.approx(expected, rel=1e-4)
