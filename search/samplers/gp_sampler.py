@@ -122,7 +122,7 @@ def is_random_trial(make: MakeSampler, source: ConfigurationSource, number: int,
     random; the trial of the priors' values isn't. Trials of samplers other than the Gaussian
     process count as random, and are compared with all trials.
     """
-    if source.priors and number == PRIOR_TRIAL:
+    if number == PRIOR_TRIAL and source.believe(Random(seed)):
         return False
     return make is not GaussianProcessSampler or is_random(number, np.random.default_rng(seed))
 

@@ -59,20 +59,38 @@ class ConfigurationSource:
 
     def draw(self, rng: Random) -> RandomConfiguration:
         """Returns one random configuration; `rng` decides how many of the baseline's values it
-        keeps, and whether it follows the priors.
-
-        The second trial of a study, which is the first one after the baseline, tries what its
-        priors believe: their values, and the baseline's in all other parameters.
+        keeps, and whether it follows the priors. The second trial of a study, which is the first
+        one after the baseline, tries what its priors believe.
         """
         keep = rng.uniform(0.0, MAX_KEEP_PROBABILITY)
-        if self.priors and self.number == PRIOR_TRIAL:
-            drawing = RandomConfiguration(rng, self.baseline, 1.0, sure(self.priors), near=0.0)
-        elif self.priors and rng.random() < FOLLOWING / (1 + self.number / STARTUP_TRIALS):
+        if self.number == PRIOR_TRIAL and (believed := self.believe(rng)):
+            return believed
+        if self.priors and rng.random() < FOLLOWING / (1 + self.number / STARTUP_TRIALS):
             drawing = RandomConfiguration(rng, self.baseline, keep, self.priors)
         else:
             drawing = RandomConfiguration(rng, self.baseline, keep)
         self.ask(drawing)
         return drawing
+
+    def believe(self, rng: Random) -> RandomConfiguration | None:
+        """Returns the configuration of the priors' values, with the baseline's in all other
+        parameters, and random ones where the baseline has none.
+
+        The result is `None` without priors, and where that is the baseline itself: where its own
+        values are believed in, or where every believed parameter is fixed.
+        """
+        if not self.priors:
+            return None
+        drawing = RandomConfiguration(rng, self.baseline, 1.0, sure(self.priors), near=0.0)
+        self.ask(drawing)
+        return None if _rounded(drawing.params) == _rounded(self.baseline or {}) else drawing
+
+
+def _rounded(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns parameters whose floats are free of the last digits, in which steps of a range differ
+    from written values.
+    """
+    return {k: float(f"{v:.12g}") if isinstance(v, float) else v for k, v in params.items()}
 
 
 def sure(priors: Mapping[str, Prior]) -> dict[str, Prior]:

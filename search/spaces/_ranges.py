@@ -1,8 +1,18 @@
 """Defines ranges that several spaces share: each function asks a trial for related fields."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
+
+from search.space import Prior
+
+USUAL_AUGMENTATION: Mapping[str, Prior] = {"flip": Prior(True, 0.5), "crop": Prior(0.0625, 0.5)}
+"""The prior of every space: mirrored images, shifted by up to a sixteenth of their side.
+
+He et al. (2016, arXiv:1512.03385) augment CIFAR's images so, by 4 of 32 pixels; a range of `crop`
+here has a half of that, which is 4 pixels at 64, and that as steps.
+"""
 
 
 def augmentation(trial: optuna.Trial) -> dict[str, Any]:

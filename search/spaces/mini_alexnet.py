@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 
 from search.space import Published, Space
-from search.spaces._ranges import augmentation, optimizer
+from search.spaces._ranges import USUAL_AUGMENTATION, augmentation, optimizer
 from trainables.config import TrialConfig
 
 
@@ -48,5 +48,6 @@ SPACE = Space(
         epochs=35,
     ),
     suggest=suggest,
+    prior=USUAL_AUGMENTATION,
     published=Published(test_top1=0.43, note="35 epochs"),
 )

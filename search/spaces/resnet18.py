@@ -13,7 +13,7 @@ from typing import Any
 import optuna
 
 from search.space import Published, Space
-from search.spaces._ranges import augmentation, optimizer
+from search.spaces._ranges import USUAL_AUGMENTATION, augmentation, optimizer
 from trainables.config import TrialConfig
 
 
@@ -51,5 +51,6 @@ SPACE = Space(
         epochs=25,
     ),
     suggest=suggest,
+    prior=USUAL_AUGMENTATION,
     published=Published(val_top1=0.569, note="all parameters trained; epochs not published"),
 )

@@ -19,7 +19,7 @@ import optuna
 
 from search.space import Published, Space
 from search.spaces import resnet18
-from search.spaces._ranges import augmentation, optimizer
+from search.spaces._ranges import USUAL_AUGMENTATION, augmentation, optimizer
 
 
 def suggest(trial: optuna.Trial) -> dict[str, Any]:
@@ -46,5 +46,6 @@ SPACE = Space(
     dataset="tiny-imagenet",
     baseline=resnet18.SPACE.baseline.but(weights="none"),
     suggest=suggest,
+    prior=USUAL_AUGMENTATION,
     published=Published(val_top1=0.259, note="from random weights; epochs not published"),
 )

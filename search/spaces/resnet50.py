@@ -13,7 +13,7 @@ from typing import Any
 import optuna
 
 from search.space import Published, Space
-from search.spaces._ranges import augmentation
+from search.spaces._ranges import USUAL_AUGMENTATION, augmentation
 from trainables.config import TrialConfig
 
 
@@ -53,6 +53,7 @@ SPACE = Space(
         epochs=30,
     ),
     suggest=suggest,
+    prior=USUAL_AUGMENTATION,
     published=Published(
         train_top1=0.969,
         val_top1=0.529,

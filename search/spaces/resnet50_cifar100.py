@@ -14,7 +14,7 @@ from typing import Any
 import optuna
 
 from search.space import Published, Space
-from search.spaces._ranges import augmentation
+from search.spaces._ranges import USUAL_AUGMENTATION, augmentation
 from trainables.config import TrialConfig
 
 
@@ -54,6 +54,7 @@ SPACE = Space(
         epochs=10,
     ),
     suggest=suggest,
+    prior=USUAL_AUGMENTATION,
     published=Published(
         train_top1=0.980,
         val_top1=0.749,

@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 
 from search.space import Published, Space
-from search.spaces._ranges import augmentation
+from search.spaces._ranges import USUAL_AUGMENTATION, augmentation
 from trainables.config import TrialConfig
 
 
@@ -53,5 +53,6 @@ SPACE = Space(
         epochs=100,
     ),
     suggest=suggest,
+    prior=USUAL_AUGMENTATION,
     published=Published(val_top1=0.509, note="100 epochs, loss 1.109"),
 )

@@ -1,7 +1,7 @@
 """Our search with beliefs on where the good configurations of a table lie, right and wrong ones."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import product
 from random import Random
@@ -31,6 +31,11 @@ few images (Quick-Tune, ICLR 2024): all stages frozen, no dropout, small batches
 near 1e-3. Where a range ends before a value, its end stands for it.
 """
 
+AUGMENTATION = {"flip": True, "crop": 0.0625}
+"""The usual augmentation of small images: mirrored, and shifted by up to a sixteenth of their side
+(4 of 64 pixels; He et al. 2016 shift CIFAR's 32 by 4).
+"""
+
 
 def right(order: list[int], seed: int) -> int:
     """The table's best row."""
@@ -47,6 +52,10 @@ def wrong(order: list[int], seed: int) -> int:
     return Random(seed).choice(order[-max(1, len(order) // 10) :])
 
 
+TOLD: dict[str, Mapping[str, float]] = {
+    "published tendencies": TENDENCIES,
+    "usual augmentation": AUGMENTATION,
+}
 BELIEFS: dict[str, Callable[[list[int], int], int]] = {"right": right, "good": good, "wrong": wrong}
 
 
@@ -65,14 +74,18 @@ def with_prior(
     return _believing(believed(belief, curves, seed), confidence, curves, rules, seed)
 
 
-def with_tendencies(confidence: float, curves: Curves, rules: Rules, seed: int) -> Study[Point]:
-    """Our study, whose sampler is sure to `confidence` of each of the published tendencies that
-    the table varies.
+def with_values(
+    believed: Mapping[str, float],
+    confidence: float,
+    curves: Curves,
+    rules: Rules,
+    seed: int,
+) -> Study[Point]:
+    """Our study, whose sampler is sure to `confidence` of each of the values of parameters that the
+    table varies.
     """
     space = curves.space
-    values = {
-        name: _nearest(space[name], best) for name, best in TENDENCIES.items() if name in space
-    }
+    values = {name: _nearest(space[name], best) for name, best in believed.items() if name in space}
     return _believing(values, confidence, curves, rules, seed)
 
 
@@ -103,7 +116,7 @@ POLICIES: dict[str, MakePolicy] = {
         for (name, belief), confidence in product(BELIEFS.items(), CONFIDENCES)
     },
     **{
-        f"ours, published tendencies {confidence:g}": partial(with_tendencies, confidence)
-        for confidence in CONFIDENCES
+        f"ours, {name} {confidence:g}": partial(with_values, values, confidence)
+        for (name, values), confidence in product(TOLD.items(), CONFIDENCES)
     },
 }

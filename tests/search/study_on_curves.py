@@ -1,6 +1,7 @@
 """Recorded-looking epochs and a study on them, for tests that need no training."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from results.records import EpochMetrics
@@ -57,8 +58,11 @@ def open_study(
     seed: int = 0,
     time_left: Callable[[], float] | None = None,
 ) -> Study[TrialConfig]:
-    """A study of the demo space; close its store before opening it again."""
-    proposer = Proposer(find_space("demo"), {"epochs": rules.epochs, "precision": "float32"}, seed)
+    """A study of the demo space, without its prior, of which the made curves know nothing; close
+    its store before opening it again.
+    """
+    space = replace(find_space("demo"), prior={})
+    proposer = Proposer(space, {"epochs": rules.epochs, "precision": "float32"}, seed)
     more = {"time_left": time_left} if time_left else {}
     store, storage = RunStore(directory), open_journal(directory)
     return Study(

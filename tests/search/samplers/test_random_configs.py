@@ -1,14 +1,21 @@
 import hashlib
 import math
 import statistics
+from dataclasses import replace
 from random import Random
 
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from results.analysis.searched_ranges import Prior
+from search.samplers.gp_sampler import GaussianProcessSampler, is_random_trial
 from search.samplers.random_configs import NEAR, RandomConfiguration, draw_near, draw_value
-from search.samplers.source import FOLLOWING, STARTUP_TRIALS, ConfigurationSource
+from search.samplers.source import (
+    FOLLOWING,
+    PRIOR_TRIAL,
+    STARTUP_TRIALS,
+    ConfigurationSource,
+)
 from search.spaces import find_space
 from search.study.proposer import Proposer
 
@@ -105,6 +112,17 @@ def test_the_second_trial_is_what_the_priors_believe_and_else_the_baseline():
     assert source.draw(Random(5)).params == {"lr": 0.3, "kind": "c", "dropout": 0.25}
 
 
+@pytest.mark.parametrize(
+    "priors", [{"lr": Prior(0.9, 0.5)}, {"flip": Prior(True, 0.5)}, {"lr": Prior(0.9 + 1e-16, 1.0)}]
+)
+def test_the_second_trial_is_not_the_baseline_once_more(priors):
+    """Its own value is believed in, or a parameter that is fixed and so isn't asked for."""
+    source = ConfigurationSource(ask, BASELINE, priors=priors, number=PRIOR_TRIAL)
+    assert source.believe(Random(5)) is None
+    assert source.draw(Random(5)).params != BASELINE
+    assert is_random_trial(GaussianProcessSampler, source, PRIOR_TRIAL, 5)
+
+
 @pytest.mark.parametrize("number", [2, STARTUP_TRIALS, 9 * STARTUP_TRIALS])
 def test_fewer_configurations_follow_the_priors_with_every_trial(number):
     source = ConfigurationSource(ask, None, priors=PRIORS, number=number)
@@ -116,7 +134,8 @@ def test_fewer_configurations_follow_the_priors_with_every_trial(number):
 
 def test_without_a_prior_the_configurations_are_those_of_before():
     """The checksum is that of the configurations which the search drew before it knew priors."""
-    configs, ranges = Proposer(find_space("mini_alexnet"), {}, 7).preview(10)
+    space = replace(find_space("mini_alexnet"), prior={})
+    configs, ranges = Proposer(space, {}, 7).preview(10)
     drawn = repr([[getattr(config, name) for name in sorted(ranges)] for config in configs])
     assert hashlib.sha256(drawn.encode()).hexdigest()[:16] == "240ff0a850fe1c01"
     plain = ConfigurationSource(ask, BASELINE)
