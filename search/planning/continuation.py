@@ -192,7 +192,8 @@ def planned_horizons(
         epochs = options.epochs or usual
         grace = options.grace or default_grace(epochs)
         best = best_of(earlier, proposer, baseline)
-        return options, (first_horizon(epochs, grace, baseline, best),)
+        believed = None if earlier else proposer.believed_params()
+        return options, (first_horizon(epochs, grace, baseline, believed, best),)
     manifest = read_manifest(begun)
     before = saved_horizons(manifest, options.grace, usual, baseline)
     epochs = options.epochs or before[-1].epochs

@@ -30,12 +30,7 @@ from search.samplers.encoding import (
 from search.samplers.gaussian_process import GaussianProcess, Observations
 from search.samplers.learning_curves import ObservedTrial, as_evidence, extrapolate
 from search.samplers.random_configs import RandomConfiguration, draw_value
-from search.samplers.source import (
-    PRIOR_TRIAL,
-    STARTUP_TRIALS,
-    ConfigurationSource,
-    MakeSampler,
-)
+from search.samplers.source import STARTUP_TRIALS, ConfigurationSource, MakeSampler
 
 RANDOM_SHARE = 0.1
 """After the first `STARTUP_TRIALS` proposals, this share of the proposals is random, so that
@@ -117,13 +112,11 @@ def is_random(number: int, rng: np.random.Generator) -> bool:
     return number < STARTUP_TRIALS or rng.random() < RANDOM_SHARE
 
 
-def is_random_trial(make: MakeSampler, source: ConfigurationSource, number: int, seed: int) -> bool:
+def is_random_trial(make: MakeSampler, number: int, seed: int) -> bool:
     """Returns whether trial `number`, whose sampler `make` makes with this seed, is drawn at
-    random; the trial of the priors' values isn't. Trials of samplers other than the Gaussian
-    process count as random, and are compared with all trials.
+    random. Trials of samplers other than the Gaussian process count as random, and are compared
+    with all trials.
     """
-    if number == PRIOR_TRIAL and source.believe(Random(seed)):
-        return False
     return make is not GaussianProcessSampler or is_random(number, np.random.default_rng(seed))
 
 

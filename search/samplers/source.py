@@ -1,5 +1,6 @@
 """Defines what every sampler is made from, and the source of the configurations that it draws."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -29,9 +30,6 @@ a space's `suggest` does.
 """
 
 
-PRIOR_TRIAL = 1
-"""The trial with this number tries the priors' values, where a space has priors."""
-
 FOLLOWING = 0.5
 """A random configuration follows the priors with this probability while nothing is known, and with
 half of it after the first `STARTUP_TRIALS` trials, a third after twice as many, and so on.
@@ -40,6 +38,11 @@ Half of the configurations are drawn from the priors at first, as in PriorBand (
 arXiv:2306.12370). They grow fewer, as the prior's weight does in πBO (Hvarfner et al. 2022,
 arXiv:2204.11051), so that a wrong prior can't outweigh the results.
 """
+
+
+def derived_seed(seed: int, part: object) -> int:
+    """Returns a seed of 32 bits for one part of a study, such as a trial, by its number."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{part}".encode()).digest()[:4])
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +62,9 @@ class ConfigurationSource:
 
     def draw(self, rng: Random) -> RandomConfiguration:
         """Returns one random configuration; `rng` decides how many of the baseline's values it
-        keeps, and whether it follows the priors. The second trial of a study, which is the first
-        one after the baseline, tries what its priors believe.
+        keeps, and whether it follows the priors.
         """
         keep = rng.uniform(0.0, MAX_KEEP_PROBABILITY)
-        if self.number == PRIOR_TRIAL and (believed := self.believe(rng)):
-            return believed
         if self.priors and rng.random() < FOLLOWING / (1 + self.number / STARTUP_TRIALS):
             drawing = RandomConfiguration(rng, self.baseline, keep, self.priors)
         else:
@@ -72,18 +72,20 @@ class ConfigurationSource:
         self.ask(drawing)
         return drawing
 
-    def believe(self, rng: Random) -> RandomConfiguration | None:
-        """Returns the configuration of the priors' values, with the baseline's in all other
-        parameters, and random ones where the baseline has none.
+    def believed(self, seed: int) -> dict[str, Any] | None:
+        """Returns the parameters of the trial after the baseline: the priors' values, with the
+        baseline's in all other parameters, and random ones by `seed` where the baseline has none.
 
         The result is `None` without priors, and where that is the baseline itself: where its own
         values are believed in, or where every believed parameter is fixed.
         """
         if not self.priors:
             return None
-        drawing = RandomConfiguration(rng, self.baseline, 1.0, sure(self.priors), near=0.0)
+        sure = {name: replace(each, confidence=1.0) for name, each in self.priors.items()}
+        drawing = RandomConfiguration(Random(seed), self.baseline, 1.0, sure, near=0.0)
         self.ask(drawing)
-        return None if _rounded(drawing.params) == _rounded(self.baseline or {}) else drawing
+        same = _rounded(drawing.params) == _rounded(self.baseline or {})
+        return None if same else drawing.params
 
 
 def _rounded(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,11 +93,6 @@ def _rounded(params: Mapping[str, Any]) -> dict[str, Any]:
     from written values.
     """
     return {k: float(f"{v:.12g}") if isinstance(v, float) else v for k, v in params.items()}
-
-
-def sure(priors: Mapping[str, Prior]) -> dict[str, Prior]:
-    """Returns the same beliefs with full confidence."""
-    return {name: replace(each, confidence=1.0) for name, each in priors.items()}
 
 
 MakeSampler = Callable[

@@ -18,10 +18,9 @@ from results.analysis.searched_ranges import Prior
 from search.samplers.gp_sampler import GaussianProcessSampler, is_random_trial
 from search.samplers.learning_curves import ObservedTrial
 from search.samplers.random_configs import RandomConfiguration
-from search.samplers.source import ConfigurationSource, MakeSampler
+from search.samplers.source import ConfigurationSource, MakeSampler, derived_seed
 from search.simulation.recorded_curves import Curves
 from search.simulation.row_source import RowSource, make_rows
-from search.study.proposer import derived_seed
 
 ENDLESS = 2**31
 """A simulated study has this many trials, because its budget, in epochs, ends it earlier."""
@@ -76,7 +75,7 @@ class PointProposer:
 
     def is_random(self, number: int) -> bool:
         """Returns whether trial `number` is drawn at random."""
-        return is_random_trial(self._make, self._source, number, derived_seed(self._seed, number))
+        return is_random_trial(self._make, number, derived_seed(self._seed, number))
 
     def propose(self, trial: optuna.Trial) -> tuple[dict[str, Any], Point]:
         """Asks the trial's sampler for all parameters, and returns them and the configuration that
@@ -110,6 +109,10 @@ class PointProposer:
         if baseline is not None and curves.only_rows:
             baseline = curves.configurations[curves.nearest(baseline)]
         return None if baseline is None else dict(baseline)
+
+    def believed_params(self) -> dict[str, Any] | None:
+        """Returns the parameters of the trial after the baseline, if there are `priors`."""
+        return self._source.believed(derived_seed(self._seed, "prior"))
 
     def restore(self, config: dict[str, Any]) -> Point:
         """Returns the configuration with these recorded parameters."""

@@ -15,7 +15,8 @@ from typing import Any
 from results.analysis.finalist_comparison import BASELINE
 from results.analysis.ranking import rank_trials
 from results.records import FinalistRecord, TrainingId, TrialRecord, TrialState
-from search.study.proposer import Proposal, derived_seed
+from search.samplers.source import derived_seed
+from search.study.proposer import Proposal
 from search.study.side_trainings import SideTrainings
 from search.study.store import SideTrainingStore
 from search.study.study import Study

@@ -13,6 +13,7 @@ from results.side_store import SteeringRecord, tried_by_hand
 from search.early_stopping.asha import Costs, make_rungs, rung_epochs
 
 BASELINE_ORIGIN = "baseline"
+BELIEVED_ORIGIN = "the space's prior"
 BY_HAND_ORIGIN = "by hand"
 
 
@@ -29,8 +30,8 @@ class Horizon:
     """Trains the trials from number `first` on for `epochs` epochs, with the first rung at `grace`.
 
     They begin with the configurations of `queue`, in their order, the baseline first where there is
-    one. The first `proven` of them pass every rung: the baseline, and the best configurations of
-    shorter trainings in the same run.
+    one. The first `proven` of them pass every rung: the baseline, what the space's author believes,
+    and the best configurations of shorter trainings in the same run.
     """
 
     first: int
@@ -64,12 +65,14 @@ def first_horizon(
     epochs: int,
     grace: int,
     baseline: Mapping[str, Any] | None,
+    believed: Mapping[str, Any] | None = None,
     more: Sequence[QueuedConfiguration] = (),
 ) -> Horizon:
-    """Returns the horizon that a run begins with: its baseline, if it has one, and then `more`."""
-    own = (
-        () if baseline is None else (QueuedConfiguration(origin=BASELINE_ORIGIN, params=baseline),)
-    )
+    """Returns the horizon that a run begins with: the parameters of its baseline and those that
+    its space's author believes in, where there are such, and then `more`.
+    """
+    first = ((BASELINE_ORIGIN, baseline), (BELIEVED_ORIGIN, believed))
+    own = [QueuedConfiguration(origin=a, params=b) for a, b in first if b is not None]
     return Horizon(first=0, epochs=epochs, grace=grace, queue=(*own, *more), proven=len(own))
 
 

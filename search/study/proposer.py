@@ -2,7 +2,6 @@
 defines what a study proposes.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,10 +16,10 @@ from results.records import TrainingId, move_weights
 from search.samplers.gp_sampler import GaussianProcessSampler, is_random_trial
 from search.samplers.learning_curves import ObservedTrial
 from search.samplers.random_configs import RandomConfiguration
-from search.samplers.source import ConfigurationSource, MakeSampler
+from search.samplers.source import ConfigurationSource, MakeSampler, derived_seed
 from search.space import Space, ask_space, suggested
 from search.study.duplicates import EXHAUSTED_AFTER, Configuration, configuration_key
-from search.study.horizons import BASELINE_ORIGIN, Horizon, horizon_of
+from search.study.horizons import BASELINE_ORIGIN, Horizon, first_horizon, horizon_of
 from search.study.optuna_patches import BaselineTrial, PreferringTrial, contains, quiet_ranges
 from search.study.searched_ranges import PROBES, Drawn, Probe, describe_outside
 from trainables.conditional_fields import CONDITIONAL, CONDITIONAL_DEFAULTS
@@ -75,13 +74,11 @@ class ConfigurationProposer(Protocol[C_co]):
     def baseline_params(self) -> dict[str, Any] | None:
         """Returns the baseline's parameters, or `None` where there is no baseline."""
 
+    def believed_params(self) -> dict[str, Any] | None:
+        """Returns the parameters of the trial after it, if the space's author believes in some."""
+
     def restore(self, config: dict[str, Any]) -> C_co:
         """Returns the configuration that the records hold as `config`."""
-
-
-def derived_seed(seed: int, part: object) -> int:
-    """Returns a seed of 32 bits for one part of a study, such as a trial, by its number."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{part}".encode()).digest()[:4])
 
 
 class Proposer:
@@ -121,7 +118,7 @@ class Proposer:
 
     def is_random(self, number: int) -> bool:
         """Returns whether the trial that `number` others precede is drawn at random."""
-        return is_random_trial(self._make, self._source, number, derived_seed(self.seed, number))
+        return is_random_trial(self._make, number, derived_seed(self.seed, number))
 
     @cached_property
     def _source(self) -> ConfigurationSource:
@@ -194,6 +191,12 @@ class Proposer:
             if name in given or contains(trial.distributions[name], value)
         }
 
+    def believed_params(self) -> dict[str, Any] | None:
+        """Returns the parameters that the space's author believes in, if they aren't the baseline's
+        and not all of them are fixed.
+        """
+        return self._source.believed(derived_seed(self.seed, "prior"))
+
     def baseline_errors(self) -> list[str]:
         """Returns one sentence for each range that doesn't hold the baseline's value."""
         trial, given = self._baseline_trial(), self.space.baseline.to_dict()
@@ -262,7 +265,8 @@ class Proposer:
 
     def _queued_at_first(self) -> list[dict[str, Any]]:
         """Returns the parameters that follow the baseline before the sampler is used."""
-        queue = self.horizons[0].queue if self.horizons else ()
+        usual = first_horizon(1, 1, None, self.believed_params())
+        queue = (self.horizons[0] if self.horizons else usual).queue
         return [dict(each.params) for each in queue if each.origin != BASELINE_ORIGIN]
 
     def complete(self, values: Mapping[str, Any], number: int = 0) -> TrialConfig:

@@ -69,8 +69,8 @@ class Study(Generic[C]):
         steered: Sequence[SteeringRecord] = (),
     ) -> None:
         self.rules, self.trials, self.store = rules, trials, store
-        baseline = proposer.baseline_params()
-        self.horizons = horizons or (first_horizon(rules.epochs, rules.grace, baseline),)
+        baseline, usual = proposer.baseline_params(), (rules.epochs, rules.grace)
+        self.horizons = horizons or (first_horizon(*usual, baseline, proposer.believed_params()),)
         self._screening, self._several = screening or NoScreening(), len(rules.objectives) > 1
         costs = (lambda n: costs_of(self.records[n], rules.objectives)) if self._several else None
         self._before: Callable[[], int] = lambda: len(earlier) + self._screening.shown()

@@ -17,7 +17,7 @@ On images of one's own choice, as for the published tables:
     python -m tests.benchmarks.record_curves demo --rows 150
     python -m tests.benchmarks.record_curves mini_alexnet --rows 80 --source ZIP --images 100
     python -m tests.benchmarks.record_curves efficientnet_lite0 --rows 40 --source ZIP \\
-        --images 50 --at-most image_size=128
+        --images 50 --at-most image_size=128 --fix views=0
 """
 
 import argparse

@@ -7,6 +7,7 @@ from pathlib import Path
 from results.records import EpochMetrics
 from results.store import RunStore
 from search.early_stopping.decision import Rules
+from search.space import Space
 from search.spaces import find_space
 from search.study.optuna_journal import open_journal
 from search.study.proposer import Proposer
@@ -22,6 +23,10 @@ RULES = Rules(
     plateau_patience=0,
     num_classes=20,
 )
+
+
+DEMO = replace(find_space("demo"), prior={})
+"""The demo space without its prior, of which the made curves know nothing."""
 
 
 def metrics(epoch: int, val: float, *, gap: float = 0.0, loss: float | None = 2.0) -> EpochMetrics:
@@ -56,12 +61,10 @@ def open_study(
     trials: int = 12,
     rules: Rules = RULES,
     seed: int = 0,
+    space: Space = DEMO,
     time_left: Callable[[], float] | None = None,
 ) -> Study[TrialConfig]:
-    """A study of the demo space, without its prior, of which the made curves know nothing; close
-    its store before opening it again.
-    """
-    space = replace(find_space("demo"), prior={})
+    """A study of the demo space; close its store before opening it again."""
     proposer = Proposer(space, {"epochs": rules.epochs, "precision": "float32"}, seed)
     more = {"time_left": time_left} if time_left else {}
     store, storage = RunStore(directory), open_journal(directory)

@@ -212,7 +212,7 @@ def _notes(plan: Plan) -> Iterator[str]:
     """
     yield from plan.searched.notes
     if plan.searched.priors and len(plan.objectives) > 1:
-        yield "the space's priors don't count with several objectives, whose sampler has none"
+        yield "the space's priors decide one trial alone where there are several objectives"
     yield from plan.machine.gpu_notes if plan.resources.per_gpu else ()
 
 

@@ -100,7 +100,7 @@ def test_a_longer_horizon_begins_with_the_baseline_and_the_best(
     assert {(r.config["epochs"], r.epochs, r.state) for r in new} == {(27, 27, TrialState.COMPLETE)}
     assert {n: study.records[n] for n in old} == old
     horizons = read_manifest(plan.directory)["horizons"]
-    assert [(h["first"], h["epochs"], h["proven"]) for h in horizons] == [(0, 9, 1), (8, 27, 4)]
+    assert [(h["first"], h["epochs"], h["proven"]) for h in horizons] == [(0, 9, 2), (8, 27, 4)]
 
 
 def test_new_trials_are_compared_with_those_of_their_own_length(

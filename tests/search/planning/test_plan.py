@@ -73,8 +73,8 @@ def test_the_remedy_for_a_small_stem_beside_pretrained_weights_works(tmp_path):
 
 def test_expected_epochs_by_hand(tmp_path):
     plan = plan_of(tmp_path, trials=10, epochs=9, grace=1)
-    # the baseline's nine, then nine trials of 1 + 2/3 + 6/9 epochs
-    assert expected_epochs(plan) == pytest.approx(9 + 9 * (1 + 2 / 3 + 6 / 9))
+    # nine of the baseline and of the prior's trial, then eight trials of 1 + 2/3 + 6/9 epochs
+    assert expected_epochs(plan) == pytest.approx(2 * 9 + 8 * (1 + 2 / 3 + 6 / 9))
 
 
 LAST = 0.0201 / 0.3838  # of EfficientNet-Lite0's multiply-adds, the last stage's share

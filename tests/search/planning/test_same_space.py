@@ -124,10 +124,10 @@ def test_a_run_goes_on_with_another_prior_only_where_that_is_accepted(
     show_plan(plan, None, None, None, ())
     shown = capsys.readouterr().out
     assert "0.0001 … 0.01, log where optimizer is adamw (prior: 0.002" in shown
-    assert "priors don't count" not in shown
+    assert "priors decide" not in shown
     several = replace(plan.options, objectives="val_top1,latency_ms")
     show_plan(replace(plan, options=several), None, None, None, ())
-    assert "priors don't count with several objectives" in capsys.readouterr().out
+    assert "priors decide one trial alone where there are several" in capsys.readouterr().out
     search(plan)
     manifest = read_manifest(plan.directory)
     assert manifest["searched"]["priors"] == {"lr": {"value": 2e-3, "confidence": 0.5}}

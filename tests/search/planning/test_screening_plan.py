@@ -80,6 +80,6 @@ def test_it_is_asked_for_and_told_before_the_search_with_its_cost(tmp_path, caps
         "48 configurations for 3 epochs on 0.25 of the images at 0.5 of their size, 0.45 full "
         "trainings in all, and the best 4 are tried first"
     )
-    assert len(plan.preview) == 1  # the others follow from the short trainings
+    assert len(plan.preview) == 2  # baseline and prior; the others follow from short trainings
     assert plan_screening(plan_of(tmp_path, epochs=30), 100_000, 200) is None
     assert describe_screening(None) == ""

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -6,7 +5,6 @@ import optuna
 import pytest
 
 from results.analysis.rung_values import quiet_optuna
-from results.analysis.searched_ranges import Prior
 from search.samplers.gp_sampler import (
     GaussianProcessSampler,
     choose_candidate,
@@ -19,11 +17,10 @@ from search.samplers.random_configs import RandomConfiguration
 from search.samplers.random_sampler import make_random_sampler
 from search.samplers.source import (
     MAX_KEEP_PROBABILITY,
-    PRIOR_TRIAL,
     STARTUP_TRIALS,
     ConfigurationSource,
+    derived_seed,
 )
-from search.study.proposer import derived_seed
 
 
 def ask(trial):
@@ -181,17 +178,11 @@ def test_a_trial_counts_as_random_if_its_sampler_asks_no_model():
         with quiet_optuna():
             study = optuna.create_study(sampler=sampler)
         drawn = ask(study.ask()) == source.draw(Random(seed)).params
-        assert (
-            is_random_trial(GaussianProcessSampler, source, number, derived_seed(7, number))
-            == drawn
-        )
+        assert is_random_trial(GaussianProcessSampler, number, derived_seed(7, number)) == drawn
         random += [number] if drawn else []
     assert random[:2] == [STARTUP_TRIALS - 2, STARTUP_TRIALS - 1]
     assert 5 <= len(random) <= 20  # one in ten
-    assert is_random_trial(make_random_sampler, source, 60, derived_seed(7, 60))
-    believed = replace(source, priors={"x": Prior(0.5, 0.5)})
-    assert is_random_trial(GaussianProcessSampler, source, PRIOR_TRIAL, 7)
-    assert not is_random_trial(GaussianProcessSampler, believed, PRIOR_TRIAL, 7)
+    assert is_random_trial(make_random_sampler, 60, derived_seed(7, 60))
 
 
 def test_configurations_keep_some_of_the_baseline_s_values():

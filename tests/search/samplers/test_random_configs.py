@@ -8,14 +8,8 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from results.analysis.searched_ranges import Prior
-from search.samplers.gp_sampler import GaussianProcessSampler, is_random_trial
 from search.samplers.random_configs import NEAR, RandomConfiguration, draw_near, draw_value
-from search.samplers.source import (
-    FOLLOWING,
-    PRIOR_TRIAL,
-    STARTUP_TRIALS,
-    ConfigurationSource,
-)
+from search.samplers.source import FOLLOWING, STARTUP_TRIALS, ConfigurationSource
 from search.spaces import find_space
 from search.study.proposer import Proposer
 
@@ -107,20 +101,20 @@ PRIORS = {"lr": Prior(0.3, 0.5), "kind": Prior("c", 0.8)}
 BASELINE = {"lr": 0.9, "kind": "a", "dropout": 0.25}
 
 
-def test_the_second_trial_is_what_the_priors_believe_and_else_the_baseline():
-    source = ConfigurationSource(ask, BASELINE, priors=PRIORS, number=1)
-    assert source.draw(Random(5)).params == {"lr": 0.3, "kind": "c", "dropout": 0.25}
+def test_what_the_priors_believe_and_else_the_baseline():
+    source = ConfigurationSource(ask, BASELINE, priors=PRIORS)
+    assert source.believed(5) == {"lr": 0.3, "kind": "c", "dropout": 0.25}
+    assert ConfigurationSource(ask, BASELINE).believed(5) is None
+    seen = {ConfigurationSource(ask, None, priors=PRIORS).believed(n)["dropout"] for n in range(9)}
+    assert len(seen) == 9
 
 
 @pytest.mark.parametrize(
     "priors", [{"lr": Prior(0.9, 0.5)}, {"flip": Prior(True, 0.5)}, {"lr": Prior(0.9 + 1e-16, 1.0)}]
 )
-def test_the_second_trial_is_not_the_baseline_once_more(priors):
+def test_the_baseline_is_not_believed_in_once_more(priors):
     """Its own value is believed in, or a parameter that is fixed and so isn't asked for."""
-    source = ConfigurationSource(ask, BASELINE, priors=priors, number=PRIOR_TRIAL)
-    assert source.believe(Random(5)) is None
-    assert source.draw(Random(5)).params != BASELINE
-    assert is_random_trial(GaussianProcessSampler, source, PRIOR_TRIAL, 5)
+    assert ConfigurationSource(ask, BASELINE, priors=priors).believed(5) is None
 
 
 @pytest.mark.parametrize("number", [2, STARTUP_TRIALS, 9 * STARTUP_TRIALS])

@@ -11,7 +11,6 @@ from results.store import RunStore, read_manifest, read_trials
 from search.monitoring.summary import explain_early_end
 from search.samplers.gain_watch import GainWatch
 from search.samplers.random_sampler import make_random_sampler
-from search.spaces import find_space
 from search.study.finalists import Finalists
 from search.study.optuna_journal import open_journal
 from search.study.proposer import Proposer
@@ -19,7 +18,7 @@ from search.study.store import MemoryStore
 from search.study.study import Study
 from search.study.supervisor import Supervisor
 from tests.search.session_on_curves import opened, planned, play
-from tests.search.study_on_curves import RULES, curve, metrics
+from tests.search.study_on_curves import DEMO, RULES, curve, metrics
 
 LONG = 400.0
 """Seconds of an epoch: nine of them take an hour of one device."""
@@ -34,7 +33,7 @@ def slow(config):
 
 def open_study(directory, min_gain=0.0, *, trials=60, devices=1.0, store=None, storage=None):
     fixed = {"epochs": 9, "precision": "float32"}
-    proposer = Proposer(find_space("demo"), fixed, 0, make=make_random_sampler)
+    proposer = Proposer(DEMO, fixed, 0, make=make_random_sampler)
     return Study(
         proposer=proposer,
         rules=RULES,
@@ -257,7 +256,7 @@ def test_a_trial_that_ends_while_records_are_replayed_hides_no_epoch_of_others(t
 
     def opened_with(left):
         return Study(
-            proposer=Proposer(find_space("demo"), fixed, 0, make=make_random_sampler),
+            proposer=Proposer(DEMO, fixed, 0, make=make_random_sampler),
             rules=rules,
             trials=4,
             store=RunStore(tmp_path / "run"),

@@ -87,7 +87,7 @@ def made(
         trials=trials,
         store=MemoryStore(),
         storage=InMemoryStorage(),
-        horizons=(first_horizon(EPOCHS, 1, proposer.baseline_params(), queue),),
+        horizons=(first_horizon(EPOCHS, 1, proposer.baseline_params(), more=queue),),
         earlier=earlier,
     )  # fmt: skip
 

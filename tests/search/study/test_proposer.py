@@ -40,6 +40,7 @@ def test_the_preview_is_what_a_study_proposes():
     preview, _ = proposer.preview(STARTUP_TRIALS)
     study = optuna.create_study(direction="maximize")
     study.enqueue_trial(proposer.baseline_params())
+    study.enqueue_trial(proposer.believed_params())
     for number in range(STARTUP_TRIALS):
         study.sampler = proposer.sampler(number)
         trial = study.ask()

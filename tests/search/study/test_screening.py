@@ -20,7 +20,7 @@ from search.study.proposer import Proposal, Proposer
 from search.study.screening import KEPT, Screening
 from search.study.study import Study
 from search.study.supervisor import Supervisor
-from tests.search.study_on_curves import RULES, curve, metrics
+from tests.search.study_on_curves import DEMO, RULES, curve, metrics
 from trainables.config import TrialConfig
 
 PLAN = ScreeningPlan(count=12, epochs=2, images=0.25, size=0.5, cost=0.05)
@@ -28,7 +28,7 @@ VAL_IMAGES = 100_000
 
 
 def proposer_of(space: Space | None = None) -> Proposer:
-    return Proposer(space or find_space("demo"), {"epochs": 9, "precision": "float32"}, 0)
+    return Proposer(space or DEMO, {"epochs": 9, "precision": "float32"}, 0)
 
 
 def screening_of(

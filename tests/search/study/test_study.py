@@ -6,12 +6,13 @@ from dataclasses import replace
 import optuna
 import pytest
 
+from results.analysis.searched_ranges import Prior
 from results.records import StopReason, TrialState
 from results.store import read_epochs, read_trials
 from search.study.optuna_journal import journal_storage
 from search.study.proposer import Proposer
 from tests.search.session_on_curves import play
-from tests.search.study_on_curves import RULES, curve, metrics, open_study
+from tests.search.study_on_curves import DEMO, RULES, curve, metrics, open_study
 from trainables.config import ConfigError
 
 
@@ -42,6 +43,22 @@ def test_the_baseline_comes_first_and_is_never_stopped_early(tmp_path):
         ending = study.report(0, metrics(epoch, 0.1, gap=0.8))
         assert (ending is None) == (epoch < 9)
     assert study.records[0].state is TrialState.COMPLETE
+
+
+@pytest.mark.parametrize("believed", [True, False])
+def test_what_the_space_s_author_believes_comes_second_and_no_rung_stops_it(tmp_path, believed):
+    """Only without the prior does the rung stop the same accuracies; they still may overfit."""
+    priors = {"flip": Prior(True, 0.5), "crop": Prior(0.0625, 0.5)} if believed else {}
+    study = open_study(tmp_path / "run", trials=6, space=replace(DEMO, prior=priors))
+    asked = [study.ask() for _ in range(4)]
+    assert (asked[1].config == asked[0].config.but(flip=True, crop=0.0625)) == believed
+    for number in (0, 2, 3):
+        study.report(number, metrics(1, 0.9))
+    ending = study.report(1, metrics(1, 0.1, gap=0.8))
+    assert (ending and ending.reason) == (None if believed else StopReason.RUNG)
+    for epoch in range(2, 7) if believed else ():
+        ending = study.report(1, metrics(epoch, 0.1, gap=0.8))
+    assert ending.reason == (StopReason.OVERFITTING if believed else StopReason.RUNG)
 
 
 def test_every_trial_ends_with_a_reason_and_several_before_their_last_epoch(tmp_path):
