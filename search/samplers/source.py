@@ -89,8 +89,8 @@ class ConfigurationSource:
 
 
 def _rounded(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns parameters whose floats are free of the last digits, in which steps of a range differ
-    from written values.
+    """Returns parameters without the last digits of floats, in which a step of a range differs from
+    the value as written.
     """
     return {k: float(f"{v:.12g}") if isinstance(v, float) else v for k, v in params.items()}
 

@@ -1,4 +1,6 @@
-"""Defines ranges that several spaces share: each function asks a trial for related fields."""
+"""Defines what several spaces share: ranges, each function asking a trial for related fields, and
+what all their authors believe.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,8 +12,7 @@ from search.space import Prior
 USUAL_AUGMENTATION: Mapping[str, Prior] = {"flip": Prior(True, 0.5), "crop": Prior(0.0625, 0.5)}
 """The prior of every space: mirrored images, shifted by up to a sixteenth of their side.
 
-He et al. (2016, arXiv:1512.03385) augment CIFAR's images so, by 4 of 32 pixels; a range of `crop`
-here has a half of that, which is 4 pixels at 64, and that as steps.
+He et al. (2016, arXiv:1512.03385) augment CIFAR's images so, by 4 pixels; 4 of 64 are a sixteenth.
 """
 
 
