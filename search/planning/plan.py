@@ -156,7 +156,7 @@ def make_plan(
     accept_space: whether an existing run may go on with a space whose ranges have changed.
     """
     errors: list[str] = []
-    find = partial(find_space_of_run, options, resuming=resuming)
+    find = partial(find_space_of_run, options, resuming=resuming, accept=accept_space)
     space = _attempt(errors, find) if options.space else None
     if space is None:
         return None, errors
@@ -218,7 +218,7 @@ def _plan_trials(
     searched = _attempt(
         errors, lambda: examine_space(options.space, proposer, begun, accept=accept_space)
     )
-    outside = searched.outside if searched else ()
+    outside = searched.outside if searched else None
     found = _attempt(errors, lambda: planned_horizons(options, proposer, begun, earlier, outside))
     if found:
         options, horizons = found

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from common.errors import UserError
 from common.files import file_sha256
-from results.analysis.searched_ranges import Prior, SearchedRange, read_ranges
+from results.analysis.searched_ranges import Prior, SearchedRange, read_priors, read_ranges
 from results.records import TrialRecord
 from results.store import read_manifest, read_trials
 from search.config.options import SearchOptions
@@ -98,18 +99,32 @@ def space_option(space: object) -> Any:
     return name_space(space) if isinstance(space, Space) else space
 
 
-def find_space_of_run(options: SearchOptions, *, resuming: bool) -> Space:
-    """Returns the space in the options. Raises `SpaceError`, which names the run's own copy where a
-    run goes on whose space has gone.
+def find_space_of_run(options: SearchOptions, *, resuming: bool, accept: bool = False) -> Space:
+    """Returns the space in the options. A run whose space had no prior when it began goes on
+    without one, unless the user accepts changes.
+
+    Raises `SpaceError`, which names the run's own copy where a run goes on whose space has gone.
     """
     try:
-        return find_space(options.space)
+        space = find_space(options.space)
+        later = resuming and not accept and _began_without(Path(options.out) / options.name)
+        return replace(space, prior={}) if later and space.prior else space
     except SpaceError as error:
         file = Path(options.space).with_suffix(".py").name
         copy = _latest_copy(Path(options.out) / options.name) / file
         if not resuming or Path(options.space).exists() or not copy.is_file():
             raise
         raise SpaceError(f"{error} The run's copy is {copy}.") from error
+
+
+def _began_without(directory: Path) -> bool:
+    """Returns whether the run in a directory began without priors. Where its manifest can't be
+    read, the reason is reported elsewhere.
+    """
+    try:
+        return not read_priors(read_manifest(directory))
+    except UserError:
+        return False
 
 
 def examine_space(
@@ -170,7 +185,7 @@ def examine_space(
         outside=outside,
         changed=bool(files) or not before,
         renewed=bool(changes),
-        notes=tuple(_notes(changes, files, outside, records)),
+        notes=tuple(_notes(changes, files, outside, records, find_space(space), now)),
     )
 
 
@@ -245,12 +260,16 @@ def _notes(
     files: Sequence[str],
     outside: frozenset[int],
     records: Mapping[int, TrialRecord],
+    space: Space,
+    now: SearchedSpace,
 ) -> Iterator[str]:
     if changes:
         yield f"the space has changed, as accepted: {'; '.join(changes)}"
     elif files:
         changed = "has changed" if len(files) == 1 else "have changed"
         yield f"{', '.join(files)} {changed} since the run began, but the ranges are the same"
+    if space.prior and not now.priors:
+        yield "the space has got a prior since the run began, which goes on without it"
     if outside:
         yield (
             f"{len(outside)} of {len(records)} trials lie outside of the space as it is now, and "

@@ -55,7 +55,7 @@ BOUNDS = {
     "most files in one folder": 18, "longest file, lines": 290, "longest function, lines": 60,
     "import cycles between modules": 0, "import cycles between rooms": 0,
     "string keys between driver and worker, reads": 0, "README, words": 1100,
-    "lines of code": 33_690,
+    "lines of code": 33_730,
 }  # fmt: skip
 """Figure -> the most that the working tree may have.
 

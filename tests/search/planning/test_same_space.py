@@ -143,6 +143,19 @@ def test_a_run_goes_on_with_another_prior_only_where_that_is_accepted(
     assert again.searched.outside == frozenset()
 
 
+def test_a_prior_that_came_later_changes_no_run_unless_that_is_accepted(
+    make: Make, space: Path
+) -> None:
+    search(sound(make()))
+    space.write_text(PRIOR, encoding="utf-8")
+    plan = sound(make(trials=9))
+    assert (plan.space.prior, plan.searched.priors) == ({}, {})
+    assert plan.searched.notes[-1].startswith("the space has got a prior since the run began")
+    accepted = sound(make(accept=True))
+    assert accepted.space.prior == {"lr": Prior(2e-3, 0.5)}
+    assert "the prior of lr is 0.002" in accepted.searched.notes[0]
+
+
 @pytest.mark.parametrize(
     ("text", "change"),
     [

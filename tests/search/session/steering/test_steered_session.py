@@ -187,11 +187,11 @@ def test_what_was_asked_for_comes_before_a_longer_horizon(tmp_path: Path, tiny_d
 
 def test_a_number_of_trials_names_what_it_leaves_out(tmp_path: Path, tiny_data: Path) -> None:
     session = start(tmp_path, tiny_data)
-    play(session, {2: "try lr=0.004", 3: "try lr=0.005"}, 3)  # trials 1 and 2
-    left = session.steering.carry_out(["budget", "2", "trials"]).answer
+    play(session, {2: "try lr=0.004", 3: "try lr=0.005"}, 3)  # behind the prior's trial
+    left = session.steering.carry_out(["budget", "3", "trials"]).answer
     assert left == (
-        "The search tries 2 trials, and has begun 1. Asked for by `try`, but no longer reached: 2."
+        "The search tries 3 trials, and has begun 1. Asked for by `try`, but no longer reached: 3."
     )
-    again = session.steering.carry_out(["budget", "3", "trials"]).answer
-    assert again == "The search tries 3 trials, and has begun 1."
+    again = session.steering.carry_out(["budget", "4", "trials"]).answer
+    assert again == "The search tries 4 trials, and has begun 1."
     session.close()
