@@ -34,7 +34,8 @@ fresh clone with empty caches to what would be handed over. Made by
   `DataLoader` and network code of its own, `OptunaSearch` over the whole space, `ASHAScheduler`,
   a time budget. It begins with the baseline as ours does, has our first rung (with the
   documentation's grace period of 1 it would do worse), and its images lie ready as files, while
-  ours converts them within its time.
+  ours converts them within its time. What the space's author believes, which ours tries after the
+  baseline, it isn't told.
 - Quality: the configuration that would be handed over at that moment, trained to its end with
   {judges} fresh seeds by one and the same loop; the mean accuracy of the last epoch, in per cent,
   {images}. The documented pattern hands over the trial whose last report is best, as Tune does,
