@@ -12,6 +12,7 @@ from common.errors import UserError
 from common.files import describe_full_disk
 from common.text import did_you_mean
 from results.analysis.searched_ranges import Prior as Prior
+from results.analysis.searched_ranges import rounded
 from trainables.config import TrialConfig
 
 
@@ -75,11 +76,10 @@ def suggested(space: Space, trial: Suggesting, fixed: Mapping[str, Any]) -> dict
     """Returns the parameters that a trial tries, named like fields of `TrialConfig`, with the
     values in `fixed` where it has some.
 
-    Floats are rounded to 12 digits, because Optuna's steps give values such as 0.30000000000000004.
-    Raises `SpaceError`.
+    Floats are `rounded`. Raises `SpaceError`.
     """
     values = ask_space(space, trial, fixed)
-    return {k: float(f"{v:.12g}") if isinstance(v, float) else v for k, v in values.items()}
+    return {name: rounded(value) for name, value in values.items()}
 
 
 def ask_space(space: Space, trial: Suggesting, fixed: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from results.analysis.run_records import RunRecords, read_run_records
+from results.analysis.searched_ranges import rounded
 from results.jsonl import check_regular, read_content
 from results.records import StopReason, TrialRecord
 from results.run_hints import resume_command
@@ -132,7 +133,7 @@ def read_fitting_proposals(
         if record.config and not (renewed or record.params.keys() == trial.params.keys()):
             raise damage_error(path, f"trial {number} has other parameters than in {TRIALS}")
         for name in record.params.keys() & trial.params.keys():
-            if _rounded(record.params[name]) not in (None, _rounded(trial.params[name])):
+            if rounded(record.params[name]) not in (None, rounded(trial.params[name])):
                 raise damage_error(path, f"{name} of trial {number} isn't as in {TRIALS}")
     return known
 
@@ -146,10 +147,6 @@ def damage_error(journal: Path, what: str) -> RunError:
         f"{journal} is damaged ({what}); go on with the run by "
         f"`{resume_command(journal.parent)}`, which makes it anew from the records."
     )
-
-
-def _rounded(value: object) -> object:
-    return float(f"{value:.12g}") if isinstance(value, float) else value
 
 
 def _completed(known: Mapping[int, FrozenTrial], values: Mapping[int, float]) -> list[FrozenTrial]:

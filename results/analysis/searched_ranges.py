@@ -69,6 +69,13 @@ class Prior:
         return f"{self.value} with confidence {self.confidence:g}"
 
 
+def rounded(value: Any) -> Any:
+    """Returns a parameter's value with 12 digits if it is a float, because Optuna's steps give
+    values such as 0.30000000000000004, and otherwise as it is.
+    """
+    return float(f"{value:.12g}") if isinstance(value, float) else value
+
+
 def describe_range(distribution: BaseDistribution) -> str:
     """Returns a parameter's distribution in a few words."""
     if isinstance(distribution, CategoricalDistribution):

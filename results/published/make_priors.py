@@ -20,9 +20,9 @@ BASE = "ours"
 
 INTRODUCTION = """# What priors gain and cost
 
-A space may hold what its author believes ([your own](../../docs/guides/your-own.md)). Here
-the belief is one row of a recorded table, in all parameters and with one confidence. The search
-tries it at once, to its end, and draws half of the first random configurations near it:
+A space may hold what its author believes ([your own](../../docs/guides/your-own.md)). A search
+tries it at once, to its end, and draws half of the first random configurations near it. Here the
+belief is one row of a recorded table, in all parameters and with one confidence:
 
 - *right*: the table's best row;
 - *wrong*: a row of the worst tenth, another one for each seed.

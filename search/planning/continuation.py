@@ -177,14 +177,14 @@ def planned_horizons(
     proposer: Proposer,
     begun: Path | None,
     earlier: Sequence[EarlierRun],
-    outside: Container[int] | None = (),
+    outside: Container[int] = (),
 ) -> tuple[SearchOptions, tuple[Horizon, ...]]:
     """Returns the options and the horizons of a new run, or of the run in `begun`.
 
     Where a run is extended to more epochs, the returned options allow as many trials as its new
     horizon needs. `earlier` are the runs that a new run is warm-started from, and `outside` has the
-    numbers of those trials that the space can't propose any more, or is `None` for a faulty space,
-    whose priors may be faulty too. Raises what `lengthen` and `raise_trials` raise.
+    numbers of those trials that the space can't propose any more. Raises what `lengthen` and
+    `raise_trials` raise.
     """
     baseline = proposer.baseline_params()
     usual = proposer.space.baseline.epochs
@@ -192,13 +192,13 @@ def planned_horizons(
         epochs = options.epochs or usual
         grace = options.grace or default_grace(epochs)
         best = best_of(earlier, proposer, baseline)
-        believed = None if earlier or outside is None else proposer.believed_params()
+        believed = None if earlier else proposer.believed_params()
         return options, (first_horizon(epochs, grace, baseline, believed, best),)
     manifest = read_manifest(begun)
     before = saved_horizons(manifest, options.grace, usual, baseline)
     epochs = options.epochs or before[-1].epochs
     grace = options.grace or default_grace(epochs)
-    horizons = lengthen(before, epochs, grace, begun, outside or (), baseline)
+    horizons = lengthen(before, epochs, grace, begun, outside, baseline)
     if len(horizons) > len(before):
         if len(parse_objectives(options.objectives)) > 1:
             raise ContinuationError(

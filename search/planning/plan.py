@@ -3,7 +3,7 @@ starts.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -156,7 +156,7 @@ def make_plan(
     accept_space: whether an existing run may go on with a space whose ranges have changed.
     """
     errors: list[str] = []
-    find = partial(find_space_of_run, options, resuming=resuming, accept=accept_space)
+    find = partial(find_space_of_run, options, resuming=resuming)
     space = _attempt(errors, find) if options.space else None
     if space is None:
         return None, errors
@@ -178,7 +178,7 @@ def make_plan(
     options = trials.options
     return Plan(
         options=options,
-        space=space,
+        space=replace(space, prior=trials.searched.priors),
         dataset=dataset,
         directory=directory,
         horizons=trials.horizons,
@@ -215,15 +215,16 @@ def _plan_trials(
     objectives = parse_objectives(options.objectives)
     make = _sampler_for(objectives)
     proposer = Proposer(space, fixed, options.seed, make=make)
-    searched = _attempt(
-        errors, lambda: examine_space(options.space, proposer, begun, accept=accept_space)
-    )
-    outside = searched.outside if searched else None
+    examine = partial(examine_space, options.space, proposer, begun, accept=accept_space)
+    searched = _attempt(errors, examine)
+    # The priors of a faulty space may be faulty too.
+    outside, priors = (searched.outside, searched.priors) if searched else ((), {})
+    proposer = Proposer(replace(space, prior=priors), fixed, options.seed, make=make)
     found = _attempt(errors, lambda: planned_horizons(options, proposer, begun, earlier, outside))
     if found:
         options, horizons = found
         fixed = {**fixed, "epochs": horizons[-1].epochs}
-        proposer = Proposer(space, fixed, options.seed, horizons, make)
+        proposer = Proposer(proposer.space, fixed, options.seed, horizons, make)
     if searched is None:
         return None
     ranges, bounds = merge_ranges(searched.ranges), None

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from common.errors import UserError
 from common.files import file_sha256
 from results.analysis.searched_ranges import Prior, SearchedRange, read_priors, read_ranges
 from results.records import TrialRecord
@@ -25,6 +24,7 @@ from search.study.optuna_patches import contains
 from search.study.proposer import Proposer
 from search.study.searched_ranges import (
     PROBES,
+    Probe,
     digest_of,
     find_incompatible,
     find_ranges,
@@ -99,16 +99,12 @@ def space_option(space: object) -> Any:
     return name_space(space) if isinstance(space, Space) else space
 
 
-def find_space_of_run(options: SearchOptions, *, resuming: bool, accept: bool = False) -> Space:
-    """Returns the space in the options. A run whose space had no prior when it began goes on
-    without one, unless the user accepts changes.
-
-    Raises `SpaceError`, which names the run's own copy where a run goes on whose space has gone.
+def find_space_of_run(options: SearchOptions, *, resuming: bool) -> Space:
+    """Returns the space in the options. Raises `SpaceError`, which names the run's own copy where a
+    run goes on whose space has gone.
     """
     try:
-        space = find_space(options.space)
-        later = resuming and not accept and _began_without(Path(options.out) / options.name)
-        return replace(space, prior={}) if later and space.prior else space
+        return find_space(options.space)
     except SpaceError as error:
         file = Path(options.space).with_suffix(".py").name
         copy = _latest_copy(Path(options.out) / options.name) / file
@@ -117,21 +113,12 @@ def find_space_of_run(options: SearchOptions, *, resuming: bool, accept: bool = 
         raise SpaceError(f"{error} The run's copy is {copy}.") from error
 
 
-def _began_without(directory: Path) -> bool:
-    """Returns whether the run in a directory began without priors. Where its manifest can't be
-    read, the reason is reported elsewhere.
-    """
-    try:
-        return not read_priors(read_manifest(directory))
-    except UserError:
-        return False
-
-
 def examine_space(
     space: str, proposer: Proposer, begun: Path | None, *, accept: bool
 ) -> SearchedSpace:
     """Returns what the space of this name or path searches in a new run, or in the run in `begun`,
-    which goes on with changed ranges only if the user says so by `accept`.
+    which goes on with changed ranges or priors only if the user says so by `accept`, and without a
+    prior if it began without one.
 
     Raises `ContinuationError` where the run can't go on with this space or these weights,
     `SpaceError` for faulty ranges and priors of a new run, and for a baseline that isn't one of the
@@ -152,14 +139,16 @@ def examine_space(
         priors=proposer.space.prior,
     )
     if begun is None:
-        faults = dict.fromkeys(fault for each in drawn for fault in each.faults)
-        wrong = [*proposer.baseline_errors(), *faults, *_find_errors(now, proposer)]
-        if errors := wrong or find_other_baseline(proposer.space):
+        if errors := _find_new_errors(now, drawn, proposer):
             raise SpaceError(errors)
         return now
     _check_weights(now, manifest, proposer)
     records, since = read_trials(begun), int(before.get("since", 0))
-    changes = list(find_changes(now.digest, now.ranges, manifest, records, proposer, begun))
+    if later_prior := bool(now.priors) and not accept and not read_priors(manifest):
+        now = replace(now, priors={})
+    changes = list(
+        find_changes(now.digest, now.ranges, now.priors, manifest, records, proposer, begun)
+    )
     if changes and not accept:
         raise ContinuationError(
             f"A run must go on with the space it began with, but {space} has changed: "
@@ -171,11 +160,7 @@ def examine_space(
         if errors := _find_errors(now, proposer):
             raise SpaceError(errors)
         since = max(records, default=-1) + 1
-    outside = frozenset(
-        number
-        for number, record in records.items()
-        if number < since and record.config and find_present(record, proposer) is None
-    )
+    outside = _find_outside({n: r for n, r in records.items() if n < since}, proposer)
     later = tuple(each for each in read_ranges(manifest) if each.later and not changes)
     files = find_changed_files(now.files, before)
     return replace(
@@ -185,8 +170,17 @@ def examine_space(
         outside=outside,
         changed=bool(files) or not before,
         renewed=bool(changes),
-        notes=tuple(_notes(changes, files, outside, records, find_space(space), now)),
+        notes=tuple(_notes(changes, files, outside, records, later_prior=later_prior)),
     )
+
+
+def _find_new_errors(now: SearchedSpace, drawn: Sequence[Probe], proposer: Proposer) -> list[str]:
+    """Returns one sentence for each fault of a space with which no run can begin; `drawn` are
+    random configurations of it.
+    """
+    faults = dict.fromkeys(fault for each in drawn for fault in each.faults)
+    wrong = [*proposer.baseline_errors(), *faults, *_find_errors(now, proposer)]
+    return wrong or find_other_baseline(proposer.space)
 
 
 def _find_errors(now: SearchedSpace, proposer: Proposer) -> list[str]:
@@ -235,6 +229,15 @@ def find_present(record: TrialRecord, proposer: Proposer) -> ExpressedTrial | No
     return found[0] if found and found[1] else None
 
 
+def _find_outside(records: Mapping[int, TrialRecord], proposer: Proposer) -> frozenset[int]:
+    """Returns the numbers of those trials that the present space can't propose."""
+    return frozenset(
+        number
+        for number, record in records.items()
+        if record.config and find_present(record, proposer) is None
+    )
+
+
 def lies_inside(params: Mapping[str, Any], proposer: Proposer) -> bool:
     """Returns whether the space asks for all of these parameters, with ranges that hold them."""
     try:
@@ -260,15 +263,15 @@ def _notes(
     files: Sequence[str],
     outside: frozenset[int],
     records: Mapping[int, TrialRecord],
-    space: Space,
-    now: SearchedSpace,
+    *,
+    later_prior: bool,
 ) -> Iterator[str]:
     if changes:
         yield f"the space has changed, as accepted: {'; '.join(changes)}"
     elif files:
         changed = "has changed" if len(files) == 1 else "have changed"
         yield f"{', '.join(files)} {changed} since the run began, but the ranges are the same"
-    if space.prior and not now.priors:
+    if later_prior:
         yield "the space has got a prior since the run began, which goes on without it"
     if outside:
         yield (

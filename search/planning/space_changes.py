@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial
 
 from results.analysis.rung_values import read_fitting_proposals
 from results.analysis.searched_ranges import (
+    Prior,
     SearchedRange,
     describe_range,
     read_priors,
@@ -23,6 +24,7 @@ from search.study.proposer import Proposer
 def find_changes(
     digest: str,
     ranges: Sequence[SearchedRange],
+    priors: Mapping[str, Prior],
     manifest: Mapping[str, Any],
     records: Mapping[int, TrialRecord],
     proposer: Proposer,
@@ -33,13 +35,14 @@ def find_changes(
     are the ranges.
 
     digest, ranges: what random configurations of the space meet now.
+    priors: what the run would go by now.
     manifest, records: what the run in `begun` holds.
     """
     first = [proposer.move_weights(each) for each in manifest.get("preview", [])[:1]]
     baseline = proposer.nearest(proposer.space.baseline.to_dict())[1]
     if first and not same_beginning(first, [baseline]):
         yield "its baseline is another one"
-    yield from _compare_priors(manifest, proposer)
+    yield from _compare_priors(read_priors(manifest), priors)
     before = manifest.get("searched")
     if before and before["digest"] != digest:
         known = [each for each in read_ranges(manifest) if not each.later]
@@ -53,8 +56,7 @@ def find_changes(
     )
 
 
-def _compare_priors(manifest: Mapping[str, Any], proposer: Proposer) -> Iterator[str]:
-    old, new = read_priors(manifest), proposer.space.prior
+def _compare_priors(old: Mapping[str, Prior], new: Mapping[str, Prior]) -> Iterator[str]:
     for name in dict.fromkeys((*old, *new)):
         if old.get(name) != new.get(name):
             was, is_now = (each.get(name, "none") for each in (old, new))

@@ -8,7 +8,7 @@ from typing import Any
 
 from optuna.samplers import BaseSampler
 
-from results.analysis.searched_ranges import Prior
+from results.analysis.searched_ranges import Prior, rounded
 from search.samplers.encoding import PointCache
 from search.samplers.learning_curves import ObservedTrial
 from search.samplers.random_configs import RandomConfiguration
@@ -84,15 +84,9 @@ class ConfigurationSource:
         sure = {name: replace(each, confidence=1.0) for name, each in self.priors.items()}
         drawing = RandomConfiguration(Random(seed), self.baseline, 1.0, sure, near=0.0)
         self.ask(drawing)
-        same = _rounded(drawing.params) == _rounded(self.baseline or {})
-        return None if same else drawing.params
-
-
-def _rounded(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns parameters without the last digits of floats, in which a step of a range differs from
-    the value as written.
-    """
-    return {k: float(f"{v:.12g}") if isinstance(v, float) else v for k, v in params.items()}
+        both = (self.baseline or {}, drawing.params)
+        own, believed = ({name: rounded(v) for name, v in each.items()} for each in both)
+        return None if own == believed else drawing.params
 
 
 MakeSampler = Callable[

@@ -19,7 +19,7 @@ from search.samplers.random_configs import RandomConfiguration
 from search.samplers.source import ConfigurationSource, MakeSampler, derived_seed
 from search.space import Space, ask_space, suggested
 from search.study.duplicates import EXHAUSTED_AFTER, Configuration, configuration_key
-from search.study.horizons import BASELINE_ORIGIN, Horizon, first_horizon, horizon_of
+from search.study.horizons import BASELINE_ORIGIN, Horizon, horizon_of
 from search.study.optuna_patches import BaselineTrial, PreferringTrial, contains, quiet_ranges
 from search.study.searched_ranges import PROBES, Drawn, Probe, describe_outside
 from trainables.conditional_fields import CONDITIONAL, CONDITIONAL_DEFAULTS
@@ -192,9 +192,7 @@ class Proposer:
         }
 
     def believed_params(self) -> dict[str, Any] | None:
-        """Returns the parameters that the space's author believes in, if they aren't the baseline's
-        and not all of them are fixed.
-        """
+        """Returns what `ConfigurationSource.believed` says of the space's priors."""
         return self._source.believed(derived_seed(self.seed, "prior"))
 
     def baseline_errors(self) -> list[str]:
@@ -265,8 +263,9 @@ class Proposer:
 
     def _queued_at_first(self) -> list[dict[str, Any]]:
         """Returns the parameters that follow the baseline before the sampler is used."""
-        usual = first_horizon(1, 1, None, self.believed_params())
-        queue = (self.horizons[0] if self.horizons else usual).queue
+        if not self.horizons:
+            return [params for params in [self.believed_params()] if params]
+        queue = self.horizons[0].queue
         return [dict(each.params) for each in queue if each.origin != BASELINE_ORIGIN]
 
     def complete(self, values: Mapping[str, Any], number: int = 0) -> TrialConfig:

@@ -30,9 +30,7 @@ from results.published.regret_statistics import describe_mean
 from search.hardware.machine import detect_machine
 from search.session.provenance import provenance
 from search.simulation.recorded_curves import Curves, read_curves
-from search.simulation.simulator import (
-    RegretScale,
-)
+from search.simulation.simulator import RegretScale
 from tests.benchmarks import measure
 from tests.benchmarks.bench_val_images import NAMES as POLICY_NAMES
 from tests.benchmarks.bench_val_images import handed_over

@@ -21,6 +21,7 @@ from search.samplers.gp_sampler import GaussianProcessSampler
 from search.simulation.points import Point
 from search.simulation.policies import MakePolicy, study_of
 from search.simulation.recorded_curves import Curves
+from search.spaces._ranges import USUAL_AUGMENTATION
 from search.study.study import Study
 
 CONFIDENCES = (0.25, 0.5, 0.75)
@@ -29,11 +30,6 @@ TENDENCIES = {"freeze_depth": math.inf, "dropout": 0.0, "batch_size": 16, "lr": 
 """What was best on average in 1,456 published fine-tunings of 24 pretrained networks on 30 sets of
 few images (Quick-Tune, ICLR 2024): all stages frozen, no dropout, small batches, learning rates
 near 1e-3. Where a range ends before a value, its end stands for it.
-"""
-
-AUGMENTATION = {"flip": True, "crop": 0.0625}
-"""The usual augmentation of small images: mirrored, and shifted by up to a sixteenth of their side
-(4 of 64 pixels; He et al. 2016 shift CIFAR's 32 by 4).
 """
 
 
@@ -54,7 +50,7 @@ def wrong(order: list[int], seed: int) -> int:
 
 TOLD: dict[str, Mapping[str, float]] = {
     "published tendencies": TENDENCIES,
-    "usual augmentation": AUGMENTATION,
+    "usual augmentation": {name: each.value for name, each in USUAL_AUGMENTATION.items()},
 }
 BELIEFS: dict[str, Callable[[list[int], int], int]] = {"right": right, "good": good, "wrong": wrong}
 
